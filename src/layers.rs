@@ -1,0 +1,115 @@
+//! The layer rule, held by reading the sources: a folder may use only the folders before it, and
+//! unsafe code stands in one file.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The layers, lowest first, as in the crate's documentation.
+const LAYERS: [&str; 8] = ["kmod", "disk", "report", "sys", "load", "image", "boot", "applet"];
+
+/// Words that mean I/O; the pure layers may hold none of them.
+const IMPURE: [&str; 8] = [
+    "std::fs",
+    "std::env",
+    "std::net",
+    "std::thread",
+    "std::time::Instant",
+    "std::process",
+    "rustix::",
+    "println!",
+];
+
+fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The code of a file without comments and without its inline test module.
+fn code(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap();
+    let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    text.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .map(|line| line.split(" // ").next().unwrap_or_default())
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// Layers named by `crate::NAME` or by `crate::{NAME…, NAME…}` in a file's code.
+fn used_layers(code: &str) -> Vec<&'static str> {
+    LAYERS
+        .into_iter()
+        .filter(|layer| {
+            code.split("crate::").skip(1).any(|after| {
+                let group =
+                    after.strip_prefix('{').map_or("", |g| g.split("};").next().unwrap_or(""));
+                after.starts_with(&format!("{layer}::"))
+                    || after.starts_with(&format!("{layer};"))
+                    || group
+                        .split([',', '{', '\n', ' '])
+                        .any(|word| word.split("::").next() == Some(layer))
+            })
+        })
+        .collect()
+}
+
+fn upward(layer: &str, code: &str) -> Vec<&'static str> {
+    let own = LAYERS.iter().position(|l| *l == layer).unwrap();
+    used_layers(code)
+        .into_iter()
+        .filter(|u| LAYERS.iter().position(|l| l == u) > Some(own))
+        .collect()
+}
+
+#[test]
+fn no_layer_uses_one_above_it() {
+    for layer in LAYERS {
+        let mut files = Vec::new();
+        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(layer), &mut files);
+        assert!(!files.is_empty(), "layer {layer} has no source");
+        for file in files {
+            let above = upward(layer, &code(&file));
+            assert!(above.is_empty(), "{} uses the higher layers {above:?}", file.display());
+        }
+    }
+}
+
+#[test]
+fn an_upward_use_is_found() {
+    assert_eq!(upward("kmod", "use crate::sys::Root;"), ["sys"]);
+    assert_eq!(upward("sys", "use crate::{kmod::name, load::Loader};"), ["load"]);
+    assert_eq!(upward("load", "use crate::kmod::name;\nlet x = crate::boot::run();"), ["boot"]);
+    assert!(upward("boot", "use crate::{kmod::name, load::Loader};").is_empty());
+}
+
+#[test]
+fn pure_layers_do_no_io() {
+    for layer in ["kmod", "disk", "report"] {
+        let mut files = Vec::new();
+        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(layer), &mut files);
+        for file in files.iter().filter(|f| !f.ends_with("tests.rs")) {
+            let code = code(file);
+            for word in IMPURE {
+                assert!(!code.contains(word), "{} uses {word}", file.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn unsafe_stands_in_one_file() {
+    let mut files = Vec::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
+    let with: Vec<_> = files
+        .iter()
+        .filter(|f| !f.ends_with("layers.rs") && code(f).contains("unsafe "))
+        .map(|f| f.file_name().unwrap().to_owned())
+        .collect();
+    assert_eq!(with, ["map.rs"]);
+}

@@ -1,0 +1,1 @@
+//! The kernel's face: one small function per fact or act.
