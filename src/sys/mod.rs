@@ -1,1 +1,3 @@
 //! The kernel's face: one small function per fact or act.
+
+mod map;

@@ -1,0 +1,283 @@
+//! The Catalog: all index files of one kernel, joined, and the look-up of a name in kmod's order.
+
+mod table;
+mod text;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::Warning;
+use super::alias::{self, fnmatch};
+use super::conf::Config;
+use super::dep::DepLine;
+use super::index::Bytes;
+use super::name::ModuleName;
+use table::{Content, Table};
+
+/// The index files of a module directory, however they are kept.
+pub trait Files: Send + Sync {
+    /// The bytes of the file `name`, such as `modules.dep.bin`; `None` where there is none.
+    fn open(&self, name: &str) -> Option<Bytes>;
+}
+
+/// Which source answered a look-up, in the order in which they are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// An `alias` line of the configuration.
+    ConfigAlias,
+    /// A module of that name.
+    Name,
+    /// An exported symbol (`symbol:NAME`).
+    Symbol,
+    /// A module that has an install or remove command.
+    Command,
+    /// A module's own alias.
+    Alias,
+    /// A module that is part of the kernel image.
+    Builtin,
+    /// An alias of such a module.
+    BuiltinAlias,
+}
+
+impl Source {
+    /// Whether the module was found through an alias of any kind: those obey the blacklist.
+    pub fn is_alias(self) -> bool {
+        matches!(self, Self::ConfigAlias | Self::Symbol | Self::Alias | Self::BuiltinAlias)
+    }
+}
+
+/// One module that a name stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The module.
+    pub module: ModuleName,
+    /// Who says so.
+    pub source: Source,
+    /// The alias whose options apply besides the module's own; for an index alias the name asked for.
+    pub alias: Option<String>,
+    /// The pattern that matched, where there is one.
+    pub pattern: Option<String>,
+}
+
+impl Found {
+    /// Whether the kernel image holds this module.
+    pub fn is_builtin(&self) -> bool {
+        matches!(self.source, Source::Builtin | Source::BuiltinAlias)
+    }
+}
+
+/// The index files of one kernel. Each is opened when it is first asked; a `.bin` that is missing or
+/// damaged is replaced by its text.
+pub struct Catalog {
+    dep: Table,
+    alias: Table,
+    symbols: Table,
+    builtin: Table,
+    builtin_alias: Table,
+    warnings: Arc<Mutex<Vec<Warning>>>,
+}
+
+impl std::fmt::Debug for Catalog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Catalog")
+    }
+}
+
+impl Catalog {
+    /// The catalog over the files that `files` gives.
+    pub fn new(files: Arc<dyn Files>) -> Self {
+        let warnings = Arc::new(Mutex::new(Vec::new()));
+        let table = |bin, text, content| {
+            Table::new(Arc::clone(&files), bin, text, content, Arc::clone(&warnings))
+        };
+        Self {
+            dep: table("modules.dep.bin", "modules.dep", Content::Dep),
+            alias: table("modules.alias.bin", "modules.alias", Content::Alias),
+            symbols: table("modules.symbols.bin", "modules.symbols", Content::Alias),
+            builtin: table("modules.builtin.bin", "modules.builtin", Content::Paths),
+            builtin_alias: table(
+                "modules.builtin.alias.bin",
+                "modules.builtin.modinfo",
+                Content::Modinfo,
+            ),
+            warnings,
+        }
+    }
+
+    /// Whether there is a modules.dep at all.
+    pub fn is_present(&self) -> bool {
+        self.dep.is_present()
+    }
+
+    /// The modules.dep line of `module`.
+    pub fn dep(&self, module: &ModuleName) -> Option<DepLine> {
+        self.dep.exact(module.as_str()).and_then(|hit| DepLine::parse(&hit.value))
+    }
+
+    /// Whether the kernel image holds `module`.
+    pub fn is_builtin(&self, module: &ModuleName) -> bool {
+        self.builtin.exact(module.as_str()).is_some()
+    }
+
+    /// What has been passed over since the last call.
+    pub fn take_warnings(&self) -> Vec<Warning> {
+        std::mem::take(&mut *self.warnings.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The modules that `name`, a module's name or an alias, stands for: the first source that knows it
+    /// answers, with all its matches in modules.order order. Empty for an unknown or invalid name.
+    pub fn lookup(&self, config: &Config, name: &str) -> Vec<Found> {
+        match alias::normalize(name.as_bytes()) {
+            Ok(normal) => self.lookup_normal(config, &String::from_utf8_lossy(&normal)),
+            Err(_) => Vec::new(),
+        }
+    }
+
+    /// The modules for a device's modalias, given in its normal form.
+    pub fn lookup_modalias(&self, config: &Config, normal: &[u8]) -> Vec<Found> {
+        match std::str::from_utf8(normal) {
+            Ok(text) => self.lookup_normal(config, text),
+            // No index holds a key beyond ASCII, but a wildcard may match one; text is not needed for it.
+            Err(_) => self.aliases(&self.alias, Source::Alias, normal),
+        }
+    }
+
+    fn lookup_normal(&self, config: &Config, name: &str) -> Vec<Found> {
+        type Step = fn(&Catalog, &Config, &str) -> Vec<Found>;
+        const STEPS: [Step; 7] = [
+            |_, config, name| config_aliases(config, name),
+            |c, _, name| {
+                if name.contains(':') { Vec::new() } else { c.named(&c.dep, Source::Name, name) }
+            },
+            |c, _, name| match name.starts_with("symbol:") {
+                true => c.aliases(&c.symbols, Source::Symbol, name.as_bytes()),
+                false => Vec::new(),
+            },
+            |_, config, name| commands(config, name),
+            |c, _, name| c.aliases(&c.alias, Source::Alias, name.as_bytes()),
+            |c, _, name| c.named(&c.builtin, Source::Builtin, name),
+            |c, _, name| c.aliases(&c.builtin_alias, Source::BuiltinAlias, name.as_bytes()),
+        ];
+        STEPS
+            .iter()
+            .map(|step| step(self, config, name))
+            .find(|found| !found.is_empty())
+            .unwrap_or_default()
+    }
+
+    fn named(&self, table: &Table, source: Source, name: &str) -> Vec<Found> {
+        let found = |_| Found { module: name.into(), source, alias: None, pattern: None };
+        table.exact(name).map(found).into_iter().collect()
+    }
+
+    fn aliases(&self, table: &Table, source: Source, name: &[u8]) -> Vec<Found> {
+        let mut found: Vec<Found> = Vec::new();
+        for hit in table.search(name) {
+            let module = ModuleName::new(&hit.value);
+            if found.iter().all(|f| f.module != module) {
+                let alias = Some(String::from_utf8_lossy(name).into_owned());
+                found.push(Found { module, source, alias, pattern: Some(hit.key) });
+            }
+        }
+        found
+    }
+}
+
+fn config_aliases(config: &Config, name: &str) -> Vec<Found> {
+    let matches = config.aliases.iter().filter(|e| fnmatch(e.name.as_bytes(), name.as_bytes()));
+    matches
+        .map(|e| Found {
+            module: ModuleName::new(&e.text),
+            source: Source::ConfigAlias,
+            alias: Some(e.name.clone()),
+            pattern: Some(e.name.clone()),
+        })
+        .collect()
+}
+
+fn commands(config: &Config, name: &str) -> Vec<Found> {
+    let mut all = config.install.iter().chain(&config.remove);
+    let found = Found { module: name.into(), source: Source::Command, alias: None, pattern: None };
+    all.any(|e| e.name == name).then_some(found).into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    #[derive(Default)]
+    struct Tree(HashMap<&'static str, Vec<u8>>);
+
+    impl Files for Tree {
+        fn open(&self, name: &str) -> Option<Bytes> {
+            self.0.get(name).map(|b| Box::new(b.clone()) as Bytes)
+        }
+    }
+
+    fn tree(damaged: bool) -> Catalog {
+        let mut files: HashMap<&'static str, Vec<u8>> = HashMap::from([
+            ("modules.dep", b"k/a-b.ko: k/c.ko\nk/c.ko:\n".to_vec()),
+            (
+                "modules.alias",
+                b"# c\nalias pci:v1* a_b\nalias pci:v*d2 c\nalias Cobalt buttons x c\nnonsense\n"
+                    .to_vec(),
+            ),
+            ("modules.symbols", b"alias symbol:crc a_b\n".to_vec()),
+            ("modules.builtin", b"kernel/x/unix.ko\n".to_vec()),
+            ("modules.builtin.modinfo", b"unix.alias=net-pf-1\0unix.license=GPL\0".to_vec()),
+        ]);
+        if damaged {
+            files.insert(
+                "modules.alias.bin",
+                vec![0xb0, 0x07, 0xf4, 0x57, 0, 2, 0, 1, 0x80, 0, 1, 0],
+            );
+            files.insert("modules.dep.bin", b"not an index at all".to_vec());
+        }
+        Catalog::new(Arc::new(Tree(files)))
+    }
+
+    fn names(found: &[Found]) -> Vec<&str> {
+        found.iter().map(|f| f.module.as_str()).collect()
+    }
+
+    #[test]
+    fn the_first_source_that_knows_a_name_answers() {
+        let mut config = Config::default();
+        config.add_file("c", b"alias mine a-b\ninstall cmd /bin/true\n", &mut Vec::new());
+        let catalog = tree(false);
+        for (name, want, source) in [
+            ("mine", vec!["a_b"], Some(Source::ConfigAlias)),
+            ("a-b", vec!["a_b"], Some(Source::Name)),
+            ("symbol:crc", vec!["a_b"], Some(Source::Symbol)),
+            ("cmd", vec!["cmd"], Some(Source::Command)),
+            ("pci:v1d2", vec!["a_b", "c"], Some(Source::Alias)),
+            ("Cobalt buttons x", vec!["c"], Some(Source::Alias)),
+            ("unix", vec!["unix"], Some(Source::Builtin)),
+            ("net-pf-1", vec!["unix"], Some(Source::BuiltinAlias)),
+            ("a[", vec![], None),
+            ("nothing", vec![], None),
+        ] {
+            let found = catalog.lookup(&config, name);
+            assert_eq!(names(&found), want, "{name}");
+            assert_eq!(found.first().map(|f| f.source), source, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_index_gives_way_to_the_text() {
+        let catalog = tree(true);
+        assert_eq!(names(&catalog.lookup(&Config::default(), "pci:v1d2")), ["a_b", "c"]);
+        assert_eq!(catalog.dep(&"a_b".into()).unwrap().needs, ["k/c.ko"]);
+        let warnings: Vec<String> =
+            catalog.take_warnings().iter().map(ToString::to_string).collect();
+        assert_eq!(
+            warnings,
+            [
+                "modules.alias.bin: damaged at byte 256; reading modules.alias instead",
+                "modules.alias line 5: ignoring a line that is not 'alias PATTERN MODULE'",
+                "modules.dep.bin: magic check fail: 6e6f7420 instead of b007f457; reading modules.dep instead",
+            ]
+        );
+        assert!(catalog.take_warnings().is_empty());
+    }
+}

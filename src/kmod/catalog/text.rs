@@ -1,0 +1,123 @@
+//! The text forms of the index files, for trees whose `.bin` is missing or damaged.
+//!
+//! Patterns are kept by what stands before their first `:` or wildcard, so that a look-up tries those of
+//! one bus and not all of them.
+
+use std::collections::HashMap;
+
+use super::table::Content;
+use crate::kmod::Warning;
+use crate::kmod::alias::{self, fnmatch, is_wild};
+use crate::kmod::dep;
+use crate::kmod::index::Hit;
+use crate::kmod::name::ModuleName;
+
+#[derive(Debug, Default)]
+pub(super) struct Text {
+    exact: HashMap<String, Hit>,
+    by_bus: HashMap<Vec<u8>, Vec<Hit>>,
+    /// Patterns with a wildcard before their first colon.
+    anywhere: Vec<Hit>,
+    count: u32,
+}
+
+impl Text {
+    pub(super) fn parse(file: &str, bytes: &[u8], content: Content) -> (Self, Vec<Warning>) {
+        let mut text = Self::default();
+        let mut warnings = Vec::new();
+        match content {
+            Content::Dep => warnings = text.add_dep(file, bytes),
+            Content::Alias => text.add_aliases(file, bytes, &mut warnings),
+            Content::Paths => text.add_paths(bytes),
+            Content::Modinfo => text.add_modinfo(bytes),
+        }
+        (text, warnings)
+    }
+
+    pub(super) fn exact(&self, name: &str) -> Option<Hit> {
+        self.exact.get(name).cloned()
+    }
+
+    pub(super) fn search(&self, name: &[u8]) -> Vec<Hit> {
+        let bus = self.by_bus.get(bus(name)).into_iter().flatten();
+        let mut hits: Vec<Hit> = bus
+            .chain(&self.anywhere)
+            .filter(|h| fnmatch(h.key.as_bytes(), name))
+            .cloned()
+            .collect();
+        hits.sort_by_key(|hit| hit.priority);
+        hits
+    }
+
+    fn add_dep(&mut self, file: &str, bytes: &[u8]) -> Vec<Warning> {
+        let (lines, warnings) = dep::parse(file, bytes);
+        for (name, line) in lines {
+            let needs: Vec<&str> = line.needs.iter().rev().map(String::as_str).collect();
+            let value = format!("{}: {}", line.path, needs.join(" "));
+            let key = name.as_str().to_owned();
+            self.exact.insert(key.clone(), Hit { priority: 0, value, key });
+        }
+        warnings
+    }
+
+    fn add_aliases(&mut self, file: &str, bytes: &[u8], warnings: &mut Vec<Warning>) {
+        for (number, line) in bytes.split(|b| *b == b'\n').enumerate() {
+            if line.is_empty() || line.starts_with(b"#") {
+                continue;
+            }
+            match std::str::from_utf8(line).ok().and_then(alias_line) {
+                Some((pattern, module)) => self.add_pattern(pattern, module),
+                None => warnings.push(Warning::new(
+                    file,
+                    number + 1,
+                    "ignoring a line that is not 'alias PATTERN MODULE'",
+                )),
+            }
+        }
+    }
+
+    fn add_paths(&mut self, bytes: &[u8]) {
+        for name in String::from_utf8_lossy(bytes).lines().filter_map(ModuleName::from_path) {
+            let key = name.as_str().to_owned();
+            self.exact.insert(key.clone(), Hit { priority: 0, value: String::new(), key });
+        }
+    }
+
+    fn add_modinfo(&mut self, bytes: &[u8]) {
+        for record in bytes.split(|b| *b == 0).filter_map(|r| std::str::from_utf8(r).ok()) {
+            let alias = record
+                .split_once('=')
+                .and_then(|(key, value)| Some((key.strip_suffix(".alias")?, value)));
+            if let Some((module, pattern)) = alias {
+                self.add_pattern(pattern, module);
+            }
+        }
+    }
+
+    fn add_pattern(&mut self, pattern: &str, module: &str) {
+        let Ok(key) = alias::normalize(pattern.as_bytes()) else { return };
+        let hit = Hit {
+            priority: self.count,
+            value: module.to_owned(),
+            key: String::from_utf8_lossy(&key).into_owned(),
+        };
+        self.count = self.count.saturating_add(1);
+        let bus = bus(&key);
+        let list = match bus.iter().any(|b| is_wild(*b) || *b == b'\\') {
+            true => &mut self.anywhere,
+            false => self.by_bus.entry(bus.to_vec()).or_default(),
+        };
+        list.push(hit);
+    }
+}
+
+/// What stands before the first colon; all of it where there is none.
+fn bus(name: &[u8]) -> &[u8] {
+    name.split(|b| *b == b':').next().unwrap_or(name)
+}
+
+/// Pattern and module of an alias line. The pattern may hold blanks: the module is the last word.
+fn alias_line(line: &str) -> Option<(&str, &str)> {
+    let (pattern, module) = line.strip_prefix("alias ")?.trim().rsplit_once(' ')?;
+    Some((pattern.trim(), module))
+}

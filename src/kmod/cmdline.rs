@@ -1,0 +1,136 @@
+//! The kernel command line: words, and what it says about modules.
+//!
+//! ```text
+//! word        bytes without blanks; inside "…" blanks are kept
+//! MODULE.PARAM[=VALUE]          options of a module, as modprobe(8) reads them
+//! modprobe.blacklist=A,B        user space leaves these alone   (rd.driver.blacklist= likewise)
+//! module_blacklist=A,B          the kernel itself refuses these
+//! ```
+
+use super::alias;
+use super::conf::{Config, Entry};
+
+/// The command line's words, as the kernel parts them: a quote toggles, quotes stay in the word.
+pub fn words(line: &str) -> Vec<&str> {
+    let mut words = Vec::new();
+    let mut start = None;
+    let mut quoted = false;
+    for (at, byte) in line.bytes().enumerate() {
+        let blank = matches!(byte, b' ' | b'\n' | b'\t' | 0x0b | 0x0c | b'\r');
+        if byte == b'"' {
+            quoted = !quoted;
+        }
+        match start {
+            None if !blank => start = Some(at),
+            Some(from) if blank && !quoted => {
+                words.push(&line[from..at]);
+                start = None;
+            }
+            _ => {}
+        }
+    }
+    // A quote that is never closed swallows the rest; the kernel takes it as one word.
+    words.extend(start.map(|from| &line[from..]));
+    words
+}
+
+/// A word as `key` and `value`, quotes around either taken off as the kernel does.
+pub fn key_value(word: &str) -> (&str, Option<&str>) {
+    let whole = word.strip_prefix('"').map(|w| w.strip_suffix('"').unwrap_or(w));
+    match whole.unwrap_or(word).split_once('=') {
+        Some((key, value)) => {
+            let inner = value.strip_prefix('"').map(|v| v.strip_suffix('"').unwrap_or(v));
+            (key, Some(inner.unwrap_or(value)))
+        }
+        None => (whole.unwrap_or(word), None),
+    }
+}
+
+/// Adds to `config` what the command line says about modules: options last, so that they win.
+pub fn add_modules(config: &mut Config, line: &str) {
+    for word in words(line) {
+        let (key, value) = key_value(word);
+        match (key, value) {
+            ("modprobe.blacklist" | "rd.driver.blacklist", Some(list)) => {
+                config.blacklist.extend(names(list));
+            }
+            ("module_blacklist", Some(list)) => config.kernel_blacklist.extend(names(list)),
+            _ => config.options.extend(option(word)),
+        }
+    }
+}
+
+fn names(list: &str) -> impl Iterator<Item = String> + '_ {
+    list.split(',').filter(|n| !n.is_empty()).map(|n| n.replace('-', "_"))
+}
+
+/// `MODULE.PARAM[=VALUE]` as an option; `None` for any other word.
+fn option(word: &str) -> Option<Entry> {
+    // GRUB writes "m.p=a b" where the kernel's documentation has m.p="a b"; both mean the latter.
+    let (head, value) = match word.strip_prefix('"') {
+        Some(inner) => {
+            let inner = inner.strip_suffix('"')?;
+            let (head, value) = inner.split_once('=').map_or((inner, None), |(h, v)| (h, Some(v)));
+            (head, value.map(|v| format!("\"{v}\"")))
+        }
+        None => {
+            let (head, value) = word.split_once('=').map_or((word, None), |(h, v)| (h, Some(v)));
+            (head, value.map(str::to_owned))
+        }
+    };
+    let (module, param) = head.split_once('.')?;
+    let closed = word.bytes().filter(|b| *b == b'"').count() % 2 == 0;
+    if param.contains('.') || head.contains('"') || !closed {
+        return None;
+    }
+    let module = alias::normalize(module.as_bytes()).ok()?;
+    let text = value.map_or_else(|| param.to_owned(), |v| format!("{param}={v}"));
+    Some(Entry { name: String::from_utf8_lossy(&module).into_owned(), text })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_keep_quoted_blanks() {
+        assert_eq!(words("a  b=\"c d\" e\n"), ["a", "b=\"c d\"", "e"]);
+        assert_eq!(words("a \"b c"), ["a", "\"b c"]);
+        assert_eq!(key_value("\"a=b c\""), ("a", Some("b c")));
+        assert_eq!(key_value("a=\"b c\""), ("a", Some("b c")));
+        assert_eq!(key_value("root=UUID=1-2"), ("root", Some("UUID=1-2")));
+        assert_eq!(key_value("ro"), ("ro", None));
+    }
+
+    #[test]
+    fn module_words_become_configuration() {
+        for (word, want) in [
+            ("usb-core.quirks=a:b", Some(("usb_core", "quirks=a:b"))),
+            ("m.p", Some(("m", "p"))),
+            ("m.p=\"a b\"", Some(("m", "p=\"a b\""))),
+            ("\"m.p=a b\"", Some(("m", "p=\"a b\""))),
+            ("m.p=1.5", Some(("m", "p=1.5"))),
+            ("a.b.c=1", None),
+            ("x=a.b", None),
+            ("quiet", None),
+            ("m\".p=a\"", None),
+            ("m.p=\"open", None),
+            ("x[.y=1", None),
+        ] {
+            let got = option(word);
+            assert_eq!(got.as_ref().map(|e| (e.name.as_str(), e.text.as_str())), want, "{word}");
+        }
+    }
+
+    #[test]
+    fn blacklists_are_folded_and_split() {
+        let mut config = Config::default();
+        add_modules(
+            &mut config,
+            "modprobe.blacklist=a-b,c module_blacklist=d rd.driver.blacklist=e x.y=1",
+        );
+        assert_eq!(config.blacklist, ["a_b", "c", "e"]);
+        assert_eq!(config.kernel_blacklist, ["d"]);
+        assert_eq!(config.options.len(), 1);
+    }
+}

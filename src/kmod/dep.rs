@@ -1,0 +1,78 @@
+//! `modules.dep`: which file a module is in, and what must be live before it.
+//!
+//! ```text
+//! kernel/fs/ext4/ext4.ko: kernel/fs/jbd2/jbd2.ko kernel/lib/crc16.ko
+//! ^ the file              ^ all it needs, users before what they use: load from last to first
+//! ```
+//!
+//! The values of modules.dep.bin are these same lines, keyed by module name.
+
+use std::collections::HashMap;
+
+use super::Warning;
+use super::name::ModuleName;
+
+/// One line of modules.dep.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DepLine {
+    /// The module's file, relative to the module directory (absolute for externals).
+    pub path: String,
+    /// The files it needs, in load order: deepest first (the line's order turned round).
+    pub needs: Vec<String>,
+}
+
+impl DepLine {
+    /// Reads one line; `None` where it has no `PATH:` at its head.
+    pub fn parse(line: &str) -> Option<Self> {
+        let (path, needs) = line.split_once(':')?;
+        let path = path.trim();
+        ModuleName::from_path(path)?;
+        let needs = needs.split_whitespace().rev().map(str::to_owned).collect();
+        Some(Self { path: path.to_owned(), needs })
+    }
+}
+
+/// All lines of a modules.dep text by module name; damaged lines are passed over with a warning.
+pub fn parse(file: &str, text: &[u8]) -> (HashMap<ModuleName, DepLine>, Vec<Warning>) {
+    let mut lines = HashMap::new();
+    let mut warnings = Vec::new();
+    for (number, raw) in text.split(|b| *b == b'\n').enumerate() {
+        if raw.is_empty() || raw.starts_with(b"#") {
+            continue;
+        }
+        match std::str::from_utf8(raw).ok().and_then(DepLine::parse) {
+            Some(line) => {
+                lines.entry(ModuleName::new(&line.path)).or_insert(line);
+            }
+            None => warnings.push(Warning::new(
+                file,
+                number + 1,
+                "ignoring a line that is not PATH: PATH...",
+            )),
+        }
+    }
+    (lines, warnings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dependencies_come_in_load_order() {
+        let line = DepLine::parse("kernel/a-b.ko: kernel/c.ko kernel/d.ko").unwrap();
+        assert_eq!(line.path, "kernel/a-b.ko");
+        assert_eq!(line.needs, ["kernel/d.ko", "kernel/c.ko"]);
+        assert!(DepLine::parse("kernel/a.ko:").unwrap().needs.is_empty());
+    }
+
+    #[test]
+    fn damaged_lines_are_named() {
+        let (lines, warnings) =
+            parse("modules.dep", b"kernel/a.ko: kernel/b.ko\ngarbage\n\xff\xfe: x\nkernel/b.ko:\n");
+        assert_eq!(lines.len(), 2);
+        assert!(lines.contains_key("a") && lines.contains_key("b"));
+        assert_eq!(warnings.iter().map(|w| w.line).collect::<Vec<_>>(), [2, 3]);
+        assert!(warnings[0].to_string().starts_with("modules.dep line 2: "));
+    }
+}

@@ -1,0 +1,41 @@
+//! `modules.*.bin`: kmod's on-disk radix tree of names and patterns.
+//!
+//! All integers are 32-bit, big-endian, unaligned.
+//!
+//! ```text
+//! file    magic B007F457 | version 00020001 (readers check the high half) | root offset word | nodes…
+//!
+//! offset word   flags in the top four bits, byte offset from the start of the file in the low 28
+//!               8… the node has a prefix   4… it has values   2… it has children   low 28 zero: no node
+//!
+//! node    each part stands only where its flag is set, in this order:
+//!           prefix     bytes, NUL
+//!           children   u8 first | u8 last | (last-first+1) offset words, zero where there is no child
+//!           values     u32 count | count × (u32 priority, bytes, NUL)
+//! ```
+//!
+//! The byte on an edge is not part of the child's prefix. Keys `ext4`, `ext3` and value lists:
+//!
+//! ```text
+//! root "ext" ─┬─ '3' ─ "" values
+//!             └─ '4' ─ "" values
+//! ```
+//!
+//! Priorities are positions in modules.order; values of one search are given by ascending priority.
+
+mod read;
+
+pub use read::{Bytes, Hit, Index, IndexError};
+
+/// First word of every index.
+pub const MAGIC: u32 = 0xB007_F457;
+/// Version kmod writes; readers compare the high half.
+pub const VERSION: u32 = 0x0002_0001;
+/// The node has a prefix.
+pub const PREFIX: u32 = 0x8000_0000;
+/// The node has values.
+pub const VALUES: u32 = 0x4000_0000;
+/// The node has children.
+pub const CHILDREN: u32 = 0x2000_0000;
+/// The byte offset in an offset word.
+pub const OFFSET: u32 = 0x0fff_ffff;

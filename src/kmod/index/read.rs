@@ -1,0 +1,305 @@
+//! Searching an index. Every offset comes from the file and is checked: a damaged file gives an error
+//! or misses, never a panic, and a search ends after a bounded number of nodes.
+
+use std::fmt;
+
+use super::{CHILDREN, MAGIC, OFFSET, PREFIX, VALUES, VERSION};
+use crate::kmod::alias::{fnmatch, is_wild};
+
+/// The bytes of an index, wherever they are kept.
+pub type Bytes = Box<dyn AsRef<[u8]> + Send + Sync>;
+
+/// An index that has passed the header checks.
+pub struct Index {
+    bytes: Bytes,
+    root: u32,
+}
+
+impl fmt::Debug for Index {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Index({} bytes)", self.bytes().len())
+    }
+}
+
+/// Why a file is no index, or where it is damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IndexError {
+    /// Shorter than a header.
+    Short,
+    /// Another first word.
+    Magic(u32),
+    /// Another major version.
+    Version(u32),
+    /// A node at this offset runs out of the file, or nodes go in a circle.
+    Damaged(u32),
+}
+
+impl fmt::Display for IndexError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Short => f.write_str("too short for an index"),
+            Self::Magic(word) => write!(f, "magic check fail: {word:x} instead of {MAGIC:x}"),
+            Self::Version(word) => {
+                write!(f, "major version check fail: {} instead of {}", word >> 16, VERSION >> 16)
+            }
+            Self::Damaged(offset) => write!(f, "damaged at byte {offset}"),
+        }
+    }
+}
+
+impl std::error::Error for IndexError {}
+
+/// One value that a search found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hit {
+    /// Position in modules.order; lower comes first.
+    pub priority: u32,
+    /// The value: a module name, or a modules.dep line.
+    pub value: String,
+    /// The key under which it stands: for an alias index, the pattern that matched.
+    pub key: String,
+}
+
+/// Nodes one search may visit: more than any real index holds, few enough to end soon.
+const VISITS: usize = 4_000_000;
+/// Deepest chain of nodes: longer than any alias.
+const DEPTH: usize = 4096;
+
+impl Index {
+    /// Checks the header of `bytes`.
+    ///
+    /// # Errors
+    /// Short, or another magic or major version.
+    pub fn new(bytes: Bytes) -> Result<Self, IndexError> {
+        let head = |at| word((*bytes).as_ref(), at).ok_or(IndexError::Short);
+        let (magic, version, root) = (head(0)?, head(4)?, head(8)?);
+        if magic != MAGIC {
+            return Err(IndexError::Magic(magic));
+        }
+        if version >> 16 != VERSION >> 16 {
+            return Err(IndexError::Version(version));
+        }
+        Ok(Self { bytes, root })
+    }
+
+    fn bytes(&self) -> &[u8] {
+        (*self.bytes).as_ref()
+    }
+
+    /// The first value whose key is exactly `key`.
+    ///
+    /// # Errors
+    /// The file is damaged on the way to the key.
+    pub fn exact(&self, key: &[u8]) -> Result<Option<Hit>, IndexError> {
+        let mut at = self.root;
+        let mut rest = key;
+        for _ in 0..DEPTH {
+            let Some(node) = self.node(at)? else { return Ok(None) };
+            let Some(after) = rest.strip_prefix(node.prefix) else { return Ok(None) };
+            let Some((edge, below)) = after.split_first() else {
+                return Ok(node.values()?.next().transpose()?.map(|(priority, value)| Hit {
+                    priority,
+                    value,
+                    key: text(key),
+                }));
+            };
+            at = node.child(*edge);
+            rest = below;
+        }
+        Err(IndexError::Damaged(at & OFFSET))
+    }
+
+    /// All values whose key, taken as a pattern, matches `name`: by ascending priority, among equals
+    /// the last found first, as kmod orders them.
+    ///
+    /// # Errors
+    /// The file is damaged somewhere in the part searched.
+    pub fn search(&self, name: &[u8]) -> Result<Vec<Hit>, IndexError> {
+        let mut search = Search { index: self, name, hits: Vec::new(), visits: 0 };
+        search.descend()?;
+        Ok(search.hits)
+    }
+
+    /// Every key and value, keys ascending, in kmod's dump order.
+    ///
+    /// # Errors
+    /// The file is damaged.
+    pub fn entries(&self) -> Result<Vec<Hit>, IndexError> {
+        let mut found = Vec::new();
+        let mut visits = 0;
+        self.walk(self.root, &mut Vec::new(), &mut visits, &mut |key, node| {
+            for value in node.values()? {
+                let (priority, value) = value?;
+                found.push(Hit { priority, value, key: text(key) });
+            }
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// Visits the node at `at` and all below it; `key` holds what leads to it.
+    fn walk(
+        &self,
+        at: u32,
+        key: &mut Vec<u8>,
+        visits: &mut usize,
+        see: &mut dyn FnMut(&[u8], &Node<'_>) -> Result<(), IndexError>,
+    ) -> Result<(), IndexError> {
+        let Some(node) = self.node(at)? else { return Ok(()) };
+        *visits += 1;
+        if *visits > VISITS || key.len() > DEPTH {
+            return Err(IndexError::Damaged(at & OFFSET));
+        }
+        let len = key.len();
+        key.extend_from_slice(node.prefix);
+        see(key, &node)?;
+        for (edge, child) in node.children() {
+            key.push(edge);
+            self.walk(child, key, visits, see)?;
+            key.pop();
+        }
+        key.truncate(len);
+        Ok(())
+    }
+
+    /// The node that an offset word points to.
+    fn node(&self, at: u32) -> Result<Option<Node<'_>>, IndexError> {
+        let offset = at & OFFSET;
+        if offset == 0 {
+            return Ok(None);
+        }
+        Node::parse(self.bytes(), at).map(Some).ok_or(IndexError::Damaged(offset))
+    }
+}
+
+struct Search<'a> {
+    index: &'a Index,
+    name: &'a [u8],
+    hits: Vec<Hit>,
+    visits: usize,
+}
+
+impl Search<'_> {
+    /// Goes down the edges that the name spells; at each wildcard, tries the whole subtree below it.
+    fn descend(&mut self) -> Result<(), IndexError> {
+        let mut at = self.index.root;
+        let mut key: Vec<u8> = Vec::new();
+        let mut pos = 0;
+        for _ in 0..DEPTH {
+            let Some(node) = self.index.node(at)? else { return Ok(()) };
+            for byte in node.prefix {
+                if is_wild(*byte) {
+                    return self.subtree(at, key.clone());
+                }
+                if self.name.get(pos) != Some(byte) {
+                    return Ok(());
+                }
+                pos += 1;
+            }
+            key.extend_from_slice(node.prefix);
+            for wild in *b"*?[" {
+                let below = [&key[..], &[wild]].concat();
+                self.subtree(node.child(wild), below)?;
+            }
+            let Some(edge) = self.name.get(pos) else {
+                return self.take(&key, &node);
+            };
+            at = node.child(*edge);
+            key.push(*edge);
+            pos += 1;
+        }
+        Err(IndexError::Damaged(at & OFFSET))
+    }
+
+    /// Tries every key at and below the node `at` as a pattern; `key` is what leads to it.
+    fn subtree(&mut self, at: u32, mut key: Vec<u8>) -> Result<(), IndexError> {
+        let mut visits = self.visits;
+        let (index, name) = (self.index, self.name);
+        let result = index.walk(at, &mut key, &mut visits, &mut |key, node| {
+            if node.values.is_some() && fnmatch(key, name) { self.take(key, node) } else { Ok(()) }
+        });
+        self.visits = visits;
+        result
+    }
+
+    fn take(&mut self, key: &[u8], node: &Node<'_>) -> Result<(), IndexError> {
+        for value in node.values()? {
+            let (priority, value) = value?;
+            let before = self.hits.partition_point(|hit| hit.priority < priority);
+            self.hits.insert(before, Hit { priority, value, key: text(key) });
+        }
+        Ok(())
+    }
+}
+
+/// A node whose parts lie inside the file.
+struct Node<'a> {
+    offset: u32,
+    prefix: &'a [u8],
+    first: u8,
+    words: &'a [u8],
+    values: Option<&'a [u8]>,
+}
+
+impl<'a> Node<'a> {
+    fn parse(file: &'a [u8], at: u32) -> Option<Self> {
+        let mut rest = file.get((at & OFFSET) as usize..)?;
+        let mut node =
+            Self { offset: at & OFFSET, prefix: b"", first: 0, words: b"", values: None };
+        if at & PREFIX != 0 {
+            (node.prefix, rest) = c_string(rest)?;
+        }
+        if at & CHILDREN != 0 {
+            let (range, after) = rest.split_first_chunk::<2>()?;
+            let count = usize::from(range[1].checked_sub(range[0])?) + 1;
+            node.first = range[0];
+            (node.words, rest) = after.split_at_checked(4 * count)?;
+        }
+        if at & VALUES != 0 {
+            node.values = Some(rest);
+        }
+        Some(node)
+    }
+
+    fn child(&self, edge: u8) -> u32 {
+        let slot = edge.checked_sub(self.first).map(usize::from);
+        slot.and_then(|slot| word(self.words, 4 * slot)).unwrap_or(0)
+    }
+
+    fn children(&self) -> impl Iterator<Item = (u8, u32)> + '_ {
+        let words = self.words.chunks_exact(4).map(|w| word(w, 0).unwrap_or(0));
+        (self.first..=u8::MAX).zip(words).filter(|(_, child)| child & OFFSET != 0)
+    }
+
+    /// The node's values, each with its priority.
+    fn values(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<(u32, String), IndexError>> + use<'a>, IndexError> {
+        let damaged = IndexError::Damaged(self.offset);
+        let (count, mut rest) = match self.values {
+            Some(bytes) => (word(bytes, 0).ok_or(damaged)?, &bytes[4..]),
+            None => (0, &b""[..]),
+        };
+        // Each value takes at least five bytes, so a wrong count ends with the file.
+        Ok((0..count).map(move |_| {
+            let priority = word(rest, 0).ok_or(damaged)?;
+            let (value, after) = c_string(&rest[4..]).ok_or(damaged)?;
+            rest = after;
+            Ok((priority, text(value)))
+        }))
+    }
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..at + 4)?.first_chunk().map(|b| u32::from_be_bytes(*b))
+}
+
+/// The bytes up to the next NUL, and what follows it.
+fn c_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = bytes.iter().position(|b| *b == 0)?;
+    Some((&bytes[..end], &bytes[end + 1..]))
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

@@ -1,0 +1,288 @@
+//! The insert plan: what has to be loaded for the modules found, in kmod's order, and what each step
+//! waits for.
+//!
+//! For a module: its dependencies, deepest first, then its `pre:` softdeps, itself, its `post:` softdeps; each
+//! dependency and each softdep is expanded in the same way, and every module once. A dependency that
+//! fails takes its users with it; a softdep only orders.
+
+use std::collections::HashSet;
+
+use super::catalog::{Catalog, Found};
+use super::conf::Config;
+use super::name::ModuleName;
+
+/// How a step is carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Load the file at this path, relative to the module directory.
+    Insert(String),
+    /// Run this install command.
+    Command(String),
+    /// Nothing can be done: no file of that name is known.
+    NoFile,
+}
+
+/// What a step is there for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Why {
+    /// It was asked for.
+    Asked,
+    /// This module needs it.
+    DependencyOf(ModuleName),
+    /// This module's softdep wants it before.
+    SoftdepPreOf(ModuleName),
+    /// This module's softdep wants it after.
+    SoftdepPostOf(ModuleName),
+}
+
+/// One module to load.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// The module.
+    pub module: ModuleName,
+    /// What to do.
+    pub action: Action,
+    /// Its parameters from the configuration.
+    pub options: String,
+    /// Modules that must be live before; if one fails, so does this.
+    pub needs: Vec<ModuleName>,
+    /// Modules that must have been tried before.
+    pub after: Vec<ModuleName>,
+    /// What it is there for.
+    pub why: Why,
+}
+
+/// Expands modules into steps. `known` tells which modules need no step, as they have one already or
+/// are in the kernel.
+pub struct Planner<'a> {
+    catalog: &'a Catalog,
+    config: &'a Config,
+    known: &'a dyn Fn(&ModuleName) -> bool,
+    /// Modules that have a step or are being expanded.
+    seen: HashSet<ModuleName>,
+    /// The chain of modules being expanded, outermost first.
+    open: Vec<ModuleName>,
+    steps: Vec<Step>,
+    cycles: Vec<String>,
+}
+
+impl std::fmt::Debug for Planner<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Planner").field("steps", &self.steps).finish_non_exhaustive()
+    }
+}
+
+/// The steps of a plan, each after all that it waits for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct InsertPlan {
+    /// The steps.
+    pub steps: Vec<Step>,
+    /// Dependencies and softdeps that go in a circle, as `a -> b -> a`; the last arrow was passed over.
+    pub cycles: Vec<String>,
+}
+
+impl<'a> Planner<'a> {
+    /// A planner that makes no step for modules that are `known`.
+    pub fn new(
+        catalog: &'a Catalog,
+        config: &'a Config,
+        known: &'a dyn Fn(&ModuleName) -> bool,
+    ) -> Self {
+        Self {
+            catalog,
+            config,
+            known,
+            seen: HashSet::new(),
+            open: Vec::new(),
+            steps: Vec::new(),
+            cycles: Vec::new(),
+        }
+    }
+
+    /// Adds what `found` needs.
+    pub fn add(&mut self, found: &Found) {
+        if !found.is_builtin() {
+            self.expand(&found.module, found.alias.as_deref(), Why::Asked);
+        }
+    }
+
+    /// The plan.
+    pub fn finish(self) -> InsertPlan {
+        InsertPlan { steps: self.steps, cycles: self.cycles }
+    }
+
+    /// Adds the steps for `module`, unless it has one or is on the way.
+    fn expand(&mut self, module: &ModuleName, alias: Option<&str>, why: Why) {
+        if self.seen.contains(module) || (self.known)(module) {
+            return;
+        }
+        self.seen.insert(module.clone());
+        self.open.push(module.clone());
+        let line = self.catalog.dep(module);
+        let needs = self.expand_needs(module, line.as_ref().map_or(&[], |l| &l.needs));
+        let (pre, post) = self.softdep(module);
+        let after = self.expand_soft(&pre, &Why::SoftdepPreOf(module.clone()));
+        let action = match (self.config.install_of(module), line) {
+            // kmod's documented precedence: a softdep cancels the install command.
+            (Some(command), _) if pre.is_empty() && post.is_empty() => {
+                Action::Command(command.to_owned())
+            }
+            (_, Some(line)) => Action::Insert(line.path),
+            (_, None) => Action::NoFile,
+        };
+        let options = self.config.options_of(module, alias);
+        self.steps.push(Step { module: module.clone(), action, options, needs, after, why });
+        self.open.pop();
+        for found in post {
+            self.expand_post(module, &found);
+        }
+    }
+
+    /// Expands the modules in the files `paths`; gives those that have to be waited for.
+    fn expand_needs(&mut self, module: &ModuleName, paths: &[String]) -> Vec<ModuleName> {
+        let mut needs = Vec::with_capacity(paths.len());
+        for name in paths.iter().filter_map(|p| ModuleName::from_path(p)) {
+            if self.is_open(&name) {
+                self.cycle(&name);
+                continue;
+            }
+            self.expand(&name, None, Why::DependencyOf(module.clone()));
+            needs.push(name);
+        }
+        needs
+    }
+
+    /// The modules that the softdep of `module` names before and after it, looked up.
+    fn softdep(&self, module: &ModuleName) -> (Vec<Found>, Vec<Found>) {
+        let Some(dep) = self.config.softdep_of(module) else { return Default::default() };
+        let look = |names: &[String]| -> Vec<Found> {
+            let found = names.iter().flat_map(|name| self.catalog.lookup(self.config, name));
+            found.collect()
+        };
+        (look(&dep.pre), look(&dep.post))
+    }
+
+    fn expand_soft(&mut self, found: &[Found], why: &Why) -> Vec<ModuleName> {
+        let mut after = Vec::with_capacity(found.len());
+        for found in found.iter().filter(|f| !f.is_builtin()) {
+            if self.is_open(&found.module) {
+                self.cycle(&found.module);
+                continue;
+            }
+            self.expand(&found.module, found.alias.as_deref(), why.clone());
+            after.push(found.module.clone());
+        }
+        after
+    }
+
+    /// A post softdep waits for the module that names it, where its step is new.
+    fn expand_post(&mut self, module: &ModuleName, found: &Found) {
+        let start = self.steps.len();
+        if !found.is_builtin() {
+            self.expand(&found.module, found.alias.as_deref(), Why::SoftdepPostOf(module.clone()));
+        }
+        for step in self.steps.iter_mut().skip(start).filter(|s| s.module == found.module) {
+            step.after.push(module.clone());
+        }
+    }
+
+    fn is_open(&self, module: &ModuleName) -> bool {
+        self.open.contains(module)
+    }
+
+    fn cycle(&mut self, module: &ModuleName) {
+        let chain = self.open.iter().skip_while(|m| *m != module).chain([module]);
+        let names: Vec<&str> = chain.map(ModuleName::as_str).collect();
+        self.cycles.push(names.join(" -> "));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kmod::catalog::Files;
+    use crate::kmod::index::Bytes;
+    use std::sync::Arc;
+
+    struct Dep(&'static str);
+
+    impl Files for Dep {
+        fn open(&self, name: &str) -> Option<Bytes> {
+            let text = match name {
+                "modules.dep" => self.0,
+                "modules.builtin" => "kernel/inside.ko\n",
+                _ => return None,
+            };
+            Some(Box::new(text.as_bytes()))
+        }
+    }
+
+    fn plan(dep: &'static str, conf: &str, names: &[&str]) -> InsertPlan {
+        let catalog = Catalog::new(Arc::new(Dep(dep)));
+        let mut config = Config::default();
+        let mut warnings = Vec::new();
+        config.add_file("c", conf.as_bytes(), &mut warnings);
+        assert!(warnings.is_empty(), "{warnings:?}");
+        let mut planner = Planner::new(&catalog, &config, &|m| m.as_str() == "here");
+        for name in names {
+            for found in catalog.lookup(&config, name) {
+                planner.add(&found);
+            }
+        }
+        planner.finish()
+    }
+
+    fn order(plan: &InsertPlan) -> String {
+        let names: Vec<&str> = plan.steps.iter().map(|s| s.module.as_str()).collect();
+        names.join(" ")
+    }
+
+    const TREE: &str =
+        "a.ko: b.ko c.ko\nb.ko: c.ko\nc.ko:\nd.ko:\ne.ko:\nhere.ko:\nu.ko: here.ko\n";
+
+    #[test]
+    fn dependencies_come_first_and_softdeps_around() {
+        for (conf, names, want) in [
+            ("", vec!["a"], "c b a"),
+            ("", vec!["a", "b", "d"], "c b a d"),
+            ("softdep c pre: d post: e", vec!["a"], "d c e b a"),
+            ("softdep a pre: inside d post: here e", vec!["a"], "c b d a e"),
+            ("softdep d pre: nowhere", vec!["d"], "d"),
+            ("", vec!["here", "u", "inside", "nowhere"], "u"),
+        ] {
+            assert_eq!(order(&plan(TREE, conf, &names)), want, "{conf} {names:?}");
+        }
+    }
+
+    #[test]
+    fn steps_wait_for_what_they_need() {
+        let plan = plan(TREE, "softdep a pre: d post: e", &["a"]);
+        let step = |name: &str| plan.steps.iter().find(|s| s.module.as_str() == name).unwrap();
+        assert_eq!(step("a").needs, ["c".into(), "b".into()]);
+        assert_eq!(step("a").after, ["d".into()]);
+        assert_eq!(step("e").after, ["a".into()]);
+        assert_eq!(step("b").why, Why::DependencyOf("a".into()));
+        assert_eq!(step("e").why, Why::SoftdepPostOf("a".into()));
+        assert_eq!(step("a").why, Why::Asked);
+    }
+
+    #[test]
+    fn circles_are_named_and_cut() {
+        let p = plan("a.ko: b.ko\nb.ko: a.ko\n", "", &["a"]);
+        assert_eq!((order(&p), p.cycles.clone()), ("b a".into(), vec!["a -> b -> a".to_owned()]));
+        assert!(p.steps[0].needs.is_empty());
+        let p = plan(TREE, "softdep d pre: e\nsoftdep e pre: d\n", &["d"]);
+        assert_eq!((order(&p), p.cycles), ("e d".into(), vec!["d -> e -> d".to_owned()]));
+        let p = plan(TREE, "softdep d post: e\nsoftdep e post: d\n", &["d"]);
+        assert_eq!(order(&p), "d e");
+    }
+
+    #[test]
+    fn install_commands_yield_to_softdeps() {
+        let conf = "install d /bin/false\ninstall e /bin/true\nsoftdep e pre: c\noptions d x=1\n";
+        let p = plan(TREE, conf, &["d", "e"]);
+        assert_eq!(p.steps[0].action, Action::Command("/bin/false".into()));
+        assert_eq!(p.steps[0].options, "x=1");
+        assert_eq!(p.steps[2].action, Action::Insert("e.ko".into()));
+    }
+}

@@ -1,0 +1,114 @@
+//! Kernel uevents, as they come on a NETLINK_KOBJECT_UEVENT socket and as sysfs `uevent` files show them.
+//!
+//! ```text
+//! add@/devices/pci0000:00/0000:00:03.0\0ACTION=add\0DEVPATH=/devices/...\0SUBSYSTEM=pci\0...\0SEQNUM=1234\0
+//! ```
+//!
+//! Values may hold any byte except NUL. udev sends its own messages in another group with a `libudev`
+//! header; those have no `@` before the first NUL and are refused here.
+
+use super::alias;
+
+/// A device's own description of itself, as modprobe(8) would be given it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Modalias(Box<[u8]>);
+
+impl Modalias {
+    /// The modalias in `text`, one trailing newline taken off; `None` where nothing is left.
+    pub fn new(text: &[u8]) -> Option<Self> {
+        let text = text.strip_suffix(b"\n").unwrap_or(text);
+        (!text.is_empty()).then(|| Self(text.into()))
+    }
+
+    /// The bytes the device gave.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The form in which indexes are searched: see [`alias::normalize_modalias`].
+    pub fn normal(&self) -> Vec<u8> {
+        alias::normalize_modalias(&self.0)
+    }
+
+    /// The modalias as text, for messages and the record.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0).into_owned()
+    }
+}
+
+/// One kernel message, borrowed from the bytes received.
+#[derive(Debug, Clone, Copy)]
+pub struct Uevent<'a> {
+    /// `add`, `remove`, `change`, `move`, `online`, `offline`, `bind` or `unbind`.
+    pub action: &'a [u8],
+    /// The device's path below /sys.
+    pub devpath: &'a [u8],
+    keys: &'a [u8],
+}
+
+impl<'a> Uevent<'a> {
+    /// Reads one message; `None` for anything that is not a kernel uevent.
+    pub fn parse(message: &'a [u8]) -> Option<Self> {
+        let end = message.iter().position(|b| *b == 0)?;
+        let (header, keys) = message.split_at(end);
+        let at = header.iter().position(|b| *b == b'@')?;
+        let (action, devpath) = (&header[..at], &header[at + 1..]);
+        (!action.is_empty() && devpath.starts_with(b"/")).then_some(Self { action, devpath, keys })
+    }
+
+    /// The value of `key`; the first where it stands twice.
+    pub fn get(&self, key: &str) -> Option<&'a [u8]> {
+        value(self.keys, 0, key)
+    }
+
+    /// The number the kernel gave this event.
+    pub fn seqnum(&self) -> Option<u64> {
+        std::str::from_utf8(self.get("SEQNUM")?).ok()?.parse().ok()
+    }
+}
+
+/// The value of `KEY=` in a sysfs `uevent` file (one pair a line).
+pub fn file_value<'a>(file: &'a [u8], key: &str) -> Option<&'a [u8]> {
+    value(file, b'\n', key)
+}
+
+fn value<'a>(pairs: &'a [u8], separator: u8, key: &str) -> Option<&'a [u8]> {
+    pairs
+        .split(|b| *b == separator)
+        .find_map(|pair| pair.strip_prefix(key.as_bytes())?.strip_prefix(b"="))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_taken_apart() {
+        let event = Uevent::parse(
+            b"add@/devices/x\0ACTION=add\0DEVPATH=/devices/x\0MODALIAS=pci:v1\0SEQNUM=42\0",
+        )
+        .unwrap();
+        assert_eq!(event.action, b"add");
+        assert_eq!(event.devpath, b"/devices/x");
+        assert_eq!(event.get("MODALIAS"), Some(&b"pci:v1"[..]));
+        assert_eq!(event.get("MOD"), None);
+        assert_eq!(event.seqnum(), Some(42));
+    }
+
+    #[test]
+    fn what_is_no_kernel_uevent_is_refused() {
+        for message in [&b"libudev\0\xfe\xed"[..], b"", b"add@/x", b"@/x\0", b"add@x\0", b"\0\0\0"]
+        {
+            assert!(Uevent::parse(message).is_none(), "{message:?}");
+        }
+    }
+
+    #[test]
+    fn a_uevent_file_gives_its_modalias() {
+        let file = b"DRIVER=mmcblk\nMODALIAS=mmc:block\n";
+        assert_eq!(file_value(file, "MODALIAS"), Some(&b"mmc:block"[..]));
+        assert_eq!(file_value(file, "ALIAS"), None);
+        assert_eq!(Modalias::new(b"\n"), None);
+        assert_eq!(Modalias::new(b"a b\n").unwrap().as_bytes(), b"a b");
+    }
+}

@@ -1,0 +1,53 @@
+//! A read-only file mapping: the one place with unsafe code.
+
+#![allow(unsafe_code)]
+
+use std::fmt;
+use std::os::fd::AsFd;
+use std::ptr;
+
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+
+/// The bytes of a file, mapped: only the pages that are looked at are read.
+pub(super) struct Map {
+    start: *mut std::ffi::c_void,
+    len: usize,
+}
+
+impl Map {
+    /// mmap(2): `len` bytes of `file`, private and read-only.
+    pub(super) fn new(file: impl AsFd, len: usize) -> rustix::io::Result<Self> {
+        // SAFETY: the kernel chooses the address, so no memory of ours is replaced. The mapping is
+        // private and read-only and lives until `drop`. Index files are replaced by rename and never
+        // written in place (depmod's rule), so the bytes do not change under the slice.
+        let start =
+            unsafe { mmap(ptr::null_mut(), len, ProtFlags::READ, MapFlags::PRIVATE, file, 0) }?;
+        Ok(Self { start, len })
+    }
+}
+
+impl AsRef<[u8]> for Map {
+    fn as_ref(&self) -> &[u8] {
+        // SAFETY: `start` is `len` mapped, readable, initialised bytes until `drop`.
+        unsafe { std::slice::from_raw_parts(self.start.cast::<u8>(), self.len) }
+    }
+}
+
+impl Drop for Map {
+    fn drop(&mut self) {
+        // SAFETY: this is the mapping made in `new`, and nothing borrows it any more.
+        // An error would mean a wrong address; there is nothing to do about it here.
+        let _ = unsafe { munmap(self.start, self.len) };
+    }
+}
+
+impl fmt::Debug for Map {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Map({} bytes)", self.len)
+    }
+}
+
+// SAFETY: the mapping is read-only and owned; reading it from any thread is as safe as from one.
+unsafe impl Send for Map {}
+// SAFETY: as above: shared reads only.
+unsafe impl Sync for Map {}
