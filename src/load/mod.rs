@@ -1,1 +1,9 @@
-//! load
+//! The loading service: carries out plans, each module as soon as its own dependencies are live, and
+//! keeps what became of each. It never prints and never exits.
+
+mod graph;
+mod insert;
+mod loader;
+
+pub use insert::Inserter;
+pub use loader::{Loader, Settings};

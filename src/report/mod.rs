@@ -1,1 +1,190 @@
-//! report
+//! The boot record: what was found, what was loaded and why, what is missing; and its text and JSON.
+
+mod json;
+mod text;
+mod verdict;
+
+pub use verdict::{Counts, Verdict};
+
+use crate::kmod::name::ModuleName;
+
+/// What became of one module that was wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is live, loaded by us.
+    Loaded,
+    /// Somebody else had loaded it.
+    Already,
+    /// Its install command ran.
+    Commanded,
+    /// The index knows it, the image does not carry it.
+    Missing,
+    /// Its init found no hardware (ENODEV).
+    NoDevice,
+    /// Configuration, or the kernel's command line, forbids it.
+    Blacklisted,
+    /// An install command that does nothing stands in its place.
+    Disabled,
+    /// It was refused, for this reason.
+    Failed(String),
+}
+
+impl Outcome {
+    /// The word for it in the record.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Loaded => "loaded",
+            Self::Already => "already",
+            Self::Commanded => "commanded",
+            Self::Missing => "missing",
+            Self::NoDevice => "no-device",
+            Self::Blacklisted => "blacklisted",
+            Self::Disabled => "disabled",
+            Self::Failed(_) => "failed",
+        }
+    }
+
+    /// Whether what needs the module can go on.
+    pub fn is_live(&self) -> bool {
+        matches!(self, Self::Loaded | Self::Already | Self::Commanded)
+    }
+}
+
+/// How a module got into the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Road {
+    /// The kernel read a plain file.
+    File,
+    /// The kernel decompressed the file.
+    KernelDecompress,
+    /// We decoded it and handed over the image.
+    Image,
+}
+
+impl Road {
+    /// The word for it in the record.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::KernelDecompress => "kernel-decompress",
+            Self::Image => "image",
+        }
+    }
+}
+
+/// Who asked for a module.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The device, as its path below /sys/devices.
+    pub device: Option<String>,
+    /// The name asked for: the device's modalias, or a name such as `fs-ext4`.
+    pub request: String,
+    /// The alias pattern that matched.
+    pub pattern: Option<String>,
+}
+
+/// One module of the record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModuleRecord {
+    /// The module.
+    pub name: ModuleName,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Why it was wanted: `device`, `asked`, `dependency of X`, `softdep of X`.
+    pub why: String,
+    /// Who asked, where it was not another module.
+    pub origin: Option<Origin>,
+    /// Its file, relative to the module directory.
+    pub path: Option<String>,
+    /// Its parameters.
+    pub options: String,
+    /// How it got in.
+    pub road: Option<Road>,
+    /// When its load began, in microseconds since the kernel started.
+    pub start_us: u64,
+    /// When it ended.
+    pub end_us: u64,
+}
+
+/// The root that was mounted, or waited for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RootRecord {
+    /// `root=` as written.
+    pub spec: String,
+    /// The device it was found to be.
+    pub device: Option<String>,
+    /// The type it was mounted as.
+    pub fstype: Option<String>,
+    /// Block devices seen, each with what it holds.
+    pub seen: Vec<String>,
+}
+
+/// Counters of the uevent socket.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UeventCounts {
+    /// Kernel messages received.
+    pub received: u64,
+    /// Of these, devices added.
+    pub added: u64,
+    /// Times that events were lost, so that the scan was repeated.
+    pub lost: u64,
+    /// Messages that the kernel did not send.
+    pub foreign: u64,
+    /// Full scans of /sys/devices.
+    pub scans: u64,
+}
+
+/// The record of one boot.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Record {
+    /// The kernel's release.
+    pub kernel: String,
+    /// CLOCK_BOOTTIME at the entry of /init, in nanoseconds.
+    pub init_boottime_ns: u64,
+    /// How it ended; `None` while it runs.
+    pub verdict: Option<Verdict>,
+    /// From the entry of /init to the verdict, in milliseconds.
+    pub time_ms: u64,
+    /// The root.
+    pub root: RootRecord,
+    /// The modules, in the order in which their loads ended.
+    pub modules: Vec<ModuleRecord>,
+    /// Distinct modaliases seen.
+    pub modaliases: u64,
+    /// The socket's counters.
+    pub uevents: UeventCounts,
+    /// Phases in order: name, and when each ended in microseconds since the entry of /init.
+    pub phases: Vec<(&'static str, u64)>,
+    /// What was passed over, in words.
+    pub warnings: Vec<String>,
+    /// The exit status of `coldplug.exec=`.
+    pub exit: Option<i32>,
+}
+
+impl Record {
+    /// How many modules were wanted, loaded, failed.
+    pub fn counts(&self) -> Counts {
+        let count =
+            |test: fn(&Outcome) -> bool| self.modules.iter().filter(|m| test(&m.outcome)).count();
+        let unwanted = |o: &Outcome| matches!(o, Outcome::Blacklisted | Outcome::Disabled);
+        Counts {
+            wanted: self.modules.len() - count(unwanted),
+            loaded: count(Outcome::is_live),
+            failed: count(|o| matches!(o, Outcome::Failed(_))),
+        }
+    }
+
+    /// The last line of every boot.
+    pub fn verdict_line(&self) -> String {
+        let Counts { loaded, wanted, failed } = self.counts();
+        let verdict = self.verdict.unwrap_or(Verdict::Unfinished);
+        let mut line = format!(
+            "coldplug: verdict={verdict} modules={loaded}/{wanted} failed={failed} time={}",
+            self.time_ms
+        );
+        if let Some(status) = self.exit {
+            line.push_str(&format!(" exit={status}"));
+        }
+        line
+    }
+}

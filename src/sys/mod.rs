@@ -1,3 +1,91 @@
-//! The kernel's face: one small function per fact or act.
+//! The kernel's face: one small function per fact or act. Nothing here decides, retries or prints; errors
+//! name operation, object and errno.
+
+pub mod block;
+pub mod errno;
+pub mod kmsg;
+pub mod moddir;
+pub mod modfile;
+pub mod module;
+pub mod mount;
+pub mod process;
+pub mod procfs;
+pub mod sysfs;
+pub mod tree;
+pub mod uevent;
 
 mod map;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+use rustix::time::{ClockId, clock_gettime};
+
+/// What a failed operation was, on what, and the kernel's answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    /// The operation, as its manual page calls it.
+    pub op: &'static str,
+    /// The path or name it was done to.
+    pub object: String,
+    /// The kernel's answer.
+    pub errno: Errno,
+}
+
+impl Error {
+    /// The error of `op` on `object`.
+    pub fn new(op: &'static str, object: impl fmt::Display, errno: Errno) -> Self {
+        Self { op, object: object.to_string(), errno }
+    }
+
+    /// The error that a function of std gave; one without an errno becomes EIO.
+    pub fn io(op: &'static str, path: &Path, error: &std::io::Error) -> Self {
+        Self::new(op, path.display(), Errno::from_io_error(error).unwrap_or(Errno::IO))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.op, self.object, errno::text(self.errno))
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// The result of an operation on the system.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// The prefix of every path below /sys, /proc, /dev, /etc, /run and /lib: `/`, or a tree of files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Root(PathBuf);
+
+impl Default for Root {
+    fn default() -> Self {
+        Self(PathBuf::from("/"))
+    }
+}
+
+impl Root {
+    /// The tree below `path`.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// The path below this root that is called `path` (absolute or not) in it.
+    pub fn join(&self, path: impl AsRef<Path>) -> PathBuf {
+        let path = path.as_ref();
+        self.0.join(path.strip_prefix("/").unwrap_or(path))
+    }
+}
+
+/// CLOCK_BOOTTIME in nanoseconds: time since the kernel started, sleep included.
+pub fn boottime_ns() -> u64 {
+    let now = clock_gettime(ClockId::Boottime);
+    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
+}
+
+/// The running kernel's release, as uname(2) gives it.
+pub fn release() -> String {
+    rustix::system::uname().release().to_string_lossy().into_owned()
+}

@@ -1,0 +1,292 @@
+//! What is to be loaded, what waits for what, and what has become of each. No threads and no kernel here:
+//! [`super::loader`] takes ready steps out and brings their outcomes back.
+
+use std::collections::{BTreeSet, HashMap};
+
+use crate::kmod::name::ModuleName;
+use crate::kmod::plan::{Action, Step, Why};
+use crate::report::{ModuleRecord, Origin, Outcome, Road};
+
+/// A step that can be carried out now.
+#[derive(Debug, Clone)]
+pub(super) struct Job {
+    pub(super) id: usize,
+    pub(super) step: Step,
+}
+
+/// What carrying out a step gave.
+#[derive(Debug, Clone)]
+pub(super) struct Done {
+    pub(super) outcome: Outcome,
+    pub(super) road: Option<Road>,
+    pub(super) start_us: u64,
+    pub(super) end_us: u64,
+}
+
+impl Done {
+    /// An outcome that took no time: nothing was tried.
+    fn at_once(outcome: Outcome) -> Self {
+        Self { outcome, road: None, start_us: 0, end_us: 0 }
+    }
+}
+
+#[derive(Debug)]
+struct Node {
+    step: Step,
+    origin: Option<Origin>,
+    /// Steps it still waits for.
+    waits: usize,
+    /// Steps that wait for it; `true` where they need it live.
+    users: Vec<(usize, bool)>,
+    /// Why it can no longer be loaded: a dependency of it is not live.
+    broken: Option<Outcome>,
+    done: Option<Done>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Graph {
+    nodes: Vec<Node>,
+    by_name: HashMap<ModuleName, usize>,
+    ready: BTreeSet<usize>,
+    running: usize,
+    finished: Vec<usize>,
+}
+
+impl Graph {
+    pub(super) fn knows(&self, module: &ModuleName) -> bool {
+        self.by_name.contains_key(module)
+    }
+
+    /// Adds a step; what it waits for must have been added before, or counts as live.
+    pub(super) fn add(&mut self, step: Step, origin: Option<Origin>) {
+        let id = self.nodes.len();
+        let hard = step.needs.iter().map(|n| (n, true));
+        let soft = step.after.iter().map(|n| (n, false));
+        let prior: Vec<(usize, bool)> =
+            hard.chain(soft).filter_map(|(n, hard)| Some((*self.by_name.get(n)?, hard))).collect();
+        self.by_name.insert(step.module.clone(), id);
+        self.nodes.push(Node {
+            step,
+            origin,
+            waits: 0,
+            users: Vec::new(),
+            broken: None,
+            done: None,
+        });
+        for (before, hard) in prior {
+            match &self.nodes[before].done {
+                Some(done) if hard && !done.outcome.is_live() => {
+                    let broken = because_of(&self.nodes[before].step.module, &done.outcome);
+                    self.nodes[id].broken.get_or_insert(broken);
+                }
+                Some(_) => {}
+                None => {
+                    self.nodes[before].users.push((id, hard));
+                    self.nodes[id].waits += 1;
+                }
+            }
+        }
+        self.settle(id);
+    }
+
+    /// Notes a module that is not even tried.
+    pub(super) fn note(&mut self, module: ModuleName, outcome: Outcome, origin: Origin) {
+        let step = Step {
+            module,
+            action: Action::NoFile,
+            options: String::new(),
+            needs: Vec::new(),
+            after: Vec::new(),
+            why: Why::Asked,
+        };
+        let id = self.nodes.len();
+        self.by_name.insert(step.module.clone(), id);
+        let done = Some(Done::at_once(outcome));
+        self.nodes.push(Node {
+            step,
+            origin: Some(origin),
+            waits: 0,
+            users: Vec::new(),
+            broken: None,
+            done,
+        });
+        self.finished.push(id);
+    }
+
+    /// The ready step that was asked for first.
+    pub(super) fn take(&mut self) -> Option<Job> {
+        let id = self.ready.pop_first()?;
+        self.running += 1;
+        Some(Job { id, step: self.nodes[id].step.clone() })
+    }
+
+    /// Brings back what became of a step that was taken.
+    pub(super) fn finish(&mut self, id: usize, done: Done) {
+        self.running -= 1;
+        self.close(id, done);
+    }
+
+    /// Ends step `id`, and every step that can no longer be carried out for want of it.
+    fn close(&mut self, id: usize, done: Done) {
+        let outcome = done.outcome.clone();
+        self.nodes[id].done = Some(done);
+        self.finished.push(id);
+        let name = self.nodes[id].step.module.clone();
+        for (user, hard) in std::mem::take(&mut self.nodes[id].users) {
+            let node = &mut self.nodes[user];
+            node.waits -= 1;
+            if hard && !outcome.is_live() {
+                node.broken.get_or_insert_with(|| because_of(&name, &outcome));
+            }
+            self.settle(user);
+        }
+    }
+
+    /// Moves a step that waits for nothing to where it belongs.
+    fn settle(&mut self, id: usize) {
+        if self.nodes[id].waits > 0 {
+            return;
+        }
+        match self.nodes[id].broken.take() {
+            Some(outcome) => self.close(id, Done::at_once(outcome)),
+            None => {
+                self.ready.insert(id);
+            }
+        }
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.ready.is_empty() && self.running == 0
+    }
+
+    pub(super) fn ready(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// Whether nothing is left to do for `module`.
+    pub(super) fn is_done(&self, module: &ModuleName) -> bool {
+        self.by_name.get(module).is_none_or(|id| self.nodes[*id].done.is_some())
+    }
+
+    /// Everything that has ended, in the order in which it did.
+    pub(super) fn records(&self) -> Vec<ModuleRecord> {
+        self.finished.iter().filter_map(|id| record(&self.nodes[*id])).collect()
+    }
+}
+
+/// What becomes of a module whose dependency is not live.
+fn because_of(module: &ModuleName, outcome: &Outcome) -> Outcome {
+    match outcome {
+        Outcome::Missing => Outcome::Missing,
+        Outcome::NoDevice => Outcome::NoDevice,
+        other => Outcome::Failed(format!("needs {module}, which is {}", other.word())),
+    }
+}
+
+fn record(node: &Node) -> Option<ModuleRecord> {
+    let done = node.done.clone()?;
+    let why = match &node.step.why {
+        Why::Asked if node.origin.as_ref().is_some_and(|o| o.device.is_some()) => {
+            "device".to_owned()
+        }
+        Why::Asked => "asked".to_owned(),
+        Why::DependencyOf(user) => format!("dependency of {user}"),
+        Why::SoftdepPreOf(user) | Why::SoftdepPostOf(user) => format!("softdep of {user}"),
+    };
+    let path = match &node.step.action {
+        Action::Insert(path) => Some(path.clone()),
+        _ => None,
+    };
+    Some(ModuleRecord {
+        name: node.step.module.clone(),
+        outcome: done.outcome,
+        why,
+        origin: node.origin.clone(),
+        path,
+        options: node.step.options.clone(),
+        road: done.road,
+        start_us: done.start_us,
+        end_us: done.end_us,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(name: &str, needs: &[&str], after: &[&str]) -> Step {
+        let names = |list: &[&str]| list.iter().map(|n| ModuleName::new(n)).collect();
+        Step {
+            module: name.into(),
+            action: Action::Insert(format!("{name}.ko")),
+            options: String::new(),
+            needs: names(needs),
+            after: names(after),
+            why: Why::Asked,
+        }
+    }
+
+    /// Carries out all that is ready, `bad` ones with this outcome; gives the order.
+    fn run(graph: &mut Graph, bad: &[(&str, Outcome)]) -> String {
+        while let Some(job) = graph.take() {
+            let name = job.step.module.as_str();
+            let outcome =
+                bad.iter().find(|(b, _)| *b == name).map_or(Outcome::Loaded, |(_, o)| o.clone());
+            graph.finish(job.id, Done { outcome, road: None, start_us: 1, end_us: 2 });
+        }
+        assert!(graph.is_idle());
+        let words: Vec<String> =
+            graph.records().iter().map(|r| format!("{}:{}", r.name, r.outcome.word())).collect();
+        words.join(" ")
+    }
+
+    #[test]
+    fn steps_start_when_what_they_need_is_live() {
+        let mut graph = Graph::default();
+        for s in [
+            step("c", &[], &[]),
+            step("b", &["c"], &[]),
+            step("x", &[], &[]),
+            step("a", &["b", "c"], &["x"]),
+        ] {
+            graph.add(s, None);
+        }
+        assert_eq!(graph.ready(), 2);
+        assert_eq!(run(&mut graph, &[]), "c:loaded b:loaded x:loaded a:loaded");
+    }
+
+    #[test]
+    fn a_failure_takes_its_users_and_nothing_else() {
+        for (bad, want) in [
+            (("c", Outcome::Failed("no".into())), "c:failed b:failed x:loaded a:failed y:loaded"),
+            (("c", Outcome::Missing), "c:missing b:missing x:loaded a:missing y:loaded"),
+            (("x", Outcome::NoDevice), "c:loaded b:loaded x:no-device a:loaded y:loaded"),
+        ] {
+            let mut graph = Graph::default();
+            for s in [
+                step("c", &[], &[]),
+                step("b", &["c"], &[]),
+                step("x", &[], &[]),
+                step("a", &["b"], &["x"]),
+                step("y", &[], &["a"]),
+            ] {
+                graph.add(s, None);
+            }
+            assert_eq!(run(&mut graph, &[bad]), want);
+        }
+    }
+
+    #[test]
+    fn later_steps_see_what_has_ended() {
+        let mut graph = Graph::default();
+        graph.add(step("c", &[], &[]), None);
+        graph.note("n".into(), Outcome::Blacklisted, Origin::default());
+        run(&mut graph, &[("c", Outcome::Failed("no".into()))]);
+        graph.add(step("b", &["c"], &[]), None);
+        graph.add(step("d", &["live"], &["n"]), None);
+        assert_eq!(run(&mut graph, &[]), "n:blacklisted c:failed b:failed d:loaded");
+        let why = &graph.records()[2].outcome;
+        assert_eq!(*why, Outcome::Failed("needs c, which is failed".into()));
+        assert!(graph.is_done(&"b".into()) && graph.is_done(&"unknown".into()));
+    }
+}

@@ -1,0 +1,307 @@
+//! The Loader: look-up, plan and a bounded pool of workers around the graph.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::io::Errno;
+
+use super::graph::{Done, Graph, Job};
+use super::insert::{InsertError, Inserter};
+use crate::kmod::catalog::{Catalog, Found};
+use crate::kmod::conf::Config;
+use crate::kmod::name::ModuleName;
+use crate::kmod::plan::{Action, Planner, Why};
+use crate::kmod::uevent::Modalias;
+use crate::report::{ModuleRecord, Origin, Outcome, Road};
+use crate::sys::module::InitFlags;
+use crate::sys::sysfs::{self, InitState};
+use crate::sys::{self, Error, Root, boottime_ns, process};
+
+/// How the Loader works.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Modules loaded at once; 1 loads on the caller's thread, in the order asked for.
+    pub jobs: usize,
+}
+
+/// The one door for "make this loaded".
+#[derive(Debug)]
+pub struct Loader {
+    shared: Arc<Shared>,
+    catalog: Catalog,
+    config: Config,
+    warnings: Mutex<Vec<String>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    root: Root,
+    jobs: usize,
+    workers: Mutex<usize>,
+    inserter: Inserter,
+    graph: Mutex<Graph>,
+    /// Told when steps become ready.
+    work: Condvar,
+    /// Told when a step has ended.
+    ended: Condvar,
+    /// Readable when a step has ended, for poll(2).
+    wake: OwnedFd,
+}
+
+/// Workers sleep in the kernel and keep little on their stacks; the decoders live on the heap.
+const STACK: usize = 256 << 10;
+
+impl Loader {
+    /// A loader over one kernel's catalog and configuration.
+    ///
+    /// # Errors
+    /// The kernel gives no eventfd(2).
+    pub fn new(
+        root: Root,
+        catalog: Catalog,
+        config: Config,
+        inserter: Inserter,
+        settings: Settings,
+    ) -> sys::Result<Self> {
+        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+            .map_err(|e| Error::new("eventfd", "loader", e))?;
+        let shared = Shared {
+            root,
+            jobs: settings.jobs,
+            workers: Mutex::new(0),
+            inserter,
+            graph: Mutex::default(),
+            work: Condvar::new(),
+            ended: Condvar::new(),
+            wake,
+        };
+        Ok(Self { shared: Arc::new(shared), catalog, config, warnings: Mutex::default() })
+    }
+
+    /// Asks for every module that drives a device. Gives the number of modules that match, builtin ones
+    /// included.
+    pub fn want_device(&self, device: &str, modalias: &Modalias) -> usize {
+        let found = self.catalog.lookup_modalias(&self.config, &modalias.normal());
+        let origin = |f: &Found| Origin {
+            device: Some(device.to_owned()),
+            request: modalias.text(),
+            pattern: f.pattern.clone(),
+        };
+        self.want(&found, origin);
+        found.len()
+    }
+
+    /// Asks for a module by name or alias, as modprobe(8) would. Gives the modules it stands for that
+    /// are not builtin; `None` where nothing of that name is known.
+    pub fn want_name(&self, name: &str) -> Option<Vec<ModuleName>> {
+        let found = self.catalog.lookup(&self.config, name);
+        let origin = |f: &Found| Origin {
+            device: None,
+            request: name.to_owned(),
+            pattern: f.pattern.clone(),
+        };
+        self.want(&found, origin);
+        let modules = found.iter().filter(|f| !f.is_builtin()).map(|f| f.module.clone());
+        (!found.is_empty()).then(|| modules.collect())
+    }
+
+    fn want(&self, found: &[Found], origin: impl Fn(&Found) -> Origin) {
+        let mut graph = self.shared.graph();
+        let known = |module: &ModuleName| graph.knows(module) || self.shared.is_live(module);
+        let mut planner = Planner::new(&self.catalog, &self.config, &known);
+        let mut refused = Vec::new();
+        for found in found.iter().filter(|f| !f.is_builtin() && !known(&f.module)) {
+            let listed = found.source.is_alias() && self.config.is_blacklisted(&found.module);
+            if listed || self.config.is_refused_by_kernel(&found.module) {
+                refused.push(found);
+            } else {
+                planner.add(found);
+            }
+        }
+        let plan = planner.finish();
+        for found in refused {
+            graph.note(found.module.clone(), Outcome::Blacklisted, origin(found));
+        }
+        for step in plan.steps {
+            let asked =
+                (step.why == Why::Asked).then(|| found.iter().find(|f| f.module == step.module));
+            graph.add(step, asked.flatten().map(&origin));
+        }
+        let ready = graph.ready();
+        drop(graph);
+        for cycle in plan.cycles {
+            lock(&self.warnings).push(format!("dependencies in a circle: {cycle}"));
+        }
+        self.shared.employ(ready);
+    }
+
+    /// Works on the caller's thread where there are no workers; otherwise does nothing.
+    pub fn drive(&self) {
+        if *lock(&self.shared.workers) > 0 {
+            return;
+        }
+        while let Some(job) = { self.shared.graph().take() } {
+            self.shared.carry_out(job);
+        }
+    }
+
+    /// Whether everything asked for has ended.
+    pub fn is_idle(&self) -> bool {
+        self.shared.graph().is_idle()
+    }
+
+    /// Whether nothing is left to do for these modules.
+    pub fn is_done(&self, modules: &[ModuleName]) -> bool {
+        let graph = self.shared.graph();
+        modules.iter().all(|m| graph.is_done(m))
+    }
+
+    /// Waits until nothing is left to do for these modules, or the time is over; gives whether it is done.
+    pub fn wait_for(&self, modules: &[ModuleName], longest: Duration) -> bool {
+        self.drive();
+        let open = |graph: &mut Graph| !modules.iter().all(|m| graph.is_done(m));
+        let (graph, _) = self
+            .shared
+            .ended
+            .wait_timeout_while(self.shared.graph(), longest, open)
+            .unwrap_or_else(PoisonError::into_inner);
+        modules.iter().all(|m| graph.is_done(m))
+    }
+
+    /// A descriptor that is readable once a step has ended.
+    pub fn wake_fd(&self) -> BorrowedFd<'_> {
+        self.shared.wake.as_fd()
+    }
+
+    /// Makes [`Self::wake_fd`] quiet again.
+    pub fn clear_wake(&self) {
+        // The count is of no interest, and nothing to read means quiet already.
+        let _ = rustix::io::read(&self.shared.wake, &mut [0u8; 8]);
+    }
+
+    /// What has ended so far, in the order in which it did.
+    pub fn records(&self) -> Vec<ModuleRecord> {
+        self.shared.graph().records()
+    }
+
+    /// What was passed over since the last call, in words.
+    pub fn take_warnings(&self) -> Vec<String> {
+        let mut all: Vec<String> =
+            self.catalog.take_warnings().iter().map(ToString::to_string).collect();
+        all.append(&mut lock(&self.warnings));
+        all
+    }
+}
+
+impl Shared {
+    fn graph(&self) -> MutexGuard<'_, Graph> {
+        lock(&self.graph)
+    }
+
+    fn is_live(&self, module: &ModuleName) -> bool {
+        sysfs::initstate(&self.root, module) == Some(InitState::Live)
+    }
+
+    /// Sees to it that `ready` steps have workers, as far as `jobs` allows.
+    fn employ(self: &Arc<Self>, ready: usize) {
+        if self.jobs <= 1 || ready == 0 {
+            return;
+        }
+        self.work.notify_all();
+        let mut workers = lock(&self.workers);
+        while *workers < self.jobs.min(ready) {
+            let shared = Arc::clone(self);
+            let name = format!("load-{workers}");
+            if thread::Builder::new()
+                .name(name)
+                .stack_size(STACK)
+                .spawn(move || shared.serve())
+                .is_err()
+            {
+                // Fewer workers are slower and nothing else; without any the caller's thread works.
+                return;
+            }
+            *workers += 1;
+        }
+    }
+
+    /// A worker's life: takes what is ready, for ever.
+    fn serve(self: &Arc<Self>) {
+        loop {
+            let mut graph = self.graph();
+            let job = loop {
+                match graph.take() {
+                    Some(job) => break job,
+                    None => graph = self.work.wait(graph).unwrap_or_else(PoisonError::into_inner),
+                }
+            };
+            drop(graph);
+            self.carry_out(job);
+        }
+    }
+
+    fn carry_out(self: &Arc<Self>, job: Job) {
+        let start_us = boottime_ns() / 1000;
+        let (outcome, road) = self.act(&job);
+        let done = Done { outcome, road, start_us, end_us: boottime_ns() / 1000 };
+        let ready = {
+            let mut graph = self.graph();
+            graph.finish(job.id, done);
+            graph.ready()
+        };
+        self.employ(ready);
+        self.ended.notify_all();
+        // A full counter is readable already.
+        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+    }
+
+    fn act(&self, job: &Job) -> (Outcome, Option<Road>) {
+        match &job.step.action {
+            Action::NoFile => (Outcome::Failed("no such module".to_owned()), None),
+            Action::Command(command) => {
+                (command_outcome(command, &job.step.module, &job.step.options), None)
+            }
+            Action::Insert(path) => {
+                let (road, result) =
+                    self.inserter.insert(path, &job.step.options, InitFlags::default());
+                (self.outcome(&job.step.module, result), road)
+            }
+        }
+    }
+
+    fn outcome(&self, module: &ModuleName, result: Result<(), InsertError>) -> Outcome {
+        match result {
+            Ok(()) => Outcome::Loaded,
+            Err(InsertError::Missing) => Outcome::Missing,
+            Err(InsertError::Kernel(Errno::NODEV)) => Outcome::NoDevice,
+            // The module's own init may give EEXIST too; only "live" is success.
+            Err(InsertError::Kernel(Errno::EXIST)) if self.is_live(module) => Outcome::Already,
+            Err(error) => Outcome::Failed(error.to_string()),
+        }
+    }
+}
+
+/// Runs an install command. The usual ways to say "never" need no shell.
+fn command_outcome(command: &str, module: &ModuleName, options: &str) -> Outcome {
+    let program = command.split_whitespace().next().unwrap_or("");
+    if matches!(
+        program,
+        "/bin/true" | "/bin/false" | "/usr/bin/true" | "/usr/bin/false" | "true" | "false" | ":"
+    ) {
+        return Outcome::Disabled;
+    }
+    let command = command.replace("$CMDLINE_OPTS", options);
+    match process::shell_command(&command, &[("MODPROBE_MODULE", module.as_str())]) {
+        Ok(status) if status.success() => Outcome::Commanded,
+        Ok(status) => Outcome::Failed(format!("install command '{command}': {status}")),
+        Err(error) => Outcome::Failed(format!("install command '{command}': {error}")),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A worker that panicked never gives its lock back in a released program (panic=abort).
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

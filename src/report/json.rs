@@ -1,0 +1,60 @@
+//! The record as JSON, one object; its fields are described in docs/record.md.
+
+use serde_json::{Map, Value, json};
+
+use super::{ModuleRecord, Outcome, Record};
+
+impl Record {
+    /// The record as one line of JSON.
+    pub fn to_json(&self) -> String {
+        let root = &self.root;
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "kernel": self.kernel,
+            "verdict": self.verdict.map(|v| v.to_string()),
+            "init_boottime_ns": self.init_boottime_ns,
+            "time_ms": self.time_ms,
+            "exit": self.exit,
+            "root": {"spec": root.spec, "device": root.device, "fstype": root.fstype, "seen": root.seen},
+            "modaliases": self.modaliases,
+            "modules": self.modules.iter().map(module).collect::<Vec<_>>(),
+            "uevents": {
+                "received": self.uevents.received,
+                "added": self.uevents.added,
+                "lost": self.uevents.lost,
+                "foreign": self.uevents.foreign,
+                "scans": self.uevents.scans,
+            },
+            "phases_us": self.phases.iter().map(|(name, end)| json!([name, end])).collect::<Vec<_>>(),
+            "warnings": self.warnings,
+        })
+        .to_string()
+    }
+}
+
+/// One module; what is not known is left out.
+fn module(m: &ModuleRecord) -> Value {
+    let mut object = Map::new();
+    let mut put = |key: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            object.insert(key.to_owned(), value);
+        }
+    };
+    let text = |s: &str| Some(Value::from(s));
+    let origin = m.origin.as_ref();
+    put("name", text(m.name.as_str()));
+    put("outcome", text(m.outcome.word()));
+    put("why", text(&m.why));
+    put("device", origin.and_then(|o| o.device.as_deref()).and_then(text));
+    put("modalias", origin.and_then(|o| text(&o.request)));
+    put("alias", origin.and_then(|o| o.pattern.as_deref()).and_then(text));
+    put("path", m.path.as_deref().and_then(text));
+    put("options", Some(m.options.as_str()).filter(|o| !o.is_empty()).and_then(text));
+    put("road", m.road.map(|r| r.word().into()));
+    put("start_us", Some(m.start_us.into()));
+    put("end_us", Some(m.end_us.into()));
+    if let Outcome::Failed(why) = &m.outcome {
+        put("error", text(why));
+    }
+    Value::Object(object)
+}

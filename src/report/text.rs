@@ -1,0 +1,128 @@
+//! A saved record as a table for people.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+
+use super::Record;
+
+impl Record {
+    /// The table of a record in JSON; `None` where the text is no record.
+    pub fn table(json: &str) -> Option<String> {
+        let record: Value = serde_json::from_str(json).ok()?;
+        let modules = record.get("modules")?.as_array()?;
+        let width = |key| modules.iter().map(|m| text(m, key).len()).max().unwrap_or(0);
+        let (name, outcome) = (width("name"), width("outcome"));
+        let mut table = String::new();
+        for module in modules {
+            let took = number(module, "end_us").saturating_sub(number(module, "start_us"));
+            let line = format!(
+                "{:name$}  {:outcome$}  {:>6}.{} ms  {}",
+                text(module, "name"),
+                text(module, "outcome"),
+                took / 1000,
+                took % 1000 / 100,
+                reason(module),
+            );
+            let _ = writeln!(table, "{}", line.trim_end());
+        }
+        for warning in record.get("warnings").and_then(Value::as_array).into_iter().flatten() {
+            let _ = writeln!(table, "warning: {}", warning.as_str().unwrap_or_default());
+        }
+        let root = record.get("root")?;
+        let _ = writeln!(
+            table,
+            "root: {} is {} ({})",
+            text(root, "spec"),
+            text(root, "device"),
+            text(root, "fstype"),
+        );
+        let _ = writeln!(
+            table,
+            "verdict: {} in {} ms",
+            text(&record, "verdict"),
+            number(&record, "time_ms")
+        );
+        Some(table)
+    }
+}
+
+fn text<'a>(object: &'a Value, key: &str) -> &'a str {
+    object.get(key).and_then(Value::as_str).unwrap_or("-")
+}
+
+fn number(object: &Value, key: &str) -> u64 {
+    object.get(key).and_then(Value::as_u64).unwrap_or(0)
+}
+
+/// Why a module is there, and what went wrong with it.
+fn reason(module: &Value) -> String {
+    let asked = module.get("modalias").and_then(Value::as_str);
+    let device = module.get("device").and_then(Value::as_str);
+    let mut reason = match (asked, device) {
+        // Modaliases can be a kilobyte long; their heads tell the bus and the ids.
+        (Some(asked), Some(device)) => {
+            format!("{} says {}", device, asked.chars().take(60).collect::<String>())
+        }
+        (Some(asked), None) => format!("asked for as {asked}"),
+        _ => text(module, "why").to_owned(),
+    };
+    if let Some(error) = module.get("error").and_then(Value::as_str) {
+        let _ = write!(reason, ": {error}");
+    }
+    reason
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{ModuleRecord, Origin, Outcome, Road, Verdict};
+    use super::*;
+
+    fn record() -> Record {
+        let module = |name: &str, outcome, origin: Option<Origin>| ModuleRecord {
+            name: name.into(),
+            outcome,
+            why: "dependency of b".into(),
+            origin,
+            path: None,
+            options: String::new(),
+            road: Some(Road::File),
+            start_us: 1000,
+            end_us: 3500,
+        };
+        let origin = Origin {
+            device: Some("pci0/x".into()),
+            request: "pci:v1".into(),
+            pattern: Some("pci:*".into()),
+        };
+        Record {
+            verdict: Some(Verdict::Ok),
+            time_ms: 12,
+            modules: vec![
+                module("a", Outcome::Loaded, None),
+                module("bb", Outcome::Failed("no".into()), Some(origin)),
+                module("c", Outcome::Blacklisted, None),
+                module("d", Outcome::Missing, None),
+            ],
+            ..Record::default()
+        }
+    }
+
+    #[test]
+    fn the_verdict_line_counts() {
+        assert_eq!(record().verdict_line(), "coldplug: verdict=ok modules=1/3 failed=1 time=12");
+    }
+
+    #[test]
+    fn a_record_becomes_a_table() {
+        let table = Record::table(&record().to_json()).unwrap();
+        assert!(table.contains("a   loaded            2.5 ms  dependency of b\n"), "{table}");
+        assert!(
+            table.contains("bb  failed            2.5 ms  pci0/x says pci:v1: no\n"),
+            "{table}"
+        );
+        assert!(table.ends_with("verdict: ok in 12 ms\n"));
+        assert_eq!(Record::table("{}"), None);
+        assert_eq!(Record::table("no"), None);
+    }
+}

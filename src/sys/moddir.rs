@@ -1,0 +1,132 @@
+//! /lib/modules/RELEASE and the modprobe.d folders, as files.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use super::Root;
+use super::map::Map;
+use crate::kmod::Warning;
+use crate::kmod::catalog::Files;
+use crate::kmod::conf::Config;
+use crate::kmod::index::Bytes;
+
+/// Where modprobe(8) looks for configuration, highest precedence first.
+pub const CONFIG_DIRS: [&str; 5] = [
+    "etc/modprobe.d",
+    "run/modprobe.d",
+    "usr/local/lib/modprobe.d",
+    "usr/lib/modprobe.d",
+    "lib/modprobe.d",
+];
+
+/// The module directory of one kernel.
+#[derive(Debug, Clone)]
+pub struct ModuleDir(PathBuf);
+
+impl ModuleDir {
+    /// The directory of kernel `release` below `root`.
+    pub fn new(root: &Root, release: &str) -> Self {
+        Self(root.join("lib/modules").join(release))
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Files for ModuleDir {
+    fn open(&self, name: &str) -> Option<Bytes> {
+        let file = File::open(self.0.join(name)).ok()?;
+        let len = usize::try_from(file.metadata().ok()?.len()).ok()?;
+        match len {
+            0 => Some(Box::new(Vec::new())),
+            _ => Map::new(&file, len).ok().map(|map| Box::new(map) as Bytes),
+        }
+    }
+}
+
+/// The configuration of `root` for the modules in `dir`: modprobe.d, then the modules' own softdeps and
+/// weakdeps, all in byte order of their names. Of equal names only the one of the highest directory is
+/// read. The kernel command line is not part of it.
+pub fn config(root: &Root, dir: &ModuleDir, warnings: &mut Vec<Warning>) -> Config {
+    let mut files: BTreeMap<OsString, PathBuf> = BTreeMap::new();
+    for folder in CONFIG_DIRS {
+        for (name, path) in conf_files(&root.join(folder)) {
+            files.entry(name).or_insert(path);
+        }
+    }
+    for own in ["modules.softdep", "modules.weakdep"] {
+        files.insert(own.into(), dir.path().join(own));
+    }
+    let mut config = Config::default();
+    for path in files.values() {
+        // A file that cannot be opened says nothing, as with kmod.
+        if let Ok(bytes) = fs::read(path) {
+            config.add_file(&path.to_string_lossy(), &bytes, warnings);
+        }
+    }
+    config
+}
+
+/// The `*.conf` files of a folder that do not start with a dot.
+fn conf_files(folder: &Path) -> Vec<(OsString, PathBuf)> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    entries
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            let name = entry.file_name();
+            let text = name.to_string_lossy();
+            let taken = text.len() > 5 && text.ends_with(".conf") && !text.starts_with('.');
+            (taken && !entry.path().is_dir()).then(|| (name.clone(), entry.path()))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_highest_directory_masks_and_names_sort() {
+        let scratch = tempfile::tempdir().unwrap();
+        let put = |path: &str, text: &str| {
+            let path = scratch.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        put("etc/modprobe.d/b.conf", "blacklist etc-b\n");
+        put("lib/modprobe.d/b.conf", "blacklist lib_b\n");
+        put("lib/modprobe.d/a.conf", "blacklist lib_a\n");
+        put("lib/modprobe.d/c.txt", "blacklist never\n");
+        put("lib/modprobe.d/.d.conf", "blacklist never\n");
+        put("lib/modules/1/modules.softdep", "softdep m pre: own\n");
+        put("usr/lib/modprobe.d/z.conf", "softdep m pre: late\nbad\n");
+        let root = Root::at(scratch.path());
+        let mut warnings = Vec::new();
+        let config = config(&root, &ModuleDir::new(&root, "1"), &mut warnings);
+        assert_eq!(config.blacklist, ["lib_a", "etc_b"]);
+        assert_eq!(config.softdep_of(&"m".into()).unwrap().pre, ["own"]);
+        assert_eq!(warnings.len(), 1);
+        assert!(
+            warnings[0]
+                .to_string()
+                .ends_with("z.conf line 2: ignoring bad line starting with 'bad'")
+        );
+    }
+
+    #[test]
+    fn index_files_are_mapped() {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = Root::at(scratch.path());
+        let dir = ModuleDir::new(&root, "1");
+        fs::create_dir_all(dir.path()).unwrap();
+        fs::write(dir.path().join("full"), "text").unwrap();
+        fs::write(dir.path().join("empty"), "").unwrap();
+        assert_eq!((*dir.open("full").unwrap()).as_ref(), b"text");
+        assert!((*dir.open("empty").unwrap()).as_ref().is_empty());
+        assert!(dir.open("none").is_none());
+    }
+}

@@ -1,0 +1,115 @@
+//! Processes: the console, children, the way out.
+
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+
+use rustix::process::{Pid, WaitOptions, WaitStatus};
+use rustix::system::RebootCommand;
+
+use super::{Error, Result, Root};
+
+/// Whether we are the first process.
+pub fn is_first() -> bool {
+    rustix::process::getpid() == Pid::INIT
+}
+
+/// Puts /dev/console on the descriptors 0, 1 and 2.
+///
+/// # Errors
+/// There is no console.
+pub fn open_console(root: &Root) -> Result<()> {
+    let path = root.join("dev/console");
+    let console = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&path)
+        .map_err(|e| Error::io("open", &path, &e))?;
+    let failed = |errno| Error::new("dup2", path.display(), errno);
+    rustix::stdio::dup2_stdin(&console).map_err(failed)?;
+    rustix::stdio::dup2_stdout(&console).map_err(failed)?;
+    rustix::stdio::dup2_stderr(&console).map_err(failed)
+}
+
+/// execve(2): becomes the program at `path`, called `args[0]`, with the environment as it is.
+pub fn exec(path: &Path, args: &[OsString]) -> Error {
+    let mut command = Command::new(path);
+    if let Some((name, rest)) = args.split_first() {
+        command.arg0(name).args(rest);
+    }
+    let error = command.exec();
+    Error::io("exec", path, &error)
+}
+
+/// Runs a shell command and waits for it.
+///
+/// # Errors
+/// There is no shell at /bin/sh.
+pub fn shell_command(command: &str, environment: &[(&str, &str)]) -> Result<ExitStatus> {
+    let mut child = Command::new("/bin/sh");
+    child.arg("-c").arg(command).envs(environment.iter().copied()).stdin(Stdio::null());
+    let mut child = child.spawn().map_err(|e| Error::io("exec", Path::new("/bin/sh"), &e))?;
+    child.wait().map_err(|e| Error::io("wait", Path::new("/bin/sh"), &e))
+}
+
+/// Starts a shell on `terminal` in a session of its own, for a person, and waits for its end.
+///
+/// # Errors
+/// There is no terminal, or no shell.
+pub fn interactive_shell(shell: &Path, terminal: &Path) -> Result<ExitStatus> {
+    let open = || OpenOptions::new().read(true).write(true).open(terminal);
+    let failed = |e: std::io::Error| Error::io("open", terminal, &e);
+    let stdin: File = open().map_err(failed)?;
+    let (stdout, stderr) = (open().map_err(failed)?, open().map_err(failed)?);
+    let mut command = Command::new(shell);
+    command.stdin(stdin).stdout(stdout).stderr(stderr).arg("-i");
+    command.spawn().and_then(|mut child| child.wait()).map_err(|e| Error::io("exec", shell, &e))
+}
+
+/// Reaps every child that has ended, without waiting. For processes whose parents have died and left
+/// them to us.
+pub fn reap() -> usize {
+    let ended = || matches!(rustix::process::wait(WaitOptions::NOHANG), Ok(Some(_)));
+    std::iter::repeat_with(ended).take_while(|e| *e).count()
+}
+
+/// Waits for any child to end; `None` when there is none left.
+pub fn wait_any() -> Option<(Pid, ExitStatus)> {
+    let (pid, status): (Pid, WaitStatus) = rustix::process::wait(WaitOptions::empty()).ok()??;
+    Some((pid, ExitStatus::from_raw(status.as_raw())))
+}
+
+/// How the machine is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leave {
+    /// Restart.
+    Reboot,
+    /// Power off.
+    PowerOff,
+    /// Stop.
+    Halt,
+}
+
+/// reboot(2) after sync(2). Comes back only where the kernel refuses.
+///
+/// # Errors
+/// The kernel's answer.
+pub fn leave(how: Leave) -> Result<()> {
+    rustix::fs::sync();
+    let (command, name) = match how {
+        Leave::Reboot => (RebootCommand::Restart, "restart"),
+        Leave::PowerOff => (RebootCommand::PowerOff, "power off"),
+        Leave::Halt => (RebootCommand::Halt, "halt"),
+    };
+    rustix::system::reboot(command).map_err(|e| Error::new("reboot", name, e))
+}
+
+/// Makes Ctrl-Alt-Del a signal to the first process; the kernel's default is a reset without sync.
+///
+/// # Errors
+/// We are not the first process.
+pub fn tame_ctrl_alt_del() -> Result<()> {
+    rustix::system::reboot(RebootCommand::CadOff).map_err(|e| Error::new("reboot", "cad off", e))
+}

@@ -1,0 +1,44 @@
+//! /proc: the command line, the filesystems, what is mounted.
+
+use std::path::Path;
+
+use super::{Error, Result, Root};
+
+/// /proc/cmdline, bytes that are not UTF-8 replaced.
+///
+/// # Errors
+/// The file cannot be read: /proc is not mounted.
+pub fn cmdline(root: &Root) -> Result<String> {
+    read(&root.join("proc/cmdline"))
+}
+
+/// The filesystems of /proc/filesystems that live on a device, in the kernel's order.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn filesystems(root: &Root) -> Result<Vec<String>> {
+    let text = read(&root.join("proc/filesystems"))?;
+    Ok(text.lines().filter_map(|line| line.strip_prefix('\t')).map(str::to_owned).collect())
+}
+
+/// Writes `value` to the sysctl `name`, such as `kernel/printk_devkmsg`.
+///
+/// # Errors
+/// There is no such sysctl, or the kernel refuses the value.
+pub fn set_sysctl(root: &Root, name: &str, value: &str) -> Result<()> {
+    let path = root.join("proc/sys").join(name);
+    std::fs::write(&path, value).map_err(|e| Error::io("write", &path, &e))
+}
+
+/// The value of the sysctl `name`, without its newline.
+///
+/// # Errors
+/// There is no such sysctl.
+pub fn sysctl(root: &Root, name: &str) -> Result<String> {
+    Ok(read(&root.join("proc/sys").join(name))?.trim_end().to_owned())
+}
+
+fn read(path: &Path) -> Result<String> {
+    let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, &e))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}

@@ -1,0 +1,246 @@
+//! /sys: which devices there are and what they say of themselves, and the state of modules.
+
+use std::ffi::{CStr, CString};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, openat, statat};
+use rustix::io::{Errno, read};
+
+use super::{Error, Result, Root};
+use crate::kmod::compress::Compression;
+use crate::kmod::name::ModuleName;
+use crate::kmod::uevent::{Modalias, file_value};
+
+/// A device that says what it is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Device {
+    /// Its path below /sys/devices, such as `pci0000:00/0000:00:03.0`.
+    pub path: String,
+    /// What it says.
+    pub modalias: Modalias,
+}
+
+/// Deepest folder looked into: real device trees end well before it.
+const DEPTH: usize = 48;
+/// More than a page, the most that sysfs gives in one file.
+const PAGE: usize = 4096 + 1;
+
+/// Every device below /sys/devices that has a modalias: the `modalias` file, or where there is none the
+/// `MODALIAS=` line of its `uevent` file. Sorted by path. Devices that vanish meanwhile are left out, and
+/// links are not followed, so that each device comes once.
+///
+/// # Errors
+/// /sys/devices itself cannot be read.
+pub fn modaliases(root: &Root) -> Result<Vec<Device>> {
+    let path = root.join("sys/devices");
+    let dir = open_dir(CWD, &path).map_err(|e| Error::new("open", path.display(), e))?;
+    let mut walk = Walk {
+        found: Vec::new(),
+        path: String::new(),
+        buffer: vec![MaybeUninit::uninit(); 16 << 10],
+    };
+    walk.dir(&dir, 0);
+    walk.found.sort_unstable();
+    Ok(walk.found)
+}
+
+struct Walk {
+    found: Vec<Device>,
+    path: String,
+    buffer: Vec<MaybeUninit<u8>>,
+}
+
+/// What a folder holds that matters here.
+#[derive(Default)]
+struct Listing {
+    folders: Vec<CString>,
+    modalias: bool,
+    uevent: bool,
+}
+
+impl Walk {
+    fn dir(&mut self, dir: &OwnedFd, depth: usize) {
+        // A folder that vanishes while we read it is no longer a device.
+        let Ok(list) = self.list(dir.as_fd()) else { return };
+        if let Some(modalias) = own_modalias(dir.as_fd(), &list) {
+            self.found.push(Device { path: self.path.clone(), modalias });
+        }
+        if depth == DEPTH {
+            return;
+        }
+        let len = self.path.len();
+        // A device's own `power` folder holds attributes only; there is one to every device.
+        let devices =
+            list.folders.iter().filter(|name| !(list.uevent && name.as_c_str() == c"power"));
+        for name in devices {
+            if let Ok(folder) = open_dir(dir, name.as_c_str()) {
+                if !self.path.is_empty() {
+                    self.path.push('/');
+                }
+                self.path.push_str(&name.to_string_lossy());
+                self.dir(&folder, depth + 1);
+                self.path.truncate(len);
+            }
+        }
+    }
+
+    fn list(&mut self, dir: BorrowedFd<'_>) -> std::result::Result<Listing, Errno> {
+        let mut list = Listing::default();
+        let mut entries = RawDir::new(dir, &mut self.buffer);
+        while let Some(entry) = entries.next() {
+            let entry = entry?;
+            let name = entry.file_name();
+            match entry.file_type() {
+                FileType::Directory if name != c"." && name != c".." => {
+                    list.folders.push(name.to_owned())
+                }
+                FileType::RegularFile if name == c"modalias" => list.modalias = true,
+                FileType::RegularFile if name == c"uevent" => list.uevent = true,
+                FileType::Unknown => list.add_unknown(dir, name),
+                _ => {}
+            }
+        }
+        Ok(list)
+    }
+}
+
+impl Listing {
+    /// Filesystems that a saved tree may lie on do not always tell the type of an entry.
+    fn add_unknown(&mut self, dir: BorrowedFd<'_>, name: &CStr) {
+        let Ok(stat) = statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) else { return };
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory if name != c"." && name != c".." => {
+                self.folders.push(name.to_owned())
+            }
+            FileType::RegularFile => {
+                self.modalias |= name == c"modalias";
+                self.uevent |= name == c"uevent";
+            }
+            _ => {}
+        }
+    }
+}
+
+fn own_modalias(dir: BorrowedFd<'_>, list: &Listing) -> Option<Modalias> {
+    let mut page = [MaybeUninit::uninit(); PAGE];
+    if list.modalias {
+        Modalias::new(read_at(dir, c"modalias", &mut page)?)
+    } else if list.uevent {
+        file_value(read_at(dir, c"uevent", &mut page)?, "MODALIAS").and_then(Modalias::new)
+    } else {
+        None
+    }
+}
+
+fn open_dir(at: impl AsFd, path: impl rustix::path::Arg) -> std::result::Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat(at, path, flags, Mode::empty())
+}
+
+/// A sysfs file's content; `None` where it vanished, or its device gives an error. One read is all: sysfs
+/// fills the page at once.
+fn read_at<'a>(
+    dir: BorrowedFd<'_>,
+    name: &CStr,
+    page: &'a mut [MaybeUninit<u8>; PAGE],
+) -> Option<&'a [u8]> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file = openat(dir, name, flags, Mode::empty()).ok()?;
+    let (bytes, _) = read(&file, &mut page[..]).ok()?;
+    Some(bytes)
+}
+
+/// Where a module stands, from /sys/module/NAME/initstate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InitState {
+    /// Its init has returned 0.
+    Live,
+    /// Its init runs.
+    Coming,
+    /// It is being removed.
+    Going,
+}
+
+/// The state of `module`; `None` where it is not loaded (a builtin has no state either).
+pub fn initstate(root: &Root, module: &ModuleName) -> Option<InitState> {
+    let text = text(&root.join(format!("sys/module/{module}/initstate")))?;
+    match text.trim_end() {
+        "live" => Some(InitState::Live),
+        "coming" => Some(InitState::Coming),
+        "going" => Some(InitState::Going),
+        _ => None,
+    }
+}
+
+/// The codec that the kernel decompresses modules of by itself, from /sys/module/compression.
+pub fn kernel_compression(root: &Root) -> Option<Compression> {
+    Compression::from_kernel(&text(&root.join("sys/module/compression"))?)
+}
+
+/// The terminals behind /dev/console, as /sys/class/tty/console/active lists them; the last one is
+/// where the kernel reads from.
+pub fn console(root: &Root) -> Option<String> {
+    let text = text(&root.join("sys/class/tty/console/active"))?;
+    text.split_whitespace().last().map(str::to_owned)
+}
+
+fn text(path: &Path) -> Option<String> {
+    std::fs::read_to_string(path).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn every_device_comes_once_and_in_order() {
+        let scratch = tempfile::tempdir().unwrap();
+        let put = |path: &str, text: &str| {
+            let path = scratch.path().join("sys/devices").join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        put("pci0/b/modalias", "pci:b\n");
+        put("pci0/b/uevent", "MODALIAS=pci:b\n");
+        put("pci0/b/power/uevent", "MODALIAS=never:looked:at\n");
+        put("pci0/a/uevent", "DRIVER=x\nMODALIAS=mmc:block\n");
+        put("pci0/a/empty/modalias", "\n");
+        put("system/cpu/modalias", "cpu:type:x86\n");
+        put("glue/power/dev/modalias", "platform:a b\n");
+        std::os::unix::fs::symlink("..", scratch.path().join("sys/devices/pci0/a/loop")).unwrap();
+        let devices = modaliases(&Root::at(scratch.path())).unwrap();
+        let lines: Vec<String> =
+            devices.iter().map(|d| format!("{} {}", d.path, d.modalias.text())).collect();
+        assert_eq!(
+            lines,
+            [
+                "glue/power/dev platform:a b",
+                "pci0/a mmc:block",
+                "pci0/b pci:b",
+                "system/cpu cpu:type:x86"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_missing_sys_is_an_error_that_names_it() {
+        let error = modaliases(&Root::at("/nonexistent")).unwrap_err();
+        assert_eq!(error.to_string(), "open /nonexistent/sys/devices: No such file or directory");
+    }
+
+    #[test]
+    fn module_states_are_read() {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = Root::at(scratch.path());
+        fs::create_dir_all(scratch.path().join("sys/module/a")).unwrap();
+        assert_eq!(initstate(&root, &"a".into()), None);
+        fs::write(scratch.path().join("sys/module/a/initstate"), "coming\n").unwrap();
+        assert_eq!(initstate(&root, &"a".into()), Some(InitState::Coming));
+        assert_eq!(kernel_compression(&root), None);
+        fs::write(scratch.path().join("sys/module/compression"), "xz\n").unwrap();
+        assert_eq!(kernel_compression(&root), Some(Compression::Xz));
+    }
+}

@@ -1,0 +1,87 @@
+//! The kernel's uevent socket, netlink(7) with NETLINK_KOBJECT_UEVENT.
+
+use std::io::IoSliceMut;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::net::netlink::{KOBJECT_UEVENT, SocketAddrNetlink};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvFlags, ReturnFlags, SocketFlags, SocketType, bind,
+    recvmsg, socket_with, sockopt,
+};
+
+use super::{Error, Result};
+
+/// The kernel's own multicast group; udev's echoes come in group 2.
+const KERNEL_GROUP: u32 = 1;
+/// A limit and no allocation: room for the bursts of a large machine.
+const BUFFER: usize = 16 << 20;
+
+/// The open socket.
+#[derive(Debug)]
+pub struct Socket(OwnedFd);
+
+/// What one look at the socket gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Received<'a> {
+    /// A message of the kernel.
+    Message(&'a [u8]),
+    /// Events have been lost: the buffer ran over, or a message was cut.
+    Lost,
+    /// Something that the kernel did not send.
+    Foreign,
+    /// Nothing is waiting.
+    Empty,
+}
+
+impl Socket {
+    /// Opens and binds the socket; from here on no event is missed but by an overrun, which is told.
+    ///
+    /// # Errors
+    /// The kernel has no netlink (CONFIG_NET), or another program's socket forbids it.
+    pub fn open() -> Result<Self> {
+        let failed = |op| move |errno| Error::new(op, "uevent socket", errno);
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let fd =
+            socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(KOBJECT_UEVENT))
+                .map_err(failed("socket"))?;
+        // Without the right to exceed the limit the default buffer stays; an overrun is told anyway.
+        let _ = sockopt::set_socket_recv_buffer_size_force(&fd, BUFFER);
+        bind(&fd, &SocketAddrNetlink::new(0, KERNEL_GROUP)).map_err(failed("bind"))?;
+        Ok(Self(fd))
+    }
+
+    /// Takes the next message, without waiting. `buffer` should hold 8 KiB: the kernel's 2 KiB of
+    /// environment and the header.
+    ///
+    /// # Errors
+    /// Anything but "nothing there", "interrupted" and an overrun.
+    pub fn receive<'a>(&self, buffer: &'a mut [u8]) -> Result<Received<'a>> {
+        let mut control = RecvAncillaryBuffer::new(&mut []);
+        let got = loop {
+            match recvmsg(&self.0, &mut [IoSliceMut::new(buffer)], &mut control, RecvFlags::empty())
+            {
+                Err(Errno::INTR) => {}
+                other => break other,
+            }
+        };
+        match got {
+            Ok(got) if got.flags.contains(ReturnFlags::TRUNC) => Ok(Received::Lost),
+            Ok(got) => {
+                // Port 0 is the kernel's; no process can have it.
+                let sender = got.address.and_then(|a| SocketAddrNetlink::try_from(a).ok());
+                let kernel = sender.is_some_and(|s| s.pid() == 0);
+                Ok(if kernel { Received::Message(&buffer[..got.bytes]) } else { Received::Foreign })
+            }
+            Err(Errno::AGAIN) => Ok(Received::Empty),
+            Err(Errno::NOBUFS) => Ok(Received::Lost),
+            Err(errno) => Err(Error::new("recvmsg", "uevent socket", errno)),
+        }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
