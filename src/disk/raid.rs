@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 0.90  at the last 64 KiB boundary with 64 KiB behind it; words of the machine's byte order
-//!         0 a92b4efc │ 8 minor version │ 20 uuid word 0 │ 28 size used, KiB │ 52 56 60 uuid words 1 to 3
+//!         0 a92b4efc │ 8 minor version │ 20 uuid word 0 │ 32 size used, KiB │ 52 56 60 uuid words 1 to 3
 //! 1.x   little-endian; 1.0: at the last 4 KiB boundary with 8 KiB behind it; 1.1: at 0; 1.2: at 4 KiB
 //!         0 a92b4efc │ 4 major version 1 │ 16 set uuid, 16 │ 32 set name, 32 │ 144 own sector, u64
 //! ```
@@ -37,7 +37,7 @@ fn version_0(device: &Device<'_>) -> Option<Probe> {
         (_, MAGIC) => be32,
         _ => return None,
     };
-    let used = u64::from(word(&sb, 28)?) << 10;
+    let used = u64::from(word(&sb, 32)?) << 10;
     if device.size() < used + RESERVED || at < used || in_partition(device, at - used, at) {
         return None;
     }
