@@ -1,0 +1,752 @@
+//! The disk layer against its oracles: images made by the real tools, judged by blkid, partx and sfdisk.
+//!
+//! Needs no device and no root. A missing tool fails the test with the name of its Debian package.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use coldplug::disk::{self, Probe, Source, Table, name};
+
+/// Which Debian package each tool is from.
+const PACKAGES: [(&str, &str); 20] = [
+    ("blkid", "util-linux"),
+    ("partx", "util-linux"),
+    ("mkswap", "util-linux"),
+    ("sfdisk", "fdisk"),
+    ("mke2fs", "e2fsprogs"),
+    ("mkfs.xfs", "xfsprogs"),
+    ("mkfs.btrfs", "btrfs-progs"),
+    ("mkfs.f2fs", "f2fs-tools"),
+    ("mkfs.fat", "dosfstools"),
+    ("mkfs.exfat", "exfatprogs"),
+    ("mkntfs", "ntfs-3g"),
+    ("mkfs.erofs", "erofs-utils"),
+    ("mksquashfs", "squashfs-tools"),
+    ("genisoimage", "genisoimage"),
+    ("xorriso", "xorriso"),
+    ("mkudffs", "udftools"),
+    ("cryptsetup", "cryptsetup-bin"),
+    ("veritysetup", "cryptsetup-bin"),
+    ("ubinize", "mtd-utils"),
+    ("make-bcache", "bcache-tools"),
+];
+
+/// A folder with one image in it, named by what it shall hold.
+struct Image {
+    dir: tempfile::TempDir,
+    what: String,
+}
+
+impl Image {
+    fn new(what: &str, size: u64) -> Self {
+        let image = Self { dir: tempfile::tempdir().unwrap(), what: what.to_owned() };
+        File::create(image.path()).unwrap().set_len(size).unwrap();
+        image
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("image")
+    }
+
+    fn file(&self) -> File {
+        File::options().read(true).write(true).open(self.path()).unwrap()
+    }
+
+    fn source(&self) -> Mutant {
+        Mutant::new(self.file())
+    }
+
+    fn patch(&self, parts: &[(u64, &[u8])]) {
+        for (at, bytes) in parts {
+            self.file().write_all_at(bytes, *at).unwrap();
+        }
+    }
+
+    /// Runs a tool in the folder of the image.
+    fn run(&self, words: &[&str], input: &str) -> Output {
+        let output = run(self.dir.path(), words, input);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}: {words:?}: {error}", self.what);
+        output
+    }
+
+    fn blkid(&self) -> BTreeMap<String, String> {
+        let output = run(self.dir.path(), &["blkid", "-p", "-o", "udev", "image"], "");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.lines()
+            .filter_map(|line| line.split_once('='))
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect()
+    }
+
+    /// TYPE, USAGE, UUID and LABEL must be blkid's; gives back what they are.
+    fn compare(&self) -> Option<Probe> {
+        let want = self.blkid();
+        let found = disk::probe(&self.source());
+        let text = |key: &str| want.get(key).map(String::as_str);
+        let what = &self.what;
+        let kind = text("ID_FS_TYPE");
+        assert_eq!(found.as_ref().map(|f| f.kind), kind, "{what}: TYPE; blkid: {want:?}");
+        assert_eq!(found.as_ref().map(|f| f.usage.as_str()), text("ID_FS_USAGE"), "{what}: USAGE");
+        let found = found?;
+        let encoded = found.label.as_deref().map(name::encode);
+        assert_eq!(encoded.as_deref(), text("ID_FS_LABEL_ENC"), "{what}: LABEL");
+        assert_eq!(found.label, encoded.as_deref().map(name::decode), "{what}: escapes");
+        let encoded = found.uuid.as_deref().map(name::encode);
+        assert_eq!(encoded.as_deref(), text("ID_FS_UUID_ENC"), "{what}: UUID");
+        Some(found)
+    }
+}
+
+fn run(dir: &Path, words: &[&str], input: &str) -> Output {
+    let child = Command::new(words[0])
+        .args(&words[1..])
+        .current_dir(dir)
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("LC_ALL", "C.UTF-8")
+        .env_remove("SOURCE_DATE_EPOCH")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut child = match child {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let package = PACKAGES.iter().find(|(tool, _)| *tool == words[0]).unwrap().1;
+            panic!("{} is missing: install the Debian package {package}", words[0])
+        }
+        child => child.unwrap(),
+    };
+    // A tool that does not read its input may be gone by now.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+/// A file with some bytes replaced and its end cut off, which counts what is read of it.
+struct Mutant {
+    file: File,
+    size: u64,
+    bytes: Vec<(u64, u8)>,
+    read: Cell<u64>,
+    reads: Cell<u64>,
+}
+
+impl Mutant {
+    fn new(file: File) -> Self {
+        let size = file.metadata().unwrap().len();
+        Self { file, size, bytes: Vec::new(), read: Cell::new(0), reads: Cell::new(0) }
+    }
+}
+
+impl Source for Mutant {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read(&self, offset: u64, buf: &mut [u8]) -> Option<usize> {
+        self.read.set(self.read.get() + buf.len() as u64);
+        self.reads.set(self.reads.get() + 1);
+        let count = self.file.read_at(buf, offset).ok()?;
+        for (at, byte) in &self.bytes {
+            if let Some(place) = at.checked_sub(offset).and_then(|at| buf.get_mut(at as usize)) {
+                *place = *byte;
+            }
+        }
+        Some(count)
+    }
+}
+
+const MIB: u64 = 1 << 20;
+const KEY: [&str; 5] =
+    ["--key-file=-", "--pbkdf=pbkdf2", "--pbkdf-force-iterations=1000", "-q", "image"];
+
+/// Every tool with its smallest image; `{}` takes a label.
+const TOOLS: [(&str, u64, &[&str]); 24] = [
+    ("ext2", 4, &["mke2fs", "-q", "-t", "ext2", "-L", "{}", "image"]),
+    ("ext3", 8, &["mke2fs", "-q", "-t", "ext3", "-L", "{}", "image"]),
+    ("ext4", 8, &["mke2fs", "-q", "-t", "ext4", "-L", "{}", "image"]),
+    ("ext4", 8, &["mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-L", "{}", "image"]),
+    ("ext4", 8, &["mke2fs", "-q", "-t", "ext4", "-b", "4096", "-L", "{}", "image"]),
+    ("jbd", 8, &["mke2fs", "-q", "-O", "journal_dev", "-L", "{}", "image"]),
+    ("xfs", 300, &["mkfs.xfs", "-q", "-L", "{}", "image"]),
+    ("xfs", 300, &["mkfs.xfs", "-q", "-s", "size=4096", "-L", "{}", "image"]),
+    ("btrfs", 128, &["mkfs.btrfs", "-q", "-L", "{}", "image"]),
+    ("f2fs", 64, &["mkfs.f2fs", "-q", "-l", "{}", "image"]),
+    ("vfat", 1, &["mkfs.fat", "-F", "12", "-n", "{}", "image"]),
+    ("vfat", 16, &["mkfs.fat", "-F", "16", "-n", "{}", "image"]),
+    ("vfat", 64, &["mkfs.fat", "-F", "32", "-n", "{}", "image"]),
+    ("vfat", 64, &["mkfs.fat", "-F", "32", "-S", "4096", "-n", "{}", "image"]),
+    ("exfat", 8, &["mkfs.exfat", "-L", "{}", "image"]),
+    ("ntfs", 8, &["mkntfs", "-q", "-F", "-Q", "-L", "{}", "image"]),
+    ("ntfs", 8, &["mkntfs", "-q", "-F", "-Q", "-c", "65536", "-L", "{}", "image"]),
+    ("udf", 8, &["mkudffs", "-l", "{}", "image"]),
+    ("udf", 8, &["mkudffs", "-b", "512", "-l", "{}", "image"]),
+    ("udf", 16, &["mkudffs", "-b", "4096", "-l", "{}", "image"]),
+    ("swap", 1, &["mkswap", "-q", "-L", "{}", "image"]),
+    ("swap", 1, &["mkswap", "-q", "-p", "65536", "-L", "{}", "image"]),
+    ("iso9660", 0, &["genisoimage", "-quiet", "-J", "-V", "{}", "-o", "image", "tree"]),
+    ("iso9660", 0, &["xorriso", "-as", "mkisofs", "-quiet", "-V", "{}", "-o", "image", "tree"]),
+];
+
+/// An image of one row of [`TOOLS`].
+fn made(row: usize, label: &str) -> Image {
+    let (kind, size, words) = TOOLS[row];
+    let image = Image::new(&format!("{kind} by {words:?} with label {label:?}"), size * MIB);
+    tree(&image);
+    let words: Vec<&str> =
+        words.iter().map(|word| if *word == "{}" { label } else { word }).collect();
+    image.run(&words, "");
+    image
+}
+
+/// A folder for the tools that make an image of one.
+fn tree(image: &Image) {
+    fs::create_dir(image.dir.path().join("tree")).unwrap();
+    fs::write(image.dir.path().join("tree/file"), "content").unwrap();
+}
+
+#[test]
+fn each_tool_with_a_plain_label() {
+    for (row, (kind, ..)) in TOOLS.iter().enumerate() {
+        let found = made(row, "ROOT").compare().expect(kind);
+        assert_eq!((found.kind, found.label.as_deref()), (*kind, Some("ROOT")), "{row}");
+        assert!(found.uuid.is_some(), "{row}");
+    }
+}
+
+/// Labels of every kind that the tool itself takes.
+const LABELS: [(usize, &[&str]); 11] = [
+    (2, &["", "with space", "  two ", "0123456789abcdef", "Größe 🙂", "a/b\\c\"$'", "tab\there"]),
+    (6, &["", "with space", "0123456789ab", "Größe"]),
+    (8, &["", "with space", "Größe 🙂", "#+-.:=@_ ;%&", LONG]),
+    (9, &["", "with space", "Größe 🙂 \u{fdd0}"  , LONG]),
+    (11, &["", "WITH SPACE", "ELEVENCHARS", "NO NAME"]),
+    (12, &["", "WITH SPACE", "ELEVENCHARS", "NO NAME"]),
+    (14, &["", "with space", "Größe", "elevenchars"]),
+    (15, &["", "with space", "Größe 🙂", "name of thirty two characters ok"]),
+    (17, &["with space", "Größe", "€uro"]),
+    (20, &["", "with space", "fifteen chars..", "Größe"]),
+    (22, &["", "WITH SPACE", "sixteen chars ok", "longer than sixteen charac", "  B"]),
+];
+const LONG: &str =
+    "a long label a long label a long label a long label a long label a long label a long label";
+
+#[test]
+fn labels_of_every_kind() {
+    for (row, labels) in LABELS {
+        for label in labels {
+            made(row, label).compare().expect(label);
+        }
+    }
+}
+
+#[test]
+fn images_of_a_folder() {
+    let erofs = Image::new("erofs", 0);
+    tree(&erofs);
+    erofs.run(&["mkfs.erofs", "--quiet", "image", "tree"], "");
+    assert_eq!(erofs.compare().unwrap().kind, "erofs");
+    erofs.patch(&[(1024 + 64, b"sixteen bytes ok")]);
+    assert_eq!(erofs.compare().unwrap().label.as_deref(), Some("sixteen bytes ok"));
+
+    let squashfs = Image::new("squashfs", 0);
+    tree(&squashfs);
+    squashfs.run(&["mksquashfs", "tree", "image", "-quiet", "-noappend"], "");
+    assert_eq!(squashfs.compare().unwrap().kind, "squashfs");
+}
+
+#[test]
+fn flash_images() {
+    let image = Image::new("ubifs in ubi", 0);
+    tree(&image);
+    image
+        .run(&["mkfs.ubifs", "-r", "tree", "-m", "2048", "-e", "126976", "-c", "100", "image"], "");
+    assert_eq!(image.compare().unwrap().kind, "ubifs");
+    fs::rename(image.path(), image.dir.path().join("volume")).unwrap();
+    let ini = "[root]\nmode=ubi\nimage=volume\nvol_id=0\nvol_size=4MiB\nvol_type=dynamic\nvol_name=root\n";
+    fs::write(image.dir.path().join("ini"), ini).unwrap();
+    let words = ["ubinize", "-o", "image", "-m", "2048", "-p", "128KiB", "-Q", "3000000000", "ini"];
+    image.run(&words, "");
+    assert_eq!(image.compare().unwrap().uuid.as_deref(), Some("3000000000"));
+}
+
+#[test]
+fn encrypted_devices() {
+    for (format, label) in [("luks1", None), ("luks2", None), ("luks2", Some("with space ü"))] {
+        let image = Image::new(format, 32 * MIB);
+        let kind = format!("--type={format}");
+        let mut words = vec!["cryptsetup", "luksFormat", &kind];
+        words.extend(label.iter().flat_map(|label| ["--label", label]));
+        words.extend(KEY);
+        image.run(&words, "secret");
+        let found = image.compare().unwrap();
+        assert_eq!((found.kind, found.label.as_deref()), ("crypto_LUKS", label));
+        image.patch(&[(0, &[0; 6])]);
+        let second = image.compare();
+        assert_eq!(second.is_some(), format == "luks2", "the second header of {format}");
+    }
+    let image = Image::new("verity", 8 * MIB);
+    fs::write(image.dir.path().join("data"), [0; 8192]).unwrap();
+    image.run(&["veritysetup", "format", "data", "image"], "");
+    assert_eq!(image.compare().unwrap().kind, "DM_verity_hash");
+}
+
+#[test]
+fn bcache_of_both_sorts() {
+    for sort in ["-B", "-C"] {
+        let image = Image::new("bcache", 16 * MIB);
+        image.run(&["make-bcache", sort, "image"], "");
+        assert_eq!(image.compare().unwrap().kind, "bcache");
+    }
+}
+
+#[test]
+fn swap_that_sleeps() {
+    for magic in
+        ["S1SUSPEND\0", "S2SUSPEND\0", "ULSUSPEND\0", "LINHIB0001", "SWAP-SPACE", "SWAPSPACE3"]
+    {
+        for (row, page) in [(20, 4096), (21, 65536)] {
+            let image = made(row, "sleepy");
+            image.patch(&[(page - 10, magic.as_bytes())]);
+            image.compare();
+        }
+    }
+    let image = made(20, "sleepy");
+    image.patch(&[(1024, &[0, 0, 0, 1])]);
+    assert!(image.compare().is_some(), "the other byte order");
+    image.patch(&[(1024, &[2])]);
+    assert!(image.compare().is_none(), "another version");
+    image.patch(&[(1024, &[1, 0, 0, 0]), (1200, &[1])]);
+    assert!(image.compare().unwrap().uuid.is_none(), "names that are none");
+    image.patch(&[(0, b"\xed\xc3\x02\xe9\x98\x56\xe5\x0c")]);
+    assert_eq!(image.compare().unwrap().kind, "swsuspend");
+}
+
+/// mdadm and pvcreate want block devices, so their superblocks are written here by the book.
+fn md0(word: fn(u32) -> [u8; 4], minor: u32, kib: u32) -> Vec<u8> {
+    let mut words = [0u32; 16];
+    words[0] = 0xa92b_4efc;
+    (words[2], words[5], words[8]) = (minor, 0x0011_2233, kib);
+    (words[13], words[14], words[15]) = (0x4455_6677, 0x8899_aabb, 0xccdd_eeff);
+    words.iter().flat_map(|w| word(*w)).collect()
+}
+
+fn md1(at: u64) -> Vec<u8> {
+    let mut sb = vec![0; 256];
+    sb[..8].copy_from_slice(b"\xfc\x4e\x2b\xa9\x01\0\0\0");
+    sb[16..32].copy_from_slice(b"0123456789abcdef");
+    sb[32..44].copy_from_slice(b"host:array 1");
+    sb[144..152].copy_from_slice(&(at / 512).to_le_bytes());
+    sb
+}
+
+#[test]
+fn md_members() {
+    let size = 10 * MIB + 5000;
+    let last = (size & !0xffff) - 0x10000;
+    for (word, minor) in [
+        (u32::to_le_bytes as fn(u32) -> [u8; 4], 90),
+        (u32::to_be_bytes, 90),
+        (u32::to_le_bytes, 30),
+    ] {
+        let image = Image::new("md 0.90", size);
+        image.patch(&[(last, &md0(word, minor, 9000))]);
+        assert_eq!(image.compare().unwrap().kind, "linux_raid_member");
+        image.patch(&[(last, &md0(word, minor, 10240))]);
+        assert!(image.compare().is_none(), "a member larger than its device");
+    }
+    for at in [(size & !0xfff) - 0x2000, 0, 0x1000] {
+        let image = Image::new("md 1.x", size);
+        image.patch(&[(at, &md1(at))]);
+        assert_eq!(image.compare().unwrap().label.as_deref(), Some("host:array 1"));
+        image.patch(&[(at, &md1(at + 512))]);
+        assert!(image.compare().is_none(), "a superblock that is not where it says");
+    }
+}
+
+/// A sound LVM label for a sector.
+fn lvm(sector: u8) -> Vec<u8> {
+    let mut label = vec![0; 512];
+    label[..8].copy_from_slice(b"LABELONE");
+    label[8] = sector;
+    label[20] = 32;
+    label[24..32].copy_from_slice(b"LVM2 001");
+    label[32..64].copy_from_slice(b"0123456789abcdefghijklmnopqrstuv");
+    let crc = label[20..].iter().fold(0xf597_a6cf_u32, |crc, byte| {
+        (0..8)
+            .fold(crc ^ u32::from(*byte), |c, _| (c >> 1) ^ (0xedb8_8320 & (c & 1).wrapping_neg()))
+    });
+    label[16..20].copy_from_slice(&crc.to_le_bytes());
+    label
+}
+
+#[test]
+fn physical_volumes() {
+    for sector in 0..4 {
+        let image = Image::new("LVM2", 8 * MIB);
+        image.patch(&[(u64::from(sector) * 512, &lvm(sector))]);
+        let found = image.compare().unwrap();
+        assert_eq!(found.uuid.as_deref(), Some("012345-6789-abcd-efgh-ijkl-mnop-qrstuv"));
+        image.patch(&[(u64::from(sector) * 512 + 100, &[1])]);
+        assert!(image.compare().is_none(), "a wrong checksum");
+    }
+}
+
+/// The front label of a ZFS member, with as many uberblocks.
+fn zfs(image: &Image, magic: [u8; 8], uberblocks: u64) {
+    let pair = |name: &str, kind: u32, value: &[u8]| {
+        let mut pair = [[0; 4], [0; 4], u32::to_be_bytes(name.len() as u32)].concat();
+        pair.extend(name.bytes().chain([0; 3]).take(name.len().next_multiple_of(4)));
+        pair.extend([kind.to_be_bytes(), 1u32.to_be_bytes()].concat());
+        pair.extend(value);
+        let size = (pair.len() as u32).to_be_bytes();
+        pair[..4].copy_from_slice(&size);
+        pair
+    };
+    let mut list = vec![1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+    list.extend(pair("version", 8, &5000u64.to_be_bytes()));
+    list.extend(pair("name", 9, b"\0\0\0\x05rpool\0\0\0"));
+    list.extend(pair("pool_guid", 8, &0xfedc_ba98_7654_3210_u64.to_be_bytes()));
+    list.extend(pair("guid", 8, &7u64.to_be_bytes()));
+    image.patch(&[(16 * 1024, &list)]);
+    for number in 0..uberblocks {
+        image.patch(&[(128 * 1024 + (4 + 4 * number) * 1024, &magic)]);
+    }
+}
+
+#[test]
+fn pool_members() {
+    for magic in [u64::to_le_bytes(0x00ba_b10c), u64::to_be_bytes(0x00ba_b10c)] {
+        let image = Image::new("zfs", 65 * MIB);
+        zfs(&image, magic, 3);
+        assert!(image.compare().is_none(), "too few uberblocks");
+        zfs(&image, magic, 4);
+        let found = image.compare().unwrap();
+        assert_eq!((found.kind, found.label.as_deref()), ("zfs_member", Some("rpool")));
+        assert_eq!(found.uuid.as_deref(), Some("18364758544493064720"));
+    }
+}
+
+#[test]
+fn members_hide_what_they_hold() {
+    let image = made(2, "inside");
+    let last = 8 * MIB - 0x10000;
+    image.patch(&[(last, &md0(u32::to_le_bytes, 90, 7000))]);
+    assert_eq!(image.compare().unwrap().kind, "linux_raid_member");
+
+    let image = made(2, "old");
+    image.patch(&[(512, &lvm(1))]);
+    assert_eq!(image.compare().unwrap().kind, "LVM2_member");
+
+    let image = made(2, "old");
+    image.patch(&[(0, b"UBI#")]);
+    assert_eq!(image.compare().unwrap().kind, "ubi");
+}
+
+#[test]
+fn two_file_systems_are_none() {
+    let image = made(2, "two");
+    let fat = made(11, "FAT");
+    let mut sector = [0; 512];
+    fat.file().read_exact_at(&mut sector, 0).unwrap();
+    image.patch(&[(0, &sector)]);
+    assert!(image.compare().is_none());
+    let kinds: Vec<_> = disk::candidates(&image.source()).iter().map(|p| p.kind).collect();
+    assert_eq!(kinds, ["vfat", "ext4"]);
+}
+
+#[test]
+fn a_young_mbr_makes_an_lvm_label_stale() {
+    let image = Image::new("LVM2 under an MBR", 8 * MIB);
+    image.run(&["sfdisk", "-q", "image"], "label: dos\n2048,4096,83\n");
+    image.patch(&[(512, &lvm(1))]);
+    assert!(image.compare().is_none());
+    compare_tables(&image, 512);
+}
+
+#[test]
+fn a_bootable_disc_is_both() {
+    let image = Image::new("iso9660 with an MBR", 0);
+    tree(&image);
+    let words = ["xorriso", "-as", "mkisofs", "-quiet", "-V", "LIVE", "-o", "image"];
+    image.run(&[&words[..], &["-append_partition", "2", "0x83", "tree/file", "tree"]].concat(), "");
+    assert_eq!(image.compare().unwrap().kind, "iso9660");
+    assert_eq!(compare_tables(&image, 512).unwrap().partitions.len(), 2);
+
+    let image = Image::new("udf bridge", 0);
+    tree(&image);
+    image.run(&["genisoimage", "-quiet", "-udf", "-V", "BRIDGE", "-o", "image", "tree"], "");
+    assert_eq!(image.compare().unwrap().kind, "udf");
+}
+
+#[test]
+fn the_superblock_of_the_last_partition_is_not_the_disks() {
+    let image = Image::new("md 0.90 in the last partition", 16 * MIB);
+    image.run(&["sfdisk", "-q", "image"], "label: dos\n2048,,fd\n");
+    let last = 16 * MIB - 0x10000;
+    image.patch(&[(last, &md0(u32::to_le_bytes, 90, 14 * 1024))]);
+    assert!(image.compare().is_none());
+    image.patch(&[(0, &[0; 512])]);
+    assert!(image.compare().is_some());
+}
+
+/// Our table against blkid (table), partx (each partition, through libblkid) and sfdisk (through libfdisk).
+fn compare_tables(image: &Image, sector_size: u32) -> Option<Table> {
+    let what = &image.what;
+    let size = sector_size.to_string();
+    let found = disk::partitions(&image.source(), sector_size);
+    let columns = "NR,START,SECTORS,UUID,TYPE,NAME";
+    let words = ["partx", "-g", "-P", "-o", columns, "-S", &size, "image"];
+    let output = run(image.dir.path(), &words, "");
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let ours: Vec<_> = found.iter().flat_map(|t| &t.partitions).map(row).collect();
+    assert_eq!(ours, lines.lines().map(pairs).collect::<Vec<_>>(), "{what}");
+    if sector_size == 512 {
+        let want = image.blkid();
+        let kind = want.get("ID_PART_TABLE_TYPE").map(String::as_str).filter(|k| *k != "PMBR");
+        assert_eq!(found.as_ref().map(|t| t.kind), kind, "{what}");
+        let uuid = found.as_ref().and_then(|t| t.uuid.as_ref());
+        assert_eq!(uuid, want.get("ID_PART_TABLE_UUID").filter(|_| kind.is_some()), "{what}");
+    }
+    found
+}
+
+/// One partition as partx tells it; it has no name for those of a disk without signature.
+fn row(partition: &disk::Partition) -> Vec<String> {
+    let sectors = |bytes: u64| (bytes / 512).to_string();
+    let uuid = partition.uuid.clone().filter(|uuid| !uuid.starts_with("00000000-"));
+    vec![
+        partition.number.to_string(),
+        sectors(partition.start),
+        sectors(partition.size),
+        uuid.unwrap_or_default(),
+        partition.kind.clone(),
+        partition.label.clone().unwrap_or_default(),
+    ]
+}
+
+/// The values of `KEY="value" …`.
+fn pairs(line: &str) -> Vec<String> {
+    line.split('"').skip(1).step_by(2).map(name::decode).collect()
+}
+
+fn compare_with_sfdisk(image: &Image) {
+    let output = image.run(&["sfdisk", "--json", "image"], "");
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let table = &json["partitiontable"];
+    let ours = disk::partitions(&image.source(), 512).unwrap();
+    let uuid = table["id"].as_str().unwrap().trim_start_matches("0x").to_lowercase();
+    assert_eq!(ours.uuid.as_deref(), Some(uuid.as_str()), "{}", image.what);
+    let none = Vec::new();
+    let theirs = table["partitions"].as_array().unwrap_or(&none);
+    assert_eq!(ours.partitions.len(), theirs.len(), "{}", image.what);
+    for (our, their) in ours.partitions.iter().zip(theirs) {
+        let node = name::partition("image", our.number);
+        assert_eq!(their["node"].as_str(), Some(node.as_str()));
+        assert_eq!(their["start"].as_u64(), Some(our.start / 512));
+        assert_eq!(their["size"].as_u64(), Some(our.size / 512));
+        assert_eq!(their["name"].as_str(), our.label.as_deref());
+        if let Some(uuid) = their["uuid"].as_str() {
+            assert_eq!(our.uuid, Some(uuid.to_lowercase()));
+        }
+    }
+}
+
+const GPT: &str = "label: gpt\nlabel-id: 11223344-5566-7788-99AA-BBCCDDEEFF00\n\
+    size=1M, type=U, name=\"EFI System\"\nsize=2M, type=L, name=\"Größe/root 🙂\", attrs=\"GUID:60\"\n\
+    size=1M, type=4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709\nsize=1M, type=L, name=\"thirty-six characters for the name!!\"\n";
+const LOGICAL: &str = "label: dos\nlabel-id: 0xdeadbeef\nsize=1M, type=83, bootable\nsize=1M, type=c\n\
+    type=f\nsize=1M, type=83\nsize=2M, type=82\nsize=1M, type=8e\n";
+
+#[test]
+fn tables_by_sfdisk() {
+    for script in [
+        GPT,
+        LOGICAL,
+        "label: gpt\nunit: sectors\n9: start=4096, size=2048, type=L\n3: start=8192, size=2048, type=L\n",
+        "label: gpt\ntable-length: 4\nsize=1M\n",
+        "label: gpt\n",
+        "label: dos\n",
+        "label: dos\n4: size=1M, type=5\n2: size=1M, type=83\n",
+        "label: dos\nlabel-id: 0x00000001\nsize=1M, type=ef\n",
+    ] {
+        let image = Image::new(script, 16 * MIB);
+        image.run(&["sfdisk", "-q", "image"], script);
+        compare_tables(&image, 512).unwrap();
+        compare_with_sfdisk(&image);
+    }
+}
+
+#[test]
+fn many_logical_partitions() {
+    let script = format!("label: dos\ntype=5\n{}", "size=1M, type=83\n".repeat(40));
+    let image = Image::new("40 logical partitions", 128 * MIB);
+    image.run(&["sfdisk", "-q", "image"], &script);
+    let table = compare_tables(&image, 512).unwrap();
+    let last = table.partitions.last().unwrap();
+    assert_eq!(last.number, 44);
+    assert!(last.uuid.as_ref().unwrap().ends_with("-2c"), "the number is hexadecimal");
+}
+
+#[test]
+fn a_disk_without_signature() {
+    let image = Image::new("no signature", 16 * MIB);
+    image.run(&["sfdisk", "-q", "image"], LOGICAL);
+    image.patch(&[(440, &[0; 4])]);
+    let table = compare_tables(&image, 512).unwrap();
+    assert_eq!(table.uuid, None);
+    assert_eq!(table.partitions[1].uuid.as_deref(), Some("00000000-02"));
+}
+
+#[test]
+fn damaged_tables() {
+    let header = 512;
+    let backup = 16 * MIB - 512;
+    for (what, places, whole) in [
+        ("signature", &[header][..], true),
+        ("header", &[header + 60], true),
+        ("entries", &[1024 + 16], true),
+        ("backup", &[backup], true),
+        ("both headers", &[header, backup], false),
+        ("entries and backup", &[1024 + 16, backup + 60], false),
+        ("protective MBR", &[446 + 4], false),
+        ("55 aa", &[510], false),
+    ] {
+        let image = Image::new(what, 16 * MIB);
+        image.run(&["sfdisk", "-q", "image"], GPT);
+        for place in places {
+            image.patch(&[(*place, b"\x42")]);
+        }
+        let table = compare_tables(&image, 512);
+        assert_eq!(table.is_some_and(|t| t.partitions.len() == 4), whole, "{what}");
+    }
+}
+
+#[test]
+fn boot_sectors_are_no_tables() {
+    for row in [10, 11, 12, 15] {
+        let image = made(row, "NOTABLE");
+        assert!(compare_tables(&image, 512).is_none(), "{}", image.what);
+    }
+    // util-linux learned this of exfat only after 2.38.
+    assert_eq!(disk::partitions(&made(14, "NOTABLE").source(), 512), None);
+}
+
+/// The two libraries in one: a table for sectors of 4 KiB, moved there by hand, as sfdisk takes the size from
+/// the device only.
+#[test]
+fn large_sectors() {
+    let image = Image::new("MBR in sectors of 4 KiB", 64 * MIB);
+    let entry = |kind: u8, start: u32, size: u32| {
+        let mut entry = [0; 16];
+        entry[4] = kind;
+        entry[8..12].copy_from_slice(&start.to_le_bytes());
+        entry[12..].copy_from_slice(&size.to_le_bytes());
+        entry
+    };
+    image.patch(&[
+        (440, b"\x78\x56\x34\x12"),
+        (446, &entry(0x83, 256, 1024)),
+        (462, &entry(0x05, 2048, 4096)),
+        (510, b"\x55\xaa"),
+        (2048 * 4096 + 446, &entry(0x83, 16, 512)),
+        (2048 * 4096 + 510, b"\x55\xaa"),
+    ]);
+    let table = compare_tables(&image, 4096).unwrap();
+    assert_eq!(table.partitions[2].start, (2048 + 16) * 4096);
+    assert_eq!(table.partitions[2].uuid.as_deref(), Some("12345678-05"));
+}
+
+#[test]
+fn a_chain_that_bites_its_tail_ends() {
+    let image = Image::new("loop", 16 * MIB);
+    image.run(&["sfdisk", "-q", "image"], LOGICAL);
+    let table = disk::partitions(&image.source(), 512).unwrap();
+    let extended = table.partitions.iter().find(|p| p.kind == "0xf").unwrap().start;
+    image.patch(&[(extended + 462 + 8, &[0; 4])]);
+    let source = image.source();
+    assert!(disk::partitions(&source, 512).unwrap().partitions.len() <= 260);
+    assert!(source.reads.get() < 600);
+}
+
+#[test]
+fn the_root_type_is_sfdisks() {
+    let output = run(Path::new("/"), &["sfdisk", "--list-types", "-X", "gpt"], "");
+    let types = String::from_utf8(output.stdout).unwrap().to_lowercase();
+    let ours = disk::root_type_guid().unwrap();
+    let line = types.lines().find(|line| line.starts_with(ours)).unwrap();
+    let arch = std::env::consts::ARCH
+        .replace('_', "-")
+        .replace("aarch", "arm-")
+        .replace("riscv", "risc-v-");
+    assert!(line.ends_with(&format!("linux root ({arch})")), "{line}");
+}
+
+/// A small generator, so that a failure repeats (Knuth's MMIX constants).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % limit
+    }
+}
+
+/// Where a flipped byte may matter.
+const PLACES: [(u64, u64); 7] = [
+    (0, 512),
+    (512, 1024),
+    (1024, 600),
+    (4096, 256),
+    (0x4000, 512),
+    (0x8000, 6144),
+    (0x10000, 0x22b),
+];
+
+#[test]
+fn damaged_images_neither_panic_nor_read_on() {
+    let mut dice = Dice(1);
+    let mut images: Vec<Image> = (0..TOOLS.len()).map(|row| made(row, "LABEL")).collect();
+    for script in [GPT, LOGICAL] {
+        images.push(Image::new(script, 16 * MIB));
+        images.last().unwrap().run(&["sfdisk", "-q", "image"], script);
+    }
+    images.push(Image::new("zfs", 65 * MIB));
+    zfs(images.last().unwrap(), u64::to_le_bytes(0x00ba_b10c), 4);
+    for image in &images {
+        let mut mutant = image.source();
+        let whole = mutant.size;
+        for _ in 0..400 {
+            mutant.size = if dice.below(4) == 0 { dice.below(whole + 1) } else { whole };
+            mutant.bytes = (0..=dice.below(4)).map(|_| flip(&mut dice)).collect();
+            mutant.read.set(0);
+            let _ = disk::probe(&mutant);
+            assert!(mutant.read.get() < 3 * MIB / 2, "{} {:?}", image.what, mutant.bytes);
+            mutant.read.set(0);
+            let _ = disk::partitions(&mutant, if dice.below(4) == 0 { 4096 } else { 512 });
+            assert!(mutant.read.get() < 3 * MIB / 2, "{} {:?}", image.what, mutant.bytes);
+        }
+    }
+}
+
+fn flip(dice: &mut Dice) -> (u64, u8) {
+    let (start, length) = PLACES[dice.below(PLACES.len() as u64) as usize];
+    let byte = [0, 0xff, 1, 0x80, dice.below(256) as u8][dice.below(5) as usize];
+    (start + dice.below(length), byte)
+}
+
+#[test]
+fn sound_devices_cost_few_reads() {
+    for (row, (kind, ..)) in TOOLS.iter().enumerate() {
+        let source = made(row, "LABEL").source();
+        disk::probe(&source).unwrap();
+        let (reads, bytes) = (source.reads.get(), source.read.get() / 1024);
+        assert!(reads <= 12 && bytes <= 160, "{kind}: {reads} reads, {bytes} KiB");
+    }
+}

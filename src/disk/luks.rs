@@ -1,0 +1,35 @@
+//! LUKS1 and LUKS2: blkid's crypto_LUKS. Big-endian; the on-disk format papers of cryptsetup.
+//!
+//! ```text
+//!  0 LUKS ba be │ 6 version, u16 │ LUKS1: 168 uuid, 40, text
+//!                                │ LUKS2: 24 label, 48 │ 168 uuid, 40, text │ 256 own offset, u64
+//! ```
+//!
+//! When the first header of LUKS2 is damaged, the second one (SKUL ba be) stands at 16 KiB or, for larger
+//! metadata, at a higher power of two; those within the head are looked at.
+
+use super::bytes::{be16, be64, has};
+use super::device::Device;
+use super::{Probe, Usage, text};
+
+const SECOND: [usize; 3] = [0x4000, 0x8000, 0x10000];
+
+pub(super) fn probe(device: &Device<'_>) -> Option<Probe> {
+    header(device, 0, b"LUKS\xba\xbe")
+        .or_else(|| SECOND.iter().find_map(|start| header(device, *start, b"SKUL\xba\xbe")))
+}
+
+fn header(device: &Device<'_>, start: usize, magic: &[u8]) -> Option<Probe> {
+    let header = device.head().get(start..start + 512)?;
+    if !has(header, 0, magic) {
+        return None;
+    }
+    let probe = Probe::new("crypto_LUKS", Usage::Crypto);
+    let uuid = text::label(header.get(168..208));
+    match be16(header, 6)? {
+        1 => Some(probe.named(uuid, None)),
+        2 if be64(header, 256)? != start as u64 => None,
+        2 => Some(probe.named(uuid, text::label(header.get(24..72)))),
+        _ => Some(probe),
+    }
+}

@@ -1,0 +1,40 @@
+//! LVM2 physical volumes. Little-endian; lvm2's lib/format_text/layout.h.
+//!
+//! ```text
+//! one of sectors 0 to 3:
+//!   0 LABELONE │ 8 own sector, u64 │ 16 crc from 20 to the end of the sector, u32 │ 20 offset of contents, u32
+//!  24 LVM2 001 │ 32 UUID, 32 characters
+//! ```
+
+use super::bytes::{has, le32, le64};
+use super::device::Device;
+use super::{Probe, Usage, crc};
+
+/// LVM begins its CRC-32 here and does not invert the result.
+const SEED: u32 = 0xf597_a6cf;
+/// The groups of a printed UUID.
+const GROUPS: [usize; 7] = [6, 4, 4, 4, 4, 4, 6];
+
+pub(super) fn probe(device: &Device<'_>) -> Option<Probe> {
+    let uuid = (0..4u8).find_map(|sector| label(device, sector))?;
+    Some(Probe::new("LVM2_member", Usage::Raid).named(Some(uuid), None))
+}
+
+fn label(device: &Device<'_>, number: u8) -> Option<String> {
+    let sector = device.head().get(usize::from(number) * 512..)?.get(..512)?;
+    let sound = has(sector, 0, b"LABELONE")
+        && has(sector, 24, b"LVM2 001")
+        && le64(sector, 8)? == u64::from(number)
+        && le32(sector, 16)? == crc::update(SEED, &sector[20..]);
+    sound.then(|| dashed(&sector[32..64]))
+}
+
+fn dashed(mut id: &[u8]) -> String {
+    let mut groups = Vec::with_capacity(GROUPS.len());
+    for length in GROUPS {
+        let (group, rest) = id.split_at(length.min(id.len()));
+        groups.push(String::from_utf8_lossy(group));
+        id = rest;
+    }
+    groups.join("-")
+}

@@ -1,0 +1,52 @@
+//! Partition tables: what GPT and MBR have in common.
+
+use super::device::{Device, Source};
+use super::{gpt, mbr};
+
+/// A partition table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    /// blkid's PTTYPE: `gpt` or `dos`.
+    pub kind: &'static str,
+    /// blkid's PTUUID: the disk's GUID, or eight hexadecimal digits; none when it is zero.
+    pub uuid: Option<String>,
+    /// The used entries, in the order of the kernel's numbers.
+    pub partitions: Vec<Partition>,
+}
+
+/// One entry of a [`Table`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Partition {
+    /// The kernel's number: for MBR, logical partitions count from 5.
+    pub number: u32,
+    /// First byte on the disk.
+    pub start: u64,
+    /// Length in bytes. (The kernel shows extended partitions as 1 KiB; here they have their full length.)
+    pub size: u64,
+    /// PARTUUID: lower case and dashed, or `SSSSSSSS-PP` for MBR, also where the disk's signature is zero,
+    /// as the kernel has it.
+    pub uuid: Option<String>,
+    /// PARTLABEL; MBR has none.
+    pub label: Option<String>,
+    /// The type's GUID, lower case and dashed; for MBR its code as `0x83`.
+    pub kind: String,
+    /// GPT attribute bits (60: read-only, 63: not to be mounted by itself); for MBR the boot flag.
+    pub attributes: u64,
+}
+
+/// The partition table of a disk with logical sectors of `sector_size` bytes (512 or 4096).
+///
+/// As the kernel and blkid have it, GPT counts only behind a protective MBR; where its header or entries are
+/// damaged, the backup at the end of the disk counts. A boot sector of vfat, exfat or ntfs is no MBR.
+#[must_use]
+pub fn partitions(source: &impl Source, sector_size: u32) -> Option<Table> {
+    read(&Device::new(source), sector_size)
+}
+
+pub(super) fn read(device: &Device<'_>, sector_size: u32) -> Option<Table> {
+    let sector_size = u64::from(sector_size);
+    if !sector_size.is_power_of_two() || !(512..=65536).contains(&sector_size) {
+        return None;
+    }
+    mbr::read(device, sector_size).or_else(|| gpt::read(device, sector_size))
+}

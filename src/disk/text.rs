@@ -1,0 +1,88 @@
+//! The text forms of blkid: UUIDs and labels.
+
+/// 16 bytes in the order they stand, lower case and dashed; none when all are zero.
+pub(super) fn uuid(bytes: Option<[u8; 16]>) -> Option<String> {
+    let bytes = bytes.filter(|bytes| bytes.iter().any(|byte| *byte != 0))?;
+    let mut text = String::with_capacity(36);
+    for (at, byte) in bytes.iter().enumerate() {
+        if matches!(at, 4 | 6 | 8 | 10) {
+            text.push('-');
+        }
+        text.push_str(&format!("{byte:02x}"));
+    }
+    Some(text)
+}
+
+/// A GUID as EFI stores it: the first three fields little-endian.
+pub(super) fn guid(bytes: Option<[u8; 16]>) -> Option<String> {
+    uuid(bytes.map(|mut bytes| {
+        bytes[..4].reverse();
+        bytes[4..6].reverse();
+        bytes[6..8].reverse();
+        bytes
+    }))
+}
+
+/// A serial number of FAT and exFAT: `XXXX-XXXX`.
+pub(super) fn serial(bytes: Option<[u8; 4]>) -> Option<String> {
+    let number = u32::from_le_bytes(bytes?);
+    (number != 0).then(|| format!("{:04X}-{:04X}", number >> 16, number & 0xffff))
+}
+
+/// A label up to its first NUL, without white space at its end; none when nothing is left.
+pub(super) fn label(bytes: Option<&[u8]>) -> Option<String> {
+    let bytes = bytes?.split(|byte| *byte == 0).next()?;
+    trimmed(&String::from_utf8_lossy(bytes))
+}
+
+pub(super) fn utf16le(bytes: Option<&[u8]>) -> Option<String> {
+    utf16(bytes?, u16::from_le_bytes)
+}
+
+pub(super) fn utf16be(bytes: Option<&[u8]>) -> Option<String> {
+    utf16(bytes?, u16::from_be_bytes)
+}
+
+fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Option<String> {
+    let units = bytes.chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).take_while(|u| *u != 0);
+    let text: String =
+        char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect();
+    trimmed(&text)
+}
+
+/// White space as isspace(3) in the C locale has it, at the end only.
+fn trimmed(text: &str) -> Option<String> {
+    let text = text.trim_end_matches([' ', '\t', '\n', '\x0b', '\x0c', '\r']);
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identifiers() {
+        let bytes: [u8; 16] = std::array::from_fn(|i| u8::try_from(i * 17).unwrap());
+        assert_eq!(uuid(Some(bytes)).as_deref(), Some("00112233-4455-6677-8899-aabbccddeeff"));
+        assert_eq!(guid(Some(bytes)).as_deref(), Some("33221100-5544-7766-8899-aabbccddeeff"));
+        assert_eq!(uuid(Some([0; 16])), None);
+        assert_eq!(serial(Some([0xef, 0xbe, 0x0d, 0])).as_deref(), Some("000D-BEEF"));
+        assert_eq!(serial(Some([0; 4])), None);
+    }
+
+    #[test]
+    fn labels() {
+        for (raw, want) in [
+            (&b"root"[..], Some("root")),
+            (b"  a b \t\0junk", Some("  a b")),
+            (b"   ", None),
+            (b"", None),
+            (b"\xe4x", Some("\u{fffd}x")),
+            ("Größe".as_bytes(), Some("Größe")),
+        ] {
+            assert_eq!(label(Some(raw)).as_deref(), want, "{raw:?}");
+        }
+        assert_eq!(utf16le(Some(b"a\0\xe4\0\x3d\xd8\x00\xde \0\0\0b\0")).as_deref(), Some("aä😀"));
+        assert_eq!(utf16be(Some(b"\0a\xd8\x3d")).as_deref(), Some("a\u{fffd}"));
+    }
+}
