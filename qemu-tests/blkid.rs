@@ -224,7 +224,7 @@ const LABELS: [(usize, &[&str]); 11] = [
     (2, &["", "with space", "  two ", "0123456789abcdef", "Größe 🙂", "a/b\\c\"$'", "tab\there"]),
     (6, &["", "with space", "0123456789ab", "Größe"]),
     (8, &["", "with space", "Größe 🙂", "#+-.:=@_ ;%&", LONG]),
-    (9, &["", "with space", "Größe 🙂 \u{fdd0}"  , LONG]),
+    (9, &["", "with space", "Größe 🙂 \u{fdd0}", LONG]),
     (11, &["", "WITH SPACE", "ELEVENCHARS", "NO NAME"]),
     (12, &["", "WITH SPACE", "ELEVENCHARS", "NO NAME"]),
     (14, &["", "with space", "Größe", "elevenchars"]),

@@ -1,9 +1,109 @@
-//! Command lines.
+//! Command lines: one file a command, one line of [`APPLETS`] each. The only layer that picks an exit code.
 
-use std::ffi::OsString;
+mod init;
+mod out;
+mod report;
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
 use std::process::ExitCode;
 
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// It did what it was asked.
+    Success,
+    /// It could not; it has said why.
+    Failure,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Success => Self::SUCCESS,
+            Exit::Failure => Self::FAILURE,
+        }
+    }
+}
+
+/// One command.
+struct Applet {
+    name: &'static str,
+    help: &'static str,
+    /// Takes all arguments, the command's own name first.
+    run: fn(&[OsString]) -> Exit,
+}
+
+/// Every command, by the name it is called with or as `coldplug NAME`.
+const APPLETS: &[Applet] = &[
+    Applet {
+        name: "init",
+        help: "PID 1 of an initramfs: load what devices need, mount the root, switch to it",
+        run: init::run,
+    },
+    Applet {
+        name: "report",
+        help: "show the record of the last boot: what was loaded and why",
+        run: report::run,
+    },
+];
+
 /// Runs the applet that the arguments name and gives its exit code.
-pub fn main(_args: impl Iterator<Item = OsString>) -> ExitCode {
-    ExitCode::FAILURE
+pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.collect();
+    let own = args.first().and_then(|a| applet(a));
+    let exit = match (own, args.get(1)) {
+        (Some(applet), _) => (applet.run)(&args),
+        // An image may call its init by any name (rdinit=).
+        (None, _) if crate::sys::process::is_first() => init::run(&args),
+        (None, Some(name)) => match applet(name) {
+            Some(applet) => (applet.run)(&args[1..]),
+            None => help(name),
+        },
+        (None, None) => help(OsStr::new("--help")),
+    };
+    exit.into()
+}
+
+/// The applet with the base name of `path`.
+fn applet(path: &OsStr) -> Option<&'static Applet> {
+    let name = Path::new(path).file_name()?;
+    APPLETS.iter().find(|a| a.name == name)
+}
+
+/// `--help` and `--version`; anything else is an error that says what there is.
+fn help(word: &OsStr) -> Exit {
+    match word.to_str() {
+        Some("-V" | "--version") => {
+            out::line(&format!(
+                "coldplug {} ({}, {})",
+                env!("CARGO_PKG_VERSION"),
+                env!("COLDPLUG_COMMIT"),
+                env!("COLDPLUG_TARGET")
+            ));
+            Exit::Success
+        }
+        Some("-h" | "--help" | "help") => {
+            out::line(&usage());
+            Exit::Success
+        }
+        _ => {
+            out::error(&format!(
+                "coldplug: there is no command '{}'\n{}",
+                word.to_string_lossy(),
+                usage()
+            ));
+            Exit::Failure
+        }
+    }
+}
+
+fn usage() -> String {
+    let width = APPLETS.iter().map(|a| a.name.len()).max().unwrap_or(0);
+    let lines: Vec<String> =
+        APPLETS.iter().map(|a| format!("  {:width$}  {}", a.name, a.help)).collect();
+    format!(
+        "usage: coldplug COMMAND [ARGUMENT...], or COMMAND as a link to coldplug\n\n{}",
+        lines.join("\n")
+    )
 }

@@ -1,1 +1,308 @@
-//! boot
+//! PID 1 of an initramfs, told from top to bottom by [`Boot::story`].
+//!
+//! Whatever goes wrong ends in [`rescue`], which says why in words and in one verdict line, and then does what
+//! `coldplug.onfail=` says; PID 1 itself never ends.
+
+mod coldplug;
+mod early;
+mod log;
+mod rescue;
+mod root;
+mod switch_root;
+mod wait;
+
+use std::convert::Infallible;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::kmod::catalog::Catalog;
+use crate::kmod::cmdline;
+use crate::kmod::params::{BootParams, Break, Decode, RootName};
+use crate::load::{Inserter, Loader, Settings};
+use crate::report::{Record, Verdict};
+use crate::sys::moddir::{self, ModuleDir};
+use crate::sys::module::Kernel;
+use crate::sys::uevent::Socket;
+use crate::sys::{self, Root, boottime_ns, process, procfs, sysfs};
+use coldplug::Coldplug;
+use log::Log;
+use root::Finder;
+use switch_root::Unfit;
+use wait::Wait;
+
+/// Where the new root is mounted until it is the root; systemd knows this name too.
+const SYSROOT: &str = "sysroot";
+/// Where the record lies, in the initramfs and in the real root.
+const RECORD: &str = "run/coldplug/record.json";
+/// Loads that may be under way at once, besides one for each processor: they sleep a good deal.
+const EXTRA_JOBS: usize = 2;
+
+/// Why the boot cannot go on.
+#[derive(Debug)]
+struct Stop {
+    verdict: Verdict,
+    text: String,
+}
+
+impl Stop {
+    fn new(verdict: Verdict, text: impl ToString) -> Self {
+        Self { verdict, text: text.to_string() }
+    }
+}
+
+/// One boot.
+#[derive(Debug)]
+struct Boot {
+    root: Root,
+    /// Our arguments; those behind the first are the real init's.
+    args: Vec<OsString>,
+    log: Log,
+    params: BootParams,
+    record: Record,
+    began: u64,
+}
+
+/// Boots: from the entry of /init to the real init. Never comes back.
+pub fn run(root: Root, args: Vec<OsString>) -> ! {
+    let began = boottime_ns();
+    rescue::guard(&root);
+    let record = Record { init_boottime_ns: began, ..Record::default() };
+    let mut boot =
+        Boot { root, args, log: Log::new(), params: BootParams::default(), record, began };
+    match boot.story() {
+        Ok(never) => match never {},
+        Err(stop) => boot.rescue(&stop),
+    }
+}
+
+impl Boot {
+    fn story(&mut self) -> Result<Infallible, Stop> {
+        self.mount_early()?;
+        self.read_parameters();
+        let socket = self.listen();
+        self.pause_at(Break::Scan);
+        let loader = self.loader()?;
+        self.load_listed(&loader);
+        self.await_root(&loader, socket)?;
+        self.pause_at(Break::Switch);
+        self.switch()
+    }
+
+    fn mount_early(&mut self) -> Result<(), Stop> {
+        let lacking = early::mount_all(&self.root).map_err(|e| Stop::new(Verdict::NoMounts, e))?;
+        self.record.warnings.extend(lacking.iter().map(ToString::to_string));
+        // Before the mounts there may have been no console to open.
+        let _ = process::open_console(&self.root);
+        let _ = process::tame_ctrl_alt_del();
+        Ok(())
+    }
+
+    fn read_parameters(&mut self) {
+        let line = procfs::cmdline(&self.root).unwrap_or_default();
+        self.params = BootParams::parse(&line);
+        self.log.open(&self.root, self.params.level);
+        rescue::set_policy(&self.params);
+        self.record.kernel = sys::release();
+        self.record.root.spec = self.params.root_text.clone().unwrap_or_default();
+        self.log.info(&format!(
+            "version {}, kernel {}",
+            env!("CARGO_PKG_VERSION"),
+            self.record.kernel
+        ));
+        for complaint in self.params.complaints.clone() {
+            self.warn(complaint);
+        }
+        self.end_phase("mounts");
+    }
+
+    /// Opens the event socket: before the first scan, so that no device falls between the two.
+    fn listen(&mut self) -> Option<Socket> {
+        match Socket::open() {
+            Ok(socket) => Some(socket),
+            Err(error) => {
+                self.warn(format!(
+                    "{error}; looking for new devices every {} ms",
+                    wait::POLL.as_millis()
+                ));
+                None
+            }
+        }
+    }
+
+    fn loader(&mut self) -> Result<Loader, Stop> {
+        let dir = ModuleDir::new(&self.root, &self.record.kernel);
+        let catalog = Catalog::new(Arc::new(dir.clone()));
+        if !catalog.is_present() {
+            self.warn(format!(
+                "no modules for kernel {}: {} is missing",
+                self.record.kernel,
+                dir.path().join("modules.dep").display()
+            ));
+        }
+        let mut warnings = Vec::new();
+        let mut config = moddir::config(&self.root, &dir, &mut warnings);
+        cmdline::add_modules(&mut config, &procfs::cmdline(&self.root).unwrap_or_default());
+        for warning in warnings {
+            self.warn(warning.to_string());
+        }
+        let kernel = match self.params.decode {
+            Decode::Kernel => sysfs::kernel_compression(&self.root),
+            Decode::User => None,
+        };
+        let inserter = Inserter { ops: Arc::new(Kernel), dir: dir.path().to_owned(), kernel };
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let settings = Settings { jobs: self.params.jobs.unwrap_or(processors + EXTRA_JOBS) };
+        Loader::new(self.root.clone(), catalog, config, inserter, settings)
+            .map_err(|e| Stop::new(Verdict::NoMounts, e))
+    }
+
+    /// Asks for the modules of `coldplug.modules=` before any device is looked at.
+    fn load_listed(&mut self, loader: &Loader) {
+        for name in self.params.modules.clone() {
+            match loader.want_name(&name) {
+                Some(modules) => {
+                    loader.wait_for(&modules, wait::LISTED);
+                }
+                None => self.warn(format!("coldplug.modules: no module or alias '{name}'")),
+            }
+        }
+    }
+
+    /// Loads what devices want until the root is mounted and, by default, all has settled.
+    fn await_root(&mut self, loader: &Loader, socket: Option<Socket>) -> Result<(), Stop> {
+        let (root, name) = (self.root.clone(), self.params.root.clone());
+        let mut coldplug = Coldplug::new(&root, loader);
+        let finder = name.as_ref().map(|name| Finder::new(&root, name));
+        let awaited = Wait::new(self, loader, &mut coldplug, socket, finder).run();
+        self.gather(loader, &coldplug);
+        awaited
+    }
+
+    /// Puts into the record what was loaded.
+    fn gather(&mut self, loader: &Loader, coldplug: &Coldplug<'_>) {
+        for warning in loader.take_warnings() {
+            self.warn(warning);
+        }
+        self.record.modules = loader.records();
+        self.record.modaliases = coldplug.modaliases();
+        self.record.uevents = coldplug.counts;
+    }
+
+    /// Checks the root, makes it the root, and becomes its init.
+    fn switch(&mut self) -> Result<Infallible, Stop> {
+        let sysroot = self.root.join(SYSROOT);
+        let ready = switch_root::prepare(&self.root, &sysroot, self.params.init.as_deref())
+            .map_err(|unfit| unfit_stop(&self.record.root.spec, unfit))?;
+        let init = PathBuf::from(&ready.init);
+        let freed = ready.go(&self.root).map_err(|e| Stop::new(Verdict::SwitchFailed, e))?;
+        if let Some(freed) = freed {
+            self.log
+                .debug(&format!("initramfs: {} entries freed, {} kept", freed.removed, freed.kept));
+        }
+        // The old descriptors hold the old console's filesystem.
+        let _ = process::open_console(&self.root);
+        self.end_phase("switch");
+        if let Some(command) = self.params.exec.clone() {
+            return Err(self.stand_in(&command));
+        }
+        self.conclude(Verdict::Ok);
+        let mut args = vec![init.clone().into_os_string()];
+        args.extend(self.args.iter().skip(1).cloned());
+        let error = process::exec(&init, &args);
+        Err(Stop::new(Verdict::ExecFailed, error))
+    }
+
+    /// Runs the command of `coldplug.exec=` in the place of the real init, and powers off.
+    fn stand_in(&mut self, command: &str) -> Stop {
+        match process::shell_command(command, &[]) {
+            Ok(status) => {
+                self.record.exit = status.code().or(Some(-1));
+                self.conclude(Verdict::Ok);
+                rescue::leave(process::Leave::PowerOff)
+            }
+            Err(error) => Stop::new(Verdict::ExecFailed, format!("coldplug.exec: {error}")),
+        }
+    }
+
+    /// Writes the record and says the verdict: the last line of every boot.
+    fn conclude(&mut self, verdict: Verdict) {
+        self.record.verdict = Some(verdict);
+        self.record.time_ms = (boottime_ns() - self.began) / 1_000_000;
+        let json = self.record.to_json() + "\n";
+        let mut places = vec![self.root.join(RECORD)];
+        places.extend(self.params.report.as_ref().map(|path| self.root.join(path)));
+        for place in places {
+            if let Err(error) = write(&place, json.as_bytes()) {
+                self.log.warn(&format!("record: {error}"));
+            }
+        }
+        self.log.print(&self.record.verdict_line());
+    }
+
+    /// Notes and says what was passed over.
+    fn warn(&mut self, text: String) {
+        self.log.warn(&text);
+        self.record.warnings.push(text);
+    }
+
+    /// Notes when a phase of the boot ended.
+    fn end_phase(&mut self, name: &'static str) {
+        self.record.phases.push((name, (boottime_ns() - self.began) / 1000));
+    }
+
+    /// Stops for a person where `coldplug.break=` says so.
+    fn pause_at(&mut self, place: Break) {
+        if self.params.stop_at == Some(place) {
+            self.log.info("stopped by coldplug.break=; leave the shell to go on");
+            if let Err(error) = rescue::shell(&self.root) {
+                self.warn(format!("coldplug.break: {error}"));
+            }
+        }
+    }
+}
+
+/// Writes a whole file, or to a device, making the folder it is in.
+fn write(path: &Path, bytes: &[u8]) -> sys::Result<()> {
+    use std::io::Write;
+    let failed = |e: std::io::Error| sys::Error::io("write", path, &e);
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(failed)?;
+    }
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(path)
+        .map_err(failed)?;
+    file.write_all(bytes).map_err(failed)
+}
+
+fn unfit_stop(spec: &str, unfit: Unfit) -> Stop {
+    match unfit {
+        Unfit::Other(error) => Stop::new(Verdict::SwitchFailed, error),
+        Unfit::NoInit(tried) => {
+            let each =
+                |(path, errno): &(String, _)| format!("{path}: {}", sys::errno::text(*errno));
+            let tried: Vec<String> = tried.iter().map(each).collect();
+            Stop::new(Verdict::NoInit, format!("no init on root {spec} ({})", tried.join("; ")))
+        }
+    }
+}
+
+/// What the root is called in a message.
+fn root_words(params: &BootParams) -> String {
+    match (&params.root, &params.root_text) {
+        (Some(RootName::Other(text)), _) => {
+            format!("root={text} (no device, UUID=, LABEL=, PARTUUID= or PARTLABEL=)")
+        }
+        (Some(_), Some(text)) => format!("root={text}"),
+        _ => "no root= on the kernel command line".to_owned(),
+    }
+}
+
+/// A duration for messages: seconds and tenths.
+fn seconds(duration: Duration) -> String {
+    format!("{}.{} s", duration.as_secs(), duration.subsec_millis() / 100)
+}

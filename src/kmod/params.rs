@@ -273,7 +273,8 @@ fn list(text: &str) -> Vec<String> {
 
 /// The root as `root=` names it; `None` where the value is empty.
 pub fn root_name(text: &str) -> Option<RootName> {
-    const BY: [(&str, fn(String) -> RootName); 4] = [
+    type Make = fn(String) -> RootName;
+    const BY: [(&str, Make); 4] = [
         ("UUID", RootName::Uuid),
         ("LABEL", RootName::Label),
         ("PARTUUID", part_uuid),

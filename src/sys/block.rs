@@ -5,6 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use super::{Error, Result, Root};
+use crate::disk;
 
 /// A disk or a partition, as /sys/class/block has it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,6 +23,13 @@ pub struct BlockDevice {
 }
 
 impl BlockDevice {
+    /// The size of the disk's logical sectors, in bytes.
+    pub fn sector_size(&self, root: &Root) -> u32 {
+        let disk = self.disk.as_deref().unwrap_or(&self.name);
+        let path = root.join("sys/class/block").join(disk).join("queue/logical_block_size");
+        fs::read_to_string(path).ok().and_then(|t| t.trim_end().parse().ok()).unwrap_or(512)
+    }
+
     /// Its node in devtmpfs.
     pub fn node(&self, root: &Root) -> PathBuf {
         root.join("dev").join(self.name.replace('!', "/"))
@@ -36,13 +44,14 @@ pub fn list(root: &Root) -> Result<Vec<BlockDevice>> {
     let folder = root.join("sys/class/block");
     let entries = fs::read_dir(&folder).map_err(|e| Error::io("open", &folder, &e))?;
     let mut devices: Vec<BlockDevice> =
-        entries.filter_map(|e| device(root, e.ok()?.file_name().into_string().ok()?)).collect();
+        entries.filter_map(|e| device(root, e.ok()?.file_name().to_str()?)).collect();
     devices.sort_unstable();
     Ok(devices)
 }
 
-fn device(root: &Root, name: String) -> Option<BlockDevice> {
-    let folder = root.join("sys/class/block").join(&name);
+/// The block device called `name`, as /sys/class/block spells it.
+pub fn device(root: &Root, name: &str) -> Option<BlockDevice> {
+    let folder = root.join("sys/class/block").join(name);
     let text = |file: &str| fs::read_to_string(folder.join(file)).ok();
     let dev = text("dev")?;
     let (major, minor) = dev.trim_end().split_once(':')?;
@@ -55,15 +64,14 @@ fn device(root: &Root, name: String) -> Option<BlockDevice> {
     // /sys counts in sectors of 512 bytes whatever the medium has.
     let size = text("size").and_then(|t| t.trim_end().parse::<u64>().ok()).unwrap_or(0) * 512;
     let number = (major.parse().ok()?, minor.parse().ok()?);
-    Some(BlockDevice { name, number, partition, disk, size })
+    Some(BlockDevice { name: name.to_owned(), number, partition, disk, size })
 }
 
 /// An open block device.
 #[derive(Debug)]
 pub struct Disk {
     file: File,
-    /// Size in bytes.
-    pub size: u64,
+    size: u64,
 }
 
 impl Disk {
@@ -76,9 +84,14 @@ impl Disk {
         let file = File::open(&node).map_err(|e| Error::io("open", &node, &e))?;
         Ok(Self { file, size: device.size })
     }
+}
 
-    /// Fills `buffer` from byte `offset` on; `false` where that much can't be read.
-    pub fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> bool {
-        self.file.read_exact_at(buffer, offset).is_ok()
+impl disk::Source for Disk {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read(&self, offset: u64, buf: &mut [u8]) -> Option<usize> {
+        self.file.read_at(buf, offset).ok()
     }
 }

@@ -46,6 +46,11 @@ pub fn modaliases(root: &Root) -> Result<Vec<Device>> {
     Ok(walk.found)
 }
 
+/// The modalias of one device, given by its path below /sys/devices, from its `modalias` file.
+pub fn modalias_of(root: &Root, device: &str) -> Option<Modalias> {
+    Modalias::new(&std::fs::read(root.join("sys/devices").join(device).join("modalias")).ok()?)
+}
+
 struct Walk {
     found: Vec<Device>,
     path: String,

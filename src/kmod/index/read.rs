@@ -60,6 +60,9 @@ pub struct Hit {
     pub key: String,
 }
 
+/// What a walk does at each node, given the key that leads to it.
+type See<'a> = dyn FnMut(&[u8], &Node<'_>) -> Result<(), IndexError> + 'a;
+
 /// Nodes one search may visit: more than any real index holds, few enough to end soon.
 const VISITS: usize = 4_000_000;
 /// Deepest chain of nodes: longer than any alias.
@@ -143,7 +146,7 @@ impl Index {
         at: u32,
         key: &mut Vec<u8>,
         visits: &mut usize,
-        see: &mut dyn FnMut(&[u8], &Node<'_>) -> Result<(), IndexError>,
+        see: &mut See<'_>,
     ) -> Result<(), IndexError> {
         let Some(node) = self.node(at)? else { return Ok(()) };
         *visits += 1;

@@ -1,0 +1,129 @@
+//! Devices to modules: the scan of what is there, and the events of what comes later. Each distinct
+//! modalias is asked for once.
+
+use std::collections::HashSet;
+
+use crate::kmod::uevent::{Modalias, Uevent};
+use crate::load::Loader;
+use crate::report::UeventCounts;
+use crate::sys::uevent::{Received, Socket};
+use crate::sys::{Result, Root, boottime_ns, sysfs};
+
+const MS: u64 = 1_000_000;
+
+/// How long after an event more of the same may come, although nothing is being loaded. A bus that looks
+/// for its devices in its own time gives no other sign of being done.
+const QUIET: [(&str, u64); 3] = [
+    // A hub debounces a port for 100 ms, resets it, and goes on with the next.
+    ("usb", 400 * MS),
+    ("mmc_host", 300 * MS),
+    ("mmc", 100 * MS),
+];
+
+/// The set of devices seen, and what their events tell.
+#[derive(Debug)]
+pub(super) struct Coldplug<'a> {
+    root: &'a Root,
+    loader: &'a Loader,
+    seen: HashSet<Modalias>,
+    /// The time until which a bus may still be looking for devices, on CLOCK_BOOTTIME.
+    pub(super) quiet_at: u64,
+    pub(super) counts: UeventCounts,
+}
+
+/// What a look at the socket gave.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Drained {
+    /// There was an event, or something new.
+    pub(super) any: bool,
+    /// Block devices have come or changed.
+    pub(super) block: bool,
+    /// Events were lost: what is there has to be scanned again.
+    pub(super) lost: bool,
+}
+
+impl<'a> Coldplug<'a> {
+    pub(super) fn new(root: &'a Root, loader: &'a Loader) -> Self {
+        let counts = UeventCounts::default();
+        Self { root, loader, seen: HashSet::new(), quiet_at: 0, counts }
+    }
+
+    /// Asks for the modules of every device there is. Gives the number of modaliases not seen before.
+    ///
+    /// # Errors
+    /// /sys/devices cannot be read.
+    pub(super) fn scan(&mut self) -> Result<usize> {
+        let devices = sysfs::modaliases(self.root)?;
+        self.counts.scans += 1;
+        Ok(devices.iter().filter(|d| self.device(&d.path, &d.modalias)).count())
+    }
+
+    /// Asks for the modules of one device; gives whether its modalias is new.
+    fn device(&mut self, path: &str, modalias: &Modalias) -> bool {
+        if self.seen.contains(modalias) {
+            return false;
+        }
+        self.seen.insert(modalias.clone());
+        self.loader.want_device(path, modalias);
+        true
+    }
+
+    /// Distinct modaliases seen.
+    pub(super) fn modaliases(&self) -> u64 {
+        self.seen.len() as u64
+    }
+
+    /// Takes every event that waits on the socket.
+    ///
+    /// # Errors
+    /// The socket is broken.
+    pub(super) fn drain(&mut self, socket: &Socket) -> Result<Drained> {
+        let mut buffer = [0; 8192];
+        let mut drained = Drained::default();
+        loop {
+            match socket.receive(&mut buffer)? {
+                Received::Message(message) => {
+                    self.counts.received += 1;
+                    drained.any = true;
+                    if let Some(event) = Uevent::parse(message) {
+                        drained.block |= event.get("SUBSYSTEM") == Some(b"block");
+                        self.event(&event);
+                    }
+                }
+                Received::Lost => {
+                    self.counts.lost += 1;
+                    drained.any = true;
+                    drained.lost = true;
+                }
+                Received::Foreign => self.counts.foreign += 1,
+                Received::Empty => return Ok(drained),
+            }
+        }
+    }
+
+    fn event(&mut self, event: &Uevent<'_>) {
+        let Some(device) =
+            event.devpath.strip_prefix(b"/devices/").filter(|_| event.action == b"add")
+        else {
+            return;
+        };
+        self.counts.added += 1;
+        self.note_bus(event);
+        let path = String::from_utf8_lossy(device);
+        // A modalias that does not fit into the event is left out of it; the file still has it.
+        let modalias = match event.get("MODALIAS") {
+            Some(text) => Modalias::new(text),
+            None => sysfs::modalias_of(self.root, &path),
+        };
+        if let Some(modalias) = modalias {
+            self.device(&path, &modalias);
+        }
+    }
+
+    fn note_bus(&mut self, event: &Uevent<'_>) {
+        let Some(subsystem) = event.get("SUBSYSTEM") else { return };
+        if let Some((_, quiet)) = QUIET.iter().find(|(name, _)| name.as_bytes() == subsystem) {
+            self.quiet_at = self.quiet_at.max(boottime_ns() + quiet);
+        }
+    }
+}

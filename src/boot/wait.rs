@@ -1,0 +1,258 @@
+//! The wait: devices come, modules load, until the root is mounted and, by default, everything has settled.
+
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::coldplug::{Coldplug, Drained};
+use super::root::{self, Candidate, Finder};
+use super::{Boot, SYSROOT, Stop, root_words, seconds};
+use crate::kmod::name::ModuleName;
+use crate::kmod::params::{Break, Settle};
+use crate::load::Loader;
+use crate::report::Verdict;
+use crate::sys::boottime_ns;
+use crate::sys::uevent::Socket;
+
+/// How often devices are looked for where the kernel has no event socket.
+pub(super) const POLL: Duration = Duration::from_millis(250);
+/// How long a module of `coldplug.modules=` may take before the boot goes on without it.
+pub(super) const LISTED: Duration = Duration::from_secs(30);
+/// How long the rest may take once the root is mounted.
+const SETTLE: Duration = Duration::from_secs(60);
+/// The longest sleep, so that a device that gave no event is found all the same.
+const NAP: Duration = Duration::from_secs(1);
+
+/// Where the wait for the root stands.
+#[derive(Debug)]
+enum Stage {
+    /// It has not come yet.
+    Looking,
+    /// The modules of its filesystem are being loaded.
+    Found(Candidate, Vec<String>, Vec<ModuleName>),
+    /// It is mounted.
+    Mounted,
+}
+
+pub(super) struct Wait<'a, 'b> {
+    boot: &'a mut Boot,
+    loader: &'a Loader,
+    coldplug: &'a mut Coldplug<'b>,
+    socket: Option<Socket>,
+    /// Nothing to find where no root is named.
+    finder: Option<Finder<'a>>,
+    stage: Stage,
+    /// When the wait is over, on CLOCK_BOOTTIME; `None` is never.
+    deadline: Option<u64>,
+    /// Block devices may have come since the last look.
+    look: bool,
+    /// The last scan, made when nothing was left to do, found nothing new.
+    complete: bool,
+}
+
+impl<'a, 'b> Wait<'a, 'b> {
+    pub(super) fn new(
+        boot: &'a mut Boot,
+        loader: &'a Loader,
+        coldplug: &'a mut Coldplug<'b>,
+        socket: Option<Socket>,
+        finder: Option<Finder<'a>>,
+    ) -> Self {
+        let deadline = boot.params.timeout.map(after);
+        Self {
+            boot,
+            loader,
+            coldplug,
+            socket,
+            finder,
+            stage: Stage::Looking,
+            deadline,
+            look: true,
+            complete: false,
+        }
+    }
+
+    /// Loads what devices want until the root is mounted at /sysroot.
+    ///
+    /// # Errors
+    /// The root does not come in time, or cannot be mounted.
+    pub(super) fn run(mut self) -> Result<(), Stop> {
+        self.scan();
+        self.boot.end_phase("scan");
+        self.loader.drive();
+        std::thread::sleep(self.boot.params.delay);
+        loop {
+            // Asked before the events are taken: what a load that has ended set off is then in the socket.
+            let idle = self.loader.is_idle();
+            let drained = self.take_events();
+            self.loader.drive();
+            let settled = self.is_settled(idle, drained);
+            self.advance(settled)?;
+            if self.is_over(settled)? {
+                break;
+            }
+            self.nap();
+        }
+        self.boot.end_phase("load");
+        Ok(())
+    }
+
+    fn scan(&mut self) -> bool {
+        match self.coldplug.scan() {
+            Ok(new) => new > 0,
+            Err(error) => {
+                self.boot.warn(format!("scan: {error}"));
+                false
+            }
+        }
+    }
+
+    fn take_events(&mut self) -> Drained {
+        let Some(socket) = &self.socket else {
+            self.look = true;
+            let new = self.scan();
+            return Drained { any: new, ..Drained::default() };
+        };
+        let drained = self.coldplug.drain(socket).unwrap_or_else(|error| {
+            self.boot
+                .warn(format!("{error}; looking for new devices every {} ms", POLL.as_millis()));
+            self.socket = None;
+            Drained { lost: true, ..Drained::default() }
+        });
+        if drained.lost {
+            self.scan();
+        }
+        if drained.block || drained.lost {
+            self.look = true;
+            if let Some(finder) = &mut self.finder {
+                finder.forget_changed();
+            }
+        }
+        drained
+    }
+
+    /// Whether nothing is left to do: no load, no event, no bus that may still be looking, and a scan that
+    /// found nothing new.
+    fn is_settled(&mut self, idle: bool, drained: Drained) -> bool {
+        if !idle || drained.any || !self.loader.is_idle() || boottime_ns() < self.coldplug.quiet_at
+        {
+            self.complete = false;
+            return false;
+        }
+        if !self.complete {
+            self.complete = !self.scan();
+            self.loader.drive();
+        }
+        self.complete
+    }
+
+    /// Takes the root one step further, where that is possible now.
+    fn advance(&mut self, settled: bool) -> Result<(), Stop> {
+        if matches!(self.stage, Stage::Looking) && (self.look || settled) {
+            self.look = false;
+            if let Some(candidate) = self.finder.as_mut().and_then(Finder::look) {
+                self.found(candidate);
+            }
+        }
+        if let Stage::Found(candidate, types, modules) = &self.stage
+            && self.loader.is_done(modules)
+        {
+            let (candidate, types) = (candidate.clone(), types.clone());
+            return self.mount(&candidate, &types, settled);
+        }
+        Ok(())
+    }
+
+    /// The root's device is there: asks for the modules of its filesystem.
+    fn found(&mut self, candidate: Candidate) {
+        for twin in self.finder.as_ref().map(|f| f.twins.clone()).unwrap_or_default() {
+            let name = candidate.node.display();
+            self.boot.warn(format!(
+                "{} is {name} and also {twin}; taking the first",
+                root_words(&self.boot.params)
+            ));
+        }
+        self.boot.record.root.device = Some(candidate.node.display().to_string());
+        self.boot.end_phase("root device");
+        let types = root::types(&self.boot.root, &self.boot.params, &candidate);
+        let names = types.iter().filter_map(|t| self.loader.want_name(&format!("fs-{t}")));
+        let modules = names.flatten().collect();
+        self.stage = Stage::Found(candidate, types, modules);
+        self.loader.drive();
+    }
+
+    /// Mounts the root. While other modules are still on their way a failure may be for want of them.
+    fn mount(
+        &mut self,
+        candidate: &Candidate,
+        types: &[String],
+        settled: bool,
+    ) -> Result<(), Stop> {
+        self.boot.pause_at(Break::Mount);
+        let target = self.boot.root.join(SYSROOT);
+        match root::mount_root(candidate, &target, types, &self.boot.params) {
+            Ok(fstype) => {
+                self.boot.record.root.fstype = Some(fstype);
+                self.boot.end_phase("mount");
+                self.deadline = Some(after(SETTLE));
+                self.stage = Stage::Mounted;
+                Ok(())
+            }
+            Err(error) if settled => Err(Stop::new(Verdict::MountFailed, error)),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Whether the wait has come to its good end.
+    fn is_over(&mut self, settled: bool) -> Result<bool, Stop> {
+        let late = self.deadline.is_some_and(|d| boottime_ns() >= d);
+        match (&self.stage, self.boot.params.settle) {
+            (Stage::Mounted, Settle::Root) => Ok(true),
+            (Stage::Mounted, Settle::All) if late => {
+                self.boot
+                    .warn(format!("modules are still loading after {}; going on", seconds(SETTLE)));
+                Ok(true)
+            }
+            (Stage::Mounted, Settle::All) => Ok(settled),
+            _ if late || (settled && self.finder.is_none()) => Err(self.no_root()),
+            _ => Ok(false),
+        }
+    }
+
+    /// What was awaited, and what is there instead.
+    fn no_root(&mut self) -> Stop {
+        let seen = self.finder.as_mut().map(Finder::seen).unwrap_or_default();
+        let there = if seen.is_empty() { "no block device".to_owned() } else { seen.join("; ") };
+        self.boot.record.root.seen = seen;
+        let waited = seconds(Duration::from_nanos(boottime_ns() - self.boot.began));
+        let text = match self.finder {
+            Some(_) => {
+                format!("{} did not come in {waited}; seen: {there}", root_words(&self.boot.params))
+            }
+            None => root_words(&self.boot.params),
+        };
+        Stop::new(Verdict::NoRoot, text)
+    }
+
+    /// Sleeps until a load ends, an event comes, a bus is quiet or the time is over.
+    fn nap(&self) {
+        let now = boottime_ns();
+        let quiet = Some(self.coldplug.quiet_at).filter(|at| *at > now && self.loader.is_idle());
+        let longest = after(if self.socket.is_some() { NAP } else { POLL });
+        let until =
+            [quiet, self.deadline, Some(longest)].into_iter().flatten().min().unwrap_or(longest);
+        let left = Duration::from_nanos(until.saturating_sub(now));
+        let mut fds = vec![PollFd::from_borrowed_fd(self.loader.wake_fd(), PollFlags::IN)];
+        fds.extend(
+            self.socket.as_ref().map(|s| PollFd::from_borrowed_fd(s.as_fd(), PollFlags::IN)),
+        );
+        // Interrupted or not: the loop looks at everything again.
+        let _ = poll(&mut fds, Timespec::try_from(left).ok().as_ref());
+        self.loader.clear_wake();
+    }
+}
+
+fn after(duration: Duration) -> u64 {
+    boottime_ns().saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
+}
