@@ -1,0 +1,85 @@
+# Two commands are enough: `make run` boots a demo in QEMU, `make test` runs everything.
+#
+#   make help         what there is
+#   make initramfs    an image for a kernel of yours: make initramfs KERNEL=6.1.0-25-amd64
+
+TARGET  ?= x86_64-unknown-linux-musl
+KERNEL  ?= $(shell uname -r)
+ROOT    ?= /
+IMAGE   ?= out/initramfs-$(KERNEL).img
+# The size in bytes that the released binary must stay below.
+SIZE_LIMIT := 1000000
+
+# C parts (zstd) are built against musl, small, and without unwind tables, which nothing here uses.
+export CC_x86_64_unknown_linux_musl ?= musl-gcc
+export CFLAGS_x86_64_unknown_linux_musl ?= -fno-asynchronous-unwind-tables
+
+# Where the source of the standard library is there (rustup component rust-src), the library is built with
+# the program, for size and without its backtraces: a quarter less. Cargo calls this unstable, hence the variable.
+RUST_SRC := $(wildcard $(shell rustc --print sysroot)/lib/rustlib/src/rust/library/std/Cargo.toml)
+ifneq ($(RUST_SRC),)
+  STD := -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size
+  RELEASE_ENV := RUSTC_BOOTSTRAP=1
+endif
+RELEASE := $(RELEASE_ENV) cargo build --release --locked --target $(TARGET) $(STD)
+BIN := $(or $(CARGO_TARGET_DIR),target)/$(TARGET)/release/coldplug
+
+.PHONY: help build guests run test lint bench size initramfs dist clean setup-build setup-run setup-test
+
+help:
+	@echo 'make run         install what is missing, build, and boot the demo in QEMU'
+	@echo 'make test        install what is missing, and run every test, boots included'
+	@echo 'make build       the static binary: $(BIN)'
+	@echo 'make initramfs   an image for KERNEL (now $(KERNEL)) from the modules below ROOT: $(IMAGE)'
+	@echo 'make lint        formatting, clippy, documentation'
+	@echo 'make bench       boot times against the floor, look-ups, sizes'
+	@echo 'make size        the size of the binary, against the limit of $(SIZE_LIMIT) bytes'
+	@echo 'make dist        the binary, packed for a release'
+
+setup-%:
+	@TARGET=$(TARGET) .ci/setup $*
+
+# A second make, as what setup installs changes how to build.
+build: setup-build
+	@$(MAKE) --no-print-directory binary
+
+.PHONY: binary
+binary:
+	$(RELEASE) --bin coldplug
+
+guests:
+	$(RELEASE) --features qemu-tests --example guest --example floor
+
+run: setup-run
+	@$(MAKE) --no-print-directory binary guests
+	cargo run -q --features qemu-tests --example demo
+
+test: setup-test
+	@$(MAKE) --no-print-directory lint binary guests
+	cargo test --locked --features qemu-tests -- --test-threads=2
+
+lint:
+	cargo fmt --check
+	cargo clippy --locked --all-targets --features qemu-tests -- -D warnings
+	cargo clippy --locked --lib --bins --no-default-features -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc -q --locked --no-deps --document-private-items
+
+bench: setup-test
+	@$(MAKE) --no-print-directory binary guests
+	cargo bench --locked --features qemu-tests
+
+size: build
+	@size=$$(stat -c %s $(BIN)); echo "$(BIN): $$size bytes (limit $(SIZE_LIMIT))"; [ "$$size" -lt $(SIZE_LIMIT) ]
+
+initramfs: build
+	@mkdir -p $(dir $(IMAGE))
+	$(BIN) image build --kernel $(KERNEL) --root $(ROOT) -o $(IMAGE) $(IMAGE_OPTIONS)
+
+dist: build
+	@mkdir -p out
+	tar --sort=name --owner=0 --group=0 --numeric-owner --mtime=@$${SOURCE_DATE_EPOCH:-0} \
+	  -C $(dir $(BIN)) -caf out/coldplug-$(TARGET).tar.xz coldplug
+
+clean:
+	cargo clean
+	rm -rf out
