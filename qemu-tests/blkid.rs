@@ -1,7 +1,7 @@
 //! The disk layer against its oracles: images made by the real tools, judged by blkid, partx and sfdisk.
 //!
 //! Needs no device and no root. A missing tool fails the test with the name of its Debian package.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::cast_possible_truncation)]
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use std::process::{Command, Output, Stdio};
 use coldplug::disk::{self, Probe, Source, Table, name};
 
 /// Which Debian package each tool is from.
-const PACKAGES: [(&str, &str); 20] = [
+const PACKAGES: [(&str, &str); 21] = [
     ("blkid", "util-linux"),
     ("partx", "util-linux"),
     ("mkswap", "util-linux"),
@@ -33,6 +33,7 @@ const PACKAGES: [(&str, &str); 20] = [
     ("mkudffs", "udftools"),
     ("cryptsetup", "cryptsetup-bin"),
     ("veritysetup", "cryptsetup-bin"),
+    ("mkfs.ubifs", "mtd-utils"),
     ("ubinize", "mtd-utils"),
     ("make-bcache", "bcache-tools"),
 ];
@@ -93,13 +94,21 @@ impl Image {
         let what = &self.what;
         let kind = text("ID_FS_TYPE");
         assert_eq!(found.as_ref().map(|f| f.kind), kind, "{what}: TYPE; blkid: {want:?}");
-        assert_eq!(found.as_ref().map(|f| f.usage.as_str()), text("ID_FS_USAGE"), "{what}: USAGE");
         let found = found?;
-        let encoded = found.label.as_deref().map(name::encode);
-        assert_eq!(encoded.as_deref(), text("ID_FS_LABEL_ENC"), "{what}: LABEL");
-        assert_eq!(found.label, encoded.as_deref().map(name::decode), "{what}: escapes");
-        let encoded = found.uuid.as_deref().map(name::encode);
-        assert_eq!(encoded.as_deref(), text("ID_FS_UUID_ENC"), "{what}: UUID");
+        // util-linux counts a pool's member as raid only since 2.39, and here it is one.
+        if found.kind != "zfs_member" {
+            assert_eq!(Some(found.usage.as_str()), text("ID_FS_USAGE"), "{what}: USAGE");
+        }
+        assert_eq!(found.label, text("ID_FS_LABEL_ENC").map(name::decode), "{what}: LABEL");
+        assert_eq!(found.uuid, text("ID_FS_UUID_ENC").map(name::decode), "{what}: UUID");
+        // What is no UTF-8 has been replaced, and so cannot be written back.
+        if let Some(label) = found.label.as_ref().filter(|label| !label.contains('\u{fffd}')) {
+            assert_eq!(
+                Some(name::encode(label).as_str()),
+                text("ID_FS_LABEL_ENC"),
+                "{what}: escapes"
+            );
+        }
         Some(found)
     }
 }
@@ -245,6 +254,13 @@ fn labels_of_every_kind() {
     }
 }
 
+/// blkid takes a first character whose low byte is zero for the end.
+#[test]
+fn a_label_that_blkid_does_not_see() {
+    let found = disk::probe(&made(9, "Ā first").source()).unwrap();
+    assert_eq!(found.label.as_deref(), Some("Ā first"));
+}
+
 #[test]
 fn images_of_a_folder() {
     let erofs = Image::new("erofs", 0);
@@ -299,7 +315,7 @@ fn encrypted_devices() {
 #[test]
 fn bcache_of_both_sorts() {
     for sort in ["-B", "-C"] {
-        let image = Image::new("bcache", 16 * MIB);
+        let image = Image::new("bcache", 128 * MIB);
         image.run(&["make-bcache", sort, "image"], "");
         assert_eq!(image.compare().unwrap().kind, "bcache");
     }
@@ -735,6 +751,29 @@ fn damaged_images_neither_panic_nor_read_on() {
     }
 }
 
+/// Rows of [`TOOLS`] with a prober of their own.
+const DAMAGED: [usize; 14] = [2, 5, 6, 8, 9, 10, 11, 12, 14, 15, 17, 20, 22, 23];
+
+/// What a damaged image still is must be what blkid thinks it is.
+#[test]
+fn damaged_images_are_what_blkid_says() {
+    let mut dice = Dice(2);
+    for row in DAMAGED {
+        let mut image = made(row, "LABEL");
+        let made_by = image.what.clone();
+        for _ in 0..40 {
+            let (at, byte) = flip(&mut dice);
+            let mut old = [0];
+            if image.file().read_at(&mut old, at).unwrap() == 0 {
+                continue;
+            }
+            image.patch(&[(at, &[byte])]);
+            image.what = format!("{made_by}; byte {at:#x} {old:02x?} -> {byte:#x}");
+            image.compare();
+            image.patch(&[(at, &old)]);
+        }
+    }
+}
 fn flip(dice: &mut Dice) -> (u64, u8) {
     let (start, length) = PLACES[dice.below(PLACES.len() as u64) as usize];
     let byte = [0, 0xff, 1, 0x80, dice.below(256) as u8][dice.below(5) as usize];

@@ -32,7 +32,7 @@ fn plausible(sb: &[u8]) -> Option<bool> {
             && is_power(sector, sector_log, 9..=15)
             && is_power(inode, inode_log, 8..=11)
             && block_log.checked_sub(inode_log) == Some(per_block_log)
-            && (4096..=1 << 30).contains(&(u64::from(be32(sb, 80)?) * u64::from(block)))
+            && (4096..=1 << 30).contains(&be32(sb, 80)?.wrapping_mul(block))
             && *sb.get(127)? <= 100
             && groups_fit(be64(sb, 8)?, be32(sb, 88)?.into(), be32(sb, 84)?.into()),
     )
