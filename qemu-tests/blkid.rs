@@ -240,10 +240,10 @@ const LABELS: [(usize, &[&str]); 11] = [
     (15, &["", "with space", "Größe 🙂", "name of thirty two characters ok"]),
     (17, &["with space", "Größe", "€uro"]),
     (20, &["", "with space", "fifteen chars..", "Größe"]),
-    (22, &["", "WITH SPACE", "sixteen chars ok", "longer than sixteen charac", "  B"]),
+    (22, &["", "WITH SPACE", "sixteen chars ok", "longer than sixteen charac", "Größe", "  B"]),
 ];
-const LONG: &str =
-    "a long label a long label a long label a long label a long label a long label a long label";
+const LONG: &str = "a label of 120 characters a label of 120 characters a label of 120 characters a label of 120 \
+    characters a label of 120 ch";
 
 #[test]
 fn labels_of_every_kind() {
@@ -252,6 +252,93 @@ fn labels_of_every_kind() {
             made(row, label).compare().expect(label);
         }
     }
+}
+
+/// Longer than the buffer for blkid's escaped form.
+#[test]
+fn the_longest_label() {
+    let label = "0123456789 ABCDE".repeat(16)[..255].to_owned();
+    for row in [8, 9] {
+        let image = made(row, &label);
+        let output = image.run(&["blkid", "-p", "-o", "value", "-s", "LABEL", "image"], "");
+        assert_eq!(String::from_utf8(output.stdout).unwrap().trim_end_matches('\n'), label);
+        assert_eq!(disk::probe(&image.source()).unwrap().label, Some(label.clone()), "{row}");
+    }
+}
+
+/// A volume entry of a FAT directory.
+fn volume(name: &[u8; 11]) -> [u8; 32] {
+    let mut entry = [0; 32];
+    entry[..11].copy_from_slice(name);
+    entry[11] = 0x08;
+    entry
+}
+
+#[test]
+fn a_volume_entry_anywhere_in_the_root_directory() {
+    let image = made(12, "FIRST");
+    let mut boot = [0; 512];
+    image.file().read_exact_at(&mut boot, 0).unwrap();
+    let fat = u64::from(u16::from_le_bytes([boot[14], boot[15]])) * 512;
+    let fat_size = u64::from(u32::from_le_bytes(boot[36..40].try_into().unwrap())) * 512;
+    let (root, cluster) = (fat + 2 * fat_size, u64::from(boot[13]) * 512);
+    let free = vec![0xe5; cluster as usize];
+    let fifth = root + 3 * cluster;
+    image.patch(&[(root, &free), (fat + 8, &[5, 0, 0, 0]), (fat + 20, &[0xff, 0xff, 0xff, 0x0f])]);
+    assert_eq!(image.compare().unwrap().label, None);
+    let mut long = volume(b"L\0o\0n\0g\0 \0n");
+    long[11] = 0x0f;
+    let mut file = volume(b"NOTALABEL  ");
+    file[26] = 9;
+    let mut folder = volume(b"FOLDER     ");
+    folder[11] = 0x18;
+    image.patch(&[(fifth, &long), (fifth + 32, &file), (fifth + 64, &folder)]);
+    assert_eq!(image.compare().unwrap().label, None);
+    image.patch(&[(fifth + 96, &volume(b"SECOND LABE"))]);
+    assert_eq!(image.compare().unwrap().label.as_deref(), Some("SECOND LABE"));
+    image.patch(&[(fifth + 96, b"\x05")]);
+    assert_eq!(image.compare().unwrap().label.as_deref(), Some("\u{fffd}ECOND LABE"));
+    image.patch(&[(fat + 20, &[2, 0, 0, 0]), (fifth, &free)]);
+    assert_eq!(image.compare().unwrap().label, None, "a directory that bites its tail");
+}
+
+#[test]
+fn a_full_fat16_root_directory() {
+    let image = made(11, "FIRST");
+    let mut boot = [0; 512];
+    image.file().read_exact_at(&mut boot, 0).unwrap();
+    let word = |at: usize| u64::from(u16::from_le_bytes([boot[at], boot[at + 1]]));
+    let (root, entries) = ((word(14) + 2 * word(22)) * 512, word(17));
+    image.patch(&[
+        (root, &vec![0xe5; entries as usize * 32]),
+        (root + entries * 32, &volume(b"OUTSIDE    ")),
+    ]);
+    assert_eq!(image.compare().unwrap().label, None);
+    image.patch(&[(root + (entries - 1) * 32, &volume(b"LAST ENTRY "))]);
+    assert_eq!(image.compare().unwrap().label.as_deref(), Some("LAST ENTRY"));
+    image.patch(&[(0x26, &[0x28])]);
+    assert!(image.compare().unwrap().uuid.is_some(), "the short boot record");
+    image.patch(&[(0x26, &[0])]);
+    assert!(image.compare().unwrap().uuid.is_none(), "no boot record");
+}
+
+#[test]
+fn dates_of_a_disc() {
+    let (created, modified) = (0x8000 + 813, 0x8000 + 830);
+    for (first, second, want) in [
+        (b"2001020304050607\0", b"2011121314151617\0", Some("2011-12-13-14-15-16-17")),
+        (b"2001020304050607\0", b"0000000000000000\0", Some("2001-02-03-04-05-06-07")),
+        (b"2001020304050607\0", b"0000000000000000\x04", Some("0000-00-00-00-00-00-00")),
+        (b"2001020304050607\0", &[0; 17], None),
+        (b"0000000000000000\0", b"0000000000000000\0", None),
+    ] {
+        let image = made(22, "DATED");
+        image.patch(&[(created, first), (modified, second)]);
+        assert_eq!(image.compare().unwrap().uuid.as_deref(), want);
+    }
+    let image = Image::new("High Sierra", 8 * MIB);
+    image.patch(&[(0x8000 + 8, b"\x01CDROM\x01"), (0x8000 + 48, b"OLD DISC  ")]);
+    assert_eq!(image.compare().unwrap().label.as_deref(), Some("OLD DISC"));
 }
 
 /// blkid takes a first character whose low byte is zero for the end.
@@ -574,7 +661,7 @@ fn compare_with_sfdisk(image: &Image) {
 }
 
 const GPT: &str = "label: gpt\nlabel-id: 11223344-5566-7788-99AA-BBCCDDEEFF00\n\
-    size=1M, type=U, name=\"EFI System\"\nsize=2M, type=L, name=\"Größe/root 🙂\", attrs=\"GUID:60\"\n\
+    size=1M, type=U, uuid=01234567-89AB-CDEF-0123-456789ABCDEF, name=\"EFI System\"\nsize=2M, type=L, name=\"Größe/root 🙂\", attrs=\"GUID:60\"\n\
     size=1M, type=4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709\nsize=1M, type=L, name=\"thirty-six characters for the name!!\"\n";
 const LOGICAL: &str = "label: dos\nlabel-id: 0xdeadbeef\nsize=1M, type=83, bootable\nsize=1M, type=c\n\
     type=f\nsize=1M, type=83\nsize=2M, type=82\nsize=1M, type=8e\n";
