@@ -14,10 +14,11 @@ use std::process::{Command, Output, Stdio};
 use coldplug::disk::{self, Probe, Source, Table, name};
 
 /// Which Debian package each tool is from.
-const PACKAGES: [(&str, &str); 21] = [
+const PACKAGES: [(&str, &str); 22] = [
     ("blkid", "util-linux"),
     ("partx", "util-linux"),
     ("mkswap", "util-linux"),
+    ("fdisk", "fdisk"),
     ("sfdisk", "fdisk"),
     ("mke2fs", "e2fsprogs"),
     ("mkfs.xfs", "xfsprogs"),
@@ -767,6 +768,20 @@ fn large_sectors() {
     assert_eq!(table.partitions[2].uuid.as_deref(), Some("12345678-05"));
 }
 
+/// fdisk alone takes the sector size of an image from its command line.
+#[test]
+fn a_gpt_in_large_sectors() {
+    let image = Image::new("GPT in sectors of 4 KiB", 64 * MIB);
+    let script = "g\nn\n1\n\n+8M\nn\n7\n\n\nx\nn\n1\nroot A\nr\nw\n";
+    image.run(&["fdisk", "-b", "4096", "image"], script);
+    let table = compare_tables(&image, 4096).unwrap();
+    assert_eq!((table.kind, table.partitions.len()), ("gpt", 2));
+    assert_eq!(table.partitions[0].label.as_deref(), Some("root A"));
+    assert_eq!(compare_tables(&image, 512), None, "sectors of another size");
+    image.patch(&[(4096, &[0])]);
+    assert_eq!(compare_tables(&image, 4096), Some(table), "from the backup");
+}
+
 #[test]
 fn a_chain_that_bites_its_tail_ends() {
     let image = Image::new("loop", 16 * MIB);
@@ -843,12 +858,29 @@ fn damaged_images_neither_panic_nor_read_on() {
 /// Rows of [`TOOLS`] with a prober of their own.
 const DAMAGED: [usize; 14] = [2, 5, 6, 8, 9, 10, 11, 12, 14, 15, 17, 20, 22, 23];
 
+/// Images whose formats have no row in [`TOOLS`].
+fn members() -> Vec<Image> {
+    let luks = Image::new("LUKS2", 32 * MIB);
+    luks.run(&[&["cryptsetup", "luksFormat", "--label=LABEL"], &KEY[..]].concat(), "secret");
+    let verity = Image::new("verity", 8 * MIB);
+    fs::write(verity.dir.path().join("data"), [0; 8192]).unwrap();
+    verity.run(&["veritysetup", "format", "data", "image"], "");
+    let bcache = Image::new("bcache", 16 * MIB);
+    bcache.run(&["make-bcache", "-B", "image"], "");
+    let md = Image::new("md 1.2", 16 * MIB);
+    md.patch(&[(0x1000, &md1(0x1000))]);
+    let lvm2 = Image::new("LVM2", 16 * MIB);
+    lvm2.patch(&[(512, &lvm(1))]);
+    vec![luks, verity, bcache, md, lvm2]
+}
+
 /// What a damaged image still is must be what blkid thinks it is.
 #[test]
 fn damaged_images_are_what_blkid_says() {
     let mut dice = Dice(2);
-    for row in DAMAGED {
-        let mut image = made(row, "LABEL");
+    let mut images: Vec<Image> = DAMAGED.iter().map(|row| made(*row, "LABEL")).collect();
+    images.extend(members());
+    for image in &mut images {
         let made_by = image.what.clone();
         for _ in 0..40 {
             let (at, byte) = flip(&mut dice);
@@ -863,6 +895,7 @@ fn damaged_images_are_what_blkid_says() {
         }
     }
 }
+
 fn flip(dice: &mut Dice) -> (u64, u8) {
     let (start, length) = PLACES[dice.below(PLACES.len() as u64) as usize];
     let byte = [0, 0xff, 1, 0x80, dice.below(256) as u8][dice.below(5) as usize];
