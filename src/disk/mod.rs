@@ -155,7 +155,11 @@ const FLOPPY: u64 = 1440 * 1024;
 /// An array member or an encrypted device hides the file systems after it. Two file systems at once are a
 /// contradiction and give none, as in blkid and udev: mounting either could destroy the other;
 /// [`candidates`] tells which they were. An LVM or bcache label from before an MBR was written is
-/// stale and gives none.
+/// stale and gives none. Otherwise a partition table beside a superblock changes nothing: bootable discs
+/// have both, and what a whole disk holds besides its partitions is found under its own names.
+///
+/// ext4 with the mark of test file systems is plain ext4 here, not ext4dev; not looked for are blkid's
+/// firmware RAIDs, external XFS logs, BitLocker and file systems that no initramfs mounts as root.
 #[must_use]
 pub fn probe(source: &impl Source) -> Option<Probe> {
     let device = Device::new(source);

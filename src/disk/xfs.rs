@@ -1,10 +1,11 @@
 //! XFS: superblock in sector 0, big-endian (kernel: fs/xfs/libxfs/xfs_format.h, struct xfs_dsb).
 //!
 //! ```text
-//!   0 XFSB            88 sb_agcount     122 sb_logblocks … 102 sb_sectsize, u16   120 sb_blocklog, u8
-//!   4 sb_blocksize    84 sb_agblocks    104 sb_inodesize, u16                     121 sb_sectlog, u8
-//!   8 sb_dblocks, u64 80 sb_rextsize    108 sb_fname, 12 (the label)              122 sb_inodelog, u8
-//!  32 sb_uuid, 16                                              127 sb_imax_pct    123 sb_inopblog, u8
+//!   0 XFSB           32 sb_uuid, 16       102 sb_sectsize, u16    120 sb_blocklog, u8
+//!   4 sb_blocksize   80 sb_rextsize       104 sb_inodesize, u16   121 sb_sectlog, u8
+//!   8 sb_dblocks     84 sb_agblocks       108 sb_fname, 12:       122 sb_inodelog, u8
+//!     (u64)          88 sb_agcount            the label           123 sb_inopblog, u8
+//!                                                                 127 sb_imax_pct, u8
 //! ```
 
 use super::bytes::{array, be16, be32, be64, has};
@@ -32,7 +33,7 @@ fn plausible(sb: &[u8]) -> Option<bool> {
             && is_power(sector, sector_log, 9..=15)
             && is_power(inode, inode_log, 8..=11)
             && block_log.checked_sub(inode_log) == Some(per_block_log)
-            && (4096..=1 << 30).contains(&(u64::from(be32(sb, 80)?) * u64::from(block)))
+            && (4096..=1 << 30).contains(&be32(sb, 80)?.wrapping_mul(block))
             && *sb.get(127)? <= 100
             && groups_fit(be64(sb, 8)?, be32(sb, 88)?.into(), be32(sb, 84)?.into()),
     )
