@@ -1,0 +1,220 @@
+//! Packages from Debian's archive by an apt of our own: own source list, own lists, own cache.
+//!
+//! The machine's apt settings are only read, to learn which mirror it uses; apt may never have
+//! been updated there. Formats: sources.list(5), one line or deb822.
+//!
+//! ```text
+//! deb [options] URI SUITE COMPONENT…
+//!
+//! Types: deb
+//! URIs: URI…
+//! Suites: SUITE…
+//! ```
+
+use crate::tool;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Release names that mark an entry as one of Debian's main archive.
+const RELEASES: [&str; 7] = ["bookworm", "trixie", "forky", "stable", "testing", "sid", "unstable"];
+
+/// The key that signs the archive.
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// One place to download from: an archive and a suite in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Source {
+    uri: String,
+    suite: String,
+}
+
+/// An apt whose whole state lies below one directory, for one Debian release.
+#[derive(Debug)]
+pub struct Apt {
+    dir: PathBuf,
+}
+
+impl Apt {
+    /// An apt in `dir` that knows `suites`; downloads their indexes.
+    ///
+    /// # Panics
+    ///
+    /// When the machine's source list names no Debian mirror, or the update fails.
+    pub fn update(dir: &Path, suites: &[&str]) -> Self {
+        tool::find("apt-get", "apt");
+        assert!(
+            Path::new(KEYRING).exists(),
+            "{KEYRING} is missing: install debian-archive-keyring"
+        );
+        let apt = Self { dir: dir.to_owned() };
+        for sub in ["lists/partial", "cache/archives/partial", "state"] {
+            fs::create_dir_all(dir.join(sub)).unwrap();
+        }
+        fs::write(dir.join("sources.list"), source_list(&machine_sources(), suites)).unwrap();
+        tool::run(apt.command("apt-get").arg("update"));
+        apt
+    }
+
+    /// The package that the meta package `meta` depends on, whose name starts with `prefix`.
+    pub fn dependency(&self, meta: &str, prefix: &str) -> String {
+        let text = tool::run(self.command("apt-cache").args(["depends", meta]));
+        text.lines()
+            .filter_map(|line| line.trim().strip_prefix("Depends: "))
+            .find(|name| name.starts_with(prefix))
+            .unwrap_or_else(|| panic!("{meta} depends on no {prefix}…:\n{text}"))
+            .to_owned()
+    }
+
+    /// Downloads `package` into `dir`, which holds no other package; gives the file.
+    pub fn download(&self, package: &str, dir: &Path) -> PathBuf {
+        tool::run(self.command("apt-get").current_dir(dir).args(["download", package]));
+        tool::files(dir)
+            .into_iter()
+            .find(|file| file.extension().is_some_and(|e| e == "deb"))
+            .unwrap_or_else(|| panic!("apt-get download {package} left no .deb"))
+    }
+
+    fn command(&self, name: &str) -> Command {
+        let mut command = tool::command(name, "apt");
+        let dir = self.dir.display();
+        command.env("LC_ALL", "C").args(["-q", "-y"]);
+        for option in [
+            format!("Dir::Etc::sourcelist={dir}/sources.list"),
+            "Dir::Etc::sourceparts=/dev/null".to_owned(),
+            format!("Dir::State={dir}/state"),
+            format!("Dir::State::lists={dir}/lists"),
+            format!("Dir::Cache={dir}/cache"),
+            "APT::Architecture=amd64".to_owned(),
+            "APT::Sandbox::User=".to_owned(),
+            "Acquire::Languages=none".to_owned(),
+            "Acquire::Retries=3".to_owned(),
+            "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false".to_owned(),
+        ] {
+            command.args(["-o", &option]);
+        }
+        command
+    }
+}
+
+/// The text of a sources.list for `suites`, with the mirrors that `known` holds.
+fn source_list(known: &[Source], suites: &[&str]) -> String {
+    suites
+        .iter()
+        .map(|suite| format!("deb [signed-by={KEYRING}] {} {suite} main\n", mirror(known, suite)))
+        .collect()
+}
+
+/// The archive that carries `suite`: `COLDPLUG_MIRROR` and `COLDPLUG_SECURITY_MIRROR` first.
+fn mirror(known: &[Source], suite: &str) -> String {
+    let (variable, fits): (_, fn(&str) -> bool) = if suite.ends_with("-security") {
+        ("COLDPLUG_SECURITY_MIRROR", |s| s.ends_with("-security"))
+    } else {
+        ("COLDPLUG_MIRROR", |s| RELEASES.contains(&s))
+    };
+    std::env::var(variable)
+        .ok()
+        .or_else(|| known.iter().find(|s| fits(&s.suite)).map(|s| s.uri.clone()))
+        .unwrap_or_else(|| {
+            panic!("no Debian mirror for {suite} in the apt sources: set {variable}")
+        })
+}
+
+/// What the machine's own source list names.
+fn machine_sources() -> Vec<Source> {
+    let mut found = read(Path::new("/etc/apt/sources.list"));
+    let mut parts: Vec<_> = fs::read_dir("/etc/apt/sources.list.d")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
+    parts.sort();
+    found.extend(parts.iter().flat_map(|path| read(path)));
+    found
+}
+
+fn read(path: &Path) -> Vec<Source> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    if path.extension().is_some_and(|e| e == "sources") {
+        text.split("\n\n").flat_map(stanza).collect()
+    } else {
+        text.lines().filter_map(one_line).collect()
+    }
+}
+
+/// `deb [options] URI SUITE COMPONENT…`
+fn one_line(line: &str) -> Option<Source> {
+    let rest = line.trim().strip_prefix("deb ")?.trim_start();
+    let rest = match rest.strip_prefix('[') {
+        Some(options) => options.split_once(']')?.1,
+        None => rest,
+    };
+    let mut words = rest.split_ascii_whitespace();
+    Some(Source { uri: words.next()?.to_owned(), suite: words.next()?.to_owned() })
+}
+
+/// One deb822 paragraph: every URI with every suite.
+fn stanza(text: &str) -> Vec<Source> {
+    let field = |name: &str| {
+        text.lines()
+            .filter(|line| !line.starts_with('#'))
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+            .map(|value| value.split_ascii_whitespace().map(str::to_owned).collect::<Vec<_>>())
+            .unwrap_or_default()
+    };
+    if field("Enabled") == ["no"] || !field("Types").iter().any(|t| t == "deb") {
+        return Vec::new();
+    }
+    let suites = field("Suites");
+    field("URIs")
+        .iter()
+        .flat_map(|uri| suites.iter().map(|s| Source { uri: uri.clone(), suite: s.clone() }))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(uri: &str, suite: &str) -> Source {
+        Source { uri: uri.into(), suite: suite.into() }
+    }
+
+    #[test]
+    fn one_line_sources() {
+        for (line, want) in [
+            ("deb http://m/debian bookworm main", Some(source("http://m/debian", "bookworm"))),
+            ("deb [arch=amd64 a=b] http://m/d trixie main", Some(source("http://m/d", "trixie"))),
+            ("# deb http://m/debian bookworm main", None),
+            ("deb-src http://m/debian bookworm main", None),
+            ("deb http://m/debian", None),
+        ] {
+            assert_eq!(one_line(line), want, "{line}");
+        }
+    }
+
+    #[test]
+    fn deb822_sources() {
+        let both =
+            "# note\nTypes: deb deb-src\nURIs: http://m/d\nSuites: bookworm bookworm-updates\n";
+        assert_eq!(
+            stanza(both),
+            [source("http://m/d", "bookworm"), source("http://m/d", "bookworm-updates")]
+        );
+        assert!(stanza("Types: deb-src\nURIs: http://m/d\nSuites: bookworm\n").is_empty());
+        assert!(stanza("Enabled: no\nTypes: deb\nURIs: http://m/d\nSuites: sid\n").is_empty());
+    }
+
+    #[test]
+    fn a_suite_finds_its_mirror() {
+        let known = [
+            source("http://other", "cloud-sdk"),
+            source("http://m/sec", "bookworm-security"),
+            source("http://m/debian", "bookworm"),
+        ];
+        let list = source_list(&known, &["trixie", "bookworm-security"]);
+        let places: Vec<_> = list.lines().map(|l| l.split("] ").nth(1).unwrap()).collect();
+        assert_eq!(places, ["http://m/debian trixie main", "http://m/sec bookworm-security main"]);
+    }
+}

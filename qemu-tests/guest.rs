@@ -1,0 +1,137 @@
+//! /sbin/init of the mounted root in a test: reports what it finds and powers off.
+//!
+//! Every fact is one line of JSON, an object with one key, on the second serial port. The last
+//! line is `{"end":true}`: without it the report is torn.
+//!
+//! | key | value |
+//! | --- | --- |
+//! | `boottime_ns` | CLOCK_BOOTTIME at entry |
+//! | `argv`, `env` | as this program got them |
+//! | `fds` | descriptors open at entry: `{"fd", "target"}` |
+//! | `own_mounts` | what had to be mounted here since the initramfs had not handed it over |
+//! | `mountinfo`, `modules`, `meminfo`, `status` | the lines of those files of /proc |
+//! | `cmdline` | /proc/cmdline |
+//! | `modaliases` | every modalias in sysfs, from `modalias` and `uevent` files, sorted |
+//! | `record` | the text of /run/coldplug/record.json, or null |
+
+use rustix::fs::sync;
+use rustix::mount::{MountFlags, mount};
+use rustix::system::{RebootCommand, reboot};
+use rustix::termios::tcdrain;
+use rustix::time::{ClockId, clock_gettime};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+
+/// The port of the facts; the console is ttyS0.
+const PORT: &str = "/dev/ttyS1";
+
+fn main() {
+    let boottime_ns = boottime_ns();
+    let fds = open_fds();
+    if let Err(error) = tell(boottime_ns, &fds) {
+        // The console is all that is left to complain to.
+        let _ = writeln!(io::stderr(), "guest: {error}");
+    }
+    sync();
+    let _ = reboot(RebootCommand::PowerOff);
+}
+
+/// Writes all facts to the port, and waits until they have left the machine.
+fn tell(boottime_ns: i64, fds: &Value) -> io::Result<()> {
+    let own_mounts = mount_what_is_missing();
+    let mut port = OpenOptions::new().write(true).open(PORT)?;
+    let facts = [
+        json!({ "boottime_ns": boottime_ns }),
+        json!({ "fds": fds }),
+        json!({ "own_mounts": own_mounts }),
+        json!({ "argv": std::env::args_os().map(|a| text(&a)).collect::<Vec<_>>() }),
+        json!({ "env": environment() }),
+        json!({ "cmdline": fs::read_to_string("/proc/cmdline")?.trim_end() }),
+        json!({ "mountinfo": lines("/proc/self/mountinfo")? }),
+        json!({ "modules": lines("/proc/modules")? }),
+        json!({ "meminfo": lines("/proc/meminfo")? }),
+        json!({ "status": lines("/proc/self/status")? }),
+        json!({ "modaliases": modaliases() }),
+        json!({ "record": fs::read_to_string("/run/coldplug/record.json").ok() }),
+        json!({ "end": true }),
+    ];
+    for fact in facts {
+        writeln!(port, "{fact}")?;
+    }
+    Ok(tcdrain(&port)?)
+}
+
+fn boottime_ns() -> i64 {
+    let now = clock_gettime(ClockId::Boottime);
+    now.tv_sec * 1_000_000_000 + now.tv_nsec
+}
+
+fn text(os: &std::ffi::OsStr) -> String {
+    os.to_string_lossy().into_owned()
+}
+
+fn environment() -> serde_json::Map<String, Value> {
+    std::env::vars_os().map(|(name, value)| (text(&name), json!(text(&value)))).collect()
+}
+
+/// What /proc/self/fd shows, without the descriptor that reads it; null when /proc is not there.
+fn open_fds() -> Value {
+    let Ok(entries) = fs::read_dir("/proc/self/fd") else { return Value::Null };
+    entries
+        .flatten()
+        .filter_map(|entry| Some((entry.file_name(), fs::read_link(entry.path()).ok()?)))
+        .filter(|(_, target)| !(target.starts_with("/proc") && target.ends_with("fd")))
+        .map(|(fd, target)| json!({ "fd": text(&fd), "target": text(target.as_os_str()) }))
+        .collect()
+}
+
+/// Mounts proc, sysfs and devtmpfs where they have not been handed over; gives their directories.
+fn mount_what_is_missing() -> Vec<&'static str> {
+    [("/proc", "proc", "/proc/self"), ("/sys", "sysfs", "/sys/devices"), ("/dev", "devtmpfs", PORT)]
+        .into_iter()
+        .filter(|(_, _, witness)| !Path::new(witness).exists())
+        .map(|(dir, kind, _)| {
+            let _ = mount(kind, dir, kind, MountFlags::empty(), None);
+            dir
+        })
+        .collect()
+}
+
+fn lines(path: &str) -> io::Result<Vec<String>> {
+    Ok(fs::read_to_string(path)?.lines().map(str::to_owned).collect())
+}
+
+fn modaliases() -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    collect(Path::new("/sys/devices"), &mut found);
+    found
+}
+
+/// Walks real directories only: symbolic links in sysfs lead in circles.
+fn collect(dir: &Path, found: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let Ok(kind) = entry.file_type() else { continue };
+        if kind.is_dir() {
+            collect(&entry.path(), found);
+        } else if entry.file_name() == "modalias" {
+            found.extend(read(&entry.path()).lines().map(str::to_owned));
+        } else if entry.file_name() == "uevent" {
+            let text = read(&entry.path());
+            found.extend(
+                text.lines().filter_map(|l| l.strip_prefix("MODALIAS=")).map(str::to_owned),
+            );
+        }
+    }
+}
+
+/// The text of a file of sysfs; empty for one that has gone or cannot be read.
+fn read(path: &Path) -> String {
+    let mut text = Vec::new();
+    if let Ok(mut file) = File::open(path) {
+        let _ = io::Read::read_to_end(&mut file, &mut text);
+    }
+    String::from_utf8_lossy(&text).into_owned()
+}

@@ -1,0 +1,207 @@
+//! What a machine boots from: initramfs images and root disks, made in the run.
+//!
+//! Images of coldplug and of kmod are kept below the target directory under a name that is the
+//! hash of all that went into them, so that test processes share them.
+
+use crate::kernel::{Tree, lock};
+use crate::tool;
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+/// UUID of the root disk.
+pub const UUID: &str = "c01d9106-0000-4000-8000-000000000001";
+/// Label of the root disk.
+pub const LABEL: &str = "coldplug-root";
+
+/// A program of the release build for musl, `examples/guest` say.
+///
+/// # Panics
+///
+/// When it has not been built.
+pub fn program(name: &str) -> PathBuf {
+    let path = match (name, std::env::var_os("COLDPLUG_BIN")) {
+        ("coldplug", Some(path)) => PathBuf::from(path),
+        _ => Path::new(env!("CARGO_TARGET_TMPDIR"))
+            .with_file_name("x86_64-unknown-linux-musl/release")
+            .join(name),
+    };
+    assert!(
+        path.is_file(),
+        "{} is missing: `make build`, or cargo build --release --target \
+         x86_64-unknown-linux-musl --features qemu-tests --bins --examples",
+        path.display()
+    );
+    path
+}
+
+/// An image by `coldplug image build` for `tree` with `options`, such as `--all`.
+pub fn coldplug(tree: &Tree, options: &[&str]) -> PathBuf {
+    let binary = program("coldplug");
+    let inputs = (fs::read(&binary).unwrap(), &tree.root, &tree.release, options);
+    kept("coldplug", &inputs, |out| {
+        tool::run(
+            std::process::Command::new(&binary)
+                .args(["image", "build", "--kernel", &tree.release, "--root"])
+                .arg(&tree.root)
+                .arg("-o")
+                .arg(out)
+                .args(options),
+        );
+    })
+}
+
+/// An image of floor.rs that loads `modules`, in that order.
+pub fn floor(tree: &Tree, modules: &[&str]) -> PathBuf {
+    let binary = program("examples/floor");
+    let inputs = (fs::read(&binary).unwrap(), &tree.root, &tree.release, modules);
+    kept("floor", &inputs, |out| {
+        let dir = tempfile::tempdir().unwrap();
+        put(dir.path(), "init", &fs::read(&binary).unwrap(), 0o755);
+        let mut list = String::new();
+        for name in modules {
+            let file = tree.module(name).unwrap_or_else(|| panic!("no module {name}"));
+            let bytes = fs::read(tree.modules().join(&file)).unwrap();
+            put(dir.path(), &format!("modules/{file}"), &bytes, 0o644);
+            list += &format!("/modules/{file}\n");
+        }
+        put(dir.path(), "modules.list", list.as_bytes(), 0o644);
+        for sub in ["dev", "proc", "sys", "root"] {
+            fs::create_dir(dir.path().join(sub)).unwrap();
+        }
+        fs::write(out, archive(dir.path())).unwrap();
+    })
+}
+
+/// An image of busybox and Debian's kmod, whose /init is `script`.
+pub fn kmod(tree: &Tree, script: &str) -> PathBuf {
+    let inputs = (&tree.root, &tree.release, script);
+    kept("kmod", &inputs, |out| {
+        let dir = tempfile::tempdir().unwrap();
+        put(dir.path(), "init", script.as_bytes(), 0o755);
+        install(dir.path(), &tool::find("busybox", "busybox-static"), "bin/busybox");
+        let kmod = fs::canonicalize(tool::find("kmod", "kmod")).unwrap();
+        install(dir.path(), &kmod, "sbin/modprobe");
+        for library in libraries(&kmod) {
+            install(dir.path(), &library, library.to_str().unwrap().trim_start_matches('/'));
+        }
+        for sub in ["dev", "proc", "sys", "root", "tmp"] {
+            fs::create_dir(dir.path().join(sub)).unwrap();
+        }
+        fs::create_dir_all(dir.path().join("lib/modules")).unwrap();
+        let modules = dir.path().join("lib/modules").join(&tree.release);
+        tool::run(tool::command("cp", "coreutils").arg("-a").args([&tree.modules(), &modules]));
+        fs::write(out, archive(dir.path())).unwrap();
+    })
+}
+
+/// `image` followed by an archive of `files`, which replace those of the same name.
+///
+/// The kernel unpacks archives one after the other; a plain one starts at a multiple of four.
+pub fn overlay(image: &Path, files: &[(&str, &[u8])], out: &Path) -> PathBuf {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, bytes) in files {
+        put(dir.path(), name, bytes, 0o755);
+    }
+    let mut bytes = fs::read(image).unwrap();
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes.extend(archive(dir.path()));
+    fs::write(out, bytes).unwrap();
+    out.to_owned()
+}
+
+/// What a root disk holds.
+#[derive(Debug, Clone, Copy)]
+pub struct Disk {
+    /// The UUID of its ext4.
+    pub uuid: &'static str,
+    /// The label of its ext4.
+    pub label: &'static str,
+    /// Whether guest.rs is its /sbin/init.
+    pub init: bool,
+}
+
+/// The root that a boot is to find.
+pub const ROOT: Disk = Disk { uuid: UUID, label: LABEL, init: true };
+/// A file system that is not the one asked for.
+pub const DECOY: Disk =
+    Disk { uuid: "c01d9106-0000-4000-8000-00000000000d", label: "decoy", init: false };
+
+impl Disk {
+    /// Writes the disk as one ext4 without partitions to `file`.
+    pub fn make(self, file: &Path) -> PathBuf {
+        let dir = tempfile::tempdir().unwrap();
+        for sub in ["dev", "proc", "sys", "run", "tmp", "etc", "sbin"] {
+            fs::create_dir(dir.path().join(sub)).unwrap();
+        }
+        put(dir.path(), "etc/keep", b"this file must stay\n", 0o644);
+        if self.init {
+            put(dir.path(), "sbin/init", &fs::read(program("examples/guest")).unwrap(), 0o755);
+        }
+        tool::run(
+            tool::command("mkfs.ext4", "e2fsprogs")
+                .args(["-q", "-F", "-U", self.uuid, "-L", self.label, "-d"])
+                .args([dir.path(), file])
+                .arg("16M"),
+        );
+        file.to_owned()
+    }
+}
+
+/// Writes a file and the directories above it.
+fn put(dir: &Path, name: &str, bytes: &[u8], mode: u32) {
+    let path = dir.join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, bytes).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+fn install(dir: &Path, from: &Path, name: &str) {
+    put(dir, name, &fs::read(from).unwrap(), 0o755);
+}
+
+/// The shared libraries and the loader that ldd(1) names for `program`.
+fn libraries(program: &Path) -> Vec<PathBuf> {
+    tool::run(tool::command("ldd", "libc-bin").arg(program))
+        .split_ascii_whitespace()
+        .filter(|word| word.starts_with('/'))
+        .map(PathBuf::from)
+        .collect()
+}
+
+/// A newc archive of all below `dir`, by cpio(1).
+fn archive(dir: &Path) -> Vec<u8> {
+    let list = tool::run(tool::command("find", "findutils").current_dir(dir).arg("."));
+    let mut cpio = tool::command("cpio", "cpio")
+        .current_dir(dir)
+        .args(["--quiet", "-o", "-H", "newc", "-R", "0:0"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut names = cpio.stdin.take().unwrap();
+    // In a thread of its own: cpio may fill its output before it has read all names.
+    let writer = std::thread::spawn(move || names.write_all(list.as_bytes()));
+    let output = cpio.wait_with_output().unwrap();
+    writer.join().unwrap().unwrap();
+    assert!(output.status.success(), "cpio: {}", output.status);
+    output.stdout
+}
+
+/// The file that `make` writes for `inputs`, made once and shared by all processes.
+fn kept(kind: &str, inputs: &impl Hash, make: impl FnOnce(&Path)) -> PathBuf {
+    let mut hasher = DefaultHasher::new();
+    inputs.hash(&mut hasher);
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("images");
+    let path = dir.join(format!("{kind}-{:016x}.img", hasher.finish()));
+    let _lock = lock(&path.with_extension("lock"));
+    if !path.exists() {
+        let aside = path.with_extension("new");
+        make(&aside);
+        fs::rename(&aside, &path).unwrap();
+    }
+    path
+}

@@ -1,0 +1,212 @@
+//! Kernels for the boots: Debian's packages, downloaded once into a cache outside the checkout.
+//!
+//! The cache is `COLDPLUG_CACHE`, else `coldplug` in `XDG_CACHE_HOME` or `~/.cache`:
+//!
+//! ```text
+//! apt/SUITE/        the state of the apt that downloads (apt.rs)
+//! kernels/NAME/     vmlinuz, lib/modules/RELEASE with the files of kmod's depmod
+//! kernels/NAME.lock held while NAME is made
+//! ```
+//!
+//! A kernel is made aside and renamed into place, so what is there is whole. It stays the same
+//! until its directory is removed by hand.
+
+use crate::apt::Apt;
+use crate::tool;
+use rustix::fs::{FlockOperation, flock};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+/// The kernels the boots use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kernel {
+    /// 6.1 of bookworm for virtual machines, plain `.ko`.
+    Cloud61,
+    /// 6.12 of trixie for virtual machines, `.ko.xz`; it can decompress modules itself.
+    Cloud612,
+    /// 6.1 of bookworm with all drivers, plain `.ko`.
+    Full61,
+    /// [`Kernel::Cloud61`] with every module packed again as `.ko.zst`.
+    Cloud61Zst,
+    /// [`Kernel::Cloud61`] with every module packed again as `.ko.gz`.
+    Cloud61Gz,
+}
+
+/// A kernel that lies in the cache.
+#[derive(Debug, Clone)]
+pub struct Tree {
+    /// The directory that holds `lib/modules`.
+    pub root: PathBuf,
+    /// What `uname -r` says in it.
+    pub release: String,
+}
+
+impl Tree {
+    /// The kernel to boot.
+    pub fn vmlinuz(&self) -> PathBuf {
+        self.root.join("vmlinuz")
+    }
+
+    /// `lib/modules/RELEASE`.
+    pub fn modules(&self) -> PathBuf {
+        self.root.join("lib/modules").join(&self.release)
+    }
+
+    /// The file of the module `name`, relative to [`Tree::modules`], from `modules.dep`.
+    pub fn module(&self, name: &str) -> Option<String> {
+        let dep = fs::read_to_string(self.modules().join("modules.dep")).unwrap();
+        dep.lines()
+            .filter_map(|line| line.split(':').next())
+            .find(|f| stem(f) == name)
+            .map(Into::into)
+    }
+
+    fn open(root: PathBuf) -> Self {
+        let mut releases = fs::read_dir(root.join("lib/modules")).unwrap();
+        let release = releases.next().unwrap().unwrap().file_name().into_string().unwrap();
+        Self { root, release }
+    }
+}
+
+/// `kernel/drivers/block/virtio-blk.ko.xz` → `virtio_blk`
+fn stem(path: &str) -> String {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    name.split(".ko").next().unwrap_or_default().replace('-', "_")
+}
+
+impl Kernel {
+    /// The kernel, downloaded or packed now if the cache does not hold it yet.
+    ///
+    /// # Panics
+    ///
+    /// When a tool is missing or the download fails.
+    pub fn get(self) -> Tree {
+        let home = cache().join("kernels").join(self.name());
+        if !home.exists() {
+            let _lock = lock(&home.with_extension("lock"));
+            if !home.exists() {
+                self.make(&home);
+            }
+        }
+        Tree::open(home)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Cloud61 => "cloud-6_1",
+            Self::Cloud612 => "cloud-6_12",
+            Self::Full61 => "full-6_1",
+            Self::Cloud61Zst => "cloud-6_1-zst",
+            Self::Cloud61Gz => "cloud-6_1-gz",
+        }
+    }
+
+    fn make(self, home: &Path) {
+        let parent = home.parent().unwrap();
+        let aside = tempfile::Builder::new().prefix(".new-").tempdir_in(parent).unwrap();
+        let root = aside.path().join("root");
+        match self {
+            Self::Cloud61 => unpack("bookworm", "linux-image-cloud-amd64", &root),
+            Self::Cloud612 => unpack("trixie", "linux-image-cloud-amd64", &root),
+            Self::Full61 => unpack("bookworm", "linux-image-amd64", &root),
+            Self::Cloud61Zst => repack(&Self::Cloud61.get(), "zst", &root),
+            Self::Cloud61Gz => repack(&Self::Cloud61.get(), "gz", &root),
+        }
+        fs::rename(&root, home).unwrap();
+    }
+}
+
+fn cache() -> PathBuf {
+    let set = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    set("COLDPLUG_CACHE")
+        .or_else(|| set("XDG_CACHE_HOME").map(|dir| dir.join("coldplug")))
+        .or_else(|| set("HOME").map(|dir| dir.join(".cache/coldplug")))
+        .expect("one of COLDPLUG_CACHE, XDG_CACHE_HOME and HOME says where kernels are kept")
+}
+
+/// Holds `path` against other processes until the file is dropped.
+pub fn lock(path: &Path) -> File {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let file = File::create(path).unwrap();
+    flock(&file, FlockOperation::LockExclusive).unwrap();
+    file
+}
+
+/// Downloads what `meta` depends on in `suite`, and lays it out as a [`Tree`] at `root`.
+fn unpack(suite: &str, meta: &str, root: &Path) {
+    let aside = root.with_extension("deb");
+    fs::create_dir_all(&aside).unwrap();
+    let deb = download(suite, meta, &aside);
+    let files = aside.join("files");
+    tool::run(tool::command("dpkg-deb", "dpkg").arg("-x").args([&deb, &files]));
+    let modules = ["lib/modules", "usr/lib/modules"].map(|m| files.join(m));
+    let modules = modules.iter().find(|m| m.exists()).expect("a kernel package holds lib/modules");
+    fs::create_dir_all(root.join("lib")).unwrap();
+    fs::rename(modules, root.join("lib/modules")).unwrap();
+    let tree = Tree::open(root.to_owned());
+    fs::rename(files.join("boot").join(format!("vmlinuz-{}", tree.release)), tree.vmlinuz())
+        .unwrap();
+    depmod(&tree);
+}
+
+fn download(suite: &str, meta: &str, into: &Path) -> PathBuf {
+    let dir = cache().join("apt").join(suite);
+    let _lock = lock(&dir.with_extension("lock"));
+    let security = format!("{suite}-security");
+    let apt = Apt::update(&dir, &[suite, &security]);
+    let package = apt.dependency(meta, "linux-image-");
+    apt.download(&package, into)
+}
+
+fn depmod(tree: &Tree) {
+    tool::run(tool::command("depmod", "kmod").arg("-b").arg(&tree.root).arg(&tree.release));
+}
+
+/// Copies `from` to `root` with every module compressed, as `.ko.SUFFIX`.
+fn repack(from: &Tree, suffix: &str, root: &Path) {
+    tool::run(tool::command("cp", "coreutils").arg("-a").args([&from.root, root]));
+    let tree = Tree::open(root.to_owned());
+    let files = tool::files(&tree.modules());
+    let modules: Vec<_> =
+        files.iter().filter(|f| f.extension().is_some_and(|e| e == "ko")).collect();
+    let mut packer = match suffix {
+        "zst" => tool::command("zstd", "zstd"),
+        _ => tool::command("gzip", "gzip"),
+    };
+    if suffix == "zst" {
+        packer.args(["-q", "-T0", "--rm"]);
+    } else {
+        packer.args(["-n", "-6"]);
+    }
+    tool::run(packer.args(modules));
+    if suffix == "zst" {
+        depmod(&tree);
+    } else {
+        rename_in_dep(&tree.modules(), suffix);
+    }
+}
+
+/// Gives the files in `modules.dep` their suffix.
+///
+/// Debian's kmod is built without zlib: its depmod does not see `.ko.gz`. All other index files
+/// speak of names, which stay; the binary form of `modules.dep` goes, since it holds file names.
+fn rename_in_dep(modules: &Path, suffix: &str) {
+    let text = fs::read_to_string(modules.join("modules.dep")).unwrap();
+    let name = format!(".ko.{suffix}");
+    fs::write(modules.join("modules.dep"), text.replace(".ko", &name)).unwrap();
+    fs::remove_file(modules.join("modules.dep.bin")).unwrap();
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn module_names() {
+        for (path, want) in [
+            ("kernel/drivers/block/virtio_blk.ko", "virtio_blk"),
+            ("kernel/crypto/crc32c-intel.ko.xz", "crc32c_intel"),
+            ("a.ko.gz", "a"),
+        ] {
+            assert_eq!(super::stem(path), want);
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! A small QMP client: QEMU's control protocol, one JSON object a line over a unix socket.
+//!
+//! ```text
+//! ← {"QMP": {…}}
+//! → {"execute": "qmp_capabilities"}            ← {"return": {}}
+//! → {"execute": COMMAND, "arguments": {…}}     ← {"return": …} or {"error": {"desc": …}}
+//! ← {"event": …}                               at any time; skipped here
+//! ```
+
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+/// A connection that is past its greeting.
+#[derive(Debug)]
+pub struct Qmp {
+    stream: BufReader<UnixStream>,
+}
+
+impl Qmp {
+    /// Connects to the socket that `-qmp unix:PATH,server=on` made.
+    pub fn connect(path: &Path) -> Self {
+        let stream =
+            UnixStream::connect(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let mut qmp = Self { stream: BufReader::new(stream) };
+        let greeting = qmp.read();
+        assert!(greeting.get("QMP").is_some(), "not a QMP greeting: {greeting}");
+        qmp.execute("qmp_capabilities", json!({}));
+        qmp
+    }
+
+    /// Runs one command and gives what it returns.
+    ///
+    /// # Panics
+    ///
+    /// When QEMU answers with an error.
+    pub fn execute(&mut self, command: &str, arguments: Value) -> Value {
+        let line = json!({ "execute": command, "arguments": arguments });
+        writeln!(self.stream.get_mut(), "{line}").unwrap();
+        loop {
+            let answer = self.read();
+            if let Some(value) = answer.get("return") {
+                return value.clone();
+            }
+            assert!(answer.get("error").is_none(), "{command}: {answer}");
+        }
+    }
+
+    fn read(&mut self) -> Value {
+        let mut line = String::new();
+        self.stream.read_line(&mut line).expect("an answer of QEMU");
+        serde_json::from_str(&line).unwrap_or_else(|e| panic!("{line:?}: {e}"))
+    }
+}

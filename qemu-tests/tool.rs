@@ -1,0 +1,60 @@
+//! External tools: each is asked for by name and Debian package, so that a missing one is named.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// The path of `name`, from PATH and the sbin directories that PATH may lack.
+///
+/// # Panics
+///
+/// When there is no such tool: the message names the Debian package that holds it.
+pub fn find(name: &str, package: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin", "/sbin", "/usr/bin", "/bin"].map(PathBuf::from))
+        .map(|dir| dir.join(name))
+        .find(|file| file.is_file())
+        .unwrap_or_else(|| panic!("{name} is missing: install the Debian package {package}"))
+}
+
+/// A command for the tool `name`, which reads nothing from the terminal.
+pub fn command(name: &str, package: &str) -> Command {
+    let mut command = Command::new(find(name, package));
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Runs `command` to its end and gives its standard output.
+///
+/// # Panics
+///
+/// When it cannot be started or fails: the message holds the command and what it printed.
+pub fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    assert!(output.status.success(), "{command:?}: {}", story(&output));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn story(output: &Output) -> String {
+    format!(
+        "{}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+/// Every file below `dir`, in the order of their names.
+pub fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display())) {
+        let entry = entry.unwrap();
+        match entry.file_type().unwrap() {
+            kind if kind.is_dir() => found.extend(files(&entry.path())),
+            kind if kind.is_file() => found.push(entry.path()),
+            _ => {}
+        }
+    }
+    found.sort();
+    found
+}

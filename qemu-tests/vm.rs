@@ -1,0 +1,467 @@
+//! One run of QEMU: what the machine is made of, its end within a deadline, what it has told.
+//!
+//! | port | chardev | carries |
+//! | --- | --- | --- |
+//! | ttyS0 | console | what a user would see; can be typed at |
+//! | ttyS1 | facts | the report of guest.rs |
+//! | ttyS2 | record | coldplug's boot record, by `coldplug.report=` |
+//!
+//! `panic=-1` and `-no-reboot` make a dead guest end the run. The accelerator is TCG unless the
+//! variable `ACCEL` names another.
+
+use crate::kernel::Tree;
+use crate::qmp::Qmp;
+use crate::tool;
+use serde_json::{Map, Value};
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// The longest that any boot may take, unless the test says otherwise.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// How often a running machine is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// How a disk is attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bus {
+    /// virtio-blk: /dev/vdX
+    VirtioBlk,
+    /// A disk behind virtio-scsi: /dev/sdX
+    VirtioScsi,
+    /// The AHCI controller that q35 has: /dev/sdX
+    Ahci,
+    /// /dev/nvmeXn1
+    Nvme,
+    /// A stick in an xHCI port: /dev/sdX
+    UsbStorage,
+    /// No device: the drive `diskN` waits to be plugged in by QMP.
+    Unplugged,
+}
+
+impl Bus {
+    /// The devices that put drive `id` on this bus.
+    fn devices(self, id: &str) -> Vec<String> {
+        match self {
+            Self::VirtioBlk => vec![format!("virtio-blk-pci,drive={id}")],
+            Self::VirtioScsi => {
+                vec!["virtio-scsi-pci,id=scsi".into(), format!("scsi-hd,drive={id},bus=scsi.0")]
+            }
+            Self::Ahci => vec![format!("ide-hd,drive={id},bus=ide.0")],
+            Self::Nvme => vec![format!("nvme,serial={id},drive={id}")],
+            Self::UsbStorage => {
+                vec!["qemu-xhci,id=usb".into(), format!("usb-storage,drive={id},bus=usb.0")]
+            }
+            Self::Unplugged => Vec::new(),
+        }
+    }
+}
+
+/// A machine to be: a builder.
+#[derive(Debug)]
+pub struct Vm {
+    dir: TempDir,
+    args: Vec<String>,
+    cmdline: Vec<String>,
+    disks: usize,
+    deadline: Duration,
+}
+
+impl Vm {
+    /// A q35 with three serial ports and nothing else that `kernel` and `image` boot on.
+    pub fn new(kernel: &Tree, image: &Path) -> Self {
+        Self::with_defaults(kernel, image).args(["-nodefaults"])
+    }
+
+    /// The same with the devices that QEMU adds by itself: VGA, PS/2, a CD drive.
+    pub fn with_defaults(kernel: &Tree, image: &Path) -> Self {
+        let dir = tempfile::Builder::new().prefix("coldplug-vm-").tempdir().unwrap();
+        let vm = Self { dir, args: Vec::new(), cmdline: Vec::new(), disks: 0, deadline: DEADLINE };
+        vm.args(["-machine", "q35", "-m", "1024", "-display", "none", "-no-user-config"])
+            .args(["-no-reboot", "-kernel", utf8(&kernel.vmlinuz()), "-initrd", utf8(image)])
+            .cmdline("console=ttyS0 panic=-1 printk.time=1")
+            .cmdline("coldplug.onfail=poweroff coldplug.timeout=60 coldplug.report=/dev/ttyS2")
+            .ports()
+    }
+
+    fn ports(self) -> Self {
+        let path = |name: &str| utf8(&self.dir.path().join(name)).to_owned();
+        let args = [
+            "-chardev".to_owned(),
+            format!(
+                "socket,id=console,path={},server=on,wait=off,logfile={}",
+                path("console"),
+                path("console.log")
+            ),
+            "-chardev".to_owned(),
+            format!("file,id=facts,path={}", path("facts")),
+            "-chardev".to_owned(),
+            format!("file,id=record,path={}", path("record")),
+            "-qmp".to_owned(),
+            format!("unix:{},server=on,wait=off", path("qmp")),
+        ];
+        self.args(args.iter().map(String::as_str))
+            .args(["-serial", "chardev:console", "-serial", "chardev:facts"])
+            .args(["-serial", "chardev:record"])
+    }
+
+    /// More arguments of QEMU.
+    pub fn args<'a>(mut self, args: impl IntoIterator<Item = &'a str>) -> Self {
+        self.args.extend(args.into_iter().map(str::to_owned));
+        self
+    }
+
+    /// `-device SPEC`
+    pub fn device(self, spec: &str) -> Self {
+        self.args(["-device", spec])
+    }
+
+    /// More words for the kernel command line.
+    pub fn cmdline(mut self, words: &str) -> Self {
+        self.cmdline.push(words.to_owned());
+        self
+    }
+
+    /// The longest this boot may take.
+    pub fn deadline(mut self, limit: Duration) -> Self {
+        self.deadline = limit;
+        self
+    }
+
+    /// Attaches the raw image `file` as drive `diskN`, counted from 0; writes to it are lost.
+    pub fn disk(mut self, bus: Bus, file: &Path) -> Self {
+        let id = format!("disk{}", self.disks);
+        self.disks += 1;
+        let drive = format!("if=none,id={id},format=raw,snapshot=on,file={}", utf8(file));
+        let vm = self.args(["-drive", &drive]);
+        bus.devices(&id).iter().fold(vm, |vm, device| vm.device(device))
+    }
+
+    /// A directory that lives as long as the machine does, for its disks.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Starts the machine and gives it back running.
+    pub fn start(self) -> Running {
+        let stderr = fs::File::create(self.dir.path().join("stderr")).unwrap();
+        let child = self.command().stderr(stderr).spawn().expect("QEMU starts");
+        Running { child, dir: self.dir, started: Instant::now(), deadline: self.deadline }
+    }
+
+    /// Runs the machine to its end.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end within its deadline, or its kernel panics.
+    pub fn run(self) -> Boot {
+        self.start().finish()
+    }
+
+    fn command(&self) -> Command {
+        let accel = std::env::var("ACCEL").unwrap_or_else(|_| "tcg".to_owned());
+        let mut command = tool::command("qemu-system-x86_64", "qemu-system-x86");
+        command
+            .args(["-accel", &accel])
+            .args(&self.args)
+            .args(["-append", &self.cmdline.join(" ")])
+            .stdout(Stdio::null());
+        command
+    }
+}
+
+fn utf8(path: &Path) -> &str {
+    path.to_str().expect("paths of the tests are UTF-8")
+}
+
+/// A machine that runs. Dropped, it is killed.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    dir: TempDir,
+    started: Instant,
+    deadline: Duration,
+}
+
+impl Running {
+    /// QEMU's control connection.
+    pub fn qmp(&self) -> Qmp {
+        Qmp::connect(&self.path("qmp"))
+    }
+
+    /// Waits until the console shows `text`.
+    pub fn wait_for(&mut self, text: &str) {
+        while !self.console().contains(text) {
+            self.look(&format!("{text:?} did not come"));
+            let gone = self.child.try_wait().unwrap();
+            assert!(gone.is_none(), "the machine ended before {text:?} came{}", self.tail());
+        }
+    }
+
+    /// The keyboard of the console.
+    pub fn terminal(&self) -> Terminal {
+        let stream = UnixStream::connect(self.path("console")).unwrap();
+        let mut reader = stream.try_clone().unwrap();
+        // QEMU waits for a connected reader; the log has it all, so what is read here is dropped.
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while reader.read(&mut buffer).is_ok_and(|n| n > 0) {}
+        });
+        Terminal { stream }
+    }
+
+    /// What the console has shown so far.
+    pub fn console(&self) -> String {
+        lossy(&self.path("console.log"))
+    }
+
+    /// Waits for the machine's end and gives what it told.
+    pub fn finish(mut self) -> Boot {
+        while self.child.try_wait().unwrap().is_none() {
+            self.look("the machine did not end");
+        }
+        let boot = Boot {
+            console: self.console(),
+            facts_text: lossy(&self.path("facts")),
+            record_text: lossy(&self.path("record")),
+            wall: self.started.elapsed(),
+        };
+        let stderr = lossy(&self.path("stderr"));
+        assert!(!boot.console.is_empty(), "QEMU did not boot: {stderr}");
+        assert!(!boot.console.contains("Kernel panic"), "the kernel panicked{}", boot.tail());
+        boot
+    }
+
+    /// One look at the clock, then a short sleep.
+    fn look(&mut self, complaint: &str) {
+        if self.started.elapsed() > self.deadline {
+            let _ = self.child.kill();
+            panic!("{complaint} within {:?}{}", self.deadline, self.tail());
+        }
+        std::thread::sleep(LOOK);
+    }
+
+    fn tail(&self) -> String {
+        tail(&self.console())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A hand on the console.
+#[derive(Debug)]
+pub struct Terminal {
+    stream: UnixStream,
+}
+
+impl Terminal {
+    /// Types one line.
+    pub fn line(&mut self, text: &str) {
+        self.stream.write_all(format!("{text}\n").as_bytes()).unwrap();
+    }
+}
+
+fn lossy(path: &Path) -> String {
+    String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).replace('\r', "")
+}
+
+/// The last lines of a console, for the message of a failed test.
+fn tail(console: &str) -> String {
+    let lines: Vec<_> = console.lines().collect();
+    let last = &lines[lines.len().saturating_sub(60)..];
+    format!("; the console ends with:\n{}\n", last.join("\n"))
+}
+
+/// What a machine told before it ended.
+#[derive(Debug)]
+pub struct Boot {
+    /// All the console showed, without carriage returns.
+    pub console: String,
+    /// The second serial port, as it came.
+    pub facts_text: String,
+    record_text: String,
+    /// From start to end on the host's clock.
+    pub wall: Duration,
+}
+
+impl Boot {
+    /// The facts of guest.rs.
+    ///
+    /// # Panics
+    ///
+    /// When the report is missing or torn.
+    pub fn facts(&self) -> Facts {
+        let mut facts = Map::new();
+        for line in self.facts_text.lines() {
+            match serde_json::from_str(line) {
+                Ok(Value::Object(fact)) => facts.extend(fact),
+                other => panic!("not a fact: {line:?}: {other:?}{}", self.tail()),
+            }
+        }
+        assert_eq!(facts.get("end"), Some(&Value::Bool(true)), "no whole report{}", self.tail());
+        Facts(facts)
+    }
+
+    /// The boot record that came over the third serial port; the last, when there are several.
+    pub fn record(&self) -> Value {
+        let records = serde_json::Deserializer::from_str(&self.record_text).into_iter::<Value>();
+        let records: Result<Vec<_>, _> = records.collect();
+        let records = records.unwrap_or_else(|e| panic!("boot record: {e}: {}", self.record_text));
+        records.into_iter().last().unwrap_or_else(|| panic!("no boot record{}", self.tail()))
+    }
+
+    /// `ok` of `coldplug: verdict=ok modules=…`, from the last such line of the console.
+    pub fn verdict(&self) -> &str {
+        self.last_line().split_ascii_whitespace().next().unwrap_or_default()
+    }
+
+    /// `name` of the last line's `name=VALUE`.
+    pub fn figure(&self, name: &str) -> &str {
+        self.last_line()
+            .split_ascii_whitespace()
+            .find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
+            .unwrap_or_else(|| panic!("no {name}= in the verdict{}", self.tail()))
+    }
+
+    /// Fails with the console when the verdict is not `want`.
+    #[track_caller]
+    pub fn expect(&self, want: &str) {
+        assert_eq!(self.verdict(), want, "verdict{}", self.tail());
+    }
+
+    /// Fails with the console when `condition` does not hold.
+    #[track_caller]
+    pub fn check(&self, condition: bool, complaint: &str) {
+        assert!(condition, "{complaint}{}", self.tail());
+    }
+
+    fn last_line(&self) -> &str {
+        self.console
+            .rsplit_once("coldplug: verdict=")
+            .map(|(_, rest)| rest.lines().next().unwrap_or_default())
+            .unwrap_or_else(|| panic!("no verdict{}", self.tail()))
+    }
+
+    /// The last lines of the console, for messages.
+    pub fn tail(&self) -> String {
+        tail(&self.console)
+    }
+}
+
+/// The facts of guest.rs, by key.
+#[derive(Debug)]
+pub struct Facts(Map<String, Value>);
+
+impl Facts {
+    /// One fact; null when there is none of that name.
+    pub fn get(&self, key: &str) -> &Value {
+        self.0.get(key).unwrap_or(&Value::Null)
+    }
+
+    /// A fact that is a list of texts.
+    pub fn lines(&self, key: &str) -> Vec<&str> {
+        self.get(key).as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+    }
+
+    /// Names of /proc/modules, in the order they were loaded.
+    pub fn modules(&self) -> Vec<&str> {
+        let mut names: Vec<_> =
+            self.lines("modules").into_iter().filter_map(|l| l.split(' ').next()).collect();
+        names.reverse();
+        names
+    }
+
+    /// One line of /proc/meminfo, in KiB.
+    pub fn meminfo_kib(&self, name: &str) -> u64 {
+        self.lines("meminfo")
+            .iter()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+            .and_then(|rest| rest.trim().trim_end_matches(" kB").parse().ok())
+            .unwrap_or_else(|| panic!("no {name} in /proc/meminfo"))
+    }
+
+    /// The mount at `point`, the last one if several lie over each other.
+    pub fn mount(&self, point: &str) -> Option<Mount<'_>> {
+        self.lines("mountinfo")
+            .into_iter()
+            .rev()
+            .filter_map(Mount::parse)
+            .find(|m| m.point == point)
+    }
+
+    /// What /run/coldplug/record.json held.
+    pub fn record(&self) -> Value {
+        let text = self.get("record").as_str().expect("/run/coldplug/record.json in the guest");
+        serde_json::from_str(text).unwrap_or_else(|e| panic!("record.json: {e}: {text}"))
+    }
+}
+
+/// One line of mountinfo, proc_pid_mountinfo(5).
+#[derive(Debug, PartialEq, Eq)]
+pub struct Mount<'a> {
+    /// Where it is mounted.
+    pub point: &'a str,
+    /// Options of the mount.
+    pub options: Vec<&'a str>,
+    /// File system type.
+    pub kind: &'a str,
+    /// The device, or what stands for one.
+    pub source: &'a str,
+}
+
+impl<'a> Mount<'a> {
+    /// `ID PARENT DEV ROOT POINT OPTIONS TAG… - TYPE SOURCE SUPEROPTIONS`
+    fn parse(line: &'a str) -> Option<Self> {
+        let (front, back) = line.split_once(" - ")?;
+        let mut front = front.split(' ').skip(4);
+        let mut back = back.split(' ');
+        Some(Self {
+            point: front.next()?,
+            options: front.next()?.split(',').collect(),
+            kind: back.next()?,
+            source: back.next()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mountinfo_lines() {
+        let line = "22 1 254:0 / / ro,relatime shared:1 - ext4 /dev/vda ro";
+        let want =
+            Mount { point: "/", options: vec!["ro", "relatime"], kind: "ext4", source: "/dev/vda" };
+        assert_eq!(Mount::parse(line), Some(want));
+        assert_eq!(Mount::parse("22 1 254:0 / /"), None);
+    }
+
+    #[test]
+    fn the_last_verdict_counts() {
+        let boot = Boot {
+            console:
+                "coldplug: verdict=early\n[ 1.0] coldplug: verdict=ok modules=5/6 failed=1 time=9\n"
+                    .into(),
+            facts_text: String::new(),
+            record_text: "{\"a\":1}\n{\"a\":2}".into(),
+            wall: Duration::ZERO,
+        };
+        assert_eq!((boot.verdict(), boot.figure("modules")), ("ok", "5/6"));
+        assert_eq!(boot.record()["a"], 2);
+    }
+}
