@@ -31,7 +31,7 @@ struct Source {
 
 /// An apt whose whole state lies below one directory, for one Debian release.
 #[derive(Debug)]
-pub struct Apt {
+pub(crate) struct Apt {
     dir: PathBuf,
 }
 
@@ -41,7 +41,7 @@ impl Apt {
     /// # Panics
     ///
     /// When the machine's source list names no Debian mirror, or the update fails.
-    pub fn update(dir: &Path, suites: &[&str]) -> Self {
+    pub(crate) fn update(dir: &Path, suites: &[&str]) -> Self {
         tool::find("apt-get", "apt");
         assert!(
             Path::new(KEYRING).exists(),
@@ -57,7 +57,7 @@ impl Apt {
     }
 
     /// The package that the meta package `meta` depends on, whose name starts with `prefix`.
-    pub fn dependency(&self, meta: &str, prefix: &str) -> String {
+    pub(crate) fn dependency(&self, meta: &str, prefix: &str) -> String {
         let text = tool::run(self.command("apt-cache").args(["depends", meta]));
         text.lines()
             .filter_map(|line| line.trim().strip_prefix("Depends: "))
@@ -67,7 +67,7 @@ impl Apt {
     }
 
     /// Downloads `package` into `dir`, which holds no other package; gives the file.
-    pub fn download(&self, package: &str, dir: &Path) -> PathBuf {
+    pub(crate) fn download(&self, package: &str, dir: &Path) -> PathBuf {
         tool::run(self.command("apt-get").current_dir(dir).args(["download", package]));
         tool::files(dir)
             .into_iter()
@@ -78,7 +78,7 @@ impl Apt {
     fn command(&self, name: &str) -> Command {
         let mut command = tool::command(name, "apt");
         let dir = self.dir.display();
-        command.env("LC_ALL", "C").args(["-q", "-y"]);
+        command.env("LC_ALL", "C").arg("-q");
         for option in [
             format!("Dir::Etc::sourcelist={dir}/sources.list"),
             "Dir::Etc::sourceparts=/dev/null".to_owned(),

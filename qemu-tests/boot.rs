@@ -20,17 +20,12 @@ fn floor_boots() {
     let img = image::floor(
         &tree,
         &[
-            "virtio",
             "virtio_ring",
+            "virtio",
             "virtio_pci_modern_dev",
             "virtio_pci_legacy_dev",
             "virtio_pci",
             "virtio_blk",
-            "crc16",
-            "mbcache",
-            "jbd2",
-            "crc32c_generic",
-            "ext4",
         ],
     );
     let vm = Vm::new(&tree, &img).cmdline("root=/dev/vda");

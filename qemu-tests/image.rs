@@ -13,16 +13,16 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 /// UUID of the root disk.
-pub const UUID: &str = "c01d9106-0000-4000-8000-000000000001";
+pub(crate) const UUID: &str = "c01d9106-0000-4000-8000-000000000001";
 /// Label of the root disk.
-pub const LABEL: &str = "coldplug-root";
+pub(crate) const LABEL: &str = "coldplug-root";
 
 /// A program of the release build for musl, `examples/guest` say.
 ///
 /// # Panics
 ///
 /// When it has not been built.
-pub fn program(name: &str) -> PathBuf {
+pub(crate) fn program(name: &str) -> PathBuf {
     let path = match (name, std::env::var_os("COLDPLUG_BIN")) {
         ("coldplug", Some(path)) => PathBuf::from(path),
         _ => Path::new(env!("CARGO_TARGET_TMPDIR"))
@@ -39,7 +39,7 @@ pub fn program(name: &str) -> PathBuf {
 }
 
 /// An image by `coldplug image build` for `tree` with `options`, such as `--all`.
-pub fn coldplug(tree: &Tree, options: &[&str]) -> PathBuf {
+pub(crate) fn coldplug(tree: &Tree, options: &[&str]) -> PathBuf {
     let binary = program("coldplug");
     let inputs = (fs::read(&binary).unwrap(), &tree.root, &tree.release, options);
     kept("coldplug", &inputs, |out| {
@@ -55,7 +55,7 @@ pub fn coldplug(tree: &Tree, options: &[&str]) -> PathBuf {
 }
 
 /// An image of floor.rs that loads `modules`, in that order.
-pub fn floor(tree: &Tree, modules: &[&str]) -> PathBuf {
+pub(crate) fn floor(tree: &Tree, modules: &[&str]) -> PathBuf {
     let binary = program("examples/floor");
     let inputs = (fs::read(&binary).unwrap(), &tree.root, &tree.release, modules);
     kept("floor", &inputs, |out| {
@@ -77,7 +77,7 @@ pub fn floor(tree: &Tree, modules: &[&str]) -> PathBuf {
 }
 
 /// An image of busybox and Debian's kmod, whose /init is `script`.
-pub fn kmod(tree: &Tree, script: &str) -> PathBuf {
+pub(crate) fn kmod(tree: &Tree, script: &str) -> PathBuf {
     let inputs = (&tree.root, &tree.release, script);
     kept("kmod", &inputs, |out| {
         let dir = tempfile::tempdir().unwrap();
@@ -101,7 +101,7 @@ pub fn kmod(tree: &Tree, script: &str) -> PathBuf {
 /// `image` followed by an archive of `files`, which replace those of the same name.
 ///
 /// The kernel unpacks archives one after the other; a plain one starts at a multiple of four.
-pub fn overlay(image: &Path, files: &[(&str, &[u8])], out: &Path) -> PathBuf {
+pub(crate) fn overlay(image: &Path, files: &[(&str, &[u8])], out: &Path) -> PathBuf {
     let dir = tempfile::tempdir().unwrap();
     for (name, bytes) in files {
         put(dir.path(), name, bytes, 0o755);
@@ -115,24 +115,24 @@ pub fn overlay(image: &Path, files: &[(&str, &[u8])], out: &Path) -> PathBuf {
 
 /// What a root disk holds.
 #[derive(Debug, Clone, Copy)]
-pub struct Disk {
+pub(crate) struct Disk {
     /// The UUID of its ext4.
-    pub uuid: &'static str,
+    pub(crate) uuid: &'static str,
     /// The label of its ext4.
-    pub label: &'static str,
+    pub(crate) label: &'static str,
     /// Whether guest.rs is its /sbin/init.
-    pub init: bool,
+    pub(crate) init: bool,
 }
 
 /// The root that a boot is to find.
-pub const ROOT: Disk = Disk { uuid: UUID, label: LABEL, init: true };
+pub(crate) const ROOT: Disk = Disk { uuid: UUID, label: LABEL, init: true };
 /// A file system that is not the one asked for.
-pub const DECOY: Disk =
+pub(crate) const DECOY: Disk =
     Disk { uuid: "c01d9106-0000-4000-8000-00000000000d", label: "decoy", init: false };
 
 impl Disk {
     /// Writes the disk as one ext4 without partitions to `file`.
-    pub fn make(self, file: &Path) -> PathBuf {
+    pub(crate) fn make(self, file: &Path) -> PathBuf {
         let dir = tempfile::tempdir().unwrap();
         for sub in ["dev", "proc", "sys", "run", "tmp", "etc", "sbin"] {
             fs::create_dir(dir.path().join(sub)).unwrap();

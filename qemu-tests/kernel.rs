@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 /// The kernels the boots use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kernel {
+pub(crate) enum Kernel {
     /// 6.1 of bookworm for virtual machines, plain `.ko`.
     Cloud61,
     /// 6.12 of trixie for virtual machines, `.ko.xz`; it can decompress modules itself.
@@ -34,26 +34,26 @@ pub enum Kernel {
 
 /// A kernel that lies in the cache.
 #[derive(Debug, Clone)]
-pub struct Tree {
+pub(crate) struct Tree {
     /// The directory that holds `lib/modules`.
-    pub root: PathBuf,
+    pub(crate) root: PathBuf,
     /// What `uname -r` says in it.
-    pub release: String,
+    pub(crate) release: String,
 }
 
 impl Tree {
     /// The kernel to boot.
-    pub fn vmlinuz(&self) -> PathBuf {
+    pub(crate) fn vmlinuz(&self) -> PathBuf {
         self.root.join("vmlinuz")
     }
 
     /// `lib/modules/RELEASE`.
-    pub fn modules(&self) -> PathBuf {
+    pub(crate) fn modules(&self) -> PathBuf {
         self.root.join("lib/modules").join(&self.release)
     }
 
     /// The file of the module `name`, relative to [`Tree::modules`], from `modules.dep`.
-    pub fn module(&self, name: &str) -> Option<String> {
+    pub(crate) fn module(&self, name: &str) -> Option<String> {
         let dep = fs::read_to_string(self.modules().join("modules.dep")).unwrap();
         dep.lines()
             .filter_map(|line| line.split(':').next())
@@ -80,7 +80,7 @@ impl Kernel {
     /// # Panics
     ///
     /// When a tool is missing or the download fails.
-    pub fn get(self) -> Tree {
+    pub(crate) fn get(self) -> Tree {
         let home = cache().join("kernels").join(self.name());
         if !home.exists() {
             let _lock = lock(&home.with_extension("lock"));
@@ -125,7 +125,7 @@ fn cache() -> PathBuf {
 }
 
 /// Holds `path` against other processes until the file is dropped.
-pub fn lock(path: &Path) -> File {
+pub(crate) fn lock(path: &Path) -> File {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let file = File::create(path).unwrap();
     flock(&file, FlockOperation::LockExclusive).unwrap();

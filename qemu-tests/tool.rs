@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 /// # Panics
 ///
 /// When there is no such tool: the message names the Debian package that holds it.
-pub fn find(name: &str, package: &str) -> PathBuf {
+pub(crate) fn find(name: &str, package: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(["/usr/sbin", "/sbin", "/usr/bin", "/bin"].map(PathBuf::from))
@@ -18,7 +18,7 @@ pub fn find(name: &str, package: &str) -> PathBuf {
 }
 
 /// A command for the tool `name`, which reads nothing from the terminal.
-pub fn command(name: &str, package: &str) -> Command {
+pub(crate) fn command(name: &str, package: &str) -> Command {
     let mut command = Command::new(find(name, package));
     command.stdin(Stdio::null());
     command
@@ -29,7 +29,7 @@ pub fn command(name: &str, package: &str) -> Command {
 /// # Panics
 ///
 /// When it cannot be started or fails: the message holds the command and what it printed.
-pub fn run(command: &mut Command) -> String {
+pub(crate) fn run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
     assert!(output.status.success(), "{command:?}: {}", story(&output));
     String::from_utf8_lossy(&output.stdout).into_owned()
@@ -45,7 +45,7 @@ fn story(output: &Output) -> String {
 }
 
 /// Every file below `dir`, in the order of their names.
-pub fn files(dir: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display())) {
         let entry = entry.unwrap();

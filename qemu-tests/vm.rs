@@ -29,7 +29,7 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// How a disk is attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bus {
+pub(crate) enum Bus {
     /// virtio-blk: /dev/vdX
     VirtioBlk,
     /// A disk behind virtio-scsi: /dev/sdX
@@ -64,7 +64,7 @@ impl Bus {
 
 /// A machine to be: a builder.
 #[derive(Debug)]
-pub struct Vm {
+pub(crate) struct Vm {
     dir: TempDir,
     args: Vec<String>,
     cmdline: Vec<String>,
@@ -74,12 +74,12 @@ pub struct Vm {
 
 impl Vm {
     /// A q35 with three serial ports and nothing else that `kernel` and `image` boot on.
-    pub fn new(kernel: &Tree, image: &Path) -> Self {
+    pub(crate) fn new(kernel: &Tree, image: &Path) -> Self {
         Self::with_defaults(kernel, image).args(["-nodefaults"])
     }
 
     /// The same with the devices that QEMU adds by itself: VGA, PS/2, a CD drive.
-    pub fn with_defaults(kernel: &Tree, image: &Path) -> Self {
+    pub(crate) fn with_defaults(kernel: &Tree, image: &Path) -> Self {
         let dir = tempfile::Builder::new().prefix("coldplug-vm-").tempdir().unwrap();
         let vm = Self { dir, args: Vec::new(), cmdline: Vec::new(), disks: 0, deadline: DEADLINE };
         vm.args(["-machine", "q35", "-m", "1024", "-display", "none", "-no-user-config"])
@@ -111,30 +111,30 @@ impl Vm {
     }
 
     /// More arguments of QEMU.
-    pub fn args<'a>(mut self, args: impl IntoIterator<Item = &'a str>) -> Self {
+    pub(crate) fn args<'a>(mut self, args: impl IntoIterator<Item = &'a str>) -> Self {
         self.args.extend(args.into_iter().map(str::to_owned));
         self
     }
 
     /// `-device SPEC`
-    pub fn device(self, spec: &str) -> Self {
+    pub(crate) fn device(self, spec: &str) -> Self {
         self.args(["-device", spec])
     }
 
     /// More words for the kernel command line.
-    pub fn cmdline(mut self, words: &str) -> Self {
+    pub(crate) fn cmdline(mut self, words: &str) -> Self {
         self.cmdline.push(words.to_owned());
         self
     }
 
     /// The longest this boot may take.
-    pub fn deadline(mut self, limit: Duration) -> Self {
+    pub(crate) fn deadline(mut self, limit: Duration) -> Self {
         self.deadline = limit;
         self
     }
 
     /// Attaches the raw image `file` as drive `diskN`, counted from 0; writes to it are lost.
-    pub fn disk(mut self, bus: Bus, file: &Path) -> Self {
+    pub(crate) fn disk(mut self, bus: Bus, file: &Path) -> Self {
         let id = format!("disk{}", self.disks);
         self.disks += 1;
         let drive = format!("if=none,id={id},format=raw,snapshot=on,file={}", utf8(file));
@@ -143,12 +143,12 @@ impl Vm {
     }
 
     /// A directory that lives as long as the machine does, for its disks.
-    pub fn dir(&self) -> &Path {
+    pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
     }
 
     /// Starts the machine and gives it back running.
-    pub fn start(self) -> Running {
+    pub(crate) fn start(self) -> Running {
         let stderr = fs::File::create(self.dir.path().join("stderr")).unwrap();
         let child = self.command().stderr(stderr).spawn().expect("QEMU starts");
         Running { child, dir: self.dir, started: Instant::now(), deadline: self.deadline }
@@ -159,7 +159,7 @@ impl Vm {
     /// # Panics
     ///
     /// When it does not end within its deadline, or its kernel panics.
-    pub fn run(self) -> Boot {
+    pub(crate) fn run(self) -> Boot {
         self.start().finish()
     }
 
@@ -181,7 +181,7 @@ fn utf8(path: &Path) -> &str {
 
 /// A machine that runs. Dropped, it is killed.
 #[derive(Debug)]
-pub struct Running {
+pub(crate) struct Running {
     child: Child,
     dir: TempDir,
     started: Instant,
@@ -190,12 +190,12 @@ pub struct Running {
 
 impl Running {
     /// QEMU's control connection.
-    pub fn qmp(&self) -> Qmp {
+    pub(crate) fn qmp(&self) -> Qmp {
         Qmp::connect(&self.path("qmp"))
     }
 
     /// Waits until the console shows `text`.
-    pub fn wait_for(&mut self, text: &str) {
+    pub(crate) fn wait_for(&mut self, text: &str) {
         while !self.console().contains(text) {
             self.look(&format!("{text:?} did not come"));
             let gone = self.child.try_wait().unwrap();
@@ -204,7 +204,7 @@ impl Running {
     }
 
     /// The keyboard of the console.
-    pub fn terminal(&self) -> Terminal {
+    pub(crate) fn terminal(&self) -> Terminal {
         let stream = UnixStream::connect(self.path("console")).unwrap();
         let mut reader = stream.try_clone().unwrap();
         // QEMU waits for a connected reader; the log has it all, so what is read here is dropped.
@@ -216,12 +216,12 @@ impl Running {
     }
 
     /// What the console has shown so far.
-    pub fn console(&self) -> String {
+    pub(crate) fn console(&self) -> String {
         lossy(&self.path("console.log"))
     }
 
     /// Waits for the machine's end and gives what it told.
-    pub fn finish(mut self) -> Boot {
+    pub(crate) fn finish(mut self) -> Boot {
         while self.child.try_wait().unwrap().is_none() {
             self.look("the machine did not end");
         }
@@ -264,13 +264,13 @@ impl Drop for Running {
 
 /// A hand on the console.
 #[derive(Debug)]
-pub struct Terminal {
+pub(crate) struct Terminal {
     stream: UnixStream,
 }
 
 impl Terminal {
     /// Types one line.
-    pub fn line(&mut self, text: &str) {
+    pub(crate) fn line(&mut self, text: &str) {
         self.stream.write_all(format!("{text}\n").as_bytes()).unwrap();
     }
 }
@@ -288,14 +288,14 @@ fn tail(console: &str) -> String {
 
 /// What a machine told before it ended.
 #[derive(Debug)]
-pub struct Boot {
+pub(crate) struct Boot {
     /// All the console showed, without carriage returns.
-    pub console: String,
+    pub(crate) console: String,
     /// The second serial port, as it came.
-    pub facts_text: String,
+    pub(crate) facts_text: String,
     record_text: String,
     /// From start to end on the host's clock.
-    pub wall: Duration,
+    pub(crate) wall: Duration,
 }
 
 impl Boot {
@@ -304,7 +304,7 @@ impl Boot {
     /// # Panics
     ///
     /// When the report is missing or torn.
-    pub fn facts(&self) -> Facts {
+    pub(crate) fn facts(&self) -> Facts {
         let mut facts = Map::new();
         for line in self.facts_text.lines() {
             match serde_json::from_str(line) {
@@ -317,7 +317,7 @@ impl Boot {
     }
 
     /// The boot record that came over the third serial port; the last, when there are several.
-    pub fn record(&self) -> Value {
+    pub(crate) fn record(&self) -> Value {
         let records = serde_json::Deserializer::from_str(&self.record_text).into_iter::<Value>();
         let records: Result<Vec<_>, _> = records.collect();
         let records = records.unwrap_or_else(|e| panic!("boot record: {e}: {}", self.record_text));
@@ -325,12 +325,12 @@ impl Boot {
     }
 
     /// `ok` of `coldplug: verdict=ok modules=…`, from the last such line of the console.
-    pub fn verdict(&self) -> &str {
+    pub(crate) fn verdict(&self) -> &str {
         self.last_line().split_ascii_whitespace().next().unwrap_or_default()
     }
 
     /// `name` of the last line's `name=VALUE`.
-    pub fn figure(&self, name: &str) -> &str {
+    pub(crate) fn figure(&self, name: &str) -> &str {
         self.last_line()
             .split_ascii_whitespace()
             .find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
@@ -339,13 +339,13 @@ impl Boot {
 
     /// Fails with the console when the verdict is not `want`.
     #[track_caller]
-    pub fn expect(&self, want: &str) {
+    pub(crate) fn expect(&self, want: &str) {
         assert_eq!(self.verdict(), want, "verdict{}", self.tail());
     }
 
     /// Fails with the console when `condition` does not hold.
     #[track_caller]
-    pub fn check(&self, condition: bool, complaint: &str) {
+    pub(crate) fn check(&self, condition: bool, complaint: &str) {
         assert!(condition, "{complaint}{}", self.tail());
     }
 
@@ -357,28 +357,28 @@ impl Boot {
     }
 
     /// The last lines of the console, for messages.
-    pub fn tail(&self) -> String {
+    pub(crate) fn tail(&self) -> String {
         tail(&self.console)
     }
 }
 
 /// The facts of guest.rs, by key.
 #[derive(Debug)]
-pub struct Facts(Map<String, Value>);
+pub(crate) struct Facts(Map<String, Value>);
 
 impl Facts {
     /// One fact; null when there is none of that name.
-    pub fn get(&self, key: &str) -> &Value {
+    pub(crate) fn get(&self, key: &str) -> &Value {
         self.0.get(key).unwrap_or(&Value::Null)
     }
 
     /// A fact that is a list of texts.
-    pub fn lines(&self, key: &str) -> Vec<&str> {
+    pub(crate) fn lines(&self, key: &str) -> Vec<&str> {
         self.get(key).as_array().into_iter().flatten().filter_map(Value::as_str).collect()
     }
 
     /// Names of /proc/modules, in the order they were loaded.
-    pub fn modules(&self) -> Vec<&str> {
+    pub(crate) fn modules(&self) -> Vec<&str> {
         let mut names: Vec<_> =
             self.lines("modules").into_iter().filter_map(|l| l.split(' ').next()).collect();
         names.reverse();
@@ -386,7 +386,7 @@ impl Facts {
     }
 
     /// One line of /proc/meminfo, in KiB.
-    pub fn meminfo_kib(&self, name: &str) -> u64 {
+    pub(crate) fn meminfo_kib(&self, name: &str) -> u64 {
         self.lines("meminfo")
             .iter()
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
@@ -395,7 +395,7 @@ impl Facts {
     }
 
     /// The mount at `point`, the last one if several lie over each other.
-    pub fn mount(&self, point: &str) -> Option<Mount<'_>> {
+    pub(crate) fn mount(&self, point: &str) -> Option<Mount<'_>> {
         self.lines("mountinfo")
             .into_iter()
             .rev()
@@ -404,7 +404,7 @@ impl Facts {
     }
 
     /// What /run/coldplug/record.json held.
-    pub fn record(&self) -> Value {
+    pub(crate) fn record(&self) -> Value {
         let text = self.get("record").as_str().expect("/run/coldplug/record.json in the guest");
         serde_json::from_str(text).unwrap_or_else(|e| panic!("record.json: {e}: {text}"))
     }
@@ -412,15 +412,15 @@ impl Facts {
 
 /// One line of mountinfo, proc_pid_mountinfo(5).
 #[derive(Debug, PartialEq, Eq)]
-pub struct Mount<'a> {
+pub(crate) struct Mount<'a> {
     /// Where it is mounted.
-    pub point: &'a str,
+    pub(crate) point: &'a str,
     /// Options of the mount.
-    pub options: Vec<&'a str>,
+    pub(crate) options: Vec<&'a str>,
     /// File system type.
-    pub kind: &'a str,
+    pub(crate) kind: &'a str,
     /// The device, or what stands for one.
-    pub source: &'a str,
+    pub(crate) source: &'a str,
 }
 
 impl<'a> Mount<'a> {
