@@ -1,6 +1,7 @@
 //! What the shipped binary must be: static, and small.
 //!
 //! The binary is `COLDPLUG_BIN`, else the release build for musl; `make build` makes it.
+#![allow(clippy::panic, reason = "a helper of a test fails it, with a message")]
 
 use goblin::elf::Elf;
 use goblin::elf::program_header::PT_INTERP;

@@ -1,37 +1,427 @@
+//! Boots in QEMU, one scenario a test: the guest reports facts, the test asserts on them.
+//!
+//! `make test` runs them; they need the release builds for musl of `coldplug` and of the guest's
+//! programs. Kernels are Debian's (kernel.rs); everything else is made in the run.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    missing_docs,
-    reason = "a test's helpers fail the test, with a message"
+    reason = "a helper of a test fails it, with a message"
 )]
+
 mod apt;
 mod image;
 mod kernel;
 mod qmp;
 mod tool;
 mod vm;
-use image::*;
-use kernel::Kernel;
-use vm::*;
+
+use image::{DECOY, Disk, LABEL, ROOT, UUID};
+use kernel::{Kernel, Tree};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+use vm::{Boot, Bus, Facts, Vm};
+
+/// Carries every module of `kernel`.
+fn image_of(kernel: Kernel) -> (Tree, PathBuf) {
+    let tree = kernel.get();
+    let image = image::coldplug(&tree, &["--all"]);
+    (tree, image)
+}
+
+/// Carries every module in the form that the kernel's package has.
+fn stored_image_of(kernel: Kernel) -> (Tree, PathBuf) {
+    let tree = kernel.get();
+    let image = image::coldplug(&tree, &["--all", "--modules-as", "stored"]);
+    (tree, image)
+}
+
+/// `vm` with `disk` on `bus`.
+fn attach(vm: Vm, bus: Bus, disk: Disk) -> Vm {
+    let file = vm.dir().join(disk.label);
+    disk.make(&file);
+    vm.disk(bus, &file)
+}
+
+/// Boots `image` with the root disk on `bus` as `root=`, and expects the root's init to run.
+#[track_caller]
+fn boots(kernel: &(Tree, PathBuf), bus: Bus, root: &str) -> (Boot, Facts) {
+    let vm = Vm::new(&kernel.0, &kernel.1).cmdline(&format!("root={root}"));
+    ends_well(attach(vm, bus, ROOT))
+}
+
+/// Runs `vm`; its root's init must have been reached.
+#[track_caller]
+fn ends_well(vm: Vm) -> (Boot, Facts) {
+    let boot = vm.run();
+    boot.expect("ok");
+    let facts = boot.facts();
+    let root = facts.mount("/").expect("a root in mountinfo");
+    boot.check(root.kind == "ext4", &format!("the root is {root:?}"));
+    (boot, facts)
+}
+
+/// Entries of the record's `modules` that say `outcome`.
+fn with_outcome<'a>(record: &'a Value, outcome: &str) -> Vec<&'a Value> {
+    let modules = record["modules"].as_array().expect("`modules` in the boot record");
+    modules.iter().filter(|m| m["outcome"] == outcome).collect()
+}
+
+/// The roads that the loaded modules came by.
+fn roads(record: &Value) -> BTreeSet<&str> {
+    with_outcome(record, "loaded").iter().filter_map(|m| m["road"].as_str()).collect()
+}
+
+/// The record's entry for the module `name`.
+fn entry<'a>(record: &'a Value, name: &str) -> &'a Value {
+    let modules = record["modules"].as_array().expect("`modules` in the boot record");
+    modules
+        .iter()
+        .find(|m| m["name"] == name)
+        .unwrap_or_else(|| panic!("no {name} in the boot record: {record:#}"))
+}
+
+/// Whether one of the record's warnings holds all of `words`.
+fn warns(record: &Value, words: &[&str]) -> bool {
+    let warnings = record["warnings"].as_array().expect("`warnings` in the boot record");
+    warnings.iter().filter_map(Value::as_str).any(|w| words.iter().all(|word| w.contains(word)))
+}
+
+/// The harness alone: what the other tests rely on, with an init that never deletes anything.
 #[test]
-fn floor_boots() {
+fn the_floor_boots() {
     let tree = Kernel::Cloud61.get();
-    let img = image::floor(
-        &tree,
-        &[
-            "virtio_ring",
-            "virtio",
-            "virtio_pci_modern_dev",
-            "virtio_pci_legacy_dev",
-            "virtio_pci",
-            "virtio_blk",
-        ],
+    let modules = [
+        "virtio_ring",
+        "virtio",
+        "virtio_pci_modern_dev",
+        "virtio_pci_legacy_dev",
+        "virtio_pci",
+        "virtio_blk",
+    ];
+    let image = image::floor(&tree, &modules);
+    let vm = Vm::new(&tree, &image).cmdline("root=/dev/vda");
+    let ballast = vec![7; 4 << 20];
+    let image = image::overlay(&image, &[("ballast", &ballast)], &vm.dir().join("image"));
+    let boot = attach(vm.image(&image), Bus::VirtioBlk, ROOT).run();
+    let facts = boot.facts();
+    assert_eq!(facts.modules(), modules);
+    assert_eq!(facts.mount("/").unwrap().kind, "ext4");
+    let left = facts.meminfo_kib("Unevictable");
+    assert!(left > 4096, "an initramfs of more than 4 MiB stays, {left} KiB are seen");
+}
+
+#[test]
+fn virtio_blk_on_6_1_hands_over_a_clean_system() {
+    let (boot, facts) = boots(&image_of(Kernel::Cloud61), Bus::VirtioBlk, "/dev/vda");
+    assert_eq!(facts.lines("argv"), ["/sbin/init"]);
+    assert_eq!(facts.mount("/").unwrap().source, "/dev/vda");
+    assert!(facts.mount("/").unwrap().options.contains(&"ro"), "{:?}", facts.mount("/"));
+    for (point, kind) in
+        [("/dev", "devtmpfs"), ("/proc", "proc"), ("/sys", "sysfs"), ("/run", "tmpfs")]
+    {
+        let mount = facts.mount(point).unwrap_or_else(|| panic!("{point} is not mounted"));
+        assert_eq!(mount.kind, kind, "{point}");
+    }
+    assert_eq!(*facts.get("own_mounts"), json!([]), "mounts the guest had to make");
+    assert_eq!(
+        *facts.get("fds"),
+        json!([0, 1, 2].map(|fd: u8| json!({ "fd": fd.to_string(), "target": "/dev/console" }))),
+        "descriptors open in the real init"
     );
-    let vm = Vm::new(&tree, &img).cmdline("root=/dev/vda");
-    let disk = ROOT.make(&vm.dir().join("d"));
-    let boot = vm.disk(Bus::VirtioBlk, &disk).run();
-    println!("{}\n{}\n{:?}", boot.console, boot.facts_text, boot.wall);
-    let f = boot.facts();
-    println!("{:?} {:?}", f.modules(), f.meminfo_kib("Unevictable"));
+    // root= makes the kernel's first root a ramfs, whose pages can't be evicted: the image's size.
+    let left = facts.meminfo_kib("Unevictable");
+    boot.check(left < 1024, &format!("{left} KiB of the initramfs are still in memory"));
+}
+
+#[test]
+fn the_real_init_gets_a_clean_process() {
+    let (_, facts) = boots(&image_of(Kernel::Cloud61), Bus::VirtioBlk, "/dev/vda");
+    for (field, want) in
+        [("Pid:", "1"), ("Threads:", "1"), ("Umask:", "0022"), ("SigBlk:", "0000000000000000")]
+    {
+        let status = facts.lines("status");
+        let line = status.iter().find(|l| l.starts_with(field)).expect(field);
+        assert_eq!(line.split_whitespace().last(), Some(want), "{field}");
+    }
+}
+
+#[test]
+fn the_boot_record_agrees_with_the_kernel() {
+    let (boot, facts) = boots(&image_of(Kernel::Cloud61), Bus::VirtioBlk, "/dev/vda");
+    let record = facts.record();
+    assert_eq!(record["verdict"], "ok");
+    assert_eq!(record["root"]["device"], "/dev/vda");
+    assert_eq!(boot.record()["modules"], record["modules"], "the port and /run differ");
+    let entry_ns = record["init_boottime_ns"].as_i64().expect("init_boottime_ns");
+    let guest_ns = facts.get("boottime_ns").as_i64().unwrap();
+    assert!(entry_ns > 0 && entry_ns < guest_ns, "{entry_ns} {guest_ns}");
+    let loaded = with_outcome(&record, "loaded");
+    assert_eq!(boot.figure("modules").split('/').next(), Some(&*loaded.len().to_string()));
+    assert_eq!(boot.figure("failed"), "0");
+    let live: BTreeSet<_> = facts.modules().into_iter().collect();
+    for module in loaded {
+        let name = module["name"].as_str().unwrap();
+        assert!(live.contains(name), "{name} is recorded as loaded, /proc/modules lacks it");
+    }
+}
+
+#[test]
+fn words_for_init_reach_it() {
+    let (tree, image) = image_of(Kernel::Cloud61);
+    let vm = Vm::new(&tree, &image).cmdline("root=/dev/vda rw init=/opt/first wish=2 -- 3 four");
+    let (_, facts) =
+        ends_well(attach(vm, Bus::VirtioBlk, Disk { init: Some("opt/first"), ..ROOT }));
+    assert_eq!(facts.lines("argv"), ["/opt/first", "3", "four"]);
+    assert_eq!(facts.get("env")["wish"], "2");
+    assert!(facts.mount("/").unwrap().options.contains(&"rw"), "{:?}", facts.mount("/"));
+}
+
+#[test]
+fn xz_on_6_12_by_the_kernels_road() {
+    let (_, facts) = boots(&stored_image_of(Kernel::Cloud612), Bus::VirtioBlk, "/dev/vda");
+    assert_eq!(roads(&facts.record()), ["kernel-decompress"].into());
+}
+
+#[test]
+fn xz_on_6_12_by_the_user_space_road() {
+    let (tree, image) = stored_image_of(Kernel::Cloud612);
+    let vm = Vm::new(&tree, &image).cmdline("root=/dev/vda coldplug.decode=user");
+    let (_, facts) = ends_well(attach(vm, Bus::VirtioBlk, ROOT));
+    assert_eq!(roads(&facts.record()), ["image"].into());
+}
+
+#[test]
+fn zst_on_6_1() {
+    let (_, facts) = boots(&stored_image_of(Kernel::Cloud61Zst), Bus::VirtioBlk, "/dev/vda");
+    assert_eq!(roads(&facts.record()), ["image"].into());
+}
+
+#[test]
+fn gz_on_6_1() {
+    let (_, facts) = boots(&stored_image_of(Kernel::Cloud61Gz), Bus::VirtioBlk, "/dev/vda");
+    assert_eq!(roads(&facts.record()), ["image"].into());
+}
+
+#[test]
+fn plain_on_6_1() {
+    let (_, facts) = boots(&stored_image_of(Kernel::Cloud61), Bus::VirtioBlk, "/dev/vda");
+    assert_eq!(roads(&facts.record()), ["file"].into());
+}
+
+#[test]
+fn virtio_scsi_root() {
+    let (_, facts) = boots(&image_of(Kernel::Cloud61), Bus::VirtioScsi, "/dev/sda");
+    assert_eq!(facts.mount("/").unwrap().source, "/dev/sda");
+}
+
+#[test]
+fn ahci_root() {
+    let (_, facts) = boots(&image_of(Kernel::Full61), Bus::Ahci, "/dev/sda");
+    assert!(facts.modules().contains(&"ahci"));
+}
+
+#[test]
+fn nvme_root() {
+    let (_, facts) = boots(&image_of(Kernel::Full61), Bus::Nvme, "/dev/nvme0n1");
+    assert_eq!(facts.mount("/").unwrap().source, "/dev/nvme0n1");
+}
+
+#[test]
+fn usb_storage_root() {
+    let (_, facts) = boots(&image_of(Kernel::Full61), Bus::UsbStorage, "/dev/sda");
+    assert!(facts.modules().contains(&"usb_storage"));
+}
+
+/// The root is the second disk, so that the first one that comes is the wrong one.
+fn root_is_second(spec: &str) {
+    let (tree, image) = image_of(Kernel::Cloud61);
+    let vm = Vm::new(&tree, &image).cmdline(&format!("root={spec}"));
+    let vm = attach(attach(vm, Bus::VirtioBlk, DECOY), Bus::VirtioBlk, ROOT);
+    let (_, facts) = ends_well(vm);
+    assert_eq!(facts.mount("/").unwrap().source, "/dev/vdb");
+    assert_eq!(facts.record()["root"]["spec"], spec);
+}
+
+#[test]
+fn root_by_uuid() {
+    root_is_second(&format!("UUID={UUID}"));
+}
+
+#[test]
+fn root_by_label() {
+    root_is_second(&format!("LABEL={LABEL}"));
+}
+
+#[test]
+fn a_root_that_never_comes() {
+    let (tree, image) = image_of(Kernel::Cloud61);
+    let vm = Vm::new(&tree, &image).cmdline("root=UUID=00000000-dead coldplug.timeout=3");
+    let boot = attach(vm, Bus::VirtioBlk, DECOY).deadline(Duration::from_secs(60)).run();
+    boot.expect("no-root");
+    assert_eq!(boot.record()["verdict"], "no-root");
+    boot.check(boot.facts_text.is_empty(), "an init ran without a root");
+}
+
+#[test]
+fn an_image_of_another_kernel() {
+    let (_, image) = image_of(Kernel::Cloud612);
+    let vm = Vm::new(&Kernel::Cloud61.get(), &image).cmdline("root=/dev/vda coldplug.timeout=3");
+    attach(vm, Bus::VirtioBlk, ROOT).run().expect("no-root");
+}
+
+#[test]
+fn a_root_without_a_file_system() {
+    let (tree, image) = image_of(Kernel::Cloud61);
+    let vm = Vm::new(&tree, &image).cmdline("root=/dev/vda coldplug.timeout=3");
+    let file = vm.dir().join("blank");
+    fs::write(&file, vec![0; 1 << 20]).unwrap();
+    vm.disk(Bus::VirtioBlk, &file).run().expect("mount-failed");
+}
+
+#[test]
+fn corrupt_modules_among_good_ones() {
+    let (tree, image) = stored_image_of(Kernel::Cloud61);
+    let vm = Vm::new(&tree, &image).cmdline("root=/dev/vda");
+    let vm = vm.device("virtio-rng-pci").device("virtio-balloon-pci").device("virtio-serial-pci");
+    let path = |name| format!("lib/modules/{}/{}", tree.release, tree.module(name).unwrap());
+    let half = fs::read(tree.root.join(path("virtio_rng"))).unwrap();
+    let bad = [
+        (&*path("virtio_rng"), &half[..half.len() / 2]),
+        (&*path("virtio_balloon"), b"\x7fELF and then nothing of the kind".as_slice()),
+        (&*path("virtio_console"), b"".as_slice()),
+    ];
+    let image = image::overlay(&image, &bad, &vm.dir().join("image"));
+    let vm = attach(vm.image(&image), Bus::VirtioBlk, ROOT);
+    let (boot, facts) = ends_well(vm);
+    assert_eq!(boot.figure("failed"), "3");
+    for name in ["virtio_rng", "virtio_balloon", "virtio_console"] {
+        let record = facts.record();
+        assert_eq!(entry(&record, name)["outcome"], "failed", "{name}");
+        assert!(entry(&record, name)["error"].is_string(), "{name}");
+    }
+    assert!(facts.modules().contains(&"virtio_blk"));
+}
+
+#[test]
+fn a_root_without_init() {
+    let (tree, image) = image_of(Kernel::Cloud61);
+    let busybox = fs::read(tool::find("busybox", "busybox-static")).unwrap();
+    let vm = Vm::new(&tree, &image).cmdline("root=/dev/vda rw coldplug.onfail=shell");
+    let image = image::overlay(&image, &[("bin/sh", &busybox)], &vm.dir().join("image"));
+    let disks = tempfile::tempdir().unwrap();
+    let root = disks.path().join("root.img");
+    Disk { init: None, ..ROOT }.make(&root);
+    let mut machine = vm.image(&image).disk(Bus::VirtioBlk, &root).start();
+    machine.wait_for("coldplug: verdict=no-init");
+    let mut terminal = machine.terminal();
+    terminal.line("echo alive-$((40+2)); ls -d /init /lib/modules/*/modules.dep");
+    machine.wait_for("alive-42");
+    machine.wait_for(&format!("\n/lib/modules/{}/modules.dep", tree.release));
+    terminal.line("sync; echo o > /proc/sysrq-trigger");
+    machine.finish();
+    let mut look = tool::command("debugfs", "e2fsprogs");
+    let kept = tool::run(look.args(["-R", "cat /etc/keep"]).arg(&root));
+    assert_eq!(kept, image::KEPT);
+}
+
+#[test]
+fn a_controller_that_is_plugged_in_late() {
+    let (tree, image) = image_of(Kernel::Full61);
+    let vm = Vm::new(&tree, &image).cmdline(&format!("root=UUID={UUID}"));
+    let vm = attach(vm, Bus::VirtioBlk, DECOY).device("pcie-root-port,id=port,chassis=1,slot=1");
+    let mut machine = attach(vm, Bus::Unplugged, ROOT).start();
+    machine.wait_for("coldplug: waiting for");
+    assert!(!machine.console().contains("nvme0"), "an NVMe controller before it was plugged in");
+    let late = json!({ "driver": "nvme", "serial": "late", "drive": "disk1", "bus": "port" });
+    machine.qmp().execute("device_add", late);
+    let boot = machine.finish();
+    boot.expect("ok");
+    assert_eq!(boot.facts().mount("/").unwrap().source, "/dev/nvme0n1");
+}
+
+#[test]
+fn a_damaged_index_falls_back_to_text() {
+    let (tree, image) = image_of(Kernel::Cloud61);
+    let vm = Vm::new(&tree, &image).cmdline("root=/dev/vda");
+    let path = |name| format!("lib/modules/{}/{name}", tree.release);
+    let text = fs::read_to_string(tree.modules().join("modules.alias")).unwrap();
+    let torn = text.replacen('\n', "\nalias torn\n", 1);
+    let bad = [
+        (&*path("modules.alias.bin"), b"not an index".as_slice()),
+        (&*path("modules.alias"), torn.as_bytes()),
+    ];
+    let image = image::overlay(&image, &bad, &vm.dir().join("image"));
+    let (_, facts) = ends_well(attach(vm.image(&image), Bus::VirtioBlk, ROOT));
+    let record = facts.record();
+    assert!(warns(&record, &["modules.alias.bin"]), "{:#}", record["warnings"]);
+    assert!(warns(&record, &["modules.alias:2"]), "{:#}", record["warnings"]);
+}
+
+/// What modprobe of kmod would do: all modaliases until nothing new comes, then the root.
+const KMOD_INIT: &str = r#"#!/bin/busybox sh
+bb=/bin/busybox
+$bb mount -t proc proc /proc
+$bb mount -t sysfs sysfs /sys
+$bb mount -t devtmpfs devtmpfs /dev
+modaliases() {
+    {
+        $bb find /sys/devices -name modalias -exec $bb cat {} +
+        $bb find /sys/devices -name uevent -exec $bb sed -n 's/^MODALIAS=//p' {} +
+    } 2>/dev/null | $bb sort -u
+}
+live() { $bb cut -d ' ' -f 1 /proc/modules | $bb sort; }
+# The same twice, a second apart: what hangs behind USB takes that long to come.
+before=
+same=0
+while [ $same -lt 2 ]; do
+    set --
+    while read -r alias; do set -- "$@" "$alias"; done <<EOF
+$(modaliases)
+EOF
+    /sbin/modprobe -a -b "$@" 2>/dev/null
+    $bb sleep 1
+    now=$(modaliases; live)
+    if [ "$now" = "$before" ]; then same=$((same + 1)); else same=0; fi
+    before=$now
+done
+$bb mount -t ext4 -o ro /dev/vda /root || echo "the root cannot be mounted"
+$bb cat /proc/modules > /dev/ttyS1
+$bb poweroff -f
+"#;
+
+/// The machine of the comparison: what QEMU adds by itself stays.
+fn comparison(tree: &Tree, image: &std::path::Path) -> Vm {
+    let vm = Vm::with_defaults(tree, image)
+        .args(["-cpu", "max", "-netdev", "user,id=n0,restrict=on", "-netdev"])
+        .args(["user,id=n1,restrict=on", "-device", "qemu-xhci,id=usb"])
+        .cmdline("root=/dev/vda")
+        .deadline(Duration::from_secs(240));
+    let vm =
+        ["virtio-net-pci,netdev=n0", "e1000e,netdev=n1", "virtio-rng-pci", "usb-kbd,bus=usb.0"]
+            .into_iter()
+            .fold(vm, Vm::device);
+    attach(attach(vm, Bus::VirtioBlk, ROOT), Bus::Nvme, DECOY)
+}
+
+#[test]
+fn loads_what_kmod_loads() {
+    let tree = Kernel::Full61.get();
+    let kmod = comparison(&tree, &image::kmod(&tree, KMOD_INIT)).run();
+    let theirs: BTreeSet<_> =
+        kmod.facts_text.lines().filter_map(|line| line.split(' ').next()).collect();
+    kmod.check(
+        theirs.contains("virtio_blk") && theirs.contains("ext4"),
+        "kmod's side is not whole",
+    );
+    let (tree, image) = image_of(Kernel::Full61);
+    let (_, facts) = ends_well(comparison(&tree, &image));
+    let ours: BTreeSet<_> = facts.modules().into_iter().collect();
+    let missing: Vec<_> = theirs.difference(&ours).collect();
+    let extra: Vec<_> = ours.difference(&theirs).collect();
+    println!("{} modules by kmod, {} by coldplug", theirs.len(), ours.len());
+    assert!(missing.is_empty() && extra.is_empty(), "missing {missing:?}, more {extra:?}");
 }

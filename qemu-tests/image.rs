@@ -113,6 +113,9 @@ pub(crate) fn overlay(image: &Path, files: &[(&str, &[u8])], out: &Path) -> Path
     out.to_owned()
 }
 
+/// Text of /etc/keep on every disk.
+pub(crate) const KEPT: &str = "this file must stay\n";
+
 /// What a root disk holds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Disk {
@@ -120,15 +123,15 @@ pub(crate) struct Disk {
     pub(crate) uuid: &'static str,
     /// The label of its ext4.
     pub(crate) label: &'static str,
-    /// Whether guest.rs is its /sbin/init.
-    pub(crate) init: bool,
+    /// Where guest.rs lies in it, such as `sbin/init`.
+    pub(crate) init: Option<&'static str>,
 }
 
 /// The root that a boot is to find.
-pub(crate) const ROOT: Disk = Disk { uuid: UUID, label: LABEL, init: true };
+pub(crate) const ROOT: Disk = Disk { uuid: UUID, label: LABEL, init: Some("sbin/init") };
 /// A file system that is not the one asked for.
 pub(crate) const DECOY: Disk =
-    Disk { uuid: "c01d9106-0000-4000-8000-00000000000d", label: "decoy", init: false };
+    Disk { uuid: "c01d9106-0000-4000-8000-00000000000d", label: "decoy", init: None };
 
 impl Disk {
     /// Writes the disk as one ext4 without partitions to `file`.
@@ -137,9 +140,9 @@ impl Disk {
         for sub in ["dev", "proc", "sys", "run", "tmp", "etc", "sbin"] {
             fs::create_dir(dir.path().join(sub)).unwrap();
         }
-        put(dir.path(), "etc/keep", b"this file must stay\n", 0o644);
-        if self.init {
-            put(dir.path(), "sbin/init", &fs::read(program("examples/guest")).unwrap(), 0o755);
+        put(dir.path(), "etc/keep", KEPT.as_bytes(), 0o644);
+        if let Some(init) = self.init {
+            put(dir.path(), init, &fs::read(program("examples/guest")).unwrap(), 0o755);
         }
         tool::run(
             tool::command("mkfs.ext4", "e2fsprogs")
