@@ -6,7 +6,8 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a helper of a test fails it, with a message"
+    clippy::print_stdout,
+    reason = "a helper of a test fails it, with a message; what is printed is shown when it fails"
 )]
 
 mod apt;
@@ -112,6 +113,23 @@ fn the_floor_boots() {
     assert_eq!(facts.mount("/").unwrap().kind, "ext4");
     let left = facts.meminfo_kib("Unevictable");
     assert!(left > 4096, "an initramfs of more than 4 MiB stays, {left} KiB are seen");
+}
+
+#[test]
+fn every_kernel_is_whole() {
+    for (kernel, suffix) in [
+        (Kernel::Cloud61, ".ko"),
+        (Kernel::Cloud612, ".ko.xz"),
+        (Kernel::Full61, ".ko"),
+        (Kernel::Cloud61Zst, ".ko.zst"),
+        (Kernel::Cloud61Gz, ".ko.gz"),
+    ] {
+        let tree = kernel.get();
+        assert!(tree.vmlinuz().is_file(), "{kernel:?}");
+        let blk = tree.module("virtio_blk").unwrap_or_else(|| panic!("{kernel:?}: no virtio_blk"));
+        assert!(blk.ends_with(&format!("virtio_blk{suffix}")), "{kernel:?}: {blk}");
+        assert!(tree.modules().join(blk).is_file(), "{kernel:?}");
+    }
 }
 
 #[test]
@@ -396,7 +414,7 @@ $bb poweroff -f
 /// The machine of the comparison: what QEMU adds by itself stays.
 fn comparison(tree: &Tree, image: &std::path::Path) -> Vm {
     let vm = Vm::with_defaults(tree, image)
-        .args(["-cpu", "max", "-netdev", "user,id=n0,restrict=on", "-netdev"])
+        .args(["-m", "2048", "-cpu", "max", "-netdev", "user,id=n0,restrict=on", "-netdev"])
         .args(["user,id=n1,restrict=on", "-device", "qemu-xhci,id=usb"])
         .cmdline("root=/dev/vda")
         .deadline(Duration::from_secs(240));

@@ -41,8 +41,8 @@ pub(crate) fn program(name: &str) -> PathBuf {
 /// An image by `coldplug image build` for `tree` with `options`, such as `--all`.
 pub(crate) fn coldplug(tree: &Tree, options: &[&str]) -> PathBuf {
     let binary = program("coldplug");
-    let inputs = (fs::read(&binary).unwrap(), &tree.root, &tree.release, options);
-    kept("coldplug", &inputs, |out| {
+    let version = fs::read(&binary).unwrap();
+    kept("coldplug", &version, &(&tree.root, &tree.release, options), |out| {
         tool::run(
             std::process::Command::new(&binary)
                 .args(["image", "build", "--kernel", &tree.release, "--root"])
@@ -57,10 +57,10 @@ pub(crate) fn coldplug(tree: &Tree, options: &[&str]) -> PathBuf {
 /// An image of floor.rs that loads `modules`, in that order.
 pub(crate) fn floor(tree: &Tree, modules: &[&str]) -> PathBuf {
     let binary = program("examples/floor");
-    let inputs = (fs::read(&binary).unwrap(), &tree.root, &tree.release, modules);
-    kept("floor", &inputs, |out| {
+    let version = fs::read(&binary).unwrap();
+    kept("floor", &version, &(&tree.root, &tree.release, modules), |out| {
         let dir = tempfile::tempdir().unwrap();
-        put(dir.path(), "init", &fs::read(&binary).unwrap(), 0o755);
+        put(dir.path(), "init", &version, 0o755);
         let mut list = String::new();
         for name in modules {
             let file = tree.module(name).unwrap_or_else(|| panic!("no module {name}"));
@@ -78,8 +78,7 @@ pub(crate) fn floor(tree: &Tree, modules: &[&str]) -> PathBuf {
 
 /// An image of busybox and Debian's kmod, whose /init is `script`.
 pub(crate) fn kmod(tree: &Tree, script: &str) -> PathBuf {
-    let inputs = (&tree.root, &tree.release, script);
-    kept("kmod", &inputs, |out| {
+    kept("kmod", script.as_bytes(), &(&tree.root, &tree.release), |out| {
         let dir = tempfile::tempdir().unwrap();
         put(dir.path(), "init", script.as_bytes(), 0o755);
         install(dir.path(), &tool::find("busybox", "busybox-static"), "bin/busybox");
@@ -194,17 +193,35 @@ fn archive(dir: &Path) -> Vec<u8> {
     output.stdout
 }
 
-/// The file that `make` writes for `inputs`, made once and shared by all processes.
-fn kept(kind: &str, inputs: &impl Hash, make: impl FnOnce(&Path)) -> PathBuf {
-    let mut hasher = DefaultHasher::new();
-    inputs.hash(&mut hasher);
+/// The file that `make` writes with `program` for `inputs`, made once and shared by all processes.
+///
+/// What other versions of `program` have made goes.
+fn kept(kind: &str, program: &[u8], inputs: &impl Hash, make: impl FnOnce(&Path)) -> PathBuf {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("images");
-    let path = dir.join(format!("{kind}-{:016x}.img", hasher.finish()));
-    let _lock = lock(&path.with_extension("lock"));
+    let version = format!("{kind}-{:016x}-", hash(program));
+    let path = dir.join(format!("{version}{:016x}.img", hash(inputs)));
+    let _lock = lock(&dir.join("lock").join(path.file_name().unwrap()));
     if !path.exists() {
+        remove_others(&dir, kind, &version);
         let aside = path.with_extension("new");
         make(&aside);
         fs::rename(&aside, &path).unwrap();
     }
     path
+}
+
+fn hash(value: &(impl Hash + ?Sized)) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn remove_others(dir: &Path, kind: &str, version: &str) {
+    for entry in fs::read_dir(dir).unwrap().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with(&format!("{kind}-")) && !name.starts_with(version) {
+            // Another process may have been quicker.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }

@@ -67,6 +67,7 @@ impl Bus {
 pub(crate) struct Vm {
     dir: TempDir,
     image: PathBuf,
+    accel: String,
     args: Vec<String>,
     cmdline: Vec<String>,
     disks: usize,
@@ -85,6 +86,7 @@ impl Vm {
         let vm = Self {
             dir,
             image: image.to_owned(),
+            accel: std::env::var("ACCEL").unwrap_or_else(|_| "tcg".to_owned()),
             args: Vec::new(),
             cmdline: Vec::new(),
             disks: 0,
@@ -141,6 +143,15 @@ impl Vm {
         self
     }
 
+    /// A boot whose guest time counts instructions, which TCG alone can do, with no more output
+    /// than it must have.
+    #[allow(dead_code, reason = "bench.rs calls it")]
+    pub(crate) fn timed(mut self) -> Self {
+        self.accel = "tcg".to_owned();
+        self.cmdline = vec!["console=ttyS0 panic=-1 quiet coldplug.onfail=poweroff".to_owned()];
+        self.args(["-icount", "shift=0,sleep=off"])
+    }
+
     /// The longest this boot may take.
     pub(crate) fn deadline(mut self, limit: Duration) -> Self {
         self.deadline = limit;
@@ -178,10 +189,9 @@ impl Vm {
     }
 
     fn command(&self) -> Command {
-        let accel = std::env::var("ACCEL").unwrap_or_else(|_| "tcg".to_owned());
         let mut command = tool::command("qemu-system-x86_64", "qemu-system-x86");
         command
-            .args(["-accel", &accel])
+            .args(["-accel", &self.accel])
             .args(&self.args)
             .arg("-initrd")
             .arg(&self.image)
