@@ -1,0 +1,49 @@
+//! `make run`: boots the demo machine and shows what was loaded and why.
+//!
+//! Debian's 6.1 cloud kernel, an image with all its modules, and a q35 with a virtio disk, a network card, a
+//! random number generator and a USB keyboard. The root's init is guest.rs, which powers off.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a demo that cannot go on says why and ends"
+)]
+#![allow(dead_code, reason = "the parts of the harness that the demo does not need")]
+
+mod apt;
+mod image;
+mod kernel;
+mod qmp;
+mod tool;
+mod vm;
+
+use std::process::Command;
+
+use image::{LABEL, ROOT};
+use kernel::Kernel;
+use vm::{Bus, Vm};
+
+fn main() {
+    let tree = Kernel::Cloud61.get();
+    let image = image::coldplug(&tree, &["--all"]);
+    println!("image:  {}", image.display());
+    println!("kernel: {}\n", tree.vmlinuz().display());
+    let vm = Vm::with_defaults(&tree, &image)
+        .device("virtio-net-pci")
+        .device("virtio-rng-pci")
+        .device("qemu-xhci")
+        .device("usb-kbd")
+        .cmdline(&format!("root=LABEL={LABEL} coldplug.log=debug"));
+    let disk = vm.dir().join("root");
+    ROOT.make(&disk);
+    let boot = vm.disk(Bus::VirtioBlk, &disk).run();
+    for line in boot.console.lines().filter(|line| line.contains("coldplug: ")) {
+        println!("{line}");
+    }
+    let record = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(record.path(), boot.record_text()).unwrap();
+    println!("\n$ coldplug report");
+    let status = Command::new(image::program("coldplug")).arg("report").arg(record.path()).status();
+    assert!(status.unwrap().success(), "the boot left no record");
+}
