@@ -6,7 +6,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use super::Error;
-use super::pack::ZSTD_LEVEL;
+use super::pack::ZSTD;
 
 /// How the whole archive is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -82,7 +82,10 @@ impl Output {
 fn zstd_encoder(
     file: BufWriter<File>,
 ) -> io::Result<zstd::stream::write::Encoder<'static, BufWriter<File>>> {
-    let mut encoder = zstd::stream::write::Encoder::new(file, ZSTD_LEVEL)?;
+    let mut encoder = zstd::stream::write::Encoder::new(file, 0)?;
+    for parameter in ZSTD {
+        encoder.set_parameter(parameter)?;
+    }
     encoder.include_checksum(true)?;
     Ok(encoder)
 }
