@@ -31,6 +31,7 @@
 pub mod applet;
 pub mod boot;
 pub mod disk;
+#[cfg(feature = "host")]
 pub mod image;
 pub mod kmod;
 pub mod load;

@@ -1,5 +1,7 @@
 //! Command lines: one file a command, one line of [`APPLETS`] each. The only layer that picks an exit code.
 
+#[cfg(feature = "host")]
+mod image;
 mod init;
 mod out;
 mod report;
@@ -40,6 +42,12 @@ const APPLETS: &[Applet] = &[
         name: "init",
         help: "PID 1 of an initramfs: load what devices need, mount the root, switch to it",
         run: init::run,
+    },
+    #[cfg(feature = "host")]
+    Applet {
+        name: "image",
+        help: "build an initramfs image, or list what one holds",
+        run: image::run,
     },
     Applet {
         name: "report",

@@ -9,6 +9,7 @@ pub mod cmdline;
 pub mod compress;
 pub mod conf;
 pub mod dep;
+pub mod elf;
 pub mod index;
 pub mod name;
 pub mod params;

@@ -24,8 +24,10 @@
 //! Priorities are positions in modules.order; values of one search are given by ascending priority.
 
 mod read;
+mod write;
 
 pub use read::{Bytes, Hit, Index, IndexError};
+pub use write::{WriteError, Writer};
 
 /// First word of every index.
 pub const MAGIC: u32 = 0xB007_F457;

@@ -1,0 +1,392 @@
+//! `coldplug image` on a small tree: what is in the image, judged by GNU cpio.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+const RELEASE: &str = "6.0.0-test";
+
+/// A module file: an ELF header, `.modinfo` and the section names; enough for every reader.
+fn module(info: &[&str]) -> Vec<u8> {
+    let info: Vec<u8> = info.iter().flat_map(|text| text.bytes().chain([0])).collect();
+    let names = b"\0.modinfo\0.shstrtab\0";
+    let names_at = 64 + info.len();
+    let table = (names_at + names.len()).next_multiple_of(8);
+    let mut file = b"\x7fELF\x02\x01\x01".to_vec();
+    file.resize(16, 0);
+    file.extend([1, 0, 62, 0, 1, 0, 0, 0]);
+    file.extend([0; 16]);
+    file.extend((table as u64).to_le_bytes());
+    file.extend([0, 0, 0, 0, 64, 0, 0, 0, 0, 0, 64, 0, 3, 0, 2, 0]);
+    file.extend(&info);
+    file.extend(names);
+    file.resize(table, 0);
+    for (name, kind, at, len) in
+        [(0, 0, 0, 0), (1, 1, 64, info.len()), (10, 3, names_at, names.len())]
+    {
+        file.extend(u32::to_le_bytes(name));
+        file.extend(u32::to_le_bytes(kind));
+        for field in [0, 0, at, len, 0, 1, 0] {
+            file.extend((field as u64).to_le_bytes());
+        }
+    }
+    file
+}
+
+fn put(root: &Path, name: &str, content: impl AsRef<[u8]>) {
+    let path = root.join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, content).unwrap();
+}
+
+/// Compresses through the command of that name, so that not our own encoder is judged by our decoder.
+fn filter(command: &str, input: &[u8]) -> Vec<u8> {
+    let dir = tempfile::tempdir().unwrap();
+    put(dir.path(), "in", input);
+    let stdin = fs::File::open(dir.path().join("in")).unwrap();
+    let out = Command::new("env").args(["GZIP=-n", command, "-c"]).stdin(stdin).output().unwrap();
+    assert!(out.status.success(), "{command}");
+    out.stdout
+}
+
+/// a needs b needs c; a has a softdep on d through an alias, d a weakdep on e; x stands alone.
+fn tree() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    let put_module = |name: &str, content: &[u8]| {
+        put(root, &format!("lib/modules/{RELEASE}/kernel/{name}"), content);
+    };
+    put_module("a.ko", &module(&["license=GPL", "firmware=a/fw.bin", "firmware=a/none.bin"]));
+    put_module("b-b.ko.xz", &filter("xz", &module(&["name=b_b"])));
+    put_module("c.ko.gz", &filter("gzip", &module(&["name=c"])));
+    put_module("d.ko", &module(&["name=d", "firmware=a/link.bin"]));
+    put_module("e.ko", &module(&["name=e"]));
+    put_module("x.ko", &module(&["name=x"]));
+    let put_index = |name: &str, text: &str| {
+        put(root, &format!("lib/modules/{RELEASE}/modules.{name}"), text);
+    };
+    put_index(
+        "dep",
+        "kernel/a.ko: kernel/b-b.ko.xz kernel/c.ko.gz\nkernel/b-b.ko.xz: kernel/c.ko.gz\n\
+         kernel/c.ko.gz:\nkernel/d.ko:\nkernel/e.ko:\nkernel/x.ko:\n",
+    );
+    put_index("alias", "alias crypto-d d\nalias pci:v*d0001* x\n");
+    put_index("softdep", "softdep a pre: crypto-d nowhere\n");
+    put_index("builtin", "kernel/fs/in-kernel.ko\n");
+    put(root, "etc/modprobe.d/local.conf", "weakdep d e\n");
+    put(root, "etc/modprobe.d/README", "not configuration\n");
+    put(root, "usr/lib/modprobe.d/dist.conf", "options a x=1\n");
+    put(root, "lib/firmware/a/fw.bin.xz", "firmware");
+    put(root, "lib/firmware/a/real.bin", "linked");
+    std::os::unix::fs::symlink("real.bin", root.join("lib/firmware/a/link.bin")).unwrap();
+    put(root, "init", "#!/bin/true\n");
+    dir
+}
+
+/// Runs `coldplug image build` on a tree with further arguments; gives the image's path too.
+fn build(root: &Path, args: &str) -> (Output, PathBuf) {
+    let image = root.join("out.img");
+    let output = Command::new(env!("CARGO_BIN_EXE_coldplug"))
+        .args(["image", "build", "--kernel", RELEASE, "--root"])
+        .arg(root)
+        .arg("-o")
+        .arg(&image)
+        .arg("--init")
+        .arg(root.join("init"))
+        .args(args.split_whitespace())
+        .env_remove("SOURCE_DATE_EPOCH")
+        .output()
+        .unwrap();
+    (output, image)
+}
+
+fn built(root: &Path, args: &str) -> PathBuf {
+    let (output, image) = build(root, args);
+    assert!(output.status.success(), "{args}: {}", String::from_utf8_lossy(&output.stderr));
+    image
+}
+
+fn refused(root: &Path, args: &str) -> String {
+    let (output, image) = build(root, args);
+    assert!(!output.status.success(), "{args}");
+    assert!(!image.exists(), "{args} left an image");
+    let rest: Vec<_> = fs::read_dir(root).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert!(!rest.iter().any(|n| n.to_string_lossy().starts_with(".out")), "{rest:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+/// Runs cpio on an archive's bytes.
+fn cpio(archive: &[u8], args: &[&str], dir: &Path) -> Output {
+    put(dir, "archive.cpio", archive);
+    let output = Command::new("cpio")
+        .args(args)
+        .current_dir(dir)
+        .stdin(fs::File::open(dir.join("archive.cpio")).unwrap())
+        .stderr(Stdio::piped())
+        .env("TZ", "UTC")
+        .env("LC_ALL", "C")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+/// Every file of an image as GNU cpio unpacks it: path → content; nodes and folders are left out.
+fn files(image: &Path) -> BTreeMap<String, Vec<u8>> {
+    let dir = tempfile::tempdir().unwrap();
+    cpio(&fs::read(image).unwrap(), &["-id", "--quiet", "--nonmatching", "dev/*"], dir.path());
+    fs::remove_file(dir.path().join("archive.cpio")).unwrap();
+    let mut found = BTreeMap::new();
+    let mut dirs = vec![dir.path().to_owned()];
+    while let Some(at) = dirs.pop() {
+        for entry in fs::read_dir(at).unwrap() {
+            let path = entry.unwrap().path();
+            let kind = path.symlink_metadata().unwrap().file_type();
+            if kind.is_dir() {
+                dirs.push(path);
+            } else if kind.is_file() {
+                let name = path.strip_prefix(dir.path()).unwrap().to_str().unwrap().to_owned();
+                found.insert(name, fs::read(path).unwrap());
+            }
+        }
+    }
+    found
+}
+
+/// The carried modules, below the kernel folder.
+fn modules(image: &Path) -> Vec<String> {
+    let below = format!("lib/modules/{RELEASE}/kernel/");
+    files(image).keys().filter_map(|name| name.strip_prefix(&below)).map(str::to_owned).collect()
+}
+
+#[test]
+fn cpio_sees_what_the_list_says() {
+    let tree = tree();
+    let image = built(tree.path(), "");
+    let dir = tempfile::tempdir().unwrap();
+    let listing = cpio(&fs::read(&image).unwrap(), &["-itv", "--quiet"], dir.path()).stdout;
+    let listing = String::from_utf8(listing).unwrap();
+    let words: Vec<Vec<&str>> = listing.lines().map(|l| l.split_whitespace().collect()).collect();
+    for expected in [
+        &["crw-------", "1", "root", "root", "5,", "1", "Jan", "1", "1970", "dev/console"][..],
+        &["crw-rw-rw-", "1", "root", "root", "1,", "3", "Jan", "1", "1970", "dev/null"],
+        &["-rwxr-xr-x", "1", "root", "root", "12", "Jan", "1", "1970", "init"],
+        &[
+            "lrwxrwxrwx",
+            "1",
+            "root",
+            "root",
+            "5",
+            "Jan",
+            "1",
+            "1970",
+            "sbin/modprobe",
+            "->",
+            "/init",
+        ],
+        &["drwxr-xr-x", "2", "root", "root", "0", "Jan", "1", "1970", "lib/modules"],
+    ] {
+        assert!(words.iter().any(|line| line == expected), "{expected:?} in\n{listing}");
+    }
+    let names: Vec<_> = words.iter().map(|line| line[line.len() - 1]).collect();
+    let mut own = Command::new(env!("CARGO_BIN_EXE_coldplug"));
+    let own = own.args(["image", "list"]).arg(&image).output().unwrap().stdout;
+    let own = String::from_utf8(own).unwrap();
+    let own: Vec<_> = own.lines().map(|l| l.split_whitespace().next_back().unwrap()).collect();
+    assert_eq!(own, names);
+}
+
+#[test]
+fn the_same_input_gives_the_same_bytes() {
+    let tree = tree();
+    for args in ["", "--compress zstd", "--compress gzip", "--modules-as plain", "-m a"] {
+        let first = fs::read(built(tree.path(), args)).unwrap();
+        // Neither dates nor the order of names in folders may show.
+        let again = self::tree();
+        let second = fs::read(built(again.path(), args)).unwrap();
+        assert!(first == second, "{args}");
+        assert!(!first.is_empty());
+    }
+}
+
+#[test]
+fn dates_are_those_of_the_source() {
+    let tree = tree();
+    let image = tree.path().join("dated.img");
+    let status = Command::new(env!("CARGO_BIN_EXE_coldplug"))
+        .args(["image", "build", "-q", "--kernel", RELEASE, "--no-firmware", "--root"])
+        .arg(tree.path())
+        .arg("-o")
+        .arg(&image)
+        .env("SOURCE_DATE_EPOCH", "86400")
+        .output()
+        .unwrap();
+    assert!(status.status.success() && status.stdout.is_empty());
+    let bytes = fs::read(image).unwrap();
+    assert_eq!(&bytes[46..54], b"00015180");
+}
+
+#[test]
+fn the_closure_is_carried() {
+    let tree = tree();
+    for (args, expected) in [
+        ("-m c", &["c.ko.gz"][..]),
+        ("-m b_b", &["b-b.ko.xz", "c.ko.gz"]),
+        ("-m a", &["a.ko.zst", "b-b.ko.xz", "c.ko.gz", "d.ko.zst", "e.ko.zst"]),
+        ("-m d,c", &["c.ko.gz", "d.ko.zst", "e.ko.zst"]),
+        ("-m crypto-d", &["d.ko.zst", "e.ko.zst"]),
+        ("-m kernel/b*", &["b-b.ko.xz", "c.ko.gz"]),
+        ("-m in_kernel,@virtio", &[]),
+        ("--all", &["a.ko.zst", "b-b.ko.xz", "c.ko.gz", "d.ko.zst", "e.ko.zst", "x.ko.zst"]),
+    ] {
+        assert_eq!(modules(&built(tree.path(), args)), expected, "{args}");
+    }
+}
+
+#[test]
+fn modules_are_carried_as_asked() {
+    let tree = tree();
+    let source = |name: &str| {
+        fs::read(tree.path().join(format!("lib/modules/{RELEASE}/kernel/{name}"))).unwrap()
+    };
+    let image = |name: &str| format!("lib/modules/{RELEASE}/kernel/{name}");
+
+    let stored = files(&built(tree.path(), "--modules-as stored"));
+    for name in ["a.ko", "b-b.ko.xz", "c.ko.gz"] {
+        assert_eq!(stored[&image(name)], source(name), "{name}");
+    }
+    let plain = files(&built(tree.path(), "--modules-as plain"));
+    assert_eq!(plain[&image("a.ko")], source("a.ko"));
+    assert_eq!(plain[&image("b-b.ko")], module(&["name=b_b"]));
+    assert_eq!(plain[&image("c.ko")], module(&["name=c"]));
+    let zstd = files(&built(tree.path(), "--modules-as zstd"));
+    assert_eq!(filter("unzstd", &zstd[&image("a.ko.zst")]), source("a.ko"));
+    assert_eq!(zstd[&image("b-b.ko.xz")], source("b-b.ko.xz"));
+}
+
+#[test]
+fn indexes_name_the_files_of_the_image() {
+    let tree = tree();
+    let dep = |args: &str| {
+        let files = files(&built(tree.path(), args));
+        let index = files[&format!("lib/modules/{RELEASE}/modules.dep.bin")].clone();
+        assert_eq!(&index[..4], b"\xb0\x07\xf4\x57");
+        let text = String::from_utf8(files[&format!("lib/modules/{RELEASE}/modules.dep")].clone());
+        text.unwrap().lines().next().unwrap().to_owned()
+    };
+    assert_eq!(dep(""), "kernel/a.ko.zst: kernel/b-b.ko.xz kernel/c.ko.gz");
+    assert_eq!(dep("-m x"), "kernel/a.ko.zst: kernel/b-b.ko.xz kernel/c.ko.gz");
+    assert_eq!(dep("--modules-as plain"), "kernel/a.ko: kernel/b-b.ko kernel/c.ko");
+    assert_eq!(dep("--modules-as stored"), "kernel/a.ko: kernel/b-b.ko.xz kernel/c.ko.gz");
+}
+
+/// kmod finds in the rewritten index what the text says.
+#[test]
+fn modprobe_reads_the_rewritten_index() {
+    let tree = tree();
+    let image = built(tree.path(), "-m a");
+    let dir = tempfile::tempdir().unwrap();
+    for (name, content) in files(&image) {
+        put(dir.path(), &name, content);
+    }
+    let output = Command::new("modprobe")
+        .args(["-S", RELEASE, "-D", "a", "-d"])
+        .arg(dir.path())
+        .output()
+        .unwrap();
+    let output = String::from_utf8(output.stdout).unwrap();
+    let files: Vec<_> = output
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(1)?.rsplit('/').next())
+        .collect();
+    assert!(files.ends_with(&["c.ko.gz", "b-b.ko.xz", "a.ko.zst"]), "{output}");
+}
+
+#[test]
+fn configuration_and_firmware_go_along() {
+    let tree = tree();
+    let (output, image) = build(tree.path(), "-m a");
+    let summary = String::from_utf8(output.stdout).unwrap();
+    assert!(summary.contains("5 of 6 modules, 2 firmware files (1 missing)"), "{summary}");
+    let found = files(&image);
+    assert_eq!(found["etc/modprobe.d/local.conf"], b"weakdep d e\n");
+    assert_eq!(found["usr/lib/modprobe.d/dist.conf"], b"options a x=1\n");
+    assert!(!found.contains_key("etc/modprobe.d/README"));
+    assert_eq!(found["lib/firmware/a/fw.bin.xz"], b"firmware");
+    assert_eq!(found["lib/firmware/a/link.bin"], b"linked");
+    assert!(!found.contains_key("lib/firmware/a/real.bin"));
+    let without = files(&built(tree.path(), "-m a --no-firmware"));
+    assert!(!without.keys().any(|name| name.starts_with("lib/firmware")));
+}
+
+#[test]
+fn a_merged_usr_is_carried_once() {
+    let tree = tree();
+    let root = tree.path();
+    for name in ["modules", "firmware"] {
+        fs::rename(root.join("lib").join(name), root.join("usr/lib").join(name)).unwrap();
+    }
+    fs::remove_dir(root.join("lib")).unwrap();
+    std::os::unix::fs::symlink("usr/lib", root.join("lib")).unwrap();
+    let found = files(&built(root, ""));
+    assert!(found.contains_key("usr/lib/modprobe.d/dist.conf"));
+    assert!(!found.contains_key("lib/modprobe.d/dist.conf"));
+    assert!(found.contains_key(&format!("lib/modules/{RELEASE}/kernel/a.ko.zst")));
+}
+
+#[test]
+fn a_list_replaces_the_built_in_one() {
+    let tree = tree();
+    let list = tree.path().join("my.list");
+    let text = "dir /dev 0755 0 0\nfile /rdinit @init 0700 1 2\nslink /lib usr/lib 0777 0 0\n";
+    fs::write(&list, text).unwrap();
+    let found = files(&built(tree.path(), &format!("-m c --list {}", list.display())));
+    assert_eq!(found["rdinit"], b"#!/bin/true\n");
+    assert!(!found.contains_key("init") && !found.contains_key("etc/initrd-release"));
+    assert!(found.contains_key(&format!("usr/lib/modules/{RELEASE}/kernel/c.ko.gz")));
+
+    fs::write(&list, "dir /dev 0755 0 0\n\nfifo /x 0600 0 0\n").unwrap();
+    fs::remove_file(tree.path().join("out.img")).unwrap();
+    let error = refused(tree.path(), &format!("--list {}", list.display()));
+    assert!(error.contains("my.list line 3: unknown type 'fifo'"), "{error}");
+}
+
+#[test]
+fn compressed_images_hold_the_same_archive() {
+    let tree = tree();
+    let plain = fs::read(built(tree.path(), "")).unwrap();
+    for (codec, command) in [("zstd", "unzstd"), ("gzip", "gunzip")] {
+        let image = built(tree.path(), &format!("--compress {codec}"));
+        assert!(filter(command, &fs::read(&image).unwrap()) == plain, "{codec}");
+        let listed = Command::new(env!("CARGO_BIN_EXE_coldplug"))
+            .args(["image", "list"])
+            .arg(&image)
+            .output()
+            .unwrap();
+        assert!(String::from_utf8_lossy(&listed.stdout).contains("sbin/modprobe -> /init"));
+    }
+}
+
+#[test]
+fn what_cannot_be_built_is_named() {
+    let tree = tree();
+    let root = tree.path();
+    for (args, why) in [
+        ("-m a,nosuch,other", "no such module, builtin or alias: nosuch, other"),
+        ("-m @nosuch", "no module set @nosuch; there are: @filesystems @network"),
+        ("--list /nonexistent", "can't read /nonexistent"),
+        ("--init /nonexistent", "can't read /nonexistent"),
+        ("--kernel 7.0", "modules.dep is missing: run depmod 7.0 first"),
+        ("--frob", "--frob"),
+    ] {
+        let error = refused(root, args);
+        assert!(error.contains(why), "{args}: {error}");
+    }
+    fs::remove_file(root.join(format!("lib/modules/{RELEASE}/kernel/d.ko"))).unwrap();
+    let error = refused(root, "-m a");
+    assert!(error.contains("kernel/d.ko: No such file"), "{error}");
+    put(root, &format!("lib/modules/{RELEASE}/modules.dep"), "kernel/a.ko: kernel/gone.ko\n");
+    let error = refused(root, "-m a --no-firmware");
+    assert!(error.contains("kernel/a.ko needs kernel/gone.ko, which has no line"), "{error}");
+}

@@ -1,0 +1,122 @@
+//! Firmware files: what modules name in `.modinfo`, looked up where the kernel looks
+//! (Documentation/driver-api/firmware/fw_search_path.rst).
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::Error;
+use crate::kmod::alias::{fnmatch, is_wild};
+use crate::kmod::compress::{self, IMAGE_LIMIT};
+use crate::kmod::elf;
+
+/// Endings under which the kernel finds a file, in its order.
+const ENDINGS: [&str; 3] = ["", ".zst", ".xz"];
+
+/// The firmware that the module file at `path` names.
+///
+/// # Errors
+///
+/// A file that can't be read or decoded, or that is no module.
+pub(super) fn names(path: &Path) -> Result<Vec<String>, Error> {
+    let stored = fs::read(path).map_err(Error::io("read", path))?;
+    let image = compress::decode(&stored, IMAGE_LIMIT)
+        .map_err(|error| Error::Decode(path.to_owned(), error))?;
+    let info = elf::modinfo(&image)
+        .map_err(|error| Error::Archive(format!("{}: {error}", path.display())))?;
+    Ok(info.into_iter().filter(|(key, _)| key == "firmware").map(|(_, name)| name).collect())
+}
+
+/// Firmware that is there, and how many names found nothing.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Found {
+    /// Paths below the firmware folder.
+    pub(super) files: BTreeSet<String>,
+    /// Names without a file.
+    pub(super) missing: usize,
+}
+
+/// Looks up `names` below `dir`.
+pub(super) fn find(dir: &Path, release: &str, names: &BTreeSet<String>) -> Found {
+    let mut found = Found::default();
+    for name in names.iter().filter(|name| is_relative(name)) {
+        let files = candidates(dir, release, name);
+        found.missing += usize::from(files.is_empty());
+        found.files.extend(files);
+    }
+    found
+}
+
+/// A module must not make us carry what lies outside of the firmware folder.
+fn is_relative(name: &str) -> bool {
+    !name.is_empty() && !name.starts_with('/') && !name.split('/').any(|part| part == "..")
+}
+
+/// The first of the kernel's places where `name` is; newer kernels also give globs.
+fn candidates(dir: &Path, release: &str, name: &str) -> Vec<String> {
+    let updates = format!("updates/{release}/");
+    let own = format!("{release}/");
+    for place in [&updates, "updates/", &own, ""] {
+        let name = format!("{place}{name}");
+        let files = if name.bytes().any(is_wild) { glob(dir, &name) } else { plain(dir, &name) };
+        if !files.is_empty() {
+            return files;
+        }
+    }
+    Vec::new()
+}
+
+fn plain(dir: &Path, name: &str) -> Vec<String> {
+    let files = ENDINGS.map(|ending| format!("{name}{ending}"));
+    files.into_iter().find(|file| dir.join(file).is_file()).into_iter().collect()
+}
+
+/// The files that a glob in the last part of `name` stands for.
+fn glob(dir: &Path, name: &str) -> Vec<String> {
+    let (parent, pattern) = name.rsplit_once('/').unwrap_or(("", name));
+    let matches = |path: &PathBuf| {
+        let base = path.file_name().and_then(|base| base.to_str()).unwrap_or_default();
+        let stem = base.strip_suffix(".zst").or(base.strip_suffix(".xz")).unwrap_or(base);
+        fnmatch(pattern.as_bytes(), stem.as_bytes()) && path.is_file()
+    };
+    let entries = fs::read_dir(dir.join(parent)).into_iter().flatten().flatten();
+    let files = entries.map(|entry| entry.path()).filter(matches);
+    files.filter_map(|path| path.strip_prefix(dir).ok()?.to_str().map(str::to_owned)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_found_where_the_kernel_looks() {
+        let dir = tempfile::tempdir().unwrap();
+        for file in [
+            "a.bin",
+            "updates/a.bin",
+            "6.1/b.bin.xz",
+            "brcm/x-1.bin",
+            "brcm/x-2.bin.zst",
+            "brcm/y.bin",
+            "c.bin.gz",
+        ] {
+            let path = dir.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        let cases: [(&str, &[&str], usize); 7] = [
+            ("a.bin", &["updates/a.bin"], 0),
+            ("b.bin", &["6.1/b.bin.xz"], 0),
+            ("c.bin", &[], 1),
+            ("brcm/x-*.bin", &["brcm/x-1.bin", "brcm/x-2.bin.zst"], 0),
+            ("brcm/z*", &[], 1),
+            ("brcm", &[], 1),
+            ("../a.bin", &[], 0),
+        ];
+        for (name, files, missing) in cases {
+            let found = find(dir.path(), "6.1", &BTreeSet::from([name.to_owned()]));
+            let files = files.iter().map(|file| (*file).to_owned()).collect();
+            assert_eq!(found, Found { files, missing }, "{name}");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The file that an image is written to: under another name until it is complete, compressed as a
+//! whole if asked for.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use super::Error;
+use super::pack::ZSTD;
+
+/// How the whole archive is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Compress {
+    /// Not at all.
+    #[default]
+    None,
+    /// One zstd frame; its window at our level is far below the kernel's 128 MiB.
+    Zstd,
+    /// gzip, without name and time.
+    Gzip,
+}
+
+/// The encoder, or none.
+enum Encoder {
+    None(BufWriter<File>),
+    Zstd(zstd::stream::write::Encoder<'static, BufWriter<File>>),
+    Gzip(flate2::write::GzEncoder<BufWriter<File>>),
+}
+
+/// A file in the making; if it is dropped before [`Output::commit`], nothing remains.
+pub(super) struct Output {
+    encoder: Option<Encoder>,
+    temporary: PathBuf,
+    path: PathBuf,
+}
+
+impl Output {
+    /// Opens a new file beside `path`.
+    ///
+    /// # Errors
+    ///
+    /// The folder lacks or can't be written to.
+    pub(super) fn create(path: &Path, compress: Compress) -> Result<Self, Error> {
+        let mut name = std::ffi::OsString::from(".");
+        name.push(path.file_name().unwrap_or_default());
+        name.push(format!(".{}", std::process::id()));
+        let temporary = path.with_file_name(name);
+        let file = File::create(&temporary).map_err(Error::io("create", &temporary))?;
+        let file = BufWriter::with_capacity(1 << 18, file);
+        let mut output = Self { encoder: None, temporary, path: path.to_owned() };
+        output.encoder = Some(match compress {
+            Compress::None => Encoder::None(file),
+            Compress::Zstd => Encoder::Zstd(zstd_encoder(file).map_err(output.failed())?),
+            Compress::Gzip => {
+                let level = flate2::Compression::best();
+                Encoder::Gzip(flate2::write::GzEncoder::new(file, level))
+            }
+        });
+        Ok(output)
+    }
+
+    /// Makes an error of a failed write, for `map_err`.
+    pub(super) fn failed(&self) -> impl FnOnce(io::Error) -> Error + use<'_> {
+        Error::io("write", &self.path)
+    }
+
+    /// Completes the file and gives it its name; tells its size.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system.
+    pub(super) fn commit(mut self) -> Result<u64, Error> {
+        let file = self.encoder.take().map(finish).transpose().map_err(self.failed())?;
+        let Some(file) = file else { return Ok(0) };
+        file.sync_all().map_err(self.failed())?;
+        let size = file.metadata().map_err(self.failed())?.len();
+        fs::rename(&self.temporary, &self.path).map_err(Error::io("rename to", &self.path))?;
+        Ok(size)
+    }
+}
+
+fn zstd_encoder(
+    file: BufWriter<File>,
+) -> io::Result<zstd::stream::write::Encoder<'static, BufWriter<File>>> {
+    let mut encoder = zstd::stream::write::Encoder::new(file, 0)?;
+    for parameter in ZSTD {
+        encoder.set_parameter(parameter)?;
+    }
+    encoder.include_checksum(true)?;
+    Ok(encoder)
+}
+
+fn finish(encoder: Encoder) -> io::Result<File> {
+    let file = match encoder {
+        Encoder::None(file) => file,
+        Encoder::Zstd(encoder) => encoder.finish()?,
+        Encoder::Gzip(encoder) => encoder.finish()?,
+    };
+    file.into_inner().map_err(io::IntoInnerError::into_error)
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.encoder {
+            Some(Encoder::None(file)) => file.write(bytes),
+            Some(Encoder::Zstd(encoder)) => encoder.write(bytes),
+            Some(Encoder::Gzip(encoder)) => encoder.write(bytes),
+            None => Err(io::ErrorKind::WriteZero.into()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match &mut self.encoder {
+            Some(Encoder::None(file)) => file.flush(),
+            Some(Encoder::Zstd(encoder)) => encoder.flush(),
+            Some(Encoder::Gzip(encoder)) => encoder.flush(),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        // After a commit the name is gone already.
+        let _ = fs::remove_file(&self.temporary);
+    }
+}

@@ -1,0 +1,54 @@
+//! What the builder carries in itself: the default file list and the named module sets.
+
+/// The default file list, `initramfs/base.list`.
+pub const BASE: &str = include_str!("../../initramfs/base.list");
+/// What `@initrd-release` in a file list stands for.
+pub const INITRD_RELEASE: &str = include_str!("../../initramfs/initrd-release");
+
+const SETS: [(&str, &str); 5] = [
+    ("filesystems", include_str!("../../initramfs/modules/filesystems.list")),
+    ("network", include_str!("../../initramfs/modules/network.list")),
+    ("storage", include_str!("../../initramfs/modules/storage.list")),
+    ("usb-input", include_str!("../../initramfs/modules/usb-input.list")),
+    ("virtio", include_str!("../../initramfs/modules/virtio.list")),
+];
+
+/// The module list called `name`.
+#[must_use]
+pub fn get(name: &str) -> Option<&'static str> {
+    SETS.iter().find(|(set, _)| *set == name).map(|(_, text)| *text)
+}
+
+/// The sets there are, for messages.
+#[must_use]
+pub fn names() -> String {
+    SETS.map(|(name, _)| format!("@{name}")).join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::list;
+
+    #[test]
+    fn what_is_carried_is_readable() {
+        let base = list::parse("base.list", BASE).unwrap();
+        let mut seen = vec![String::new()];
+        for line in base {
+            let parent = line.name.rsplit_once('/').map_or("", |(parent, _)| parent);
+            assert!(seen.iter().any(|name| name == parent), "{} has no folder", line.name);
+            seen.push(line.name);
+        }
+        for name in ["init", "sbin/modprobe", "dev/console", "dev/null", "etc/initrd-release"] {
+            assert!(seen.iter().any(|seen| seen == name), "{name}");
+        }
+        for (name, text) in SETS {
+            let entries: Vec<_> = list::parse_modules(text).collect();
+            assert!(!entries.is_empty(), "{name}");
+            let mut once = entries.clone();
+            once.sort_unstable();
+            once.dedup();
+            assert_eq!(once.len(), entries.len(), "{name} names something twice");
+        }
+    }
+}

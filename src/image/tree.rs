@@ -1,0 +1,137 @@
+//! The tree of one kernel's modules on the build machine: its index files, read once.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::Error;
+use crate::kmod::conf::Config;
+use crate::kmod::dep::DepLine;
+use crate::kmod::name::ModuleName;
+
+/// The folders of modprobe.d(5) that an image takes over. /run is not among them: it is the build
+/// machine's own state, and the image mounts an empty /run of its own.
+const CONFIG_DIRS: [&str; 4] =
+    ["etc/modprobe.d", "usr/local/lib/modprobe.d", "usr/lib/modprobe.d", "lib/modprobe.d"];
+
+/// One kernel's modules, as depmod has indexed them.
+#[derive(Debug)]
+pub(super) struct Tree {
+    /// `ROOT/lib/modules/RELEASE`.
+    pub(super) dir: PathBuf,
+    root: PathBuf,
+    /// The lines of modules.dep, in their order.
+    pub(super) lines: Vec<DepLine>,
+    /// Module → place in `lines`.
+    pub(super) by_name: HashMap<ModuleName, usize>,
+    /// What the kernel image holds.
+    pub(super) builtin: HashSet<ModuleName>,
+    /// modules.alias, modules.softdep, modules.weakdep and modprobe.d together.
+    pub(super) config: Config,
+    /// modprobe.d files: path in the image, content.
+    pub(super) modprobe_d: Vec<(String, Vec<u8>)>,
+}
+
+impl Tree {
+    /// Reads the indexes of `release` below `root`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoDep`] without a modules.dep; a file that is there and can't be read.
+    pub(super) fn read(root: &Path, release: &str) -> Result<Self, Error> {
+        let dir = root.join("lib/modules").join(release);
+        let path = dir.join("modules.dep");
+        let dep = read_optional(&path)?;
+        let dep = dep.ok_or_else(|| Error::NoDep { path, release: release.to_owned() })?;
+        let lines = dep_lines(&dep);
+        let mut by_name = HashMap::new();
+        for (at, line) in lines.iter().enumerate() {
+            by_name.entry(ModuleName::new(&line.path)).or_insert(at);
+        }
+        let builtin = read_optional(&dir.join("modules.builtin"))?.unwrap_or_default();
+        let modprobe_d = read_modprobe_d(root)?;
+        let config = read_config(&dir, &modprobe_d)?;
+        let builtin = builtin_names(&builtin);
+        Ok(Self { dir, root: root.to_owned(), lines, by_name, builtin, config, modprobe_d })
+    }
+
+    /// Where a path of modules.dep lies on the build machine; absolute ones hang from the root.
+    #[must_use]
+    pub(super) fn path(&self, line: &str) -> PathBuf {
+        match line.strip_prefix('/') {
+            Some(external) => self.root.join(external),
+            None => self.dir.join(line),
+        }
+    }
+
+    /// Where firmware lies.
+    #[must_use]
+    pub(super) fn firmware_dir(&self) -> PathBuf {
+        self.root.join("lib/firmware")
+    }
+}
+
+/// A file's content, or `None` if it isn't there.
+pub(super) fn read_optional(path: &Path) -> Result<Option<Vec<u8>>, Error> {
+    match fs::read(path) {
+        Ok(content) => Ok(Some(content)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("read", path)(error)),
+    }
+}
+
+fn dep_lines(text: &[u8]) -> Vec<DepLine> {
+    String::from_utf8_lossy(text).lines().filter_map(DepLine::parse).collect()
+}
+
+fn builtin_names(text: &[u8]) -> HashSet<ModuleName> {
+    String::from_utf8_lossy(text).lines().filter_map(ModuleName::from_path).collect()
+}
+
+/// What bears on the closure. Damaged lines are passed over, as the loader will do.
+fn read_config(dir: &Path, modprobe_d: &[(String, Vec<u8>)]) -> Result<Config, Error> {
+    let (mut config, mut warnings) = (Config::default(), Vec::new());
+    for name in ["modules.alias", "modules.softdep", "modules.weakdep"] {
+        let text = read_optional(&dir.join(name))?.unwrap_or_default();
+        config.add_file(name, &text, &mut warnings);
+    }
+    for (name, text) in modprobe_d {
+        config.add_file(name, text, &mut warnings);
+    }
+    Ok(config)
+}
+
+fn read_modprobe_d(root: &Path) -> Result<Vec<(String, Vec<u8>)>, Error> {
+    let mut files = Vec::new();
+    let mut seen = HashSet::new();
+    for name in CONFIG_DIRS {
+        let dir = root.join(name);
+        // On a merged /usr, lib/modprobe.d is usr/lib/modprobe.d once more.
+        let Ok(real) = fs::canonicalize(&dir) else { continue };
+        if seen.insert(real) {
+            read_conf_files(&dir, name, &mut files)?;
+        }
+    }
+    Ok(files)
+}
+
+fn read_conf_files(
+    dir: &Path,
+    name: &str,
+    files: &mut Vec<(String, Vec<u8>)>,
+) -> Result<(), Error> {
+    for entry in fs::read_dir(dir).map_err(Error::io("read", dir))? {
+        let path = entry.map_err(Error::io("read", dir))?.path();
+        let base = path.file_name().unwrap_or_default();
+        let base = base.to_str().ok_or_else(|| Error::NotText(path.clone()))?;
+        if base.starts_with('.') || !base.ends_with(".conf") || path.is_dir() {
+            continue;
+        }
+        // A link to nowhere says nothing, as for modprobe.
+        if let Some(content) = read_optional(&path)? {
+            files.push((format!("{name}/{base}"), content));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,265 @@
+//! Module files as ELF, 32 and 64 bit, both byte orders: sections by name, and `.modinfo`.
+//!
+//! ```text
+//! ELF header ─► e_shoff, e_shnum, e_shstrndx
+//! section headers ─► name (offset into the section-name table), sh_offset, sh_size
+//! .modinfo    KEY=VALUE NUL KEY=VALUE NUL…   leading and repeated NULs are skipped,
+//!                                            the last string may lack its NUL
+//! ```
+//!
+//! As in kmod, the first section of each name counts, and one that runs out of the file is ignored.
+
+use std::fmt;
+
+use goblin::container::Ctx;
+use goblin::elf::header::{EI_CLASS, EI_DATA, ELFCLASS32, ELFCLASS64, ELFDATA2LSB, ELFDATA2MSB};
+use goblin::elf::section_header::{SHT_NOBITS, SectionHeader};
+use goblin::elf::{Elf, Header};
+
+/// Why bytes can't be read as a module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ElfError {
+    /// No ELF file at all; kmod's ENOEXEC.
+    NotElf,
+    /// An ELF file whose headers can't be right; kmod's EINVAL.
+    Broken(&'static str),
+}
+
+impl fmt::Display for ElfError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotElf => f.write_str("not an ELF file"),
+            Self::Broken(what) => write!(f, "broken ELF file: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for ElfError {}
+
+/// A module's sections.
+#[derive(Debug)]
+pub struct Sections<'a> {
+    image: &'a [u8],
+    headers: Vec<SectionHeader>,
+    /// The section-name table.
+    names: &'a [u8],
+}
+
+impl<'a> Sections<'a> {
+    /// Checks the headers of a decoded module.
+    ///
+    /// # Errors
+    ///
+    /// Bytes that are no ELF file, or headers that point out of it.
+    pub fn parse(image: &'a [u8]) -> Result<Self, ElfError> {
+        let header = parse_header(image)?;
+        let headers = parse_section_headers(image, &header)?;
+        let table = headers
+            .get(usize::from(header.e_shstrndx))
+            .ok_or(ElfError::Broken("no section names"))?;
+        let names = content(image, table).ok_or(ElfError::Broken("section names"))?;
+        if names.last() != Some(&0) {
+            return Err(ElfError::Broken("section names without an end"));
+        }
+        Ok(Self { image, headers, names })
+    }
+
+    /// The content of the first section called `name` that lies within the file.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&'a [u8]> {
+        self.headers
+            .iter()
+            .skip(1)
+            .filter(|header| self.name(header) == name.as_bytes())
+            .find_map(|header| content(self.image, header))
+    }
+
+    fn name(&self, header: &SectionHeader) -> &'a [u8] {
+        let from = self.names.get(header.sh_name..).unwrap_or_default();
+        from.split(|byte| *byte == 0).next().unwrap_or_default()
+    }
+
+    /// The strings of `.modinfo`, in order; none if there is no such section.
+    pub fn modinfo(&self) -> impl Iterator<Item = &'a [u8]> {
+        let section = self.get(".modinfo").unwrap_or_default();
+        section.split(|byte| *byte == 0).filter(|string| !string.is_empty())
+    }
+}
+
+/// The bytes of a section; `None` if they are not all in the file.
+fn content<'a>(image: &'a [u8], header: &SectionHeader) -> Option<&'a [u8]> {
+    if header.sh_type == SHT_NOBITS {
+        return None;
+    }
+    let start = usize::try_from(header.sh_offset).ok()?;
+    let len = usize::try_from(header.sh_size).ok()?;
+    image.get(start..start.checked_add(len)?)
+}
+
+fn parse_header(image: &[u8]) -> Result<Header, ElfError> {
+    if !image.starts_with(b"\x7fELF") {
+        return Err(ElfError::NotElf);
+    }
+    let ident = |at: usize| image.get(at).copied().unwrap_or(0);
+    if ![ELFCLASS32, ELFCLASS64].contains(&ident(EI_CLASS))
+        || ![ELFDATA2LSB, ELFDATA2MSB].contains(&ident(EI_DATA))
+    {
+        return Err(ElfError::NotElf);
+    }
+    Elf::parse_header(image).map_err(|_| ElfError::Broken("header"))
+}
+
+fn parse_section_headers(image: &[u8], header: &Header) -> Result<Vec<SectionHeader>, ElfError> {
+    const BROKEN: ElfError = ElfError::Broken("section headers");
+    let container = header.container().map_err(|_| BROKEN)?;
+    let ctx = Ctx::new(container, header.endianness().map_err(|_| BROKEN)?);
+    let (offset, count) = (usize::try_from(header.e_shoff), usize::from(header.e_shnum));
+    let offset = offset.map_err(|_| BROKEN)?;
+    let len = count * SectionHeader::size(ctx);
+    let inside = offset.checked_add(len).is_some_and(|end| end <= image.len());
+    if usize::from(header.e_shentsize) != SectionHeader::size(ctx) || count == 0 || !inside {
+        return Err(BROKEN);
+    }
+    SectionHeader::parse(image, offset, count, ctx).map_err(|_| BROKEN)
+}
+
+/// The `KEY=VALUE` pairs of a decoded module's `.modinfo`, in order; bytes that are not UTF-8 are
+/// replaced, a string without `=` has an empty value.
+///
+/// # Errors
+///
+/// As [`Sections::parse`].
+pub fn modinfo(image: &[u8]) -> Result<Vec<(String, String)>, ElfError> {
+    let sections = Sections::parse(image)?;
+    let pairs = sections.modinfo().map(|string| {
+        let string = String::from_utf8_lossy(string);
+        let (key, value) = string.split_once('=').unwrap_or((&string, ""));
+        (key.to_owned(), value.to_owned())
+    });
+    Ok(pairs.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A field's width in a class, by the size in 64-bit files.
+    #[derive(Clone, Copy)]
+    struct Layout {
+        wide: bool,
+        big: bool,
+    }
+
+    impl Layout {
+        fn put(self, out: &mut Vec<u8>, value: u64, width: usize) {
+            let width = if width == 8 && !self.wide { 4 } else { width };
+            let bytes = value.to_le_bytes();
+            let bytes = &bytes[..width];
+            if self.big { out.extend(bytes.iter().rev()) } else { out.extend(bytes) }
+        }
+
+        /// A relocatable file of these sections, the section-name table last.
+        fn elf(self, sections: &[(&str, &[u8])]) -> Vec<u8> {
+            let (header, entry) = if self.wide { (64, 64) } else { (52, 40) };
+            let mut names = vec![0];
+            let mut data = Vec::new();
+            let mut headers = vec![[0u64; 4]];
+            for (name, content) in sections {
+                let at = header + data.len();
+                headers.push([names.len() as u64, 1, at as u64, content.len() as u64]);
+                names.extend(name.bytes().chain([0]));
+                data.extend(*content);
+            }
+            let at = (header + data.len()) as u64;
+            headers.push([0, 3, at, names.len() as u64]);
+            data.extend(&names);
+            let count = headers.len() as u64;
+            let table = (header + data.len()) as u64;
+
+            let mut out =
+                vec![0x7f, b'E', b'L', b'F', 1 + u8::from(self.wide), 1 + u8::from(self.big), 1];
+            out.resize(16, 0);
+            for (value, width) in [(1, 2), (62, 2), (1, 4), (0, 8), (0, 8), (table, 8), (0, 4)] {
+                self.put(&mut out, value, width);
+            }
+            for value in [header as u64, 0, 0, entry, count, count - 1] {
+                self.put(&mut out, value, 2);
+            }
+            out.extend(&data);
+            for [name, kind, at, len] in headers {
+                let fields = [
+                    (name, 4),
+                    (kind, 4),
+                    (0, 8),
+                    (0, 8),
+                    (at, 8),
+                    (len, 8),
+                    (0, 4),
+                    (0, 4),
+                    (1, 8),
+                    (0, 8),
+                ];
+                for (value, width) in fields {
+                    self.put(&mut out, value, width);
+                }
+            }
+            out
+        }
+    }
+
+    const LAYOUTS: [Layout; 4] = [
+        Layout { wide: true, big: false },
+        Layout { wide: true, big: true },
+        Layout { wide: false, big: false },
+        Layout { wide: false, big: true },
+    ];
+
+    #[test]
+    fn modinfo_is_read_in_every_layout() {
+        let info: &[u8] = b"\0\0license=GPL\0\0\0parm=a=b:c\0bare\0firmware=x/y.bin";
+        for layout in LAYOUTS {
+            let image =
+                layout.elf(&[(".text", b"code"), (".modinfo", info), (".modinfo", b"second=1\0")]);
+            let expected =
+                [("license", "GPL"), ("parm", "a=b:c"), ("bare", ""), ("firmware", "x/y.bin")];
+            let expected = expected.map(|(k, v)| (k.to_owned(), v.to_owned()));
+            assert_eq!(modinfo(&image).unwrap(), expected);
+            let sections = Sections::parse(&image).unwrap();
+            assert_eq!(sections.get(".text"), Some(&b"code"[..]));
+            assert_eq!(sections.get(".data"), None);
+            assert_eq!(modinfo(&layout.elf(&[])).unwrap(), []);
+        }
+    }
+
+    #[test]
+    fn what_is_no_module_is_refused() {
+        let good = LAYOUTS[0].elf(&[(".modinfo", b"a=b\0")]);
+        let cases: [(&dyn Fn(&mut Vec<u8>), ElfError); 6] = [
+            (&|i| i[0] = 0, ElfError::NotElf),
+            (&|i| i[4] = 9, ElfError::NotElf),
+            (&|i| i.truncate(30), ElfError::Broken("header")),
+            (&|i| i.truncate(i.len() - 1), ElfError::Broken("section headers")),
+            (&|i| i[58] = 63, ElfError::Broken("section headers")),
+            (&|i| i[62] = 200, ElfError::Broken("no section names")),
+        ];
+        for (break_it, expected) in cases {
+            let mut image = good.clone();
+            break_it(&mut image);
+            assert_eq!(modinfo(&image), Err(expected));
+        }
+        assert_eq!(modinfo(b""), Err(ElfError::NotElf));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn damaged_headers_do_not_panic(layout in 0usize..4, at in 4usize..400, value: u8, cut in 0usize..500) {
+            let mut image = LAYOUTS[layout].elf(&[(".text", b"code"), (".modinfo", b"a=b\0c=d\0")]);
+            let at = at % image.len();
+            image[at] = value;
+            image.truncate(cut.max(4));
+            if let Ok(info) = modinfo(&image) {
+                proptest::prop_assert!(info.len() < 500);
+            }
+        }
+    }
+}
