@@ -42,7 +42,7 @@ fn main() {
         println!("{line}");
     }
     let record = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(record.path(), boot.record_text()).unwrap();
+    std::fs::write(record.path(), boot.record().to_string()).unwrap();
     println!("\n$ coldplug report");
     let status = Command::new(image::program("coldplug")).arg("report").arg(record.path()).status();
     assert!(status.unwrap().success(), "the boot left no record");
