@@ -31,6 +31,7 @@ mod lvm;
 mod mbr;
 pub mod name;
 mod ntfs;
+mod partitions;
 mod plain;
 mod raid;
 mod swap;
@@ -42,7 +43,8 @@ mod zfs;
 
 pub use device::Source;
 pub use gpt::root_type_guid;
-pub use table::{Partition, Table, partitions};
+pub use partitions::partitions;
+pub use table::{Partition, Table};
 
 use device::Device;
 

@@ -9,7 +9,7 @@
 
 use super::bytes::{array, be32, le32, le64};
 use super::device::Device;
-use super::{Probe, Usage, table, text};
+use super::{Probe, Usage, partitions, text};
 
 const MAGIC: u32 = 0xa92b_4efc;
 const RESERVED: u64 = 0x10000;
@@ -52,7 +52,7 @@ fn version_0(device: &Device<'_>) -> Option<Probe> {
 /// A superblock at the end of the last partition also stands near the end of the disk: then the partition
 /// is the member, not the disk.
 fn in_partition(device: &Device<'_>, start: u64, superblock: u64) -> bool {
-    [512, 4096].iter().filter_map(|sector| table::read(device, *sector)).any(|table| {
+    [512, 4096].iter().filter_map(|sector| partitions::read(device, *sector)).any(|table| {
         table.partitions.iter().any(|partition| {
             partition.start <= start && superblock + RESERVED <= partition.start + partition.size
         })

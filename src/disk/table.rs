@@ -1,8 +1,5 @@
 //! Partition tables: what GPT and MBR have in common.
 
-use super::device::{Device, Source};
-use super::{gpt, mbr};
-
 /// A partition table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
@@ -32,21 +29,4 @@ pub struct Partition {
     pub kind: String,
     /// GPT attribute bits (60: read-only, 63: not to be mounted by itself); for MBR the boot flag.
     pub attributes: u64,
-}
-
-/// The partition table of a disk with logical sectors of `sector_size` bytes (512 or 4096).
-///
-/// As the kernel and blkid have it, GPT counts only behind a protective MBR; where its header or entries are
-/// damaged, the backup at the end of the disk counts. A boot sector of vfat, exfat or ntfs is no MBR.
-#[must_use]
-pub fn partitions(source: &impl Source, sector_size: u32) -> Option<Table> {
-    read(&Device::new(source), sector_size)
-}
-
-pub(super) fn read(device: &Device<'_>, sector_size: u32) -> Option<Table> {
-    let sector_size = u64::from(sector_size);
-    if !sector_size.is_power_of_two() || !(512..=65536).contains(&sector_size) {
-        return None;
-    }
-    mbr::read(device, sector_size).or_else(|| gpt::read(device, sector_size))
 }

@@ -11,7 +11,8 @@ use super::conf::Config;
 use super::dep::DepLine;
 use super::index::Bytes;
 use super::name::ModuleName;
-use table::{Content, Table};
+use table::Table;
+use text::Content;
 
 /// The index files of a module directory, however they are kept.
 pub trait Files: Send + Sync {

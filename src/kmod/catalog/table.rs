@@ -3,22 +3,9 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::Files;
-use super::text::Text;
+use super::text::{Content, Text};
 use crate::kmod::Warning;
 use crate::kmod::index::{Hit, Index, IndexError};
-
-/// What the text form of a table looks like.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Content {
-    /// `PATH: PATH…`
-    Dep,
-    /// `alias PATTERN MODULE`
-    Alias,
-    /// One path a line.
-    Paths,
-    /// `NAME.alias=PATTERN` records, parted by NUL.
-    Modinfo,
-}
 
 pub(super) struct Table {
     files: Arc<dyn Files>,

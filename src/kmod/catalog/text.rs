@@ -5,12 +5,24 @@
 
 use std::collections::HashMap;
 
-use super::table::Content;
 use crate::kmod::Warning;
 use crate::kmod::alias::{self, fnmatch, is_wild};
 use crate::kmod::dep;
 use crate::kmod::index::Hit;
 use crate::kmod::name::ModuleName;
+
+/// What the text form of a table looks like.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Content {
+    /// `PATH: PATH…`
+    Dep,
+    /// `alias PATTERN MODULE`
+    Alias,
+    /// One path a line.
+    Paths,
+    /// `NAME.alias=PATTERN` records, parted by NUL.
+    Modinfo,
+}
 
 #[derive(Debug, Default)]
 pub(super) struct Text {
