@@ -35,7 +35,7 @@ help:
 	@echo 'make size        the size of the binary, against the limit of $(SIZE_LIMIT) bytes'
 	@echo 'make dist        the binary, packed for a release'
 
-setup-%:
+setup-build setup-run setup-test: setup-%:
 	@TARGET=$(TARGET) .ci/setup $*
 
 # A second make, as what setup installs changes how to build.
