@@ -76,7 +76,7 @@ fn glob(dir: &Path, name: &str) -> Vec<String> {
     let (parent, pattern) = name.rsplit_once('/').unwrap_or(("", name));
     let matches = |path: &PathBuf| {
         let base = path.file_name().and_then(|base| base.to_str()).unwrap_or_default();
-        let stem = base.strip_suffix(".zst").or(base.strip_suffix(".xz")).unwrap_or(base);
+        let stem = base.strip_suffix(".zst").or_else(|| base.strip_suffix(".xz")).unwrap_or(base);
         fnmatch(pattern.as_bytes(), stem.as_bytes()) && path.is_file()
     };
     let entries = fs::read_dir(dir.join(parent)).into_iter().flatten().flatten();

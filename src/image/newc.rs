@@ -19,7 +19,7 @@ use std::io::{self, Write};
 const HEADER: usize = 110;
 const TRAILER: &[u8] = b"TRAILER!!!";
 /// The size archives are padded to, as by cpio.
-const BLOCK: u64 = 512;
+const BLOCK: usize = 512;
 
 /// Bits of the mode that tell the type, as in stat(2).
 const S_IFMT: u32 = 0o170_000;
@@ -145,7 +145,7 @@ impl<W: Write> Writer<W> {
     pub fn finish(mut self) -> io::Result<(W, u64)> {
         let trailer = Entry { name: TRAILER, mode: 0, uid: 0, gid: 0, kind: Kind::File(&[]) };
         self.record(0, 0, &trailer)?;
-        self.pad(BLOCK)?;
+        self.pad(BLOCK as u64)?;
         Ok((self.out, self.at))
     }
 
@@ -156,7 +156,7 @@ impl<W: Write> Writer<W> {
     }
 
     fn pad(&mut self, to: u64) -> io::Result<()> {
-        const ZEROS: [u8; BLOCK as usize] = [0; BLOCK as usize];
+        const ZEROS: [u8; BLOCK] = [0; BLOCK];
         let missing = self.at.next_multiple_of(to) - self.at;
         let missing = usize::try_from(missing).unwrap_or(0);
         self.put(&ZEROS[..missing])
@@ -363,19 +363,23 @@ mod tests {
         let archive = sample();
         assert_eq!(archive.len() % 512, 0);
         let members: Vec<_> = read(&archive).map(Result::unwrap).collect();
+        let device = |m: &Member<'_>| format!("{}:{}", m.device.0, m.device.1);
         let seen: Vec<_> = members
             .iter()
-            .map(|m| (m.name, m.mode_text(), m.ino, m.nlink, m.mtime, m.device, m.data))
+            .map(|m| {
+                let (name, data) =
+                    (String::from_utf8_lossy(m.name), String::from_utf8_lossy(m.data));
+                let (mode, device) = (m.mode_text(), device(m));
+                format!("{} {mode} {} {} {device} {name} {data}", m.ino, m.nlink, m.mtime)
+            })
             .collect();
-        let expected: [(&[u8], &str, u32, u32, (u32, u32), &[u8]); 5] = [
-            (b"dev", "drwxr-xr-x", 1, 2, (0, 0), b""),
-            (b"dev/console", "crw-------", 2, 1, (5, 1), b""),
-            (b"dev/loop0", "brw-rw----", 3, 1, (7, 0), b""),
-            (b"init", "-rwxr-xr-x", 4, 1, (0, 0), b"hello"),
-            (b"sbin", "lrwxrwxrwx", 5, 1, (0, 0), b"usr/sbin"),
+        let expected = [
+            "1 drwxr-xr-x 2 7 0:0 dev ",
+            "2 crw------- 1 7 5:1 dev/console ",
+            "3 brw-rw---- 1 7 7:0 dev/loop0 ",
+            "4 -rwxr-xr-x 1 7 0:0 init hello",
+            "5 lrwxrwxrwx 1 7 0:0 sbin usr/sbin",
         ];
-        let expected = expected
-            .map(|(n, mode, ino, nlink, dev, data)| (n, mode.to_owned(), ino, nlink, 7, dev, data));
         assert_eq!(seen, expected);
     }
 
@@ -425,10 +429,12 @@ mod tests {
         }
     }
 
+    type Damage<'a> = &'a dyn Fn(&mut Vec<u8>);
+
     #[test]
     fn a_broken_archive_says_where() {
         let good = sample();
-        let cases: [(&dyn Fn(&mut Vec<u8>), usize, &str); 5] = [
+        let cases: [(Damage<'_>, usize, &str); 5] = [
             (&|a| a.truncate(50), 0, "the header is cut off"),
             (&|a| a.truncate(112), 0, "the name is cut off"),
             (&|a| a[120] = b'x', 116, "no newc magic"),

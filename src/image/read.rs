@@ -2,7 +2,7 @@
 //! (Documentation/driver-api/early-userspace/buffer-format.rst).
 
 use std::borrow::Cow;
-use std::io::Read;
+use std::io::{self, Read};
 
 use super::{Error, newc};
 use crate::kmod::compress::Compression;
@@ -36,20 +36,35 @@ fn archive(bytes: &[u8], offset: usize) -> Result<(Cow<'_, [u8]>, &[u8]), Error>
         let (archive, after) = bytes.split_at(plain_len(bytes));
         return Ok((Cow::Borrowed(archive), after));
     }
-    let mut after = bytes;
     let decoded = match Compression::of(bytes) {
-        Compression::Gzip => read_all(flate2::bufread::GzDecoder::new(&mut after)).map(Some),
-        Compression::Zstd => zstd::stream::read::Decoder::with_buffer(&mut after)
-            .and_then(|decoder| read_all(decoder.single_frame()))
-            .map(Some),
-        Compression::Xz => read_all(lzma_rust2::XzReader::new(&mut after, false)).map(Some),
-        Compression::Plain => Ok(None),
+        Compression::Gzip => gunzip(bytes),
+        Compression::Zstd => unzstd(bytes),
+        Compression::Xz => unxz(bytes),
+        Compression::Plain => return Err(unknown(bytes, offset)),
     };
-    match decoded {
-        Ok(Some(archive)) => Ok((Cow::Owned(archive), after)),
-        Ok(None) => Err(unknown(bytes, offset)),
-        Err(error) => Err(Error::Archive(format!("archive at offset {offset}: {error}"))),
-    }
+    decoded
+        .map(|(archive, after)| (Cow::Owned(archive), after))
+        .map_err(|error| Error::Archive(format!("archive at offset {offset}: {error}")))
+}
+
+/// What the first member, frame or stream holds, and what follows it.
+type Decoded<'a> = io::Result<(Vec<u8>, &'a [u8])>;
+
+fn gunzip(mut bytes: &[u8]) -> Decoded<'_> {
+    let archive = read_all(flate2::bufread::GzDecoder::new(&mut bytes))?;
+    Ok((archive, bytes))
+}
+
+fn unzstd(bytes: &[u8]) -> Decoded<'_> {
+    let mut decoder = zstd::stream::read::Decoder::with_buffer(bytes)?.single_frame();
+    let archive = read_all(&mut decoder)?;
+    Ok((archive, decoder.finish()))
+}
+
+fn unxz(bytes: &[u8]) -> Decoded<'_> {
+    let mut decoder = lzma_rust2::XzReader::new(bytes, false);
+    let archive = read_all(&mut decoder)?;
+    Ok((archive, decoder.into_inner()))
 }
 
 /// How far the plain archives at the start of `bytes` go.
@@ -59,11 +74,11 @@ fn plain_len(bytes: &[u8]) -> usize {
     if reader.by_ref().any(|member| member.is_err()) { bytes.len() } else { reader.offset() }
 }
 
-fn read_all(decoder: impl Read) -> std::io::Result<Vec<u8>> {
+fn read_all(decoder: impl Read) -> io::Result<Vec<u8>> {
     let mut archive = Vec::new();
     let len = decoder.take(LIMIT).read_to_end(&mut archive)?;
     if len as u64 == LIMIT {
-        return Err(std::io::Error::other("decodes to 4 GiB or more"));
+        return Err(io::Error::other("decodes to 4 GiB or more"));
     }
     Ok(archive)
 }
@@ -105,6 +120,12 @@ mod tests {
         image.extend([0; 5]);
         image.extend(zstd::stream::encode_all(&archive_of(b"zstd")[..], 3).unwrap());
         image.extend(zstd::stream::encode_all(&archive_of(b"frame")[..], 3).unwrap());
+        let mut xz =
+            lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::with_preset(1)).unwrap();
+        xz.write_all(&archive_of(b"xz")).unwrap();
+        image.extend(xz.finish().unwrap());
+        image.extend([0; 5]);
+        image.extend(gzip(&archive_of(b"last")));
         image.extend([0; 512]);
         let archives = archives(&image).unwrap();
         let names: Vec<_> = archives
@@ -112,7 +133,7 @@ mod tests {
             .flat_map(|archive| newc::read(archive))
             .map(|member| String::from_utf8_lossy(member.unwrap().name).into_owned())
             .collect();
-        assert_eq!(names, ["plain", "second", "gzip", "zstd", "frame"]);
+        assert_eq!(names, ["plain", "second", "gzip", "zstd", "frame", "xz", "last"]);
     }
 
     #[test]

@@ -231,10 +231,12 @@ mod tests {
         }
     }
 
+    type Damage<'a> = &'a dyn Fn(&mut Vec<u8>);
+
     #[test]
     fn what_is_no_module_is_refused() {
         let good = LAYOUTS[0].elf(&[(".modinfo", b"a=b\0")]);
-        let cases: [(&dyn Fn(&mut Vec<u8>), ElfError); 6] = [
+        let cases: [(Damage<'_>, ElfError); 6] = [
             (&|i| i[0] = 0, ElfError::NotElf),
             (&|i| i[4] = 9, ElfError::NotElf),
             (&|i| i.truncate(30), ElfError::Broken("header")),
