@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::{Boot, Stop};
 use crate::kmod::params::{BootParams, OnFail};
+use crate::load;
 use crate::sys::process::{self, Leave};
 use crate::sys::{Root, kmsg::Kmsg, kmsg::Priority, sysfs};
 
@@ -42,8 +43,9 @@ pub(super) fn guard(root: &Root) {
         if let Ok(kmsg) = Kmsg::open(&root) {
             kmsg.write(Priority::Err, &text);
         }
-        // A worker's end must not be the boot's: its module is given up when the wait is over.
-        while thread::current().id() != main {
+        // One bad module must not stop the boot: its worker stays here, and the module is given up when
+        // the wait is over. A thread that may hold a lock would hold it for ever.
+        while thread::current().id() != main && load::is_acting() {
             thread::park();
         }
         say(&root, &text);

@@ -12,8 +12,8 @@ use crate::kmod::name::ModuleName;
 use crate::kmod::params::{Break, Settle};
 use crate::load::Loader;
 use crate::report::Verdict;
-use crate::sys::boottime_ns;
 use crate::sys::uevent::Socket;
+use crate::sys::{Error, boottime_ns};
 
 /// How often devices are looked for where the kernel has no event socket.
 pub(super) const POLL: Duration = Duration::from_millis(250);
@@ -31,6 +31,8 @@ enum Stage {
     Looking,
     /// The modules of its filesystem are being loaded.
     Found(Candidate, Vec<String>, Vec<ModuleName>),
+    /// It could not be mounted; it is tried once more when nothing is left that could help.
+    Refused(Candidate, Vec<String>, Error),
     /// It is mounted.
     Mounted,
 }
@@ -155,13 +157,15 @@ impl<'a, 'b> Wait<'a, 'b> {
                 self.found(candidate);
             }
         }
-        if let Stage::Found(candidate, types, modules) = &self.stage
-            && self.loader.is_done(modules)
-        {
-            let (candidate, types) = (candidate.clone(), types.clone());
-            return self.mount(&candidate, &types, settled);
-        }
-        Ok(())
+        let (candidate, types) = match &self.stage {
+            Stage::Found(candidate, types, modules) if self.loader.is_done(modules) => {
+                (candidate, types)
+            }
+            Stage::Refused(candidate, types, _) if settled => (candidate, types),
+            _ => return Ok(()),
+        };
+        let (candidate, types) = (candidate.clone(), types.clone());
+        self.mount(candidate, types, settled)
     }
 
     /// The root's device is there: asks for the modules of its filesystem.
@@ -185,13 +189,15 @@ impl<'a, 'b> Wait<'a, 'b> {
     /// Mounts the root. While other modules are still on their way a failure may be for want of them.
     fn mount(
         &mut self,
-        candidate: &Candidate,
-        types: &[String],
+        candidate: Candidate,
+        types: Vec<String>,
         settled: bool,
     ) -> Result<(), Stop> {
-        self.boot.pause_at(Break::Mount);
+        if matches!(self.stage, Stage::Found(..)) {
+            self.boot.pause_at(Break::Mount);
+        }
         let target = self.boot.root.join(SYSROOT);
-        match root::mount_root(candidate, &target, types, &self.boot.params) {
+        match root::mount_root(&candidate, &target, &types, &self.boot.params) {
             Ok(fstype) => {
                 self.boot.record.root.fstype = Some(fstype);
                 self.boot.end_phase("mount");
@@ -200,7 +206,10 @@ impl<'a, 'b> Wait<'a, 'b> {
                 Ok(())
             }
             Err(error) if settled => Err(Stop::new(Verdict::MountFailed, error)),
-            Err(_) => Ok(()),
+            Err(error) => {
+                self.stage = Stage::Refused(candidate, types, error);
+                Ok(())
+            }
         }
     }
 
@@ -215,8 +224,24 @@ impl<'a, 'b> Wait<'a, 'b> {
                 Ok(true)
             }
             (Stage::Mounted, Settle::All) => Ok(settled),
-            _ if late || (settled && self.finder.is_none()) => Err(self.no_root()),
+            _ if late || (settled && self.finder.is_none()) => Err(self.give_up()),
             _ => Ok(false),
+        }
+    }
+
+    /// Why the time is over and the root is not mounted.
+    fn give_up(&mut self) -> Stop {
+        match &self.stage {
+            Stage::Refused(.., error) => Stop::new(Verdict::MountFailed, error),
+            Stage::Found(candidate, types, _) => {
+                let text = format!(
+                    "{}: modules of {} do not come",
+                    candidate.node.display(),
+                    types.join(", ")
+                );
+                Stop::new(Verdict::MountFailed, text)
+            }
+            Stage::Looking | Stage::Mounted => self.no_root(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! The Loader: look-up, plan and a bounded pool of workers around the graph.
 
+use std::cell::Cell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -49,6 +50,17 @@ struct Shared {
     ended: Condvar,
     /// Readable when a step has ended, for poll(2).
     wake: OwnedFd,
+}
+
+thread_local! {
+    /// This thread is reading, decoding or inserting a module, and holds no lock.
+    static ACTING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is busy with a module and nothing else waits for it: its end would cost that module
+/// alone.
+pub fn is_acting() -> bool {
+    ACTING.get()
 }
 
 /// Workers sleep in the kernel and keep little on their stacks; the decoders live on the heap.
@@ -245,7 +257,9 @@ impl Shared {
 
     fn carry_out(self: &Arc<Self>, job: Job) {
         let start_us = boottime_ns() / 1000;
+        ACTING.set(true);
         let (outcome, road) = self.act(&job);
+        ACTING.set(false);
         let done = Done { outcome, road, start_us, end_us: boottime_ns() / 1000 };
         let ready = {
             let mut graph = self.graph();

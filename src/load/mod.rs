@@ -6,4 +6,4 @@ mod insert;
 mod loader;
 
 pub use insert::Inserter;
-pub use loader::{Loader, Settings};
+pub use loader::{Loader, Settings, is_acting};
