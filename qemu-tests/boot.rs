@@ -354,14 +354,14 @@ fn a_root_without_init() {
 fn a_controller_that_is_plugged_in_late() {
     let (tree, image) = image_of(Kernel::Full61);
     let vm = Vm::new(&tree, &image).cmdline(&format!("root=UUID={UUID}"));
-    let vm = attach(vm, Bus::VirtioBlk, DECOY).device("pcie-root-port,id=port,chassis=1,slot=1");
+    let vm = attach(vm, Bus::VirtioBlk, DECOY).device("pcie-root-port,id=socket,chassis=1,slot=1");
     let mut machine = attach(vm, Bus::Unplugged, ROOT).start();
     machine.wait_for("[vda]");
     // The first disk has come and is not the root. A moment later all that was there has settled.
     std::thread::sleep(Duration::from_secs(3));
     machine.wait_for("[vda]");
     assert!(!machine.console().contains("nvme0"), "an NVMe controller before it was plugged in");
-    let late = json!({ "driver": "nvme", "serial": "late", "drive": "disk1", "bus": "port" });
+    let late = json!({ "driver": "nvme", "serial": "late", "drive": "disk1", "bus": "socket" });
     machine.qmp().execute("device_add", late);
     let boot = machine.finish();
     boot.expect("ok");

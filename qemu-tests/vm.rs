@@ -257,8 +257,7 @@ impl Running {
             record_text: lossy(&self.path("record")),
         };
         println!("{:?} from QEMU's start to its end", self.started.elapsed());
-        let stderr = lossy(&self.path("stderr"));
-        assert!(!boot.console.is_empty(), "QEMU did not boot: {stderr}");
+        assert!(!boot.console.is_empty(), "QEMU did not boot{}", self.tail());
         assert!(!boot.console.contains("Kernel panic"), "the kernel panicked{}", boot.tail());
         boot
     }
@@ -273,7 +272,7 @@ impl Running {
     }
 
     fn tail(&self) -> String {
-        tail(&self.console())
+        tail(&self.console()) + &lossy(&self.path("stderr"))
     }
 
     fn path(&self, name: &str) -> PathBuf {
