@@ -22,6 +22,9 @@ const RELEASES: [&str; 7] = ["bookworm", "trixie", "forky", "stable", "testing",
 /// The key that signs the archive.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
+/// How the suites of security updates are called.
+const SECURITY: &str = "-security";
+
 /// One place to download from: an archive and a suite in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Source {
@@ -97,27 +100,26 @@ impl Apt {
     }
 }
 
-/// The text of a sources.list for `suites`, with the mirrors that `known` holds.
+/// The text of a sources.list for `suites`, with the mirrors that `known` holds. A machine that knows no mirror
+/// of security updates, such as a freshly bootstrapped one, does without them.
 fn source_list(known: &[Source], suites: &[&str]) -> String {
-    suites
-        .iter()
-        .map(|suite| format!("deb [signed-by={KEYRING}] {} {suite} main\n", mirror(known, suite)))
-        .collect()
+    let line = |suite: &&str| match mirror(known, suite) {
+        Some(mirror) => Some(format!("deb [signed-by={KEYRING}] {mirror} {suite} main\n")),
+        None if suite.ends_with(SECURITY) => None,
+        None => panic!("no Debian mirror for {suite} in the apt sources: set COLDPLUG_MIRROR"),
+    };
+    suites.iter().filter_map(line).collect()
 }
 
 /// The archive that carries `suite`: `COLDPLUG_MIRROR` and `COLDPLUG_SECURITY_MIRROR` first.
-fn mirror(known: &[Source], suite: &str) -> String {
-    let (variable, fits): (_, fn(&str) -> bool) = if suite.ends_with("-security") {
-        ("COLDPLUG_SECURITY_MIRROR", |s| s.ends_with("-security"))
+fn mirror(known: &[Source], suite: &str) -> Option<String> {
+    let (variable, fits): (_, fn(&str) -> bool) = if suite.ends_with(SECURITY) {
+        ("COLDPLUG_SECURITY_MIRROR", |s| s.ends_with(SECURITY))
     } else {
         ("COLDPLUG_MIRROR", |s| RELEASES.contains(&s))
     };
-    std::env::var(variable)
-        .ok()
-        .or_else(|| known.iter().find(|s| fits(&s.suite)).map(|s| s.uri.clone()))
-        .unwrap_or_else(|| {
-            panic!("no Debian mirror for {suite} in the apt sources: set {variable}")
-        })
+    let own = || known.iter().find(|s| fits(&s.suite)).map(|s| s.uri.clone());
+    std::env::var(variable).ok().or_else(own)
 }
 
 /// What the machine's own source list names.
@@ -216,5 +218,7 @@ mod tests {
         let list = source_list(&known, &["trixie", "bookworm-security"]);
         let places: Vec<_> = list.lines().map(|l| l.split("] ").nth(1).unwrap()).collect();
         assert_eq!(places, ["http://m/debian trixie main", "http://m/sec bookworm-security main"]);
+        let list = source_list(&known[2..], &["bookworm", "bookworm-security"]);
+        assert_eq!(list.lines().count(), 1);
     }
 }
