@@ -21,6 +21,8 @@ pub(super) const POLL: Duration = Duration::from_millis(250);
 pub(super) const LISTED: Duration = Duration::from_secs(30);
 /// How long the rest may take once the root is mounted.
 const SETTLE: Duration = Duration::from_secs(60);
+/// How often the console is told that the root has not come yet.
+const TELL: Duration = Duration::from_secs(5);
 /// The longest sleep, so that a device that gave no event is found all the same.
 const NAP: Duration = Duration::from_secs(1);
 
@@ -47,6 +49,8 @@ pub(super) struct Wait<'a, 'b> {
     stage: Stage,
     /// When the wait is over, on CLOCK_BOOTTIME; `None` is never.
     deadline: Option<u64>,
+    /// When to say next that the root has not come, on CLOCK_BOOTTIME.
+    tell: u64,
     /// Block devices may have come since the last look.
     look: bool,
     /// The last scan, made when nothing was left to do, found nothing new.
@@ -70,6 +74,7 @@ impl<'a, 'b> Wait<'a, 'b> {
             finder,
             stage: Stage::Looking,
             deadline,
+            tell: after(TELL),
             look: true,
             complete: false,
         }
@@ -94,6 +99,7 @@ impl<'a, 'b> Wait<'a, 'b> {
             if self.is_over(settled)? {
                 break;
             }
+            self.tell_of_waiting();
             self.nap();
         }
         self.boot.end_phase("load");
@@ -227,6 +233,20 @@ impl<'a, 'b> Wait<'a, 'b> {
             _ if late || (settled && self.finder.is_none()) => Err(self.give_up()),
             _ => Ok(false),
         }
+    }
+
+    /// A person at the console should know what the machine is waiting for.
+    fn tell_of_waiting(&mut self) {
+        if !matches!(self.stage, Stage::Looking) || boottime_ns() < self.tell {
+            return;
+        }
+        self.tell = after(TELL);
+        let waited = seconds(Duration::from_nanos(boottime_ns() - self.boot.began));
+        let number = self.finder.as_mut().map_or(0, |f| f.seen().len());
+        let words = root_words(&self.boot.params);
+        self.boot.log.info(&format!(
+            "still waiting for {words} after {waited}; {number} block devices so far"
+        ));
     }
 
     /// Why the time is over and the root is not mounted.

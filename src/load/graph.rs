@@ -1,7 +1,7 @@
 //! What is to be loaded, what waits for what, and what has become of each. No threads and no kernel here:
 //! [`super::loader`] takes ready steps out and brings their outcomes back.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use crate::kmod::name::ModuleName;
 use crate::kmod::plan::{Action, Step, Why};
@@ -21,12 +21,14 @@ pub(super) struct Done {
     pub(super) road: Option<Road>,
     pub(super) start_us: u64,
     pub(super) end_us: u64,
+    /// It may have failed only for what was loaded beside it.
+    pub(super) again: bool,
 }
 
 impl Done {
     /// An outcome that took no time: nothing was tried.
     fn at_once(outcome: Outcome) -> Self {
-        Self { outcome, road: None, start_us: 0, end_us: 0 }
+        Self { outcome, road: None, start_us: 0, end_us: 0, again: false }
     }
 }
 
@@ -40,6 +42,8 @@ struct Node {
     users: Vec<(usize, bool)>,
     /// Why it can no longer be loaded: a dependency of it is not live.
     broken: Option<Outcome>,
+    /// It has been put off once.
+    put_off: bool,
     done: Option<Done>,
 }
 
@@ -48,6 +52,8 @@ pub(super) struct Graph {
     nodes: Vec<Node>,
     by_name: HashMap<ModuleName, usize>,
     ready: BTreeSet<usize>,
+    /// Steps to try once more, each when nothing else is being loaded.
+    later: VecDeque<usize>,
     running: usize,
     finished: Vec<usize>,
 }
@@ -71,6 +77,7 @@ impl Graph {
             waits: 0,
             users: Vec::new(),
             broken: None,
+            put_off: false,
             done: None,
         });
         for (before, hard) in prior {
@@ -108,14 +115,17 @@ impl Graph {
             waits: 0,
             users: Vec::new(),
             broken: None,
+            put_off: false,
             done,
         });
         self.finished.push(id);
     }
 
-    /// The ready step that was asked for first.
+    /// The ready step that was asked for first; when none is left and none runs, one that was put off.
     pub(super) fn take(&mut self) -> Option<Job> {
-        let id = self.ready.pop_first()?;
+        let alone = self.running == 0;
+        let id =
+            self.ready.pop_first().or_else(|| if alone { self.later.pop_front() } else { None })?;
         self.running += 1;
         Some(Job { id, step: self.nodes[id].step.clone() })
     }
@@ -123,7 +133,12 @@ impl Graph {
     /// Brings back what became of a step that was taken.
     pub(super) fn finish(&mut self, id: usize, done: Done) {
         self.running -= 1;
-        self.close(id, done);
+        if done.again && !self.nodes[id].put_off {
+            self.nodes[id].put_off = true;
+            self.later.push_back(id);
+        } else {
+            self.close(id, done);
+        }
     }
 
     /// Ends step `id`, and every step that can no longer be carried out for want of it.
@@ -156,11 +171,13 @@ impl Graph {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.ready.is_empty() && self.running == 0
+        self.ready.is_empty() && self.later.is_empty() && self.running == 0
     }
 
+    /// How many steps could be taken at once now.
     pub(super) fn ready(&self) -> usize {
-        self.ready.len()
+        let put_off = usize::from(self.running == 0 && !self.later.is_empty());
+        self.ready.len().max(put_off)
     }
 
     /// Whether nothing is left to do for `module`.
@@ -232,7 +249,8 @@ mod tests {
             let name = job.step.module.as_str();
             let outcome =
                 bad.iter().find(|(b, _)| *b == name).map_or(Outcome::Loaded, |(_, o)| o.clone());
-            graph.finish(job.id, Done { outcome, road: None, start_us: 1, end_us: 2 });
+            graph
+                .finish(job.id, Done { outcome, road: None, start_us: 1, end_us: 2, again: false });
         }
         assert!(graph.is_idle());
         let words: Vec<String> =
@@ -274,6 +292,24 @@ mod tests {
             }
             assert_eq!(run(&mut graph, &[bad]), want);
         }
+    }
+
+    #[test]
+    fn what_may_have_been_disturbed_is_tried_again_alone() {
+        let mut graph = Graph::default();
+        for s in [step("a", &[], &[]), step("b", &[], &[]), step("user", &["a"], &[])] {
+            graph.add(s, None);
+        }
+        let (a, b) = (graph.take().unwrap(), graph.take().unwrap());
+        let done = |outcome, again| Done { outcome, road: None, start_us: 0, end_us: 0, again };
+        graph.finish(a.id, done(Outcome::Failed("taken".into()), true));
+        assert!(graph.take().is_none() && !graph.is_idle(), "b still runs");
+        graph.finish(b.id, done(Outcome::Loaded, false));
+        assert_eq!((graph.ready(), graph.take().unwrap().id), (1, a.id));
+        graph.finish(a.id, done(Outcome::Failed("taken".into()), true));
+        assert!(graph.is_idle());
+        let last = &graph.records()[2];
+        assert_eq!((last.name.as_str(), last.outcome.word()), ("user", "failed"));
     }
 
     #[test]

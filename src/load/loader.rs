@@ -14,7 +14,7 @@ use super::insert::{InsertError, Inserter};
 use crate::kmod::catalog::{Catalog, Found};
 use crate::kmod::conf::Config;
 use crate::kmod::name::ModuleName;
-use crate::kmod::plan::{Action, Planner, Why};
+use crate::kmod::plan::{Action, Planner, Step, Why};
 use crate::kmod::uevent::Modalias;
 use crate::report::{ModuleRecord, Origin, Outcome, Road};
 use crate::sys::module::InitFlags;
@@ -258,9 +258,9 @@ impl Shared {
     fn carry_out(self: &Arc<Self>, job: Job) {
         let start_us = boottime_ns() / 1000;
         ACTING.set(true);
-        let (outcome, road) = self.act(&job);
+        let (outcome, road, again) = self.act(&job);
         ACTING.set(false);
-        let done = Done { outcome, road, start_us, end_us: boottime_ns() / 1000 };
+        let done = Done { outcome, road, start_us, end_us: boottime_ns() / 1000, again };
         let ready = {
             let mut graph = self.graph();
             graph.finish(job.id, done);
@@ -272,16 +272,19 @@ impl Shared {
         let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
     }
 
-    fn act(&self, job: &Job) -> (Outcome, Option<Road>) {
+    /// Does what the step says. The last value tells whether it may have failed only for what was loaded
+    /// beside it: a driver that finds its place taken (EEXIST, EBUSY) by one that then finds no hardware.
+    fn act(&self, job: &Job) -> (Outcome, Option<Road>, bool) {
+        let Step { module, options, .. } = &job.step;
         match &job.step.action {
-            Action::NoFile => (Outcome::Failed("no such module".to_owned()), None),
-            Action::Command(command) => {
-                (command_outcome(command, &job.step.module, &job.step.options), None)
-            }
+            Action::NoFile => (Outcome::Failed("no such module".to_owned()), None, false),
+            Action::Command(command) => (command_outcome(command, module, options), None, false),
             Action::Insert(path) => {
-                let (road, result) =
-                    self.inserter.insert(path, &job.step.options, InitFlags::default());
-                (self.outcome(&job.step.module, result), road)
+                let (road, result) = self.inserter.insert(path, options, InitFlags::default());
+                let taken = matches!(result, Err(InsertError::Kernel(Errno::EXIST | Errno::BUSY)));
+                let outcome = self.outcome(module, result);
+                let again = taken && !outcome.is_live();
+                (outcome, road, again)
             }
         }
     }
