@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use crate::kmod::name::ModuleName;
 use crate::kmod::uevent::{Modalias, Uevent};
 use crate::load::Loader;
 use crate::report::UeventCounts;
@@ -64,7 +65,7 @@ impl<'a> Coldplug<'a> {
             return false;
         }
         self.seen.insert(modalias.clone());
-        self.loader.want_device(path, modalias);
+        self.loader.want_device(path, modalias, &sysfs::modules_above(self.root, path));
         true
     }
 
@@ -102,6 +103,9 @@ impl<'a> Coldplug<'a> {
     }
 
     fn event(&mut self, event: &Uevent<'_>) {
+        if let (b"add", Some(module)) = (event.action, event.devpath.strip_prefix(b"/module/")) {
+            self.loader.note_live(&ModuleName::new(&String::from_utf8_lossy(module)));
+        }
         let Some(device) =
             event.devpath.strip_prefix(b"/devices/").filter(|_| event.action == b"add")
         else {

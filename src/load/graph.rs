@@ -44,6 +44,10 @@ struct Node {
     broken: Option<Outcome>,
     /// It has been put off once.
     put_off: bool,
+    /// It is being carried out.
+    running: bool,
+    /// The kernel has it live, though its load may not have come back yet.
+    live: bool,
     done: Option<Done>,
 }
 
@@ -78,6 +82,8 @@ impl Graph {
             users: Vec::new(),
             broken: None,
             put_off: false,
+            running: false,
+            live: false,
             done: None,
         });
         for (before, hard) in prior {
@@ -87,6 +93,7 @@ impl Graph {
                     self.nodes[id].broken.get_or_insert(broken);
                 }
                 Some(_) => {}
+                None if self.nodes[before].live => {}
                 None => {
                     self.nodes[before].users.push((id, hard));
                     self.nodes[id].waits += 1;
@@ -116,6 +123,8 @@ impl Graph {
             users: Vec::new(),
             broken: None,
             put_off: false,
+            running: false,
+            live: false,
             done,
         });
         self.finished.push(id);
@@ -127,12 +136,14 @@ impl Graph {
         let id =
             self.ready.pop_first().or_else(|| if alone { self.later.pop_front() } else { None })?;
         self.running += 1;
+        self.nodes[id].running = true;
         Some(Job { id, step: self.nodes[id].step.clone() })
     }
 
     /// Brings back what became of a step that was taken.
     pub(super) fn finish(&mut self, id: usize, done: Done) {
         self.running -= 1;
+        self.nodes[id].running = false;
         if done.again && !self.nodes[id].put_off {
             self.nodes[id].put_off = true;
             self.later.push_back(id);
@@ -146,12 +157,17 @@ impl Graph {
         let outcome = done.outcome.clone();
         self.nodes[id].done = Some(done);
         self.finished.push(id);
+        self.release(id, &outcome);
+    }
+
+    /// Lets go what waits for step `id`, which has come to `outcome`.
+    fn release(&mut self, id: usize, outcome: &Outcome) {
         let name = self.nodes[id].step.module.clone();
         for (user, hard) in std::mem::take(&mut self.nodes[id].users) {
             let node = &mut self.nodes[user];
             node.waits -= 1;
             if hard && !outcome.is_live() {
-                node.broken.get_or_insert_with(|| because_of(&name, &outcome));
+                node.broken.get_or_insert_with(|| because_of(&name, outcome));
             }
             self.settle(user);
         }
@@ -168,6 +184,22 @@ impl Graph {
                 self.ready.insert(id);
             }
         }
+    }
+
+    /// The kernel has `module` live: what waits for it need not wait for its load to come back, which it does
+    /// only when all asynchronous work of the system has ended.
+    pub(super) fn note_live(&mut self, module: &ModuleName) {
+        let Some(id) = self.by_name.get(module).copied().filter(|id| self.nodes[*id].running)
+        else {
+            return;
+        };
+        self.nodes[id].live = true;
+        self.release(id, &Outcome::Loaded);
+    }
+
+    /// Whether `module` is being loaded and not live yet.
+    pub(super) fn is_coming(&self, module: &ModuleName) -> bool {
+        self.by_name.get(module).is_some_and(|id| self.nodes[*id].running && !self.nodes[*id].live)
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -292,6 +324,25 @@ mod tests {
             }
             assert_eq!(run(&mut graph, &[bad]), want);
         }
+    }
+
+    #[test]
+    fn a_live_module_is_not_waited_for() {
+        let mut graph = Graph::default();
+        for s in
+            [step("slow", &[], &[]), step("user", &["slow"], &[]), step("post", &[], &["slow"])]
+        {
+            graph.add(s, None);
+        }
+        let slow = graph.take().unwrap();
+        assert!(graph.take().is_none() && graph.is_coming(&"slow".into()));
+        graph.note_live(&"slow".into());
+        graph.note_live(&"user".into());
+        assert!(!graph.is_coming(&"slow".into()) && !graph.is_done(&"slow".into()));
+        graph.add(step("late", &["slow"], &[]), None);
+        assert_eq!(graph.ready(), 3);
+        graph.finish(slow.id, Done::at_once(Outcome::Loaded));
+        assert_eq!(run(&mut graph, &[]), "slow:loaded user:loaded post:loaded late:loaded");
     }
 
     #[test]

@@ -95,14 +95,18 @@ impl Loader {
 
     /// Asks for every module that drives a device. Gives the number of modules that match, builtin ones
     /// included.
-    pub fn want_device(&self, device: &str, modalias: &Modalias) -> usize {
+    ///
+    /// `parents` are the modules whose drivers hold the devices above it. One of them that is still being loaded is
+    /// waited for: it may be bringing up the device's siblings, and drivers number devices in the order in which
+    /// they find them.
+    pub fn want_device(&self, device: &str, modalias: &Modalias, parents: &[ModuleName]) -> usize {
         let found = self.catalog.lookup_modalias(&self.config, &modalias.normal());
         let origin = |f: &Found| Origin {
             device: Some(device.to_owned()),
             request: modalias.text(),
             pattern: f.pattern.clone(),
         };
-        self.want(&found, origin);
+        self.want(&found, parents, origin);
         found.len()
     }
 
@@ -115,12 +119,12 @@ impl Loader {
             request: name.to_owned(),
             pattern: f.pattern.clone(),
         };
-        self.want(&found, origin);
+        self.want(&found, &[], origin);
         let modules = found.iter().filter(|f| !f.is_builtin()).map(|f| f.module.clone());
         (!found.is_empty()).then(|| modules.collect())
     }
 
-    fn want(&self, found: &[Found], origin: impl Fn(&Found) -> Origin) {
+    fn want(&self, found: &[Found], parents: &[ModuleName], origin: impl Fn(&Found) -> Origin) {
         let mut graph = self.shared.graph();
         let known = |module: &ModuleName| graph.knows(module) || self.shared.is_live(module);
         let mut planner = Planner::new(&self.catalog, &self.config, &known);
@@ -147,6 +151,19 @@ impl Loader {
         for cycle in plan.cycles {
             lock(&self.warnings).push(format!("dependencies in a circle: {cycle}"));
         }
+        self.shared.employ(ready);
+    }
+
+    /// Tells that the kernel has `module` live, though its load may not have come back yet.
+    pub fn note_live(&self, module: &ModuleName) {
+        if !self.shared.is_live(module) {
+            return;
+        }
+        let ready = {
+            let mut graph = self.shared.graph();
+            graph.note_live(module);
+            graph.ready()
+        };
         self.shared.employ(ready);
     }
 

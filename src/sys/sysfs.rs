@@ -51,6 +51,17 @@ pub fn modalias_of(root: &Root, device: &str) -> Option<Modalias> {
     Modalias::new(&std::fs::read(root.join("sys/devices").join(device).join("modalias")).ok()?)
 }
 
+/// The modules whose drivers hold the devices above `device`, which is a path below /sys/devices.
+pub fn modules_above(root: &Root, device: &str) -> Vec<ModuleName> {
+    let above = Path::new(device).ancestors().skip(1).filter(|path| !path.as_os_str().is_empty());
+    let links = above.map(|path| root.join("sys/devices").join(path).join("driver/module"));
+    links
+        .filter_map(|link| {
+            Some(ModuleName::new(std::fs::read_link(link).ok()?.file_name()?.to_str()?))
+        })
+        .collect()
+}
+
 struct Walk {
     found: Vec<Device>,
     path: String,
@@ -234,6 +245,33 @@ mod tests {
     fn a_missing_sys_is_an_error_that_names_it() {
         let error = modaliases(&Root::at("/nonexistent")).unwrap_err();
         assert_eq!(error.to_string(), "open /nonexistent/sys/devices: No such file or directory");
+    }
+
+    #[test]
+    fn drivers_above_a_device_have_modules() {
+        let scratch = tempfile::tempdir().unwrap();
+        let devices = scratch.path().join("sys/devices");
+        fs::create_dir_all(devices.join("pci0/a/virtio0/x")).unwrap();
+        for (device, module) in [("pci0/a", "virtio-pci"), ("pci0/a/virtio0", "virtio_blk")] {
+            fs::create_dir_all(devices.join("drivers").join(module)).unwrap();
+            std::os::unix::fs::symlink(
+                devices.join("drivers").join(module),
+                devices.join(device).join("driver"),
+            )
+            .unwrap();
+            std::os::unix::fs::symlink(
+                format!("../../../module/{module}"),
+                devices.join("drivers").join(module).join("module"),
+            )
+            .unwrap();
+        }
+        let root = Root::at(scratch.path());
+        assert_eq!(
+            modules_above(&root, "pci0/a/virtio0/x"),
+            ["virtio_blk".into(), "virtio_pci".into()]
+        );
+        assert_eq!(modules_above(&root, "pci0/a/virtio0"), ["virtio_pci".into()]);
+        assert!(modules_above(&root, "pci0").is_empty());
     }
 
     #[test]
