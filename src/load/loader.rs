@@ -141,7 +141,10 @@ impl Loader {
         for found in refused {
             graph.note(found.module.clone(), Outcome::Blacklisted, origin(found));
         }
-        for step in plan.steps {
+        for mut step in plan.steps {
+            if step.why == Why::Asked {
+                step.after.extend(parents.iter().filter(|p| graph.is_coming(p)).cloned());
+            }
             let asked =
                 (step.why == Why::Asked).then(|| found.iter().find(|f| f.module == step.module));
             graph.add(step, asked.flatten().map(&origin));
