@@ -11,10 +11,14 @@ pub mod conf;
 pub mod dep;
 pub mod elf;
 pub mod index;
+pub mod modinfo;
 pub mod name;
 pub mod params;
 pub mod plan;
+pub mod proc_modules;
+pub mod signature;
 pub mod uevent;
+pub mod worklist;
 
 use std::fmt;
 
