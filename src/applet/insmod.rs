@@ -75,7 +75,7 @@ fn insert(tool: &Tool, operands: &[OsString], flags: InitFlags) -> Exit {
     }
     let since = refusal::now_us();
     let path = Path::new(file);
-    match tool.inserter(Path::new("")).insert(&name, &parameters(words), flags).1 {
+    match tool.load(path, &parameters(words), flags) {
         Ok(()) => Exit::Success,
         Err(error) => {
             let words = insmod_words(errno_of(&error));

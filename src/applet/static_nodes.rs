@@ -135,10 +135,10 @@ fn devname(node: &Node<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
     use crate::applet::tool::Sink;
     use crate::sys::Root;
     use crate::sys::module::Kernel;
+    use std::sync::Arc;
 
     fn run(text: &str, format: Format) -> (Exit, String) {
         let scratch = tempfile::tempdir().unwrap();

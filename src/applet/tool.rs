@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::io::Errno;
@@ -13,7 +13,7 @@ use super::Exit;
 use crate::kmod::conf::Config;
 use crate::load::{InsertError, Inserter};
 use crate::sys::modfile::ImageError;
-use crate::sys::module::{Kernel, ModuleOps};
+use crate::sys::module::{InitFlags, Kernel, ModuleOps};
 use crate::sys::{Root, errno, sysfs, syslog};
 
 /// Priorities of messages, as in syslog(3).
@@ -178,13 +178,26 @@ impl Tool {
         Exit::Success
     }
 
-    /// What takes modules into the kernel, paths being relative to `dir`.
-    pub(super) fn inserter(&self, dir: &Path) -> Inserter {
-        Inserter {
-            ops: Arc::clone(&self.ops),
-            dir: dir.to_owned(),
-            kernel: sysfs::kernel_compression(&self.root),
+    /// Loads the module file at `path`.
+    ///
+    /// # Errors
+    /// The file can't be read, or the kernel refuses it.
+    pub(super) fn load(
+        &self,
+        path: &Path,
+        args: &str,
+        flags: InitFlags,
+    ) -> Result<(), InsertError> {
+        // kmod reads six bytes to tell the compression, and gives up where there are less.
+        if std::fs::metadata(path).is_ok_and(|m| m.is_file() && m.len() < 6) {
+            return Err(InsertError::Kernel(Errno::INVAL));
         }
+        let inserter = Inserter {
+            ops: Arc::clone(&self.ops),
+            dir: PathBuf::new(),
+            kernel: sysfs::kernel_compression(&self.root),
+        };
+        inserter.insert(&path.to_string_lossy(), args, flags).1
     }
 }
 

@@ -162,8 +162,7 @@ impl Modprobe<'_> {
     }
 
     fn load(&self, path: String, args: &str) -> Result<(), Refused> {
-        let inserter = self.tool.inserter(self.dir.path());
-        let (_, result) = inserter.insert(&path, args, self.options.flags);
+        let result = self.tool.load(Path::new(&path), args, self.options.flags);
         result.map_err(|error| Refused { errno: errno_of(&error), file: Some((path, error)) })
     }
 

@@ -24,13 +24,14 @@ impl Modprobe<'_> {
             }
         }
         for dep in &config.softdeps {
-            let side = |word: &str, names: &[String]| match names {
-                [] => String::new(),
-                names => format!(" {word} {}", names.join(" ")),
-            };
-            let sides = side("pre:", &dep.pre) + &side("post:", &dep.post);
-            // kmod ends each list with a blank.
-            self.tool.print(format!("softdep {}{sides} \n", dep.name));
+            let mut words = Vec::new();
+            for (word, names) in [("pre:", &dep.pre), ("post:", &dep.post)] {
+                if !names.is_empty() {
+                    words.push(word);
+                    words.extend(names.iter().map(String::as_str));
+                }
+            }
+            self.line(&["softdep", &dep.name, &words.join(" ")]);
         }
         for (name, names) in &config.weakdeps {
             self.line(&["weakdep", name, &names.join(" ")]);
