@@ -8,17 +8,15 @@ use rustix::io::Errno;
 
 use super::Exit;
 use super::args::{Arg, Args, Opt};
-use super::tool::{Fail, Level, Tool, module_dir, no_config};
+use super::tool::{Fail, Level, Tool, elf_errno, module_dir, no_config, read_image};
 use crate::kmod::alias;
 use crate::kmod::catalog::{Catalog, Files, Found};
-use crate::kmod::compress::IMAGE_LIMIT;
-use crate::kmod::elf::{ElfError, Sections};
+use crate::kmod::elf::Sections;
 use crate::kmod::modinfo::{self, Parameter};
 use crate::kmod::name::ModuleName;
 use crate::kmod::signature;
 use crate::sys::errno;
 use crate::sys::moddir::ModuleDir;
-use crate::sys::modfile::{ImageError, ModuleFile};
 
 const OPTIONS: &[Opt] = &[
     Opt('a', "author", false),
@@ -267,20 +265,8 @@ fn absolute(path: &Path) -> PathBuf {
 
 /// Everything that the file at `path` says.
 fn read(path: &Path) -> Result<Info, Errno> {
-    let image = ModuleFile::open(path)
-        .map_err(ImageError::Read)
-        .and_then(|mut file| file.image(IMAGE_LIMIT))
-        .map_err(|error| match error {
-            ImageError::Read(error) => error.errno,
-            ImageError::Decode(_) => Errno::INVAL,
-        })?;
-    if image.len() < 6 {
-        return Err(Errno::INVAL);
-    }
-    let sections = Sections::parse(&image).map_err(|error| match error {
-        ElfError::NotElf => Errno::NOEXEC,
-        ElfError::Broken(_) => Errno::INVAL,
-    })?;
+    let image = read_image(path)?;
+    let sections = Sections::parse(&image).map_err(elf_errno)?;
     sections.get(".modinfo").ok_or(Errno::NODATA)?;
     let strings = sections.modinfo().map(<[u8]>::to_vec).collect();
     Ok(Info { strings, extra: extra(&image, &sections) })

@@ -10,9 +10,11 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::Exit;
+use crate::kmod::compress::IMAGE_LIMIT;
 use crate::kmod::conf::Config;
+use crate::kmod::elf::ElfError;
 use crate::load::{InsertError, Inserter};
-use crate::sys::modfile::ImageError;
+use crate::sys::modfile::{ImageError, ModuleFile};
 use crate::sys::module::{InitFlags, Kernel, ModuleOps};
 use crate::sys::{Root, errno, sysfs, syslog};
 
@@ -249,6 +251,24 @@ pub(super) fn errno_of(error: &InsertError) -> Errno {
         InsertError::Image(ImageError::Read(error)) => error.errno,
         InsertError::Image(ImageError::Decode(_)) => Errno::INVAL,
         InsertError::Kernel(errno) => *errno,
+    }
+}
+
+/// The decoded module in the file at `path`.
+pub(super) fn read_image(path: &Path) -> Result<Vec<u8>, Errno> {
+    let image = ModuleFile::open(path)
+        .map_err(ImageError::Read)
+        .and_then(|mut file| file.image(IMAGE_LIMIT))
+        .map_err(|error| errno_of(&InsertError::Image(error)))?;
+    // As in kmod: less can't even tell its compression.
+    if image.len() < 6 { Err(Errno::INVAL) } else { Ok(image) }
+}
+
+/// What kmod makes of a damaged module.
+pub(super) fn elf_errno(error: ElfError) -> Errno {
+    match error {
+        ElfError::NotElf => Errno::NOEXEC,
+        ElfError::Broken(_) => Errno::INVAL,
     }
 }
 
