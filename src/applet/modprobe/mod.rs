@@ -182,3 +182,6 @@ fn each(
     }
     result
 }
+
+#[cfg(test)]
+mod tests;
