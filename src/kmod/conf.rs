@@ -120,24 +120,12 @@ impl Config {
         self.kernel_blacklist.iter().any(|b| b == name.as_str())
     }
 
-    /// Whether any options are configured for `module`, or for the `alias` through which it was found.
-    pub fn has_options(&self, module: &ModuleName, alias: Option<&str>) -> bool {
-        self.options_for(module, alias).next().is_some()
-    }
-
-    fn options_for<'a>(
-        &'a self,
-        module: &ModuleName,
-        alias: Option<&str>,
-    ) -> impl Iterator<Item = &'a str> {
-        let applies = move |e: &&Entry| e.name == module.as_str() || Some(e.name.as_str()) == alias;
-        self.options.iter().filter(applies).map(|e| e.text.as_str())
-    }
-
     /// The options of `module`, when found through `alias` also those of the alias: all that apply in
     /// the order of configuration, parted by one space.
     pub fn options_of(&self, module: &ModuleName, alias: Option<&str>) -> String {
-        let texts: Vec<&str> = self.options_for(module, alias).collect();
+        let applies = |e: &&Entry| e.name == module.as_str() || Some(e.name.as_str()) == alias;
+        let texts: Vec<&str> =
+            self.options.iter().filter(applies).map(|e| e.text.as_str()).collect();
         texts.join(" ")
     }
 

@@ -22,8 +22,8 @@ pub struct Item {
     pub module: ModuleName,
     /// What to do for it.
     pub action: Action,
-    /// Its parameters from the configuration; `None` where there are none.
-    pub options: Option<String>,
+    /// Its parameters from the configuration.
+    pub options: String,
     /// Whether it is the module that was asked for.
     pub asked: bool,
     /// Whether its failure ends the walk: it was asked for, or is a dependency of what was.
@@ -160,8 +160,7 @@ impl Builder<'_> {
             Some(command) => Action::Command(command.to_owned()),
             None => path().map_or(Action::NoFile, Action::Insert),
         };
-        let options = self.config.has_options(&module, alias.as_deref());
-        let options = options.then(|| self.config.options_of(&module, alias.as_deref()));
+        let options = self.config.options_of(&module, alias.as_deref());
         let builtin = member.builtin
             || !matches!(action, Action::Insert(_)) && self.catalog.is_builtin(&module);
         self.items.push(Item { module, action, options, asked: member.asked, required, builtin });

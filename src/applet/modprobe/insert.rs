@@ -125,10 +125,11 @@ impl Modprobe<'_> {
         if !self.options.show_depends && (item.builtin || self.is_live(&item.module)) {
             return Ok(());
         }
-        let configured = item.options.as_deref();
-        let args = match (configured, parameters) {
-            (Some(configured), Some(parameters)) => format!("{configured} {parameters}"),
-            (one, other) => one.or(other).unwrap_or_default().to_owned(),
+        let parameters = parameters.unwrap_or_default();
+        let args = match item.options.as_str() {
+            "" => parameters.to_owned(),
+            // kmod's blank stands there even if nothing follows.
+            configured => format!("{configured} {parameters}"),
         };
         let path = match &item.action {
             Action::Insert(path) => self.dir.path().join(path).to_string_lossy().into_owned(),

@@ -146,7 +146,7 @@ fn check(conf: &str, before: &str, words: &str, want: (bool, &str), live: &str) 
 fn modules_go_in_with_what_they_need() {
     check("", "", "a", (true, ""), "a b c");
     check("", "", "a p=1 q=r", (true, ""), "a(p=1 q=r) b c");
-    check("options a o=1\noptions b o=2", "", "a p=1", (true, ""), "a(o=1 p=1) b(o=2) c");
+    check("options a o=1\noptions b o=2", "", "a p=1", (true, ""), "a(o=1 p=1) b(o=2 ) c");
     check("", "c", "-v b", (true, "insmod /b.ko \n"), "b c");
     check("options b o=1", "c", "-v b", (true, "insmod /b.ko o=1 \n"), "b(o=1 ) c");
     check("", "", "-a x z", (true, ""), "x z");
