@@ -1,10 +1,19 @@
 //! Command lines: one file a command, one line of [`APPLETS`] each. The only layer that picks an exit code.
 
+mod args;
 #[cfg(feature = "host")]
 mod image;
 mod init;
+mod insmod;
+mod lsmod;
+mod modinfo;
+mod modprobe;
 mod out;
+mod refusal;
 mod report;
+mod rmmod;
+mod static_nodes;
+mod tool;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -53,6 +62,21 @@ const APPLETS: &[Applet] = &[
         name: "report",
         help: "show the record of the last boot: what was loaded and why",
         run: report::run,
+    },
+    Applet {
+        name: "modprobe",
+        help: "load or remove modules with what they need; also the kernel's helper",
+        run: modprobe::run,
+    },
+    Applet { name: "insmod", help: "load one module file", run: insmod::run },
+    Applet { name: "rmmod", help: "remove modules", run: rmmod::run },
+    Applet { name: "lsmod", help: "show the loaded modules", run: lsmod::run },
+    Applet { name: "list", help: "the same as lsmod", run: lsmod::run },
+    Applet { name: "modinfo", help: "show what modules say of themselves", run: modinfo::run },
+    Applet {
+        name: "static-nodes",
+        help: "show the device nodes that load modules when they are opened",
+        run: static_nodes::run,
     },
 ];
 

@@ -94,6 +94,7 @@ impl Config {
                     .ok_or_else(bad)?;
                 self.list(command).push(entry(text));
             }
+            "softdep" | "weakdep" if rest.len() < 2 => return Err(bad()),
             "softdep" => self.softdeps.push(softdep(name, rest)),
             "weakdep" => self.weakdeps.push((name, words(rest).map(str::to_owned).collect())),
             _ => return Err(bad()),
@@ -240,8 +241,9 @@ mod tests {
 
     #[test]
     fn bad_lines_name_file_and_last_line() {
-        let (c, warnings) =
-            config("options foo \\\n\nnonsense x\nblacklist\ninclude /etc/x\n  # no\nalias a[ b");
+        let (c, warnings) = config(
+            "options foo \\\n\nnonsense x\nblacklist\ninclude /etc/x\n  # no\nalias a[ b\nsoftdep a",
+        );
         assert_eq!(
             warnings,
             [
@@ -251,6 +253,7 @@ mod tests {
                 "t.conf line 5: command include is deprecated and not parsed anymore",
                 "t.conf line 6: ignoring bad line starting with '#'",
                 "t.conf line 7: ignoring bad line starting with 'alias'",
+                "t.conf line 8: ignoring bad line starting with 'softdep'",
             ]
         );
         assert_eq!(c, Config::default());

@@ -10,10 +10,12 @@
 //! As in kmod, the first section of each name counts, and one that runs out of the file is ignored.
 
 use std::fmt;
+use std::ops::Range;
 
 use goblin::container::Ctx;
 use goblin::elf::header::{EI_CLASS, EI_DATA, ELFCLASS32, ELFCLASS64, ELFDATA2LSB, ELFDATA2MSB};
 use goblin::elf::section_header::{SHT_NOBITS, SectionHeader};
+use goblin::elf::sym::{STB_WEAK, Sym, Symtab};
 use goblin::elf::{Elf, Header};
 
 /// Why bytes can't be read as a module.
@@ -43,6 +45,23 @@ pub struct Sections<'a> {
     headers: Vec<SectionHeader>,
     /// The section-name table.
     names: &'a [u8],
+    /// Width and byte order.
+    ctx: Ctx,
+    /// Where the section headers lie in the file.
+    offset: usize,
+}
+
+/// An entry of the symbol table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Symbol<'a> {
+    /// Its name.
+    pub name: &'a [u8],
+    /// The section it is in: 0 is undefined, 0xfff1 an absolute value.
+    pub section: usize,
+    /// Its value, in a section its offset.
+    pub value: u64,
+    /// Whether it may stay undefined.
+    pub is_weak: bool,
 }
 
 impl<'a> Sections<'a> {
@@ -53,7 +72,7 @@ impl<'a> Sections<'a> {
     /// Bytes that are no ELF file, or headers that point out of it.
     pub fn parse(image: &'a [u8]) -> Result<Self, ElfError> {
         let header = parse_header(image)?;
-        let headers = parse_section_headers(image, &header)?;
+        let (ctx, offset, headers) = parse_section_headers(image, &header)?;
         let table = headers
             .get(usize::from(header.e_shstrndx))
             .ok_or(ElfError::Broken("no section names"))?;
@@ -61,22 +80,75 @@ impl<'a> Sections<'a> {
         if names.last() != Some(&0) {
             return Err(ElfError::Broken("section names without an end"));
         }
-        Ok(Self { image, headers, names })
+        Ok(Self { image, headers, names, ctx, offset })
     }
 
     /// The content of the first section called `name` that lies within the file.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&'a [u8]> {
-        self.headers
-            .iter()
-            .skip(1)
-            .filter(|header| self.name(header) == name.as_bytes())
-            .find_map(|header| content(self.image, header))
+        self.find(name).and_then(|(_, header)| content(self.image, header))
+    }
+
+    /// Whether the file is of the 64-bit class.
+    #[must_use]
+    pub fn is_wide(&self) -> bool {
+        self.ctx.container.is_big()
+    }
+
+    /// Whether numbers have their lowest byte first.
+    #[must_use]
+    pub fn is_little_endian(&self) -> bool {
+        self.ctx.le.is_little()
+    }
+
+    /// The content of section number `index`.
+    #[must_use]
+    pub fn at(&self, index: usize) -> Option<&'a [u8]> {
+        content(self.image, self.headers.get(index)?)
+    }
+
+    /// Where the content of the section [`Self::get`] gives lies in the file.
+    #[must_use]
+    pub fn range(&self, name: &str) -> Option<Range<usize>> {
+        let (_, header) = self.find(name)?;
+        let start = usize::try_from(header.sh_offset).ok()?;
+        Some(start..start + content(self.image, header)?.len())
+    }
+
+    /// Where the lowest byte of the flags of the section called `name` lies in the file.
+    #[must_use]
+    pub fn flags_byte(&self, name: &str) -> Option<usize> {
+        let (index, _) = self.find(name)?;
+        let width = if self.is_wide() { 8 } else { 4 };
+        let within = if self.is_little_endian() { 8 } else { 8 + width - 1 };
+        Some(self.offset + index * SectionHeader::size(self.ctx) + within)
+    }
+
+    /// The entries of the symbol table that have a name, in order; none if there is no table.
+    #[must_use]
+    pub fn symbols(&self) -> Vec<Symbol<'a>> {
+        let (table, names) = (self.get(".symtab"), self.get(".strtab"));
+        let (table, names) = (table.unwrap_or_default(), names.unwrap_or_default());
+        let count = table.len() / Sym::size(self.ctx.container);
+        let Ok(table) = Symtab::parse(table, 0, count, self.ctx) else { return Vec::new() };
+        let symbols = table.iter().skip(1).map(|sym| Symbol {
+            name: until_nul(names.get(sym.st_name..).unwrap_or_default()),
+            section: sym.st_shndx,
+            value: sym.st_value,
+            is_weak: sym.st_bind() == STB_WEAK,
+        });
+        symbols.filter(|symbol| !symbol.name.is_empty()).collect()
+    }
+
+    fn find(&self, name: &str) -> Option<(usize, &SectionHeader)> {
+        let mut headers = self.headers.iter().enumerate().skip(1);
+        headers.find(|(_, header)| {
+            self.name(header) == name.as_bytes() && content(self.image, header).is_some()
+        })
     }
 
     fn name(&self, header: &SectionHeader) -> &'a [u8] {
-        let from = self.names.get(header.sh_name..).unwrap_or_default();
-        from.split(|byte| *byte == 0).next().unwrap_or_default()
+        until_nul(self.names.get(header.sh_name..).unwrap_or_default())
     }
 
     /// The strings of `.modinfo`, in order; none if there is no such section.
@@ -84,6 +156,11 @@ impl<'a> Sections<'a> {
         let section = self.get(".modinfo").unwrap_or_default();
         section.split(|byte| *byte == 0).filter(|string| !string.is_empty())
     }
+}
+
+/// What stands before the first NUL.
+fn until_nul(bytes: &[u8]) -> &[u8] {
+    bytes.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
 /// The bytes of a section; `None` if they are not all in the file.
@@ -109,7 +186,11 @@ fn parse_header(image: &[u8]) -> Result<Header, ElfError> {
     Elf::parse_header(image).map_err(|_| ElfError::Broken("header"))
 }
 
-fn parse_section_headers(image: &[u8], header: &Header) -> Result<Vec<SectionHeader>, ElfError> {
+/// Width and byte order, where the headers lie, and the headers.
+fn parse_section_headers(
+    image: &[u8],
+    header: &Header,
+) -> Result<(Ctx, usize, Vec<SectionHeader>), ElfError> {
     const BROKEN: ElfError = ElfError::Broken("section headers");
     let container = header.container().map_err(|_| BROKEN)?;
     let ctx = Ctx::new(container, header.endianness().map_err(|_| BROKEN)?);
@@ -120,7 +201,8 @@ fn parse_section_headers(image: &[u8], header: &Header) -> Result<Vec<SectionHea
     if usize::from(header.e_shentsize) != SectionHeader::size(ctx) || count == 0 || !inside {
         return Err(BROKEN);
     }
-    SectionHeader::parse(image, offset, count, ctx).map_err(|_| BROKEN)
+    let headers = SectionHeader::parse(image, offset, count, ctx).map_err(|_| BROKEN)?;
+    Ok((ctx, offset, headers))
 }
 
 /// The `KEY=VALUE` pairs of a decoded module's `.modinfo`, in order; bytes that are not UTF-8 are
@@ -140,18 +222,18 @@ pub fn modinfo(image: &[u8]) -> Result<Vec<(String, String)>, ElfError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// A field's width in a class, by the size in 64-bit files.
     #[derive(Clone, Copy)]
-    struct Layout {
-        wide: bool,
-        big: bool,
+    pub(crate) struct Layout {
+        pub(crate) wide: bool,
+        pub(crate) big: bool,
     }
 
     impl Layout {
-        fn put(self, out: &mut Vec<u8>, value: u64, width: usize) {
+        pub(crate) fn put(self, out: &mut Vec<u8>, value: u64, width: usize) {
             let width = if width == 8 && !self.wide { 4 } else { width };
             let bytes = value.to_le_bytes();
             let bytes = &bytes[..width];
@@ -159,7 +241,7 @@ mod tests {
         }
 
         /// A relocatable file of these sections, the section-name table last.
-        fn elf(self, sections: &[(&str, &[u8])]) -> Vec<u8> {
+        pub(crate) fn elf(self, sections: &[(&str, &[u8])]) -> Vec<u8> {
             let (header, entry) = if self.wide { (64, 64) } else { (52, 40) };
             let mut names = vec![0];
             let mut data = Vec::new();
@@ -190,7 +272,7 @@ mod tests {
                 let fields = [
                     (name, 4),
                     (kind, 4),
-                    (0, 8),
+                    (2, 8),
                     (0, 8),
                     (at, 8),
                     (len, 8),
@@ -207,7 +289,7 @@ mod tests {
         }
     }
 
-    const LAYOUTS: [Layout; 4] = [
+    pub(crate) const LAYOUTS: [Layout; 4] = [
         Layout { wide: true, big: false },
         Layout { wide: true, big: true },
         Layout { wide: false, big: false },
@@ -227,6 +309,12 @@ mod tests {
             let sections = Sections::parse(&image).unwrap();
             assert_eq!(sections.get(".text"), Some(&b"code"[..]));
             assert_eq!(sections.get(".data"), None);
+            assert_eq!(&image[sections.range(".text").unwrap()], b"code");
+            assert_eq!(image[sections.flags_byte(".text").unwrap()], 2);
+            assert_eq!(
+                (sections.is_wide(), sections.is_little_endian()),
+                (layout.wide, !layout.big)
+            );
             assert_eq!(modinfo(&layout.elf(&[])).unwrap(), []);
         }
     }

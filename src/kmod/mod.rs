@@ -10,11 +10,17 @@ pub mod compress;
 pub mod conf;
 pub mod dep;
 pub mod elf;
+pub mod force;
 pub mod index;
+pub mod modinfo;
 pub mod name;
 pub mod params;
 pub mod plan;
+pub mod proc_modules;
+pub mod signature;
+pub mod symbols;
 pub mod uevent;
+pub mod worklist;
 
 use std::fmt;
 

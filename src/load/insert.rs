@@ -12,6 +12,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use crate::kmod::compress::{Compression, IMAGE_LIMIT};
+use crate::kmod::force;
 use crate::report::Road;
 use crate::sys::errno;
 use crate::sys::modfile::{ImageError, ModuleFile};
@@ -102,10 +103,16 @@ impl Inserter {
                 return (Some(road), answer.map_err(InsertError::Kernel));
             }
         }
-        let image = match file.image(IMAGE_LIMIT) {
+        let mut image = match file.image(IMAGE_LIMIT) {
             Ok(image) => image,
             Err(error) => return (Some(Road::Image), Err(InsertError::Image(error))),
         };
+        if flags.ignore_modversions {
+            force::strip_modversions(&mut image);
+        }
+        if flags.ignore_vermagic && force::strip_vermagic(&mut image).is_none() {
+            return (Some(Road::Image), Err(InsertError::Kernel(Errno::NODATA)));
+        }
         let answer = uninterrupted(|| self.ops.init_module(&image, &args));
         (Some(Road::Image), answer.map_err(InsertError::Kernel))
     }

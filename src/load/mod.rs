@@ -4,6 +4,8 @@
 mod graph;
 mod insert;
 mod loader;
+mod remove;
 
-pub use insert::Inserter;
+pub use insert::{InsertError, Inserter};
 pub use loader::{Loader, Settings, is_acting};
+pub use remove::delete;

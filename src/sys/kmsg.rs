@@ -1,7 +1,8 @@
 //! /dev/kmsg: one record, one write.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 
 use super::{Error, Result, Root};
 
@@ -39,13 +40,64 @@ impl Kmsg {
 
     /// Writes one record, cut to what the kernel takes. A log that cannot be written is no reason to stop.
     pub fn write(&self, priority: Priority, text: &str) {
+        self.write_as(priority as u8, "coldplug", text);
+    }
+
+    /// As [`Self::write`], by the program `ident`.
+    pub fn write_as(&self, priority: u8, ident: &str, text: &str) {
         // Facility 3 is "daemon".
-        let mut record = format!("<{}>coldplug: {text}", 3 * 8 + priority as u8);
+        let mut record = format!("<{}>{ident}: {text}", 3 * 8 + priority);
         let mut end = record.len().min(RECORD);
         while !record.is_char_boundary(end) {
             end -= 1;
         }
         record.truncate(end);
         let _ = (&self.0).write(record.as_bytes());
+    }
+}
+
+/// The last record of the kernel's log that `wanted` takes, of those not older than `since_us`
+/// microseconds after the start; `None` also where the log may not be read.
+///
+/// ```text
+/// 6,1234,5140900,-;the text      priority and facility, number, microseconds, flags
+/// ```
+pub fn last(root: &Root, since_us: u64, wanted: impl Fn(&str) -> bool) -> Option<String> {
+    let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).ok()?;
+    let mut file =
+        OpenOptions::new().read(true).custom_flags(flags).open(root.join("dev/kmsg")).ok()?;
+    let mut buffer = vec![0; 8192];
+    let mut found = None;
+    loop {
+        let len = match file.read(&mut buffer) {
+            Ok(0) => return found,
+            Ok(len) => len,
+            // The record was overwritten while we read: the next one is there.
+            Err(e) if e.raw_os_error() == Some(rustix::io::Errno::PIPE.raw_os_error()) => continue,
+            Err(_) => return found,
+        };
+        let text = record_text(&buffer[..len], since_us).filter(|t| wanted(t));
+        found = text.or(found);
+    }
+}
+
+/// The first line of a record's text, of a record that is new enough.
+fn record_text(record: &[u8], since_us: u64) -> Option<String> {
+    let record = String::from_utf8_lossy(record);
+    let (head, text) = record.split_once(';')?;
+    let time: u64 = head.split(',').nth(2)?.parse().ok()?;
+    (time >= since_us).then(|| text.lines().next().unwrap_or_default().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_read_as_the_kernel_writes_them() {
+        let record = b"4,12,5000,-;ext9: Unknown symbol x (err -2)\n SUBSYSTEM=module\n";
+        assert_eq!(record_text(record, 5000).as_deref(), Some("ext9: Unknown symbol x (err -2)"));
+        assert_eq!(record_text(record, 5001), None);
+        assert_eq!(record_text(b"garbage", 0), None);
     }
 }

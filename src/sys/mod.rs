@@ -11,6 +11,7 @@ pub mod mount;
 pub mod process;
 pub mod procfs;
 pub mod sysfs;
+pub mod syslog;
 pub mod tree;
 pub mod uevent;
 

@@ -31,6 +31,11 @@ impl ModuleDir {
         Self(root.join("lib/modules").join(release))
     }
 
+    /// The directory at `path`.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
     /// Its path.
     pub fn path(&self) -> &Path {
         &self.0
@@ -52,9 +57,19 @@ impl Files for ModuleDir {
 /// weakdeps, all in byte order of their names. Of equal names only the one of the highest directory is
 /// read. The kernel command line is not part of it.
 pub fn config(root: &Root, dir: &ModuleDir, warnings: &mut Vec<Warning>) -> Config {
+    config_at(&CONFIG_DIRS.map(|folder| root.join(folder)), dir, warnings)
+}
+
+/// As [`config`], from these folders and files, highest precedence first, instead of modprobe.d. A file
+/// needs no ending and sorts under its name; a path that does not exist says nothing.
+pub fn config_at(paths: &[PathBuf], dir: &ModuleDir, warnings: &mut Vec<Warning>) -> Config {
     let mut files: BTreeMap<OsString, PathBuf> = BTreeMap::new();
-    for folder in CONFIG_DIRS {
-        for (name, path) in conf_files(&root.join(folder)) {
+    for path in paths {
+        let found = match path.file_name().filter(|_| path.exists() && !path.is_dir()) {
+            Some(name) => vec![(name.to_owned(), path.clone())],
+            None => conf_files(path, warnings),
+        };
+        for (name, path) in found {
             files.entry(name).or_insert(path);
         }
     }
@@ -71,18 +86,28 @@ pub fn config(root: &Root, dir: &ModuleDir, warnings: &mut Vec<Warning>) -> Conf
     config
 }
 
-/// The `*.conf` files of a folder that do not start with a dot.
-fn conf_files(folder: &Path) -> Vec<(OsString, PathBuf)> {
+/// The `*.conf` files of a folder that do not start with a dot; a folder of such a name is warned of.
+fn conf_files(folder: &Path, warnings: &mut Vec<Warning>) -> Vec<(OsString, PathBuf)> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
-    entries
-        .filter_map(|entry| {
-            let entry = entry.ok()?;
-            let name = entry.file_name();
-            let text = name.to_string_lossy();
-            let taken = text.len() > 5 && text.ends_with(".conf") && !text.starts_with('.');
-            (taken && !entry.path().is_dir()).then(|| (name.clone(), entry.path()))
-        })
-        .collect()
+    let mut files = Vec::new();
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let text = name.to_string_lossy();
+        if text.len() <= 5 || !text.ends_with(".conf") || text.starts_with('.') {
+            continue;
+        }
+        if entry.path().is_dir() {
+            let path = entry.path().to_string_lossy().into_owned();
+            warnings.push(Warning::new(
+                &path,
+                0,
+                "directories inside directories are not supported",
+            ));
+        } else {
+            files.push((name, entry.path()));
+        }
+    }
+    files
 }
 
 #[cfg(test)]

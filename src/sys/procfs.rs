@@ -12,6 +12,14 @@ pub fn cmdline(root: &Root) -> Result<String> {
     read(&root.join("proc/cmdline"))
 }
 
+/// /proc/modules, bytes that are not UTF-8 replaced.
+///
+/// # Errors
+/// The file cannot be read: /proc is not mounted, or the kernel knows no modules.
+pub fn modules(root: &Root) -> Result<String> {
+    read(&root.join("proc/modules"))
+}
+
 /// The filesystems of /proc/filesystems that live on a device, in the kernel's order.
 ///
 /// # Errors

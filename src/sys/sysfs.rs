@@ -190,6 +190,31 @@ pub fn initstate(root: &Root, module: &ModuleName) -> Option<InitState> {
     }
 }
 
+/// Whether the kernel knows `module` at all, loaded or built in with something to show.
+pub fn has_module(root: &Root, module: &ModuleName) -> bool {
+    root.join(format!("sys/module/{module}")).is_dir()
+}
+
+/// How many users `module` has; `None` where it is not loaded, or modules can't be unloaded.
+pub fn refcnt(root: &Root, module: &ModuleName) -> Option<i64> {
+    text(&root.join(format!("sys/module/{module}/refcnt")))?.trim_end().parse().ok()
+}
+
+/// The size of `module` in memory, in bytes.
+pub fn coresize(root: &Root, module: &ModuleName) -> Option<u64> {
+    text(&root.join(format!("sys/module/{module}/coresize")))?.trim_end().parse().ok()
+}
+
+/// The modules that use `module`, in directory order; empty where it is not loaded.
+pub fn holders(root: &Root, module: &ModuleName) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(root.join(format!("sys/module/{module}/holders"))) else {
+        return Vec::new();
+    };
+    entries
+        .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
+        .collect()
+}
+
 /// The codec that the kernel decompresses modules of by itself, from /sys/module/compression.
 pub fn kernel_compression(root: &Root) -> Option<Compression> {
     Compression::from_kernel(&text(&root.join("sys/module/compression"))?)

@@ -127,6 +127,11 @@ impl Catalog {
     /// The modules that `name`, a module's name or an alias, stands for: the first source that knows it
     /// answers, with all its matches in modules.order order. Empty for an unknown or invalid name.
     pub fn lookup(&self, config: &Config, name: &str) -> Vec<Found> {
+        once(self.matches(config, name))
+    }
+
+    /// As [`Self::lookup`], with a module as often as it matches: what `modprobe -R` prints.
+    pub fn matches(&self, config: &Config, name: &str) -> Vec<Found> {
         match alias::normalize(name.as_bytes()) {
             Ok(normal) => self.lookup_normal(config, &String::from_utf8_lossy(&normal)),
             Err(_) => Vec::new(),
@@ -135,11 +140,11 @@ impl Catalog {
 
     /// The modules for a device's modalias, given in its normal form.
     pub fn lookup_modalias(&self, config: &Config, normal: &[u8]) -> Vec<Found> {
-        match std::str::from_utf8(normal) {
+        once(match std::str::from_utf8(normal) {
             Ok(text) => self.lookup_normal(config, text),
             // No index holds a key beyond ASCII, but a wildcard may match one; text is not needed for it.
             Err(_) => self.aliases(&self.alias, Source::Alias, normal),
-        }
+        })
     }
 
     fn lookup_normal(&self, config: &Config, name: &str) -> Vec<Found> {
@@ -147,7 +152,7 @@ impl Catalog {
         const STEPS: [Step; 7] = [
             |_, config, name| config_aliases(config, name),
             |c, _, name| {
-                if name.contains(':') { Vec::new() } else { c.named(&c.dep, Source::Name, name) }
+                if name.contains(':') { Vec::new() } else { c.exactly(&c.dep, Source::Name, name) }
             },
             |c, _, name| match name.starts_with("symbol:") {
                 true => c.aliases(&c.symbols, Source::Symbol, name.as_bytes()),
@@ -155,7 +160,7 @@ impl Catalog {
             },
             |_, config, name| commands(config, name),
             |c, _, name| c.aliases(&c.alias, Source::Alias, name.as_bytes()),
-            |c, _, name| c.named(&c.builtin, Source::Builtin, name),
+            |c, _, name| c.exactly(&c.builtin, Source::Builtin, name),
             |c, _, name| c.aliases(&c.builtin_alias, Source::BuiltinAlias, name.as_bytes()),
         ];
         STEPS
@@ -165,22 +170,50 @@ impl Catalog {
             .unwrap_or_default()
     }
 
-    fn named(&self, table: &Table, source: Source, name: &str) -> Vec<Found> {
+    /// The module of exactly this name, in a file or built in, or what is built in under that alias.
+    pub fn named(&self, module: &ModuleName) -> Vec<Found> {
+        let name = module.as_str();
+        let file = self.exactly(&self.dep, Source::Name, name);
+        let or = |found: Vec<Found>, next: &dyn Fn() -> Vec<Found>| {
+            if found.is_empty() { next() } else { found }
+        };
+        let found = or(file, &|| self.exactly(&self.builtin, Source::Builtin, name));
+        or(found, &|| self.aliases(&self.builtin_alias, Source::BuiltinAlias, name.as_bytes()))
+    }
+
+    fn exactly(&self, table: &Table, source: Source, name: &str) -> Vec<Found> {
         let found = |_| Found { module: name.into(), source, alias: None, pattern: None };
         table.exact(name).map(found).into_iter().collect()
     }
 
     fn aliases(&self, table: &Table, source: Source, name: &[u8]) -> Vec<Found> {
-        let mut found: Vec<Found> = Vec::new();
-        for hit in table.search(name) {
-            let module = ModuleName::new(&hit.value);
-            if found.iter().all(|f| f.module != module) {
-                let alias = Some(String::from_utf8_lossy(name).into_owned());
-                found.push(Found { module, source, alias, pattern: Some(hit.key) });
-            }
-        }
-        found
+        let hits = table.search(name).into_iter();
+        let alias = || Some(String::from_utf8_lossy(name).into_owned());
+        hits.map(|hit| Found {
+            module: ModuleName::new(&hit.value),
+            source,
+            alias: alias(),
+            pattern: Some(hit.key),
+        })
+        .collect()
     }
+
+    /// Every pattern and module of the alias and the symbol index, keys ascending.
+    pub fn all_aliases(&self) -> Vec<(String, String)> {
+        let entries = [&self.alias, &self.symbols].into_iter().flat_map(Table::entries);
+        entries.map(|hit| (hit.key, hit.value)).collect()
+    }
+}
+
+/// The first match of each module.
+fn once(found: Vec<Found>) -> Vec<Found> {
+    let mut first: Vec<Found> = Vec::with_capacity(found.len());
+    for found in found {
+        if first.iter().all(|f| f.module != found.module) {
+            first.push(found);
+        }
+    }
+    first
 }
 
 fn config_aliases(config: &Config, name: &str) -> Vec<Found> {

@@ -50,6 +50,11 @@ impl Table {
         self.ask(|index| index.search(name), |text| text.search(name))
     }
 
+    /// Everything in the table, keys ascending.
+    pub(super) fn entries(&self) -> Vec<Hit> {
+        self.ask(Index::entries, Text::entries)
+    }
+
     /// Asks the index, or the text once the index has been found damaged.
     fn ask<T>(
         &self,

@@ -61,6 +61,13 @@ impl Text {
         hits
     }
 
+    pub(super) fn entries(&self) -> Vec<Hit> {
+        let patterns = self.by_bus.values().flatten().chain(&self.anywhere);
+        let mut hits: Vec<Hit> = patterns.chain(self.exact.values()).cloned().collect();
+        hits.sort_by(|a, b| (&a.key, a.priority).cmp(&(&b.key, b.priority)));
+        hits
+    }
+
     fn add_dep(&mut self, file: &str, bytes: &[u8]) -> Vec<Warning> {
         let (lines, warnings) = dep::parse(file, bytes);
         for (name, line) in lines {

@@ -1,0 +1,209 @@
+//! The kmod tools on trees of files, judged by kmod itself.
+//!
+//! ```text
+//! rootfs/tree/            a root with modules and indexes (make-tree.sh)
+//! rootfs/CASE/commands    command lines; # is a comment
+//! rootfs/CASE/correct.txt what they print: standard output, standard error, and [exit N] where N is not 0
+//! rootfs/CASE/ours.txt    the same for the lines of ours-commands, where kmod 30 is no oracle
+//! ```
+//!
+//! In a command line `TREE` is the tree, `HERE` the case's folder, `MOD` is `-d TREE -S 1.0` and `INFO`
+//! `-b TREE -k 1.0`. With `COLDPLUG_ORACLE=kmod` kmod runs the commands instead, and with
+//! `COLDPLUG_BLESS=1` what is printed becomes what is correct.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a helper of a test fails it, with a message; what is printed is shown when it fails"
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+fn rootfs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("qemu-tests/rootfs")
+}
+
+fn oracle() -> bool {
+    std::env::var_os("COLDPLUG_ORACLE").is_some_and(|o| o == "kmod")
+}
+
+/// A shell command in which the tools are ours, or kmod's.
+fn shell(line: &str, kmod: bool) -> Output {
+    let names = ["modprobe", "insmod", "rmmod", "lsmod", "modinfo", "static-nodes"];
+    let own = env!("CARGO_BIN_EXE_coldplug");
+    let functions = names.map(|name| format!("{name}() {{ '{own}' {name} \"$@\"; }}; "));
+    let script = if kmod { line.to_owned() } else { functions.concat() + line };
+    // bash: dash takes no dash in a function's name.
+    let mut command = Command::new("bash");
+    command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env_remove("MODPROBE_OPTIONS");
+    command.arg("-c").arg(script).stdin(Stdio::null()).output().unwrap()
+}
+
+/// What the command lines in `file` print, as a transcript.
+fn transcript(case: &Path, file: &str, kmod: bool) -> String {
+    let tree = rootfs().join("tree");
+    let (tree, here) = (tree.to_str().unwrap(), case.to_str().unwrap());
+    let mut text = String::new();
+    for line in fs::read_to_string(case.join(file)).unwrap().lines() {
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let command = line
+            .replace("MOD ", "-d TREE -S 1.0 ")
+            .replace("INFO ", "-b TREE -k 1.0 ")
+            .replace("TREE", tree)
+            .replace("HERE", here);
+        let output = shell(&command, kmod);
+        text += &format!("$ {line}\n");
+        for bytes in [output.stdout, output.stderr] {
+            let said = String::from_utf8(bytes).unwrap();
+            // NUL is no text.
+            let said = said.replace(tree, "TREE").replace(here, "HERE").replace('\0', "\\0\n");
+            // What kmod says while it reads the configuration names its own sources, and -q does not hide it.
+            let said =
+                said.split_inclusive('\n').filter(|line| !line.starts_with("libkmod: ERROR"));
+            text.extend(said);
+        }
+        match output.status.code() {
+            Some(0) => {}
+            code => text += &format!("[exit {}]\n", code.unwrap()),
+        }
+    }
+    text
+}
+
+#[track_caller]
+fn check(case: &str) {
+    let case = rootfs().join(case);
+    let mut files = vec![("commands", "correct.txt", oracle())];
+    if case.join("ours-commands").exists() && !oracle() {
+        files.push(("ours-commands", "ours.txt", false));
+    }
+    for (commands, correct, kmod) in files {
+        let got = transcript(&case, commands, kmod);
+        let correct = case.join(correct);
+        if std::env::var_os("COLDPLUG_BLESS").is_some() {
+            fs::write(&correct, &got).unwrap();
+        }
+        let want = fs::read_to_string(&correct).unwrap();
+        for (got, want) in got.lines().zip(want.lines()) {
+            assert_eq!(got, want, "in {}:\n{got}\n", correct.display());
+        }
+        assert_eq!(got, want, "{}", correct.display());
+    }
+}
+
+#[test]
+fn show_depends() {
+    check("show-depends");
+}
+
+#[test]
+fn resolve() {
+    check("resolve");
+}
+
+#[test]
+fn modinfo() {
+    check("modinfo");
+}
+
+#[test]
+fn options() {
+    check("options");
+}
+
+#[test]
+fn symbols() {
+    check("symbols");
+}
+
+#[test]
+fn config() {
+    check("config");
+}
+
+/// As the kernel calls it: without standard streams and without an environment.
+#[test]
+fn the_kernels_helper_is_silent_and_alone() {
+    let tree = rootfs().join("tree");
+    let line = "exec env -i \"$0\" modprobe -d \"$1\" -S 1.0 -q -- nothing <&- >&- 2>&-";
+    let run = |line: &str| {
+        let mut command = Command::new("bash");
+        command.arg("-c").arg(line).arg(env!("CARGO_BIN_EXE_coldplug")).arg(&tree).output().unwrap()
+    };
+    let output = run(line);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.is_empty() && output.stderr.is_empty());
+    // A module that is there, in a dry run: the same road but for the last step.
+    let output = run(&line.replace("-q -- nothing", "-q -n -- alpha"));
+    assert_eq!(output.status.code(), Some(0));
+}
+
+/// A whole kernel of Debian's, where the boots have left one in their cache (kernel.rs).
+fn kernel() -> Option<(PathBuf, String)> {
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache");
+    let cache = std::env::var_os("COLDPLUG_CACHE").map(PathBuf::from).unwrap_or_else(|| {
+        std::env::var_os("XDG_CACHE_HOME").map_or_else(home, PathBuf::from).join("coldplug")
+    });
+    let root = cache.join("kernels/cloud-6_1");
+    let release = fs::read_dir(root.join("lib/modules")).ok()?.next()?.unwrap().file_name();
+    Path::new("/usr/sbin/modprobe")
+        .exists()
+        .then(|| (root, release.into_string().unwrap()))
+        .or_else(|| panic!("kmod is missing: install the Debian package kmod"))
+}
+
+/// Both tools' standard output for one command, `words` being operands; kmod's first.
+fn both(command: &str, words: &[String]) -> [Vec<u8>; 2] {
+    [true, false].map(|kmod| {
+        let quoted: Vec<String> = words.iter().map(|w| format!("'{w}'")).collect();
+        shell(&format!("{command} {}", quoted.join(" ")), kmod).stdout
+    })
+}
+
+#[track_caller]
+fn same(command: &str, words: &[String]) -> usize {
+    let [kmod, ours] = both(command, words).map(|out| String::from_utf8_lossy(&out).into_owned());
+    // kmod 30 knows nothing of build ids.
+    let mut ours_lines = ours.lines().filter(|line| !line.starts_with("build-id:"));
+    for line in kmod.lines() {
+        assert_eq!(ours_lines.next(), Some(line), "{command}");
+    }
+    assert_eq!(ours_lines.next(), None, "{command}");
+    kmod.lines().count()
+}
+
+#[test]
+fn a_whole_kernel_is_read_as_kmod_reads_it() {
+    let Some((root, release)) = kernel() else {
+        println!("no kernel in the cache: run the boots first");
+        return;
+    };
+    let modules = root.join("lib/modules").join(&release);
+    let read = |name: &str| fs::read_to_string(modules.join(name)).unwrap();
+    let names: Vec<String> = read("modules.dep")
+        .lines()
+        .filter_map(|line| {
+            Some(line.split(':').next()?.rsplit('/').next()?.split('.').next()?.to_owned())
+        })
+        .collect();
+    assert!(names.len() > 1000);
+    let modprobe = format!("modprobe -d '{}' -S {release} -C /none", root.display());
+    let modinfo = format!("modinfo -b '{}' -k {release}", root.display());
+    assert!(same(&format!("{modprobe} -a -D"), &names) > 3000);
+    assert!(same(&modinfo, &names) > 40_000);
+    same(&format!("{modinfo} -F parm"), &names);
+    let aliases: Vec<String> = read("modules.alias")
+        .lines()
+        .chain(read("modules.symbols").lines().step_by(20))
+        .filter_map(|line| Some(line.strip_prefix("alias ")?.rsplit_once(' ')?.0.replace('*', "0")))
+        .filter(|alias| !alias.contains(['\'', ' ']))
+        .step_by(3)
+        .collect();
+    assert!(same(&format!("{modprobe} -a -R"), &aliases) > 1000);
+    assert!(same(&format!("{modprobe} -c"), &[]) > 5000);
+}

@@ -1,0 +1,197 @@
+//! Modules into the kernel: the work list, walked one by one.
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+use rustix::io::Errno;
+
+use super::Modprobe;
+use crate::applet::refusal;
+use crate::applet::tool::{Fail, errno_of, parameters};
+use crate::kmod::catalog::{Found, Source};
+use crate::kmod::name::ModuleName;
+use crate::kmod::plan::Action;
+use crate::kmod::worklist::{Item, Request, worklist};
+use crate::load::InsertError;
+use crate::sys::errno;
+use crate::sys::sysfs::{self, InitState};
+
+/// Why a member of the work list did not get in, as far as it has not been said.
+struct Refused {
+    errno: Errno,
+    /// The file and its error, to be explained.
+    file: Option<(String, InsertError)>,
+}
+
+impl From<Errno> for Refused {
+    fn from(errno: Errno) -> Self {
+        Self { errno, file: None }
+    }
+}
+
+impl Modprobe<'_> {
+    /// Inserts what `operand` stands for; the parameters are `None` with -a.
+    pub(super) fn insert(&self, operand: &OsStr, words: Option<&[OsString]>) -> Result<(), Fail> {
+        let name = operand.to_string_lossy();
+        let parameters = words.map(parameters);
+        let parameters = parameters.as_deref();
+        if name.starts_with('/') || name.starts_with("./") {
+            return self.insert_file(&name, parameters);
+        }
+        let found = self.catalog.matches(&self.config, &name);
+        if found.is_empty() {
+            let dir = self.dir.path().display();
+            return Err(self.not_found(&format!("Module {name} not found in directory {dir}")));
+        }
+        // With several, the last one decides, as in kmod.
+        let mut result = Ok(());
+        for found in &found {
+            result = self.insert_found(found, None, parameters);
+            if result == Err(Fail::Stop) {
+                break;
+            }
+        }
+        result
+    }
+
+    fn insert_file(&self, name: &str, parameters: Option<&str>) -> Result<(), Fail> {
+        let path = Path::new(name);
+        let reason = match (std::fs::metadata(path), ModuleName::from_path(name)) {
+            (Ok(_), Some(module)) => {
+                let found = Found { module, source: Source::Name, alias: None, pattern: None };
+                let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+                return self.insert_found(&found, Some(&path.to_string_lossy()), parameters);
+            }
+            (Ok(_), None) => Errno::NOENT,
+            (Err(error), _) => errno::of(&error),
+        };
+        let text = format!("Failed to get module from path {name}: {}", errno::text(reason));
+        Err(self.tool.fail(self.grave(), &text))
+    }
+
+    fn insert_found(
+        &self,
+        found: &Found,
+        path: Option<&str>,
+        parameters: Option<&str>,
+    ) -> Result<(), Fail> {
+        let options = &self.options;
+        if options.show_alias {
+            self.tool.print(format!("{}\n", found.module));
+            return Ok(());
+        }
+        let builtin =
+            path.is_none() && (found.is_builtin() || self.catalog.is_builtin(&found.module));
+        if !options.show_depends && (builtin || self.is_live(&found.module)) {
+            return if options.first_time {
+                Err(self.refused(found, Errno::EXIST))
+            } else {
+                Ok(())
+            };
+        }
+        let listed = found.source.is_alias() || options.use_blacklist;
+        if listed && self.config.is_blacklisted(&found.module) {
+            return Ok(());
+        }
+        let request = Request { path, bare: options.ignore_commands, running: &self.running };
+        let (items, bad) = worklist(&self.catalog, &self.config, found, request);
+        for word in bad {
+            self.tool.error(&format!("failed to lookup dependency '{word}', continuing anyway."));
+        }
+        self.walk(found, &items, parameters)
+    }
+
+    fn walk(&self, found: &Found, items: &[Item], parameters: Option<&str>) -> Result<(), Fail> {
+        for item in items {
+            let since = refusal::now_us();
+            let Err(refused) = self.member(item, parameters.filter(|_| item.asked)) else {
+                continue;
+            };
+            let already = refused.errno == Errno::EXIST;
+            if already && !(item.asked && self.options.first_time) || !already && !item.required {
+                continue;
+            }
+            let fail = self.refused(found, refused.errno);
+            if let Some((path, error)) = &refused.file {
+                refusal::explain(self.tool, Path::new(path), error, since);
+            }
+            return Err(fail);
+        }
+        Ok(())
+    }
+
+    /// Does what a member of the list is there for, and tells it before.
+    fn member(&self, item: &Item, parameters: Option<&str>) -> Result<(), Refused> {
+        if !self.options.show_depends && (item.builtin || self.is_live(&item.module)) {
+            return Ok(());
+        }
+        let parameters = parameters.unwrap_or_default();
+        let args = match item.options.as_str() {
+            "" => parameters.to_owned(),
+            // kmod's blank stands there even if nothing follows.
+            configured => format!("{configured} {parameters}"),
+        };
+        let path = match &item.action {
+            Action::Insert(path) => self.dir.path().join(path).to_string_lossy().into_owned(),
+            _ => String::new(),
+        };
+        if self.tells() {
+            self.tell(item, &path, &args);
+        }
+        if self.options.dry_run {
+            return Ok(());
+        }
+        match &item.action {
+            Action::Command(command) => self.install(command, &item.module, &args),
+            Action::Insert(_) => self.load(path, &args),
+            Action::NoFile => {
+                self.tool.error(&format!("could not find module by name='{}'", item.module));
+                Err(Errno::NOENT.into())
+            }
+        }
+    }
+
+    fn tell(&self, item: &Item, path: &str, args: &str) {
+        match &item.action {
+            Action::Command(command) => self.tool.print(format!("install {command} {args}\n")),
+            Action::Insert(_) => self.tool.print(format!("insmod {path} {args}\n")),
+            Action::NoFile if item.builtin => self.tool.print(format!("builtin {}\n", item.module)),
+            Action::NoFile => {}
+        }
+        // What is told stands there before it is done.
+        self.tool.flush();
+    }
+
+    fn load(&self, path: String, args: &str) -> Result<(), Refused> {
+        let result = self.tool.load(Path::new(&path), args, self.options.flags);
+        result.map_err(|error| Refused { errno: errno_of(&error), file: Some((path, error)) })
+    }
+
+    fn install(&self, command: &str, module: &ModuleName, args: &str) -> Result<(), Refused> {
+        let command = command.replace("$CMDLINE_OPTS", args);
+        match self.command(&command, module) {
+            Ok(0) => return Ok(()),
+            Ok(status) => {
+                self.tool.error(&format!(
+                    "Error running install command '{command}' for module {module}: retcode {status}"
+                ));
+            }
+            Err(error) => self.no_shell(&error),
+        }
+        Err(Errno::INVAL.into())
+    }
+
+    /// The last word about a module that did not get in, always with the name that was found.
+    fn refused(&self, found: &Found, errno: Errno) -> Fail {
+        let words = match errno {
+            Errno::EXIST => "Module already in kernel".to_owned(),
+            Errno::NOENT => "Unknown symbol in module, or unknown parameter (see dmesg)".to_owned(),
+            other => errno::text(other),
+        };
+        self.tool.error(&format!("could not insert '{}': {words}", found.module))
+    }
+
+    fn is_live(&self, module: &ModuleName) -> bool {
+        sysfs::initstate(&self.tool.root, module) == Some(InitState::Live)
+    }
+}

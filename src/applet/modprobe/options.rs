@@ -1,0 +1,252 @@
+//! modprobe's options: what they are called, and what was asked for.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use super::HELP;
+use crate::applet::Exit;
+use crate::applet::args::{Arg, Args, Opt};
+use crate::applet::tool::{Level, Tool};
+use crate::sys::module::InitFlags;
+
+const REMOVE_HOLDERS: char = '\u{1}';
+const REMOVE_DEPENDENCIES: char = '\u{2}';
+const FIRST_TIME: char = '\u{3}';
+const FORCE_MODVERSION: char = '\u{4}';
+const FORCE_VERMAGIC: char = '\u{5}';
+const RESOLVE_ALIAS: char = '\u{6}';
+const SHOWCONFIG: char = '\u{7}';
+const SHOW_MODVERSIONS: char = '\u{8}';
+const DUMP_MODVERSIONS: char = '\u{e}';
+const SHOW_EXPORTS: char = '\u{f}';
+const SHOW: char = '\u{10}';
+
+/// The names that go out of use stand behind those that replace them.
+const TABLE: &[Opt] = &[
+    Opt('a', "all", false),
+    Opt('r', "remove", false),
+    Opt(REMOVE_HOLDERS, "remove-holders", false),
+    Opt(REMOVE_DEPENDENCIES, "remove-dependencies", false),
+    Opt('w', "wait", true),
+    Opt(FIRST_TIME, "first-time", false),
+    Opt('i', "ignore-install", false),
+    Opt('i', "ignore-remove", false),
+    Opt('b', "use-blacklist", false),
+    Opt('f', "force", false),
+    Opt(FORCE_MODVERSION, "force-modversion", false),
+    Opt(FORCE_VERMAGIC, "force-vermagic", false),
+    Opt('D', "show-depends", false),
+    Opt('R', "show-alias", false),
+    Opt(RESOLVE_ALIAS, "resolve-alias", false),
+    Opt('c', "show-config", false),
+    Opt(SHOWCONFIG, "showconfig", false),
+    Opt(SHOW_MODVERSIONS, "show-modversions", false),
+    Opt(DUMP_MODVERSIONS, "dump-modversions", false),
+    Opt(SHOW_EXPORTS, "show-exports", false),
+    Opt('n', "dry-run", false),
+    Opt(SHOW, "show", false),
+    Opt('C', "config", true),
+    Opt('d', "dirname", true),
+    Opt('S', "set-version", true),
+    Opt('s', "syslog", false),
+    Opt('q', "quiet", false),
+    Opt('v', "verbose", false),
+    Opt('V', "version", false),
+    Opt('h', "help", false),
+];
+
+/// What was asked for.
+#[derive(Debug, Default)]
+pub(super) struct Options {
+    pub(super) all: bool,
+    pub(super) remove: bool,
+    pub(super) remove_holders: bool,
+    pub(super) wait: Option<Duration>,
+    pub(super) first_time: bool,
+    pub(super) ignore_commands: bool,
+    pub(super) use_blacklist: bool,
+    pub(super) force: bool,
+    pub(super) flags: InitFlags,
+    pub(super) show_depends: bool,
+    pub(super) show_alias: bool,
+    pub(super) show_config: bool,
+    pub(super) show_modversions: bool,
+    pub(super) show_exports: bool,
+    pub(super) dry_run: bool,
+    pub(super) config: Vec<OsString>,
+    pub(super) dirname: Option<OsString>,
+    pub(super) release: Option<OsString>,
+    pub(super) operands: Vec<OsString>,
+    /// MODPROBE_OPTIONS for what install commands start.
+    pub(super) inherited: String,
+}
+
+impl Options {
+    /// Reads the command line, the words of MODPROBE_OPTIONS before it.
+    ///
+    /// # Errors
+    /// The exit code, where there is nothing more to do.
+    pub(super) fn read(tool: &Tool, args: &[OsString], environment: &str) -> Result<Self, Exit> {
+        let mut args = Args::new(args, split(environment), TABLE);
+        let mut options = Self { inherited: environment.to_owned(), ..Self::default() };
+        while let Some(arg) = args.next().map_err(|text| tool.bad_option(&text))? {
+            match arg {
+                Arg::Operand(word) => options.operands.push(word),
+                Arg::Opt(letter, value) => options.take(tool, letter, value)?,
+            }
+        }
+        Ok(options)
+    }
+
+    fn take(&mut self, tool: &Tool, letter: char, value: OsString) -> Result<(), Exit> {
+        match letter {
+            'a' => self.all = true,
+            'r' => self.remove = true,
+            REMOVE_HOLDERS => (self.remove, self.remove_holders) = (true, true),
+            'w' => self.wait = Some(wait(tool, &value)?),
+            FIRST_TIME => self.first_time = true,
+            'i' => self.ignore_commands = true,
+            'b' => self.use_blacklist = true,
+            'f' => {
+                self.force = true;
+                (self.flags.ignore_modversions, self.flags.ignore_vermagic) = (true, true);
+            }
+            FORCE_MODVERSION => self.flags.ignore_modversions = true,
+            FORCE_VERMAGIC => self.flags.ignore_vermagic = true,
+            'D' => (self.show_depends, self.dry_run) = (true, true),
+            'R' => self.show_alias = true,
+            'c' => self.show_config = true,
+            SHOW_MODVERSIONS => self.show_modversions = true,
+            SHOW_EXPORTS => self.show_exports = true,
+            'n' => self.dry_run = true,
+            'd' => self.dirname = Some(value),
+            'S' => self.release = Some(value),
+            'C' => {
+                self.inherit(&format!("-C {}", value.to_string_lossy()));
+                self.config.push(value);
+            }
+            's' => {
+                self.inherit("-s");
+                tool.use_syslog();
+            }
+            'q' => {
+                self.inherit("-q");
+                tool.silence();
+            }
+            'v' => {
+                self.inherit("-v");
+                tool.louder();
+            }
+            'V' => return Err(tool.version()),
+            'h' => return Err(tool.help(HELP)),
+            old => return self.take_old(tool, old, value),
+        }
+        Ok(())
+    }
+
+    /// A name that goes out of use does what its successor does, and says so.
+    fn take_old(&mut self, tool: &Tool, old: char, value: OsString) -> Result<(), Exit> {
+        let (name, new, letter) = match old {
+            REMOVE_DEPENDENCIES => ("remove-dependencies", "remove-holders", REMOVE_HOLDERS),
+            RESOLVE_ALIAS => ("resolve-alias", "show-alias", 'R'),
+            SHOWCONFIG => ("showconfig", "show-config", 'c'),
+            DUMP_MODVERSIONS => ("dump-modversions", "show-modversions", SHOW_MODVERSIONS),
+            SHOW => ("show", "dry-run", 'n'),
+            _ => return Ok(()),
+        };
+        let text = format!("--{name} is deprecated and scheduled for removal; use --{new}");
+        tool.say(Level::Warning, &text);
+        self.take(tool, letter, value)
+    }
+
+    fn inherit(&mut self, words: &str) {
+        if !self.inherited.is_empty() {
+            self.inherited.push(' ');
+        }
+        self.inherited.push_str(words);
+    }
+}
+
+/// Milliseconds as strtoul(3) reads them, base 0.
+fn wait(tool: &Tool, value: &OsString) -> Result<Duration, Exit> {
+    let text = value.to_string_lossy();
+    let (digits, radix) = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(digits) => (digits, 16),
+        None if text.len() > 1 && text.starts_with('0') => (&text[1..], 8),
+        None => (&text[..], 10),
+    };
+    // A month and a half is for ever here; longer times could not be added to the clock.
+    let number = u64::from_str_radix(digits, radix).map(|ms| ms.min(u64::from(u32::MAX)));
+    number.map(Duration::from_millis).map_err(|_| {
+        tool.error(&format!("unexpected wait value '{text}'."));
+        Exit::Failure
+    })
+}
+
+/// The words of MODPROBE_OPTIONS: parted by blanks, `'` and `"` quote and go.
+fn split(text: &str) -> Vec<OsString> {
+    let mut words = Vec::new();
+    let (mut word, mut quote) = (String::new(), None);
+    for letter in text.chars() {
+        match (letter, quote) {
+            ('\'' | '"', None) => quote = Some(letter),
+            (_, Some(open)) if open == letter => quote = None,
+            (' ', None) => words.push(std::mem::take(&mut word).into()),
+            _ => word.push(letter),
+        }
+    }
+    words.push(word.into());
+    words.retain(|word: &OsString| !word.is_empty());
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::applet::tool::Sink;
+    use crate::sys::Root;
+    use crate::sys::module::Kernel;
+    use std::sync::Arc;
+
+    fn read(words: &str, environment: &str) -> (Result<Options, Exit>, String) {
+        let sink = Sink::default();
+        let tool = Tool::on(Root::default(), Arc::new(Kernel), &sink);
+        let args: Vec<OsString> = format!("modprobe {words}").split(' ').map(Into::into).collect();
+        let options = Options::read(&tool, &args, environment);
+        (options, sink.take())
+    }
+
+    #[test]
+    fn options_set_what_they_are_there_for() {
+        let (options, said) = read("-qabf --first m -D -w 0x10 x=1", "-C '/a b' -v");
+        let options = options.unwrap();
+        assert!(options.all && options.use_blacklist && options.force && options.first_time);
+        assert!(options.show_depends && options.dry_run && options.flags.ignore_vermagic);
+        assert_eq!(options.wait, Some(Duration::from_millis(16)));
+        assert_eq!(
+            (options.operands, options.config),
+            (vec!["m".into(), "x=1".into()], vec!["/a b".into()])
+        );
+        assert_eq!(options.inherited, "-C '/a b' -v -C /a b -v -q");
+        assert_eq!(said, "");
+    }
+
+    #[test]
+    fn old_names_warn_and_bad_values_end() {
+        let (options, said) = read("--resolve-alias x", "");
+        assert!(options.unwrap().show_alias);
+        assert_eq!(
+            said,
+            "modprobe: WARNING: --resolve-alias is deprecated and scheduled for removal; use --show-alias\n"
+        );
+        for (words, want) in [
+            ("-w 5x m", "modprobe: ERROR: unexpected wait value '5x'.\n"),
+            ("--nope -V", "modprobe: unrecognized option '--nope'\n"),
+        ] {
+            let (options, said) = read(words, "");
+            assert_eq!((options.err(), said.as_str()), (Some(Exit::Failure), want));
+        }
+        assert!(read("--wait=010 m", "").0.unwrap().wait == Some(Duration::from_millis(8)));
+        assert_eq!(read("-V --nope", "").0.err(), Some(Exit::Success));
+    }
+}

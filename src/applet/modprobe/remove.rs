@@ -1,0 +1,155 @@
+//! Modules out of the kernel, with what they have brought along.
+
+use std::ffi::OsStr;
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use super::Modprobe;
+use crate::applet::tool::{Fail, Level};
+use crate::kmod::name::ModuleName;
+use crate::load;
+use crate::sys::{errno, sysfs};
+
+/// How a module is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum As {
+    /// It was asked for.
+    Asked,
+    /// A list led to it: one that is built in is passed over.
+    Listed,
+}
+
+impl Modprobe<'_> {
+    /// Removes what `operand`, always a name, stands for; the first that can't be removed ends it.
+    pub(super) fn remove(&self, operand: &OsStr) -> Result<(), Fail> {
+        let name = operand.to_string_lossy();
+        let found = self.catalog.matches(&self.config, &name);
+        if found.is_empty() {
+            return Err(self.tool.fail(self.grave(), &format!("Module {name} not found.")));
+        }
+        for found in found {
+            let builtin = found.is_builtin() || self.catalog.is_builtin(&found.module);
+            self.remove_module(&found.module, builtin, As::Asked)?;
+        }
+        Ok(())
+    }
+
+    fn remove_module(&self, module: &ModuleName, builtin: bool, how: As) -> Result<(), Fail> {
+        let options = &self.options;
+        let command = self
+            .config
+            .remove_of(module)
+            .filter(|_| !options.ignore_commands && !self.running.contains(module));
+        let must_check = command.is_none() && !options.show_depends;
+        if must_check && builtin {
+            return match how {
+                As::Asked => Err(self.fatal(&format!("Module {module} is builtin."))),
+                As::Listed => Ok(()),
+            };
+        }
+        if must_check && !sysfs::has_module(&self.tool.root, module) {
+            return match options.first_time {
+                true => Err(self.fatal(&format!("Module {module} is not in kernel."))),
+                false => Ok(()),
+            };
+        }
+        self.remove_softdeps(module, true)?;
+        if options.remove_holders {
+            self.remove_holders(module)?;
+        }
+        let users = sysfs::refcnt(&self.tool.root, module);
+        if must_check && options.wait.is_none() && users.is_some_and(|n| n > 0) {
+            return Err(self.fatal(&format!("Module {module} is in use.")));
+        }
+        match command {
+            Some(command) => self.remove_command(command, module)?,
+            None if users.is_some() => self.delete(module)?,
+            None => {}
+        }
+        if command.is_none() {
+            self.remove_unused(module)?;
+        }
+        self.remove_softdeps(module, false)
+    }
+
+    /// Removes the softdeps of `module` on one side, last to first. Their failures do not count.
+    fn remove_softdeps(&self, module: &ModuleName, post: bool) -> Result<(), Fail> {
+        let softdep = self.config.softdep_of(module).filter(|_| !self.options.ignore_commands);
+        let words = softdep.map_or(&[][..], |s| if post { &s.post } else { &s.pre });
+        let found = words.iter().flat_map(|word| self.catalog.matches(&self.config, word));
+        let found: Vec<_> = found.collect();
+        for found in found.iter().rev() {
+            let builtin = found.is_builtin() || self.catalog.is_builtin(&found.module);
+            let result = self.remove_module(&found.module, builtin, As::Listed);
+            if result == Err(Fail::Stop) {
+                return result;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what uses `module`, but not what uses that.
+    fn remove_holders(&self, module: &ModuleName) -> Result<(), Fail> {
+        let holders = sysfs::holders(&self.tool.root, module);
+        holders.iter().rev().try_for_each(|holder| {
+            let holder = ModuleName::new(holder);
+            self.remove_module(&holder, false, As::Listed)
+        })
+    }
+
+    /// Removes the dependencies of `module` that nobody uses, deepest first, in one pass.
+    fn remove_unused(&self, module: &ModuleName) -> Result<(), Fail> {
+        let line = self.catalog.dep(module);
+        let needs = line.iter().flat_map(|l| &l.needs).filter_map(|p| ModuleName::from_path(p));
+        for module in needs {
+            if sysfs::refcnt(&self.tool.root, &module) == Some(0) {
+                self.delete(&module)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn remove_command(&self, command: &str, module: &ModuleName) -> Result<(), Fail> {
+        if self.tells() {
+            self.tool.print(format!("remove {command}\n"));
+        }
+        if self.options.dry_run {
+            return Ok(());
+        }
+        match self.command(&command.replace("$CMDLINE_OPTS", ""), module) {
+            Ok(0) => Ok(()),
+            Ok(_) => Err(self.fatal(&format!("Error running remove command for {module}"))),
+            Err(error) => {
+                self.no_shell(&error);
+                Err(self.fatal(&format!("Error running remove command for {module}")))
+            }
+        }
+    }
+
+    fn delete(&self, module: &ModuleName) -> Result<(), Fail> {
+        if self.tells() {
+            self.tool.print(format!("rmmod {module}\n"));
+            self.tool.flush();
+        }
+        if self.options.dry_run {
+            return Ok(());
+        }
+        let wait = self.options.wait.unwrap_or(Duration::ZERO);
+        match load::delete(&*self.tool.ops, module, self.options.force, wait) {
+            Ok(()) => Ok(()),
+            Err(Errno::EXIST) if self.options.first_time => {
+                Err(self.fatal(&format!("Module {module} is not in kernel.")))
+            }
+            Err(Errno::EXIST) => Ok(()),
+            Err(reason) => {
+                let reason = errno::text(reason);
+                Err(self.tool.error(&format!("could not remove '{module}': {reason}")))
+            }
+        }
+    }
+
+    fn fatal(&self, text: &str) -> Fail {
+        self.tool.fail(Level::Fatal, text)
+    }
+}

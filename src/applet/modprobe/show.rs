@@ -1,0 +1,115 @@
+//! Queries: the configuration, and the symbols of a module.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+
+use super::Modprobe;
+use crate::applet::tool::{Fail, Level, elf_errno, read_image};
+use crate::kmod::elf::Sections;
+use crate::kmod::name::ModuleName;
+use crate::kmod::symbols::{self, Versioned};
+use crate::sys::errno;
+
+impl Modprobe<'_> {
+    /// `-c`: every entry, then the aliases of the indexes.
+    pub(super) fn show_config(&self) {
+        let config = &self.config;
+        for name in &config.blacklist {
+            self.line(&["blacklist", name]);
+        }
+        let lists = [
+            ("install", &config.install),
+            ("remove", &config.remove),
+            ("alias", &config.aliases),
+            ("options", &config.options),
+        ];
+        for (kind, list) in lists {
+            for entry in list {
+                self.line(&[kind, &entry.name, &entry.text]);
+            }
+        }
+        for dep in &config.softdeps {
+            let mut words = Vec::new();
+            for (word, names) in [("pre:", &dep.pre), ("post:", &dep.post)] {
+                if !names.is_empty() {
+                    words.push(word);
+                    words.extend(names.iter().map(String::as_str));
+                }
+            }
+            self.line(&["softdep", &dep.name, &words.join(" ")]);
+        }
+        for (name, names) in &config.weakdeps {
+            self.line(&["weakdep", name, &names.join(" ")]);
+        }
+        self.tool.print("\n# End of configuration files. Dumping indexes now:\n\n");
+        for (pattern, module) in self.catalog.all_aliases() {
+            self.line(&["alias", &pattern, &module]);
+        }
+    }
+
+    fn line(&self, words: &[&str]) {
+        self.tool.print(words.join(" ") + "\n");
+    }
+
+    /// `--show-modversions`: the versions of symbols that a module was built against.
+    pub(super) fn show_modversions(&self, operand: &OsStr) -> Result<(), Fail> {
+        self.show_symbols(operand, "modversions", symbols::versions)
+    }
+
+    /// `--show-exports`: the symbols that a module offers.
+    pub(super) fn show_exports(&self, operand: &OsStr) -> Result<(), Fail> {
+        self.show_symbols(operand, "symbols", symbols::exports)
+    }
+
+    /// One line a symbol, for every module that `operand`, a file or a name, stands for.
+    fn show_symbols(&self, operand: &OsStr, what: &str, list: List) -> Result<(), Fail> {
+        let name = operand.to_string_lossy();
+        let path = Path::new(operand);
+        let files = match ModuleName::from_path(&name).filter(|_| path.is_file()) {
+            Some(module) => vec![(module, Some(path.to_owned()))],
+            None => self.files(&name)?,
+        };
+        for (module, path) in files {
+            let text = path.ok_or(Errno::NOENT).and_then(|path| symbol_lines(&path, list));
+            match text {
+                Ok(text) => self.tool.print(text),
+                Err(errno) => {
+                    let text = format!("could not get {what} of {module}: {}", errno::text(errno));
+                    return Err(self.tool.fail(Level::Fatal, &text));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The modules that `name` stands for, each with its file where it has one.
+    fn files(&self, name: &str) -> Result<Vec<(ModuleName, Option<PathBuf>)>, Fail> {
+        let found = self.catalog.matches(&self.config, name);
+        if found.is_empty() {
+            let dir = self.dir.path().display();
+            return Err(self.not_found(&format!("Module {name} not found in directory {dir}")));
+        }
+        let path = |module: &ModuleName| Some(self.dir.path().join(self.catalog.dep(module)?.path));
+        let files = found.into_iter().map(|f| {
+            let path = path(&f.module).filter(|_| !f.is_builtin());
+            (f.module, path)
+        });
+        Ok(files.collect())
+    }
+}
+
+type List = for<'a> fn(&Sections<'a>) -> Option<Vec<Versioned<'a>>>;
+
+fn symbol_lines(path: &Path, list: List) -> Result<Vec<u8>, Errno> {
+    let image = read_image(path)?;
+    let sections = Sections::parse(&image).map_err(elf_errno)?;
+    let mut text = Vec::new();
+    for symbol in list(&sections).ok_or(Errno::NODATA)? {
+        let name = symbol.name.strip_prefix(b".").unwrap_or(symbol.name);
+        text.extend(format!("0x{:08x}\t", symbol.crc).bytes());
+        text.extend([name, b"\n"].concat());
+    }
+    Ok(text)
+}

@@ -1,0 +1,167 @@
+//! Why the kernel refused a module: one sentence with the cause and what to look at, and what the kernel
+//! itself said last about it.
+
+use std::path::Path;
+
+use rustix::io::Errno;
+use rustix::time::{ClockId, clock_gettime};
+
+use super::tool::{Level, Tool};
+use crate::kmod::compress::IMAGE_LIMIT;
+use crate::kmod::conf::Config;
+use crate::kmod::elf;
+use crate::kmod::name::ModuleName;
+use crate::kmod::{cmdline, modinfo};
+use crate::load::InsertError;
+use crate::sys::modfile::{ImageError, ModuleFile};
+use crate::sys::{kmsg, procfs, release};
+
+/// The time as the kernel's log counts it, a moment early: its clock is coarser.
+pub(super) fn now_us() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    (seconds * 1_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0) / 1000).saturating_sub(100_000)
+}
+
+/// Says why the module file at `path`, which was tried after `since_us`, did not get in. Nothing is looked
+/// at where nothing is shown.
+pub(super) fn explain(tool: &Tool, path: &Path, error: &InsertError, since_us: u64) {
+    if !tool.shows(Level::Error) {
+        return;
+    }
+    let module = ModuleName::new(&path.to_string_lossy());
+    let cause = match error {
+        InsertError::Missing => {
+            "there is no such file; depmod has to be run, or the module installed".into()
+        }
+        InsertError::Image(ImageError::Read(error)) => error.to_string(),
+        InsertError::Image(ImageError::Decode(error)) => error.to_string(),
+        InsertError::Kernel(errno) => refused(tool, path, &module, *errno),
+    };
+    if !cause.is_empty() {
+        tool.error(&format!("{}: {cause}", path.display()));
+    }
+    if let (InsertError::Kernel(_), Some(line)) = (error, kernel_line(tool, &module, since_us)) {
+        tool.error(&format!("the kernel says: {line}"));
+    }
+}
+
+/// The last line of the kernel's log about `module`; lockdown's lines don't name it.
+fn kernel_line(tool: &Tool, module: &ModuleName, since_us: u64) -> Option<String> {
+    kmsg::last(&tool.root, since_us, |line| {
+        line.contains(module.as_str())
+            || line.starts_with("Lockdown:")
+            || line.contains("unsigned module")
+    })
+}
+
+fn refused(tool: &Tool, path: &Path, module: &ModuleName, errno: Errno) -> String {
+    match errno {
+        Errno::PERM => return forbidden(tool, module).to_owned(),
+        Errno::NOEXEC => return wrong_format(path),
+        Errno::INVAL if std::fs::metadata(path).is_ok_and(|m| m.len() < 6) => {
+            return "too short to be a module".to_owned();
+        }
+        _ => {}
+    }
+    match errno {
+        Errno::NOENT => "it needs a symbol that the kernel and the loaded modules do not have, or does not know a parameter; the kernel log names it",
+        Errno::EXIST => "it is loaded already, or a module of this name is built in; see /proc/modules",
+        Errno::INVAL => "a parameter's value is wrong, or it was built for another kernel configuration; see modinfo -p and the kernel log",
+        Errno::SRCH => "it was built against other versions of the symbols it uses; it has to be rebuilt for this kernel",
+        Errno::KEYREJECTED => "its signature is wrong, or it has none and the kernel wants one (module.sig_enforce, lockdown); see modinfo -F signer",
+        Errno::NOKEY => "the kernel has no key for its signature; see modinfo -F signer and /proc/keys",
+        Errno::BADMSG => "its signature trailer is damaged",
+        Errno::NODEV => "its driver found no device that it can drive; see the kernel log",
+        Errno::BUSY => "what it wants to drive is taken by another driver, or another load of it failed; see the kernel log",
+        Errno::NOMEM => "the kernel has not enough memory for it",
+        Errno::NOSYS => "this kernel was built without loadable modules",
+        _ => "its own start gave this error; see the kernel log",
+    }
+    .to_owned()
+}
+
+/// EPERM has several causes, which can be told apart from outside.
+fn forbidden(tool: &Tool, module: &ModuleName) -> &'static str {
+    let root = &tool.root;
+    let mut config = Config::default();
+    cmdline::add_modules(&mut config, &procfs::cmdline(root).unwrap_or_default());
+    let lockdown = std::fs::read_to_string(root.join("sys/kernel/security/lockdown"));
+    if config.is_refused_by_kernel(module) {
+        "module_blacklist= on the kernel command line forbids it"
+    } else if procfs::sysctl(root, "kernel/modules_disabled").is_ok_and(|v| v == "1") {
+        "no more modules are taken: kernel.modules_disabled is 1 until the next start"
+    } else if lockdown.is_ok_and(|text| !text.contains("[none]")) {
+        "the kernel is locked down and takes signed modules only; see /sys/kernel/security/lockdown"
+    } else {
+        "loading modules needs CAP_SYS_MODULE (root); a security module may forbid it as well"
+    }
+}
+
+/// ENOEXEC: another kernel's module, or none at all.
+fn wrong_format(path: &Path) -> String {
+    let image = ModuleFile::open(path).ok().and_then(|mut file| file.image(IMAGE_LIMIT).ok());
+    let sections = image.as_deref().map(elf::Sections::parse);
+    let Some(Ok(sections)) = sections else {
+        return "not a module: no ELF file, or a damaged one".to_owned();
+    };
+    let vermagic = sections.modinfo().map(modinfo::key_value).find(|(key, _)| *key == b"vermagic");
+    let built = vermagic.map_or_else(Default::default, |(_, v)| String::from_utf8_lossy(v));
+    let running = release();
+    match built.split(' ').next() {
+        Some(version) if !version.is_empty() && version != running => {
+            format!("it was built for kernel {version}, this is {running}; see modinfo -F vermagic")
+        }
+        _ => "it was built for another machine or kernel configuration, or its symbols have other versions; see modinfo -F vermagic and the kernel log".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::applet::tool::Sink;
+    use crate::sys::Root;
+    use crate::sys::module::Kernel;
+    use std::fs;
+    use std::sync::Arc;
+
+    #[test]
+    fn eperm_is_told_by_its_cause() {
+        let scratch = tempfile::tempdir().unwrap();
+        let put = |path: &str, text: &str| {
+            let path = scratch.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        let sink = Sink::default();
+        let tool = Tool::on(Root::at(scratch.path()), Arc::new(Kernel), &sink);
+        let cause = || forbidden(&tool, &"a_b".into()).split(' ').next().unwrap();
+        assert_eq!(cause(), "loading");
+        put("sys/kernel/security/lockdown", "none [integrity] confidentiality\n");
+        assert_eq!(cause(), "the");
+        put("proc/sys/kernel/modules_disabled", "1\n");
+        assert_eq!(cause(), "no");
+        put("proc/cmdline", "module_blacklist=a-b\n");
+        assert_eq!(cause(), "module_blacklist=");
+    }
+
+    #[test]
+    fn the_kernels_own_words_are_added() {
+        let scratch = tempfile::tempdir().unwrap();
+        fs::create_dir(scratch.path().join("dev")).unwrap();
+        fs::write(scratch.path().join("dev/kmsg"), "4,1,900,-;x_y: Unknown symbol z (err -2)\n")
+            .unwrap();
+        let sink = Sink::default();
+        let tool = Tool::on(Root::at(scratch.path()), Arc::new(Kernel), &sink);
+        explain(&tool, Path::new("/m/x-y.ko"), &InsertError::Kernel(Errno::NOENT), 0);
+        let said = sink.take();
+        assert!(said.starts_with("modprobe: ERROR: /m/x-y.ko: it needs a symbol"), "{said}");
+        assert!(
+            said.ends_with("ERROR: the kernel says: x_y: Unknown symbol z (err -2)\n"),
+            "{said}"
+        );
+        tool.silence();
+        explain(&tool, Path::new("/m/x-y.ko"), &InsertError::Kernel(Errno::NOENT), 0);
+        assert_eq!(sink.take(), "");
+    }
+}

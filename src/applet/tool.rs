@@ -1,0 +1,346 @@
+//! What the kmod tools share: messages with kmod's priorities, the module directory, parameters, loading
+//! one file, and words for what the kernel refuses.
+
+use std::cell::{Cell, RefCell};
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use super::Exit;
+use crate::kmod::compress::IMAGE_LIMIT;
+use crate::kmod::conf::Config;
+use crate::kmod::elf::ElfError;
+use crate::load::{InsertError, Inserter};
+use crate::sys::modfile::{ImageError, ModuleFile};
+use crate::sys::module::{InitFlags, Kernel, ModuleOps};
+use crate::sys::{Root, errno, sysfs, syslog};
+
+/// Priorities of messages, as in syslog(3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Level {
+    Fatal = 2,
+    Error = 3,
+    Warning = 4,
+}
+
+/// How an act failed. It has been said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fail {
+    /// Nothing more is done: a FATAL that was shown.
+    Stop,
+    /// What else was asked for is still tried.
+    GoOn,
+}
+
+/// A tool at work: what it is called, where it looks, and where it writes.
+pub(super) struct Tool {
+    prog: String,
+    threshold: Cell<i32>,
+    to_syslog: Cell<bool>,
+    pub(super) root: Root,
+    pub(super) ops: Arc<dyn ModuleOps>,
+    /// What is still to be written to `out`.
+    waiting: RefCell<Vec<u8>>,
+    out: RefCell<Box<dyn Write>>,
+    err: RefCell<Box<dyn Write>>,
+}
+
+impl Tool {
+    /// The tool called `args[0]`, on the running machine. Messages above `level` are not shown.
+    pub(super) fn new(args: &[OsString], level: Level) -> Self {
+        let name = args.first().and_then(|a| Path::new(a).file_name());
+        Self {
+            prog: name.map_or_else(String::new, |n| n.to_string_lossy().into_owned()),
+            threshold: Cell::new(level as i32),
+            to_syslog: Cell::new(false),
+            root: Root::default(),
+            ops: Arc::new(Kernel),
+            waiting: RefCell::default(),
+            out: RefCell::new(Box::new(std::io::stdout())),
+            err: RefCell::new(Box::new(std::io::stderr())),
+        }
+    }
+
+    /// The tool `prog` on a tree of files, with what it writes.
+    #[cfg(test)]
+    pub(super) fn on(root: Root, ops: Arc<dyn ModuleOps>, sink: &Sink) -> Self {
+        let mut tool = Self::new(&["modprobe".into()], Level::Warning);
+        (tool.root, tool.ops) = (root, ops);
+        (tool.out, tool.err) =
+            (RefCell::new(Box::new(sink.clone())), RefCell::new(Box::new(sink.clone())));
+        tool
+    }
+
+    /// Shows one level more.
+    pub(super) fn louder(&self) {
+        self.threshold.set(self.threshold.get() + 1);
+    }
+
+    /// Shows nothing at all.
+    pub(super) fn silence(&self) {
+        self.threshold.set(0);
+    }
+
+    /// Sends messages to the system log.
+    pub(super) fn use_syslog(&self) {
+        self.to_syslog.set(true);
+    }
+
+    /// Whether messages of this level are shown.
+    pub(super) fn shows(&self, level: Level) -> bool {
+        self.threshold.get() >= level as i32
+    }
+
+    /// Whether what is done is to be told as well.
+    pub(super) fn is_verbose(&self) -> bool {
+        self.threshold.get() > Level::Warning as i32
+    }
+
+    /// One message.
+    pub(super) fn say(&self, level: Level, text: &str) {
+        if !self.shows(level) {
+            return;
+        }
+        let word = match level {
+            Level::Fatal => "FATAL",
+            Level::Error => "ERROR",
+            Level::Warning => "WARNING",
+        };
+        if self.to_syslog.get() {
+            syslog::send(&self.root, level as u8, &self.prog, &format!("{word}: {text}"));
+        } else {
+            self.raw_error(&format!("{}: {word}: {text}", self.prog));
+        }
+    }
+
+    /// An error after which the rest is still tried.
+    pub(super) fn error(&self, text: &str) -> Fail {
+        self.say(Level::Error, text);
+        Fail::GoOn
+    }
+
+    /// An error of this level; a FATAL one ends the tool where it is shown, as in kmod.
+    pub(super) fn fail(&self, level: Level, text: &str) -> Fail {
+        self.say(level, text);
+        if level == Level::Fatal && self.shows(level) { Fail::Stop } else { Fail::GoOn }
+    }
+
+    /// One line on standard error, without a head.
+    pub(super) fn raw_error(&self, text: &str) {
+        self.flush();
+        let _ = writeln!(self.err.borrow_mut(), "{text}");
+    }
+
+    /// Bytes for standard output. They go out together: at the latest before anything else is written.
+    pub(super) fn print(&self, bytes: impl AsRef<[u8]>) {
+        let mut waiting = self.waiting.borrow_mut();
+        waiting.extend_from_slice(bytes.as_ref());
+        if waiting.len() > 32 << 10 {
+            drop(waiting);
+            self.flush();
+        }
+    }
+
+    /// Writes what waits for standard output.
+    pub(super) fn flush(&self) {
+        let bytes = self.waiting.take();
+        if !bytes.is_empty() {
+            // A closed pipe is no reason to die.
+            let mut out = self.out.borrow_mut();
+            let _ = out.write_all(&bytes).and_then(|()| out.flush());
+        }
+    }
+
+    /// An option that is not understood.
+    pub(super) fn bad_option(&self, text: &str) -> Exit {
+        self.raw_error(text);
+        Exit::Failure
+    }
+
+    /// `--help`.
+    pub(super) fn help(&self, text: &str) -> Exit {
+        self.print(format!("Usage:\n\t{} {text}", self.prog));
+        Exit::Success
+    }
+
+    /// `--version`: first kmod's, which scripts look at, then our own.
+    pub(super) fn version(&self) -> Exit {
+        self.print(concat!(
+            "kmod version 34\n+ZSTD +XZ +ZLIB -OPENSSL -MBEDTLS\ncoldplug ",
+            env!("CARGO_PKG_VERSION"),
+            " (",
+            env!("COLDPLUG_COMMIT"),
+            ", ",
+            env!("COLDPLUG_TARGET"),
+            ")\n"
+        ));
+        Exit::Success
+    }
+
+    /// Loads the module file at `path`.
+    ///
+    /// # Errors
+    /// The file can't be read, or the kernel refuses it.
+    pub(super) fn load(
+        &self,
+        path: &Path,
+        args: &str,
+        flags: InitFlags,
+    ) -> Result<(), InsertError> {
+        // kmod reads six bytes to tell the compression, and gives up where there are less.
+        if std::fs::metadata(path).is_ok_and(|m| m.is_file() && m.len() < 6) {
+            return Err(InsertError::Kernel(Errno::INVAL));
+        }
+        let inserter = Inserter {
+            ops: Arc::clone(&self.ops),
+            dir: PathBuf::new(),
+            kernel: sysfs::kernel_compression(&self.root),
+        };
+        inserter.insert(&path.to_string_lossy(), args, flags).1
+    }
+}
+
+impl Drop for Tool {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+/// The module directory that `-d` and `-S` name, put together as kmod does it.
+pub(super) fn module_dir(base: Option<&OsString>, release: Option<&OsString>) -> String {
+    let base = base.map_or_else(String::new, |b| b.to_string_lossy().into_owned());
+    let base = match base.as_str() {
+        "" => base,
+        absolute if absolute.starts_with('/') => base,
+        relative => {
+            let here = std::env::current_dir().unwrap_or_default();
+            format!("{}/{relative}", here.display())
+        }
+    };
+    let release = release.map_or_else(crate::sys::release, |r| r.to_string_lossy().into_owned());
+    format!("{base}/lib/modules/{release}")
+}
+
+/// Parameters as one text: `k=v` becomes `k="v"` where v has a blank and no quote before it.
+pub(super) fn parameters(words: &[OsString]) -> String {
+    let quoted = words.iter().map(|word| {
+        let word = word.to_string_lossy();
+        match word.split_once('=') {
+            Some((key, value)) if value.contains(' ') && !value.starts_with(['"', '\'']) => {
+                format!("{key}=\"{value}\"")
+            }
+            _ => word.into_owned(),
+        }
+    });
+    quoted.collect::<Vec<_>>().join(" ")
+}
+
+/// Nothing configured: what the tools other than modprobe go by.
+pub(super) fn no_config() -> &'static Config {
+    static NONE: std::sync::OnceLock<Config> = std::sync::OnceLock::new();
+    NONE.get_or_init(Config::default)
+}
+
+/// What went wrong as one errno, as kmod gives it back.
+pub(super) fn errno_of(error: &InsertError) -> Errno {
+    match error {
+        InsertError::Missing => Errno::NOENT,
+        InsertError::Image(ImageError::Read(error)) => error.errno,
+        InsertError::Image(ImageError::Decode(_)) => Errno::INVAL,
+        InsertError::Kernel(errno) => *errno,
+    }
+}
+
+/// The decoded module in the file at `path`.
+pub(super) fn read_image(path: &Path) -> Result<Vec<u8>, Errno> {
+    let image = ModuleFile::open(path)
+        .map_err(ImageError::Read)
+        .and_then(|mut file| file.image(IMAGE_LIMIT))
+        .map_err(|error| errno_of(&InsertError::Image(error)))?;
+    // As in kmod: less can't even tell its compression.
+    if image.len() < 6 { Err(Errno::INVAL) } else { Ok(image) }
+}
+
+/// What kmod makes of a damaged module.
+pub(super) fn elf_errno(error: ElfError) -> Errno {
+    match error {
+        ElfError::NotElf => Errno::NOEXEC,
+        ElfError::Broken(_) => Errno::INVAL,
+    }
+}
+
+/// insmod's words for the answer to a module.
+pub(super) fn insmod_words(errno: Errno) -> String {
+    match errno {
+        Errno::NOEXEC => "Invalid module format".to_owned(),
+        Errno::NOENT => "Unknown symbol in module".to_owned(),
+        Errno::SRCH => "Module has wrong symbol version".to_owned(),
+        Errno::INVAL => "Invalid parameters".to_owned(),
+        other => errno::text(other),
+    }
+}
+
+/// Somewhere to look at what a tool wrote.
+#[cfg(test)]
+#[derive(Clone, Default)]
+pub(super) struct Sink(std::rc::Rc<RefCell<Vec<u8>>>);
+
+#[cfg(test)]
+impl Sink {
+    pub(super) fn take(&self) -> String {
+        String::from_utf8(std::mem::take(&mut *self.0.borrow_mut())).unwrap()
+    }
+}
+
+#[cfg(test)]
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.borrow_mut().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_with_blanks_are_quoted() {
+        for (words, want) in [
+            (vec!["a=1", "b"], "a=1 b"),
+            (vec!["a=b c", "d=\"e f\"", "g='h i'", "j k"], "a=\"b c\" d=\"e f\" g='h i' j k"),
+            (vec![], ""),
+        ] {
+            let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
+            assert_eq!(parameters(&words), want);
+        }
+    }
+
+    #[test]
+    fn the_directory_is_a_plain_concatenation() {
+        let dir = |base: &str| module_dir(Some(&base.into()), Some(&"6.1".into()));
+        assert_eq!(dir("/"), "//lib/modules/6.1");
+        assert_eq!(dir(""), "/lib/modules/6.1");
+        assert_eq!(dir("/x"), "/x/lib/modules/6.1");
+        assert!(dir("x").ends_with("/x/lib/modules/6.1"));
+    }
+
+    #[test]
+    fn only_a_shown_fatal_stops() {
+        let sink = Sink::default();
+        let tool = Tool::on(Root::default(), Arc::new(Kernel), &sink);
+        assert_eq!(tool.fail(Level::Fatal, "x"), Fail::Stop);
+        assert_eq!(tool.fail(Level::Warning, "y"), Fail::GoOn);
+        tool.silence();
+        tool.louder();
+        assert_eq!(tool.fail(Level::Fatal, "z"), Fail::GoOn);
+        assert_eq!(sink.take(), "modprobe: FATAL: x\nmodprobe: WARNING: y\n");
+    }
+}

@@ -1,0 +1,49 @@
+//! A module image made to pass the kernel's version checks, for `--force-modversion` and
+//! `--force-vermagic` where the image is handed over: init_module(2) has no flags for that.
+
+use super::elf::Sections;
+
+const SHF_ALLOC: u8 = 2;
+
+/// Hides the section `__versions` from the kernel: it is no longer part of what is loaded.
+pub fn strip_modversions(image: &mut [u8]) {
+    let flags = Sections::parse(image).ok().and_then(|sections| sections.flags_byte("__versions"));
+    if let Some(flags) = flags.and_then(|at| image.get_mut(at)) {
+        *flags &= !SHF_ALLOC;
+    }
+}
+
+/// Overwrites the string `vermagic=…` with NULs; `None` where there is none.
+pub fn strip_vermagic(image: &mut [u8]) -> Option<()> {
+    let range = Sections::parse(image).ok()?.range(".modinfo")?;
+    let strings = image.get_mut(range)?.split_mut(|byte| *byte == 0);
+    strings.into_iter().find(|s| s.starts_with(b"vermagic="))?.fill(0);
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kmod::elf;
+    use crate::kmod::elf::tests::LAYOUTS;
+
+    #[test]
+    fn only_the_checks_are_cut_out() {
+        for layout in LAYOUTS {
+            let info = b"license=GPL\0vermagic=6.1 SMP\0name=m\0";
+            let before = layout.elf(&[("__versions", b"x"), (".modinfo", info)]);
+            let mut image = before.clone();
+            strip_modversions(&mut image);
+            let changed: Vec<_> = (0..image.len()).filter(|at| image[*at] != before[*at]).collect();
+            assert_eq!(changed.len(), 1);
+            assert_eq!((before[changed[0]], image[changed[0]]), (2, 0));
+            strip_vermagic(&mut image).unwrap();
+            let keys: Vec<String> =
+                elf::modinfo(&image).unwrap().into_iter().map(|(k, _)| k).collect();
+            assert_eq!(keys, ["license", "name"]);
+            assert_eq!(strip_vermagic(&mut image), None);
+        }
+        strip_modversions(&mut []);
+        assert_eq!(strip_vermagic(&mut [1, 2, 3]), None);
+    }
+}

@@ -1,0 +1,144 @@
+//! What a module says of itself: the strings of its `.modinfo` section, its build id and its parameters.
+//!
+//! ```text
+//! .modinfo                    KEY=VALUE NUL KEY=VALUE NUL…   parm=NAME:TEXT   parmtype=NAME:TYPE
+//! modules.builtin.modinfo     MODULE.KEY=VALUE NUL…          the same for what the kernel image holds
+//! .note.gnu.build-id          namesz 4 | descsz | type 3 | "GNU" NUL | the id
+//! ```
+
+/// A string as key and value; one without `=` has an empty value.
+pub fn key_value(string: &[u8]) -> (&[u8], &[u8]) {
+    let mut parts = string.splitn(2, |byte| *byte == b'=');
+    (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
+}
+
+/// The strings about `module` in a modules.builtin.modinfo, its name cut off: the first run of them.
+pub fn builtin<'a>(file: &'a [u8], module: &str) -> Vec<&'a [u8]> {
+    let own = |string: &'a [u8]| string.strip_prefix(module.as_bytes())?.strip_prefix(b".");
+    file.split(|byte| *byte == 0)
+        .map(own)
+        .skip_while(Option::is_none)
+        .map_while(|own| own)
+        .collect()
+}
+
+/// The id in a build-id note, whose numbers have the file's byte order.
+pub fn build_id(note: &[u8], little_endian: bool) -> Option<&[u8]> {
+    let number = |at: usize| {
+        let bytes: [u8; 4] = note.get(at..at + 4)?.try_into().ok()?;
+        let number = if little_endian { u32::from_le_bytes } else { u32::from_be_bytes };
+        usize::try_from(number(bytes)).ok()
+    };
+    let gnu = number(0)? == 4 && number(8)? == 3 && note.get(12..16)? == b"GNU\0";
+    note.get(16..)?.get(..number(4)?).filter(|_| gnu)
+}
+
+/// Bytes as modinfo(8) prints them: capital hexadecimal, joined by colons, twenty a line.
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    let mut out = String::with_capacity(bytes.len() * 3 + bytes.len() / 7);
+    for (at, byte) in bytes.iter().enumerate() {
+        match at {
+            0 => {}
+            _ if at % 20 == 0 => out.push_str(":\n\t\t"),
+            _ => out.push(':'),
+        }
+        out.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        out.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+    out
+}
+
+/// A parameter, from its `parm` and its `parmtype` string.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameter<'a> {
+    /// Its name.
+    pub name: &'a [u8],
+    /// What its author says of it.
+    pub text: Option<&'a [u8]>,
+    /// Its type, such as `int` or `array of charp`.
+    pub kind: Option<&'a [u8]>,
+}
+
+/// The parameters among `strings`, the last to appear first, as kmod has them; and the strings that name
+/// none.
+pub fn parameters<'a>(strings: &[&'a [u8]]) -> (Vec<Parameter<'a>>, Vec<&'a [u8]>) {
+    let mut found: Vec<Parameter<'a>> = Vec::new();
+    let mut bad = Vec::new();
+    for string in strings {
+        let (key, value) = key_value(string);
+        let is_type = key == b"parmtype";
+        if key != b"parm" && !is_type {
+            continue;
+        }
+        let Some(colon) = value.iter().position(|byte| *byte == b':') else {
+            bad.push(*string);
+            continue;
+        };
+        let (name, text) = (&value[..colon], &value[colon + 1..]);
+        let at = found.iter().position(|p| p.name == name).unwrap_or_else(|| {
+            found.push(Parameter { name, text: None, kind: None });
+            found.len() - 1
+        });
+        let slot = if is_type { &mut found[at].kind } else { &mut found[at].text };
+        *slot = Some(text);
+    }
+    found.reverse();
+    (found, bad)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_merged_and_turned_round() {
+        let strings: [&[u8]; 7] = [
+            b"license=GPL",
+            b"parm=a:first:one",
+            b"parmtype=a:int",
+            b"parm=b:text",
+            b"parmtype=c:bool",
+            b"parm=broken",
+            b"parm",
+        ];
+        let (found, bad) = parameters(&strings);
+        let words: Vec<String> = found
+            .iter()
+            .map(|p| {
+                let word =
+                    |w: Option<&[u8]>| String::from_utf8_lossy(w.unwrap_or(b"-")).into_owned();
+                format!("{} {} {}", word(Some(p.name)), word(p.text), word(p.kind))
+            })
+            .collect();
+        assert_eq!(words, ["c - bool", "b text -", "a first:one int"]);
+        assert_eq!(bad, [&b"parm=broken"[..], b"parm"]);
+    }
+
+    #[test]
+    fn only_the_first_run_of_a_builtin_counts() {
+        let file = b"a.license=GPL\0ab.x=1\0ab.y=2\0a.z=3\0ab.late=1\0";
+        assert_eq!(builtin(file, "ab"), [&b"x=1"[..], b"y=2"]);
+        assert_eq!(builtin(file, "a"), [&b"license=GPL"[..]]);
+        assert!(builtin(file, "none").is_empty());
+    }
+
+    #[test]
+    fn hex_breaks_after_twenty() {
+        assert_eq!(hex(&[0x0a, 0xff]), "0A:FF");
+        assert_eq!(hex(&[0; 20]).len(), 59);
+        assert!(hex(&[1; 21]).ends_with(":01:\n\t\t01"));
+    }
+
+    #[test]
+    fn the_build_id_is_found_in_both_byte_orders() {
+        let mut note = [4u32, 3, 3].map(u32::to_le_bytes).concat();
+        note.extend(b"GNU\0\x01\x02\x03\0");
+        assert_eq!(build_id(&note, true), Some(&[1, 2, 3][..]));
+        assert_eq!(build_id(&note, false), None);
+        assert_eq!(build_id(&note[..17], true), None);
+        let mut note = [4u32, 1, 3].map(u32::to_be_bytes).concat();
+        note.extend(b"GNU\0\x09");
+        assert_eq!(build_id(&note, false), Some(&[9][..]));
+    }
+}

@@ -1,0 +1,40 @@
+//! /proc/modules, as proc_modules(5) and the kernel's kernel/module/procfs.c have it.
+//!
+//! ```text
+//! nf_nat 57344 2 nft_masq,nft_chain_nat, Live 0xffffffffc0a35000
+//! ^ name ^size ^ references, or '-' where modules can't be unloaded
+//! ```
+
+/// One loaded module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Loaded<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its size in memory, in bytes.
+    pub size: u64,
+    /// How many users it has.
+    pub references: i64,
+}
+
+/// The modules of the file, in its order. A line without a number where one belongs reads as 0.
+pub fn parse(text: &str) -> impl Iterator<Item = Loaded<'_>> {
+    text.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        let name = words.next()?;
+        let size = words.next().and_then(|w| w.parse().ok()).unwrap_or(0);
+        let references = words.next().and_then(|w| w.parse().ok()).unwrap_or(0);
+        Some(Loaded { name, size, references })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_read_as_far_as_they_go() {
+        let text = "a 4096 2 b,c, Live 0x0\nb 8192 - - Live 0x0 (OE)\nc\n\n";
+        let read: Vec<_> = parse(text).map(|m| (m.name, m.size, m.references)).collect();
+        assert_eq!(read, [("a", 4096, 2), ("b", 8192, 0), ("c", 0, 0)]);
+    }
+}

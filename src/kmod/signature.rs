@@ -1,0 +1,253 @@
+//! The signature appended to a module, and what it says of its signer. Nothing is verified here: the
+//! kernel does that.
+//!
+//! ```text
+//! … module … | signer | key id | signature | algo u8, hash u8, id_type u8, signer_len u8, key_id_len u8,
+//!   3 zero bytes, sig_len u32 big-endian | "~Module signature appended~\n"
+//! ```
+//!
+//! With id_type 2 signer and key id are empty and the signature is a PKCS#7 message (RFC 2315, DER):
+//!
+//! ```text
+//! ContentInfo   SEQ { OID signedData, [0] SignedData }
+//! SignedData    SEQ { INT, SET digests, SEQ content, [0] certificates?, [1] crls?, SET of SignerInfo }
+//! SignerInfo    SEQ { INT, SEQ { SEQ issuer, INT serial }, SEQ { OID digest }, [0] attributes?,
+//!                     SEQ algorithm, OCTETS signature }
+//! issuer        SEQ of SET of SEQ { OID, value }
+//! ```
+
+const MAGIC: &[u8] = b"~Module signature appended~\n";
+const TRAILER: usize = 12;
+const KINDS: [&str; 3] = ["PGP", "X509", "PKCS#7"];
+const HASHES: [&str; 9] =
+    ["md4", "md5", "sha1", "rmd160", "sha256", "sha384", "sha512", "sha224", "sm3"];
+
+/// Digests by their object identifier in DER.
+const DIGESTS: [(&[u8], &str); 9] = [
+    (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 2, 4], "md4"),
+    (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 2, 5], "md5"),
+    (&[0x2b, 0x0e, 3, 2, 0x1a], "sha1"),
+    (&[0x2b, 0x24, 3, 2, 1], "rmd160"),
+    (&[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 1], "sha256"),
+    (&[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 2], "sha384"),
+    (&[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 3], "sha512"),
+    (&[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 4], "sha224"),
+    (&[0x2a, 0x81, 0x1c, 0xcf, 0x55, 1, 0x83, 0x11], "sm3"),
+];
+
+/// An appended signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signature<'a> {
+    /// Its form: `PGP`, `X509` or `PKCS#7`.
+    pub kind: &'static str,
+    /// Who signed; empty where that can't be told.
+    pub signer: &'a [u8],
+    /// The key's identity: for PKCS#7 the certificate's serial number.
+    pub key: &'a [u8],
+    /// The digest that was signed.
+    pub hash: &'static str,
+    /// The signature itself.
+    pub octets: &'a [u8],
+}
+
+/// The signature at the end of a decoded module; `None` where there is none, or its trailer is damaged.
+pub fn parse(image: &[u8]) -> Option<Signature<'_>> {
+    let rest = image.strip_suffix(MAGIC)?;
+    let (rest, trailer) = rest.split_at_checked(rest.len().checked_sub(TRAILER)?)?;
+    let &[algo, hash, kind, signer_len, key_len, _, _, _, ref len @ ..] = trailer else {
+        return None;
+    };
+    let len = u32::from_be_bytes(len.try_into().ok()?);
+    let (rest, octets) = split_end(rest, usize::try_from(len).ok()?)?;
+    let (rest, key) = split_end(rest, usize::from(key_len))?;
+    let (_, signer) = split_end(rest, usize::from(signer_len))?;
+    let (kind, hash) = (*KINDS.get(usize::from(kind))?, *HASHES.get(usize::from(hash))?);
+    if algo >= 2 {
+        return None;
+    }
+    if kind == "PKCS#7" {
+        let unknown = Signature { kind, signer: b"", key: b"", hash: "unknown", octets: b"" };
+        return Some(pkcs7(octets).unwrap_or(unknown));
+    }
+    Some(Signature { kind, signer, key, hash, octets })
+}
+
+fn split_end(bytes: &[u8], len: usize) -> Option<(&[u8], &[u8])> {
+    bytes.split_at_checked(bytes.len().checked_sub(len)?)
+}
+
+const SEQ: u8 = 0x30;
+const SET: u8 = 0x31;
+const INTEGER: u8 = 2;
+const OCTETS: u8 = 4;
+const OID: u8 = 6;
+const CONTEXT_0: u8 = 0xa0;
+const CONTEXT_1: u8 = 0xa1;
+
+/// DER values, one after the other.
+struct Der<'a>(&'a [u8]);
+
+impl<'a> Der<'a> {
+    /// The next tag and content; lengths are definite and of at most four bytes.
+    fn next(&mut self) -> Option<(u8, &'a [u8])> {
+        let (&[tag, short], rest) = self.0.split_first_chunk()?;
+        let (len, rest) = match short {
+            0..=0x7f => (usize::from(short), rest),
+            0x81..=0x84 => {
+                let (len, rest) = rest.split_at_checked(usize::from(short - 0x80))?;
+                (len.iter().fold(0, |n, byte| n << 8 | usize::from(*byte)), rest)
+            }
+            _ => return None,
+        };
+        let (content, rest) = rest.split_at_checked(len)?;
+        self.0 = rest;
+        Some((tag, content))
+    }
+
+    /// The content of the next value, which must have this tag.
+    fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
+        self.next().filter(|(t, _)| *t == tag).map(|(_, content)| content)
+    }
+
+    fn inside(&mut self, tag: u8) -> Option<Der<'a>> {
+        self.take(tag).map(Der)
+    }
+
+    fn skip_optional(&mut self, tag: u8) {
+        if self.0.first() == Some(&tag) {
+            self.next();
+        }
+    }
+}
+
+/// The first SignerInfo of a message; one that names its signer by key identifier is not understood,
+/// as in kmod.
+fn pkcs7(message: &[u8]) -> Option<Signature<'_>> {
+    let mut content = Der(message).inside(SEQ)?;
+    content.take(OID)?;
+    let mut data = content.inside(CONTEXT_0)?.inside(SEQ)?;
+    data.take(INTEGER)?;
+    data.take(SET)?;
+    data.take(SEQ)?;
+    data.skip_optional(CONTEXT_0);
+    data.skip_optional(CONTEXT_1);
+    let mut info = data.inside(SET)?.inside(SEQ)?;
+    info.take(INTEGER)?;
+    let mut identity = info.inside(SEQ)?;
+    let signer = common_name(identity.inside(SEQ)?)?;
+    let serial = identity.take(INTEGER)?;
+    let digest = info.inside(SEQ)?.take(OID)?;
+    info.skip_optional(CONTEXT_0);
+    info.take(SEQ)?;
+    let octets = info.take(OCTETS)?;
+    // A leading zero keeps the number positive and is no part of it.
+    let key = if serial.len() > 1 { serial.strip_prefix(&[0]).unwrap_or(serial) } else { serial };
+    let hash = DIGESTS.iter().find(|(oid, _)| *oid == digest).map_or("unknown", |(_, name)| name);
+    Some(Signature { kind: "PKCS#7", signer, key, hash, octets })
+}
+
+/// The common name (2.5.4.3) among an issuer's attributes, else the last of them.
+fn common_name(mut issuer: Der<'_>) -> Option<&[u8]> {
+    let mut last = None;
+    while let Some(mut attribute) = issuer.inside(SET).and_then(|mut set| set.inside(SEQ)) {
+        let oid = attribute.take(OID)?;
+        let (_, value) = attribute.next()?;
+        if oid == [0x55, 4, 3] {
+            return Some(value);
+        }
+        last = Some(value);
+    }
+    last
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+        let content = parts.concat();
+        let len = content.len();
+        let mut out = vec![tag];
+        match len {
+            0..0x80 => out.push(len as u8),
+            _ => out.extend([0x82, (len >> 8) as u8, len as u8]),
+        }
+        out.extend(content);
+        out
+    }
+
+    fn message() -> Vec<u8> {
+        let oid = |bytes: &[u8]| der(OID, &[bytes]);
+        let name = |id: u8, text: &str| {
+            der(SET, &[&der(SEQ, &[&oid(&[0x55, 4, id]), &der(12, &[text.as_bytes()])])])
+        };
+        let issuer = der(SEQ, &[&name(10, "Org"), &name(3, "The Signer"), &name(11, "Unit")]);
+        let info = der(
+            SEQ,
+            &[
+                &der(INTEGER, &[&[1]]),
+                &der(SEQ, &[&issuer, &der(INTEGER, &[&[0, 0xab, 0xcd]])]),
+                &der(SEQ, &[&oid(DIGESTS[4].0)]),
+                &der(SEQ, &[&oid(&[1, 2])]),
+                &der(OCTETS, &[&[7; 300]]),
+            ],
+        );
+        let signed = der(
+            SEQ,
+            &[
+                &der(INTEGER, &[&[1]]),
+                &der(SET, &[]),
+                &der(SEQ, &[]),
+                &der(CONTEXT_0, &[]),
+                &der(SET, &[&info]),
+            ],
+        );
+        der(SEQ, &[&oid(&[1]), &der(CONTEXT_0, &[&signed])])
+    }
+
+    fn signed(head: &[u8], trailer: [u8; 8], signature: &[u8]) -> Vec<u8> {
+        let len = (signature.len() as u32).to_be_bytes();
+        [head, signature, &trailer, &len, MAGIC].concat()
+    }
+
+    #[test]
+    fn the_old_form_names_signer_and_key() {
+        let image = signed(b"ELF..MeKID", [1, 4, 1, 2, 3, 0, 0, 0], b"sig");
+        let sig = parse(&image).unwrap();
+        assert_eq!((sig.kind, sig.signer, sig.key), ("X509", &b"Me"[..], &b"KID"[..]));
+        assert_eq!((sig.hash, sig.octets), ("sha256", &b"sig"[..]));
+    }
+
+    #[test]
+    fn pkcs7_names_issuer_serial_and_digest() {
+        let image = signed(b"ELF", [0, 0, 2, 0, 0, 0, 0, 0], &message());
+        let sig = parse(&image).unwrap();
+        assert_eq!(
+            (sig.kind, sig.signer, sig.key),
+            ("PKCS#7", &b"The Signer"[..], &[0xab, 0xcd][..])
+        );
+        assert_eq!((sig.hash, sig.octets), ("sha256", &[7; 300][..]));
+    }
+
+    #[test]
+    fn damage_is_no_signature_or_an_unknown_one() {
+        for trailer in
+            [[2, 0, 2, 0, 0, 0, 0, 0], [0, 9, 2, 0, 0, 0, 0, 0], [0, 0, 3, 0, 0, 0, 0, 0]]
+        {
+            assert_eq!(parse(&signed(b"ELF", trailer, b"x")), None);
+        }
+        assert_eq!(parse(b"ELF"), None);
+        assert_eq!(parse(MAGIC), None);
+        assert_eq!(parse(&[&[0xff; 12], MAGIC].concat()), None);
+        let whole = message();
+        for cut in 0..whole.len() {
+            let image = signed(b"", [0, 0, 2, 0, 0, 0, 0, 0], &whole[..cut]);
+            assert_eq!(parse(&image).unwrap().hash, "unknown", "cut to {cut}");
+        }
+        for at in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 0xff;
+            assert!(parse(&signed(b"", [0, 0, 2, 0, 0, 0, 0, 0], &damaged)).is_some());
+        }
+    }
+}

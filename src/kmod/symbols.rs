@@ -1,0 +1,137 @@
+//! A module's symbols with their versions: what it offers, and what it was built against.
+//!
+//! ```text
+//! .symtab             __crc_NAME: the version itself where absolute (or undefined), else the place of a u32
+//! __ksymtab_strings   NAME NUL NAME NUL…, without versions
+//! __versions          records of 64 bytes: version (u64 or u32, as the file's class), NAME padded with NUL
+//! ```
+
+use super::elf::Sections;
+
+/// A symbol and its version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Versioned<'a> {
+    /// The symbol.
+    pub name: &'a [u8],
+    /// Its CRC; 0 where the module carries none.
+    pub crc: u32,
+}
+
+/// `st_shndx` of a symbol whose value is absolute.
+const ABSOLUTE: usize = 0xfff1;
+const RECORD: usize = 64;
+
+/// The symbols that a module exports; `None` where it has no list of them at all.
+pub fn exports<'a>(sections: &Sections<'a>) -> Option<Vec<Versioned<'a>>> {
+    let symbols = sections.symbols();
+    let crcs = symbols.iter().filter_map(|symbol| {
+        let name = symbol.name.strip_prefix(b"__crc_")?;
+        let crc = match symbol.section {
+            0 | ABSOLUTE => low(symbol.value),
+            section => crc_at(sections, section, symbol.value).unwrap_or(u32::MAX),
+        };
+        Some(Versioned { name, crc })
+    });
+    let exports: Vec<_> = crcs.collect();
+    if !exports.is_empty() {
+        return Some(exports);
+    }
+    let names = sections.get("__ksymtab_strings")?.split(|byte| *byte == 0);
+    Some(names.filter(|n| !n.is_empty()).map(|name| Versioned { name, crc: 0 }).collect())
+}
+
+/// The symbols that a module was built against; `None` where the kernel's build keeps no versions.
+pub fn versions<'a>(sections: &Sections<'a>) -> Option<Vec<Versioned<'a>>> {
+    let width = if sections.is_wide() { 8 } else { 4 };
+    let records = sections.get("__versions")?.chunks_exact(RECORD);
+    let versions = records.map(|record| {
+        let (crc, name) = record.split_at(width);
+        // The low word: the first four bytes, or the last where the highest byte comes first.
+        let crc = if sections.is_little_endian() { &crc[..4] } else { &crc[width - 4..] };
+        let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+        Versioned { name, crc: number(sections, crc).unwrap_or(0) }
+    });
+    Some(versions.collect())
+}
+
+fn crc_at(sections: &Sections<'_>, section: usize, offset: u64) -> Option<u32> {
+    let at = usize::try_from(offset).ok()?;
+    number(sections, sections.at(section)?.get(at..at.checked_add(4)?)?)
+}
+
+fn number(sections: &Sections<'_>, bytes: &[u8]) -> Option<u32> {
+    let bytes = bytes.try_into().ok()?;
+    Some(if sections.is_little_endian() {
+        u32::from_le_bytes(bytes)
+    } else {
+        u32::from_be_bytes(bytes)
+    })
+}
+
+fn low(value: u64) -> u32 {
+    u32::try_from(value & 0xffff_ffff).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kmod::elf::tests::{LAYOUTS, Layout};
+
+    fn words(list: Option<Vec<Versioned<'_>>>) -> Option<String> {
+        let word = |v: &Versioned<'_>| format!("{}={:x}", String::from_utf8_lossy(v.name), v.crc);
+        Some(list?.iter().map(word).collect::<Vec<_>>().join(" "))
+    }
+
+    /// A symbol table entry.
+    fn symbol(layout: Layout, out: &mut Vec<u8>, name: u64, section: u64, value: u64) {
+        layout.put(out, name, 4);
+        if layout.wide {
+            layout.put(out, 0x10, 1);
+            layout.put(out, 0, 1);
+            layout.put(out, section, 2);
+            layout.put(out, value, 8);
+            layout.put(out, 0, 8);
+        } else {
+            layout.put(out, value, 4);
+            layout.put(out, 0, 4);
+            layout.put(out, 0x10, 1);
+            layout.put(out, 0, 1);
+            layout.put(out, section, 2);
+        }
+    }
+
+    #[test]
+    fn exports_are_read_in_every_layout() {
+        for layout in LAYOUTS {
+            let (mut table, mut crcs) = (Vec::new(), vec![0; 4]);
+            layout.put(&mut crcs, 0xabcd_0123, 4);
+            for (name, section, value) in
+                [(0, 0, 0), (1, 0xfff1, 0x77), (9, 1, 4), (17, 1, 5), (25, 2, 0)]
+            {
+                symbol(layout, &mut table, name, section, value);
+            }
+            let names = b"\0__crc_a\0__crc_b\0__crc_c\0other\0";
+            let image =
+                layout.elf(&[("__kcrctab", &crcs), (".symtab", &table), (".strtab", names)]);
+            let sections = Sections::parse(&image).unwrap();
+            assert_eq!(words(exports(&sections)).unwrap(), "a=77 b=abcd0123 c=ffffffff");
+            assert_eq!(words(versions(&sections)), None);
+            let image = layout.elf(&[("__ksymtab_strings", b"x\0\0y\0")]);
+            assert_eq!(words(exports(&Sections::parse(&image).unwrap())).unwrap(), "x=0 y=0");
+            assert_eq!(exports(&Sections::parse(&layout.elf(&[])).unwrap()), None);
+        }
+    }
+
+    #[test]
+    fn versions_are_read_in_every_layout() {
+        for layout in LAYOUTS {
+            let mut table = Vec::new();
+            layout.put(&mut table, 0x1234_5678, 8);
+            table.extend(b"module_layout");
+            table.resize(64 + 3, 0);
+            let image = layout.elf(&[("__versions", &table)]);
+            let sections = Sections::parse(&image).unwrap();
+            assert_eq!(words(versions(&sections)).unwrap(), "module_layout=12345678");
+        }
+    }
+}

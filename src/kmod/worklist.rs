@@ -1,0 +1,241 @@
+//! modprobe's work list: what one module takes with it, one after the other, in kmod's order.
+//!
+//! [`super::plan`] gives the same order as a graph for loading in parallel, each module once. This list is
+//! what `modprobe -D` prints: built-in modules stand in it, and a module may stand in it twice, since kmod
+//! appends plain dependencies without asking whether a softdep has brought them before.
+
+use std::collections::HashSet;
+
+use super::alias;
+use super::catalog::{Catalog, Found};
+use super::conf::Config;
+use super::name::ModuleName;
+use super::plan::Action;
+
+/// A module, and the alias through which it came; kmod takes the two together for one module.
+type Key = (ModuleName, Option<String>);
+
+/// One member of the list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// The module.
+    pub module: ModuleName,
+    /// What to do for it.
+    pub action: Action,
+    /// Its parameters from the configuration.
+    pub options: String,
+    /// Whether it is the module that was asked for.
+    pub asked: bool,
+    /// Whether its failure ends the walk: it was asked for, or is a dependency of what was.
+    pub required: bool,
+    /// Whether the kernel image holds it.
+    pub builtin: bool,
+}
+
+/// What a module is asked for with.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Request<'a> {
+    /// The file to take in place of the indexed one.
+    pub path: Option<&'a str>,
+    /// Neither its install command nor its softdeps.
+    pub bare: bool,
+    /// Modules whose install command is running: they are loaded and the command is not run again.
+    pub running: &'a [ModuleName],
+}
+
+/// A module on its way into the list.
+struct Member {
+    key: Key,
+    path: Option<String>,
+    builtin: bool,
+    asked: bool,
+}
+
+impl Member {
+    fn found(found: &Found) -> Self {
+        let key = (found.module.clone(), found.alias.clone());
+        Self { key, path: None, builtin: found.is_builtin(), asked: false }
+    }
+
+    fn file(path: &str) -> Option<Self> {
+        let key = (ModuleName::from_path(path)?, None);
+        Some(Self { key, path: Some(path.to_owned()), builtin: false, asked: false })
+    }
+}
+
+struct Builder<'a> {
+    catalog: &'a Catalog,
+    config: &'a Config,
+    running: &'a [ModuleName],
+    visited: HashSet<Key>,
+    required: HashSet<Key>,
+    items: Vec<Item>,
+    bad: Vec<String>,
+}
+
+/// The list for `found`, and the softdep words that cannot be names.
+pub fn worklist(
+    catalog: &Catalog,
+    config: &Config,
+    found: &Found,
+    request: Request<'_>,
+) -> (Vec<Item>, Vec<String>) {
+    let mut builder = Builder {
+        catalog,
+        config,
+        running: request.running,
+        visited: HashSet::new(),
+        required: HashSet::new(),
+        items: Vec::new(),
+        bad: Vec::new(),
+    };
+    let path = request.path.map(str::to_owned);
+    // A file is never built in, whatever its name.
+    let builtin = path.is_none() && found.is_builtin();
+    builder.require(found);
+    builder.expand(Member { path, builtin, asked: true, ..Member::found(found) }, request.bare);
+    (builder.items, builder.bad)
+}
+
+impl Builder<'_> {
+    /// Notes whose failure counts before softdeps may bring the same modules.
+    fn require(&mut self, found: &Found) {
+        self.required.insert((found.module.clone(), found.alias.clone()));
+        let line = self.catalog.dep(&found.module);
+        for path in line.iter().flat_map(|l| &l.needs) {
+            self.required.extend(ModuleName::from_path(path).map(|m| (m, None)));
+        }
+    }
+
+    /// Adds `member` with all its dependencies and softdeps, once.
+    fn expand(&mut self, member: Member, bare: bool) {
+        if !self.visited.insert(member.key.clone()) {
+            return;
+        }
+        let line = self.catalog.dep(&member.key.0);
+        for path in line.iter().flat_map(|l| &l.needs) {
+            if let Some(dependency) = Member::file(path) {
+                self.add(dependency);
+            }
+        }
+        if bare { self.push(member, true) } else { self.add(member) }
+    }
+
+    /// Adds `member` between its softdeps.
+    fn add(&mut self, member: Member) {
+        let softdep = self.config.softdep_of(&member.key.0);
+        let pre = self.look_up(softdep.map_or(&[], |s| &s.pre));
+        let post = self.look_up(softdep.map_or(&[], |s| &s.post));
+        // kmod's documented precedence: a softdep cancels the install command.
+        let cancel = !pre.is_empty() || !post.is_empty();
+        for found in &pre {
+            self.expand(Member::found(found), false);
+        }
+        self.push(member, cancel);
+        for found in &post {
+            self.expand(Member::found(found), false);
+        }
+    }
+
+    fn look_up(&mut self, words: &[String]) -> Vec<Found> {
+        let mut found = Vec::new();
+        for word in words {
+            match alias::normalize(word.as_bytes()) {
+                Ok(_) => found.append(&mut self.catalog.matches(self.config, word)),
+                Err(_) => self.bad.push(word.clone()),
+            }
+        }
+        found
+    }
+
+    fn push(&mut self, member: Member, no_command: bool) {
+        let required = self.required.contains(&member.key);
+        let (module, alias) = member.key;
+        let command = self
+            .config
+            .install_of(&module)
+            .filter(|_| !no_command && !self.running.contains(&module));
+        let path = || member.path.or_else(|| Some(self.catalog.dep(&module)?.path));
+        let action = match command {
+            Some(command) => Action::Command(command.to_owned()),
+            None => path().map_or(Action::NoFile, Action::Insert),
+        };
+        let options = self.config.options_of(&module, alias.as_deref());
+        let builtin = member.builtin
+            || !matches!(action, Action::Insert(_)) && self.catalog.is_builtin(&module);
+        self.items.push(Item { module, action, options, asked: member.asked, required, builtin });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kmod::catalog::Files;
+    use crate::kmod::index::Bytes;
+    use std::sync::Arc;
+
+    struct Tree;
+
+    impl Files for Tree {
+        fn open(&self, name: &str) -> Option<Bytes> {
+            let text = match name {
+                "modules.dep" => "a.ko: b.ko c.ko\nb.ko: c.ko\nc.ko:\nd.ko: c.ko\ne.ko:\n",
+                "modules.builtin" => "kernel/inside.ko\n",
+                _ => return None,
+            };
+            Some(Box::new(text.as_bytes()))
+        }
+    }
+
+    fn list(conf: &str, name: &str, request: Request<'_>) -> String {
+        let catalog = Catalog::new(Arc::new(Tree));
+        let mut config = Config::default();
+        config.add_file("c", conf.as_bytes(), &mut Vec::new());
+        let found = catalog.matches(&config, name);
+        let (items, bad) = worklist(&catalog, &config, &found[0], request);
+        let mut words: Vec<String> = items
+            .iter()
+            .map(|i| {
+                let kind = match &i.action {
+                    Action::Insert(path) => path.trim_end_matches(".ko").to_owned(),
+                    Action::Command(command) => format!("[{command}]"),
+                    Action::NoFile if i.builtin => format!("({})", i.module),
+                    Action::NoFile => format!("-{}", i.module),
+                };
+                kind + if i.asked { "!" } else { "" } + if i.required { "" } else { "?" }
+            })
+            .collect();
+        words.extend(bad.iter().map(|b| format!("bad {b}")));
+        words.join(" ")
+    }
+
+    #[test]
+    fn the_order_is_kmods() {
+        let bare = Request { bare: true, ..Request::default() };
+        let path = Request { path: Some("/tmp/a.ko"), ..Request::default() };
+        let a = [ModuleName::new("a")];
+        let running = Request { running: &a, ..Request::default() };
+        for (conf, name, request, want) in [
+            ("", "a", Request::default(), "c b a!"),
+            ("softdep a pre: d post: e", "a", Request::default(), "c b c d? a! e?"),
+            ("softdep c pre: e", "a", Request::default(), "e? c b a!"),
+            (
+                "softdep a pre: inside nowhere b[",
+                "a",
+                Request::default(),
+                "c b (inside)? a! bad b[",
+            ),
+            ("softdep e pre: d\nsoftdep d pre: e", "e", Request::default(), "c? d? e!"),
+            ("install b no\ninstall a never\nsoftdep a pre: e", "a", bare, "c [no] a!"),
+            ("install a go", "a", Request::default(), "c b [go]!"),
+            ("install a go\nsoftdep a post: e", "a", Request::default(), "c b a! e?"),
+            ("install new go", "new", Request::default(), "[go]!"),
+            ("alias x gone", "x", Request::default(), "-gone!"),
+            ("", "a", path, "c b /tmp/a!"),
+            ("", "inside", Request::default(), "(inside)!"),
+            ("install a go\ninstall c go", "a", running, "[go] b a!"),
+        ] {
+            assert_eq!(list(conf, name, request), want, "{conf} {name}");
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! The system log, syslog(3): one datagram to /dev/log.
+
+use std::os::unix::net::UnixDatagram;
+
+use super::Root;
+use super::kmsg::Kmsg;
+
+/// LOG_DAEMON.
+const FACILITY: u8 = 3;
+
+/// Sends one message of `priority` (0 to 7) by the program `ident`; where nobody keeps a system log, to the
+/// kernel's. A message that cannot be sent is lost: there is nowhere left to say so.
+pub fn send(root: &Root, priority: u8, ident: &str, text: &str) {
+    let sent = UnixDatagram::unbound().and_then(|socket| {
+        let message = format!("<{}>{ident}: {text}", FACILITY * 8 + priority);
+        socket.send_to(message.as_bytes(), root.join("dev/log"))
+    });
+    if sent.is_err()
+        && let Ok(kmsg) = Kmsg::open(root)
+    {
+        kmsg.write_as(priority, ident, text);
+    }
+}
