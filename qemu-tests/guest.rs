@@ -42,6 +42,7 @@ fn main() {
 /// Writes all facts to the port, and waits until they have left the machine.
 fn tell(boottime_ns: i64, fds: &Value) -> io::Result<()> {
     let own_mounts = mount_what_is_missing();
+    bury_children();
     let mut port = OpenOptions::new().write(true).open(PORT)?;
     let facts = [
         json!({ "boottime_ns": boottime_ns }),
@@ -62,6 +63,11 @@ fn tell(boottime_ns: i64, fds: &Value) -> io::Result<()> {
         writeln!(port, "{fact}")?;
     }
     Ok(tcdrain(&port)?)
+}
+
+/// Waits for what the initramfs left running: it frees its own memory.
+fn bury_children() {
+    while rustix::process::wait(rustix::process::WaitOptions::empty()).is_ok() {}
 }
 
 fn boottime_ns() -> i64 {

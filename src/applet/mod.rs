@@ -1,6 +1,7 @@
 //! Command lines: one file a command, one line of [`APPLETS`] each. The only layer that picks an exit code.
 
 mod args;
+mod free_initramfs;
 #[cfg(feature = "host")]
 mod image;
 mod init;
@@ -67,6 +68,11 @@ const APPLETS: &[Applet] = &[
         name: "modprobe",
         help: "load or remove modules with what they need; also the kernel's helper",
         run: modprobe::run,
+    },
+    Applet {
+        name: "free-initramfs",
+        help: "delete the initramfs that init has left; started by init",
+        run: free_initramfs::run,
     },
     Applet { name: "insmod", help: "load one module file", run: insmod::run },
     Applet { name: "rmmod", help: "remove modules", run: rmmod::run },

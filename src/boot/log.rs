@@ -52,11 +52,6 @@ impl Log {
         self.say(Level::Info, text);
     }
 
-    /// Says what only a developer wants to know.
-    pub(super) fn debug(&self, text: &str) {
-        self.say(Level::Debug, text);
-    }
-
     fn say(&self, level: Level, text: &str) {
         let wanted = level <= self.level;
         let priority = match level {

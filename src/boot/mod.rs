@@ -11,6 +11,8 @@ mod root;
 mod switch_root;
 mod wait;
 
+pub use switch_root::free;
+
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -196,11 +198,7 @@ impl Boot {
         let ready = switch_root::prepare(&self.root, &sysroot, self.params.init.as_deref())
             .map_err(|unfit| unfit_stop(&self.record.root.spec, unfit))?;
         let init = PathBuf::from(&ready.init);
-        let freed = ready.go(&self.root).map_err(|e| Stop::new(Verdict::SwitchFailed, e))?;
-        if let Some(freed) = freed {
-            self.log
-                .debug(&format!("initramfs: {} entries freed, {} kept", freed.removed, freed.kept));
-        }
+        ready.go(&self.root).map_err(|e| Stop::new(Verdict::SwitchFailed, e))?;
         // The old descriptors hold the old console's filesystem.
         let _ = process::open_console(&self.root);
         self.end_phase("switch");

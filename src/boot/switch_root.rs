@@ -2,20 +2,22 @@
 //!
 //! All checks come first and undo nothing; [`Ready::go`] does not come back to the initramfs. Up to
 //! Linux 6.x the initramfs is the root of the mount namespace, which pivot_root(2) refuses: then the new root is
-//! moved over it and chroot(2)ed into, and the files that lie below it are deleted. Since Linux 7.0 pivot_root
-//! works, and the old root goes as a whole.
+//! moved over it and chroot(2)ed into, and the files that lie below it are deleted, by a process of its own: the real
+//! init need not wait for that. Since Linux 7.0 pivot_root works, and the old root goes as a whole.
 
 use std::fs::{self, File};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, FsWord, Mode, OFlags, ResolveFlags, fstat, fstatfs, openat, openat2};
+use rustix::fs::{
+    AtFlags, FsWord, Mode, OFlags, ResolveFlags, fstat, fstatfs, openat2, stat, statat,
+};
 use rustix::io::Errno;
 use rustix::mount::MountPropagationFlags;
 
 use super::early::MOVED;
 use crate::sys::tree::{self, Emptied};
-use crate::sys::{Error, Result, Root, mount};
+use crate::sys::{Error, Result, Root, mount, process};
 
 /// What the kernel tries where init= is not given, in its order.
 const INITS: [&str; 4] = ["/sbin/init", "/etc/init", "/bin/init", "/bin/sh"];
@@ -30,7 +32,6 @@ pub(super) struct Ready {
     old_root: File,
     /// The init to start, as its path in the new root.
     pub(super) init: String,
-    old_is_ours: bool,
 }
 
 /// Why a root is not fit to be switched to.
@@ -53,18 +54,17 @@ pub(super) fn prepare(
 ) -> std::result::Result<Ready, Unfit> {
     let open =
         |path: &Path| File::open(path).map_err(|e| Unfit::Other(Error::io("open", path, &e)));
-    let stat = |file: &File, path: &Path| {
+    let stat_of = |file: &File, path: &Path| {
         fstat(file).map_err(|e| Unfit::Other(Error::new("fstat", path.display(), e)))
     };
     let old_path = root.join("/");
     let (old_root, new) = (open(&old_path)?, open(new_root)?);
-    let (old_stat, new_stat) = (stat(&old_root, &old_path)?, stat(&new, new_root)?);
+    let (old_stat, new_stat) = (stat_of(&old_root, &old_path)?, stat_of(&new, new_root)?);
     if old_stat.st_dev == new_stat.st_dev {
         return Err(Unfit::Other(Error::new("switch_root", new_root.display(), Errno::XDEV)));
     }
     let init = find_init(&new, init).map_err(Unfit::NoInit)?;
-    let old_is_ours = is_initramfs(&old_root, &old_path);
-    Ok(Ready { new_root: new_root.to_owned(), old_root, init, old_is_ours })
+    Ok(Ready { new_root: new_root.to_owned(), old_root, init })
 }
 
 /// The first init that is an executable file in the new root, links resolved inside it.
@@ -89,19 +89,24 @@ fn is_executable(new: &File, path: &str) -> std::result::Result<(), Errno> {
     if regular && stat.st_mode & 0o111 != 0 { Ok(()) } else { Err(Errno::ACCESS) }
 }
 
-/// Whether the old root is an initramfs, so that its files may be deleted: in memory, with our /init.
-fn is_initramfs(old_root: &File, path: &Path) -> bool {
-    let in_memory = fstatfs(old_root).is_ok_and(|s| matches!(s.f_type, RAMFS_MAGIC | TMPFS_MAGIC));
-    in_memory && crate::sys::process::is_first() && path.join("init").exists()
+/// Deletes the files of an initramfs that has been switched away from; `dir` is its root folder.
+///
+/// # Errors
+/// XDEV where `dir` is no such folder: not in memory, without our /init, or the root that is in use.
+pub fn free(dir: BorrowedFd<'_>) -> std::result::Result<Emptied, Errno> {
+    let in_memory = fstatfs(dir).is_ok_and(|s| matches!(s.f_type, RAMFS_MAGIC | TMPFS_MAGIC));
+    let in_use = fstat(dir)?.st_dev == stat("/")?.st_dev;
+    let ours = statat(dir, "init", AtFlags::SYMLINK_NOFOLLOW).is_ok();
+    if in_memory && ours && !in_use { tree::empty(dir) } else { Err(Errno::XDEV) }
 }
 
 impl Ready {
-    /// Moves /dev, /proc, /sys and /run into the new root, makes it the root, and frees what the old one
-    /// held. Gives what was freed, where it had to be deleted.
+    /// Moves /dev, /proc, /sys and /run into the new root, makes it the root, and has freed what the old one
+    /// held.
     ///
     /// # Errors
     /// The new root cannot be made the root. The mounts have been moved by then.
-    pub(super) fn go(self, root: &Root) -> Result<Option<Emptied>> {
+    pub(super) fn go(self, root: &Root) -> Result<()> {
         // Neither MS_MOVE nor pivot_root works on shared mounts; a fresh boot has none.
         let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
         let _ = rustix::mount::mount_change("/", private);
@@ -111,13 +116,13 @@ impl Ready {
         let failed = |op: &'static str, errno| Error::new(op, self.new_root.display(), errno);
         rustix::process::chdir(&self.new_root).map_err(|e| failed("chdir", e))?;
         if rustix::process::pivot_root(".", ".").is_ok() {
-            mount::detach(Path::new("."))?;
-            return Ok(None);
+            return mount::detach(Path::new("."));
         }
         rustix::mount::mount_move(".", "/").map_err(|e| failed("move mount", e))?;
         rustix::process::chroot(".").map_err(|e| failed("chroot", e))?;
         rustix::process::chdir("/").map_err(|e| failed("chdir", e))?;
-        Ok(self.free())
+        self.free_aside();
+        Ok(())
     }
 
     /// Moves one mount into the new root; where that has no place for it, it is taken away.
@@ -132,13 +137,13 @@ impl Ready {
         }
     }
 
-    /// Deletes the files of the initramfs, which nothing can reach any more.
-    fn free(&self) -> Option<Emptied> {
-        let new =
-            openat(CWD, "/", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-                .ok()?;
-        let other = fstat(&new).ok()?.st_dev != fstat(&self.old_root).ok()?.st_dev;
-        if self.old_is_ours && other { tree::empty(self.old_root.as_fd()).ok() } else { None }
+    /// Has the files of the initramfs deleted, which nothing can reach any more.
+    fn free_aside(&self) {
+        let aside = self.old_root.try_clone().map(|dir| process::spawn_self("free-initramfs", dir));
+        if !matches!(aside, Ok(Ok(()))) {
+            // What can't be deleted costs memory and nothing else.
+            let _ = free(self.old_root.as_fd());
+        }
     }
 }
 
@@ -171,6 +176,25 @@ mod tests {
         symlink("../../../../../../bin/sh", scratch.path().join("opt/out")).unwrap();
         assert!(find_init(&new, Some("/opt/out")).is_err());
         assert!(find_init(&new, Some("/opt")).is_err());
+    }
+
+    #[test]
+    fn only_an_initramfs_is_freed() {
+        let scratch = tempfile::tempdir().unwrap();
+        fs::write(scratch.path().join("init"), "x").unwrap();
+        for path in [Path::new("/"), Path::new("/proc"), Path::new("/dev"), scratch.path()] {
+            // The scratch folder is in memory on some machines, and on none the root that is in use.
+            let in_memory = rustix::fs::statfs(path)
+                .is_ok_and(|s| matches!(s.f_type, RAMFS_MAGIC | TMPFS_MAGIC));
+            if !(in_memory && path == scratch.path()) {
+                assert_eq!(
+                    free(File::open(path).unwrap().as_fd()),
+                    Err(Errno::XDEV),
+                    "{}",
+                    path.display()
+                );
+            }
+        }
     }
 
     #[test]

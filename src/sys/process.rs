@@ -68,6 +68,17 @@ pub fn interactive_shell(shell: &Path, terminal: &Path) -> Result<ExitStatus> {
     command.spawn().and_then(|mut child| child.wait()).map_err(|e| Error::io("exec", shell, &e))
 }
 
+/// Starts this program once more as `coldplug APPLET`, with `stdin` and nothing else open, and does not wait for it.
+///
+/// # Errors
+/// It cannot be started: /proc or /dev/null is missing, or there is no memory for it.
+pub fn spawn_self(applet: &str, stdin: File) -> Result<()> {
+    let program = Path::new("/proc/self/exe");
+    let mut command = Command::new(program);
+    command.arg0("coldplug").arg(applet).stdin(stdin).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().map(drop).map_err(|e| Error::io("exec", program, &e))
+}
+
 /// Reaps every child that has ended, without waiting. For processes whose parents have died and left
 /// them to us.
 pub fn reap() -> usize {
