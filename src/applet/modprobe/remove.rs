@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use super::Modprobe;
-use crate::applet::tool::{Fail, Level};
+use crate::applet::tool::Fail;
 use crate::kmod::name::ModuleName;
 use crate::load;
 use crate::sys::{errno, sysfs};
@@ -150,6 +150,6 @@ impl Modprobe<'_> {
     }
 
     fn fatal(&self, text: &str) -> Fail {
-        self.tool.fail(Level::Fatal, text)
+        self.tool.fail(self.grave(), text)
     }
 }

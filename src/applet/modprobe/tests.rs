@@ -330,6 +330,10 @@ fn what_is_in_use_stays() {
     );
     let busy = "modprobe: ERROR: could not remove 'x': Resource temporarily unavailable\n";
     assert_eq!(machine.modprobe("-r -w 5 x"), (false, busy.to_owned()));
+    assert_eq!(
+        machine.modprobe("-ra x"),
+        (false, "modprobe: WARNING: Module x is in use.\n".to_owned())
+    );
     assert_eq!(machine.live(), "x y");
     machine.modprobe("--remove-holders -w 5 x");
     assert_eq!(machine.live(), "x");
