@@ -340,6 +340,25 @@ fn what_is_in_use_stays() {
 }
 
 #[test]
+fn removal_goes_round_no_circle_and_needs_no_file() {
+    for conf in ["softdep x pre: y\nsoftdep y pre: x", "softdep x post: y\nsoftdep y post: x"] {
+        check(conf, "", "x", (true, ""), "x y");
+        check(conf, "x", "-r x", (true, ""), "");
+        let (good, said) = {
+            let machine = Machine::new(conf);
+            machine.modprobe("x");
+            machine.modprobe("-rn x")
+        };
+        assert!(good && said.lines().count() == 2, "{said}");
+    }
+    let machine = Machine::new("");
+    machine.put("sys/module/lost/initstate", "live\n");
+    machine.put("sys/module/lost/refcnt", "0\n");
+    assert_eq!(machine.modprobe("-rv lost"), (true, "rmmod lost\n".to_owned()));
+    assert_eq!(machine.live(), "");
+}
+
+#[test]
 fn queries_answer_without_a_kernel() {
     check("", "", "-R dev:x:y", (true, "x\ny\n"), "");
     check("", "", "--show-alias inside", (true, "inside\n"), "");
