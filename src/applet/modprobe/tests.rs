@@ -197,6 +197,11 @@ fn failures_are_said_and_end_where_kmod_ends() {
         "",
     );
     check("", "", "", (false, "modprobe: FATAL: Module  not found in directory \n"), "");
+}
+
+#[test]
+fn the_file_that_fails_is_named() {
+    let inserted = "modprobe: ERROR: could not insert";
     check(
         "",
         "",
