@@ -1,14 +1,14 @@
 //! `modinfo MODULE|FILE...`: what modules say of themselves.
 
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustix::io::Errno;
 
 use super::Exit;
 use super::args::{Arg, Args, Opt};
-use super::tool::{Fail, Level, Tool, elf_errno, module_dir, no_config, read_image};
+use super::tool::{Fail, Level, Tool, absolute, elf_errno, module_dir, no_config, read_image};
 use crate::kmod::alias;
 use crate::kmod::catalog::{Catalog, Files, Found};
 use crate::kmod::elf::Sections;
@@ -250,17 +250,6 @@ fn padded(key: &[u8]) -> Vec<u8> {
     let mut out = [key, b":"].concat();
     out.resize(out.len().max(16), b' ');
     out
-}
-
-/// A path as kmod shows it: below the current folder, not cleaned.
-fn absolute(path: &Path) -> PathBuf {
-    if path.is_absolute() {
-        return path.to_owned();
-    }
-    let mut out = std::env::current_dir().unwrap_or_default().into_os_string();
-    out.push("/");
-    out.push(path);
-    out.into()
 }
 
 /// Everything that the file at `path` says.

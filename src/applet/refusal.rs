@@ -6,14 +6,13 @@ use std::path::Path;
 use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
 
-use super::tool::{Level, Tool};
-use crate::kmod::compress::IMAGE_LIMIT;
+use super::tool::{Level, Tool, read_image};
+use crate::kmod::cmdline;
 use crate::kmod::conf::Config;
 use crate::kmod::elf;
 use crate::kmod::name::ModuleName;
-use crate::kmod::{cmdline, modinfo};
 use crate::load::InsertError;
-use crate::sys::modfile::{ImageError, ModuleFile};
+use crate::sys::modfile::ImageError;
 use crate::sys::{kmsg, procfs, release};
 
 /// The time as the kernel's log counts it, a moment early: its clock is coarser.
@@ -29,6 +28,10 @@ pub(super) fn explain(tool: &Tool, path: &Path, error: &InsertError, since_us: u
     if !tool.shows(Level::Error) {
         return;
     }
+    let info = match error {
+        InsertError::Missing => None,
+        _ => read_image(path).ok().and_then(|image| elf::modinfo(&image).ok()),
+    };
     let module = ModuleName::new(&path.to_string_lossy());
     let cause = match error {
         InsertError::Missing => {
@@ -36,29 +39,38 @@ pub(super) fn explain(tool: &Tool, path: &Path, error: &InsertError, since_us: u
         }
         InsertError::Image(ImageError::Read(error)) => error.to_string(),
         InsertError::Image(ImageError::Decode(error)) => error.to_string(),
-        InsertError::Kernel(errno) => refused(tool, path, &module, *errno),
+        InsertError::Kernel(errno) => refused(tool, path, &module, info.as_deref(), *errno),
     };
-    if !cause.is_empty() {
-        tool.error(&format!("{}: {cause}", path.display()));
-    }
-    if let (InsertError::Kernel(_), Some(line)) = (error, kernel_line(tool, &module, since_us)) {
+    tool.error(&format!("{}: {cause}", path.display()));
+    // The kernel knows it by the name in the file, whatever the file is called.
+    let name = value(info.as_deref(), "name").unwrap_or(module.as_str());
+    if let (InsertError::Kernel(_), Some(line)) = (error, kernel_line(tool, name, since_us)) {
         tool.error(&format!("the kernel says: {line}"));
     }
 }
 
-/// The last line of the kernel's log about `module`; lockdown's lines don't name it.
-fn kernel_line(tool: &Tool, module: &ModuleName, since_us: u64) -> Option<String> {
+/// The first value of `key` in a module's own strings.
+fn value<'a>(info: Option<&'a [(String, String)]>, key: &str) -> Option<&'a str> {
+    info?.iter().find(|(k, _)| k == key).map(|(_, value)| value.as_str())
+}
+
+/// The last line of the kernel's log about the module `name`; lockdown's lines don't name it.
+fn kernel_line(tool: &Tool, name: &str, since_us: u64) -> Option<String> {
     kmsg::last(&tool.root, since_us, |line| {
-        line.contains(module.as_str())
-            || line.starts_with("Lockdown:")
-            || line.contains("unsigned module")
+        line.contains(name) || line.starts_with("Lockdown:") || line.contains("unsigned module")
     })
 }
 
-fn refused(tool: &Tool, path: &Path, module: &ModuleName, errno: Errno) -> String {
+fn refused(
+    tool: &Tool,
+    path: &Path,
+    module: &ModuleName,
+    info: Option<&[(String, String)]>,
+    errno: Errno,
+) -> String {
     match errno {
         Errno::PERM => return forbidden(tool, module).to_owned(),
-        Errno::NOEXEC => return wrong_format(path),
+        Errno::NOEXEC => return wrong_format(info),
         Errno::INVAL if std::fs::metadata(path).is_ok_and(|m| m.len() < 6) => {
             return "too short to be a module".to_owned();
         }
@@ -99,16 +111,12 @@ fn forbidden(tool: &Tool, module: &ModuleName) -> &'static str {
 }
 
 /// ENOEXEC: another kernel's module, or none at all.
-fn wrong_format(path: &Path) -> String {
-    let image = ModuleFile::open(path).ok().and_then(|mut file| file.image(IMAGE_LIMIT).ok());
-    let sections = image.as_deref().map(elf::Sections::parse);
-    let Some(Ok(sections)) = sections else {
+fn wrong_format(info: Option<&[(String, String)]>) -> String {
+    if info.is_none() {
         return "not a module: no ELF file, or a damaged one".to_owned();
-    };
-    let vermagic = sections.modinfo().map(modinfo::key_value).find(|(key, _)| *key == b"vermagic");
-    let built = vermagic.map_or_else(Default::default, |(_, v)| String::from_utf8_lossy(v));
+    }
     let running = release();
-    match built.split(' ').next() {
+    match value(info, "vermagic").and_then(|built| built.split(' ').next()) {
         Some(version) if !version.is_empty() && version != running => {
             format!("it was built for kernel {version}, this is {running}; see modinfo -F vermagic")
         }
@@ -163,5 +171,20 @@ mod tests {
         tool.silence();
         explain(&tool, Path::new("/m/x-y.ko"), &InsertError::Kernel(Errno::NOENT), 0);
         assert_eq!(sink.take(), "");
+    }
+
+    #[test]
+    fn a_foreign_module_names_its_kernel() {
+        let info = |vermagic: &str| vec![("vermagic".to_owned(), vermagic.to_owned())];
+        let running = release();
+        for (vermagic, want) in [
+            ("0.1 SMP", format!("it was built for kernel 0.1, this is {running};")),
+            (running.as_str(), "it was built for another machine".to_owned()),
+            ("", "it was built for another machine".to_owned()),
+        ] {
+            let said = wrong_format(Some(&info(vermagic)));
+            assert!(said.starts_with(&want), "{said}");
+        }
+        assert!(wrong_format(None).starts_with("not a module"));
     }
 }

@@ -238,6 +238,17 @@ pub(super) fn parameters(words: &[OsString]) -> String {
     quoted.collect::<Vec<_>>().join(" ")
 }
 
+/// A path as kmod shows it: below the current folder, not cleaned.
+pub(super) fn absolute(path: &Path) -> PathBuf {
+    if path.is_absolute() {
+        return path.to_owned();
+    }
+    let mut out = std::env::current_dir().unwrap_or_default().into_os_string();
+    out.push("/");
+    out.push(path);
+    out.into()
+}
+
 /// Nothing configured: what the tools other than modprobe go by.
 pub(super) fn no_config() -> &'static Config {
     static NONE: std::sync::OnceLock<Config> = std::sync::OnceLock::new();

@@ -166,11 +166,13 @@ mod tests {
 
     fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
         let content = parts.concat();
-        let len = content.len();
         let mut out = vec![tag];
-        match len {
-            0..0x80 => out.push(len as u8),
-            _ => out.extend([0x82, (len >> 8) as u8, len as u8]),
+        match u8::try_from(content.len()) {
+            Ok(len @ ..0x80) => out.push(len),
+            _ => {
+                out.push(0x82);
+                out.extend(u16::try_from(content.len()).unwrap().to_be_bytes());
+            }
         }
         out.extend(content);
         out
@@ -206,7 +208,7 @@ mod tests {
     }
 
     fn signed(head: &[u8], trailer: [u8; 8], signature: &[u8]) -> Vec<u8> {
-        let len = (signature.len() as u32).to_be_bytes();
+        let len = u32::try_from(signature.len()).unwrap().to_be_bytes();
         [head, signature, &trailer, &len, MAGIC].concat()
     }
 

@@ -6,6 +6,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 
+use rustix::fs::OFlags;
 use rustix::process::{Pid, WaitOptions, WaitStatus};
 use rustix::system::RebootCommand;
 
@@ -14,6 +15,17 @@ use super::{Error, Result, Root};
 /// Whether we are the first process.
 pub fn is_first() -> bool {
     rustix::process::getpid() == Pid::INIT
+}
+
+/// Whether we were started without a standard error. The runtime then puts /dev/null there, open for
+/// reading as well, which a shell's `2>/dev/null` is not.
+pub fn stderr_was_closed() -> bool {
+    const NULL: (u32, u32) = (1, 3);
+    let stderr = rustix::stdio::stderr();
+    let number = rustix::fs::fstat(stderr)
+        .map(|stat| (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev)));
+    let mode = rustix::fs::fcntl_getfl(stderr).map(|flags| flags & OFlags::RWMODE);
+    number == Ok(NULL) && mode == Ok(OFlags::RDWR)
 }
 
 /// Puts /dev/console on the descriptors 0, 1 and 2.

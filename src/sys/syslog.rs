@@ -21,3 +21,25 @@ pub fn send(root: &Root, priority: u8, ident: &str, text: &str) {
         kmsg.write_as(priority, ident, text);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_datagram() {
+        let scratch = tempfile::tempdir().unwrap();
+        std::fs::create_dir(scratch.path().join("dev")).unwrap();
+        let log = UnixDatagram::bind(scratch.path().join("dev/log")).unwrap();
+        let root = Root::at(scratch.path());
+        send(&root, 3, "modprobe", "ERROR: text");
+        let mut buffer = [0; 100];
+        let len = log.recv(&mut buffer).unwrap();
+        assert_eq!(&buffer[..len], b"<27>modprobe: ERROR: text");
+        drop(log);
+        std::fs::write(scratch.path().join("dev/kmsg"), "").unwrap();
+        send(&root, 4, "modprobe", "WARNING: text");
+        let kmsg = std::fs::read_to_string(scratch.path().join("dev/kmsg")).unwrap();
+        assert_eq!(kmsg, "<28>modprobe: WARNING: text");
+    }
+}

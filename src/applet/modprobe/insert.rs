@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use super::Modprobe;
 use crate::applet::refusal;
-use crate::applet::tool::{Fail, errno_of, parameters};
+use crate::applet::tool::{Fail, absolute, errno_of, parameters};
 use crate::kmod::catalog::{Found, Source};
 use crate::kmod::name::ModuleName;
 use crate::kmod::plan::Action;
@@ -59,8 +59,11 @@ impl Modprobe<'_> {
         let reason = match (std::fs::metadata(path), ModuleName::from_path(name)) {
             (Ok(_), Some(module)) => {
                 let found = Found { module, source: Source::Name, alias: None, pattern: None };
-                let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-                return self.insert_found(&found, Some(&path.to_string_lossy()), parameters);
+                return self.insert_found(
+                    &found,
+                    Some(&absolute(path).to_string_lossy()),
+                    parameters,
+                );
             }
             (Ok(_), None) => Errno::NOENT,
             (Err(error), _) => errno::of(&error),
@@ -107,8 +110,11 @@ impl Modprobe<'_> {
             let Err(refused) = self.member(item, parameters.filter(|_| item.asked)) else {
                 continue;
             };
-            let already = refused.errno == Errno::EXIST;
-            if already && !(item.asked && self.options.first_time) || !already && !item.required {
+            let counts = match refused.errno {
+                Errno::EXIST => item.asked && self.options.first_time,
+                _ => item.required,
+            };
+            if !counts {
                 continue;
             }
             let fail = self.refused(found, refused.errno);

@@ -60,6 +60,9 @@ const RUNNING: &str = "COLDPLUG_RUNNING";
 
 pub(super) fn run(args: &[OsString]) -> Exit {
     let tool = Tool::new(args, Level::Warning);
+    if process::stderr_was_closed() {
+        tool.use_syslog();
+    }
     let environment = |name| std::env::var(name).unwrap_or_default();
     match Options::read(&tool, args, &environment("MODPROBE_OPTIONS")) {
         Ok(options) => Modprobe::new(&tool, options, &environment(RUNNING)).run(),

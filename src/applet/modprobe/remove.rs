@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use super::Modprobe;
-use crate::applet::tool::{Fail, Level};
+use crate::applet::tool::Fail;
 use crate::kmod::name::ModuleName;
 use crate::load;
 use crate::sys::{errno, sysfs};
@@ -24,18 +24,48 @@ impl Modprobe<'_> {
     /// Removes what `operand`, always a name, stands for; the first that can't be removed ends it.
     pub(super) fn remove(&self, operand: &OsStr) -> Result<(), Fail> {
         let name = operand.to_string_lossy();
+        let mut open = Vec::new();
         let found = self.catalog.matches(&self.config, &name);
         if found.is_empty() {
-            return Err(self.tool.fail(self.grave(), &format!("Module {name} not found.")));
+            // One that is loaded can go though its file has gone before, by an upgrade for example.
+            let module = ModuleName::new(&name);
+            return match sysfs::initstate(&self.tool.root, &module) {
+                Some(_) => self.remove_module(&module, false, As::Asked, &mut open),
+                None => Err(self.fatal(&format!("Module {name} not found."))),
+            };
         }
         for found in found {
             let builtin = found.is_builtin() || self.catalog.is_builtin(&found.module);
-            self.remove_module(&found.module, builtin, As::Asked)?;
+            self.remove_module(&found.module, builtin, As::Asked, &mut open)?;
         }
         Ok(())
     }
 
-    fn remove_module(&self, module: &ModuleName, builtin: bool, how: As) -> Result<(), Fail> {
+    /// Removes one module; `open` are those whose removal has led to it, so that softdeps that go in a
+    /// circle end.
+    fn remove_module(
+        &self,
+        module: &ModuleName,
+        builtin: bool,
+        how: As,
+        open: &mut Vec<ModuleName>,
+    ) -> Result<(), Fail> {
+        if open.contains(module) {
+            return Ok(());
+        }
+        open.push(module.clone());
+        let result = self.remove_new(module, builtin, how, open);
+        open.pop();
+        result
+    }
+
+    fn remove_new(
+        &self,
+        module: &ModuleName,
+        builtin: bool,
+        how: As,
+        open: &mut Vec<ModuleName>,
+    ) -> Result<(), Fail> {
         let options = &self.options;
         let command = self
             .config
@@ -54,9 +84,9 @@ impl Modprobe<'_> {
                 false => Ok(()),
             };
         }
-        self.remove_softdeps(module, true)?;
+        self.remove_softdeps(module, true, open)?;
         if options.remove_holders {
-            self.remove_holders(module)?;
+            self.remove_holders(module, open)?;
         }
         let users = sysfs::refcnt(&self.tool.root, module);
         if must_check && options.wait.is_none() && users.is_some_and(|n| n > 0) {
@@ -70,18 +100,23 @@ impl Modprobe<'_> {
         if command.is_none() {
             self.remove_unused(module)?;
         }
-        self.remove_softdeps(module, false)
+        self.remove_softdeps(module, false, open)
     }
 
     /// Removes the softdeps of `module` on one side, last to first. Their failures do not count.
-    fn remove_softdeps(&self, module: &ModuleName, post: bool) -> Result<(), Fail> {
+    fn remove_softdeps(
+        &self,
+        module: &ModuleName,
+        post: bool,
+        open: &mut Vec<ModuleName>,
+    ) -> Result<(), Fail> {
         let softdep = self.config.softdep_of(module).filter(|_| !self.options.ignore_commands);
         let words = softdep.map_or(&[][..], |s| if post { &s.post } else { &s.pre });
         let found = words.iter().flat_map(|word| self.catalog.matches(&self.config, word));
         let found: Vec<_> = found.collect();
         for found in found.iter().rev() {
             let builtin = found.is_builtin() || self.catalog.is_builtin(&found.module);
-            let result = self.remove_module(&found.module, builtin, As::Listed);
+            let result = self.remove_module(&found.module, builtin, As::Listed, open);
             if result == Err(Fail::Stop) {
                 return result;
             }
@@ -89,12 +124,12 @@ impl Modprobe<'_> {
         Ok(())
     }
 
-    /// Removes what uses `module`, but not what uses that.
-    fn remove_holders(&self, module: &ModuleName) -> Result<(), Fail> {
+    /// Removes what uses `module`, and what uses that; kmod stops after the first and then fails.
+    fn remove_holders(&self, module: &ModuleName, open: &mut Vec<ModuleName>) -> Result<(), Fail> {
         let holders = sysfs::holders(&self.tool.root, module);
         holders.iter().rev().try_for_each(|holder| {
             let holder = ModuleName::new(holder);
-            self.remove_module(&holder, false, As::Listed)
+            self.remove_module(&holder, false, As::Listed, open)
         })
     }
 
@@ -150,6 +185,6 @@ impl Modprobe<'_> {
     }
 
     fn fatal(&self, text: &str) -> Fail {
-        self.tool.fail(Level::Fatal, text)
+        self.tool.fail(self.grave(), text)
     }
 }

@@ -197,6 +197,11 @@ fn failures_are_said_and_end_where_kmod_ends() {
         "",
     );
     check("", "", "", (false, "modprobe: FATAL: Module  not found in directory \n"), "");
+}
+
+#[test]
+fn the_file_that_fails_is_named() {
+    let inserted = "modprobe: ERROR: could not insert";
     check(
         "",
         "",
@@ -330,9 +335,32 @@ fn what_is_in_use_stays() {
     );
     let busy = "modprobe: ERROR: could not remove 'x': Resource temporarily unavailable\n";
     assert_eq!(machine.modprobe("-r -w 5 x"), (false, busy.to_owned()));
+    assert_eq!(
+        machine.modprobe("-ra x"),
+        (false, "modprobe: WARNING: Module x is in use.\n".to_owned())
+    );
     assert_eq!(machine.live(), "x y");
     machine.modprobe("--remove-holders -w 5 x");
     assert_eq!(machine.live(), "x");
+}
+
+#[test]
+fn removal_goes_round_no_circle_and_needs_no_file() {
+    for conf in ["softdep x pre: y\nsoftdep y pre: x", "softdep x post: y\nsoftdep y post: x"] {
+        check(conf, "", "x", (true, ""), "x y");
+        check(conf, "x", "-r x", (true, ""), "");
+        let (good, said) = {
+            let machine = Machine::new(conf);
+            machine.modprobe("x");
+            machine.modprobe("-rn x")
+        };
+        assert!(good && said.lines().count() == 2, "{said}");
+    }
+    let machine = Machine::new("");
+    machine.put("sys/module/lost/initstate", "live\n");
+    machine.put("sys/module/lost/refcnt", "0\n");
+    assert_eq!(machine.modprobe("-rv lost"), (true, "rmmod lost\n".to_owned()));
+    assert_eq!(machine.live(), "");
 }
 
 #[test]
