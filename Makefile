@@ -61,7 +61,7 @@ lint:
 	cargo fmt --check
 	cargo clippy --locked --all-targets --features qemu-tests -- -D warnings
 	cargo clippy --locked --lib --bins --no-default-features -- -D warnings
-	RUSTDOCFLAGS='-D warnings' cargo doc -q --locked --no-deps --document-private-items
+	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' cargo doc -q --locked --no-deps --document-private-items
 
 bench: setup-test
 	@$(MAKE) --no-print-directory binary guests
