@@ -145,3 +145,21 @@ fn usage() -> String {
         lines.join("\n")
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_link_of_an_image_is_a_command() {
+        let links: Vec<&str> = include_str!("../../initramfs/base.list")
+            .lines()
+            .filter_map(|line| line.strip_prefix("slink ")?.split_whitespace().next())
+            .filter(|link| !link.ends_with("/coldplug"))
+            .collect();
+        assert!(links.contains(&"/sbin/modprobe"));
+        for link in links {
+            assert!(applet(OsStr::new(link)).is_some(), "{link} names no applet");
+        }
+    }
+}
