@@ -1,6 +1,7 @@
 //! Command lines: one file a command, one line of [`APPLETS`] each. The only layer that picks an exit code.
 
 mod args;
+mod console_shell;
 mod free_initramfs;
 #[cfg(feature = "host")]
 mod image;
@@ -68,6 +69,11 @@ const APPLETS: &[Applet] = &[
         name: "modprobe",
         help: "load or remove modules with what they need; also the kernel's helper",
         run: modprobe::run,
+    },
+    Applet {
+        name: "console-shell",
+        help: "a shell on the terminal of standard input; started by init",
+        run: console_shell::run,
     },
     Applet {
         name: "free-initramfs",

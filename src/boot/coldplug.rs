@@ -30,13 +30,15 @@ pub(super) struct Coldplug<'a> {
     /// The time until which a bus may still be looking for devices, on CLOCK_BOOTTIME.
     pub(super) quiet_at: u64,
     pub(super) counts: UeventCounts,
+    /// The highest SEQNUM seen.
+    last_event: Option<u64>,
 }
 
 /// What a look at the socket gave.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Drained {
-    /// There was an event, or something new.
-    pub(super) any: bool,
+    /// Something is new: a modalias that was not known before, or events that were lost.
+    pub(super) fresh: bool,
     /// Block devices have come or changed.
     pub(super) block: bool,
     /// Events were lost: what is there has to be scanned again.
@@ -46,7 +48,7 @@ pub(super) struct Drained {
 impl<'a> Coldplug<'a> {
     pub(super) fn new(root: &'a Root, loader: &'a Loader) -> Self {
         let counts = UeventCounts::default();
-        Self { root, loader, seen: HashSet::new(), quiet_at: 0, counts }
+        Self { root, loader, seen: HashSet::new(), quiet_at: 0, counts, last_event: None }
     }
 
     /// Asks for the modules of every device there is. Gives the number of modaliases not seen before.
@@ -85,15 +87,14 @@ impl<'a> Coldplug<'a> {
             match socket.receive(&mut buffer)? {
                 Received::Message(message) => {
                     self.counts.received += 1;
-                    drained.any = true;
                     if let Some(event) = Uevent::parse(message) {
                         drained.block |= event.get("SUBSYSTEM") == Some(b"block");
-                        self.event(&event);
+                        drained.lost |= self.is_gap(&event);
+                        drained.fresh |= self.event(&event);
                     }
                 }
                 Received::Lost => {
                     self.counts.lost += 1;
-                    drained.any = true;
                     drained.lost = true;
                 }
                 Received::Foreign => self.counts.foreign += 1,
@@ -102,14 +103,26 @@ impl<'a> Coldplug<'a> {
         }
     }
 
-    fn event(&mut self, event: &Uevent<'_>) {
+    /// Whether events are missing before this one. Newer kernels may send them a little out of order; then there
+    /// is a scan too many.
+    fn is_gap(&mut self, event: &Uevent<'_>) -> bool {
+        let Some(number) = event.seqnum() else { return false };
+        let expected = self.last_event.map_or(number, |last| last + 1);
+        self.last_event = self.last_event.max(Some(number));
+        let gap = number > expected;
+        self.counts.gaps += u64::from(gap);
+        gap
+    }
+
+    /// Takes one event; gives whether it brought a modalias that was not known before.
+    fn event(&mut self, event: &Uevent<'_>) -> bool {
         if let (b"add", Some(module)) = (event.action, event.devpath.strip_prefix(b"/module/")) {
             self.loader.note_live(&ModuleName::new(&String::from_utf8_lossy(module)));
         }
         let Some(device) =
             event.devpath.strip_prefix(b"/devices/").filter(|_| event.action == b"add")
         else {
-            return;
+            return false;
         };
         self.counts.added += 1;
         self.note_bus(event);
@@ -119,9 +132,7 @@ impl<'a> Coldplug<'a> {
             Some(text) => Modalias::new(text),
             None => sysfs::modalias_of(self.root, &path),
         };
-        if let Some(modalias) = modalias {
-            self.device(&path, &modalias);
-        }
+        modalias.is_some_and(|modalias| self.device(&path, &modalias))
     }
 
     fn note_bus(&mut self, event: &Uevent<'_>) {

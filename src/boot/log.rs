@@ -47,6 +47,11 @@ impl Log {
         self.say(Level::Warn, text);
     }
 
+    /// Says what only a developer wants to know.
+    pub(super) fn debug(&self, text: &str) {
+        self.say(Level::Debug, text);
+    }
+
     /// Says what happens.
     pub(super) fn info(&self, text: &str) {
         self.say(Level::Info, text);
@@ -56,7 +61,8 @@ impl Log {
         let wanted = level <= self.level;
         let priority = match level {
             _ if !wanted => Priority::Debug,
-            Level::Error => Priority::Err,
+            // The kernel prints in its own time, and after this the verdict is to come, which we print.
+            Level::Error => Priority::Debug,
             Level::Warn => Priority::Warning,
             Level::Info => Priority::Info,
             Level::Debug => Priority::Debug,

@@ -23,11 +23,11 @@ use crate::kmod::catalog::Catalog;
 use crate::kmod::cmdline;
 use crate::kmod::params::{BootParams, Break, Decode, RootName};
 use crate::load::{Inserter, Loader, Settings};
-use crate::report::{Record, Verdict};
+use crate::report::{Outcome, Record, Verdict};
 use crate::sys::moddir::{self, ModuleDir};
 use crate::sys::module::Kernel;
 use crate::sys::uevent::Socket;
-use crate::sys::{self, Root, boottime_ns, process, procfs, sysfs};
+use crate::sys::{self, Root, boottime_ns, device, process, procfs, sysfs};
 use coldplug::Coldplug;
 use log::Log;
 use root::Finder;
@@ -38,6 +38,12 @@ use wait::Wait;
 const SYSROOT: &str = "sysroot";
 /// Where the record lies, in the initramfs and in the real root.
 const RECORD: &str = "run/coldplug/record.json";
+/// How long the port of `coldplug.report=` may take for the next byte.
+const REPORT: Duration = Duration::from_secs(2);
+/// How long loads that are under way may hold up the switch.
+const CLOSE: Duration = Duration::from_secs(5);
+/// Modules that were wanted and not loaded, a name a line, for the real system to load.
+const REMAINING: &str = "run/coldplug/remaining";
 /// Loads that may be under way at once, besides one for each processor: they sleep a good deal.
 const EXTRA_JOBS: usize = 2;
 
@@ -97,14 +103,13 @@ impl Boot {
         self.record.warnings.extend(lacking.iter().map(ToString::to_string));
         // Before the mounts there may have been no console to open.
         let _ = process::open_console(&self.root);
-        let _ = process::tame_ctrl_alt_del();
         Ok(())
     }
 
     fn read_parameters(&mut self) {
         let line = procfs::cmdline(&self.root).unwrap_or_default();
         self.params = BootParams::parse(&line);
-        self.log.open(&self.root, self.params.level);
+        self.log.open(&self.root, self.params.level());
         rescue::set_policy(&self.params);
         self.record.kernel = sys::release();
         self.record.root.spec = self.params.root_text.clone().unwrap_or_default();
@@ -175,11 +180,38 @@ impl Boot {
     /// Loads what devices want until the root is mounted and, by default, all has settled.
     fn await_root(&mut self, loader: &Loader, socket: Option<Socket>) -> Result<(), Stop> {
         let (root, name) = (self.root.clone(), self.params.root.clone());
+        if let Some(RootName::Other(_)) = name {
+            return Err(Stop::new(Verdict::NoRoot, root_words(&self.params)));
+        }
         let mut coldplug = Coldplug::new(&root, loader);
         let finder = name.as_ref().map(|name| Finder::new(&root, name));
         let awaited = Wait::new(self, loader, &mut coldplug, socket, finder).run();
+        if awaited.is_ok() {
+            self.close(loader);
+        }
         self.gather(loader, &coldplug);
         awaited
+    }
+
+    /// Ends the loading: behind the switch the module directory is another one, and exec(2) ends every thread.
+    fn close(&mut self, loader: &Loader) {
+        let left = loader.close(CLOSE);
+        let open: Vec<String> = loader
+            .records()
+            .iter()
+            .filter(|m| matches!(m.outcome, Outcome::Loading | Outcome::Waiting))
+            .map(|m| m.name.to_string())
+            .collect();
+        if left > 0 {
+            self.warn(format!("{left} loads have not come back in {}", seconds(CLOSE)));
+        }
+        if !open.is_empty()
+            && let Err(error) =
+                write(&self.root.join(REMAINING), (open.join("\n") + "\n").as_bytes())
+        {
+            self.warn(format!("remaining modules: {error}"));
+        }
+        self.end_phase("close");
     }
 
     /// Puts into the record what was loaded.
@@ -188,6 +220,14 @@ impl Boot {
             self.warn(warning);
         }
         self.record.modules = loader.records();
+        for module in &self.record.modules {
+            let line = module.line();
+            if matches!(module.outcome, Outcome::Failed(_)) {
+                self.log.warn(&line)
+            } else {
+                self.log.debug(&line)
+            }
+        }
         self.record.modaliases = coldplug.modaliases();
         self.record.uevents = coldplug.counts;
     }
@@ -229,14 +269,16 @@ impl Boot {
         self.record.verdict = Some(verdict);
         self.record.time_ms = (boottime_ns() - self.began) / 1_000_000;
         let json = self.record.to_json() + "\n";
-        let mut places = vec![self.root.join(RECORD)];
-        places.extend(self.params.report.as_ref().map(|path| self.root.join(path)));
-        for place in places {
-            if let Err(error) = write(&place, json.as_bytes()) {
-                self.log.warn(&format!("record: {error}"));
-            }
+        if let Err(error) = write(&self.root.join(RECORD), json.as_bytes()) {
+            self.log.warn(&format!("record: {error}"));
         }
         self.log.print(&self.record.verdict_line());
+        // Last, and not for long: a port may be slow, or have nobody at its other end.
+        if let Some(path) = &self.params.report
+            && let Err(error) = device::write(&self.root.join(path), json.as_bytes(), REPORT)
+        {
+            self.log.debug(&format!("coldplug.report: {error}"));
+        }
     }
 
     /// Notes and says what was passed over.
@@ -261,20 +303,13 @@ impl Boot {
     }
 }
 
-/// Writes a whole file, or to a device, making the folder it is in.
+/// Writes a whole file, making the folder it is in.
 fn write(path: &Path, bytes: &[u8]) -> sys::Result<()> {
-    use std::io::Write;
     let failed = |e: std::io::Error| sys::Error::io("write", path, &e);
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(failed)?;
     }
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(path)
-        .map_err(failed)?;
-    file.write_all(bytes).map_err(failed)
+    std::fs::write(path, bytes).map_err(failed)
 }
 
 fn unfit_stop(spec: &str, unfit: Unfit) -> Stop {

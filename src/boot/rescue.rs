@@ -43,10 +43,12 @@ pub(super) fn guard(root: &Root) {
         if let Ok(kmsg) = Kmsg::open(&root) {
             kmsg.write(Priority::Err, &text);
         }
-        // One bad module must not stop the boot: its worker stays here, and the module is given up when
-        // the wait is over. A thread that may hold a lock would hold it for ever.
-        while thread::current().id() != main && load::is_acting() {
-            thread::park();
+        // One bad module must not stop the boot: it is given up, and its worker stays here. A thread that may hold
+        // a lock would hold it for ever.
+        if thread::current().id() != main && load::abandon() {
+            loop {
+                thread::park();
+            }
         }
         say(&root, &text);
         say(&root, "coldplug: verdict=panic modules=0/0 failed=0 time=0");
@@ -57,7 +59,12 @@ pub(super) fn guard(root: &Root) {
 impl Boot {
     /// Says why the boot cannot go on, and ends it. Never comes back.
     pub(super) fn rescue(&mut self, stop: &Stop) -> ! {
-        self.log.error(&stop.text);
+        for line in stop.text.lines() {
+            self.log.error(line);
+        }
+        for line in self.record.missing() {
+            self.log.warn(&line);
+        }
         self.record.warnings.push(stop.text.clone());
         self.conclude(stop.verdict);
         give_up(&self.root)
@@ -88,7 +95,6 @@ fn offer_shell(root: &Root) -> ! {
         }
         Err(error) => {
             say(root, &format!("coldplug: {error}; waiting for a reset (Ctrl-Alt-Del works)"));
-            let _ = rustix::system::reboot(rustix::system::RebootCommand::CadOn);
             idle()
         }
     }
@@ -108,7 +114,7 @@ pub(super) fn shell(root: &Root) -> crate::sys::Result<()> {
     // The terminal behind /dev/console can be a controlling terminal, /dev/console itself cannot.
     let terminal = sysfs::console(root)
         .map_or_else(|| root.join("dev/console"), |tty| root.join("dev").join(tty));
-    process::interactive_shell(&path, &terminal).map(|_status| ())
+    process::interactive_self("console-shell", &terminal).map(|_status| ())
 }
 
 /// Leaves the machine; where the kernel will not let us, stays.

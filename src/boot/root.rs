@@ -96,7 +96,10 @@ impl<'a> Finder<'a> {
         let (part_uuid, part_label) = entry.map_or((None, None), |p| (p.uuid, p.label));
         let probe = probe(self.root, &device);
         let known = Known { device, probe, part_uuid, part_label };
-        self.known.insert(known.device.name.clone(), known.clone());
+        // What shows nothing may not have been ready, and is looked at again.
+        if known.probe.is_some() {
+            self.known.insert(known.device.name.clone(), known.clone());
+        }
         known
     }
 
@@ -191,8 +194,9 @@ pub(super) fn mount_root(
     let source = candidate.node.to_string_lossy();
     let (own, data) = mount::parse_flags(&params.flags);
     let mode = if params.writable { MountFlags::empty() } else { MountFlags::RDONLY };
+    let unknown = params.fstypes.is_empty() && candidate.fstype.is_none();
     let mut last =
-        Error::new("mount", format_args!("{source} (no filesystem found on it)"), Errno::NODEV);
+        Error::new("mount", format_args!("{source} (no filesystem known there)"), Errno::INVAL);
     fs::create_dir_all(target).map_err(|e| Error::io("mkdir", target, &e))?;
     for fstype in types {
         let attempt = |flags| mount::mount(&source, target, fstype, flags, &data);
@@ -204,6 +208,7 @@ pub(super) fn mount_root(
         };
         match result {
             Ok(()) => return Ok(fstype.clone()),
+            Err(_) if unknown => {}
             Err(e) => last = Error { object: format!("{} as {fstype}", e.object), ..e },
         }
     }

@@ -21,6 +21,8 @@ pub(super) const POLL: Duration = Duration::from_millis(250);
 pub(super) const LISTED: Duration = Duration::from_secs(30);
 /// How long the rest may take once the root is mounted.
 const SETTLE: Duration = Duration::from_secs(60);
+/// How long a root that cannot be mounted is tried again, once nothing is on its way any more.
+const REFUSED: Duration = Duration::from_secs(5);
 /// How often the console is told that the root has not come yet.
 const TELL: Duration = Duration::from_secs(5);
 /// The longest sleep, so that a device that gave no event is found all the same.
@@ -33,8 +35,6 @@ enum Stage {
     Looking,
     /// The modules of its filesystem are being loaded.
     Found(Candidate, Vec<String>, Vec<ModuleName>),
-    /// It could not be mounted; it is tried once more when nothing is left that could help.
-    Refused(Candidate, Vec<String>, Error),
     /// It is mounted.
     Mounted,
 }
@@ -51,6 +51,10 @@ pub(super) struct Wait<'a, 'b> {
     deadline: Option<u64>,
     /// When to say next that the root has not come, on CLOCK_BOOTTIME.
     tell: u64,
+    /// Before this time, on CLOCK_BOOTTIME, the root is not looked for (`rootdelay=`, or a mount that failed).
+    not_before: u64,
+    /// Why the root that was found could not be mounted, and when that was tried first.
+    refused: Option<(Error, u64)>,
     /// Block devices may have come since the last look.
     look: bool,
     /// The last scan, made when nothing was left to do, found nothing new.
@@ -65,7 +69,8 @@ impl<'a, 'b> Wait<'a, 'b> {
         socket: Option<Socket>,
         finder: Option<Finder<'a>>,
     ) -> Self {
-        let deadline = boot.params.timeout.map(after);
+        let not_before = after(boot.params.delay);
+        let deadline = boot.params.timeout.map(|timeout| after(boot.params.delay + timeout));
         Self {
             boot,
             loader,
@@ -75,6 +80,8 @@ impl<'a, 'b> Wait<'a, 'b> {
             stage: Stage::Looking,
             deadline,
             tell: after(TELL),
+            not_before,
+            refused: None,
             look: true,
             complete: false,
         }
@@ -88,19 +95,18 @@ impl<'a, 'b> Wait<'a, 'b> {
         self.scan();
         self.boot.end_phase("scan");
         self.loader.drive();
-        std::thread::sleep(self.boot.params.delay);
         loop {
             // Asked before the events are taken: what a load that has ended set off is then in the socket.
             let idle = self.loader.is_idle();
             let drained = self.take_events();
             self.loader.drive();
             let settled = self.is_settled(idle, drained);
-            self.advance(settled)?;
+            self.advance(settled);
             if self.is_over(settled)? {
                 break;
             }
             self.tell_of_waiting();
-            self.nap();
+            self.nap(drained);
         }
         self.boot.end_phase("load");
         Ok(())
@@ -120,7 +126,7 @@ impl<'a, 'b> Wait<'a, 'b> {
         let Some(socket) = &self.socket else {
             self.look = true;
             let new = self.scan();
-            return Drained { any: new, ..Drained::default() };
+            return Drained { fresh: new, ..Drained::default() };
         };
         let drained = self.coldplug.drain(socket).unwrap_or_else(|error| {
             self.boot
@@ -143,7 +149,11 @@ impl<'a, 'b> Wait<'a, 'b> {
     /// Whether nothing is left to do: no load, no event, no bus that may still be looking, and a scan that
     /// found nothing new.
     fn is_settled(&mut self, idle: bool, drained: Drained) -> bool {
-        if !idle || drained.any || !self.loader.is_idle() || boottime_ns() < self.coldplug.quiet_at
+        if !idle
+            || drained.fresh
+            || drained.lost
+            || !self.loader.is_idle()
+            || boottime_ns() < self.coldplug.quiet_at
         {
             self.complete = false;
             return false;
@@ -156,22 +166,24 @@ impl<'a, 'b> Wait<'a, 'b> {
     }
 
     /// Takes the root one step further, where that is possible now.
-    fn advance(&mut self, settled: bool) -> Result<(), Stop> {
-        if matches!(self.stage, Stage::Looking) && (self.look || settled) {
+    fn advance(&mut self, settled: bool) {
+        let now = boottime_ns();
+        let retry = self.refused.is_some() && now >= self.not_before;
+        if matches!(self.stage, Stage::Looking)
+            && (self.look || settled || retry)
+            && now >= self.not_before
+        {
             self.look = false;
             if let Some(candidate) = self.finder.as_mut().and_then(Finder::look) {
                 self.found(candidate);
             }
         }
-        let (candidate, types) = match &self.stage {
-            Stage::Found(candidate, types, modules) if self.loader.is_done(modules) => {
-                (candidate, types)
+        match std::mem::replace(&mut self.stage, Stage::Looking) {
+            Stage::Found(candidate, types, modules) if self.loader.is_done(&modules) => {
+                self.mount(&candidate, &types);
             }
-            Stage::Refused(candidate, types, _) if settled => (candidate, types),
-            _ => return Ok(()),
-        };
-        let (candidate, types) = (candidate.clone(), types.clone());
-        self.mount(candidate, types, settled)
+            other => self.stage = other,
+        }
     }
 
     /// The root's device is there: asks for the modules of its filesystem.
@@ -192,29 +204,27 @@ impl<'a, 'b> Wait<'a, 'b> {
         self.loader.drive();
     }
 
-    /// Mounts the root. While other modules are still on their way a failure may be for want of them.
-    fn mount(
-        &mut self,
-        candidate: Candidate,
-        types: Vec<String>,
-        settled: bool,
-    ) -> Result<(), Stop> {
-        if matches!(self.stage, Stage::Found(..)) {
+    /// Mounts the root. A failure may be for want of a module or a medium that is still on its way: then the
+    /// root is looked for again.
+    fn mount(&mut self, candidate: &Candidate, types: &[String]) {
+        if self.refused.is_none() {
             self.boot.pause_at(Break::Mount);
         }
         let target = self.boot.root.join(SYSROOT);
-        match root::mount_root(&candidate, &target, &types, &self.boot.params) {
+        match root::mount_root(candidate, &target, types, &self.boot.params) {
             Ok(fstype) => {
                 self.boot.record.root.fstype = Some(fstype);
                 self.boot.end_phase("mount");
                 self.deadline = Some(after(SETTLE));
                 self.stage = Stage::Mounted;
-                Ok(())
             }
-            Err(error) if settled => Err(Stop::new(Verdict::MountFailed, error)),
             Err(error) => {
-                self.stage = Stage::Refused(candidate, types, error);
-                Ok(())
+                let first = self.refused.take().map_or_else(boottime_ns, |(_, first)| first);
+                self.refused = Some((error, first));
+                self.not_before = after(NAP);
+                if let Some(finder) = &mut self.finder {
+                    finder.forget_changed();
+                }
             }
         }
     }
@@ -230,9 +240,19 @@ impl<'a, 'b> Wait<'a, 'b> {
                 Ok(true)
             }
             (Stage::Mounted, Settle::All) => Ok(settled),
-            _ if late || (settled && self.finder.is_none()) => Err(self.give_up()),
+            _ if late || self.is_hopeless(settled) => Err(self.give_up()),
             _ => Ok(false),
         }
+    }
+
+    /// Whether waiting on has no sense, although the time is not over: no root is named, or the one that was
+    /// found cannot be mounted and nothing is on its way that could help. `rootwait` waits all the same.
+    fn is_hopeless(&self, settled: bool) -> bool {
+        let refused = self.refused.as_ref().is_some_and(|(_, first)| {
+            boottime_ns() >= first.saturating_add(nanoseconds(REFUSED))
+                && self.boot.params.timeout.is_some()
+        });
+        settled && (self.finder.is_none() || refused)
     }
 
     /// A person at the console should know what the machine is waiting for.
@@ -251,9 +271,9 @@ impl<'a, 'b> Wait<'a, 'b> {
 
     /// Why the time is over and the root is not mounted.
     fn give_up(&mut self) -> Stop {
-        match &self.stage {
-            Stage::Refused(.., error) => Stop::new(Verdict::MountFailed, error),
-            Stage::Found(candidate, types, _) => {
+        match (&self.refused, &self.stage) {
+            (Some((error, _)), _) => Stop::new(Verdict::MountFailed, error),
+            (None, Stage::Found(candidate, types, _)) => {
                 let text = format!(
                     "{}: modules of {} do not come",
                     candidate.node.display(),
@@ -261,14 +281,18 @@ impl<'a, 'b> Wait<'a, 'b> {
                 );
                 Stop::new(Verdict::MountFailed, text)
             }
-            Stage::Looking | Stage::Mounted => self.no_root(),
+            (None, _) => self.no_root(),
         }
     }
 
     /// What was awaited, and what is there instead.
     fn no_root(&mut self) -> Stop {
         let seen = self.finder.as_mut().map(Finder::seen).unwrap_or_default();
-        let there = if seen.is_empty() { "no block device".to_owned() } else { seen.join("; ") };
+        let there = if seen.is_empty() {
+            "no block device".to_owned()
+        } else {
+            format!("\n  {}", seen.join("\n  "))
+        };
         self.boot.record.root.seen = seen;
         let waited = seconds(Duration::from_nanos(boottime_ns() - self.boot.began));
         let text = match self.finder {
@@ -280,14 +304,17 @@ impl<'a, 'b> Wait<'a, 'b> {
         Stop::new(Verdict::NoRoot, text)
     }
 
-    /// Sleeps until a load ends, an event comes, a bus is quiet or the time is over.
-    fn nap(&self) {
+    /// Sleeps until a load ends, an event comes, a bus is quiet or the time is over; not at all when there was
+    /// something new.
+    fn nap(&self, drained: Drained) {
         let now = boottime_ns();
         let quiet = Some(self.coldplug.quiet_at).filter(|at| *at > now && self.loader.is_idle());
+        let retry = Some(self.not_before).filter(|at| *at > now);
         let longest = after(if self.socket.is_some() { NAP } else { POLL });
-        let until =
-            [quiet, self.deadline, Some(longest)].into_iter().flatten().min().unwrap_or(longest);
-        let left = Duration::from_nanos(until.saturating_sub(now));
+        let until = [quiet, retry, self.deadline].into_iter().flatten().fold(longest, u64::min);
+        let new = drained.fresh || drained.lost;
+        let left =
+            if new { Duration::ZERO } else { Duration::from_nanos(until.saturating_sub(now)) };
         let mut fds = vec![PollFd::from_borrowed_fd(self.loader.wake_fd(), PollFlags::IN)];
         fds.extend(
             self.socket.as_ref().map(|s| PollFd::from_borrowed_fd(s.as_fd(), PollFlags::IN)),
@@ -298,6 +325,10 @@ impl<'a, 'b> Wait<'a, 'b> {
     }
 }
 
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
 fn after(duration: Duration) -> u64 {
-    boottime_ns().saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
+    boottime_ns().saturating_add(nanoseconds(duration))
 }

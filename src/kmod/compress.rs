@@ -68,6 +68,8 @@ pub enum DecodeError {
     Damaged(Compression, String),
     /// The image would be larger than the limit, in bytes.
     TooLarge(usize),
+    /// There is no memory for an image of so many bytes.
+    NoMemory(usize),
 }
 
 impl fmt::Display for DecodeError {
@@ -75,6 +77,7 @@ impl fmt::Display for DecodeError {
         match self {
             Self::Damaged(codec, text) => write!(f, "damaged {} data: {text}", codec.name()),
             Self::TooLarge(limit) => write!(f, "decodes to more than {limit} bytes"),
+            Self::NoMemory(size) => write!(f, "no memory for an image of {size} bytes"),
         }
     }
 }
@@ -114,7 +117,11 @@ fn decode_zstd(file: &[u8], limit: usize) -> Result<Vec<u8>, DecodeError> {
     let one_frame = zstd::zstd_safe::find_frame_compressed_size(file).ok() == Some(file.len());
     match size.map(usize::try_from) {
         Some(Ok(size)) if one_frame && size <= limit => {
-            zstd::bulk::decompress(file, size).map_err(damaged)
+            let mut image = reserve(size)?;
+            zstd::bulk::Decompressor::new()
+                .and_then(|mut decoder| decoder.decompress_to_buffer(file, &mut image))
+                .map_err(damaged)?;
+            Ok(image)
         }
         Some(_) if one_frame => Err(DecodeError::TooLarge(limit)),
         _ => {
@@ -129,6 +136,14 @@ fn gzip_size(file: &[u8]) -> usize {
     file.last_chunk::<4>().map_or(0, |size| u32::from_le_bytes(*size) as usize)
 }
 
+/// An empty buffer with room for `size` bytes. The size comes from a file that may be damaged, and PID 1 must not
+/// end for want of memory.
+fn reserve(size: usize) -> Result<Vec<u8>, DecodeError> {
+    let mut image = Vec::new();
+    image.try_reserve_exact(size).map_err(|_| DecodeError::NoMemory(size))?;
+    Ok(image)
+}
+
 fn read(
     codec: Compression,
     reader: &mut impl Read,
@@ -136,7 +151,7 @@ fn read(
     limit: usize,
 ) -> Result<Vec<u8>, DecodeError> {
     // A damaged size must not make us allocate: a module rarely grows more than tenfold.
-    let mut image = Vec::with_capacity(expected.min(limit).min(32 << 20));
+    let mut image = reserve(expected.min(limit).min(32 << 20))?;
     reader
         .take(limit as u64 + 1)
         .read_to_end(&mut image)

@@ -115,8 +115,10 @@ pub struct BootParams {
     pub panic: Option<i64>,
     /// `coldplug.break=`.
     pub stop_at: Option<Break>,
-    /// `coldplug.log=`, `quiet`, `debug`.
-    pub level: Level,
+    /// `quiet`, `debug`.
+    kernel_level: Level,
+    /// `coldplug.log=`.
+    own_level: Option<Level>,
     /// `coldplug.report=`.
     pub report: Option<String>,
     /// `coldplug.exec=`.
@@ -144,7 +146,8 @@ impl Default for BootParams {
             onfail: None,
             panic: None,
             stop_at: None,
-            level: Level::Info,
+            kernel_level: Level::Info,
+            own_level: None,
             report: None,
             exec: None,
             decode: Decode::Kernel,
@@ -167,6 +170,11 @@ impl BootParams {
         params
     }
 
+    /// What reaches the console: `coldplug.log=`, without it what `quiet` or `debug` say.
+    pub fn level(&self) -> Level {
+        self.own_level.unwrap_or(self.kernel_level)
+    }
+
     /// A word that the kernel knows too.
     fn kernel(&mut self, key: &str, value: Option<&str>) {
         match (key, value) {
@@ -187,8 +195,8 @@ impl BootParams {
             }
             ("init", Some(value)) => self.init = Some(value.to_owned()),
             ("panic", Some(value)) => self.panic = value.parse().ok(),
-            ("quiet", None) => self.level = Level::Warn,
-            ("debug", None) => self.level = Level::Debug,
+            ("quiet", None) => self.kernel_level = Level::Warn,
+            ("debug", None) => self.kernel_level = Level::Debug,
             _ => {}
         }
     }
@@ -220,7 +228,7 @@ impl BootParams {
             ),
             "onfail" => set(&mut self.onfail, pick(text, &ONFAIL).map(Some)),
             "break" => set(&mut self.stop_at, pick(text, &BREAKS).map(Some)),
-            "log" => set(&mut self.level, pick(text, &LEVELS)),
+            "log" => set(&mut self.own_level, pick(text, &LEVELS).map(Some)),
             _ => false,
         };
         if !known {
@@ -377,7 +385,8 @@ mod tests {
         assert_eq!(p.fstypes, ["ext4", "xfs"]);
         assert_eq!(p.timeout, Some(Duration::from_secs(7)));
         assert_eq!((p.jobs, p.settle, p.onfail), (Some(1), Settle::Root, Some(OnFail::PowerOff)));
-        assert_eq!(p.level, Level::Warn);
+        assert_eq!(p.level(), Level::Warn);
+        assert_eq!(BootParams::parse("coldplug.log=debug quiet").level(), Level::Debug);
         assert_eq!(p.panic, Some(-1));
         assert_eq!(
             p.complaints,

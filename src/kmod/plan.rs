@@ -52,6 +52,9 @@ pub struct Step {
     pub why: Why,
 }
 
+/// The longest chain of dependencies and softdeps; real ones have a dozen.
+const DEPTH: usize = 500;
+
 /// Expands modules into steps. `known` tells which modules need no step, as they have one already or
 /// are in the kernel.
 pub struct Planner<'a> {
@@ -114,6 +117,10 @@ impl<'a> Planner<'a> {
     /// Adds the steps for `module`, unless it has one or is on the way.
     fn expand(&mut self, module: &ModuleName, alias: Option<&str>, why: Why) {
         if self.seen.contains(module) || (self.known)(module) {
+            return;
+        }
+        if self.open.len() == DEPTH {
+            self.cycles.push(format!("... -> {module} (more than {DEPTH} modules in one chain)"));
             return;
         }
         self.seen.insert(module.clone());
@@ -275,6 +282,18 @@ mod tests {
         assert_eq!((order(&p), p.cycles), ("e d".into(), vec!["d -> e -> d".to_owned()]));
         let p = plan(TREE, "softdep d post: e\nsoftdep e post: d\n", &["d"]);
         assert_eq!(order(&p), "d e");
+    }
+
+    #[test]
+    fn an_endless_chain_is_cut() {
+        let mut conf = String::new();
+        let mut dep = String::new();
+        for n in 0..5000 {
+            conf.push_str(&format!("softdep m{n} pre: m{}\n", n + 1));
+            dep.push_str(&format!("m{n}.ko:\n"));
+        }
+        let p = plan(dep.leak(), &conf, &["m0"]);
+        assert_eq!((p.steps.len(), p.cycles.len()), (DEPTH, 1));
     }
 
     #[test]

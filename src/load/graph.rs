@@ -60,6 +60,10 @@ pub(super) struct Graph {
     later: VecDeque<usize>,
     running: usize,
     finished: Vec<usize>,
+    /// Modules that are not even tried. They are no steps: what needs one of them may still load it.
+    refused: Vec<(ModuleName, Outcome, Origin)>,
+    /// No more steps are given out.
+    closed: bool,
 }
 
 impl Graph {
@@ -104,34 +108,17 @@ impl Graph {
     }
 
     /// Notes a module that is not even tried.
-    pub(super) fn note(&mut self, module: ModuleName, outcome: Outcome, origin: Origin) {
-        let step = Step {
-            module,
-            action: Action::NoFile,
-            options: String::new(),
-            needs: Vec::new(),
-            after: Vec::new(),
-            why: Why::Asked,
-        };
-        let id = self.nodes.len();
-        self.by_name.insert(step.module.clone(), id);
-        let done = Some(Done::at_once(outcome));
-        self.nodes.push(Node {
-            step,
-            origin: Some(origin),
-            waits: 0,
-            users: Vec::new(),
-            broken: None,
-            put_off: false,
-            running: false,
-            live: false,
-            done,
-        });
-        self.finished.push(id);
+    pub(super) fn refuse(&mut self, module: ModuleName, outcome: Outcome, origin: Origin) {
+        if self.refused.iter().all(|(name, ..)| *name != module) {
+            self.refused.push((module, outcome, origin));
+        }
     }
 
     /// The ready step that was asked for first; when none is left and none runs, one that was put off.
     pub(super) fn take(&mut self) -> Option<Job> {
+        if self.closed {
+            return None;
+        }
         let alone = self.running == 0;
         let id =
             self.ready.pop_first().or_else(|| if alone { self.later.pop_front() } else { None })?;
@@ -148,12 +135,12 @@ impl Graph {
             self.nodes[id].put_off = true;
             self.later.push_back(id);
         } else {
-            self.close(id, done);
+            self.end(id, done);
         }
     }
 
     /// Ends step `id`, and every step that can no longer be carried out for want of it.
-    fn close(&mut self, id: usize, done: Done) {
+    fn end(&mut self, id: usize, done: Done) {
         let outcome = done.outcome.clone();
         self.nodes[id].done = Some(done);
         self.finished.push(id);
@@ -179,7 +166,7 @@ impl Graph {
             return;
         }
         match self.nodes[id].broken.take() {
-            Some(outcome) => self.close(id, Done::at_once(outcome)),
+            Some(outcome) => self.end(id, Done::at_once(outcome)),
             None => {
                 self.ready.insert(id);
             }
@@ -202,14 +189,24 @@ impl Graph {
         self.by_name.get(module).is_some_and(|id| self.nodes[*id].running && !self.nodes[*id].live)
     }
 
+    /// Gives out no more steps.
+    pub(super) fn close(&mut self) {
+        self.closed = true;
+    }
+
+    /// How many steps are being carried out.
+    pub(super) fn running(&self) -> usize {
+        self.running
+    }
+
     pub(super) fn is_idle(&self) -> bool {
         self.ready.is_empty() && self.later.is_empty() && self.running == 0
     }
 
-    /// How many steps could be taken at once now.
-    pub(super) fn ready(&self) -> usize {
+    /// How many workers could be busy now: steps that run, and steps that could.
+    pub(super) fn load(&self) -> usize {
         let put_off = usize::from(self.running == 0 && !self.later.is_empty());
-        self.ready.len().max(put_off)
+        self.running + self.ready.len().max(put_off)
     }
 
     /// Whether nothing is left to do for `module`.
@@ -217,9 +214,12 @@ impl Graph {
         self.by_name.get(module).is_none_or(|id| self.nodes[*id].done.is_some())
     }
 
-    /// Everything that has ended, in the order in which it did.
+    /// Everything that was asked for: first what has ended, in the order in which it did.
     pub(super) fn records(&self) -> Vec<ModuleRecord> {
-        self.finished.iter().filter_map(|id| record(&self.nodes[*id])).collect()
+        let ended = self.finished.iter().map(|id| &self.nodes[*id]);
+        let open = self.nodes.iter().filter(|node| node.done.is_none());
+        let refused = self.refused.iter().filter(|(name, ..)| !self.knows(name)).map(refusal);
+        ended.chain(open).map(record).chain(refused).collect()
     }
 }
 
@@ -232,8 +232,9 @@ fn because_of(module: &ModuleName, outcome: &Outcome) -> Outcome {
     }
 }
 
-fn record(node: &Node) -> Option<ModuleRecord> {
-    let done = node.done.clone()?;
+fn record(node: &Node) -> ModuleRecord {
+    let unfinished = if node.running { Outcome::Loading } else { Outcome::Waiting };
+    let done = node.done.clone().unwrap_or_else(|| Done::at_once(unfinished));
     let why = match &node.step.why {
         Why::Asked if node.origin.as_ref().is_some_and(|o| o.device.is_some()) => {
             "device".to_owned()
@@ -246,7 +247,7 @@ fn record(node: &Node) -> Option<ModuleRecord> {
         Action::Insert(path) => Some(path.clone()),
         _ => None,
     };
-    Some(ModuleRecord {
+    ModuleRecord {
         name: node.step.module.clone(),
         outcome: done.outcome,
         why,
@@ -256,7 +257,21 @@ fn record(node: &Node) -> Option<ModuleRecord> {
         road: done.road,
         start_us: done.start_us,
         end_us: done.end_us,
-    })
+    }
+}
+
+fn refusal((name, outcome, origin): &(ModuleName, Outcome, Origin)) -> ModuleRecord {
+    ModuleRecord {
+        name: name.clone(),
+        outcome: outcome.clone(),
+        why: if origin.device.is_some() { "device" } else { "asked" }.to_owned(),
+        origin: Some(origin.clone()),
+        path: None,
+        options: String::new(),
+        road: None,
+        start_us: 0,
+        end_us: 0,
+    }
 }
 
 #[cfg(test)]
@@ -301,7 +316,7 @@ mod tests {
         ] {
             graph.add(s, None);
         }
-        assert_eq!(graph.ready(), 2);
+        assert_eq!(graph.load(), 2);
         assert_eq!(run(&mut graph, &[]), "c:loaded b:loaded x:loaded a:loaded");
     }
 
@@ -340,9 +355,22 @@ mod tests {
         graph.note_live(&"user".into());
         assert!(!graph.is_coming(&"slow".into()) && !graph.is_done(&"slow".into()));
         graph.add(step("late", &["slow"], &[]), None);
-        assert_eq!(graph.ready(), 3);
+        assert_eq!(graph.load(), 4);
         graph.finish(slow.id, Done::at_once(Outcome::Loaded));
         assert_eq!(run(&mut graph, &[]), "slow:loaded user:loaded post:loaded late:loaded");
+    }
+
+    #[test]
+    fn what_has_not_ended_is_in_the_record() {
+        let mut graph = Graph::default();
+        for s in [step("a", &[], &[]), step("b", &["a"], &[]), step("c", &[], &[])] {
+            graph.add(s, None);
+        }
+        let _a = graph.take().unwrap();
+        graph.close();
+        assert!(graph.take().is_none());
+        let words: Vec<&str> = graph.records().iter().map(|r| r.outcome.word()).collect();
+        assert_eq!((words.join(" ").as_str(), graph.running()), ("loading waiting waiting", 1));
     }
 
     #[test]
@@ -356,7 +384,7 @@ mod tests {
         graph.finish(a.id, done(Outcome::Failed("taken".into()), true));
         assert!(graph.take().is_none() && !graph.is_idle(), "b still runs");
         graph.finish(b.id, done(Outcome::Loaded, false));
-        assert_eq!((graph.ready(), graph.take().unwrap().id), (1, a.id));
+        assert_eq!((graph.load(), graph.take().unwrap().id), (1, a.id));
         graph.finish(a.id, done(Outcome::Failed("taken".into()), true));
         assert!(graph.is_idle());
         let last = &graph.records()[2];
@@ -367,13 +395,18 @@ mod tests {
     fn later_steps_see_what_has_ended() {
         let mut graph = Graph::default();
         graph.add(step("c", &[], &[]), None);
-        graph.note("n".into(), Outcome::Blacklisted, Origin::default());
+        graph.refuse("n".into(), Outcome::Blacklisted, Origin::default());
+        graph.refuse("n".into(), Outcome::Blacklisted, Origin::default());
         run(&mut graph, &[("c", Outcome::Failed("no".into()))]);
         graph.add(step("b", &["c"], &[]), None);
         graph.add(step("d", &["live"], &["n"]), None);
-        assert_eq!(run(&mut graph, &[]), "n:blacklisted c:failed b:failed d:loaded");
-        let why = &graph.records()[2].outcome;
+        assert_eq!(run(&mut graph, &[]), "c:failed b:failed d:loaded n:blacklisted");
+        let why = &graph.records()[1].outcome;
         assert_eq!(*why, Outcome::Failed("needs c, which is failed".into()));
+        // A refusal stops the alias and not a module that needs it.
+        graph.add(step("n", &[], &[]), None);
+        graph.add(step("needs-n", &["n"], &[]), None);
+        assert_eq!(run(&mut graph, &[]), "c:failed b:failed d:loaded n:loaded needs_n:loaded");
         assert!(graph.is_done(&"b".into()) && graph.is_done(&"unknown".into()));
     }
 }

@@ -1,6 +1,6 @@
 //! The Loader: look-up, plan and a bounded pool of workers around the graph.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -24,7 +24,7 @@ use crate::sys::{self, Error, Root, boottime_ns, process};
 /// How the Loader works.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// Modules loaded at once; 1 loads on the caller's thread, in the order asked for.
+    /// Modules loaded at once; 1 loads one after the other, in the order asked for.
     pub jobs: usize,
 }
 
@@ -53,14 +53,25 @@ struct Shared {
 }
 
 thread_local! {
-    /// This thread is reading, decoding or inserting a module, and holds no lock.
-    static ACTING: Cell<bool> = const { Cell::new(false) };
+    /// The job that this worker carries out while it holds no lock.
+    static ACTING: RefCell<Option<(Arc<Shared>, usize)>> = const { RefCell::new(None) };
 }
 
-/// Whether this thread is busy with a module and nothing else waits for it: its end would cost that module
-/// alone.
-pub fn is_acting() -> bool {
-    ACTING.get()
+/// For a worker that will never come back (its code has panicked): gives its module up and lets the pool grow
+/// again. Gives `false`, and does nothing, on a thread that is not at work on a module.
+pub fn abandon() -> bool {
+    let Some((shared, id)) =
+        ACTING.try_with(|acting| acting.try_borrow_mut().ok()?.take()).ok().flatten()
+    else {
+        return false;
+    };
+    *lock(&shared.workers) -= 1;
+    let outcome = Outcome::Failed("internal error while loading it".to_owned());
+    shared.finish(
+        id,
+        Done { outcome, road: None, start_us: 0, end_us: boottime_ns() / 1000, again: false },
+    );
+    true
 }
 
 /// Workers sleep in the kernel and keep little on their stacks; the decoders live on the heap.
@@ -139,7 +150,7 @@ impl Loader {
         }
         let plan = planner.finish();
         for found in refused {
-            graph.note(found.module.clone(), Outcome::Blacklisted, origin(found));
+            graph.refuse(found.module.clone(), Outcome::Blacklisted, origin(found));
         }
         for mut step in plan.steps {
             if step.why == Why::Asked {
@@ -149,12 +160,12 @@ impl Loader {
                 (step.why == Why::Asked).then(|| found.iter().find(|f| f.module == step.module));
             graph.add(step, asked.flatten().map(&origin));
         }
-        let ready = graph.ready();
+        let load = graph.load();
         drop(graph);
         for cycle in plan.cycles {
             lock(&self.warnings).push(format!("dependencies in a circle: {cycle}"));
         }
-        self.shared.employ(ready);
+        self.shared.employ(load);
     }
 
     /// Tells that the kernel has `module` live, though its load may not have come back yet.
@@ -162,15 +173,15 @@ impl Loader {
         if !self.shared.is_live(module) {
             return;
         }
-        let ready = {
+        let load = {
             let mut graph = self.shared.graph();
             graph.note_live(module);
-            graph.ready()
+            graph.load()
         };
-        self.shared.employ(ready);
+        self.shared.employ(load);
     }
 
-    /// Works on the caller's thread where there are no workers; otherwise does nothing.
+    /// Works on the caller's thread where the system gives no threads; otherwise does nothing.
     pub fn drive(&self) {
         if *lock(&self.shared.workers) > 0 {
             return;
@@ -193,7 +204,6 @@ impl Loader {
 
     /// Waits until nothing is left to do for these modules, or the time is over; gives whether it is done.
     pub fn wait_for(&self, modules: &[ModuleName], longest: Duration) -> bool {
-        self.drive();
         let open = |graph: &mut Graph| !modules.iter().all(|m| graph.is_done(m));
         let (graph, _) = self
             .shared
@@ -201,6 +211,18 @@ impl Loader {
             .wait_timeout_while(self.shared.graph(), longest, open)
             .unwrap_or_else(PoisonError::into_inner);
         modules.iter().all(|m| graph.is_done(m))
+    }
+
+    /// Starts no more loads, and waits for those that are under way, but not longer than `longest`. Gives how many
+    /// are left: the kernel will not let go of a thread that is inside a module's init.
+    pub fn close(&self, longest: Duration) -> usize {
+        self.shared.graph().close();
+        let (graph, _) = self
+            .shared
+            .ended
+            .wait_timeout_while(self.shared.graph(), longest, |graph| graph.running() > 0)
+            .unwrap_or_else(PoisonError::into_inner);
+        graph.running()
     }
 
     /// A descriptor that is readable once a step has ended.
@@ -214,7 +236,7 @@ impl Loader {
         let _ = rustix::io::read(&self.shared.wake, &mut [0u8; 8]);
     }
 
-    /// What has ended so far, in the order in which it did.
+    /// What was asked for so far: first what has ended, in the order in which it did.
     pub fn records(&self) -> Vec<ModuleRecord> {
         self.shared.graph().records()
     }
@@ -237,14 +259,11 @@ impl Shared {
         sysfs::initstate(&self.root, module) == Some(InitState::Live)
     }
 
-    /// Sees to it that `ready` steps have workers, as far as `jobs` allows.
-    fn employ(self: &Arc<Self>, ready: usize) {
-        if self.jobs <= 1 || ready == 0 {
-            return;
-        }
+    /// Sees to it that `load` steps, ready or running, have workers, as far as `jobs` allows.
+    fn employ(self: &Arc<Self>, load: usize) {
         self.work.notify_all();
         let mut workers = lock(&self.workers);
-        while *workers < self.jobs.min(ready) {
+        while *workers < self.jobs.min(load) {
             let shared = Arc::clone(self);
             let name = format!("load-{workers}");
             if thread::Builder::new()
@@ -277,16 +296,21 @@ impl Shared {
 
     fn carry_out(self: &Arc<Self>, job: Job) {
         let start_us = boottime_ns() / 1000;
-        ACTING.set(true);
+        ACTING.set(Some((Arc::clone(self), job.id)));
         let (outcome, road, again) = self.act(&job);
-        ACTING.set(false);
+        ACTING.set(None);
         let done = Done { outcome, road, start_us, end_us: boottime_ns() / 1000, again };
-        let ready = {
+        self.finish(job.id, done);
+    }
+
+    /// Brings back what became of a job, and tells everybody who waits for it.
+    fn finish(self: &Arc<Self>, id: usize, done: Done) {
+        let load = {
             let mut graph = self.graph();
-            graph.finish(job.id, done);
-            graph.ready()
+            graph.finish(id, done);
+            graph.load()
         };
-        self.employ(ready);
+        self.employ(load);
         self.ended.notify_all();
         // A full counter is readable already.
         let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());

@@ -7,5 +7,5 @@ mod loader;
 mod remove;
 
 pub use insert::{InsertError, Inserter};
-pub use loader::{Loader, Settings, is_acting};
+pub use loader::{Loader, Settings, abandon};
 pub use remove::delete;

@@ -22,6 +22,7 @@ impl Record {
                 "received": self.uevents.received,
                 "added": self.uevents.added,
                 "lost": self.uevents.lost,
+                "gaps": self.uevents.gaps,
                 "foreign": self.uevents.foreign,
                 "scans": self.uevents.scans,
             },

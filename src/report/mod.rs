@@ -27,6 +27,10 @@ pub enum Outcome {
     Disabled,
     /// It was refused, for this reason.
     Failed(String),
+    /// Its load had not come back when the record was made.
+    Loading,
+    /// Its turn had not come when the record was made.
+    Waiting,
 }
 
 impl Outcome {
@@ -41,6 +45,8 @@ impl Outcome {
             Self::Blacklisted => "blacklisted",
             Self::Disabled => "disabled",
             Self::Failed(_) => "failed",
+            Self::Loading => "loading",
+            Self::Waiting => "waiting",
         }
     }
 
@@ -106,6 +112,19 @@ pub struct ModuleRecord {
     pub end_us: u64,
 }
 
+impl ModuleRecord {
+    /// One line for people: what became of it, why it was wanted, what went wrong.
+    pub fn line(&self) -> String {
+        let device = self.origin.as_ref().and_then(|o| o.device.as_deref());
+        let why = device.map_or_else(|| self.why.clone(), |device| format!("for {device}"));
+        let error = match &self.outcome {
+            Outcome::Failed(error) => format!(": {error}"),
+            _ => String::new(),
+        };
+        format!("module {} {} ({why}){error}", self.name, self.outcome.word())
+    }
+}
+
 /// The root that was mounted, or waited for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RootRecord {
@@ -128,6 +147,8 @@ pub struct UeventCounts {
     pub added: u64,
     /// Times that events were lost, so that the scan was repeated.
     pub lost: u64,
+    /// Gaps in the numbers of events: each repeated the scan too.
+    pub gaps: u64,
     /// Messages that the kernel did not send.
     pub foreign: u64,
     /// Full scans of /sys/devices.
@@ -172,6 +193,18 @@ impl Record {
             loaded: count(Outcome::is_live),
             failed: count(|o| matches!(o, Outcome::Failed(_))),
         }
+    }
+
+    /// Modules that were wanted and are not there, a line each: what failed, what the image lacks, what is still
+    /// under way.
+    pub fn missing(&self) -> Vec<String> {
+        let gone = |m: &&ModuleRecord| {
+            matches!(
+                m.outcome,
+                Outcome::Failed(_) | Outcome::Missing | Outcome::Loading | Outcome::Waiting
+            )
+        };
+        self.modules.iter().filter(gone).map(ModuleRecord::line).collect()
     }
 
     /// The last line of every boot.

@@ -2,6 +2,7 @@
 //! name operation, object and errno.
 
 pub mod block;
+pub mod device;
 pub mod errno;
 pub mod kmsg;
 pub mod moddir;

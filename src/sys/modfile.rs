@@ -69,7 +69,10 @@ impl ModuleFile {
         if len > limit as u64 {
             return Err(ImageError::Read(Error::new("read", self.path.display(), Errno::FBIG)));
         }
-        let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or(0));
+        let mut bytes = Vec::new();
+        if bytes.try_reserve_exact(usize::try_from(len).unwrap_or(usize::MAX)).is_err() {
+            return Err(ImageError::Read(Error::new("read", self.path.display(), Errno::NOMEM)));
+        }
         self.file.rewind().map_err(failed)?;
         self.file.read_to_end(&mut bytes).map_err(failed)?;
         match self.compression {

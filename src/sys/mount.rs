@@ -3,7 +3,6 @@
 use std::ffi::CString;
 use std::path::Path;
 
-use rustix::fs::{StatFs, statfs};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags};
 
@@ -43,14 +42,6 @@ pub fn move_to(from: &Path, to: &Path) -> Result<()> {
 pub fn detach(path: &Path) -> Result<()> {
     rustix::mount::unmount(path, UnmountFlags::DETACH)
         .map_err(|e| Error::new("umount", path.display(), e))
-}
-
-/// statfs(2) of `path`.
-///
-/// # Errors
-/// The kernel's answer.
-pub fn stat(path: &Path) -> Result<StatFs> {
-    statfs(path).map_err(|e| Error::new("statfs", path.display(), e))
 }
 
 /// Flags and filesystem options of a comma list as mount(8) and `rootflags=` have it.

@@ -2,15 +2,21 @@
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 
 use rustix::fs::OFlags;
-use rustix::process::{Pid, WaitOptions, WaitStatus};
+use rustix::process::{Pid, WaitOptions};
 use rustix::system::RebootCommand;
 
 use super::{Error, Result, Root};
+
+/// The program that runs.
+const OURSELVES: &str = "/proc/self/exe";
+/// open(2): a terminal does not become the controlling one by being opened.
+const O_NOCTTY: i32 = OFlags::NOCTTY.bits().cast_signed();
 
 /// Whether we are the first process.
 pub fn is_first() -> bool {
@@ -66,18 +72,33 @@ pub fn shell_command(command: &str, environment: &[(&str, &str)]) -> Result<Exit
     child.wait().map_err(|e| Error::io("wait", Path::new("/bin/sh"), &e))
 }
 
-/// Starts a shell on `terminal` in a session of its own, for a person, and waits for its end.
+/// Starts this program once more as `coldplug APPLET` on `terminal`, for a person, and waits for its end.
 ///
 /// # Errors
-/// There is no terminal, or no shell.
-pub fn interactive_shell(shell: &Path, terminal: &Path) -> Result<ExitStatus> {
-    let open = || OpenOptions::new().read(true).write(true).open(terminal);
+/// There is no terminal, or /proc is missing.
+pub fn interactive_self(applet: &str, terminal: &Path) -> Result<ExitStatus> {
+    let open = || OpenOptions::new().read(true).write(true).custom_flags(O_NOCTTY).open(terminal);
     let failed = |e: std::io::Error| Error::io("open", terminal, &e);
     let stdin: File = open().map_err(failed)?;
     let (stdout, stderr) = (open().map_err(failed)?, open().map_err(failed)?);
-    let mut command = Command::new(shell);
-    command.stdin(stdin).stdout(stdout).stderr(stderr).arg("-i");
-    command.spawn().and_then(|mut child| child.wait()).map_err(|e| Error::io("exec", shell, &e))
+    let mut command = Command::new(OURSELVES);
+    command.arg0("coldplug").arg(applet).stdin(stdin).stdout(stdout).stderr(stderr);
+    command
+        .spawn()
+        .and_then(|mut child| child.wait())
+        .map_err(|e| Error::io("exec", Path::new(OURSELVES), &e))
+}
+
+/// Makes the terminal on descriptor 0 the controlling terminal of a new session, so that Ctrl-C and job control
+/// work, and becomes `shell`. Comes back only with an error.
+pub fn session_shell(shell: &Path) -> Error {
+    let session = rustix::process::setsid()
+        .and_then(|_| rustix::process::ioctl_tiocsctty(std::io::stdin()))
+        .map_err(|e| Error::new("setsid", shell.display(), e));
+    match session {
+        Ok(()) => Error::io("exec", shell, &Command::new(shell).arg("-i").exec()),
+        Err(error) => error,
+    }
 }
 
 /// Starts this program once more as `coldplug APPLET`, with `stdin` and nothing else open, and does not wait for it.
@@ -85,10 +106,9 @@ pub fn interactive_shell(shell: &Path, terminal: &Path) -> Result<ExitStatus> {
 /// # Errors
 /// It cannot be started: /proc or /dev/null is missing, or there is no memory for it.
 pub fn spawn_self(applet: &str, stdin: File) -> Result<()> {
-    let program = Path::new("/proc/self/exe");
-    let mut command = Command::new(program);
+    let mut command = Command::new(OURSELVES);
     command.arg0("coldplug").arg(applet).stdin(stdin).stdout(Stdio::null()).stderr(Stdio::null());
-    command.spawn().map(drop).map_err(|e| Error::io("exec", program, &e))
+    command.spawn().map(drop).map_err(|e| Error::io("exec", Path::new(OURSELVES), &e))
 }
 
 /// Reaps every child that has ended, without waiting. For processes whose parents have died and left
@@ -96,12 +116,6 @@ pub fn spawn_self(applet: &str, stdin: File) -> Result<()> {
 pub fn reap() -> usize {
     let ended = || matches!(rustix::process::wait(WaitOptions::NOHANG), Ok(Some(_)));
     std::iter::repeat_with(ended).take_while(|e| *e).count()
-}
-
-/// Waits for any child to end; `None` when there is none left.
-pub fn wait_any() -> Option<(Pid, ExitStatus)> {
-    let (pid, status): (Pid, WaitStatus) = rustix::process::wait(WaitOptions::empty()).ok()??;
-    Some((pid, ExitStatus::from_raw(status.as_raw())))
 }
 
 /// How the machine is left.
@@ -127,12 +141,4 @@ pub fn leave(how: Leave) -> Result<()> {
         Leave::Halt => (RebootCommand::Halt, "halt"),
     };
     rustix::system::reboot(command).map_err(|e| Error::new("reboot", name, e))
-}
-
-/// Makes Ctrl-Alt-Del a signal to the first process; the kernel's default is a reset without sync.
-///
-/// # Errors
-/// We are not the first process.
-pub fn tame_ctrl_alt_del() -> Result<()> {
-    rustix::system::reboot(RebootCommand::CadOff).map_err(|e| Error::new("reboot", "cad off", e))
 }

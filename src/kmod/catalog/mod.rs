@@ -111,7 +111,17 @@ impl Catalog {
 
     /// The modules.dep line of `module`.
     pub fn dep(&self, module: &ModuleName) -> Option<DepLine> {
-        self.dep.exact(module.as_str()).and_then(|hit| DepLine::parse(&hit.value))
+        let hit = self.dep.exact(module.as_str())?;
+        let line = DepLine::parse(&hit.value);
+        if line.is_none() {
+            let text = format!("the entry of {module} is not PATH: PATH...");
+            self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(Warning::new(
+                "modules.dep.bin",
+                0,
+                text,
+            ));
+        }
+        line
     }
 
     /// Whether the kernel image holds `module`.
@@ -253,7 +263,7 @@ mod tests {
             ("modules.dep", b"k/a-b.ko: k/c.ko\nk/c.ko:\n".to_vec()),
             (
                 "modules.alias",
-                b"# c\nalias pci:v1* a_b\nalias pci:v*d2 c\nalias Cobalt buttons x c\nnonsense\n"
+                b"# c\nalias pci:v1* a_b\nalias pci:v*d2 c\nalias Cobalt buttons x c\nnonsense\nalias a[b c\n"
                     .to_vec(),
             ),
             ("modules.symbols", b"alias symbol:crc a_b\n".to_vec()),
@@ -309,6 +319,7 @@ mod tests {
             [
                 "modules.alias.bin: damaged at byte 256; reading modules.alias instead",
                 "modules.alias line 5: ignoring a line that is not 'alias PATTERN MODULE'",
+                "modules.alias line 6: ignoring an alias whose brackets do not pair",
                 "modules.dep.bin: magic check fail: 6e6f7420 instead of b007f457; reading modules.dep instead",
             ]
         );

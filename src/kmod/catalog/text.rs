@@ -40,8 +40,8 @@ impl Text {
         match content {
             Content::Dep => warnings = text.add_dep(file, bytes),
             Content::Alias => text.add_aliases(file, bytes, &mut warnings),
-            Content::Paths => text.add_paths(bytes),
-            Content::Modinfo => text.add_modinfo(bytes),
+            Content::Paths => text.add_paths(file, bytes, &mut warnings),
+            Content::Modinfo => text.add_modinfo(file, bytes, &mut warnings),
         }
         (text, warnings)
     }
@@ -84,37 +84,50 @@ impl Text {
             if line.is_empty() || line.starts_with(b"#") {
                 continue;
             }
-            match std::str::from_utf8(line).ok().and_then(alias_line) {
-                Some((pattern, module)) => self.add_pattern(pattern, module),
-                None => warnings.push(Warning::new(
-                    file,
-                    number + 1,
-                    "ignoring a line that is not 'alias PATTERN MODULE'",
-                )),
+            let bad = match std::str::from_utf8(line).ok().and_then(alias_line) {
+                Some((pattern, module)) if self.add_pattern(pattern, module) => continue,
+                Some(_) => "ignoring an alias whose brackets do not pair",
+                None => "ignoring a line that is not 'alias PATTERN MODULE'",
+            };
+            warnings.push(Warning::new(file, number + 1, bad));
+        }
+    }
+
+    fn add_paths(&mut self, file: &str, bytes: &[u8], warnings: &mut Vec<Warning>) {
+        for (number, line) in String::from_utf8_lossy(bytes).lines().enumerate() {
+            match ModuleName::from_path(line) {
+                Some(name) => {
+                    let key = name.as_str().to_owned();
+                    self.exact.insert(key.clone(), Hit { priority: 0, value: String::new(), key });
+                }
+                None if line.is_empty() => {}
+                None => {
+                    let text = "ignoring a line that is not the path of a module";
+                    warnings.push(Warning::new(file, number + 1, text));
+                }
             }
         }
     }
 
-    fn add_paths(&mut self, bytes: &[u8]) {
-        for name in String::from_utf8_lossy(bytes).lines().filter_map(ModuleName::from_path) {
-            let key = name.as_str().to_owned();
-            self.exact.insert(key.clone(), Hit { priority: 0, value: String::new(), key });
-        }
-    }
-
-    fn add_modinfo(&mut self, bytes: &[u8]) {
-        for record in bytes.split(|b| *b == 0).filter_map(|r| std::str::from_utf8(r).ok()) {
-            let alias = record
-                .split_once('=')
-                .and_then(|(key, value)| Some((key.strip_suffix(".alias")?, value)));
-            if let Some((module, pattern)) = alias {
-                self.add_pattern(pattern, module);
+    /// Records have no lines: a warning counts them.
+    fn add_modinfo(&mut self, file: &str, bytes: &[u8], warnings: &mut Vec<Warning>) {
+        for (number, record) in bytes.split(|b| *b == 0).enumerate() {
+            let pair = std::str::from_utf8(record).ok().and_then(|r| r.split_once('='));
+            let good = match pair.map(|(key, value)| (key.strip_suffix(".alias"), value)) {
+                Some((Some(module), pattern)) => self.add_pattern(pattern, module),
+                Some((None, _)) => true,
+                None => record.is_empty(),
+            };
+            if !good {
+                let text = format!("ignoring record {}, which is not MODULE.KEY=VALUE", number + 1);
+                warnings.push(Warning::new(file, 0, text));
             }
         }
     }
 
-    fn add_pattern(&mut self, pattern: &str, module: &str) {
-        let Ok(key) = alias::normalize(pattern.as_bytes()) else { return };
+    /// Adds a pattern; gives `false` for one that is invalid.
+    fn add_pattern(&mut self, pattern: &str, module: &str) -> bool {
+        let Ok(key) = alias::normalize(pattern.as_bytes()) else { return false };
         let hit = Hit {
             priority: self.count,
             value: module.to_owned(),
@@ -127,6 +140,7 @@ impl Text {
             false => self.by_bus.entry(bus.to_vec()).or_default(),
         };
         list.push(hit);
+        true
     }
 }
 
