@@ -5,7 +5,7 @@
 //!
 //! | command | does |
 //! | --- | --- |
-//! | `mount KIND DEVICE DIR` | mount(2), to be read only |
+//! | `mount KIND DEVICE DIR` | mount(2), to be read only, of the disk `virtioN` |
 //! | `umount DIR` | umount(2) |
 //! | `socket FAMILY` | socket(2) of the family with that number |
 //! | `alg TYPE NAME` | bind(2) of a socket of AF_ALG |
@@ -69,7 +69,8 @@ fn outcome(words: &[&str]) -> Value {
 fn act(words: &[&str]) -> Option<io::Result<String>> {
     let done = match *words {
         ["mount", kind, device, dir] => {
-            mount(device, dir, kind, MountFlags::RDONLY, None).map_err(io::Error::from)
+            let node = disk(device);
+            node.and_then(|node| Ok(mount(node, dir, kind, MountFlags::RDONLY, None)?))
         }
         ["umount", dir] => unmount(dir, UnmountFlags::empty()).map_err(io::Error::from),
         ["socket", family] => open_family(family),
@@ -96,6 +97,13 @@ fn program(words: &[&str]) -> io::Result<Value> {
 
 fn number<T: std::str::FromStr>(text: &str) -> io::Result<T> {
     text.parse().map_err(|_| io::Error::other(format!("{text} is no number")))
+}
+
+/// The node of a disk on the virtio bus: which of /dev/vdX it is, is up to the order of the probes.
+fn disk(device: &str) -> io::Result<String> {
+    let mut block = fs::read_dir(format!("/sys/bus/virtio/devices/{device}/block"))?;
+    let name = block.next().ok_or(io::ErrorKind::NotFound)??.file_name();
+    Ok(format!("/dev/{}", name.to_string_lossy()))
 }
 
 fn open_family(family: &str) -> io::Result<()> {

@@ -30,7 +30,7 @@ mod qmp;
 mod tool;
 mod vm;
 
-use image::{ROOT, put};
+use image::{ROOT, UUID, put};
 use kernel::{Kernel, Tree};
 use std::collections::BTreeSet;
 use std::fs;
@@ -96,14 +96,12 @@ fn check(kernel: Kernel, transcript: &str, words: &str) {
         Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("qemu-tests/tools/{transcript}.txt"));
     let want = fs::read_to_string(&file).unwrap();
     let tree = kernel.get();
-    let vm = Vm::new(&tree, &image::coldplug(&tree, &["--all"])).cmdline("root=/dev/vda");
+    let vm =
+        Vm::new(&tree, &image::coldplug(&tree, &["--all"])).cmdline(&format!("root=UUID={UUID}"));
     let disks = [root(&tree, &script(&want), vm.dir()), xfs(vm.dir()), vfat(vm.dir())];
     let vm = disks.iter().fold(vm.cmdline(words), |vm, disk| vm.disk(Bus::VirtioBlk, disk));
     let boot = vm.run();
     boot.expect("ok");
-    for line in boot.console.lines().filter(|l| l.contains("] 614400") || l.contains("[vd")) {
-        println!("VD {line}");
-    }
     let got = render(&want, &boot.facts()).replace(&tree.release, "RELEASE");
     if std::env::var_os("COLDPLUG_BLESS").is_some() {
         fs::write(&file, &got).unwrap();
@@ -113,6 +111,10 @@ fn check(kernel: Kernel, transcript: &str, words: &str) {
         assert_eq!(got, want, "{}:{}{}", file.display(), number + 1, boot.tail());
     }
     assert_eq!(got, want, "{}", file.display());
+    for (number, letter) in ["a", "b", "c"].iter().enumerate() {
+        let named = format!("virtio{number}: [vd{letter}]");
+        boot.check(boot.console.contains(&named), &format!("no {named:?}: names are out of order"));
+    }
     // The helper has nothing to write to; the kernel's log would show it on the console.
     boot.check(!boot.console.contains("modprobe: "), "the helper was not silent");
 }
