@@ -47,7 +47,7 @@ binary:
 	$(RELEASE) --bin coldplug
 
 guests:
-	$(RELEASE) --features qemu-tests --example guest --example floor
+	$(RELEASE) --features qemu-tests --examples
 
 run: setup-run
 	@$(MAKE) --no-print-directory binary guests

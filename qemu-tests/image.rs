@@ -136,25 +136,30 @@ impl Disk {
     /// Writes the disk as one ext4 without partitions to `file`.
     pub(crate) fn make(self, file: &Path) -> PathBuf {
         let dir = tempfile::tempdir().unwrap();
-        for sub in ["dev", "proc", "sys", "run", "tmp", "etc", "sbin"] {
-            fs::create_dir(dir.path().join(sub)).unwrap();
-        }
-        put(dir.path(), "etc/keep", KEPT.as_bytes(), 0o644);
         if let Some(init) = self.init {
             put(dir.path(), init, &fs::read(program("examples/guest")).unwrap(), 0o755);
         }
+        self.make_of(dir.path(), "16M", file)
+    }
+
+    /// The same with what lies in `dir`, of `size`.
+    pub(crate) fn make_of(self, dir: &Path, size: &str, file: &Path) -> PathBuf {
+        for sub in ["dev", "proc", "sys", "run", "tmp", "etc", "sbin"] {
+            fs::create_dir_all(dir.join(sub)).unwrap();
+        }
+        put(dir, "etc/keep", KEPT.as_bytes(), 0o644);
         tool::run(
             tool::command("mkfs.ext4", "e2fsprogs")
                 .args(["-q", "-F", "-U", self.uuid, "-L", self.label, "-d"])
-                .args([dir.path(), file])
-                .arg("16M"),
+                .args([dir, file])
+                .arg(size),
         );
         file.to_owned()
     }
 }
 
 /// Writes a file and the directories above it.
-fn put(dir: &Path, name: &str, bytes: &[u8], mode: u32) {
+pub(crate) fn put(dir: &Path, name: &str, bytes: &[u8], mode: u32) {
     let path = dir.join(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(&path, bytes).unwrap();

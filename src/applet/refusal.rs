@@ -11,6 +11,7 @@ use crate::kmod::cmdline;
 use crate::kmod::conf::Config;
 use crate::kmod::elf;
 use crate::kmod::name::ModuleName;
+use crate::kmod::signature;
 use crate::load::InsertError;
 use crate::sys::modfile::ImageError;
 use crate::sys::{kmsg, procfs, release};
@@ -28,10 +29,11 @@ pub(super) fn explain(tool: &Tool, path: &Path, error: &InsertError, since_us: u
     if !tool.shows(Level::Error) {
         return;
     }
-    let info = match error {
+    let image = match error {
         InsertError::Missing => None,
-        _ => read_image(path).ok().and_then(|image| elf::modinfo(&image).ok()),
+        _ => read_image(path).ok(),
     };
+    let info = image.as_ref().and_then(|image| elf::modinfo(image).ok());
     let module = ModuleName::new(&path.to_string_lossy());
     let cause = match error {
         InsertError::Missing => {
@@ -39,12 +41,15 @@ pub(super) fn explain(tool: &Tool, path: &Path, error: &InsertError, since_us: u
         }
         InsertError::Image(ImageError::Read(error)) => error.to_string(),
         InsertError::Image(ImageError::Decode(error)) => error.to_string(),
+        InsertError::Kernel(Errno::KEYREJECTED) => rejected(image.as_deref()).to_owned(),
         InsertError::Kernel(errno) => refused(tool, path, &module, info.as_deref(), *errno),
     };
     tool.error(&format!("{}: {cause}", path.display()));
     // The kernel knows it by the name in the file, whatever the file is called.
     let name = value(info.as_deref(), "name").unwrap_or(module.as_str());
-    if let (InsertError::Kernel(_), Some(line)) = (error, kernel_line(tool, name, since_us)) {
+    let unsigned = image.as_deref().is_none_or(|image| signature::parse(image).is_none());
+    let line = kernel_line(tool, name, unsigned, since_us);
+    if let (InsertError::Kernel(_), Some(line)) = (error, line) {
         tool.error(&format!("the kernel says: {line}"));
     }
 }
@@ -54,10 +59,13 @@ fn value<'a>(info: Option<&'a [(String, String)]>, key: &str) -> Option<&'a str>
     info?.iter().find(|(k, _)| k == key).map(|(_, value)| value.as_str())
 }
 
-/// The last line of the kernel's log about the module `name`; lockdown's lines don't name it.
-fn kernel_line(tool: &Tool, name: &str, since_us: u64) -> Option<String> {
+/// The last line of the kernel's log about the module `name`; lockdown's lines and those about an
+/// `unsigned` one don't name it.
+fn kernel_line(tool: &Tool, name: &str, unsigned: bool, since_us: u64) -> Option<String> {
     kmsg::last(&tool.root, since_us, |line| {
-        line.contains(name) || line.starts_with("Lockdown:") || line.contains("unsigned module")
+        line.contains(name)
+            || line.starts_with("Lockdown:")
+            || (unsigned && line.contains("unsigned module"))
     })
 }
 
@@ -81,7 +89,6 @@ fn refused(
         Errno::EXIST => "it is loaded already, or a module of this name is built in; see /proc/modules",
         Errno::INVAL => "a parameter's value is wrong, or it was built for another kernel configuration; see modinfo -p and the kernel log",
         Errno::SRCH => "it was built against other versions of the symbols it uses; it has to be rebuilt for this kernel",
-        Errno::KEYREJECTED => "its signature is wrong, or it has none and the kernel wants one (module.sig_enforce, lockdown); see modinfo -F signer",
         Errno::NOKEY => "the kernel has no key for its signature; see modinfo -F signer and /proc/keys",
         Errno::BADMSG => "its signature trailer is damaged",
         Errno::NODEV => "its driver found no device that it can drive; see the kernel log",
@@ -91,6 +98,21 @@ fn refused(
         _ => "its own start gave this error; see the kernel log",
     }
     .to_owned()
+}
+
+/// EKEYREJECTED: no signature where one is wanted, or one that is not that of these bytes.
+fn rejected(image: Option<&[u8]>) -> &'static str {
+    match image.map(signature::parse) {
+        Some(None) => {
+            "it has no signature, and the kernel wants one (module.sig_enforce, lockdown)"
+        }
+        Some(Some(_)) => {
+            "its signature is wrong: the file was changed after it was signed; see modinfo -F signer"
+        }
+        None => {
+            "its signature is wrong, or it has none and the kernel wants one (module.sig_enforce, lockdown)"
+        }
+    }
 }
 
 /// EPERM has several causes, which can be told apart from outside.
@@ -151,6 +173,18 @@ mod tests {
         assert_eq!(cause(), "no");
         put("proc/cmdline", "module_blacklist=a-b\n");
         assert_eq!(cause(), "module_blacklist=");
+    }
+
+    #[test]
+    fn a_rejected_signature_is_told_from_none() {
+        let image = fs::read("qemu-tests/rootfs/tree/lib/modules/1.0/kernel/gamma.ko").unwrap();
+        assert!(rejected(Some(&image)).starts_with("it has no signature"));
+        let mut signed = image;
+        // PKCS#7 with nothing in it: id type 2, no length.
+        signed.extend([0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        signed.extend(b"~Module signature appended~\n");
+        assert!(rejected(Some(&signed)).starts_with("its signature is wrong: "));
+        assert!(rejected(None).starts_with("its signature is wrong, or"));
     }
 
     #[test]

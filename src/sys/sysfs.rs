@@ -52,12 +52,17 @@ pub fn modalias_of(root: &Root, device: &str) -> Option<Modalias> {
 }
 
 /// The modules whose drivers hold the devices above `device`, which is a path below /sys/devices.
+///
+/// The kernel links a driver to its module only when the driver has gone through all devices that are there
+/// (`bus_add_driver`). Until then the driver's name stands for its module, as it mostly is the same.
 pub fn modules_above(root: &Root, device: &str) -> Vec<ModuleName> {
     let above = Path::new(device).ancestors().skip(1).filter(|path| !path.as_os_str().is_empty());
-    let links = above.map(|path| root.join("sys/devices").join(path).join("driver/module"));
-    links
-        .filter_map(|link| {
-            Some(ModuleName::new(std::fs::read_link(link).ok()?.file_name()?.to_str()?))
+    let drivers = above.map(|path| root.join("sys/devices").join(path).join("driver"));
+    drivers
+        .filter_map(|driver| {
+            let link = std::fs::read_link(driver.join("module"));
+            let link = link.or_else(|_| std::fs::read_link(&driver)).ok()?;
+            Some(ModuleName::new(link.file_name()?.to_str()?))
         })
         .collect()
 }
@@ -295,6 +300,9 @@ mod tests {
             modules_above(&root, "pci0/a/virtio0/x"),
             ["virtio_blk".into(), "virtio_pci".into()]
         );
+        assert_eq!(modules_above(&root, "pci0/a/virtio0"), ["virtio_pci".into()]);
+        // While the driver still goes through its devices.
+        fs::remove_file(devices.join("drivers/virtio-pci/module")).unwrap();
         assert_eq!(modules_above(&root, "pci0/a/virtio0"), ["virtio_pci".into()]);
         assert!(modules_above(&root, "pci0").is_empty());
     }

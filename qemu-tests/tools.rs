@@ -1,0 +1,265 @@
+//! The module tools and the kernel's own helper on a running kernel.
+//!
+//! ```text
+//! tools/NAME.txt          a transcript: "# " a comment, "$ " a command of guest_tools.rs, and below it
+//!                         what it printed: standard output, standard error, [exit N] where N is not 0
+//! ```
+//!
+//! Each is the script of one boot as well as what must come of it; `RELEASE` in it is the kernel's release.
+//! With `COLDPLUG_BLESS=1` what is printed becomes what is correct.
+//!
+//! The machine's root holds the tools as links to coldplug, some modules of the kernel with their indexes,
+//! and in /opt modules that were changed. Nothing else runs there: a module that comes without a command
+//! has been loaded by the kernel's helper.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a helper of a test fails it, with a message; what is printed is shown when it fails"
+)]
+#![allow(
+    dead_code,
+    reason = "the parts of the harness are shared with boot.rs, which uses all of them"
+)]
+
+mod apt;
+mod image;
+mod kernel;
+mod qmp;
+mod tool;
+mod vm;
+
+use image::{ROOT, UUID, put};
+use kernel::{Kernel, Tree};
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use vm::{Bus, Facts, Vm};
+
+/// What the root has under /lib/modules; what these need comes with them.
+const MODULES: &[&str] = &[
+    "xfs",
+    "vfat",
+    "nls_cp437",
+    "nls_ascii",
+    "nls_utf8",
+    "tipc",
+    "vsock",
+    "vsock_loopback",
+    "hv_sock",
+    "vmw_vsock_vmci_transport",
+    "algif_hash",
+    "algif_skcipher",
+    "md4",
+    "blowfish_generic",
+    "ecb",
+    "loop",
+    "null_blk",
+    "dummy",
+    "veth",
+];
+
+const TOOLS: &[&str] = &["modprobe", "insmod", "rmmod", "lsmod", "modinfo"];
+
+/// /etc/modprobe.d/loop.conf
+const OPTIONS: &str = "options loop max_part=3 \\\n  max_loop=4\n";
+
+/// /hello in the xfs.
+const HELLO: &str = "hello from another file system\n";
+
+#[test]
+fn the_kernels_helper_loads_what_is_asked_for() {
+    check(Kernel::Cloud61, "autoload", "");
+}
+
+#[test]
+fn the_kernels_helper_loads_compressed_modules() {
+    check(Kernel::Cloud612, "autoload", "");
+}
+
+#[test]
+fn modules_go_in_and_out() {
+    check(Kernel::Cloud61, "load", "");
+}
+
+#[test]
+fn refusals_of_the_command_line() {
+    check(Kernel::Cloud61, "refused", "module.sig_enforce=1 module_blacklist=dummy");
+}
+
+/// Boots `kernel` with `words`, carries out the commands of `transcript`, and compares what they gave.
+#[track_caller]
+fn check(kernel: Kernel, transcript: &str, words: &str) {
+    let file =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("qemu-tests/tools/{transcript}.txt"));
+    let want = fs::read_to_string(&file).unwrap();
+    let tree = kernel.get();
+    let vm =
+        Vm::new(&tree, &image::coldplug(&tree, &["--all"])).cmdline(&format!("root=UUID={UUID}"));
+    let disks = [root(&tree, &script(&want), vm.dir()), xfs(vm.dir()), vfat(vm.dir())];
+    let vm = disks.iter().fold(vm.cmdline(words), |vm, disk| vm.disk(Bus::VirtioBlk, disk));
+    let boot = vm.run();
+    boot.expect("ok");
+    let got = render(&want, &boot.facts()).replace(&tree.release, "RELEASE");
+    if std::env::var_os("COLDPLUG_BLESS").is_some() {
+        fs::write(&file, &got).unwrap();
+    }
+    let want = fs::read_to_string(&file).unwrap();
+    for (number, (got, want)) in got.lines().zip(want.lines()).enumerate() {
+        assert_eq!(got, want, "{}:{}{}", file.display(), number + 1, boot.tail());
+    }
+    assert_eq!(got, want, "{}", file.display());
+    for (number, letter) in ["a", "b", "c"].iter().enumerate() {
+        let named = format!("virtio{number}: [vd{letter}]");
+        boot.check(boot.console.contains(&named), &format!("no {named:?}: names are out of order"));
+    }
+    // The helper has nothing to write to; the kernel's log would show it on the console.
+    boot.check(!boot.console.contains("modprobe: "), "the helper was not silent");
+}
+
+/// The commands of a transcript.
+fn script(transcript: &str) -> Vec<&str> {
+    transcript.lines().filter_map(|line| line.strip_prefix("$ ")).collect()
+}
+
+/// The comments and commands of `transcript`, each command with what it has given in the guest.
+fn render(transcript: &str, facts: &Facts) -> String {
+    let mut text = String::new();
+    let mut number = 0;
+    for line in transcript.lines() {
+        if line.starts_with("# ") {
+            text += &format!("{line}\n");
+        } else if line.starts_with("$ ") {
+            let outcome = facts.get(&number.to_string());
+            number += 1;
+            let said = |key| outcome[key].as_str().unwrap_or_else(|| panic!("{line}: {outcome}"));
+            text += &format!("{line}\n{}{}", said("stdout"), said("stderr"));
+            match outcome["code"].as_i64() {
+                Some(0) => {}
+                code => text += &format!("[exit {}]\n", code.unwrap()),
+            }
+        }
+    }
+    text
+}
+
+/// The root disk, made in `dir`.
+fn root(tree: &Tree, commands: &[&str], dir: &Path) -> PathBuf {
+    let root = dir.join("root");
+    let release = |text: &str| text.replace("RELEASE", &tree.release);
+    put(&root, "sbin/init", &fs::read(image::program("examples/guest_tools")).unwrap(), 0o755);
+    put(&root, "sbin/coldplug", &fs::read(image::program("coldplug")).unwrap(), 0o755);
+    for tool in TOOLS {
+        symlink("coldplug", root.join("sbin").join(tool)).unwrap();
+    }
+    put(&root, "etc/commands", release(&commands.join("\n")).as_bytes(), 0o644);
+    put(&root, "etc/modprobe.d/loop.conf", OPTIONS.as_bytes(), 0o644);
+    fs::create_dir(root.join("mnt")).unwrap();
+    install_modules(tree, &root);
+    if tree.module("dummy").unwrap().ends_with(".ko") {
+        install_changed(tree, &root);
+    }
+    fs::create_dir_all(root.join("opt")).unwrap();
+    symlink("/sbin/coldplug", root.join("opt/modprobe")).unwrap();
+    ROOT.make_of(&root, "48M", &dir.join("root.img"))
+}
+
+/// Copies [`MODULES`] and what they need, and makes the indexes of these alone.
+fn install_modules(tree: &Tree, root: &Path) {
+    let to = root.join("lib/modules").join(&tree.release);
+    let dep = fs::read_to_string(tree.modules().join("modules.dep")).unwrap();
+    for file in closure(tree, &dep) {
+        let bytes = fs::read(tree.modules().join(file)).unwrap();
+        put(&to, file, &bytes, 0o644);
+    }
+    for list in ["modules.builtin", "modules.builtin.modinfo", "modules.order"] {
+        put(&to, list, &fs::read(tree.modules().join(list)).unwrap(), 0o644);
+    }
+    tool::run(tool::command("depmod", "kmod").arg("-b").arg(root).arg(&tree.release));
+}
+
+/// The files of [`MODULES`] and of all they need, from the lines of modules.dep.
+fn closure<'a>(tree: &Tree, dep: &'a str) -> BTreeSet<&'a str> {
+    let files = MODULES.iter().filter_map(|name| tree.module(name));
+    let lines =
+        files.flat_map(|file| dep.lines().filter(move |l| l.split(':').next() == Some(&*file)));
+    lines.flat_map(|line| line.split([':', ' ']).filter(|word| !word.is_empty())).collect()
+}
+
+/// Puts changed modules into /opt, and in the place of veth one of another kernel.
+fn install_changed(tree: &Tree, root: &Path) {
+    let path = tree.modules().join(tree.module("dummy").unwrap());
+    let dummy = fs::read(path).unwrap();
+    let unsigned = unsigned(&dummy);
+    let own = format!("vermagic={}", tree.release);
+    let other = own.replacen("=6", "=5", 1);
+    let (machine, other_machine) = (" SMP preempt", " UMP preempt");
+    let other_release = changed(unsigned, &own, &other);
+    let other_configuration = changed(unsigned, machine, other_machine);
+    let other_kernel = changed(&other_release, machine, other_machine);
+    for (name, bytes) in [
+        ("unsigned", unsigned),
+        ("other-release", &other_release),
+        ("other-configuration", &other_configuration),
+        ("other-kernel", &other_kernel),
+        ("damaged", &changed(&dummy, "license=GPL", "license=Gpl")),
+        ("half", &dummy[..dummy.len() / 2]),
+        ("text", b"this is no module\n"),
+    ] {
+        put(root, &format!("opt/{name}.ko"), bytes, 0o644);
+    }
+    let path = tree.modules().join(tree.module("veth").unwrap());
+    let veth = changed(unsigned_of(&path).as_slice(), machine, other_machine);
+    let veth = changed(&veth, &own, &other);
+    put(&root.join("lib/modules").join(&tree.release), &tree.module("veth").unwrap(), &veth, 0o644);
+}
+
+fn unsigned_of(path: &Path) -> Vec<u8> {
+    unsigned(&fs::read(path).unwrap()).to_vec()
+}
+
+/// The module without its signature: the trailer is the signature, 12 bytes that end with its length, and a
+/// magic line (module_signature.h).
+fn unsigned(module: &[u8]) -> &[u8] {
+    let rest = module.strip_suffix(b"~Module signature appended~\n").expect("a signed module");
+    let (rest, length) = rest.split_last_chunk::<4>().unwrap();
+    let length = u32::from_be_bytes(*length) as usize;
+    &rest[..rest.len() - 8 - length]
+}
+
+/// The module with the first `from`, which must be there, as `to`, which is as long.
+fn changed(module: &[u8], from: &str, to: &str) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let at = module.windows(from.len()).position(|w| w == from.as_bytes());
+    let at = at.unwrap_or_else(|| panic!("no {from:?} in the module"));
+    let mut bytes = module.to_vec();
+    bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+    bytes
+}
+
+/// An XFS with the file `hello`.
+fn xfs(dir: &Path) -> PathBuf {
+    let file = blank(&dir.join("xfs.img"), 300 << 20);
+    let hello = dir.join("hello");
+    fs::write(&hello, HELLO).unwrap();
+    let proto = dir.join("proto");
+    let text = format!("/\n0 0\nd--755 0 0\nhello ---644 0 0 {}\n$\n", hello.display());
+    fs::write(&proto, text).unwrap();
+    tool::run(tool::command("mkfs.xfs", "xfsprogs").arg("-q").arg("-p").args([&proto, &file]));
+    file
+}
+
+/// An empty FAT that can be mounted as vfat.
+fn vfat(dir: &Path) -> PathBuf {
+    let file = blank(&dir.join("vfat.img"), 8 << 20);
+    tool::run(tool::command("mkfs.vfat", "dosfstools").arg(&file));
+    file
+}
+
+/// A sparse file.
+fn blank(path: &Path, size: u64) -> PathBuf {
+    fs::File::create(path).unwrap().set_len(size).unwrap();
+    path.to_owned()
+}
