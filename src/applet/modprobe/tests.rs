@@ -310,7 +310,7 @@ fn modules_come_out_with_what_is_then_unused() {
         "remove x /bin/true $CMDLINE_OPTS",
         "x",
         "-rv x",
-        (true, "remove /bin/true $CMDLINE_OPTS\n"),
+        (true, "remove /bin/true \n"),
         "x",
     );
     check(
