@@ -171,7 +171,7 @@ fn install(dir: &Path, from: &Path, name: &str) {
 }
 
 /// The shared libraries and the loader that ldd(1) names for `program`.
-fn libraries(program: &Path) -> Vec<PathBuf> {
+pub(crate) fn libraries(program: &Path) -> Vec<PathBuf> {
     tool::run(tool::command("ldd", "libc-bin").arg(program))
         .split_ascii_whitespace()
         .filter(|word| word.starts_with('/'))

@@ -94,6 +94,7 @@ fn refused(
         Errno::NODEV => "its driver found no device that it can drive; see the kernel log",
         Errno::BUSY => "what it wants to drive is taken by another driver, or another load of it failed; see the kernel log",
         Errno::NOMEM => "the kernel has not enough memory for it",
+        Errno::NODATA => "it has no version magic that could be ignored; --force-modversion alone may do",
         Errno::NOSYS => "this kernel was built without loadable modules",
         _ => "its own start gave this error; see the kernel log",
     }

@@ -72,13 +72,12 @@ pub(super) fn run(args: &[OsString]) -> Exit {
 }
 
 fn show(tool: &Tool, dir: &ModuleDir, format: Format, output: Option<&Path>) -> Exit {
-    let file = dir.open("modules.devname");
-    if file.is_none() {
+    let Some(file) = dir.open("modules.devname") else {
         let path = dir.path().join("modules.devname");
         tool.raw_error(&format!("Warning: {} not found - ignoring", path.display()));
-    }
-    let bytes = file.as_ref().map_or(&b""[..], |bytes| (**bytes).as_ref());
-    let text = String::from_utf8_lossy(bytes);
+        return Exit::Success;
+    };
+    let text = String::from_utf8_lossy((*file).as_ref());
     let mut exit = Exit::Success;
     let mut out = String::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {

@@ -67,7 +67,8 @@ pub fn exec(path: &Path, args: &[OsString]) -> Error {
 /// There is no shell at /bin/sh.
 pub fn shell_command(command: &str, environment: &[(&str, &str)]) -> Result<ExitStatus> {
     let mut child = Command::new("/bin/sh");
-    child.arg("-c").arg(command).envs(environment.iter().copied()).stdin(Stdio::null());
+    // As system(3) calls it: it is the name before the shell's own messages.
+    child.arg0("sh").arg("-c").arg(command).envs(environment.iter().copied()).stdin(Stdio::null());
     let mut child = child.spawn().map_err(|e| Error::io("exec", Path::new("/bin/sh"), &e))?;
     child.wait().map_err(|e| Error::io("wait", Path::new("/bin/sh"), &e))
 }

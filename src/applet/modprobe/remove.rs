@@ -146,13 +146,14 @@ impl Modprobe<'_> {
     }
 
     fn remove_command(&self, command: &str, module: &ModuleName) -> Result<(), Fail> {
+        let command = command.replace("$CMDLINE_OPTS", "");
         if self.tells() {
             self.tool.print(format!("remove {command}\n"));
         }
         if self.options.dry_run {
             return Ok(());
         }
-        match self.command(&command.replace("$CMDLINE_OPTS", ""), module) {
+        match self.command(&command, module) {
             Ok(0) => Ok(()),
             Ok(_) => Err(self.fatal(&format!("Error running remove command for {module}"))),
             Err(error) => {

@@ -306,13 +306,7 @@ fn modules_come_out_with_what_is_then_unused() {
         "",
     );
     check("softdep x pre: y post: z", "x", "-rv x", (true, "rmmod z\nrmmod x\nrmmod y\n"), "");
-    check(
-        "remove x /bin/true $CMDLINE_OPTS",
-        "x",
-        "-rv x",
-        (true, "remove /bin/true $CMDLINE_OPTS\n"),
-        "x",
-    );
+    check("remove x /bin/true $CMDLINE_OPTS", "x", "-rv x", (true, "remove /bin/true \n"), "x");
     check(
         "remove x /bin/false",
         "x",

@@ -1,0 +1,208 @@
+//! The part of the kernel that has modules, as files: /proc/modules and /sys/module of a fake root.
+
+use crate::supervisor::Call;
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Flags of finit_module(2) and delete_module(2), by their bits.
+const INIT_FLAGS: [(u64, &str); 3] =
+    [(1, " IGNORE_MODVERSIONS"), (2, " IGNORE_VERMAGIC"), (4, " COMPRESSED_FILE")];
+const DELETE_FLAGS: [(u64, &str); 2] = [(0x800, " NONBLOCK"), (0x200, " TRUNC")];
+
+/// A kernel whose modules are live as soon as they are taken.
+#[derive(Debug)]
+pub(crate) struct FakeKernel {
+    root: PathBuf,
+    /// Errnos for a module's load; of its removal, where a `-` stands before its name.
+    answers: HashMap<String, i32>,
+    /// What is loaded, and what each needs; the newest last.
+    live: Vec<(String, Vec<String>)>,
+    calls: Vec<String>,
+}
+
+impl FakeKernel {
+    /// The kernel of the root at `root`, without modules.
+    pub(crate) fn new(root: &Path) -> Self {
+        fs::create_dir_all(root.join("sys/module")).unwrap();
+        let kernel = Self {
+            root: root.to_owned(),
+            answers: HashMap::new(),
+            live: Vec::new(),
+            calls: Vec::new(),
+        };
+        kernel.show();
+        kernel
+    }
+
+    /// From now on `errno` is the answer for `name`, or for the removal of NAME in `-NAME`.
+    pub(crate) fn refuse(&mut self, name: &str, errno: i32) {
+        self.answers.insert(name.to_owned(), errno);
+    }
+
+    /// Makes a module live, which uses the modules `needs`.
+    pub(crate) fn add(&mut self, name: &str, needs: Vec<String>) {
+        let home = self.home(name);
+        fs::create_dir_all(home.join("holders")).unwrap();
+        fs::write(home.join("initstate"), "live\n").unwrap();
+        for need in &needs {
+            fs::create_dir_all(self.home(need).join("holders").join(name)).unwrap();
+        }
+        self.live.push((name.to_owned(), needs));
+        self.show();
+    }
+
+    /// The calls since the last time, repeated ones once.
+    pub(crate) fn take_calls(&mut self) -> Vec<String> {
+        let mut calls = std::mem::take(&mut self.calls);
+        calls.dedup();
+        calls
+    }
+
+    /// Does what `call` asks for; 0 or an errno.
+    pub(crate) fn answer(&mut self, call: Call) -> i32 {
+        let (line, errno) = match call {
+            Call::File { path, args, flags } => {
+                let inside = path.strip_prefix(&self.root).unwrap_or(&path);
+                let line = format!(
+                    "finit_module /{} '{args}'{}",
+                    inside.display(),
+                    names(flags, &INIT_FLAGS)
+                );
+                let image = fs::read(&path).unwrap();
+                (line, self.insert(&name_of(&path), &image))
+            }
+            Call::Image { bytes, args } => {
+                let name = strings(&bytes, "name=").pop().unwrap_or_default();
+                let forced =
+                    if strings(&bytes, "vermagic=").is_empty() { "" } else { ", vermagic" };
+                let line = format!("init_module {name} ({} bytes{forced}) '{args}'", bytes.len());
+                (line, self.insert(&name, &bytes))
+            }
+            Call::Delete { name, flags } => {
+                let line = format!("delete_module {name}{}", names(flags, &DELETE_FLAGS));
+                (line, self.delete(&name, flags))
+            }
+        };
+        let word = if errno == 0 { String::new() } else { format!(" = {}", errno_name(errno)) };
+        self.calls.push(line + &word);
+        errno
+    }
+
+    fn insert(&mut self, name: &str, image: &[u8]) -> i32 {
+        if let Some(errno) = self.answers.get(name) {
+            return *errno;
+        }
+        if self.is_live(name) {
+            return libc::EEXIST;
+        }
+        let needs = strings(image, "depends=").pop().unwrap_or_default();
+        let needs: Vec<String> =
+            needs.split(',').filter(|n| !n.is_empty()).map(|n| n.replace('-', "_")).collect();
+        if needs.iter().any(|need| !self.is_live(need)) {
+            return libc::ENOENT;
+        }
+        self.add(name, needs);
+        0
+    }
+
+    fn delete(&mut self, name: &str, flags: u64) -> i32 {
+        if let Some(errno) = self.answers.get(&format!("-{name}")) {
+            return *errno;
+        }
+        let Some(at) = self.live.iter().position(|(n, _)| n == name) else {
+            return libc::ENOENT;
+        };
+        if self.users(name) > 0 && flags & 0x200 == 0 {
+            return libc::EAGAIN;
+        }
+        let (_, needs) = self.live.remove(at);
+        fs::remove_dir_all(self.home(name)).unwrap();
+        for need in needs {
+            let _ = fs::remove_dir(self.home(&need).join("holders").join(name));
+        }
+        self.show();
+        0
+    }
+
+    fn is_live(&self, name: &str) -> bool {
+        self.live.iter().any(|(n, _)| n == name)
+    }
+
+    fn users(&self, name: &str) -> usize {
+        self.live.iter().filter(|(_, needs)| needs.iter().any(|n| n == name)).count()
+    }
+
+    fn home(&self, name: &str) -> PathBuf {
+        self.root.join("sys/module").join(name)
+    }
+
+    /// Writes what changes with each load and removal.
+    fn show(&self) {
+        let mut table = String::new();
+        for (name, _) in self.live.iter().rev() {
+            let users = self.users(name);
+            fs::write(self.home(name).join("refcnt"), format!("{users}\n")).unwrap();
+            table += &format!("{name} 16384 {users} - Live 0x0000000000000000\n");
+        }
+        fs::create_dir_all(self.root.join("proc")).unwrap();
+        fs::write(self.root.join("proc/modules"), table).unwrap();
+    }
+}
+
+/// `a/b-c.ko.xz` → `b_c`
+fn name_of(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.split('.').next().unwrap_or_default().replace('-', "_")
+}
+
+/// The NUL-terminated strings of an image that start with `key`, without it.
+fn strings(image: &[u8], key: &str) -> Vec<String> {
+    image
+        .split(|b| *b == 0)
+        .filter_map(|s| s.strip_prefix(key.as_bytes()))
+        .map(|s| String::from_utf8_lossy(s).into_owned())
+        .collect()
+}
+
+fn names(flags: u64, table: &[(u64, &str)]) -> String {
+    let known = table.iter().fold(0, |all, (bit, _)| all | bit);
+    assert_eq!(flags & !known, 0, "a flag without a name");
+    table.iter().filter(|(bit, _)| flags & bit != 0).map(|(_, name)| *name).collect()
+}
+
+/// The errnos that cases name.
+const ERRNOS: [(&str, i32); 19] = [
+    ("EPERM", libc::EPERM),
+    ("ENOENT", libc::ENOENT),
+    ("ESRCH", libc::ESRCH),
+    ("EIO", libc::EIO),
+    ("ENOEXEC", libc::ENOEXEC),
+    ("EAGAIN", libc::EAGAIN),
+    ("ENOMEM", libc::ENOMEM),
+    ("EBUSY", libc::EBUSY),
+    ("EEXIST", libc::EEXIST),
+    ("ENODEV", libc::ENODEV),
+    ("EINVAL", libc::EINVAL),
+    ("EFBIG", libc::EFBIG),
+    ("ENOSYS", libc::ENOSYS),
+    ("EBADMSG", libc::EBADMSG),
+    ("EOPNOTSUPP", libc::EOPNOTSUPP),
+    ("ENOKEY", libc::ENOKEY),
+    ("EKEYREJECTED", libc::EKEYREJECTED),
+    ("ETXTBSY", libc::ETXTBSY),
+    ("ETIMEDOUT", libc::ETIMEDOUT),
+];
+
+/// The errno called `name`.
+///
+/// # Panics
+///
+/// When no case has named it before.
+pub(crate) fn errno(name: &str) -> i32 {
+    ERRNOS.iter().find(|(n, _)| *n == name).unwrap_or_else(|| panic!("no errno {name}")).1
+}
+
+fn errno_name(errno: i32) -> &'static str {
+    ERRNOS.iter().find(|(_, e)| *e == errno).map_or("?", |(name, _)| name)
+}

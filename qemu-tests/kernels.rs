@@ -1,0 +1,272 @@
+//! What the tools say about whole kernels of Debian's, against what Debian's kmod says.
+//!
+//! Every module and every alias of a kernel is asked for, hundreds in one process. kmod 30 is the oracle; where
+//! it can't be, README "Differences from kmod" says so and the lines are left out here by name.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a helper of a test fails it, with a message; what is printed is shown when it fails"
+)]
+
+mod apt;
+#[allow(dead_code, reason = "shared with the boots, which use all of it")]
+mod image;
+#[allow(dead_code, reason = "shared with the boots, which use all of it")]
+mod kernel;
+mod tool;
+
+use kernel::{Kernel, Tree};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+/// Operands of one process: far below the kernel's limit for a command line.
+const BATCH: usize = 4000;
+
+/// One tool of kmod's or ours, on a kernel.
+fn ask(name: &str, kmod: bool, words: &[String], operands: &[String]) -> Output {
+    let mut command = match kmod {
+        true => tool::command(name, "kmod"),
+        false => Command::new(image::program("coldplug")),
+    };
+    if !kmod {
+        command.arg(name);
+    }
+    command.env_remove("MODPROBE_OPTIONS").args(words).args(operands).stdin(Stdio::null());
+    command.output().unwrap()
+}
+
+/// The lines of both streams and the exit code. kmod 30 knows no build ids; what it says while it reads the
+/// configuration names its own sources.
+fn lines(output: Output) -> Vec<String> {
+    let mut lines = vec![format!("{}", output.status)];
+    for bytes in [output.stderr, output.stdout] {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        lines.extend(text.lines().filter(|l| !is_apart(l)).map(alike));
+    }
+    lines
+}
+
+fn is_apart(line: &str) -> bool {
+    ["build-id:", "libkmod: ERROR"].iter().any(|apart| line.starts_with(apart))
+}
+
+/// A blank stands between the two lists of a softdep in ours.
+fn alike(line: &str) -> String {
+    match line.starts_with("softdep ") {
+        true => line.replace(" post:", "post:"),
+        false => line.to_owned(),
+    }
+}
+
+/// Asks both about all operands; gives the number of lines that were the same.
+#[track_caller]
+fn same(name: &str, words: &[String], operands: &[String]) -> usize {
+    let none = [String::new()];
+    let batches: Vec<&[String]> = match operands {
+        [] => vec![&none[..0]],
+        all => all.chunks(BATCH).collect(),
+    };
+    let mut count = 0;
+    for batch in batches {
+        let [kmod, ours] = [true, false].map(|kmod| lines(ask(name, kmod, words, batch)));
+        for (ours, kmod) in ours.iter().zip(&kmod) {
+            assert_eq!(ours, kmod, "{name} {words:?}");
+        }
+        assert_eq!(ours.len(), kmod.len(), "{name} {words:?}");
+        count += kmod.len();
+    }
+    count
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split(' ').filter(|word| !word.is_empty()).map(Into::into).collect()
+}
+
+/// Options that name the kernel: modprobe's `-d`, modinfo's `-b`.
+fn on(tree: &Tree, options: [&str; 2], rest: &str) -> Vec<String> {
+    let place = [options[0], tree.root.to_str().unwrap(), options[1], &tree.release];
+    place.into_iter().map(Into::into).chain(words(rest)).collect()
+}
+
+fn modprobe(tree: &Tree, rest: &str) -> Vec<String> {
+    on(tree, ["-d", "-S"], rest)
+}
+
+fn modinfo(tree: &Tree, rest: &str) -> Vec<String> {
+    on(tree, ["-b", "-k"], rest)
+}
+
+fn read(tree: &Tree, name: &str) -> String {
+    fs::read_to_string(tree.modules().join(name)).unwrap()
+}
+
+/// Every module by its name.
+fn modules(tree: &Tree) -> Vec<String> {
+    let name = |line: &str| {
+        let file = line.split(':').next()?.rsplit('/').next()?;
+        Some(file.split('.').next()?.to_owned())
+    };
+    read(tree, "modules.dep").lines().filter_map(name).collect()
+}
+
+/// A device for each alias: what a pattern stands for is filled in, differently from line to line.
+fn devices(tree: &Tree, file: &str) -> Vec<String> {
+    let text = read(tree, file);
+    let patterns = text.lines().filter_map(|line| line.strip_prefix("alias ")?.rsplit_once(' '));
+    let names: BTreeSet<String> =
+        patterns.enumerate().map(|(index, (pattern, _))| instance(pattern, index)).collect();
+    names.into_iter().collect()
+}
+
+/// `pci:v00008086d*sv*` → `pci:v00008086d0svx1`, `a[2-4]?` → `a20`
+fn instance(pattern: &str, index: usize) -> String {
+    let fill = ["0", "", "00000001", "x"][index % 4];
+    let (mut out, mut letters) = (String::new(), pattern.chars());
+    while let Some(letter) = letters.next() {
+        match letter {
+            '*' => out.push_str(fill),
+            '?' => out.push('0'),
+            '[' => {
+                out.extend(letters.next());
+                letters.by_ref().take_while(|l| *l != ']').for_each(drop);
+            }
+            _ => out.push(letter),
+        }
+    }
+    out
+}
+
+/// The families of names: what stands before the first `:` or `-`.
+fn families(names: &[String]) -> BTreeSet<&str> {
+    names.iter().filter_map(|name| name.split([':', '-']).next()).collect()
+}
+
+fn config_trees(tree: &Tree, names: &[String]) -> usize {
+    let dir = tempfile::tempdir().unwrap();
+    let mut count = 0;
+    for (index, files) in CONFIGS.iter().enumerate() {
+        let home = dir.path().join(index.to_string());
+        for (name, text) in *files {
+            let path = home.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let dirs: Vec<String> = ["a", "b"].map(|d| home.join(d).display().to_string()).to_vec();
+        let place = format!("-C {} -C {}", dirs[0], dirs[1]);
+        count += same("modprobe", &modprobe(tree, &format!("{place} -c")), &[]);
+        count += same("modprobe", &modprobe(tree, &format!("{place} -a -D")), names);
+        count += same("modprobe", &modprobe(tree, &format!("{place} -a -b -D")), names);
+    }
+    count
+}
+
+/// Trees of configuration files: the folders a and b, a being stronger.
+const CONFIGS: &[&[(&str, &str)]] = &[
+    &[],
+    &[
+        ("a/one.conf", "options loop max_loop=8\noptions  loop\t max_part=3\nblacklist loop\n"),
+        ("b/one.conf", "options loop never=read\n"),
+        ("b/two.conf", "# behind one\noptions loop last=1\nalias block-major-7-* loop\n"),
+    ],
+    &[
+        ("a/x.conf", "install ext4 /bin/echo \\\n  joined $CMDLINE_OPTS\nremove ext4 /bin/true\n"),
+        ("a/y.conf", "softdep xfs pre: loop post: ext4\nsoftdep virtio_* pre: loop\n"),
+        (
+            "b/z.conf",
+            "softdep xfs pre: never\nalias my-* xfs\nalias my-x ext4\nalias gone nothing\n",
+        ),
+    ],
+    &[
+        ("a/masked.conf", ""),
+        ("b/masked.conf", "install xfs /bin/false\n"),
+        ("b/nosuffix", "install xfs /bin/false\n"),
+        ("b/.hidden.conf", "install xfs /bin/false\n"),
+        (
+            "b/blank.conf",
+            "\n\n\t options\tvirtio-net  a=\"b c\"   d=e \nblacklist e1000-x\nblacklist ext4",
+        ),
+    ],
+    &[
+        ("a/order.conf", "options virtio a=1\n"),
+        ("b/a.conf", "options virtio b=2\n"),
+        ("b/zz.conf", "options virtio c=\\\\3\noptions virtio-pci x\n"),
+        ("a/modules.conf", "softdep btrfs pre: loop\nsoftdep ext4 post: loop\n"),
+    ],
+];
+
+/// What modinfo is asked for beside everything.
+const FIELDS: [&str; 6] =
+    ["-F parm", "-F alias", "-0 -F filename", "-F signer", "-F sig_key", "-F depends -m"];
+
+/// All that is asked about one kernel.
+fn compare(kernel: Kernel, least: usize) {
+    let tree = kernel.get();
+    let names = modules(&tree);
+    assert!(names.len() >= least, "{} modules", names.len());
+    let none = "-C /none";
+    let depends = same("modprobe", &modprobe(&tree, &format!("{none} -a -D")), &names);
+    let devices = devices(&tree, "modules.alias");
+    let aliases = same("modprobe", &modprobe(&tree, &format!("{none} -a -R")), &devices);
+    let symbols = self::devices(&tree, "modules.symbols");
+    let symbol_lines = same("modprobe", &modprobe(&tree, &format!("{none} -a -R")), &symbols);
+    let info = same("modinfo", &modinfo(&tree, ""), &names);
+    for fields in FIELDS {
+        same("modinfo", &modinfo(&tree, fields), &names);
+    }
+    let builtin: Vec<String> = builtin(&tree);
+    let inside = same("modinfo", &modinfo(&tree, ""), &builtin);
+    let sample: Vec<String> = names
+        .iter()
+        .step_by(names.len().div_ceil(400))
+        .cloned()
+        .chain(words(
+            "loop ext4 xfs btrfs virtio virtio_net virtio-pci my-x my-y gone block-major-7-3",
+        ))
+        .collect();
+    let configs = config_trees(&tree, &sample);
+    println!(
+        "{}: {} modules, {} families of {} aliases; the same lines: -D {depends}, -R {aliases} and {symbol_lines}, \
+         modinfo {info} and {inside}, configurations {configs}",
+        tree.release,
+        names.len(),
+        families(&devices).len(),
+        devices.len(),
+    );
+    assert!(depends > least && aliases > devices.len() && info > 10 * least && configs > 5 * least);
+}
+
+fn builtin(tree: &Tree) -> Vec<String> {
+    let name = |line: &str| Some(Path::new(line).file_stem()?.to_str()?.to_owned());
+    read(tree, "modules.builtin").lines().filter_map(name).collect()
+}
+
+#[test]
+fn all_of_6_1_cloud() {
+    compare(Kernel::Cloud61, 1000);
+}
+
+#[test]
+fn all_of_6_1_with_every_driver() {
+    compare(Kernel::Full61, 3500);
+}
+
+/// Its modules are compressed with xz.
+#[test]
+fn all_of_6_12_cloud() {
+    compare(Kernel::Cloud612, 900);
+}
+
+#[test]
+fn patterns_become_devices() {
+    for (pattern, index, want) in [
+        ("pci:v00008086d*sv*", 0, "pci:v00008086d0sv0"),
+        ("pci:v00008086d*sv*", 1, "pci:v00008086dsv"),
+        ("usb:v1d[0-9]*[A-F]?", 3, "usb:v1d0xA0"),
+    ] {
+        assert_eq!(instance(pattern, index), want);
+    }
+}
