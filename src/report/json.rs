@@ -54,8 +54,10 @@ fn module(m: &ModuleRecord) -> Value {
     put("road", m.road.map(|r| r.word().into()));
     put("start_us", Some(m.start_us.into()));
     put("end_us", Some(m.end_us.into()));
-    if let Outcome::Failed(why) = &m.outcome {
-        put("error", text(why));
+    match &m.outcome {
+        Outcome::Failed(why) => put("error", text(why)),
+        Outcome::Masked(place) => put("error", text(&format!("masked by {place}"))),
+        _ => {}
     }
     Value::Object(object)
 }

@@ -25,6 +25,8 @@ pub enum Outcome {
     Blacklisted,
     /// An install command that does nothing stands in its place.
     Disabled,
+    /// It is masked, by what stands here.
+    Masked(String),
     /// It was refused, for this reason.
     Failed(String),
     /// Its load had not come back when the record was made.
@@ -44,6 +46,7 @@ impl Outcome {
             Self::NoDevice => "no-device",
             Self::Blacklisted => "blacklisted",
             Self::Disabled => "disabled",
+            Self::Masked(_) => "masked",
             Self::Failed(_) => "failed",
             Self::Loading => "loading",
             Self::Waiting => "waiting",
@@ -187,7 +190,9 @@ impl Record {
     pub fn counts(&self) -> Counts {
         let count =
             |test: fn(&Outcome) -> bool| self.modules.iter().filter(|m| test(&m.outcome)).count();
-        let unwanted = |o: &Outcome| matches!(o, Outcome::Blacklisted | Outcome::Disabled);
+        let unwanted = |o: &Outcome| {
+            matches!(o, Outcome::Blacklisted | Outcome::Disabled | Outcome::Masked(_))
+        };
         Counts {
             wanted: self.modules.len() - count(unwanted),
             loaded: count(Outcome::is_live),

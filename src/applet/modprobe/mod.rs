@@ -94,10 +94,11 @@ impl<'a> Modprobe<'a> {
                 moddir::config_at(&paths, &dir, &mut warnings)
             }
         };
+        let line = procfs::cmdline(&tool.root).unwrap_or_default();
+        warnings.append(&mut cmdline::add_modules(&mut config, &line));
         for warning in warnings {
             tool.error(&warning.to_string());
         }
-        cmdline::add_modules(&mut config, &procfs::cmdline(&tool.root).unwrap_or_default());
         Self { tool, options, dir, catalog, config, running }
     }
 

@@ -111,7 +111,7 @@ impl Modprobe<'_> {
         open: &mut Vec<ModuleName>,
     ) -> Result<(), Fail> {
         let softdep = self.config.softdep_of(module).filter(|_| !self.options.ignore_commands);
-        let words = softdep.map_or(&[][..], |s| if post { &s.post } else { &s.pre });
+        let words = softdep.as_ref().map_or(&[][..], |s| if post { &s.post } else { &s.pre });
         let found = words.iter().flat_map(|word| self.catalog.matches(&self.config, word));
         let found: Vec<_> = found.collect();
         for found in found.iter().rev() {

@@ -19,6 +19,12 @@ impl Modprobe<'_> {
         for name in &config.blacklist {
             self.line(&["blacklist", name]);
         }
+        for mask in config.masks.iter() {
+            self.line(&["mask", &mask.pattern]);
+        }
+        for name in config.rules.names() {
+            self.line(&["rule", name]);
+        }
         let lists = [
             ("install", &config.install),
             ("remove", &config.remove),

@@ -368,12 +368,12 @@ fn queries_answer_without_a_kernel() {
     check("", "", "-R dev:x:y", (true, "x\ny\n"), "");
     check("", "", "--show-alias inside", (true, "inside\n"), "");
     let machine = Machine::new(
-        "softdep s pre: p q post: r\nbad line\nblacklist u-v\noptions o  x\nweakdep w k",
+        "softdep s pre: p q post: r\nbad line\nblacklist u-v\noptions o  x\nweakdep w k\nmask m-*\nrule merge-softdeps",
     );
     let (good, said) = machine.modprobe("-c");
     let errors =
         "modprobe: ERROR: /etc/modprobe.d/t.conf line 2: ignoring bad line starting with 'bad'\n";
-    let config = "blacklist u_v\noptions o  x\nsoftdep s pre: p q post: r\nweakdep w k\n\n\
+    let config = "blacklist u_v\nmask m_*\nrule merge-softdeps\noptions o  x\nsoftdep s pre: p q post: r\nweakdep w k\n\n\
                   # End of configuration files. Dumping indexes now:\n\nalias dev:*y y\nalias dev:x* x\n";
     assert_eq!((good, said), (true, format!("{errors}{config}")));
     assert_eq!(
@@ -392,4 +392,48 @@ fn a_missing_directory_is_told() {
         "{said}"
     );
     assert!(!Path::new("/nonexistent/lib").exists());
+}
+
+#[test]
+fn what_is_masked_comes_by_no_way() {
+    let said = |what: &str| format!("modprobe: ERROR: could not insert {what}\n");
+    let by = "masked by /etc/modprobe.d/t.conf line 1";
+    for (conf, words, want, live) in [
+        ("mask x", "x", said(&format!("'x': {by}")), ""),
+        ("mask x", "-i x", said(&format!("'x': {by}")), ""),
+        ("mask x", "-D x", said(&format!("'x': {by}")), ""),
+        ("mask x\ninstall x /bin/true", "x", said(&format!("'x': {by}")), ""),
+        ("mask x", "ROOT/lib/modules/1/x.ko", said(&format!("'x': {by}")), ""),
+        ("mask x", "-a x y", said(&format!("'x': {by}")), "y"),
+        ("mask x", "-q x", String::new(), ""),
+        ("mask y", "dev:x:y", said(&format!("'y': {by}")), "x"),
+        ("mask c", "a", said(&format!("'a': needs c, which is {by}")), ""),
+    ] {
+        check(conf, "", words, (false, &want), live);
+    }
+    // A softdep is passed over, and one that needs what is masked as well.
+    check("mask c\nsoftdep x pre: c b post: y", "", "x", (true, ""), "x y");
+    check("mask inside", "", "inside", (true, ""), "");
+    check("mask inside", "", "-D inside", (true, "builtin inside\n"), "");
+    // What is in the kernel already is there.
+    let machine = Machine::new("");
+    machine.modprobe("-a c x");
+    machine.put("etc/modprobe.d/t.conf", "mask c\nmask x\n");
+    assert_eq!(machine.modprobe("a"), (true, String::new()));
+    assert_eq!(machine.modprobe("-r x"), (true, String::new()));
+    assert_eq!(machine.live(), "a b c");
+    machine.put("proc/cmdline", "coldplug.mask=y\n");
+    let (good, said) = machine.modprobe("y");
+    assert!(!good && said.contains("'y': masked by coldplug.mask= on the kernel"), "{said}");
+}
+
+#[test]
+fn rules_are_obeyed() {
+    let softdeps = "softdep x pre: y\nsoftdep x pre: z";
+    check(softdeps, "", "x", (true, ""), "x y");
+    check(&format!("{softdeps}\nrule merge-softdeps"), "", "x", (true, ""), "x y z");
+    check(&format!("{softdeps}\nrule merge-softdeps"), "x y z", "-r x", (true, ""), "");
+    let conf = "install x /bin/true\nsoftdep x pre: y";
+    check(conf, "", "x", (true, ""), "x y");
+    check(&format!("{conf}\nrule install-first"), "", "x", (true, ""), "y");
 }
