@@ -2,6 +2,7 @@
 //! modprobe.d(5) has it. `modprobe -q -- NAME` is what the kernel itself calls.
 
 mod insert;
+mod json;
 mod options;
 mod remove;
 mod show;
@@ -29,10 +30,12 @@ Management:
 \t-a, --all                 every operand is a module
 \t-r, --remove              remove modules
 \t    --remove-holders      also remove what uses them
+\t    --orphans             also remove all that is then unused, however deep
 \t-w, --wait <MSEC>         with -r: how long to wait for one in use
 \t    --first-time          fail if it is there (or gone) already
 \t-i, --ignore-install, --ignore-remove
 \t                          no commands and no softdeps of the module
+\t-j, --jobs=N              with -a: load up to N modules at once
 \t-b, --use-blacklist       the blacklist applies to names too
 \t-f, --force               --force-modversion --force-vermagic
 \t    --force-modversion    ignore symbol versions
@@ -40,6 +43,7 @@ Management:
 Query:
 \t-D, --show-depends        print what would be loaded
 \t-c, --show-config         print the configuration
+\t    --json                print it as one JSON object
 \t-R, --show-alias          print the modules that a name stands for
 \t    --show-modversions    print the symbol versions of a module
 \t    --show-exports        print the symbols that a module exports
@@ -118,6 +122,9 @@ impl<'a> Modprobe<'a> {
         let options = &self.options;
         match (&options.operands[..], options.show_config) {
             (_, true) => self.show_config(),
+            (_, false) if options.json => {
+                return Err(self.tool.error("--json is for --show-config."));
+            }
             ([first, ..], _) if options.show_modversions => return self.show_modversions(first),
             ([first, ..], _) if options.show_exports => return self.show_exports(first),
             (all, _) if options.remove => return each(all, |name| self.remove(name)),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-use super::Modprobe;
+use super::{Modprobe, json};
 use crate::applet::tool::{Fail, Level, elf_errno, read_image};
 use crate::kmod::elf::Sections;
 use crate::kmod::name::ModuleName;
@@ -13,9 +13,13 @@ use crate::kmod::symbols::{self, Versioned};
 use crate::sys::errno;
 
 impl Modprobe<'_> {
-    /// `-c`: every entry, then the aliases of the indexes.
+    /// `-c`: every entry, then the aliases of the indexes; one JSON object with --json.
     pub(super) fn show_config(&self) {
         let config = &self.config;
+        if self.options.json {
+            self.line(&[&json::config(config, &self.catalog.all_aliases())]);
+            return;
+        }
         for name in &config.blacklist {
             self.line(&["blacklist", name]);
         }

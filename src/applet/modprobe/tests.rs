@@ -60,6 +60,13 @@ impl ModuleOps for Fake {
             return Err(Errno::AGAIN);
         }
         fs::remove_dir_all(folder).unwrap();
+        for other in fs::read_dir(self.0.join("sys/module")).unwrap() {
+            let other = other.unwrap().path();
+            if fs::remove_dir(other.join("holders").join(name.to_str().unwrap())).is_ok() {
+                let held = fs::read_dir(other.join("holders")).unwrap().count();
+                fs::write(other.join("refcnt"), format!("{held}\n")).unwrap();
+            }
+        }
         Ok(())
     }
 }
@@ -345,6 +352,34 @@ fn what_is_in_use_stays() {
 }
 
 #[test]
+fn orphans_go_however_deep() {
+    let machine = |users: &[(&str, &str)]| {
+        let machine = Machine::new("");
+        machine.modprobe("-a a x");
+        for (module, user) in users {
+            fs::create_dir_all(machine.path(&format!("sys/module/{module}/holders/{user}")))
+                .unwrap();
+            let folder = machine.path(&format!("sys/module/{module}"));
+            let held = fs::read_dir(folder.join("holders")).unwrap().count();
+            fs::write(folder.join("refcnt"), format!("{held}\n")).unwrap();
+        }
+        machine
+    };
+    let chain = [("b", "a"), ("c", "a"), ("c", "b")];
+    let used = [("b", "a"), ("c", "a"), ("c", "b"), ("c", "x")];
+    for (users, words, said, live) in [
+        (&chain[..], "-rv a", "rmmod a\nrmmod b\n", "c x"),
+        (&chain, "-rv --orphans a", "rmmod a\nrmmod b\nrmmod c\n", "x"),
+        (&chain, "-nv --orphans a", "rmmod a\nrmmod b\nrmmod c\n", "a b c x"),
+        (&used, "-rv --orphans a", "rmmod a\nrmmod b\n", "c x"),
+    ] {
+        let machine = machine(users);
+        assert_eq!(machine.modprobe(words), (true, said.to_owned()));
+        assert_eq!(machine.live(), live, "{words}");
+    }
+}
+
+#[test]
 fn removal_goes_round_no_circle_and_needs_no_file() {
     for conf in ["softdep x pre: y\nsoftdep y pre: x", "softdep x post: y\nsoftdep y post: x"] {
         check(conf, "", "x", (true, ""), "x y");
@@ -380,6 +415,36 @@ fn queries_answer_without_a_kernel() {
         machine.modprobe("--show-exports x").1.lines().last(),
         Some("modprobe: FATAL: could not get symbols of x: Exec format error")
     );
+}
+
+#[test]
+fn the_configuration_is_json_as_well() {
+    let machine = Machine::new(
+        "softdep s pre: p post: r\nblacklist u-v\noptions o x=\"1\"\nweakdep w k l\nmask m-*\n\
+         install i /bin/true\nremove i /bin/false\nalias x* o\nrule install-first\n",
+    );
+    machine.put("proc/cmdline", "module_blacklist=kb\n");
+    let (good, said) = machine.modprobe("-c --json");
+    let value: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert!(good);
+    assert_eq!(
+        value,
+        serde_json::json!({
+            "alias": [{"pattern": "x*", "module": "o"}],
+            "blacklist": ["u_v"],
+            "index_alias": [{"pattern": "dev:*y", "module": "y"}, {"pattern": "dev:x*", "module": "x"}],
+            "install": [{"module": "i", "command": "/bin/true"}],
+            "kernel_blacklist": ["kb"],
+            "mask": [{"module": "m_*", "place": "/etc/modprobe.d/t.conf line 5"}],
+            "options": [{"module": "o", "options": "x=\"1\""}],
+            "remove": [{"module": "i", "command": "/bin/false"}],
+            "rule": ["install-first"],
+            "softdep": [{"module": "s", "pre": ["p"], "post": ["r"]}],
+            "weakdep": [{"module": "w", "names": ["k", "l"]}],
+        })
+    );
+    let want = "modprobe: ERROR: --json is for --show-config.\n";
+    assert_eq!(machine.modprobe("--json x"), (false, want.to_owned()));
 }
 
 #[test]
