@@ -53,6 +53,15 @@ impl Outcome {
         }
     }
 
+    /// Why it is not live, where that takes more than the word.
+    pub fn reason(&self) -> Option<String> {
+        match self {
+            Self::Failed(error) => Some(error.clone()),
+            Self::Masked(place) => Some(format!("masked by {place}")),
+            _ => None,
+        }
+    }
+
     /// Whether what needs the module can go on.
     pub fn is_live(&self) -> bool {
         matches!(self, Self::Loaded | Self::Already | Self::Commanded)
@@ -120,10 +129,7 @@ impl ModuleRecord {
     pub fn line(&self) -> String {
         let device = self.origin.as_ref().and_then(|o| o.device.as_deref());
         let why = device.map_or_else(|| self.why.clone(), |device| format!("for {device}"));
-        let error = match &self.outcome {
-            Outcome::Failed(error) => format!(": {error}"),
-            _ => String::new(),
-        };
+        let error = self.outcome.reason().map_or_else(String::new, |e| format!(": {e}"));
         format!("module {} {} ({why}){error}", self.name, self.outcome.word())
     }
 }

@@ -6,6 +6,7 @@ mod json;
 mod options;
 mod remove;
 mod show;
+mod together;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -128,7 +129,7 @@ impl<'a> Modprobe<'a> {
             ([first, ..], _) if options.show_modversions => return self.show_modversions(first),
             ([first, ..], _) if options.show_exports => return self.show_exports(first),
             (all, _) if options.remove => return each(all, |name| self.remove(name)),
-            (all, _) if options.all => return each(all, |name| self.insert(name, None)),
+            (all, _) if options.all => return self.insert_all(all),
             ([first, words @ ..], _) => return self.insert(first, Some(words)),
             ([], _) => {}
         }
