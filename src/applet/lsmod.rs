@@ -3,16 +3,21 @@
 use std::ffi::OsString;
 use std::fmt::Write;
 
+use serde_json::{Value, json};
+
 use super::Exit;
 use super::args::{Arg, Args, Opt};
 use super::tool::{Level, Tool};
 use crate::kmod::name::ModuleName;
-use crate::kmod::proc_modules;
+use crate::kmod::proc_modules::{self, Loaded};
 use crate::sys::{Root, errno, procfs, sysfs};
+
+const JSON: char = '\u{1}';
 
 const OPTIONS: &[Opt] = &[
     Opt('s', "syslog", false),
     Opt('v', "verbose", false),
+    Opt(JSON, "json", false),
     Opt('V', "version", false),
     Opt('h', "help", false),
 ];
@@ -20,22 +25,35 @@ const OPTIONS: &[Opt] = &[
 const HELP: &str = "[options]
 Options:
 \t-s, --syslog   messages go to the system log
-\t-v, --verbose  more messages
+\t-v, --verbose  more messages; also each module's state and what it taints the kernel with
+\t    --json     print a JSON array
 \t-V, --version  show version
 \t-h, --help     show this help
 ";
 
+/// How the modules are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Form {
+    Table,
+    Wide,
+    Json,
+}
+
 pub(super) fn run(args: &[OsString]) -> Exit {
     let tool = Tool::new(args, Level::Error);
     let mut args = Args::new(args, Vec::new(), OPTIONS);
-    let mut operands = 0;
+    let (mut operands, mut form) = (0, Form::Table);
     loop {
         match args.next() {
             Ok(None) => break,
             Ok(Some(Arg::Operand(_))) => operands += 1,
             Ok(Some(Arg::Opt(letter, _))) => match letter {
                 's' => tool.use_syslog(),
-                'v' => tool.louder(),
+                'v' => {
+                    tool.louder();
+                    form = form.max(Form::Wide);
+                }
+                JSON => form = Form::Json,
                 'V' => return tool.version(),
                 _ => return tool.help(HELP),
             },
@@ -48,7 +66,11 @@ pub(super) fn run(args: &[OsString]) -> Exit {
     }
     match procfs::modules(&tool.root) {
         Ok(text) => {
-            tool.print(table(&tool.root, &text));
+            let rows = rows(&tool.root, &text);
+            tool.print(match form {
+                Form::Json => json(&rows),
+                other => table(&rows, other == Form::Wide),
+            });
             Exit::Success
         }
         Err(error) => {
@@ -60,19 +82,48 @@ pub(super) fn run(args: &[OsString]) -> Exit {
     }
 }
 
-/// The table; /sys has the last word, and where a module has just gone from it /proc/modules.
-fn table(root: &Root, modules: &str) -> String {
-    let mut table = String::from("Module                  Size  Used by\n");
-    for loaded in proc_modules::parse(modules) {
+/// A loaded module and what uses it.
+struct Row<'a> {
+    loaded: Loaded<'a>,
+    holders: Vec<String>,
+}
+
+/// What there is; /sys has the last word, and where a module has just gone from it /proc/modules.
+fn rows<'a>(root: &Root, modules: &'a str) -> Vec<Row<'a>> {
+    let row = |mut loaded: Loaded<'a>| {
         let name = ModuleName::new(loaded.name);
-        let size = sysfs::coresize(root, &name).unwrap_or(loaded.size);
-        let users = sysfs::refcnt(root, &name).unwrap_or(loaded.references);
-        let holders = sysfs::holders(root, &name);
+        loaded.size = sysfs::coresize(root, &name).unwrap_or(loaded.size);
+        loaded.references = sysfs::refcnt(root, &name).unwrap_or(loaded.references);
+        Row { loaded, holders: sysfs::holders(root, &name) }
+    };
+    proc_modules::parse(modules).map(row).collect()
+}
+
+fn table(rows: &[Row<'_>], wide: bool) -> String {
+    let more = if wide { "State    Taint  " } else { "" };
+    let mut table = format!("Module                  Size  {more}Used by\n");
+    for Row { loaded, holders } in rows {
+        let Loaded { name, size, references, state, taint } = loaded;
+        let more = if wide { format!("{state:<7}  {taint:<5}  ") } else { String::new() };
         let blank = if holders.is_empty() { "" } else { " " };
         let holders = holders.join(",");
-        let _ = writeln!(table, "{:<19} {size:>8}  {users}{blank}{holders}", loaded.name);
+        let _ = writeln!(table, "{name:<19} {size:>8}  {more}{references}{blank}{holders}");
     }
     table
+}
+
+fn json(rows: &[Row<'_>]) -> String {
+    let module = |Row { loaded, holders }: &Row<'_>| {
+        json!({
+            "name": loaded.name,
+            "size": loaded.size,
+            "references": loaded.references,
+            "used_by": holders,
+            "state": loaded.state,
+            "taint": loaded.taint,
+        })
+    };
+    format!("{}\n", rows.iter().map(module).collect::<Value>())
 }
 
 #[cfg(test)]
@@ -91,12 +142,27 @@ mod tests {
         put("libcrc32c/coresize", "16384\n");
         put("libcrc32c/refcnt", "1\n");
         put("libcrc32c/holders/xfs/x", "");
-        let text = "xfs 2162688 0 - Live 0x0\nlibcrc32c 1 9 xfs, Live 0x0\n";
+        let text = "xfs 2162688 0 - Live 0x0\nlibcrc32c 1 9 xfs, Loading 0x0 (OE)\n";
+        let rows = rows(&Root::at(scratch.path()), text);
         assert_eq!(
-            table(&Root::at(scratch.path()), text),
+            table(&rows, false),
             "Module                  Size  Used by\n\
              xfs                  2162688  0\n\
              libcrc32c              16384  1 xfs\n"
+        );
+        assert_eq!(
+            table(&rows, true),
+            "Module                  Size  State    Taint  Used by\n\
+             xfs                  2162688  Live            0\n\
+             libcrc32c              16384  Loading  OE     1 xfs\n"
+        );
+        let value: Value = serde_json::from_str(&json(&rows)).unwrap();
+        assert_eq!(
+            value,
+            json!([
+                {"name": "xfs", "size": 2_162_688, "references": 0, "used_by": [], "state": "Live", "taint": ""},
+                {"name": "libcrc32c", "size": 16384, "references": 1, "used_by": ["xfs"], "state": "Loading", "taint": "OE"},
+            ])
         );
     }
 }

@@ -150,7 +150,8 @@ impl Boot {
         }
         let mut warnings = Vec::new();
         let mut config = moddir::config(&self.root, &dir, &mut warnings);
-        cmdline::add_modules(&mut config, &procfs::cmdline(&self.root).unwrap_or_default());
+        let line = procfs::cmdline(&self.root).unwrap_or_default();
+        warnings.append(&mut cmdline::add_modules(&mut config, &line));
         for warning in warnings {
             self.warn(warning.to_string());
         }

@@ -5,8 +5,11 @@
 //! MODULE.PARAM[=VALUE]          options of a module, as modprobe(8) reads them
 //! modprobe.blacklist=A,B        user space leaves these alone   (rd.driver.blacklist= likewise)
 //! module_blacklist=A,B          the kernel itself refuses these
+//! coldplug.mask=A,B             nothing loads these: see super::mask
+//! coldplug.rules=A,B            as `rule` in modprobe.d: see super::conf
 //! ```
 
+use super::Warning;
 use super::alias;
 use super::conf::{Config, Entry};
 
@@ -46,8 +49,11 @@ pub fn key_value(word: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// Adds to `config` what the command line says about modules: options last, so that they win.
-pub fn add_modules(config: &mut Config, line: &str) {
+/// Adds to `config` what the command line says about modules: options last, so that they win. Gives what makes
+/// no sense.
+#[must_use]
+pub fn add_modules(config: &mut Config, line: &str) -> Vec<Warning> {
+    let mut warnings = Vec::new();
     for word in words(line) {
         let (key, value) = key_value(word);
         match (key, value) {
@@ -55,9 +61,20 @@ pub fn add_modules(config: &mut Config, line: &str) {
                 config.blacklist.extend(names(list));
             }
             ("module_blacklist", Some(list)) => config.kernel_blacklist.extend(names(list)),
+            ("coldplug.mask", Some(list)) => warnings.append(&mut config.masks.add_cmdline(list)),
+            ("coldplug.rules", Some(list)) => warnings.extend(rules(config, list)),
             _ => config.options.extend(option(word)),
         }
     }
+    warnings
+}
+
+/// Sets the rules of `list`; gives a warning where one of them is not known.
+fn rules(config: &mut Config, list: &str) -> Option<Warning> {
+    let unknown = list.split(',').filter(|name| !name.is_empty() && !config.rules.set(name));
+    let unknown: Vec<&str> = unknown.collect();
+    let text = || format!("ignoring 'coldplug.rules={}'", unknown.join(","));
+    (!unknown.is_empty()).then(|| Warning::new("kernel command line", 0, text()))
 }
 
 fn names(list: &str) -> impl Iterator<Item = String> + '_ {
@@ -125,12 +142,16 @@ mod tests {
     #[test]
     fn blacklists_are_folded_and_split() {
         let mut config = Config::default();
-        add_modules(
+        let warnings = add_modules(
             &mut config,
-            "modprobe.blacklist=a-b,c module_blacklist=d rd.driver.blacklist=e x.y=1",
+            "modprobe.blacklist=a-b,c module_blacklist=d rd.driver.blacklist=e x.y=1 \
+             coldplug.mask=m-* coldplug.rules=install-first,nope",
         );
         assert_eq!(config.blacklist, ["a_b", "c", "e"]);
         assert_eq!(config.kernel_blacklist, ["d"]);
         assert_eq!(config.options.len(), 1);
+        assert!(config.masks.place(&"m_x".into()).is_some() && config.rules.install_first);
+        let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(warnings, ["kernel command line: ignoring 'coldplug.rules=nope'"]);
     }
 }

@@ -5,14 +5,22 @@
 //! alias PATTERN MODULE            softdep MODULE [pre: A…] [post: B…]
 //! blacklist MODULE                weakdep MODULE A…
 //! options MODULE REST-OF-LINE     install MODULE COMMAND      remove MODULE COMMAND
+//! mask MODULE                     rule merge-softdeps | install-first       (these two are ours)
 //! ```
 //!
 //! A backslash takes the next byte as it is; before a newline both go and the lines are one. Lines whose
-//! first byte is `#` and empty lines say nothing. Words are parted by spaces and tabs, without quoting.
+//! first word begins with `#` and empty lines say nothing. Words are parted by spaces and tabs, without quoting.
+
+use std::borrow::Cow;
 
 use super::Warning;
 use super::alias::{self, fnmatch};
+use super::dep::DepLine;
+use super::mask::{Masks, Place};
 use super::name::ModuleName;
+
+/// The file in which depmod(8) keeps what modules say of their softdeps.
+pub const OWN_SOFTDEPS: &str = "modules.softdep";
 
 /// A named text: `options NAME TEXT`, `install NAME TEXT`, `alias NAME TEXT`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +40,35 @@ pub struct Softdep {
     pub pre: Vec<String>,
     /// Names to load after, as written.
     pub post: Vec<String>,
+    /// Whether the module itself says so, in `modules.softdep`, and not the administrator.
+    pub own: bool,
+}
+
+/// Where kmod's ways are left, each only if a `rule` says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Rules {
+    /// All softdep lines of a module count, the administrator's before the module's own; else the first alone.
+    pub merge_softdeps: bool,
+    /// A softdep does not cancel the module's install command.
+    pub install_first: bool,
+}
+
+impl Rules {
+    /// Sets the rule called `name`, with dashes or underscores; gives whether there is such a rule.
+    pub fn set(&mut self, name: &str) -> bool {
+        match name.replace('-', "_").as_str() {
+            "merge_softdeps" => self.merge_softdeps = true,
+            "install_first" => self.install_first = true,
+            _ => return false,
+        }
+        true
+    }
+
+    /// The names of those that are set.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        let all = [("merge-softdeps", self.merge_softdeps), ("install-first", self.install_first)];
+        all.into_iter().filter_map(|(name, set)| set.then_some(name))
+    }
 }
 
 /// Everything that configuration says, each list in the order in which it was read.
@@ -53,6 +90,10 @@ pub struct Config {
     pub softdeps: Vec<Softdep>,
     /// `weakdep MODULE …`: name and names.
     pub weakdeps: Vec<(String, Vec<String>)>,
+    /// `mask MODULE`.
+    pub masks: Masks,
+    /// `rule NAME`.
+    pub rules: Rules,
 }
 
 impl Config {
@@ -60,19 +101,16 @@ impl Config {
     pub fn add_file(&mut self, file: &str, text: &[u8], warnings: &mut Vec<Warning>) {
         for (number, line) in logical_lines(text) {
             let line = String::from_utf8_lossy(&line).into_owned();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            if let Err(why) = self.add_line(&line) {
+            if let Err(why) = self.add_line(file, number, &line) {
                 warnings.push(Warning::new(file, number, why));
             }
         }
     }
 
-    /// Adds one logical line.
-    fn add_line(&mut self, line: &str) -> Result<(), String> {
+    /// Adds one logical line, which ends on line `number` of `file`.
+    fn add_line(&mut self, file: &str, number: usize, line: &str) -> Result<(), String> {
         let mut rest = line;
-        let Some(command) = word(&mut rest) else { return Ok(()) };
+        let Some(command) = word(&mut rest).filter(|w| !w.starts_with('#')) else { return Ok(()) };
         let bad = || format!("ignoring bad line starting with '{command}'");
         let deprecated = || format!("command {command} is deprecated and not parsed anymore");
         if matches!(command, "include" | "config") {
@@ -95,8 +133,14 @@ impl Config {
                 self.list(command).push(entry(text));
             }
             "softdep" | "weakdep" if rest.len() < 2 => return Err(bad()),
-            "softdep" => self.softdeps.push(softdep(name, rest)),
+            "softdep" => {
+                let own = file.rsplit('/').next() == Some(OWN_SOFTDEPS);
+                self.softdeps.push(Softdep { own, ..softdep(name, rest) });
+            }
             "weakdep" => self.weakdeps.push((name, words(rest).map(str::to_owned).collect())),
+            "mask" => self.masks.add_line(name, file, number),
+            "rule" if self.rules.set(&name) => {}
+            "rule" => return Err(format!("ignoring unknown rule '{name}'")),
             _ => return Err(bad()),
         }
         Ok(())
@@ -139,9 +183,48 @@ impl Config {
         first_match(&self.remove, module)
     }
 
-    /// The softdep of `module`: the first whose pattern matches, as kmod has it.
-    pub fn softdep_of(&self, module: &ModuleName) -> Option<&Softdep> {
-        self.softdeps.iter().find(|s| fnmatch(s.name.as_bytes(), module.as_str().as_bytes()))
+    /// The softdep of `module`: the first whose pattern matches, as kmod has it; all of them in one where
+    /// the rule says so.
+    pub fn softdep_of(&self, module: &ModuleName) -> Option<Cow<'_, Softdep>> {
+        let matches = |s: &&Softdep| fnmatch(s.name.as_bytes(), module.as_str().as_bytes());
+        let mut all = self.softdeps.iter().filter(matches);
+        if !self.rules.merge_softdeps {
+            return all.next().map(Cow::Borrowed);
+        }
+        let (own, given): (Vec<_>, Vec<_>) = all.partition(|s| s.own);
+        let mut all = given.into_iter().chain(own);
+        let mut merged = all.next()?.clone();
+        for softdep in all {
+            merge(&mut merged.pre, &softdep.pre);
+            merge(&mut merged.post, &softdep.post);
+        }
+        Some(Cow::Owned(merged))
+    }
+
+    /// The masked ones among the modules that `line` says a module needs, each with where it is masked.
+    pub fn masked_needs<'a>(
+        &'a self,
+        line: &'a DepLine,
+    ) -> impl Iterator<Item = (ModuleName, &'a Place)> {
+        let needs = line.needs.iter().filter_map(|path| ModuleName::from_path(path));
+        needs.filter_map(|module| {
+            let place = self.masks.place(&module)?;
+            Some((module, place))
+        })
+    }
+
+    /// Whether the install command of a module gives way to its softdeps.
+    pub fn softdep_cancels(&self, has_softdeps: bool) -> bool {
+        has_softdeps && !self.rules.install_first
+    }
+}
+
+/// Adds the names that are not there yet.
+fn merge(names: &mut Vec<String>, more: &[String]) {
+    for name in more {
+        if !names.contains(name) {
+            names.push(name.clone());
+        }
     }
 }
 
@@ -225,7 +308,7 @@ mod tests {
     #[test]
     fn every_command_is_read() {
         let (c, warnings) = config(
-            "# comment\n\nalias my-dev* foo-bar extra\n blacklist snd-pcsp\noptions  foo-bar  a=1\tb=2\n\
+            "# comment\n\n \t# comment \n #\nalias my-dev* foo-bar extra\n blacklist snd-pcsp\noptions  foo-bar  a=1\tb=2\n\
              install x /bin/true a\\\\b\nremove x /bin/false\nsoftdep a-b lost pre: c-d e post: f pre: g\nweakdep w a b\n",
         );
         assert!(warnings.is_empty(), "{warnings:?}");
@@ -242,7 +325,7 @@ mod tests {
     #[test]
     fn bad_lines_name_file_and_last_line() {
         let (c, warnings) = config(
-            "options foo \\\n\nnonsense x\nblacklist\ninclude /etc/x\n  # no\nalias a[ b\nsoftdep a",
+            "options foo \\\n\nnonsense x\nblacklist\ninclude /etc/x\nrule nope\nalias a[ b\nsoftdep a",
         );
         assert_eq!(
             warnings,
@@ -251,7 +334,7 @@ mod tests {
                 "t.conf line 3: ignoring bad line starting with 'nonsense'",
                 "t.conf line 4: ignoring bad line starting with 'blacklist'",
                 "t.conf line 5: command include is deprecated and not parsed anymore",
-                "t.conf line 6: ignoring bad line starting with '#'",
+                "t.conf line 6: ignoring unknown rule 'nope'",
                 "t.conf line 7: ignoring bad line starting with 'alias'",
                 "t.conf line 8: ignoring bad line starting with 'softdep'",
             ]
@@ -268,5 +351,41 @@ mod tests {
         assert_eq!(c.options_of(&"m".into(), Some("net_pf_9")), "a=1 b=2 c=3");
         assert_eq!(c.install_of(&"snd".into()), Some("one"));
         assert!(c.softdep_of(&"snd".into()).unwrap().post.is_empty());
+    }
+
+    #[test]
+    fn rules_merge_softdeps_and_spare_commands() {
+        const OWN: &str = "softdep m pre: own x post: p\n";
+        const USER: &str = "softdep m* pre: x u post: q\n";
+        for (rule, own_first, want) in [
+            ("", true, "own x / p / true"),
+            ("", false, "x u / q / true"),
+            ("rule merge-softdeps\n", true, "x u own / q p / true"),
+            ("rule merge_softdeps\n", false, "x u own / q p / true"),
+            ("rule install-first\n", true, "own x / p / false"),
+        ] {
+            let (mut c, warnings) = config(rule);
+            assert!(warnings.is_empty(), "{warnings:?}");
+            let own = ("/lib/modules/1/modules.softdep", OWN);
+            let user = ("/etc/modprobe.d/z.conf", USER);
+            for (file, text) in if own_first { [own, user] } else { [user, own] } {
+                c.add_file(file, text.as_bytes(), &mut Vec::new());
+            }
+            let s = c.softdep_of(&"m".into()).unwrap();
+            let cancels = c.softdep_cancels(true);
+            assert_eq!(format!("{} / {} / {cancels}", s.pre.join(" "), s.post.join(" ")), want);
+            assert!(!c.softdep_cancels(false) && c.softdep_of(&"n".into()).is_none());
+        }
+        let mut rules = Rules::default();
+        assert!(rules.set("install-first") && !rules.set("install") && rules.set("merge_softdeps"));
+        assert_eq!(rules.names().collect::<Vec<_>>(), ["merge-softdeps", "install-first"]);
+    }
+
+    #[test]
+    fn a_mask_knows_its_line() {
+        let (c, warnings) = config("# x\nmask snd-\\\n*\nmask\n");
+        assert_eq!(warnings, ["t.conf line 4: ignoring bad line starting with 'mask'"]);
+        assert_eq!(c.masks.place(&"snd_hda".into()).unwrap().to_string(), "t.conf line 3");
+        assert!(!c.is_blacklisted(&"snd_hda".into()));
     }
 }

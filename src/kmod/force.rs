@@ -5,11 +5,16 @@ use super::elf::Sections;
 
 const SHF_ALLOC: u8 = 2;
 
-/// Hides the section `__versions` from the kernel: it is no longer part of what is loaded.
+/// Where a module keeps the versions of symbols: the old form, and the one of Linux 6.14.
+const VERSIONS: [&str; 3] = ["__versions", "__version_ext_crcs", "__version_ext_names"];
+
+/// Hides the sections with the versions of symbols from the kernel: they are no longer part of what is loaded.
 pub fn strip_modversions(image: &mut [u8]) {
-    let flags = Sections::parse(image).ok().and_then(|sections| sections.flags_byte("__versions"));
-    if let Some(flags) = flags.and_then(|at| image.get_mut(at)) {
-        *flags &= !SHF_ALLOC;
+    for section in VERSIONS {
+        let flags = Sections::parse(image).ok().and_then(|sections| sections.flags_byte(section));
+        if let Some(flags) = flags.and_then(|at| image.get_mut(at)) {
+            *flags &= !SHF_ALLOC;
+        }
     }
 }
 
@@ -31,12 +36,13 @@ mod tests {
     fn only_the_checks_are_cut_out() {
         for layout in LAYOUTS {
             let info = b"license=GPL\0vermagic=6.1 SMP\0name=m\0";
-            let before = layout.elf(&[("__versions", b"x"), (".modinfo", info)]);
+            let versions = VERSIONS.map(|name| (name, &b"x"[..]));
+            let before = layout.elf(&[&versions[..], &[(".modinfo", info)]].concat());
             let mut image = before.clone();
             strip_modversions(&mut image);
             let changed: Vec<_> = (0..image.len()).filter(|at| image[*at] != before[*at]).collect();
-            assert_eq!(changed.len(), 1);
-            assert_eq!((before[changed[0]], image[changed[0]]), (2, 0));
+            assert_eq!(changed.len(), VERSIONS.len());
+            assert!(changed.iter().all(|at| (before[*at], image[*at]) == (2, 0)));
             strip_vermagic(&mut image).unwrap();
             let keys: Vec<String> =
                 elf::modinfo(&image).unwrap().into_iter().map(|(k, _)| k).collect();

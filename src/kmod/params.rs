@@ -229,6 +229,8 @@ impl BootParams {
             "onfail" => set(&mut self.onfail, pick(text, &ONFAIL).map(Some)),
             "break" => set(&mut self.stop_at, pick(text, &BREAKS).map(Some)),
             "log" => set(&mut self.own_level, pick(text, &LEVELS).map(Some)),
+            // Read with the rest of what the line says about modules.
+            "mask" | "rules" => value.is_some(),
             _ => false,
         };
         if !known {
@@ -378,7 +380,7 @@ mod tests {
         let p = BootParams::parse(
             "ro quiet root=/dev/a root=/dev/b rw rootfstype=ext4,xfs rootwait=7 init=/x panic=-1 \
              coldplug.modules=a,b-c coldplug.settle=root coldplug.jobs=1 coldplug.onfail=poweroff \
-             coldplug.jobs=0 coldplug.colour=red coldplug.timeout=soon -- coldplug.jobs=5",
+             coldplug.jobs=0 coldplug.colour=red coldplug.timeout=soon coldplug.mask=x coldplug.rules=y -- coldplug.jobs=5",
         );
         assert_eq!(p.root, Some(RootName::Device("/dev/b".into())));
         assert!(p.writable);

@@ -3,12 +3,14 @@
 //!
 //! For a module: its dependencies, deepest first, then its `pre:` softdeps, itself, its `post:` softdeps; each
 //! dependency and each softdep is expanded in the same way, and every module once. A dependency that
-//! fails takes its users with it; a softdep only orders.
+//! fails takes its users with it; a softdep only orders. A module that is masked brings nothing along, and one
+//! that needs it only the mask, so that it fails with that reason.
 
 use std::collections::HashSet;
 
 use super::catalog::{Catalog, Found};
 use super::conf::Config;
+use super::dep::DepLine;
 use super::name::ModuleName;
 
 /// How a step is carried out.
@@ -20,6 +22,8 @@ pub enum Action {
     Command(String),
     /// Nothing can be done: no file of that name is known.
     NoFile,
+    /// Nothing is to be done: the module is masked, and this is where.
+    Masked(String),
 }
 
 /// What a step is there for.
@@ -56,11 +60,12 @@ pub struct Step {
 const DEPTH: usize = 500;
 
 /// Expands modules into steps. `known` tells which modules need no step, as they have one already or
-/// are in the kernel.
+/// are in the kernel; `live` which are in the kernel, where no mask reaches them.
 pub struct Planner<'a> {
     catalog: &'a Catalog,
     config: &'a Config,
     known: &'a dyn Fn(&ModuleName) -> bool,
+    live: &'a dyn Fn(&ModuleName) -> bool,
     /// Modules that have a step or are being expanded.
     seen: HashSet<ModuleName>,
     /// The chain of modules being expanded, outermost first.
@@ -90,11 +95,13 @@ impl<'a> Planner<'a> {
         catalog: &'a Catalog,
         config: &'a Config,
         known: &'a dyn Fn(&ModuleName) -> bool,
+        live: &'a dyn Fn(&ModuleName) -> bool,
     ) -> Self {
         Self {
             catalog,
             config,
             known,
+            live,
             seen: HashSet::new(),
             open: Vec::new(),
             steps: Vec::new(),
@@ -124,14 +131,24 @@ impl<'a> Planner<'a> {
             return;
         }
         self.seen.insert(module.clone());
-        self.open.push(module.clone());
         let line = self.catalog.dep(module);
+        if let Some((action, needs)) = self.barred(module, line.as_ref()) {
+            for masked in &needs {
+                self.expand(masked, None, Why::DependencyOf(module.clone()));
+            }
+            let (options, after) = (String::new(), Vec::new());
+            self.steps.push(Step { module: module.clone(), action, options, needs, after, why });
+            return;
+        }
+        self.open.push(module.clone());
         let needs = self.expand_needs(module, line.as_ref().map_or(&[], |l| &l.needs));
         let (pre, post) = self.softdep(module);
         let after = self.expand_soft(&pre, &Why::SoftdepPreOf(module.clone()));
         let action = match (self.config.install_of(module), line) {
             // kmod's documented precedence: a softdep cancels the install command.
-            (Some(command), _) if pre.is_empty() && post.is_empty() => {
+            (Some(command), _)
+                if !self.config.softdep_cancels(!pre.is_empty() || !post.is_empty()) =>
+            {
                 Action::Command(command.to_owned())
             }
             (_, Some(line)) => Action::Insert(line.path),
@@ -143,6 +160,21 @@ impl<'a> Planner<'a> {
         for found in post {
             self.expand_post(module, &found);
         }
+    }
+
+    /// What is left to do for a module that is masked, or needs one that is, and what that waits for.
+    fn barred(
+        &self,
+        module: &ModuleName,
+        line: Option<&DepLine>,
+    ) -> Option<(Action, Vec<ModuleName>)> {
+        if let Some(place) = self.config.masks.place(module) {
+            return Some((Action::Masked(place.to_string()), Vec::new()));
+        }
+        let line = line?;
+        let masked = self.config.masked_needs(line).filter(|(m, _)| !(self.live)(m));
+        let masked: Vec<ModuleName> = masked.map(|(module, _)| module).collect();
+        (!masked.is_empty()).then(|| (Action::Insert(line.path.clone()), masked))
     }
 
     /// Expands the modules in the files `paths`; gives those that have to be waited for.
@@ -230,7 +262,8 @@ mod tests {
         let mut warnings = Vec::new();
         config.add_file("c", conf.as_bytes(), &mut warnings);
         assert!(warnings.is_empty(), "{warnings:?}");
-        let mut planner = Planner::new(&catalog, &config, &|m| m.as_str() == "here");
+        let mut planner =
+            Planner::new(&catalog, &config, &|m| m.as_str() == "here", &|m| m.as_str() == "here");
         for name in names {
             for found in catalog.lookup(&config, name) {
                 planner.add(&found);
@@ -294,6 +327,35 @@ mod tests {
         }
         let p = plan(dep.leak(), &conf, &["m0"]);
         assert_eq!((p.steps.len(), p.cycles.len()), (DEPTH, 1));
+    }
+
+    #[test]
+    fn a_mask_stops_users_and_brings_nothing() {
+        for (conf, names, want) in [
+            ("mask c", vec!["a", "d"], "c masked by c line 1, a needs [\"c\"], d"),
+            ("mask b", vec!["a"], "b masked by c line 1, a needs [\"b\"]"),
+            ("mask d\nsoftdep d pre: e", vec!["d"], "d masked by c line 1"),
+            ("mask d\nsoftdep c pre: d", vec!["c"], "d masked by c line 1, c"),
+            ("mask [a-b]\ninstall a x", vec!["a", "c"], "a masked by c line 1, c"),
+            ("mask here", vec!["u"], "u needs [\"here\"]"),
+        ] {
+            let plan = plan(TREE, conf, &names);
+            let word = |step: &Step| match &step.action {
+                Action::Masked(place) => format!("{} masked by {place}", step.module),
+                _ if step.needs.is_empty() => step.module.to_string(),
+                _ => format!("{} needs {:?}", step.module, step.needs),
+            };
+            let words: Vec<String> = plan.steps.iter().map(word).collect();
+            assert_eq!(words.join(", "), want, "{conf}");
+        }
+    }
+
+    #[test]
+    fn a_rule_lets_install_commands_win() {
+        let conf = "rule install-first\ninstall e /bin/true\nsoftdep e pre: d\n";
+        let p = plan(TREE, conf, &["e"]);
+        assert_eq!(order(&p), "d e");
+        assert_eq!(p.steps[1].action, Action::Command("/bin/true".into()));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! ```text
 //! nf_nat 57344 2 nft_masq,nft_chain_nat, Live 0xffffffffc0a35000
 //! ^ name ^size ^ references, or '-' where modules can't be unloaded
+//!                ^ users       ^ state: Live, Loading, Unloading     behind the address: (TAINT), such as (OE)
 //! ```
 
 /// One loaded module.
@@ -14,6 +15,10 @@ pub struct Loaded<'a> {
     pub size: u64,
     /// How many users it has.
     pub references: i64,
+    /// `Live`, `Loading` or `Unloading`.
+    pub state: &'a str,
+    /// Letters for what it taints the kernel with; mostly none.
+    pub taint: &'a str,
 }
 
 /// The modules of the file, in its order. A line without a number where one belongs reads as 0.
@@ -23,7 +28,9 @@ pub fn parse(text: &str) -> impl Iterator<Item = Loaded<'_>> {
         let name = words.next()?;
         let size = words.next().and_then(|w| w.parse().ok()).unwrap_or(0);
         let references = words.next().and_then(|w| w.parse().ok()).unwrap_or(0);
-        Some(Loaded { name, size, references })
+        let state = words.nth(1).unwrap_or_default();
+        let taint = words.nth(1).and_then(|w| w.strip_prefix('(')?.strip_suffix(')'));
+        Some(Loaded { name, size, references, state, taint: taint.unwrap_or_default() })
     })
 }
 
@@ -34,7 +41,11 @@ mod tests {
     #[test]
     fn lines_are_read_as_far_as_they_go() {
         let text = "a 4096 2 b,c, Live 0x0\nb 8192 - - Live 0x0 (OE)\nc\n\n";
-        let read: Vec<_> = parse(text).map(|m| (m.name, m.size, m.references)).collect();
-        assert_eq!(read, [("a", 4096, 2), ("b", 8192, 0), ("c", 0, 0)]);
+        let read: Vec<_> =
+            parse(text).map(|m| (m.name, m.size, m.references, m.state, m.taint)).collect();
+        assert_eq!(
+            read,
+            [("a", 4096, 2, "Live", ""), ("b", 8192, 0, "Live", "OE"), ("c", 0, 0, "", "")]
+        );
     }
 }

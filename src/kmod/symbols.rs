@@ -4,7 +4,11 @@
 //! .symtab             __crc_NAME: the version itself where absolute (or undefined), else the place of a u32
 //! __ksymtab_strings   NAME NUL NAME NUL…, without versions
 //! __versions          records of 64 bytes: version (u64 or u32, as the file's class), NAME padded with NUL
+//! __version_ext_crcs  u32 u32…             since Linux 6.14, for names that do not fit into a record; a file
+//! __version_ext_names NAME NUL NAME NUL…   may have both forms, and the kernel goes by this one
 //! ```
+
+use std::collections::HashSet;
 
 use super::elf::Sections;
 
@@ -40,8 +44,31 @@ pub fn exports<'a>(sections: &Sections<'a>) -> Option<Vec<Versioned<'a>>> {
     Some(names.filter(|n| !n.is_empty()).map(|name| Versioned { name, crc: 0 }).collect())
 }
 
-/// The symbols that a module was built against; `None` where the kernel's build keeps no versions.
+/// The symbols that a module was built against: those of the old form, then those that stand in the extended
+/// one alone. `None` where the kernel's build keeps no versions.
 pub fn versions<'a>(sections: &Sections<'a>) -> Option<Vec<Versioned<'a>>> {
+    let (basic, extended) = (basic_versions(sections), extended_versions(sections));
+    if basic.is_none() && extended.is_none() {
+        return None;
+    }
+    let mut versions = basic.unwrap_or_default();
+    let known: HashSet<&[u8]> = versions.iter().map(|v| v.name).collect();
+    let more = extended.unwrap_or_default().into_iter().filter(|v| !known.contains(v.name));
+    versions.extend(more.collect::<Vec<_>>());
+    Some(versions)
+}
+
+/// `__version_ext_crcs` and `__version_ext_names`, as far as both go.
+fn extended_versions<'a>(sections: &Sections<'a>) -> Option<Vec<Versioned<'a>>> {
+    let (crcs, names) = (sections.get("__version_ext_crcs")?, sections.get("__version_ext_names")?);
+    let names = names.split(|byte| *byte == 0).take_while(|name| !name.is_empty());
+    let versions = names.zip(crcs.chunks_exact(4));
+    let versions =
+        versions.filter_map(|(name, crc)| Some(Versioned { name, crc: number(sections, crc)? }));
+    Some(versions.collect())
+}
+
+fn basic_versions<'a>(sections: &Sections<'a>) -> Option<Vec<Versioned<'a>>> {
     let width = if sections.is_wide() { 8 } else { 4 };
     let records = sections.get("__versions")?.chunks_exact(RECORD);
     let versions = records.map(|record| {
@@ -132,6 +159,37 @@ mod tests {
             let image = layout.elf(&[("__versions", &table)]);
             let sections = Sections::parse(&image).unwrap();
             assert_eq!(words(versions(&sections)).unwrap(), "module_layout=12345678");
+        }
+    }
+
+    #[test]
+    fn extended_versions_add_to_the_old_ones() {
+        for layout in LAYOUTS {
+            let mut table = Vec::new();
+            layout.put(&mut table, 0x11, 8);
+            table.extend(b"module_layout");
+            table.resize(64, 0);
+            let mut crcs = Vec::new();
+            for crc in [0x11, 0x8000_0022, 0x33] {
+                layout.put(&mut crcs, crc, 4);
+            }
+            let long = "_RNvNtCs_core_".repeat(8);
+            let names = format!("module_layout\0{long}\0lone\0\0");
+            let both = [
+                ("__versions", &table[..]),
+                ("__version_ext_crcs", &crcs),
+                ("__version_ext_names", names.as_bytes()),
+            ];
+            let read = |elf: &[(&str, &[u8])]| {
+                words(versions(&Sections::parse(&layout.elf(elf)).unwrap()))
+            };
+            let want = format!("module_layout=11 {long}=80000022 lone=33");
+            assert_eq!(read(&both).unwrap(), want);
+            assert_eq!(read(&both[1..]).unwrap(), want);
+            assert_eq!(read(&both[..2]).unwrap(), "module_layout=11");
+            assert_eq!(read(&both[2..]), None);
+            let short = [("__version_ext_crcs", &crcs[..7]), both[2]];
+            assert_eq!(read(&short).unwrap(), "module_layout=11");
         }
     }
 }

@@ -20,7 +20,7 @@ type Key = (ModuleName, Option<String>);
 pub struct Item {
     /// The module.
     pub module: ModuleName,
-    /// What to do for it.
+    /// What to do for it. A mask is no matter of this list: modprobe looks at it before each member.
     pub action: Action,
     /// Its parameters from the configuration.
     pub options: String,
@@ -124,10 +124,10 @@ impl Builder<'_> {
     /// Adds `member` between its softdeps.
     fn add(&mut self, member: Member) {
         let softdep = self.config.softdep_of(&member.key.0);
-        let pre = self.look_up(softdep.map_or(&[], |s| &s.pre));
-        let post = self.look_up(softdep.map_or(&[], |s| &s.post));
+        let pre = self.look_up(softdep.as_ref().map_or(&[], |s| &s.pre));
+        let post = self.look_up(softdep.as_ref().map_or(&[], |s| &s.post));
         // kmod's documented precedence: a softdep cancels the install command.
-        let cancel = !pre.is_empty() || !post.is_empty();
+        let cancel = self.config.softdep_cancels(!pre.is_empty() || !post.is_empty());
         for found in &pre {
             self.expand(Member::found(found), false);
         }
@@ -200,7 +200,7 @@ mod tests {
                     Action::Insert(path) => path.trim_end_matches(".ko").to_owned(),
                     Action::Command(command) => format!("[{command}]"),
                     Action::NoFile if i.builtin => format!("({})", i.module),
-                    Action::NoFile => format!("-{}", i.module),
+                    Action::NoFile | Action::Masked(_) => format!("-{}", i.module),
                 };
                 kind + if i.asked { "!" } else { "" } + if i.required { "" } else { "?" }
             })
@@ -229,6 +229,18 @@ mod tests {
             ("install b no\ninstall a never\nsoftdep a pre: e", "a", bare, "c [no] a!"),
             ("install a go", "a", Request::default(), "c b [go]!"),
             ("install a go\nsoftdep a post: e", "a", Request::default(), "c b a! e?"),
+            (
+                "install a go\nsoftdep a post: e\nrule install-first",
+                "a",
+                Request::default(),
+                "c b [go]! e?",
+            ),
+            (
+                "softdep a pre: d\nsoftdep a pre: e post: d\nrule merge-softdeps",
+                "a",
+                Request::default(),
+                "c b c d? e? a!",
+            ),
             ("install new go", "new", Request::default(), "[go]!"),
             ("alias x gone", "x", Request::default(), "-gone!"),
             ("", "a", path, "c b /tmp/a!"),

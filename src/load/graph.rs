@@ -228,6 +228,9 @@ fn because_of(module: &ModuleName, outcome: &Outcome) -> Outcome {
     match outcome {
         Outcome::Missing => Outcome::Missing,
         Outcome::NoDevice => Outcome::NoDevice,
+        Outcome::Masked(place) => {
+            Outcome::Failed(format!("needs {module}, which is masked by {place}"))
+        }
         other => Outcome::Failed(format!("needs {module}, which is {}", other.word())),
     }
 }
@@ -339,6 +342,18 @@ mod tests {
             }
             assert_eq!(run(&mut graph, &[bad]), want);
         }
+    }
+
+    #[test]
+    fn users_of_a_masked_module_say_where_it_is_masked() {
+        let mut graph = Graph::default();
+        graph.add(step("m", &[], &[]), None);
+        graph.add(step("a", &["m"], &[]), None);
+        graph.add(step("b", &[], &["m"]), None);
+        let masked = ("m", Outcome::Masked("f line 1".into()));
+        assert_eq!(run(&mut graph, &[masked]), "m:masked a:failed b:loaded");
+        let why = Outcome::Failed("needs m, which is masked by f line 1".into());
+        assert_eq!(graph.records()[1].outcome, why);
     }
 
     #[test]

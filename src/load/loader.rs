@@ -138,19 +138,18 @@ impl Loader {
     fn want(&self, found: &[Found], parents: &[ModuleName], origin: impl Fn(&Found) -> Origin) {
         let mut graph = self.shared.graph();
         let known = |module: &ModuleName| graph.knows(module) || self.shared.is_live(module);
-        let mut planner = Planner::new(&self.catalog, &self.config, &known);
+        let live = |module: &ModuleName| self.shared.is_live(module);
+        let mut planner = Planner::new(&self.catalog, &self.config, &known, &live);
         let mut refused = Vec::new();
         for found in found.iter().filter(|f| !f.is_builtin() && !known(&f.module)) {
-            let listed = found.source.is_alias() && self.config.is_blacklisted(&found.module);
-            if listed || self.config.is_refused_by_kernel(&found.module) {
-                refused.push(found);
-            } else {
-                planner.add(found);
+            match self.refusal(found) {
+                Some(outcome) => refused.push((found, outcome)),
+                None => planner.add(found),
             }
         }
         let plan = planner.finish();
-        for found in refused {
-            graph.refuse(found.module.clone(), Outcome::Blacklisted, origin(found));
+        for (found, outcome) in refused {
+            graph.refuse(found.module.clone(), outcome, origin(found));
         }
         for mut step in plan.steps {
             if step.why == Why::Asked {
@@ -166,6 +165,16 @@ impl Loader {
             lock(&self.warnings).push(format!("dependencies in a circle: {cycle}"));
         }
         self.shared.employ(load);
+    }
+
+    /// What becomes of a module that the configuration keeps out.
+    fn refusal(&self, found: &Found) -> Option<Outcome> {
+        let (config, module) = (&self.config, &found.module);
+        if let Some(place) = config.masks.place(module) {
+            return Some(Outcome::Masked(place.to_string()));
+        }
+        let listed = found.source.is_alias() && config.is_blacklisted(module);
+        (listed || config.is_refused_by_kernel(module)).then_some(Outcome::Blacklisted)
     }
 
     /// Tells that the kernel has `module` live, though its load may not have come back yet.
@@ -322,6 +331,7 @@ impl Shared {
         let Step { module, options, .. } = &job.step;
         match &job.step.action {
             Action::NoFile => (Outcome::Failed("no such module".to_owned()), None, false),
+            Action::Masked(place) => (Outcome::Masked(place.clone()), None, false),
             Action::Command(command) => (command_outcome(command, module, options), None, false),
             Action::Insert(path) => {
                 let (road, result) = self.inserter.insert(path, options, InitFlags::default());

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{ModuleRecord, Outcome, Record};
+use super::{ModuleRecord, Record};
 
 impl Record {
     /// The record as one line of JSON.
@@ -54,8 +54,6 @@ fn module(m: &ModuleRecord) -> Value {
     put("road", m.road.map(|r| r.word().into()));
     put("start_us", Some(m.start_us.into()));
     put("end_us", Some(m.end_us.into()));
-    if let Outcome::Failed(why) = &m.outcome {
-        put("error", text(why));
-    }
+    put("error", m.outcome.reason().map(Value::from));
     Value::Object(object)
 }

@@ -25,6 +25,8 @@ pub enum Outcome {
     Blacklisted,
     /// An install command that does nothing stands in its place.
     Disabled,
+    /// It is masked, by what stands here.
+    Masked(String),
     /// It was refused, for this reason.
     Failed(String),
     /// Its load had not come back when the record was made.
@@ -44,9 +46,19 @@ impl Outcome {
             Self::NoDevice => "no-device",
             Self::Blacklisted => "blacklisted",
             Self::Disabled => "disabled",
+            Self::Masked(_) => "masked",
             Self::Failed(_) => "failed",
             Self::Loading => "loading",
             Self::Waiting => "waiting",
+        }
+    }
+
+    /// Why it is not live, where that takes more than the word.
+    pub fn reason(&self) -> Option<String> {
+        match self {
+            Self::Failed(error) => Some(error.clone()),
+            Self::Masked(place) => Some(format!("masked by {place}")),
+            _ => None,
         }
     }
 
@@ -117,10 +129,7 @@ impl ModuleRecord {
     pub fn line(&self) -> String {
         let device = self.origin.as_ref().and_then(|o| o.device.as_deref());
         let why = device.map_or_else(|| self.why.clone(), |device| format!("for {device}"));
-        let error = match &self.outcome {
-            Outcome::Failed(error) => format!(": {error}"),
-            _ => String::new(),
-        };
+        let error = self.outcome.reason().map_or_else(String::new, |e| format!(": {e}"));
         format!("module {} {} ({why}){error}", self.name, self.outcome.word())
     }
 }
@@ -187,7 +196,9 @@ impl Record {
     pub fn counts(&self) -> Counts {
         let count =
             |test: fn(&Outcome) -> bool| self.modules.iter().filter(|m| test(&m.outcome)).count();
-        let unwanted = |o: &Outcome| matches!(o, Outcome::Blacklisted | Outcome::Disabled);
+        let unwanted = |o: &Outcome| {
+            matches!(o, Outcome::Blacklisted | Outcome::Disabled | Outcome::Masked(_))
+        };
         Counts {
             wanted: self.modules.len() - count(unwanted),
             loaded: count(Outcome::is_live),

@@ -103,6 +103,7 @@ mod tests {
                 module("bb", Outcome::Failed("no".into()), Some(origin)),
                 module("c", Outcome::Blacklisted, None),
                 module("d", Outcome::Missing, None),
+                module("e", Outcome::Masked("/etc/m.conf line 3".into()), None),
             ],
             ..Record::default()
         }
@@ -121,6 +122,7 @@ mod tests {
             table.contains("bb  failed            2.5 ms  pci0/x says pci:v1: no\n"),
             "{table}"
         );
+        assert!(table.contains("dependency of b: masked by /etc/m.conf line 3\n"), "{table}");
         assert!(table.ends_with("verdict: ok in 12 ms\n"));
         assert_eq!(Record::table("{}"), None);
         assert_eq!(Record::table("no"), None);

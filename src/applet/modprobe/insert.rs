@@ -96,6 +96,9 @@ impl Modprobe<'_> {
         if listed && self.config.is_blacklisted(&found.module) {
             return Ok(());
         }
+        if let Some(text) = self.masked(&found.module).filter(|_| !builtin) {
+            return Err(self.tool.error(&format!("could not insert '{}': {text}", found.module)));
+        }
         let request = Request { path, bare: options.ignore_commands, running: &self.running };
         let (items, bad) = worklist(&self.catalog, &self.config, found, request);
         for word in bad {
@@ -104,8 +107,23 @@ impl Modprobe<'_> {
         self.walk(found, &items, parameters)
     }
 
+    /// Why a module that is not loaded is not to be: it is masked, or one that it needs.
+    fn masked(&self, module: &ModuleName) -> Option<String> {
+        let open = |m: &ModuleName| self.options.show_depends || !self.is_live(m);
+        if let Some(place) = self.config.masks.place(module).filter(|_| open(module)) {
+            return Some(format!("masked by {place}"));
+        }
+        let line = self.catalog.dep(module)?;
+        let (need, place) = self.config.masked_needs(&line).find(|(m, _)| open(m))?;
+        Some(format!("needs {need}, which is masked by {place}"))
+    }
+
     fn walk(&self, found: &Found, items: &[Item], parameters: Option<&str>) -> Result<(), Fail> {
         for item in items {
+            // What is required has been looked at before the walk; a softdep is passed over.
+            if !item.required && self.masked(&item.module).is_some() {
+                continue;
+            }
             let since = refusal::now_us();
             let Err(refused) = self.member(item, parameters.filter(|_| item.asked)) else {
                 continue;
@@ -150,7 +168,7 @@ impl Modprobe<'_> {
         match &item.action {
             Action::Command(command) => self.install(command, &item.module, &args),
             Action::Insert(_) => self.load(path, &args),
-            Action::NoFile => {
+            Action::NoFile | Action::Masked(_) => {
                 self.tool.error(&format!("could not find module by name='{}'", item.module));
                 Err(Errno::NOENT.into())
             }
@@ -162,7 +180,7 @@ impl Modprobe<'_> {
             Action::Command(command) => self.tool.print(format!("install {command} {args}\n")),
             Action::Insert(_) => self.tool.print(format!("insmod {path} {args}\n")),
             Action::NoFile if item.builtin => self.tool.print(format!("builtin {}\n", item.module)),
-            Action::NoFile => {}
+            Action::NoFile | Action::Masked(_) => {}
         }
         // What is told stands there before it is done.
         self.tool.flush();

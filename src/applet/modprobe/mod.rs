@@ -2,9 +2,11 @@
 //! modprobe.d(5) has it. `modprobe -q -- NAME` is what the kernel itself calls.
 
 mod insert;
+mod json;
 mod options;
 mod remove;
 mod show;
+mod together;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -29,10 +31,12 @@ Management:
 \t-a, --all                 every operand is a module
 \t-r, --remove              remove modules
 \t    --remove-holders      also remove what uses them
+\t    --orphans             also remove all that is then unused, however deep
 \t-w, --wait <MSEC>         with -r: how long to wait for one in use
 \t    --first-time          fail if it is there (or gone) already
 \t-i, --ignore-install, --ignore-remove
 \t                          no commands and no softdeps of the module
+\t-j, --jobs=N              with -a: load up to N modules at once
 \t-b, --use-blacklist       the blacklist applies to names too
 \t-f, --force               --force-modversion --force-vermagic
 \t    --force-modversion    ignore symbol versions
@@ -40,6 +44,7 @@ Management:
 Query:
 \t-D, --show-depends        print what would be loaded
 \t-c, --show-config         print the configuration
+\t    --json                print it as one JSON object
 \t-R, --show-alias          print the modules that a name stands for
 \t    --show-modversions    print the symbol versions of a module
 \t    --show-exports        print the symbols that a module exports
@@ -94,10 +99,11 @@ impl<'a> Modprobe<'a> {
                 moddir::config_at(&paths, &dir, &mut warnings)
             }
         };
+        let line = procfs::cmdline(&tool.root).unwrap_or_default();
+        warnings.append(&mut cmdline::add_modules(&mut config, &line));
         for warning in warnings {
             tool.error(&warning.to_string());
         }
-        cmdline::add_modules(&mut config, &procfs::cmdline(&tool.root).unwrap_or_default());
         Self { tool, options, dir, catalog, config, running }
     }
 
@@ -117,10 +123,13 @@ impl<'a> Modprobe<'a> {
         let options = &self.options;
         match (&options.operands[..], options.show_config) {
             (_, true) => self.show_config(),
+            (_, false) if options.json => {
+                return Err(self.tool.error("--json is for --show-config."));
+            }
             ([first, ..], _) if options.show_modversions => return self.show_modversions(first),
             ([first, ..], _) if options.show_exports => return self.show_exports(first),
             (all, _) if options.remove => return each(all, |name| self.remove(name)),
-            (all, _) if options.all => return each(all, |name| self.insert(name, None)),
+            (all, _) if options.all => return self.insert_all(all),
             ([first, words @ ..], _) => return self.insert(first, Some(words)),
             ([], _) => {}
         }

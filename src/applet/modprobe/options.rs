@@ -20,6 +20,8 @@ const SHOW_MODVERSIONS: char = '\u{8}';
 const DUMP_MODVERSIONS: char = '\u{e}';
 const SHOW_EXPORTS: char = '\u{f}';
 const SHOW: char = '\u{10}';
+const ORPHANS: char = '\u{11}';
+const JSON: char = '\u{12}';
 
 /// The names that go out of use stand behind those that replace them.
 const TABLE: &[Opt] = &[
@@ -27,6 +29,7 @@ const TABLE: &[Opt] = &[
     Opt('r', "remove", false),
     Opt(REMOVE_HOLDERS, "remove-holders", false),
     Opt(REMOVE_DEPENDENCIES, "remove-dependencies", false),
+    Opt(ORPHANS, "orphans", false),
     Opt('w', "wait", true),
     Opt(FIRST_TIME, "first-time", false),
     Opt('i', "ignore-install", false),
@@ -40,9 +43,11 @@ const TABLE: &[Opt] = &[
     Opt(RESOLVE_ALIAS, "resolve-alias", false),
     Opt('c', "show-config", false),
     Opt(SHOWCONFIG, "showconfig", false),
+    Opt(JSON, "json", false),
     Opt(SHOW_MODVERSIONS, "show-modversions", false),
     Opt(DUMP_MODVERSIONS, "dump-modversions", false),
     Opt(SHOW_EXPORTS, "show-exports", false),
+    Opt('j', "jobs", true),
     Opt('n', "dry-run", false),
     Opt(SHOW, "show", false),
     Opt('C', "config", true),
@@ -61,6 +66,8 @@ pub(super) struct Options {
     pub(super) all: bool,
     pub(super) remove: bool,
     pub(super) remove_holders: bool,
+    /// All dependencies that are then unused go as well, not only the first of each chain.
+    pub(super) orphans: bool,
     pub(super) wait: Option<Duration>,
     pub(super) first_time: bool,
     pub(super) ignore_commands: bool,
@@ -70,8 +77,11 @@ pub(super) struct Options {
     pub(super) show_depends: bool,
     pub(super) show_alias: bool,
     pub(super) show_config: bool,
+    pub(super) json: bool,
     pub(super) show_modversions: bool,
     pub(super) show_exports: bool,
+    /// How many modules of `-a` are loaded at once; 0 and 1 are one after the other.
+    pub(super) jobs: usize,
     pub(super) dry_run: bool,
     pub(super) config: Vec<OsString>,
     pub(super) dirname: Option<OsString>,
@@ -103,6 +113,9 @@ impl Options {
             'a' => self.all = true,
             'r' => self.remove = true,
             REMOVE_HOLDERS => (self.remove, self.remove_holders) = (true, true),
+            ORPHANS => (self.remove, self.orphans) = (true, true),
+            'j' => self.jobs = jobs(tool, &value)?,
+            JSON => self.json = true,
             'w' => self.wait = Some(wait(tool, &value)?),
             FIRST_TIME => self.first_time = true,
             'i' => self.ignore_commands = true,
@@ -183,6 +196,15 @@ fn wait(tool: &Tool, value: &OsString) -> Result<Duration, Exit> {
     })
 }
 
+/// How many modules may be loaded at once: 1 to 256.
+fn jobs(tool: &Tool, value: &OsString) -> Result<usize, Exit> {
+    let text = value.to_string_lossy();
+    text.parse().ok().filter(|n| (1..=256).contains(n)).ok_or_else(|| {
+        tool.error(&format!("unexpected jobs value '{text}'."));
+        Exit::Failure
+    })
+}
+
 /// The words of MODPROBE_OPTIONS: parted by blanks, `'` and `"` quote and go.
 fn split(text: &str) -> Vec<OsString> {
     let mut words = Vec::new();
@@ -227,6 +249,8 @@ mod tests {
             (options.operands, options.config),
             (vec!["m".into(), "x=1".into()], vec!["/a b".into()])
         );
+        let more = read("--orphans -aj4 --json m", "").0.unwrap();
+        assert!(more.remove && more.orphans && more.json && more.jobs == 4);
         assert_eq!(options.inherited, "-C '/a b' -v -C /a b -v -q");
         assert_eq!(said, "");
     }
@@ -241,6 +265,8 @@ mod tests {
         );
         for (words, want) in [
             ("-w 5x m", "modprobe: ERROR: unexpected wait value '5x'.\n"),
+            ("-j 0 m", "modprobe: ERROR: unexpected jobs value '0'.\n"),
+            ("--jobs=x m", "modprobe: ERROR: unexpected jobs value 'x'.\n"),
             ("--nope -V", "modprobe: unrecognized option '--nope'\n"),
         ] {
             let (options, said) = read(words, "");

@@ -98,7 +98,10 @@ impl Modprobe<'_> {
             None => {}
         }
         if command.is_none() {
-            self.remove_unused(module)?;
+            match self.options.orphans {
+                true => self.remove_orphans(module)?,
+                false => self.remove_unused(module)?,
+            }
         }
         self.remove_softdeps(module, false, open)
     }
@@ -111,7 +114,7 @@ impl Modprobe<'_> {
         open: &mut Vec<ModuleName>,
     ) -> Result<(), Fail> {
         let softdep = self.config.softdep_of(module).filter(|_| !self.options.ignore_commands);
-        let words = softdep.map_or(&[][..], |s| if post { &s.post } else { &s.pre });
+        let words = softdep.as_ref().map_or(&[][..], |s| if post { &s.post } else { &s.pre });
         let found = words.iter().flat_map(|word| self.catalog.matches(&self.config, word));
         let found: Vec<_> = found.collect();
         for found in found.iter().rev() {
@@ -140,6 +143,25 @@ impl Modprobe<'_> {
         for module in needs {
             if sysfs::refcnt(&self.tool.root, &module) == Some(0) {
                 self.delete(&module)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the dependencies of `module` that nobody uses any more, and theirs: modules.dep has users before
+    /// what they use.
+    fn remove_orphans(&self, module: &ModuleName) -> Result<(), Fail> {
+        let mut gone = vec![module.clone()];
+        let line = self.catalog.dep(module);
+        let needs = line.iter().flat_map(|l| &l.needs).rev();
+        for need in needs.filter_map(|path| ModuleName::from_path(path)) {
+            // With --dry-run those that would be gone are there still, and hold what they use.
+            let holders = sysfs::holders(&self.tool.root, &need);
+            let holders = holders.iter().filter(|h| gone.contains(&ModuleName::new(h))).count();
+            let users = sysfs::refcnt(&self.tool.root, &need);
+            if users.is_some_and(|n| usize::try_from(n).is_ok_and(|n| n <= holders)) {
+                self.delete(&need)?;
+                gone.push(need);
             }
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-use super::Modprobe;
+use super::{Modprobe, json};
 use crate::applet::tool::{Fail, Level, elf_errno, read_image};
 use crate::kmod::elf::Sections;
 use crate::kmod::name::ModuleName;
@@ -13,11 +13,21 @@ use crate::kmod::symbols::{self, Versioned};
 use crate::sys::errno;
 
 impl Modprobe<'_> {
-    /// `-c`: every entry, then the aliases of the indexes.
+    /// `-c`: every entry, then the aliases of the indexes; one JSON object with --json.
     pub(super) fn show_config(&self) {
         let config = &self.config;
+        if self.options.json {
+            self.line(&[&json::config(config, &self.catalog.all_aliases())]);
+            return;
+        }
         for name in &config.blacklist {
             self.line(&["blacklist", name]);
+        }
+        for mask in config.masks.iter() {
+            self.line(&["mask", &mask.pattern]);
+        }
+        for name in config.rules.names() {
+            self.line(&["rule", name]);
         }
         let lists = [
             ("install", &config.install),

@@ -5,7 +5,8 @@ use std::fs;
 use std::io::Read;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use rustix::io::Errno;
 
@@ -60,6 +61,13 @@ impl ModuleOps for Fake {
             return Err(Errno::AGAIN);
         }
         fs::remove_dir_all(folder).unwrap();
+        for other in fs::read_dir(self.0.join("sys/module")).unwrap() {
+            let other = other.unwrap().path();
+            if fs::remove_dir(other.join("holders").join(name.to_str().unwrap())).is_ok() {
+                let held = fs::read_dir(other.join("holders")).unwrap().count();
+                fs::write(other.join("refcnt"), format!("{held}\n")).unwrap();
+            }
+        }
         Ok(())
     }
 }
@@ -117,17 +125,21 @@ impl Machine {
 
     fn modprobe_below(&self, words: &str, running: &str) -> (bool, String) {
         let sink = Sink::default();
-        let root = self.0.path().to_str().unwrap().to_owned();
-        let tool = Tool::on(Root::at(&root), Arc::new(Fake(root.clone().into())), &sink);
-        let words = format!("modprobe -d {root} -S 1 {}", words.replace("ROOT", &root));
-        let args: Vec<OsString> = words.split(' ').map(Into::into).collect();
-        let options = Options::read(&tool, &args, "").unwrap();
-        let exit = Modprobe::new(&tool, options, running).run();
-        drop(tool);
+        let root = self.0.path().to_str().unwrap();
+        let exit = self.run(Arc::new(Fake(root.into())), &sink, words, running);
         (
             exit == Exit::Success,
-            sink.take().replace(&format!("{root}/lib/modules/1"), "").replace(&root, ""),
+            sink.take().replace(&format!("{root}/lib/modules/1"), "").replace(root, ""),
         )
+    }
+
+    fn run(&self, kernel: Arc<dyn ModuleOps>, sink: &Sink, words: &str, running: &str) -> Exit {
+        let root = self.0.path().to_str().unwrap();
+        let tool = Tool::on(Root::at(root), kernel, sink);
+        let words = format!("modprobe -d {root} -S 1 {}", words.replace("ROOT", root));
+        let args: Vec<OsString> = words.split(' ').map(Into::into).collect();
+        let options = Options::read(&tool, &args, "").unwrap();
+        Modprobe::new(&tool, options, running).run()
     }
 }
 
@@ -339,6 +351,34 @@ fn what_is_in_use_stays() {
 }
 
 #[test]
+fn orphans_go_however_deep() {
+    let machine = |users: &[(&str, &str)]| {
+        let machine = Machine::new("");
+        machine.modprobe("-a a x");
+        for (module, user) in users {
+            fs::create_dir_all(machine.path(&format!("sys/module/{module}/holders/{user}")))
+                .unwrap();
+            let folder = machine.path(&format!("sys/module/{module}"));
+            let held = fs::read_dir(folder.join("holders")).unwrap().count();
+            fs::write(folder.join("refcnt"), format!("{held}\n")).unwrap();
+        }
+        machine
+    };
+    let chain = [("b", "a"), ("c", "a"), ("c", "b")];
+    let used = [("b", "a"), ("c", "a"), ("c", "b"), ("c", "x")];
+    for (users, words, said, live) in [
+        (&chain[..], "-rv a", "rmmod a\nrmmod b\n", "c x"),
+        (&chain, "-rv --orphans a", "rmmod a\nrmmod b\nrmmod c\n", "x"),
+        (&chain, "-nv --orphans a", "rmmod a\nrmmod b\nrmmod c\n", "a b c x"),
+        (&used, "-rv --orphans a", "rmmod a\nrmmod b\n", "c x"),
+    ] {
+        let machine = machine(users);
+        assert_eq!(machine.modprobe(words), (true, said.to_owned()));
+        assert_eq!(machine.live(), live, "{words}");
+    }
+}
+
+#[test]
 fn removal_goes_round_no_circle_and_needs_no_file() {
     for conf in ["softdep x pre: y\nsoftdep y pre: x", "softdep x post: y\nsoftdep y post: x"] {
         check(conf, "", "x", (true, ""), "x y");
@@ -362,18 +402,111 @@ fn queries_answer_without_a_kernel() {
     check("", "", "-R dev:x:y", (true, "x\ny\n"), "");
     check("", "", "--show-alias inside", (true, "inside\n"), "");
     let machine = Machine::new(
-        "softdep s pre: p q post: r\nbad line\nblacklist u-v\noptions o  x\nweakdep w k",
+        "softdep s pre: p q post: r\nbad line\nblacklist u-v\noptions o  x\nweakdep w k\nmask m-*\nrule merge-softdeps",
     );
     let (good, said) = machine.modprobe("-c");
     let errors =
         "modprobe: ERROR: /etc/modprobe.d/t.conf line 2: ignoring bad line starting with 'bad'\n";
-    let config = "blacklist u_v\noptions o  x\nsoftdep s pre: p q post: r\nweakdep w k\n\n\
+    let config = "blacklist u_v\nmask m_*\nrule merge-softdeps\noptions o  x\nsoftdep s pre: p q post: r\nweakdep w k\n\n\
                   # End of configuration files. Dumping indexes now:\n\nalias dev:*y y\nalias dev:x* x\n";
     assert_eq!((good, said), (true, format!("{errors}{config}")));
     assert_eq!(
         machine.modprobe("--show-exports x").1.lines().last(),
         Some("modprobe: FATAL: could not get symbols of x: Exec format error")
     );
+}
+
+#[test]
+fn the_configuration_is_json_as_well() {
+    let machine = Machine::new(
+        "softdep s pre: p post: r\nblacklist u-v\noptions o x=\"1\"\nweakdep w k l\nmask m-*\n\
+         install i /bin/true\nremove i /bin/false\nalias x* o\nrule install-first\n",
+    );
+    machine.put("proc/cmdline", "module_blacklist=kb\n");
+    let (good, said) = machine.modprobe("-c --json");
+    let value: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert!(good);
+    assert_eq!(
+        value,
+        serde_json::json!({
+            "alias": [{"pattern": "x*", "module": "o"}],
+            "blacklist": ["u_v"],
+            "index_alias": [{"pattern": "dev:*y", "module": "y"}, {"pattern": "dev:x*", "module": "x"}],
+            "install": [{"module": "i", "command": "/bin/true"}],
+            "kernel_blacklist": ["kb"],
+            "mask": [{"module": "m_*", "place": "/etc/modprobe.d/t.conf line 5"}],
+            "options": [{"module": "o", "options": "x=\"1\""}],
+            "remove": [{"module": "i", "command": "/bin/false"}],
+            "rule": ["install-first"],
+            "softdep": [{"module": "s", "pre": ["p"], "post": ["r"]}],
+            "weakdep": [{"module": "w", "names": ["k", "l"]}],
+        })
+    );
+    let want = "modprobe: ERROR: --json is for --show-config.\n";
+    assert_eq!(machine.modprobe("--json x"), (false, want.to_owned()));
+}
+
+#[test]
+fn jobs_change_neither_the_end_nor_the_words() {
+    let not_found = "modprobe: WARNING: Module nope not found in directory \n";
+    let refused = "modprobe: ERROR: could not insert 'bad': Exec format error\n\
+                   modprobe: ERROR: /bad.ko: not a module: no ELF file, or a damaged one\n";
+    let masked = "modprobe: ERROR: could not insert 'a': needs c, which is masked by \
+                  /etc/modprobe.d/t.conf line 1\n";
+    for (conf, words, want, live) in [
+        ("", "-a x y z a", (true, ""), "a b c x y z"),
+        ("options b o=1\nsoftdep x post: y", "-a a x", (true, ""), "a b(o=1) c x y"),
+        ("", "-a x nope bad z", (false, &format!("{not_found}{refused}")[..]), "x z"),
+        ("blacklist x", "-a dev:x:y z", (true, ""), "y z"),
+        ("blacklist x", "-a x z", (true, ""), "x z"),
+        ("blacklist x", "-a -b x z", (true, ""), "z"),
+        ("mask c", "-a a x", (false, masked), "x"),
+        ("mask c\nsoftdep x pre: b", "-a x y", (true, ""), "x y"),
+        ("install x /bin/true", "-a x y", (true, ""), "y"),
+        ("", "-a inside ROOT/lib/modules/1/z.ko y", (true, ""), "y z"),
+        ("", "-n -a x", (true, "insmod /x.ko \n"), ""),
+        ("", "-v -a b", (true, "insmod /c.ko \ninsmod /b.ko \n"), "b c"),
+        ("options x o=1", "-v -a x", (true, "insmod /x.ko o=1 \n"), "x(o=1)"),
+    ] {
+        check(conf, "", &format!("-j 4 {words}"), want, live);
+        let serial = live.replace("(o=1)", "(o=1 )");
+        check(conf, "", words, want, &serial);
+    }
+}
+
+/// A kernel whose loads take time, and which counts those that run at once.
+struct Slow(Fake, Mutex<(usize, usize)>);
+
+impl ModuleOps for Slow {
+    fn finit_module(&self, file: BorrowedFd<'_>, args: &CStr, f: InitFlags) -> Result<(), Errno> {
+        {
+            let mut running = self.1.lock().unwrap();
+            running.0 += 1;
+            running.1 = running.1.max(running.0);
+        }
+        std::thread::sleep(Duration::from_millis(300));
+        self.1.lock().unwrap().0 -= 1;
+        self.0.finit_module(file, args, f)
+    }
+
+    fn init_module(&self, image: &[u8], args: &CStr) -> Result<(), Errno> {
+        self.0.init_module(image, args)
+    }
+
+    fn delete_module(&self, name: &CStr, force: bool) -> Result<(), Errno> {
+        self.0.delete_module(name, force)
+    }
+}
+
+#[test]
+fn independent_modules_are_loaded_at_once() {
+    for (words, want) in [("-j 3 -a x y z", 3), ("-a x y z", 1), ("-j 3 -a a", 1)] {
+        let machine = Machine::new("");
+        let slow = Arc::new(Slow(Fake(machine.path("")), Mutex::default()));
+        let sink = Sink::default();
+        assert_eq!(machine.run(slow.clone(), &sink, words, ""), Exit::Success);
+        assert_eq!(slow.1.lock().unwrap().1, want, "{words}");
+    }
 }
 
 #[test]
@@ -386,4 +519,48 @@ fn a_missing_directory_is_told() {
         "{said}"
     );
     assert!(!Path::new("/nonexistent/lib").exists());
+}
+
+#[test]
+fn what_is_masked_comes_by_no_way() {
+    let said = |what: &str| format!("modprobe: ERROR: could not insert {what}\n");
+    let by = "masked by /etc/modprobe.d/t.conf line 1";
+    for (conf, words, want, live) in [
+        ("mask x", "x", said(&format!("'x': {by}")), ""),
+        ("mask x", "-i x", said(&format!("'x': {by}")), ""),
+        ("mask x", "-D x", said(&format!("'x': {by}")), ""),
+        ("mask x\ninstall x /bin/true", "x", said(&format!("'x': {by}")), ""),
+        ("mask x", "ROOT/lib/modules/1/x.ko", said(&format!("'x': {by}")), ""),
+        ("mask x", "-a x y", said(&format!("'x': {by}")), "y"),
+        ("mask x", "-q x", String::new(), ""),
+        ("mask y", "dev:x:y", said(&format!("'y': {by}")), "x"),
+        ("mask c", "a", said(&format!("'a': needs c, which is {by}")), ""),
+    ] {
+        check(conf, "", words, (false, &want), live);
+    }
+    // A softdep is passed over, and one that needs what is masked as well.
+    check("mask c\nsoftdep x pre: c b post: y", "", "x", (true, ""), "x y");
+    check("mask inside", "", "inside", (true, ""), "");
+    check("mask inside", "", "-D inside", (true, "builtin inside\n"), "");
+    // What is in the kernel already is there.
+    let machine = Machine::new("");
+    machine.modprobe("-a c x");
+    machine.put("etc/modprobe.d/t.conf", "mask c\nmask x\n");
+    assert_eq!(machine.modprobe("a"), (true, String::new()));
+    assert_eq!(machine.modprobe("-r x"), (true, String::new()));
+    assert_eq!(machine.live(), "a b c");
+    machine.put("proc/cmdline", "coldplug.mask=y\n");
+    let (good, said) = machine.modprobe("y");
+    assert!(!good && said.contains("'y': masked by coldplug.mask= on the kernel"), "{said}");
+}
+
+#[test]
+fn rules_are_obeyed() {
+    let softdeps = "softdep x pre: y\nsoftdep x pre: z";
+    check(softdeps, "", "x", (true, ""), "x y");
+    check(&format!("{softdeps}\nrule merge-softdeps"), "", "x", (true, ""), "x y z");
+    check(&format!("{softdeps}\nrule merge-softdeps"), "x y z", "-r x", (true, ""), "");
+    let conf = "install x /bin/true\nsoftdep x pre: y";
+    check(conf, "", "x", (true, ""), "x y");
+    check(&format!("{conf}\nrule install-first"), "", "x", (true, ""), "y");
 }

@@ -1,10 +1,14 @@
 //! `modinfo MODULE|FILE...`: what modules say of themselves.
 
+mod json;
+
+use std::cell::RefCell;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::sync::Arc;
 
 use rustix::io::Errno;
+use serde_json::Value;
 
 use super::Exit;
 use super::args::{Arg, Args, Opt};
@@ -18,6 +22,10 @@ use crate::kmod::signature;
 use crate::sys::errno;
 use crate::sys::moddir::ModuleDir;
 
+const JSON: char = '\u{1}';
+const KEY_VALUE: char = '\u{2}';
+const IGNORE_CASE: char = '\u{3}';
+
 const OPTIONS: &[Opt] = &[
     Opt('a', "author", false),
     Opt('d', "description", false),
@@ -27,6 +35,9 @@ const OPTIONS: &[Opt] = &[
     Opt('0', "null", false),
     Opt('m', "modname", false),
     Opt('F', "field", true),
+    Opt(IGNORE_CASE, "ignore-case", false),
+    Opt(JSON, "json", false),
+    Opt(KEY_VALUE, "key-value", false),
     Opt('k', "set-version", true),
     Opt('b', "basedir", true),
     Opt('V', "version", false),
@@ -43,6 +54,9 @@ Options:
 \t-0, --null                use \\0 instead of \\n
 \t-m, --modname             argument is a module name, not a file or alias
 \t-F, --field=FIELD         print only FIELD
+\t    --ignore-case         FIELD may be written in capitals or not
+\t    --json                print a JSON array
+\t    --key-value           every line is KEY=VALUE, with -0 as well
 \t-k, --set-version=VERSION use VERSION instead of that of the running kernel
 \t-b, --basedir=DIR         look below DIR/lib/modules
 \t-V, --version             show version
@@ -53,12 +67,40 @@ Options:
 struct Show {
     field: Option<String>,
     end: u8,
+    form: Form,
+    ignore_case: bool,
+}
+
+impl Show {
+    /// Whether the field `key` is the one that is asked for, where one is.
+    fn names(&self, key: &[u8]) -> bool {
+        self.field.as_deref().is_some_and(|field| match self.ignore_case {
+            true => field.as_bytes().eq_ignore_ascii_case(key),
+            false => field.as_bytes() == key,
+        })
+    }
+
+    /// Whether the field `key` is shown.
+    fn shows(&self, key: &[u8]) -> bool {
+        self.field.is_none() || self.names(key)
+    }
+}
+
+/// How fields are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// As kmod does: a column of keys, or with -0 `KEY=VALUE` except for the file and the parameters.
+    Columns,
+    /// `KEY=VALUE` throughout, the strings as they stand in the file.
+    KeyValue,
+    /// One JSON array.
+    Json,
 }
 
 pub(super) fn run(args: &[OsString]) -> Exit {
     let tool = Tool::new(args, Level::Error);
     let mut args = Args::new(args, Vec::new(), OPTIONS);
-    let mut show = Show { field: None, end: b'\n' };
+    let mut show = Show { field: None, end: b'\n', form: Form::Columns, ignore_case: false };
     let (mut base, mut release, mut by_name, mut operands) = (None, None, false, Vec::new());
     loop {
         match args.next() {
@@ -73,6 +115,9 @@ pub(super) fn run(args: &[OsString]) -> Exit {
                 'F' => show.field = Some(value.to_string_lossy().into_owned()),
                 '0' => show.end = 0,
                 'm' => by_name = true,
+                JSON => show.form = Form::Json,
+                KEY_VALUE => show.form = Form::KeyValue,
+                IGNORE_CASE => show.ignore_case = true,
                 'k' => release = Some(value),
                 'b' => base = Some(value),
                 'V' => return tool.version(),
@@ -86,9 +131,13 @@ pub(super) fn run(args: &[OsString]) -> Exit {
         return Exit::Failure;
     }
     let dir = ModuleDir::at(module_dir(base.as_ref(), release.as_ref()));
-    let reader = Reader { catalog: Catalog::new(Arc::new(dir.clone())), dir, tool: &tool, show };
+    let catalog = Catalog::new(Arc::new(dir.clone()));
+    let reader = Reader { catalog, dir, tool: &tool, show, objects: RefCell::default() };
     // All are tried, whatever becomes of the first.
     let failed = operands.iter().filter(|o| reader.operand(o, by_name).is_err()).count();
+    if reader.show.form == Form::Json {
+        tool.print(format!("{}\n", Value::Array(reader.objects.take())));
+    }
     if failed == 0 { Exit::Success } else { Exit::Failure }
 }
 
@@ -97,6 +146,8 @@ struct Reader<'a> {
     dir: ModuleDir,
     catalog: Catalog,
     show: Show,
+    /// What `--json` prints.
+    objects: RefCell<Vec<Value>>,
 }
 
 /// A module's strings and what else its file holds.
@@ -105,6 +156,27 @@ struct Info {
     strings: Vec<Vec<u8>>,
     /// Further fields, made from other parts of the file.
     extra: Vec<(&'static str, Vec<u8>)>,
+}
+
+impl Info {
+    /// Puts what modinfo(8) breaks into lines of twenty bytes on one.
+    fn join_lines(&mut self) {
+        for (_, value) in &mut self.extra {
+            if let Ok(text) = std::str::from_utf8(value) {
+                *value = text.replace("\n\t\t", "").into_bytes();
+            }
+        }
+    }
+
+    fn strings(&self) -> Vec<&[u8]> {
+        self.strings.iter().map(Vec::as_slice).collect()
+    }
+
+    /// Every field with its value.
+    fn pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let extra = self.extra.iter().map(|(key, value)| (key.as_bytes(), value.as_slice()));
+        self.strings.iter().map(|string| modinfo::key_value(string)).chain(extra)
+    }
 }
 
 impl Reader<'_> {
@@ -140,50 +212,82 @@ impl Reader<'_> {
 
     fn file(&self, module: &ModuleName, path: &Path) -> Result<(), Fail> {
         let filename = path.to_string_lossy();
-        if self.shows_only("filename") {
+        let columns = self.show.form == Form::Columns;
+        if columns && self.show.names(b"filename") {
             self.value(filename.as_bytes());
             return Ok(());
         }
-        if self.show.field.is_none() {
+        if columns && self.show.field.is_none() {
             self.pair("filename", filename.as_bytes());
         }
-        let info = read(path).map_err(|errno| {
+        let mut info = read(path).map_err(|errno| {
             let reason = errno::text(errno);
             self.tool.error(&format!("could not get modinfo from '{module}': {reason}"))
         })?;
-        self.print(&info);
+        match self.show.form {
+            Form::Columns => self.print(&info),
+            form => {
+                info.join_lines();
+                self.print_clean(form, module, Some(&filename), &info);
+            }
+        }
         Ok(())
     }
 
     fn builtin(&self, module: &ModuleName) -> Result<(), Fail> {
-        match self.show.field.as_deref() {
-            Some("filename") => self.value(b"(builtin)"),
-            Some("name") => self.value(module.as_str().as_bytes()),
-            Some(_) => {}
-            None => {
+        let show = &self.show;
+        let (is_columns, all) = (show.form == Form::Columns, show.field.is_none());
+        match is_columns {
+            true if all => {
                 self.pair("name", module.as_str().as_bytes());
                 self.pair("filename", b"(builtin)");
             }
+            true if show.names(b"filename") => self.value(b"(builtin)"),
+            true if show.names(b"name") => self.value(module.as_str().as_bytes()),
+            _ => {}
         }
-        if let Some(file) = self.dir.open("modules.builtin.modinfo") {
-            let strings = modinfo::builtin((*file).as_ref(), module.as_str());
-            let strings = strings.into_iter().map(<[u8]>::to_vec).collect();
-            self.print(&Info { strings, extra: Vec::new() });
+        let file = self.dir.open("modules.builtin.modinfo");
+        let strings = file.iter().flat_map(|f| modinfo::builtin((**f).as_ref(), module.as_str()));
+        let mut info = Info { strings: strings.map(<[u8]>::to_vec).collect(), extra: Vec::new() };
+        match show.form {
+            Form::Columns => self.print(&info),
+            form => {
+                info.extra.push(("name", module.as_str().into()));
+                self.print_clean(form, module, None, &info);
+            }
         }
         Ok(())
     }
 
+    /// The forms that kmod does not have.
+    fn print_clean(&self, form: Form, module: &ModuleName, filename: Option<&str>, info: &Info) {
+        if form == Form::Json {
+            self.complain(&modinfo::parameters(&info.strings()).1);
+            let shows = |key: &[u8]| self.show.shows(key);
+            let object = json::module(module.as_str(), filename, info, &shows);
+            self.objects.borrow_mut().push(object);
+            return;
+        }
+        let filename = filename.unwrap_or("(builtin)").as_bytes();
+        for (key, value) in [(&b"filename"[..], filename)].into_iter().chain(info.pairs()) {
+            match &self.show.field {
+                None => self.line(&[key, b"=", value]),
+                Some(_) if self.show.names(key) => self.value(value),
+                Some(_) => {}
+            }
+        }
+    }
+
     fn print(&self, info: &Info) {
-        let strings: Vec<&[u8]> = info.strings.iter().map(Vec::as_slice).collect();
-        if self.shows_only("parm") {
-            let (parameters, bad) = modinfo::parameters(&strings);
+        if self.show.names(b"parm") {
+            let (parameters, bad) = modinfo::parameters(&info.strings());
             parameters.iter().for_each(|p| self.value(&described(p)));
             return self.complain(&bad);
         }
-        let extra = info.extra.iter().map(|(key, value)| (key.as_bytes(), value.as_slice()));
-        let pairs = strings.iter().map(|s| modinfo::key_value(s)).chain(extra);
-        let Some(field) = &self.show.field else { return self.print_all(pairs, &strings) };
-        for (_, value) in pairs.filter(|(key, _)| *key == field.as_bytes()) {
+        if self.show.field.is_none() {
+            return self.print_all(info.pairs(), &info.strings());
+        }
+        for (_, value) in info.pairs().filter(|(key, _)| self.show.names(key)) {
             self.value(value);
         }
     }
@@ -215,10 +319,6 @@ impl Reader<'_> {
             let string = String::from_utf8_lossy(string);
             self.tool.error(&format!("Found invalid \"{string}\": missing ':'"));
         }
-    }
-
-    fn shows_only(&self, field: &str) -> bool {
-        self.show.field.as_deref() == Some(field)
     }
 
     fn pair(&self, key: &str, value: &[u8]) {
@@ -278,4 +378,90 @@ fn extra(image: &[u8], sections: &Sections<'_>) -> Vec<(&'static str, Vec<u8>)> 
         extra.push(("signature", modinfo::hex(signature.octets).into_bytes()));
     }
     extra
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::applet::tool::Sink;
+    use crate::kmod::elf::tests::LAYOUTS;
+    use crate::sys::Root;
+    use crate::sys::module::Kernel;
+    use std::fs;
+
+    /// What is shown of the module m and of the built-in one.
+    fn shown(show: Show) -> String {
+        let scratch = tempfile::tempdir().unwrap();
+        let info = b"license=GPL\0parm=p:text\0parmtype=p:int\0alias=a\0Alias=b\0";
+        let note = [&[4, 0, 0, 0, 22, 0, 0, 0, 3, 0, 0, 0][..], b"GNU\0", &[10; 24]].concat();
+        let image = LAYOUTS[0].elf(&[(".modinfo", info), (".note.gnu.build-id", &note)]);
+        let put = |name: &str, bytes: &[u8]| fs::write(scratch.path().join(name), bytes).unwrap();
+        put("m.ko", &image);
+        put("modules.dep", b"m.ko:\n");
+        put("modules.builtin", b"kernel/in-side.ko\n");
+        put("modules.builtin.modinfo", b"in_side.license=MIT\0");
+        let sink = Sink::default();
+        let tool = Tool::on(Root::default(), Arc::new(Kernel), &sink);
+        let dir = ModuleDir::at(scratch.path());
+        let catalog = Catalog::new(Arc::new(dir.clone()));
+        let reader = Reader { catalog, dir, tool: &tool, show, objects: RefCell::default() };
+        for name in ["m", "in-side"] {
+            assert_eq!(reader.operand(OsStr::new(name), false), Ok(()));
+        }
+        let objects = Value::Array(reader.objects.take());
+        drop(tool);
+        let printed = sink.take().replace('\0', "|");
+        let said = if objects == serde_json::json!([]) { printed } else { objects.to_string() };
+        said.replace(scratch.path().to_str().unwrap(), "")
+    }
+
+    fn show(field: &str, end: u8, form: Form, ignore_case: bool) -> Show {
+        let field = Some(field.to_owned()).filter(|f| !f.is_empty());
+        Show { field, end, form, ignore_case }
+    }
+
+    #[test]
+    fn every_string_is_a_pair_on_request() {
+        let id = ["0A"; 22].join(":");
+        let all = format!(
+            "filename=/m.ko|license=GPL|parm=p:text|parmtype=p:int|alias=a|Alias=b|build-id={id}|\
+             filename=(builtin)|license=MIT|name=in_side|"
+        );
+        for (field, want) in [
+            ("", all.as_str()),
+            ("license", "GPL|MIT|"),
+            ("filename", "/m.ko|(builtin)|"),
+            ("parm", "p:text|"),
+        ] {
+            assert_eq!(shown(show(field, 0, Form::KeyValue, false)), want, "{field}");
+        }
+    }
+
+    #[test]
+    fn capitals_count_unless_they_are_not_to() {
+        for (field, ignore_case, want) in [
+            ("License", false, ""),
+            ("License", true, "GPL|MIT|"),
+            ("alias", false, "a|"),
+            ("ALIAS", true, "a|b|"),
+            ("FileName", true, "/m.ko|(builtin)|"),
+            ("PARM", true, "p:text (int)|"),
+            ("NAME", true, "in_side|"),
+        ] {
+            assert_eq!(shown(show(field, 0, Form::Columns, ignore_case)), want, "{field}");
+        }
+    }
+
+    #[test]
+    fn json_holds_what_is_asked_for() {
+        let objects: Value = serde_json::from_str(&shown(show("", 0, Form::Json, false))).unwrap();
+        assert_eq!(objects[0]["fields"]["build-id"][0], ["0A"; 22].join(":"));
+        assert_eq!(objects[0]["parameters"][0]["type"], "int");
+        assert_eq!(objects[1]["fields"]["name"][0], "in_side");
+        assert_eq!(
+            shown(show("license", 0, Form::Json, false)),
+            "[{\"builtin\":false,\"fields\":{\"license\":[\"GPL\"]},\"module\":\"m\"},\
+             {\"builtin\":true,\"fields\":{\"license\":[\"MIT\"]},\"module\":\"in_side\"}]"
+        );
+    }
 }

@@ -1,0 +1,83 @@
+//! `--json`: one object a module, all of them in one array.
+
+use serde_json::{Map, Value, json};
+
+use super::Info;
+use crate::kmod::modinfo::{self, Parameter};
+
+/// What is shown of one module: the fields of which `shows` says so, each with its values in order.
+pub(super) fn module(
+    name: &str,
+    filename: Option<&str>,
+    info: &Info,
+    shows: &dyn Fn(&[u8]) -> bool,
+) -> Value {
+    let mut object = Map::new();
+    object.insert("module".into(), name.into());
+    object.insert("builtin".into(), filename.is_none().into());
+    if shows(b"filename") {
+        object.insert("filename".into(), filename.into());
+    }
+    object.insert("fields".into(), fields(info, shows));
+    if shows(b"parm") {
+        let parameters = modinfo::parameters(&info.strings()).0;
+        object.insert("parameters".into(), parameters.iter().map(parameter).collect());
+    }
+    Value::Object(object)
+}
+
+/// Every field but the parameters, by its name.
+fn fields(info: &Info, shows: &dyn Fn(&[u8]) -> bool) -> Value {
+    let mut fields: Map<String, Value> = Map::new();
+    for (key, value) in info.pairs() {
+        if matches!(key, b"parm" | b"parmtype") || !shows(key) {
+            continue;
+        }
+        let values = fields.entry(text(key)).or_insert_with(|| json!([]));
+        if let Value::Array(values) = values {
+            values.push(text(value).into());
+        }
+    }
+    Value::Object(fields)
+}
+
+fn parameter(parameter: &Parameter<'_>) -> Value {
+    json!({
+        "name": text(parameter.name),
+        "description": parameter.text.map(text),
+        "type": parameter.kind.map(text),
+    })
+}
+
+/// Bytes that are not UTF-8 are replaced: JSON has no others.
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_lists_and_parameters_apart() {
+        let strings = ["license=GPL", "alias=a", "parm=p:text", "parmtype=p:int", "alias=b"];
+        let info = Info {
+            strings: strings.iter().map(|s| s.as_bytes().to_vec()).collect(),
+            extra: vec![("sig_key", b"0A:FF".to_vec())],
+        };
+        assert_eq!(
+            module("m", Some("/m.ko"), &info, &|_| true),
+            json!({
+                "module": "m",
+                "builtin": false,
+                "filename": "/m.ko",
+                "fields": {"license": ["GPL"], "alias": ["a", "b"], "sig_key": ["0A:FF"]},
+                "parameters": [{"name": "p", "description": "text", "type": "int"}],
+            })
+        );
+        assert_eq!(
+            module("m", None, &info, &|key| key == b"alias"),
+            json!({"module": "m", "builtin": true, "fields": {"alias": ["a", "b"]}})
+        );
+    }
+}
