@@ -301,7 +301,83 @@ fn a_root_without_a_file_system() {
     let vm = Vm::new(&tree, &image).cmdline("root=/dev/vda coldplug.timeout=3");
     let file = vm.dir().join("blank");
     fs::write(&file, vec![0; 1 << 20]).unwrap();
-    vm.disk(Bus::VirtioBlk, &file).run().expect("mount-failed");
+    let boot = vm.disk(Bus::VirtioBlk, &file).run();
+    boot.expect("mount-failed");
+    boot.check(boot.console.contains("no filesystem known there"), "the cause is not told");
+    let (_, after) = boot.console.rsplit_once("coldplug: verdict=").unwrap();
+    boot.check(!after.contains("coldplug: "), "something of ours follows the verdict");
+}
+
+#[test]
+fn root_by_partition() {
+    const TABLE: &str = "label: gpt\nstart=2048, size=32768, uuid=C01D9106-0000-4000-8000-0000000000AA, name=cold-part\n";
+    for root in ["PARTUUID=c01d9106-0000-4000-8000-0000000000aa", "PARTLABEL=cold-part"] {
+        let (tree, image) = image_of(Kernel::Cloud61);
+        let vm = Vm::new(&tree, &image).cmdline(&format!("root={root}"));
+        let (file, part) = (vm.dir().join("disk"), vm.dir().join("part"));
+        let content = fs::read(ROOT.make(&part)).unwrap();
+        let disk = [vec![0; 1 << 20], content, vec![0; 1 << 20]].concat();
+        fs::write(&file, disk).unwrap();
+        tool::feed(tool::command("sfdisk", "fdisk").arg("-q").arg(&file), TABLE.as_bytes());
+        let (_, facts) = ends_well(vm.disk(Bus::VirtioBlk, &file));
+        assert_eq!(facts.mount("/").unwrap().source, "/dev/vda1", "{root}");
+    }
+}
+
+#[test]
+fn a_delay_does_not_eat_the_time_to_wait() {
+    let (tree, image) = image_of(Kernel::Cloud61);
+    let vm = Vm::new(&tree, &image).cmdline("root=/dev/vda rootdelay=4 coldplug.timeout=3");
+    let (boot, _) = ends_well(attach(vm, Bus::VirtioBlk, ROOT));
+    assert!(boot.figure("time").parse::<u64>().unwrap() >= 4000);
+}
+
+#[test]
+fn root_first_leaves_the_rest() {
+    let (tree, image) = image_of(Kernel::Cloud61);
+    let words = "root=/dev/vda coldplug.settle=root coldplug.jobs=1 coldplug.modules=virtio_blk";
+    let vm = Vm::with_defaults(&tree, &image).cmdline(words);
+    let (_, facts) = ends_well(attach(vm, Bus::VirtioBlk, ROOT));
+    let record = facts.record();
+    let left = with_outcome(&record, "waiting");
+    assert!(!left.is_empty(), "one after the other, and nothing is left: {:#}", record["modules"]);
+}
+
+#[test]
+fn a_command_in_the_place_of_init() {
+    let (tree, image) = image_of(Kernel::Cloud61);
+    let vm = Vm::new(&tree, &image).cmdline("root=/dev/vda \"coldplug.exec=exit 7\"");
+    let dir = tempfile::tempdir().unwrap();
+    let busybox = fs::read(tool::find("busybox", "busybox-static")).unwrap();
+    image::put(dir.path(), "bin/sh", &busybox, 0o755);
+    image::put(dir.path(), "sbin/init", b"#!/bin/sh\n", 0o755);
+    let file = vm.dir().join("root");
+    let boot = vm.disk(Bus::VirtioBlk, &ROOT.make_of(dir.path(), "16M", &file)).run();
+    boot.expect("ok");
+    assert_eq!(boot.figure("exit"), "7");
+}
+
+#[test]
+fn a_size_that_lies_costs_one_module() {
+    let tree = Kernel::Cloud61Zst.get();
+    let image =
+        image::coldplug(&tree, &["--modules", "@virtio,virtio_net", "--modules-as", "stored"]);
+    let vm = Vm::new(&tree, &image).args(["-m", "160"]).cmdline("root=/dev/vda");
+    let vm = vm.args(["-netdev", "user,id=n0,restrict=on"]).device("virtio-net-pci,netdev=n0");
+    let path = format!("lib/modules/{}/{}", tree.release, tree.module("virtio_net").unwrap());
+    let mut bytes = fs::read(tree.root.join(&path)).unwrap();
+    // RFC 8878: a frame header with a content size of four bytes ends here; this is its highest.
+    assert_eq!(bytes[4] >> 6, 2, "the frame states its size in four bytes");
+    let highest = if bytes[4] & 0x20 == 0 { 9 } else { 8 };
+    bytes[highest] = 0x0f;
+    let image = image::overlay(&image, &[(&*path, &bytes)], &vm.dir().join("image"));
+    let (boot, facts) = ends_well(attach(vm.image(&image), Bus::VirtioBlk, ROOT));
+    assert_eq!(boot.figure("failed"), "1");
+    let record = facts.record();
+    assert!(
+        entry(&record, "virtio_net")["error"].as_str().unwrap().contains("no memory"),
+        "{record:#}"
+    );
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! External tools: each is asked for by name and Debian package, so that a missing one is named.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -33,6 +34,20 @@ pub(crate) fn run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
     assert!(output.status.success(), "{command:?}: {}", story(&output));
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Runs `command` to its end with `input` on its standard input.
+///
+/// # Panics
+///
+/// When it cannot be started or fails.
+#[allow(dead_code, reason = "boot.rs calls it")]
+pub(crate) fn feed(command: &mut Command, input: &[u8]) {
+    let mut child =
+        command.stdin(Stdio::piped()).spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    let status = child.wait().unwrap();
+    assert!(status.success(), "{command:?}: {status}");
 }
 
 fn story(output: &Output) -> String {
