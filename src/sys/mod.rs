@@ -2,6 +2,7 @@
 //! name operation, object and errno.
 
 pub mod block;
+mod descriptors;
 pub mod device;
 pub mod errno;
 pub mod kmsg;

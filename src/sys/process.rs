@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 
-use rustix::fs::OFlags;
+use rustix::fs::{FileType, OFlags};
 use rustix::process::{Pid, WaitOptions};
 use rustix::system::RebootCommand;
 
@@ -23,13 +23,17 @@ pub fn is_first() -> bool {
     rustix::process::getpid() == Pid::INIT
 }
 
-/// Whether we were started without a standard error. The runtime then puts /dev/null there, open for
-/// reading as well, which a shell's `2>/dev/null` is not.
+/// Whether we were started without a standard error. Then /dev/null is there, open for reading as well,
+/// which a shell's `2>/dev/null` is not, or else a directory (descriptors.rs).
 pub fn stderr_was_closed() -> bool {
     const NULL: (u32, u32) = (1, 3);
     let stderr = rustix::stdio::stderr();
-    let number = rustix::fs::fstat(stderr)
-        .map(|stat| (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev)));
+    let stat = rustix::fs::fstat(stderr);
+    if stat.is_ok_and(|s| FileType::from_raw_mode(s.st_mode) == FileType::Directory) {
+        return true;
+    }
+    let number =
+        stat.map(|stat| (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev)));
     let mode = rustix::fs::fcntl_getfl(stderr).map(|flags| flags & OFlags::RWMODE);
     number == Ok(NULL) && mode == Ok(OFlags::RDWR)
 }

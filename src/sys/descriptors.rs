@@ -1,0 +1,31 @@
+//! Descriptors 0, 1 and 2, where the kernel has started us without: so it calls its helper, and so it starts
+//! an init where there is no console.
+//!
+//! The runtime of the standard library opens /dev/null in their place before `main`, and aborts where there
+//! is no such node, as there is none before /dev is mounted. So a function that runs before it fills them.
+#![allow(unsafe_code, reason = "an entry of .init_array has no safe form")]
+
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::{Errno, fcntl_getfd};
+use rustix::stdio;
+use std::mem::forget;
+
+/// What the C library calls before `main`.
+// SAFETY: it holds what the section is made of, a function without arguments; that one allocates nothing and uses
+// nothing of the standard library that has to be set up first.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static BEFORE_MAIN: extern "C" fn() = fill;
+
+extern "C" fn fill() {
+    for closed in
+        [fcntl_getfd(stdio::stdin()), fcntl_getfd(stdio::stdout()), fcntl_getfd(stdio::stderr())]
+    {
+        if closed == Err(Errno::BADF) {
+            // The lowest free number, which is the one that was looked at. Nothing can be read from a directory, or
+            // written to it.
+            let null = open(c"/dev/null", OFlags::RDWR, Mode::empty());
+            let _ = null.or_else(|_| open(c"/", OFlags::RDONLY, Mode::empty())).map(forget);
+        }
+    }
+}
