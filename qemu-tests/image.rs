@@ -82,11 +82,7 @@ pub(crate) fn kmod(tree: &Tree, script: &str) -> PathBuf {
         let dir = tempfile::tempdir().unwrap();
         put(dir.path(), "init", script.as_bytes(), 0o755);
         install(dir.path(), &tool::find("busybox", "busybox-static"), "bin/busybox");
-        let kmod = fs::canonicalize(tool::find("kmod", "kmod")).unwrap();
-        install(dir.path(), &kmod, "sbin/modprobe");
-        for library in libraries(&kmod) {
-            install(dir.path(), &library, library.to_str().unwrap().trim_start_matches('/'));
-        }
+        install_kmod(dir.path(), "sbin/modprobe");
         for sub in ["dev", "proc", "sys", "root", "tmp"] {
             fs::create_dir(dir.path().join(sub)).unwrap();
         }
@@ -95,6 +91,15 @@ pub(crate) fn kmod(tree: &Tree, script: &str) -> PathBuf {
         tool::run(tool::command("cp", "coreutils").arg("-a").args([&tree.modules(), &modules]));
         fs::write(out, archive(dir.path())).unwrap();
     })
+}
+
+/// Puts Debian's kmod into `dir` as `name`, with the libraries it needs.
+pub(crate) fn install_kmod(dir: &Path, name: &str) {
+    let kmod = fs::canonicalize(tool::find("kmod", "kmod")).unwrap();
+    install(dir, &kmod, name);
+    for library in libraries(&kmod) {
+        install(dir, &library, library.to_str().unwrap().trim_start_matches('/'));
+    }
 }
 
 /// `image` followed by an archive of `files`, which replace those of the same name.
