@@ -206,7 +206,9 @@ impl Config {
         &'a self,
         line: &'a DepLine,
     ) -> impl Iterator<Item = (ModuleName, &'a Place)> {
-        let needs = line.needs.iter().filter_map(|path| ModuleName::from_path(path));
+        // Mostly nothing is masked, and no name need be made.
+        let paths = if self.masks.is_empty() { &[][..] } else { &line.needs };
+        let needs = paths.iter().filter_map(|path| ModuleName::from_path(path));
         needs.filter_map(|module| {
             let place = self.masks.place(&module)?;
             Some((module, place))

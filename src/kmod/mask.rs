@@ -73,6 +73,11 @@ impl Masks {
         Some(&self.0.iter().find(|mask| fnmatch(mask.pattern.as_bytes(), name))?.place)
     }
 
+    /// Whether nothing is masked.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Each of them.
     pub fn iter(&self) -> impl Iterator<Item = &Mask> {
         self.0.iter()
@@ -86,6 +91,7 @@ mod tests {
     #[test]
     fn the_first_pattern_that_matches_tells_its_place() {
         let mut masks = Masks::default();
+        assert!(masks.is_empty());
         masks.add_line("snd_*".into(), "/etc/m.conf", 7);
         let warnings = masks.add_cmdline("usb-storage,,snd-hda,bad[");
         assert_eq!(warnings.len(), 1);

@@ -109,6 +109,9 @@ impl Modprobe<'_> {
 
     /// Why a module that is not loaded is not to be: it is masked, or one that it needs.
     fn masked(&self, module: &ModuleName) -> Option<String> {
+        if self.config.masks.is_empty() {
+            return None;
+        }
         let open = |m: &ModuleName| self.options.show_depends || !self.is_live(m);
         if let Some(place) = self.config.masks.place(module).filter(|_| open(module)) {
             return Some(format!("masked by {place}"));
