@@ -22,7 +22,7 @@
 //! 4. `load` never prints and never exits; one bad module never stops the rest.
 //! 5. Only `boot` waits, and `modprobe` with `-r -w` or `--jobs`; every wait has a deadline; PID 1 never ends.
 //! 6. Only `applet` chooses an exit code.
-//! 7. Unsafe code stands in `sys/map.rs` alone; `sys/descriptors.rs` has one unsafe attribute.
+//! 7. Unsafe code stands in `sys/raw.rs` alone.
 #![cfg_attr(
     test,
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)

@@ -3,21 +3,14 @@
 //!
 //! The runtime of the standard library opens /dev/null in their place before `main`, and aborts where there
 //! is no such node, as there is none before /dev is mounted. So a function that runs before it fills them.
-#![allow(unsafe_code, reason = "an entry of .init_array has no safe form")]
 
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{Errno, fcntl_getfd};
 use rustix::stdio;
 use std::mem::forget;
 
-/// What the C library calls before `main`.
-// SAFETY: it holds what the section is made of, a function without arguments; that one allocates nothing and uses
-// nothing of the standard library that has to be set up first.
-#[used]
-#[unsafe(link_section = ".init_array")]
-static BEFORE_MAIN: extern "C" fn() = fill;
-
-extern "C" fn fill() {
+/// Fills what is closed of 0, 1 and 2. Runs before `main` (raw.rs), and allocates nothing.
+pub(super) extern "C" fn fill() {
     for closed in
         [fcntl_getfd(stdio::stdin()), fcntl_getfd(stdio::stdout()), fcntl_getfd(stdio::stderr())]
     {

@@ -17,7 +17,7 @@ pub mod syslog;
 pub mod tree;
 pub mod uevent;
 
-mod map;
+mod raw;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use super::Root;
-use super::map::Map;
+use super::raw::Map;
 use crate::kmod::Warning;
 use crate::kmod::catalog::Files;
 use crate::kmod::conf::Config;

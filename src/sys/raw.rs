@@ -1,4 +1,4 @@
-//! A read-only file mapping: the one place with unsafe code.
+//! What has no safe form, and nothing else: a file mapping, and a function that runs before `main`.
 
 #![allow(unsafe_code)]
 
@@ -6,7 +6,15 @@ use std::fmt;
 use std::os::fd::AsFd;
 use std::ptr;
 
+use super::descriptors;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+
+/// What the C library calls before `main`.
+// SAFETY: the section is made of functions without arguments; this one allocates nothing and uses nothing of
+// the standard library that has to be set up first.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static BEFORE_MAIN: extern "C" fn() = descriptors::fill;
 
 /// The bytes of a file, mapped: only the pages that are looked at are read.
 pub(super) struct Map {
