@@ -116,8 +116,10 @@ fn match_set(set: &[u8], byte: u8) -> Option<(bool, usize)> {
         match *set.get(at)? {
             b']' if at > first => return Some((hit != negated, at + 1)),
             b'[' if set.get(at + 1) == Some(&b':') => match class(&set[at..]) {
+                // glibc gives up at a class that it does not know, if it needs it.
+                Some((None, _)) if !hit => return Some((false, at + 1)),
                 Some((test, width)) => {
-                    hit |= test(&byte);
+                    hit |= test.is_some_and(|test| test(&byte));
                     at += width;
                 }
                 None => {
@@ -128,9 +130,13 @@ fn match_set(set: &[u8], byte: u8) -> Option<(bool, usize)> {
             _ => {
                 let (low, width) = set_member(&set[at..])?;
                 at += width;
-                let range = set.get(at) == Some(&b'-') && *set.get(at + 1)? != b']';
+                let range = set.get(at) == Some(&b'-') && set.get(at + 1) != Some(&b']');
                 if range {
-                    let (high, width) = set_member(&set[at + 1..])?;
+                    let Some((high, width)) = set_member(&set[at + 1..]) else {
+                        // Where the pattern's end cuts a range off, glibc gives up if it needs the range.
+                        let is_low = byte == low && set.len() == at + 1;
+                        return if hit || is_low { None } else { Some((false, at + 1)) };
+                    };
                     at += 1 + width;
                     hit |= (low..=high).contains(&byte);
                 } else {
@@ -154,8 +160,9 @@ fn set_member(set: &[u8]) -> Option<(u8, usize)> {
 
 type Test = fn(&u8) -> bool;
 
-/// A class such as `[:digit:]` at the head of `set`, and its width.
-fn class(set: &[u8]) -> Option<(Test, usize)> {
+/// A class such as `[:digit:]` at the head of `set`, and its width; the class is `None` where nobody knows
+/// its name.
+fn class(set: &[u8]) -> Option<(Option<Test>, usize)> {
     const CLASSES: [(&[u8], Test); 12] = [
         (b"alnum", u8::is_ascii_alphanumeric),
         (b"alpha", u8::is_ascii_alphabetic),
@@ -171,9 +178,13 @@ fn class(set: &[u8]) -> Option<(Test, usize)> {
         (b"xdigit", u8::is_ascii_hexdigit),
     ];
     let rest = set.strip_prefix(b"[:")?;
-    let len = rest.windows(2).position(|w| w == b":]")?;
-    let (_, test) = CLASSES.iter().find(|(name, _)| *name == &rest[..len])?;
-    Some((*test, len + 4))
+    // As glibc has it, a name has no z.
+    let len = rest.iter().take_while(|b| (b'a'..=b'y').contains(b)).count();
+    if !rest[len..].starts_with(b":]") {
+        return None;
+    }
+    let class = CLASSES.iter().find(|(name, _)| *name == &rest[..len]);
+    Some((class.map(|(_, test)| *test), len + 4))
 }
 
 #[cfg(test)]
@@ -238,6 +249,23 @@ mod tests {
         let text = std::ffi::CString::new(text).unwrap();
         // SAFETY: both pointers are NUL-terminated strings that outlive the call.
         unsafe { libc::fnmatch(pattern.as_ptr(), text.as_ptr(), 0) == 0 }
+    }
+
+    /// Brackets that end too early are rare in random patterns; short ones can all be tried.
+    #[test]
+    fn short_patterns_are_the_c_librarys_too() {
+        let texts = ["", "a", "-", "[", "[-", "[a", "[a-", "[[-", "[[a-", "[]", "a]", "]", ":"];
+        let mut patterns = vec![Vec::new()];
+        for _ in 0..5 {
+            let longer = |p: &Vec<u8>| b"a-[]*\\!:".map(|byte| [&p[..], &[byte]].concat());
+            patterns = patterns.iter().flat_map(longer).collect();
+            for pattern in &patterns {
+                for text in texts.map(str::as_bytes) {
+                    let (ours, theirs) = (fnmatch(pattern, text), libc_fnmatch(pattern, text));
+                    assert_eq!(ours, theirs, "{} {text:?}", String::from_utf8_lossy(pattern));
+                }
+            }
+        }
     }
 
     proptest::proptest! {
