@@ -73,14 +73,14 @@ fn insert(tool: &Tool, operands: &[OsString], flags: InitFlags) -> Exit {
         tool.error(&format!("could not load module {name}: {}", errno::text(reason)));
         return Exit::Failure;
     }
-    let since = refusal::now_us();
+    let log = refusal::mark(tool);
     let path = Path::new(file);
     match tool.load(path, &parameters(words), flags) {
         Ok(()) => Exit::Success,
         Err(error) => {
             let words = insmod_words(errno_of(&error));
             tool.error(&format!("could not insert module {name}: {words}"));
-            refusal::explain(tool, path, &error, since);
+            refusal::explain(tool, path, &error, log.as_ref());
             Exit::Failure
         }
     }

@@ -4,7 +4,6 @@
 use std::path::Path;
 
 use rustix::io::Errno;
-use rustix::time::{ClockId, clock_gettime};
 
 use super::tool::{Level, Tool, read_image};
 use crate::kmod::cmdline;
@@ -13,22 +12,19 @@ use crate::kmod::elf;
 use crate::kmod::name::ModuleName;
 use crate::kmod::signature;
 use crate::load::InsertError;
+use crate::sys::kmsg::Mark;
 use crate::sys::modfile::ImageError;
-use crate::sys::{kmsg, procfs, release};
+use crate::sys::{procfs, release};
 
-/// The time as the kernel's log counts it, a moment early: its clock is coarser.
-pub(super) fn now_us() -> u64 {
-    let now = clock_gettime(ClockId::Monotonic);
-    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
-    (seconds * 1_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0) / 1000).saturating_sub(100_000)
+/// The kernel's log before a module is tried; `None` where nothing is shown.
+pub(super) fn mark(tool: &Tool) -> Option<Mark> {
+    tool.shows(Level::Error).then(|| Mark::now(&tool.root))
 }
 
-/// Says why the module file at `path`, which was tried after `since_us`, did not get in. Nothing is looked
+/// Says why the module file at `path`, which was tried after `log` was marked, did not get in. Nothing is looked
 /// at where nothing is shown.
-pub(super) fn explain(tool: &Tool, path: &Path, error: &InsertError, since_us: u64) {
-    if !tool.shows(Level::Error) {
-        return;
-    }
+pub(super) fn explain(tool: &Tool, path: &Path, error: &InsertError, log: Option<&Mark>) {
+    let Some(log) = log else { return };
     let image = match error {
         InsertError::Missing => None,
         _ => read_image(path).ok(),
@@ -48,7 +44,7 @@ pub(super) fn explain(tool: &Tool, path: &Path, error: &InsertError, since_us: u
     // The kernel knows it by the name in the file, whatever the file is called.
     let name = value(info.as_deref(), "name").unwrap_or(module.as_str());
     let unsigned = image.as_deref().is_none_or(|image| signature::parse(image).is_none());
-    let line = kernel_line(tool, name, unsigned, since_us);
+    let line = kernel_line(log, name, unsigned);
     if let (InsertError::Kernel(_), Some(line)) = (error, line) {
         tool.error(&format!("the kernel says: {line}"));
     }
@@ -61,8 +57,8 @@ fn value<'a>(info: Option<&'a [(String, String)]>, key: &str) -> Option<&'a str>
 
 /// The last line of the kernel's log about the module `name`; lockdown's lines and those about an
 /// `unsigned` one don't name it.
-fn kernel_line(tool: &Tool, name: &str, unsigned: bool, since_us: u64) -> Option<String> {
-    kmsg::last(&tool.root, since_us, |line| {
+fn kernel_line(log: &Mark, name: &str, unsigned: bool) -> Option<String> {
+    log.last(|line| {
         line.contains(name)
             || line.starts_with("Lockdown:")
             || (unsigned && line.contains("unsigned module"))
@@ -196,7 +192,12 @@ mod tests {
             .unwrap();
         let sink = Sink::default();
         let tool = Tool::on(Root::at(scratch.path()), Arc::new(Kernel), &sink);
-        explain(&tool, Path::new("/m/x-y.ko"), &InsertError::Kernel(Errno::NOENT), 0);
+        explain(
+            &tool,
+            Path::new("/m/x-y.ko"),
+            &InsertError::Kernel(Errno::NOENT),
+            mark(&tool).as_ref(),
+        );
         let said = sink.take();
         assert!(said.starts_with("modprobe: ERROR: /m/x-y.ko: it needs a symbol"), "{said}");
         assert!(
@@ -204,7 +205,12 @@ mod tests {
             "{said}"
         );
         tool.silence();
-        explain(&tool, Path::new("/m/x-y.ko"), &InsertError::Kernel(Errno::NOENT), 0);
+        explain(
+            &tool,
+            Path::new("/m/x-y.ko"),
+            &InsertError::Kernel(Errno::NOENT),
+            mark(&tool).as_ref(),
+        );
         assert_eq!(sink.take(), "");
     }
 

@@ -1,7 +1,7 @@
-//! /dev/kmsg: one record, one write.
+//! /dev/kmsg: one record, one write; and what the kernel has logged since a moment.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 
 use super::{Error, Result, Root};
@@ -56,37 +56,55 @@ impl Kmsg {
     }
 }
 
-/// The last record of the kernel's log that `wanted` takes, of those not older than `since_us`
-/// microseconds after the start; `None` also where the log may not be read.
+/// A place in the kernel's log: what comes behind it can be read.
 ///
 /// ```text
 /// 6,1234,5140900,-;the text      priority and facility, number, microseconds, flags
 /// ```
-pub fn last(root: &Root, since_us: u64, wanted: impl Fn(&str) -> bool) -> Option<String> {
-    let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).ok()?;
-    let mut file =
-        OpenOptions::new().read(true).custom_flags(flags).open(root.join("dev/kmsg")).ok()?;
-    let mut buffer = vec![0; 8192];
-    let mut found = None;
-    loop {
-        let len = match file.read(&mut buffer) {
-            Ok(0) => return found,
-            Ok(len) => len,
-            // The record was overwritten while we read: the next one is there.
-            Err(e) if e.raw_os_error() == Some(rustix::io::Errno::PIPE.raw_os_error()) => continue,
-            Err(_) => return found,
+#[derive(Debug)]
+pub struct Mark(Option<File>);
+
+impl Mark {
+    /// The end of the log as it is now. Where the log may not be read, nothing comes behind it. A plain file in its
+    /// place, in a tree of files, is read from its start.
+    pub fn now(root: &Root) -> Self {
+        let open = || -> std::io::Result<File> {
+            let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+            let mut file =
+                OpenOptions::new().read(true).custom_flags(flags).open(root.join("dev/kmsg"))?;
+            if !file.metadata()?.is_file() {
+                file.seek(SeekFrom::End(0))?;
+            }
+            Ok(file)
         };
-        let text = record_text(&buffer[..len], since_us).filter(|t| wanted(t));
-        found = text.or(found);
+        Self(open().ok())
+    }
+
+    /// The last record behind the mark that `wanted` takes.
+    pub fn last(&self, wanted: impl Fn(&str) -> bool) -> Option<String> {
+        let mut file = self.0.as_ref()?;
+        let mut buffer = vec![0; 8192];
+        let mut found = None;
+        loop {
+            let len = match file.read(&mut buffer) {
+                Ok(0) => return found,
+                Ok(len) => len,
+                // The record was overwritten while we read: the next one is there.
+                Err(e) if e.raw_os_error() == Some(rustix::io::Errno::PIPE.raw_os_error()) => {
+                    continue;
+                }
+                Err(_) => return found,
+            };
+            found = record_text(&buffer[..len]).filter(|t| wanted(t)).or(found);
+        }
     }
 }
 
-/// The first line of a record's text, of a record that is new enough.
-fn record_text(record: &[u8], since_us: u64) -> Option<String> {
+/// The first line of a record's text.
+fn record_text(record: &[u8]) -> Option<String> {
     let record = String::from_utf8_lossy(record);
-    let (head, text) = record.split_once(';')?;
-    let time: u64 = head.split(',').nth(2)?.parse().ok()?;
-    (time >= since_us).then(|| text.lines().next().unwrap_or_default().to_owned())
+    let (_, text) = record.split_once(';')?;
+    Some(text.lines().next().unwrap_or_default().to_owned())
 }
 
 #[cfg(test)]
@@ -96,8 +114,7 @@ mod tests {
     #[test]
     fn records_are_read_as_the_kernel_writes_them() {
         let record = b"4,12,5000,-;ext9: Unknown symbol x (err -2)\n SUBSYSTEM=module\n";
-        assert_eq!(record_text(record, 5000).as_deref(), Some("ext9: Unknown symbol x (err -2)"));
-        assert_eq!(record_text(record, 5001), None);
-        assert_eq!(record_text(b"garbage", 0), None);
+        assert_eq!(record_text(record).as_deref(), Some("ext9: Unknown symbol x (err -2)"));
+        assert_eq!(record_text(b"garbage"), None);
     }
 }

@@ -127,7 +127,7 @@ impl Modprobe<'_> {
             if !item.required && self.masked(&item.module).is_some() {
                 continue;
             }
-            let since = refusal::now_us();
+            let log = refusal::mark(self.tool);
             let Err(refused) = self.member(item, parameters.filter(|_| item.asked)) else {
                 continue;
             };
@@ -140,7 +140,7 @@ impl Modprobe<'_> {
             }
             let fail = self.refused(found, refused.errno);
             if let Some((path, error)) = &refused.file {
-                refusal::explain(self.tool, Path::new(path), error, since);
+                refusal::explain(self.tool, Path::new(path), error, log.as_ref());
             }
             return Err(fail);
         }
