@@ -5,7 +5,8 @@
 //!                         what it printed: standard output, standard error, [exit N] where N is not 0
 //! ```
 //!
-//! Each is the script of one boot as well as what must come of it; `RELEASE` in it is the kernel's release.
+//! Each is the script of one boot as well as what must come of it; `RELEASE` in it is the kernel's release, and
+//! `ANOTHER` that of the kernel which /opt/other-kernel.ko is for.
 //! With `COLDPLUG_BLESS=1` what is printed becomes what is correct. With `COLDPLUG_ORACLE=kmod` kmod does it
 //! all instead: the transcripts must hold but for the sentences of ours that kmod has none of.
 //!
@@ -103,7 +104,9 @@ fn check(kernel: Kernel, transcript: &str, words: &str) {
     let vm = disks.iter().fold(vm.cmdline(words), |vm, disk| vm.disk(Bus::VirtioBlk, disk));
     let boot = vm.run();
     boot.expect("ok");
-    let got = render(&want, &boot.facts()).replace(&tree.release, "RELEASE");
+    let got = render(&want, &boot.facts())
+        .replace(&tree.release, "RELEASE")
+        .replace(&another(&tree.release), "ANOTHER");
     if std::env::var_os("COLDPLUG_BLESS").is_some() {
         fs::write(&file, &got).unwrap();
     }
@@ -218,13 +221,18 @@ fn closure<'a>(tree: &Tree, dep: &'a str) -> BTreeSet<&'a str> {
     lines.flat_map(|line| line.split([':', ' ']).filter(|word| !word.is_empty())).collect()
 }
 
+/// The release of a kernel that this is not, of the same length.
+fn another(release: &str) -> String {
+    release.replacen('6', "5", 1)
+}
+
 /// Puts changed modules into /opt, and in the place of veth one of another kernel.
 fn install_changed(tree: &Tree, root: &Path) {
     let path = tree.modules().join(tree.module("dummy").unwrap());
     let dummy = fs::read(path).unwrap();
     let unsigned = unsigned(&dummy);
     let own = format!("vermagic={}", tree.release);
-    let other = own.replacen("=6", "=5", 1);
+    let other = format!("vermagic={}", another(&tree.release));
     let (machine, other_machine) = (" SMP preempt", " UMP preempt");
     let other_release = changed(unsigned, &own, &other);
     let other_configuration = changed(unsigned, machine, other_machine);
