@@ -39,7 +39,9 @@ const MOUNTS: [Early; 4] = [
 ];
 
 /// The folders that are handed on to the real root.
-pub(super) const MOVED: [&str; 4] = ["dev", "proc", "sys", "run"];
+pub(super) fn moved() -> impl Iterator<Item = &'static str> {
+    MOUNTS.iter().map(|early| early.path)
+}
 
 /// Mounts /dev, /proc, /sys and /run; what is mounted already stays. Gives the errors of mounts that the
 /// boot can do without.
@@ -74,7 +76,7 @@ fn mount_one(root: &Root, early: &Early) -> Result<()> {
 }
 
 /// Whether `path` is on another device than its parent.
-pub(super) fn is_mount_point(root: &Root, path: &str) -> bool {
+fn is_mount_point(root: &Root, path: &str) -> bool {
     let device = |p: &std::path::Path| statat(CWD, p, AtFlags::empty()).map(|s| s.st_dev);
     let target = root.join(path);
     let parent = target.parent().map(std::path::Path::to_path_buf);

@@ -67,6 +67,8 @@ struct Boot {
     /// Our arguments; those behind the first are the real init's.
     args: Vec<OsString>,
     log: Log,
+    /// The kernel command line, and what it asks of us.
+    cmdline: String,
     params: BootParams,
     record: Record,
     began: u64,
@@ -77,8 +79,15 @@ pub fn run(root: Root, args: Vec<OsString>) -> ! {
     let began = boottime_ns();
     rescue::guard(&root);
     let record = Record { init_boottime_ns: began, ..Record::default() };
-    let mut boot =
-        Boot { root, args, log: Log::new(), params: BootParams::default(), record, began };
+    let mut boot = Boot {
+        root,
+        args,
+        log: Log::new(),
+        cmdline: String::new(),
+        params: BootParams::default(),
+        record,
+        began,
+    };
     match boot.story() {
         Ok(never) => match never {},
         Err(stop) => boot.rescue(&stop),
@@ -107,8 +116,8 @@ impl Boot {
     }
 
     fn read_parameters(&mut self) {
-        let line = procfs::cmdline(&self.root).unwrap_or_default();
-        self.params = BootParams::parse(&line);
+        self.cmdline = procfs::cmdline(&self.root).unwrap_or_default();
+        self.params = BootParams::parse(&self.cmdline);
         self.log.open(&self.root, self.params.level());
         rescue::set_policy(&self.params);
         self.record.kernel = sys::release();
@@ -150,8 +159,7 @@ impl Boot {
         }
         let mut warnings = Vec::new();
         let mut config = moddir::config(&self.root, &dir, &mut warnings);
-        let line = procfs::cmdline(&self.root).unwrap_or_default();
-        warnings.append(&mut cmdline::add_modules(&mut config, &line));
+        warnings.append(&mut cmdline::add_modules(&mut config, &self.cmdline));
         for warning in warnings {
             self.warn(warning.to_string());
         }

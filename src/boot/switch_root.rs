@@ -15,7 +15,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 use rustix::mount::MountPropagationFlags;
 
-use super::early::MOVED;
+use super::early::moved;
 use crate::sys::tree::{self, Emptied};
 use crate::sys::{Error, Result, Root, mount, process};
 
@@ -110,7 +110,7 @@ impl Ready {
         // Neither MS_MOVE nor pivot_root works on shared mounts; a fresh boot has none.
         let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
         let _ = rustix::mount::mount_change("/", private);
-        for folder in MOVED {
+        for folder in moved() {
             self.hand_over(root, folder);
         }
         let failed = |op: &'static str, errno| Error::new(op, self.new_root.display(), errno);

@@ -94,18 +94,17 @@ impl<'a, 'b> Wait<'a, 'b> {
     pub(super) fn run(mut self) -> Result<(), Stop> {
         self.scan();
         self.boot.end_phase("scan");
-        self.loader.drive();
         loop {
             // Asked before the events are taken: what a load that has ended set off is then in the socket.
             let idle = self.loader.is_idle();
             let drained = self.take_events();
-            self.loader.drive();
             let settled = self.is_settled(idle, drained);
             self.advance(settled);
             if self.is_over(settled)? {
                 break;
             }
             self.tell_of_waiting();
+            self.loader.drive();
             self.nap(drained);
         }
         self.boot.end_phase("load");
@@ -160,19 +159,14 @@ impl<'a, 'b> Wait<'a, 'b> {
         }
         if !self.complete {
             self.complete = !self.scan();
-            self.loader.drive();
         }
         self.complete
     }
 
     /// Takes the root one step further, where that is possible now.
     fn advance(&mut self, settled: bool) {
-        let now = boottime_ns();
-        let retry = self.refused.is_some() && now >= self.not_before;
-        if matches!(self.stage, Stage::Looking)
-            && (self.look || settled || retry)
-            && now >= self.not_before
-        {
+        let reason = self.look || settled || self.refused.is_some();
+        if matches!(self.stage, Stage::Looking) && reason && boottime_ns() >= self.not_before {
             self.look = false;
             if let Some(candidate) = self.finder.as_mut().and_then(Finder::look) {
                 self.found(candidate);
@@ -201,7 +195,6 @@ impl<'a, 'b> Wait<'a, 'b> {
         let names = types.iter().filter_map(|t| self.loader.want_name(&format!("fs-{t}")));
         let modules = names.flatten().collect();
         self.stage = Stage::Found(candidate, types, modules);
-        self.loader.drive();
     }
 
     /// Mounts the root. A failure may be for want of a module or a medium that is still on its way: then the

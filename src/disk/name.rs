@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+pub use crate::kmod::link_name::decode;
+
 /// The name of a disk's partition: `sda` 1 → `sda1`; with a `p` between digits: `nvme0n1` 2 → `nvme0n1p2`.
 #[must_use]
 pub fn partition(disk: &str, number: u32) -> String {
@@ -63,35 +65,6 @@ pub fn encode(label: &str) -> String {
 /// Characters that Unicode has set aside; udev escapes their bytes.
 fn is_odd(c: char) -> bool {
     matches!(u32::from(c), 0xfdd0..=0xfdef) || u32::from(c) & 0xffff == 0xffff
-}
-
-/// The label behind the name of a link: `\x20` and the like become their byte again; any other backslash
-/// stands for itself.
-#[must_use]
-pub fn decode(name: &str) -> String {
-    let mut bytes = Vec::with_capacity(name.len());
-    let mut rest = name.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        match escaped(rest) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = rest.get(4..).unwrap_or_default();
-            }
-            None => {
-                bytes.push(*first);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn escaped(text: &[u8]) -> Option<u8> {
-    let digits = text.strip_prefix(b"\\x")?.get(..2)?;
-    if !digits.iter().all(u8::is_ascii_hexdigit) {
-        return None;
-    }
-    u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ pub mod dep;
 pub mod elf;
 pub mod force;
 pub mod index;
+pub mod link_name;
 pub mod mask;
 pub mod modinfo;
 pub mod name;

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::cmdline::{key_value, words};
+use super::link_name;
 
 /// Longest wait for the root where nothing else is said.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -299,7 +300,7 @@ pub fn root_name(text: &str) -> Option<RootName> {
         }
         let link = format!("/dev/disk/by-{}/", tag.to_ascii_lowercase());
         if let Some(value) = text.strip_prefix(&link) {
-            return Some(make(unescape(value)));
+            return Some(make(link_name::decode(value)));
         }
     }
     if text.starts_with("/dev/") {
@@ -331,26 +332,6 @@ fn unquote(text: &str) -> String {
     inner('"').or_else(|| inner('\'')).unwrap_or(text).to_owned()
 }
 
-/// A name in /dev/disk/by-…, its `\xHH` (udev's escapes) resolved.
-fn unescape(text: &str) -> String {
-    let mut out = Vec::new();
-    let mut rest = text.as_bytes();
-    while let Some((byte, after)) = rest.split_first() {
-        let code = rest.strip_prefix(b"\\x").and_then(|r| r.get(..2));
-        match code.and_then(|c| u8::from_str_radix(std::str::from_utf8(c).ok()?, 16).ok()) {
-            Some(value) => {
-                out.push(value);
-                rest = &rest[4..];
-            }
-            None => {
-                out.push(*byte);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -365,6 +346,7 @@ mod tests {
             ("PARTUUID=x/PARTNROFF=-1", RootName::PartUuid("x".into(), -1)),
             ("PARTLABEL=r", RootName::PartLabel("r".into())),
             ("/dev/disk/by-label/a\\x20b", RootName::Label("a b".into())),
+            ("/dev/disk/by-label/a\\x+5", RootName::Label("a\\x+5".into())),
             ("/dev/disk/by-uuid/1", RootName::Uuid("1".into())),
             ("8:1", RootName::Number(8, 1)),
             ("b302", RootName::Number(0xb3, 2)),

@@ -137,13 +137,14 @@ impl Loader {
 
     fn want(&self, found: &[Found], parents: &[ModuleName], origin: impl Fn(&Found) -> Origin) {
         let mut graph = self.shared.graph();
-        let known = |module: &ModuleName| graph.knows(module) || self.shared.is_live(module);
         let live = |module: &ModuleName| self.shared.is_live(module);
+        let known = |module: &ModuleName| graph.knows(module) || live(module);
         let mut planner = Planner::new(&self.catalog, &self.config, &known, &live);
         let mut refused = Vec::new();
-        for found in found.iter().filter(|f| !f.is_builtin() && !known(&f.module)) {
+        for found in found.iter().filter(|f| !f.is_builtin()) {
             match self.refusal(found) {
-                Some(outcome) => refused.push((found, outcome)),
+                Some(outcome) if !known(&found.module) => refused.push((found, outcome)),
+                Some(_) => {}
                 None => planner.add(found),
             }
         }
@@ -152,12 +153,11 @@ impl Loader {
             graph.refuse(found.module.clone(), outcome, origin(found));
         }
         for mut step in plan.steps {
-            if step.why == Why::Asked {
+            let asked = found.iter().find(|f| step.why == Why::Asked && f.module == step.module);
+            if asked.is_some() {
                 step.after.extend(parents.iter().filter(|p| graph.is_coming(p)).cloned());
             }
-            let asked =
-                (step.why == Why::Asked).then(|| found.iter().find(|f| f.module == step.module));
-            graph.add(step, asked.flatten().map(&origin));
+            graph.add(step, asked.map(&origin));
         }
         let load = graph.load();
         drop(graph);
@@ -213,6 +213,7 @@ impl Loader {
 
     /// Waits until nothing is left to do for these modules, or the time is over; gives whether it is done.
     pub fn wait_for(&self, modules: &[ModuleName], longest: Duration) -> bool {
+        self.drive();
         let open = |graph: &mut Graph| !modules.iter().all(|m| graph.is_done(m));
         let (graph, _) = self
             .shared

@@ -32,7 +32,7 @@ impl BlockDevice {
 
     /// Its node in devtmpfs.
     pub fn node(&self, root: &Root) -> PathBuf {
-        root.join("dev").join(self.name.replace('!', "/"))
+        root.join("dev").join(&*disk::name::from_sysfs(&self.name))
     }
 }
 

@@ -86,8 +86,8 @@ pub fn interactive_self(applet: &str, terminal: &Path) -> Result<ExitStatus> {
     let failed = |e: std::io::Error| Error::io("open", terminal, &e);
     let stdin: File = open().map_err(failed)?;
     let (stdout, stderr) = (open().map_err(failed)?, open().map_err(failed)?);
-    let mut command = Command::new(OURSELVES);
-    command.arg0("coldplug").arg(applet).stdin(stdin).stdout(stdout).stderr(stderr);
+    let mut command = ourselves(applet);
+    command.stdin(stdin).stdout(stdout).stderr(stderr);
     command
         .spawn()
         .and_then(|mut child| child.wait())
@@ -111,9 +111,16 @@ pub fn session_shell(shell: &Path) -> Error {
 /// # Errors
 /// It cannot be started: /proc or /dev/null is missing, or there is no memory for it.
 pub fn spawn_self(applet: &str, stdin: File) -> Result<()> {
-    let mut command = Command::new(OURSELVES);
-    command.arg0("coldplug").arg(applet).stdin(stdin).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut command = ourselves(applet);
+    command.stdin(stdin).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().map(drop).map_err(|e| Error::io("exec", Path::new(OURSELVES), &e))
+}
+
+/// `coldplug APPLET`, by this very program.
+fn ourselves(applet: &str) -> Command {
+    let mut command = Command::new(OURSELVES);
+    command.arg0("coldplug").arg(applet);
+    command
 }
 
 /// Reaps every child that has ended, without waiting. For processes whose parents have died and left
