@@ -62,7 +62,7 @@ fn unzstd(bytes: &[u8]) -> Decoded<'_> {
 }
 
 fn unxz(bytes: &[u8]) -> Decoded<'_> {
-    let mut decoder = lzma_rust2::XzReader::new(bytes, false);
+    let mut decoder = liblzma::bufread::XzDecoder::new(bytes);
     let archive = read_all(&mut decoder)?;
     Ok((archive, decoder.into_inner()))
 }
@@ -120,8 +120,7 @@ mod tests {
         image.extend([0; 5]);
         image.extend(zstd::stream::encode_all(&archive_of(b"zstd")[..], 3).unwrap());
         image.extend(zstd::stream::encode_all(&archive_of(b"frame")[..], 3).unwrap());
-        let mut xz =
-            lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::with_preset(1)).unwrap();
+        let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 1);
         xz.write_all(&archive_of(b"xz")).unwrap();
         image.extend(xz.finish().unwrap());
         image.extend([0; 5]);

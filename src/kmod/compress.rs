@@ -12,6 +12,8 @@
 use std::fmt;
 use std::io::Read;
 
+use liblzma::stream::{Action, Status, Stream};
+
 /// The largest image that is decoded, in bytes: many times the largest module there is, small enough
 /// that a bomb does not take the machine.
 pub const IMAGE_LIMIT: usize = 256 << 20;
@@ -90,43 +92,170 @@ impl std::error::Error for DecodeError {}
 /// # Errors
 /// Damaged data, or an image of more than `limit` bytes.
 pub fn decode(file: &[u8], limit: usize) -> Result<Vec<u8>, DecodeError> {
-    let codec = Compression::of(file);
-    let damaged = |e: std::io::Error| DecodeError::Damaged(codec, e.to_string());
-    match codec {
-        Compression::Plain if file.len() > limit => Err(DecodeError::TooLarge(limit)),
-        Compression::Plain => Ok(file.to_vec()),
-        Compression::Zstd => decode_zstd(file, limit),
-        Compression::Xz => {
-            read(codec, &mut lzma_rust2::XzReader::new(file, true), file.len() * 4, limit)
-        }
-        Compression::Gzip => {
-            read(codec, &mut flate2::read::MultiGzDecoder::new(file), gzip_size(file), limit)
-        }
-    }
-    .map_err(|e| match e {
-        DecodeError::Damaged(_, text) => damaged(std::io::Error::other(text)),
-        other => other,
-    })
+    let mut image = Vec::new();
+    decode_into(file, limit, &mut image)?;
+    Ok(image)
 }
 
-/// zstd in one call where the frame states its size (the kernel's and kmod's files do), else streamed.
-fn decode_zstd(file: &[u8], limit: usize) -> Result<Vec<u8>, DecodeError> {
-    let codec = Compression::Zstd;
-    let damaged = |e: std::io::Error| DecodeError::Damaged(codec, e.to_string());
-    let size = zstd::zstd_safe::get_frame_content_size(file).ok().flatten();
-    let one_frame = zstd::zstd_safe::find_frame_compressed_size(file).ok() == Some(file.len());
-    match size.map(usize::try_from) {
-        Some(Ok(size)) if one_frame && size <= limit => {
-            let mut image = reserve(size)?;
-            zstd::bulk::Decompressor::new()
-                .and_then(|mut decoder| decoder.decompress_to_buffer(file, &mut image))
-                .map_err(damaged)?;
-            Ok(image)
+/// As [`decode`], into a buffer whose content goes and whose memory is used again.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_into(file: &[u8], limit: usize, image: &mut Vec<u8>) -> Result<(), DecodeError> {
+    Decoder::default().decode_into(file, limit, image)
+}
+
+/// Memory that an xz decoder may take for its dictionary: twice what the strongest preset asks for. A damaged header
+/// may ask for 4 GiB.
+const XZ_MEMORY: u64 = 128 << 20;
+
+/// What decoders need besides the image, kept from one file to the next.
+#[derive(Default)]
+pub struct Decoder {
+    zstd: Option<zstd::bulk::Decompressor<'static>>,
+    /// It stands at the end of a stream: to it the files of a whole run are streams of one file.
+    xz: Option<Stream>,
+}
+
+impl fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Decoder")
+    }
+}
+
+impl Decoder {
+    /// As [`decode`], into a buffer whose content goes and whose memory is used again.
+    ///
+    /// # Errors
+    /// As [`decode`].
+    pub fn decode_into(
+        &mut self,
+        file: &[u8],
+        limit: usize,
+        image: &mut Vec<u8>,
+    ) -> Result<(), DecodeError> {
+        image.clear();
+        let codec = Compression::of(file);
+        match codec {
+            Compression::Plain if file.len() > limit => Err(DecodeError::TooLarge(limit)),
+            Compression::Plain => {
+                reserve(image, file.len())?;
+                image.extend_from_slice(file);
+                Ok(())
+            }
+            Compression::Zstd => self.decode_zstd(file, limit, image),
+            Compression::Xz => self.decode_xz(file, limit, image),
+            Compression::Gzip => {
+                let mut reader = flate2::read::MultiGzDecoder::new(file);
+                read(codec, &mut reader, gzip_size(file), limit, image)
+            }
         }
-        Some(_) if one_frame => Err(DecodeError::TooLarge(limit)),
-        _ => {
-            let mut reader = zstd::stream::read::Decoder::with_buffer(file).map_err(damaged)?;
-            read(codec, &mut reader, file.len() * 4, limit)
+    }
+
+    /// zstd in one call where the frame states its size (the kernel's and kmod's files do), else streamed.
+    fn decode_zstd(
+        &mut self,
+        file: &[u8],
+        limit: usize,
+        image: &mut Vec<u8>,
+    ) -> Result<(), DecodeError> {
+        let codec = Compression::Zstd;
+        let damaged = |e: std::io::Error| DecodeError::Damaged(codec, e.to_string());
+        let size = zstd::zstd_safe::get_frame_content_size(file).ok().flatten();
+        let one_frame = zstd::zstd_safe::find_frame_compressed_size(file).ok() == Some(file.len());
+        match size.map(usize::try_from) {
+            Some(Ok(size)) if one_frame && size <= limit => {
+                reserve(image, size)?;
+                let decoder = match &mut self.zstd {
+                    Some(decoder) => decoder,
+                    none => none.insert(zstd::bulk::Decompressor::new().map_err(damaged)?),
+                };
+                decoder.decompress_to_buffer(file, image).map_err(damaged)?;
+                Ok(())
+            }
+            Some(_) if one_frame => Err(DecodeError::TooLarge(limit)),
+            _ => {
+                let mut reader = zstd::stream::read::Decoder::with_buffer(file).map_err(damaged)?;
+                read(codec, &mut reader, file.len() * 4, limit, image)
+            }
+        }
+    }
+
+    /// Every stream of an xz file, decoded by what decoded the last one: half a millisecond goes into setting a
+    /// decoder up and into new memory for its dictionary.
+    fn decode_xz(
+        &mut self,
+        file: &[u8],
+        limit: usize,
+        image: &mut Vec<u8>,
+    ) -> Result<(), DecodeError> {
+        if !ends_as_xz(file) {
+            return run_xz(&mut new_xz()?, file, Action::Finish, limit, image);
+        }
+        if let Some(mut decoder) = self.xz.take() {
+            if run_xz(&mut decoder, file, Action::Run, limit, image).is_ok() {
+                self.xz = Some(decoder);
+                return Ok(());
+            }
+            // What an earlier file has left in the decoder is no reason to refuse this one.
+            image.clear();
+        }
+        let mut decoder = new_xz()?;
+        run_xz(&mut decoder, file, Action::Run, limit, image)?;
+        self.xz = Some(decoder);
+        Ok(())
+    }
+}
+
+fn new_xz() -> Result<Stream, DecodeError> {
+    Stream::new_stream_decoder(XZ_MEMORY, liblzma::stream::CONCATENATED).map_err(damaged_xz)
+}
+
+fn damaged_xz(error: liblzma::stream::Error) -> DecodeError {
+    DecodeError::Damaged(Compression::Xz, std::io::Error::from(error).to_string())
+}
+
+/// Whether the file ends with the footer of a stream: CRC-32 of the next six bytes, size of the index, flags, `YZ`.
+fn ends_as_xz(file: &[u8]) -> bool {
+    let Some(footer) = file.last_chunk::<12>() else { return false };
+    let mut crc = flate2::Crc::new();
+    crc.update(&footer[4..10]);
+    footer.ends_with(b"YZ") && footer[..4] == crc.sum().to_le_bytes()
+}
+
+/// Decodes a whole file. With [`Action::Run`] the decoder can go on with another file behind it; that the file is
+/// complete is then told by its footer, and by each block's own check of size and content.
+fn run_xz(
+    decoder: &mut Stream,
+    file: &[u8],
+    action: Action,
+    limit: usize,
+    image: &mut Vec<u8>,
+) -> Result<(), DecodeError> {
+    let start = decoder.total_in();
+    let taken =
+        |decoder: &Stream| usize::try_from(decoder.total_in() - start).unwrap_or(usize::MAX);
+    let mut room = file.len().saturating_mul(4).min(FIRST_ROOM);
+    loop {
+        if image.len() == image.capacity() {
+            // One byte beyond the limit is room enough to see that it is passed.
+            reserve(image, room.min(limit + 1 - image.len()))?;
+            room = image.capacity();
+        }
+        let rest = file.get(taken(decoder)..).unwrap_or_default();
+        let status = decoder.process_vec(rest, image, action).map_err(damaged_xz)?;
+        if image.len() > limit {
+            return Err(DecodeError::TooLarge(limit));
+        }
+        let is_full = image.len() == image.capacity();
+        match status {
+            Status::StreamEnd => return Ok(()),
+            _ if is_full => {}
+            _ if matches!(action, Action::Run) && taken(decoder) == file.len() => return Ok(()),
+            _ => {
+                let text = "unexpected end of file".to_owned();
+                return Err(DecodeError::Damaged(Compression::Xz, text));
+            }
         }
     }
 }
@@ -136,27 +265,29 @@ fn gzip_size(file: &[u8]) -> usize {
     file.last_chunk::<4>().map_or(0, |size| u32::from_le_bytes(*size) as usize)
 }
 
-/// An empty buffer with room for `size` bytes. The size comes from a file that may be damaged, and PID 1 must not
-/// end for want of memory.
-fn reserve(size: usize) -> Result<Vec<u8>, DecodeError> {
-    let mut image = Vec::new();
-    image.try_reserve_exact(size).map_err(|_| DecodeError::NoMemory(size))?;
-    Ok(image)
+/// Makes room for `size` bytes more. The size comes from a file that may be damaged, and PID 1 must not end for want
+/// of memory.
+fn reserve(image: &mut Vec<u8>, size: usize) -> Result<(), DecodeError> {
+    image.try_reserve_exact(size).map_err(|_| DecodeError::NoMemory(size))
 }
+
+/// What is set aside at first on the word of a file: a damaged size must not make us allocate, and a module rarely
+/// grows more than tenfold.
+const FIRST_ROOM: usize = 32 << 20;
 
 fn read(
     codec: Compression,
     reader: &mut impl Read,
     expected: usize,
     limit: usize,
-) -> Result<Vec<u8>, DecodeError> {
-    // A damaged size must not make us allocate: a module rarely grows more than tenfold.
-    let mut image = reserve(expected.min(limit).min(32 << 20))?;
+    image: &mut Vec<u8>,
+) -> Result<(), DecodeError> {
+    reserve(image, expected.min(limit).min(FIRST_ROOM))?;
     reader
         .take(limit as u64 + 1)
-        .read_to_end(&mut image)
+        .read_to_end(image)
         .map_err(|e| DecodeError::Damaged(codec, e.to_string()))?;
-    if image.len() > limit { Err(DecodeError::TooLarge(limit)) } else { Ok(image) }
+    if image.len() > limit { Err(DecodeError::TooLarge(limit)) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -171,8 +302,7 @@ mod tests {
     }
 
     fn xz(data: &[u8]) -> Vec<u8> {
-        let mut encoder =
-            lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::with_preset(1)).unwrap();
+        let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 1);
         encoder.write_all(data).unwrap();
         encoder.finish().unwrap()
     }
@@ -197,6 +327,28 @@ mod tests {
         assert_eq!(decode(&twice, IMAGE_LIMIT).unwrap().len(), 2 * data.len());
         let twice = [gzip(&data), gzip(&data)].concat();
         assert_eq!(decode(&twice, IMAGE_LIMIT).unwrap().len(), 2 * data.len());
+    }
+
+    #[test]
+    fn one_decoder_takes_file_after_file() {
+        let (mut decoder, mut image) = (Decoder::default(), Vec::new());
+        let large: Vec<u8> =
+            (0..300_000u32).flat_map(|n| n.wrapping_mul(n).to_le_bytes()).collect();
+        for data in [&large[..], b"small", b"", &large[..70_000]] {
+            for file in samples(data) {
+                decoder.decode_into(&file, IMAGE_LIMIT, &mut image).unwrap();
+                assert!(image == data, "{:?}", Compression::of(&file));
+                // Damage of any kind is told, and does no harm to the next file.
+                if Compression::of(&file) != Compression::Plain && file.len() > 60 {
+                    for cut in [file.len() / 2..file.len(), 30..34, 30..file.len() - 12] {
+                        let mut broken = file.clone();
+                        broken.drain(cut);
+                        let result = decoder.decode_into(&broken, IMAGE_LIMIT, &mut image);
+                        assert!(result.is_err() || image != data);
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -9,6 +9,8 @@
 //!
 //! As in kmod, the first section of each name counts, and one that runs out of the file is ignored.
 
+use std::borrow::Cow;
+use std::ffi::CStr;
 use std::fmt;
 use std::ops::Range;
 
@@ -17,6 +19,9 @@ use goblin::elf::header::{EI_CLASS, EI_DATA, ELFCLASS32, ELFCLASS64, ELFDATA2LSB
 use goblin::elf::section_header::{SHT_NOBITS, SectionHeader};
 use goblin::elf::sym::{STB_WEAK, Sym, Symtab};
 use goblin::elf::{Elf, Header};
+
+/// The size of the larger of the two file headers.
+const HEADER: usize = 64;
 
 /// Why bytes can't be read as a module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,30 +43,124 @@ impl fmt::Display for ElfError {
 
 impl std::error::Error for ElfError {}
 
-/// A module's sections.
+/// What a module's section headers say.
 #[derive(Debug)]
-pub struct Sections<'a> {
-    image: &'a [u8],
+pub struct Shape<'a> {
     headers: Vec<SectionHeader>,
     /// The section-name table.
-    names: &'a [u8],
+    names: Cow<'a, [u8]>,
     /// Width and byte order.
     ctx: Ctx,
     /// Where the section headers lie in the file.
     offset: usize,
+    /// The file's size.
+    len: usize,
+}
+
+/// A module's bytes: all of them, or those parts that somebody needs, each with its place in the file.
+#[derive(Debug, Clone, Copy)]
+enum Image<'a> {
+    Whole(&'a [u8]),
+    Parts(&'a [(usize, &'a [u8])]),
+}
+
+/// A module's sections.
+#[derive(Debug)]
+pub struct Sections<'a> {
+    shape: Shape<'a>,
+    image: Image<'a>,
 }
 
 /// An entry of the symbol table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Symbol<'a> {
-    /// Its name.
-    pub name: &'a [u8],
+    /// Its name, and what stands behind that in the table of names.
+    names: &'a [u8],
     /// The section it is in: 0 is undefined, 0xfff1 an absolute value.
     pub section: usize,
     /// Its value, in a section its offset.
     pub value: u64,
     /// Whether it may stay undefined.
     pub is_weak: bool,
+}
+
+impl<'a> Symbol<'a> {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &'a [u8] {
+        until_nul(self.names)
+    }
+
+    /// What follows `prefix` in its name; `None` where the name begins in another way. Looks no further than it must:
+    /// few symbols of a module are of interest to anyone.
+    #[must_use]
+    pub fn name_behind(&self, prefix: &[u8]) -> Option<&'a [u8]> {
+        self.names.strip_prefix(prefix).map(until_nul)
+    }
+}
+
+impl<'a> Shape<'a> {
+    /// Reads the headers of a file of `len` bytes through `read`, which gives the bytes of a range that lies
+    /// within the file.
+    ///
+    /// # Errors
+    /// Bytes that are no ELF file, headers that point out of it, or a range that `read` cannot give.
+    pub fn read(
+        len: usize,
+        mut read: impl FnMut(Range<usize>) -> Option<Cow<'a, [u8]>>,
+    ) -> Result<Self, ElfError> {
+        const UNREAD: ElfError = ElfError::Broken("headers cannot be read");
+        let header = parse_header(&read(0..len.min(HEADER)).ok_or(UNREAD)?)?;
+        let (ctx, table) = section_table(&header, len)?;
+        let bytes = read(table.clone()).ok_or(UNREAD)?;
+        let headers = SectionHeader::parse_from(&bytes, 0, usize::from(header.e_shnum), ctx)
+            .map_err(|_| ElfError::Broken("section headers"))?;
+        let mut shape = Self { headers, names: Cow::Borrowed(&[]), ctx, offset: table.start, len };
+        let names = shape
+            .headers
+            .get(usize::from(header.e_shstrndx))
+            .ok_or(ElfError::Broken("no section names"))?;
+        let range = shape.content(names).ok_or(ElfError::Broken("section names"))?;
+        shape.names = read(range).ok_or(UNREAD)?;
+        if shape.names.last() != Some(&0) {
+            return Err(ElfError::Broken("section names without an end"));
+        }
+        Ok(shape)
+    }
+
+    /// Where the content of the first section called `name` that lies within the file is.
+    #[must_use]
+    pub fn range(&self, name: &str) -> Option<Range<usize>> {
+        self.find(name).and_then(|(_, header)| self.content(header))
+    }
+
+    fn find(&self, name: &str) -> Option<(usize, &SectionHeader)> {
+        let mut headers = self.headers.iter().enumerate().skip(1);
+        headers.find(|(_, header)| {
+            is_at(&self.names, header.sh_name, name.as_bytes()) && self.content(header).is_some()
+        })
+    }
+
+    /// The place of a section's bytes; `None` if they are not all in the file.
+    fn content(&self, header: &SectionHeader) -> Option<Range<usize>> {
+        if header.sh_type == SHT_NOBITS {
+            return None;
+        }
+        let start = usize::try_from(header.sh_offset).ok()?;
+        let end = start.checked_add(usize::try_from(header.sh_size).ok()?)?;
+        (end <= self.len).then_some(start..end)
+    }
+}
+
+impl<'a> Image<'a> {
+    fn get(self, range: Range<usize>) -> Option<&'a [u8]> {
+        match self {
+            Self::Whole(bytes) => bytes.get(range),
+            Self::Parts(parts) => parts.iter().find_map(|(start, bytes)| {
+                bytes.get(range.start.checked_sub(*start)?..range.end.checked_sub(*start)?)
+            }),
+        }
+    }
 }
 
 impl<'a> Sections<'a> {
@@ -71,84 +170,68 @@ impl<'a> Sections<'a> {
     ///
     /// Bytes that are no ELF file, or headers that point out of it.
     pub fn parse(image: &'a [u8]) -> Result<Self, ElfError> {
-        let header = parse_header(image)?;
-        let (ctx, offset, headers) = parse_section_headers(image, &header)?;
-        let table = headers
-            .get(usize::from(header.e_shstrndx))
-            .ok_or(ElfError::Broken("no section names"))?;
-        let names = content(image, table).ok_or(ElfError::Broken("section names"))?;
-        if names.last() != Some(&0) {
-            return Err(ElfError::Broken("section names without an end"));
-        }
-        Ok(Self { image, headers, names, ctx, offset })
+        let shape = Shape::read(image.len(), |range| image.get(range).map(Cow::Borrowed))?;
+        Ok(Self { shape, image: Image::Whole(image) })
+    }
+
+    /// The sections of a file of which only `parts` were read, each with its place. A section that is not
+    /// wholly in one part counts as missing.
+    #[must_use]
+    pub fn of_parts(shape: Shape<'a>, parts: &'a [(usize, &'a [u8])]) -> Self {
+        Self { shape, image: Image::Parts(parts) }
     }
 
     /// The content of the first section called `name` that lies within the file.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&'a [u8]> {
-        self.find(name).and_then(|(_, header)| content(self.image, header))
+        self.image.get(self.shape.range(name)?)
     }
 
     /// Whether the file is of the 64-bit class.
     #[must_use]
     pub fn is_wide(&self) -> bool {
-        self.ctx.container.is_big()
+        self.shape.ctx.container.is_big()
     }
 
     /// Whether numbers have their lowest byte first.
     #[must_use]
     pub fn is_little_endian(&self) -> bool {
-        self.ctx.le.is_little()
+        self.shape.ctx.le.is_little()
     }
 
     /// The content of section number `index`.
     #[must_use]
     pub fn at(&self, index: usize) -> Option<&'a [u8]> {
-        content(self.image, self.headers.get(index)?)
+        self.image.get(self.shape.content(self.shape.headers.get(index)?)?)
     }
 
     /// Where the content of the section [`Self::get`] gives lies in the file.
     #[must_use]
     pub fn range(&self, name: &str) -> Option<Range<usize>> {
-        let (_, header) = self.find(name)?;
-        let start = usize::try_from(header.sh_offset).ok()?;
-        Some(start..start + content(self.image, header)?.len())
+        self.shape.range(name)
     }
 
     /// Where the lowest byte of the flags of the section called `name` lies in the file.
     #[must_use]
     pub fn flags_byte(&self, name: &str) -> Option<usize> {
-        let (index, _) = self.find(name)?;
+        let (index, _) = self.shape.find(name)?;
         let width = if self.is_wide() { 8 } else { 4 };
         let within = if self.is_little_endian() { 8 } else { 8 + width - 1 };
-        Some(self.offset + index * SectionHeader::size(self.ctx) + within)
+        Some(self.shape.offset + index * SectionHeader::size(self.shape.ctx) + within)
     }
 
     /// The entries of the symbol table that have a name, in order; none if there is no table.
-    #[must_use]
-    pub fn symbols(&self) -> Vec<Symbol<'a>> {
+    pub fn symbols(&self) -> impl Iterator<Item = Symbol<'a>> {
         let (table, names) = (self.get(".symtab"), self.get(".strtab"));
         let (table, names) = (table.unwrap_or_default(), names.unwrap_or_default());
-        let count = table.len() / Sym::size(self.ctx.container);
-        let Ok(table) = Symtab::parse(table, 0, count, self.ctx) else { return Vec::new() };
-        let symbols = table.iter().skip(1).map(|sym| Symbol {
-            name: until_nul(names.get(sym.st_name..).unwrap_or_default()),
-            section: sym.st_shndx,
-            value: sym.st_value,
-            is_weak: sym.st_bind() == STB_WEAK,
-        });
-        symbols.filter(|symbol| !symbol.name.is_empty()).collect()
-    }
-
-    fn find(&self, name: &str) -> Option<(usize, &SectionHeader)> {
-        let mut headers = self.headers.iter().enumerate().skip(1);
-        headers.find(|(_, header)| {
-            self.name(header) == name.as_bytes() && content(self.image, header).is_some()
+        let ctx = self.shape.ctx;
+        let count = table.len() / Sym::size(ctx.container);
+        let entries = Symtab::parse(table, 0, count, ctx).ok().map(|table| table.iter());
+        entries.into_iter().flatten().skip(1).filter_map(move |sym| {
+            let names = names.get(sym.st_name..).filter(|n| n.first().is_some_and(|b| *b != 0))?;
+            let (section, value) = (sym.st_shndx, sym.st_value);
+            Some(Symbol { names, section, value, is_weak: sym.st_bind() == STB_WEAK })
         })
-    }
-
-    fn name(&self, header: &SectionHeader) -> &'a [u8] {
-        until_nul(self.names.get(header.sh_name..).unwrap_or_default())
     }
 
     /// The strings of `.modinfo`, in order; none if there is no such section.
@@ -159,18 +242,14 @@ impl<'a> Sections<'a> {
 }
 
 /// What stands before the first NUL.
-fn until_nul(bytes: &[u8]) -> &[u8] {
-    bytes.split(|byte| *byte == 0).next().unwrap_or_default()
+pub(super) fn until_nul(bytes: &[u8]) -> &[u8] {
+    CStr::from_bytes_until_nul(bytes).map_or(bytes, CStr::to_bytes)
 }
 
-/// The bytes of a section; `None` if they are not all in the file.
-fn content<'a>(image: &'a [u8], header: &SectionHeader) -> Option<&'a [u8]> {
-    if header.sh_type == SHT_NOBITS {
-        return None;
-    }
-    let start = usize::try_from(header.sh_offset).ok()?;
-    let len = usize::try_from(header.sh_size).ok()?;
-    image.get(start..start.checked_add(len)?)
+/// Whether the string at `offset` of a string table is `name`.
+fn is_at(table: &[u8], offset: usize, name: &[u8]) -> bool {
+    let rest = table.get(offset..).unwrap_or_default();
+    rest.strip_prefix(name).is_some_and(|rest| rest.first().is_none_or(|byte| *byte == 0))
 }
 
 fn parse_header(image: &[u8]) -> Result<Header, ElfError> {
@@ -186,23 +265,18 @@ fn parse_header(image: &[u8]) -> Result<Header, ElfError> {
     Elf::parse_header(image).map_err(|_| ElfError::Broken("header"))
 }
 
-/// Width and byte order, where the headers lie, and the headers.
-fn parse_section_headers(
-    image: &[u8],
-    header: &Header,
-) -> Result<(Ctx, usize, Vec<SectionHeader>), ElfError> {
+/// Width and byte order, and where in a file of `len` bytes the section headers lie.
+fn section_table(header: &Header, len: usize) -> Result<(Ctx, Range<usize>), ElfError> {
     const BROKEN: ElfError = ElfError::Broken("section headers");
     let container = header.container().map_err(|_| BROKEN)?;
     let ctx = Ctx::new(container, header.endianness().map_err(|_| BROKEN)?);
-    let (offset, count) = (usize::try_from(header.e_shoff), usize::from(header.e_shnum));
-    let offset = offset.map_err(|_| BROKEN)?;
-    let len = count * SectionHeader::size(ctx);
-    let inside = offset.checked_add(len).is_some_and(|end| end <= image.len());
-    if usize::from(header.e_shentsize) != SectionHeader::size(ctx) || count == 0 || !inside {
+    let start = usize::try_from(header.e_shoff).map_err(|_| BROKEN)?;
+    let count = usize::from(header.e_shnum);
+    let end = start.checked_add(count * SectionHeader::size(ctx)).ok_or(BROKEN)?;
+    if usize::from(header.e_shentsize) != SectionHeader::size(ctx) || count == 0 || end > len {
         return Err(BROKEN);
     }
-    let headers = SectionHeader::parse(image, offset, count, ctx).map_err(|_| BROKEN)?;
-    Ok((ctx, offset, headers))
+    Ok((ctx, start..end))
 }
 
 /// The `KEY=VALUE` pairs of a decoded module's `.modinfo`, in order; bytes that are not UTF-8 are
@@ -238,6 +312,27 @@ pub(crate) mod tests {
             let bytes = value.to_le_bytes();
             let bytes = &bytes[..width];
             if self.big { out.extend(bytes.iter().rev()) } else { out.extend(bytes) }
+        }
+
+        /// Appends a symbol table entry.
+        pub(crate) fn symbol(
+            self,
+            out: &mut Vec<u8>,
+            name: u64,
+            info: u64,
+            section: u64,
+            value: u64,
+        ) {
+            self.put(out, name, 4);
+            if self.wide {
+                for (value, width) in [(info, 1), (0, 1), (section, 2), (value, 8), (0, 8)] {
+                    self.put(out, value, width);
+                }
+            } else {
+                for (value, width) in [(value, 4), (0, 4), (info, 1), (0, 1), (section, 2)] {
+                    self.put(out, value, width);
+                }
+            }
         }
 
         /// A relocatable file of these sections, the section-name table last.

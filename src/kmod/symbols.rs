@@ -10,7 +10,7 @@
 
 use std::collections::HashSet;
 
-use super::elf::Sections;
+use super::elf::{Sections, Symbol, until_nul};
 
 /// A symbol and its version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,27 +27,35 @@ const RECORD: usize = 64;
 
 /// The symbols that a module exports; `None` where it has no list of them at all.
 pub fn exports<'a>(sections: &Sections<'a>) -> Option<Vec<Versioned<'a>>> {
-    let symbols = sections.symbols();
-    let crcs = symbols.iter().filter_map(|symbol| {
-        let name = symbol.name.strip_prefix(b"__crc_")?;
-        let crc = match symbol.section {
-            0 | ABSOLUTE => low(symbol.value),
-            section => crc_at(sections, section, symbol.value).unwrap_or(u32::MAX),
-        };
-        Some(Versioned { name, crc })
-    });
+    let crcs = sections.symbols().filter_map(|symbol| export(sections, &symbol));
     let exports: Vec<_> = crcs.collect();
     if !exports.is_empty() {
         return Some(exports);
     }
+    unversioned(sections).map(Iterator::collect)
+}
+
+/// What a symbol tells of an export: `__crc_NAME`.
+pub fn export<'a>(sections: &Sections<'a>, symbol: &Symbol<'a>) -> Option<Versioned<'a>> {
+    let name = symbol.name_behind(b"__crc_")?;
+    let crc = match symbol.section {
+        0 | ABSOLUTE => low(symbol.value),
+        section => crc_at(sections, section, symbol.value).unwrap_or(u32::MAX),
+    };
+    Some(Versioned { name, crc })
+}
+
+/// The exports of a module that keeps no versions; `None` where it has no list of them.
+pub fn unversioned<'a>(sections: &Sections<'a>) -> Option<impl Iterator<Item = Versioned<'a>>> {
     let names = sections.get("__ksymtab_strings")?.split(|byte| *byte == 0);
-    Some(names.filter(|n| !n.is_empty()).map(|name| Versioned { name, crc: 0 }).collect())
+    Some(names.filter(|n| !n.is_empty()).map(|name| Versioned { name, crc: 0 }))
 }
 
 /// The symbols that a module was built against: those of the old form, then those that stand in the extended
 /// one alone. `None` where the kernel's build keeps no versions.
 pub fn versions<'a>(sections: &Sections<'a>) -> Option<Vec<Versioned<'a>>> {
-    let (basic, extended) = (basic_versions(sections), extended_versions(sections));
+    let basic = BasicVersions::of(sections).map(|versions| versions.iter().collect::<Vec<_>>());
+    let extended = extended_versions(sections);
     if basic.is_none() && extended.is_none() {
         return None;
     }
@@ -63,36 +71,65 @@ fn extended_versions<'a>(sections: &Sections<'a>) -> Option<Vec<Versioned<'a>>> 
     let (crcs, names) = (sections.get("__version_ext_crcs")?, sections.get("__version_ext_names")?);
     let names = names.split(|byte| *byte == 0).take_while(|name| !name.is_empty());
     let versions = names.zip(crcs.chunks_exact(4));
-    let versions =
-        versions.filter_map(|(name, crc)| Some(Versioned { name, crc: number(sections, crc)? }));
-    Some(versions.collect())
-}
-
-fn basic_versions<'a>(sections: &Sections<'a>) -> Option<Vec<Versioned<'a>>> {
-    let width = if sections.is_wide() { 8 } else { 4 };
-    let records = sections.get("__versions")?.chunks_exact(RECORD);
-    let versions = records.map(|record| {
-        let (crc, name) = record.split_at(width);
-        // The low word: the first four bytes, or the last where the highest byte comes first.
-        let crc = if sections.is_little_endian() { &crc[..4] } else { &crc[width - 4..] };
-        let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
-        Versioned { name, crc: number(sections, crc).unwrap_or(0) }
+    let versions = versions.filter_map(|(name, crc)| {
+        Some(Versioned { name, crc: number(sections.is_little_endian(), crc)? })
     });
     Some(versions.collect())
 }
 
-fn crc_at(sections: &Sections<'_>, section: usize, offset: u64) -> Option<u32> {
-    let at = usize::try_from(offset).ok()?;
-    number(sections, sections.at(section)?.get(at..at.checked_add(4)?)?)
+/// `__versions`, the old form alone, which names every symbol that is needed.
+#[derive(Debug, Clone, Copy)]
+pub struct BasicVersions<'a> {
+    records: &'a [u8],
+    is_wide: bool,
+    is_little_endian: bool,
 }
 
-fn number(sections: &Sections<'_>, bytes: &[u8]) -> Option<u32> {
+impl<'a> BasicVersions<'a> {
+    /// The table of a module; `None` where it has none.
+    pub fn of(sections: &Sections<'a>) -> Option<Self> {
+        Some(Self {
+            records: sections.get("__versions")?,
+            is_wide: sections.is_wide(),
+            is_little_endian: sections.is_little_endian(),
+        })
+    }
+
+    /// The record at `place`.
+    pub fn get(&self, place: usize) -> Option<Versioned<'a>> {
+        let record = self.records.chunks_exact(RECORD).nth(place)?;
+        let width = if self.is_wide { 8 } else { 4 };
+        let (crc, name) = record.split_at(width);
+        // The low word: the first four bytes, or the last where the highest byte comes first.
+        let crc = if self.is_little_endian { &crc[..4] } else { &crc[width - 4..] };
+        let crc = number(self.is_little_endian, crc)?;
+        Some(Versioned { name: until_nul(name), crc })
+    }
+
+    /// How many records there are.
+    pub fn len(&self) -> usize {
+        self.records.len() / RECORD
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All records, in order.
+    pub fn iter(self) -> impl Iterator<Item = Versioned<'a>> {
+        (0..self.len()).filter_map(move |place| self.get(place))
+    }
+}
+
+fn crc_at(sections: &Sections<'_>, section: usize, offset: u64) -> Option<u32> {
+    let at = usize::try_from(offset).ok()?;
+    number(sections.is_little_endian(), sections.at(section)?.get(at..at.checked_add(4)?)?)
+}
+
+fn number(is_little_endian: bool, bytes: &[u8]) -> Option<u32> {
     let bytes = bytes.try_into().ok()?;
-    Some(if sections.is_little_endian() {
-        u32::from_le_bytes(bytes)
-    } else {
-        u32::from_be_bytes(bytes)
-    })
+    Some(if is_little_endian { u32::from_le_bytes(bytes) } else { u32::from_be_bytes(bytes) })
 }
 
 fn low(value: u64) -> u32 {
@@ -102,29 +139,11 @@ fn low(value: u64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kmod::elf::tests::{LAYOUTS, Layout};
+    use crate::kmod::elf::tests::LAYOUTS;
 
     fn words(list: Option<Vec<Versioned<'_>>>) -> Option<String> {
         let word = |v: &Versioned<'_>| format!("{}={:x}", String::from_utf8_lossy(v.name), v.crc);
         Some(list?.iter().map(word).collect::<Vec<_>>().join(" "))
-    }
-
-    /// A symbol table entry.
-    fn symbol(layout: Layout, out: &mut Vec<u8>, name: u64, section: u64, value: u64) {
-        layout.put(out, name, 4);
-        if layout.wide {
-            layout.put(out, 0x10, 1);
-            layout.put(out, 0, 1);
-            layout.put(out, section, 2);
-            layout.put(out, value, 8);
-            layout.put(out, 0, 8);
-        } else {
-            layout.put(out, value, 4);
-            layout.put(out, 0, 4);
-            layout.put(out, 0x10, 1);
-            layout.put(out, 0, 1);
-            layout.put(out, section, 2);
-        }
     }
 
     #[test]
@@ -135,7 +154,7 @@ mod tests {
             for (name, section, value) in
                 [(0, 0, 0), (1, 0xfff1, 0x77), (9, 1, 4), (17, 1, 5), (25, 2, 0)]
             {
-                symbol(layout, &mut table, name, section, value);
+                layout.symbol(&mut table, name, 0x10, section, value);
             }
             let names = b"\0__crc_a\0__crc_b\0__crc_c\0other\0";
             let image =

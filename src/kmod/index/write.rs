@@ -1,10 +1,11 @@
 //! Writes a `modules.*.bin` index; the format is drawn in the parent module.
 //!
-//! The bytes are those of kmod 34's depmod: the tree is built key by key, so the order of the
-//! insertions shows only among values of one key with equal priorities (the newest comes first),
-//! and nodes are written in pre-order, each before its children, children by ascending character.
+//! The bytes are those of kmod 34's depmod: the order of the insertions shows only among values of one key with
+//! equal priorities (the newest comes first), and nodes are written in pre-order, each before its children,
+//! children by ascending character.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
+use std::collections::HashSet;
 use std::fmt;
 
 use super::{CHILDREN, MAGIC, OFFSET, PREFIX, VALUES, VERSION};
@@ -40,29 +41,32 @@ impl fmt::Display for WriteError {
 
 impl std::error::Error for WriteError {}
 
-#[derive(Debug, Default)]
-struct Node {
-    prefix: Vec<u8>,
-    /// Character on the edge → place in [`Writer::nodes`].
-    children: BTreeMap<u8, usize>,
-    /// By ascending priority, among equals the newest first.
-    values: Vec<(u32, Vec<u8>)>,
+/// One key with one value: places in [`Writer::text`].
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    start: u32,
+    key_end: u32,
+    end: u32,
+    priority: u32,
 }
 
 /// An index in the making: a radix tree over the bytes 1..=127.
 ///
-/// The nodes lie in one list and name each other by place, so that neither a walk nor the end of
-/// the tree's life depends on its depth.
-#[derive(Debug)]
+/// Which tree it is follows from the keys alone, so they are kept as they come, sorted at the end, and the
+/// nodes written off the sorted list: those of one subtree stand beside each other there.
+#[derive(Debug, Default)]
 pub struct Writer {
-    /// The root comes first.
-    nodes: Vec<Node>,
+    /// Keys and values, one behind the other.
+    text: Vec<u8>,
+    entries: Vec<Entry>,
 }
 
-impl Default for Writer {
-    fn default() -> Self {
-        Self { nodes: vec![Node::default()] }
-    }
+/// A node to be written: what stands below it, and the place of the word that points to it.
+struct Pending<'a> {
+    entries: &'a [Entry],
+    /// How many bytes of the keys stand above it.
+    depth: usize,
+    word: usize,
 }
 
 impl Writer {
@@ -70,50 +74,45 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// [`WriteError::BadCharacter`] if key or value is not 7-bit text; the index is unchanged then.
+    /// [`WriteError::BadCharacter`] if key or value is not 7-bit text, [`WriteError::TooLarge`] after 4 GiB; the
+    /// index is unchanged then.
     pub fn insert(&mut self, key: &[u8], value: &[u8], priority: u32) -> Result<(), WriteError> {
         check(key)?;
         check(value)?;
-        let node = self.node_of(key);
-        let values = &mut self.nodes[node].values;
-        let at = values.partition_point(|(existing, _)| *existing < priority);
-        values.insert(at, (priority, value.to_vec()));
+        let place = |at: usize| u32::try_from(at).map_err(|_| WriteError::TooLarge);
+        let start = self.text.len();
+        let key_end = start + key.len();
+        let end = key_end + value.len();
+        let (start, key_end, end) = (place(start)?, place(key_end)?, place(end)?);
+        self.text.extend_from_slice(key);
+        self.text.extend_from_slice(value);
+        self.entries.push(Entry { start, key_end, end, priority });
         Ok(())
     }
 
-    /// The node where `key` ends; made, and others split, if it is not there yet.
-    fn node_of(&mut self, key: &[u8]) -> usize {
-        let (mut at, mut rest) = (0, key);
-        loop {
-            let common = common(&self.nodes[at].prefix, rest);
-            if common < self.nodes[at].prefix.len() {
-                self.split(at, common);
-            }
-            let Some((&edge, below)) = rest[common..].split_first() else { return at };
-            let Some(&child) = self.nodes[at].children.get(&edge) else {
-                return self.add_leaf(at, edge, below);
-            };
-            (at, rest) = (child, below);
-        }
+    /// The key and value of every entry that was added once more, in order: an index keeps both.
+    pub fn repeated(&self) -> Vec<(&[u8], &[u8])> {
+        let mut seen = HashSet::new();
+        let pairs = self.entries.iter().map(|entry| (self.key(*entry), self.value(*entry)));
+        pairs.filter(|pair| !seen.insert(*pair)).collect()
     }
 
-    fn add_leaf(&mut self, parent: usize, edge: u8, prefix: &[u8]) -> usize {
-        let leaf = self.nodes.len();
-        self.nodes.push(Node { prefix: prefix.to_vec(), ..Node::default() });
-        self.nodes[parent].children.insert(edge, leaf);
-        leaf
+    fn key(&self, entry: Entry) -> &[u8] {
+        slice(&self.text, entry.start, entry.key_end)
     }
 
-    /// Leaves `at` the first `keep` bytes of its prefix; what it was goes below it, without the
-    /// character that now stands on the edge.
-    fn split(&mut self, at: usize, keep: usize) {
-        let below = self.nodes.len();
-        let mut old = std::mem::take(&mut self.nodes[at]);
-        let remainder = old.prefix.split_off(keep);
-        let node = &mut self.nodes[at];
-        node.prefix = std::mem::replace(&mut old.prefix, remainder[1..].to_vec());
-        node.children.insert(remainder[0], below);
-        self.nodes.push(old);
+    fn value(&self, entry: Entry) -> &[u8] {
+        slice(&self.text, entry.key_end, entry.end)
+    }
+
+    /// The entries by key, then by ascending priority, among equals the newest first.
+    fn sorted(&self) -> Vec<Entry> {
+        let mut sorted = self.entries.clone();
+        sorted.reverse();
+        sorted.sort_by(|a, b| {
+            compare(self.key(*a), self.key(*b)).then_with(|| a.priority.cmp(&b.priority))
+        });
+        sorted
     }
 
     /// The file's bytes.
@@ -122,27 +121,124 @@ impl Writer {
     ///
     /// [`WriteError::TooLarge`] if an offset would not fit into its 28 bits.
     pub fn finish(&self) -> Result<Vec<u8>, WriteError> {
-        let mut out = Vec::new();
+        let mut out = Vec::with_capacity(2 * self.text.len());
         for word in [MAGIC, VERSION, 0] {
             out.extend(word.to_be_bytes());
         }
-        // Nodes still to write, each with the place of the word that points to it.
-        let mut pending = vec![(0, 8)];
-        while let Some((at, word)) = pending.pop() {
-            let node = &self.nodes[at];
-            let offset = u32::try_from(out.len()).unwrap_or(u32::MAX);
-            if offset > OFFSET {
-                return Err(WriteError::TooLarge);
-            }
-            out[word..word + 4].copy_from_slice(&(offset | flags(node)).to_be_bytes());
-            let words = write_node(&mut out, node);
-            pending.extend(words.into_iter().rev());
+        let sorted = self.sorted();
+        let mut pending = vec![Pending { entries: &sorted, depth: 0, word: 8 }];
+        while let Some(node) = pending.pop() {
+            self.write_node(&mut out, &node, &mut pending)?;
         }
         Ok(out)
     }
+
+    /// Appends one node with zero words for its children, which come next.
+    fn write_node<'a>(
+        &self,
+        out: &mut Vec<u8>,
+        node: &Pending<'a>,
+        pending: &mut Vec<Pending<'a>>,
+    ) -> Result<(), WriteError> {
+        let start = u32::try_from(out.len()).unwrap_or(u32::MAX);
+        if start > OFFSET {
+            return Err(WriteError::TooLarge);
+        }
+        let prefix = self.prefix(node);
+        let depth = node.depth + prefix.len();
+        // A key that ends here sorts before all that go on.
+        let own = node.entries.partition_point(|entry| self.key(*entry).len() == depth);
+        let (values, below) = node.entries.split_at(own);
+        let flag = |there: bool, flag: u32| if there { flag } else { 0 };
+        let flags = flag(!prefix.is_empty(), PREFIX)
+            | flag(!below.is_empty(), CHILDREN)
+            | flag(!values.is_empty(), VALUES);
+        out[node.word..node.word + 4].copy_from_slice(&(start | flags).to_be_bytes());
+        if !prefix.is_empty() {
+            out.extend_from_slice(prefix);
+            out.push(0);
+        }
+        self.write_children(out, below, depth, pending);
+        self.write_values(out, values);
+        Ok(())
+    }
+
+    /// What the keys of a node share behind `depth`. The root never has a prefix.
+    fn prefix<'a>(&'a self, node: &Pending<'_>) -> &'a [u8] {
+        match (node.depth, node.entries) {
+            (0, _) | (_, []) => &[],
+            (depth, [first, .., last]) => {
+                let (first, last) = (self.key(*first), self.key(*last));
+                &first[depth..depth + common(&first[depth..], &last[depth..])]
+            }
+            (depth, [only]) => &self.key(*only)[depth..],
+        }
+    }
+
+    /// The table of a node's children: the keys of each share the byte at `depth`.
+    fn write_children<'a>(
+        &self,
+        out: &mut Vec<u8>,
+        entries: &'a [Entry],
+        depth: usize,
+        pending: &mut Vec<Pending<'a>>,
+    ) {
+        let edge = |entry: &Entry| self.key(*entry)[depth];
+        let (Some(first), Some(last)) = (entries.first().map(edge), entries.last().map(edge))
+        else {
+            return;
+        };
+        out.extend([first, last]);
+        let words = out.len();
+        out.resize(words + 4 * (usize::from(last - first) + 1), 0);
+        let at = pending.len();
+        for entries in entries.chunk_by(|a, b| edge(a) == edge(b)) {
+            let place = edge(&entries[0]) - first;
+            pending.push(Pending {
+                entries,
+                depth: depth + 1,
+                word: words + 4 * usize::from(place),
+            });
+        }
+        // The first child is to be taken off first.
+        pending[at..].reverse();
+    }
+
+    fn write_values(&self, out: &mut Vec<u8>, values: &[Entry]) {
+        if !values.is_empty() {
+            out.extend(u32::try_from(values.len()).unwrap_or(u32::MAX).to_be_bytes());
+        }
+        for entry in values {
+            out.extend(entry.priority.to_be_bytes());
+            out.extend_from_slice(self.value(*entry));
+            out.push(0);
+        }
+    }
+}
+
+fn slice(text: &[u8], start: u32, end: u32) -> &[u8] {
+    &text[start as usize..end as usize]
+}
+
+/// Compares keys eight bytes at a time: most begin alike, and the C library's comparison goes byte by byte.
+fn compare(a: &[u8], b: &[u8]) -> Ordering {
+    let (mut a, mut b) = (a, b);
+    while let (Some((x, more_a)), Some((y, more_b))) =
+        (a.split_first_chunk(), b.split_first_chunk())
+    {
+        let (x, y) = (u64::from_be_bytes(*x), u64::from_be_bytes(*y));
+        if x != y {
+            return x.cmp(&y);
+        }
+        (a, b) = (more_a, more_b);
+    }
+    a.cmp(b)
 }
 
 fn check(text: &[u8]) -> Result<(), WriteError> {
+    if text.is_ascii() && !text.contains(&0) {
+        return Ok(());
+    }
     match text.iter().find(|byte| !(1..=127).contains(*byte)) {
         Some(&byte) => Err(WriteError::BadCharacter { byte, text: text.to_vec() }),
         None => Ok(()),
@@ -152,43 +248,6 @@ fn check(text: &[u8]) -> Result<(), WriteError> {
 /// How many bytes `a` and `b` share at their start.
 fn common(a: &[u8], b: &[u8]) -> usize {
     a.iter().zip(b).take_while(|(a, b)| a == b).count()
-}
-
-fn flags(node: &Node) -> u32 {
-    let flag = |there, flag| if there { flag } else { 0 };
-    flag(!node.prefix.is_empty(), PREFIX)
-        | flag(!node.children.is_empty(), CHILDREN)
-        | flag(!node.values.is_empty(), VALUES)
-}
-
-/// Appends one node with zero words for its children; gives each child with its word's place.
-fn write_node(out: &mut Vec<u8>, node: &Node) -> Vec<(usize, usize)> {
-    if !node.prefix.is_empty() {
-        out.extend(&node.prefix);
-        out.push(0);
-    }
-    let words = write_children(out, &node.children);
-    if !node.values.is_empty() {
-        out.extend(u32::try_from(node.values.len()).unwrap_or(u32::MAX).to_be_bytes());
-    }
-    for (priority, value) in &node.values {
-        out.extend(priority.to_be_bytes());
-        out.extend(value);
-        out.push(0);
-    }
-    words
-}
-
-fn write_children(out: &mut Vec<u8>, children: &BTreeMap<u8, usize>) -> Vec<(usize, usize)> {
-    let (Some((&first, _)), Some((&last, _))) =
-        (children.first_key_value(), children.last_key_value())
-    else {
-        return Vec::new();
-    };
-    out.extend([first, last]);
-    let words = out.len();
-    out.resize(words + 4 * (usize::from(last - first) + 1), 0);
-    children.iter().map(|(edge, child)| (*child, words + 4 * usize::from(edge - first))).collect()
 }
 
 #[cfg(test)]
