@@ -36,21 +36,23 @@ struct Source {
 #[derive(Debug)]
 pub(crate) struct Apt {
     dir: PathBuf,
+    /// The architecture that packages are for.
+    arch: String,
 }
 
 impl Apt {
-    /// An apt in `dir` that knows `suites`; downloads their indexes.
+    /// An apt in `dir` that knows `suites` for `arch`; downloads their indexes.
     ///
     /// # Panics
     ///
     /// When the machine's source list names no Debian mirror, or the update fails.
-    pub(crate) fn update(dir: &Path, suites: &[&str]) -> Self {
+    pub(crate) fn update(dir: &Path, arch: &str, suites: &[&str]) -> Self {
         tool::find("apt-get", "apt");
         assert!(
             Path::new(KEYRING).exists(),
             "{KEYRING} is missing: install debian-archive-keyring"
         );
-        let apt = Self { dir: dir.to_owned() };
+        let apt = Self { dir: dir.to_owned(), arch: arch.to_owned() };
         for sub in ["lists/partial", "cache/archives/partial", "state"] {
             fs::create_dir_all(dir.join(sub)).unwrap();
         }
@@ -88,7 +90,8 @@ impl Apt {
             format!("Dir::State={dir}/state"),
             format!("Dir::State::lists={dir}/lists"),
             format!("Dir::Cache={dir}/cache"),
-            "APT::Architecture=amd64".to_owned(),
+            format!("APT::Architecture={}", self.arch),
+            format!("APT::Architectures={}", self.arch),
             "APT::Sandbox::User=".to_owned(),
             "Acquire::Languages=none".to_owned(),
             "Acquire::Retries=3".to_owned(),

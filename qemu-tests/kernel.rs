@@ -30,6 +30,9 @@ pub(crate) enum Kernel {
     Cloud61Zst,
     /// [`Kernel::Cloud61`] with every module packed again as `.ko.gz`.
     Cloud61Gz,
+    /// 6.1 of bookworm for virtual machines of arm64, plain `.ko`; not booted.
+    #[allow(dead_code, reason = "depmod.rs reads it")]
+    CloudArm64,
 }
 
 /// A kernel that lies in the cache.
@@ -98,6 +101,7 @@ impl Kernel {
             Self::Full61 => "full-6_1",
             Self::Cloud61Zst => "cloud-6_1-zst",
             Self::Cloud61Gz => "cloud-6_1-gz",
+            Self::CloudArm64 => "cloud-6_1-arm64",
         }
     }
 
@@ -106,9 +110,10 @@ impl Kernel {
         let aside = tempfile::Builder::new().prefix(".new-").tempdir_in(parent).unwrap();
         let root = aside.path().join("root");
         match self {
-            Self::Cloud61 => unpack("bookworm", "linux-image-cloud-amd64", &root),
-            Self::Cloud612 => unpack("trixie", "linux-image-cloud-amd64", &root),
-            Self::Full61 => unpack("bookworm", "linux-image-amd64", &root),
+            Self::Cloud61 => unpack("bookworm", "amd64", "linux-image-cloud-amd64", &root),
+            Self::Cloud612 => unpack("trixie", "amd64", "linux-image-cloud-amd64", &root),
+            Self::Full61 => unpack("bookworm", "amd64", "linux-image-amd64", &root),
+            Self::CloudArm64 => unpack("bookworm", "arm64", "linux-image-cloud-arm64", &root),
             Self::Cloud61Zst => repack(&Self::Cloud61.get(), "zst", &root),
             Self::Cloud61Gz => repack(&Self::Cloud61.get(), "gz", &root),
         }
@@ -116,7 +121,7 @@ impl Kernel {
     }
 }
 
-fn cache() -> PathBuf {
+pub(crate) fn cache() -> PathBuf {
     let set = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     set("COLDPLUG_CACHE")
         .or_else(|| set("XDG_CACHE_HOME").map(|dir| dir.join("coldplug")))
@@ -132,11 +137,11 @@ pub(crate) fn lock(path: &Path) -> File {
     file
 }
 
-/// Downloads what `meta` depends on in `suite`, and lays it out as a [`Tree`] at `root`.
-fn unpack(suite: &str, meta: &str, root: &Path) {
+/// Downloads what `meta` depends on in `suite` for machines of `arch`, and lays it out as a [`Tree`] at `root`.
+fn unpack(suite: &str, arch: &str, meta: &str, root: &Path) {
     let aside = root.with_extension("deb");
     fs::create_dir_all(&aside).unwrap();
-    let deb = download(suite, meta, &aside);
+    let deb = download(suite, arch, meta, &aside);
     let files = aside.join("files");
     tool::run(tool::command("dpkg-deb", "dpkg").arg("-x").args([&deb, &files]));
     let modules = ["lib/modules", "usr/lib/modules"].map(|m| files.join(m));
@@ -149,13 +154,19 @@ fn unpack(suite: &str, meta: &str, root: &Path) {
     depmod(&tree);
 }
 
-fn download(suite: &str, meta: &str, into: &Path) -> PathBuf {
-    let dir = cache().join("apt").join(suite);
-    let _lock = lock(&dir.with_extension("lock"));
-    let security = format!("{suite}-security");
-    let apt = Apt::update(&dir, &[suite, &security]);
+fn download(suite: &str, arch: &str, meta: &str, into: &Path) -> PathBuf {
+    let (apt, _lock) = apt(suite, arch);
     let package = apt.dependency(meta, "linux-image-");
     apt.download(&package, into)
+}
+
+/// The apt of a release, held until the lock is dropped.
+pub(crate) fn apt(suite: &str, arch: &str) -> (Apt, File) {
+    let name = if arch == "amd64" { suite.to_owned() } else { format!("{suite}-{arch}") };
+    let dir = cache().join("apt").join(name);
+    let lock = lock(&dir.with_extension("lock"));
+    let security = format!("{suite}-security");
+    (Apt::update(&dir, arch, &[suite, &security]), lock)
 }
 
 fn depmod(tree: &Tree) {

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The layers, lowest first, as in the crate's documentation.
-const LAYERS: [&str; 8] = ["kmod", "disk", "report", "sys", "load", "image", "boot", "applet"];
+const LAYERS: [&str; 9] =
+    ["kmod", "disk", "report", "sys", "load", "depmod", "image", "boot", "applet"];
 
 /// Words that mean I/O; the pure layers may hold none of them.
 const IMPURE: [&str; 8] = [

@@ -9,6 +9,7 @@
 //! - [`report`]: the boot record and the verdict
 //! - [`sys`]: the kernel's face: one small function per fact or act
 //! - [`load`]: carries out a plan, each module as soon as its own dependencies are live
+//! - [`depmod`]: reads the modules of a tree and writes its index files
 //! - [`image`]: initramfs images: what goes in, and the newc archive
 //! - [`boot`]: PID 1: the order of things, waiting, root, switch_root, rescue
 //! - [`applet`]: command lines; the only place that picks an exit code
@@ -30,6 +31,7 @@
 
 pub mod applet;
 pub mod boot;
+pub mod depmod;
 pub mod disk;
 #[cfg(feature = "host")]
 pub mod image;

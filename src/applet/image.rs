@@ -61,6 +61,9 @@ pub(super) fn run(args: &[OsString]) -> Exit {
 
 fn build(options: &Options, quiet: bool) -> Result<String, String> {
     let summary = image::build(options).map_err(|error| error.to_string())?;
+    for notice in &summary.notices {
+        out::error(&format!("coldplug image: {notice}"));
+    }
     Ok(if quiet { String::new() } else { summary.to_string() })
 }
 

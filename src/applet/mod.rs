@@ -2,6 +2,7 @@
 
 mod args;
 mod console_shell;
+mod depmod;
 mod free_initramfs;
 #[cfg(feature = "host")]
 mod image;
@@ -85,6 +86,11 @@ const APPLETS: &[Applet] = &[
     Applet { name: "lsmod", help: "show the loaded modules", run: lsmod::run },
     Applet { name: "list", help: "the same as lsmod", run: lsmod::run },
     Applet { name: "modinfo", help: "show what modules say of themselves", run: modinfo::run },
+    Applet {
+        name: "depmod",
+        help: "index the modules of a kernel: dependencies, aliases, symbols",
+        run: depmod::run,
+    },
     Applet {
         name: "static-nodes",
         help: "show the device nodes that load modules when they are opened",

@@ -21,13 +21,15 @@ pub enum Error {
         /// The system's answer.
         source: io::Error,
     },
-    /// The tree was never indexed.
-    NoDep {
-        /// The modules.dep that isn't there.
-        path: PathBuf,
+    /// There are no modules of the kernel.
+    NoModules {
+        /// The module directory that isn't there.
+        dir: PathBuf,
         /// The kernel's release.
         release: String,
     },
+    /// The modules of a directory that has no index can't be indexed, in words.
+    Depmod(PathBuf, String),
     /// modules.dep has no line for a file that another one needs.
     NoDepLine {
         /// The file that needs it.
@@ -64,8 +66,11 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io { op, path, source } => write!(f, "can't {op} {}: {source}", path.display()),
-            Self::NoDep { path, release } => {
-                write!(f, "{} is missing: run depmod {release} first", path.display())
+            Self::NoModules { dir, release } => {
+                write!(f, "no modules of kernel {release}: {} is missing", dir.display())
+            }
+            Self::Depmod(dir, why) => {
+                write!(f, "{} has no modules.dep, and: {why}", dir.display())
             }
             Self::NoDepLine { path, needs } => {
                 write!(f, "modules.dep: {path} needs {needs}, which has no line: run depmod")

@@ -1,7 +1,7 @@
 //! Initramfs images: what goes in, and the newc archive.
 //!
 //! ```text
-//! command line ─► Options ─► Tree      modules.dep and its siblings, modprobe.d
+//! command line ─► Options ─► Tree      modules.dep and its siblings (made here if there are none), modprobe.d
 //!                              │
 //!                           select     what was asked for and its closure
 //!                              │
@@ -17,6 +17,7 @@
 
 mod error;
 mod firmware;
+mod indexes;
 pub mod list;
 mod manifest;
 pub mod newc;
@@ -110,11 +111,13 @@ pub struct Summary {
     pub firmware: usize,
     /// Firmware names of carried modules that have no file.
     pub firmware_missing: usize,
+    /// What there was to say about modules that had not been indexed.
+    pub notices: Vec<String>,
 }
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, bytes, modules, modules_known, firmware, firmware_missing } = self;
+        let Self { path, bytes, modules, modules_known, firmware, firmware_missing, .. } = self;
         write!(
             f,
             "{}: {bytes} bytes, {modules} of {modules_known} modules, \
@@ -151,6 +154,7 @@ pub fn build(options: &Options) -> Result<Summary, Error> {
         modules_known: tree.lines.len(),
         firmware: firmware.files.len(),
         firmware_missing: firmware.missing,
+        notices: tree.indexes.notices,
     })
 }
 
@@ -195,7 +199,7 @@ fn add_indexes(manifest: &mut Manifest, tree: &Tree, options: &Options) -> Resul
         manifest.add(&path, Node::of_root(0o644, Content::Bytes(content)))
     };
     for name in INDEX_FILES {
-        if let Some(content) = tree::read_optional(&tree.dir.join(name))? {
+        if let Some(content) = tree.indexes.read(name)? {
             add(name, content)?;
         }
     }

@@ -1,4 +1,4 @@
-//! The tree of one kernel's modules on the build machine: its index files, read once.
+//! The tree of one kernel's modules on the build machine: what its index files say, read once.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Error;
+use super::indexes::Indexes;
 use crate::kmod::conf::Config;
 use crate::kmod::dep::DepLine;
 use crate::kmod::name::ModuleName;
@@ -15,11 +16,13 @@ use crate::kmod::name::ModuleName;
 const CONFIG_DIRS: [&str; 4] =
     ["etc/modprobe.d", "usr/local/lib/modprobe.d", "usr/lib/modprobe.d", "lib/modprobe.d"];
 
-/// One kernel's modules, as depmod has indexed them.
+/// One kernel's modules, as depmod indexes them.
 #[derive(Debug)]
 pub(super) struct Tree {
     /// `ROOT/lib/modules/RELEASE`.
-    pub(super) dir: PathBuf,
+    dir: PathBuf,
+    /// What depmod says of it.
+    pub(super) indexes: Indexes,
     root: PathBuf,
     /// The lines of modules.dep, in their order.
     pub(super) lines: Vec<DepLine>,
@@ -38,22 +41,29 @@ impl Tree {
     ///
     /// # Errors
     ///
-    /// [`Error::NoDep`] without a modules.dep; a file that is there and can't be read.
+    /// [`Error::NoModules`] and [`Error::Depmod`]; a file that is there and can't be read.
     pub(super) fn read(root: &Path, release: &str) -> Result<Self, Error> {
         let dir = root.join("lib/modules").join(release);
-        let path = dir.join("modules.dep");
-        let dep = read_optional(&path)?;
-        let dep = dep.ok_or_else(|| Error::NoDep { path, release: release.to_owned() })?;
-        let lines = dep_lines(&dep);
+        let indexes = Indexes::open(root, &dir, release)?;
+        let lines = dep_lines(&indexes.read("modules.dep")?.unwrap_or_default());
         let mut by_name = HashMap::new();
         for (at, line) in lines.iter().enumerate() {
             by_name.entry(ModuleName::new(&line.path)).or_insert(at);
         }
-        let builtin = read_optional(&dir.join("modules.builtin"))?.unwrap_or_default();
+        let builtin = indexes.read("modules.builtin")?.unwrap_or_default();
         let modprobe_d = read_modprobe_d(root)?;
-        let config = read_config(&dir, &modprobe_d)?;
+        let config = read_config(&indexes, &modprobe_d)?;
         let builtin = builtin_names(&builtin);
-        Ok(Self { dir, root: root.to_owned(), lines, by_name, builtin, config, modprobe_d })
+        Ok(Self {
+            dir,
+            indexes,
+            root: root.to_owned(),
+            lines,
+            by_name,
+            builtin,
+            config,
+            modprobe_d,
+        })
     }
 
     /// Where a path of modules.dep lies on the build machine; absolute ones hang from the root.
@@ -90,10 +100,10 @@ fn builtin_names(text: &[u8]) -> HashSet<ModuleName> {
 }
 
 /// What bears on the closure. Damaged lines are passed over, as the loader will do.
-fn read_config(dir: &Path, modprobe_d: &[(String, Vec<u8>)]) -> Result<Config, Error> {
+fn read_config(indexes: &Indexes, modprobe_d: &[(String, Vec<u8>)]) -> Result<Config, Error> {
     let (mut config, mut warnings) = (Config::default(), Vec::new());
     for name in ["modules.alias", "modules.softdep", "modules.weakdep"] {
-        let text = read_optional(&dir.join(name))?.unwrap_or_default();
+        let text = indexes.read(name)?.unwrap_or_default();
         config.add_file(name, &text, &mut warnings);
     }
     for (name, text) in modprobe_d {

@@ -236,7 +236,7 @@ fn first_match<'a>(list: &'a [Entry], module: &ModuleName) -> Option<&'a str> {
 }
 
 /// Lines with their backslashes resolved, each with the number of its last physical line.
-fn logical_lines(text: &[u8]) -> Vec<(usize, Vec<u8>)> {
+pub(super) fn logical_lines(text: &[u8]) -> Vec<(usize, Vec<u8>)> {
     let mut lines = Vec::new();
     let mut line = Vec::new();
     let mut number = 1;
@@ -270,7 +270,7 @@ fn word<'a>(rest: &mut &'a str) -> Option<&'a str> {
     (!word.is_empty()).then_some(word)
 }
 
-fn words(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split([' ', '\t']).filter(|w| !w.is_empty())
 }
 

@@ -9,6 +9,7 @@ pub mod cmdline;
 pub mod compress;
 pub mod conf;
 pub mod dep;
+pub mod depmod;
 pub mod elf;
 pub mod force;
 pub mod index;

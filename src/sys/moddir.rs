@@ -63,16 +63,7 @@ pub fn config(root: &Root, dir: &ModuleDir, warnings: &mut Vec<Warning>) -> Conf
 /// As [`config`], from these folders and files, highest precedence first, instead of modprobe.d. A file
 /// needs no ending and sorts under its name; a path that does not exist says nothing.
 pub fn config_at(paths: &[PathBuf], dir: &ModuleDir, warnings: &mut Vec<Warning>) -> Config {
-    let mut files: BTreeMap<OsString, PathBuf> = BTreeMap::new();
-    for path in paths {
-        let found = match path.file_name().filter(|_| path.exists() && !path.is_dir()) {
-            Some(name) => vec![(name.to_owned(), path.clone())],
-            None => conf_files(path, warnings),
-        };
-        for (name, path) in found {
-            files.entry(name).or_insert(path);
-        }
-    }
+    let mut files = conf_files_of(paths, warnings);
     for own in ["modules.softdep", "modules.weakdep"] {
         files.insert(own.into(), dir.path().join(own));
     }
@@ -84,6 +75,25 @@ pub fn config_at(paths: &[PathBuf], dir: &ModuleDir, warnings: &mut Vec<Warning>
         }
     }
     config
+}
+
+/// The files that these folders and files, highest precedence first, come to, by name. Of equal names only the one of
+/// the highest directory is among them.
+pub fn conf_files_of(
+    paths: &[PathBuf],
+    warnings: &mut Vec<Warning>,
+) -> BTreeMap<OsString, PathBuf> {
+    let mut files: BTreeMap<OsString, PathBuf> = BTreeMap::new();
+    for path in paths {
+        let found = match path.file_name().filter(|_| path.exists() && !path.is_dir()) {
+            Some(name) => vec![(name.to_owned(), path.clone())],
+            None => conf_files(path, warnings),
+        };
+        for (name, path) in found {
+            files.entry(name).or_insert(path);
+        }
+    }
+    files
 }
 
 /// The `*.conf` files of a folder that do not start with a dot; a folder of such a name is warned of.

@@ -1,0 +1,92 @@
+//! `make bench`: depmod against the depmod of kmod 34, whole processes in turns.
+//!
+//! | tree | wanted, of kmod's wall time |
+//! | --- | --- |
+//! | 6.1 with all 4,023 modules, plain | 0.35 |
+//! | 6.12 for virtual machines, `.ko.xz` | 0.5 |
+//! | 6.1 for virtual machines, `.ko.zst` | 0.5 |
+//!
+//! What both write is compared once, byte for byte. Peak memory is that of the kernel's accounts (`ru_maxrss`).
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a benchmark ends with a message where it can't go on, and prints its figures"
+)]
+#![allow(dead_code, reason = "the parts are shared with tests, which use all of them")]
+
+mod apt;
+mod image;
+mod kernel;
+mod kmod34;
+mod tool;
+
+use kernel::{Kernel, Tree};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Runs of each program on each tree.
+const PAIRS: usize = 15;
+
+fn main() {
+    println!("depmod, {PAIRS} pairs: wall ms, least and median; peak KB; ratio of the medians");
+    for (kernel, goal) in
+        [(Kernel::Full61, 0.35), (Kernel::Cloud612, 0.5), (Kernel::Cloud61Zst, 0.5)]
+    {
+        compare(kernel, goal);
+    }
+}
+
+fn compare(kernel: Kernel, goal: f64) {
+    let (tree, scratch) = (kernel.get(), tempfile::tempdir().unwrap());
+    let (ours, kmods) = (scratch.path().join("ours"), scratch.path().join("kmods"));
+    let (mut of_ours, mut of_kmod) = (Vec::new(), Vec::new());
+    for _ in 0..PAIRS {
+        of_ours.push(run(our_depmod(), &tree, &ours));
+        of_kmod.push(run(kmod34::command("depmod"), &tree, &kmods));
+    }
+    for file in tool::files(&ours) {
+        let twin = kmods.join(file.strip_prefix(&ours).unwrap());
+        assert!(std::fs::read(&file).unwrap() == std::fs::read(&twin).unwrap(), "{file:?}");
+    }
+    let (ours, kmods) = (spread(&of_ours), spread(&of_kmod));
+    println!(
+        "{kernel:?}: ours {:.0} {:.0} ms, {} KB   kmod {:.0} {:.0} ms, {} KB   ratio {:.2} (goal: {goal})",
+        ours.0,
+        ours.1,
+        ours.2,
+        kmods.0,
+        kmods.1,
+        kmods.2,
+        ours.1 / kmods.1,
+    );
+}
+
+fn our_depmod() -> Command {
+    let mut command = Command::new(image::program("coldplug"));
+    command.arg("depmod");
+    command
+}
+
+/// Wall time of one run, and its peak memory in KB, which GNU time tells.
+fn run(command: Command, tree: &Tree, out: &Path) -> (Duration, u64) {
+    let told = out.with_extension("rss");
+    let mut time = tool::command("time", "time");
+    time.args(["-f", "%M", "-o"]).arg(&told).arg(command.get_program()).args(command.get_args());
+    time.arg("-b").arg(&tree.root).arg("-o").arg(out).arg(&tree.release);
+    time.stdout(Stdio::null()).stderr(Stdio::null());
+    let start = Instant::now();
+    assert!(time.status().unwrap().success());
+    let wall = start.elapsed();
+    (wall, std::fs::read_to_string(&told).unwrap().trim().parse().unwrap())
+}
+
+/// The least and the median time in milliseconds, and the most memory.
+fn spread(runs: &[(Duration, u64)]) -> (f64, f64, u64) {
+    let mut times: Vec<Duration> = runs.iter().map(|run| run.0).collect();
+    times.sort();
+    let millis = |time: Duration| time.as_secs_f64() * 1e3;
+    (millis(times[0]), millis(times[times.len() / 2]), runs.iter().map(|r| r.1).max().unwrap())
+}

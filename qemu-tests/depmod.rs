@@ -1,0 +1,375 @@
+//! depmod on whole kernels of Debian's, and on trees with everything wrong that a tree can have, against the depmod of
+//! kmod 34.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a helper of a test fails it, with a message; what is printed is shown when it fails"
+)]
+
+mod apt;
+#[allow(dead_code, reason = "shared with the boots, which use all of it")]
+mod image;
+#[allow(dead_code, reason = "shared with the boots, which use all of it")]
+mod kernel;
+mod kmod34;
+mod tool;
+
+use kernel::Kernel;
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use tempfile::TempDir;
+
+/// The release of the trees that are made here.
+const RELEASE: &str = "6.1.0-test";
+
+fn ours() -> Command {
+    let mut command = Command::new(image::program("coldplug"));
+    command.arg("depmod");
+    command
+}
+
+/// The files below `dir`, by name.
+fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    if !dir.exists() {
+        return BTreeMap::new();
+    }
+    let name = |file: &Path| file.strip_prefix(dir).unwrap().to_str().unwrap().to_owned();
+    tool::files(dir).iter().map(|file| (name(file), fs::read(file).unwrap())).collect()
+}
+
+/// Fails if two sets of files differ, and names those that do.
+fn assert_same(ours: &BTreeMap<String, Vec<u8>>, kmods: &BTreeMap<String, Vec<u8>>) {
+    assert_eq!(ours.keys().collect::<Vec<_>>(), kmods.keys().collect::<Vec<_>>());
+    let differ: Vec<_> = ours.iter().filter(|(name, bytes)| kmods[*name] != **bytes).collect();
+    assert!(differ.is_empty(), "differ: {:?}", differ.iter().map(|d| d.0).collect::<Vec<_>>());
+}
+
+/// A kernel's files as `command` writes them.
+fn indexed(mut command: Command, kernel: Kernel) -> BTreeMap<String, Vec<u8>> {
+    let (tree, out, conf) = (kernel.get(), TempDir::new().unwrap(), TempDir::new().unwrap());
+    command.arg("-C").arg(conf.path()).arg("-b").arg(&tree.root).arg("-o").arg(out.path());
+    let output = command.arg(&tree.release).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    files(&out.path().join("lib/modules").join(&tree.release))
+}
+
+#[test]
+fn whole_kernels_have_kmods_bytes() {
+    for kernel in [Kernel::Cloud61, Kernel::Cloud612, Kernel::Cloud61Zst, Kernel::CloudArm64] {
+        println!("{kernel:?}");
+        let kmods = indexed(kmod34::command("depmod"), kernel);
+        assert_eq!(kmods.len(), 11);
+        assert_same(&indexed(ours(), kernel), &kmods);
+    }
+}
+
+/// Debian's kmod is built without zlib and does not see `.ko.gz`. But for the names of the files nothing differs from
+/// the same modules uncompressed; of modules.dep.bin, which holds names, the sorted strings are compared.
+#[test]
+fn gzip_makes_no_difference_but_in_names() {
+    let plain = indexed(kmod34::command("depmod"), Kernel::Cloud61);
+    let packed = indexed(ours(), Kernel::Cloud61Gz);
+    let renamed = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(".ko", ".ko.gz");
+    for (name, bytes) in &packed {
+        match name.as_str() {
+            "modules.dep" => assert_eq!(String::from_utf8_lossy(bytes), renamed(&plain[name])),
+            "modules.dep.bin" => assert_eq!(paths(bytes), paths(renamed(&plain[name]).as_bytes())),
+            _ => assert!(*bytes == plain[name], "{name}"),
+        }
+    }
+}
+
+/// The strings of an index that are lines of modules.dep.
+fn paths(index: &[u8]) -> Vec<String> {
+    let strings = index.split(|byte| *byte == 0).map(|s| String::from_utf8_lossy(s).into_owned());
+    let mut paths: Vec<_> =
+        strings.filter_map(|s| Some(s[s.find("kernel/")?..].to_owned())).collect();
+    paths.sort();
+    paths
+}
+
+/// A tree with a few real modules.
+struct Tree {
+    top: TempDir,
+}
+
+impl Tree {
+    fn new() -> Self {
+        let tree = Self { top: TempDir::new().unwrap() };
+        let from = Kernel::Cloud61.get();
+        for name in ["fat", "vfat", "msdos", "loop", "crc7", "crc_itu_t", "xfs"] {
+            let path = from.module(name).unwrap();
+            tree.put(&path, &fs::read(from.modules().join(&path)).unwrap());
+        }
+        for name in ["modules.builtin", "modules.builtin.modinfo"] {
+            tree.put(name, &fs::read(from.modules().join(name)).unwrap());
+        }
+        tree.put("modules.order", b"kernel/fs/fat/vfat.ko\nkernel/none.ko\n");
+        fs::create_dir(tree.top.path().join("conf")).unwrap();
+        tree
+    }
+
+    fn dir(&self) -> PathBuf {
+        self.top.path().join("r/lib/modules").join(RELEASE)
+    }
+
+    fn put(&self, path: &str, bytes: &[u8]) {
+        let path = self.dir().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+
+    /// A module made of C.
+    fn compile(&self, name: &str, code: &str) {
+        let source = self.top.path().join(format!("{name}.c"));
+        fs::write(&source, code).unwrap();
+        let mut gcc = tool::command("gcc", "gcc");
+        let object = self.dir().join("kernel").join(format!("{name}.ko"));
+        tool::run(gcc.arg("-c").arg(&source).arg("-o").arg(object));
+    }
+
+    /// A module that offers `own` and needs each of `needs`.
+    fn module(&self, own: &str, needs: &str) {
+        let calls: String = needs.split_whitespace().map(|n| format!("int {n}(void);")).collect();
+        let sum: String = needs.split_whitespace().map(|n| format!("+{n}()")).collect();
+        let list = "__attribute__((section(\"__ksymtab_strings\"),used))";
+        let code = format!(
+            "{calls}int {own}(void){{return 0{sum};}}static const char s[] {list}=\"{own}\";"
+        );
+        self.compile(&format!("m-{own}"), &code);
+    }
+
+    fn run(&self, mut command: Command, out: &str, words: &[&str]) -> Output {
+        command.current_dir(self.top.path()).args(["-b", "r", "-C", "conf", "-o", out]);
+        command.args(words).output().unwrap()
+    }
+
+    /// Runs both; gives our words, in which the tree's place is left out. Files and exit codes are the same.
+    fn both(&self, words: &[&str]) -> String {
+        let [ours, kmods] =
+            [self.run(ours(), "ours", words), self.run(kmod34::command("depmod"), "kmods", words)];
+        let out = |name: &str| files(&self.top.path().join(name));
+        assert_same(&out("ours"), &out("kmods"));
+        assert_eq!(ours.status.code(), kmods.status.code(), "{ours:?}\n{kmods:?}");
+        assert_eq!(
+            String::from_utf8_lossy(&ours.stdout),
+            String::from_utf8_lossy(&kmods.stdout),
+            "{words:?}"
+        );
+        for name in ["ours", "kmods"] {
+            let _ = fs::remove_dir_all(self.top.path().join(name));
+        }
+        self.words(&ours)
+    }
+
+    fn words(&self, output: &Output) -> String {
+        let place = format!("{}/", self.dir().display());
+        String::from_utf8_lossy(&output.stderr).replace(&place, "").replace("depmod: ", "")
+    }
+}
+
+#[test]
+fn options_give_what_kmod_gives() {
+    let tree = Tree::new();
+    let symvers = "0x12345678\t_printk\tvmlinux\tE\n0x8a\tkmem_cache_alloc\tvmlinux\tE\n";
+    fs::write(tree.top.path().join("symvers"), symvers).unwrap();
+    fs::write(tree.top.path().join("map"), "ff T __ksymtab__printk\nbad line\n").unwrap();
+    let fat = tree.dir().join("kernel/fs/fat/fat.ko");
+    for (words, expected) in [
+        (&[RELEASE][..], ""),
+        (&[RELEASE, "-w"], ""),
+        (&[RELEASE, "-n"], ""),
+        (&[RELEASE, "-v"], ""),
+        (&[RELEASE, "-P", "f"], ""),
+        (&[RELEASE, "-P", "xx"], "FATAL: -P only takes a single char\n"),
+        (&[RELEASE, "-e"], "WARNING: -e needs -E or -F\n"),
+        (
+            &[RELEASE, "-e", "-E", "symvers", "kernel/x.ko"],
+            "FATAL: kernel/x.ko: not absolute path.\n",
+        ),
+        (&[RELEASE, "-e", "-E", "none"], "FATAL: could not load none: No such file or directory\n"),
+        (&["x.1"], "ERROR: Bad version passed x.1\n"),
+        (&[RELEASE, fat.to_str().unwrap()], ""),
+        (&["-a", RELEASE, fat.to_str().unwrap()], ""),
+        (&["--frob"], "unrecognized option '--frob'\n"),
+    ] {
+        assert!(tree.both(words).ends_with(expected), "{words:?}");
+    }
+    for words in [["-e", "-E", "symvers", RELEASE], ["-e", "-F", "map", RELEASE]] {
+        let kmods = tree.words(&tree.run(kmod34::command("depmod"), "kmods", &words));
+        assert_eq!(tree.words(&tree.run(ours(), "ours", &words)), kmods);
+        assert!(kmods.contains("WARNING: kernel/fs/fat/fat.ko"), "{kmods}");
+    }
+}
+
+#[test]
+fn depmod_d_chooses_as_kmod_does() {
+    let tree = Tree::new();
+    for name in ["updates/fat.ko", "extra/fat.ko", "weak/fat.ko", "extra/crc7.ko"] {
+        tree.put(name, &fs::read(tree.dir().join("kernel/fs/fat/fat.ko")).unwrap());
+    }
+    for (text, expected) in [
+        ("", "updates/fat.ko:\n"),
+        ("search extra built-in\n", "extra/fat.ko:\n"),
+        ("search weak\nsearch updates built-in\n", "weak/fat.ko:\n"),
+        ("override fat * extra\noverride fat ^6.1 weak\n", "weak/fat.ko:\n"),
+        ("override fat ^5 extra\n", "updates/fat.ko:\n"),
+        ("search built-in updates\nexclude extra weak\n", "kernel/fs/fat/fat.ko:\n"),
+    ] {
+        fs::write(tree.top.path().join("conf/a.conf"), text).unwrap();
+        let words = tree.both(&[RELEASE]);
+        assert!(words.is_empty(), "{words}");
+        tree.run(ours(), "ours", &[RELEASE]);
+        let dep = &files(&tree.top.path().join("ours/lib/modules").join(RELEASE))["modules.dep"];
+        assert!(String::from_utf8_lossy(dep).contains(expected), "{text}");
+    }
+    fs::write(tree.top.path().join("conf/a.conf"), "frob x\noverride a *\n").unwrap();
+    assert_eq!(
+        tree.both(&[RELEASE]),
+        "ERROR: conf/a.conf:1: ignoring bad line starting with 'frob'\n\
+         ERROR: conf/a.conf:2: ignoring bad line starting with 'override'\n"
+    );
+}
+
+/// What is wrong in a tree is named, the rest is indexed, and the exit code is kmod's.
+#[test]
+fn what_can_not_be_read_is_named() {
+    let tree = Tree::new();
+    let whole = fs::read(tree.dir().join("kernel/fs/fat/fat.ko")).unwrap();
+    let mut bomb = vec![0x28, 0xb5, 0x2f, 0xfd, 0xe0];
+    bomb.extend((200u64 << 30).to_le_bytes());
+    bomb.extend([1, 0, 0]);
+    for (name, bytes) in [
+        ("cut.ko", &whole[..whole.len() / 2]),
+        ("head.ko", &whole[..40]),
+        ("text.ko", b"this is a text\n"),
+        ("short.ko", b"abc"),
+        ("empty.ko", b""),
+        ("bomb.ko.zst", &bomb),
+        ("damaged.ko.xz", b"\xfd7zXZ\0 and no more of it"),
+    ] {
+        tree.put(&format!("kernel/bad/{name}"), bytes);
+    }
+    tree.put("kernel/dir.ko/none", b"");
+    symlink("nowhere", tree.dir().join("kernel/bad/dangling.ko")).unwrap();
+    let words = tree.both(&[RELEASE]);
+    for (line, count) in [
+        ("ERROR: could not stat kernel/bad/dangling.ko: No such file or directory", 1),
+        ("WARNING: kernel/dir.ko: a folder with the name of a module", 1),
+        ("cut.ko: Invalid argument (broken ELF file: section headers)", 1),
+        ("head.ko: Invalid argument (broken ELF file: header)", 1),
+        ("text.ko: Exec format error (not an ELF file)", 1),
+        ("short.ko: Invalid argument (too short to be a module)", 1),
+        ("empty.ko: Invalid argument (too short to be a module)", 1),
+        ("bomb.ko.zst: Invalid argument (decodes to more than 268435456 bytes)", 1),
+        ("damaged.ko.xz: Invalid argument (damaged xz data: ", 1),
+        ("ERROR: failed to load symbols from kernel/bad/", 7),
+    ] {
+        assert_eq!(words.matches(line).count(), count, "{line}\n{words}");
+    }
+    assert_eq!(words.lines().count(), 9, "{words}");
+}
+
+/// kmod follows it until it has no descriptors left.
+#[test]
+fn a_link_that_leads_back_is_not_followed() {
+    let tree = Tree::new();
+    symlink("..", tree.dir().join("kernel/again")).unwrap();
+    let output = tree.run(ours(), "ours", &[RELEASE]);
+    assert!(output.status.success());
+    assert_eq!(
+        tree.words(&output),
+        "ERROR: kernel/again: a link to a folder above it, not followed\n"
+    );
+    let own = files(&tree.top.path().join("ours"));
+    fs::remove_file(tree.dir().join("kernel/again")).unwrap();
+    tree.run(ours(), "again", &[RELEASE]);
+    assert_same(&own, &files(&tree.top.path().join("again")));
+}
+
+#[test]
+fn circles_are_named_and_nothing_is_written() {
+    let tree = Tree::new();
+    for (own, needs) in [("a", "b"), ("b", "a"), ("c", "a")] {
+        tree.module(own, needs);
+    }
+    assert_eq!(
+        tree.both(&[RELEASE]),
+        "ERROR: Cycle detected: m_a -> m_b -> m_a\n\
+         ERROR: Found 2 modules in dependency cycles!\n"
+    );
+    // Two circles with a way between them: kmod takes memory until there is none.
+    for (own, needs) in [("b", "a d"), ("d", "e"), ("e", "d")] {
+        tree.module(own, needs);
+    }
+    let output = tree.run(ours(), "ours", &[RELEASE]);
+    assert_eq!(output.status.code(), Some(1));
+    let words = tree.words(&output);
+    assert!(words.ends_with("ERROR: Found 4 modules in dependency cycles!\n"), "{words}");
+    assert_eq!(words.matches("Cycle detected: ").count(), 2, "{words}");
+    assert!(files(&tree.top.path().join("ours")).is_empty());
+}
+
+/// A file is there as a whole or not at all, and what was there before stays when the new one can't be written.
+#[test]
+fn files_come_whole_or_not_at_all() {
+    let tree = Tree::new();
+    let out = tree.dir();
+    tree.put("kernel/bad/\u{e4}.ko", b"not a module");
+    tree.put("modules.dep", b"as it was");
+    let output = tree.run(ours(), "r", &[RELEASE]);
+    assert_eq!(output.status.code(), Some(1));
+    let words = tree.words(&output);
+    assert!(words.contains("only 7-bit ASCII is supported"), "{words}");
+    assert_eq!(fs::read(out.join("modules.dep")).unwrap(), b"as it was");
+    let left: Vec<_> = files(&out).into_keys().filter(|name| name.starts_with('.')).collect();
+    assert!(left.is_empty(), "{left:?}");
+    fs::remove_file(out.join("kernel/bad/\u{e4}.ko")).unwrap();
+    assert!(tree.run(ours(), "r", &[RELEASE]).status.success());
+    assert!(fs::read(out.join("modules.dep")).unwrap().starts_with(b"kernel/fs/fat/vfat.ko: "));
+}
+
+#[test]
+fn quick_looks_only_for_newer_modules() {
+    let tree = Tree::new();
+    assert!(tree.run(ours(), "r", &[RELEASE]).status.success());
+    let dep = tree.dir().join("modules.dep");
+    fs::write(&dep, "old").unwrap();
+    assert!(tree.run(ours(), "r", &["-A", RELEASE]).status.success());
+    assert_eq!(fs::read(&dep).unwrap(), b"old");
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    let fat = tree.dir().join("kernel/fs/fat/fat.ko");
+    fs::write(&fat, fs::read(&fat).unwrap()).unwrap();
+    assert!(tree.run(ours(), "r", &["-A", RELEASE]).status.success());
+    assert_ne!(fs::read(&dep).unwrap(), b"old");
+}
+
+/// An image of a tree that depmod never saw is that of one that it did.
+#[test]
+fn an_image_needs_no_index() {
+    let tree = Tree::new();
+    let build = |name: &str| {
+        let out = tree.top.path().join(name);
+        let mut command = Command::new(image::program("coldplug"));
+        command.args(["image", "build", "--all", "--no-firmware", "-k", RELEASE, "-r"]);
+        let output = command.arg(tree.top.path().join("r")).arg("-o").arg(&out).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        (fs::read(out).unwrap(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    tree.put("kernel/bad/text.ko", b"no module");
+    let refused = "failed to load symbols from ";
+    let (bare, words) = build("bare");
+    assert!(words.contains(refused) && words.lines().count() == 1, "{words}");
+    assert!(!tree.dir().join("modules.dep").exists());
+    let mut kmod = kmod34::command("depmod");
+    kmod.arg("-b").arg(tree.top.path().join("r"));
+    assert!(kmod.arg(RELEASE).output().unwrap().status.success());
+    let (indexed, words) = build("indexed");
+    assert!(words.is_empty(), "{words}");
+    assert!(bare == indexed);
+}

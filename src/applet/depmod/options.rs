@@ -1,0 +1,171 @@
+//! depmod's command line: the options of kmod 34.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use crate::applet::Exit;
+use crate::applet::args::{Arg, Args, Opt};
+use crate::applet::tool::{Level, Tool, absolute};
+
+const OPTIONS: &[Opt] = &[
+    Opt('a', "all", false),
+    Opt('A', "quick", false),
+    Opt('b', "basedir", true),
+    Opt('m', "moduledir", true),
+    Opt('o', "outdir", true),
+    Opt('C', "config", true),
+    Opt('E', "symvers", true),
+    Opt('F', "filesyms", true),
+    Opt('e', "errsyms", false),
+    Opt('n', "show", false),
+    Opt('n', "dry-run", false),
+    Opt('P', "symbol-prefix", true),
+    Opt('v', "verbose", false),
+    Opt('w', "warn", false),
+    Opt('V', "version", false),
+    Opt('h', "help", false),
+];
+
+const HELP: &str = "[options] [VERSION] [FILE...]
+\tOf VERSION, by default the running kernel, all modules, or only those in FILEs.
+Options:
+\t-a, --all               all modules, FILEs or not
+\t-A, --quick             only if a module is newer than modules.dep
+\t-b, --basedir=DIR       the modules lie below DIR
+\t-m, --moduledir=DIR     in DIR instead of /lib/modules
+\t-o, --outdir=DIR        write below DIR
+\t-C, --config=PATH       read PATH instead of the depmod.d folders
+\t-E, --symvers=FILE      Module.symvers, the kernel's symbols with versions
+\t-F, --filesyms=FILE     System.map, the kernel's symbols
+\t-e, --errsyms           tell symbols that nobody offers (with -E or -F)
+\t-n, --show, --dry-run   write to standard output, and nothing else
+\t-P, --symbol-prefix=C   the character that all symbols begin with
+\t-v, --verbose           tell who needs whom
+\t-w, --warn              tell entries that come twice
+\t-V, --version           show version
+\t-h, --help              show this help
+";
+
+/// What is asked for.
+#[derive(Debug, Default)]
+pub(super) struct Options {
+    pub(super) all: bool,
+    pub(super) quick: bool,
+    pub(super) base: String,
+    pub(super) out: Option<String>,
+    pub(super) module_dir: Option<String>,
+    pub(super) config: Vec<PathBuf>,
+    pub(super) symvers: Option<PathBuf>,
+    pub(super) system_map: Option<PathBuf>,
+    pub(super) errors: bool,
+    pub(super) show: bool,
+    pub(super) prefix: Option<u8>,
+    pub(super) verbose: bool,
+    pub(super) twice: bool,
+    pub(super) release: String,
+    pub(super) files: Vec<PathBuf>,
+}
+
+impl Options {
+    /// Reads the command line; what ends the tool at once has been said.
+    pub(super) fn read(tool: &Tool, args: &[OsString]) -> Result<Self, Exit> {
+        let mut args = Args::new(args, Vec::new(), OPTIONS);
+        let (mut options, mut operands) = (Self::default(), Vec::new());
+        loop {
+            match args.next() {
+                Ok(None) => break,
+                Ok(Some(Arg::Operand(word))) => operands.push(word),
+                Ok(Some(Arg::Opt(letter, value))) => options.set(tool, letter, &value)?,
+                Err(text) => return Err(tool.bad_option(&text)),
+            }
+        }
+        options.operands(tool, operands)?;
+        if options.errors && options.symvers.is_none() && options.system_map.is_none() {
+            tool.say(Level::Warning, "-e needs -E or -F");
+            options.errors = false;
+        }
+        Ok(options)
+    }
+
+    fn set(&mut self, tool: &Tool, letter: char, value: &OsString) -> Result<(), Exit> {
+        let text = || value.to_string_lossy().into_owned();
+        match letter {
+            'a' => self.all = true,
+            'A' => self.quick = true,
+            'b' => self.base = absolute(value.as_ref()).to_string_lossy().into_owned(),
+            'm' => self.module_dir = Some(text()),
+            'o' => self.out = Some(absolute(value.as_ref()).to_string_lossy().into_owned()),
+            'C' => self.config.push(value.into()),
+            'E' => self.symvers = Some(value.into()),
+            'F' => self.system_map = Some(value.into()),
+            'e' => self.errors = true,
+            'n' => self.show = true,
+            'P' => match *text().as_bytes() {
+                [one] => self.prefix = Some(one),
+                _ => {
+                    tool.say(Level::Fatal, "-P only takes a single char");
+                    return Err(Exit::Failure);
+                }
+            },
+            'v' => {
+                self.verbose = true;
+                tool.louder();
+            }
+            'w' => self.twice = true,
+            'V' => return Err(tool.version()),
+            _ => return Err(tool.help(HELP)),
+        }
+        Ok(())
+    }
+
+    fn operands(&mut self, tool: &Tool, operands: Vec<OsString>) -> Result<(), Exit> {
+        let mut operands = operands.into_iter();
+        self.release = match operands.next() {
+            None => crate::sys::release(),
+            Some(word) => word.to_string_lossy().into_owned(),
+        };
+        if !is_release(&self.release) {
+            tool.error(&format!("Bad version passed {}", self.release));
+            return Err(Exit::Failure);
+        }
+        self.files = operands.map(PathBuf::from).collect();
+        Ok(())
+    }
+
+    /// The module directory, below `root`.
+    pub(super) fn dir(&self, root: &str) -> PathBuf {
+        let modules = self.module_dir.as_deref().unwrap_or("lib/modules").trim_start_matches('/');
+        format!("{}/{modules}/{}", root.trim_end_matches('/'), self.release).into()
+    }
+}
+
+/// Whether it begins as releases do: with two numbers and a dot between them.
+fn is_release(text: &str) -> bool {
+    let mut parts = text.splitn(2, '.');
+    let number =
+        |part: Option<&str>| part.is_some_and(|p| p.starts_with(|c: char| c.is_ascii_digit()));
+    let whole = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+    number(Some(text)) && parts.next().is_some_and(whole) && number(parts.next())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_release;
+
+    #[test]
+    fn a_release_begins_with_two_numbers() {
+        for (text, good) in [
+            ("6.1.0-9-amd64", true),
+            ("6.1", true),
+            ("6.1x", true),
+            ("6", false),
+            ("6.x", false),
+            ("x.1", false),
+            ("6a.1", false),
+            ("/a.ko", false),
+            ("", false),
+        ] {
+            assert_eq!(is_release(text), good, "{text}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The order of the modules, which decides every file.
+//!
+//! `modules.order` is from the kernel's build: a path below the module directory a line, always with the plain
+//! ending `.ko`.
+
+use std::collections::HashMap;
+
+use super::hash;
+use crate::kmod::Warning;
+
+/// What is put in order.
+pub trait Ordered {
+    /// The module's name.
+    fn name(&self) -> &str;
+    /// Its path in modules.dep.
+    fn path(&self) -> &str;
+}
+
+/// Sorts modules as kmod's depmod does: those of `modules.order` first, in its order, and what is left by a
+/// hash of the name.
+///
+/// # Errors
+/// `modules.order` has a line without an end; then it does not count at all.
+pub fn sort<T: Ordered>(
+    modules: &mut [T],
+    file: &str,
+    order: Option<&[u8]>,
+) -> Result<(), Warning> {
+    modules.sort_by_cached_key(|m| {
+        (hash::bucket(m.name().as_bytes(), hash::MODULES), m.name().to_owned())
+    });
+    let Some(order) = order.filter(|text| !text.is_empty()) else { return Ok(()) };
+    let lines = order.split_inclusive(|byte| *byte == b'\n');
+    let mut places: HashMap<&[u8], usize> = HashMap::new();
+    for (number, line) in lines.enumerate() {
+        let text = line
+            .strip_suffix(b"\n")
+            .ok_or_else(|| Warning::new(file, number + 1, "corrupted line misses '\\n'"))?;
+        places.entry(text).or_insert(number);
+    }
+    let place = |m: &T| places.get(plain(m.path()).as_bytes()).copied().unwrap_or(usize::MAX);
+    modules.sort_by_cached_key(place);
+    Ok(())
+}
+
+/// A module's path without the ending of its compression.
+fn plain(path: &str) -> &str {
+    match path.rfind(".ko") {
+        Some(at) => &path[..at + 3],
+        None => path,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Module(&'static str, &'static str);
+
+    impl Ordered for Module {
+        fn name(&self) -> &str {
+            self.0
+        }
+        fn path(&self) -> &str {
+            self.1
+        }
+    }
+
+    fn sorted(order: Option<&[u8]>) -> (String, Option<String>) {
+        let mut modules = [
+            Module("a", "x/a.ko"),
+            Module("b", "b.ko.xz"),
+            Module("c", "c.ko"),
+            Module("d", "d.ko.zst"),
+        ];
+        let error = sort(&mut modules, "modules.order", order).err().map(|e| e.to_string());
+        (modules.iter().map(|m| m.0).collect(), error)
+    }
+
+    #[test]
+    fn the_list_comes_first_then_the_hash() {
+        let by_hash = sorted(None).0;
+        assert_eq!(by_hash.len(), 4);
+        let (order, error) = sorted(Some(b"d.ko\nnone.ko\nb.ko\nd.ko\n"));
+        let rest: String = by_hash.chars().filter(|c| !"db".contains(*c)).collect();
+        assert_eq!((order, error), (format!("db{rest}"), None));
+        let (order, error) = sorted(Some(b"d.ko\nb.ko"));
+        assert_eq!(order, by_hash);
+        assert_eq!(error.unwrap(), "modules.order line 2: corrupted line misses '\\n'");
+    }
+}
