@@ -3,11 +3,13 @@
 mod args;
 mod console_shell;
 mod depmod;
+mod finish;
 mod free_initramfs;
 #[cfg(feature = "host")]
 mod image;
 mod init;
 mod insmod;
+mod load_server;
 mod lsmod;
 mod modinfo;
 mod modprobe;
@@ -62,6 +64,11 @@ const APPLETS: &[Applet] = &[
         run: image::run,
     },
     Applet {
+        name: "finish",
+        help: "load what a boot with coldplug.settle=root has left",
+        run: finish::run,
+    },
+    Applet {
         name: "report",
         help: "show the record of the last boot: what was loaded and why",
         run: report::run,
@@ -80,6 +87,11 @@ const APPLETS: &[Applet] = &[
         name: "free-initramfs",
         help: "delete the initramfs that init has left; started by init",
         run: free_initramfs::run,
+    },
+    Applet {
+        name: "load-server",
+        help: "load the modules that standard input asks for; started by init",
+        run: load_server::run,
     },
     Applet { name: "insmod", help: "load one module file", run: insmod::run },
     Applet { name: "rmmod", help: "remove modules", run: rmmod::run },

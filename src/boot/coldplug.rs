@@ -10,6 +10,8 @@ use crate::report::UeventCounts;
 use crate::sys::uevent::{Received, Socket};
 use crate::sys::{Result, Root, boottime_ns, sysfs};
 
+use super::way::Way;
+
 const MS: u64 = 1_000_000;
 
 /// How long after an event more of the same may come, although nothing is being loaded. A bus that looks
@@ -26,6 +28,7 @@ const QUIET: [(&str, u64); 3] = [
 pub(super) struct Coldplug<'a> {
     root: &'a Root,
     loader: &'a Loader,
+    way: &'a Way,
     seen: HashSet<Modalias>,
     /// The time until which a bus may still be looking for devices, on CLOCK_BOOTTIME.
     pub(super) quiet_at: u64,
@@ -46,18 +49,20 @@ pub(super) struct Drained {
 }
 
 impl<'a> Coldplug<'a> {
-    pub(super) fn new(root: &'a Root, loader: &'a Loader) -> Self {
+    pub(super) fn new(root: &'a Root, loader: &'a Loader, way: &'a Way) -> Self {
         let counts = UeventCounts::default();
-        Self { root, loader, seen: HashSet::new(), quiet_at: 0, counts, last_event: None }
+        Self { root, loader, way, seen: HashSet::new(), quiet_at: 0, counts, last_event: None }
     }
 
-    /// Asks for the modules of every device there is. Gives the number of modaliases not seen before.
+    /// Asks for the modules of every device there is: first of those that the root may be behind. Gives the number
+    /// of modaliases not seen before.
     ///
     /// # Errors
     /// /sys/devices cannot be read.
     pub(super) fn scan(&mut self) -> Result<usize> {
-        let devices = sysfs::modaliases(self.root)?;
+        let mut devices = sysfs::modaliases(self.root)?;
         self.counts.scans += 1;
+        devices.sort_by_key(|d| self.way.rank(&d.modalias));
         Ok(devices.iter().filter(|d| self.device(&d.path, &d.modalias)).count())
     }
 
@@ -67,7 +72,8 @@ impl<'a> Coldplug<'a> {
             return false;
         }
         self.seen.insert(modalias.clone());
-        self.loader.want_device(path, modalias, &sysfs::modules_above(self.root, path));
+        let rank = self.way.rank(modalias);
+        self.loader.want_device(path, modalias, &sysfs::modules_above(self.root, path), rank);
         true
     }
 
@@ -97,10 +103,24 @@ impl<'a> Coldplug<'a> {
                     self.counts.lost += 1;
                     drained.lost = true;
                 }
+                Received::Truncated => {
+                    self.counts.truncated += 1;
+                    drained.lost = true;
+                }
                 Received::Foreign => self.counts.foreign += 1,
                 Received::Empty => return Ok(drained),
             }
         }
+    }
+
+    /// After events were lost: asks for every device there is, and looks which modules have come live meanwhile.
+    ///
+    /// # Errors
+    /// /sys/devices cannot be read.
+    pub(super) fn rescan(&mut self) -> Result<usize> {
+        self.counts.rescans += 1;
+        self.loader.look_for_live();
+        self.scan()
     }
 
     /// Whether events are missing before this one. Newer kernels may send them a little out of order; then there

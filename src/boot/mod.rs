@@ -4,13 +4,17 @@
 //! `coldplug.onfail=` says; PID 1 itself never ends.
 
 mod coldplug;
+mod deferred;
 mod early;
+mod finish;
 mod log;
 mod rescue;
 mod root;
 mod switch_root;
 mod wait;
+mod way;
 
+pub use finish::finish;
 pub use switch_root::free;
 
 use std::convert::Infallible;
@@ -21,8 +25,9 @@ use std::time::Duration;
 
 use crate::kmod::catalog::Catalog;
 use crate::kmod::cmdline;
-use crate::kmod::params::{BootParams, Break, Decode, RootName};
-use crate::load::{Inserter, Loader, Settings};
+use crate::kmod::name::ModuleName;
+use crate::kmod::params::{BootParams, Break, Decode, RootName, Settle};
+use crate::load::{Inserter, Loader, Order, Rank, Settings};
 use crate::report::{Outcome, Record, Verdict};
 use crate::sys::moddir::{self, ModuleDir};
 use crate::sys::module::Kernel;
@@ -33,6 +38,7 @@ use log::Log;
 use root::Finder;
 use switch_root::Unfit;
 use wait::Wait;
+use way::Way;
 
 /// Where the new root is mounted until it is the root; systemd knows this name too.
 const SYSROOT: &str = "sysroot";
@@ -40,8 +46,8 @@ const SYSROOT: &str = "sysroot";
 const RECORD: &str = "run/coldplug/record.json";
 /// How long the port of `coldplug.report=` may take for the next byte.
 const REPORT: Duration = Duration::from_secs(2);
-/// How long loads that are under way may hold up the switch.
-const CLOSE: Duration = Duration::from_secs(5);
+/// The record of an earlier boot, where the image carries one.
+const EARLIER: &str = "etc/coldplug/record.json";
 /// Modules that were wanted and not loaded, a name a line, for the real system to load.
 const REMAINING: &str = "run/coldplug/remaining";
 /// Loads that may be under way at once, besides one for each processor: they sleep a good deal.
@@ -100,9 +106,10 @@ impl Boot {
         self.read_parameters();
         let socket = self.listen();
         self.pause_at(Break::Scan);
-        let loader = self.loader()?;
+        let way = Way::new(&self.params, self.earlier().as_deref());
+        let loader = self.loader(&way)?;
         self.load_listed(&loader);
-        self.await_root(&loader, socket)?;
+        self.await_root(&loader, &way, socket)?;
         self.pause_at(Break::Switch);
         self.switch()
     }
@@ -135,7 +142,7 @@ impl Boot {
 
     /// Opens the event socket: before the first scan, so that no device falls between the two.
     fn listen(&mut self) -> Option<Socket> {
-        match Socket::open() {
+        match Socket::open(self.params.rcvbuf) {
             Ok(socket) => Some(socket),
             Err(error) => {
                 self.warn(format!(
@@ -147,7 +154,35 @@ impl Boot {
         }
     }
 
-    fn loader(&mut self) -> Result<Loader, Stop> {
+    /// The record that the image carries. That it carries none is the rule.
+    fn earlier(&self) -> Option<String> {
+        std::fs::read_to_string(self.root.join(EARLIER)).ok()
+    }
+
+    /// The order of loads: what the command line says, and what is known of the way to the root.
+    fn order(&mut self, way: &Way) -> Order {
+        let names = |list: &[String]| list.iter().map(|n| ModuleName::new(n)).collect();
+        let replay = self.params.replay.clone().map(|path| {
+            let text = std::fs::read_to_string(self.root.join(&path)).map_err(|e| e.to_string());
+            text.and_then(|t| Record::order(&t).ok_or_else(|| "this is not a boot record".into()))
+                .map_err(|e| format!("coldplug.replay: {path}: {e}"))
+        });
+        let replay = replay.unwrap_or_else(|| Ok(Vec::new())).unwrap_or_else(|error| {
+            self.warn(error);
+            Vec::new()
+        });
+        Order {
+            alone: names(&self.params.alone),
+            hold: (self.params.settle == Settle::Root && replay.is_empty()).then_some(Rank::Root),
+            replay,
+            seed: self.params.seed,
+            first: way.modules.clone(),
+            probing: self.params.probing,
+            serial: self.params.jobs == Some(1),
+        }
+    }
+
+    fn loader(&mut self, way: &Way) -> Result<Loader, Stop> {
         let dir = ModuleDir::new(&self.root, &self.record.kernel);
         let catalog = Catalog::new(Arc::new(dir.clone()));
         if !catalog.is_present() {
@@ -169,7 +204,8 @@ impl Boot {
         };
         let inserter = Inserter { ops: Arc::new(Kernel), dir: dir.path().to_owned(), kernel };
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let settings = Settings { jobs: self.params.jobs.unwrap_or(processors + EXTRA_JOBS) };
+        let jobs = self.params.jobs.unwrap_or(processors + EXTRA_JOBS);
+        let settings = Settings { jobs, order: self.order(way), apart: true };
         Loader::new(self.root.clone(), catalog, config, inserter, settings)
             .map_err(|e| Stop::new(Verdict::NoMounts, e))
     }
@@ -177,7 +213,7 @@ impl Boot {
     /// Asks for the modules of `coldplug.modules=` before any device is looked at.
     fn load_listed(&mut self, loader: &Loader) {
         for name in self.params.modules.clone() {
-            match loader.want_name(&name) {
+            match loader.want_name(&name, Rank::Root) {
                 Some(modules) => {
                     loader.wait_for(&modules, wait::LISTED);
                 }
@@ -187,33 +223,37 @@ impl Boot {
     }
 
     /// Loads what devices want until the root is mounted and, by default, all has settled.
-    fn await_root(&mut self, loader: &Loader, socket: Option<Socket>) -> Result<(), Stop> {
+    fn await_root(
+        &mut self,
+        loader: &Loader,
+        way: &Way,
+        socket: Option<Socket>,
+    ) -> Result<(), Stop> {
         let (root, name) = (self.root.clone(), self.params.root.clone());
         if let Some(RootName::Other(_)) = name {
             return Err(Stop::new(Verdict::NoRoot, root_words(&self.params)));
         }
-        let mut coldplug = Coldplug::new(&root, loader);
+        wait::filesystem_modules(loader, &self.params.fstypes);
+        let mut coldplug = Coldplug::new(&root, loader, way);
         let finder = name.as_ref().map(|name| Finder::new(&root, name));
         let awaited = Wait::new(self, loader, &mut coldplug, socket, finder).run();
         if awaited.is_ok() {
             self.close(loader);
         }
         self.gather(loader, &coldplug);
+        self.tell_deferred(awaited.is_err());
         awaited
     }
 
-    /// Ends the loading: behind the switch the module directory is another one, and exec(2) ends every thread.
+    /// Ends the loading: behind the switch the module directory is another one. Loads that are under way go on.
     fn close(&mut self, loader: &Loader) {
-        let left = loader.close(CLOSE);
+        loader.close();
         let open: Vec<String> = loader
             .records()
             .iter()
             .filter(|m| matches!(m.outcome, Outcome::Loading | Outcome::Waiting))
             .map(|m| m.name.to_string())
             .collect();
-        if left > 0 {
-            self.warn(format!("{left} loads have not come back in {}", seconds(CLOSE)));
-        }
         if !open.is_empty()
             && let Err(error) =
                 write(&self.root.join(REMAINING), (open.join("\n") + "\n").as_bytes())
@@ -239,6 +279,8 @@ impl Boot {
         }
         self.record.modaliases = coldplug.modaliases();
         self.record.uevents = coldplug.counts;
+        self.record.lookup_us = loader.lookup_us();
+        self.record.memory = (procfs::peak_memory(&self.root, "self"), loader.peak_memory());
     }
 
     /// Checks the root, makes it the root, and becomes its init.

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use super::{Boot, Stop};
 use crate::kmod::params::{BootParams, OnFail};
-use crate::load;
 use crate::sys::process::{self, Leave};
 use crate::sys::{Root, kmsg::Kmsg, kmsg::Priority, sysfs};
 
@@ -37,18 +36,10 @@ pub(super) fn guard(root: &Root) {
         return;
     }
     let root = root.clone();
-    let main = thread::current().id();
     std::panic::set_hook(Box::new(move |info| {
         let text = format!("internal error: {info}");
         if let Ok(kmsg) = Kmsg::open(&root) {
             kmsg.write(Priority::Err, &text);
-        }
-        // One bad module must not stop the boot: it is given up, and its worker stays here. A thread that may hold
-        // a lock would hold it for ever.
-        if thread::current().id() != main && load::abandon() {
-            loop {
-                thread::park();
-            }
         }
         say(&root, &text);
         say(&root, "coldplug: verdict=panic modules=0/0 failed=0 time=0");

@@ -9,9 +9,10 @@ use rustix::io::Errno;
 use rustix::mount::MountFlags;
 
 use crate::disk::{self, Probe, Usage};
+use crate::kmod::name::ModuleName;
 use crate::kmod::params::{BootParams, RootName};
 use crate::sys::block::{self, BlockDevice, Disk};
-use crate::sys::{Error, Result, Root, mount, procfs};
+use crate::sys::{Error, Result, Root, mount, procfs, sysfs};
 
 /// The device that the root is on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,6 +167,22 @@ fn sibling(devices: &[Known], from: &Known, offset: i32) -> Option<Known> {
     let number = from.device.partition?.checked_add_signed(offset)?;
     let same = |k: &&Known| k.device.disk == from.device.disk && k.device.partition == Some(number);
     devices.iter().find(same).cloned()
+}
+
+/// The modules of the root's filesystem, and those whose drivers hold the devices that it is on.
+pub(super) fn way(
+    root: &Root,
+    candidate: &Candidate,
+    filesystem: &[ModuleName],
+) -> Vec<ModuleName> {
+    let number = fs::metadata(&candidate.node).map(|m| m.rdev()).unwrap_or_default();
+    let number = (rustix::fs::major(number), rustix::fs::minor(number));
+    let device = sysfs::block_path(root, number).unwrap_or_default();
+    let mut way = sysfs::modules_above(root, &device);
+    way.extend(filesystem.iter().cloned());
+    way.sort_unstable();
+    way.dedup();
+    way
 }
 
 /// The types to try, in order: those of `rootfstype=`, else the one that was found, else every type that

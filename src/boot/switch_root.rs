@@ -139,8 +139,9 @@ impl Ready {
 
     /// Has the files of the initramfs deleted, which nothing can reach any more.
     fn free_aside(&self) {
-        let aside = self.old_root.try_clone().map(|dir| process::spawn_self("free-initramfs", dir));
-        if !matches!(aside, Ok(Ok(()))) {
+        let aside =
+            self.old_root.try_clone().map(|dir| process::spawn_self("free-initramfs", &[], dir));
+        if !matches!(aside, Ok(Ok(_))) {
             // What can't be deleted costs memory and nothing else.
             let _ = free(self.old_root.as_fd());
         }

@@ -10,7 +10,7 @@ use super::root::{self, Candidate, Finder};
 use super::{Boot, SYSROOT, Stop, root_words, seconds};
 use crate::kmod::name::ModuleName;
 use crate::kmod::params::{Break, Settle};
-use crate::load::Loader;
+use crate::load::{Loader, Rank};
 use crate::report::Verdict;
 use crate::sys::uevent::Socket;
 use crate::sys::{Error, boottime_ns};
@@ -25,6 +25,9 @@ const SETTLE: Duration = Duration::from_secs(60);
 const REFUSED: Duration = Duration::from_secs(5);
 /// How often the console is told that the root has not come yet.
 const TELL: Duration = Duration::from_secs(5);
+/// How long what is not on the way to the root waits for it, where only the root is waited for; and how long after
+/// that all but storage does.
+const HOLD: Duration = Duration::from_secs(2);
 /// The longest sleep, so that a device that gave no event is found all the same.
 const NAP: Duration = Duration::from_secs(1);
 
@@ -57,6 +60,8 @@ pub(super) struct Wait<'a, 'b> {
     refused: Option<(Error, u64)>,
     /// Block devices may have come since the last look.
     look: bool,
+    /// Until when only what is on the way to the root is loaded, on CLOCK_BOOTTIME.
+    hold_until: Option<u64>,
     /// The last scan, made when nothing was left to do, found nothing new.
     complete: bool,
 }
@@ -70,6 +75,7 @@ impl<'a, 'b> Wait<'a, 'b> {
         finder: Option<Finder<'a>>,
     ) -> Self {
         let not_before = after(boot.params.delay);
+        let hold = boot.params.settle == Settle::Root;
         let deadline = boot.params.timeout.map(|timeout| after(boot.params.delay + timeout));
         Self {
             boot,
@@ -83,6 +89,7 @@ impl<'a, 'b> Wait<'a, 'b> {
             not_before,
             refused: None,
             look: true,
+            hold_until: hold.then(|| after(HOLD)),
             complete: false,
         }
     }
@@ -100,6 +107,9 @@ impl<'a, 'b> Wait<'a, 'b> {
             let drained = self.take_events();
             let settled = self.is_settled(idle, drained);
             self.advance(settled);
+            if self.lets_go(settled, drained.fresh) {
+                continue;
+            }
             if self.is_over(settled)? {
                 break;
             }
@@ -133,8 +143,10 @@ impl<'a, 'b> Wait<'a, 'b> {
             self.socket = None;
             Drained { lost: true, ..Drained::default() }
         });
-        if drained.lost {
-            self.scan();
+        if drained.lost
+            && let Err(error) = self.coldplug.rescan()
+        {
+            self.boot.warn(format!("scan: {error}"));
         }
         if drained.block || drained.lost {
             self.look = true;
@@ -163,6 +175,22 @@ impl<'a, 'b> Wait<'a, 'b> {
         self.complete
     }
 
+    /// Whether loads that were kept back have now been given out: those for the root have ended without it, or the next
+    /// of a record that is replayed does not come.
+    fn lets_go(&mut self, settled: bool, fresh: bool) -> bool {
+        let looking = matches!(self.stage, Stage::Looking);
+        let late = self.hold_until.is_some_and(|until| looking && boottime_ns() >= until);
+        let quiet = boottime_ns() >= self.coldplug.quiet_at;
+        let root_first = self.hold_until.is_some() && looking && quiet && !fresh;
+        let stuck = (settled || root_first) && self.loader.is_holding();
+        if late || stuck {
+            self.hold_until = self.hold_until.map(|_| after(HOLD));
+            self.complete = false;
+            self.loader.let_go();
+        }
+        late || stuck
+    }
+
     /// Takes the root one step further, where that is possible now.
     fn advance(&mut self, settled: bool) {
         let reason = self.look || settled || self.refused.is_some();
@@ -174,7 +202,7 @@ impl<'a, 'b> Wait<'a, 'b> {
         }
         match std::mem::replace(&mut self.stage, Stage::Looking) {
             Stage::Found(candidate, types, modules) if self.loader.is_done(&modules) => {
-                self.mount(&candidate, &types);
+                self.mount(&candidate, &types, &modules);
             }
             other => self.stage = other,
         }
@@ -192,14 +220,13 @@ impl<'a, 'b> Wait<'a, 'b> {
         self.boot.record.root.device = Some(candidate.node.display().to_string());
         self.boot.end_phase("root device");
         let types = root::types(&self.boot.root, &self.boot.params, &candidate);
-        let names = types.iter().filter_map(|t| self.loader.want_name(&format!("fs-{t}")));
-        let modules = names.flatten().collect();
+        let modules = filesystem_modules(self.loader, &types);
         self.stage = Stage::Found(candidate, types, modules);
     }
 
-    /// Mounts the root. A failure may be for want of a module or a medium that is still on its way: then the
+    /// Mounts the root, which needs the modules of its filesystem live. A failure may be for want of a module or a medium that is still on its way: then the
     /// root is looked for again.
-    fn mount(&mut self, candidate: &Candidate, types: &[String]) {
+    fn mount(&mut self, candidate: &Candidate, types: &[String], modules: &[ModuleName]) {
         if self.refused.is_none() {
             self.boot.pause_at(Break::Mount);
         }
@@ -207,6 +234,7 @@ impl<'a, 'b> Wait<'a, 'b> {
         match root::mount_root(candidate, &target, types, &self.boot.params) {
             Ok(fstype) => {
                 self.boot.record.root.fstype = Some(fstype);
+                self.boot.record.root.way = root::way(&self.boot.root, candidate, modules);
                 self.boot.end_phase("mount");
                 self.deadline = Some(after(SETTLE));
                 self.stage = Stage::Mounted;
@@ -304,7 +332,10 @@ impl<'a, 'b> Wait<'a, 'b> {
         let quiet = Some(self.coldplug.quiet_at).filter(|at| *at > now && self.loader.is_idle());
         let retry = Some(self.not_before).filter(|at| *at > now);
         let longest = after(if self.socket.is_some() { NAP } else { POLL });
-        let until = [quiet, retry, self.deadline].into_iter().flatten().fold(longest, u64::min);
+        let until = [quiet, retry, self.deadline, self.hold_until]
+            .into_iter()
+            .flatten()
+            .fold(longest, u64::min);
         let new = drained.fresh || drained.lost;
         let left =
             if new { Duration::ZERO } else { Duration::from_nanos(until.saturating_sub(now)) };
@@ -316,6 +347,12 @@ impl<'a, 'b> Wait<'a, 'b> {
         let _ = poll(&mut fds, Timespec::try_from(left).ok().as_ref());
         self.loader.clear_wake();
     }
+}
+
+/// Asks for the modules of the filesystems `types`, and gives those that are not built in.
+pub(super) fn filesystem_modules(loader: &Loader, types: &[String]) -> Vec<ModuleName> {
+    let names = types.iter().filter_map(|t| loader.want_name(&format!("fs-{t}"), Rank::Root));
+    names.flatten().collect()
 }
 
 fn nanoseconds(duration: Duration) -> u64 {

@@ -63,6 +63,19 @@ pub enum Settle {
     Root,
 }
 
+/// Which modules are loaded with the parameter `async_probe`: their load comes back before their devices are
+/// bound, and does not wait for the asynchronous work of the whole system.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Async {
+    /// None; drivers that prefer it probe asynchronously all the same.
+    #[default]
+    None,
+    /// Those of storage.
+    Storage,
+    /// All.
+    All,
+}
+
 /// What reaches the console.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
@@ -110,6 +123,18 @@ pub struct BootParams {
     pub settle: Settle,
     /// `coldplug.jobs=`; `None` is the default.
     pub jobs: Option<usize>,
+    /// `coldplug.async=`.
+    pub probing: Async,
+    /// `coldplug.alone=`.
+    pub alone: Vec<String>,
+    /// `coldplug.replay=`.
+    pub replay: Option<String>,
+    /// `coldplug.seed=`.
+    pub seed: Option<u64>,
+    /// `coldplug.rcvbuf=`, in bytes.
+    pub rcvbuf: Option<usize>,
+    /// `deferred_probe_timeout=` of the kernel, in seconds; below 0 is for ever.
+    pub deferred_timeout: Option<i64>,
     /// `coldplug.onfail=`; `None` leaves it to the kernel's `panic=`.
     pub onfail: Option<OnFail>,
     /// `panic=` of the kernel, in seconds.
@@ -144,6 +169,12 @@ impl Default for BootParams {
             modules: Vec::new(),
             settle: Settle::All,
             jobs: None,
+            probing: Async::None,
+            alone: Vec::new(),
+            replay: None,
+            seed: None,
+            rcvbuf: None,
+            deferred_timeout: None,
             onfail: None,
             panic: None,
             stop_at: None,
@@ -195,6 +226,7 @@ impl BootParams {
                 self.delay = self.seconds(key, value).unwrap_or(self.delay)
             }
             ("init", Some(value)) => self.init = Some(value.to_owned()),
+            ("deferred_probe_timeout", Some(value)) => self.deferred_timeout = value.parse().ok(),
             ("panic", Some(value)) => self.panic = value.parse().ok(),
             ("quiet", None) => self.kernel_level = Level::Warn,
             ("debug", None) => self.kernel_level = Level::Debug,
@@ -206,10 +238,12 @@ impl BootParams {
     fn own(&mut self, key: &str, value: Option<&str>) {
         let text = value.unwrap_or("");
         let known = match key {
-            "modules" => {
-                self.modules = list(text);
-                true
-            }
+            "modules" => set(&mut self.modules, Some(list(text))),
+            "alone" => set(&mut self.alone, Some(list(text))),
+            "replay" => set(&mut self.replay, value.map(|v| Some(v.to_owned()))),
+            "seed" => set(&mut self.seed, text.parse().ok().map(Some)),
+            "rcvbuf" => set(&mut self.rcvbuf, text.parse().ok().map(Some)),
+            "async" => set(&mut self.probing, pick(text, &ASYNC)),
             "report" => set(&mut self.report, value.map(|v| Some(v.to_owned()))),
             "exec" => set(&mut self.exec, value.map(|v| Some(v.to_owned()))),
             "jobs" => {
@@ -257,6 +291,8 @@ const ONFAIL: [(&str, OnFail); 4] = [
     ("poweroff", OnFail::PowerOff),
     ("halt", OnFail::Halt),
 ];
+const ASYNC: [(&str, Async); 3] =
+    [("none", Async::None), ("storage", Async::Storage), ("all", Async::All)];
 const BREAKS: [(&str, Break); 3] =
     [("scan", Break::Scan), ("mount", Break::Mount), ("switch", Break::Switch)];
 const LEVELS: [(&str, Level); 4] = [
@@ -381,5 +417,15 @@ mod tests {
             ]
         );
         assert_eq!(BootParams::parse("rootwait").timeout, None);
+        let p = BootParams::parse(
+            "coldplug.async=all coldplug.async=some coldplug.alone=a,b coldplug.replay=/r \
+             coldplug.seed=7 coldplug.rcvbuf=4096 deferred_probe_timeout=-1",
+        );
+        assert_eq!((p.probing, p.seed, p.rcvbuf), (Async::All, Some(7), Some(4096)));
+        assert_eq!(
+            (p.alone.len(), p.replay.as_deref(), p.deferred_timeout),
+            (2, Some("/r"), Some(-1))
+        );
+        assert_eq!(p.complaints, ["kernel command line: ignoring 'coldplug.async=some'"]);
     }
 }

@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
+use super::order::{Order, Place, Rank};
 use crate::kmod::name::ModuleName;
+use crate::kmod::params::Async;
 use crate::kmod::plan::{Action, Step, Why};
 use crate::report::{ModuleRecord, Origin, Outcome, Road};
 
@@ -12,10 +14,14 @@ use crate::report::{ModuleRecord, Origin, Outcome, Road};
 pub(super) struct Job {
     pub(super) id: usize,
     pub(super) step: Step,
+    /// It is to be loaded with `async_probe`.
+    pub(super) async_probe: bool,
+    /// It must not take the processor from others.
+    pub(super) gently: bool,
 }
 
 /// What carrying out a step gave.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Done {
     pub(super) outcome: Outcome,
     pub(super) road: Option<Road>,
@@ -27,7 +33,7 @@ pub(super) struct Done {
 
 impl Done {
     /// An outcome that took no time: nothing was tried.
-    fn at_once(outcome: Outcome) -> Self {
+    pub(super) fn at_once(outcome: Outcome) -> Self {
         Self { outcome, road: None, start_us: 0, end_us: 0, again: false }
     }
 }
@@ -36,7 +42,11 @@ impl Done {
 struct Node {
     step: Step,
     origin: Option<Origin>,
-    /// Steps it still waits for.
+    rank: Rank,
+    place: Place,
+    /// Steps it was made to wait for.
+    prior: Vec<usize>,
+    /// Of these, how many it still waits for.
     waits: usize,
     /// Steps that wait for it; `true` where they need it live.
     users: Vec<(usize, bool)>,
@@ -46,8 +56,12 @@ struct Node {
     put_off: bool,
     /// It is being carried out.
     running: bool,
-    /// The kernel has it live, though its load may not have come back yet.
-    live: bool,
+    /// And gently so.
+    gently: bool,
+    /// When it was given out, in microseconds.
+    start_us: u64,
+    /// When the kernel had it live, in microseconds, where that was before its load came back.
+    live_us: Option<u64>,
     done: Option<Done>,
 }
 
@@ -55,11 +69,23 @@ struct Node {
 pub(super) struct Graph {
     nodes: Vec<Node>,
     by_name: HashMap<ModuleName, usize>,
-    ready: BTreeSet<usize>,
+    order: Order,
+    ready: BTreeSet<(Place, usize)>,
     /// Steps to try once more, each when nothing else is being loaded.
     later: VecDeque<usize>,
     running: usize,
-    finished: Vec<usize>,
+    /// Of these, how many are live and only wait for the system's asynchronous work.
+    waiting: usize,
+    /// One runs of those that are kept back.
+    aside_runs: bool,
+    /// One that must be alone is running.
+    alone_runs: bool,
+    /// How far the record that is replayed has come.
+    replayed: usize,
+    /// Steps that are live or have ended, in the order in which they came to that.
+    settled: Vec<usize>,
+    /// How many have ended.
+    ended: usize,
     /// Modules that are not even tried. They are no steps: what needs one of them may still load it.
     refused: Vec<(ModuleName, Outcome, Origin)>,
     /// No more steps are given out.
@@ -67,44 +93,89 @@ pub(super) struct Graph {
 }
 
 impl Graph {
+    pub(super) fn new(order: Order) -> Self {
+        Self { order, ..Self::default() }
+    }
+
     pub(super) fn knows(&self, module: &ModuleName) -> bool {
         self.by_name.contains_key(module)
     }
 
     /// Adds a step; what it waits for must have been added before, or counts as live.
-    pub(super) fn add(&mut self, step: Step, origin: Option<Origin>) {
+    pub(super) fn add(&mut self, step: Step, origin: Option<Origin>, rank: Rank) {
         let id = self.nodes.len();
         let hard = step.needs.iter().map(|n| (n, true));
         let soft = step.after.iter().map(|n| (n, false));
         let prior: Vec<(usize, bool)> =
             hard.chain(soft).filter_map(|(n, hard)| Some((*self.by_name.get(n)?, hard))).collect();
         self.by_name.insert(step.module.clone(), id);
+        let rank = self.order.rank(&step.module, rank);
+        let place = self.order.place(&step.module, rank);
         self.nodes.push(Node {
             step,
             origin,
+            rank,
+            place,
+            prior: prior.iter().map(|(id, _)| *id).collect(),
             waits: 0,
             users: Vec::new(),
             broken: None,
             put_off: false,
             running: false,
-            live: false,
+            gently: false,
+            start_us: 0,
+            live_us: None,
             done: None,
         });
         for (before, hard) in prior {
-            match &self.nodes[before].done {
-                Some(done) if hard && !done.outcome.is_live() => {
-                    let broken = because_of(&self.nodes[before].step.module, &done.outcome);
-                    self.nodes[id].broken.get_or_insert(broken);
-                }
-                Some(_) => {}
-                None if self.nodes[before].live => {}
-                None => {
-                    self.nodes[before].users.push((id, hard));
-                    self.nodes[id].waits += 1;
-                }
-            }
+            self.link(before, id, hard);
+            self.raise(before, rank, place.primary);
         }
         self.settle(id);
+    }
+
+    /// Makes step `id` wait for `before`, or takes over what has become of that.
+    fn link(&mut self, before: usize, id: usize, hard: bool) {
+        match &self.nodes[before].done {
+            Some(done) if hard && !done.outcome.is_live() => {
+                let broken = because_of(&self.nodes[before].step.module, &done.outcome);
+                self.nodes[id].broken.get_or_insert(broken);
+            }
+            Some(_) => {}
+            None if self.nodes[before].live_us.is_some() => {}
+            None => {
+                self.nodes[before].users.push((id, hard));
+                self.nodes[id].waits += 1;
+            }
+        }
+    }
+
+    /// Somebody wants `module`, which has a step, at `rank` too.
+    pub(super) fn want(&mut self, module: &ModuleName, rank: Rank) {
+        if let Some(id) = self.by_name.get(module).copied() {
+            let rank = self.order.rank(module, rank);
+            self.raise(id, rank, self.order.place(module, rank).primary);
+        }
+    }
+
+    /// Gives step `id`, and what it waits for, no worse a rank and place than these.
+    fn raise(&mut self, id: usize, rank: Rank, primary: usize) {
+        let mut open = vec![id];
+        while let Some(id) = open.pop() {
+            let node = &mut self.nodes[id];
+            let better = rank < node.rank || primary < node.place.primary;
+            if node.done.is_some() || node.running || !better {
+                continue;
+            }
+            let was = node.place;
+            node.rank = node.rank.min(rank);
+            node.place.primary = node.place.primary.min(primary);
+            open.extend(&node.prior);
+            let place = node.place;
+            if self.ready.remove(&(was, id)) {
+                self.ready.insert((place, id));
+            }
+        }
     }
 
     /// Notes a module that is not even tried.
@@ -114,23 +185,122 @@ impl Graph {
         }
     }
 
-    /// The ready step that was asked for first; when none is left and none runs, one that was put off.
+    /// The ready step whose place is first, where nothing forbids it now; where there is none and none runs, one
+    /// that was put off.
     pub(super) fn take(&mut self) -> Option<Job> {
-        if self.closed {
+        let id = self.next()?;
+        let last = self.is_last();
+        if self.later.front() == Some(&id) {
+            self.later.pop_front();
+        } else {
+            self.ready.remove(&(self.nodes[id].place, id));
+        }
+        self.running += 1;
+        self.alone_runs = self.order.alone.contains(&self.nodes[id].step.module);
+        let gently = self.is_beyond(self.nodes[id].rank);
+        self.aside_runs |= gently;
+        self.nodes[id].running = true;
+        self.nodes[id].gently = gently;
+        let node = &self.nodes[id];
+        let wanted = match self.order.probing {
+            Async::None => false,
+            Async::Storage => node.rank < Rank::Rest,
+            Async::All => true,
+        };
+        Some(Job { id, step: node.step.clone(), async_probe: wanted && !last, gently })
+    }
+
+    /// The step that [`Self::take`] would give.
+    fn next(&self) -> Option<usize> {
+        if self.closed || self.alone_runs {
             return None;
         }
-        let alone = self.running == 0;
-        let id =
-            self.ready.pop_first().or_else(|| if alone { self.later.pop_front() } else { None })?;
-        self.running += 1;
-        self.nodes[id].running = true;
-        Some(Job { id, step: self.nodes[id].step.clone() })
+        let first = self.ready.first().filter(|(place, id)| self.may_start(*place, *id));
+        let put_off = || self.later.front().filter(|_| self.running == 0).copied();
+        first.map(|(_, id)| *id).or_else(put_off)
+    }
+
+    /// Whether a ready step may start now.
+    fn may_start(&self, place: Place, id: usize) -> bool {
+        let order = &self.order;
+        let node = &self.nodes[id];
+        let idle = self.running == 0;
+        // One besides, so that the machine is not idle while the root's disk is.
+        let held = self.is_beyond(node.rank) && (self.aside_runs || order.serial);
+        let in_turn = order.replay.is_empty() || place.primary <= self.turn();
+        let in_company = place.primary >= order.replay.len()
+            && !order.alone.contains(&node.step.module)
+            && (order.probing == Async::None || !self.is_last());
+        !held && in_turn && (idle || in_company)
+    }
+
+    /// Whether steps of this rank are kept back.
+    fn is_beyond(&self, rank: Rank) -> bool {
+        self.order.hold.is_some_and(|limit| rank > limit)
+    }
+
+    /// Whether one step alone has not been given out. With `async_probe` it is loaded by itself and without that
+    /// parameter: its load comes back when the kernel has ended all asynchronous work, and with it all probing.
+    fn is_last(&self) -> bool {
+        self.nodes.len() - self.ended == self.running + 1
+    }
+
+    /// The position that is due in the record that is replayed.
+    fn turn(&self) -> usize {
+        let done =
+            |module| self.by_name.get(module).is_some_and(|id| self.nodes[*id].done.is_some());
+        let ahead = self.order.replay.iter().skip(self.replayed);
+        self.replayed + ahead.take_while(|module| done(*module)).count()
+    }
+
+    /// Whether steps are kept back that nothing under way will set free: nothing of the rank that is open runs or is
+    /// about to, or a record is replayed and what comes next in it has not been asked for.
+    pub(super) fn is_holding(&self) -> bool {
+        let open = |node: &Node| node.done.is_none() && node.live_us.is_none();
+        match self.order.hold {
+            Some(limit) => !self.nodes.iter().any(|node| node.rank <= limit && open(node)),
+            None => self.is_idle() && !self.ready.is_empty(),
+        }
+    }
+
+    /// Gives out what was kept back: the next rank; or what comes next in the record that is replayed of what has been
+    /// asked for.
+    pub(super) fn let_go(&mut self) {
+        self.order.hold = match self.order.hold {
+            Some(Rank::Root) => Some(Rank::Storage),
+            Some(_) => None,
+            None => {
+                self.replayed = self.ready.first().map_or(self.replayed, |(p, _)| p.primary);
+                None
+            }
+        };
+    }
+
+    /// Notes when step `id`, which was taken, was given out.
+    pub(super) fn note_start(&mut self, id: usize, now_us: u64) {
+        self.nodes[id].start_us = now_us;
+    }
+
+    /// Ends every step that runs, since what carried it out is gone.
+    pub(super) fn give_up(&mut self, reason: &str) {
+        let running: Vec<usize> =
+            (0..self.nodes.len()).filter(|id| self.nodes[*id].running).collect();
+        for id in running {
+            let outcome = match self.nodes[id].live_us {
+                Some(_) => Outcome::Loaded,
+                None => Outcome::Failed(reason.to_owned()),
+            };
+            self.finish(id, Done::at_once(outcome));
+        }
     }
 
     /// Brings back what became of a step that was taken.
     pub(super) fn finish(&mut self, id: usize, done: Done) {
         self.running -= 1;
+        self.alone_runs = false;
+        self.aside_runs &= !self.nodes[id].gently;
         self.nodes[id].running = false;
+        self.waiting -= usize::from(self.nodes[id].live_us.is_some());
         if done.again && !self.nodes[id].put_off {
             self.nodes[id].put_off = true;
             self.later.push_back(id);
@@ -143,7 +313,10 @@ impl Graph {
     fn end(&mut self, id: usize, done: Done) {
         let outcome = done.outcome.clone();
         self.nodes[id].done = Some(done);
-        self.finished.push(id);
+        self.ended += 1;
+        if self.nodes[id].live_us.is_none() {
+            self.settled.push(id);
+        }
         self.release(id, &outcome);
     }
 
@@ -168,25 +341,34 @@ impl Graph {
         match self.nodes[id].broken.take() {
             Some(outcome) => self.end(id, Done::at_once(outcome)),
             None => {
-                self.ready.insert(id);
+                self.ready.insert((self.nodes[id].place, id));
             }
         }
     }
 
-    /// The kernel has `module` live: what waits for it need not wait for its load to come back, which it does
-    /// only when all asynchronous work of the system has ended.
-    pub(super) fn note_live(&mut self, module: &ModuleName) {
-        let Some(id) = self.by_name.get(module).copied().filter(|id| self.nodes[*id].running)
-        else {
+    /// The kernel has `module` live since `now_us`: what waits for it need not wait for its load to come back, which
+    /// it does only when all asynchronous work of the system has ended.
+    pub(super) fn note_live(&mut self, module: &ModuleName, now_us: u64) {
+        if !self.is_coming(module) {
             return;
-        };
-        self.nodes[id].live = true;
+        }
+        let id = self.by_name[module];
+        self.nodes[id].live_us = Some(now_us);
+        self.waiting += 1;
+        self.settled.push(id);
         self.release(id, &Outcome::Loaded);
     }
 
     /// Whether `module` is being loaded and not live yet.
     pub(super) fn is_coming(&self, module: &ModuleName) -> bool {
-        self.by_name.get(module).is_some_and(|id| self.nodes[*id].running && !self.nodes[*id].live)
+        let coming = |id: &usize| self.nodes[*id].running && self.nodes[*id].live_us.is_none();
+        self.by_name.get(module).is_some_and(coming)
+    }
+
+    /// The modules that are being loaded and not live yet.
+    pub(super) fn coming(&self) -> Vec<ModuleName> {
+        let nodes = self.nodes.iter().filter(|node| node.running && node.live_us.is_none());
+        nodes.map(|node| node.step.module.clone()).collect()
     }
 
     /// Gives out no more steps.
@@ -199,8 +381,14 @@ impl Graph {
         self.running
     }
 
+    /// How many steps keep the machine busy: those that run, without those that only wait for the kernel.
+    pub(super) fn busy(&self) -> usize {
+        self.running - self.waiting
+    }
+
+    /// Whether nothing runs, and nothing is to be given out now.
     pub(super) fn is_idle(&self) -> bool {
-        self.ready.is_empty() && self.later.is_empty() && self.running == 0
+        self.running == 0 && (self.closed || self.next().is_none())
     }
 
     /// How many workers could be busy now: steps that run, and steps that could.
@@ -209,15 +397,17 @@ impl Graph {
         self.running + self.ready.len().max(put_off)
     }
 
-    /// Whether nothing is left to do for `module`.
+    /// Whether nothing is left to do for `module`, or it is live already.
     pub(super) fn is_done(&self, module: &ModuleName) -> bool {
-        self.by_name.get(module).is_none_or(|id| self.nodes[*id].done.is_some())
+        let done = |node: &Node| node.done.is_some() || node.live_us.is_some();
+        self.by_name.get(module).is_none_or(|id| done(&self.nodes[*id]))
     }
 
-    /// Everything that was asked for: first what has ended, in the order in which it did.
+    /// Everything that was asked for: first what is live or has ended, in the order in which it came to that.
     pub(super) fn records(&self) -> Vec<ModuleRecord> {
-        let ended = self.finished.iter().map(|id| &self.nodes[*id]);
-        let open = self.nodes.iter().filter(|node| node.done.is_none());
+        let ended = self.settled.iter().map(|id| &self.nodes[*id]);
+        let open = |node: &&Node| node.done.is_none() && node.live_us.is_none();
+        let open = self.nodes.iter().filter(open);
         let refused = self.refused.iter().filter(|(name, ..)| !self.knows(name)).map(refusal);
         ended.chain(open).map(record).chain(refused).collect()
     }
@@ -236,8 +426,12 @@ fn because_of(module: &ModuleName, outcome: &Outcome) -> Outcome {
 }
 
 fn record(node: &Node) -> ModuleRecord {
-    let unfinished = if node.running { Outcome::Loading } else { Outcome::Waiting };
-    let done = node.done.clone().unwrap_or_else(|| Done::at_once(unfinished));
+    let unfinished = match node.live_us {
+        Some(end_us) => Done { start_us: node.start_us, end_us, ..Done::at_once(Outcome::Loaded) },
+        None if node.running => Done::at_once(Outcome::Loading),
+        None => Done::at_once(Outcome::Waiting),
+    };
+    let done = node.done.clone().unwrap_or(unfinished);
     let why = match &node.step.why {
         Why::Asked if node.origin.as_ref().is_some_and(|o| o.device.is_some()) => {
             "device".to_owned()
@@ -259,6 +453,7 @@ fn record(node: &Node) -> ModuleRecord {
         options: node.step.options.clone(),
         road: done.road,
         start_us: done.start_us,
+        live_us: node.live_us,
         end_us: done.end_us,
     }
 }
@@ -273,6 +468,7 @@ fn refusal((name, outcome, origin): &(ModuleName, Outcome, Origin)) -> ModuleRec
         options: String::new(),
         road: None,
         start_us: 0,
+        live_us: None,
         end_us: 0,
     }
 }
@@ -317,7 +513,7 @@ mod tests {
             step("x", &[], &[]),
             step("a", &["b", "c"], &["x"]),
         ] {
-            graph.add(s, None);
+            graph.add(s, None, Rank::Rest);
         }
         assert_eq!(graph.load(), 2);
         assert_eq!(run(&mut graph, &[]), "c:loaded b:loaded x:loaded a:loaded");
@@ -338,7 +534,7 @@ mod tests {
                 step("a", &["b"], &["x"]),
                 step("y", &[], &["a"]),
             ] {
-                graph.add(s, None);
+                graph.add(s, None, Rank::Rest);
             }
             assert_eq!(run(&mut graph, &[bad]), want);
         }
@@ -347,9 +543,9 @@ mod tests {
     #[test]
     fn users_of_a_masked_module_say_where_it_is_masked() {
         let mut graph = Graph::default();
-        graph.add(step("m", &[], &[]), None);
-        graph.add(step("a", &["m"], &[]), None);
-        graph.add(step("b", &[], &["m"]), None);
+        graph.add(step("m", &[], &[]), None, Rank::Rest);
+        graph.add(step("a", &["m"], &[]), None, Rank::Rest);
+        graph.add(step("b", &[], &["m"]), None, Rank::Rest);
         let masked = ("m", Outcome::Masked("f line 1".into()));
         assert_eq!(run(&mut graph, &[masked]), "m:masked a:failed b:loaded");
         let why = Outcome::Failed("needs m, which is masked by f line 1".into());
@@ -362,14 +558,15 @@ mod tests {
         for s in
             [step("slow", &[], &[]), step("user", &["slow"], &[]), step("post", &[], &["slow"])]
         {
-            graph.add(s, None);
+            graph.add(s, None, Rank::Rest);
         }
         let slow = graph.take().unwrap();
         assert!(graph.take().is_none() && graph.is_coming(&"slow".into()));
-        graph.note_live(&"slow".into());
-        graph.note_live(&"user".into());
-        assert!(!graph.is_coming(&"slow".into()) && !graph.is_done(&"slow".into()));
-        graph.add(step("late", &["slow"], &[]), None);
+        graph.note_live(&"slow".into(), 7);
+        graph.note_live(&"user".into(), 7);
+        assert!(!graph.is_coming(&"slow".into()) && graph.is_done(&"slow".into()));
+        assert_eq!((graph.running(), graph.busy()), (1, 0));
+        graph.add(step("late", &["slow"], &[]), None, Rank::Rest);
         assert_eq!(graph.load(), 4);
         graph.finish(slow.id, Done::at_once(Outcome::Loaded));
         assert_eq!(run(&mut graph, &[]), "slow:loaded user:loaded post:loaded late:loaded");
@@ -379,7 +576,7 @@ mod tests {
     fn what_has_not_ended_is_in_the_record() {
         let mut graph = Graph::default();
         for s in [step("a", &[], &[]), step("b", &["a"], &[]), step("c", &[], &[])] {
-            graph.add(s, None);
+            graph.add(s, None, Rank::Rest);
         }
         let _a = graph.take().unwrap();
         graph.close();
@@ -392,7 +589,7 @@ mod tests {
     fn what_may_have_been_disturbed_is_tried_again_alone() {
         let mut graph = Graph::default();
         for s in [step("a", &[], &[]), step("b", &[], &[]), step("user", &["a"], &[])] {
-            graph.add(s, None);
+            graph.add(s, None, Rank::Rest);
         }
         let (a, b) = (graph.take().unwrap(), graph.take().unwrap());
         let done = |outcome, again| Done { outcome, road: None, start_us: 0, end_us: 0, again };
@@ -409,18 +606,18 @@ mod tests {
     #[test]
     fn later_steps_see_what_has_ended() {
         let mut graph = Graph::default();
-        graph.add(step("c", &[], &[]), None);
+        graph.add(step("c", &[], &[]), None, Rank::Rest);
         graph.refuse("n".into(), Outcome::Blacklisted, Origin::default());
         graph.refuse("n".into(), Outcome::Blacklisted, Origin::default());
         run(&mut graph, &[("c", Outcome::Failed("no".into()))]);
-        graph.add(step("b", &["c"], &[]), None);
-        graph.add(step("d", &["live"], &["n"]), None);
+        graph.add(step("b", &["c"], &[]), None, Rank::Rest);
+        graph.add(step("d", &["live"], &["n"]), None, Rank::Rest);
         assert_eq!(run(&mut graph, &[]), "c:failed b:failed d:loaded n:blacklisted");
         let why = &graph.records()[1].outcome;
         assert_eq!(*why, Outcome::Failed("needs c, which is failed".into()));
         // A refusal stops the alias and not a module that needs it.
-        graph.add(step("n", &[], &[]), None);
-        graph.add(step("needs-n", &["n"], &[]), None);
+        graph.add(step("n", &[], &[]), None, Rank::Rest);
+        graph.add(step("needs-n", &["n"], &[]), None, Rank::Rest);
         assert_eq!(run(&mut graph, &[]), "c:failed b:failed d:loaded n:loaded needs_n:loaded");
         assert!(graph.is_done(&"b".into()) && graph.is_done(&"unknown".into()));
     }

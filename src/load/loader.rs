@@ -1,32 +1,44 @@
-//! The Loader: look-up, plan and a bounded pool of workers around the graph.
+//! The Loader: look-up, plan, and hands that carry out what the graph gives out.
 
-use std::cell::RefCell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, eventfd};
-use rustix::io::Errno;
 
+use super::act::{Actor, Task};
 use super::graph::{Done, Graph, Job};
-use super::insert::{InsertError, Inserter};
+use super::insert::Inserter;
+use super::order::{Order, Rank};
+use super::server::{Client, STACK};
+use super::wire;
 use crate::kmod::catalog::{Catalog, Found};
 use crate::kmod::conf::Config;
 use crate::kmod::name::ModuleName;
-use crate::kmod::plan::{Action, Planner, Step, Why};
+use crate::kmod::plan::{Planner, Why};
 use crate::kmod::uevent::Modalias;
-use crate::report::{ModuleRecord, Origin, Outcome, Road};
-use crate::sys::module::InitFlags;
-use crate::sys::sysfs::{self, InitState};
-use crate::sys::{self, Error, Root, boottime_ns, process};
+use crate::report::{ModuleRecord, Origin, Outcome};
+use crate::sys::{self, Error, Root, boottime_ns, procfs};
 
 /// How the Loader works.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Default)]
 pub struct Settings {
-    /// Modules loaded at once; 1 loads one after the other, in the order asked for.
+    /// Modules loaded at once; 1 loads one after the other. Loads that are live and only wait for the kernel's
+    /// asynchronous work do not count.
     pub jobs: usize,
+    /// The order of what is ready.
+    pub order: Order,
+    /// Loads are carried out by a process of their own.
+    pub apart: bool,
 }
+
+/// Loads that may wait for the kernel's asynchronous work, besides those that are counted. A machine with slow
+/// disks has come to seventy.
+const WAITING: usize = 192;
+/// How often the loading process is started again.
+const STARTS: usize = 3;
 
 /// The one door for "make this loaded".
 #[derive(Debug)]
@@ -35,14 +47,15 @@ pub struct Loader {
     catalog: Catalog,
     config: Config,
     warnings: Mutex<Vec<String>>,
+    /// Time spent in look-ups and plans, in nanoseconds.
+    lookup_ns: AtomicU64,
 }
 
 #[derive(Debug)]
 struct Shared {
-    root: Root,
     jobs: usize,
-    workers: Mutex<usize>,
-    inserter: Inserter,
+    hands: Mutex<Hands>,
+    actor: Actor,
     graph: Mutex<Graph>,
     /// Told when steps become ready.
     work: Condvar,
@@ -52,30 +65,16 @@ struct Shared {
     wake: OwnedFd,
 }
 
-thread_local! {
-    /// The job that this worker carries out while it holds no lock.
-    static ACTING: RefCell<Option<(Arc<Shared>, usize)>> = const { RefCell::new(None) };
+/// Who carries out steps.
+#[derive(Debug)]
+enum Hands {
+    /// Threads of this process, so many so far.
+    Pool(usize),
+    /// A process of its own, and how many there were before it.
+    Apart(Arc<Client>, usize),
+    /// Nobody but the thread that calls [`Loader::drive`].
+    Caller,
 }
-
-/// For a worker that will never come back (its code has panicked): gives its module up and lets the pool grow
-/// again. Gives `false`, and does nothing, on a thread that is not at work on a module.
-pub fn abandon() -> bool {
-    let Some((shared, id)) =
-        ACTING.try_with(|acting| acting.try_borrow_mut().ok()?.take()).ok().flatten()
-    else {
-        return false;
-    };
-    *lock(&shared.workers) -= 1;
-    let outcome = Outcome::Failed("internal error while loading it".to_owned());
-    shared.finish(
-        id,
-        Done { outcome, road: None, start_us: 0, end_us: boottime_ns() / 1000, again: false },
-    );
-    true
-}
-
-/// Workers sleep in the kernel and keep little on their stacks; the decoders live on the heap.
-const STACK: usize = 256 << 10;
 
 impl Loader {
     /// A loader over one kernel's catalog and configuration.
@@ -91,17 +90,20 @@ impl Loader {
     ) -> sys::Result<Self> {
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map_err(|e| Error::new("eventfd", "loader", e))?;
-        let shared = Shared {
-            root,
+        let shared = Arc::new(Shared {
             jobs: settings.jobs,
-            workers: Mutex::new(0),
-            inserter,
-            graph: Mutex::default(),
+            hands: Mutex::new(Hands::Pool(0)),
+            actor: Actor { root, inserter },
+            graph: Mutex::new(Graph::new(settings.order)),
             work: Condvar::new(),
             ended: Condvar::new(),
             wake,
-        };
-        Ok(Self { shared: Arc::new(shared), catalog, config, warnings: Mutex::default() })
+        });
+        if settings.apart {
+            shared.move_out();
+        }
+        let (warnings, lookup_ns) = (Mutex::default(), AtomicU64::new(0));
+        Ok(Self { shared, catalog, config, warnings, lookup_ns })
     }
 
     /// Asks for every module that drives a device. Gives the number of modules that match, builtin ones
@@ -110,34 +112,49 @@ impl Loader {
     /// `parents` are the modules whose drivers hold the devices above it. One of them that is still being loaded is
     /// waited for: it may be bringing up the device's siblings, and drivers number devices in the order in which
     /// they find them.
-    pub fn want_device(&self, device: &str, modalias: &Modalias, parents: &[ModuleName]) -> usize {
+    pub fn want_device(
+        &self,
+        device: &str,
+        modalias: &Modalias,
+        parents: &[ModuleName],
+        rank: Rank,
+    ) -> usize {
+        let begun = boottime_ns();
         let found = self.catalog.lookup_modalias(&self.config, &modalias.normal());
         let origin = |f: &Found| Origin {
             device: Some(device.to_owned()),
             request: modalias.text(),
             pattern: f.pattern.clone(),
         };
-        self.want(&found, parents, origin);
+        self.want(&found, parents, rank, origin, begun);
         found.len()
     }
 
     /// Asks for a module by name or alias, as modprobe(8) would. Gives the modules it stands for that
     /// are not builtin; `None` where nothing of that name is known.
-    pub fn want_name(&self, name: &str) -> Option<Vec<ModuleName>> {
+    pub fn want_name(&self, name: &str, rank: Rank) -> Option<Vec<ModuleName>> {
+        let begun = boottime_ns();
         let found = self.catalog.lookup(&self.config, name);
         let origin = |f: &Found| Origin {
             device: None,
             request: name.to_owned(),
             pattern: f.pattern.clone(),
         };
-        self.want(&found, &[], origin);
+        self.want(&found, &[], rank, origin, begun);
         let modules = found.iter().filter(|f| !f.is_builtin()).map(|f| f.module.clone());
         (!found.is_empty()).then(|| modules.collect())
     }
 
-    fn want(&self, found: &[Found], parents: &[ModuleName], origin: impl Fn(&Found) -> Origin) {
+    fn want(
+        &self,
+        found: &[Found],
+        parents: &[ModuleName],
+        rank: Rank,
+        origin: impl Fn(&Found) -> Origin,
+        begun: u64,
+    ) {
         let mut graph = self.shared.graph();
-        let live = |module: &ModuleName| self.shared.is_live(module);
+        let live = |module: &ModuleName| self.shared.actor.is_live(module);
         let known = |module: &ModuleName| graph.knows(module) || live(module);
         let mut planner = Planner::new(&self.catalog, &self.config, &known, &live);
         let mut refused = Vec::new();
@@ -157,14 +174,17 @@ impl Loader {
             if asked.is_some() {
                 step.after.extend(parents.iter().filter(|p| graph.is_coming(p)).cloned());
             }
-            graph.add(step, asked.map(&origin));
+            graph.add(step, asked.map(&origin), rank);
         }
-        let load = graph.load();
+        for found in found {
+            graph.want(&found.module, rank);
+        }
         drop(graph);
         for cycle in plan.cycles {
             lock(&self.warnings).push(format!("dependencies in a circle: {cycle}"));
         }
-        self.shared.employ(load);
+        self.lookup_ns.fetch_add(boottime_ns().saturating_sub(begun), Ordering::Relaxed);
+        self.shared.employ();
     }
 
     /// What becomes of a module that the configuration keeps out.
@@ -179,33 +199,47 @@ impl Loader {
 
     /// Tells that the kernel has `module` live, though its load may not have come back yet.
     pub fn note_live(&self, module: &ModuleName) {
-        if !self.shared.is_live(module) {
-            return;
+        if self.shared.graph().is_coming(module) && self.shared.actor.is_live(module) {
+            self.shared.graph().note_live(module, boottime_ns() / 1000);
+            self.shared.employ();
         }
-        let load = {
-            let mut graph = self.shared.graph();
-            graph.note_live(module);
-            graph.load()
-        };
-        self.shared.employ(load);
     }
 
-    /// Works on the caller's thread where the system gives no threads; otherwise does nothing.
+    /// The same for every module that is being loaded, where what the kernel told of them may have been lost.
+    pub fn look_for_live(&self) {
+        let coming = self.shared.graph().coming();
+        coming.iter().for_each(|module| self.note_live(module));
+    }
+
+    /// Gives out what is ready where only the caller's thread may: one step after the other, or where the system
+    /// gives no threads; then it also carries out what there is. Otherwise does nothing.
     pub fn drive(&self) {
-        if *lock(&self.shared.workers) > 0 {
-            return;
+        if self.shared.jobs == 1 {
+            self.shared.hand_out();
         }
-        while let Some(job) = { self.shared.graph().take() } {
-            self.shared.carry_out(job);
+        while let Some(job) = { self.shared.job_for_caller() } {
+            self.shared.carry_out(&job);
         }
     }
 
-    /// Whether everything asked for has ended.
+    /// Whether nothing runs, and nothing is to be given out now.
     pub fn is_idle(&self) -> bool {
         self.shared.graph().is_idle()
     }
 
-    /// Whether nothing is left to do for these modules.
+    /// Whether ready steps are kept back that nothing under way will set free: by [`Order::hold`], or since a record is
+    /// replayed and what comes next in it has not been asked for.
+    pub fn is_holding(&self) -> bool {
+        self.shared.graph().is_holding()
+    }
+
+    /// Gives out what is kept back: the next rank, or where a record is replayed what comes next.
+    pub fn let_go(&self) {
+        self.shared.graph().let_go();
+        self.shared.employ();
+    }
+
+    /// Whether nothing is left to do for these modules, or they are live already.
     pub fn is_done(&self, modules: &[ModuleName]) -> bool {
         let graph = self.shared.graph();
         modules.iter().all(|m| graph.is_done(m))
@@ -213,26 +247,26 @@ impl Loader {
 
     /// Waits until nothing is left to do for these modules, or the time is over; gives whether it is done.
     pub fn wait_for(&self, modules: &[ModuleName], longest: Duration) -> bool {
-        self.drive();
-        let open = |graph: &mut Graph| !modules.iter().all(|m| graph.is_done(m));
-        let (graph, _) = self
-            .shared
-            .ended
-            .wait_timeout_while(self.shared.graph(), longest, open)
-            .unwrap_or_else(PoisonError::into_inner);
-        modules.iter().all(|m| graph.is_done(m))
+        let end = Instant::now() + longest;
+        loop {
+            self.drive();
+            let graph = self.shared.graph();
+            let left = end.saturating_duration_since(Instant::now());
+            if modules.iter().all(|m| graph.is_done(m)) || left.is_zero() {
+                return left > Duration::ZERO;
+            }
+            drop(self.shared.ended.wait_timeout(graph, left));
+        }
     }
 
-    /// Starts no more loads, and waits for those that are under way, but not longer than `longest`. Gives how many
-    /// are left: the kernel will not let go of a thread that is inside a module's init.
-    pub fn close(&self, longest: Duration) -> usize {
+    /// Starts no more loads. Those that are under way go on where they are carried out apart; elsewhere they are
+    /// waited for, as they end with this process.
+    pub fn close(&self) {
         self.shared.graph().close();
-        let (graph, _) = self
-            .shared
-            .ended
-            .wait_timeout_while(self.shared.graph(), longest, |graph| graph.running() > 0)
-            .unwrap_or_else(PoisonError::into_inner);
-        graph.running()
+        if matches!(*lock(&self.shared.hands), Hands::Pool(_)) {
+            let running = |graph: &mut Graph| graph.running() > 0;
+            drop(self.shared.ended.wait_while(self.shared.graph(), running));
+        }
     }
 
     /// A descriptor that is readable once a step has ended.
@@ -246,7 +280,7 @@ impl Loader {
         let _ = rustix::io::read(&self.shared.wake, &mut [0u8; 8]);
     }
 
-    /// What was asked for so far: first what has ended, in the order in which it did.
+    /// What was asked for so far: first what is live or has ended, in the order in which it came to that.
     pub fn records(&self) -> Vec<ModuleRecord> {
         self.shared.graph().records()
     }
@@ -258,6 +292,21 @@ impl Loader {
         all.append(&mut lock(&self.warnings));
         all
     }
+
+    /// Time spent in look-ups and plans so far, in microseconds.
+    pub fn lookup_us(&self) -> u64 {
+        self.lookup_ns.load(Ordering::Relaxed) / 1000
+    }
+
+    /// The most memory that the loading process has had, in bytes; `None` where there is no such process.
+    pub fn peak_memory(&self) -> Option<u64> {
+        match &*lock(&self.shared.hands) {
+            Hands::Apart(client, _) => {
+                procfs::peak_memory(&self.shared.actor.root, &client.process.to_string())
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Shared {
@@ -265,23 +314,28 @@ impl Shared {
         lock(&self.graph)
     }
 
-    fn is_live(&self, module: &ModuleName) -> bool {
-        sysfs::initstate(&self.root, module) == Some(InitState::Live)
+    /// Sees to it that what is ready finds hands. Where one step runs after the other, that is left to
+    /// [`Loader::drive`]: its caller has then seen what the last one has brought.
+    fn employ(self: &Arc<Self>) {
+        let load = self.graph().load();
+        let mut hands = lock(&self.hands);
+        match &mut *hands {
+            Hands::Pool(workers) => self.hire(workers, load),
+            Hands::Apart(..) if self.jobs > 1 => {
+                drop(hands);
+                self.hand_out();
+            }
+            _ => {}
+        }
     }
 
-    /// Sees to it that `load` steps, ready or running, have workers, as far as `jobs` allows.
-    fn employ(self: &Arc<Self>, load: usize) {
+    /// Sees to it that `load` steps, ready or running, have threads, as far as `jobs` allows.
+    fn hire(self: &Arc<Self>, workers: &mut usize, load: usize) {
         self.work.notify_all();
-        let mut workers = lock(&self.workers);
         while *workers < self.jobs.min(load) {
             let shared = Arc::clone(self);
-            let name = format!("load-{workers}");
-            if thread::Builder::new()
-                .name(name)
-                .stack_size(STACK)
-                .spawn(move || shared.serve())
-                .is_err()
-            {
+            let builder = thread::Builder::new().stack_size(STACK);
+            if builder.spawn(move || shared.serve()).is_err() {
                 // Fewer workers are slower and nothing else; without any the caller's thread works.
                 return;
             }
@@ -300,76 +354,115 @@ impl Shared {
                 }
             };
             drop(graph);
-            self.carry_out(job);
+            self.carry_out(&job);
         }
     }
 
-    fn carry_out(self: &Arc<Self>, job: Job) {
-        let start_us = boottime_ns() / 1000;
-        ACTING.set(Some((Arc::clone(self), job.id)));
-        let (outcome, road, again) = self.act(&job);
-        ACTING.set(None);
-        let done = Done { outcome, road, start_us, end_us: boottime_ns() / 1000, again };
+    fn carry_out(self: &Arc<Self>, job: &Job) {
+        let done = match Task::of(job) {
+            Ok(task) => self.actor.act(&task),
+            Err(outcome) => Done::at_once(outcome),
+        };
         self.finish(job.id, done);
+    }
+
+    /// What the caller's thread is to carry out, where there are no other hands.
+    fn job_for_caller(&self) -> Option<Job> {
+        match *lock(&self.hands) {
+            Hands::Pool(0) | Hands::Caller => self.graph().take(),
+            _ => None,
+        }
     }
 
     /// Brings back what became of a job, and tells everybody who waits for it.
     fn finish(self: &Arc<Self>, id: usize, done: Done) {
-        let load = {
-            let mut graph = self.graph();
-            graph.finish(id, done);
-            graph.load()
-        };
-        self.employ(load);
+        self.graph().finish(id, done);
+        self.employ();
+        self.tell();
+    }
+
+    fn tell(&self) {
         self.ended.notify_all();
         // A full counter is readable already.
         let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
     }
 
-    /// Does what the step says. The last value tells whether it may have failed only for what was loaded
-    /// beside it: a driver that finds its place taken (EEXIST, EBUSY) by one that then finds no hardware.
-    fn act(&self, job: &Job) -> (Outcome, Option<Road>, bool) {
-        let Step { module, options, .. } = &job.step;
-        match &job.step.action {
-            Action::NoFile => (Outcome::Failed("no such module".to_owned()), None, false),
-            Action::Masked(place) => (Outcome::Masked(place.clone()), None, false),
-            Action::Command(command) => (command_outcome(command, module, options), None, false),
-            Action::Insert(path) => {
-                let (road, result) = self.inserter.insert(path, options, InitFlags::default());
-                let taken = matches!(result, Err(InsertError::Kernel(Errno::EXIST | Errno::BUSY)));
-                let outcome = self.outcome(module, result);
-                let again = taken && !outcome.is_live();
-                (outcome, road, again)
+    /// Starts the process that loads, and a thread that hears what becomes of its tasks. Without them the
+    /// caller's thread works.
+    fn move_out(self: &Arc<Self>) {
+        let mut hands = lock(&self.hands);
+        *hands = self.start(0);
+        if let Hands::Apart(client, _) = &*hands {
+            let (shared, client) = (Arc::clone(self), Arc::clone(client));
+            let builder = thread::Builder::new().stack_size(STACK);
+            if builder.spawn(move || shared.hear(client)).is_err() {
+                *hands = Hands::Caller;
             }
         }
     }
 
-    fn outcome(&self, module: &ModuleName, result: Result<(), InsertError>) -> Outcome {
-        match result {
-            Ok(()) => Outcome::Loaded,
-            Err(InsertError::Missing) => Outcome::Missing,
-            Err(InsertError::Kernel(Errno::NODEV)) => Outcome::NoDevice,
-            // The module's own init may give EEXIST too; only "live" is success.
-            Err(InsertError::Kernel(Errno::EXIST)) if self.is_live(module) => Outcome::Already,
-            Err(error) => Outcome::Failed(error.to_string()),
+    fn start(&self, before: usize) -> Hands {
+        let Inserter { dir, kernel, .. } = &self.actor.inserter;
+        let words = [&*dir.to_string_lossy(), if kernel.is_some() { "kernel" } else { "user" }];
+        match Client::start(&words) {
+            Ok(client) if before < STARTS => Hands::Apart(Arc::new(client), before),
+            _ => Hands::Caller,
         }
     }
-}
 
-/// Runs an install command. The usual ways to say "never" need no shell.
-fn command_outcome(command: &str, module: &ModuleName, options: &str) -> Outcome {
-    let program = command.split_whitespace().next().unwrap_or("");
-    if matches!(
-        program,
-        "/bin/true" | "/bin/false" | "/usr/bin/true" | "/usr/bin/false" | "true" | "false" | ":"
-    ) {
-        return Outcome::Disabled;
+    /// Brings back what becomes of tasks, for ever. Where their process dies, what it had is given up, and
+    /// another takes over.
+    fn hear(self: Arc<Self>, mut client: Arc<Client>) {
+        loop {
+            while let Some((id, done)) = client.receive() {
+                self.finish(id, done);
+            }
+            let mut hands = lock(&self.hands);
+            let Hands::Apart(_, before) = *hands else { return };
+            *hands = self.start(before + 1);
+            let next = match &*hands {
+                Hands::Apart(client, _) => Some(Arc::clone(client)),
+                _ => None,
+            };
+            // Under the lock: what runs now is what the dead one had.
+            self.graph().give_up("the process that loaded it has died");
+            drop(hands);
+            self.employ();
+            self.tell();
+            let Some(next) = next else { return };
+            client = next;
+        }
     }
-    let command = command.replace("$CMDLINE_OPTS", options);
-    match process::shell_command(&command, &[("MODPROBE_MODULE", module.as_str())]) {
-        Ok(status) if status.success() => Outcome::Commanded,
-        Ok(status) => Outcome::Failed(format!("install command '{command}': {status}")),
-        Err(error) => Outcome::Failed(format!("install command '{command}': {error}")),
+
+    /// Gives the loading process what is ready, as far as `jobs` allows.
+    fn hand_out(&self) {
+        let hands = lock(&self.hands);
+        let Hands::Apart(client, _) = &*hands else { return };
+        while let Some(job) = self.job_with_room() {
+            let message = Task::of(&job).and_then(|task| {
+                let long = || Outcome::Failed("its parameters are too long".to_owned());
+                wire::task(&task).ok_or_else(long)
+            });
+            match message {
+                // Where the process has died, the thread that hears it gives the job up.
+                Ok(message) => client.send(&message),
+                Err(outcome) => {
+                    self.graph().finish(job.id, Done::at_once(outcome));
+                    self.tell();
+                }
+            }
+        }
+    }
+
+    fn job_with_room(&self) -> Option<Job> {
+        let mut graph = self.graph();
+        let room = match self.jobs {
+            1 => graph.running() == 0,
+            jobs => graph.busy() < jobs && graph.running() < jobs + WAITING,
+        };
+        let job = if room { graph.take() } else { None }?;
+        graph.note_start(job.id, boottime_ns() / 1000);
+        Some(job)
     }
 }
 

@@ -1,11 +1,17 @@
 //! The loading service: carries out plans, each module as soon as its own dependencies are live, and
 //! keeps what became of each. It never prints and never exits.
 
+mod act;
 mod graph;
 mod insert;
 mod loader;
+mod order;
 mod remove;
+mod server;
+mod wire;
 
 pub use insert::{InsertError, Inserter};
-pub use loader::{Loader, Settings, abandon};
+pub use loader::{Loader, Settings};
+pub use order::{Order, Rank};
 pub use remove::delete;
+pub use server::serve;

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{ModuleRecord, Record};
+use super::{Deferred, ModuleRecord, Record};
+use crate::kmod::name::ModuleName;
 
 impl Record {
     /// The record as one line of JSON.
@@ -15,17 +16,23 @@ impl Record {
             "init_boottime_ns": self.init_boottime_ns,
             "time_ms": self.time_ms,
             "exit": self.exit,
-            "root": {"spec": root.spec, "device": root.device, "fstype": root.fstype, "seen": root.seen},
+            "root": {"spec": root.spec, "device": root.device, "fstype": root.fstype, "seen": root.seen,
+                "way": root.way.iter().map(ModuleName::as_str).collect::<Vec<_>>()},
             "modaliases": self.modaliases,
             "modules": self.modules.iter().map(module).collect::<Vec<_>>(),
             "uevents": {
                 "received": self.uevents.received,
                 "added": self.uevents.added,
                 "lost": self.uevents.lost,
+                "truncated": self.uevents.truncated,
                 "gaps": self.uevents.gaps,
                 "foreign": self.uevents.foreign,
                 "scans": self.uevents.scans,
+                "rescans": self.uevents.rescans,
             },
+            "lookup_us": self.lookup_us,
+            "memory": {"init": self.memory.0, "loader": self.memory.1},
+            "deferred": self.deferred.iter().map(deferred).collect::<Vec<_>>(),
             "phases_us": self.phases.iter().map(|(name, end)| json!([name, end])).collect::<Vec<_>>(),
             "warnings": self.warnings,
         })
@@ -33,8 +40,12 @@ impl Record {
     }
 }
 
+fn deferred(d: &Deferred) -> Value {
+    json!({"device": d.device, "supplier": d.supplier, "reason": d.reason})
+}
+
 /// One module; what is not known is left out.
-fn module(m: &ModuleRecord) -> Value {
+pub(super) fn module(m: &ModuleRecord) -> Value {
     let mut object = Map::new();
     let mut put = |key: &str, value: Option<Value>| {
         if let Some(value) = value {
@@ -53,6 +64,7 @@ fn module(m: &ModuleRecord) -> Value {
     put("options", Some(m.options.as_str()).filter(|o| !o.is_empty()).and_then(text));
     put("road", m.road.map(|r| r.word().into()));
     put("start_us", Some(m.start_us.into()));
+    put("live_us", m.live_us.map(Value::from));
     put("end_us", Some(m.end_us.into()));
     put("error", m.outcome.reason().map(Value::from));
     Value::Object(object)

@@ -1,5 +1,6 @@
 //! The boot record: what was found, what was loaded and why, what is missing; and its text and JSON.
 
+mod earlier;
 mod json;
 mod text;
 mod verdict;
@@ -53,6 +54,26 @@ impl Outcome {
         }
     }
 
+    /// The outcome that a word and its reason stand for; the reverse of [`Self::word`] and [`Self::reason`],
+    /// except for masks, whose place is not kept.
+    pub fn of(word: &str, reason: &str) -> Option<Self> {
+        const PLAIN: [Outcome; 9] = [
+            Outcome::Loaded,
+            Outcome::Already,
+            Outcome::Commanded,
+            Outcome::Missing,
+            Outcome::NoDevice,
+            Outcome::Blacklisted,
+            Outcome::Disabled,
+            Outcome::Loading,
+            Outcome::Waiting,
+        ];
+        match word {
+            "failed" => Some(Self::Failed(reason.to_owned())),
+            _ => PLAIN.into_iter().find(|outcome| outcome.word() == word),
+        }
+    }
+
     /// Why it is not live, where that takes more than the word.
     pub fn reason(&self) -> Option<String> {
         match self {
@@ -80,6 +101,11 @@ pub enum Road {
 }
 
 impl Road {
+    /// The road that a word stands for.
+    pub fn of(word: &str) -> Option<Self> {
+        [Self::File, Self::KernelDecompress, Self::Image].into_iter().find(|r| r.word() == word)
+    }
+
     /// The word for it in the record.
     pub fn word(self) -> &'static str {
         match self {
@@ -120,7 +146,9 @@ pub struct ModuleRecord {
     pub road: Option<Road>,
     /// When its load began, in microseconds since the kernel started.
     pub start_us: u64,
-    /// When it ended.
+    /// When the kernel had it live, where that was told before its load came back.
+    pub live_us: Option<u64>,
+    /// When its load ended.
     pub end_us: u64,
 }
 
@@ -145,6 +173,28 @@ pub struct RootRecord {
     pub fstype: Option<String>,
     /// Block devices seen, each with what it holds.
     pub seen: Vec<String>,
+    /// The modules of its filesystem, and those whose drivers hold the devices that it is on.
+    pub way: Vec<ModuleName>,
+}
+
+/// A device whose probe was put off, since another device is not there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Deferred {
+    /// The device, as the kernel calls it.
+    pub device: String,
+    /// What it waits for, where the kernel knows: a device, or the node of one that has not come.
+    pub supplier: Option<String>,
+    /// What its driver says.
+    pub reason: Option<String>,
+}
+
+impl Deferred {
+    /// `device waits for supplier: reason`
+    pub fn line(&self) -> String {
+        let supplier = self.supplier.as_ref().map_or_else(String::new, |s| format!(" for {s}"));
+        let reason = self.reason.as_ref().map_or_else(String::new, |r| format!(": {r}"));
+        format!("device {} waits{supplier}{reason}", self.device)
+    }
 }
 
 /// Counters of the uevent socket.
@@ -154,14 +204,18 @@ pub struct UeventCounts {
     pub received: u64,
     /// Of these, devices added.
     pub added: u64,
-    /// Times that events were lost, so that the scan was repeated.
+    /// Times that events were lost to an overrun, so that the scan was repeated.
     pub lost: u64,
+    /// Messages that were cut: each repeated the scan too.
+    pub truncated: u64,
     /// Gaps in the numbers of events: each repeated the scan too.
     pub gaps: u64,
     /// Messages that the kernel did not send.
     pub foreign: u64,
     /// Full scans of /sys/devices.
     pub scans: u64,
+    /// Of these, those that lost events were the reason of.
+    pub rescans: u64,
 }
 
 /// The record of one boot.
@@ -185,6 +239,12 @@ pub struct Record {
     pub uevents: UeventCounts,
     /// Phases in order: name, and when each ended in microseconds since the entry of /init.
     pub phases: Vec<(&'static str, u64)>,
+    /// Time in look-ups and plans, in microseconds.
+    pub lookup_us: u64,
+    /// The most memory that init has had, and that the loading process has had, in bytes.
+    pub memory: (Option<u64>, Option<u64>),
+    /// Devices that wait for others, at the end.
+    pub deferred: Vec<Deferred>,
     /// What was passed over, in words.
     pub warnings: Vec<String>,
     /// The exit status of `coldplug.exec=`.

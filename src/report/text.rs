@@ -88,6 +88,7 @@ mod tests {
             options: String::new(),
             road: Some(Road::File),
             start_us: 1000,
+            live_us: None,
             end_us: 3500,
         };
         let origin = Origin {

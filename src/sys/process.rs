@@ -106,14 +106,15 @@ pub fn session_shell(shell: &Path) -> Error {
     }
 }
 
-/// Starts this program once more as `coldplug APPLET`, with `stdin` and nothing else open, and does not wait for it.
+/// Starts this program once more as `coldplug APPLET WORD...`, with `stdin` and nothing else open, and does not wait
+/// for it. Gives its process number.
 ///
 /// # Errors
 /// It cannot be started: /proc or /dev/null is missing, or there is no memory for it.
-pub fn spawn_self(applet: &str, stdin: File) -> Result<()> {
+pub fn spawn_self(applet: &str, words: &[&str], stdin: File) -> Result<u32> {
     let mut command = ourselves(applet);
-    command.stdin(stdin).stdout(Stdio::null()).stderr(Stdio::null());
-    command.spawn().map(drop).map_err(|e| Error::io("exec", Path::new(OURSELVES), &e))
+    command.args(words).stdin(stdin).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().map(|child| child.id()).map_err(|e| Error::io("exec", Path::new(OURSELVES), &e))
 }
 
 /// `coldplug APPLET`, by this very program.
@@ -121,6 +122,12 @@ fn ourselves(applet: &str) -> Command {
     let mut command = Command::new(OURSELVES);
     command.arg0("coldplug").arg(applet);
     command
+}
+
+/// setpriority(2): makes the calling thread yield to all others, or takes its full share again.
+pub fn be_nice(nice: bool) {
+    // A thread that stays as it was only takes more or less time.
+    let _ = rustix::process::setpriority_process(None, if nice { 19 } else { 0 });
 }
 
 /// Reaps every child that has ended, without waiting. For processes whose parents have died and left

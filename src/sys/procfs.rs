@@ -46,6 +46,13 @@ pub fn sysctl(root: &Root, name: &str) -> Result<String> {
     Ok(read(&root.join("proc/sys").join(name))?.trim_end().to_owned())
 }
 
+/// The most memory that a process (its number, or `self`) has had, in bytes: VmHWM of its status file.
+pub fn peak_memory(root: &Root, process: &str) -> Option<u64> {
+    let text = read(&root.join("proc").join(process).join("status")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
+}
+
 fn read(path: &Path) -> Result<String> {
     let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, &e))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())

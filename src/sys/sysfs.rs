@@ -12,6 +12,7 @@ use super::{Error, Result, Root};
 use crate::kmod::compress::Compression;
 use crate::kmod::name::ModuleName;
 use crate::kmod::uevent::{Modalias, file_value};
+use crate::report::Deferred;
 
 /// A device that says what it is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,6 +66,73 @@ pub fn modules_above(root: &Root, device: &str) -> Vec<ModuleName> {
             Some(ModuleName::new(link.file_name()?.to_str()?))
         })
         .collect()
+}
+
+/// The path below /sys/devices of the block device with this number.
+pub fn block_path(root: &Root, (major, minor): (u32, u32)) -> Option<String> {
+    let real = std::fs::canonicalize(root.join(format!("sys/dev/block/{major}:{minor}"))).ok()?;
+    Some(real.strip_prefix(root.join("sys/devices")).ok()?.to_str()?.to_owned())
+}
+
+/// Devices whose probe was put off, from /sys/kernel/debug/devices_deferred; `None` where debugfs is not mounted.
+///
+/// ```text
+/// 1c30000.ethernet \t platform: wait for supplier /soc/clock \n      the reason may be missing
+/// ```
+pub fn devices_deferred(root: &Root) -> Option<Vec<Deferred>> {
+    let text = text(&root.join("sys/kernel/debug/devices_deferred"))?;
+    let lines = text.lines().filter(|line| !line.is_empty()).map(|line| {
+        let (device, reason) = line.split_once('\t').unwrap_or((line, ""));
+        let reason = Some(reason.trim()).filter(|r| !r.is_empty());
+        let supplier = reason.and_then(|r| r.split_once("wait for supplier ")).map(|(_, s)| s);
+        Deferred {
+            device: device.to_owned(),
+            supplier: supplier.map(str::to_owned),
+            reason: reason.map(str::to_owned),
+        }
+    });
+    Some(lines.collect())
+}
+
+/// Links between devices whose supplier has not come up: /sys/class/devlink, where the status is `dormant`, of
+/// devices that have no driver yet.
+pub fn unmet_suppliers(root: &Root) -> Vec<Deferred> {
+    let folder = root.join("sys/class/devlink");
+    let links = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let unmet = links.filter_map(|link| {
+        let path = link.path();
+        let end = |name: &str| {
+            let device = std::fs::canonicalize(path.join(name)).ok()?;
+            Some((device.file_name()?.to_str()?.to_owned(), device.join("driver").exists()))
+        };
+        let (device, bound) = end("consumer")?;
+        let (supplier, _) = end("supplier")?;
+        let dormant = text(&path.join("status"))?.trim_end() == "dormant";
+        (dormant && !bound).then(|| Deferred { device, supplier: Some(supplier), reason: None })
+    });
+    let mut unmet: Vec<Deferred> = unmet.collect();
+    unmet.sort_unstable();
+    unmet
+}
+
+/// Devices whose firmware node names a supplier that has not come at
+/// all: those whose `waiting_for_supplier` says 1.
+pub fn waiting_for_supplier(root: &Root) -> Vec<Deferred> {
+    let mut found = Vec::new();
+    let mut open = vec![(root.join("sys/devices"), 0)];
+    while let Some((folder, depth)) = open.pop() {
+        if text(&folder.join("waiting_for_supplier")).is_some_and(|t| t.trim_end() == "1") {
+            let device = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            found.push(Deferred { device, ..Deferred::default() });
+        }
+        if depth < DEPTH {
+            let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+            let folders = entries.filter(|e| e.file_type().is_ok_and(|t| t.is_dir()));
+            open.extend(folders.map(|e| (e.path(), depth + 1)));
+        }
+    }
+    found.sort_unstable();
+    found
 }
 
 struct Walk {

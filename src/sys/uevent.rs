@@ -1,13 +1,14 @@
 //! The kernel's uevent socket, netlink(7) with NETLINK_KOBJECT_UEVENT.
 
 use std::io::IoSliceMut;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::net::netlink::{KOBJECT_UEVENT, SocketAddrNetlink};
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvFlags, ReturnFlags, SocketFlags, SocketType, bind,
-    recvmsg, socket_with, sockopt,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SocketFlags,
+    SocketType, bind, recvmsg, socket_with, sockopt,
 };
 
 use super::{Error, Result};
@@ -26,8 +27,10 @@ pub struct Socket(OwnedFd);
 pub enum Received<'a> {
     /// A message of the kernel.
     Message(&'a [u8]),
-    /// Events have been lost: the buffer ran over, or a message was cut.
+    /// Events have been lost: the buffer ran over.
     Lost,
+    /// A message was cut: it is longer than the buffer.
+    Truncated,
     /// Something that the kernel did not send.
     Foreign,
     /// Nothing is waiting.
@@ -37,16 +40,20 @@ pub enum Received<'a> {
 impl Socket {
     /// Opens and binds the socket; from here on no event is missed but by an overrun, which is told.
     ///
+    /// `buffer` is the size of the receive buffer in bytes; the kernel takes twice as much, and no less than some 2 KiB.
+    ///
     /// # Errors
     /// The kernel has no netlink (CONFIG_NET), or another program's socket forbids it.
-    pub fn open() -> Result<Self> {
+    pub fn open(buffer: Option<usize>) -> Result<Self> {
         let failed = |op| move |errno| Error::new(op, "uevent socket", errno);
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let fd =
             socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(KOBJECT_UEVENT))
                 .map_err(failed("socket"))?;
         // Without the right to exceed the limit the default buffer stays; an overrun is told anyway.
-        let _ = sockopt::set_socket_recv_buffer_size_force(&fd, BUFFER);
+        let _ = sockopt::set_socket_recv_buffer_size_force(&fd, buffer.unwrap_or(BUFFER));
+        // Where the sender's credentials cannot be had, its port alone tells who it is.
+        let _ = sockopt::set_socket_passcred(&fd, true);
         bind(&fd, &SocketAddrNetlink::new(0, KERNEL_GROUP)).map_err(failed("bind"))?;
         Ok(Self(fd))
     }
@@ -57,7 +64,8 @@ impl Socket {
     /// # Errors
     /// Anything but "nothing there", "interrupted" and an overrun.
     pub fn receive<'a>(&self, buffer: &'a mut [u8]) -> Result<Received<'a>> {
-        let mut control = RecvAncillaryBuffer::new(&mut []);
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
         let got = loop {
             match recvmsg(&self.0, &mut [IoSliceMut::new(buffer)], &mut control, RecvFlags::empty())
             {
@@ -66,11 +74,11 @@ impl Socket {
             }
         };
         match got {
-            Ok(got) if got.flags.contains(ReturnFlags::TRUNC) => Ok(Received::Lost),
+            Ok(got) if got.flags.contains(ReturnFlags::TRUNC) => Ok(Received::Truncated),
             Ok(got) => {
-                // Port 0 is the kernel's; no process can have it.
+                // Port 0 is the kernel's; no process can have it. The kernel's messages come from user 0.
                 let sender = got.address.and_then(|a| SocketAddrNetlink::try_from(a).ok());
-                let kernel = sender.is_some_and(|s| s.pid() == 0);
+                let kernel = sender.is_some_and(|s| s.pid() == 0) && control.drain().all(is_root);
                 Ok(if kernel { Received::Message(&buffer[..got.bytes]) } else { Received::Foreign })
             }
             Err(Errno::AGAIN) => Ok(Received::Empty),
@@ -78,6 +86,10 @@ impl Socket {
             Err(errno) => Err(Error::new("recvmsg", "uevent socket", errno)),
         }
     }
+}
+
+fn is_root(message: RecvAncillaryMessage<'_>) -> bool {
+    !matches!(message, RecvAncillaryMessage::ScmCredentials(sender) if !sender.uid.is_root())
 }
 
 impl AsFd for Socket {

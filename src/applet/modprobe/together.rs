@@ -11,7 +11,7 @@ use crate::kmod::catalog::{Catalog, Found};
 use crate::kmod::name::ModuleName;
 use crate::kmod::plan::Action;
 use crate::kmod::worklist::{Request, worklist};
-use crate::load::{Inserter, Loader, Settings};
+use crate::load::{Inserter, Loader, Rank, Settings};
 use crate::report::Outcome;
 use crate::sys::module::InitFlags;
 use crate::sys::sysfs;
@@ -47,12 +47,12 @@ impl Modprobe<'_> {
         };
         let catalog = Catalog::new(Arc::new(self.dir.clone()));
         let (root, config) = (self.tool.root.clone(), self.config.clone());
-        let settings = Settings { jobs: self.options.jobs };
+        let settings = Settings { jobs: self.options.jobs, ..Settings::default() };
         let Ok(loader) = Loader::new(root, catalog, config, inserter, settings) else { return };
         let mut modules = Vec::new();
         for operand in operands {
             if let Some(brought) = self.plain_modules(operand) {
-                loader.want_name(&operand.to_string_lossy());
+                loader.want_name(&operand.to_string_lossy(), Rank::Rest);
                 modules.extend(brought);
             }
         }

@@ -1,0 +1,24 @@
+//! `load-server DIR kernel|user`: loads the modules of DIR that come as tasks through the socket on descriptor 0.
+//! `init` starts it; the second word says whether the kernel decompresses what it can.
+
+use std::ffi::OsString;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use super::{Exit, out};
+use crate::load::{self, Inserter};
+use crate::sys::module::Kernel;
+use crate::sys::{Root, sysfs};
+
+pub(super) fn run(args: &[OsString]) -> Exit {
+    let socket = std::io::stdin().as_fd().try_clone_to_owned();
+    let (Some(dir), Some(decode), Ok(socket)) = (args.get(1), args.get(2), socket) else {
+        out::error("load-server: this is started by init");
+        return Exit::Failure;
+    };
+    let root = Root::default();
+    let kernel = (decode == "kernel").then(|| sysfs::kernel_compression(&root)).flatten();
+    let inserter = Inserter { ops: Arc::new(Kernel), dir: dir.into(), kernel };
+    load::serve(root, inserter, socket);
+    Exit::Success
+}

@@ -1,0 +1,113 @@
+//! What `coldplug.settle=root` has left, loaded in the real system by the same engine.
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::coldplug::Coldplug;
+use super::way::Way;
+use super::{EXTRA_JOBS, RECORD, REMAINING, write};
+use crate::kmod::catalog::Catalog;
+use crate::kmod::cmdline;
+use crate::kmod::params::BootParams;
+use crate::load::{Inserter, Loader, Rank, Settings};
+use crate::report::{ModuleRecord, Record};
+use crate::sys::moddir::{self, ModuleDir};
+use crate::sys::module::Kernel;
+use crate::sys::uevent::Socket;
+use crate::sys::{self, Root, boottime_ns, procfs, sysfs};
+
+/// The longest that the whole may take.
+const LONGEST: u64 = 120_000_000_000;
+/// How often is looked whether a bus has become quiet.
+const NAP: Duration = Duration::from_millis(100);
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Finished {
+    /// What became of each module.
+    pub modules: Vec<ModuleRecord>,
+    /// What was passed over, in words.
+    pub warnings: Vec<String>,
+}
+
+/// Loads the modules that /run/coldplug/remaining names, and what devices want that these bring up, and enters them in the
+/// record of the boot. What has then been dealt with is taken off the list.
+///
+/// # Errors
+/// There is no list, or the kernel gives no event socket.
+pub fn finish(root: &Root) -> sys::Result<Finished> {
+    let list = root.join(REMAINING);
+    let text = std::fs::read_to_string(&list).map_err(|e| sys::Error::io("read", &list, &e))?;
+    let mut warnings = Vec::new();
+    let socket = Socket::open(None)?;
+    let loader = loader(root, &mut warnings)?;
+    let way = Way::new(&BootParams::default(), None);
+    let mut coldplug = Coldplug::new(root, &loader, &way);
+    for name in text.lines().filter(|line| !line.is_empty()) {
+        if loader.want_name(name, Rank::Rest).is_none() {
+            warnings.push(format!("{REMAINING}: no module or alias '{name}'"));
+        }
+    }
+    settle(&loader, &mut coldplug, &socket)?;
+    loader.close();
+    warnings.extend(loader.take_warnings());
+    let modules = loader.records();
+    if let Err(error) = enter(root, &modules) {
+        warnings.push(error.to_string());
+    }
+    std::fs::remove_file(&list).map_err(|e| sys::Error::io("unlink", &list, &e))?;
+    Ok(Finished { modules, warnings })
+}
+
+fn loader(root: &Root, warnings: &mut Vec<String>) -> sys::Result<Loader> {
+    let dir = ModuleDir::new(root, &sys::release());
+    let mut passed_over = Vec::new();
+    let mut config = moddir::config(root, &dir, &mut passed_over);
+    let line = procfs::cmdline(root).unwrap_or_default();
+    passed_over.append(&mut cmdline::add_modules(&mut config, &line));
+    warnings.extend(passed_over.iter().map(ToString::to_string));
+    let kernel = sysfs::kernel_compression(root);
+    let inserter = Inserter { ops: Arc::new(Kernel), dir: dir.path().to_owned(), kernel };
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let settings = Settings { jobs: processors + EXTRA_JOBS, ..Settings::default() };
+    Loader::new(root.clone(), Catalog::new(Arc::new(dir)), config, inserter, settings)
+}
+
+/// Until nothing is left to load and a scan finds nothing new.
+fn settle(loader: &Loader, coldplug: &mut Coldplug<'_>, socket: &Socket) -> sys::Result<()> {
+    let end = boottime_ns() + LONGEST;
+    coldplug.scan()?;
+    while boottime_ns() < end {
+        let idle = loader.is_idle();
+        let drained = coldplug.drain(socket)?;
+        if drained.lost {
+            coldplug.rescan()?;
+        }
+        let quiet = boottime_ns() >= coldplug.quiet_at;
+        if idle && quiet && !drained.fresh && !drained.lost && coldplug.scan()? == 0 {
+            return Ok(());
+        }
+        loader.drive();
+        let mut fds = [
+            PollFd::from_borrowed_fd(loader.wake_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN),
+        ];
+        // Interrupted or not: the loop looks at everything again.
+        let _ = poll(&mut fds, Timespec::try_from(NAP).ok().as_ref());
+        loader.clear_wake();
+    }
+    Ok(())
+}
+
+/// Enters what became of `modules` in the record of the boot.
+fn enter(root: &Root, modules: &[ModuleRecord]) -> sys::Result<()> {
+    let path = root.join(RECORD);
+    let text = std::fs::read_to_string(&path).map_err(|e| sys::Error::io("read", &path, &e))?;
+    match Record::updated(&text, modules) {
+        Some(record) => write(&path, (record + "\n").as_bytes()),
+        None => Err(sys::Error::new("parse", path.display(), rustix::io::Errno::INVAL)),
+    }
+}

@@ -1,0 +1,200 @@
+//! The way to the root: which devices may have it behind them, told by what they say of themselves before any
+//! driver is there.
+//!
+//! A guess only orders: what it leaves out is loaded when what it names has been, and the root has not come.
+
+use crate::kmod::name::ModuleName;
+use crate::kmod::params::{BootParams, RootName};
+use crate::kmod::uevent::Modalias;
+use crate::load::Rank;
+use crate::report::Record;
+
+/// The kinds of devices that a root may be on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// /dev/vdX
+    Virtio,
+    /// /dev/sdX, /dev/srX
+    Scsi,
+    /// /dev/nvmeX
+    Nvme,
+    /// /dev/mmcblkX
+    Mmc,
+    /// Named by what it holds.
+    Any,
+    /// The record of an earlier boot names the modules.
+    Recorded,
+}
+
+/// What is known of the way before the boot begins.
+#[derive(Debug, Clone)]
+pub(super) struct Way {
+    kind: Kind,
+    /// Modules that were on it in an earlier boot with the same `root=`.
+    pub(super) modules: Vec<ModuleName>,
+}
+
+impl Way {
+    /// The way to the root of `params`. `record` is that of an earlier boot, in JSON.
+    pub(super) fn new(params: &BootParams, record: Option<&str>) -> Self {
+        let known = record.and_then(Record::way);
+        let same = known.filter(|(spec, _)| Some(spec) == params.root_text.as_ref());
+        match same {
+            Some((_, modules)) if !modules.is_empty() => Self { kind: Kind::Recorded, modules },
+            _ => Self { kind: kind(params.root.as_ref()), modules: Vec::new() },
+        }
+    }
+
+    /// The rank of a device.
+    pub(super) fn rank(&self, modalias: &Modalias) -> Rank {
+        let Some(device) = storage(modalias.as_bytes()) else { return Rank::Rest };
+        if leads(self.kind, device) { Rank::Root } else { Rank::Storage }
+    }
+}
+
+fn kind(root: Option<&RootName>) -> Kind {
+    const KINDS: [(&str, Kind); 5] = [
+        ("/dev/vd", Kind::Virtio),
+        ("/dev/sd", Kind::Scsi),
+        ("/dev/sr", Kind::Scsi),
+        ("/dev/nvme", Kind::Nvme),
+        ("/dev/mmcblk", Kind::Mmc),
+    ];
+    let Some(RootName::Device(path)) = root else { return Kind::Any };
+    KINDS.iter().find(|(head, _)| path.starts_with(head)).map_or(Kind::Any, |(_, kind)| *kind)
+}
+
+/// What a device with storage on it, or behind it, is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Storage {
+    Virtio,
+    Nvme,
+    Mmc,
+    Scsi,
+    /// SCSI disks, or NVMe.
+    Raid,
+    /// A bus or a board's part that may carry anything.
+    Bus,
+}
+
+/// Whether a device may carry a root of this kind.
+fn leads(kind: Kind, device: Storage) -> bool {
+    match (kind, device) {
+        (Kind::Recorded, _) => false,
+        (_, Storage::Bus) => true,
+        // The others take long until they answer, and come next anyhow.
+        (Kind::Any, device) => {
+            matches!(device, Storage::Virtio | Storage::Nvme | Storage::Mmc)
+        }
+        (kind, device) => {
+            matches!(
+                (kind, device),
+                (Kind::Virtio, Storage::Virtio)
+                    | (Kind::Nvme, Storage::Nvme | Storage::Raid)
+                    | (Kind::Mmc, Storage::Mmc)
+                    | (Kind::Scsi, Storage::Scsi | Storage::Raid)
+            )
+        }
+    }
+}
+
+/// What kind of storage a modalias speaks of, if any.
+///
+/// ```text
+/// pci:v00001AF4d00001042sv00001AF4sd00001100bc01sc00i00    class 01 is mass storage, 0C03 a USB host, 0805 an SD host
+/// virtio:d00000002v00001AF4                                2 is a disk, 8 a SCSI host
+/// usb:v46F4p0001d0000dc00dsc00dp00ic08isc06ip50in00        interface class 08 is mass storage
+/// scsi:t-0x00                                              a disk; 05 a CD, 07 and 0e and 14 disks of other kinds
+/// ```
+fn storage(modalias: &[u8]) -> Option<Storage> {
+    let (bus, rest) = modalias.split_at(modalias.iter().position(|b| *b == b':')?);
+    match bus {
+        b"pci" => pci(rest),
+        b"virtio" if rest.starts_with(b":d00000002") => Some(Storage::Virtio),
+        b"virtio" if rest.starts_with(b":d00000008") => Some(Storage::Scsi),
+        b"usb" if contains(rest, b"ic08") => Some(Storage::Scsi),
+        b"scsi" => Some(Storage::Scsi),
+        b"mmc" => Some(Storage::Mmc),
+        // On boards any part may be a clock or a supply of the disk's; virtual machines of other makers.
+        b"of" | b"vmbus" | b"xen" | b"vio" | b"ccw" => Some(Storage::Bus),
+        b"acpi" if contains(rest, b"LNRO0005") => Some(Storage::Virtio),
+        // Hosts of soldered flash on PCs have no PCI class.
+        b"acpi" if contains(rest, b"80860F14") || contains(rest, b"INT33") => Some(Storage::Mmc),
+        _ => None,
+    }
+}
+
+fn pci(device: &[u8]) -> Option<Storage> {
+    let class = device.get(device.len().checked_sub(11)?..)?;
+    let (base, sub) = (class.get(..4)?, class.get(4..8)?);
+    let virtio = device.starts_with(b":v00001AF4");
+    match (base, sub) {
+        (b"bc01", _) if virtio => Some(Storage::Virtio),
+        (b"bc01", b"sc08") => Some(Storage::Nvme),
+        (b"bc01", b"sc04") => Some(Storage::Raid),
+        (b"bc01", _) | (b"bc0C", b"sc00" | b"sc03" | b"sc04") => Some(Storage::Scsi),
+        (b"bc08", b"sc05") => Some(Storage::Mmc),
+        _ => None,
+    }
+}
+
+fn contains(text: &[u8], word: &[u8]) -> bool {
+    text.windows(word.len()).any(|w| w == word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BLK: &str = "pci:v00001AF4d00001042sv00001AF4sd00001100bc01sc00i00";
+    const RANKS: [(&str, &str, Rank); 16] = [
+        ("root=/dev/vda", BLK, Rank::Root),
+        ("root=/dev/vda", "pci:v00001AF4d00001041sv00001AF4sd00001100bc02sc00i00", Rank::Rest),
+        ("root=/dev/vda1", "virtio:d00000002v00001AF4", Rank::Root),
+        ("root=/dev/vda", "virtio:d00000008v00001AF4", Rank::Storage),
+        ("root=/dev/sda", "virtio:d00000008v00001AF4", Rank::Root),
+        ("root=/dev/sda", "scsi:t-0x00", Rank::Root),
+        ("root=/dev/sda", "pci:v00001B36d00000010sv00001AF4sd00001100bc01sc08i02", Rank::Storage),
+        (
+            "root=/dev/nvme0n1p2",
+            "pci:v00001B36d00000010sv00001AF4sd00001100bc01sc08i02",
+            Rank::Root,
+        ),
+        (
+            "root=/dev/mmcblk0p1",
+            "pci:v00001B36d00000007sv00001AF4sd00001100bc08sc05i01",
+            Rank::Root,
+        ),
+        ("root=/dev/mmcblk0p1", "mmc:block", Rank::Root),
+        ("root=UUID=1", "usb:v46F4p0001d0000dc00dsc00dp00ic08isc06ip50in00", Rank::Storage),
+        ("root=UUID=1", "pci:v00001B36d0000000Dsv00001AF4sd00001100bc0Csc03i30", Rank::Storage),
+        ("root=UUID=1", "usb:v0627p0001d0000dc00dsc00dp00ic03isc00ip02in00", Rank::Rest),
+        ("root=/dev/vda", "of:NclockT(null)Cfixed-clock", Rank::Root),
+        ("root=/dev/vda", "pci:", Rank::Rest),
+        ("", "nonsense", Rank::Rest),
+    ];
+
+    #[test]
+    fn devices_are_ranked_by_what_they_say() {
+        for (line, modalias, want) in RANKS {
+            let way = Way::new(&BootParams::parse(line), None);
+            let modalias = Modalias::new(modalias.as_bytes()).unwrap();
+            assert_eq!(way.rank(&modalias), want, "{line} {modalias:?}");
+        }
+    }
+
+    #[test]
+    fn a_record_of_the_same_root_is_believed() {
+        let record = r#"{"root": {"spec": "UUID=1", "way": ["virtio_blk", "ext4"]}}"#;
+        let modalias = Modalias::new(BLK.as_bytes()).unwrap();
+        for (line, record, modules, rank) in [
+            ("root=UUID=1", Some(record), 2, Rank::Storage),
+            ("root=UUID=2", Some(record), 0, Rank::Root),
+            ("root=UUID=1", Some("no record"), 0, Rank::Root),
+            ("root=UUID=1", None, 0, Rank::Root),
+        ] {
+            let way = Way::new(&BootParams::parse(line), record);
+            assert_eq!((way.modules.len(), way.rank(&modalias)), (modules, rank), "{line}");
+        }
+    }
+}

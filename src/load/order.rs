@@ -1,0 +1,75 @@
+//! In which order ready steps are given out, and which are kept back.
+
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+
+use crate::kmod::name::ModuleName;
+use crate::kmod::params::Async;
+
+/// How near a module is to the root. Disks come next: they take longest until they can be read, so that what is
+/// loaded meanwhile costs no time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    /// The root may be behind it.
+    Root,
+    /// It drives storage.
+    Storage,
+    /// Anything else.
+    #[default]
+    Rest,
+}
+
+/// What bears on the order. The default is: the root first, then storage, then the rest, each as it was asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Order {
+    /// Modules that are loaded with nothing else under way.
+    pub alone: Vec<ModuleName>,
+    /// The modules of an earlier record: each of them waits for the end of the one before it.
+    pub replay: Vec<ModuleName>,
+    /// Shuffles the ready steps; the same seed, the same order.
+    pub seed: Option<u64>,
+    /// Modules known to be on the way to the root.
+    pub first: Vec<ModuleName>,
+    /// Only steps of this rank and better are given out, until that is taken back; besides them one at a time, which
+    /// is to be carried out gently.
+    pub hold: Option<Rank>,
+    /// Steps are carried out one after the other.
+    pub serial: bool,
+    /// What is loaded with `async_probe`.
+    pub probing: Async,
+}
+
+/// The place of a step among the ready ones: the lowest goes first. What a step waits for gets no lower place
+/// than the step itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    /// Its position in the record that is replayed, or its rank.
+    pub(super) primary: usize,
+    tie: u64,
+}
+
+impl Order {
+    /// The place of `module`, which is wanted at `rank`.
+    pub(super) fn place(&self, module: &ModuleName, rank: Rank) -> Place {
+        let tie = |seed| {
+            // Without keys of its own the hash is the same in every boot.
+            BuildHasherDefault::<DefaultHasher>::default().hash_one((seed, module.as_str()))
+        };
+        let primary = match (self.replay.is_empty(), self.seed) {
+            (false, _) => self.position(module),
+            // A shuffle that kept the ranks would leave many orders out.
+            (true, Some(_)) if self.hold.is_none() => 0,
+            _ => rank as usize,
+        };
+        Place { primary, tie: self.seed.map_or(0, tie) }
+    }
+
+    /// The rank of `module`, which is wanted at `rank`.
+    pub(super) fn rank(&self, module: &ModuleName, rank: Rank) -> Rank {
+        if self.first.contains(module) { Rank::Root } else { rank }
+    }
+
+    /// Where `module` stands in the record that is replayed; behind all where it does not.
+    fn position(&self, module: &ModuleName) -> usize {
+        self.replay.iter().position(|m| m == module).unwrap_or(self.replay.len())
+    }
+}

@@ -1,0 +1,88 @@
+//! What a saved record tells a later boot.
+
+use serde_json::Value;
+
+use super::{ModuleRecord, Record};
+use crate::kmod::name::ModuleName;
+
+impl Record {
+    /// `root=` of a record in JSON, and the modules that were on the way to that root; `None` where the text is
+    /// no record.
+    pub fn way(json: &str) -> Option<(String, Vec<ModuleName>)> {
+        let record: Value = serde_json::from_str(json).ok()?;
+        let root = record.get("root")?;
+        let names = root.get("way")?.as_array()?.iter().filter_map(Value::as_str);
+        Some((root.get("spec")?.as_str()?.to_owned(), names.map(ModuleName::new).collect()))
+    }
+
+    /// The modules of a record in JSON that were tried, in its order; `None` where the text is no record.
+    pub fn order(json: &str) -> Option<Vec<ModuleName>> {
+        let record: Value = serde_json::from_str(json).ok()?;
+        let modules = record.get("modules")?.as_array()?.iter();
+        let tried = modules.filter(|m| m.get("end_us").and_then(Value::as_u64) > Some(0));
+        Some(tried.filter_map(|m| Some(ModuleName::new(m.get("name")?.as_str()?))).collect())
+    }
+
+    /// A record in JSON with what became of `modules` later: entries of the same names are replaced, unless they
+    /// had come to an end, and the others are added. `None` where the text is no record.
+    pub fn updated(json: &str, modules: &[ModuleRecord]) -> Option<String> {
+        let mut record: Value = serde_json::from_str(json).ok()?;
+        let list = record.get_mut("modules")?.as_array_mut()?;
+        for module in modules {
+            let new = super::json::module(module);
+            let same = list.iter_mut().find(|m| m.get("name") == new.get("name"));
+            let outcome = |m: &Value| m.get("outcome").and_then(Value::as_str).map(str::to_owned);
+            match same {
+                Some(old) if matches!(outcome(old).as_deref(), Some("loading" | "waiting")) => {
+                    *old = new;
+                }
+                Some(_) => {}
+                None => list.push(new),
+            }
+        }
+        Some(record.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Outcome;
+    use super::*;
+
+    const RECORD: &str = r#"{"modules": [
+        {"name": "a", "outcome": "loaded", "end_us": 5}, {"name": "b", "outcome": "waiting", "end_us": 0},
+        {"name": "c", "outcome": "failed", "end_us": 7}]}"#;
+
+    #[test]
+    fn the_order_is_that_of_what_was_tried() {
+        let names = Record::order(RECORD).unwrap();
+        assert_eq!(names, ["a".into(), "c".into()]);
+        assert_eq!((Record::order("{}"), Record::order("no")), (None, None));
+    }
+
+    #[test]
+    fn later_loads_complete_the_record() {
+        let module = |name: &str| ModuleRecord {
+            name: name.into(),
+            outcome: Outcome::Loaded,
+            why: "asked".into(),
+            origin: None,
+            path: None,
+            options: String::new(),
+            road: None,
+            start_us: 8,
+            live_us: None,
+            end_us: 9,
+        };
+        let text = Record::updated(RECORD, &[module("b"), module("c"), module("d")]).unwrap();
+        let record: Value = serde_json::from_str(&text).unwrap();
+        let words: Vec<String> = record["modules"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|m| format!("{}:{}", m["name"].as_str().unwrap(), m["outcome"].as_str().unwrap()))
+            .collect();
+        assert_eq!(words.join(" "), "a:loaded b:loaded c:failed d:loaded");
+        assert_eq!(Record::updated("{}", &[]), None);
+    }
+}
