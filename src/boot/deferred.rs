@@ -12,14 +12,10 @@ const DEBUGFS: &str = "sys/kernel/debug";
 const TIMEOUT: i64 = 10;
 
 impl Boot {
-    /// Puts into the record which devices wait for others, and says so. Where the boot has failed, the whole of
-    /// /sys/devices is asked.
-    pub(super) fn tell_deferred(&mut self, failed: bool) {
+    /// Puts into the record which devices wait for others, and says so.
+    pub(super) fn tell_deferred(&mut self) {
         let mut found = devices_deferred(&self.root);
-        let unmet = sysfs::unmet_suppliers(&self.root);
-        let silent = if failed { sysfs::waiting_for_supplier(&self.root) } else { Vec::new() };
-        merge(&mut found, unmet);
-        merge(&mut found, silent);
+        merge(&mut found, sysfs::unmet_suppliers(&self.root));
         for deferred in &found {
             self.log.warn(&deferred.line());
         }

@@ -26,7 +26,7 @@ use std::time::Duration;
 use crate::kmod::catalog::Catalog;
 use crate::kmod::cmdline;
 use crate::kmod::name::ModuleName;
-use crate::kmod::params::{BootParams, Break, Decode, RootName, Settle};
+use crate::kmod::params::{Async, BootParams, Break, Decode, RootName, Settle};
 use crate::load::{Inserter, Loader, Order, Rank, Settings};
 use crate::report::{Outcome, Record, Verdict};
 use crate::sys::moddir::{self, ModuleDir};
@@ -177,9 +177,23 @@ impl Boot {
             replay,
             seed: self.params.seed,
             first: way.modules.clone(),
-            probing: self.params.probing,
+            probing: self.probing(),
             serial: self.params.jobs == Some(1),
         }
+    }
+
+    /// What is loaded with `async_probe`. A probe in the kernel's asynchronous work may ask for a module and wait for
+    /// modprobe, whose load would wait for all asynchronous work: for that probe too, for ever. So modprobe's
+    /// loads must not wait either, and where the kernel has no switch for it, nothing is loaded so.
+    fn probing(&mut self) -> Async {
+        let wanted = self.params.probing;
+        if wanted != Async::None
+            && let Err(error) = sysfs::set_async_probe(&self.root, true)
+        {
+            self.warn(format!("coldplug.async: {error}; loading without"));
+            return Async::None;
+        }
+        wanted
     }
 
     fn loader(&mut self, way: &Way) -> Result<Loader, Stop> {
@@ -241,13 +255,16 @@ impl Boot {
             self.close(loader);
         }
         self.gather(loader, &coldplug);
-        self.tell_deferred(awaited.is_err());
+        self.tell_deferred();
         awaited
     }
 
     /// Ends the loading: behind the switch the module directory is another one. Loads that are under way go on.
     fn close(&mut self, loader: &Loader) {
         loader.close();
+        if self.params.probing != Async::None {
+            let _ = sysfs::set_async_probe(&self.root, false);
+        }
         let open: Vec<String> = loader
             .records()
             .iter()

@@ -43,9 +43,9 @@ impl Task {
             Action::Masked(place) => return Err(Outcome::Masked(place.clone())),
         };
         let mut options = step.options.clone();
-        if job.async_probe && is_file {
+        if let Some(wanted) = job.async_probe.filter(|_| is_file) {
             // A module's own word on it comes later on its line and wins.
-            options = format!("async_probe {options}").trim_end().to_owned();
+            options = format!("async_probe={} {options}", u8::from(wanted)).trim_end().to_owned();
         }
         Ok(Self {
             id: job.id,

@@ -14,8 +14,8 @@ use crate::report::{ModuleRecord, Origin, Outcome, Road};
 pub(super) struct Job {
     pub(super) id: usize,
     pub(super) step: Step,
-    /// It is to be loaded with `async_probe`.
-    pub(super) async_probe: bool,
+    /// Whether it is to be loaded with `async_probe`, where anything is.
+    pub(super) async_probe: Option<bool>,
     /// It must not take the processor from others.
     pub(super) gently: bool,
 }
@@ -203,11 +203,16 @@ impl Graph {
         self.nodes[id].gently = gently;
         let node = &self.nodes[id];
         let wanted = match self.order.probing {
-            Async::None => false,
-            Async::Storage => node.rank < Rank::Rest,
-            Async::All => true,
+            Async::None => None,
+            Async::Storage => Some(node.rank < Rank::Rest),
+            Async::All => Some(true),
         };
-        Some(Job { id, step: node.step.clone(), async_probe: wanted && !last, gently })
+        Some(Job {
+            id,
+            step: node.step.clone(),
+            async_probe: wanted.map(|wanted| wanted && !last),
+            gently,
+        })
     }
 
     /// The step that [`Self::take`] would give.
@@ -620,5 +625,147 @@ mod tests {
         graph.add(step("needs-n", &["n"], &[]), None, Rank::Rest);
         assert_eq!(run(&mut graph, &[]), "c:failed b:failed d:loaded n:loaded needs_n:loaded");
         assert!(graph.is_done(&"b".into()) && graph.is_done(&"unknown".into()));
+    }
+
+    /// Names in the order in which they are given out one after the other; what is kept back is let go.
+    fn serially(order: Order, steps: &[(&str, &[&str], Rank)]) -> String {
+        let mut graph = Graph::new(order);
+        for (name, needs, rank) in steps {
+            graph.add(step(name, needs, &[]), None, *rank);
+        }
+        let mut names = Vec::new();
+        loop {
+            while let Some(job) = graph.take() {
+                names.push(job.step.module.to_string());
+                graph.finish(job.id, Done::at_once(Outcome::Loaded));
+            }
+            if !graph.is_holding() {
+                break;
+            }
+            names.push("|".to_owned());
+            graph.let_go();
+        }
+        assert!(graph.is_idle() && graph.ready.is_empty());
+        names.join(" ")
+    }
+
+    fn names(list: &[&str]) -> Vec<ModuleName> {
+        list.iter().map(|n| ModuleName::new(n)).collect()
+    }
+
+    #[test]
+    fn the_order_is_as_asked_for() {
+        use Rank::{Rest, Root, Storage};
+        let steps: [(&str, &[&str], Rank); 6] = [
+            ("net", &[], Rest),
+            ("bus", &[], Rest),
+            ("cd", &["bus"], Storage),
+            ("disk", &["bus"], Root),
+            ("gpu", &[], Rest),
+            ("fs", &[], Root),
+        ];
+        let order = Order::default;
+        for (order, want) in [
+            (order(), "bus disk fs cd net gpu"),
+            (Order { first: names(&["gpu"]), ..order() }, "bus disk gpu fs cd net"),
+            (Order { hold: Some(Root), serial: true, ..order() }, "bus disk fs | cd | net gpu"),
+            (Order { replay: names(&["gpu", "fs", "net"]), ..order() }, "gpu fs net bus cd disk"),
+            // What a replayed module needs comes before it, recorded or not.
+            (Order { replay: names(&["disk", "net"]), ..order() }, "bus disk net cd gpu fs"),
+            (
+                Order { replay: names(&["gone", "fs", "gone2", "net"]), ..order() },
+                "| fs | net bus cd disk gpu",
+            ),
+            (Order { seed: Some(1), ..order() }, "net bus cd disk gpu fs"),
+            (Order { seed: Some(2), ..order() }, "net gpu fs bus disk cd"),
+        ] {
+            let text = format!("{order:?}");
+            assert_eq!(serially(order, &steps), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn one_that_must_be_alone_waits_and_is_waited_for() {
+        let order = Order { alone: names(&["b"]), ..Order::default() };
+        let mut graph = Graph::new(order);
+        for name in ["a", "b", "c"] {
+            graph.add(step(name, &[], &[]), None, Rank::Rest);
+        }
+        let a = graph.take().unwrap();
+        assert!(graph.take().is_none(), "a runs");
+        graph.note_live(&"a".into(), 1);
+        assert!(graph.take().is_none(), "it is live and still runs");
+        graph.finish(a.id, Done::at_once(Outcome::Loaded));
+        let b = graph.take().unwrap();
+        assert_eq!(b.step.module.as_str(), "b");
+        assert!(graph.take().is_none(), "b runs");
+        graph.finish(b.id, Done::at_once(Outcome::Loaded));
+        assert_eq!(graph.take().unwrap().step.module.as_str(), "c");
+    }
+
+    #[test]
+    fn beside_the_root_one_goes_gently() {
+        let mut graph = Graph::new(Order { hold: Some(Rank::Root), ..Order::default() });
+        for (name, rank) in
+            [("a", Rank::Rest), ("r", Rank::Root), ("b", Rank::Rest), ("s", Rank::Root)]
+        {
+            graph.add(step(name, &[], &[]), None, rank);
+        }
+        let given: Vec<Job> = std::iter::from_fn(|| graph.take()).collect();
+        let words: Vec<String> =
+            given.iter().map(|j| format!("{}:{}", j.step.module, j.gently)).collect();
+        assert_eq!(words.join(" "), "r:false s:false a:true");
+        assert!(!graph.is_holding(), "what may lead to the root still runs");
+        graph.finish(given[2].id, Done::at_once(Outcome::Loaded));
+        assert_eq!(graph.take().unwrap().step.module.as_str(), "b");
+        graph.finish(given[0].id, Done::at_once(Outcome::Loaded));
+        graph.note_live(&"s".into(), 1);
+        assert!(graph.is_holding());
+    }
+
+    #[test]
+    fn the_last_of_all_waits_for_asynchronous_work() {
+        let async_of = |probing| {
+            let mut graph = Graph::new(Order { probing, ..Order::default() });
+            graph.add(step("d", &[], &[]), None, Rank::Storage);
+            graph.add(step("n", &[], &[]), None, Rank::Rest);
+            graph.add(step("u", &["n"], &[]), None, Rank::Rest);
+            let mut words = String::new();
+            while let Some(job) = graph.take() {
+                let held = graph.running() == 1 && job.step.module.as_str() == "u";
+                words += &format!(
+                    "{}{}{} ",
+                    job.step.module,
+                    u8::from(job.async_probe == Some(true)),
+                    u8::from(held)
+                );
+                graph.finish(job.id, Done::at_once(Outcome::Loaded));
+            }
+            words
+        };
+        assert_eq!(async_of(Async::None), "d00 n00 u01 ");
+        assert_eq!(async_of(Async::Storage), "d10 n00 u01 ");
+        assert_eq!(async_of(Async::All), "d10 n10 u01 ");
+        let mut graph = Graph::new(Order { probing: Async::All, ..Order::default() });
+        graph.add(step("a", &[], &[]), None, Rank::Rest);
+        graph.add(step("b", &[], &[]), None, Rank::Rest);
+        let a = graph.take().unwrap();
+        assert!(graph.take().is_none() && !graph.is_idle(), "the last waits for the others");
+        graph.finish(a.id, Done::at_once(Outcome::Loaded));
+        assert_eq!(graph.take().unwrap().async_probe, Some(false));
+    }
+
+    #[test]
+    fn what_runs_is_given_up_with_its_hands() {
+        let mut graph = Graph::default();
+        for s in [step("a", &[], &[]), step("b", &[], &[]), step("user", &["b"], &[])] {
+            graph.add(s, None, Rank::Rest);
+        }
+        let (_a, _b) = (graph.take(), graph.take());
+        graph.note_live(&"a".into(), 3);
+        graph.give_up("gone");
+        assert!(graph.is_idle());
+        let words: Vec<&str> = graph.records().iter().map(|r| r.outcome.word()).collect();
+        assert_eq!(words.join(" "), "loaded failed failed");
     }
 }

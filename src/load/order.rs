@@ -1,7 +1,5 @@
 //! In which order ready steps are given out, and which are kept back.
 
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
-
 use crate::kmod::name::ModuleName;
 use crate::kmod::params::Async;
 
@@ -50,17 +48,13 @@ pub(super) struct Place {
 impl Order {
     /// The place of `module`, which is wanted at `rank`.
     pub(super) fn place(&self, module: &ModuleName, rank: Rank) -> Place {
-        let tie = |seed| {
-            // Without keys of its own the hash is the same in every boot.
-            BuildHasherDefault::<DefaultHasher>::default().hash_one((seed, module.as_str()))
-        };
         let primary = match (self.replay.is_empty(), self.seed) {
             (false, _) => self.position(module),
             // A shuffle that kept the ranks would leave many orders out.
             (true, Some(_)) if self.hold.is_none() => 0,
             _ => rank as usize,
         };
-        Place { primary, tie: self.seed.map_or(0, tie) }
+        Place { primary, tie: self.seed.map_or(0, |seed| hash(seed, module.as_str())) }
     }
 
     /// The rank of `module`, which is wanted at `rank`.
@@ -72,4 +66,14 @@ impl Order {
     fn position(&self, module: &ModuleName) -> usize {
         self.replay.iter().position(|m| m == module).unwrap_or(self.replay.len())
     }
+}
+
+/// FNV-1a over the seed and the name, its bits then mixed (the last steps of SplitMix64): the same in every build.
+fn hash(seed: u64, name: &str) -> u64 {
+    let bytes = seed.to_le_bytes().into_iter().chain(name.bytes());
+    let sum = bytes.fold(0xcbf2_9ce4_8422_2325, |sum: u64, byte| {
+        (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let mixed = (sum ^ (sum >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed ^ (mixed >> 31)
 }

@@ -96,6 +96,9 @@ pub fn devices_deferred(root: &Root) -> Option<Vec<Deferred>> {
 
 /// Links between devices whose supplier has not come up: /sys/class/devlink, where the status is `dormant`, of
 /// devices that have no driver yet.
+///
+/// A device's own `waiting_for_supplier` is not read: its reader waits for the device's lock, and a probe that succeeds
+/// removes the file under that lock and waits for its readers. Both then wait for ever (seen on 6.1).
 pub fn unmet_suppliers(root: &Root) -> Vec<Deferred> {
     let folder = root.join("sys/class/devlink");
     let links = std::fs::read_dir(folder).into_iter().flatten().flatten();
@@ -108,31 +111,12 @@ pub fn unmet_suppliers(root: &Root) -> Vec<Deferred> {
         let (device, bound) = end("consumer")?;
         let (supplier, _) = end("supplier")?;
         let dormant = text(&path.join("status"))?.trim_end() == "dormant";
-        (dormant && !bound).then(|| Deferred { device, supplier: Some(supplier), reason: None })
+        let deferred = Deferred { device, supplier: Some(supplier), reason: None };
+        (dormant && !bound).then_some(deferred)
     });
     let mut unmet: Vec<Deferred> = unmet.collect();
     unmet.sort_unstable();
     unmet
-}
-
-/// Devices whose firmware node names a supplier that has not come at
-/// all: those whose `waiting_for_supplier` says 1.
-pub fn waiting_for_supplier(root: &Root) -> Vec<Deferred> {
-    let mut found = Vec::new();
-    let mut open = vec![(root.join("sys/devices"), 0)];
-    while let Some((folder, depth)) = open.pop() {
-        if text(&folder.join("waiting_for_supplier")).is_some_and(|t| t.trim_end() == "1") {
-            let device = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            found.push(Deferred { device, ..Deferred::default() });
-        }
-        if depth < DEPTH {
-            let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
-            let folders = entries.filter(|e| e.file_type().is_ok_and(|t| t.is_dir()));
-            open.extend(folders.map(|e| (e.path(), depth + 1)));
-        }
-    }
-    found.sort_unstable();
-    found
 }
 
 struct Walk {
@@ -288,6 +272,17 @@ pub fn holders(root: &Root, module: &ModuleName) -> Vec<String> {
         .collect()
 }
 
+/// Sets whether modules are loaded with `async_probe` where their parameters do not say.
+///
+/// # Errors
+/// The kernel has no such switch (it came with Linux 6.0), or refuses.
+pub fn set_async_probe(root: &Root, on: bool) -> Result<()> {
+    let path = root.join("sys/module/module/parameters/async_probe");
+    let failed = |e: std::io::Error| Error::io("write", &path, &e);
+    let mut file = std::fs::OpenOptions::new().write(true).open(&path).map_err(failed)?;
+    std::io::Write::write_all(&mut file, if on { b"1" } else { b"0" }).map_err(failed)
+}
+
 /// The codec that the kernel decompresses modules of by itself, from /sys/module/compression.
 pub fn kernel_compression(root: &Root) -> Option<Compression> {
     Compression::from_kernel(&text(&root.join("sys/module/compression"))?)
@@ -373,6 +368,48 @@ mod tests {
         fs::remove_file(devices.join("drivers/virtio-pci/module")).unwrap();
         assert_eq!(modules_above(&root, "pci0/a/virtio0"), ["virtio_pci".into()]);
         assert!(modules_above(&root, "pci0").is_empty());
+    }
+
+    #[test]
+    fn devices_that_wait_are_told_with_their_suppliers() {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = Root::at(scratch.path());
+        assert_eq!((devices_deferred(&root), unmet_suppliers(&root)), (None, Vec::new()));
+        let put = |path: &str, text: &str| {
+            let path = scratch.path().join("sys").join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        put(
+            "kernel/debug/devices_deferred",
+            "a.eth\tplatform: wait for supplier /soc/clk\nb.mmc\t\nc\n",
+        );
+        let lines = |list: Vec<Deferred>| list.iter().map(Deferred::line).collect::<Vec<_>>();
+        assert_eq!(
+            lines(devices_deferred(&root).unwrap()),
+            [
+                "device a.eth waits for /soc/clk: platform: wait for supplier /soc/clk",
+                "device b.mmc waits",
+                "device c waits"
+            ]
+        );
+        for (link, status, bound) in [
+            ("clk--eth", "dormant", false),
+            ("gpio--key", "dormant", true),
+            ("x--y", "active", false),
+        ] {
+            let (supplier, consumer) = link.split_once("--").unwrap();
+            put(&format!("class/devlink/{link}/status"), &format!("{status}\n"));
+            for (end, name) in [("supplier", supplier), ("consumer", consumer)] {
+                fs::create_dir_all(scratch.path().join("sys/devices").join(name)).unwrap();
+                let at = scratch.path().join("sys/class/devlink").join(link).join(end);
+                std::os::unix::fs::symlink(format!("../../../devices/{name}"), at).unwrap();
+            }
+            if bound {
+                put(&format!("devices/{consumer}/driver/bind"), "");
+            }
+        }
+        assert_eq!(lines(unmet_suppliers(&root)), ["device eth waits for clk"]);
     }
 
     #[test]
