@@ -121,6 +121,31 @@ impl Kernel {
     }
 }
 
+/// The kernel called `name` in the cache, which `make` lays out in a directory of its own if it is not there yet; the
+/// index files are then made anew.
+#[allow(dead_code, reason = "testmod.rs calls it")]
+pub(crate) fn kept(name: &str, make: impl FnOnce(&Path)) -> Tree {
+    let home = cache().join("kernels").join(name);
+    let _lock = lock(&home.with_extension("lock"));
+    if !home.exists() {
+        let parent = home.parent().unwrap();
+        let aside = tempfile::Builder::new().prefix(".new-").tempdir_in(parent).unwrap();
+        let root = aside.path().join("root");
+        make(&root);
+        depmod(&Tree::open(root.clone()));
+        fs::rename(&root, &home).unwrap();
+    }
+    Tree::open(home)
+}
+
+/// A number that stands for `value` in names of files.
+#[allow(dead_code, reason = "testmod.rs calls it")]
+pub(crate) fn hash(value: &impl std::hash::Hash) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    value.hash(&mut hasher);
+    std::hash::Hasher::finish(&hasher)
+}
+
 pub(crate) fn cache() -> PathBuf {
     let set = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     set("COLDPLUG_CACHE")

@@ -13,11 +13,12 @@ use crate::kmod::catalog::Catalog;
 use crate::kmod::cmdline;
 use crate::kmod::params::BootParams;
 use crate::load::{Inserter, Loader, Rank, Settings};
-use crate::report::{ModuleRecord, Record};
+use crate::report::{ModuleRecord, Outcome, Record};
 use crate::sys::moddir::{self, ModuleDir};
 use crate::sys::module::Kernel;
+use crate::sys::sysfs::{self, InitState};
 use crate::sys::uevent::Socket;
-use crate::sys::{self, Root, boottime_ns, procfs, sysfs};
+use crate::sys::{self, Root, boottime_ns, procfs};
 
 /// The longest that the whole may take.
 const LONGEST: u64 = 120_000_000_000;
@@ -46,20 +47,40 @@ pub fn finish(root: &Root) -> sys::Result<Finished> {
     let loader = loader(root, &mut warnings)?;
     let way = Way::new(&BootParams::default(), None);
     let mut coldplug = Coldplug::new(root, &loader, &way);
+    let mut modules = Vec::new();
     for name in text.lines().filter(|line| !line.is_empty()) {
-        if loader.want_name(name, Rank::Rest).is_none() {
+        if sysfs::initstate(root, &name.into()) == Some(InitState::Live) {
+            modules.push(already(name));
+        } else if loader.want_name(name, Rank::Rest).is_none() {
             warnings.push(format!("{REMAINING}: no module or alias '{name}'"));
         }
     }
     settle(&loader, &mut coldplug, &socket)?;
     loader.close();
     warnings.extend(loader.take_warnings());
-    let modules = loader.records();
+    modules.extend(loader.records());
     if let Err(error) = enter(root, &modules) {
         warnings.push(error.to_string());
     }
     std::fs::remove_file(&list).map_err(|e| sys::Error::io("unlink", &list, &e))?;
     Ok(Finished { modules, warnings })
+}
+
+/// What the boot had begun has ended by itself, or another program has loaded it.
+fn already(name: &str) -> ModuleRecord {
+    let now_us = boottime_ns() / 1000;
+    ModuleRecord {
+        name: name.into(),
+        outcome: Outcome::Already,
+        why: "asked".to_owned(),
+        origin: None,
+        path: None,
+        options: String::new(),
+        road: None,
+        start_us: now_us,
+        live_us: None,
+        end_us: now_us,
+    }
 }
 
 fn loader(root: &Root, warnings: &mut Vec<String>) -> sys::Result<Loader> {

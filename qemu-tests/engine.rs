@@ -1,0 +1,216 @@
+//! The loading engine in QEMU: orders that repeat, loads that are left and finished later, lost events.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a helper of a test fails it, with a message; what is printed is shown when it fails"
+)]
+#![allow(dead_code, reason = "the parts are shared with boot.rs, which uses all of them")]
+
+mod apt;
+mod image;
+mod kernel;
+mod qmp;
+mod testmod;
+mod tool;
+mod vm;
+
+use image::ROOT;
+use kernel::{Kernel, Tree};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use vm::{Boot, Bus, Facts, Vm};
+
+fn image_of(kernel: Kernel) -> (Tree, PathBuf) {
+    let tree = kernel.get();
+    let image = image::coldplug(&tree, &["--all"]);
+    (tree, image)
+}
+
+/// A machine with some twenty modules to load, and its root on virtio-blk.
+fn machine(tree: &Tree, image: &Path, words: &str) -> Vm {
+    let vm = Vm::with_defaults(tree, image).cmdline(words).args([
+        "-netdev",
+        "user,id=n0,restrict=on",
+        "-netdev",
+        "user,id=n1,restrict=on",
+    ]);
+    let devices = [
+        "virtio-net-pci,netdev=n0",
+        "e1000e,netdev=n1",
+        "virtio-rng-pci",
+        "virtio-balloon-pci",
+        "virtio-serial-pci",
+        "virtio-scsi-pci",
+    ];
+    let vm = devices.into_iter().fold(vm, Vm::device);
+    let file = ROOT.make(&vm.dir().join("root"));
+    vm.disk(Bus::VirtioBlk, &file)
+}
+
+#[track_caller]
+fn ends_well(vm: Vm) -> (Boot, Facts) {
+    let boot = vm.run();
+    boot.expect("ok");
+    let facts = boot.facts();
+    (boot, facts)
+}
+
+/// What the record says of each module that was tried, in its order.
+fn told(facts: &Facts) -> Vec<String> {
+    let record = facts.record();
+    let modules = record["modules"].as_array().expect("`modules` in the boot record");
+    let tried = modules.iter().filter(|m| m["end_us"].as_u64() > Some(0));
+    tried.map(|m| format!("{}:{}", word(m, "name"), word(m, "outcome"))).collect()
+}
+
+fn word<'a>(module: &'a Value, key: &str) -> &'a str {
+    module[key].as_str().unwrap_or_default()
+}
+
+fn set(facts: &Facts) -> BTreeSet<String> {
+    facts.modules().into_iter().map(str::to_owned).collect()
+}
+
+#[test]
+fn one_after_the_other_is_the_same_every_time() {
+    let (tree, image) = image_of(Kernel::Cloud61);
+    let words = "root=/dev/vda coldplug.jobs=1";
+    let boots = [(); 2].map(|()| ends_well(machine(&tree, &image, words)).1);
+    assert_eq!(told(&boots[0]), told(&boots[1]));
+    let record = boots[0].record();
+    let mut last = 0;
+    for module in record["modules"].as_array().unwrap() {
+        let start = module["start_us"].as_u64().unwrap();
+        assert!(start == 0 || start >= last, "{module:#} began before the one before it ended");
+        last = last.max(module["end_us"].as_u64().unwrap());
+    }
+}
+
+#[test]
+fn any_order_loads_the_same_modules() {
+    let (tree, image) = image_of(Kernel::Cloud61);
+    let plain = set(&ends_well(machine(&tree, &image, "root=/dev/vda")).1);
+    for words in ["coldplug.seed=1 coldplug.jobs=8", "coldplug.seed=2", "coldplug.async=all"] {
+        let (_, facts) = ends_well(machine(&tree, &image, &format!("root=/dev/vda {words}")));
+        assert_eq!(set(&facts), plain, "{words}");
+    }
+}
+
+#[test]
+fn an_earlier_order_is_replayed() {
+    let (tree, image) = image_of(Kernel::Cloud61);
+    let words = "root=/dev/vda coldplug.seed=7 coldplug.jobs=1";
+    let (_, first) = ends_well(machine(&tree, &image, words));
+    let record = first.record().to_string();
+    let words = "root=/dev/vda coldplug.replay=/record.json coldplug.alone=virtio_net";
+    let vm = machine(&tree, &image, words);
+    let image = image::overlay(&image, &[("record.json", record.as_bytes())], &vm.dir().join("i"));
+    let (_, again) = ends_well(vm.image(&image));
+    assert_eq!(told(&again), told(&first));
+}
+
+#[test]
+fn a_buffer_that_overflows_loses_no_device() {
+    let (tree, image) = image_of(Kernel::Cloud61);
+    let plain = set(&ends_well(machine(&tree, &image, "root=/dev/vda")).1);
+    let (boot, facts) =
+        ends_well(machine(&tree, &image, "root=/dev/vda coldplug.rcvbuf=2048 coldplug.jobs=8"));
+    assert_eq!(set(&facts), plain);
+    let counts = facts.record()["uevents"].clone();
+    boot.check(counts["rescans"].as_u64() > Some(0), &format!("nothing was lost: {counts}"));
+}
+
+#[test]
+fn what_the_root_does_not_need_is_left_and_finished() {
+    let (tree, image) = image_of(Kernel::Cloud61);
+    let words =
+        format!("root=LABEL={} coldplug.settle=root init=/bin/sh -- -c /finish", LARGE.label);
+    let vm = machine(&tree, &image, &words);
+    let root = tempfile::tempdir().unwrap();
+    let busybox = fs::read(tool::find("busybox", "busybox-static")).unwrap();
+    image::put(root.path(), "bin/sh", &busybox, 0o755);
+    image::put(root.path(), "bin/coldplug", &fs::read(image::program("coldplug")).unwrap(), 0o755);
+    let script = "#!/bin/sh\ncoldplug finish >/dev/console 2>&1\necho \"status $?\" >/dev/console\n\
+                  [ -e /run/coldplug/remaining ] || echo list-gone >/dev/console\nexec /sbin/init\n";
+    image::put(root.path(), "finish", script.as_bytes(), 0o755);
+    let guest = fs::read(image::program("examples/guest")).unwrap();
+    image::put(root.path(), "sbin/init", &guest, 0o755);
+    let modules = root.path().join("lib/modules");
+    fs::create_dir_all(&modules).unwrap();
+    tool::run(tool::command("cp", "coreutils").arg("-a").args([&tree.modules(), &modules]));
+    let file = vm.dir().join("large");
+    let (boot, facts) =
+        ends_well(vm.disk(Bus::VirtioBlk, &LARGE.make_of(root.path(), "256M", &file)));
+    boot.check(boot.console.contains("status 0") && boot.console.contains("list-gone"), "finish");
+    let record = boot.record();
+    let left = record["modules"].as_array().unwrap();
+    let left = left.iter().filter(|m| matches!(word(m, "outcome"), "waiting" | "loading"));
+    assert!(left.count() > 3, "{record:#}");
+    let way: Vec<_> =
+        record["root"]["way"].as_array().unwrap().iter().map(|m| m.as_str()).collect();
+    assert!(way.contains(&Some("virtio_blk")) && way.contains(&Some("virtio_pci")), "{way:?}");
+    let plain = set(&ends_well(machine(&tree, &image, "root=/dev/vda")).1);
+    assert_eq!(set(&facts), plain);
+    let after = facts.record();
+    let open = after["modules"].as_array().unwrap().iter();
+    assert_eq!(open.filter(|m| matches!(word(m, "outcome"), "waiting" | "loading")).count(), 0);
+}
+
+/// A kernel with the modules of testmod.rs, and an image with all modules.
+fn own_modules() -> (Tree, PathBuf) {
+    let tree = testmod::tree();
+    let image = image::coldplug(&tree, &["--all"]);
+    (tree, image)
+}
+
+fn outcome(facts: &Facts, module: &str) -> String {
+    let record = facts.record();
+    let modules = record["modules"].as_array().expect("`modules` in the boot record");
+    let entry = modules.iter().find(|m| m["name"] == module);
+    word(entry.unwrap_or_else(|| panic!("no {module}: {record:#}")), "outcome").to_owned()
+}
+
+#[test]
+fn a_slow_module_does_not_hold_up_the_root() {
+    let (tree, image) = own_modules();
+    // The delay lets everything begin before the root is looked for.
+    let words = "root=/dev/vda coldplug.settle=root rootdelay=3 coldplug.jobs=8";
+    let (boot, facts) = ends_well(machine(&tree, &image, words));
+    let told = facts.record();
+    boot.check(outcome(&facts, "coldplug_slow") == "loading", &format!("{:#}", told["modules"]));
+    // The guest has waited for all that init left running.
+    assert!(facts.modules().contains(&"coldplug_slow"), "its load did not go on");
+}
+
+#[test]
+fn a_hidden_dependency_is_found_by_replay() {
+    let (tree, image) = own_modules();
+    let order = |words: &str, record: Option<&Value>| {
+        let vm = machine(&tree, &image, &format!("root=/dev/vda {words}"));
+        let Some(record) = record else { return ends_well(vm).1 };
+        let text = record.to_string();
+        let with = image::overlay(&image, &[("r.json", text.as_bytes())], &vm.dir().join("i"));
+        ends_well(vm.image(&with)).1
+    };
+    let mut seen = BTreeSet::new();
+    for seed in 1..20 {
+        let facts = order(&format!("coldplug.jobs=1 coldplug.seed={seed}"), None);
+        let came = outcome(&facts, "coldplug_needy");
+        if seen.insert(came.clone()) {
+            let again = order("coldplug.replay=/r.json", Some(&facts.record()));
+            assert_eq!(outcome(&again, "coldplug_needy"), came, "seed {seed}, replayed");
+        }
+        if seen.len() == 2 {
+            return;
+        }
+    }
+    panic!("every order gave {seen:?}");
+}
+
+/// The root that holds its modules; the small one beside it has another label.
+const LARGE: image::Disk =
+    image::Disk { uuid: "c01d9106-0000-4000-8000-00000000000e", label: "large", init: None };

@@ -1,0 +1,119 @@
+//! Modules made for the tests, against the headers that Debian has for the kernel.
+//!
+//! | module | for the device | what its init does |
+//! | --- | --- | --- |
+//! | coldplug_slow | virtio console | sleeps for five seconds |
+//! | coldplug_first | virtio balloon | takes an I/O port |
+//! | coldplug_needy | virtio rng | fails where that port is free: it needs the one before, and does not say so |
+
+use crate::apt::Apt;
+use crate::kernel::{self, Kernel, Tree};
+use crate::tool;
+use std::fs;
+use std::path::Path;
+
+const SOURCES: [(&str, &str); 3] = [
+    (
+        "coldplug_slow",
+        r#"#include <linux/module.h>
+#include <linux/delay.h>
+static int __init start(void) { msleep(5000); return 0; }
+module_init(start);
+MODULE_ALIAS("virtio:d00000003v*");
+MODULE_LICENSE("GPL");
+"#,
+    ),
+    (
+        "coldplug_first",
+        r#"#include <linux/module.h>
+#include <linux/ioport.h>
+static int __init start(void) { return request_region(0xf90, 1, "coldplug_first") ? 0 : -EBUSY; }
+module_init(start);
+MODULE_ALIAS("virtio:d00000005v*");
+MODULE_LICENSE("GPL");
+"#,
+    ),
+    (
+        "coldplug_needy",
+        r#"#include <linux/module.h>
+#include <linux/ioport.h>
+static int __init start(void)
+{
+	if (!request_region(0xf90, 1, "coldplug_needy"))
+		return 0;
+	release_region(0xf90, 1);
+	return -EIO;
+}
+module_init(start);
+MODULE_ALIAS("virtio:d00000004v*");
+MODULE_LICENSE("GPL");
+"#,
+    ),
+];
+
+/// [`Kernel::Cloud61`] with these modules besides its own, made once.
+///
+/// # Panics
+///
+/// When a tool is missing or the download fails.
+pub(crate) fn tree() -> Tree {
+    let plain = Kernel::Cloud61.get();
+    kernel::kept(&format!("cloud-6_1-own-{:016x}", kernel::hash(&SOURCES)), |root| {
+        tool::run(tool::command("cp", "coreutils").arg("-al").args([&plain.root, root]));
+        let work = tempfile::tempdir().unwrap();
+        let headers = headers(&plain.release, work.path());
+        let built = build(&headers, &work.path().join("build"));
+        let updates = root.join("lib/modules").join(&plain.release).join("updates");
+        fs::create_dir_all(&updates).unwrap();
+        for (name, _) in SOURCES {
+            let file = format!("{name}.ko");
+            fs::copy(Path::new(&built).join(&file), updates.join(&file)).unwrap();
+        }
+    })
+}
+
+/// Unpacks the headers of `release` below `dir`, and gives their directory there.
+fn headers(release: &str, dir: &Path) -> std::path::PathBuf {
+    let version: Vec<&str> = release.split(['.', '-']).collect();
+    let common = release.trim_end_matches("-cloud-amd64");
+    let packages = [
+        format!("linux-headers-{release}"),
+        format!("linux-headers-{common}-common"),
+        format!("linux-kbuild-{}.{}", version[0], version[1]),
+    ];
+    let files = dir.join("files");
+    let lists = kernel::cache().join("apt/bookworm");
+    let _lock = kernel::lock(&lists.with_extension("lock"));
+    let apt = Apt::update(&lists, &["bookworm", "bookworm-security"]);
+    for (number, package) in packages.iter().enumerate() {
+        let aside = dir.join(format!("deb{number}"));
+        fs::create_dir_all(&aside).unwrap();
+        let deb = apt.download(package, &aside);
+        tool::run(tool::command("dpkg-deb", "dpkg").arg("-x").args([&deb, &files]));
+    }
+    // The packages expect to lie below /usr.
+    let home = files.join("usr/src").join(&packages[0]);
+    for name in ["Makefile", ".kernelvariables"] {
+        let Ok(text) = fs::read_to_string(home.join(name)) else { continue };
+        let here = format!("{}/usr/", files.display());
+        fs::write(home.join(name), text.replace("/usr/", &here)).unwrap();
+    }
+    home
+}
+
+/// Builds the modules in `dir` by the kernel's own makefiles.
+fn build(headers: &Path, dir: &Path) -> std::path::PathBuf {
+    fs::create_dir_all(dir).unwrap();
+    let mut list = String::new();
+    for (name, source) in SOURCES {
+        fs::write(dir.join(format!("{name}.c")), source).unwrap();
+        list += &format!("obj-m += {name}.o\n");
+    }
+    fs::write(dir.join("Kbuild"), list).unwrap();
+    tool::find("gcc", "gcc");
+    let mut make = tool::command("make", "make");
+    tool::run(
+        make.arg("-s").arg("-C").arg(headers).arg(format!("M={}", dir.display())).arg("modules"),
+    );
+    dir.to_owned()
+}
