@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::{Exit, out};
 use crate::load::{self, Inserter};
 use crate::sys::module::Kernel;
-use crate::sys::{Root, sysfs};
+use crate::sys::{Root, process, sysfs};
 
 pub(super) fn run(args: &[OsString]) -> Exit {
     let socket = std::io::stdin().as_fd().try_clone_to_owned();
@@ -16,6 +16,7 @@ pub(super) fn run(args: &[OsString]) -> Exit {
         out::error("load-server: this is started by init");
         return Exit::Failure;
     };
+    process::set_name(c"coldplug-load");
     let root = Root::default();
     let kernel = (decode == "kernel").then(|| sysfs::kernel_compression(&root)).flatten();
     let inserter = Inserter { ops: Arc::new(Kernel), dir: dir.into(), kernel };

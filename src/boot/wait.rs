@@ -332,10 +332,9 @@ impl<'a, 'b> Wait<'a, 'b> {
         let quiet = Some(self.coldplug.quiet_at).filter(|at| *at > now && self.loader.is_idle());
         let retry = Some(self.not_before).filter(|at| *at > now);
         let longest = after(if self.socket.is_some() { NAP } else { POLL });
-        let until = [quiet, retry, self.deadline, self.hold_until]
-            .into_iter()
-            .flatten()
-            .fold(longest, u64::min);
+        let held = self.hold_until.filter(|at| *at > now);
+        let until =
+            [quiet, retry, self.deadline, held].into_iter().flatten().fold(longest, u64::min);
         let new = drained.fresh || drained.lost;
         let left =
             if new { Duration::ZERO } else { Duration::from_nanos(until.saturating_sub(now)) };

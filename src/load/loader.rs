@@ -37,6 +37,8 @@ pub struct Settings {
 /// Loads that may wait for the kernel's asynchronous work, besides those that are counted. A machine with slow
 /// disks has come to seventy.
 const WAITING: usize = 192;
+/// How often a wait looks whether there is something for the caller's thread to give out.
+const LOOK: Duration = Duration::from_millis(50);
 /// How often the loading process is started again.
 const STARTS: usize = 3;
 
@@ -255,7 +257,7 @@ impl Loader {
             if modules.iter().all(|m| graph.is_done(m)) || left.is_zero() {
                 return left > Duration::ZERO;
             }
-            drop(self.shared.ended.wait_timeout(graph, left));
+            drop(self.shared.ended.wait_timeout(graph, left.min(LOOK)));
         }
     }
 

@@ -29,6 +29,11 @@ impl Record {
         for warning in record.get("warnings").and_then(Value::as_array).into_iter().flatten() {
             let _ = writeln!(table, "warning: {}", warning.as_str().unwrap_or_default());
         }
+        for waiting in record.get("deferred").and_then(Value::as_array).into_iter().flatten() {
+            let (device, supplier) = (text(waiting, "device"), text(waiting, "supplier"));
+            let _ =
+                writeln!(table, "waiting: {device} for {supplier} ({})", text(waiting, "reason"));
+        }
         let root = record.get("root")?;
         let _ = writeln!(
             table,
@@ -75,7 +80,7 @@ fn reason(module: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ModuleRecord, Origin, Outcome, Road, Verdict};
+    use super::super::{Deferred, ModuleRecord, Origin, Outcome, Road, Verdict};
     use super::*;
 
     fn record() -> Record {
@@ -99,6 +104,11 @@ mod tests {
         Record {
             verdict: Some(Verdict::Ok),
             time_ms: 12,
+            deferred: vec![Deferred {
+                device: "eth".into(),
+                supplier: Some("clk".into()),
+                reason: None,
+            }],
             modules: vec![
                 module("a", Outcome::Loaded, None),
                 module("bb", Outcome::Failed("no".into()), Some(origin)),
@@ -124,6 +134,7 @@ mod tests {
             "{table}"
         );
         assert!(table.contains("dependency of b: masked by /etc/m.conf line 3\n"), "{table}");
+        assert!(table.contains("waiting: eth for clk (-)\n"), "{table}");
         assert!(table.ends_with("verdict: ok in 12 ms\n"));
         assert_eq!(Record::table("{}"), None);
         assert_eq!(Record::table("no"), None);

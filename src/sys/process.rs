@@ -1,6 +1,6 @@
 //! Processes: the console, children, the way out.
 
-use std::ffi::OsString;
+use std::ffi::{CStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
@@ -122,6 +122,12 @@ fn ourselves(applet: &str) -> Command {
     let mut command = Command::new(OURSELVES);
     command.arg0("coldplug").arg(applet);
     command
+}
+
+/// PR_SET_NAME of prctl(2): what ps(1) and the kernel's messages call this process.
+pub fn set_name(name: &CStr) {
+    // It only helps a reader.
+    let _ = rustix::thread::set_name(name);
 }
 
 /// setpriority(2): makes the calling thread yield to all others, or takes its full share again.
