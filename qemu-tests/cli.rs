@@ -4,7 +4,8 @@
 //! rootfs/tree/            a root with modules and indexes (make-tree.sh)
 //! rootfs/CASE/commands    command lines; # is a comment
 //! rootfs/CASE/correct.txt what they print: standard output, standard error, and [exit N] where N is not 0
-//! rootfs/CASE/ours.txt    the same for the lines of ours-commands, where kmod 30 is no oracle
+//! rootfs/CASE/ours.txt    the same for the lines of ours-commands, where kmod 30 is no oracle; the only ones
+//!                         where the command is not one of kmod's
 //! ```
 //!
 //! In a command line `TREE` is the tree, `HERE` the case's folder, `MOD` is `-d TREE -S 1.0` and `INFO`
@@ -32,7 +33,7 @@ fn oracle() -> bool {
 
 /// A shell command in which the tools are ours, or kmod's.
 fn shell(line: &str, kmod: bool) -> Output {
-    let names = ["modprobe", "insmod", "rmmod", "lsmod", "modinfo", "static-nodes"];
+    let names = ["modprobe", "insmod", "rmmod", "lsmod", "modinfo", "static-nodes", "scan", "plan"];
     let own = env!("CARGO_BIN_EXE_coldplug");
     let functions = names.map(|name| format!("{name}() {{ '{own}' {name} \"$@\"; }}; "));
     let script = if kmod { line.to_owned() } else { functions.concat() + line };
@@ -78,10 +79,11 @@ fn transcript(case: &Path, file: &str, kmod: bool) -> String {
 #[track_caller]
 fn check(case: &str) {
     let case = rootfs().join(case);
-    let mut files = vec![("commands", "correct.txt", oracle())];
-    if case.join("ours-commands").exists() && !oracle() {
-        files.push(("ours-commands", "ours.txt", false));
-    }
+    let ours = ("ours-commands", "ours.txt", false);
+    let all = [("commands", "correct.txt", oracle()), ours];
+    let files = all
+        .into_iter()
+        .filter(|(commands, _, kmod)| case.join(commands).exists() && (*kmod || !oracle()));
     for (commands, correct, kmod) in files {
         let got = transcript(&case, commands, kmod);
         let correct = case.join(correct);
@@ -124,6 +126,16 @@ fn symbols() {
 #[test]
 fn config() {
     check("config");
+}
+
+#[test]
+fn scan() {
+    check("scan");
+}
+
+#[test]
+fn plan() {
+    check("plan");
 }
 
 /// As the kernel calls it: without standard streams and without an environment.

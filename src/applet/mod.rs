@@ -14,9 +14,12 @@ mod lsmod;
 mod modinfo;
 mod modprobe;
 mod out;
+#[cfg(feature = "host")]
+mod plan;
 mod refusal;
 mod report;
 mod rmmod;
+mod scan;
 mod static_nodes;
 mod tool;
 
@@ -67,6 +70,17 @@ const APPLETS: &[Applet] = &[
         name: "finish",
         help: "load what a boot with coldplug.settle=root has left",
         run: finish::run,
+    },
+    Applet {
+        name: "scan",
+        help: "show devices, their drivers and the modules for them, or save them to a file",
+        run: scan::run,
+    },
+    #[cfg(feature = "host")]
+    Applet {
+        name: "plan",
+        help: "show what a boot would load, in what order and why",
+        run: plan::run,
     },
     Applet {
         name: "report",

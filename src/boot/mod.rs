@@ -16,6 +16,7 @@ mod way;
 
 pub use finish::finish;
 pub use switch_root::free;
+pub use way::Way;
 
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -38,7 +39,6 @@ use log::Log;
 use root::Finder;
 use switch_root::Unfit;
 use wait::Wait;
-use way::Way;
 
 /// Where the new root is mounted until it is the root; systemd knows this name too.
 const SYSROOT: &str = "sysroot";

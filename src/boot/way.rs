@@ -28,7 +28,7 @@ enum Kind {
 
 /// What is known of the way before the boot begins.
 #[derive(Debug, Clone)]
-pub(super) struct Way {
+pub struct Way {
     kind: Kind,
     /// Modules that were on it in an earlier boot with the same `root=`.
     pub(super) modules: Vec<ModuleName>,
@@ -36,7 +36,7 @@ pub(super) struct Way {
 
 impl Way {
     /// The way to the root of `params`. `record` is that of an earlier boot, in JSON.
-    pub(super) fn new(params: &BootParams, record: Option<&str>) -> Self {
+    pub fn new(params: &BootParams, record: Option<&str>) -> Self {
         let known = record.and_then(Record::way);
         let same = known.filter(|(spec, _)| Some(spec) == params.root_text.as_ref());
         match same {
@@ -46,7 +46,7 @@ impl Way {
     }
 
     /// The rank of a device.
-    pub(super) fn rank(&self, modalias: &Modalias) -> Rank {
+    pub fn rank(&self, modalias: &Modalias) -> Rank {
         let Some(device) = storage(modalias.as_bytes()) else { return Rank::Rest };
         if leads(self.kind, device) { Rank::Root } else { Rank::Storage }
     }

@@ -4,6 +4,7 @@
 //! module offers, a *softdep* orders without being needed, *builtin* is what the kernel image holds.
 
 pub mod alias;
+pub mod capture;
 pub mod catalog;
 pub mod cmdline;
 pub mod compress;

@@ -70,7 +70,7 @@ impl Actor {
         process::be_nice(task.gently);
         let done = match task.is_file {
             true => self.insert(task),
-            false => Done::at_once(command_outcome(&task.what, &task.module, &task.options)),
+            false => Done::at_once(self.command(&task.what, &task.module, &task.options)),
         };
         Done { start_us, end_us: boottime_ns() / 1000, ..done }
     }
@@ -94,21 +94,27 @@ impl Actor {
             Err(error) => Outcome::Failed(error.to_string()),
         }
     }
-}
 
-/// Runs an install command. The usual ways to say "never" need no shell.
-fn command_outcome(command: &str, module: &ModuleName, options: &str) -> Outcome {
-    let program = command.split_whitespace().next().unwrap_or("");
-    if matches!(
-        program,
-        "/bin/true" | "/bin/false" | "/usr/bin/true" | "/usr/bin/false" | "true" | "false" | ":"
-    ) {
-        return Outcome::Disabled;
-    }
-    let command = command.replace("$CMDLINE_OPTS", options);
-    match process::shell_command(&command, &[("MODPROBE_MODULE", module.as_str())]) {
-        Ok(status) if status.success() => Outcome::Commanded,
-        Ok(status) => Outcome::Failed(format!("install command '{command}': {status}")),
-        Err(error) => Outcome::Failed(format!("install command '{command}': {error}")),
+    /// Runs an install command. The usual ways to say "never" need no shell.
+    fn command(&self, command: &str, module: &ModuleName, options: &str) -> Outcome {
+        let program = command.split_whitespace().next().unwrap_or("");
+        if matches!(
+            program,
+            "/bin/true"
+                | "/bin/false"
+                | "/usr/bin/true"
+                | "/usr/bin/false"
+                | "true"
+                | "false"
+                | ":"
+        ) {
+            return Outcome::Disabled;
+        }
+        let command = command.replace("$CMDLINE_OPTS", options);
+        match self.inserter.ops.command(&command, module) {
+            Ok(status) if status.success() => Outcome::Commanded,
+            Ok(status) => Outcome::Failed(format!("install command '{command}': {status}")),
+            Err(error) => Outcome::Failed(format!("install command '{command}': {error}")),
+        }
     }
 }

@@ -25,7 +25,7 @@ use crate::sys::{self, Error, Root, boottime_ns, procfs};
 /// How the Loader works.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
-    /// Modules loaded at once; 1 loads one after the other. Loads that are live and only wait for the kernel's
+    /// Modules loaded at once; 1 loads one after the other, 0 only where [`Loader::step`] is called. Loads that are live and only wait for the kernel's
     /// asynchronous work do not count.
     pub jobs: usize,
     /// The order of what is ready.
@@ -222,6 +222,13 @@ impl Loader {
         while let Some(job) = { self.shared.job_for_caller() } {
             self.shared.carry_out(&job);
         }
+    }
+
+    /// Carries out one step on the caller's thread, where there are no other hands: `jobs` is 0. Gives whether there
+    /// was one.
+    pub fn step(&self) -> bool {
+        let job = self.shared.job_for_caller();
+        job.inspect(|job| self.shared.carry_out(job)).is_some()
     }
 
     /// Whether nothing runs, and nothing is to be given out now.

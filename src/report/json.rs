@@ -69,3 +69,10 @@ pub(super) fn module(m: &ModuleRecord) -> Value {
     put("error", m.outcome.reason().map(Value::from));
     Value::Object(object)
 }
+
+impl ModuleRecord {
+    /// The module as it stands in the record.
+    pub fn to_json(&self) -> Value {
+        module(self)
+    }
+}

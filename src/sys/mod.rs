@@ -6,6 +6,7 @@ mod descriptors;
 pub mod device;
 pub mod errno;
 pub mod kmsg;
+pub mod machine;
 pub mod moddir;
 pub mod modfile;
 pub mod module;
@@ -91,4 +92,9 @@ pub fn boottime_ns() -> u64 {
 /// The running kernel's release, as uname(2) gives it.
 pub fn release() -> String {
     rustix::system::uname().release().to_string_lossy().into_owned()
+}
+
+/// The machine's architecture, as `uname -m` has it.
+pub fn machine() -> String {
+    rustix::system::uname().machine().to_string_lossy().into_owned()
 }

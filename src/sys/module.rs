@@ -2,8 +2,12 @@
 
 use std::ffi::CStr;
 use std::os::fd::BorrowedFd;
+use std::process::ExitStatus;
 
 use rustix::io::Errno;
+
+use super::process;
+use crate::kmod::name::ModuleName;
 
 /// Flags of finit_module(2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -24,7 +28,7 @@ impl InitFlags {
     }
 }
 
-/// The three calls by which modules come and go.
+/// The calls by which modules come and go, and what a configuration may put in their place.
 pub trait ModuleOps: Send + Sync {
     /// finit_module(2): the kernel reads the module from `file`.
     ///
@@ -48,6 +52,14 @@ pub trait ModuleOps: Send + Sync {
     /// # Errors
     /// The kernel's answer.
     fn delete_module(&self, name: &CStr, force: bool) -> Result<(), Errno>;
+
+    /// sh(1) with the install command that the configuration has for `module`.
+    ///
+    /// # Errors
+    /// No shell can be started.
+    fn command(&self, command: &str, module: &ModuleName) -> super::Result<ExitStatus> {
+        process::shell_command(command, &[("MODPROBE_MODULE", module.as_str())])
+    }
 }
 
 /// The running kernel.
@@ -72,5 +84,27 @@ impl ModuleOps for Kernel {
         const O_NONBLOCK: i32 = 0o4000;
         const O_TRUNC: i32 = 0o1000;
         rustix::system::delete_module(name, if force { O_NONBLOCK | O_TRUNC } else { O_NONBLOCK })
+    }
+}
+
+/// A kernel that takes every module and has every command succeed: nothing is done.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct DryRun;
+
+impl ModuleOps for DryRun {
+    fn finit_module(&self, _: BorrowedFd<'_>, _: &CStr, _: InitFlags) -> Result<(), Errno> {
+        Ok(())
+    }
+
+    fn init_module(&self, _: &[u8], _: &CStr) -> Result<(), Errno> {
+        Ok(())
+    }
+
+    fn delete_module(&self, _: &CStr, _: bool) -> Result<(), Errno> {
+        Ok(())
+    }
+
+    fn command(&self, _: &str, _: &ModuleName) -> super::Result<ExitStatus> {
+        Ok(ExitStatus::default())
     }
 }

@@ -1,0 +1,130 @@
+//! `plan`: what a boot would load on a machine, in what order and why, before there is a boot.
+
+mod rehearsal;
+mod show;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::args::{Arg, Args, Opt};
+use super::scan::{Modules, release, tell, unexpected};
+use super::{Exit, out};
+use crate::kmod::capture::Capture;
+use crate::kmod::params::BootParams;
+use crate::sys::{self, Root, machine};
+use rehearsal::Rehearsal;
+
+const HELP: &str = "\
+usage: coldplug plan [option…]
+
+Shows what init would load on this machine, or a captured one, with coldplug.jobs=1: in what order, for
+which device, from which alias; what is built in, kept out or missing; and devices without a module.
+  -r, --root DIR          where /lib/modules and modprobe.d hang, and without --from /sys and /proc
+                          too (default /): a mounted system, or an image that was unpacked
+  -f, --from FILE         the machine that coldplug scan --save wrote to FILE
+  -k, --kernel RELEASE    whose modules (default: those of the machine's kernel)
+  -c, --cmdline TEXT      its kernel command line (default: the machine's)
+  -j, --json              one JSON object
+";
+
+const OPTIONS: &[Opt] = &[
+    Opt('r', "root", true),
+    Opt('f', "from", true),
+    Opt('k', "kernel", true),
+    Opt('c', "cmdline", true),
+    Opt('j', "json", false),
+    Opt('h', "help", false),
+];
+
+/// What a command line asks for.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Options {
+    help: bool,
+    root: Option<PathBuf>,
+    from: Option<PathBuf>,
+    kernel: Option<String>,
+    cmdline: Option<String>,
+    json: bool,
+}
+
+pub(super) fn run(args: &[OsString]) -> Exit {
+    let done = parse(args)
+        .map_err(|error| format!("{error}; coldplug plan --help shows the usage"))
+        .and_then(|options| if options.help { Ok(HELP.to_owned()) } else { plan(&options) });
+    tell("plan", args, done)
+}
+
+fn parse(args: &[OsString]) -> Result<Options, String> {
+    let mut args = Args::new(args, Vec::new(), OPTIONS);
+    let mut options = Options::default();
+    while let Some(arg) = args.next()? {
+        match arg {
+            Arg::Opt('h', _) => options.help = true,
+            Arg::Opt('r', dir) => options.root = Some(dir.into()),
+            Arg::Opt('f', file) => options.from = Some(file.into()),
+            Arg::Opt('k', word) => options.kernel = Some(release(word)?),
+            Arg::Opt('c', line) => options.cmdline = Some(line.to_string_lossy().into_owned()),
+            Arg::Opt(..) => options.json = true,
+            Arg::Operand(word) => return Err(unexpected(&word)),
+        }
+    }
+    Ok(options)
+}
+
+fn plan(options: &Options) -> Result<String, String> {
+    let root = options.root.as_ref().map_or_else(Root::default, Root::at);
+    let mut capture = match &options.from {
+        Some(path) => read(path)?,
+        None => machine::capture(&root).map_err(|error| error.to_string())?,
+    };
+    if let Some(cmdline) = &options.cmdline {
+        capture.cmdline.clone_from(cmdline);
+    }
+    let release = options.kernel.clone().or_else(|| capture.kernel.clone());
+    let release = release.ok_or("which kernel? The machine does not tell; --kernel does")?;
+    let modules = Modules::new(&root, &release, &capture.cmdline);
+    modules.check()?;
+    let params = BootParams::parse(&capture.cmdline);
+    for complaint in &params.complaints {
+        out::error(&format!("coldplug plan: {complaint}"));
+    }
+    let rehearsal = Rehearsal::new(&capture, modules, &params).map_err(|e| e.to_string())?.run();
+    Ok(match options.json {
+        true => show::to_json(&release, &rehearsal),
+        false => show::to_text(&release, &rehearsal),
+    })
+}
+
+/// The capture in the file at `path`.
+fn read(path: &Path) -> Result<Capture, String> {
+    let bytes = std::fs::read(path).map_err(|e| sys::Error::io("read", path, &e).to_string())?;
+    Capture::parse(&bytes).map_err(|error| format!("{} {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(args: &str) -> Result<Options, String> {
+        let args = format!("plan {args}");
+        parse(&args.split_whitespace().map(OsString::from).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn options_are_understood() {
+        let options = parsed("-r /x -f cap --kernel=6.1 --cmdline quiet --json").unwrap();
+        assert_eq!((options.root, options.from), (Some("/x".into()), Some("cap".into())));
+        assert_eq!(
+            (options.kernel.as_deref(), options.cmdline.as_deref()),
+            (Some("6.1"), Some("quiet"))
+        );
+        for (args, why) in [
+            ("--kernel a/b", "not a release"),
+            ("extra", "unexpected argument"),
+            ("--from", "option '--from' requires an argument"),
+        ] {
+            let error = parsed(args).unwrap_err();
+            assert!(error.contains(why), "{args}: {error}");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! A rehearsed boot for people, and as JSON.
+
+use serde_json::{Map, Value, json};
+
+use super::rehearsal::Rehearsed;
+use crate::applet::scan::{Row, columns, place};
+use crate::kmod::capture::Device;
+use crate::kmod::catalog::Found;
+use crate::report::{ModuleRecord, Outcome};
+
+/// Several sections: what is loaded in its order, and all the rest with its reason.
+pub(super) fn to_text(release: &str, boot: &Rehearsed<'_>) -> String {
+    let loaded = with(boot, Outcome::is_live);
+    let mut text = format!("loaded with kernel {release}, in this order ({})\n", loaded.len());
+    let rows: Vec<Row> = loaded.iter().enumerate().map(|(at, m)| numbered(at, m, boot)).collect();
+    text += &columns("  ", &rows);
+    let builtin = builtin(boot).into_iter().map(|(device, found)| in_kernel(device, found));
+    section(&mut text, "built in", builtin.collect());
+    let refusals = |modules: Vec<&ModuleRecord>| modules.iter().map(|m| refused(m, boot)).collect();
+    section(&mut text, "kept out", refusals(with(boot, is_kept_out)));
+    section(&mut text, "not to be had", refusals(with(boot, |o| !o.is_live() && !is_kept_out(o))));
+    let none = unmatched(boot).into_iter().map(|device| {
+        let driver = device.driver.clone().unwrap_or_else(|| "-".to_owned());
+        vec![device.path.clone(), driver, device.modalias.text()]
+    });
+    section(&mut text, "devices without a module", none.collect());
+    section(&mut text, "warnings", boot.warnings.iter().map(|w| vec![w.clone()]).collect());
+    text
+}
+
+fn section(text: &mut String, title: &str, rows: Vec<Row>) {
+    if !rows.is_empty() {
+        text.push_str(&format!("\n{title} ({})\n", rows.len()));
+        text.push_str(&columns("  ", &rows));
+    }
+}
+
+fn with<'a>(boot: &'a Rehearsed<'_>, test: fn(&Outcome) -> bool) -> Vec<&'a ModuleRecord> {
+    boot.modules.iter().filter(|module| test(&module.outcome)).collect()
+}
+
+fn is_kept_out(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Blacklisted | Outcome::Disabled | Outcome::Masked(_))
+}
+
+/// Devices whose modules the kernel image holds, each with the first of these.
+fn builtin<'a>(boot: &'a Rehearsed<'_>) -> Vec<(&'a Device, &'a Found)> {
+    let first = |found: &'a [Found]| found.first().filter(|found| found.is_builtin());
+    boot.devices.iter().filter_map(|(device, found)| Some((*device, first(found)?))).collect()
+}
+
+fn unmatched<'a>(boot: &Rehearsed<'a>) -> Vec<&'a Device> {
+    boot.devices.iter().filter(|(_, found)| found.is_empty()).map(|(device, _)| *device).collect()
+}
+
+fn numbered(at: usize, module: &ModuleRecord, boot: &Rehearsed<'_>) -> Row {
+    let mut why = reason(module, boot);
+    if module.outcome == Outcome::Commanded {
+        why += ", by its install command";
+    }
+    if !module.options.is_empty() {
+        why += &format!("; options {}", module.options);
+    }
+    vec![format!("{:>3}", at + 1), module.name.to_string(), why]
+}
+
+fn in_kernel(device: &Device, found: &Found) -> Row {
+    let pattern = found.pattern.as_deref().unwrap_or_default();
+    let alias = format!("{pattern} ({})", place(found.source));
+    vec![found.module.to_string(), device.path.clone(), alias]
+}
+
+fn refused(module: &ModuleRecord, boot: &Rehearsed<'_>) -> Row {
+    let what = match &module.outcome {
+        Outcome::Missing => {
+            format!("no file {}", module.path.as_deref().unwrap_or_default())
+        }
+        other => other.reason().unwrap_or_else(|| other.word().to_owned()),
+    };
+    vec![module.name.to_string(), what, reason(module, boot)]
+}
+
+/// Why a module is wanted: the device and the alias that matched, or another module.
+fn reason(module: &ModuleRecord, boot: &Rehearsed<'_>) -> String {
+    let Some(origin) = &module.origin else { return module.why.clone() };
+    let Some(device) = &origin.device else { return format!("asked for as {}", origin.request) };
+    match &origin.pattern {
+        Some(pattern) => {
+            let place = source(module, device, boot).unwrap_or("an alias");
+            format!("{device} by {pattern} ({place})")
+        }
+        None => format!("{device} says {}", origin.request),
+    }
+}
+
+/// Where the alias stands by which `device` has brought `module`.
+fn source(module: &ModuleRecord, device: &str, boot: &Rehearsed<'_>) -> Option<&'static str> {
+    let (_, found) = boot.devices.iter().find(|(d, _)| d.path == device)?;
+    Some(place(found.iter().find(|f| f.module == module.name)?.source))
+}
+
+/// One object; the modules as in the record of a boot, without its times.
+pub(super) fn to_json(release: &str, boot: &Rehearsed<'_>) -> String {
+    let builtin = builtin(boot).into_iter().map(|(device, found)| {
+        json!({
+            "name": found.module.as_str(),
+            "device": device.path,
+            "modalias": device.modalias.text(),
+            "alias": found.pattern,
+            "source": place(found.source),
+        })
+    });
+    let unmatched = unmatched(boot).into_iter().map(|device| {
+        json!({
+            "device": device.path,
+            "modalias": device.modalias.text(),
+            "driver": device.driver,
+        })
+    });
+    json!({
+        "kernel": release,
+        "modules": boot.modules.iter().map(|m| module(m, boot)).collect::<Vec<_>>(),
+        "builtin": builtin.collect::<Vec<_>>(),
+        "unmatched": unmatched.collect::<Vec<_>>(),
+        "warnings": boot.warnings,
+    })
+    .to_string()
+}
+
+fn module(module: &ModuleRecord, boot: &Rehearsed<'_>) -> Value {
+    let Value::Object(fields) = module.to_json() else { return Value::Null };
+    let lasting =
+        |(key, _): &(String, Value)| !matches!(&**key, "start_us" | "live_us" | "end_us" | "road");
+    let mut fields: Map<String, Value> = fields.into_iter().filter(lasting).collect();
+    let device = module.origin.as_ref().and_then(|origin| origin.device.as_deref());
+    if let Some(place) = device.and_then(|device| source(module, device, boot)) {
+        fields.insert("source".to_owned(), place.into());
+    }
+    Value::Object(fields)
+}

@@ -1,0 +1,393 @@
+//! A captured machine: its devices and what they say of themselves, as a text that a person can read and
+//! `coldplug plan --from` takes.
+//!
+//! ```text
+//! coldplug-capture 1           the first line: the version of the format
+//! kernel RELEASE               uname -r
+//! machine NAME                 uname -m
+//! cmdline TEXT                 /proc/cmdline
+//! root TYPE PATH               the filesystem at /, and its block device below /sys/devices
+//!
+//! device PATH                  below /sys/devices; the lines up to the next device are its own
+//!   modalias TEXT              from its file `modalias`, or from its `uevent`
+//!   subsystem NAME
+//!   driver NAME                what it is bound to,
+//!   module NAME                and the loadable module that this driver is in
+//! ```
+//!
+//! All but the first line and a device's `modalias` may be missing. Devices are sorted by path, so that what hangs
+//! below a device comes after it. Blanks around a line and after its first word, empty lines and lines that start with `#` say nothing.
+//! A value is the rest of its line; backslashes, blanks at its ends and bytes that are no printable ASCII stand in it as `\xNN`.
+
+use std::fmt::{self, Write};
+
+use super::name::ModuleName;
+use super::uevent::Modalias;
+
+/// The first line.
+const HEAD: &str = "coldplug-capture 1";
+
+/// A machine as it was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Capture {
+    /// Its kernel's release.
+    pub kernel: Option<String>,
+    /// Its architecture, as `uname -m` has it.
+    pub machine: Option<String>,
+    /// Its kernel command line.
+    pub cmdline: String,
+    /// The root it ran from.
+    pub root: Option<RootFs>,
+    /// Its devices, sorted by path.
+    pub devices: Vec<Device>,
+}
+
+/// The filesystem at `/`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RootFs {
+    /// Its type.
+    pub fstype: String,
+    /// Its block device, as a path below /sys/devices.
+    pub device: String,
+}
+
+/// A device that says what it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// Its path below /sys/devices.
+    pub path: String,
+    /// What it says.
+    pub modalias: Modalias,
+    /// The bus or class it belongs to.
+    pub subsystem: Option<String>,
+    /// The driver it is bound to.
+    pub driver: Option<String>,
+    /// The loadable module that the driver is in; `None` for one that is built in.
+    pub module: Option<ModuleName>,
+}
+
+/// What is wrong with a capture, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaptureError {
+    /// The line, counted from 1.
+    pub line: usize,
+    /// What is wrong.
+    pub text: String,
+}
+
+impl fmt::Display for CaptureError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.line, self.text)
+    }
+}
+
+impl std::error::Error for CaptureError {}
+
+impl Capture {
+    /// The text of the capture.
+    pub fn to_text(&self) -> String {
+        let mut text = format!("{HEAD}\n");
+        put(&mut text, "kernel", self.kernel.as_deref());
+        put(&mut text, "machine", self.machine.as_deref());
+        put(&mut text, "cmdline", Some(self.cmdline.as_str()).filter(|line| !line.is_empty()));
+        let root = self.root.as_ref().map(|root| format!("{} {}", root.fstype, root.device));
+        put(&mut text, "root", root.as_deref());
+        for device in &self.devices {
+            text.push('\n');
+            put(&mut text, "device", Some(&device.path));
+            let _ = writeln!(text, "  modalias {}", escape(device.modalias.as_bytes()));
+            put(&mut text, "  subsystem", device.subsystem.as_deref());
+            put(&mut text, "  driver", device.driver.as_deref());
+            put(&mut text, "  module", device.module.as_ref().map(ModuleName::as_str));
+        }
+        text
+    }
+
+    /// Reads the text of a capture.
+    ///
+    /// # Errors
+    /// The first line that makes no sense.
+    pub fn parse(text: &[u8]) -> Result<Self, CaptureError> {
+        let mut lines = text.split(|b| *b == b'\n').enumerate().map(|(at, line)| (at + 1, line));
+        check_head(lines.next().map_or(&[], |(_, line)| line))?;
+        let mut reader = Reader::default();
+        for (number, line) in lines {
+            let line = line.trim_ascii();
+            if line.is_empty() || line.starts_with(b"#") {
+                continue;
+            }
+            reader.line(line).map_err(|text| CaptureError { line: number, text })?;
+            reader.last = number;
+        }
+        reader.end().map_err(|(line, text)| CaptureError { line, text })
+    }
+}
+
+fn put(text: &mut String, key: &str, value: Option<&str>) {
+    if let Some(value) = value {
+        let _ = writeln!(text, "{key} {}", escape(value.as_bytes()));
+    }
+}
+
+fn check_head(line: &[u8]) -> Result<(), CaptureError> {
+    let line = String::from_utf8_lossy(line.trim_ascii_end());
+    let wrong = |text| Err(CaptureError { line: 1, text });
+    match line.strip_prefix("coldplug-capture ") {
+        _ if line == HEAD => Ok(()),
+        Some(version) => {
+            wrong(format!("version {version} of the format; this program reads version 1"))
+        }
+        None => wrong(format!("no capture: its first line is '{HEAD}'")),
+    }
+}
+
+/// A capture on its way to be read.
+#[derive(Default)]
+struct Reader {
+    capture: Capture,
+    /// The device that the lines belong to.
+    open: Option<Open>,
+    /// The last line that said something.
+    last: usize,
+}
+
+/// A device whose modalias may not have come yet.
+#[derive(Default)]
+struct Open {
+    path: String,
+    modalias: Option<Modalias>,
+    subsystem: Option<String>,
+    driver: Option<String>,
+    module: Option<ModuleName>,
+}
+
+impl Reader {
+    fn line(&mut self, line: &[u8]) -> Result<(), String> {
+        let (key, value) =
+            line.split_at(line.iter().position(u8::is_ascii_whitespace).unwrap_or(line.len()));
+        let key = String::from_utf8_lossy(key).into_owned();
+        let value = unescape(value.trim_ascii_start())
+            .ok_or_else(|| format!("{key}: a backslash that is not \\xNN"))?;
+        if value.is_empty() {
+            return Err(format!("'{key}' without a value"));
+        }
+        match (key.as_str(), &mut self.open) {
+            ("device", _) => self.device(text(value)),
+            ("modalias" | "subsystem" | "driver" | "module", Some(open)) => open.set(&key, value),
+            ("modalias" | "subsystem" | "driver" | "module", None) => {
+                Err(format!("'{key}' before the first device"))
+            }
+            ("kernel" | "machine" | "cmdline" | "root", None) => self.fact(&key, text(value)),
+            ("kernel" | "machine" | "cmdline" | "root", Some(_)) => {
+                Err(format!("'{key}' behind the first device"))
+            }
+            _ => Err(format!("unknown word '{key}'")),
+        }
+    }
+
+    fn fact(&mut self, key: &str, value: String) -> Result<(), String> {
+        let capture = &mut self.capture;
+        match key {
+            "kernel" => once(&mut capture.kernel, value, key),
+            "machine" => once(&mut capture.machine, value, key),
+            "root" => {
+                let (fstype, device) =
+                    value.split_once(' ').ok_or("root: not a type and a path")?;
+                let root = RootFs { fstype: fstype.to_owned(), device: device.to_owned() };
+                once(&mut capture.root, root, key)
+            }
+            _ if !capture.cmdline.is_empty() => Err(twice(key)),
+            _ => {
+                capture.cmdline = value;
+                Ok(())
+            }
+        }
+    }
+
+    fn device(&mut self, path: String) -> Result<(), String> {
+        self.close()?;
+        let last = self.capture.devices.last().map(|d| d.path.as_str());
+        if last.is_some_and(|last| last >= path.as_str()) {
+            return Err(format!("device {path} is not in the order of the paths, or there twice"));
+        }
+        self.open = Some(Open { path, ..Open::default() });
+        Ok(())
+    }
+
+    /// Ends the device that is open.
+    fn close(&mut self) -> Result<(), String> {
+        let Some(open) = self.open.take() else { return Ok(()) };
+        let Open { path, modalias, subsystem, driver, module } = open;
+        let modalias = modalias.ok_or_else(|| format!("no modalias for device {path} above"))?;
+        self.capture.devices.push(Device { path, modalias, subsystem, driver, module });
+        Ok(())
+    }
+
+    fn end(mut self) -> Result<Capture, (usize, String)> {
+        let last = self.last;
+        self.close().map_err(|text| (last, text))?;
+        Ok(self.capture)
+    }
+}
+
+impl Open {
+    fn set(&mut self, key: &str, value: Vec<u8>) -> Result<(), String> {
+        match key {
+            "modalias" => {
+                let modalias = Modalias::new(&value).ok_or("an empty modalias")?;
+                once(&mut self.modalias, modalias, key)
+            }
+            "subsystem" => once(&mut self.subsystem, text(value), key),
+            "driver" => once(&mut self.driver, text(value), key),
+            _ => once(&mut self.module, ModuleName::new(&text(value)), key),
+        }
+    }
+}
+
+fn once<T>(place: &mut Option<T>, value: T, key: &str) -> Result<(), String> {
+    match place.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(twice(key)),
+    }
+}
+
+fn twice(key: &str) -> String {
+    format!("a second '{key}'")
+}
+
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn escape(bytes: &[u8]) -> String {
+    let last = bytes.len().saturating_sub(1);
+    let mut out = String::with_capacity(bytes.len());
+    for (at, byte) in bytes.iter().enumerate() {
+        let blank_at_an_end = *byte == b' ' && (at == 0 || at == last);
+        match byte {
+            b' '..=b'~' if *byte != b'\\' && !blank_at_an_end => out.push(char::from(*byte)),
+            _ => {
+                let _ = write!(out, "\\x{byte:02x}");
+            }
+        }
+    }
+    out
+}
+
+/// The bytes that `text` stands for; `None` where a backslash is followed by anything but `xNN`.
+fn unescape(text: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut parts = text.split(|b| *b == b'\\');
+    out.extend_from_slice(parts.next()?);
+    for part in parts {
+        let digits =
+            part.strip_prefix(b"x")?.get(..2).filter(|d| d.iter().all(u8::is_ascii_hexdigit))?;
+        out.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
+        out.extend_from_slice(&part[3..]);
+    }
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn device(path: &str, modalias: &[u8]) -> Device {
+        Device {
+            path: path.to_owned(),
+            modalias: Modalias::new(modalias).unwrap(),
+            subsystem: None,
+            driver: None,
+            module: None,
+        }
+    }
+
+    #[test]
+    fn a_machine_comes_back_as_it_was() {
+        let capture = Capture {
+            kernel: Some("6.1.0".into()),
+            machine: Some("x86_64".into()),
+            cmdline: "root=/dev/vda \"a b\"".into(),
+            root: Some(RootFs { fstype: "ext4".into(), device: "pci0/x/block/vda".into() }),
+            devices: vec![
+                device("a b", b" dmi:\xff\\n \n"),
+                Device {
+                    subsystem: Some("pci".into()),
+                    driver: Some("virtio-pci".into()),
+                    module: Some("virtio_pci".into()),
+                    ..device("pci0", b"pci:v1")
+                },
+            ],
+        };
+        let text = capture.to_text();
+        assert!(
+            text.starts_with("coldplug-capture 1\nkernel 6.1.0\nmachine x86_64\ncmdline root=")
+        );
+        assert!(
+            text.contains("\ndevice a b\n  modalias \\x20dmi:\\xff\\x5cn\\x20\n\ndevice pci0\n"),
+            "{text}"
+        );
+        assert!(text.ends_with("  driver virtio-pci\n  module virtio_pci\n"));
+        assert_eq!(Capture::parse(text.as_bytes()), Ok(capture));
+    }
+
+    #[test]
+    fn what_a_person_adds_or_leaves_out() {
+        let text = "coldplug-capture 1\r\n\n  # mine\ndevice a\nmodalias x\n\tdriver  d";
+        let capture = Capture::parse(text.as_bytes()).unwrap();
+        assert_eq!((capture.kernel, capture.root), (None, None));
+        assert_eq!(capture.devices[0].driver.as_deref(), Some("d"));
+        assert_eq!(Capture::parse(b"coldplug-capture 1"), Ok(Capture::default()));
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_line() {
+        for (text, want) in [
+            ("", "line 1: no capture: its first line is 'coldplug-capture 1'"),
+            ("device a\n", "line 1: no capture: its first line is 'coldplug-capture 1'"),
+            (
+                "coldplug-capture 2\n",
+                "line 1: version 2 of the format; this program reads version 1",
+            ),
+            ("coldplug-capture 1\n\ndrivers x", "line 3: unknown word 'drivers'"),
+            ("coldplug-capture 1\nkernel", "line 2: 'kernel' without a value"),
+            ("coldplug-capture 1\nkernel 1\nkernel 2", "line 3: a second 'kernel'"),
+            ("coldplug-capture 1\ncmdline 1\ncmdline 2", "line 3: a second 'cmdline'"),
+            ("coldplug-capture 1\nroot ext4", "line 2: root: not a type and a path"),
+            ("coldplug-capture 1\nmodalias x", "line 2: 'modalias' before the first device"),
+            (
+                "coldplug-capture 1\ndevice a\nmodalias x\nkernel 1",
+                "line 4: 'kernel' behind the first device",
+            ),
+            ("coldplug-capture 1\ndevice a\nmodalias x\nmodalias y", "line 4: a second 'modalias'"),
+            ("coldplug-capture 1\ndevice a\ndevice b", "line 3: no modalias for device a above"),
+            ("coldplug-capture 1\ndevice a\n\n", "line 2: no modalias for device a above"),
+            (
+                "coldplug-capture 1\ndevice b\nmodalias x\ndevice a",
+                "line 4: device a is not in the order of the paths, or there twice",
+            ),
+            (
+                "coldplug-capture 1\ndevice a\nmodalias a\\n",
+                "line 3: modalias: a backslash that is not \\xNN",
+            ),
+            (
+                "coldplug-capture 1\ndevice a\nmodalias a\\x+1",
+                "line 3: modalias: a backslash that is not \\xNN",
+            ),
+        ] {
+            assert_eq!(Capture::parse(text.as_bytes()).unwrap_err().to_string(), want, "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_come_back(bytes in proptest::collection::vec(0u8.., 0..40)) {
+            proptest::prop_assert_eq!(unescape(escape(&bytes).as_bytes()), Some(bytes));
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text in r"(coldplug-capture 1\n)?([a-z ]{0,9}[ \\x\n]{0,3}){0,6}") {
+            let _ = Capture::parse(text.as_bytes());
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! A machine captured: what [`crate::kmod::capture`] holds, from /sys and /proc.
+
+use std::fs;
+use std::path::Path;
+
+use super::{Result, Root, procfs, sysfs};
+use crate::kmod::capture::{Capture, Device, RootFs};
+use crate::kmod::name::ModuleName;
+
+/// Captures the machine whose /sys and /proc hang from `root`. What /proc does not tell is left out.
+///
+/// # Errors
+/// /sys/devices cannot be read.
+pub fn capture(root: &Root) -> Result<Capture> {
+    let devices = sysfs::modaliases(root)?;
+    let is_live = *root == Root::default();
+    Ok(Capture {
+        kernel: procfs::sysctl(root, "kernel/osrelease").ok(),
+        machine: is_live.then(super::machine),
+        cmdline: procfs::cmdline(root).unwrap_or_default().trim_end().to_owned(),
+        root: root_fs(root),
+        devices: devices.into_iter().map(|device| describe(root, device)).collect(),
+    })
+}
+
+/// Adds to a device what its links tell.
+fn describe(root: &Root, device: sysfs::Device) -> Device {
+    let dir = root.join("sys/devices").join(&device.path);
+    let driver = target(&dir.join("driver"));
+    // Drivers of ACPI have no link to their module; most are called as it is.
+    let module = target(&dir.join("driver/module")).or_else(|| driver.clone());
+    let module = module.map(|name| ModuleName::new(&name));
+    Device {
+        subsystem: target(&dir.join("subsystem")),
+        driver,
+        // A driver that is built in may have a folder in /sys/module too, but no state.
+        module: module.filter(|name| sysfs::initstate(root, name).is_some()),
+        path: device.path,
+        modalias: device.modalias,
+    }
+}
+
+/// The last name of a link's target.
+fn target(link: &Path) -> Option<String> {
+    Some(fs::read_link(link).ok()?.file_name()?.to_string_lossy().into_owned())
+}
+
+/// The filesystem at `/`, where it is on a block device.
+fn root_fs(root: &Root) -> Option<RootFs> {
+    let mounts = fs::read_to_string(root.join("proc/self/mountinfo")).ok()?;
+    let (number, fstype) = root_mount(&mounts)?;
+    let link = fs::read_link(root.join("sys/dev/block").join(number)).ok()?;
+    let device = link.strip_prefix("../../devices").ok()?.to_string_lossy().into_owned();
+    Some(RootFs { fstype: fstype.to_owned(), device })
+}
+
+/// Device number and type of the mount at `/`, the last one if several lie over each other.
+///
+/// ```text
+/// ID PARENT MAJOR:MINOR ROOT POINT OPTIONS TAG… - TYPE SOURCE OPTIONS       proc_pid_mountinfo(5)
+/// ```
+fn root_mount(mountinfo: &str) -> Option<(&str, &str)> {
+    mountinfo.lines().rev().find_map(|line| {
+        let (front, back) = line.split_once(" - ")?;
+        let mut front = front.split(' ').skip(2);
+        let (number, point) = (front.next()?, front.nth(1)?);
+        (point == "/").then_some((number, back.split(' ').next()?))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_machine_is_described() {
+        let scratch = tempfile::tempdir().unwrap();
+        let put = |path: &str, text: &str| {
+            let path = scratch.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        let link = |from: &str, to: &str| {
+            let from = scratch.path().join(from);
+            fs::create_dir_all(from.parent().unwrap()).unwrap();
+            symlink(to, from).unwrap();
+        };
+        put("sys/devices/pci0/a/modalias", "pci:a\n");
+        put("sys/devices/pci0/b/modalias", "pci:b\n");
+        put("sys/devices/pci0/c/modalias", "acpi:c\n");
+        link("sys/devices/pci0/c/driver", "../../../bus/acpi/drivers/button");
+        put("sys/module/button/initstate", "live\n");
+        for (device, driver, module) in [("a", "d-a", "m_a"), ("b", "d-b", "m_b")] {
+            let drivers = format!("sys/bus/pci/drivers/{driver}");
+            link(&format!("{drivers}/module"), &format!("../../../../module/{module}"));
+            let device = format!("sys/devices/pci0/{device}");
+            link(&format!("{device}/driver"), &format!("../../../bus/pci/drivers/{driver}"));
+            link(&format!("{device}/subsystem"), "../../../bus/pci");
+        }
+        put("sys/module/m_a/initstate", "live\n");
+        put("sys/module/m_b/parameters/x", "1\n");
+        put("proc/sys/kernel/osrelease", "6.1.0\n");
+        put("proc/cmdline", "quiet\n");
+        put(
+            "proc/self/mountinfo",
+            "1 0 0:1 / / rw - ramfs none rw\n2 1 254:0 / / ro x:1 - ext4 /dev/vda ro\n",
+        );
+        link("sys/dev/block/254:0", "../../devices/pci0/a/block/vda");
+        let text = capture(&Root::at(scratch.path())).unwrap().to_text();
+        assert_eq!(
+            text,
+            "coldplug-capture 1\nkernel 6.1.0\ncmdline quiet\nroot ext4 pci0/a/block/vda\n\
+             \ndevice pci0/a\n  modalias pci:a\n  subsystem pci\n  driver d-a\n  module m_a\n\
+             \ndevice pci0/b\n  modalias pci:b\n  subsystem pci\n  driver d-b\n\
+             \ndevice pci0/c\n  modalias acpi:c\n  driver button\n  module button\n"
+        );
+    }
+
+    #[test]
+    fn a_root_without_a_block_device_is_no_root() {
+        assert_eq!(root_mount("1 0 0:1 / / rw - ramfs none rw\n"), Some(("0:1", "ramfs")));
+        assert_eq!(root_mount("1 0 0:1 / /x rw - ramfs none rw\n"), None);
+        assert_eq!(root_mount("1 0 0:1\n"), None);
+        let scratch = tempfile::tempdir().unwrap();
+        assert_eq!(root_fs(&Root::at(scratch.path())), None);
+    }
+}
