@@ -173,8 +173,9 @@ impl Loader {
         }
         for mut step in plan.steps {
             let asked = found.iter().find(|f| step.why == Why::Asked && f.module == step.module);
-            if asked.is_some() {
+            if let Some(asked) = asked {
                 step.after.extend(parents.iter().filter(|p| graph.is_coming(p)).cloned());
+                step.after.extend(rivals(found, asked).cloned());
             }
             graph.add(step, asked.map(&origin), rank);
         }
@@ -316,6 +317,14 @@ impl Loader {
             _ => None,
         }
     }
+}
+
+/// The modules that come before `asked` among those `found` for a device: where several have a driver for it the
+/// first one gets it, whatever the order of all else. What a processor's features bring does not compete.
+fn rivals<'a>(found: &'a [Found], asked: &'a Found) -> impl Iterator<Item = &'a ModuleName> {
+    let compete = asked.alias.as_ref().is_some_and(|alias| !alias.starts_with("cpu:"));
+    let before = found.iter().take_while(|f| f.module != asked.module);
+    before.filter(move |f| compete && !f.is_builtin()).map(|f| &f.module)
 }
 
 impl Shared {
@@ -478,4 +487,31 @@ impl Shared {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A worker that panicked never gives its lock back in a released program (panic=abort).
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kmod::catalog::Source;
+
+    #[test]
+    fn drivers_of_one_device_compete() {
+        for (alias, source, want) in [
+            (Some("pci:v1"), Source::Alias, vec!["a", "b"]),
+            (Some("cpu:type:x86"), Source::Alias, vec![]),
+            (Some("pci:v1"), Source::BuiltinAlias, vec![]),
+            (None, Source::Name, vec![]),
+        ] {
+            let found = |name: &str, source| Found {
+                module: name.into(),
+                source,
+                alias: alias.map(str::to_owned),
+                pattern: None,
+            };
+            let all = [found("a", source), found("b", source), found("c", Source::Alias)];
+            let names: Vec<&str> = rivals(&all, &all[2]).map(ModuleName::as_str).collect();
+            assert_eq!(names, want, "{alias:?}");
+            assert_eq!(rivals(&all, &all[0]).count(), 0);
+        }
+    }
 }
