@@ -7,6 +7,8 @@ TARGET  ?= x86_64-unknown-linux-musl
 KERNEL  ?= $(shell uname -r)
 ROOT    ?= /
 IMAGE   ?= out/initramfs-$(KERNEL).img
+# Boots of make soak; SOAK_WORDS are more words for their kernel command lines.
+SOAK    ?= 50
 # The size in bytes that the released binary must stay below.
 SIZE_LIMIT := 1000000
 
@@ -23,7 +25,7 @@ endif
 RELEASE := $(RELEASE_ENV) cargo build --release --locked --target $(TARGET) $(STD)
 BIN := $(or $(CARGO_TARGET_DIR),target)/$(TARGET)/release/coldplug
 
-.PHONY: help build guests run test lint bench size initramfs dist clean setup-build setup-run setup-test
+.PHONY: help build guests run test lint bench soak size initramfs dist clean setup-build setup-run setup-test
 
 help:
 	@echo 'make run         install what is missing, build, and boot the demo in QEMU'
@@ -31,7 +33,8 @@ help:
 	@echo 'make build       the static binary: $(BIN)'
 	@echo 'make initramfs   an image for KERNEL (now $(KERNEL)) from the modules below ROOT: $(IMAGE)'
 	@echo 'make lint        formatting, clippy, documentation'
-	@echo 'make bench       boot times against the floor, look-ups, sizes'
+	@echo 'make bench       boot times against the floor, look-ups, sizes; BENCH=--virtio, --fleet, --image, --wall: a part'
+	@echo 'make soak        the fleet machine, SOAK (now $(SOAK)) boots in different orders: always the same modules and drivers'
 	@echo 'make size        the size of the binary, against the limit of $(SIZE_LIMIT) bytes'
 	@echo 'make dist        the binary, packed for a release'
 
@@ -65,7 +68,11 @@ lint:
 
 bench: setup-test
 	@$(MAKE) --no-print-directory binary guests
-	cargo bench --locked --features qemu-tests
+	cargo bench --locked --features qemu-tests $(if $(BENCH),--bench boot_time -- $(BENCH))
+
+soak: setup-test
+	@$(MAKE) --no-print-directory binary guests
+	SOAK=$(SOAK) cargo test -q --locked --features qemu-tests --test soak
 
 size: build
 	@size=$$(stat -c %s $(BIN)); echo "$(BIN): $$size bytes (limit $(SIZE_LIMIT))"; [ "$$size" -lt $(SIZE_LIMIT) ]

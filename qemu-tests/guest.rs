@@ -12,6 +12,8 @@
 //! | `mountinfo`, `modules`, `meminfo`, `status` | the lines of those files of /proc |
 //! | `cmdline` | /proc/cmdline |
 //! | `modaliases` | every modalias in sysfs, from `modalias` and `uevent` files, sorted |
+//! | `drivers` | what is bound: `BUS/DRIVER DEVICE` for every device below a driver, the device as its path below /sys/devices, sorted |
+//! | `capture` | what `coldplug scan --save` of the root's /bin/coldplug wrote; null without coldplug or its /run |
 //! | `record` | the text of /run/coldplug/record.json, or null |
 
 use rustix::fs::sync;
@@ -23,7 +25,8 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The port of the facts; the console is ttyS0.
 const PORT: &str = "/dev/ttyS1";
@@ -36,6 +39,13 @@ fn main() {
         let _ = writeln!(io::stderr(), "guest: {error}");
     }
     sync();
+    end();
+}
+
+/// Ends the machine, which -no-reboot makes of a restart. One that asks no driver comes first: a power-off waits for
+/// what is still probing, which with `async_probe` may be for ever.
+fn end() {
+    let _ = fs::write("/proc/sysrq-trigger", "b");
     let _ = reboot(RebootCommand::PowerOff);
 }
 
@@ -56,6 +66,8 @@ fn tell(boottime_ns: i64, fds: &Value) -> io::Result<()> {
         json!({ "meminfo": lines("/proc/meminfo")? }),
         json!({ "status": lines("/proc/self/status")? }),
         json!({ "modaliases": modaliases() }),
+        json!({ "drivers": drivers() }),
+        json!({ "capture": capture() }),
         json!({ "record": fs::read_to_string("/run/coldplug/record.json").ok() }),
         json!({ "end": true }),
     ];
@@ -131,6 +143,38 @@ fn collect(dir: &Path, found: &mut BTreeSet<String>) {
             );
         }
     }
+}
+
+/// The links /sys/bus/BUS/drivers/DRIVER/DEVICE, except those to modules.
+fn drivers() -> BTreeSet<String> {
+    let mut bound = BTreeSet::new();
+    for bus in entries(Path::new("/sys/bus")) {
+        for driver in entries(&bus.join("drivers")) {
+            for link in entries(&driver) {
+                let Ok(target) = fs::canonicalize(&link) else { continue };
+                let Ok(device) = target.strip_prefix("/sys/devices") else { continue };
+                let name = |path: &Path| path.file_name().map(text).unwrap_or_default();
+                bound.insert(format!("{}/{} {}", name(&bus), name(&driver), device.display()));
+            }
+        }
+    }
+    bound
+}
+
+fn entries(dir: &Path) -> Vec<PathBuf> {
+    fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+}
+
+/// The machine as coldplug saves it, where the root has a coldplug.
+fn capture() -> Option<String> {
+    const FILE: &str = "/run/capture";
+    if !Path::new("/run/coldplug").exists() {
+        // The floor hands over no /run.
+        return None;
+    }
+    let status = Command::new("/bin/coldplug").args(["scan", "--save", FILE]).status().ok()?;
+    let text = fs::read_to_string(FILE).unwrap_or_default();
+    Some(if status.success() { text } else { format!("scan --save: {status}") })
 }
 
 /// The text of a file of sysfs; empty for one that has gone or cannot be read.

@@ -3,7 +3,7 @@
 //! Images of coldplug and of kmod are kept below the target directory under a name that is the
 //! hash of all that went into them, so that test processes share them.
 
-use crate::kernel::{Tree, lock};
+use crate::kernel::{Tree, lock, stem};
 use crate::tool;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -54,7 +54,7 @@ pub(crate) fn coldplug(tree: &Tree, options: &[&str]) -> PathBuf {
     })
 }
 
-/// An image of floor.rs that loads `modules`, in that order.
+/// An image of floor.rs that loads `modules`, in that order or in any that modules.dep allows.
 pub(crate) fn floor(tree: &Tree, modules: &[&str]) -> PathBuf {
     let binary = program("examples/floor");
     let version = fs::read(&binary).unwrap();
@@ -63,10 +63,12 @@ pub(crate) fn floor(tree: &Tree, modules: &[&str]) -> PathBuf {
         put(dir.path(), "init", &version, 0o755);
         let mut list = String::new();
         for name in modules {
-            let file = tree.module(name).unwrap_or_else(|| panic!("no module {name}"));
+            let (file, needs) = tree.dep(name).unwrap_or_else(|| panic!("no module {name}"));
             let bytes = fs::read(tree.modules().join(&file)).unwrap();
             put(dir.path(), &format!("modules/{file}"), &bytes, 0o644);
-            list += &format!("/modules/{file}\n");
+            let needs = needs.iter().filter(|need| modules.contains(&stem(need).as_str()));
+            let needs: String = needs.map(|need| format!(" /modules/{need}")).collect();
+            list += &format!("/modules/{file}:{needs}\n");
         }
         put(dir.path(), "modules.list", list.as_bytes(), 0o644);
         for sub in ["dev", "proc", "sys", "root"] {
@@ -78,12 +80,31 @@ pub(crate) fn floor(tree: &Tree, modules: &[&str]) -> PathBuf {
 
 /// An image of busybox and Debian's kmod, whose /init is `script`.
 pub(crate) fn kmod(tree: &Tree, script: &str) -> PathBuf {
-    kept("kmod", script.as_bytes(), &(&tree.root, &tree.release), |out| {
+    in_shell("kmod", tree, script, |_| {})
+}
+
+/// The same with Debian's udev: systemd-udevd, udevadm, and the rule that loads drivers.
+#[allow(dead_code, reason = "fleet.rs calls it")]
+pub(crate) fn udev(tree: &Tree, script: &str) -> PathBuf {
+    in_shell("udev", tree, script, |dir| {
+        let udevadm = fs::canonicalize(tool::find("udevadm", "udev")).unwrap();
+        for name in ["sbin/systemd-udevd", "sbin/udevadm"] {
+            install_with_libraries(dir, &udevadm, name);
+        }
+        let rule = "lib/udev/rules.d/80-drivers.rules";
+        install(dir, &Path::new("/").join(rule), rule);
+    })
+}
+
+/// An image of busybox, Debian's kmod and what `fill` adds, whose /init is `script`.
+fn in_shell(kind: &str, tree: &Tree, script: &str, fill: impl FnOnce(&Path)) -> PathBuf {
+    kept(kind, script.as_bytes(), &(&tree.root, &tree.release), |out| {
         let dir = tempfile::tempdir().unwrap();
         put(dir.path(), "init", script.as_bytes(), 0o755);
         install(dir.path(), &tool::find("busybox", "busybox-static"), "bin/busybox");
         install_kmod(dir.path(), "sbin/modprobe");
-        for sub in ["dev", "proc", "sys", "root", "tmp"] {
+        fill(dir.path());
+        for sub in ["dev", "proc", "sys", "root", "tmp", "run"] {
             fs::create_dir(dir.path().join(sub)).unwrap();
         }
         fs::create_dir_all(dir.path().join("lib/modules")).unwrap();
@@ -95,9 +116,13 @@ pub(crate) fn kmod(tree: &Tree, script: &str) -> PathBuf {
 
 /// Puts Debian's kmod into `dir` as `name`, with the libraries it needs.
 pub(crate) fn install_kmod(dir: &Path, name: &str) {
-    let kmod = fs::canonicalize(tool::find("kmod", "kmod")).unwrap();
-    install(dir, &kmod, name);
-    for library in libraries(&kmod) {
+    install_with_libraries(dir, &fs::canonicalize(tool::find("kmod", "kmod")).unwrap(), name);
+}
+
+/// Puts `program` into `dir` as `name`, with the libraries it needs.
+fn install_with_libraries(dir: &Path, program: &Path, name: &str) {
+    install(dir, program, name);
+    for library in libraries(program) {
         install(dir, &library, library.to_str().unwrap().trim_start_matches('/'));
     }
 }

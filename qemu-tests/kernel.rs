@@ -57,11 +57,15 @@ impl Tree {
 
     /// The file of the module `name`, relative to [`Tree::modules`], from `modules.dep`.
     pub(crate) fn module(&self, name: &str) -> Option<String> {
+        self.dep(name).map(|(file, _)| file)
+    }
+
+    /// The `modules.dep` line of the module `name`: its file, and those it needs.
+    pub(crate) fn dep(&self, name: &str) -> Option<(String, Vec<String>)> {
         let dep = fs::read_to_string(self.modules().join("modules.dep")).unwrap();
-        dep.lines()
-            .filter_map(|line| line.split(':').next())
-            .find(|f| stem(f) == name)
-            .map(Into::into)
+        let mut lines = dep.lines().filter_map(|line| line.split_once(':'));
+        let (file, needs) = lines.find(|(file, _)| stem(file) == name)?;
+        Some((file.to_owned(), needs.split_whitespace().map(Into::into).collect()))
     }
 
     fn open(root: PathBuf) -> Self {
@@ -72,7 +76,8 @@ impl Tree {
 }
 
 /// `kernel/drivers/block/virtio-blk.ko.xz` → `virtio_blk`
-fn stem(path: &str) -> String {
+#[allow(dead_code, reason = "not every test looks into modules.dep")]
+pub(crate) fn stem(path: &str) -> String {
     let name = path.rsplit('/').next().unwrap_or_default();
     name.split(".ko").next().unwrap_or_default().replace('-', "_")
 }

@@ -24,6 +24,11 @@ use tempfile::TempDir;
 /// The longest that any boot may take, unless the test says otherwise.
 const DEADLINE: Duration = Duration::from_secs(120);
 
+/// The arguments of the fleet machine.
+const FLEET: &str = include_str!("fleet.args");
+/// The longest that a boot of the fleet machine may take: half a minute on an idle machine.
+const FLEET_DEADLINE: Duration = Duration::from_secs(300);
+
 /// How often a machine is started again whose kernel did not get as far as /init.
 const EARLY_FAULTS: usize = 2;
 
@@ -81,6 +86,14 @@ impl Vm {
     /// A q35 with three serial ports and nothing else that `kernel` and `image` boot on.
     pub(crate) fn new(kernel: &Tree, image: &Path) -> Self {
         Self::with_defaults(kernel, image).args(["-nodefaults"])
+    }
+
+    /// The fleet machine: a q35 with sixty-odd devices, which fleet.args lists.
+    #[allow(dead_code, reason = "fleet.rs and the benchmarks call it")]
+    pub(crate) fn fleet(kernel: &Tree, image: &Path) -> Self {
+        let vm = Self::new(kernel, image).deadline(FLEET_DEADLINE);
+        let args = fleet_args(FLEET, utf8(vm.dir()));
+        vm.args(args.iter().map(String::as_str))
     }
 
     /// The same with the devices that QEMU adds by itself: VGA, PS/2, a CD drive.
@@ -155,6 +168,14 @@ impl Vm {
         self.args(["-icount", "shift=0,sleep=off"])
     }
 
+    /// A boot on two processors, each emulated by a thread of its own, with no more output than it must have.
+    #[allow(dead_code, reason = "bench.rs calls it")]
+    pub(crate) fn two_processors(mut self) -> Self {
+        self.accel = "tcg,thread=multi".to_owned();
+        self.cmdline = vec!["console=ttyS0 panic=-1 quiet coldplug.onfail=poweroff".to_owned()];
+        self.args(["-smp", "2"])
+    }
+
     /// The longest this boot may take.
     pub(crate) fn deadline(mut self, limit: Duration) -> Self {
         self.deadline = limit;
@@ -220,6 +241,13 @@ impl Vm {
     }
 }
 
+/// The words of a file of arguments, an option and its value a line; `DIR` is the directory `dir`.
+fn fleet_args(text: &str, dir: &str) -> Vec<String> {
+    let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let words = lines.flat_map(|line| line.split_ascii_whitespace());
+    words.map(|word| word.replace("=DIR,", &format!("={dir},"))).collect()
+}
+
 fn utf8(path: &Path) -> &str {
     path.to_str().expect("paths of the tests are UTF-8")
 }
@@ -273,8 +301,8 @@ impl Running {
             console: self.console(),
             facts_text: lossy(&self.path("facts")),
             record_text: lossy(&self.path("record")),
+            wall: self.started.elapsed(),
         };
-        println!("{:?} from QEMU's start to its end", self.started.elapsed());
         assert!(!boot.console.is_empty(), "QEMU did not boot{}", self.tail());
         assert!(!boot.console.contains("Kernel panic"), "the kernel panicked{}", boot.tail());
         boot
@@ -350,6 +378,9 @@ pub(crate) struct Boot {
     /// The second serial port, as it came.
     pub(crate) facts_text: String,
     record_text: String,
+    /// From QEMU's start to its end.
+    #[allow(dead_code, reason = "soak.rs and the benchmarks print it")]
+    pub(crate) wall: Duration,
 }
 
 impl Boot {
@@ -497,6 +528,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_line_of_the_fleet_is_an_option_with_its_value() {
+        let args = fleet_args(FLEET, "/own");
+        assert!(args.chunks(2).all(|pair| pair.len() == 2 && pair[0].starts_with('-')), "{args:?}");
+        assert!(args.iter().any(|arg| arg.contains("path=/own,")) && args.len() > 200);
+    }
+
+    #[test]
     fn mountinfo_lines() {
         let line = "22 1 254:0 / / ro,relatime shared:1 - ext4 /dev/vda ro";
         let want =
@@ -513,6 +551,7 @@ mod tests {
                     .into(),
             facts_text: String::new(),
             record_text: "{\"a\":1}\n{\"a\":2}".into(),
+            wall: Duration::ZERO,
         };
         assert_eq!((boot.verdict(), boot.figure("modules")), ("ok", "5/6"));
         assert_eq!(boot.record()["a"], 2);

@@ -1,0 +1,249 @@
+//! The fleet machine: everything that can be loaded on it is, in whatever order; what a plan says is what a boot
+//! does; and what peers miss.
+//!
+//! ```text
+//! fleet.args          the machine
+//! fleet/kmod-init     an init that goes over it with kmod, pass after pass
+//! fleet/udev-init     an init that leaves it to udev
+//! ```
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a helper of a test fails it, with a message; what is printed is shown when it fails"
+)]
+#![allow(
+    dead_code,
+    reason = "the parts of the harness are shared with boot.rs, which uses all of them"
+)]
+
+mod apt;
+mod image;
+mod kernel;
+mod machines;
+mod qmp;
+mod sysfs_names;
+mod tool;
+mod vm;
+
+use kernel::Kernel;
+use machines::Reached;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::LazyLock;
+use vm::Facts;
+
+/// One after the other.
+static SERIAL: LazyLock<Facts> = LazyLock::new(|| boot("coldplug.jobs=1"));
+/// As many at once as by default, in another order.
+static PARALLEL: LazyLock<Facts> = LazyLock::new(|| boot("coldplug.seed=7"));
+
+fn boot(words: &str) -> Facts {
+    let tree = Kernel::Full61.get();
+    let image = image::coldplug(&tree, &["--all"]);
+    let boot = machines::fleet(&tree, &image).cmdline("root=/dev/vda").cmdline(words).run();
+    boot.expect("ok");
+    boot.facts()
+}
+
+/// The lists that a peer's init has told, by their names.
+fn peer(image: &Path, words: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let boot = machines::fleet(&Kernel::Full61.get(), image).cmdline(words).run();
+    let lines = boot.facts_text.lines().filter_map(|line| line.split_once(' '));
+    let lists: BTreeMap<_, _> =
+        lines.map(|(name, list)| (name.to_owned(), set(list.split(' ')))).collect();
+    boot.check(lists.contains_key("root"), "the peer's report is not whole");
+    lists
+}
+
+fn set<'a>(names: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
+    names.into_iter().map(str::to_owned).collect()
+}
+
+/// Names of the record's modules, in its order.
+fn names(modules: &Value) -> Vec<&str> {
+    modules.as_array().unwrap().iter().filter_map(|m| m["name"].as_str()).collect()
+}
+
+/// The modules that the kernel, or a driver in it, asks /sbin/modprobe for, and what these need; no device has an
+/// alias for them.
+const ASKED_BY_THE_KERNEL: [&str; 4] =
+    ["acpi_ipmi", "crc64_rocksoft_generic", "ledtrig_audio", "snd_hda_codec_generic"];
+
+/// Modules whose init says ENODEV: an alias matches, and the processor is not theirs.
+const NO_DEVICE: [&str; 5] =
+    ["acpi_cpufreq", "amd64_edac", "edac_mce_amd", "pcc_cpufreq", "powernow_k8"];
+
+#[track_caller]
+fn lacks(whole: &BTreeSet<String>, names: &[&str], who: &str) {
+    for name in names {
+        assert!(!whole.contains(*name), "{who} has {name}");
+    }
+}
+
+#[track_caller]
+fn has(whole: &BTreeSet<String>, names: &[&str], who: &str) {
+    for name in names {
+        assert!(whole.contains(*name), "{who} lacks {name}");
+    }
+}
+
+#[test]
+fn every_order_gives_the_same_modules_and_drivers() {
+    let (serial, parallel) = (Reached::new(&SERIAL), Reached::new(&PARALLEL));
+    println!("{} modules, {} devices with a driver", serial.modules.len(), serial.drivers.len());
+    assert_eq!(serial.difference(&parallel), "");
+}
+
+#[test]
+fn the_set_is_full() {
+    let ours = set(SERIAL.modules());
+    let late_usb =
+        ["usbnet", "cdc_ether", "ftdi_sio", "hid_generic", "wacom", "joydev", "snd_usb_audio"];
+    for names in [&late_usb[..], &ASKED_BY_THE_KERNEL, &["mmc_block", "aesni_intel", "kvm_amd"]] {
+        has(&ours, names, "the fleet");
+    }
+    for facts in [&*SERIAL, &*PARALLEL] {
+        let record = facts.record();
+        let modules = record["modules"].as_array().unwrap();
+        let with = |outcome: &str| -> BTreeSet<String> {
+            let all = modules.iter().filter(|m| m["outcome"] == outcome);
+            all.map(|m| m["name"].as_str().unwrap().to_owned()).collect()
+        };
+        assert_eq!(with("no-device"), set(NO_DEVICE));
+        let live: BTreeSet<String> = with("loaded").union(&with("already")).cloned().collect();
+        let unrecorded: BTreeSet<String> = ours.difference(&live).cloned().collect();
+        // One of them may have been wanted by a device as well, before the kernel asked.
+        has(
+            &set(ASKED_BY_THE_KERNEL),
+            &unrecorded.iter().map(String::as_str).collect::<Vec<_>>(),
+            "the kernel",
+        );
+        assert_eq!(live.len() + NO_DEVICE.len(), modules.len(), "all else is loaded: {record:#}");
+    }
+}
+
+#[test]
+fn kmod_gets_as_far_with_enough_passes() {
+    let tree = Kernel::Full61.get();
+    let lists = peer(&image::kmod(&tree, include_str!("fleet/kmod-init")), "");
+    for (name, list) in &lists {
+        println!("kmod, {name}: {}", list.len());
+    }
+    let ours = set(SERIAL.modules());
+    let missing: Vec<_> = lists["root"].difference(&ours).collect();
+    let more: Vec<_> = ours.difference(&lists["root"]).collect();
+    assert!(missing.is_empty() && more.is_empty(), "we lack {missing:?}, kmod lacks {more:?}");
+    // What hangs below a device with a driver is there when that is loaded, not before.
+    let second =
+        ["virtio_blk", "sd_mod", "usbhid", "usb_storage", "joydev", "hid_generic", "wacom"];
+    lacks(&lists["pass1"], &second, "one pass");
+    lacks(&lists["pass2"], &["hid_generic", "wacom"], "a second pass");
+    // The modalias of a card in a slot stands in its uevent alone.
+    lacks(&lists["files"], &["mmc_block"], "a reader of modalias files");
+    has(&lists["uevents"], &["mmc_block"], "a reader of uevents");
+    lacks(&lists["uevents"], &["ext4"], "kmod, before the root is mounted");
+    println!("the kernel asked for {:?}", lists["asked"]);
+    // What the kernel wants of its helper nobody else loads.
+    has(&lists["asked"], &["acpi_ipmi"], "the kernel's helper");
+    // busybox takes a comma in an alias for the end of it, and knows no softdep.
+    lacks(
+        &lists["busybox"],
+        &["aesni_intel", "crc32c_intel", "kvm_amd", "ipmi_devintf"],
+        "busybox",
+    );
+    has(&lists["busybox"], &["ipmi_si", "virtio_blk", "mmc_block"], "busybox");
+}
+
+#[test]
+fn udev_needs_the_kernels_helper() {
+    let tree = Kernel::Full61.get();
+    let image = image::udev(&tree, include_str!("fleet/udev-init"));
+    let lists = peer(&image, "nohelper");
+    for (name, list) in &lists {
+        println!("udev without a helper, {name}: {}", list.len());
+    }
+    let ours = set(SERIAL.modules());
+    let without: BTreeSet<String> = ours.difference(&lists["root"]).cloned().collect();
+    // The kernel asks its helper for a filesystem as well.
+    let ext4 = ["crc16", "crc32c_generic", "ext4", "jbd2", "mbcache"];
+    assert_eq!(without, set(ASKED_BY_THE_KERNEL.into_iter().chain(ext4)));
+    // A rule of udev's has this with every parport_pc; no alias is for it.
+    let more: BTreeSet<String> = lists["root"].difference(&ours).cloned().collect();
+    assert_eq!(more, set(["ppdev"]));
+}
+
+/// Compared with a boot of `coldplug.jobs=1` whose end was captured:
+///
+/// - as sets, the record's modules and the plan's: they must be equal;
+/// - as sets, what is live and what the plan loads: they differ by what finds no hardware, which no alias tells, and
+///   by what the kernel asks for by itself;
+/// - as lists, the modules that are for devices which are there at the start, or come with the load of a module;
+/// - of all, that each comes after those it needs.
+///
+/// When a bus that looks for its devices in its own time (USB, SCSI, ATA, MMC) finds them, a capture does not tell.
+#[test]
+fn the_plan_is_the_boot() {
+    let tree = Kernel::Full61.get();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), SERIAL.get("capture").as_str().expect("a capture")).unwrap();
+    let mut command = std::process::Command::new(image::program("coldplug"));
+    command.args(["plan", "--json", "--root"]).arg(&tree.root).arg("--from").arg(file.path());
+    let plan: Value = serde_json::from_str(&tool::run(&mut command)).unwrap();
+    let record = SERIAL.record();
+    let (planned, booted) = (names(&plan["modules"]), names(&record["modules"]));
+    assert_eq!(set(planned.iter().copied()), set(booted.iter().copied()));
+
+    let live = set(SERIAL.modules());
+    let expected: BTreeSet<String> = set(planned.iter().copied());
+    let by_kernel: BTreeSet<String> = live.difference(&expected).cloned().collect();
+    let in_vain: BTreeSet<String> = expected.difference(&live).cloned().collect();
+    assert_eq!((by_kernel, in_vain), (set(ASKED_BY_THE_KERNEL), set(NO_DEVICE)));
+
+    let (planned_first, booted_first) =
+        (at_once(&plan["modules"], &plan), at_once(&record["modules"], &plan));
+    println!(
+        "{} of {} modules are for devices that come at once",
+        planned_first.len(),
+        planned.len()
+    );
+    assert!(planned_first.len() > 50, "{planned_first:?}");
+    assert_eq!(booted_first, planned_first);
+    for order in [&booted, &planned] {
+        check_order(order, &tree);
+    }
+}
+
+/// Names of `modules`, in their order, that `plan` has for devices which are there at the start or come with the load
+/// of a module. Others come when their bus has found them.
+fn at_once<'a>(modules: &'a Value, plan: &Value) -> Vec<&'a str> {
+    let in_its_own_time =
+        |name: &str| ["usb", "host", "ata", "mmc_host"].iter().any(|bus| name.starts_with(bus));
+    let devices: BTreeMap<&str, &str> = plan["modules"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|m| Some((m["name"].as_str()?, m["device"].as_str()?)))
+        .collect();
+    let comes_at_once =
+        |name: &&str| devices.get(name).is_some_and(|path| !path.split('/').any(in_its_own_time));
+    names(modules).into_iter().filter(comes_at_once).collect()
+}
+
+/// Every module of `order` comes after those that its modules.dep line names.
+fn check_order(order: &[&str], tree: &kernel::Tree) {
+    let dep = std::fs::read_to_string(tree.modules().join("modules.dep")).unwrap();
+    let place = |path: &str| {
+        let name = kernel::stem(path);
+        order.iter().position(|module| *module == name)
+    };
+    for (path, needs) in dep.lines().filter_map(|line| line.split_once(':')) {
+        for need in needs.split_whitespace() {
+            if let (Some(user), Some(need_at)) = (place(path), place(need)) {
+                assert!(need_at < user, "{path} before {need}");
+            }
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! More events at once than the socket holds: nothing may be missed for it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a helper of a test fails it, with a message; what is printed is shown when it fails"
+)]
+#![allow(
+    dead_code,
+    reason = "the parts of the harness are shared with boot.rs, which uses all of them"
+)]
+
+mod apt;
+mod image;
+mod kernel;
+mod machines;
+mod qmp;
+mod sysfs_names;
+mod tool;
+mod vm;
+
+use image::{LABEL, ROOT};
+use kernel::Kernel;
+use serde_json::{Map, Value, json};
+use std::path::Path;
+use vm::{Bus, Vm};
+
+/// Devices that are plugged in, each into a port of its own; the root's disk is the last.
+const DEVICES: usize = 32;
+
+/// The root's disk, a virtio one.
+const ROOT_DEVICE: usize = DEVICES - 1;
+
+/// What is plugged in, in turn, and the PCI driver that it gets.
+const KINDS: [(&str, &str); 5] = [
+    ("virtio-rng-pci", "virtio-pci"),
+    ("nvme", "nvme"),
+    ("e1000e", "e1000e"),
+    ("virtio-scsi-pci", "virtio-pci"),
+    ("qemu-xhci", "xhci_hcd"),
+];
+
+/// The machine: a root port for every device, eight to a slot, and nothing in them.
+fn machine() -> Vm {
+    let tree = Kernel::Full61.get();
+    let vm = Vm::new(&tree, &image::coldplug(&tree, &["--all"]))
+        .cmdline(&format!("root=LABEL={LABEL} coldplug.rcvbuf=4096"));
+    let ports = (0..DEVICES).map(|n| {
+        let (slot, function) = (n / 8 + 8, n % 8);
+        let several = if function == 0 { ",multifunction=on" } else { "" };
+        format!("pcie-root-port,id=port{n},chassis={n},slot={n},addr={slot:#x}.{function}{several}")
+    });
+    let vm = ports.fold(vm, |vm, port| vm.device(&port));
+    let nulls = (0..DEVICES)
+        .map(|n| format!("driver=null-co,node-name=null{n},size=33554432,read-zeroes=on"));
+    let vm = nulls.fold(vm, |vm, null| vm.args(["-blockdev", &null]));
+    let file = vm.dir().join("root");
+    ROOT.make(&file);
+    vm.disk(Bus::Unplugged, &file)
+}
+
+/// What `device_add` of QMP wants for device `n`.
+fn device(n: usize) -> Value {
+    let mut device = Map::new();
+    let mut put = |key: &str, value: String| drop(device.insert(key.to_owned(), json!(value)));
+    put("id", format!("late{n}"));
+    put("bus", format!("port{n}"));
+    let driver = KINDS[n % KINDS.len()].0;
+    if n == ROOT_DEVICE {
+        put("driver", "virtio-blk-pci".to_owned());
+        put("drive", "disk0".to_owned());
+        return Value::Object(device);
+    }
+    put("driver", driver.to_owned());
+    if driver == "nvme" {
+        put("serial", format!("late{n}"));
+        put("drive", format!("null{n}"));
+    }
+    Value::Object(device)
+}
+
+/// The PCI driver of device `n`.
+fn pci_driver(n: usize) -> &'static str {
+    if n == ROOT_DEVICE { "virtio-pci" } else { KINDS[n % KINDS.len()].1 }
+}
+
+#[test]
+fn a_flood_of_devices_is_taken_whole() {
+    let mut running = machine().start();
+    running.wait_for("Run /init");
+    let mut qmp = running.qmp();
+    running.wait_for("coldplug: version");
+    for n in 0..DEVICES {
+        qmp.execute("device_add", device(n));
+    }
+    let boot = running.finish();
+    boot.expect("ok");
+    let facts = boot.facts();
+    let bound = facts.lines("drivers");
+    for driver in ["virtio-pci", "nvme", "e1000e", "xhci_hcd"] {
+        let plugged = (0..DEVICES).filter(|n| pci_driver(*n) == driver).count();
+        // Those in a port have the port above them.
+        let head = format!("pci/{driver} ");
+        let is_in_port = |line: &&&str| {
+            line.strip_prefix(&head).is_some_and(|path| Path::new(path).components().count() == 3)
+        };
+        let there = bound.iter().filter(is_in_port).count();
+        println!("{driver}: {plugged} plugged in, {there} bound");
+        assert_eq!(there, plugged, "{driver}: {bound:#?}");
+    }
+    for driver in ["virtio/virtio_rng", "virtio/virtio_scsi"] {
+        assert!(bound.iter().any(|line| line.starts_with(driver)), "{driver}: {bound:#?}");
+    }
+    let uevents = &facts.record()["uevents"];
+    println!("{uevents}");
+    if machines::knows("coldplug.rcvbuf=4096") {
+        assert!(uevents["lost"].as_u64().unwrap() > 0, "the socket held it all: {uevents}");
+    }
+}

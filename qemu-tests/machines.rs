@@ -1,0 +1,86 @@
+//! The two machines that are measured, each with the root disk that its boots are to find at /dev/vda.
+
+use crate::image::{ROOT, program, put};
+use crate::kernel::Tree;
+use crate::sysfs_names::without_numbers;
+use crate::vm::{Bus, Facts, Vm};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// A disk, a network card and a random number generator, all virtio.
+pub(crate) fn virtio(tree: &Tree, image: &Path) -> Vm {
+    let vm = Vm::new(tree, image)
+        .args(["-netdev", "user,id=n0,restrict=on"])
+        .device("virtio-net-pci,netdev=n0")
+        .device("virtio-rng-pci");
+    with_root(vm)
+}
+
+/// The fleet machine of fleet.args, and a virtio disk.
+pub(crate) fn fleet(tree: &Tree, image: &Path) -> Vm {
+    with_root(Vm::fleet(tree, image))
+}
+
+/// Adds a root with guest.rs as its init, and coldplug, so that the guest can capture the machine.
+fn with_root(vm: Vm) -> Vm {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, from) in [("sbin/init", "examples/guest"), ("bin/coldplug", "coldplug")] {
+        put(dir.path(), name, &fs::read(program(from)).unwrap(), 0o755);
+    }
+    let file = vm.dir().join("root");
+    ROOT.make_of(dir.path(), "16M", &file);
+    vm.disk(Bus::VirtioBlk, &file)
+}
+
+/// What a boot has brought a machine to, without the numbers that depend on the order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Reached {
+    /// Modules in the kernel.
+    pub(crate) modules: BTreeSet<String>,
+    /// Devices that are bound, each with its bus and driver.
+    pub(crate) drivers: Vec<String>,
+}
+
+impl Reached {
+    /// What the facts of a guest tell.
+    pub(crate) fn new(facts: &Facts) -> Self {
+        let modules = facts.modules().into_iter().map(str::to_owned).collect();
+        let mut drivers: Vec<_> = facts.lines("drivers").into_iter().map(without_numbers).collect();
+        drivers.sort();
+        Self { modules, drivers }
+    }
+
+    /// What one of the two has and the other has not, in words; nothing where they are the same.
+    pub(crate) fn difference(&self, other: &Self) -> String {
+        let set = |list: &[String]| list.iter().cloned().collect::<BTreeSet<_>>();
+        let (ours, theirs) = (set(&self.drivers), set(&other.drivers));
+        let mut words = Vec::new();
+        for (sign, a, b) in
+            [('-', &self.modules, &other.modules), ('+', &other.modules, &self.modules)]
+        {
+            words.extend(a.difference(b).map(|name| format!("{sign}{name}")));
+        }
+        for (sign, a, b) in [('-', &ours, &theirs), ('+', &theirs, &ours)] {
+            words.extend(a.difference(b).map(|name| format!("{sign}[{name}]")));
+        }
+        if words.is_empty() && self != other {
+            words.push("the same devices another number of times".to_owned());
+        }
+        words.join(" ")
+    }
+}
+
+/// Whether coldplug knows `word`, such as `coldplug.seed=1`, of the kernel command line: it complains of others.
+pub(crate) fn knows(word: &str) -> bool {
+    let rootfs = Path::new(env!("CARGO_MANIFEST_DIR")).join("qemu-tests/rootfs");
+    let output = std::process::Command::new(program("coldplug"))
+        .args(["plan", "--cmdline", word, "--from"])
+        .arg(rootfs.join("plan/capture"))
+        .arg("--root")
+        .arg(rootfs.join("tree"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "plan: {output:?}");
+    !String::from_utf8_lossy(&output.stderr).contains(word)
+}

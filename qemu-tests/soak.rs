@@ -1,0 +1,130 @@
+//! `make soak`: the fleet machine, boot after boot, each with another number of loads at once and another order of what
+//! is ready. All must come to the same modules and the same bound devices.
+//!
+//! | variable | meaning |
+//! | --- | --- |
+//! | `SOAK` | number of boots (50) |
+//! | `SOAK_WORDS` | more words for every kernel command line |
+//! | `SOAK_AT_ONCE` | machines that run side by side (2) |
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "it ends with a message where it cannot go on, and prints a table"
+)]
+#![allow(dead_code, unused_imports, reason = "the parts of the harness that this does not need")]
+
+mod apt;
+mod image;
+mod kernel;
+mod machines;
+mod qmp;
+mod sysfs_names;
+mod tool;
+mod vm;
+
+use kernel::{Kernel, Tree};
+use machines::Reached;
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+/// Loads at once, in turn; the default is among them.
+const JOBS: [Option<usize>; 8] =
+    [Some(1), None, Some(2), Some(4), Some(8), Some(3), Some(16), Some(32)];
+
+/// What one boot came to.
+struct Row {
+    number: usize,
+    words: String,
+    verdict: String,
+    /// From the entry of /init to the verdict, in the guest.
+    time_ms: u64,
+    /// From QEMU's start to its end.
+    wall: Duration,
+    /// Where it ended well.
+    reached: Option<Reached>,
+}
+
+fn main() {
+    let boots = number("SOAK", 50);
+    let tree = Kernel::Full61.get();
+    let image = image::coldplug(&tree, &["--all"]);
+    if !machines::knows("coldplug.seed=1") {
+        println!(
+            "this coldplug does not know coldplug.seed=: only the number of loads at once differs"
+        );
+    }
+    println!(
+        "boot                                         modules  drivers  verdict    ms  wall s"
+    );
+    let mut first: Option<Reached> = None;
+    let mut bad = 0;
+    for row in run(boots, &tree, &image) {
+        let difference = match (&first, &row.reached) {
+            (Some(first), Some(reached)) => first.difference(reached),
+            (None, Some(_)) => String::new(),
+            (_, None) => "no report".to_owned(),
+        };
+        let (modules, drivers) =
+            row.reached.as_ref().map_or((0, 0), |r| (r.modules.len(), r.drivers.len()));
+        println!(
+            "{:>4}  {:<37} {modules:>8} {drivers:>8} {:>8} {:>5} {:>7.1}  {difference}",
+            row.number,
+            row.words,
+            row.verdict,
+            row.time_ms,
+            row.wall.as_secs_f64()
+        );
+        bad += usize::from(!difference.is_empty());
+        first = first.or(row.reached);
+    }
+    println!("{boots} boots, {bad} of them different");
+    assert_eq!(bad, 0);
+}
+
+fn number(name: &str, default: usize) -> usize {
+    let text = std::env::var(name).ok().filter(|text| !text.is_empty());
+    text.map_or(default, |text| text.parse().unwrap_or_else(|e| panic!("{name}={text}: {e}")))
+}
+
+/// The boots, some side by side, as they end.
+fn run(boots: usize, tree: &Tree, image: &Path) -> mpsc::IntoIter<Row> {
+    let (sender, rows) = mpsc::channel();
+    let next = Arc::new(AtomicUsize::new(0));
+    for _ in 0..number("SOAK_AT_ONCE", 2) {
+        let (sender, next) = (sender.clone(), Arc::clone(&next));
+        let (tree, image) = (tree.clone(), PathBuf::from(image));
+        std::thread::spawn(move || {
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= boots || sender.send(boot(number, &tree, &image)).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    rows.into_iter()
+}
+
+fn boot(number: usize, tree: &Tree, image: &Path) -> Row {
+    let jobs =
+        JOBS[number % JOBS.len()].map_or_else(String::new, |n| format!("coldplug.jobs={n} "));
+    let more = std::env::var("SOAK_WORDS").unwrap_or_default();
+    let words = format!("{jobs}coldplug.seed={number} {more}").trim_end().to_owned();
+    let vm = machines::fleet(tree, image).cmdline("root=/dev/vda").cmdline(&words);
+    // One boot that fails does not end the table; its message is on standard error.
+    let done = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        let boot = vm.run();
+        let verdict = boot.verdict().to_owned();
+        let time_ms = boot.figure("time").parse().unwrap_or(0);
+        let reached = (verdict == "ok").then(|| Reached::new(&boot.facts()));
+        (verdict, time_ms, boot.wall, reached)
+    }));
+    let lost = || ("lost".to_owned(), 0, Duration::ZERO, None);
+    let (verdict, time_ms, wall, reached) = done.unwrap_or_else(|_| lost());
+    Row { number, words, verdict, time_ms, wall, reached }
+}
