@@ -1,9 +1,15 @@
-//! `make bench`: what a boot with discovery costs over one without.
+//! `make bench`: what a boot with discovery costs over one without, and where its time goes.
 //!
-//! The virtio machine is booted with the floor (floor.rs) and with coldplug, each of which loads
-//! the same modules in the same order; guest time from the entry of /init to the entry of the
-//! real init, the least of a few runs. Under `-icount shift=0,sleep=off` guest time counts
-//! instructions: it repeats on a noisy machine.
+//! | part | what is booted |
+//! | --- | --- |
+//! | `--virtio` | the virtio machine, by the floor (floor.rs) and by coldplug |
+//! | `--fleet` | the fleet machine, the same |
+//! | `--image` | the virtio machine, from images that carry more and less |
+//! | `--wall` | both machines with two processors: two loads at once against one, in pairs |
+//!
+//! Without a word all of them: `make bench BENCH='--virtio --image'` runs two. The floor loads the modules that coldplug
+//! loaded. All but `--wall` is guest time under `-icount shift=0,sleep=off`, which counts instructions and
+//! repeats on a noisy machine; of each kind the least of `BENCH_RUNS` (3) is printed. `--wall` is the guest's clock, which there is the host's.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -20,77 +26,279 @@
 mod apt;
 mod image;
 mod kernel;
+mod machines;
 mod qmp;
+mod sysfs_names;
 mod tool;
 mod vm;
 
-use image::ROOT;
 use kernel::{Kernel, Tree};
-use std::path::Path;
-use vm::{Bus, Facts, Vm};
+use machines::knows;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use vm::{Facts, Vm};
 
-/// Boots of each kind.
-const RUNS: usize = 3;
+/// The longest that a boot may take whose instructions are counted, on a busy host.
+const DEADLINE: Duration = Duration::from_secs(900);
 
-/// What the project allows itself: the figure it is judged by, printed and not asserted.
-const GOAL: f64 = 1.5;
+/// Makes a machine that boots an image.
+type Machine = fn(&Tree, &Path) -> Vm;
 
 fn main() {
-    let tree = Kernel::Cloud61.get();
-    let image = image::coldplug(&tree, &["--all"]);
-    let first = boot(&tree, &image);
-    let modules = first.modules();
-    let floor = image::floor(&tree, &modules);
-    let ours = least((0..RUNS).map(|_| Times::of_coldplug(&boot(&tree, &image))));
-    let least_floor = least((0..RUNS).map(|_| Times::of_floor(&boot(&tree, &floor), &modules)));
-    println!("{} modules: {}", modules.len(), modules.join(" "));
-    println!("                    to /init   /init to the real init   (guest ms)");
-    println!("floor              {:>9.1}   {:>9.1}", least_floor.before_ms, least_floor.init_ms);
-    println!("coldplug           {:>9.1}   {:>9.1}", ours.before_ms, ours.init_ms);
-    println!(
-        "ratio                          {:>9.2}   (goal: {GOAL})",
-        ours.init_ms / least_floor.init_ms
-    );
+    let parts: [(&str, fn()); 4] = [
+        ("--virtio", || guest_time("virtio", machines::virtio, &Kernel::Cloud61.get(), &VIRTIO)),
+        ("--fleet", || guest_time("fleet", machines::fleet, &Kernel::Full61.get(), &FLEET)),
+        ("--image", images),
+        ("--wall", wall),
+    ];
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    for word in &words {
+        assert!(parts.iter().any(|(name, _)| name == word), "no part '{word}'");
+    }
+    for (name, part) in parts {
+        if words.is_empty() || words.iter().any(|word| word == name) {
+            part();
+        }
+    }
 }
 
-/// One timed boot of the virtio machine.
-fn boot(tree: &Tree, image: &Path) -> Facts {
-    let vm = Vm::new(tree, image)
-        .timed()
-        .cmdline("root=/dev/vda")
-        .args(["-netdev", "user,id=n0,restrict=on"])
-        .device("virtio-net-pci,netdev=n0")
-        .device("virtio-rng-pci");
-    let file = ROOT.make(&vm.dir().join("root"));
-    vm.disk(Bus::VirtioBlk, &file).run().facts()
+fn runs() -> usize {
+    std::env::var("BENCH_RUNS").map_or(3, |text| text.parse().expect("BENCH_RUNS is a number"))
+}
+
+/// What a row of the table is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// No discovery.
+    Floor,
+    /// coldplug, against the row of this name.
+    Against(&'static str),
+}
+
+/// A row: its name, what it is compared with, words for the kernel command line.
+type Row = (&'static str, Kind, &'static str);
+
+const VIRTIO: [Row; 7] = [
+    ("floor", Kind::Floor, ""),
+    ("floor, 8 threads", Kind::Floor, "floor.threads=8"),
+    ("floor, async_probe", Kind::Floor, "floor.async_probe"),
+    ("floor, both", Kind::Floor, "floor.threads=8 floor.async_probe"),
+    ("coldplug", Kind::Against("floor"), ""),
+    ("coldplug, jobs=1", Kind::Against("floor"), "coldplug.jobs=1"),
+    ("coldplug, async=all", Kind::Against("floor, both"), "coldplug.async=all"),
+];
+
+const FLEET: [Row; 10] = [
+    ("floor", Kind::Floor, ""),
+    ("floor, 8 threads", Kind::Floor, "floor.threads=8"),
+    ("floor, async_probe", Kind::Floor, "floor.async_probe"),
+    ("floor, both", Kind::Floor, "floor.threads=8 floor.async_probe"),
+    ("coldplug", Kind::Against("floor, 8 threads"), ""),
+    ("coldplug, jobs=1", Kind::Against("floor"), "coldplug.jobs=1"),
+    ("coldplug, async=none", Kind::Against("floor, 8 threads"), "coldplug.async=none"),
+    ("coldplug, async=storage", Kind::Against("floor, both"), "coldplug.async=storage"),
+    ("coldplug, async=all", Kind::Against("floor, both"), "coldplug.async=all"),
+    ("coldplug, settle=root", Kind::Against("floor, both"), "coldplug.settle=root"),
+];
+
+/// One table of guest times.
+fn guest_time(name: &str, machine: Machine, tree: &Tree, rows: &[Row]) {
+    let image = image::coldplug(tree, &["--all"]);
+    let first = boot(machine, tree, &image, "");
+    let modules = first.modules();
+    let floor = image::floor(tree, &modules);
+    println!("\n{name}: guest ms of {} modules, the least of {} runs", modules.len(), runs());
+    println!("{:<26} {:>9} {:>9} {:>8} {:>7}", "", "to /init", "to root's", "modules", "ratio");
+    let mut known: Vec<(&str, f64)> = Vec::new();
+    for (row, kind, words) in rows {
+        if let Some(word) = unknown(words) {
+            println!("{row:<26} skipped: this coldplug does not know {word}");
+            continue;
+        }
+        let image = if *kind == Kind::Floor { &floor } else { &image };
+        let least = least((0..runs()).map(|_| Times::new(&boot(machine, tree, image, words))));
+        let ratio = match kind {
+            Kind::Floor => String::new(),
+            Kind::Against(name) => {
+                let base = known.iter().find(|(floor, _)| floor == name).expect("its floor").1;
+                format!("{:.2} of {name}", least.init_ms / base)
+            }
+        };
+        known.push((row, least.init_ms));
+        least.print(row, &ratio);
+    }
+}
+
+/// The word of `words` that this coldplug does not know.
+fn unknown(words: &str) -> Option<&str> {
+    let mut words = words.split_ascii_whitespace();
+    words.find(|word| word.starts_with("coldplug.") && !knows(word))
+}
+
+/// What an image carries.
+enum Carries {
+    /// What `coldplug image build` with these options packs.
+    Built(&'static [&'static str]),
+    /// What a boot from an image with all modules has loaded.
+    Needed,
+    /// The modules of the root, and files of so many bytes that nobody opens: how many.
+    Ballast(usize, usize),
+}
+
+/// The root's modules on the virtio machine, and what these need.
+const ROOTS: &[&str] = &["--modules", "virtio_blk,virtio_pci,ext4"];
+
+/// Images of the full kernel on the virtio machine: carrying a module that is not loaded should cost nothing.
+fn images() {
+    let tree = Kernel::Full61.get();
+    let dir = tempfile::tempdir().unwrap();
+    println!("\nimages of Debian's full kernel: guest ms, the least of {} runs", runs());
+    println!("{:<26} {:>9} {:>9} {:>8} {:>9}", "", "to /init", "to root's", "modules", "together");
+    let mut base = None;
+    let rows = [
+        ("the root's modules", Carries::Built(ROOTS), ""),
+        ("all, zstd one by one", Carries::Built(&["--all"]), ""),
+        ("the same, settle=root", Carries::Built(&["--all"]), "coldplug.settle=root"),
+        ("what these have loaded", Carries::Needed, ""),
+        ("the root's and 4,000 files", Carries::Ballast(0, 4000), ""),
+        ("the root's and 95 MB", Carries::Ballast(95 << 20, 1), ""),
+        (
+            "all, the archive in zstd",
+            Carries::Built(&["--all", "--modules-as", "plain", "--compress", "zstd"]),
+            "",
+        ),
+    ];
+    for (name, carries, words) in rows {
+        let image = image_that(&carries, &tree, dir.path());
+        let least =
+            least((0..runs()).map(|_| Times::new(&boot(machines::virtio, &tree, &image, words))));
+        let whole = least.before_ms + least.init_ms;
+        let base = *base.get_or_insert(whole);
+        let size = std::fs::metadata(&image).unwrap().len();
+        println!(
+            "{name:<26} {:>9.1} {:>9.1} {:>8} {whole:>9.1}    {:.2} of the first, {:.1} MB",
+            least.before_ms,
+            least.init_ms,
+            least.modules,
+            whole / base,
+            megabytes(size)
+        );
+        least.print_phases();
+    }
+}
+
+fn image_that(carries: &Carries, tree: &Tree, dir: &Path) -> PathBuf {
+    match carries {
+        Carries::Built(options) => image::coldplug(tree, options),
+        Carries::Needed => {
+            let image = image::coldplug(tree, &["--all"]);
+            let modules = boot(machines::virtio, tree, &image, "").modules().join(",");
+            image::coldplug(tree, &["--modules", &modules])
+        }
+        Carries::Ballast(bytes, files) => {
+            let names: Vec<String> =
+                (0..*files).map(|n| format!("ballast/{}/{n}", n / 100)).collect();
+            let content = vec![7; *bytes];
+            let ballast: Vec<_> = names.iter().map(|name| (name.as_str(), &content[..])).collect();
+            let out = dir.join(format!("{bytes}-{files}.img"));
+            image::overlay(&image::coldplug(tree, ROOTS), &ballast, &out)
+        }
+    }
+}
+
+/// Two processors: two loads at once against one.
+fn wall() {
+    let machines: [(&str, Machine, Kernel); 2] =
+        [("virtio", machines::virtio, Kernel::Cloud61), ("fleet", machines::fleet, Kernel::Full61)];
+    for (name, machine, kernel) in machines {
+        let tree = kernel.get();
+        let image = image::coldplug(&tree, &["--all"]);
+        println!("\n{name}, two processors: ms from /init to the root's, in pairs");
+        println!("{:>9} {:>9} {:>7}", "jobs=2", "jobs=1", "ratio");
+        let mut ratios = Vec::new();
+        for _ in 0..runs().max(3) {
+            let [two, one] = ["coldplug.jobs=2", "coldplug.jobs=1"].map(|words| {
+                let vm = machine(&tree, &image).two_processors().cmdline("root=/dev/vda");
+                Times::new(&vm.cmdline(words).run().facts()).init_ms
+            });
+            println!("{two:>9.1} {one:>9.1} {:>7.2}", two / one);
+            ratios.push(two / one);
+        }
+        ratios.sort_by(f64::total_cmp);
+        println!("median ratio {:.2}", ratios[ratios.len() / 2]);
+    }
+}
+
+/// One boot whose instructions are counted.
+fn boot(machine: Machine, tree: &Tree, image: &Path, words: &str) -> Facts {
+    let vm = machine(tree, image).timed().deadline(DEADLINE);
+    vm.cmdline("root=/dev/vda").cmdline(words).run().facts()
 }
 
 /// Guest time of one boot.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Times {
     /// From the kernel's start to the entry of /init.
     before_ms: f64,
     /// From the entry of /init to that of the real init.
     init_ms: f64,
+    /// Modules in the kernel.
+    modules: usize,
+    /// How long each phase took that the record tells.
+    phases: Vec<(String, f64)>,
+    /// The most memory that PID 1 and the process that loads had, in bytes, where the record tells.
+    peak: [Option<u64>; 2],
 }
 
 impl Times {
-    fn new(entry_ns: i64, facts: &Facts) -> Self {
+    /// From the facts of a boot by coldplug, or by the floor.
+    fn new(facts: &Facts) -> Self {
+        let by_floor = facts.get("env")["COLDPLUG_INIT_BOOTTIME_NS"].as_str();
+        let record = if by_floor.is_some() { Value::Null } else { facts.record() };
+        let entry_ns = match by_floor {
+            Some(text) => text.parse().unwrap(),
+            None => record["init_boottime_ns"].as_i64().expect("init_boottime_ns"),
+        };
         let real_ns = facts.get("boottime_ns").as_i64().expect("boottime_ns");
-        Self { before_ms: millis(entry_ns), init_ms: millis(real_ns - entry_ns) }
+        Self {
+            before_ms: millis(entry_ns),
+            init_ms: millis(real_ns - entry_ns),
+            modules: facts.modules().len(),
+            phases: phases(&record),
+            peak: ["init", "loader"].map(|who| record["memory"][who].as_u64()),
+        }
     }
 
-    fn of_coldplug(facts: &Facts) -> Self {
-        let entry = facts.record()["init_boottime_ns"].as_i64().expect("init_boottime_ns");
-        Self::new(entry, facts)
+    fn print(&self, row: &str, ratio: &str) {
+        println!(
+            "{row:<26} {:>9.1} {:>9.1} {:>8}    {ratio}",
+            self.before_ms, self.init_ms, self.modules
+        );
+        self.print_phases();
+        if let [Some(init), Some(loader)] = self.peak.map(|bytes| bytes.map(megabytes)) {
+            println!("{:26}   memory: init {init:.1} MB, loading process {loader:.1} MB", "");
+        }
     }
 
-    fn of_floor(facts: &Facts, modules: &[&str]) -> Self {
-        assert_eq!(facts.modules(), modules, "the floor loads what coldplug loaded");
-        let entry =
-            facts.get("env")["COLDPLUG_INIT_BOOTTIME_NS"].as_str().expect("a time of entry");
-        Self::new(entry.parse().unwrap(), facts)
+    fn print_phases(&self) {
+        if !self.phases.is_empty() {
+            let phases = self.phases.iter().map(|(name, ms)| format!("{name} {ms:.1}"));
+            println!("{:26}   {}", "", phases.collect::<Vec<_>>().join(", "));
+        }
     }
+}
+
+/// Each phase with its length in ms; the record has the times at which they ended.
+fn phases(record: &Value) -> Vec<(String, f64)> {
+    let mut before = 0;
+    let mut all = Vec::new();
+    for phase in record["phases_us"].as_array().into_iter().flatten() {
+        let (Some(name), Some(end)) = (phase[0].as_str(), phase[1].as_i64()) else { continue };
+        all.push((name.to_owned(), millis((end - before) * 1000)));
+        before = end;
+    }
+    all
 }
 
 #[allow(clippy::cast_precision_loss, reason = "a boot takes less than 2^53 ns")]
@@ -98,6 +306,12 @@ fn millis(ns: i64) -> f64 {
     ns as f64 / 1e6
 }
 
+#[allow(clippy::cast_precision_loss, reason = "an image has less than 2^53 bytes")]
+fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
+}
+
 fn least(times: impl Iterator<Item = Times>) -> Times {
-    times.min_by(|a, b| a.init_ms.total_cmp(&b.init_ms)).expect("at least one run")
+    let whole = |times: &Times| times.before_ms + times.init_ms;
+    times.min_by(|a, b| whole(a).total_cmp(&whole(b))).expect("at least one run")
 }
