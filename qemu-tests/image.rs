@@ -41,7 +41,9 @@ pub(crate) fn program(name: &str) -> PathBuf {
 /// An image by `coldplug image build` for `tree` with `options`, such as `--all`.
 pub(crate) fn coldplug(tree: &Tree, options: &[&str]) -> PathBuf {
     let binary = program("coldplug");
-    let version = fs::read(&binary).unwrap();
+    // The builder takes the second where it lies beside the first.
+    let mut version = fs::read(&binary).unwrap();
+    version.extend(fs::read(program("coldplug-init")).unwrap());
     kept("coldplug", &version, &(&tree.root, &tree.release, options), |out| {
         tool::run(
             std::process::Command::new(&binary)

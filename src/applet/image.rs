@@ -19,7 +19,8 @@ build  writes an initramfs image
       --all               carry all modules (default)
   -m, --modules A,B       carry these and what they need: names, globs or @sets
                           (@filesystems @network @storage @usb-input @virtio)
-      --init BINARY       the program that becomes /init (default: this one)
+      --init BINARY       the program that becomes /init (default: coldplug-init beside
+                          this program or in ../lib/coldplug, else this one)
       --modules-as HOW    zstd: compress plain modules (default); plain: decompress all;
                           stored: as they are. With --compress, plain gives the smaller image
       --compress HOW      the whole archive: none (default), zstd or gzip
@@ -30,6 +31,9 @@ The date of all entries is SOURCE_DATE_EPOCH, or 0.
 
 list   shows mode, size and name of what an image holds
 ";
+
+/// The build of this program without its workbench (image, plan).
+const FOR_IMAGES: &str = "coldplug-init";
 
 /// What a command line asks for.
 #[derive(Debug)]
@@ -131,13 +135,23 @@ fn defaults() -> Options {
         root: PathBuf::from("/"),
         out: PathBuf::new(),
         modules: Modules::All,
-        init: PathBuf::from("/proc/self/exe"),
+        init: default_init(),
         modules_as: ModulesAs::default(),
         compress: Compress::default(),
         list: None,
         firmware: true,
         mtime: 0,
     }
+}
+
+/// The program that is made for images, where it lies beside this one or in ../lib/coldplug; else this one, which
+/// carries its workbench along.
+fn default_init() -> PathBuf {
+    let this = PathBuf::from("/proc/self/exe");
+    let Ok(own) = fs::read_link(&this) else { return this };
+    let dir = own.parent().unwrap_or(&own);
+    let places = [dir.join(FOR_IMAGES), dir.join("../lib/coldplug").join(FOR_IMAGES)];
+    places.into_iter().find(|place| place.is_file()).unwrap_or(this)
 }
 
 /// Several `--modules` add up.
