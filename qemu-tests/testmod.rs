@@ -6,7 +6,6 @@
 //! | coldplug_first | virtio balloon | takes an I/O port |
 //! | coldplug_needy | virtio rng | fails where that port is free: it needs the one before, and does not say so |
 
-use crate::apt::Apt;
 use crate::kernel::{self, Kernel, Tree};
 use crate::tool;
 use std::fs;
@@ -82,9 +81,7 @@ fn headers(release: &str, dir: &Path) -> std::path::PathBuf {
         format!("linux-kbuild-{}.{}", version[0], version[1]),
     ];
     let files = dir.join("files");
-    let lists = kernel::cache().join("apt/bookworm");
-    let _lock = kernel::lock(&lists.with_extension("lock"));
-    let apt = Apt::update(&lists, &["bookworm", "bookworm-security"]);
+    let (apt, _lock) = kernel::apt("bookworm", "amd64");
     for (number, package) in packages.iter().enumerate() {
         let aside = dir.join(format!("deb{number}"));
         fs::create_dir_all(&aside).unwrap();

@@ -32,6 +32,8 @@ pub(super) struct Coldplug<'a> {
     seen: HashSet<Modalias>,
     /// The time until which a bus may still be looking for devices, on CLOCK_BOOTTIME.
     pub(super) quiet_at: u64,
+    /// When [`Self::tick`] was last called, on CLOCK_BOOTTIME.
+    ticked: u64,
     pub(super) counts: UeventCounts,
     /// The highest SEQNUM seen.
     last_event: Option<u64>,
@@ -51,7 +53,16 @@ pub(super) struct Drained {
 impl<'a> Coldplug<'a> {
     pub(super) fn new(root: &'a Root, loader: &'a Loader, way: &'a Way) -> Self {
         let counts = UeventCounts::default();
-        Self { root, loader, way, seen: HashSet::new(), quiet_at: 0, counts, last_event: None }
+        Self {
+            root,
+            loader,
+            way,
+            seen: HashSet::new(),
+            quiet_at: 0,
+            ticked: boottime_ns(),
+            counts,
+            last_event: None,
+        }
     }
 
     /// Asks for the modules of every device there is: first of those that the root may be behind. Gives the number
@@ -153,6 +164,16 @@ impl<'a> Coldplug<'a> {
             None => sysfs::modalias_of(self.root, &path),
         };
         modalias.is_some_and(|modalias| self.device(&path, &modalias))
+    }
+
+    /// Time counts towards the quiet of a bus only while no load is at work: the bus looks for its devices with what the
+    /// loads leave of the processors, and where they leave little it takes as much longer.
+    pub(super) fn tick(&mut self) {
+        let now = boottime_ns();
+        let last = std::mem::replace(&mut self.ticked, now);
+        if self.loader.is_busy() && self.quiet_at > last {
+            self.quiet_at += now - last;
+        }
     }
 
     fn note_bus(&mut self, event: &Uevent<'_>) {

@@ -103,6 +103,7 @@ fn settle(loader: &Loader, coldplug: &mut Coldplug<'_>, socket: &Socket) -> sys:
     coldplug.scan()?;
     while boottime_ns() < end {
         let idle = loader.is_idle();
+        coldplug.tick();
         let drained = coldplug.drain(socket)?;
         if drained.lost {
             coldplug.rescan()?;

@@ -104,6 +104,7 @@ impl<'a, 'b> Wait<'a, 'b> {
         loop {
             // Asked before the events are taken: what a load that has ended set off is then in the socket.
             let idle = self.loader.is_idle();
+            self.coldplug.tick();
             let drained = self.take_events();
             let settled = self.is_settled(idle, drained);
             self.advance(settled);

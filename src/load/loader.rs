@@ -237,6 +237,11 @@ impl Loader {
         self.shared.graph().is_idle()
     }
 
+    /// Whether a load is at work: one that is not live yet, and not one that only waits for the kernel.
+    pub fn is_busy(&self) -> bool {
+        self.shared.graph().busy() > 0
+    }
+
     /// Whether ready steps are kept back that nothing under way will set free: by [`Order::hold`], or since a record is
     /// replayed and what comes next in it has not been asked for.
     pub fn is_holding(&self) -> bool {
