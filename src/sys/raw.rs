@@ -59,3 +59,25 @@ impl fmt::Debug for Map {
 unsafe impl Send for Map {}
 // SAFETY: as above: shared reads only.
 unsafe impl Sync for Map {}
+
+/// The two functions of libunwind that a backtrace of the standard library calls. In the released program a panic aborts with
+/// its message, and a backtrace would have no names: it ends before its first frame, and 60 KB of libunwind can go.
+#[cfg(all(target_env = "musl", panic = "abort"))]
+mod no_backtrace {
+    use std::ffi::{c_int, c_void};
+
+    /// _URC_END_OF_STACK, of the Itanium C++ ABI.
+    const END_OF_STACK: c_int = 5;
+
+    // SAFETY: the name is libunwind's, and so are arguments and result; nothing is called or looked at.
+    #[unsafe(no_mangle)]
+    extern "C" fn _Unwind_Backtrace(_trace: *const c_void, _argument: *mut c_void) -> c_int {
+        END_OF_STACK
+    }
+
+    // SAFETY: as above. It is asked for frames of a backtrace, of which there are none.
+    #[unsafe(no_mangle)]
+    extern "C" fn _Unwind_GetIP(_context: *const c_void) -> usize {
+        0
+    }
+}
