@@ -1,11 +1,12 @@
 //! The index files of a module tree: those that depmod has left there, or where it never ran what it would leave.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use super::Error;
-use super::tree::read_optional;
 use crate::depmod::{self, Failure, Listener, Settings};
 use crate::kmod::depmod::Notice;
 use crate::kmod::depmod::files::File;
@@ -65,6 +66,15 @@ impl Indexes {
             Some(bytes) => Ok(Some(bytes.clone())),
             None => read_optional(&self.dir.join(name)),
         }
+    }
+}
+
+/// A file's content, or `None` if it isn't there.
+pub(super) fn read_optional(path: &Path) -> Result<Option<Vec<u8>>, Error> {
+    match fs::read(path) {
+        Ok(content) => Ok(Some(content)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("read", path)(error)),
     }
 }
 

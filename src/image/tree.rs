@@ -2,11 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Error;
-use super::indexes::Indexes;
+use super::indexes::{Indexes, read_optional};
 use crate::kmod::conf::Config;
 use crate::kmod::dep::DepLine;
 use crate::kmod::name::ModuleName;
@@ -79,15 +78,6 @@ impl Tree {
     #[must_use]
     pub(super) fn firmware_dir(&self) -> PathBuf {
         self.root.join("lib/firmware")
-    }
-}
-
-/// A file's content, or `None` if it isn't there.
-pub(super) fn read_optional(path: &Path) -> Result<Option<Vec<u8>>, Error> {
-    match fs::read(path) {
-        Ok(content) => Ok(Some(content)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io("read", path)(error)),
     }
 }
 

@@ -7,7 +7,6 @@
 
 use std::collections::HashMap;
 
-use super::resolve::without;
 use crate::kmod::Warning;
 
 /// Symbols that every kernel has and no list names.
@@ -60,6 +59,11 @@ impl KernelSymbols {
     fn bare() -> Self {
         Self(ALWAYS.iter().map(|name| (name.to_vec(), 0)).collect())
     }
+}
+
+/// A symbol without the character that symbols of its platform begin with.
+pub(super) fn without(prefix: Option<u8>, symbol: &[u8]) -> &[u8] {
+    prefix.and_then(|p| symbol.strip_prefix(&[p])).unwrap_or(symbol)
 }
 
 /// `0x12ab34cd`

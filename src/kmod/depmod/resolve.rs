@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use foldhash::fast::FixedState;
 
 use super::facts::Facts;
-use super::kernel::KernelSymbols;
+use super::kernel::{KernelSymbols, without};
 
 /// A symbol that a module offers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,11 +97,6 @@ impl<'a> Symbols<'a> {
     fn bare<'s>(&self, symbol: &'s [u8]) -> &'s [u8] {
         without(self.prefix, symbol.strip_prefix(b".").unwrap_or(symbol))
     }
-}
-
-/// A symbol without the character that symbols of its platform begin with.
-pub(super) fn without(prefix: Option<u8>, symbol: &[u8]) -> &[u8] {
-    prefix.and_then(|p| symbol.strip_prefix(&[p])).unwrap_or(symbol)
 }
 
 /// Which notes are made.
