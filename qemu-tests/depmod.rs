@@ -19,7 +19,8 @@ mod tool;
 use kernel::Kernel;
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use tempfile::TempDir;
@@ -180,6 +181,15 @@ fn options_give_what_kmod_gives() {
     fs::write(tree.top.path().join("symvers"), symvers).unwrap();
     fs::write(tree.top.path().join("map"), "ff T __ksymtab__printk\nbad line\n").unwrap();
     let fat = tree.dir().join("kernel/fs/fat/fat.ko");
+    for (name, bytes) in [
+        ("modules.builtin", &b"kernel/a-b.ko\n\n1.ko\nkernel/c.ko"[..]),
+        ("modules.builtin.modinfo", b"a.alias=x-y\0a.alias=\0nodot\0b.alias=last"),
+    ] {
+        tree.put(name, bytes);
+        let words = tree.both(&[RELEASE]);
+        assert_eq!(words.matches("Invalid modules.builtin line: ").count(), 2, "{words}");
+    }
+    tree.put("modules.builtin", b"kernel/a.ko\n");
     for (words, expected) in [
         (&[RELEASE][..], ""),
         (&[RELEASE, "-w"], ""),
@@ -195,6 +205,9 @@ fn options_give_what_kmod_gives() {
         (&[RELEASE, "-e", "-E", "none"], "FATAL: could not load none: No such file or directory\n"),
         (&["x.1"], "ERROR: Bad version passed x.1\n"),
         (&[RELEASE, fat.to_str().unwrap()], ""),
+        (&[RELEASE, fat.to_str().unwrap(), fat.to_str().unwrap()], "fat.ko: File exists\n"),
+        (&[RELEASE, "/etc/passwd"], "/etc/passwd: Exec format error (not an ELF file)\n"),
+        (&[RELEASE, "/etc"], "failed to load symbols from /etc: Is a directory\n"),
         (&["-a", RELEASE, fat.to_str().unwrap()], ""),
         (&["--frob"], "unrecognized option '--frob'\n"),
     ] {
@@ -213,7 +226,20 @@ fn depmod_d_chooses_as_kmod_does() {
     for name in ["updates/fat.ko", "extra/fat.ko", "weak/fat.ko", "extra/crc7.ko"] {
         tree.put(name, &fs::read(tree.dir().join("kernel/fs/fat/fat.ko")).unwrap());
     }
+    let outside = tree.top.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::copy(tree.dir().join("kernel/fs/fat/fat.ko"), outside.join("fat.ko")).unwrap();
+    let external = format!(
+        "external * {}/\nsearch updates built-in\nexclude updates extra weak\n",
+        outside.display()
+    );
+    let sought = format!("{external}search external\n");
+    let first = format!("external * {0}\nsearch external built-in\n", outside.display());
+    let path = format!("{}/fat.ko:\n", outside.display());
     for (text, expected) in [
+        (external.as_str(), "kernel/fs/fat/fat.ko:\n"),
+        (sought.as_str(), "kernel/fs/fat/fat.ko:\n"),
+        (first.as_str(), path.as_str()),
         ("", "updates/fat.ko:\n"),
         ("search extra built-in\n", "extra/fat.ko:\n"),
         ("search weak\nsearch updates built-in\n", "weak/fat.ko:\n"),
@@ -372,4 +398,35 @@ fn an_image_needs_no_index() {
     let (indexed, words) = build("indexed");
     assert!(words.is_empty(), "{words}");
     assert!(bare == indexed);
+}
+
+/// A file that may not be read is named, the rest is indexed.
+#[test]
+fn what_may_not_be_read_is_named() {
+    let tree = Tree::new();
+    let fat = tree.dir().join("kernel/fs/fat/fat.ko");
+    fs::set_permissions(&fat, fs::Permissions::from_mode(0o000)).unwrap();
+    fs::set_permissions(tree.top.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let mut command = ours();
+    command.uid(65534).gid(65534);
+    let output = tree.run(command, "ours", &[RELEASE]);
+    assert!(output.status.success(), "{output:?}");
+    let words = tree.words(&output);
+    assert_eq!(
+        words,
+        "ERROR: failed to load symbols from kernel/fs/fat/fat.ko: Permission denied\n"
+    );
+    assert_eq!(files(&tree.top.path().join("ours")).len(), 11);
+}
+
+/// Nothing is left of a run that could not give a file its name.
+#[test]
+fn a_name_that_is_taken_leaves_nothing_behind() {
+    let tree = Tree::new();
+    fs::create_dir(tree.dir().join("modules.symbols")).unwrap();
+    let output = tree.run(ours(), "r", &[RELEASE]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(tree.words(&output).contains("modules.symbols: Is a directory"), "{output:?}");
+    let left = files(&tree.dir()).into_keys().filter(|name| name.starts_with('.')).count();
+    assert_eq!(left, 0);
 }

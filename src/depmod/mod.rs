@@ -70,7 +70,7 @@ pub fn index(
     keep: &(dyn Fn(File) -> Result<(), String> + Sync),
 ) -> Result<Remains, Failure> {
     sort(dir, &mut found, listener);
-    let modules = read_all(&mut found, listener);
+    let modules = read_all(&mut found, settings.wanted.versions, listener);
     let built = ["modules.builtin", "modules.builtin.modinfo"]
         .map(|name| read_optional(dir, name, listener));
     let sink = Sink { keep, twice: settings.twice };
@@ -184,9 +184,9 @@ fn read_optional(dir: &Path, name: &str, listener: &mut dyn Listener) -> Option<
 }
 
 /// The facts of all modules; a module that cannot be read stays, without any.
-fn read_all(found: &mut [Found], listener: &mut dyn Listener) -> Vec<Module> {
+fn read_all(found: &mut [Found], whole: bool, listener: &mut dyn Listener) -> Vec<Module> {
     let files: Vec<&Path> = found.iter().map(|f| f.file.as_path()).collect();
-    let facts = read::all(&files, listener);
+    let facts = read::all(&files, whole, listener);
     let modules = found.iter().zip(facts).map(|(found, facts)| {
         let facts = facts.unwrap_or_else(|reason| {
             listener.notice(Notice::Error(format!(

@@ -12,7 +12,7 @@ use rustix::io::{Errno, pread};
 
 use super::{Listener, pool};
 use crate::kmod::compress::{Compression, Decoder, IMAGE_LIMIT};
-use crate::kmod::depmod::facts::{Collector, Facts, SECTIONS, VERSIONS};
+use crate::kmod::depmod::facts::{Collector, Facts, SECTIONS};
 use crate::kmod::elf::{ElfError, Sections, Shape};
 use crate::sys::errno;
 
@@ -27,12 +27,16 @@ const GAP: usize = 4 << 10;
 /// A buffer that has grown beyond this is not kept for the next file.
 const KEEP: usize = 16 << 20;
 
-/// The facts of each file, or why there are none.
-pub(super) fn all(files: &[&Path], listener: &mut dyn Listener) -> Vec<Result<Facts, String>> {
+/// The facts of each file, or why there are none. Versions of exports are among them only where files are read `whole`.
+pub(super) fn all(
+    files: &[&Path],
+    whole: bool,
+    listener: &mut dyn Listener,
+) -> Vec<Result<Facts, String>> {
     let order = by_weight(files);
     let results = pool::map(
         &order,
-        Reader::default,
+        || Reader { whole, ..Reader::default() },
         |reader, place| reader.facts(files[*place]),
         &mut |begun| listener.progress(begun, files.len()),
     );
@@ -56,6 +60,8 @@ fn by_weight(files: &[&Path]) -> Vec<usize> {
 /// What one thread reads files with.
 #[derive(Default)]
 struct Reader {
+    /// No part of a file is left out.
+    whole: bool,
     file: Vec<u8>,
     tail: Vec<u8>,
     image: Vec<u8>,
@@ -85,7 +91,8 @@ impl Reader {
         if len < 6 {
             return Err(format!("{} (too short to be a module)", errno::text(Errno::INVAL)));
         }
-        let head = if len <= SMALL { len } else { HEAD };
+        let all = self.whole || len <= SMALL;
+        let head = if all { len } else { HEAD };
         read_at(&file, room(&mut self.file, head)?, 0)?;
         if Compression::of(&self.file[..head]) != Compression::Plain {
             read_at(&file, &mut room(&mut self.file, len)?[head..], head)?;
@@ -93,7 +100,7 @@ impl Reader {
                 .decode_into(&self.file[..len], IMAGE_LIMIT, &mut self.image)
                 .map_err(|e| format!("{} ({e})", errno::text(Errno::INVAL)))?;
             of_image(&mut self.collector, &self.image)
-        } else if len <= SMALL {
+        } else if all {
             of_image(&mut self.collector, &self.file[..len])
         } else {
             self.of_parts(&file, len)
@@ -115,7 +122,7 @@ impl Reader {
             }
         });
         let shape = shape.map_err(in_words)?;
-        let wanted = SECTIONS.iter().chain(&VERSIONS).filter_map(|name| shape.range(name));
+        let wanted = SECTIONS.iter().filter_map(|name| shape.range(name));
         let ranges = together(wanted.collect());
         let mut rest = room(&mut self.image, ranges.iter().map(Range::len).sum())?;
         let mut parts = Vec::with_capacity(ranges.len());

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use foldhash::fast::FixedState;
+use rustix::io::Errno;
 
 use super::pool;
 use crate::kmod::depmod::Notice;
@@ -37,11 +38,11 @@ impl Ordered for Found {
 }
 
 impl Found {
-    /// The module in `file`, with its path as seen from the module directory; `None` for another file.
-    fn new(dir: &Path, file: PathBuf) -> Option<Self> {
-        let name = ModuleName::from_path(&file.to_string_lossy())?;
+    /// The module that `file` is, with its path as seen from the module directory.
+    fn new(dir: &Path, file: PathBuf) -> Self {
+        let name = ModuleName::new(&file.to_string_lossy());
         let path = file.strip_prefix(dir).unwrap_or(&file).to_string_lossy().into_owned();
-        Some(Self { name, file, path })
+        Self { name, file, path }
     }
 
     /// Its path without ending, by which depmod.d names it.
@@ -53,7 +54,7 @@ impl Found {
 /// The modules in these files, which need not lie in `dir`.
 ///
 /// # Errors
-/// A file that is not named from the root, has no module's name, or is not there; in words.
+/// A file that is not named from the root or is not there, or the second of one module; in words.
 pub fn named(dir: &Path, files: &[PathBuf]) -> Result<Vec<Found>, String> {
     let mut modules = Vec::new();
     for file in files {
@@ -64,7 +65,11 @@ pub fn named(dir: &Path, files: &[PathBuf]) -> Result<Vec<Found>, String> {
         let reason = |text: String| format!("could not create module {name}: {text}");
         fs::metadata(file).map_err(|e| reason(errno::text(errno::of(&e))))?;
         let found = Found::new(dir, file.clone());
-        modules.push(found.ok_or_else(|| reason("no module's name".to_owned()))?);
+        if modules.iter().any(|other: &Found| other.name == found.name) {
+            let text = errno::text(Errno::EXIST);
+            return Err(format!("could not add module {name}: {text}"));
+        }
+        modules.push(found);
     }
     Ok(modules)
 }
@@ -176,7 +181,9 @@ impl Contents {
             }
             self.folders.push(path);
         } else if kind.is_file() {
-            self.modules.extend(Found::new(top, path));
+            if is_module(&path) {
+                self.modules.push(Found::new(top, path));
+            }
         } else {
             let mode = fs::metadata(&path).map_or(0, |m| m.mode() & 0o170_000);
             let text = format!("unsupported file type {}: {mode:o}", path.display());

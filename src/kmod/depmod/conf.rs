@@ -74,7 +74,7 @@ impl Config {
             "external" => {
                 let (version, dir) = (next()?, next()?);
                 if is_for(version, release)? {
-                    self.externals.push(dir.to_owned());
+                    self.externals.push(dir.trim_end_matches('/').to_owned());
                 }
             }
             "exclude" => self.excludes.extend(rest.map(str::to_owned)),
@@ -85,16 +85,21 @@ impl Config {
     }
 
     /// Whether of two files of one module, named by their paths in modules.dep without ending, the second is to
-    /// be taken. Of files that nothing parts the one whose path comes first counts, in whatever order the
-    /// filesystem lists them.
+    /// be taken. Of files that nothing parts one of the module directory counts, then that of the earlier external line, then the one
+    /// whose path comes first, in whatever order the filesystem lists them.
     pub fn prefers(&self, old: &str, new: &str) -> bool {
         for path in &self.overrides {
             if path == new || path == old {
                 return path == new;
             }
         }
-        let (old_rank, new_rank) = (self.rank(old), self.rank(new));
-        if old_rank == new_rank { new < old } else { new_rank < old_rank }
+        let key = |path| (self.rank(path), self.external(path));
+        (key(new), new) < (key(old), old)
+    }
+
+    /// Which `external` directory a file lies in, the first as 1; 0 for a file of the module directory.
+    fn external(&self, path: &str) -> usize {
+        self.externals.iter().position(|dir| is_below(path, dir)).map_or(0, |place| place + 1)
     }
 
     /// The place of a file among those of `search`, the best first.
@@ -165,6 +170,9 @@ mod tests {
             ("search updates built-in weak", "weak/a", "kernel/a", true),
             ("search weak", "kernel/a", "updates/a", false),
             ("external * /x\nsearch external built-in", "kernel/a", "/x/a", true),
+            ("external * /x", "kernel/a", "/x/a", false),
+            ("external * /x/\nsearch external built-in", "kernel/a", "/x/a", true),
+            ("external * /y\nexternal * /x", "/y/a", "/x/a", false),
             ("override a * weak", "updates/a", "weak/a", true),
             ("override a ^6\\.1 weak", "updates/a", "weak/a", true),
             ("override a ^6\\.2 weak", "updates/a", "weak/a", false),

@@ -6,13 +6,12 @@ use foldhash::fast::FixedState;
 
 use super::strings::Strings;
 use crate::kmod::elf::Sections;
+use crate::kmod::modinfo::key_value;
 use crate::kmod::symbols::{self, BasicVersions, Versioned};
 
-/// The sections from which [`Facts`] are taken, besides those that [`VERSIONS`] names.
+/// The sections from which [`Facts`] are taken. The versions of exports may stand in others: they need the whole file.
 pub const SECTIONS: [&str; 5] =
     [".modinfo", ".symtab", ".strtab", "__versions", "__ksymtab_strings"];
-/// The sections from which the versions of exported symbols are taken.
-pub const VERSIONS: [&str; 2] = ["__kcrctab", "__kcrctab_gpl"];
 
 /// What one module says of itself, as kmod's depmod reads it: each list in the order of the file.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -48,6 +47,8 @@ pub struct Collector {
     facts: Facts,
     /// Places in `__versions` by the hash of the name; where two meet the second goes into the next slot.
     slots: Vec<Slot>,
+    /// Places in `__versions` of names that stand there once more.
+    twins: Vec<usize>,
 }
 
 impl Collector {
@@ -65,13 +66,13 @@ impl Collector {
 
     fn read_modinfo(&mut self, sections: &Sections<'_>) {
         for string in sections.modinfo() {
-            if let Some(alias) = string.strip_prefix(b"alias=") {
-                self.facts.aliases.push(alias);
-            } else if let Some(softdep) = string.strip_prefix(b"softdep=") {
-                self.facts.softdeps.push(softdep);
-            } else if let Some(weakdep) = string.strip_prefix(b"weakdep=") {
-                self.facts.weakdeps.push(weakdep);
-            }
+            let (key, value) = key_value(string);
+            match key {
+                b"alias" => self.facts.aliases.push(value),
+                b"softdep" => self.facts.softdeps.push(value),
+                b"weakdep" => self.facts.weakdeps.push(value),
+                _ => true,
+            };
         }
     }
 
@@ -90,7 +91,8 @@ impl Collector {
                 self.need(name, Need { is_weak: symbol.is_weak, crc });
             }
         }
-        let mut left: Vec<usize> = self.slots.iter().filter_map(|slot| slot.left()).collect();
+        let once = self.slots.iter().filter_map(|slot| slot.left());
+        let mut left: Vec<usize> = once.chain(self.twins.iter().copied()).collect();
         left.sort_unstable();
         for version in left.into_iter().filter_map(|place| versions?.get(place)) {
             self.need(version.name, Need { is_weak: false, crc: version.crc });
@@ -99,15 +101,22 @@ impl Collector {
 
     fn fill_slots(&mut self, table: Option<BasicVersions<'_>>) {
         self.slots.clear();
+        self.twins.clear();
         let Some(table) = table else { return };
-        // Never more than half full, so that a search is short and comes to an end.
+        // Never more than half full, and each name once, so that a search is short and comes to an end.
         self.slots.resize(2 * table.len().next_power_of_two(), Slot::Empty);
         for (place, version) in table.iter().enumerate() {
             let mut at = self.slot_of(version.name);
-            while self.slots[at] != Slot::Empty {
+            while let Slot::Left(other) = self.slots[at] {
+                if table.get(other).is_some_and(|other| other.name == version.name) {
+                    self.twins.push(place);
+                    break;
+                }
                 at = (at + 1) % self.slots.len();
             }
-            self.slots[at] = Slot::Left(place);
+            if self.slots[at] == Slot::Empty {
+                self.slots[at] = Slot::Left(place);
+            }
         }
     }
 
@@ -220,5 +229,14 @@ mod tests {
         }
         let empty = LAYOUTS[0].elf(&[]);
         assert_eq!(Collector::default().facts(&Sections::parse(&empty).unwrap()), Facts::default());
+    }
+
+    /// A search for each of them among all the others would take minutes.
+    #[test]
+    fn a_table_of_equal_names_is_no_trouble() {
+        let versions = vec![0; 64 * 200_000];
+        let image = LAYOUTS[0].elf(&[("__versions", &versions)]);
+        let facts = Collector::default().facts(&Sections::parse(&image).unwrap());
+        assert_eq!(facts.needs.len(), 200_000);
     }
 }

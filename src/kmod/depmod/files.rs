@@ -174,8 +174,9 @@ pub fn builtin(list: Option<&[u8]>, modinfo: Option<&[u8]>) -> Result<Made, Writ
         None => made.text("modules.builtin.bin", Vec::new()),
         Some(list) => {
             let mut writer = Writer::default();
-            for line in list.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-                if line[0].is_ascii_alphabetic() {
+            for line in list.split_inclusive(|byte| *byte == b'\n') {
+                let line = line.strip_suffix(b"\n").unwrap_or(line);
+                if line.first().is_some_and(u8::is_ascii_alphabetic) {
                     let name = ModuleName::new(&lossy(line));
                     writer.insert(name.as_str().as_bytes(), b"", 0)?;
                 } else {
@@ -196,10 +197,14 @@ pub fn builtin(list: Option<&[u8]>, modinfo: Option<&[u8]>) -> Result<Made, Writ
 /// Records `NAME.KEY=VALUE`, each ended by a NUL.
 fn builtin_aliases(made: &mut Made, modinfo: &[u8]) -> Result<(), WriteError> {
     let mut writer = Writer::default();
-    for record in modinfo.split(|byte| *byte == 0) {
+    // As in kmod, a record without an end is none.
+    for record in modinfo.split_inclusive(|byte| *byte == 0) {
+        let Some(record) = record.strip_suffix(&[0]) else { continue };
         let Some(dot) = record.iter().position(|byte| *byte == b'.') else { continue };
         let (name, rest) = record.split_at(dot);
-        let Some(raw) = rest.strip_prefix(b".alias=") else { continue };
+        let Some(raw) = rest.strip_prefix(b".alias=").filter(|raw| !raw.is_empty()) else {
+            continue;
+        };
         match alias::normalize(raw) {
             Ok(key) => writer.insert(&key, name, 0)?,
             Err(_) => made.notices.push(unmatched(raw)),

@@ -70,7 +70,8 @@ pub(super) fn without(prefix: Option<u8>, symbol: &[u8]) -> &[u8] {
 fn hexadecimal(text: &[u8]) -> Option<u32> {
     let text = std::str::from_utf8(text).ok()?;
     let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text);
-    u32::from_str_radix(digits, 16).ok()
+    // The low half counts.
+    u32::try_from(u64::from_str_radix(digits, 16).ok()? & 0xffff_ffff).ok()
 }
 
 #[cfg(test)]
