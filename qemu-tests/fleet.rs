@@ -97,6 +97,16 @@ fn every_order_gives_the_same_modules_and_drivers() {
     assert_eq!(serial.difference(&parallel), "");
 }
 
+/// Devices on slow buses included, which come up in their own time.
+#[test]
+fn one_after_the_other_is_the_same_order_every_time() {
+    let order = |facts: &Facts| -> Vec<String> {
+        names(&facts.record()["modules"]).into_iter().map(str::to_owned).collect()
+    };
+    let again = boot("coldplug.jobs=1");
+    assert_eq!(order(&SERIAL), order(&again));
+}
+
 #[test]
 fn the_set_is_full() {
     let ours = set(SERIAL.modules());

@@ -1,7 +1,7 @@
 //! Devices to modules: the scan of what is there, and the events of what comes later. Each distinct
 //! modalias is asked for once.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::kmod::name::ModuleName;
 use crate::kmod::uevent::{Modalias, Uevent};
@@ -30,6 +30,11 @@ pub(super) struct Coldplug<'a> {
     loader: &'a Loader,
     way: &'a Way,
     seen: HashSet<Modalias>,
+    /// Devices of buses that look for them in their own time are asked for in rounds: when all is quiet those that have come
+    /// since, by path. So the order does not hang on which of two buses is faster this time.
+    in_rounds: bool,
+    /// What the next round asks for.
+    arrived: BTreeMap<String, Modalias>,
     /// The time until which a bus may still be looking for devices, on CLOCK_BOOTTIME.
     pub(super) quiet_at: u64,
     /// When [`Self::tick`] was last called, on CLOCK_BOOTTIME.
@@ -51,13 +56,15 @@ pub(super) struct Drained {
 }
 
 impl<'a> Coldplug<'a> {
-    pub(super) fn new(root: &'a Root, loader: &'a Loader, way: &'a Way) -> Self {
+    pub(super) fn new(root: &'a Root, loader: &'a Loader, way: &'a Way, in_rounds: bool) -> Self {
         let counts = UeventCounts::default();
         Self {
             root,
             loader,
             way,
             seen: HashSet::new(),
+            in_rounds,
+            arrived: BTreeMap::new(),
             quiet_at: 0,
             ticked: boottime_ns(),
             counts,
@@ -163,7 +170,20 @@ impl<'a> Coldplug<'a> {
             Some(text) => Modalias::new(text),
             None => sysfs::modalias_of(self.root, &path),
         };
-        modalias.is_some_and(|modalias| self.device(&path, &modalias))
+        let Some(modalias) = modalias else { return false };
+        if !self.in_rounds || !comes_in_its_own_time(&path) {
+            return self.device(&path, &modalias);
+        }
+        if !self.seen.contains(&modalias) {
+            self.arrived.insert(path.into_owned(), modalias);
+        }
+        false
+    }
+
+    /// Asks for the modules of what has come up since the last round. Gives the number of modaliases not seen before.
+    pub(super) fn next_round(&mut self) -> usize {
+        let arrived = std::mem::take(&mut self.arrived);
+        arrived.iter().filter(|(path, modalias)| self.device(path, modalias)).count()
     }
 
     /// Time counts towards the quiet of a bus only while no load is at work: the bus looks for its devices with what the
@@ -180,6 +200,33 @@ impl<'a> Coldplug<'a> {
         let Some(subsystem) = event.get("SUBSYSTEM") else { return };
         if let Some((_, quiet)) = QUIET.iter().find(|(name, _)| name.as_bytes() == subsystem) {
             self.quiet_at = self.quiet_at.max(boottime_ns() + quiet);
+        }
+    }
+}
+
+/// Whether a device is behind a USB, SCSI or MMC host, and may come up long after the load that brought the host.
+fn comes_in_its_own_time(path: &str) -> bool {
+    path.split('/').any(|part| {
+        ["usb", "host", "mmc"].iter().any(|host| {
+            part.strip_prefix(host).is_some_and(|n| n.starts_with(|c: char| c.is_ascii_digit()))
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::comes_in_its_own_time;
+
+    #[test]
+    fn slow_buses_are_known_by_their_hosts() {
+        for (path, slow) in [
+            ("pci0000:00/0000:00:03.0/usb1/1-1/1-1:1.0", true),
+            ("pci0000:00/0000:00:1f.2/ata1/host0/target0:0:0/0:0:0:0", true),
+            ("pci0000:00/0000:00:04.0/mmc_host/mmc0/mmc0:4567", true),
+            ("pci0000:00/0000:00:05.0/virtio1", false),
+            ("platform/hostess/usbmisc", false),
+        ] {
+            assert_eq!(comes_in_its_own_time(path), slow, "{path}");
         }
     }
 }

@@ -46,7 +46,7 @@ pub fn finish(root: &Root) -> sys::Result<Finished> {
     let socket = Socket::open(None)?;
     let loader = loader(root, &mut warnings)?;
     let way = Way::new(&BootParams::default(), None);
-    let mut coldplug = Coldplug::new(root, &loader, &way);
+    let mut coldplug = Coldplug::new(root, &loader, &way, false);
     let mut modules = Vec::new();
     for name in text.lines().filter(|line| !line.is_empty()) {
         if sysfs::initstate(root, &name.into()) == Some(InitState::Live) {

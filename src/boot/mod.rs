@@ -248,7 +248,7 @@ impl Boot {
             return Err(Stop::new(Verdict::NoRoot, root_words(&self.params)));
         }
         wait::filesystem_modules(loader, &self.params.fstypes);
-        let mut coldplug = Coldplug::new(&root, loader, way);
+        let mut coldplug = Coldplug::new(&root, loader, way, self.params.jobs == Some(1));
         let finder = name.as_ref().map(|name| Finder::new(&root, name));
         let awaited = Wait::new(self, loader, &mut coldplug, socket, finder).run();
         if awaited.is_ok() {

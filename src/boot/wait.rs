@@ -170,6 +170,10 @@ impl<'a, 'b> Wait<'a, 'b> {
             self.complete = false;
             return false;
         }
+        if self.coldplug.next_round() > 0 {
+            self.complete = false;
+            return false;
+        }
         if !self.complete {
             self.complete = !self.scan();
         }
