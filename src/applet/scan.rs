@@ -12,7 +12,6 @@ use super::args::{Arg, Args, Opt};
 use super::{Exit, out};
 use crate::kmod::capture::{Capture, Device};
 use crate::kmod::catalog::{Catalog, Found, Source};
-use crate::kmod::cmdline;
 use crate::kmod::conf::Config;
 use crate::sys::moddir::{self, ModuleDir};
 use crate::sys::{self, Root, machine};
@@ -144,8 +143,7 @@ impl Modules {
         let dir = ModuleDir::new(root, release);
         let catalog = Catalog::new(Arc::new(dir.clone()));
         let mut warnings = Vec::new();
-        let mut config = moddir::config(root, &dir, &mut warnings);
-        warnings.append(&mut cmdline::add_modules(&mut config, line));
+        let config = moddir::config_with(root, &dir, line, &mut warnings);
         for warning in warnings {
             out::error(&format!("coldplug: {warning}"));
         }

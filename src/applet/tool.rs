@@ -12,7 +12,6 @@ use rustix::io::Errno;
 use super::Exit;
 use crate::kmod::compress::IMAGE_LIMIT;
 use crate::kmod::conf::Config;
-use crate::kmod::elf::ElfError;
 use crate::load::{InsertError, Inserter};
 use crate::sys::modfile::{ImageError, ModuleFile};
 use crate::sys::module::{InitFlags, Kernel, ModuleOps};
@@ -273,14 +272,6 @@ pub(super) fn read_image(path: &Path) -> Result<Vec<u8>, Errno> {
         .map_err(|error| errno_of(&InsertError::Image(error)))?;
     // As in kmod: less can't even tell its compression.
     if image.len() < 6 { Err(Errno::INVAL) } else { Ok(image) }
-}
-
-/// What kmod makes of a damaged module.
-pub(super) fn elf_errno(error: ElfError) -> Errno {
-    match error {
-        ElfError::NotElf => Errno::NOEXEC,
-        ElfError::Broken(_) => Errno::INVAL,
-    }
 }
 
 /// insmod's words for the answer to a module.

@@ -10,7 +10,6 @@ use super::coldplug::Coldplug;
 use super::way::Way;
 use super::{EXTRA_JOBS, RECORD, REMAINING, write};
 use crate::kmod::catalog::Catalog;
-use crate::kmod::cmdline;
 use crate::kmod::params::BootParams;
 use crate::load::{Inserter, Loader, Rank, Settings};
 use crate::report::{ModuleRecord, Outcome, Record};
@@ -86,14 +85,12 @@ fn already(name: &str) -> ModuleRecord {
 fn loader(root: &Root, warnings: &mut Vec<String>) -> sys::Result<Loader> {
     let dir = ModuleDir::new(root, &sys::release());
     let mut passed_over = Vec::new();
-    let mut config = moddir::config(root, &dir, &mut passed_over);
     let line = procfs::cmdline(root).unwrap_or_default();
-    passed_over.append(&mut cmdline::add_modules(&mut config, &line));
+    let config = moddir::config_with(root, &dir, &line, &mut passed_over);
     warnings.extend(passed_over.iter().map(ToString::to_string));
     let kernel = sysfs::kernel_compression(root);
     let inserter = Inserter { ops: Arc::new(Kernel), dir: dir.path().to_owned(), kernel };
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let settings = Settings { jobs: processors + EXTRA_JOBS, ..Settings::default() };
+    let settings = Settings { jobs: sys::processors() + EXTRA_JOBS, ..Settings::default() };
     Loader::new(root.clone(), Catalog::new(Arc::new(dir)), config, inserter, settings)
 }
 

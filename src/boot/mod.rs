@@ -25,7 +25,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::kmod::catalog::Catalog;
-use crate::kmod::cmdline;
 use crate::kmod::name::ModuleName;
 use crate::kmod::params::{Async, BootParams, Break, Decode, RootName, Settle};
 use crate::load::{Inserter, Loader, Order, Rank, Settings};
@@ -207,8 +206,7 @@ impl Boot {
             ));
         }
         let mut warnings = Vec::new();
-        let mut config = moddir::config(&self.root, &dir, &mut warnings);
-        warnings.append(&mut cmdline::add_modules(&mut config, &self.cmdline));
+        let config = moddir::config_with(&self.root, &dir, &self.cmdline, &mut warnings);
         for warning in warnings {
             self.warn(warning.to_string());
         }
@@ -217,8 +215,7 @@ impl Boot {
             Decode::User => None,
         };
         let inserter = Inserter { ops: Arc::new(Kernel), dir: dir.path().to_owned(), kernel };
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let jobs = self.params.jobs.unwrap_or(processors + EXTRA_JOBS);
+        let jobs = self.params.jobs.unwrap_or_else(|| sys::processors() + EXTRA_JOBS);
         let settings = Settings { jobs, order: self.order(way), apart: true };
         Loader::new(self.root.clone(), catalog, config, inserter, settings)
             .map_err(|e| Stop::new(Verdict::NoMounts, e))

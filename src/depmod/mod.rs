@@ -21,7 +21,7 @@ use crate::kmod::depmod::kernel::KernelSymbols;
 use crate::kmod::depmod::resolve::{Note, Resolved, Symbols, Wanted};
 use crate::kmod::depmod::{Module, Notice, Solved, order};
 use crate::kmod::index::WriteError;
-use crate::sys::{Root, errno, moddir};
+use crate::sys::{errno, moddir};
 
 /// How the files are made.
 #[derive(Debug, Default)]
@@ -236,11 +236,4 @@ pub fn config(paths: &[PathBuf], release: &str) -> (Config, Vec<Warning>) {
         }
     }
     (config, warnings)
-}
-
-/// Where depmod.d(5) files lie, highest precedence first.
-pub fn config_dirs(root: &Root) -> Vec<PathBuf> {
-    ["etc", "run", "usr/local/lib", "usr/lib", "lib"]
-        .map(|folder| root.join(folder).join("depmod.d"))
-        .to_vec()
 }

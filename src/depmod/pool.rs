@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use crate::sys;
+
 /// Does `work` on each of `items`, begun in their order, and gives the results in that order. Every thread has a state
 /// of its own, made by `state`. `begun` is told from time to time how many are begun.
 pub(super) fn map<T: Sync, S, R: Send>(
@@ -22,7 +24,7 @@ pub(super) fn map<T: Sync, S, R: Send>(
         }
     };
     let mut results = thread::scope(|scope| {
-        let others = (1..processors().min(items.len()))
+        let others = (1..sys::processors().min(items.len()))
             .filter_map(|_| thread::Builder::new().spawn_scoped(scope, || share(&mut |_| {})).ok());
         let others: Vec<_> = others.collect();
         let mut results = share(begun);
@@ -33,10 +35,6 @@ pub(super) fn map<T: Sync, S, R: Send>(
     });
     results.sort_by_key(|(place, _)| *place);
     results.into_iter().map(|(_, result)| result).collect()
-}
-
-fn processors() -> usize {
-    thread::available_parallelism().map_or(1, usize::from)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use rustix::io::{Errno, pread};
 use super::{Listener, pool};
 use crate::kmod::compress::{Compression, Decoder, IMAGE_LIMIT};
 use crate::kmod::depmod::facts::{Collector, Facts, SECTIONS};
-use crate::kmod::elf::{ElfError, Sections, Shape};
+use crate::kmod::elf::{ElfError, Sections, Shape, within};
 use crate::sys::errno;
 
 /// Plain files up to this size are read as a whole: most modules, in one call.
@@ -140,13 +140,6 @@ fn of_image(collector: &mut Collector, image: &[u8]) -> Result<Facts, String> {
     Ok(collector.facts(&Sections::parse(image).map_err(in_words)?))
 }
 
-/// The bytes of a range, where one of `parts` holds all of it.
-fn within<'a>(parts: &[(usize, &'a [u8])], range: &Range<usize>) -> Option<&'a [u8]> {
-    parts.iter().find_map(|(start, bytes)| {
-        bytes.get(range.start.checked_sub(*start)?..range.end.checked_sub(*start)?)
-    })
-}
-
 /// So many bytes of a buffer, which grows as it must.
 fn room(buffer: &mut Vec<u8>, len: usize) -> Result<&mut [u8], String> {
     if buffer.len() < len {
@@ -189,11 +182,7 @@ fn together(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
 
 /// kmod's errno for what is no module, with what is wrong with it.
 fn in_words(error: ElfError) -> String {
-    let errno = match error {
-        ElfError::NotElf => Errno::NOEXEC,
-        ElfError::Broken(_) => Errno::INVAL,
-    };
-    format!("{} ({error})", errno::text(errno))
+    format!("{} ({error})", errno::text(errno::of_elf(error)))
 }
 
 #[cfg(test)]

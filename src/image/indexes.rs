@@ -10,7 +10,7 @@ use super::Error;
 use crate::depmod::{self, Failure, Listener, Settings};
 use crate::kmod::depmod::Notice;
 use crate::kmod::depmod::files::File;
-use crate::sys::Root;
+use crate::sys::{Root, moddir};
 
 /// Index files by name.
 #[derive(Debug)]
@@ -40,7 +40,8 @@ impl Indexes {
 
     fn make(&mut self, root: &Path, release: &str) -> Result<(), String> {
         let mut notes = Notes(Vec::new());
-        let (config, complaints) = depmod::config(&depmod::config_dirs(&Root::at(root)), release);
+        let (config, complaints) =
+            depmod::config(&moddir::config_dirs(&Root::at(root), "depmod.d"), release);
         complaints.iter().for_each(|c| notes.0.push(c.to_string()));
         let mut told = Vec::new();
         let found = depmod::scan(&self.dir, &config, &mut told).map_err(|e| e.to_string())?;

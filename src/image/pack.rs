@@ -10,6 +10,7 @@ use zstd::zstd_safe::{CParameter, Strategy};
 
 use super::Error;
 use crate::kmod::compress::{self, Compression, DecodeError, IMAGE_LIMIT};
+use crate::sys;
 
 /// How zstd compresses modules and archives: one strategy with few, short searches, named in full so
 /// that the table of levels has no say. On the 1,121 modules of Debian's 6.1 cloud kernel (72 MB), of
@@ -98,7 +99,7 @@ pub(super) fn in_order<T: Sync, R: Send, E>(
     work: impl Fn(&T) -> R + Sync,
     mut take: impl FnMut(&T, R) -> Result<(), E>,
 ) -> Result<(), E> {
-    let workers = thread::available_parallelism().map_or(1, usize::from).min(items.len().max(1));
+    let workers = sys::processors().min(items.len().max(1));
     thread::scope(|scope| {
         let work = &work;
         let mut results = Vec::new();
@@ -159,7 +160,7 @@ mod tests {
     fn results_come_in_order_and_not_too_early() {
         let items: Vec<usize> = (0..500).collect();
         let done = AtomicUsize::new(0);
-        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let cores = sys::processors();
         let (mut taken, mut most) = (Vec::new(), 0);
         let work = |item: &usize| {
             done.fetch_add(1, Ordering::SeqCst);

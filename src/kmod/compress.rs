@@ -93,16 +93,8 @@ impl std::error::Error for DecodeError {}
 /// Damaged data, or an image of more than `limit` bytes.
 pub fn decode(file: &[u8], limit: usize) -> Result<Vec<u8>, DecodeError> {
     let mut image = Vec::new();
-    decode_into(file, limit, &mut image)?;
+    Decoder::default().decode_into(file, limit, &mut image)?;
     Ok(image)
-}
-
-/// As [`decode`], into a buffer whose content goes and whose memory is used again.
-///
-/// # Errors
-/// As [`decode`].
-pub fn decode_into(file: &[u8], limit: usize, image: &mut Vec<u8>) -> Result<(), DecodeError> {
-    Decoder::default().decode_into(file, limit, image)
 }
 
 /// Memory that an xz decoder may take for its dictionary: twice what the strongest preset asks for. A damaged header

@@ -156,9 +156,7 @@ impl<'a> Image<'a> {
     fn get(self, range: Range<usize>) -> Option<&'a [u8]> {
         match self {
             Self::Whole(bytes) => bytes.get(range),
-            Self::Parts(parts) => parts.iter().find_map(|(start, bytes)| {
-                bytes.get(range.start.checked_sub(*start)?..range.end.checked_sub(*start)?)
-            }),
+            Self::Parts(parts) => within(parts, &range),
         }
     }
 }
@@ -244,6 +242,14 @@ impl<'a> Sections<'a> {
 /// What stands before the first NUL.
 pub(super) fn until_nul(bytes: &[u8]) -> &[u8] {
     CStr::from_bytes_until_nul(bytes).map_or(bytes, CStr::to_bytes)
+}
+
+/// The bytes of a range of a file, where one of `parts`, each with its place, holds all of it.
+#[must_use]
+pub fn within<'a>(parts: &[(usize, &'a [u8])], range: &Range<usize>) -> Option<&'a [u8]> {
+    parts.iter().find_map(|(start, bytes)| {
+        bytes.get(range.start.checked_sub(*start)?..range.end.checked_sub(*start)?)
+    })
 }
 
 /// Whether the string at `offset` of a string table is `name`.

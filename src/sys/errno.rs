@@ -2,6 +2,8 @@
 
 use rustix::io::Errno;
 
+use crate::kmod::elf::ElfError;
+
 const TEXTS: [(Errno, &str); 52] = [
     (Errno::PERM, "Operation not permitted"),
     (Errno::NOENT, "No such file or directory"),
@@ -67,6 +69,14 @@ pub fn text(errno: Errno) -> String {
 /// The errno of an error that a function of std gave; EIO where it has none.
 pub fn of(error: &std::io::Error) -> Errno {
     Errno::from_io_error(error).unwrap_or(Errno::IO)
+}
+
+/// What kmod makes of a damaged module.
+pub fn of_elf(error: ElfError) -> Errno {
+    match error {
+        ElfError::NotElf => Errno::NOEXEC,
+        ElfError::Broken(_) => Errno::INVAL,
+    }
 }
 
 #[cfg(test)]

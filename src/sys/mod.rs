@@ -89,6 +89,11 @@ pub fn boottime_ns() -> u64 {
     u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
 }
 
+/// How many processors there are to work with; 1 where the kernel does not say.
+pub fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// The running kernel's release, as uname(2) gives it.
 pub fn release() -> String {
     rustix::system::uname().release().to_string_lossy().into_owned()

@@ -9,17 +9,17 @@ use super::Root;
 use super::raw::Map;
 use crate::kmod::Warning;
 use crate::kmod::catalog::Files;
+use crate::kmod::cmdline;
 use crate::kmod::conf::Config;
 use crate::kmod::index::Bytes;
 
-/// Where modprobe(8) looks for configuration, highest precedence first.
-pub const CONFIG_DIRS: [&str; 5] = [
-    "etc/modprobe.d",
-    "run/modprobe.d",
-    "usr/local/lib/modprobe.d",
-    "usr/lib/modprobe.d",
-    "lib/modprobe.d",
-];
+/// Where the folders of configuration lie, highest precedence first.
+const CONFIG_PLACES: [&str; 5] = ["etc", "run", "usr/local/lib", "usr/lib", "lib"];
+
+/// Where the tools look for the configuration called `name` (`modprobe.d`, `depmod.d`), highest precedence first.
+pub fn config_dirs(root: &Root, name: &str) -> Vec<PathBuf> {
+    CONFIG_PLACES.map(|place| root.join(place).join(name)).to_vec()
+}
 
 /// The module directory of one kernel.
 #[derive(Debug, Clone)]
@@ -57,7 +57,19 @@ impl Files for ModuleDir {
 /// weakdeps, all in byte order of their names. Of equal names only the one of the highest directory is
 /// read. The kernel command line is not part of it.
 pub fn config(root: &Root, dir: &ModuleDir, warnings: &mut Vec<Warning>) -> Config {
-    config_at(&CONFIG_DIRS.map(|folder| root.join(folder)), dir, warnings)
+    config_at(&config_dirs(root, "modprobe.d"), dir, warnings)
+}
+
+/// As [`config`], with what the kernel command line `line` says of modules behind it.
+pub fn config_with(
+    root: &Root,
+    dir: &ModuleDir,
+    line: &str,
+    warnings: &mut Vec<Warning>,
+) -> Config {
+    let mut config = config(root, dir, warnings);
+    warnings.append(&mut cmdline::add_modules(&mut config, line));
+    config
 }
 
 /// As [`config`], from these folders and files, highest precedence first, instead of modprobe.d. A file

@@ -16,12 +16,13 @@ use options::Options;
 use super::Exit;
 use super::tool::{Level, Tool};
 use crate::depmod::{self, Failure, Found, Listener, Output, Settings};
+use crate::kmod::Warning;
 use crate::kmod::depmod::Notice;
 use crate::kmod::depmod::conf::Config;
 use crate::kmod::depmod::files::File;
 use crate::kmod::depmod::kernel::KernelSymbols;
 use crate::kmod::depmod::resolve::Wanted;
-use crate::sys::errno;
+use crate::sys::{errno, moddir};
 
 /// The text files, in the order in which they are shown.
 const SHOWN: [&str; 6] = [
@@ -98,9 +99,7 @@ impl Depmod<'_> {
         } else if let Some(path) = system_map {
             let (symbols, warnings) =
                 KernelSymbols::from_system_map(&path.to_string_lossy(), &self.read(path)?, *prefix);
-            for warning in warnings {
-                self.tool.error(&format!("{}:{}: {}", warning.file, warning.line, warning.text));
-            }
+            self.complain(warnings);
             kernel = Some(symbols);
         }
         let wanted =
@@ -134,13 +133,11 @@ impl Depmod<'_> {
     /// What depmod.d, or what stands in its place, says.
     fn config(&self) -> Config {
         let paths: Vec<PathBuf> = match &self.options.config[..] {
-            [] => depmod::config_dirs(&self.tool.root),
+            [] => moddir::config_dirs(&self.tool.root, "depmod.d"),
             given => given.to_vec(),
         };
         let (config, warnings) = depmod::config(&paths, &self.options.release);
-        for warning in warnings {
-            self.tool.error(&format!("{}:{}: {}", warning.file, warning.line, warning.text));
-        }
+        self.complain(warnings);
         config
     }
 
@@ -178,6 +175,13 @@ impl Depmod<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Lines of input that were passed over.
+    fn complain(&self, warnings: Vec<Warning>) {
+        for Warning { file, line, text } in warnings {
+            self.tool.error(&format!("{file}:{line}: {text}"));
+        }
     }
 
     fn say(&self, notice: Notice) {

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::Exit;
 use super::args::{Arg, Args, Opt};
-use super::tool::{Fail, Level, Tool, absolute, elf_errno, module_dir, no_config, read_image};
+use super::tool::{Fail, Level, Tool, absolute, module_dir, no_config, read_image};
 use crate::kmod::alias;
 use crate::kmod::catalog::{Catalog, Files, Found};
 use crate::kmod::elf::Sections;
@@ -355,7 +355,7 @@ fn padded(key: &[u8]) -> Vec<u8> {
 /// Everything that the file at `path` says.
 fn read(path: &Path) -> Result<Info, Errno> {
     let image = read_image(path)?;
-    let sections = Sections::parse(&image).map_err(elf_errno)?;
+    let sections = Sections::parse(&image).map_err(errno::of_elf)?;
     sections.get(".modinfo").ok_or(Errno::NODATA)?;
     let strings = sections.modinfo().map(<[u8]>::to_vec).collect();
     Ok(Info { strings, extra: extra(&image, &sections) })

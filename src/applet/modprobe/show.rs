@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use super::{Modprobe, json};
-use crate::applet::tool::{Fail, Level, elf_errno, read_image};
+use crate::applet::tool::{Fail, Level, read_image};
 use crate::kmod::elf::Sections;
 use crate::kmod::name::ModuleName;
 use crate::kmod::symbols::{self, Versioned};
@@ -114,7 +114,7 @@ type List = for<'a> fn(&Sections<'a>) -> Option<Vec<Versioned<'a>>>;
 
 fn symbol_lines(path: &Path, list: List) -> Result<Vec<u8>, Errno> {
     let image = read_image(path)?;
-    let sections = Sections::parse(&image).map_err(elf_errno)?;
+    let sections = Sections::parse(&image).map_err(errno::of_elf)?;
     let mut text = Vec::new();
     for symbol in list(&sections).ok_or(Errno::NODATA)? {
         let name = symbol.name.strip_prefix(b".").unwrap_or(symbol.name);
