@@ -562,7 +562,7 @@ fn two_file_systems_are_none() {
     fat.file().read_exact_at(&mut sector, 0).unwrap();
     image.patch(&[(0, &sector)]);
     assert!(image.compare().is_none());
-    let kinds: Vec<_> = disk::candidates(&image.source()).iter().map(|p| p.kind).collect();
+    let kinds: Vec<_> = disk::examine(&image.source()).found.iter().map(|p| p.kind).collect();
     assert_eq!(kinds, ["vfat", "ext4"]);
 }
 

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use crate::kmod::catalog::Catalog;
 use crate::kmod::name::ModuleName;
-use crate::kmod::params::{Async, BootParams, Break, Decode, RootName, Settle};
+use crate::kmod::params::{Async, BootParams, Break, Decode, Settle};
 use crate::load::{Inserter, Loader, Order, Rank, Settings};
 use crate::report::{Outcome, Record, Verdict};
 use crate::sys::moddir::{self, ModuleDir};
@@ -35,7 +35,6 @@ use crate::sys::uevent::Socket;
 use crate::sys::{self, Root, boottime_ns, device, process, procfs, sysfs};
 use coldplug::Coldplug;
 use log::Log;
-use root::Finder;
 use switch_root::Unfit;
 use wait::Wait;
 
@@ -127,7 +126,7 @@ impl Boot {
         self.log.open(&self.root, self.params.level());
         rescue::set_policy(&self.params);
         self.record.kernel = sys::release();
-        self.record.root.spec = self.params.root_text.clone().unwrap_or_default();
+        self.record.root.spec = self.params.root.spec().to_owned();
         self.log.info(&format!(
             "version {}, kernel {}",
             env!("CARGO_PKG_VERSION"),
@@ -240,14 +239,10 @@ impl Boot {
         way: &Way,
         socket: Option<Socket>,
     ) -> Result<(), Stop> {
-        let (root, name) = (self.root.clone(), self.params.root.clone());
-        if let Some(RootName::Other(_)) = name {
-            return Err(Stop::new(Verdict::NoRoot, root_words(&self.params)));
-        }
-        wait::filesystem_modules(loader, &self.params.fstypes);
+        let root = self.root.clone();
+        wait::filesystem_modules(loader, &self.params.root.fstypes);
         let mut coldplug = Coldplug::new(&root, loader, way, self.params.jobs == Some(1));
-        let finder = name.as_ref().map(|name| Finder::new(&root, name));
-        let awaited = Wait::new(self, loader, &mut coldplug, socket, finder).run();
+        let awaited = Wait::new(self, loader, &mut coldplug, socket).run();
         if awaited.is_ok() {
             self.close(loader);
         }
@@ -352,6 +347,13 @@ impl Boot {
         self.record.warnings.push(text);
     }
 
+    /// The same where it may be found again and again.
+    fn warn_once(&mut self, text: String) {
+        if !self.record.warnings.contains(&text) {
+            self.warn(text);
+        }
+    }
+
     /// Notes when a phase of the boot ended.
     fn end_phase(&mut self, name: &'static str) {
         self.record.phases.push((name, (boottime_ns() - self.began) / 1000));
@@ -360,6 +362,7 @@ impl Boot {
     /// Stops for a person where `coldplug.break=` says so.
     fn pause_at(&mut self, place: Break) {
         if self.params.stop_at == Some(place) {
+            self.params.stop_at = None;
             self.log.info("stopped by coldplug.break=; leave the shell to go on");
             if let Err(error) = rescue::shell(&self.root) {
                 self.warn(format!("coldplug.break: {error}"));
@@ -386,17 +389,6 @@ fn unfit_stop(spec: &str, unfit: Unfit) -> Stop {
             let tried: Vec<String> = tried.iter().map(each).collect();
             Stop::new(Verdict::NoInit, format!("no init on root {spec} ({})", tried.join("; ")))
         }
-    }
-}
-
-/// What the root is called in a message.
-fn root_words(params: &BootParams) -> String {
-    match (&params.root, &params.root_text) {
-        (Some(RootName::Other(text)), _) => {
-            format!("root={text} (no device, UUID=, LABEL=, PARTUUID= or PARTLABEL=)")
-        }
-        (Some(_), Some(text)) => format!("root={text}"),
-        _ => "no root= on the kernel command line".to_owned(),
     }
 }
 

@@ -6,14 +6,14 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::coldplug::{Coldplug, Drained};
-use super::root::{self, Candidate, Finder};
-use super::{Boot, SYSROOT, Stop, root_words, seconds};
+use super::root::{Assembly, Devices, Progress, Refused, Site};
+use super::{Boot, Stop, seconds};
 use crate::kmod::name::ModuleName;
-use crate::kmod::params::{Break, Settle};
+use crate::kmod::params::Settle;
 use crate::load::{Loader, Rank};
-use crate::report::Verdict;
+use crate::report::{Verdict, near};
+use crate::sys::boottime_ns;
 use crate::sys::uevent::Socket;
-use crate::sys::{Error, boottime_ns};
 
 /// How often devices are looked for where the kernel has no event socket.
 pub(super) const POLL: Duration = Duration::from_millis(250);
@@ -31,13 +31,18 @@ const HOLD: Duration = Duration::from_secs(2);
 /// The longest sleep, so that a device that gave no event is found all the same.
 const NAP: Duration = Duration::from_secs(1);
 
+/// How soon is asked again whether a process of ours has ended.
+const BUSY: Duration = Duration::from_millis(50);
+
 /// Where the wait for the root stands.
 #[derive(Debug)]
 enum Stage {
-    /// It has not come yet.
-    Looking,
-    /// The modules of its filesystem are being loaded.
-    Found(Candidate, Vec<String>, Vec<ModuleName>),
+    /// A device has not come yet: how it is called.
+    Looking(String),
+    /// Modules that it needs are being loaded.
+    Loading(Vec<ModuleName>),
+    /// A process of ours works on it.
+    Busy,
     /// It is mounted.
     Mounted,
 }
@@ -47,17 +52,19 @@ pub(super) struct Wait<'a, 'b> {
     loader: &'a Loader,
     coldplug: &'a mut Coldplug<'b>,
     socket: Option<Socket>,
-    /// Nothing to find where no root is named.
-    finder: Option<Finder<'a>>,
+    devices: Devices,
+    assembly: Assembly,
     stage: Stage,
     /// When the wait is over, on CLOCK_BOOTTIME; `None` is never.
     deadline: Option<u64>,
+    /// When the wait for the root that is being tried began, on CLOCK_BOOTTIME.
+    began: u64,
     /// When to say next that the root has not come, on CLOCK_BOOTTIME.
     tell: u64,
     /// Before this time, on CLOCK_BOOTTIME, the root is not looked for (`rootdelay=`, or a mount that failed).
     not_before: u64,
-    /// Why the root that was found could not be mounted, and when that was tried first.
-    refused: Option<(Error, u64)>,
+    /// Why the root could not be had when all of it was there, and when that was tried first.
+    refused: Option<(Refused, u64)>,
     /// Block devices may have come since the last look.
     look: bool,
     /// Until when only what is on the way to the root is loaded, on CLOCK_BOOTTIME.
@@ -72,19 +79,22 @@ impl<'a, 'b> Wait<'a, 'b> {
         loader: &'a Loader,
         coldplug: &'a mut Coldplug<'b>,
         socket: Option<Socket>,
-        finder: Option<Finder<'a>>,
     ) -> Self {
-        let not_before = after(boot.params.delay);
+        let params = &boot.params.root;
+        let assembly = Assembly::new(params);
+        let not_before = after(params.delay);
+        let deadline = deadline(boot, &assembly, params.delay);
         let hold = boot.params.settle == Settle::Root;
-        let deadline = boot.params.timeout.map(|timeout| after(boot.params.delay + timeout));
         Self {
+            devices: Devices::new(&boot.root),
+            stage: Stage::Looking(assembly.choice().text.clone()),
+            assembly,
             boot,
             loader,
             coldplug,
             socket,
-            finder,
-            stage: Stage::Looking,
             deadline,
+            began: boottime_ns(),
             tell: after(TELL),
             not_before,
             refused: None,
@@ -151,9 +161,7 @@ impl<'a, 'b> Wait<'a, 'b> {
         }
         if drained.block || drained.lost {
             self.look = true;
-            if let Some(finder) = &mut self.finder {
-                finder.forget_changed();
-            }
+            self.devices.forget_changed();
         }
         drained
     }
@@ -183,7 +191,7 @@ impl<'a, 'b> Wait<'a, 'b> {
     /// Whether loads that were kept back have now been given out: those for the root have ended without it, or the next
     /// of a record that is replayed does not come.
     fn lets_go(&mut self, settled: bool, fresh: bool) -> bool {
-        let looking = matches!(self.stage, Stage::Looking);
+        let looking = matches!(self.stage, Stage::Looking(_));
         let late = self.hold_until.is_some_and(|until| looking && boottime_ns() >= until);
         let quiet = boottime_ns() >= self.coldplug.quiet_at;
         let root_first = self.hold_until.is_some() && looking && quiet && !fresh;
@@ -196,62 +204,44 @@ impl<'a, 'b> Wait<'a, 'b> {
         late || stuck
     }
 
-    /// Takes the root one step further, where that is possible now.
+    /// Takes the root as far as is possible now.
     fn advance(&mut self, settled: bool) {
-        let reason = self.look || settled || self.refused.is_some();
-        if matches!(self.stage, Stage::Looking) && reason && boottime_ns() >= self.not_before {
+        let now = boottime_ns();
+        let due = match &self.stage {
+            Stage::Looking(_) => {
+                (self.look || settled || self.refused.is_some()) && now >= self.not_before
+            }
+            Stage::Loading(modules) => self.loader.is_done(modules),
+            Stage::Busy => true,
+            Stage::Mounted => false,
+        };
+        if due {
             self.look = false;
-            if let Some(candidate) = self.finder.as_mut().and_then(Finder::look) {
-                self.found(candidate);
-            }
-        }
-        match std::mem::replace(&mut self.stage, Stage::Looking) {
-            Stage::Found(candidate, types, modules) if self.loader.is_done(&modules) => {
-                self.mount(&candidate, &types, &modules);
-            }
-            other => self.stage = other,
+            self.go_on();
         }
     }
 
-    /// The root's device is there: asks for the modules of its filesystem.
-    fn found(&mut self, candidate: Candidate) {
-        for twin in self.finder.as_ref().map(|f| f.twins.clone()).unwrap_or_default() {
-            let name = candidate.node.display();
-            self.boot.warn(format!(
-                "{} is {name} and also {twin}; taking the first",
-                root_words(&self.boot.params)
-            ));
-        }
-        self.boot.record.root.device = Some(candidate.node.display().to_string());
-        self.boot.end_phase("root device");
-        let types = root::types(&self.boot.root, &self.boot.params, &candidate);
-        let modules = filesystem_modules(self.loader, &types);
-        self.stage = Stage::Found(candidate, types, modules);
-    }
-
-    /// Mounts the root, which needs the modules of its filesystem live. A failure may be for want of a module or a medium that is still on its way: then the
-    /// root is looked for again.
-    fn mount(&mut self, candidate: &Candidate, types: &[String], modules: &[ModuleName]) {
-        if self.refused.is_none() {
-            self.boot.pause_at(Break::Mount);
-        }
-        let target = self.boot.root.join(SYSROOT);
-        match root::mount_root(candidate, &target, types, &self.boot.params) {
-            Ok(fstype) => {
-                self.boot.record.root.fstype = Some(fstype);
-                self.boot.record.root.way = root::way(&self.boot.root, candidate, modules);
-                self.boot.end_phase("mount");
+    fn go_on(&mut self) {
+        let mut site = Site { boot: self.boot, loader: self.loader, devices: &mut self.devices };
+        let stage = match self.assembly.advance(&mut site) {
+            Ok(Progress::Awaits(what)) => Stage::Looking(what),
+            Ok(Progress::Loads(modules)) => Stage::Loading(modules),
+            Ok(Progress::Busy) => Stage::Busy,
+            Ok(Progress::Done) => {
                 self.deadline = Some(after(SETTLE));
-                self.stage = Stage::Mounted;
+                Stage::Mounted
             }
-            Err(error) => {
+            Err(refused) => {
                 let first = self.refused.take().map_or_else(boottime_ns, |(_, first)| first);
-                self.refused = Some((error, first));
+                self.refused = Some((refused, first));
                 self.not_before = after(NAP);
-                if let Some(finder) = &mut self.finder {
-                    finder.forget_changed();
-                }
+                Stage::Looking(self.assembly.choice().text.clone())
             }
+        };
+        self.stage = stage;
+        // What is built in, or live already, is not worth a nap.
+        if matches!(&self.stage, Stage::Loading(modules) if self.loader.is_done(modules)) {
+            self.go_on();
         }
     }
 
@@ -266,67 +256,114 @@ impl<'a, 'b> Wait<'a, 'b> {
                 Ok(true)
             }
             (Stage::Mounted, Settle::All) => Ok(settled),
-            _ if late || self.is_hopeless(settled) => Err(self.give_up()),
+            // What checks a filesystem takes its time.
+            (Stage::Busy, _) => Ok(false),
+            _ if late || self.is_hopeless(settled) => self.turn().map(|()| false),
             _ => Ok(false),
         }
     }
 
-    /// Whether waiting on has no sense, although the time is not over: no root is named, or the one that was
-    /// found cannot be mounted and nothing is on its way that could help. `rootwait` waits all the same.
+    /// Whether waiting on has no sense, although the time is not over: no root is named and none shows itself, or the
+    /// one that was found cannot be had and nothing is on its way that could help. `rootwait` waits all the same.
     fn is_hopeless(&self, settled: bool) -> bool {
-        let refused = self.refused.as_ref().is_some_and(|(_, first)| {
-            boottime_ns() >= first.saturating_add(nanoseconds(REFUSED))
-                && self.boot.params.timeout.is_some()
+        let params = &self.boot.params.root;
+        let refused = self.refused.as_ref().is_some_and(|(refused, first)| {
+            let patience = if self.assembly.has_more() { Duration::ZERO } else { REFUSED };
+            let tried = boottime_ns() >= first.saturating_add(nanoseconds(patience));
+            refused.is_final || (settled && tried)
         });
-        settled && (self.finder.is_none() || refused)
+        let patient = params.timeout.is_none() && !self.assembly.has_more();
+        (refused && !patient) || (settled && !params.is_named())
+    }
+
+    /// Turns to the next of the roots that the command line names.
+    ///
+    /// # Errors
+    /// This was the last.
+    fn turn(&mut self) -> Result<(), Stop> {
+        let stop = self.give_up();
+        let text = self.assembly.choice().text.clone();
+        let mut site = Site { boot: self.boot, loader: self.loader, devices: &mut self.devices };
+        if !self.assembly.pass_over(&mut site) {
+            return Err(stop);
+        }
+        let next = &self.assembly.choice().text;
+        self.boot.warn(format!("root {text} is passed over for {next}: {}", stop.text));
+        self.boot.record.root.passed_over.push(format!("{text}: {}", stop.text));
+        self.stage = Stage::Looking(next.clone());
+        self.deadline = deadline(self.boot, &self.assembly, Duration::ZERO);
+        self.began = boottime_ns();
+        (self.not_before, self.refused, self.look) = (0, None, true);
+        Ok(())
     }
 
     /// A person at the console should know what the machine is waiting for.
     fn tell_of_waiting(&mut self) {
-        if !matches!(self.stage, Stage::Looking) || boottime_ns() < self.tell {
+        let Stage::Looking(what) = &self.stage else { return };
+        if boottime_ns() < self.tell {
             return;
         }
         self.tell = after(TELL);
-        let waited = seconds(Duration::from_nanos(boottime_ns() - self.boot.began));
-        let number = self.finder.as_mut().map_or(0, |f| f.seen().len());
-        let words = root_words(&self.boot.params);
+        let waited = self.waited();
+        let number = self.devices.seen().len();
         self.boot.log.info(&format!(
-            "still waiting for {words} after {waited}; {number} block devices so far"
+            "still waiting for {what} after {waited}; {number} block devices so far"
         ));
+    }
+
+    fn waited(&self) -> String {
+        seconds(Duration::from_nanos(boottime_ns().saturating_sub(self.began)))
     }
 
     /// Why the time is over and the root is not mounted.
     fn give_up(&mut self) -> Stop {
         match (&self.refused, &self.stage) {
-            (Some((error, _)), _) => Stop::new(Verdict::MountFailed, error),
-            (None, Stage::Found(candidate, types, _)) => {
+            (Some((refused, _)), _) => Stop::new(refused.verdict, &refused.text),
+            (None, Stage::Loading(modules)) => {
+                let open: Vec<&str> = modules
+                    .iter()
+                    .filter(|m| !self.loader.is_done(std::slice::from_ref(*m)))
+                    .map(ModuleName::as_str)
+                    .collect();
                 let text = format!(
-                    "{}: modules of {} do not come",
-                    candidate.node.display(),
-                    types.join(", ")
+                    "{}: modules do not come: {}",
+                    self.assembly.choice().text,
+                    open.join(", ")
                 );
                 Stop::new(Verdict::MountFailed, text)
             }
-            (None, _) => self.no_root(),
+            (None, Stage::Looking(what)) => {
+                let what = what.clone();
+                self.no_root(&what)
+            }
+            (None, Stage::Busy | Stage::Mounted) => Stop::new(Verdict::MountFailed, "no end"),
         }
     }
 
-    /// What was awaited, and what is there instead.
-    fn no_root(&mut self) -> Stop {
-        let seen = self.finder.as_mut().map(Finder::seen).unwrap_or_default();
-        let there = if seen.is_empty() {
-            "no block device".to_owned()
-        } else {
-            format!("\n  {}", seen.join("\n  "))
-        };
-        self.boot.record.root.seen = seen;
-        let waited = seconds(Duration::from_nanos(boottime_ns() - self.boot.began));
-        let text = match self.finder {
-            Some(_) => {
-                format!("{} did not come in {waited}; seen: {there}", root_words(&self.boot.params))
+    /// What was awaited, what is there instead, and what may be meant.
+    fn no_root(&mut self, what: &str) -> Stop {
+        let seen = self.devices.seen();
+        let near = near(&self.assembly.choice().name, &seen);
+        let waited = boottime_ns().saturating_sub(self.began) / 1_000_000;
+        let mut text = match self.boot.params.root.is_named() {
+            true => format!("{what} did not come in {}", self.waited()),
+            false => {
+                "no root= on the kernel command line, and no partition that says it is one".into()
             }
-            None => root_words(&self.boot.params),
         };
+        for line in &near {
+            text.push_str(&format!("\n  {line}"));
+        }
+        match seen.is_empty() {
+            true => text.push_str("\n  no block device is there"),
+            false => text.push_str("\nblock devices seen:"),
+        }
+        for device in &seen {
+            text.push_str(&format!("\n  {}", device.line()));
+        }
+        let root = &mut self.boot.record.root;
+        root.awaited = Some((what.to_owned(), waited));
+        (root.seen, root.near) = (seen, near);
         Stop::new(Verdict::NoRoot, text)
     }
 
@@ -336,10 +373,11 @@ impl<'a, 'b> Wait<'a, 'b> {
         let now = boottime_ns();
         let quiet = Some(self.coldplug.quiet_at).filter(|at| *at > now && self.loader.is_idle());
         let retry = Some(self.not_before).filter(|at| *at > now);
+        let busy = matches!(self.stage, Stage::Busy).then(|| after(BUSY));
         let longest = after(if self.socket.is_some() { NAP } else { POLL });
         let held = self.hold_until.filter(|at| *at > now);
         let until =
-            [quiet, retry, self.deadline, held].into_iter().flatten().fold(longest, u64::min);
+            [quiet, retry, self.deadline, held, busy].into_iter().flatten().fold(longest, u64::min);
         let new = drained.fresh || drained.lost;
         let left =
             if new { Duration::ZERO } else { Duration::from_nanos(until.saturating_sub(now)) };
@@ -357,6 +395,12 @@ impl<'a, 'b> Wait<'a, 'b> {
 pub(super) fn filesystem_modules(loader: &Loader, types: &[String]) -> Vec<ModuleName> {
     let names = types.iter().filter_map(|t| loader.want_name(&format!("fs-{t}"), Rank::Root));
     names.flatten().collect()
+}
+
+/// When the wait for the root that is being tried is over; `delay` is not part of it.
+fn deadline(boot: &Boot, assembly: &Assembly, delay: Duration) -> Option<u64> {
+    let longest = assembly.choice().wait.or(boot.params.root.timeout);
+    longest.map(|longest| after(delay + longest))
 }
 
 fn nanoseconds(duration: Duration) -> u64 {

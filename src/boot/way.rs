@@ -4,7 +4,8 @@
 //! A guess only orders: what it leaves out is loaded when what it names has been, and the root has not come.
 
 use crate::kmod::name::ModuleName;
-use crate::kmod::params::{BootParams, RootName};
+use crate::kmod::params::BootParams;
+use crate::kmod::root_name::RootName;
 use crate::kmod::uevent::Modalias;
 use crate::load::Rank;
 use crate::report::Record;
@@ -38,10 +39,13 @@ impl Way {
     /// The way to the root of `params`. `record` is that of an earlier boot, in JSON.
     pub fn new(params: &BootParams, record: Option<&str>) -> Self {
         let known = record.and_then(Record::way);
-        let same = known.filter(|(spec, _)| Some(spec) == params.root_text.as_ref());
+        let same = known.filter(|(spec, _)| spec == params.root.spec());
         match same {
             Some((_, modules)) if !modules.is_empty() => Self { kind: Kind::Recorded, modules },
-            _ => Self { kind: kind(params.root.as_ref()), modules: Vec::new() },
+            _ => {
+                let choices = params.root.choices();
+                Self { kind: kind(choices.first().map(|c| &c.name)), modules: Vec::new() }
+            }
         }
     }
 

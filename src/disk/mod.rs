@@ -156,7 +156,7 @@ const FLOPPY: u64 = 1440 * 1024;
 ///
 /// An array member or an encrypted device hides the file systems after it. Two file systems at once are a
 /// contradiction and give none, as in blkid and udev: mounting either could destroy the other;
-/// [`candidates`] tells which they were. An LVM or bcache label from before an MBR was written is
+/// [`examine`] tells which they were. An LVM or bcache label from before an MBR was written is
 /// stale and gives none. Otherwise a partition table beside a superblock changes nothing: bootable discs
 /// have both, and what a whole disk holds besides its partitions is found under its own names.
 ///
@@ -164,19 +164,31 @@ const FLOPPY: u64 = 1440 * 1024;
 /// firmware RAIDs, external XFS logs, BitLocker and file systems that no initramfs mounts as root.
 #[must_use]
 pub fn probe(source: &impl Source) -> Option<Probe> {
-    let device = Device::new(source);
-    let (mut found, strict) = search(&device);
-    if found.len() > 1 && strict {
-        return None;
-    }
-    if found.is_empty() { None } else { Some(found.swap_remove(0)) }
+    examine(source).single()
 }
 
-/// Every superblock that [`probe`] had to choose from, in blkid's order; for the message that names both
-/// when the device is ambiguous.
+/// What was found on a device.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Content {
+    /// Every superblock that [`probe`] has to choose from, in blkid's order.
+    pub found: Vec<Probe>,
+    /// One of them tolerates no other.
+    strict: bool,
+}
+
+impl Content {
+    /// The one superblock that counts; none where two contradict each other.
+    #[must_use]
+    pub fn single(&self) -> Option<Probe> {
+        if self.found.len() > 1 && self.strict { None } else { self.found.first().cloned() }
+    }
+}
+
+/// Every superblock on a device: for the message that names both when it is ambiguous.
 #[must_use]
-pub fn candidates(source: &impl Source) -> Vec<Probe> {
-    search(&Device::new(source)).0
+pub fn examine(source: &impl Source) -> Content {
+    let (found, strict) = search(&Device::new(source));
+    Content { found, strict }
 }
 
 /// All findings up to the first that hides the rest, and whether one of those before it tolerates no other.

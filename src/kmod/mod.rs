@@ -21,6 +21,8 @@ pub mod name;
 pub mod params;
 pub mod plan;
 pub mod proc_modules;
+pub mod root_name;
+pub mod root_params;
 pub mod signature;
 pub mod symbols;
 pub mod uevent;

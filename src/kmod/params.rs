@@ -1,34 +1,10 @@
-//! What the kernel command line asks of the initramfs: the root and our own words.
+//! What the kernel command line asks of the initramfs: our own words, and those of the kernel that we follow. What it
+//! says about the root stands in root_params.rs.
 //!
-//! Root words follow the kernel's admin-guide/kernel-parameters; where a word stands twice the later one
-//! wins, as with the kernel. Our own are described in README "Kernel parameters".
-
-use std::time::Duration;
+//! Where a word stands twice the later one wins, as with the kernel. Ours are described in README "Kernel parameters".
 
 use super::cmdline::{key_value, words};
-use super::link_name;
-
-/// Longest wait for the root where nothing else is said.
-pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// How the root is named.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RootName {
-    /// `/dev/NAME`.
-    Device(String),
-    /// `UUID=` of the filesystem.
-    Uuid(String),
-    /// `LABEL=` of the filesystem.
-    Label(String),
-    /// `PARTUUID=` of the partition, and `/PARTNROFF=` from it.
-    PartUuid(String, i32),
-    /// `PARTLABEL=` of the partition.
-    PartLabel(String),
-    /// `MAJOR:MINOR`, or the kernel's hexadecimal form.
-    Number(u32, u32),
-    /// Anything else, such as a tag of a filesystem without a device.
-    Other(String),
-}
+use super::root_params::RootParams;
 
 /// What happens when the boot can't go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,20 +77,8 @@ pub enum Decode {
 /// The command line, read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BootParams {
-    /// `root=`.
-    pub root: Option<RootName>,
-    /// `root=` as written.
-    pub root_text: Option<String>,
-    /// `rootfstype=`, a list tried in order.
-    pub fstypes: Vec<String>,
-    /// `rootflags=`.
-    pub flags: String,
-    /// `rw` was the last of `ro` and `rw`.
-    pub writable: bool,
-    /// `rootdelay=`: a pause before the root is looked for.
-    pub delay: Duration,
-    /// Longest wait for the root; `None` is for ever (`rootwait`).
-    pub timeout: Option<Duration>,
+    /// The root.
+    pub root: RootParams,
     /// `init=`.
     pub init: Option<String>,
     /// `coldplug.modules=`.
@@ -158,13 +122,7 @@ pub struct BootParams {
 impl Default for BootParams {
     fn default() -> Self {
         Self {
-            root: None,
-            root_text: None,
-            fstypes: Vec::new(),
-            flags: String::new(),
-            writable: false,
-            delay: Duration::ZERO,
-            timeout: Some(DEFAULT_TIMEOUT),
+            root: RootParams::default(),
             init: None,
             modules: Vec::new(),
             settle: Settle::All,
@@ -209,22 +167,11 @@ impl BootParams {
 
     /// A word that the kernel knows too.
     fn kernel(&mut self, key: &str, value: Option<&str>) {
+        if let Some(known) = self.root.word(key, value) {
+            self.complain_unless(known, key, value);
+            return;
+        }
         match (key, value) {
-            ("root", Some(value)) => {
-                self.root = root_name(value);
-                self.root_text = Some(value.to_owned());
-            }
-            ("rootfstype", Some(value)) => self.fstypes = list(value),
-            ("rootflags", Some(value)) => value.clone_into(&mut self.flags),
-            ("ro", None) => self.writable = false,
-            ("rw", None) => self.writable = true,
-            ("rootwait", None) => self.timeout = None,
-            ("rootwait", Some(value)) => {
-                self.timeout = self.seconds(key, value).map(Some).unwrap_or(self.timeout)
-            }
-            ("rootdelay", Some(value)) => {
-                self.delay = self.seconds(key, value).unwrap_or(self.delay)
-            }
             ("init", Some(value)) => self.init = Some(value.to_owned()),
             ("deferred_probe_timeout", Some(value)) => self.deferred_timeout = value.parse().ok(),
             ("panic", Some(value)) => self.panic = value.parse().ok(),
@@ -249,11 +196,6 @@ impl BootParams {
             "jobs" => {
                 set(&mut self.jobs, text.parse().ok().filter(|n| (1..=256).contains(n)).map(Some))
             }
-            "timeout" => {
-                self.timeout =
-                    self.seconds("coldplug.timeout", text).map(Some).unwrap_or(self.timeout);
-                return;
-            }
             "settle" => {
                 set(&mut self.settle, pick(text, &[("all", Settle::All), ("root", Settle::Root)]))
             }
@@ -266,22 +208,16 @@ impl BootParams {
             "log" => set(&mut self.own_level, pick(text, &LEVELS).map(Some)),
             // Read with the rest of what the line says about modules.
             "mask" | "rules" => value.is_some(),
-            _ => false,
+            _ => self.root.own_word(key, value).unwrap_or(false),
         };
-        if !known {
-            let word =
-                value.map_or_else(|| format!("coldplug.{key}"), |v| format!("coldplug.{key}={v}"));
-            self.complaints.push(format!("kernel command line: ignoring '{word}'"));
-        }
+        self.complain_unless(known, &format!("coldplug.{key}"), value);
     }
 
-    fn seconds(&mut self, key: &str, value: &str) -> Option<Duration> {
-        let seconds = value.parse::<u32>().ok();
-        if seconds.is_none() {
-            self.complaints
-                .push(format!("kernel command line: '{key}={value}' is no number of seconds"));
+    fn complain_unless(&mut self, known: bool, key: &str, value: Option<&str>) {
+        if !known {
+            let word = value.map_or_else(|| key.to_owned(), |v| format!("{key}={v}"));
+            self.complaints.push(format!("kernel command line: ignoring '{word}'"));
         }
-        seconds.map(|s| Duration::from_secs(s.into()))
     }
 }
 
@@ -302,11 +238,11 @@ const LEVELS: [(&str, Level); 4] = [
     ("debug", Level::Debug),
 ];
 
-fn pick<T: Copy>(text: &str, table: &[(&str, T)]) -> Option<T> {
+pub(super) fn pick<T: Copy>(text: &str, table: &[(&str, T)]) -> Option<T> {
     table.iter().find(|(word, _)| *word == text).map(|(_, value)| *value)
 }
 
-fn set<T>(place: &mut T, value: Option<T>) -> bool {
+pub(super) fn set<T>(place: &mut T, value: Option<T>) -> bool {
     let known = value.is_some();
     if let Some(value) = value {
         *place = value;
@@ -314,84 +250,15 @@ fn set<T>(place: &mut T, value: Option<T>) -> bool {
     known
 }
 
-fn list(text: &str) -> Vec<String> {
+pub(super) fn list(text: &str) -> Vec<String> {
     text.split(',').filter(|w| !w.is_empty()).map(str::to_owned).collect()
-}
-
-/// The root as `root=` names it; `None` where the value is empty.
-pub fn root_name(text: &str) -> Option<RootName> {
-    type Make = fn(String) -> RootName;
-    const BY: [(&str, Make); 4] = [
-        ("UUID", RootName::Uuid),
-        ("LABEL", RootName::Label),
-        ("PARTUUID", part_uuid),
-        ("PARTLABEL", RootName::PartLabel),
-    ];
-    if text.is_empty() {
-        return None;
-    }
-    for (tag, make) in BY {
-        if let Some(value) = text.strip_prefix(tag).and_then(|rest| rest.strip_prefix('=')) {
-            return Some(make(unquote(value)));
-        }
-        let link = format!("/dev/disk/by-{}/", tag.to_ascii_lowercase());
-        if let Some(value) = text.strip_prefix(&link) {
-            return Some(make(link_name::decode(value)));
-        }
-    }
-    if text.starts_with("/dev/") {
-        return Some(RootName::Device(text.to_owned()));
-    }
-    Some(number(text).unwrap_or_else(|| RootName::Other(text.to_owned())))
-}
-
-fn part_uuid(text: String) -> RootName {
-    match text.split_once("/PARTNROFF=") {
-        Some((uuid, offset)) => RootName::PartUuid(uuid.to_owned(), offset.parse().unwrap_or(0)),
-        None => RootName::PartUuid(text, 0),
-    }
-}
-
-/// `8:1`, or `801` in the kernel's old and new hexadecimal device encodings.
-fn number(text: &str) -> Option<RootName> {
-    if let Some((major, minor)) = text.split_once(':') {
-        return Some(RootName::Number(major.parse().ok()?, minor.parse().ok()?));
-    }
-    let code = u32::from_str_radix(text, 16).ok()?;
-    // linux/kdev_t.h: new_decode_dev
-    Some(RootName::Number((code & 0xfff00) >> 8, (code & 0xff) | ((code >> 12) & 0xfff00)))
-}
-
-/// Quotes around a tag's value, as fstab(5) allows them, taken off.
-fn unquote(text: &str) -> String {
-    let inner = |q: char| text.strip_prefix(q).and_then(|t| t.strip_suffix(q));
-    inner('"').or_else(|| inner('\'')).unwrap_or(text).to_owned()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Duration;
 
-    #[test]
-    fn roots_are_named_in_many_ways() {
-        for (text, want) in [
-            ("/dev/vda1", RootName::Device("/dev/vda1".into())),
-            ("UUID=ab-CD", RootName::Uuid("ab-CD".into())),
-            ("LABEL=\"my root\"", RootName::Label("my root".into())),
-            ("PARTUUID=1234-02", RootName::PartUuid("1234-02".into(), 0)),
-            ("PARTUUID=x/PARTNROFF=-1", RootName::PartUuid("x".into(), -1)),
-            ("PARTLABEL=r", RootName::PartLabel("r".into())),
-            ("/dev/disk/by-label/a\\x20b", RootName::Label("a b".into())),
-            ("/dev/disk/by-label/a\\x+5", RootName::Label("a\\x+5".into())),
-            ("/dev/disk/by-uuid/1", RootName::Uuid("1".into())),
-            ("8:1", RootName::Number(8, 1)),
-            ("b302", RootName::Number(0xb3, 2)),
-            ("rootfs_tag", RootName::Other("rootfs_tag".into())),
-        ] {
-            assert_eq!(root_name(text), Some(want), "{text}");
-        }
-        assert_eq!(root_name(""), None);
-    }
+    use super::*;
 
     #[test]
     fn later_words_win_and_bad_ones_are_named() {
@@ -400,10 +267,10 @@ mod tests {
              coldplug.modules=a,b-c coldplug.settle=root coldplug.jobs=1 coldplug.onfail=poweroff \
              coldplug.jobs=0 coldplug.colour=red coldplug.timeout=soon coldplug.mask=x coldplug.rules=y -- coldplug.jobs=5",
         );
-        assert_eq!(p.root, Some(RootName::Device("/dev/b".into())));
-        assert!(p.writable);
-        assert_eq!(p.fstypes, ["ext4", "xfs"]);
-        assert_eq!(p.timeout, Some(Duration::from_secs(7)));
+        assert_eq!(p.root.spec(), "/dev/b");
+        assert!(p.root.writable);
+        assert_eq!(p.root.fstypes, ["ext4", "xfs"]);
+        assert_eq!(p.root.timeout, Some(Duration::from_secs(7)));
         assert_eq!((p.jobs, p.settle, p.onfail), (Some(1), Settle::Root, Some(OnFail::PowerOff)));
         assert_eq!(p.level(), Level::Warn);
         assert_eq!(BootParams::parse("coldplug.log=debug quiet").level(), Level::Debug);
@@ -413,10 +280,10 @@ mod tests {
             [
                 "kernel command line: ignoring 'coldplug.jobs=0'",
                 "kernel command line: ignoring 'coldplug.colour=red'",
-                "kernel command line: 'coldplug.timeout=soon' is no number of seconds",
+                "kernel command line: ignoring 'coldplug.timeout=soon'",
             ]
         );
-        assert_eq!(BootParams::parse("rootwait").timeout, None);
+        assert_eq!(BootParams::parse("rootwait").root.timeout, None);
         let p = BootParams::parse(
             "coldplug.async=all coldplug.async=some coldplug.alone=a,b coldplug.replay=/r \
              coldplug.seed=7 coldplug.rcvbuf=4096 deferred_probe_timeout=-1",

@@ -3,12 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use super::{Deferred, ModuleRecord, Record};
-use crate::kmod::name::ModuleName;
 
 impl Record {
     /// The record as one line of JSON.
     pub fn to_json(&self) -> String {
-        let root = &self.root;
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "kernel": self.kernel,
@@ -16,8 +14,7 @@ impl Record {
             "init_boottime_ns": self.init_boottime_ns,
             "time_ms": self.time_ms,
             "exit": self.exit,
-            "root": {"spec": root.spec, "device": root.device, "fstype": root.fstype, "seen": root.seen,
-                "way": root.way.iter().map(ModuleName::as_str).collect::<Vec<_>>()},
+            "root": self.root.to_json(),
             "modaliases": self.modaliases,
             "modules": self.modules.iter().map(module).collect::<Vec<_>>(),
             "uevents": {

@@ -2,9 +2,13 @@
 
 mod earlier;
 mod json;
+mod near;
+mod root;
 mod text;
 mod verdict;
 
+pub use near::near;
+pub use root::{RootRecord, Seen};
 pub use verdict::{Counts, Verdict};
 
 use crate::kmod::name::ModuleName;
@@ -160,21 +164,6 @@ impl ModuleRecord {
         let error = self.outcome.reason().map_or_else(String::new, |e| format!(": {e}"));
         format!("module {} {} ({why}){error}", self.name, self.outcome.word())
     }
-}
-
-/// The root that was mounted, or waited for.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RootRecord {
-    /// `root=` as written.
-    pub spec: String,
-    /// The device it was found to be.
-    pub device: Option<String>,
-    /// The type it was mounted as.
-    pub fstype: Option<String>,
-    /// Block devices seen, each with what it holds.
-    pub seen: Vec<String>,
-    /// The modules of its filesystem, and those whose drivers hold the devices that it is on.
-    pub way: Vec<ModuleName>,
 }
 
 /// A device whose probe was put off, since another device is not there.

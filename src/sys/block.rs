@@ -67,6 +67,17 @@ pub fn device(root: &Root, name: &str) -> Option<BlockDevice> {
     Some(BlockDevice { name: name.to_owned(), number, partition, disk, size })
 }
 
+/// PARTUUID and PARTLABEL of a partition, where the kernel tells them: `PARTUUID=` and `PARTNAME=` of its uevent.
+pub fn partition_names(root: &Root, name: &str) -> (Option<String>, Option<String>) {
+    let path = root.join("sys/class/block").join(name).join("uevent");
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let value = |key: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        line.filter(|value| !value.is_empty()).map(str::to_owned)
+    };
+    (value("PARTUUID"), value("PARTNAME"))
+}
+
 /// An open block device.
 #[derive(Debug)]
 pub struct Disk {

@@ -283,6 +283,24 @@ pub fn set_async_probe(root: &Root, on: bool) -> Result<()> {
     std::io::Write::write_all(&mut file, if on { b"1" } else { b"0" }).map_err(failed)
 }
 
+/// Has the kernel go on with the hibernated system whose image starts at page `offset` of the device `number`
+/// (/sys/power/resume). Comes back where there is none.
+///
+/// # Errors
+/// The kernel knows no hibernation, or refuses the image.
+pub fn resume(root: &Root, number: (u32, u32), offset: u64) -> Result<()> {
+    let put = |name: &str, text: String| {
+        let path = root.join("sys/power").join(name);
+        let failed = |e: std::io::Error| Error::io("write", &path, &e);
+        let mut file = std::fs::OpenOptions::new().write(true).open(&path).map_err(failed)?;
+        std::io::Write::write_all(&mut file, text.as_bytes()).map_err(failed)
+    };
+    if offset > 0 {
+        put("resume_offset", offset.to_string())?;
+    }
+    put("resume", format!("{}:{}", number.0, number.1))
+}
+
 /// The codec that the kernel decompresses modules of by itself, from /sys/module/compression.
 pub fn kernel_compression(root: &Root) -> Option<Compression> {
     Compression::from_kernel(&text(&root.join("sys/module/compression"))?)

@@ -89,7 +89,7 @@ impl<'a> Rehearsal<'a> {
     /// Boots: what is listed, what is there, and after each module what comes of it, until nothing more does.
     pub(super) fn run(mut self) -> Rehearsed<'a> {
         let mut warnings = self.load_listed();
-        self.want_filesystems(&self.params.fstypes);
+        self.want_filesystems(&self.params.root.fstypes);
         let mut there = self.coming();
         there.sort_by_key(|at| self.way.rank(&self.capture.devices[*at].modalias));
         self.come(there);
@@ -161,7 +161,7 @@ impl<'a> Rehearsal<'a> {
         let loaded = self.loaded();
         if above.filter_map(|d| d.module.as_ref()).all(|module| loaded.contains(module)) {
             self.mounted = true;
-            if self.params.fstypes.is_empty() {
+            if self.params.root.fstypes.is_empty() {
                 self.want_filesystems(std::slice::from_ref(&root.fstype));
             }
         }

@@ -1,0 +1,186 @@
+//! From the names on the command line to a root that is mounted at /sysroot.
+//!
+//! An [`Assembly`] is a row of [`Step`]s: resume, find and mount the root, what goes on top of it, /usr. No step waits
+//! or blocks: it goes as far as it can, says what it lacks, and is called again when devices have come or modules have
+//! ended. A step that puts something on top of the root moves what is mounted at /sysroot to a place below
+//! /run/coldplug and mounts its own there, so that steps need not know of each other.
+
+mod devices;
+mod filesystem;
+mod fsck;
+mod init;
+mod mount;
+mod resume;
+
+use std::collections::VecDeque;
+use std::fmt::Debug;
+
+pub(super) use devices::Devices;
+
+use super::{Boot, SYSROOT};
+use crate::kmod::name::ModuleName;
+use crate::kmod::root_params::{Choice, RootParams};
+use crate::load::{Loader, Rank};
+use crate::report::Verdict;
+use crate::sys::{Error, mount as mounts};
+use filesystem::Filesystem;
+use init::HasInit;
+use resume::Resume;
+
+/// How far a step has come.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// This has to come first: a device, as the command line names it.
+    Awaits(String),
+    /// Nothing is left to do for these modules first.
+    Loads(Vec<ModuleName>),
+    /// A process of ours, or the engine, has to end first; to be asked again soon.
+    Busy,
+    /// The step is done.
+    Done,
+}
+
+/// Why a step cannot be done as things are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Refused {
+    /// In words, with name and cause.
+    pub(super) text: String,
+    /// How the boot ends if it stays so.
+    pub(super) verdict: Verdict,
+    /// Trying again is of no use.
+    pub(super) is_final: bool,
+}
+
+impl From<Error> for Refused {
+    /// A mount that failed; something that is on its way may help.
+    fn from(error: Error) -> Self {
+        Self { text: error.to_string(), verdict: Verdict::MountFailed, is_final: false }
+    }
+}
+
+/// What steps work with.
+#[derive(Debug)]
+pub(super) struct Site<'a> {
+    pub(super) boot: &'a mut Boot,
+    pub(super) loader: &'a Loader,
+    pub(super) devices: &'a mut Devices,
+}
+
+impl Site<'_> {
+    /// Asks for modules by name or alias (`overlay`, `fs-ext4`); gives those that are not built in.
+    pub(super) fn ask_for<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> Vec<ModuleName> {
+        let found = names.into_iter().filter_map(|n| self.loader.want_name(n, Rank::Root));
+        found.flatten().collect()
+    }
+}
+
+/// One step towards the root.
+pub(super) trait Step: Debug {
+    /// Goes as far as it can. After an error the whole row is built anew and starts from its first step.
+    fn advance(&mut self, site: &mut Site<'_>) -> Result<Progress, Refused>;
+
+    /// Undoes what the step has set up besides mounts at the places of [`PLACES`].
+    fn undo(&mut self, _site: &mut Site<'_>) {}
+}
+
+/// Where steps mount, uppermost first.
+const PLACES: [&str; 1] = [SYSROOT];
+
+/// What is to be done for one of the roots that the command line names.
+#[derive(Debug)]
+pub(super) struct Assembly {
+    params: RootParams,
+    choice: Choice,
+    others: VecDeque<Choice>,
+    done: Vec<Box<dyn Step>>,
+    steps: VecDeque<Box<dyn Step>>,
+    /// Whether a hibernated system has been looked for: once, before anything is mounted.
+    resumed: bool,
+}
+
+impl Assembly {
+    pub(super) fn new(params: &RootParams) -> Self {
+        let mut others = VecDeque::from(params.choices());
+        let first = others.pop_front();
+        let implied = || Choice {
+            name: crate::kmod::root_name::RootName::GptAuto,
+            text: String::new(),
+            wait: None,
+        };
+        let mut assembly = Self {
+            params: params.clone(),
+            choice: first.unwrap_or_else(implied),
+            others,
+            done: Vec::new(),
+            steps: VecDeque::new(),
+            resumed: false,
+        };
+        assembly.plan();
+        assembly
+    }
+
+    /// The root that is being tried.
+    pub(super) fn choice(&self) -> &Choice {
+        &self.choice
+    }
+
+    /// Whether another root is tried if this one does not come.
+    pub(super) fn has_more(&self) -> bool {
+        !self.others.is_empty()
+    }
+
+    /// The steps to the root that is being tried.
+    fn plan(&mut self) {
+        let mut steps: Vec<Box<dyn Step>> = Vec::new();
+        let resume = self.params.resume.clone().filter(|_| !self.resumed);
+        if let Some(device) = resume {
+            steps.push(Box::new(Resume::new(device, self.params.resume_offset)));
+        }
+        steps.push(Box::new(Filesystem::root(&self.choice, &self.params)));
+        steps.extend(Filesystem::usr(&self.params).map(|usr| Box::new(usr) as Box<dyn Step>));
+        if self.has_more() {
+            steps.push(Box::new(HasInit));
+        }
+        self.steps = steps.into();
+    }
+
+    /// Goes as far as possible; [`Progress::Done`] is a root that is mounted.
+    pub(super) fn advance(&mut self, site: &mut Site<'_>) -> Result<Progress, Refused> {
+        while let Some(step) = self.steps.front_mut() {
+            match step.advance(site) {
+                Ok(Progress::Done) => {
+                    self.done.extend(self.steps.pop_front());
+                }
+                Ok(progress) => return Ok(progress),
+                Err(refused) => {
+                    self.again(site);
+                    return Err(refused);
+                }
+            }
+        }
+        Ok(Progress::Done)
+    }
+
+    /// Turns to the next root; false where there is none.
+    pub(super) fn pass_over(&mut self, site: &mut Site<'_>) -> bool {
+        let Some(next) = self.others.pop_front() else { return false };
+        self.choice = next;
+        self.again(site);
+        true
+    }
+
+    /// Undoes all, so that the row can be tried from its first step.
+    fn again(&mut self, site: &mut Site<'_>) {
+        for place in PLACES {
+            let _ = mounts::detach(&site.boot.root.join(place));
+        }
+        let begun = self.steps.front_mut().into_iter();
+        for step in begun.chain(self.done.iter_mut().rev()) {
+            step.undo(site);
+        }
+        self.resumed |= !self.done.is_empty();
+        self.done.clear();
+        site.devices.forget_changed();
+        self.plan();
+    }
+}

@@ -1,0 +1,155 @@
+//! How a device is named on the kernel command line.
+//!
+//! ```text
+//! /dev/NAME                                   the kernel's name
+//! UUID=  LABEL=  /dev/disk/by-uuid/  by-label/          of the filesystem; in links udev's escapes, as \x20
+//! PARTUUID=  PARTLABEL=  /dev/disk/by-partuuid/ …       of the partition; an MBR's is SSSSSSSS-NN
+//! PARTUUID=…/PARTNROFF=N                      the partition N places after that one
+//! ID=  /dev/disk/by-id/  /dev/disk/by-path/   as udev makes them of what a disk says of itself, and where it hangs
+//! MAJOR:MINOR  b302  0xb302                   the device number; hexadecimal in the kernel's encoding
+//! gpt-auto                                    the partition whose type says that it is a root of this architecture
+//! ```
+//!
+//! The kernel's forms are those of block/early-lookup.c, the tags those of mount(8).
+
+use std::fmt;
+
+use super::link_name;
+
+/// How a device is named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RootName {
+    /// `/dev/NAME`.
+    Device(String),
+    /// `UUID=` of the filesystem.
+    Uuid(String),
+    /// `LABEL=` of the filesystem.
+    Label(String),
+    /// `PARTUUID=` of the partition, and `/PARTNROFF=` from it.
+    PartUuid(String, i32),
+    /// `PARTLABEL=` of the partition.
+    PartLabel(String),
+    /// `MAJOR:MINOR`, or the kernel's hexadecimal form.
+    Number(u32, u32),
+    /// A link below /dev/disk that udev makes, as `by-id/…` or `by-path/…`.
+    Link(String),
+    /// The partition whose type says that it is a root.
+    GptAuto,
+    /// Anything else, such as a tag of a filesystem without a device.
+    Other(String),
+}
+
+impl RootName {
+    /// Reads the value of `root=`; `None` where it is empty.
+    pub fn parse(text: &str) -> Option<Self> {
+        type Make = fn(String) -> RootName;
+        const BY: [(&str, Make); 4] = [
+            ("UUID", RootName::Uuid),
+            ("LABEL", RootName::Label),
+            ("PARTUUID", part_uuid),
+            ("PARTLABEL", RootName::PartLabel),
+        ];
+        if text.is_empty() {
+            return None;
+        }
+        for (tag, make) in BY {
+            if let Some(value) = text.strip_prefix(tag).and_then(|rest| rest.strip_prefix('=')) {
+                return Some(make(unquote(value)));
+            }
+            let link = format!("/dev/disk/by-{}/", tag.to_ascii_lowercase());
+            if let Some(value) = text.strip_prefix(&link) {
+                return Some(make(link_name::decode(value)));
+            }
+        }
+        if let Some(id) = text.strip_prefix("ID=") {
+            return Some(Self::Link(format!("by-id/{}", unquote(id))));
+        }
+        if let Some(link) = text.strip_prefix("/dev/disk/") {
+            return Some(Self::Link(link.to_owned()));
+        }
+        if text.starts_with("/dev/") {
+            return Some(Self::Device(text.to_owned()));
+        }
+        if text == "gpt-auto" {
+            return Some(Self::GptAuto);
+        }
+        Some(number(text).unwrap_or_else(|| Self::Other(text.to_owned())))
+    }
+}
+
+impl fmt::Display for RootName {
+    /// The name in the form in which mount(8) writes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Device(text) | Self::Other(text) => f.write_str(text),
+            Self::Uuid(uuid) => write!(f, "UUID={uuid}"),
+            Self::Label(label) => write!(f, "LABEL={label}"),
+            Self::PartUuid(uuid, 0) => write!(f, "PARTUUID={uuid}"),
+            Self::PartUuid(uuid, offset) => write!(f, "PARTUUID={uuid}/PARTNROFF={offset}"),
+            Self::PartLabel(label) => write!(f, "PARTLABEL={label}"),
+            Self::Number(major, minor) => write!(f, "{major}:{minor}"),
+            Self::Link(link) => write!(f, "/dev/disk/{link}"),
+            Self::GptAuto => f.write_str("gpt-auto"),
+        }
+    }
+}
+
+fn part_uuid(text: String) -> RootName {
+    match text.split_once("/PARTNROFF=") {
+        Some((uuid, offset)) => RootName::PartUuid(uuid.to_owned(), offset.parse().unwrap_or(0)),
+        None => RootName::PartUuid(text, 0),
+    }
+}
+
+/// `8:1`, or `801` in the kernel's old and new hexadecimal device encodings.
+fn number(text: &str) -> Option<RootName> {
+    if let Some((major, minor)) = text.split_once(':') {
+        return Some(RootName::Number(major.parse().ok()?, minor.parse().ok()?));
+    }
+    let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text);
+    let code = u32::from_str_radix(digits, 16).ok()?;
+    // linux/kdev_t.h: new_decode_dev
+    Some(RootName::Number((code & 0xfff00) >> 8, (code & 0xff) | ((code >> 12) & 0xfff00)))
+}
+
+/// Quotes around a tag's value, as fstab(5) allows them, taken off.
+fn unquote(text: &str) -> String {
+    let inner = |q: char| text.strip_prefix(q).and_then(|t| t.strip_suffix(q));
+    inner('"').or_else(|| inner('\'')).unwrap_or(text).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_are_named_in_many_ways() {
+        for (text, want, shown) in [
+            ("/dev/vda1", RootName::Device("/dev/vda1".into()), "/dev/vda1"),
+            ("UUID=ab-CD", RootName::Uuid("ab-CD".into()), "UUID=ab-CD"),
+            ("LABEL=\"my root\"", RootName::Label("my root".into()), "LABEL=my root"),
+            ("PARTUUID=1234-02", RootName::PartUuid("1234-02".into(), 0), "PARTUUID=1234-02"),
+            (
+                "PARTUUID=x/PARTNROFF=-1",
+                RootName::PartUuid("x".into(), -1),
+                "PARTUUID=x/PARTNROFF=-1",
+            ),
+            ("PARTLABEL='r'", RootName::PartLabel("r".into()), "PARTLABEL=r"),
+            ("/dev/disk/by-label/a\\x20b", RootName::Label("a b".into()), "LABEL=a b"),
+            ("/dev/disk/by-label/a\\x+5", RootName::Label("a\\x+5".into()), "LABEL=a\\x+5"),
+            ("/dev/disk/by-uuid/1", RootName::Uuid("1".into()), "UUID=1"),
+            ("/dev/disk/by-id/a", RootName::Link("by-id/a".into()), "/dev/disk/by-id/a"),
+            ("ID=wwn-0x5", RootName::Link("by-id/wwn-0x5".into()), "/dev/disk/by-id/wwn-0x5"),
+            ("8:1", RootName::Number(8, 1), "8:1"),
+            ("b302", RootName::Number(0xb3, 2), "179:2"),
+            ("0x803", RootName::Number(8, 3), "8:3"),
+            ("gpt-auto", RootName::GptAuto, "gpt-auto"),
+            ("rootfs_tag", RootName::Other("rootfs_tag".into()), "rootfs_tag"),
+        ] {
+            let name = RootName::parse(text).unwrap();
+            assert_eq!(name, want, "{text}");
+            assert_eq!(name.to_string(), shown);
+        }
+        assert_eq!(RootName::parse(""), None);
+    }
+}

@@ -1,0 +1,385 @@
+//! Near misses: what may be meant where a named device does not come.
+//!
+//! Every line names a device that is there and what keeps it from being the one; the most telling come first.
+
+use super::Seen;
+use crate::disk::name::{partition, split};
+use crate::kmod::root_name::RootName;
+
+/// What among `seen` comes close to `wanted`, in words. At most a handful of lines.
+pub fn near(wanted: &RootName, seen: &[Seen]) -> Vec<String> {
+    const MOST: usize = 6;
+    let mut lines = match wanted {
+        RootName::Device(path) => device(path.trim_start_matches("/dev/"), seen),
+        RootName::Uuid(value) => tag(Tag::Uuid, value, seen),
+        RootName::Label(value) => tag(Tag::Label, value, seen),
+        RootName::PartUuid(value, offset) => part_uuid(value, *offset, seen),
+        RootName::PartLabel(value) => tag(Tag::PartLabel, value, seen),
+        RootName::GptAuto => gpt_auto(seen),
+        RootName::Number(..) | RootName::Link(_) => Vec::new(),
+        RootName::Other(text) => other(text, seen),
+    };
+    lines.truncate(MOST);
+    lines
+}
+
+/// The names that a device has beside the kernel's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tag {
+    Uuid,
+    Label,
+    PartUuid,
+    PartLabel,
+}
+
+impl Tag {
+    const ALL: [Self; 4] = [Self::Uuid, Self::Label, Self::PartUuid, Self::PartLabel];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Uuid => "UUID",
+            Self::Label => "LABEL",
+            Self::PartUuid => "PARTUUID",
+            Self::PartLabel => "PARTLABEL",
+        }
+    }
+
+    fn of(self, device: &Seen) -> Option<&str> {
+        match self {
+            Self::Uuid => &device.uuid,
+            Self::Label => &device.label,
+            Self::PartUuid => &device.part_uuid,
+            Self::PartLabel => &device.part_label,
+        }
+        .as_deref()
+    }
+}
+
+/// A value that no device has under this tag.
+fn tag(tag: Tag, wanted: &str, seen: &[Seen]) -> Vec<String> {
+    let mut lines: Vec<String> = seen.iter().filter_map(|d| unusable(tag, wanted, d)).collect();
+    lines.extend(seen.iter().flat_map(|device| other_tag(tag, wanted, device)));
+    lines.extend(seen.iter().filter_map(|device| close(tag, wanted, device)));
+    lines
+}
+
+/// The right name on something that cannot be mounted as it is.
+fn unusable(tag: Tag, wanted: &str, device: &Seen) -> Option<String> {
+    let same = tag.of(device).is_some_and(|have| have.eq_ignore_ascii_case(wanted));
+    if !same || device.is_filesystem || device.kinds.is_empty() {
+        return None;
+    }
+    Some(format!("{} has this {}, but {}", device.name, tag.word(), obstacle(device)))
+}
+
+/// What keeps the content of a device from being mounted.
+fn obstacle(device: &Seen) -> String {
+    let kinds = device.kinds.join(" and ");
+    match device.kinds.as_slice() {
+        [_, _, ..] => format!("shows {kinds} at once: wipefs(8) removes the one that is stale"),
+        ["crypto_LUKS"] => format!("holds {kinds}, which is not opened here"),
+        ["LVM2_member" | "linux_raid_member" | "zfs_member" | "DM_integrity"] => {
+            format!("holds {kinds}, which is not assembled here")
+        }
+        _ => format!("holds {kinds}, which is no filesystem"),
+    }
+}
+
+/// The value under another tag than the one that was named.
+fn other_tag(tag: Tag, wanted: &str, device: &Seen) -> Vec<String> {
+    let others = Tag::ALL.into_iter().filter(|other| *other != tag);
+    let same =
+        others.filter(|o| o.of(device).is_some_and(|have| have.eq_ignore_ascii_case(wanted)));
+    same.map(|o| format!("{} has {}={wanted}, not {}", device.name, o.word(), tag.word())).collect()
+}
+
+/// The same tag with almost the same value.
+fn close(tag: Tag, wanted: &str, device: &Seen) -> Option<String> {
+    let have = tag.of(device).filter(|have| *have != wanted)?;
+    let how = if have.eq_ignore_ascii_case(wanted) {
+        // UUIDs are compared without regard to case: there it is no reason.
+        if tag != Tag::Label && tag != Tag::PartLabel {
+            return None;
+        }
+        "upper and lower case differ".to_owned()
+    } else if have.trim() == wanted.trim() {
+        "blanks at an end differ".to_owned()
+    } else {
+        match distance(wanted, have) {
+            1 => "one character differs".to_owned(),
+            2 if wanted.chars().count() > 4 => "two characters differ".to_owned(),
+            _ => return None,
+        }
+    };
+    Some(format!("{} has {}={have}: {how}", device.name, tag.word()))
+}
+
+/// How many characters must be changed, added or taken away; 3 stands for more than two.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    if a.len().abs_diff(b.len()) > 2 || a.len() > 256 {
+        return 3;
+    }
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.iter().enumerate() {
+            let changed = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row.last().copied().unwrap_or(0).min(3)
+}
+
+fn part_uuid(wanted: &str, offset: i32, seen: &[Seen]) -> Vec<String> {
+    let base = seen.iter().find(|d| starts(d.part_uuid.as_deref(), wanted));
+    if let Some(base) = base.filter(|_| offset != 0) {
+        let number = base.partition.map_or(0, |n| i64::from(n) + i64::from(offset));
+        return vec![format!(
+            "{} is that PARTUUID, but its disk has no partition {number} (PARTNROFF={offset})",
+            base.name
+        )];
+    }
+    let mut lines: Vec<String> = mbr_form(wanted, seen).into_iter().collect();
+    lines.extend(tag(Tag::PartUuid, wanted, seen));
+    lines
+}
+
+fn starts(have: Option<&str>, with: &str) -> bool {
+    have.and_then(|have| have.get(..with.len())).is_some_and(|h| h.eq_ignore_ascii_case(with))
+}
+
+/// `SSSSSSSS-NN`, the form of an MBR, where it leads nowhere.
+fn mbr_form(wanted: &str, seen: &[Seen]) -> Option<String> {
+    let (disk, number) = wanted.split_once('-')?;
+    let hex = |t: &str| t.bytes().all(|b| b.is_ascii_hexdigit());
+    if disk.len() != 8 || number.is_empty() || number.len() > 3 || !hex(disk) || !hex(number) {
+        return None;
+    }
+    let same =
+        seen.iter().filter(|d| d.table == Some("dos") && starts(d.part_uuid.as_deref(), disk));
+    let numbers: Vec<String> =
+        same.clone().filter_map(|d| d.partition.map(|n| format!("{n:02x}"))).collect();
+    if let Some(there) = same.clone().next() {
+        return Some(format!(
+            "{} is the disk {disk}, which has no partition {number}, only {}",
+            there.disk.as_deref().unwrap_or(&there.name),
+            numbers.join(", ")
+        ));
+    }
+    let gpt = seen.iter().find(|d| d.table == Some("gpt"))?;
+    Some(format!(
+        "{wanted} is the form of an MBR, but {} has a GPT, whose PARTUUIDs have 36 characters",
+        gpt.disk.as_deref().unwrap_or(&gpt.name)
+    ))
+}
+
+fn gpt_auto(seen: &[Seen]) -> Vec<String> {
+    let disks: Vec<&Seen> = seen.iter().filter(|d| d.disk.is_none()).collect();
+    let gpt = disks.iter().filter(|d| d.table == Some("gpt"));
+    let line = |d: &&Seen| {
+        format!("{} has a GPT, but no partition of the type of a root of this architecture", d.name)
+    };
+    let lines: Vec<String> = gpt.map(line).collect();
+    if !lines.is_empty() {
+        return lines;
+    }
+    let mbr = disks.iter().filter(|d| d.table == Some("dos"));
+    mbr.map(|d| format!("{} has an MBR, whose types do not tell roots apart", d.name)).collect()
+}
+
+/// A name below /dev.
+fn device(wanted: &str, seen: &[Seen]) -> Vec<String> {
+    if wanted.starts_with("mapper/") || wanted.starts_with("md") {
+        return assembled(seen);
+    }
+    let by_name = |name: &str| seen.iter().find(|d| d.name == name);
+    if let Some(there) = by_name(wanted) {
+        return vec![format!("{} is there without a medium", there.name)];
+    }
+    let Some((disk, number)) = split(wanted).filter(|(disk, _)| !is_numbered(disk)) else {
+        return other_disks(wanted, None, seen);
+    };
+    match by_name(disk) {
+        Some(disk) => vec![no_such_partition(disk, seen)],
+        None => other_disks(disk, Some(number), seen),
+    }
+}
+
+/// Whether the names of such disks end in a number: what is left without it is no disk.
+fn is_numbered(stem: &str) -> bool {
+    let counts = ["nvme", "mmcblk", "nbd", "loop", "sr"].iter().any(|head| stem.starts_with(head));
+    counts && !stem.ends_with(|c: char| c.is_ascii_digit())
+}
+
+/// Members of what would have to be put together first.
+fn assembled(seen: &[Seen]) -> Vec<String> {
+    let parts = seen.iter().filter(|d| !d.is_filesystem && !d.kinds.is_empty());
+    parts.map(|d| format!("{} {}", d.name, obstacle(d))).collect()
+}
+
+fn no_such_partition(disk: &Seen, seen: &[Seen]) -> String {
+    let numbers: Vec<String> = seen
+        .iter()
+        .filter(|d| d.disk.as_ref() == Some(&disk.name))
+        .filter_map(|d| Some(d.partition?.to_string()))
+        .collect();
+    match (numbers.is_empty(), disk.kinds.is_empty()) {
+        (false, _) => format!("{} has partitions {} only", disk.name, numbers.join(", ")),
+        (true, false) => {
+            format!("{} has no partitions; it is {} itself", disk.name, disk.kinds.join(" and "))
+        }
+        (true, true) => format!("{} has no partitions", disk.name),
+    }
+}
+
+/// The same place on disks of another name.
+fn other_disks(disk: &str, number: Option<u32>, seen: &[Seen]) -> Vec<String> {
+    let letter = |name: &str| name.trim_start_matches("sd").trim_start_matches("vd").to_owned();
+    let whole = seen.iter().filter(|d| d.disk.is_none() && !is_minor(&d.name));
+    let mut lines = Vec::new();
+    for other in whole {
+        let name = number.map_or_else(|| other.name.clone(), |n| partition(&other.name, n));
+        if let Some(there) = seen.iter().find(|d| d.name == name) {
+            lines.push((
+                letter(disk) != letter(&other.name),
+                format!("no {disk} here; {}", there.line()),
+            ));
+        }
+    }
+    lines.sort();
+    lines.into_iter().map(|(_, line)| line).collect()
+}
+
+/// Disks that hold no root unless they are named.
+fn is_minor(name: &str) -> bool {
+    ["ram", "loop", "fd", "zram"].iter().any(|head| name.starts_with(head))
+}
+
+/// Text that names no device.
+fn other(text: &str, seen: &[Seen]) -> Vec<String> {
+    if seen.iter().any(|d| d.name == text) {
+        return vec![format!("{text} is a device: root=/dev/{text}")];
+    }
+    let has = |tag: &Tag, d: &Seen| tag.of(d).is_some_and(|have| have.eq_ignore_ascii_case(text));
+    let hits =
+        seen.iter().flat_map(|d| Tag::ALL.into_iter().filter(|t| has(t, d)).map(move |t| (d, t)));
+    hits.map(|(d, t)| format!("{} has this {}: root={}={text}", d.name, t.word(), t.word()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filesystem(name: &str, kind: &'static str, uuid: &str, label: &str) -> Seen {
+        let text = |t: &str| (!t.is_empty()).then(|| t.to_owned());
+        Seen {
+            name: name.into(),
+            kinds: vec![kind],
+            is_filesystem: !matches!(kind, "crypto_LUKS" | "LVM2_member" | "swap"),
+            uuid: text(uuid),
+            label: text(label),
+            ..Seen::default()
+        }
+    }
+
+    fn on(disk: &str, number: u32, table: &'static str, uuid: &str, seen: Seen) -> Seen {
+        Seen {
+            disk: Some(disk.into()),
+            partition: Some(number),
+            table: Some(table),
+            part_uuid: Some(uuid.into()),
+            part_label: (table == "gpt").then(|| format!("part {number}")),
+            ..seen
+        }
+    }
+
+    fn disk(name: &str, table: &'static str) -> Seen {
+        Seen { name: name.into(), table: Some(table), ..Seen::default() }
+    }
+
+    fn machine() -> Vec<Seen> {
+        const GPT: &str = "0fc63daf-8483-4772-8e79-3d69d8477de4";
+        vec![
+            disk("vda", "gpt"),
+            on("vda", 1, "gpt", GPT, filesystem("vda1", "ext4", "aaaa-1111-22", "Root")),
+            on("vda", 2, "gpt", "x", filesystem("vda2", "crypto_LUKS", "bbbb", "")),
+            filesystem("vdb", "xfs", "cccc", "data"),
+            disk("sda", "dos"),
+            on("sda", 1, "dos", "89abcdef-01", filesystem("sda1", "ext4", "dddd", "backup")),
+            on("sda", 3, "dos", "89abcdef-03", filesystem("sda3", "swap", "eeee", "swap")),
+            Seen { kinds: vec!["ext4", "xfs"], uuid: Some("ffff".into()), ..disk("vdc", "") },
+        ]
+    }
+
+    #[test]
+    fn the_nearest_device_and_the_cause_are_named() {
+        for (root, want) in [
+            ("LABEL=root", "vda1 has LABEL=Root: upper and lower case differ"),
+            ("LABEL=Rot", "vda1 has LABEL=Root: one character differs"),
+            ("LABEL=part 1", "vda1 has PARTLABEL=part 1, not LABEL"),
+            ("PARTLABEL=Root", "vda1 has LABEL=Root, not PARTLABEL"),
+            ("PARTLABEL=Part 1", "vda1 has PARTLABEL=part 1: upper and lower case differ"),
+            ("UUID=aaaa-1111-23", "vda1 has UUID=aaaa-1111-22: one character differs"),
+            ("UUID=bbbb", "vda2 has this UUID, but holds crypto_LUKS, which is not opened here"),
+            ("UUID=eeee", "sda3 has this UUID, but holds swap, which is no filesystem"),
+            (
+                "UUID=ffff",
+                "vdc has this UUID, but shows ext4 and xfs at once: wipefs(8) removes the one that is stale",
+            ),
+            ("UUID=89abcdef-01", "sda1 has PARTUUID=89abcdef-01, not UUID"),
+            (
+                "PARTUUID=12345678-01",
+                "12345678-01 is the form of an MBR, but vda has a GPT, whose PARTUUIDs have 36 characters",
+            ),
+            (
+                "PARTUUID=89abcdef-02",
+                "sda is the disk 89abcdef, which has no partition 02, only 01, 03",
+            ),
+            ("PARTUUID=cccc", "vdb has UUID=cccc, not PARTUUID"),
+            (
+                "PARTUUID=89abcdef-01/PARTNROFF=1",
+                "sda1 is that PARTUUID, but its disk has no partition 2 (PARTNROFF=1)",
+            ),
+            ("/dev/vda3", "vda has partitions 1, 2 only"),
+            ("/dev/vdb1", "vdb has no partitions; it is xfs itself"),
+            ("/dev/sdb1", "no sdb here; sda1 ext4 UUID=dddd LABEL=backup PARTUUID=89abcdef-01"),
+            ("/dev/nvme0n1", "no nvme0n1 here; sda (dos partition table)"),
+            ("/dev/mapper/vg-root", "vda2 holds crypto_LUKS, which is not opened here"),
+            ("Root", "vda1 has this LABEL: root=LABEL=Root"),
+            ("vdb", "vdb is a device: root=/dev/vdb"),
+            (
+                "gpt-auto",
+                "vda has a GPT, but no partition of the type of a root of this architecture",
+            ),
+        ] {
+            let lines = near(&RootName::parse(root).unwrap(), &machine());
+            assert_eq!(lines.first().map(String::as_str), Some(want), "{root}: {lines:#?}");
+        }
+    }
+
+    #[test]
+    fn what_is_far_is_not_named() {
+        for root in ["LABEL=completely", "UUID=0", "PARTUUID=zz", "8:1", "/dev/disk/by-id/x"] {
+            assert!(near(&RootName::parse(root).unwrap(), &machine()).is_empty(), "{root}");
+        }
+        assert!(near(&RootName::parse("/dev/sda1").unwrap(), &[]).is_empty());
+    }
+
+    #[test]
+    fn characters_that_differ() {
+        for (a, b, want) in [
+            ("", "", 0),
+            ("ab", "ab", 0),
+            ("ab", "ac", 1),
+            ("ab", "b", 1),
+            ("ab", "ba", 2),
+            ("a", "wxyz", 3),
+            ("abcdef", "uvwxyz", 3),
+        ] {
+            assert_eq!(distance(a, b), want, "{a} {b}");
+        }
+    }
+}
