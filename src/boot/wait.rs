@@ -128,6 +128,9 @@ impl<'a, 'b> Wait<'a, 'b> {
             self.loader.drive();
             self.nap(drained);
         }
+        if self.boot.params.settle == Settle::All {
+            self.assembly.tell_twins(self.boot, &mut self.devices);
+        }
         self.boot.end_phase("load");
         Ok(())
     }

@@ -32,7 +32,7 @@ pub(super) struct Candidate {
     pub(super) uuid: Option<String>,
     /// Its partition entry asks for a mount without writing.
     pub(super) read_only: bool,
-    /// Other devices that would do as well.
+    /// The nodes of other devices that would do as well.
     pub(super) twins: Vec<String>,
 }
 
@@ -96,7 +96,7 @@ impl Devices {
         let devices = self.survey();
         let mut hits = devices.iter().filter(|k| is_meant(k, name, holds));
         let first = hits.next()?;
-        let twins = hits.map(|k| k.seen.name.clone()).collect();
+        let twins = hits.map(|k| format!("/dev/{}", k.seen.name)).collect();
         let hit = match name {
             RootName::PartUuid(_, offset) if *offset != 0 => sibling(&devices, first, *offset)?,
             _ => first,
@@ -117,7 +117,7 @@ impl Devices {
         };
         hits.sort_by_key(|hit| !has_esp(hit));
         let (first, others) = hits.split_first()?;
-        let twins = others.iter().map(|k| k.seen.name.clone()).collect();
+        let twins = others.iter().map(|k| format!("/dev/{}", k.seen.name)).collect();
         Some(Candidate { twins, ..self.candidate(first) })
     }
 

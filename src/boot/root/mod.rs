@@ -16,9 +16,11 @@ use std::collections::VecDeque;
 use std::fmt::Debug;
 
 pub(super) use devices::Devices;
+use devices::{Candidate, Holds};
 
 use super::{Boot, SYSROOT};
 use crate::kmod::name::ModuleName;
+use crate::kmod::root_name::RootName;
 use crate::kmod::root_params::{Choice, RootParams};
 use crate::load::{Loader, Rank};
 use crate::report::Verdict;
@@ -83,6 +85,15 @@ pub(super) trait Step: Debug {
     fn undo(&mut self, _site: &mut Site<'_>) {}
 }
 
+impl Boot {
+    fn warn_of_twins(&mut self, text: &str, candidate: &Candidate) {
+        for twin in &candidate.twins {
+            let node = candidate.node.display();
+            self.warn_once(format!("{text} is {node}, which is taken, and also {twin}"));
+        }
+    }
+}
+
 /// Where steps mount, uppermost first.
 const PLACES: [&str; 1] = [SYSROOT];
 
@@ -102,11 +113,7 @@ impl Assembly {
     pub(super) fn new(params: &RootParams) -> Self {
         let mut others = VecDeque::from(params.choices());
         let first = others.pop_front();
-        let implied = || Choice {
-            name: crate::kmod::root_name::RootName::GptAuto,
-            text: String::new(),
-            wait: None,
-        };
+        let implied = || Choice { name: RootName::GptAuto, text: String::new(), wait: None };
         let mut assembly = Self {
             params: params.clone(),
             choice: first.unwrap_or_else(implied),
@@ -142,6 +149,23 @@ impl Assembly {
             steps.push(Box::new(HasInit));
         }
         self.steps = steps.into();
+    }
+
+    /// Says which devices that came after the root's have its name too.
+    pub(super) fn tell_twins(&self, boot: &mut Boot, devices: &mut Devices) {
+        let name = &self.choice.name;
+        let found = boot.record.root.device.clone();
+        // A kernel's name is never that of two.
+        if matches!(name, RootName::Device(_) | RootName::Number(..) | RootName::Other(_)) {
+            return;
+        }
+        if let Some(mut first) = devices.find(name, Holds::Filesystem) {
+            let others = std::mem::take(&mut first.twins);
+            let all = std::iter::once(first.node.display().to_string()).chain(others);
+            first.twins = all.filter(|node| Some(node) != found.as_ref()).collect();
+            first.node = found.unwrap_or_default().into();
+            boot.warn_of_twins(&self.choice.text, &first);
+        }
     }
 
     /// Goes as far as possible; [`Progress::Done`] is a root that is mounted.

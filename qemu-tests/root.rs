@@ -1,0 +1,358 @@
+//! Boots that find their root: every way to name it, several in order, what is mounted beside it, and what is said when
+//! it does not come.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    dead_code,
+    reason = "a helper of a test fails it, with a message; the harness serves other tests too"
+)]
+
+mod apt;
+mod image;
+mod kernel;
+mod qmp;
+mod tool;
+mod vm;
+
+use image::{DECOY, Disk, LABEL, ROOT, UUID};
+use kernel::{Kernel, Tree};
+use std::fs;
+use std::os::unix::fs::{FileExt, symlink};
+use std::path::{Path, PathBuf};
+use vm::{Boot, Bus, Facts, Vm};
+
+/// Carries every module of `kernel`.
+fn image_of(kernel: Kernel) -> (Tree, PathBuf) {
+    let tree = kernel.get();
+    let image = image::coldplug(&tree, &["--all"]);
+    (tree, image)
+}
+
+/// A small machine without a disk yet.
+fn machine(words: &str) -> Vm {
+    let (tree, image) = image_of(Kernel::Cloud61);
+    Vm::new(&tree, &image).cmdline(words)
+}
+
+/// `vm` with `disk` on a bus of virtio.
+fn attach(vm: Vm, disk: Disk) -> Vm {
+    let file = vm.dir().join(disk.label);
+    disk.make(&file);
+    vm.disk(Bus::VirtioBlk, &file)
+}
+
+#[track_caller]
+fn ends_well(vm: Vm) -> (Boot, Facts) {
+    let boot = vm.run();
+    boot.expect("ok");
+    let facts = boot.facts();
+    (boot, facts)
+}
+
+/// A disk with a table of sfdisk(8), and `contents` at their first sectors.
+fn partitioned(file: &Path, table: &str, contents: &[(u64, &Path)]) {
+    let disk = fs::File::create(file).unwrap();
+    disk.set_len(64 << 20).unwrap();
+    tool::feed(tool::command("sfdisk", "fdisk").arg("-q").arg(file), table.as_bytes());
+    let disk = fs::OpenOptions::new().write(true).open(file).unwrap();
+    for (sector, content) in contents {
+        disk.write_all_at(&fs::read(content).unwrap(), sector * 512).unwrap();
+    }
+}
+
+const PART: &str = "c01d9106-0000-4000-8000-0000000000aa";
+/// The type of a root on this architecture.
+const ROOT_TYPE: &str = "4f68bce3-e8cd-4db1-96e7-fbcaf984b709";
+
+/// The root on the second partition of a GPT; the first holds the decoy.
+fn gpt(vm: Vm) -> Vm {
+    let table = format!(
+        "label: gpt\nstart=2048, size=32768, uuid={PART}, name=\"first part\"\n\
+         start=34816, size=32768, uuid=c01d9106-0000-4000-8000-0000000000ab, type={ROOT_TYPE}, name=cold-part\n"
+    );
+    let (file, root, decoy) = (vm.dir().join("gpt"), vm.dir().join("root"), vm.dir().join("decoy"));
+    partitioned(&file, &table, &[(2048, &DECOY.make(&decoy)), (34816, &ROOT.make(&root))]);
+    vm.disk(Bus::VirtioBlk, &file)
+}
+
+/// The root on the first logical partition of an MBR.
+fn mbr(vm: Vm) -> Vm {
+    let table = "label: dos\nlabel-id: 0x89abcdef\nstart=2048, size=2048, type=83\n\
+                 start=4096, size=100000, type=5\nstart=6144, size=32768, type=83\n";
+    let (file, root) = (vm.dir().join("mbr"), vm.dir().join("root"));
+    partitioned(&file, table, &[(6144, &ROOT.make(&root))]);
+    vm.disk(Bus::VirtioBlk, &file)
+}
+
+#[test]
+fn names_on_a_gpt() {
+    for root in [
+        "/dev/vda2",
+        "PARTUUID=C01D9106-0000-4000-8000-0000000000AB",
+        "PARTUUID=c01d9106-0000-4000-8000-0000000000aa/PARTNROFF=1",
+        "PARTLABEL=cold-part",
+        "/dev/disk/by-partuuid/c01d9106-0000-4000-8000-0000000000ab",
+        "/dev/disk/by-partlabel/cold-part",
+        "gpt-auto",
+        "",
+    ] {
+        let vm = machine(&if root.is_empty() { String::new() } else { format!("root={root}") });
+        let (_, facts) = ends_well(gpt(vm));
+        assert_eq!(facts.mount("/").unwrap().source, "/dev/vda2", "{root}");
+    }
+}
+
+#[test]
+fn names_on_an_mbr() {
+    for root in ["PARTUUID=89abcdef-05", "/dev/vda5", "254:5", "fe05", "0xfe05"] {
+        let (_, facts) = ends_well(mbr(machine(&format!("root={root}"))));
+        assert_eq!(facts.mount("/").unwrap().source, "/dev/vda5", "{root}");
+    }
+}
+
+#[test]
+fn names_of_a_filesystem() {
+    let labelled = Disk { label: "my root/1", ..ROOT };
+    for root in [
+        "\"root=LABEL=my root/1\"",
+        "root=\"LABEL=my root/1\"",
+        "root=/dev/disk/by-label/my\\x20root\\x2f1",
+        "root=UUID=C01D9106-0000-4000-8000-000000000001",
+        "root=/dev/disk/by-uuid/c01d9106-0000-4000-8000-000000000001",
+    ] {
+        let vm = attach(machine(root), DECOY);
+        let file = vm.dir().join("labelled");
+        labelled.make(&file);
+        let (_, facts) = ends_well(vm.disk(Bus::VirtioBlk, &file));
+        assert_eq!(facts.mount("/").unwrap().source, "/dev/vdb", "{root}");
+    }
+}
+
+#[test]
+fn a_damaged_gpt_has_a_backup() {
+    let vm = gpt(machine("root=PARTLABEL=cold-part gpt"));
+    let disk = fs::OpenOptions::new().write(true).open(vm.dir().join("gpt")).unwrap();
+    disk.write_all_at(&[0; 512], 512).unwrap();
+    let (_, facts) = ends_well(vm);
+    assert_eq!(facts.mount("/").unwrap().source, "/dev/vda2");
+}
+
+#[test]
+fn a_partition_that_asks_not_to_be_written() {
+    let vm = gpt(machine("root=gpt-auto rw"));
+    let file = vm.dir().join("gpt");
+    tool::run(
+        tool::command("sfdisk", "fdisk").args(["-q", "--part-attrs"]).arg(&file).args(["2", "60"]),
+    );
+    let (_, facts) = ends_well(vm);
+    let root = facts.mount("/").unwrap();
+    assert!(root.options.contains(&"ro"), "{root:?}");
+}
+
+#[test]
+fn two_disks_of_one_uuid_are_told() {
+    let vm = attach(machine(&format!("root=UUID={UUID}")), ROOT);
+    let file = vm.dir().join("twin");
+    ROOT.make(&file);
+    let (_, facts) = ends_well(vm.disk(Bus::VirtioBlk, &file));
+    assert_eq!(facts.mount("/").unwrap().source, "/dev/vda");
+    let warnings = facts.record()["warnings"].to_string();
+    assert!(warnings.contains("is /dev/vda, which is taken, and also /dev/vdb"), "{warnings}");
+}
+
+/// Roots that are passed over: one that is not there, one that cannot be mounted, one without an init.
+#[test]
+fn the_first_root_that_is_good() {
+    let roots = format!("LABEL=absent,wait=1;/dev/vda;LABEL=decoy;UUID={UUID}");
+    let vm = machine(&format!("coldplug.root={roots} root=/dev/none"));
+    let broken = vm.dir().join("broken");
+    Disk { label: "broken", ..DECOY }.make(&broken);
+    // A feature that no kernel has: ext4's s_feature_incompat.
+    let disk = fs::OpenOptions::new().write(true).open(&broken).unwrap();
+    disk.write_all_at(&[0xff; 4], 1024 + 0x60).unwrap();
+    let vm = attach(attach(vm.disk(Bus::VirtioBlk, &broken), DECOY), ROOT);
+    let (boot, facts) = ends_well(vm);
+    assert_eq!(facts.mount("/").unwrap().source, "/dev/vdc");
+    let record = facts.record();
+    assert_eq!(record["root"]["spec"], roots.as_str());
+    let passed: Vec<String> = record["root"]["passed_over"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|line| line.as_str().unwrap().to_owned())
+        .collect();
+    for (line, words) in passed.iter().zip([
+        ["LABEL=absent", "did not come in 1."],
+        ["/dev/vda", "mount /dev/vda"],
+        ["LABEL=decoy", "no init on root"],
+    ]) {
+        assert!(words.iter().all(|word| line.contains(word)), "{words:?} in {passed:#?}");
+    }
+    assert_eq!(passed.len(), 3, "{passed:#?}");
+    boot.check(boot.console.contains("is passed over for"), "the console says so");
+    assert!(!facts.lines("mountinfo").iter().any(|line| line.contains("/dev/vdb")));
+}
+
+#[test]
+fn none_of_several_roots() {
+    let vm = machine("coldplug.root=LABEL=a,wait=1;LABEL=b,wait=1");
+    let boot = attach(vm, DECOY).run();
+    boot.expect("no-root");
+    let root = boot.record()["root"].clone();
+    assert_eq!(root["passed_over"].as_array().unwrap().len(), 1, "{root:#}");
+    assert_eq!(root["awaited"]["name"], "LABEL=b");
+}
+
+/// An init that lies on a filesystem of its own.
+#[test]
+fn usr_is_mounted_before_the_switch() {
+    let usr = Disk {
+        uuid: "c01d9106-0000-4000-8000-00000000000e",
+        label: "usr",
+        init: Some("sbin/init"),
+    };
+    let vm = machine(&format!("root=UUID={UUID} mount.usr=LABEL=usr mount.usrflags=noatime"));
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("usr")).unwrap();
+    for sub in ["dev", "proc", "sys", "run", "tmp", "etc"] {
+        fs::create_dir(dir.path().join(sub)).unwrap();
+    }
+    symlink("usr/sbin", dir.path().join("sbin")).unwrap();
+    let file = vm.dir().join("root");
+    tool::run(
+        tool::command("mkfs.ext4", "e2fsprogs")
+            .args(["-q", "-F", "-U", UUID, "-L", LABEL, "-d"])
+            .args([dir.path(), &file])
+            .arg("16M"),
+    );
+    let (_, facts) = ends_well(attach(vm.disk(Bus::VirtioBlk, &file), usr));
+    let usr = facts.mount("/usr").expect("/usr in mountinfo");
+    assert_eq!((usr.source, usr.kind), ("/dev/vdb", "ext4"));
+    assert!(usr.options.contains(&"noatime") && usr.options.contains(&"ro"), "{usr:?}");
+}
+
+#[test]
+fn a_usr_that_does_not_come_is_named() {
+    let vm = machine(&format!("root=UUID={UUID} mount.usr=LABEL=usr coldplug.timeout=2"));
+    let boot = attach(vm, ROOT).run();
+    boot.expect("no-root");
+    boot.check(boot.console.contains("mount.usr=LABEL=usr did not come in 2."), "its name");
+}
+
+/// What cannot be meant is told with what comes close to it.
+#[test]
+fn near_misses() {
+    for (root, words) in [
+        ("LABEL=Coldplug-root", "vdb5 has LABEL=coldplug-root: upper and lower case differ"),
+        ("LABEL=cold-part", "vda2 has PARTLABEL=cold-part, not LABEL"),
+        (
+            "UUID=c01d9106-0000-4000-8000-000000000002",
+            "vdb5 has UUID=c01d9106-0000-4000-8000-000000000001: one character differs",
+        ),
+        (
+            "PARTUUID=c01d9106-0000-4000-8000-0000000000bb",
+            "vda1 has PARTUUID=c01d9106-0000-4000-8000-0000000000aa: two characters differ",
+        ),
+        (
+            "PARTUUID=12345678-01",
+            "12345678-01 is the form of an MBR, but vda has a GPT, whose PARTUUIDs have 36 characters",
+        ),
+        (
+            "PARTUUID=89abcdef-03",
+            "vdb is the disk 89abcdef, which has no partition 03, only 01, 02, 05",
+        ),
+        ("LABEL=crypt", "vdc has this LABEL, but holds crypto_LUKS, which is not opened here"),
+        ("/dev/vda7", "vda has partitions 1, 2 only"),
+        ("/dev/vdc1", "vdc has no partitions; it is crypto_LUKS itself"),
+        ("/dev/sda2", "no sda here; vda2 ext4"),
+        ("/dev/mapper/root", "vdc holds crypto_LUKS, which is not opened here"),
+        ("cold-part", "vda2 has this PARTLABEL: root=PARTLABEL=cold-part"),
+    ] {
+        let vm = machine(&format!("root={root} coldplug.timeout=2"));
+        let vm = gpt_of_decoys(vm);
+        let vm = mbr(vm);
+        let luks = vm.dir().join("luks");
+        fs::write(&luks, luks2("crypt")).unwrap();
+        let boot = vm.disk(Bus::VirtioBlk, &luks).run();
+        boot.expect("no-root");
+        boot.check(boot.console.contains(words), &format!("{root}: {words}"));
+        let root = boot.record()["root"].clone();
+        assert!(root["near"].to_string().contains(&words.replace('"', "\\\"")), "{root:#}");
+        assert!(root["seen"].as_array().unwrap().len() >= 6, "{root:#}");
+        assert!(root["awaited"]["ms"].as_u64().unwrap() >= 2000, "{root:#}");
+    }
+}
+
+/// A GPT whose second partition is no root.
+fn gpt_of_decoys(vm: Vm) -> Vm {
+    let table = format!(
+        "label: gpt\nstart=2048, size=32768, uuid={PART}, name=\"first part\"\n\
+         start=34816, size=32768, uuid=c01d9106-0000-4000-8000-0000000000ac, name=cold-part\n"
+    );
+    let (file, decoy) = (vm.dir().join("gpt"), vm.dir().join("decoy"));
+    partitioned(&file, &table, &[(2048, &DECOY.make(&decoy)), (34816, &decoy)]);
+    vm.disk(Bus::VirtioBlk, &file)
+}
+
+/// The head of a LUKS2 device: magic, version, header size, its label at 24, its UUID at 168.
+fn luks2(label: &str) -> Vec<u8> {
+    let mut bytes = vec![0; 16 << 20];
+    bytes[..8].copy_from_slice(b"LUKS\xba\xbe\x00\x02");
+    bytes[8..16].copy_from_slice(&16384u64.to_be_bytes());
+    bytes[24..24 + label.len()].copy_from_slice(label.as_bytes());
+    let uuid = b"c01d9106-0000-4000-8000-00000000000f";
+    bytes[168..168 + uuid.len()].copy_from_slice(uuid);
+    bytes
+}
+
+/// Hibernates at its first start, and tells when it goes on.
+const SLEEPER: &str = r#"#!/bin/busybox sh
+bb=/bin/busybox
+$bb mount -t devtmpfs dev /dev 2>/dev/null
+token() { for w in $($bb cat /proc/cmdline); do case $w in token=*) echo "${w#token=}";; esac; done; }
+if [ "$(token)" = first ]; then
+    $bb swapon /dev/vdb || echo "no swap" > /dev/ttyS0
+    echo platform > /sys/power/disk
+    echo shutdown > /sys/power/disk
+    echo disk > /sys/power/state
+    echo "awake again, token $(token)" > /dev/ttyS0
+else
+    echo "started afresh, token $(token)" > /dev/ttyS0
+fi
+$bb sync
+$bb sleep 1
+$bb poweroff -f
+"#;
+
+#[test]
+fn a_hibernated_system_goes_on() {
+    let (tree, image) = image_of(Kernel::Full61);
+    let scratch = tempfile::tempdir().unwrap();
+    let dir = scratch.path().join("tree");
+    let busybox = fs::read(tool::find("busybox", "busybox-static")).unwrap();
+    image::put(&dir, "bin/busybox", &busybox, 0o755);
+    image::put(&dir, "sbin/init", SLEEPER.as_bytes(), 0o755);
+    let (root, swap) = (scratch.path().join("root"), scratch.path().join("swap"));
+    ROOT.make_of(&dir, "16M", &root);
+    fs::File::create(&swap).unwrap().set_len(512 << 20).unwrap();
+    tool::run(tool::command("mkswap", "util-linux").args(["-q", "-L", "sleep"]).arg(&swap));
+    let start = |words: &str| {
+        Vm::new(&tree, &image)
+            .args(["-m", "512"])
+            .cmdline(&format!("root=/dev/vda resume=LABEL=sleep nokaslr {words}"))
+            .disk(Bus::VirtioBlk, &root)
+            .disk(Bus::VirtioBlk, &swap)
+            .run()
+    };
+    let first = start("token=first");
+    first.check(!first.console.contains("awake again"), "it sleeps");
+    let second = start("token=second");
+    second.check(second.console.contains("awake again, token first"), "it goes on");
+    let third = start("token=third");
+    third.check(third.console.contains("started afresh, token third"), "the image is used up");
+    start("token=first");
+    let ignored = start("token=second noresume");
+    ignored.check(ignored.console.contains("started afresh, token second"), "noresume");
+}
