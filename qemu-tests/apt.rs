@@ -114,6 +114,17 @@ fn source_list(known: &[Source], suites: &[&str]) -> String {
     suites.iter().filter_map(line).collect()
 }
 
+/// A mirror of `suite`.
+///
+/// # Panics
+///
+/// When the machine's source list names none.
+#[allow(dead_code, reason = "debian.rs calls it")]
+pub(crate) fn mirror_of(suite: &str) -> String {
+    mirror(&machine_sources(), suite)
+        .unwrap_or_else(|| panic!("no Debian mirror for {suite}: set COLDPLUG_MIRROR"))
+}
+
 /// The archive that carries `suite`: `COLDPLUG_MIRROR` and `COLDPLUG_SECURITY_MIRROR` first.
 fn mirror(known: &[Source], suite: &str) -> Option<String> {
     let (variable, fits): (_, fn(&str) -> bool) = if suite.ends_with(SECURITY) {

@@ -5,7 +5,12 @@ use std::fs;
 use rustix::fs::{AtFlags, CWD, statat};
 use rustix::mount::MountFlags;
 
-use crate::sys::{Error, Result, Root, mount};
+use super::SYSROOT;
+use crate::sys::{Error, Result, Root, mount, tree};
+
+const RUN: &str = "run";
+/// What the image has for the shutdown.
+const KEPT: &str = "run/initramfs";
 
 /// A mount that everything else stands on.
 struct Early {
@@ -68,11 +73,25 @@ fn mount_one(root: &Root, early: &Early) -> Result<()> {
     if !target.is_dir() {
         fs::create_dir_all(&target).map_err(|e| Error::io("mkdir", &target, &e))?;
     }
+    if early.path == RUN && root.join(KEPT).is_dir() {
+        return mount_around(root, early);
+    }
     match mount::mount(early.fstype, &target, early.fstype, early.flags, early.data) {
         // The same filesystem is there already.
         Err(error) if error.errno == rustix::io::Errno::BUSY => Ok(()),
         result => result,
     }
+}
+
+/// Mounts over a folder whose content stays: what the image has in /run/initramfs is for the shutdown of the real
+/// system, which runs /run/initramfs/shutdown (systemd-shutdown(8)).
+fn mount_around(root: &Root, early: &Early) -> Result<()> {
+    let (target, aside) = (root.join(early.path), root.join(SYSROOT));
+    fs::create_dir_all(&aside).map_err(|e| Error::io("mkdir", &aside, &e))?;
+    mount::mount(early.fstype, &aside, early.fstype, early.flags, early.data)?;
+    let copied = tree::copy(&target, &aside);
+    mount::move_to(&aside, &target)?;
+    copied
 }
 
 /// Whether `path` is on another device than its parent.

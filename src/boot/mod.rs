@@ -11,6 +11,7 @@ mod log;
 mod rescue;
 mod root;
 mod switch_root;
+mod systemd;
 mod wait;
 mod way;
 
@@ -307,6 +308,7 @@ impl Boot {
         }
         self.conclude(Verdict::Ok);
         let mut args = vec![init.clone().into_os_string()];
+        args.extend(systemd::words(&init, self.began));
         args.extend(self.args.iter().skip(1).cloned());
         let error = process::exec(&init, &args);
         Err(Stop::new(Verdict::ExecFailed, error))

@@ -2,12 +2,14 @@
 
 use std::ffi::{CStr, OsString};
 use std::fs::{File, OpenOptions};
+use std::io::{Seek, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 
-use rustix::fs::{FileType, OFlags};
+use rustix::fs::{FileType, MemfdFlags, OFlags};
 use rustix::process::{Pid, WaitOptions};
 use rustix::system::RebootCommand;
 
@@ -122,6 +124,27 @@ fn ourselves(applet: &str) -> Command {
     let mut command = Command::new(OURSELVES);
     command.arg0("coldplug").arg(applet);
     command
+}
+
+/// A file in memory that holds `bytes`, read from its start, and that stays open over execve(2) (memfd_create(2)).
+///
+/// # Errors
+/// The kernel has none, or no memory.
+pub fn inherited_memory(name: &str, bytes: &[u8]) -> Result<OwnedFd> {
+    let failed = |errno| Error::new("memfd_create", name, errno);
+    let memory = rustix::fs::memfd_create(name, MemfdFlags::empty()).map_err(failed)?;
+    let mut file = File::from(memory);
+    file.write_all(bytes)
+        .and_then(|()| file.rewind())
+        .map_err(|e| Error::io("write", Path::new(name), &e))?;
+    Ok(file.into())
+}
+
+/// CLOCK_REALTIME in microseconds.
+pub fn realtime_us() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+    let us = now.tv_sec.saturating_mul(1_000_000).saturating_add(now.tv_nsec / 1000);
+    u64::try_from(us).unwrap_or(0)
 }
 
 /// PR_SET_NAME of prctl(2): what ps(1) and the kernel's messages call this process.

@@ -1,11 +1,42 @@
-//! Emptying a directory without leaving its filesystem.
+//! Folders with all that is below them: emptied without leaving their filesystem, copied.
 
 use std::ffi::CString;
+use std::fs;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, fstat, openat, statat, unlinkat};
 use rustix::io::Errno;
+
+/// Copies what lies below `from` into the folder `to`: folders, files with their permissions, links as they are.
+/// Everything else is left out.
+///
+/// # Errors
+/// Something cannot be read or written; what has been copied until then stays.
+pub fn copy(from: &Path, to: &Path) -> super::Result<()> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |e: std::io::Error| super::Error::io("copy", &path, &e)
+    };
+    for entry in fs::read_dir(from).map_err(failed(from))? {
+        let entry = entry.map_err(failed(from))?;
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        let kind = entry.file_type().map_err(failed(&source))?;
+        if kind.is_dir() {
+            fs::create_dir(&target).map_err(failed(&target))?;
+            copy(&source, &target)?;
+            let mode = entry.metadata().map_err(failed(&source))?.permissions();
+            fs::set_permissions(&target, mode).map_err(failed(&target))?;
+        } else if kind.is_symlink() {
+            let goal = fs::read_link(&source).map_err(failed(&source))?;
+            std::os::unix::fs::symlink(goal, &target).map_err(failed(&target))?;
+        } else if kind.is_file() {
+            fs::copy(&source, &target).map_err(failed(&source))?;
+        }
+    }
+    Ok(())
+}
 
 /// What [`empty`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -97,6 +128,24 @@ fn entries(dir: BorrowedFd<'_>) -> Result<Vec<(CString, bool)>, Errno> {
 mod tests {
     use super::*;
     use std::fs::{self, File};
+
+    #[test]
+    fn copies_keep_what_they_are() {
+        use std::os::unix::fs::PermissionsExt;
+        let scratch = tempfile::tempdir().unwrap();
+        let (from, to) = (scratch.path().join("from"), scratch.path().join("to"));
+        fs::create_dir_all(from.join("a/b")).unwrap();
+        fs::create_dir(&to).unwrap();
+        fs::write(from.join("a/shutdown"), "#!/bin/sh\n").unwrap();
+        fs::set_permissions(from.join("a/shutdown"), fs::Permissions::from_mode(0o700)).unwrap();
+        fs::set_permissions(from.join("a/b"), fs::Permissions::from_mode(0o500)).unwrap();
+        std::os::unix::fs::symlink("/nowhere", from.join("a/link")).unwrap();
+        copy(&from, &to).unwrap();
+        let mode = |name: &str| fs::metadata(to.join(name)).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode("a/shutdown"), mode("a/b")), (0o700, 0o500));
+        assert_eq!(fs::read_link(to.join("a/link")).unwrap(), Path::new("/nowhere"));
+        assert!(copy(&scratch.path().join("none"), &to).is_err());
+    }
 
     #[test]
     fn all_goes_and_links_are_not_followed() {

@@ -1,0 +1,131 @@
+//! A Debian 12 with systemd, as debootstrap(8) makes it: booted with our image and with the one that it makes of itself.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    dead_code,
+    reason = "a helper of a test fails it, with a message; the harness serves other tests too"
+)]
+
+mod apt;
+mod image;
+mod kernel;
+mod qmp;
+mod tool;
+mod vm;
+
+use image::UUID;
+use kernel::{Tree, cache, lock};
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use vm::{Boot, Bus, Vm};
+
+/// What the system is made of beside the essential packages.
+const PACKAGES: &str =
+    "--include=systemd-sysv,udev,dbus,kmod,initramfs-tools,linux-image-cloud-amd64";
+
+/// Tells how the start went, and ends the machine.
+const REPORT: &str = "[Unit]\nDescription=report of the start\n\
+    [Service]\nType=exec\nStandardOutput=file:/dev/ttyS1\nExecStart=/usr/local/sbin/report\n\
+    [Install]\nWantedBy=multi-user.target\n";
+const SCRIPT: &str = "#!/bin/sh\nexport SYSTEMD_COLORS=0 SYSTEMD_PAGER=\n\
+    echo \"state $(systemctl is-system-running --wait)\"\n\
+    echo \"target $(systemctl is-active multi-user.target)\"\n\
+    systemctl list-units --failed --plain --no-legend | sed 's/^/failed /'\n\
+    systemd-analyze time | sed 's/^/time /'\n\
+    findmnt -n -o SOURCE,OPTIONS / | sed 's/^/root /'\n\
+    echo \"stamp $(systemctl show -P InitRDTimestampMonotonic)\"\n\
+    echo \"record $(cat /run/coldplug/record.json)\"\n\
+    echo end\nsystemctl poweroff\n";
+/// What our image has for the end: systemd turns back into it when all else is stopped.
+const SHUTDOWN: &str = "#!/bin/busybox sh\necho \"/shutdown of the image: $*\" > /dev/console\n\
+    /bin/busybox sync\n/bin/busybox poweroff -f\n";
+
+/// The system as debootstrap leaves it, from the cache, and the kernel that it holds.
+fn system() -> Tree {
+    let home = cache().join("debian-12");
+    let _lock = lock(&home.with_extension("lock"));
+    if !home.exists() {
+        let aside = home.with_extension("new");
+        let _ = fs::remove_dir_all(&aside);
+        let mut debootstrap = tool::command("debootstrap", "debootstrap");
+        debootstrap.args(["--variant=minbase", PACKAGES, "bookworm"]);
+        tool::run(debootstrap.arg(&aside).arg(apt::mirror_of("bookworm")));
+        fs::rename(&aside, &home).unwrap();
+    }
+    let names = fs::read_dir(home.join("lib/modules")).unwrap();
+    let release = names.flatten().next().expect("a kernel").file_name().into_string().unwrap();
+    Tree { root: home, release }
+}
+
+/// Writes a disk with the system, and the service that reports.
+fn disk(tree: &Tree, file: &Path) {
+    let scratch = tempfile::tempdir().unwrap();
+    let dir = scratch.path().join("root");
+    tool::run(tool::command("cp", "coreutils").arg("-a").args([&tree.root, &dir]));
+    image::put(&dir, "etc/systemd/system/report.service", REPORT.as_bytes(), 0o644);
+    image::put(&dir, "usr/local/sbin/report", SCRIPT.as_bytes(), 0o755);
+    let fstab = format!("UUID={UUID} / ext4 defaults 0 1\n");
+    image::put(&dir, "etc/fstab", fstab.as_bytes(), 0o644);
+    let wants = dir.join("etc/systemd/system/multi-user.target.wants");
+    fs::create_dir_all(&wants).unwrap();
+    symlink("../report.service", wants.join("report.service")).unwrap();
+    tool::run(
+        tool::command("mkfs.ext4", "e2fsprogs")
+            .args(["-q", "-F", "-U", UUID, "-d"])
+            .args([&dir, file])
+            .arg("1200M"),
+    );
+}
+
+fn boot(tree: &Tree, image: &Path) -> Boot {
+    let vm = Vm::new(tree, image)
+        .cmdline(&format!("root=UUID={UUID} ro systemd.log_color=no"))
+        .deadline(Duration::from_secs(600));
+    let file = vm.dir().join("debian");
+    disk(tree, &file);
+    let boot = vm.disk(Bus::VirtioBlk, &file).run();
+    boot.check(boot.facts_text.trim_end().ends_with("end"), "a whole report");
+    boot
+}
+
+/// The rest of the lines of the report that start with `word`.
+fn told<'b>(boot: &'b Boot, word: &str) -> Vec<&'b str> {
+    let rest = |line: &'b str| line.trim_end().strip_prefix(word)?.strip_prefix(' ');
+    boot.facts_text.lines().filter_map(rest).collect()
+}
+
+/// The image with what the shutdown needs.
+fn with_shutdown(image: &Path, out: &Path) -> PathBuf {
+    let busybox = fs::read(tool::find("busybox", "busybox-static")).unwrap();
+    let files: [(&str, &[u8]); 2] =
+        [("run/initramfs/shutdown", SHUTDOWN.as_bytes()), ("run/initramfs/bin/busybox", &busybox)];
+    image::overlay(image, &files, out)
+}
+
+#[test]
+fn debian_starts_as_with_its_own_image() {
+    let tree = system();
+    let scratch = tempfile::tempdir().unwrap();
+    let own = tree.root.join(format!("boot/initrd.img-{}", tree.release));
+    let ours = with_shutdown(&image::coldplug(&tree, &[]), &scratch.path().join("image"));
+    let (ours, own) = (boot(&tree, &ours), boot(&tree, &own));
+    for (name, boot) in [("our image", &ours), ("its own", &own)] {
+        println!("{name}: {:?} {:?}", told(boot, "time"), told(boot, "failed"));
+        assert_eq!(told(boot, "target"), ["active"], "{name}{}", boot.facts_text);
+    }
+    let failed = |boot| told(boot, "failed").into_iter().collect::<BTreeSet<_>>();
+    let more: Vec<_> = failed(&ours).difference(&failed(&own)).copied().collect();
+    assert!(more.is_empty(), "units that fail with our image alone: {more:#?}");
+    assert_eq!(told(&ours, "state"), told(&own, "state"));
+    let time = told(&ours, "time").join(" ");
+    assert!(time.contains("(initrd)"), "systemd-analyze: {time}");
+    assert!(told(&ours, "root")[0].starts_with("/dev/vda"), "{:?}", told(&ours, "root"));
+    ours.check(ours.console.contains("/shutdown of the image: poweroff"), "its end is ours");
+    let record = told(&ours, "record").concat();
+    assert!(record.contains("\"verdict\":\"ok\""), "{record}");
+}
