@@ -356,3 +356,42 @@ fn a_hibernated_system_goes_on() {
     let ignored = start("token=second noresume");
     ignored.check(ignored.console.contains("started afresh, token second"), "noresume");
 }
+
+/// An image that carries what checks an ext4, and a root that needs it.
+fn damaged(words: &str, request: &str) -> Boot {
+    let vm = machine(&format!("root=/dev/vda {words}"));
+    let e2fsck = tool::find("e2fsck", "e2fsprogs");
+    let libraries = image::libraries(&e2fsck);
+    let paths = libraries.iter().map(|path| path.to_str().unwrap().trim_start_matches('/'));
+    let mut files: Vec<(&str, Vec<u8>)> =
+        paths.zip(&libraries).map(|(name, path)| (name, fs::read(path).unwrap())).collect();
+    files.push(("sbin/fsck.ext4", fs::read(&e2fsck).unwrap()));
+    let files: Vec<(&str, &[u8])> = files.iter().map(|(n, b)| (*n, b.as_slice())).collect();
+    let image = image::overlay(&image_of(Kernel::Cloud61).1, &files, &vm.dir().join("image"));
+    let file = vm.dir().join("root");
+    ROOT.make(&file);
+    for request in [request, "set_super_value state 2"] {
+        let mut debugfs = tool::command("debugfs", "e2fsprogs");
+        tool::run(debugfs.args(["-w", "-R", request]).arg(&file));
+    }
+    vm.image(&image).disk(Bus::VirtioBlk, &file).run()
+}
+
+#[test]
+fn a_filesystem_is_checked_by_what_the_image_carries() {
+    const HARMLESS: &str = "set_super_value free_blocks_count 1";
+    let boot = damaged("", HARMLESS);
+    boot.expect("ok");
+    let warnings = boot.facts().record()["warnings"].to_string();
+    assert!(warnings.contains("fsck.ext4 /dev/vda mended errors (exit status 1)"), "{warnings}");
+    let boot = damaged("coldplug.fsck=no", HARMLESS);
+    boot.expect("ok");
+    boot.check(!boot.console.contains("fsck.ext4"), "it was told not to");
+}
+
+#[test]
+fn errors_that_are_left_end_the_boot() {
+    let boot = damaged("", "clri <2>");
+    boot.expect("mount-failed");
+    boot.check(boot.console.contains("fsck.ext4 /dev/vda left errors (exit status: 4"), "why");
+}
