@@ -395,3 +395,50 @@ fn errors_that_are_left_end_the_boot() {
     boot.expect("mount-failed");
     boot.check(boot.console.contains("fsck.ext4 /dev/vda left errors (exit status: 4"), "why");
 }
+
+/// An image with a shell.
+fn with_shell(words: &str) -> Vm {
+    let vm = machine(words);
+    let busybox = fs::read(tool::find("busybox", "busybox-static")).unwrap();
+    let files: [(&str, &[u8]); 1] = [("bin/sh", &busybox)];
+    let image = image::overlay(&image_of(Kernel::Cloud61).1, &files, &vm.dir().join("image"));
+    attach(vm.image(&image), ROOT)
+}
+
+#[test]
+fn a_stop_on_request_goes_on() {
+    for (place, mounted) in [("scan", "no"), ("mount", "no"), ("switch", "yes")] {
+        let vm = with_shell(&format!("root=UUID={UUID} coldplug.break={place}"));
+        let mut running = vm.start();
+        running.wait_for(&format!("stopped by coldplug.break={place}"));
+        let mut terminal = running.terminal();
+        terminal.line(
+            "[ -e /sysroot/etc/keep ] && echo root-$((6 * 7))-yes || echo root-$((6 * 7))-no",
+        );
+        running.wait_for(&format!("root-42-{mounted}"));
+        // A terminal of its own: Ctrl-C ends what runs, and not the shell.
+        terminal.line("sleep 1000");
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        terminal.line("\u{3}");
+        terminal.line("echo after-$((40 + 2))");
+        running.wait_for("after-42");
+        terminal.line("exit");
+        running.finish().expect("ok");
+    }
+}
+
+#[test]
+fn a_shell_when_the_root_does_not_come() {
+    let vm = with_shell("root=LABEL=none coldplug.timeout=1 coldplug.onfail=shell");
+    let mut running = vm.start();
+    running.wait_for("verdict=no-root");
+    let mut terminal = running.terminal();
+    terminal.line("echo rescue-$((6 * 7))");
+    running.wait_for("rescue-42");
+    terminal.line("exit");
+    let boot = running.finish();
+    boot.check(
+        boot.console.contains("shell left; restarting"),
+        "a person who leaves it wants that",
+    );
+}

@@ -365,7 +365,8 @@ impl Boot {
     fn pause_at(&mut self, place: Break) {
         if self.params.stop_at == Some(place) {
             self.params.stop_at = None;
-            self.log.info("stopped by coldplug.break=; leave the shell to go on");
+            // Not by the kernel, which may print it when the shell has been left.
+            self.log.error(&format!("stopped by coldplug.break={place}; leave the shell to go on"));
             if let Err(error) = rescue::shell(&self.root) {
                 self.warn(format!("coldplug.break: {error}"));
             }

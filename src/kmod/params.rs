@@ -3,6 +3,8 @@
 //!
 //! Where a word stands twice the later one wins, as with the kernel. Ours are described in README "Kernel parameters".
 
+use std::fmt;
+
 use super::cmdline::{key_value, words};
 use super::root_params::RootParams;
 
@@ -28,6 +30,13 @@ pub enum Break {
     Mount,
     /// Before the switch.
     Switch,
+}
+
+impl fmt::Display for Break {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = BREAKS.iter().find(|(_, place)| place == self).map_or("", |(word, _)| word);
+        f.write_str(word)
+    }
 }
 
 /// What must be settled before the switch.
