@@ -2,6 +2,7 @@
 
 mod args;
 mod console_shell;
+mod convert;
 mod depmod;
 mod finish;
 mod free_initramfs;
@@ -116,6 +117,11 @@ const APPLETS: &[Applet] = &[
         name: "depmod",
         help: "index the modules of a kernel: dependencies, aliases, symbols",
         run: depmod::run,
+    },
+    Applet {
+        name: "convert",
+        help: "write a modules.conf of modutils as modprobe.d has it",
+        run: convert::run,
     },
     Applet {
         name: "static-nodes",

@@ -28,6 +28,7 @@
 //! | `condition` | what an `if` decides |
 //! | `statement` | a line → what it says |
 //! | `reader` | a file and what it includes → what counts of it |
+//! | `shell` | commands, for the tools of today |
 //! | `names` | a name → the modules behind it |
 //! | `convert` | what counts → lines of modprobe.d |
 //! | `detect` | which of the two languages a file is in |
@@ -38,6 +39,7 @@ mod detect;
 mod lines;
 mod names;
 mod reader;
+mod shell;
 mod statement;
 mod words;
 

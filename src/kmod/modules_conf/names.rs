@@ -3,11 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::shell::{MODPROBE, quoted};
+
 /// The longest way from a name to its modules; longer ones are a mistake.
 const LIMIT: usize = 500;
-
-/// The command that loads a module.
-pub(super) const MODPROBE: &str = "/sbin/modprobe";
 
 /// A `probe` or `probeall` list.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -143,16 +142,6 @@ impl List {
     }
 }
 
-/// A word for the shell.
-pub(super) fn quoted(word: &str) -> String {
-    let plain =
-        |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | ',' | ':' | '=');
-    match word.chars().all(plain) && !word.is_empty() {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', "'\\''")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,12 +208,5 @@ mod tests {
         assert_eq!(names.target("a0"), Target::Circle);
         assert_eq!(names.target("l0"), Target::Circle);
         assert_eq!(names.way("a0").len(), LIMIT + 1);
-    }
-
-    #[test]
-    fn words_for_the_shell() {
-        for (word, want) in [("a=b", "a=b"), ("a b", "'a b'"), ("it's", "'it'\\''s'"), ("", "''")] {
-            assert_eq!(quoted(word), want);
-        }
     }
 }

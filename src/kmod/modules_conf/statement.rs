@@ -1,8 +1,8 @@
 //! What a line says.
 
-use super::Trouble;
 use super::lines::is_blank;
 use super::words::{Variables, first};
+use super::{Trouble, shell};
 use crate::kmod::alias;
 
 /// A line, split but not yet looked into.
@@ -169,7 +169,7 @@ fn command(when: When, word: &str, rest: &str) -> Result<Statement, Trouble> {
     if command.is_empty() {
         return Trouble::wrong(format!("'{word} {name}' has no command"));
     }
-    Ok(Statement::Command { when, name, command: command.to_owned() })
+    Ok(Statement::Command { when, name, command: shell::today(command) })
 }
 
 /// The name that `rest` starts with, and what follows it.

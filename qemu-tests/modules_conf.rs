@@ -1,0 +1,231 @@
+//! The configuration of modutils, in the styles in which it was written: converted, and read as it is.
+//!
+//! ```text
+//! rootfs/modules.conf/STYLE/modules.conf   or conf.modules
+//! rootfs/modules.conf/STYLE/modprobe.conf  what `coldplug convert` makes of it
+//! rootfs/modules.conf/STYLE/said.txt       what it says of it, where it says something
+//! ```
+//!
+//! For every name in a file, and for the whole of it, modprobe has to answer alike when it reads the old file and
+//! the new one; and kmod's modprobe, which knows the new language alone, has to answer as ours. The modules that
+//! are named are all there. With `COLDPLUG_BLESS=1` what is made and said is written into the files.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a helper of a test fails it, with a message; what is printed is shown when it fails"
+)]
+
+#[allow(dead_code, reason = "shared with tests that use all of it")]
+mod tool;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const OURS: &str = env!("CARGO_BIN_EXE_coldplug");
+
+/// The kernel that is there.
+const RELEASE: &str = "2.4.20-8";
+
+fn styles() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("qemu-tests/rootfs/modules.conf")
+}
+
+/// One style, and a root with its modules.
+struct Style {
+    dir: PathBuf,
+    /// The old file's name.
+    old: &'static str,
+    /// The lines of modprobe.d that it comes to.
+    new: String,
+    said: String,
+    status: Option<i32>,
+    root: tempfile::TempDir,
+}
+
+impl Style {
+    fn new(name: &str) -> Self {
+        let dir = styles().join(name);
+        let old = if dir.join("modules.conf").exists() { "modules.conf" } else { "conf.modules" };
+        let mut command = Command::new(OURS);
+        let Output { status, stdout, stderr } =
+            command.args(["convert", "--kernel", RELEASE, old]).current_dir(&dir).output().unwrap();
+        let (new, said) = (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());
+        let root = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let style = Self { dir, old, new, said, status: status.code(), root };
+        style.make_modules();
+        style
+    }
+
+    /// All words that `keywords` are followed by in the new lines, without those of commands.
+    fn words_after(&self, keywords: &[&str]) -> BTreeSet<String> {
+        let mut words = BTreeSet::new();
+        for line in self.new.lines() {
+            let mut split = line.split_whitespace();
+            match split.next() {
+                Some(keyword) if keywords.contains(&keyword) => match keyword {
+                    "install" | "remove" | "options" => words.extend(split.next().map(Into::into)),
+                    _ => words.extend(split.map(str::to_owned)),
+                },
+                _ => {}
+            }
+        }
+        words
+    }
+
+    /// A module file for everything that may be one, and the indexes of all.
+    fn make_modules(&self) {
+        let dir = self.root.path().join("lib/modules").join(RELEASE);
+        fs::create_dir_all(dir.join("kernel")).unwrap();
+        let module = styles().with_file_name("tree/lib/modules/1.0/kernel/sub/late.ko");
+        let names = self.words_after(&["alias", "softdep"]);
+        let plain = |name: &&String| !name.contains(['/', '*', ':', '?']);
+        for name in names.iter().filter(plain) {
+            let file = name.replace('-', "_") + ".ko";
+            fs::copy(&module, dir.join("kernel").join(file)).unwrap();
+        }
+        let mut depmod = Command::new(OURS);
+        tool::run(depmod.arg("depmod").arg("-b").arg(self.root.path()).arg(RELEASE));
+        fs::write(self.root.path().join("new.conf"), &self.new).unwrap();
+    }
+
+    /// What a modprobe says to `words` with the configuration in `file`, and its status.
+    fn ask(&self, modprobe: &[&str], file: &Path, words: &[&str]) -> String {
+        let mut command = Command::new(modprobe[0]);
+        command.args(&modprobe[1..]).current_dir(&self.dir).env_remove("MODPROBE_OPTIONS");
+        command.arg("-q").arg("-d").arg(self.root.path()).args(["-S", RELEASE]);
+        let output = command.arg("-C").arg(file).args(words).output().unwrap();
+        let status = output.status.code();
+        format!("{}{status:?}", String::from_utf8(output.stdout).unwrap())
+    }
+
+    fn ask_all(&self, kmod: &[&str], words: &[&str]) -> [String; 3] {
+        let new = self.root.path().join("new.conf");
+        let ours = [OURS, "modprobe"];
+        [
+            self.ask(&ours, Path::new(self.old), words),
+            self.ask(&ours, &new, words),
+            self.ask(kmod, &new, words),
+        ]
+    }
+}
+
+/// kmod leaves out the blank before `post:`.
+fn spaced(text: &str) -> String {
+    let text = text.replace("post:", " post:");
+    let lines = text.lines().map(|l| l.split(' ').filter(|w| !w.is_empty()).collect::<Vec<_>>());
+    lines.map(|words| words.join(" ")).collect::<Vec<_>>().join("\n")
+}
+
+/// Compares with what is kept in `file`, or keeps it.
+fn keep(file: &Path, got: &str) {
+    if std::env::var_os("COLDPLUG_BLESS").is_some() {
+        if got.is_empty() {
+            let _ = fs::remove_file(file);
+        } else {
+            fs::write(file, got).unwrap();
+        }
+    }
+    let want = fs::read_to_string(file).unwrap_or_default();
+    assert_eq!(got, want, "{}", file.display());
+}
+
+#[track_caller]
+fn check(name: &str) {
+    let style = Style::new(name);
+    keep(&style.dir.join("modprobe.conf"), &style.new);
+    keep(&style.dir.join("said.txt"), &style.said);
+    assert_eq!(style.status, Some(i32::from(name == "wrong")), "{}", style.said);
+
+    let kmod = tool::find("modprobe", "kmod");
+    let kmod = [kmod.to_str().unwrap()];
+    let [old, new, theirs] = style.ask_all(&kmod, &["-c"]);
+    assert!(new.contains("\nalias ") || new.starts_with("alias "), "{new}");
+    assert_eq!(old, new, "{name}: -c");
+    assert_eq!(spaced(&new), spaced(&theirs), "{name}: -c of kmod");
+    let mut asked = 0;
+    for word in style.words_after(&["alias", "options", "install", "remove", "softdep"]) {
+        // What a pattern stands for.
+        let word = word.replace('*', "3");
+        for query in ["-R", "-D"] {
+            let [old, new, theirs] = style.ask_all(&kmod, &[query, &word]);
+            assert_eq!(old, new, "{name}: {query} {word}");
+            // From 31 on a name with a slash before it is a file, as it is here; Debian's kmod is older.
+            if !word.starts_with('/') {
+                assert_eq!(new, theirs, "{name}: {query} {word} of kmod");
+            }
+            asked += usize::from(new.len() > "Some(0)".len());
+        }
+    }
+    println!("{name}: {asked} answers");
+    assert!(asked > 2, "{asked} answers");
+}
+
+macro_rules! styles {
+    ($($style:ident)*) => {
+        $(#[test] fn $style() { check(stringify!($style)); })*
+        const STYLES: &[&str] = &[$(stringify!($style)),*];
+    };
+}
+
+styles! { document redhat debian suse alsa pcmcia slackware scsi ppp conditions wrong }
+
+#[test]
+fn every_style_is_checked() {
+    let entries = fs::read_dir(styles()).unwrap();
+    let mut found: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    found.sort();
+    let mut styles = STYLES.to_vec();
+    styles.sort_unstable();
+    assert_eq!(found, styles);
+}
+
+/// What a file in modprobe.d's language says is not changed by its look.
+#[test]
+fn the_language_of_modprobe_d_is_left_alone() {
+    let scratch = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let kmod = tool::find("modprobe", "kmod");
+    let kmod = [kmod.to_str().unwrap()];
+    let style = Style::new("redhat");
+    for text in [
+        "alias eth0 off\noptions a x=1 # no comment\ninstall b /bin/x \\\\y\n",
+        "blacklist a\nabove a b\noptions c d=1\n",
+        "softdep a pre: b\nkeep\n",
+        "options a x=1 \\\n  if=2\nremove c one; \\\n  if x; then y; fi\n",
+    ] {
+        let file = scratch.path().join("modules.conf");
+        fs::write(&file, text).unwrap();
+        let ours = style.ask(&[OURS, "modprobe"], &file, &["-c"]);
+        assert_eq!(spaced(&ours), spaced(&style.ask(&kmod, &file, &["-c"])), "{text}");
+    }
+}
+
+/// modprobe names what is wrong in an old file as convert does.
+#[test]
+fn modprobe_names_wrong_lines() {
+    let style = Style::new("wrong");
+    let mut command = Command::new(OURS);
+    command.arg("modprobe").current_dir(&style.dir).arg("-d").arg(style.root.path());
+    let output =
+        command.args(["-S", RELEASE, "-C", "modules.conf", "-R", "eth0"]).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said.replace("modprobe: ERROR: ", "coldplug convert: "), style.said);
+    assert_eq!(output.stdout, b"ne2k_pci\n");
+}
+
+#[test]
+fn the_output_is_a_file_of_its_own() {
+    let scratch = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let path = scratch.path().join("modutils.conf");
+    let style = Style::new("ppp");
+    let mut command = Command::new(OURS);
+    command.args(["convert", "modules.conf", "-k", RELEASE, "-o"]).arg(&path);
+    let output = command.current_dir(&style.dir).output().unwrap();
+    assert!(output.status.success() && output.stdout.is_empty());
+    assert_eq!(fs::read_to_string(&path).unwrap(), style.new);
+    assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 1);
+}
