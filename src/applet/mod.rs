@@ -2,6 +2,7 @@
 
 mod args;
 mod console_shell;
+#[cfg(feature = "host")]
 mod convert;
 mod depmod;
 mod finish;
@@ -118,6 +119,7 @@ const APPLETS: &[Applet] = &[
         help: "index the modules of a kernel: dependencies, aliases, symbols",
         run: depmod::run,
     },
+    #[cfg(feature = "host")]
     Applet {
         name: "convert",
         help: "write a modules.conf of modutils as modprobe.d has it",

@@ -23,13 +23,9 @@ pub(super) fn holds(
     let mut text = text;
     while let Some(rest) = text.strip_prefix('!').filter(|rest| !rest.starts_with('=')) {
         negated = !negated;
-        text = first_at(rest);
+        text = rest.trim_ascii_start();
     }
     Ok(plain(text, variables, outside)? != negated)
-}
-
-fn first_at(text: &str) -> &str {
-    text.trim_start_matches(super::lines::is_blank)
 }
 
 fn plain(text: &str, variables: &Variables, outside: &dyn Outside) -> Result<bool, Trouble> {
@@ -94,7 +90,7 @@ mod tests {
     fn decide(text: &str) -> String {
         let mut variables = Variables { release: "2.4.18".into(), ..Variables::default() };
         for (name, value) in [("ON", "1"), ("OFF", "false"), ("NONE", ""), ("V", "0x10")] {
-            variables.defined.insert(name.into(), Some(value.into()));
+            *variables.defined.of(name) = Some(value.into());
         }
         let machine = Machine([("/etc/a", "")].into());
         match holds(text, &variables, &machine) {

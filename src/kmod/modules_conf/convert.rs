@@ -14,14 +14,15 @@
 //! commands and softdeps of modules only. Of a module's softdeps only the first line counts there, and a softdep
 //! cancels its install command; so a module gets one line in which everything is.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use super::Outside;
+use super::group::Group;
 use super::names::{List, Names, Target, is_nothing, key};
 use super::reader::{self, Fate, Item};
-use super::shell::{MODPROBE, exports};
 use super::statement::{Statement, When};
+use super::table::Table;
+use super::words::Variables;
 use crate::kmod::Warning;
 
 /// A line of modprobe.d, and the line it comes from.
@@ -56,22 +57,21 @@ impl fmt::Display for Converted {
 /// Converts `text`, which is what `file` holds. `outside` answers what it asks of the machine; no command is run.
 pub fn convert(file: &str, text: &[u8], outside: &dyn Outside) -> Converted {
     let (items, variables) = reader::read(file, text, outside);
-    let defined = variables.defined.into_iter().filter_map(|(name, value)| Some((name, value?)));
-    let mut converter = Converter { defined: defined.collect(), ..Converter::default() };
-    let mut slots = vec![Slot::default(); items.len()];
-    for (at, item) in items.iter().enumerate() {
-        if let Fate::Counts(statement) = &item.fate {
-            converter.take(at, statement);
+    let slots = vec![Slot::default(); items.len()];
+    let mut converter = Converter { variables, slots, ..Converter::default() };
+    for step in [Converter::take, Converter::group, Converter::line] {
+        for (at, item) in items.iter().enumerate() {
+            if let (Fate::Counts(statement), None) = (&item.fate, &converter.slots[at].why) {
+                step(&mut converter, at, statement);
+            }
         }
     }
-    converter.group(&items);
-    for (at, item) in items.iter().enumerate() {
-        converter.line(at, item, &mut slots);
-    }
-    collect(items, slots)
+    collect(items, converter.slots)
 }
 
-/// What an item comes to.
+const CIRCLE: &str = "goes in a circle, or too far";
+
+/// What a statement comes to.
 #[derive(Debug, Clone, Default)]
 struct Slot {
     lines: Vec<String>,
@@ -83,27 +83,30 @@ struct Slot {
     later: Vec<(usize, String)>,
 }
 
-/// What belongs to a module and goes into one line.
-#[derive(Debug, Default)]
-struct Group {
-    items: Vec<usize>,
-    above: Vec<String>,
-    below: Vec<String>,
-    commands: Vec<(When, String)>,
+impl Slot {
+    /// Adds a line that comes from so far, behind those that come from less far.
+    fn later(&mut self, far: usize, line: String) {
+        let at = self.later.partition_point(|(other, _)| *other <= far);
+        self.later.insert(at, (far, line));
+    }
+}
+
+/// A key for what a line sets.
+fn setting(word: &str, name: &str) -> String {
+    [word, &key(name)].join(" ")
 }
 
 #[derive(Debug, Default)]
 struct Converter {
     names: Names,
-    defined: BTreeMap<String, String>,
-    /// Items that another one has the place of.
-    replaced: BTreeMap<usize, usize>,
+    variables: Variables,
     /// The items that count for what they set, by that: its word, and a name.
-    live: BTreeMap<(&'static str, String), Vec<usize>>,
-    /// By module; with the name as it is written.
-    groups: BTreeMap<String, (String, Group)>,
+    live: Table<Vec<usize>>,
+    /// By module.
+    groups: Table<Group>,
     /// The names that lead through an alias, by that.
-    through: BTreeMap<String, Vec<String>>,
+    through: Table<Vec<String>>,
+    slots: Vec<Slot>,
 }
 
 /// What later lines with the same name replace or add to, and whether this one adds.
@@ -135,92 +138,85 @@ impl Converter {
     /// Takes in a statement that counts.
     fn take(&mut self, at: usize, statement: &Statement) {
         let Some((word, name, add)) = sets(statement) else { return };
-        let live = self.live.entry((word, key(name))).or_default();
-        match live.first() {
+        let live = self.live.of(&setting(word, name));
+        if !live.is_empty() && !add {
             // Of commands the first counts, of all else the last.
-            Some(first) if matches!(statement, Statement::Command { .. }) => {
-                self.replaced.insert(at, *first);
+            if matches!(statement, Statement::Command { .. }) {
+                self.slots[at].why = Some("the first such line counts".into());
                 return;
             }
-            _ if !add => {
-                self.replaced.extend(live.drain(..).map(|old| (old, at)));
+            for old in live.drain(..) {
+                self.slots[old].why = Some("replaced below".into());
             }
-            _ => {}
         }
         live.push(at);
         match statement {
             Statement::Alias { name, result } => {
-                self.names.aliases.insert(key(name), result.clone());
+                result.clone_into(self.names.aliases.of(&key(name)))
             }
             Statement::Probe { all, name, words, add } => {
-                let list = self.names.lists.entry(key(name)).or_default();
-                // A list of the other kind gives way; modutils looked for `probe` first.
+                let list = self.names.lists.of(&key(name));
+                // A list of the other kind gives way.
                 if !add || list.all != *all {
                     *list = List { all: *all, words: Vec::new() };
                 }
-                list.words.extend(words.iter().cloned());
+                list.words.extend_from_slice(words);
             }
             _ => {}
         }
     }
 
     /// Puts together what belongs to one module, and finds the names that lead through others.
-    fn group(&mut self, items: &[Item]) {
-        for (at, item) in items.iter().enumerate() {
-            let Fate::Counts(statement) = &item.fate else { continue };
-            let (Statement::Pull { name, .. } | Statement::Command { name, .. }) = statement else {
-                continue;
-            };
-            if self.replaced.contains_key(&at) || self.names.lists.contains_key(&key(name)) {
-                continue;
-            }
-            if let Target::Modules(modules) = self.names.target(name) {
-                for module in modules {
-                    let (_, group) = self
-                        .groups
-                        .entry(key(&module))
-                        .or_insert_with(|| (module.clone(), Group::default()));
-                    group.add(at, statement);
+    fn group(&mut self, at: usize, statement: &Statement) {
+        match statement {
+            Statement::Pull { name, .. } | Statement::Command { name, .. } => {
+                for module in self.modules(name) {
+                    self.groups.of(&key(&module)).add(at, statement, &module);
                 }
             }
-        }
-        for name in self.names.aliases.keys() {
-            let way = self.names.way(name);
-            for middle in way.iter().skip(1).rev().skip(1) {
-                self.through.entry(middle.clone()).or_default().push(name.clone());
+            Statement::Alias { name, .. } => {
+                let way = self.names.way(name);
+                for middle in way.iter().skip(1).take(way.len().saturating_sub(2)) {
+                    self.through.of(middle).push(name.clone());
+                }
             }
+            _ => {}
         }
     }
 
-    /// Writes what an item comes to.
-    fn line(&self, at: usize, item: &Item, slots: &mut [Slot]) {
-        let Fate::Counts(statement) = &item.fate else { return };
-        if let Some(by) = self.replaced.get(&at) {
-            let first = if *by < at { "the first such line counts" } else { "replaced below" };
-            slots[at].why = Some(first.into());
-            return;
+    /// The modules that lines about `name` are about.
+    fn modules(&self, name: &str) -> Vec<String> {
+        match self.names.target(name) {
+            Target::Modules(modules) if !self.names.lists.has(&key(name)) => modules,
+            _ => Vec::new(),
         }
+    }
+
+    /// Writes what a statement comes to.
+    fn line(&mut self, at: usize, statement: &Statement) {
+        let mut slot = std::mem::take(&mut self.slots[at]);
         match statement {
-            Statement::Alias { name, result } => self.alias(&mut slots[at], name, result),
-            Statement::Probe { name, all, .. } => self.list(&mut slots[at], at, name, *all),
-            Statement::Options { name, words, .. } => self.options(at, name, words, slots),
+            Statement::Alias { name, result } => self.alias(&mut slot, name, result),
+            Statement::Probe { name, all, .. } => self.list(&mut slot, at, name, *all),
+            Statement::Options { name, words, .. } => self.options(&mut slot, at, name, words),
             Statement::Pull { name, .. } | Statement::Command { name, .. } => {
-                self.of_module(&mut slots[at], at, name);
+                self.of_module(&mut slot, at, name);
             }
-            Statement::Nothing(why) => slots[at].why = Some((*why).into()),
+            Statement::Nothing(why) => slot.why = Some((*why).into()),
         }
+        self.slots[at] = slot;
     }
 
     fn alias(&self, slot: &mut Slot, name: &str, result: &str) {
-        if self.names.lists.contains_key(&key(name)) {
-            slot.why = Some(format!("the list called {name} comes before it"));
+        if self.names.lists.has(&key(name)) {
+            slot.why = Some("the list of this name comes before it".into());
             return;
         }
         self.stands_for(slot, name);
         let others = self.names.way(name).len() > 2
-            || self.names.lists.contains_key(&key(result)) && !is_nothing(result);
+            || self.names.lists.has(&key(result)) && !is_nothing(result);
         if others && !slot.wrong {
-            let text = format!("# alias {name} {result}  # which stands for others itself");
+            let text = ["# alias", name, result, " # which stands for others itself"].join(" ");
             slot.lines.insert(0, text);
         }
     }
@@ -229,11 +225,11 @@ impl Converter {
     fn list(&self, slot: &mut Slot, at: usize, name: &str, all: bool) {
         let list = self.names.lists.get(&key(name));
         let word = if all { "probeall" } else { "probe" };
-        let live = self.live.get(&(word, key(name)));
+        let live = self.live.get(&setting(word, name));
         if list.is_some_and(|list| list.all != all) {
-            slot.why = Some(format!("the other list called {name} is the one"));
+            slot.why = Some("the other list of this name is the one".into());
         } else if live.and_then(|live| live.last()) != Some(&at) {
-            slot.why = Some(format!("added to {name} below"));
+            slot.why = Some("in a list below".into());
         } else {
             self.stands_for(slot, name);
         }
@@ -243,44 +239,43 @@ impl Converter {
     fn stands_for(&self, slot: &mut Slot, name: &str) {
         match self.names.target(name) {
             Target::Modules(modules) => {
-                slot.lines.extend(modules.iter().map(|module| format!("alias {name} {module}")));
+                slot.lines.extend(modules.iter().map(|module| ["alias", name, module].join(" ")));
             }
-            Target::Nothing => slot.lines.push(format!("install {name} /bin/true")),
-            Target::Command(command) => slot.lines.push(format!("install {name} {command}")),
+            Target::Nothing => slot.lines.push(["install", name, "/bin/true"].join(" ")),
+            Target::Command(command) => slot.lines.push(["install", name, &command].join(" ")),
             Target::Circle => {
                 slot.wrong = true;
-                slot.why = Some(format!("'{name}' goes in a circle, or too far"));
+                slot.why = Some([name, CIRCLE].join(" "));
             }
         }
     }
 
-    fn options(&self, at: usize, name: &str, words: &[String], slots: &mut [Slot]) {
+    fn options(&mut self, slot: &mut Slot, at: usize, name: &str, words: &[String]) {
+        let (text, rest) = parameters(words);
         if let Some(why) = self.unused(name) {
-            slots[at].why = Some(format!("no options: {why}"));
+            slot.why = Some(["no options: ", &why].concat());
             return;
         }
-        let (text, rest) = parameters(words);
-        match rest {
-            _ if text.is_empty() => {
-                slots[at].why = Some("no parameter".into());
-                return;
-            }
-            Some(rest) => slots[at]
-                .lines
-                .push(format!("# options {name} {rest}  # modutils passed no such words on")),
-            None => {}
+        if text.is_empty() {
+            slot.why = Some("no parameter".into());
+            return;
         }
-        let lower = self.names.way(name).split_off(1);
-        let lower = lower.into_iter().filter_map(|next| self.live.get(&("options", next)));
+        if let Some(rest) = rest {
+            let why = " # modutils passed no such words on";
+            slot.lines.push(["# options", name, &rest, why].join(" "));
+        }
+        let way = self.names.way(name);
+        let lower = way.iter().skip(1).filter_map(|next| self.live.get(&setting("options", next)));
         let last = lower.flatten().copied().max().filter(|last| *last > at);
-        let names = self.through.get(&key(name)).into_iter().flatten().map(String::as_str);
-        for asked in std::iter::once(name).chain(names) {
-            let line = format!("options {asked} {text}");
+        let mut names = vec![name];
+        names.extend(self.through.get(&key(name)).into_iter().flatten().map(String::as_str));
+        for asked in names {
+            let line = ["options", asked, &text].join(" ");
             match last {
-                None => slots[at].lines.push(line),
+                None => slot.lines.push(line),
                 Some(last) => {
-                    slots[last].later.push((self.names.way(name).len(), line));
-                    slots[at].why = Some("below those of the module, over which they go".into());
+                    self.slots[last].later(way.len(), line);
+                    slot.why = Some("below those of the module, over which they go".into());
                 }
             }
         }
@@ -289,35 +284,33 @@ impl Converter {
     /// A line that belongs to the module behind `name`: with all others of it where the last of them stands.
     fn of_module(&self, slot: &mut Slot, at: usize, name: &str) {
         if let Some(why) = self.unused(name) {
-            slot.why = Some(format!("never done: {why}"));
+            slot.why = Some(["never done: ", &why].concat());
             return;
         }
-        let Target::Modules(modules) = self.names.target(name) else { return };
-        for module in modules {
-            let Some((written, group)) = self.groups.get(&key(&module)) else { continue };
-            if group.items.last() == Some(&at) {
-                slot.lines.extend(group.lines(written, &self.defined));
-            }
+        for module in self.modules(name) {
+            let group = self.groups.get(&key(&module)).filter(|group| group.ends_at(at));
+            slot.lines.extend(group.into_iter().flat_map(|g| g.lines(&self.variables.defined)));
         }
         if slot.lines.is_empty() {
             slot.why = Some("in a line below".into());
         } else if key(name) != key(&name_of(&slot.lines)) {
-            let text = format!("# of {name}: done whenever the module is loaded or removed");
-            slot.lines.insert(0, text);
+            let why = ": done whenever the module is loaded or removed";
+            slot.lines.insert(0, ["# of ", name, why].concat());
         }
     }
 
     /// Why lines about `name` were never used, if so.
     fn unused(&self, name: &str) -> Option<String> {
-        if self.names.lists.contains_key(&key(name)) {
-            return Some(format!("{name} is a list"));
+        if self.names.lists.has(&key(name)) {
+            return Some([name, "is a list"].join(" "));
         }
-        match self.names.target(name) {
-            Target::Modules(_) => None,
-            Target::Nothing => Some(format!("{name} is off")),
-            Target::Command(_) => Some(format!("{name} stands for a list")),
-            Target::Circle => Some(format!("{name} goes in a circle, or too far")),
-        }
+        let is = match self.names.target(name) {
+            Target::Modules(_) => return None,
+            Target::Nothing => "is off",
+            Target::Command(_) => "stands for a list",
+            Target::Circle => CIRCLE,
+        };
+        Some([name, is].join(" "))
     }
 }
 
@@ -351,99 +344,9 @@ fn parameters(words: &[String]) -> (String, Option<String>) {
 fn parameter(word: &str) -> String {
     match word.split_once('=') {
         Some((key, value)) if value.contains([' ', '\t']) && !value.contains('"') => {
-            format!("{key}=\"{value}\"")
+            [key, "=\"", value, "\""].concat()
         }
         _ => word.to_owned(),
-    }
-}
-
-impl Group {
-    fn add(&mut self, at: usize, statement: &Statement) {
-        match statement {
-            Statement::Pull { above, names, .. } => {
-                let list = if *above { &mut self.above } else { &mut self.below };
-                for name in names {
-                    if !list.contains(name) {
-                        list.push(name.clone());
-                    }
-                }
-            }
-            Statement::Command { when, command, .. } => {
-                self.commands.push((*when, command.clone()))
-            }
-            _ => return,
-        }
-        if self.items.last() != Some(&at) {
-            self.items.push(at);
-        }
-    }
-
-    /// The lines of the module called `name`.
-    fn lines(&self, name: &str, defined: &BTreeMap<String, String>) -> Vec<String> {
-        let installs = self.commands.iter().any(|(when, _)| *when <= When::PostInstall);
-        let removes = self.commands.iter().any(|(when, _)| *when > When::PostInstall);
-        let mut lines = Vec::new();
-        if installs {
-            lines.push(format!("install {name} {}", self.install(name, defined)));
-        } else if !self.above.is_empty() || !self.below.is_empty() {
-            lines.push(self.softdep(name));
-        }
-        if removes || installs && !self.above.is_empty() {
-            lines.push(format!("remove {name} {}", self.remove(name, defined)));
-        }
-        lines
-    }
-
-    /// modutils loaded each of a list before what stands left of it.
-    fn softdep(&self, name: &str) -> String {
-        let mut line = format!("softdep {name}");
-        for (word, names) in [("pre:", &self.below), ("post:", &self.above)] {
-            if !names.is_empty() {
-                line += &format!(" {word}");
-                names.iter().rev().for_each(|name| line += &format!(" {name}"));
-            }
-        }
-        line
-    }
-
-    fn install(&self, name: &str, defined: &BTreeMap<String, String>) -> String {
-        let each = |names: &[String]| -> String {
-            names.iter().rev().map(|name| format!("{MODPROBE} -q {name}; ")).collect()
-        };
-        let own = format!("{MODPROBE} --ignore-install {name} $CMDLINE_OPTS");
-        let whens = [When::PreInstall, When::Install, When::PostInstall];
-        let main = self.chain(whens, &own, !self.above.is_empty() || !self.below.is_empty());
-        let after = match self.above.is_empty() {
-            true => String::new(),
-            false => format!(" && {{ {}:; }}", each(&self.above)),
-        };
-        exports(&main, defined) + &each(&self.below) + &main + &after
-    }
-
-    fn remove(&self, name: &str, defined: &BTreeMap<String, String>) -> String {
-        let before: String =
-            self.above.iter().map(|name| format!("{MODPROBE} -r -q {name}; ")).collect();
-        let own = format!("{MODPROBE} -r --ignore-remove {name}");
-        let whens = [When::PreRemove, When::Remove, When::PostRemove];
-        let main = self.chain(whens, &own, !before.is_empty());
-        exports(&main, defined) + &before + &main
-    }
-
-    /// The commands of `whens` one after the other, up to the first that fails; `own` where there is none
-    /// for the second. A single one is left as it is unless it goes `with` others.
-    fn chain(&self, whens: [When; 3], own: &str, with: bool) -> String {
-        let of = |when: When| self.commands.iter().filter(move |(w, _)| *w == when);
-        let mut parts: Vec<String> = Vec::new();
-        for when in whens {
-            parts.extend(of(when).map(|(_, command)| format!("( {command} )")));
-            if when == whens[1] && of(when).next().is_none() {
-                parts.push(own.to_owned());
-            }
-        }
-        match (&parts[..], of(whens[1]).next()) {
-            ([_], Some((_, command))) if !with => command.clone(),
-            _ => parts.join(" && "),
-        }
     }
 }
 
@@ -451,17 +354,17 @@ impl Group {
 fn collect(items: Vec<Item>, slots: Vec<Slot>) -> Converted {
     let mut converted = Converted::default();
     for (item, mut slot) in items.into_iter().zip(slots) {
-        let source = item.line.text.trim_matches(super::lines::is_blank);
+        let source = item.line.text.trim_ascii();
         let mut warn = |unsure: bool, why: &str| {
             let warning = Warning::new(&item.file, item.line.number, why);
             if unsure { converted.unsure.push(warning) } else { converted.wrong.push(warning) }
         };
         let remark = |why: &str| match why {
-            "" => format!("# {source}"),
-            why => format!("# {source}  # {why}"),
+            "" => ["# ", source].concat(),
+            why => ["# ", source, "  # ", why].concat(),
         };
         let mut lines: Vec<String> =
-            item.line.comments.iter().map(|comment| format!("#{comment}")).collect();
+            item.line.comments.iter().map(|comment| ["#", comment].concat()).collect();
         match &item.fate {
             Fate::Empty if lines.is_empty() => lines.push(String::new()),
             Fate::Empty => {}
@@ -473,7 +376,7 @@ fn collect(items: Vec<Item>, slots: Vec<Slot>) -> Converted {
                 }
             }
             Fate::Wrong(why) => {
-                lines.push(remark(&format!("wrong: {why}")));
+                lines.push(remark(&["wrong: ", why].concat()));
                 warn(false, why);
             }
             Fate::Counts(_) => {
@@ -486,7 +389,6 @@ fn collect(items: Vec<Item>, slots: Vec<Slot>) -> Converted {
                 lines.append(&mut slot.lines);
             }
         }
-        slot.later.sort_by_key(|(way, _)| *way);
         lines.extend(slot.later.into_iter().map(|(_, line)| line));
         let output = |text: String| Output {
             file: item.file.to_string(),
@@ -636,8 +538,8 @@ mod tests {
                 "m:8 # include /etc/more  # its lines:",
                 "/etc/more:1 alias more m0re",
                 "m:9 # options a x=`date`  # the command `date` is not run: the line does not count",
-                "m:10 # alias c d  # 'c' goes in a circle, or too far",
-                "m:11 # alias d c  # 'd' goes in a circle, or too far",
+                "m:10 # alias c d  # c goes in a circle, or too far",
+                "m:11 # alias d c  # d goes in a circle, or too far",
                 "m:12 # alias a x  # replaced below",
                 "m:13 alias a y",
             ]
@@ -647,8 +549,8 @@ mod tests {
             shown(&converted.wrong),
             [
                 "m line 7: nothing is called 'frob'",
-                "m line 10: 'c' goes in a circle, or too far",
-                "m line 11: 'd' goes in a circle, or too far",
+                "m line 10: c goes in a circle, or too far",
+                "m line 11: d goes in a circle, or too far",
             ]
         );
         assert_eq!(

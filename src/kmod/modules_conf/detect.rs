@@ -3,6 +3,7 @@
 
 use super::lines::lines;
 use super::statement::{self, Sentence};
+use super::words::first;
 use crate::kmod::conf;
 
 /// Whether `text` is a modules.conf(5) and no modprobe.d(5): it has lines that only the first knows and none
@@ -28,7 +29,7 @@ fn is_sign(sentence: &Sentence<'_>) -> bool {
         "if" | "else" | "elseif" | "endif" | "define" => !assigns && !add,
         "above" | "below" | "probe" | "probeall" => !assigns && !rest.is_empty(),
         "pre-install" | "post-install" | "pre-remove" | "post-remove" => !rest.is_empty(),
-        "options" => add || rest.starts_with("-k "),
+        "options" => add || first(rest).0 == "-k",
         _ => false,
     }
 }
@@ -50,7 +51,7 @@ mod tests {
             ("path /x", false),
             ("depfile=/x", true),
             ("add options a b=1", true),
-            ("options -k a b=1", true),
+            ("options -k\ta b=1", true),
             ("post-install a b", true),
             ("if -f /x\nendif", true),
             ("probeall", false),

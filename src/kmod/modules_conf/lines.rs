@@ -17,11 +17,6 @@ pub(super) struct Line {
     pub(super) comments: Vec<String>,
 }
 
-/// Whether C's isspace(3) takes it for a blank.
-pub(super) fn is_blank(c: char) -> bool {
-    matches!(c, ' ' | '\t'..='\r')
-}
-
 /// All lines of `bytes`, empty ones included.
 pub(super) fn lines(bytes: &[u8]) -> Vec<Line> {
     let mut lines = Vec::new();
@@ -35,8 +30,8 @@ pub(super) fn lines(bytes: &[u8]) -> Vec<Line> {
             None => (&*physical, None),
         };
         line.number = index + 1;
-        line.comments.extend(comment.map(|c| c.trim_end_matches(is_blank).to_owned()));
-        goes_on = append(&mut line.text, text.trim_end_matches(is_blank), goes_on);
+        line.comments.extend(comment.map(|c| c.trim_ascii_end().to_owned()));
+        goes_on = append(&mut line.text, text.trim_ascii_end(), goes_on);
         if !goes_on {
             lines.push(std::mem::take(&mut line));
         }
@@ -49,7 +44,7 @@ pub(super) fn lines(bytes: &[u8]) -> Vec<Line> {
 
 /// Adds a physical line to the one it belongs to; gives whether there is more to come.
 fn append(line: &mut String, text: &str, continues: bool) -> bool {
-    let start = text.trim_start_matches(is_blank);
+    let start = text.trim_ascii_start();
     if continues && start.len() < text.len() {
         line.push(' ');
     }

@@ -27,20 +27,24 @@
 //! | `words` | a line's words, with what stands for others put in |
 //! | `condition` | what an `if` decides |
 //! | `statement` | a line → what it says |
-//! | `reader` | a file and what it includes → what counts of it |
 //! | `shell` | commands, for the tools of today |
+//! | `table` | values by name |
+//! | `reader` | a file and what it includes → what counts of it |
 //! | `names` | a name → the modules behind it |
+//! | `group` | what belongs to one module |
 //! | `convert` | what counts → lines of modprobe.d |
 //! | `detect` | which of the two languages a file is in |
 
 mod condition;
 mod convert;
 mod detect;
+mod group;
 mod lines;
 mod names;
 mod reader;
 mod shell;
 mod statement;
+mod table;
 mod words;
 
 pub use convert::{Converted, Output, convert};

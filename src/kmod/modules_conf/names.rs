@@ -1,9 +1,8 @@
 //! The modules behind a name. modutils followed names from alias to alias and through lists; an alias of
 //! modprobe.d names a module.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::shell::{MODPROBE, quoted};
+use super::table::Table;
 
 /// The longest way from a name to its modules; longer ones are a mistake.
 const LIMIT: usize = 500;
@@ -34,9 +33,9 @@ pub(super) enum Target {
 #[derive(Debug, Default)]
 pub(super) struct Names {
     /// What aliases stand for.
-    pub(super) aliases: BTreeMap<String, String>,
+    pub(super) aliases: Table<String>,
     /// Lists; they come before an alias of the same name.
-    pub(super) lists: BTreeMap<String, List>,
+    pub(super) lists: Table<List>,
 }
 
 /// A name as names are compared: dashes are underscores, as modprobe.d has them.
@@ -48,16 +47,17 @@ pub(super) fn key(name: &str) -> String {
 impl Names {
     /// What `name` stands for, itself where it is no name of others.
     pub(super) fn target(&self, name: &str) -> Target {
-        self.follow(name, &mut BTreeSet::new())
+        self.follow(name, &mut Vec::new())
     }
 
-    fn follow(&self, name: &str, seen: &mut BTreeSet<String>) -> Target {
+    fn follow(&self, name: &str, seen: &mut Vec<String>) -> Target {
         let mut name = name;
         loop {
             let own = key(name);
-            if seen.len() > LIMIT || !seen.insert(own.clone()) {
+            if seen.len() > LIMIT || seen.contains(&own) {
                 return Target::Circle;
             }
+            seen.push(own.clone());
             if let Some(list) = self.lists.get(&own) {
                 return self.list(list, &own, seen);
             }
@@ -70,7 +70,7 @@ impl Names {
     }
 
     /// What the list called `own` stands for.
-    fn list(&self, list: &List, own: &str, seen: &mut BTreeSet<String>) -> Target {
+    fn list(&self, list: &List, own: &str, seen: &mut Vec<String>) -> Target {
         let mut modules: Vec<String> = Vec::new();
         let mut off = false;
         let names = list.words.iter().filter(|word| !word.contains('='));
@@ -129,15 +129,15 @@ impl List {
         let mut calls: Vec<String> = Vec::new();
         for word in &self.words {
             match calls.last_mut() {
-                Some(call) if word.contains('=') => *call += &format!(" {}", quoted(word)),
-                _ => calls.push(format!("{MODPROBE} {word}")),
+                Some(call) if word.contains('=') => *call += &[" ", &quoted(word)].concat(),
+                _ => calls.push([MODPROBE, word].join(" ")),
             }
         }
         match self.all {
             false => calls.join(" || "),
             true if calls.len() == 1 => calls.concat(),
             // One that could be loaded is enough.
-            true => format!("ok=1; {} && ok=0; exit $ok", calls.join(" && ok=0; ")),
+            true => ["ok=1; ", &calls.join(" && ok=0; "), " && ok=0; exit $ok"].concat(),
         }
     }
 }
@@ -153,8 +153,8 @@ mod tests {
             let (kind, name) = (words.next().unwrap(), key(&words.next().unwrap()));
             let words: Vec<String> = words.collect();
             match kind.as_str() {
-                "alias" => drop(names.aliases.insert(name, words.concat())),
-                all => drop(names.lists.insert(name, List { all: all == "probeall", words })),
+                "alias" => *names.aliases.of(&name) = words.concat(),
+                all => *names.lists.of(&name) = List { all: all == "probeall", words },
             }
         }
         names
@@ -200,10 +200,10 @@ mod tests {
     #[test]
     fn long_ways_end() {
         let mut names = Names::default();
-        for n in 0..100_000 {
-            names.aliases.insert(format!("a{n}"), format!("a{}", n + 1));
+        for n in 0..10_000 {
+            *names.aliases.of(&format!("a{n}")) = format!("a{}", n + 1);
             let words = vec![format!("l{}", n + 1), format!("l{}", n + 2)];
-            names.lists.insert(format!("l{n}"), List { all: true, words });
+            *names.lists.of(&format!("l{n}")) = List { all: true, words };
         }
         assert_eq!(names.target("a0"), Target::Circle);
         assert_eq!(names.target("l0"), Target::Circle);

@@ -208,7 +208,7 @@ impl Reader<'_> {
     fn unsure(&mut self, sentence: &Sentence<'_>) -> Fate {
         if sentence.word == "define" && !sentence.assigns {
             let (name, _) = first(sentence.rest);
-            self.variables.defined.insert(name.to_owned(), None);
+            *self.variables.defined.of(name) = None;
         }
         Fate::Unsure(None)
     }
@@ -221,7 +221,7 @@ impl Reader<'_> {
         }
         let value = self.variables.expand_first(value);
         let known = value.as_ref().ok().cloned();
-        self.variables.defined.insert(name.to_owned(), known);
+        *self.variables.defined.of(name) = known;
         value.map(|value| Fate::Done(format!("${name} is '{value}' from here on")))
     }
 

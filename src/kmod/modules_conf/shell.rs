@@ -1,6 +1,6 @@
 //! Commands for the shell, of which modprobe.d has some too.
 
-use std::collections::BTreeMap;
+use super::table::Table;
 
 /// The command that loads a module.
 pub(super) const MODPROBE: &str = "/sbin/modprobe";
@@ -42,14 +42,20 @@ fn is_name(word: &str) -> bool {
 }
 
 /// What was defined and is used in `command`, as the start of a line with it.
-pub(super) fn exports(command: &str, defined: &BTreeMap<String, String>) -> String {
+pub(super) fn exports(command: &str, defined: &Table<Option<String>>) -> String {
     let used = |name: &str| {
         let (plain, braced) = (format!("${name}"), format!("${{{name}"));
         let ends = |rest: &str| !rest.starts_with(|c: char| c == '_' || c.is_ascii_alphanumeric());
         [plain, braced].iter().any(|use_of| command.split(use_of.as_str()).skip(1).any(ends))
     };
-    let set = defined.iter().filter(|(name, _)| used(name));
-    set.map(|(name, value)| format!("export {name}={}; ", quoted(value))).collect()
+    let mut text = String::new();
+    for (name, value) in defined.iter() {
+        // One that hangs on what is not known is not known here either.
+        if let Some(value) = value.as_ref().filter(|_| used(name)) {
+            text += &["export ", name, "=", &quoted(value), "; "].concat();
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -81,7 +87,10 @@ mod tests {
 
     #[test]
     fn what_is_used_is_exported() {
-        let defined = [("A", "1"), ("AB", "x y")].map(|(n, v)| (n.to_owned(), v.to_owned())).into();
+        let mut defined = Table::default();
+        *defined.of("A") = Some("1".to_owned());
+        *defined.of("AB") = Some("x y".to_owned());
+        *defined.of("ABC") = None;
         for (command, want) in [
             ("echo $A", "export A=1; "),
             ("echo ${AB}$A-", "export A=1; export AB='x y'; "),

@@ -1,6 +1,5 @@
 //! What a line says.
 
-use super::lines::is_blank;
 use super::words::{Variables, first};
 use super::{Trouble, shell};
 use crate::kmod::alias;
@@ -21,13 +20,13 @@ pub(super) struct Sentence<'a> {
 impl<'a> Sentence<'a> {
     /// Splits a line.
     pub(super) fn new(text: &'a str) -> Self {
-        let text = text.trim_start_matches(is_blank);
-        let added = text.strip_prefix("add").filter(|rest| rest.starts_with(is_blank));
-        let text = added.map_or(text, |rest| rest.trim_start_matches(is_blank));
-        let end = text.find(|c| c == '=' || is_blank(c)).unwrap_or(text.len());
+        let text = text.trim_ascii_start();
+        let added = text.strip_prefix("add").filter(|rest| rest.trim_ascii_start() != *rest);
+        let text = added.map_or(text, str::trim_ascii_start);
+        let end = text.find(|c: char| c == '=' || c.is_ascii_whitespace()).unwrap_or(text.len());
         let (word, rest) = text.split_at(end);
         let assigned = rest.strip_prefix('=');
-        let rest = assigned.unwrap_or(rest).trim_start_matches(is_blank);
+        let rest = assigned.unwrap_or(rest).trim_ascii_start();
         Self { add: added.is_some(), word, assigns: assigned.is_some(), rest }
     }
 }
@@ -131,7 +130,9 @@ pub(super) fn statement(
             Statement::Alias { name, result }
         }
         "options" => {
-            let (name, rest) = named(word, rest.strip_prefix("-k ").unwrap_or(rest), is_pattern)?;
+            // Whether the module may go by itself; today none does.
+            let (flag, after) = first(rest);
+            let (name, rest) = named(word, if flag == "-k" { after } else { rest }, is_pattern)?;
             Statement::Options { name, words: variables.expand(rest)?, add }
         }
         "above" | "below" => {

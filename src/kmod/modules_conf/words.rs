@@ -6,10 +6,8 @@
 //! 'a b'  "a b"  \c                 one word; the quotes and the backslash go
 //! ```
 
-use std::collections::BTreeMap;
-
 use super::Trouble;
-use super::lines::is_blank;
+use super::table::Table;
 
 /// What the words of a file may stand for.
 #[derive(Debug, Clone, Default)]
@@ -17,7 +15,7 @@ pub(super) struct Variables {
     /// The kernel's release.
     pub(super) release: String,
     /// What was defined; `None` where it hangs on what is not known.
-    pub(super) defined: BTreeMap<String, Option<String>>,
+    pub(super) defined: Table<Option<String>>,
 }
 
 impl Variables {
@@ -50,7 +48,7 @@ impl Variables {
         let Some((command, rest)) = text.split_once('`') else {
             return Trouble::wrong("a back-quote is not closed");
         };
-        match command.trim_matches(is_blank) {
+        match command.trim_ascii() {
             "uname -r" => out.push_str(&self.release),
             "kernelversion" => out.push_str(two_parts(&self.release)),
             other => return Trouble::unsure(format!("the command `{other}` is not run")),
@@ -107,7 +105,7 @@ fn split(text: &str) -> Vec<String> {
                     }
                 }
             }
-            c if is_blank(c) => words.extend(take(&mut word)),
+            c if c.is_ascii_whitespace() => words.extend(take(&mut word)),
             c => word.push(c),
         }
     }
@@ -121,7 +119,7 @@ fn take(word: &mut String) -> Option<String> {
 
 /// The first word of `text` as it stands, quotes included, and what follows it and the blanks behind it.
 pub(super) fn first(text: &str) -> (&str, &str) {
-    let text = text.trim_start_matches(is_blank);
+    let text = text.trim_ascii_start();
     let mut quote = None;
     let end = text.find(|c| {
         match quote {
@@ -129,10 +127,10 @@ pub(super) fn first(text: &str) -> (&str, &str) {
             None if matches!(c, '"' | '\'' | '`') => quote = Some(c),
             _ => {}
         }
-        quote.is_none() && is_blank(c)
+        quote.is_none() && c.is_ascii_whitespace()
     });
     let (word, rest) = text.split_at(end.unwrap_or(text.len()));
-    (word, rest.trim_start_matches(is_blank))
+    (word, rest.trim_ascii_start())
 }
 
 #[cfg(test)]
@@ -140,11 +138,10 @@ mod tests {
     use super::*;
 
     fn variables() -> Variables {
-        let value = |(name, value): (&str, Option<&str>)| (name.to_owned(), value.map(Into::into));
-        Variables {
-            release: "2.4.18-3smp".into(),
-            defined: [("A", Some("one two")), ("N", None)].map(value).into(),
-        }
+        let mut variables = Variables { release: "2.4.18-3smp".into(), ..Variables::default() };
+        *variables.defined.of("A") = Some("one two".into());
+        *variables.defined.of("N") = None;
+        variables
     }
 
     #[test]
