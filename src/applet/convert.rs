@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::args::{Arg, Args, Opt};
 use super::{Exit, out, scan};
 use crate::kmod::modules_conf::{self, Converted};
-use crate::sys::moddir::OldMachine;
+use crate::sys::modules_conf::OldMachine;
 use crate::sys::{self, Error};
 
 const HELP: &str = "\

@@ -17,6 +17,7 @@ pub mod index;
 pub mod link_name;
 pub mod mask;
 pub mod modinfo;
+#[cfg(feature = "host")]
 pub mod modules_conf;
 pub mod name;
 pub mod params;

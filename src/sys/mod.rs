@@ -10,6 +10,8 @@ pub mod machine;
 pub mod moddir;
 pub mod modfile;
 pub mod module;
+#[cfg(feature = "host")]
+pub mod modules_conf;
 pub mod mount;
 pub mod process;
 pub mod procfs;

@@ -5,14 +5,13 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use super::Root;
 use super::raw::Map;
-use super::{Root, errno};
 use crate::kmod::Warning;
 use crate::kmod::catalog::Files;
 use crate::kmod::cmdline;
 use crate::kmod::conf::Config;
 use crate::kmod::index::Bytes;
-use crate::kmod::modules_conf::{self, Outside};
 
 /// Where the folders of configuration lie, highest precedence first.
 const CONFIG_PLACES: [&str; 5] = ["etc", "run", "usr/local/lib", "usr/lib", "lib"];
@@ -75,7 +74,7 @@ pub fn config_with(
 
 /// As [`config`], from these folders and files, highest precedence first, instead of modprobe.d. A file
 /// needs no ending and sorts under its name; a path that does not exist says nothing. A file may also be a
-/// modules.conf(5), which is told by its lines.
+/// modules.conf(5), which is told by its lines; what an image carries reads none, as an image is made of what is converted.
 pub fn config_at(paths: &[PathBuf], dir: &ModuleDir, warnings: &mut Vec<Warning>) -> Config {
     let mut files = conf_files_of(paths, warnings);
     for own in ["modules.softdep", "modules.weakdep"] {
@@ -86,52 +85,15 @@ pub fn config_at(paths: &[PathBuf], dir: &ModuleDir, warnings: &mut Vec<Warning>
         // A file that cannot be opened says nothing, as with kmod.
         let Ok(bytes) = fs::read(path) else { continue };
         let name = path.to_string_lossy();
-        match paths.contains(path) && modules_conf::is_old(&bytes) {
-            true => add_old(&mut config, &name, &bytes, dir, warnings),
-            false => config.add_file(&name, &bytes, warnings),
+        #[cfg(feature = "host")]
+        if paths.contains(path)
+            && super::modules_conf::add(&mut config, &name, &bytes, dir, warnings)
+        {
+            continue;
         }
+        config.add_file(&name, &bytes, warnings);
     }
     config
-}
-
-/// Adds a modules.conf(5), as its conversion would be added.
-fn add_old(
-    config: &mut Config,
-    name: &str,
-    bytes: &[u8],
-    dir: &ModuleDir,
-    warnings: &mut Vec<Warning>,
-) {
-    let release = dir.path().file_name().unwrap_or_default().to_string_lossy();
-    let converted = modules_conf::convert(name, bytes, &OldMachine::new(&release));
-    config.add_file(name, converted.to_string().as_bytes(), warnings);
-    warnings.extend(converted.wrong);
-    warnings.extend(converted.unsure);
-}
-
-/// This machine with a kernel, for a modules.conf(5).
-#[derive(Debug)]
-pub struct OldMachine(String);
-
-impl OldMachine {
-    /// With the kernel `release`.
-    pub fn new(release: &str) -> Self {
-        Self(release.to_owned())
-    }
-}
-
-impl Outside for OldMachine {
-    fn release(&self) -> &str {
-        &self.0
-    }
-
-    fn exists(&self, path: &str) -> bool {
-        Path::new(path).exists()
-    }
-
-    fn read(&self, path: &str) -> Result<Vec<u8>, String> {
-        fs::read(path).map_err(|error| errno::text(errno::of(&error)))
-    }
 }
 
 /// The files that these folders and files, highest precedence first, come to, by name. Of equal names only the one of
