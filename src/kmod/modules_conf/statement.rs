@@ -188,7 +188,8 @@ fn checked(word: &str, name: String, fits: fn(char) -> bool) -> Result<String, T
     if name.is_empty() {
         return Trouble::wrong(format!("'{word}' lacks a name"));
     }
-    if !name.chars().all(fits) || alias::normalize(name.as_bytes()).is_err() {
+    let is_flag = name.starts_with('-');
+    if is_flag || !name.chars().all(fits) || alias::normalize(name.as_bytes()).is_err() {
         return Trouble::wrong(format!("'{name}' is no name of a module"));
     }
     Ok(name)
