@@ -21,7 +21,7 @@
 //! 2. Paths below /sys, /proc, /dev, /etc and /lib hang from one [`sys::Root`].
 //! 3. `sys` decides nothing; its errors name operation, object and errno.
 //! 4. `load` never prints and never exits; one bad module never stops the rest.
-//! 5. Only `boot` waits, and `modprobe` with `-r -w` or `--jobs`; every wait has a deadline; PID 1 never ends.
+//! 5. Only `boot` waits, and `modprobe` with `-r -w`, `--jobs` or for the kernel; every wait has a deadline; PID 1 never ends.
 //! 6. Only `applet` chooses an exit code.
 //! 7. Unsafe code stands in `sys/raw.rs` alone.
 #![cfg_attr(

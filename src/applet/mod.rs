@@ -1,12 +1,14 @@
 //! Command lines: one file a command, one line of [`APPLETS`] each. The only layer that picks an exit code.
 
 mod args;
+mod autoclean;
 mod console_shell;
 #[cfg(feature = "host")]
 mod convert;
 mod depmod;
 mod finish;
 mod free_initramfs;
+mod helper;
 #[cfg(feature = "host")]
 mod image;
 mod init;
@@ -15,6 +17,7 @@ mod load_server;
 mod lsmod;
 mod modinfo;
 mod modprobe;
+mod monitor;
 mod out;
 #[cfg(feature = "host")]
 mod plan;
@@ -22,6 +25,7 @@ mod refusal;
 mod report;
 mod rmmod;
 mod scan;
+mod settings;
 mod static_nodes;
 mod tool;
 
@@ -95,6 +99,26 @@ const APPLETS: &[Applet] = &[
         run: modprobe::run,
     },
     Applet {
+        name: "helper",
+        help: "show or set the program that the kernel starts for modules",
+        run: helper::run,
+    },
+    Applet {
+        name: "autoclean",
+        help: "remove what was loaded on demand and is no longer used",
+        run: autoclean::run,
+    },
+    Applet {
+        name: "settings",
+        help: "save, restore or show the settings of modules",
+        run: settings::run,
+    },
+    Applet {
+        name: "monitor",
+        help: "show the kernel's events about devices, or run a command for each",
+        run: monitor::run,
+    },
+    Applet {
         name: "console-shell",
         help: "a shell on the terminal of standard input; started by init",
         run: console_shell::run,
@@ -140,6 +164,10 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         (Some(applet), _) => (applet.run)(&args),
         // An image may call its init by any name (rdinit=).
         (None, _) if crate::sys::process::is_first() => init::run(&args),
+        // As the kernel calls its helper, whatever that is called: PATH -q -- NAME.
+        (None, Some(quiet)) if quiet == "-q" && args.get(2).is_some_and(|a| a == "--") => {
+            modprobe::run(&args)
+        }
         (None, Some(name)) => match applet(name) {
             Some(applet) => (applet.run)(&args[1..]),
             None => help(name),

@@ -1,18 +1,20 @@
-//! `rmmod NAME...`: modules out of the kernel, without looking at what they need.
+//! `rmmod NAME...`: modules out of the kernel, without looking at what they need; `rmmod -a`: see autoclean.
 
 use std::ffi::OsString;
 use std::time::Duration;
 
-use super::Exit;
 use super::args::{Arg, Args, Opt};
+use super::autoclean::{Plan, visit};
 use super::tool::{Fail, Level, Tool, module_dir};
+use super::{Exit, settings};
 use crate::kmod::catalog::Catalog;
 use crate::kmod::name::ModuleName;
 use crate::load;
 use crate::sys::moddir::ModuleDir;
-use crate::sys::{errno, sysfs};
+use crate::sys::{errno, mark, sysfs};
 
 const OPTIONS: &[Opt] = &[
+    Opt('a', "all", false),
     Opt('f', "force", false),
     Opt('s', "syslog", false),
     Opt('v', "verbose", false),
@@ -21,7 +23,9 @@ const OPTIONS: &[Opt] = &[
 ];
 
 const HELP: &str = "[options] modulename ...
+\trmmod [options] -a
 Options:
+\t-a, --all      what was loaded on demand and has been unused since the last time
 \t-f, --force    remove although it is in use; this may crash the machine
 \t-s, --syslog   messages go to the system log
 \t-v, --verbose  more messages
@@ -33,19 +37,32 @@ pub(super) fn run(args: &[OsString]) -> Exit {
     let tool = Tool::new(args, Level::Error);
     let mut args = Args::new(args, Vec::new(), OPTIONS);
     let (mut names, mut force) = (Vec::new(), false);
+    let (mut all, mut plan) = (false, Plan::default());
     loop {
         match args.next() {
             Ok(None) => break,
             Ok(Some(Arg::Operand(word))) => names.push(word),
             Ok(Some(Arg::Opt(letter, _))) => match letter {
+                'a' => all = true,
                 'f' => force = true,
                 's' => tool.use_syslog(),
-                'v' => tool.louder(),
+                'v' => {
+                    plan.tells = true;
+                    tool.louder();
+                }
                 'V' => return tool.version(),
                 _ => return tool.help(HELP),
             },
             Err(text) => return tool.bad_option(&text),
         }
+    }
+    match (all, names.first()) {
+        (true, None) => return visit(&tool, &plan),
+        (true, Some(name)) => {
+            tool.error(&format!("'{}' is too much: -a takes no names.", name.to_string_lossy()));
+            return Exit::Failure;
+        }
+        (false, _) => {}
     }
     if names.is_empty() {
         tool.error("missing module name.");
@@ -67,11 +84,16 @@ fn remove(tool: &Tool, catalog: &Catalog, operand: &OsString, force: bool) -> Re
     if !force {
         check(tool, catalog, &name)?;
     }
+    for complaint in settings::save(&tool.root, &name) {
+        tool.error(&complaint);
+    }
     load::delete(&*tool.ops, &name, force, Duration::ZERO).map_err(|errno| {
         let reason = errno::text(errno);
         tool.error(&format!("could not remove '{name}': {reason}"));
         tool.error(&format!("could not remove module {operand}: {reason}"))
-    })
+    })?;
+    mark::remove(&tool.root, &name);
+    Ok(())
 }
 
 /// Says why `name` can't be removed, before the kernel is asked.

@@ -13,6 +13,7 @@ use super::Exit;
 use crate::kmod::compress::IMAGE_LIMIT;
 use crate::kmod::conf::Config;
 use crate::load::{InsertError, Inserter};
+use crate::sys::kmsg::Kmsg;
 use crate::sys::modfile::{ImageError, ModuleFile};
 use crate::sys::module::{InitFlags, Kernel, ModuleOps};
 use crate::sys::{Root, errno, sysfs, syslog};
@@ -39,6 +40,7 @@ pub(super) struct Tool {
     prog: String,
     threshold: Cell<i32>,
     to_syslog: Cell<bool>,
+    to_kmsg: Cell<bool>,
     pub(super) root: Root,
     pub(super) ops: Arc<dyn ModuleOps>,
     /// What is still to be written to `out`.
@@ -55,6 +57,7 @@ impl Tool {
             prog: name.map_or_else(String::new, |n| n.to_string_lossy().into_owned()),
             threshold: Cell::new(level as i32),
             to_syslog: Cell::new(false),
+            to_kmsg: Cell::new(false),
             root: Root::default(),
             ops: Arc::new(Kernel),
             waiting: RefCell::default(),
@@ -88,6 +91,11 @@ impl Tool {
         self.to_syslog.set(true);
     }
 
+    /// Sends messages to the kernel's log and nowhere else: no socket is opened, which might need a module.
+    pub(super) fn use_kmsg(&self) {
+        self.to_kmsg.set(true);
+    }
+
     /// Whether messages of this level are shown.
     pub(super) fn shows(&self, level: Level) -> bool {
         self.threshold.get() >= level as i32
@@ -108,7 +116,11 @@ impl Tool {
             Level::Error => "ERROR",
             Level::Warning => "WARNING",
         };
-        if self.to_syslog.get() {
+        if self.to_kmsg.get() {
+            if let Ok(kmsg) = Kmsg::open(&self.root) {
+                kmsg.write_as(level as u8, &self.prog, &format!("{word}: {text}"));
+            }
+        } else if self.to_syslog.get() {
             syslog::send(&self.root, level as u8, &self.prog, &format!("{word}: {text}"));
         } else {
             self.raw_error(&format!("{}: {word}: {text}", self.prog));

@@ -33,7 +33,7 @@ use crate::report::{Outcome, Record, Verdict};
 use crate::sys::moddir::{self, ModuleDir};
 use crate::sys::module::Kernel;
 use crate::sys::uevent::Socket;
-use crate::sys::{self, Root, boottime_ns, device, process, procfs, sysfs};
+use crate::sys::{self, Root, boottime_ns, device, helper, process, procfs, sysfs};
 use coldplug::Coldplug;
 use log::Log;
 use switch_root::Unfit;
@@ -118,6 +118,7 @@ impl Boot {
         self.record.warnings.extend(lacking.iter().map(ToString::to_string));
         // Before the mounts there may have been no console to open.
         let _ = process::open_console(&self.root);
+        self.record.warnings.extend(helper::provide(&self.root).err().map(|e| e.to_string()));
         Ok(())
     }
 

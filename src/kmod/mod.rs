@@ -15,6 +15,7 @@ pub mod elf;
 pub mod force;
 pub mod index;
 pub mod link_name;
+pub mod mark;
 pub mod mask;
 pub mod modinfo;
 #[cfg(feature = "host")]
@@ -25,6 +26,7 @@ pub mod plan;
 pub mod proc_modules;
 pub mod root_name;
 pub mod root_params;
+pub mod settings;
 pub mod signature;
 pub mod symbols;
 pub mod uevent;

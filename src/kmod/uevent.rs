@@ -61,6 +61,14 @@ impl<'a> Uevent<'a> {
         value(self.keys, 0, key)
     }
 
+    /// Every `KEY=VALUE` of it, in order.
+    pub fn pairs(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        self.keys.split(|b| *b == 0).filter_map(|pair| {
+            let at = pair.iter().position(|b| *b == b'=')?;
+            Some((&pair[..at], &pair[at + 1..]))
+        })
+    }
+
     /// The number the kernel gave this event.
     pub fn seqnum(&self) -> Option<u64> {
         std::str::from_utf8(self.get("SEQNUM")?).ok()?.parse().ok()

@@ -1,22 +1,23 @@
 //! Processes: the console, children, the way out.
 
-use std::ffi::{CStr, OsString};
+use std::ffi::{CStr, OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::fs::{FileType, MemfdFlags, OFlags};
 use rustix::process::{Pid, WaitOptions};
 use rustix::system::RebootCommand;
 
+use super::helper::OURSELVES;
 use super::{Error, Result, Root};
 
-/// The program that runs.
-const OURSELVES: &str = "/proc/self/exe";
+/// What runs commands.
+const SHELL: &str = "/bin/sh";
 /// open(2): a terminal does not become the controlling one by being opened.
 const O_NOCTTY: i32 = OFlags::NOCTTY.bits().cast_signed();
 
@@ -72,11 +73,20 @@ pub fn exec(path: &Path, args: &[OsString]) -> Error {
 /// # Errors
 /// There is no shell at /bin/sh.
 pub fn shell_command(command: &str, environment: &[(&str, &str)]) -> Result<ExitStatus> {
-    let mut child = Command::new("/bin/sh");
+    let mut child = start_command(command.as_ref(), environment)?;
+    child.wait().map_err(|e| Error::io("wait", Path::new(SHELL), &e))
+}
+
+/// Starts a shell command, and does not wait for it.
+///
+/// # Errors
+/// There is no shell at /bin/sh.
+pub fn start_command<T: AsRef<OsStr>>(command: &OsStr, environment: &[(T, T)]) -> Result<Child> {
+    let mut shell = Command::new(SHELL);
     // As system(3) calls it: it is the name before the shell's own messages.
-    child.arg0("sh").arg("-c").arg(command).envs(environment.iter().copied()).stdin(Stdio::null());
-    let mut child = child.spawn().map_err(|e| Error::io("exec", Path::new("/bin/sh"), &e))?;
-    child.wait().map_err(|e| Error::io("wait", Path::new("/bin/sh"), &e))
+    shell.arg0("sh").arg("-c").arg(command).stdin(Stdio::null());
+    shell.envs(environment.iter().map(|(name, value)| (name, value)));
+    shell.spawn().map_err(|e| Error::io("exec", Path::new(SHELL), &e))
 }
 
 /// Starts this program once more as `coldplug APPLET` on `terminal`, for a person, and waits for its end.

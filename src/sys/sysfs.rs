@@ -272,6 +272,19 @@ pub fn holders(root: &Root, module: &ModuleName) -> Vec<String> {
         .collect()
 }
 
+/// A device that a driver of `module` is bound to, by its name.
+pub fn bound_device(root: &Root, module: &ModuleName) -> Option<String> {
+    let drivers = std::fs::read_dir(root.join(format!("sys/module/{module}/drivers")));
+    drivers.into_iter().flatten().flatten().find_map(|driver| {
+        // The links of a driver are its devices, besides the one to its module.
+        let links = std::fs::read_dir(driver.path()).into_iter().flatten().flatten();
+        let mut devices = links.filter(|link| {
+            link.file_name() != "module" && link.file_type().is_ok_and(|kind| kind.is_symlink())
+        });
+        devices.next().map(|link| link.file_name().to_string_lossy().into_owned())
+    })
+}
+
 /// Sets whether modules are loaded with `async_probe` where their parameters do not say.
 ///
 /// # Errors

@@ -1,4 +1,7 @@
-//! The system log, syslog(3): one datagram to /dev/log.
+//! The system log: a record of the kernel's log, which every log daemon reads, or else as syslog(3) one datagram to /dev/log.
+//!
+//! The kernel's log comes first since opening a socket may need a module, for which the kernel would start modprobe, which
+//! would have something to say.
 
 use std::os::unix::net::UnixDatagram;
 
@@ -8,18 +11,18 @@ use super::kmsg::Kmsg;
 /// LOG_DAEMON.
 const FACILITY: u8 = 3;
 
-/// Sends one message of `priority` (0 to 7) by the program `ident`; where nobody keeps a system log, to the
-/// kernel's. A message that cannot be sent is lost: there is nowhere left to say so.
+/// Sends one message of `priority` (0 to 7) by the program `ident`. A message that cannot be sent is lost: there is nowhere
+/// left to say so.
 pub fn send(root: &Root, priority: u8, ident: &str, text: &str) {
-    let sent = UnixDatagram::unbound().and_then(|socket| {
+    if let Ok(kmsg) = Kmsg::open(root) {
+        kmsg.write_as(priority, ident, text);
+        return;
+    }
+    // Who may not write there still has the socket.
+    let _ = UnixDatagram::unbound().and_then(|socket| {
         let message = format!("<{}>{ident}: {text}", FACILITY * 8 + priority);
         socket.send_to(message.as_bytes(), root.join("dev/log"))
     });
-    if sent.is_err()
-        && let Ok(kmsg) = Kmsg::open(root)
-    {
-        kmsg.write_as(priority, ident, text);
-    }
 }
 
 #[cfg(test)]
@@ -36,7 +39,7 @@ mod tests {
         let mut buffer = [0; 100];
         let len = log.recv(&mut buffer).unwrap();
         assert_eq!(&buffer[..len], b"<27>modprobe: ERROR: text");
-        drop(log);
+        // From now on it is the kernel's.
         std::fs::write(scratch.path().join("dev/kmsg"), "").unwrap();
         send(&root, 4, "modprobe", "WARNING: text");
         let kmsg = std::fs::read_to_string(scratch.path().join("dev/kmsg")).unwrap();

@@ -86,6 +86,7 @@ impl Modprobe<'_> {
         let builtin =
             path.is_none() && (found.is_builtin() || self.catalog.is_builtin(&found.module));
         if !options.show_depends && (builtin || self.is_live(&found.module)) {
+            self.unmark(&found.module);
             return if options.first_time {
                 Err(self.refused(found, Errno::EXIST))
             } else {
@@ -170,7 +171,7 @@ impl Modprobe<'_> {
         }
         match &item.action {
             Action::Command(command) => self.install(command, &item.module, &args),
-            Action::Insert(_) => self.load(path, &args),
+            Action::Insert(_) => self.load(&item.module, path, &args, parameters),
             Action::NoFile | Action::Masked(_) => {
                 self.tool.error(&format!("could not find module by name='{}'", item.module));
                 Err(Errno::NOENT.into())
@@ -189,15 +190,31 @@ impl Modprobe<'_> {
         self.tool.flush();
     }
 
-    fn load(&self, path: String, args: &str) -> Result<(), Refused> {
+    fn load(
+        &self,
+        module: &ModuleName,
+        path: String,
+        args: &str,
+        parameters: &str,
+    ) -> Result<(), Refused> {
+        if self.await_other(module)? {
+            return Ok(());
+        }
         let result = self.tool.load(Path::new(&path), args, self.options.flags);
-        result.map_err(|error| Refused { errno: errno_of(&error), file: Some((path, error)) })
+        result.map_err(|error| Refused { errno: errno_of(&error), file: Some((path, error)) })?;
+        self.has_come(module, parameters);
+        Ok(())
     }
 
     fn install(&self, command: &str, module: &ModuleName, args: &str) -> Result<(), Refused> {
         let command = command.replace("$CMDLINE_OPTS", args);
+        let _place = self.place(module)?;
         match self.command(&command, module) {
-            Ok(0) => return Ok(()),
+            Ok(0) => {
+                // A command may load it by other means than modprobe.
+                self.mark(module);
+                return Ok(());
+            }
             Ok(status) => {
                 self.tool.error(&format!(
                     "Error running install command '{command}' for module {module}: retcode {status}"

@@ -1,6 +1,7 @@
 //! `modprobe`: modules into the kernel and out of it, by name, alias or file, with what they need and as
 //! modprobe.d(5) has it. `modprobe -q -- NAME` is what the kernel itself calls.
 
+mod demand;
 mod insert;
 mod json;
 mod options;
@@ -19,7 +20,7 @@ use crate::kmod::cmdline;
 use crate::kmod::conf::Config;
 use crate::kmod::name::ModuleName;
 use crate::sys::moddir::{self, ModuleDir};
-use crate::sys::{Error, errno, process, procfs};
+use crate::sys::{Error, errno, helper, process, procfs};
 use options::Options;
 
 const HELP: &str = "[options] [-i] [-b] modulename
@@ -38,6 +39,7 @@ Management:
 \t                          no commands and no softdeps of the module
 \t-j, --jobs=N              with -a: load up to N modules at once
 \t-b, --use-blacklist       the blacklist applies to names too
+\t-k, --autoclean           mark what is loaded: it goes when it is unused (coldplug autoclean)
 \t-f, --force               --force-modversion --force-vermagic
 \t    --force-modversion    ignore symbol versions
 \t    --force-vermagic      ignore the version magic
@@ -62,17 +64,27 @@ General:
 
 /// Modules whose install or remove command is running above us: theirs are not run again.
 const RUNNING: &str = "COLDPLUG_RUNNING";
+/// What the kernel has asked for, where an install command that is running above us was run for it.
+const REQUEST: &str = "COLDPLUG_REQUEST";
 
 pub(super) fn run(args: &[OsString]) -> Exit {
     let tool = Tool::new(args, Level::Warning);
-    if process::stderr_was_closed() {
+    let environment = |name| std::env::var(name).unwrap_or_default();
+    let (request, called) = (std::env::var(REQUEST).ok(), helper::called_by_kernel());
+    if called || request.is_some() {
+        // The system log takes a socket, and a socket may take a module.
+        tool.use_kmsg();
+    } else if process::stderr_was_closed() {
         tool.use_syslog();
     }
-    let environment = |name| std::env::var(name).unwrap_or_default();
-    match Options::read(&tool, args, &environment("MODPROBE_OPTIONS")) {
-        Ok(options) => Modprobe::new(&tool, options, &environment(RUNNING)).run(),
-        Err(exit) => exit,
+    let mut options = match Options::read(&tool, args, &environment("MODPROBE_OPTIONS")) {
+        Ok(options) => options,
+        Err(exit) => return exit,
+    };
+    if called || request.is_some() || options.autoclean {
+        options.demand = Some(request.unwrap_or_else(|| options.names()));
     }
+    Modprobe::new(&tool, options, &environment(RUNNING)).run()
 }
 
 /// One call of modprobe.
@@ -164,11 +176,13 @@ impl<'a> Modprobe<'a> {
         self.tool.flush();
         let mut running: Vec<&str> = self.running.iter().map(ModuleName::as_str).collect();
         running.push(module.as_str());
-        let environment = [
+        let running = running.join(" ");
+        let mut environment = vec![
             ("MODPROBE_MODULE", module.as_str()),
             ("MODPROBE_OPTIONS", &self.options.inherited),
-            (RUNNING, &running.join(" ")),
+            (RUNNING, &running),
         ];
+        environment.extend(self.options.demand.as_deref().map(|request| (REQUEST, request)));
         let status = process::shell_command(command, &environment)?;
         Ok(status.code().unwrap_or(0))
     }

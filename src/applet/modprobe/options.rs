@@ -35,6 +35,7 @@ const TABLE: &[Opt] = &[
     Opt('i', "ignore-install", false),
     Opt('i', "ignore-remove", false),
     Opt('b', "use-blacklist", false),
+    Opt('k', "autoclean", false),
     Opt('f', "force", false),
     Opt(FORCE_MODVERSION, "force-modversion", false),
     Opt(FORCE_VERMAGIC, "force-vermagic", false),
@@ -72,6 +73,10 @@ pub(super) struct Options {
     pub(super) first_time: bool,
     pub(super) ignore_commands: bool,
     pub(super) use_blacklist: bool,
+    /// `-k`, as modutils had it.
+    pub(super) autoclean: bool,
+    /// What was asked for, where modules are loaded on demand: for the kernel, or with `-k`.
+    pub(super) demand: Option<String>,
     pub(super) force: bool,
     pub(super) flags: InitFlags,
     pub(super) show_depends: bool,
@@ -120,6 +125,7 @@ impl Options {
             FIRST_TIME => self.first_time = true,
             'i' => self.ignore_commands = true,
             'b' => self.use_blacklist = true,
+            'k' => self.autoclean = true,
             'f' => {
                 self.force = true;
                 (self.flags.ignore_modversions, self.flags.ignore_vermagic) = (true, true);
@@ -170,6 +176,17 @@ impl Options {
         let text = format!("--{name} is deprecated and scheduled for removal; use --{new}");
         tool.say(Level::Warning, &text);
         self.take(tool, letter, value)
+    }
+
+    /// What is asked for, in one text.
+    pub(super) fn names(&self) -> String {
+        let names = if self.all {
+            &self.operands[..]
+        } else {
+            &self.operands[..self.operands.len().min(1)]
+        };
+        let names: Vec<_> = names.iter().map(|name| name.to_string_lossy()).collect();
+        names.join(" ")
     }
 
     fn inherit(&mut self, words: &str) {

@@ -6,10 +6,11 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use super::Modprobe;
+use crate::applet::settings;
 use crate::applet::tool::Fail;
 use crate::kmod::name::ModuleName;
 use crate::load;
-use crate::sys::{errno, sysfs};
+use crate::sys::{errno, mark, sysfs};
 
 /// How a module is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -193,9 +194,15 @@ impl Modprobe<'_> {
         if self.options.dry_run {
             return Ok(());
         }
+        for complaint in settings::save(&self.tool.root, module) {
+            self.complain(&complaint);
+        }
         let wait = self.options.wait.unwrap_or(Duration::ZERO);
         match load::delete(&*self.tool.ops, module, self.options.force, wait) {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                mark::remove(&self.tool.root, module);
+                Ok(())
+            }
             Err(Errno::EXIST) if self.options.first_time => {
                 Err(self.fatal(&format!("Module {module} is not in kernel.")))
             }

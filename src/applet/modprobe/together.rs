@@ -59,6 +59,9 @@ impl Modprobe<'_> {
         // Where the system gives no threads this one works.
         loader.drive();
         loader.wait_for(&modules, LONGEST);
+        for record in loader.records().iter().filter(|r| r.outcome == Outcome::Loaded) {
+            self.has_come(&record.name, "");
+        }
         if self.tells() {
             self.tell_loaded(&loader);
         }

@@ -1,0 +1,134 @@
+//! Settings saved before a module goes, and given back when it has come.
+
+use crate::kmod::name::ModuleName;
+use crate::sys::{Root, settings, sysfs};
+
+/// What a parameter that is a text reads as before it has ever been set. Written back it would be that very text.
+const UNSET: &str = "(null)";
+
+/// Saves what the configuration names for `module`, if it is loaded. Gives what went wrong, in words.
+pub(in crate::applet) fn save(root: &Root, module: &ModuleName) -> Vec<String> {
+    if !sysfs::has_module(root, module) {
+        return Vec::new();
+    }
+    let mut warnings = Vec::new();
+    let config = settings::config(root, &mut warnings);
+    let mut complaints: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    let mut values = Vec::new();
+    for path in settings::paths(root, &config, module) {
+        match settings::value(root, &path) {
+            Ok(value) if value == UNSET => {}
+            Ok(value) => values.push((path, value)),
+            Err(error) => complaints.push(format!("could not save a setting of {module}: {error}")),
+        }
+    }
+    if !values.is_empty()
+        && let Err(error) = settings::save(root, module, &values)
+    {
+        complaints.push(format!("could not save the settings of {module}: {error}"));
+    }
+    complaints
+}
+
+/// Gives `module`, which has just been loaded with the parameters `given`, what is saved for it, as far as the configuration
+/// still names it. What was given now stays. Gives what went wrong, in words.
+pub(in crate::applet) fn restore(root: &Root, module: &ModuleName, given: &str) -> Vec<String> {
+    let saved = match settings::read_saved(root, module) {
+        Ok(saved) if saved.is_empty() => return Vec::new(),
+        Ok(saved) => saved,
+        Err(error) => return vec![format!("could not restore the settings of {module}: {error}")],
+    };
+    let mut warnings = Vec::new();
+    let config = settings::config(root, &mut warnings);
+    let mut complaints: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    let paths = settings::paths(root, &config, module);
+    let head = format!("/sys/module/{module}/parameters/");
+    let is_given = |path: &str| path.strip_prefix(&head).is_some_and(|name| sets(given, name));
+    for (path, value) in saved.iter().filter(|(path, _)| paths.contains(path) && !is_given(path)) {
+        if settings::value(root, path).as_ref() == Ok(value) {
+            continue;
+        }
+        if let Err(error) = settings::set_value(root, path, value) {
+            complaints.push(format!("could not restore '{value}' of {module}: {error}"));
+        }
+    }
+    complaints
+}
+
+/// Whether the parameters `given` set the one called `name`; to the kernel `-` and `_` are the same in it.
+fn sets(given: &str, name: &str) -> bool {
+    let plain = |name: &str| name.replace('-', "_");
+    given
+        .split_whitespace()
+        .any(|word| plain(word.split('=').next().unwrap_or(word)) == plain(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    /// A machine on which the module `m` has the parameters a, b (read-only) and c.
+    fn machine() -> (tempfile::TempDir, Root) {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = Root::at(scratch.path());
+        for (path, text) in [
+            ("etc/coldplug/settings.d/a.conf", "settings m * /proc/sys/x\n"),
+            ("sys/module/m/parameters/a", "1\n"),
+            ("sys/module/m/parameters/b", "2\n"),
+            ("sys/module/m/parameters/c", "(null)\n"),
+            ("proc/sys/x", "3\n"),
+        ] {
+            let path = root.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let read_only = std::os::unix::fs::PermissionsExt::from_mode(0o444);
+        fs::set_permissions(root.join("sys/module/m/parameters/b"), read_only).unwrap();
+        (scratch, root)
+    }
+
+    #[test]
+    fn what_was_saved_comes_back() {
+        let (_scratch, root) = machine();
+        let m = ModuleName::new("m");
+        let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
+        assert!(restore(&root, &m, "").is_empty(), "nothing is saved yet");
+        assert!(save(&root, &m).is_empty());
+        let saved = read("var/lib/coldplug/settings/m");
+        assert_eq!(saved, "/sys/module/m/parameters/a 1\n/proc/sys/x 3\n");
+        for (given, a) in [("", "1\n"), ("b=1 a=9", "0\n"), ("A=1 aa=1", "1\n")] {
+            for path in ["sys/module/m/parameters/a", "proc/sys/x"] {
+                fs::write(root.join(path), "0\n").unwrap();
+            }
+            assert!(restore(&root, &m, given).is_empty());
+            assert_eq!(
+                (read("sys/module/m/parameters/a").as_str(), read("proc/sys/x").as_str()),
+                (a, "3\n"),
+                "{given}"
+            );
+        }
+        // What the configuration no longer names stays as it is.
+        fs::write(root.join("etc/coldplug/settings.d/a.conf"), "settings m a\n").unwrap();
+        fs::write(root.join("proc/sys/x"), "0\n").unwrap();
+        assert!(restore(&root, &m, "").is_empty());
+        assert_eq!(read("proc/sys/x"), "0\n");
+    }
+
+    #[test]
+    fn one_that_fails_does_not_stop_the_rest() {
+        let (_scratch, root) = machine();
+        let m = ModuleName::new("m");
+        assert!(save(&root, &m).is_empty());
+        fs::remove_file(root.join("sys/module/m/parameters/a")).unwrap();
+        fs::create_dir(root.join("sys/module/m/parameters/a")).unwrap();
+        fs::write(root.join("proc/sys/x"), "0\n").unwrap();
+        let complaints = restore(&root, &m, "");
+        assert_eq!(complaints.len(), 1, "{complaints:?}");
+        assert!(complaints[0].starts_with("could not restore '1' of m: open "), "{complaints:?}");
+        assert_eq!(fs::read_to_string(root.join("proc/sys/x")).unwrap(), "3\n");
+        fs::remove_file(root.join("proc/sys/x")).unwrap();
+        let complaints = save(&root, &m);
+        assert_eq!(complaints.len(), 2, "{complaints:?}");
+    }
+}

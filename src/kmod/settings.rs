@@ -1,0 +1,163 @@
+//! Settings of modules that are to outlive them: which ones, and their values while the module is not there.
+//!
+//! ```text
+//! settings MODULE WORD…     in settings.d/*.conf; WORD: a parameter, a pattern of parameters,
+//!                           or a path below /proc/sys or /sys
+//!
+//! PATH VALUE                a line of what is saved for one module; in VALUE \n stands for a newline, \\ for a backslash
+//! ```
+//!
+//! Lines, words and comments are those of modprobe.d(5).
+
+use super::Warning;
+use super::alias::fnmatch;
+use super::conf::logical_lines;
+use super::name::ModuleName;
+
+/// One setting, or several.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Setting {
+    /// Parameters of the module whose names match the pattern.
+    Parameter(String),
+    /// The file at this path.
+    Path(String),
+}
+
+/// What the configuration names, in its order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings(Vec<(ModuleName, Setting)>);
+
+impl Settings {
+    /// Adds what one file says. Words and lines that make no sense are passed over with a warning.
+    pub fn add_file(&mut self, file: &str, text: &[u8], warnings: &mut Vec<Warning>) {
+        for (number, line) in logical_lines(text) {
+            let line = String::from_utf8_lossy(&line);
+            let mut words = line.split_ascii_whitespace();
+            let Some(first) = words.next().filter(|word| !word.starts_with('#')) else { continue };
+            let mut warn = |why: String| warnings.push(Warning::new(file, number, why));
+            let (Some(module), "settings") = (words.next(), first) else {
+                warn(format!("ignoring bad line starting with '{first}'"));
+                continue;
+            };
+            for word in words {
+                match setting(word) {
+                    Some(setting) => self.0.push((module.into(), setting)),
+                    None => warn(format!(
+                        "ignoring '{word}': neither a parameter nor a path below /proc/sys or /sys"
+                    )),
+                }
+            }
+        }
+    }
+
+    /// What is named for `module`.
+    pub fn of<'a>(&'a self, module: &'a ModuleName) -> impl Iterator<Item = &'a Setting> {
+        self.0.iter().filter(move |(name, _)| name == module).map(|(_, setting)| setting)
+    }
+
+    /// The modules that have settings, each once.
+    pub fn modules(&self) -> Vec<ModuleName> {
+        let mut modules: Vec<ModuleName> = Vec::new();
+        for (module, _) in &self.0 {
+            if !modules.contains(module) {
+                modules.push(module.clone());
+            }
+        }
+        modules
+    }
+}
+
+impl Setting {
+    /// Whether this stands for the parameter called `name`.
+    pub fn is_parameter(&self, name: &str) -> bool {
+        matches!(self, Self::Parameter(pattern) if fnmatch(pattern.as_bytes(), name.as_bytes()))
+    }
+}
+
+fn setting(word: &str) -> Option<Setting> {
+    if !word.contains('/') {
+        return Some(Setting::Parameter(word.to_owned()));
+    }
+    let below = word.strip_prefix("/proc/sys/").or_else(|| word.strip_prefix("/sys/"))?;
+    let plain = below.split('/').all(|part| !matches!(part, "" | "." | ".."));
+    plain.then(|| Setting::Path(word.to_owned()))
+}
+
+/// The paths and values of what is saved for a module; a line that is none says nothing.
+pub fn parse_saved(text: &str) -> Vec<(String, String)> {
+    let pairs = text.lines().filter_map(|line| line.split_once(' '));
+    pairs.map(|(path, value)| (path.to_owned(), unescape(value))).collect()
+}
+
+/// What is saved for a module, of its paths and values.
+pub fn saved(values: &[(String, String)]) -> String {
+    let escape = |value: &str| value.replace('\\', "\\\\").replace('\n', "\\n");
+    values.iter().map(|(path, value)| format!("{path} {}\n", escape(value))).collect()
+}
+
+fn unescape(text: &str) -> String {
+    let mut out = String::new();
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' if letters.as_str().starts_with('n') => {
+                letters.next();
+                out.push('\n');
+            }
+            '\\' => out.extend(letters.next()),
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_name_parameters_and_paths() {
+        let text =
+            b"# a comment\nsettings snd-x power* /proc/sys/a/b \\\n  /sys/c\n settings y z\n";
+        let (mut settings, mut warnings) = (Settings::default(), Vec::new());
+        settings.add_file("f", text, &mut warnings);
+        assert_eq!(settings.modules(), ["snd_x".into(), "y".into()]);
+        let of = |module: &str| format!("{:?}", settings.of(&module.into()).collect::<Vec<_>>());
+        assert_eq!(of("snd_x"), r#"[Parameter("power*"), Path("/proc/sys/a/b"), Path("/sys/c")]"#);
+        assert_eq!(of("y"), r#"[Parameter("z")]"#);
+        assert!(Setting::Parameter("power*".into()).is_parameter("power_save"));
+        assert!(!Setting::Path("/sys/power".into()).is_parameter("power"));
+        assert_eq!(warnings, []);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_told_with_its_place() {
+        for (line, want) in [
+            ("options x y=1", "f line 1: ignoring bad line starting with 'options'"),
+            ("settings", "f line 1: ignoring bad line starting with 'settings'"),
+            ("settings m /etc/passwd", "f line 1: ignoring '/etc/passwd': neither"),
+            ("settings m /proc/sys/../x", "f line 1: ignoring '/proc/sys/../x': neither"),
+            ("settings m /sys//x", "f line 1: ignoring '/sys//x': neither"),
+            ("settings m a/b", "f line 1: ignoring 'a/b': neither"),
+        ] {
+            let (mut settings, mut warnings) = (Settings::default(), Vec::new());
+            settings.add_file("f", line.as_bytes(), &mut warnings);
+            assert!(warnings[0].to_string().starts_with(want), "{line}: {warnings:?}");
+            assert_eq!((settings, warnings.len()), (Settings::default(), 1));
+        }
+    }
+
+    #[test]
+    fn values_come_back_as_they_were() {
+        let values = [
+            ("/proc/sys/a", "4096\t87380 6"),
+            ("/sys/b", "two\nlines"),
+            ("/sys/c", "back\\nslash\\"),
+            ("/sys/d", ""),
+        ];
+        let values = values.map(|(p, v)| (p.to_owned(), v.to_owned()));
+        assert_eq!(parse_saved(&saved(&values)), values);
+        assert_eq!(parse_saved("torn\n\n"), []);
+        assert_eq!(parse_saved("/x a\\"), [("/x".to_owned(), "a".to_owned())]);
+    }
+}
