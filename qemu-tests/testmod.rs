@@ -5,13 +5,15 @@
 //! | coldplug_slow | virtio console | sleeps for five seconds |
 //! | coldplug_first | virtio balloon | takes an I/O port |
 //! | coldplug_needy | virtio rng | fails where that port is free: it needs the one before, and does not say so |
+//! | coldplug_self | none, but `char-major-61-1` | asks for itself, and starts however that ends |
+//! | coldplug_once | none, but `char-major-61-0` | sleeps for a moment and tells the log that it has started |
 
 use crate::kernel::{self, Kernel, Tree};
 use crate::tool;
 use std::fs;
 use std::path::Path;
 
-const SOURCES: [(&str, &str); 3] = [
+const SOURCES: [(&str, &str); 5] = [
     (
         "coldplug_slow",
         r#"#include <linux/module.h>
@@ -45,6 +47,41 @@ static int __init start(void)
 }
 module_init(start);
 MODULE_ALIAS("virtio:d00000004v*");
+MODULE_LICENSE("GPL");
+"#,
+    ),
+    (
+        "coldplug_self",
+        r#"#include <linux/module.h>
+#include <linux/kmod.h>
+static int __init start(void)
+{
+	int answer = request_module("coldplug-again");
+	pr_info("coldplug_self: asked for itself, answer %d\n", answer);
+	return 0;
+}
+static void __exit end(void) { }
+module_init(start);
+module_exit(end);
+MODULE_ALIAS("char-major-61-1");
+MODULE_ALIAS("coldplug-again");
+MODULE_LICENSE("GPL");
+"#,
+    ),
+    (
+        "coldplug_once",
+        r#"#include <linux/module.h>
+#include <linux/delay.h>
+static int __init start(void)
+{
+	msleep(300);
+	pr_info("coldplug_once: started\n");
+	return 0;
+}
+static void __exit end(void) { }
+module_init(start);
+module_exit(end);
+MODULE_ALIAS("char-major-61-0");
 MODULE_LICENSE("GPL");
 "#,
     ),

@@ -17,6 +17,7 @@ mod load_server;
 mod lsmod;
 mod modinfo;
 mod modprobe;
+#[cfg(feature = "host")]
 mod monitor;
 mod out;
 #[cfg(feature = "host")]
@@ -108,11 +109,13 @@ const APPLETS: &[Applet] = &[
         help: "remove what was loaded on demand and is no longer used",
         run: autoclean::run,
     },
+    #[cfg(feature = "host")]
     Applet {
         name: "settings",
         help: "save, restore or show the settings of modules",
         run: settings::run,
     },
+    #[cfg(feature = "host")]
     Applet {
         name: "monitor",
         help: "show the kernel's events about devices, or run a command for each",

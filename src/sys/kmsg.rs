@@ -47,11 +47,13 @@ impl Kmsg {
     pub fn write_as(&self, priority: u8, ident: &str, text: &str) {
         // Facility 3 is "daemon".
         let mut record = format!("<{}>{ident}: {text}", 3 * 8 + priority);
-        let mut end = record.len().min(RECORD);
+        let mut end = record.len().min(RECORD - 1);
         while !record.is_char_boundary(end) {
             end -= 1;
         }
         record.truncate(end);
+        // Without it the kernel keeps the record back until the next one comes: it might go on.
+        record.push('\n');
         let _ = (&self.0).write(record.as_bytes());
     }
 }

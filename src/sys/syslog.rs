@@ -43,6 +43,6 @@ mod tests {
         std::fs::write(scratch.path().join("dev/kmsg"), "").unwrap();
         send(&root, 4, "modprobe", "WARNING: text");
         let kmsg = std::fs::read_to_string(scratch.path().join("dev/kmsg")).unwrap();
-        assert_eq!(kmsg, "<28>modprobe: WARNING: text");
+        assert_eq!(kmsg, "<28>modprobe: WARNING: text\n");
     }
 }

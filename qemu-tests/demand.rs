@@ -1,0 +1,376 @@
+//! What the kernel asks for by itself: that it is answered, however much at once, and what becomes of it afterwards.
+//!
+//! ```text
+//! demand/NAME.txt         a transcript, as tools.rs has it, of commands of guest_demand.rs
+//! docs/aliases.md         a table of what is asked for by what; its last column are such commands
+//! ```
+//!
+//! With `COLDPLUG_BLESS=1` what is printed becomes what is correct.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a helper of a test fails it, with a message; what is printed is shown when it fails"
+)]
+#![allow(
+    dead_code,
+    reason = "the parts of the harness are shared with boot.rs, which uses all of them"
+)]
+
+mod apt;
+mod image;
+mod kernel;
+mod qmp;
+mod testmod;
+mod tool;
+mod vm;
+
+use image::{ROOT, UUID, put};
+use kernel::{Kernel, Tree};
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use vm::{Boot, Bus, Facts, Vm};
+
+/// Links to coldplug in the root's /sbin.
+const TOOLS: [&str; 4] = ["modprobe", "rmmod", "lsmod", "insmod"];
+
+/// More requests than the kernel has helpers for at once (MAX_KMOD_CONCURRENT is 50).
+const MANY: usize = 60;
+
+/// What the kernel says when helpers do not come back in time, now and before 4.13.
+const RUNAWAY: [&str; 2] = ["kmod busy", "runaway loop"];
+
+/// A machine to be.
+struct Machine<'a> {
+    tree: &'a Tree,
+    /// What the root has under /lib/modules; what these need comes with them.
+    modules: &'a [&'a str],
+    /// Files of the root.
+    files: &'a [(&'a str, &'a str)],
+}
+
+impl Machine<'_> {
+    /// Boots it and carries out `commands`.
+    fn run(&self, commands: &[String]) -> Boot {
+        let image = image::coldplug(self.tree, &["--modules", "virtio_pci,virtio_blk,ext4"]);
+        let vm = Vm::new(self.tree, &image)
+            .cmdline(&format!("root=UUID={UUID} rw"))
+            .deadline(Duration::from_secs(400));
+        let disks = [self.root(commands, vm.dir()), vfat(vm.dir())];
+        let vm = disks.iter().fold(vm, |vm, disk| vm.disk(Bus::VirtioBlk, disk));
+        let boot = vm.device("virtio-net-pci").run();
+        boot.expect("ok");
+        boot
+    }
+
+    /// The root disk, made in `dir`.
+    fn root(&self, commands: &[String], dir: &Path) -> PathBuf {
+        let root = dir.join("root");
+        let program = |name| fs::read(image::program(name)).unwrap();
+        put(&root, "sbin/init", &program("examples/guest_demand"), 0o755);
+        put(&root, "sbin/coldplug", &program("coldplug"), 0o755);
+        put(&root, "sbin/kmod", b"#!/bin/sh\n", 0o755);
+        let busybox = fs::read(tool::find("busybox", "busybox-static")).unwrap();
+        put(&root, "bin/busybox", &busybox, 0o755);
+        for name in ["sh", "cat", "dmesg", "grep", "kill", "ls", "sleep", "sed"] {
+            symlink("busybox", root.join("bin").join(name)).unwrap();
+        }
+        symlink("init", root.join("sbin/asked")).unwrap();
+        for tool in TOOLS {
+            symlink("coldplug", root.join("sbin").join(tool)).unwrap();
+        }
+        put(&root, "etc/commands", commands.join("\n").as_bytes(), 0o644);
+        for (path, text) in self.files {
+            put(&root, path, text.as_bytes(), 0o644);
+        }
+        for dir in ["mnt", "var/lib"] {
+            fs::create_dir_all(root.join(dir)).unwrap();
+        }
+        self.install_modules(&root);
+        ROOT.make_of(&root, "96M", &dir.join("root.img"))
+    }
+
+    fn install_modules(&self, root: &Path) {
+        let tree = self.tree;
+        let to = root.join("lib/modules").join(&tree.release);
+        let dep = fs::read_to_string(tree.modules().join("modules.dep")).unwrap();
+        let mut files = BTreeSet::new();
+        for name in self.modules {
+            let file = tree.module(name).unwrap_or_else(|| panic!("no module {name}"));
+            let line = dep.lines().find(|l| l.split(':').next() == Some(&*file)).unwrap();
+            files.extend(line.split([':', ' ']).filter(|word| !word.is_empty()));
+        }
+        for file in files {
+            put(&to, file, &fs::read(tree.modules().join(file)).unwrap(), 0o644);
+        }
+        for list in ["modules.builtin", "modules.builtin.modinfo", "modules.order"] {
+            put(&to, list, &fs::read(tree.modules().join(list)).unwrap(), 0o644);
+        }
+        tool::run(tool::command("depmod", "kmod").arg("-b").arg(root).arg(&tree.release));
+    }
+}
+
+/// An empty FAT.
+fn vfat(dir: &Path) -> PathBuf {
+    let file = dir.join("vfat.img");
+    fs::File::create(&file).unwrap().set_len(8 << 20).unwrap();
+    tool::run(tool::command("mkfs.vfat", "dosfstools").arg(&file));
+    file
+}
+
+/// What the command with this number printed, and its exit code.
+fn outcome(facts: &Facts, number: usize) -> (i64, String) {
+    let outcome = facts.get(&number.to_string());
+    let said = |key| outcome[key].as_str().unwrap_or_else(|| panic!("{number}: {outcome}"));
+    (outcome["code"].as_i64().unwrap_or(-1), format!("{}{}", said("stdout"), said("stderr")))
+}
+
+/// Boots `machine`, carries out the commands of `transcript`, and compares what they gave.
+#[track_caller]
+fn check(machine: &Machine<'_>, transcript: &str) -> Boot {
+    let name = format!("qemu-tests/demand/{transcript}.txt");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    let want = fs::read_to_string(&file).unwrap();
+    let commands = want.lines().filter_map(|line| line.strip_prefix("$ "));
+    let boot = machine.run(&commands.map(str::to_owned).collect::<Vec<_>>());
+    let facts = boot.facts();
+    let (mut got, mut number) = (String::new(), 0);
+    for line in want.lines().filter(|line| line.starts_with(['#', '$'])) {
+        got += &format!("{line}\n");
+        if line.starts_with('$') {
+            let (code, text) = outcome(&facts, number);
+            number += 1;
+            got += &text;
+            if code != 0 {
+                got += &format!("[exit {code}]\n");
+            }
+        }
+    }
+    if std::env::var_os("COLDPLUG_BLESS").is_some() {
+        fs::write(&file, &got).unwrap();
+    }
+    let want = fs::read_to_string(&file).unwrap();
+    for (number, (got, want)) in got.lines().zip(want.lines()).enumerate() {
+        assert_eq!(got, want, "{}:{}{}", file.display(), number + 1, boot.tail());
+    }
+    assert_eq!(got, want, "{}", file.display());
+    no_runaway(&boot);
+    boot
+}
+
+#[track_caller]
+fn no_runaway(boot: &Boot) {
+    for text in RUNAWAY {
+        boot.check(!boot.console.contains(text), text);
+    }
+}
+
+const CLEANED: &[&str] =
+    &["vfat", "nls_cp437", "nls_ascii", "dummy", "virtio_net", "tcp_vegas", "loop", "md4"];
+/// The kernel asks for char-major-62-0 where a person asks for a driver.
+const CLEANED_CONF: &str = "alias char-major-62-0 virtio_net\n";
+
+#[test]
+fn what_was_loaded_on_demand_goes_when_it_is_unused() {
+    for kernel in [Kernel::Cloud61, Kernel::Cloud612] {
+        let files = [("etc/modprobe.d/x.conf", CLEANED_CONF)];
+        check(&Machine { tree: &kernel.get(), modules: CLEANED, files: &files }, "autoclean");
+    }
+}
+
+#[test]
+fn settings_come_back_with_their_module() {
+    let files = [(
+        "etc/coldplug/settings.d/x.conf",
+        "settings tcp-vegas *\nsettings xfs /proc/sys/fs/xfs/xfssyncd_centisecs\n",
+    )];
+    for kernel in [Kernel::Cloud61, Kernel::Cloud612] {
+        let modules = ["tcp_vegas", "xfs"];
+        check(&Machine { tree: &kernel.get(), modules: &modules, files: &files }, "settings");
+    }
+}
+
+#[test]
+fn the_helper_is_set_shown_and_switched_off() {
+    let modules = ["vfat", "nls_cp437", "nls_ascii"];
+    check(&Machine { tree: &Kernel::Cloud61.get(), modules: &modules, files: &[] }, "helper");
+}
+
+#[test]
+fn events_are_shown_and_commands_run_for_them() {
+    let modules = ["dummy", "tcp_vegas"];
+    check(&Machine { tree: &Kernel::Cloud61.get(), modules: &modules, files: &[] }, "monitor");
+}
+
+/// `install` commands that have the kernel ask for their own module, and a module that does.
+#[test]
+fn loops_end() {
+    let conf = "alias char-major-61-2 dummy\n\
+                install dummy cat /dev/own-c-61-2; /sbin/modprobe --ignore-install dummy\n";
+    let modules = ["coldplug_self", "dummy"];
+    let files = [("etc/modprobe.d/x.conf", conf)];
+    let boot =
+        check(&Machine { tree: &testmod::tree(), modules: &modules, files: &files }, "loops");
+    boot.check(
+        boot.console.contains("coldplug_self: asked for itself, answer 256"),
+        "the request for itself was not refused",
+    );
+}
+
+/// Modules that need no other and nothing of the machine.
+fn plain_modules(tree: &Tree) -> Vec<String> {
+    let dep = fs::read_to_string(tree.modules().join("modules.dep")).unwrap();
+    let kinds = [
+        "kernel/crypto/",
+        "kernel/net/sched/",
+        "kernel/fs/nls/",
+        "kernel/lib/",
+        "kernel/net/ipv4/tcp_",
+    ];
+    // Tests that load for seconds, and fail.
+    let odd = |file: &str| file.contains("test") || file.contains("tcrypt");
+    let lines = dep.lines().filter_map(|line| line.strip_suffix(':'));
+    let plain = lines.filter(|file| kinds.iter().any(|kind| file.starts_with(kind)) && !odd(file));
+    plain.map(kernel::stem).collect()
+}
+
+#[test]
+fn many_requests_at_once_are_all_answered() {
+    for tree in [testmod::tree(), Kernel::Cloud612.get()] {
+        let has_own = tree.module("coldplug_once").is_some();
+        let one = if has_own { "coldplug_once" } else { "loop" };
+        let mut modules = plain_modules(&tree);
+        assert!(modules.len() >= MANY, "{modules:?}");
+        modules.truncate(MANY);
+        let aliases = modules.iter().enumerate();
+        let mut conf: String =
+            aliases.map(|(n, module)| format!("alias char-major-60-{n} {module}\n")).collect();
+        conf += &format!("alias char-major-61-0 {one}\n");
+        let mut all: Vec<&str> = modules.iter().map(String::as_str).collect();
+        all.push(one);
+        let files = [("etc/modprobe.d/x.conf", &*conf)];
+        let machine = Machine { tree: &tree, modules: &all, files: &files };
+        let commands = [
+            format!("together {MANY} c 61 0 0"),
+            format!("loaded {one}"),
+            format!("together {MANY} c 60 0 1"),
+            format!("loaded {}", modules.join(" ")),
+            "sh ls /run/coldplug/autoclean".to_owned(),
+        ];
+        let boot = machine.run(&commands);
+        let facts = boot.facts();
+        no_runaway(&boot);
+        let lines =
+            |number| outcome(&facts, number).1.lines().map(str::to_owned).collect::<Vec<_>>();
+        for number in [0, 2] {
+            assert_eq!(lines(number), [MANY.to_string()], "threads that came back");
+        }
+        assert_eq!(lines(1), [one], "{}", boot.tail());
+        assert_eq!(lines(3), modules, "{}", boot.tail());
+        // Each was loaded by one of those that were to load it, and marked.
+        let marks = lines(4);
+        for module in &all {
+            assert!(marks.iter().any(|mark| mark == module), "{module} is not marked: {marks:?}");
+        }
+        if has_own {
+            let started = boot.console.matches("coldplug_once: started").count();
+            assert_eq!(started, 1, "{}", boot.tail());
+        }
+    }
+}
+
+/// The rows of the tables of docs/aliases.md: what is asked for, the module, and the commands.
+fn rows(text: &str) -> Vec<[String; 3]> {
+    let rows = text.lines().filter_map(|line| {
+        let cells: Vec<&str> = line.strip_prefix("| ")?.strip_suffix(" |")?.split(" | ").collect();
+        let plain = |cell: &str| cell.trim_matches('`').to_owned();
+        let (example, module, commands) = match cells[..] {
+            [_, example, _, module, commands] => (example, module, plain(commands)),
+            [_, example, module, command] => {
+                (example, module, format!("{} {}", plain(command), plain(example)))
+            }
+            _ => return None,
+        };
+        example.starts_with('`').then(|| [plain(example), plain(module), commands])
+    });
+    rows.collect()
+}
+
+#[test]
+fn every_family_of_aliases_is_asked_for_and_answered() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/aliases.md");
+    let rows = rows(&fs::read_to_string(file).unwrap());
+    assert!(rows.len() > 50, "{} rows", rows.len());
+    let mut commands = vec!["coldplug helper install /sbin/asked".to_owned()];
+    let mut modules = vec![
+        "nls_cp437",
+        "nls_ascii",
+        "ip_tables",
+        "dm_mod",
+        "nvme_fabrics",
+        "can",
+        "bluetooth",
+        "mousedev",
+        "ecb",
+    ];
+    for [_, module, tries] in &rows {
+        commands.extend([
+            "asked".to_owned(),
+            tries.clone(),
+            "asked".to_owned(),
+            format!("loaded {module}"),
+        ]);
+        if module != "—" && !modules.contains(&&**module) {
+            modules.push(module);
+        }
+    }
+    let tree = Kernel::Full61.get();
+    let files = [("etc/modprobe.d/x.conf", "alias char-major-10-30 softdog\n")];
+    let boot = Machine { tree: &tree, modules: &modules, files: &files }.run(&commands);
+    let facts = boot.facts();
+    let mut wrong = String::new();
+    for (row, [example, module, tries]) in rows.iter().enumerate() {
+        let said = |n: usize| outcome(&facts, 1 + 4 * row + n).1;
+        let is_query = tries.starts_with("modprobe -R");
+        let has = |text: String, word: &str| text.lines().any(|line| line == word);
+        let asked = is_query || has(said(2), example);
+        let answered = module == "—" || has(said(if is_query { 1 } else { 3 }), module);
+        if !asked || !answered {
+            wrong += &format!(
+                "{example}: {tries}: {:?}, asked {:?}, loaded {:?}\n",
+                said(1),
+                said(2),
+                said(3)
+            );
+        }
+    }
+    no_runaway(&boot);
+    println!("{} rows", rows.len());
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// The kernel's path for its helper is not in the image; the link that PID 1 makes is.
+#[test]
+fn an_image_has_a_helper_wherever_the_kernel_looks_for_it() {
+    let tree = Kernel::Cloud61.get();
+    let image = image::coldplug(&tree, &["--modules", "virtio_pci,virtio_blk,ext4,loop"]);
+    let busybox = fs::read(tool::find("busybox", "busybox-static")).unwrap();
+    let vm = Vm::new(&tree, &image);
+    let words = "root=/dev/vda coldplug.break=scan sysctl.kernel.modprobe=/usr/libexec/load";
+    let image = image::overlay(&image, &[("bin/sh", &busybox)], &vm.dir().join("image"));
+    let mut machine = vm.image(&image).cmdline(words).start();
+    machine.wait_for("\n/ # ");
+    let mut terminal = machine.terminal();
+    terminal.line(
+        "mknod /tmp/l c 10 237; read x < /tmp/l; echo helper-$(cat /proc/sys/kernel/modprobe)",
+    );
+    machine.wait_for("helper-/usr/libexec/load");
+    terminal.line("grep -c ^loop /proc/modules | sed s/^/loops-/");
+    machine.wait_for("loops-1");
+    terminal.line("sync; echo o > /proc/sysrq-trigger");
+    machine.finish();
+}
