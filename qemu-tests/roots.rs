@@ -376,7 +376,7 @@ macro_rules! topics {
     };
 }
 
-topics! { options insert errors remove commands config index modinfo ours }
+topics! { options insert errors remove commands config index modinfo ours demand }
 
 #[test]
 fn every_file_of_cases_is_run_and_they_are_many() {

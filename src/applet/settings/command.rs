@@ -40,6 +40,10 @@ fn command(tool: &Tool, words: &[String]) -> Exit {
         tool.error("one of save, restore and show is missing.");
         return Exit::Failure;
     };
+    if !matches!(act.as_str(), "save" | "restore" | "show") {
+        tool.error(&format!("'{act}' is none of save, restore and show."));
+        return Exit::Failure;
+    }
     let mut warnings = Vec::new();
     let config = settings::config(&tool.root, &mut warnings);
     let mut failed = !warnings.is_empty();
@@ -49,10 +53,6 @@ fn command(tool: &Tool, words: &[String]) -> Exit {
             "show" => {
                 show(tool, &config, &module);
                 continue;
-            }
-            _ if !matches!(act.as_str(), "save" | "restore") => {
-                tool.error(&format!("'{act}' is none of save, restore and show."));
-                return Exit::Failure;
             }
             _ if !sysfs::has_module(&tool.root, &module) => {
                 // Of all modules those that are there are meant.
