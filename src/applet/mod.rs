@@ -227,6 +227,23 @@ fn usage() -> String {
 mod tests {
     use super::*;
 
+    #[cfg(feature = "host")]
+    #[test]
+    fn units_call_commands_that_there_are() {
+        for unit in [
+            include_str!("../../initramfs/systemd/coldplug-autoclean.service"),
+            include_str!("../../initramfs/systemd/coldplug-settings.service"),
+            include_str!("../../initramfs/cron.d/coldplug-autoclean"),
+        ] {
+            let lines = unit.lines().filter(|line| !line.starts_with('#'));
+            let words: Vec<&str> = lines.flat_map(str::split_whitespace).collect();
+            let is_call = |word: &&str| word.contains("/bin/coldplug") || word.contains("/rmmod");
+            let at = words.iter().position(is_call).unwrap();
+            let name = if words[at].ends_with("rmmod") { "rmmod" } else { words[at + 1] };
+            assert!(applet(OsStr::new(name)).is_some(), "{name}");
+        }
+    }
+
     #[test]
     fn every_link_of_an_image_is_a_command() {
         let links: Vec<&str> = include_str!("../../initramfs/base.list")

@@ -13,7 +13,7 @@ use super::{Error, Result};
 /// It cannot be written; what was there is there still.
 pub fn replace(path: &Path, bytes: &[u8], durable: bool) -> Result<()> {
     let failed = |op| move |e: std::io::Error| Error::io(op, path, &e);
-    let folder = path.parent().unwrap_or(Path::new("/"));
+    let folder = path.parent().unwrap_or_else(|| Path::new("/"));
     fs::create_dir_all(folder).map_err(|e| Error::io("mkdir", folder, &e))?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     // A dot before it: lists of such files pass it over.

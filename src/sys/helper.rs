@@ -28,7 +28,7 @@ pub fn path(root: &Root) -> Result<Option<String>> {
 /// # Errors
 /// ENAMETOOLONG and EINVAL for a path that the kernel would cut; its own refusal.
 pub fn set(root: &Root, path: Option<&Path>) -> Result<()> {
-    let path = path.unwrap_or(Path::new(""));
+    let path = path.unwrap_or_else(|| Path::new(""));
     let bytes = path.as_os_str().as_bytes();
     if bytes.len() >= LONGEST {
         return Err(Error::new("write", path.display(), Errno::NAMETOOLONG));
@@ -53,7 +53,7 @@ pub fn provide(root: &Root) -> Result<()> {
     if fs::symlink_metadata(&link).is_ok() {
         return Ok(());
     }
-    let folder = link.parent().unwrap_or(Path::new("/"));
+    let folder = link.parent().unwrap_or_else(|| Path::new("/"));
     fs::create_dir_all(folder).map_err(|e| Error::io("mkdir", folder, &e))?;
     symlink(&target, &link).map_err(|e| Error::io("symlink", &link, &e))
 }

@@ -62,8 +62,8 @@ mod tests {
             (vec!["pci"], vec!["remove"], vec![], false),
             (vec!["pci"], vec![], vec!["pci:v00001AF4*"], false),
         ] {
-            let mut filter = Filter::default();
-            filter.subsystems = subsystems.iter().map(|s| s.as_bytes().to_vec()).collect();
+            let subsystems = subsystems.iter().map(|s| s.as_bytes().to_vec()).collect();
+            let mut filter = Filter { subsystems, ..Filter::default() };
             assert!(actions.iter().all(|action| filter.add_action(OsStr::new(action))));
             assert!(modaliases.iter().all(|pattern| filter.add_modalias(pattern.as_bytes())));
             assert_eq!(filter.takes(&event), want, "{filter:?}");
