@@ -94,7 +94,7 @@ fn head(source: &dyn Source, size: u64) -> Vec<u8> {
 }
 
 /// Reads until `buf` is full, the source ends or fails; how many bytes are good.
-fn fill(source: &dyn Source, offset: u64, buf: &mut [u8]) -> usize {
+pub(super) fn fill(source: &dyn Source, offset: u64, buf: &mut [u8]) -> usize {
     let mut done = 0;
     while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
         match source.read(offset.saturating_add(done as u64), rest) {

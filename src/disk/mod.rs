@@ -38,12 +38,14 @@ mod swap;
 mod table;
 mod text;
 mod udf;
+pub mod verity;
 mod xfs;
 mod zfs;
 
 pub use device::Source;
 pub use gpt::root_type_guid;
 pub use partitions::partitions;
+pub use plain::member_count;
 pub use table::{Partition, Table};
 
 use device::Device;

@@ -34,6 +34,23 @@ pub(super) fn btrfs(device: &Device<'_>) -> Option<Probe> {
     Some(Probe::filesystem("btrfs").named(text::uuid(array(sb, 0x20)), label))
 }
 
+/// How many devices the btrfs or bcachefs that `source` belongs to is made of, by the superblock there; none for
+/// anything else.
+///
+/// ```text
+/// btrfs       +0x88 num_devices, u64
+/// bcachefs    +123  nr_devices, u8
+/// ```
+#[must_use]
+pub fn member_count(source: &impl super::Source) -> Option<u64> {
+    let device = Device::new(source);
+    if let Some(sb) = block(&device, 0x10000, 0x40, b"_BHRfS_M") {
+        return le64(sb, 0x88);
+    }
+    bcachefs(&device)?;
+    device.head().get(0x1000 + 123).map(|count| u64::from(*count))
+}
+
 /// Version 1.0 had another superblock, whose names cannot be told.
 pub(super) fn f2fs(device: &Device<'_>) -> Option<Probe> {
     let sb = block(device, 0x400, 0, b"\x10\x20\xf5\xf2")?;
@@ -122,6 +139,15 @@ mod tests {
         assert_eq!(found.uuid.as_deref(), Some("5a5a5a5a-5a5a-5a5a-5a5a-5a5a5a5a5a5a"));
         assert_eq!(found.label.as_deref(), Some("tank"));
         assert_eq!(probe(&image(1 << 20, &parts[..3]).as_slice()), None);
+    }
+
+    #[test]
+    fn members_are_counted() {
+        let parts: [(usize, &[u8]); 2] = [(0x10040, b"_BHRfS_M"), (0x10088, &[3])];
+        assert_eq!(member_count(&image(1 << 20, &parts).as_slice()), Some(3));
+        assert_eq!(member_count(&image(1 << 20, &parts[1..]).as_slice()), None);
+        let parts: [(usize, &[u8]); 3] = [(0x1018, BCACHEFS), (0x1068, &[8]), (0x107b, &[2])];
+        assert_eq!(member_count(&image(1 << 20, &parts).as_slice()), Some(2));
     }
 
     #[test]

@@ -28,6 +28,7 @@ pub mod root_name;
 pub mod root_params;
 pub mod settings;
 pub mod signature;
+pub mod storage;
 pub mod symbols;
 pub mod uevent;
 pub mod worklist;

@@ -216,7 +216,7 @@ impl BootParams {
             "break" => set(&mut self.stop_at, pick(text, &BREAKS).map(Some)),
             "log" => set(&mut self.own_level, pick(text, &LEVELS).map(Some)),
             // Read with the rest of what the line says about modules.
-            "mask" | "rules" => value.is_some(),
+            "mask" | "rules" | "verity" | "image" | "overlay" => value.is_some(),
             _ => self.root.own_word(key, value).unwrap_or(false),
         };
         self.complain_unless(known, &format!("coldplug.{key}"), value);

@@ -4,10 +4,12 @@
 pub mod block;
 mod descriptors;
 pub mod device;
+pub mod dm;
 pub mod errno;
 pub mod file;
 pub mod helper;
 pub mod kmsg;
+pub mod loopdev;
 pub mod machine;
 pub mod mark;
 pub mod moddir;

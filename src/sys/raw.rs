@@ -1,12 +1,16 @@
-//! What has no safe form, and nothing else: a file mapping, and a function that runs before `main`.
+//! What has no safe form, and nothing else: a file mapping, the ioctls of stacked devices, and a function that runs
+//! before `main`.
 
 #![allow(unsafe_code)]
 
+use std::ffi::{c_int, c_void};
 use std::fmt;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::ptr;
 
 use super::descriptors;
+use rustix::io::Errno;
+use rustix::ioctl::{Direction, Ioctl, IoctlOutput, Opcode, ioctl, opcode};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 /// What the C library calls before `main`.
@@ -18,7 +22,7 @@ static BEFORE_MAIN: extern "C" fn() = descriptors::fill;
 
 /// The bytes of a file, mapped: only the pages that are looked at are read.
 pub(super) struct Map {
-    start: *mut std::ffi::c_void,
+    start: *mut c_void,
     len: usize,
 }
 
@@ -59,6 +63,77 @@ impl fmt::Debug for Map {
 unsafe impl Send for Map {}
 // SAFETY: as above: shared reads only.
 unsafe impl Sync for Map {}
+
+/// An ioctl(2): its request, and a number or the address of what it reads and writes. The result is the call's own.
+struct Call(Opcode, *mut c_void);
+
+// SAFETY: the call is marked as one that may write, and gives its result as it is. Whether the argument fits the
+// request is for the functions below to see to.
+unsafe impl Ioctl for Call {
+    type Output = c_int;
+    const IS_MUTATING: bool = true;
+
+    fn opcode(&self) -> Opcode {
+        self.0
+    }
+
+    fn as_ptr(&mut self) -> *mut c_void {
+        self.1
+    }
+
+    unsafe fn output_from_ptr(out: IoctlOutput, _: *mut c_void) -> rustix::io::Result<c_int> {
+        Ok(out)
+    }
+}
+
+/// The length of linux/dm-ioctl.h's `struct dm_ioctl`, which the requests carry in their numbers.
+pub(super) const DM_HEADER: usize = 312;
+
+/// A request of the device mapper: `message` is a `struct dm_ioctl` and its data, whose length is put into it here. The answer is
+/// written over it.
+pub(super) fn dm(control: impl AsFd, request: u8, message: &mut [u8]) -> rustix::io::Result<()> {
+    let length = u32::try_from(message.len()).map_err(|_| Errno::TOOBIG)?;
+    if message.len() < DM_HEADER {
+        return Err(Errno::INVAL);
+    }
+    message[12..16].copy_from_slice(&length.to_ne_bytes());
+    let request = opcode::from_components(Direction::ReadWrite, 0xfd, request, DM_HEADER);
+    // SAFETY: the kernel reads and writes no more than the length in the header, which is that of the slice. No request
+    // of this group keeps the address.
+    unsafe { ioctl(control, Call(request, message.as_mut_ptr().cast())) }.map(drop)
+}
+
+/// LOOP_CTL_GET_FREE: the number of a loop device that nobody uses, made if there is none.
+pub(super) fn loop_free(control: impl AsFd) -> rustix::io::Result<u32> {
+    // SAFETY: the request takes no argument and gives a number.
+    let number = unsafe { ioctl(control, Call(0x4c82, ptr::null_mut())) }?;
+    u32::try_from(number).map_err(|_| Errno::INVAL)
+}
+
+/// LOOP_CONFIGURE, with a `struct loop_config`.
+pub(super) fn loop_configure(device: impl AsFd, config: &mut [u8; 304]) -> rustix::io::Result<()> {
+    // SAFETY: the structure has this size, and the kernel does not keep the address.
+    unsafe { ioctl(device, Call(0x4c0a, config.as_mut_ptr().cast())) }.map(drop)
+}
+
+/// LOOP_SET_FD: backs the device with `file`.
+pub(super) fn loop_set_file(device: impl AsFd, file: impl AsFd) -> rustix::io::Result<()> {
+    let number = usize::try_from(file.as_fd().as_raw_fd()).map_err(|_| Errno::BADF)?;
+    // SAFETY: the argument is the number of a descriptor that is open here.
+    unsafe { ioctl(device, Call(0x4c00, ptr::without_provenance_mut(number))) }.map(drop)
+}
+
+/// LOOP_SET_STATUS64, with a `struct loop_info64`.
+pub(super) fn loop_set_status(device: impl AsFd, info: &mut [u8; 232]) -> rustix::io::Result<()> {
+    // SAFETY: the structure has this size, and the kernel does not keep the address.
+    unsafe { ioctl(device, Call(0x4c04, info.as_mut_ptr().cast())) }.map(drop)
+}
+
+/// LOOP_CLR_FD: takes the file away again.
+pub(super) fn loop_clear(device: impl AsFd) -> rustix::io::Result<()> {
+    // SAFETY: the request takes no argument.
+    unsafe { ioctl(device, Call(0x4c01, ptr::null_mut())) }.map(drop)
+}
 
 /// The two functions of libunwind that a backtrace of the standard library calls. In the released program a panic aborts with
 /// its message, and a backtrace would have no names: it ends before its first frame, and 60 KB of libunwind can go.

@@ -1,0 +1,194 @@
+//! The device mapper, by its control node.
+//!
+//! ```text
+//! struct dm_ioctl, in the machine's byte order          struct dm_target_spec, after it
+//!   0 version, 3 × u32: 4.0.0    32 event_nr, u32         0 first sector, u64     20 next, u32
+//!  12 size of all, u32           40 device number, u64    8 sectors, u64          24 type, 16
+//!  16 start of data, u32         48 name, 128            16 status, i32           40 parameters, to a NUL
+//!  20 targets, u32               176 uuid, 129
+//!  28 flags, u32                 305 to 312 padding
+//! ```
+//!
+//! linux/dm-ioctl.h; the kernel's admin-guide/device-mapper.
+
+use std::fs::{self, File, OpenOptions};
+use std::path::Path;
+
+use rustix::io::Errno;
+
+use super::raw::{self, DM_HEADER};
+use super::{Error, Result, Root};
+
+const CREATE: u8 = 3;
+const REMOVE: u8 = 4;
+const SUSPEND: u8 = 6;
+const TABLE_LOAD: u8 = 9;
+const TABLE_STATUS: u8 = 12;
+
+const READ_ONLY: u32 = 1;
+
+/// Where the data begins: behind the header.
+const DATA: u32 = 312;
+const NAME: usize = 48;
+const UUID: usize = 176;
+const PADDING: usize = 305;
+const TARGET: usize = 40;
+/// Room for an answer; a status of a target that is looked at here is a word.
+const ANSWER: usize = 4096;
+
+/// One line of a device's table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target<'a> {
+    /// Its length in sectors of 512 bytes; it begins at the device's first.
+    pub sectors: u64,
+    /// `verity`, `linear`, …
+    pub kind: &'a str,
+    /// What that takes.
+    pub parameters: &'a str,
+}
+
+/// The open control node.
+#[derive(Debug)]
+pub struct Control(File);
+
+impl Control {
+    /// Opens /dev/mapper/control. The module `dm_mod` brings it.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn open(root: &Root) -> Result<Self> {
+        let path = root.join("dev/mapper/control");
+        let file = OpenOptions::new().read(true).write(true).open(&path);
+        file.map(Self).map_err(|e| Error::io("open", &path, &e))
+    }
+
+    /// Makes the device `name`, without a table, and gives its number.
+    ///
+    /// # Errors
+    /// There is one of that name or UUID.
+    pub fn create(&self, name: &str, uuid: &str) -> Result<(u32, u32)> {
+        let mut message = message(name, DM_HEADER).map_err(|e| failed("create", name, e))?;
+        put(&mut message[UUID..PADDING], uuid).map_err(|e| failed("create", name, e))?;
+        raw::dm(&self.0, CREATE, &mut message).map_err(|e| failed("create", name, e))?;
+        Ok(number(u64_at(&message, 40)))
+    }
+
+    /// Gives the device a read-only table of one target; it comes to life with [`Self::resume`].
+    ///
+    /// # Errors
+    /// The kernel does not know the target, or refuses its parameters; its log says why.
+    pub fn load(&self, name: &str, target: &Target<'_>) -> Result<()> {
+        let failed = |e| failed("load the table of", name, e);
+        let length = (TARGET + target.parameters.len() + 1).next_multiple_of(8);
+        let mut message = message(name, DM_HEADER + length).map_err(failed)?;
+        message[20..24].copy_from_slice(&1_u32.to_ne_bytes());
+        message[28..32].copy_from_slice(&READ_ONLY.to_ne_bytes());
+        let spec = &mut message[DM_HEADER..];
+        spec[8..16].copy_from_slice(&target.sectors.to_ne_bytes());
+        put(&mut spec[24..TARGET], target.kind).map_err(failed)?;
+        put(&mut spec[TARGET..], target.parameters).map_err(failed)?;
+        raw::dm(&self.0, TABLE_LOAD, &mut message).map_err(failed)
+    }
+
+    /// Brings the loaded table to life.
+    ///
+    /// # Errors
+    /// The kernel's answer.
+    pub fn resume(&self, name: &str) -> Result<()> {
+        // A suspend without its flag is a resume.
+        self.plain(SUSPEND, name).map_err(|e| failed("resume", name, e))
+    }
+
+    /// Takes the device away.
+    ///
+    /// # Errors
+    /// EBUSY while it is in use.
+    pub fn remove(&self, name: &str) -> Result<()> {
+        self.plain(REMOVE, name).map_err(|e| failed("remove", name, e))
+    }
+
+    /// What the device's one target says of its state; of verity it is `V`, or `C` after a block that was corrupted.
+    ///
+    /// # Errors
+    /// There is no such device.
+    pub fn status(&self, name: &str) -> Result<String> {
+        let failed = |e| failed("ask the status of", name, e);
+        let mut message = message(name, DM_HEADER + ANSWER).map_err(failed)?;
+        raw::dm(&self.0, TABLE_STATUS, &mut message).map_err(failed)?;
+        let start = usize::try_from(u32_at(&message, 16)).unwrap_or(usize::MAX);
+        let text = message.get(start.saturating_add(TARGET)..).unwrap_or_default();
+        let text = text.split(|b| *b == 0).next().unwrap_or_default();
+        Ok(String::from_utf8_lossy(text).into_owned())
+    }
+
+    fn plain(&self, request: u8, name: &str) -> std::result::Result<(), Errno> {
+        raw::dm(&self.0, request, &mut message(name, DM_HEADER)?)
+    }
+}
+
+/// Makes /dev/mapper/`name` lead to the device's node, as udev does; devtmpfs has the node alone.
+///
+/// # Errors
+/// The link cannot be made.
+pub fn link(root: &Root, name: &str, minor: u32) -> Result<()> {
+    let path = root.join(Path::new("dev/mapper").join(name));
+    let _ = fs::remove_file(&path);
+    std::os::unix::fs::symlink(format!("../dm-{minor}"), &path)
+        .map_err(|e| Error::io("symlink", &path, &e))
+}
+
+fn failed(op: &'static str, name: &str, errno: Errno) -> Error {
+    Error::new(op, format_args!("the mapped device {name}"), errno)
+}
+
+/// A message about the device `name`, `length` bytes long.
+fn message(name: &str, length: usize) -> std::result::Result<Vec<u8>, Errno> {
+    let mut message = vec![0; length];
+    message[0..4].copy_from_slice(&4_u32.to_ne_bytes());
+    message[16..20].copy_from_slice(&DATA.to_ne_bytes());
+    put(&mut message[NAME..UUID], name)?;
+    Ok(message)
+}
+
+/// Writes a text with the NUL behind it.
+fn put(place: &mut [u8], text: &str) -> std::result::Result<(), Errno> {
+    let room = place.get_mut(..text.len() + 1).ok_or(Errno::NAMETOOLONG)?;
+    room[..text.len()].copy_from_slice(text.as_bytes());
+    if text.contains('\0') { Err(Errno::INVAL) } else { Ok(()) }
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_ne_bytes)
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    bytes.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_ne_bytes)
+}
+
+/// linux/kdev_t.h: huge_encode_dev, back.
+fn number(code: u64) -> (u32, u32) {
+    let part = |bits: u64| u32::try_from(bits).unwrap_or(u32::MAX);
+    (part((code & 0xfff00) >> 8), part((code & 0xff) | ((code >> 12) & 0xfff00)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_devices() {
+        for (code, want) in [(0xfe00, (254, 0)), (0xfd10, (253, 16)), (0x10_fe00, (254, 256))] {
+            assert_eq!(number(code), want, "{code:x}");
+        }
+    }
+
+    #[test]
+    fn a_message_holds_its_texts_or_is_refused() {
+        let message = message("root", DM_HEADER + 8).unwrap();
+        assert_eq!(message[..20], [4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x38, 1, 0, 0]);
+        assert_eq!(message[48..53], *b"root\0");
+        for name in ["x".repeat(128), "a\0b".into()] {
+            assert!(super::message(&name, DM_HEADER).is_err(), "{name:?}");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Loop devices: a file as a block device, read-only.
+//!
+//! ```text
+//! struct loop_config          struct loop_info64, at 8 of it
+//!   0 descriptor, u32          52 flags, u32       56 file name, 64
+//!   8 struct loop_info64
+//! 240 to 304 reserved
+//! ```
+//!
+//! loop(4), linux/loop.h.
+
+use std::fs::{File, OpenOptions};
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+
+use super::raw;
+use super::{Error, Result, Root};
+
+const READ_ONLY: u32 = 1;
+/// The file is let go with the last user of the device.
+const AUTOCLEAR: u32 = 4;
+const INFO: usize = 232;
+const NAME: std::ops::Range<usize> = 56..119;
+/// How often another process may take the device that was free.
+const TRIES: usize = 16;
+
+/// A loop device with a file behind it. Unless something else has opened it by then, it is free again when this is dropped.
+#[derive(Debug)]
+pub struct Loop {
+    /// Its node.
+    pub node: PathBuf,
+    _device: File,
+}
+
+/// Puts the file at `path` behind a free loop device. The module `loop` brings these.
+///
+/// # Errors
+/// The file cannot be opened, or there is no loop device.
+pub fn attach(root: &Root, path: &Path) -> Result<Loop> {
+    let file = File::open(path).map_err(|e| Error::io("open", path, &e))?;
+    let control = root.join("dev/loop-control");
+    let control_file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&control)
+        .map_err(|e| Error::io("open", &control, &e))?;
+    let mut last = Errno::BUSY;
+    for _ in 0..TRIES {
+        let number = raw::loop_free(&control_file)
+            .map_err(|e| Error::new("LOOP_CTL_GET_FREE", control.display(), e))?;
+        let node = root.join(format!("dev/loop{number}"));
+        let device = File::open(&node).map_err(|e| Error::io("open", &node, &e))?;
+        match back(&device, &file, path) {
+            Ok(()) => return Ok(Loop { node, _device: device }),
+            Err(Errno::BUSY) => {}
+            Err(errno) => {
+                last = errno;
+                break;
+            }
+        }
+    }
+    Err(Error::new("attach to a loop device", path.display(), last))
+}
+
+/// Up to Linux 5.7 it took two steps.
+fn back(device: &File, file: &File, path: &Path) -> std::result::Result<(), Errno> {
+    match configure(device, file, path) {
+        Err(Errno::NOTTY | Errno::INVAL) => {}
+        done => return done,
+    }
+    raw::loop_set_file(device, file)?;
+    raw::loop_set_status(device, &mut info(path)).inspect_err(|_| {
+        let _ = raw::loop_clear(device);
+    })
+}
+
+fn configure(device: &File, file: &File, path: &Path) -> std::result::Result<(), Errno> {
+    let mut config = [0; 304];
+    let number = u32::try_from(file.as_raw_fd()).map_err(|_| Errno::BADF)?;
+    config[..4].copy_from_slice(&number.to_ne_bytes());
+    config[8..8 + INFO].copy_from_slice(&info(path));
+    raw::loop_configure(device, &mut config)
+}
+
+/// The name is for losetup(8) to show; what does not fit is cut off.
+fn info(path: &Path) -> [u8; INFO] {
+    let mut info = [0; INFO];
+    info[52..56].copy_from_slice(&(READ_ONLY | AUTOCLEAR).to_ne_bytes());
+    for (place, byte) in info[NAME].iter_mut().zip(path.as_os_str().as_bytes()) {
+        *place = *byte;
+    }
+    info
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_name_is_cut() {
+        let info = info(Path::new(&"x".repeat(80)));
+        assert_eq!((info[52], info[118], info[119]), (5, b'x', 0));
+    }
+}
