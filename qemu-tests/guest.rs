@@ -14,6 +14,9 @@
 //! | `modaliases` | every modalias in sysfs, from `modalias` and `uevent` files, sorted |
 //! | `drivers` | what is bound: `BUS/DRIVER DEVICE` for every device below a driver, the device as its path below /sys/devices, sorted |
 //! | `capture` | what `coldplug scan --save` of the root's /bin/coldplug wrote; null without coldplug or its /run |
+//! | `keep` | the text of /etc/keep, or null |
+//! | `mark` | the text of /mark at entry, or null; with `mark=TEXT` in the environment that is then written there |
+//! | `mark_error` | why it could not be written, or null |
 //! | `record` | the text of /run/coldplug/record.json, or null |
 
 use rustix::fs::sync;
@@ -30,6 +33,9 @@ use std::process::Command;
 
 /// The port of the facts; the console is ttyS0.
 const PORT: &str = "/dev/ttyS1";
+
+/// Written where the kernel command line has `mark=`, which reaches an init as a variable.
+const MARK: &str = "/mark";
 
 fn main() {
     let boottime_ns = boottime_ns();
@@ -68,6 +74,9 @@ fn tell(boottime_ns: i64, fds: &Value) -> io::Result<()> {
         json!({ "modaliases": modaliases() }),
         json!({ "drivers": drivers() }),
         json!({ "capture": capture() }),
+        json!({ "keep": fs::read_to_string("/etc/keep").ok() }),
+        json!({ "mark": fs::read_to_string(MARK).ok() }),
+        json!({ "mark_error": leave_mark() }),
         json!({ "record": fs::read_to_string("/run/coldplug/record.json").ok() }),
         json!({ "end": true }),
     ];
@@ -80,6 +89,12 @@ fn tell(boottime_ns: i64, fds: &Value) -> io::Result<()> {
 /// Waits for what the initramfs left running: it frees its own memory.
 fn bury_children() {
     while rustix::process::wait(rustix::process::WaitOptions::empty()).is_ok() {}
+}
+
+/// Writes the mark that is asked for; gives why that is not possible.
+fn leave_mark() -> Option<String> {
+    let text = std::env::var("mark").ok()?;
+    fs::write(MARK, text).err().map(|e| e.to_string())
 }
 
 fn boottime_ns() -> i64 {

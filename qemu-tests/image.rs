@@ -176,10 +176,7 @@ impl Disk {
 
     /// The same with what lies in `dir`, of `size`.
     pub(crate) fn make_of(self, dir: &Path, size: &str, file: &Path) -> PathBuf {
-        for sub in ["dev", "proc", "sys", "run", "tmp", "etc", "sbin"] {
-            fs::create_dir_all(dir.join(sub)).unwrap();
-        }
-        put(dir, "etc/keep", KEPT.as_bytes(), 0o644);
+        furnish(dir);
         tool::run(
             tool::command("mkfs.ext4", "e2fsprogs")
                 .args(["-q", "-F", "-U", self.uuid, "-L", self.label, "-d"])
@@ -188,6 +185,14 @@ impl Disk {
         );
         file.to_owned()
     }
+}
+
+/// Puts into `dir` what every root has.
+pub(crate) fn furnish(dir: &Path) {
+    for sub in ["dev", "proc", "sys", "run", "tmp", "etc", "sbin"] {
+        fs::create_dir_all(dir.join(sub)).unwrap();
+    }
+    put(dir, "etc/keep", KEPT.as_bytes(), 0o644);
 }
 
 /// Writes a file and the directories above it.

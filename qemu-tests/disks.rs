@@ -1,0 +1,134 @@
+//! Disks with filesystems of many kinds, all with the same root: guest.rs as /sbin/init, and /etc/keep.
+//!
+//! What no tool of Debian's can fill from outside is filled by a machine of its own: a kernel that knows the filesystem,
+//! busybox, and kmod.
+
+use crate::image::{self, Disk, ROOT};
+use crate::kernel::Kernel;
+use crate::tool;
+use crate::vm::{Bus, Vm};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// How a filesystem comes to its content.
+enum Fill {
+    /// By the tool that makes it; the words, of which DIR is the content and FILE the disk.
+    Tool(&'static str),
+    /// By a second tool.
+    Two(&'static str, &'static str),
+    /// By a machine with this kernel.
+    Machine(&'static str, Kernel),
+}
+
+/// Filesystem, megabytes, how it is made.
+const MAKERS: [(&str, u64, Fill); 13] = [
+    ("ext2", 16, Fill::Tool("e2fsprogs mkfs.ext2 -q -F -d DIR FILE")),
+    ("ext3", 16, Fill::Tool("e2fsprogs mkfs.ext3 -q -F -d DIR FILE")),
+    ("ext4", 16, Fill::Tool("e2fsprogs mkfs.ext4 -q -F -d DIR FILE")),
+    ("squashfs", 0, Fill::Tool("squashfs-tools mksquashfs DIR FILE -noappend -quiet -all-root")),
+    ("erofs", 0, Fill::Tool("erofs-utils mkfs.erofs --quiet FILE DIR")),
+    ("iso9660", 0, Fill::Tool("genisoimage genisoimage -quiet -R -o FILE DIR")),
+    ("btrfs", 128, Fill::Tool("btrfs-progs mkfs.btrfs -q --rootdir DIR FILE")),
+    (
+        "f2fs",
+        64,
+        Fill::Two("f2fs-tools mkfs.f2fs -q FILE", "f2fs-tools sload.f2fs -P -f DIR FILE"),
+    ),
+    ("xfs", 304, Fill::Machine("xfsprogs mkfs.xfs -q FILE", Kernel::Cloud61)),
+    ("vfat", 64, Fill::Machine("dosfstools mkfs.vfat FILE", Kernel::Cloud61)),
+    ("exfat", 64, Fill::Machine("exfatprogs mkfs.exfat FILE", Kernel::Cloud61)),
+    ("udf", 64, Fill::Machine("udftools mkfs.udf FILE", Kernel::Cloud61)),
+    ("ntfs3", 64, Fill::Machine("ntfs-3g mkfs.ntfs -q -Q -F FILE", Kernel::Cloud612)),
+];
+
+/// The root as a folder.
+pub(crate) fn content() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let guest = fs::read(image::program("examples/guest")).unwrap();
+    image::put(dir.path(), "sbin/init", &guest, 0o755);
+    image::furnish(dir.path());
+    dir
+}
+
+/// Writes a disk with the root in a filesystem of this kind to `file`.
+pub(crate) fn make(kind: &str, file: &Path) -> PathBuf {
+    make_of(kind, content().path(), file)
+}
+
+/// The same with what lies in `dir`.
+pub(crate) fn make_of(kind: &str, dir: &Path, file: &Path) -> PathBuf {
+    let (_, size, fill) = MAKERS.iter().find(|(k, ..)| *k == kind).expect("a known filesystem");
+    if *size > 0 {
+        blank(*size, file);
+    }
+    match fill {
+        Fill::Tool(line) => run(line, dir, file),
+        Fill::Two(first, second) => {
+            run(first, dir, file);
+            run(second, dir, file);
+        }
+        Fill::Machine(line, kernel) => {
+            run(line, dir, file);
+            fill_by_machine(*kernel, kind, "", dir, &[file]);
+        }
+    }
+    file.to_owned()
+}
+
+/// A disk of so many megabytes with nothing on it.
+pub(crate) fn blank(megabytes: u64, file: &Path) -> PathBuf {
+    File::create(file).unwrap().set_len(megabytes << 20).unwrap();
+    file.to_owned()
+}
+
+/// The root in one btrfs over two disks.
+#[allow(dead_code, reason = "stacks.rs calls it")]
+pub(crate) fn make_pair(first: &Path, second: &Path) {
+    let mut mkfs = tool::command("mkfs.btrfs", "btrfs-progs");
+    mkfs.args(["-q", "-d", "raid0", "-m", "raid1", "-L", "pair"]);
+    tool::run(mkfs.args([blank(160, first), blank(160, second)]));
+    let options = "device=/dev/vdb,device=/dev/vdc";
+    fill_by_machine(Kernel::Cloud61, "btrfs", options, content().path(), &[first, second]);
+}
+
+/// Runs `PACKAGE TOOL WORDS…`.
+fn run(line: &str, dir: &Path, file: &Path) {
+    let mut words = line.split(' ');
+    let package = words.next().unwrap();
+    let mut command = tool::command(words.next().unwrap(), package);
+    for word in words {
+        match word {
+            "DIR" => command.arg(dir),
+            "FILE" => command.arg(file),
+            word => command.arg(word),
+        };
+    }
+    tool::run(&mut command);
+}
+
+/// Copies what is on the first disk to the filesystem on the second. Words of the command line are its variables.
+const FILL_INIT: &str = r#"#!/bin/busybox sh
+bb=/bin/busybox
+$bb mount -t proc proc /proc
+$bb mount -t sysfs sysfs /sys
+$bb mount -t devtmpfs devtmpfs /dev
+/sbin/modprobe -a virtio_pci virtio_blk ext4 nls_ascii nls_utf8
+/sbin/modprobe fs-$fs || /sbin/modprobe $fs
+$bb mkdir -p /from /to
+$bb mount -t ext4 -o ro /dev/vda /from &&
+    $bb mount -t $fs -o "rw${options:+,$options}" /dev/vdb /to &&
+    $bb cp -r /from/* /to/ && $bb umount /to && echo "fill: done"
+$bb poweroff -f
+"#;
+
+/// Has a machine mount the filesystem on `disks` and copy `dir` to it.
+fn fill_by_machine(kernel: Kernel, kind: &str, options: &str, dir: &Path, disks: &[&Path]) {
+    let tree = kernel.get();
+    let vm = Vm::new(&tree, &image::kmod(&tree, FILL_INIT));
+    let vm = vm.cmdline(&format!("fs={kind} options={options}"));
+    let from = vm.dir().join("from");
+    let vm = vm.disk(Bus::VirtioBlk, &Disk { init: None, ..ROOT }.make_of(dir, "32M", &from));
+    let boot = disks.iter().fold(vm, |vm, disk| vm.disk(Bus::VirtioBlk, disk)).run();
+    boot.check(boot.console.contains("fill: done"), &format!("{kind} could not be filled"));
+}

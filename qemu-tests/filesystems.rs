@@ -1,0 +1,105 @@
+//! A boot from each filesystem that a root may have; the guest reports facts, the test asserts on them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a helper of a test fails it, with a message; what is printed is shown when it fails"
+)]
+
+mod apt;
+mod disks;
+mod image;
+mod kernel;
+mod qmp;
+mod tool;
+mod vm;
+
+use kernel::Kernel;
+use vm::{Bus, Vm};
+
+/// Boots with nothing but `root=/dev/vda` from a disk with this filesystem.
+#[track_caller]
+fn boots_from(kind: &str, kernel: Kernel) {
+    let tree = kernel.get();
+    let image = image::coldplug(&tree, &["--modules", "@virtio,@filesystems"]);
+    let vm = Vm::new(&tree, &image).cmdline("root=/dev/vda");
+    let disk = disks::make(kind, &vm.dir().join("disk"));
+    let boot = vm.disk(Bus::VirtioBlk, &disk).run();
+    boot.expect("ok");
+    let facts = boot.facts();
+    let root = facts.mount("/").expect("a root in mountinfo");
+    boot.check((root.kind, root.source) == (kind, "/dev/vda"), &format!("the root is {root:?}"));
+    boot.check(root.options.contains(&"ro"), &format!("the root is {root:?}"));
+    assert_eq!(facts.lines("argv"), ["/sbin/init"]);
+    assert_eq!(*facts.get("keep"), image::KEPT);
+    assert_eq!(*facts.get("own_mounts"), serde_json::json!([]), "mounts the guest had to make");
+    assert_eq!(facts.record()["root"]["fstype"], kind);
+    let left = facts.meminfo_kib("Unevictable");
+    boot.check(left < 1024, &format!("{left} KiB of the initramfs are still in memory"));
+}
+
+#[test]
+fn ext2() {
+    boots_from("ext2", Kernel::Cloud61);
+}
+
+#[test]
+fn ext3() {
+    boots_from("ext3", Kernel::Cloud612);
+}
+
+#[test]
+fn ext4() {
+    boots_from("ext4", Kernel::Cloud612);
+}
+
+#[test]
+fn xfs() {
+    boots_from("xfs", Kernel::Cloud61);
+}
+
+#[test]
+fn btrfs() {
+    boots_from("btrfs", Kernel::Cloud61);
+}
+
+#[test]
+fn f2fs() {
+    boots_from("f2fs", Kernel::Full61);
+}
+
+#[test]
+fn squashfs() {
+    boots_from("squashfs", Kernel::Cloud61);
+}
+
+#[test]
+fn erofs() {
+    boots_from("erofs", Kernel::Cloud61);
+}
+
+#[test]
+fn iso9660() {
+    boots_from("iso9660", Kernel::Cloud61);
+}
+
+#[test]
+fn udf() {
+    boots_from("udf", Kernel::Cloud61);
+}
+
+#[test]
+fn vfat() {
+    boots_from("vfat", Kernel::Cloud61);
+}
+
+#[test]
+fn exfat() {
+    boots_from("exfat", Kernel::Cloud61);
+}
+
+#[test]
+fn ntfs3() {
+    boots_from("ntfs3", Kernel::Cloud612);
+}
