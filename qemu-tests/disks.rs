@@ -25,16 +25,12 @@ enum Fill {
 const MAKERS: [(&str, u64, Fill); 13] = [
     ("ext2", 16, Fill::Tool("e2fsprogs mkfs.ext2 -q -F -d DIR FILE")),
     ("ext3", 16, Fill::Tool("e2fsprogs mkfs.ext3 -q -F -d DIR FILE")),
-    ("ext4", 16, Fill::Tool("e2fsprogs mkfs.ext4 -q -F -d DIR FILE")),
+    ("ext4", 16, Fill::Tool("e2fsprogs mkfs.ext4 -q -F -b 4096 -d DIR FILE")),
     ("squashfs", 0, Fill::Tool("squashfs-tools mksquashfs DIR FILE -noappend -quiet -all-root")),
     ("erofs", 0, Fill::Tool("erofs-utils mkfs.erofs --quiet FILE DIR")),
     ("iso9660", 0, Fill::Tool("genisoimage genisoimage -quiet -R -o FILE DIR")),
     ("btrfs", 128, Fill::Tool("btrfs-progs mkfs.btrfs -q --rootdir DIR FILE")),
-    (
-        "f2fs",
-        64,
-        Fill::Two("f2fs-tools mkfs.f2fs -q FILE", "f2fs-tools sload.f2fs -P -f DIR FILE"),
-    ),
+    ("f2fs", 64, Fill::Two("f2fs-tools mkfs.f2fs -q FILE", "f2fs-tools sload.f2fs -P -f DIR FILE")),
     ("xfs", 304, Fill::Machine("xfsprogs mkfs.xfs -q FILE", Kernel::Cloud61)),
     ("vfat", 64, Fill::Machine("dosfstools mkfs.vfat FILE", Kernel::Cloud61)),
     ("exfat", 64, Fill::Machine("exfatprogs mkfs.exfat FILE", Kernel::Cloud61)),

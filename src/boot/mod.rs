@@ -28,6 +28,7 @@ use std::time::Duration;
 use crate::kmod::catalog::Catalog;
 use crate::kmod::name::ModuleName;
 use crate::kmod::params::{Async, BootParams, Break, Decode, Settle};
+use crate::kmod::storage::Storage;
 use crate::load::{Inserter, Loader, Order, Rank, Settings};
 use crate::report::{Outcome, Record, Verdict};
 use crate::sys::moddir::{self, ModuleDir};
@@ -234,6 +235,25 @@ impl Boot {
         }
     }
 
+    /// What lies below and above the root filesystem. A root that is to be verified is on no other device than the one
+    /// that verifies it, whatever `root=` says.
+    fn storage(&mut self) -> Result<Storage, Stop> {
+        let storage =
+            Storage::parse(&self.cmdline).map_err(|e| Stop::new(Verdict::MountFailed, e))?;
+        let spec = self.params.root.spec().to_owned();
+        if storage.verity.is_some() && spec != root::VERITY_DEVICE {
+            if self.params.root.is_named() {
+                self.warn(format!(
+                    "root={spec} gives way to {}, which is verified",
+                    root::VERITY_DEVICE
+                ));
+            }
+            self.params.root.replace(root::VERITY_DEVICE);
+            self.record.root.spec = root::VERITY_DEVICE.to_owned();
+        }
+        Ok(storage)
+    }
+
     /// Loads what devices want until the root is mounted and, by default, all has settled.
     fn await_root(
         &mut self,
@@ -242,9 +262,10 @@ impl Boot {
         socket: Option<Socket>,
     ) -> Result<(), Stop> {
         let root = self.root.clone();
+        let storage = self.storage()?;
         wait::filesystem_modules(loader, &self.params.root.fstypes);
         let mut coldplug = Coldplug::new(&root, loader, way, self.params.jobs == Some(1));
-        let awaited = Wait::new(self, loader, &mut coldplug, socket).run();
+        let awaited = Wait::new(self, loader, &mut coldplug, socket, storage).run();
         if awaited.is_ok() {
             self.close(loader);
         }

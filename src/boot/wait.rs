@@ -10,6 +10,7 @@ use super::root::{Assembly, Devices, Progress, Refused, Site};
 use super::{Boot, Stop, seconds};
 use crate::kmod::name::ModuleName;
 use crate::kmod::params::Settle;
+use crate::kmod::storage::Storage;
 use crate::load::{Loader, Rank};
 use crate::report::{Verdict, near};
 use crate::sys::boottime_ns;
@@ -79,9 +80,10 @@ impl<'a, 'b> Wait<'a, 'b> {
         loader: &'a Loader,
         coldplug: &'a mut Coldplug<'b>,
         socket: Option<Socket>,
+        storage: Storage,
     ) -> Self {
         let params = &boot.params.root;
-        let assembly = Assembly::new(params);
+        let assembly = Assembly::new(params, storage);
         let not_before = after(params.delay);
         let deadline = deadline(boot, &assembly, params.delay);
         let hold = boot.params.settle == Settle::Root;

@@ -126,6 +126,12 @@ impl RootParams {
         }
     }
 
+    /// Takes the device called `text` for the root, whatever the command line says.
+    pub fn replace(&mut self, text: &str) {
+        self.kernel = choice(text);
+        self.own.clear();
+    }
+
     /// Takes a word that the kernel or systemd knows too; `Some(false)` where its value makes no sense, `None` where
     /// the word is not about the root.
     pub(super) fn word(&mut self, key: &str, value: Option<&str>) -> Option<bool> {

@@ -13,6 +13,8 @@ pub struct RootRecord {
     pub device: Option<String>,
     /// The type it was mounted as.
     pub fstype: Option<String>,
+    /// What lies below and above that filesystem, in words: verity, an image, an overlay.
+    pub layers: Vec<String>,
     /// Roots that were tried first, each with the reason why it was not taken.
     pub passed_over: Vec<String>,
     /// What was waited for at the end, and how long, in milliseconds; where the root did not come.
@@ -85,7 +87,7 @@ impl Seen {
 impl RootRecord {
     pub(super) fn to_json(&self) -> Value {
         let awaited = self.awaited.as_ref();
-        json!({"spec": self.spec, "device": self.device, "fstype": self.fstype,
+        json!({"spec": self.spec, "device": self.device, "fstype": self.fstype, "layers": self.layers,
             "passed_over": self.passed_over,
             "awaited": awaited.map(|(what, ms)| json!({"name": what, "ms": ms})),
             "seen": self.seen.iter().map(Seen::to_json).collect::<Vec<_>>(),

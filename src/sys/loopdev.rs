@@ -11,8 +11,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rustix::io::Errno;
 
@@ -35,12 +34,11 @@ pub struct Loop {
     _device: File,
 }
 
-/// Puts the file at `path` behind a free loop device. The module `loop` brings these.
+/// Puts `file`, which is called `name`, behind a free loop device. The module `loop` brings these.
 ///
 /// # Errors
-/// The file cannot be opened, or there is no loop device.
-pub fn attach(root: &Root, path: &Path) -> Result<Loop> {
-    let file = File::open(path).map_err(|e| Error::io("open", path, &e))?;
+/// There is no loop device, or the file is none that could be behind one.
+pub fn attach(root: &Root, file: &File, name: &str) -> Result<Loop> {
     let control = root.join("dev/loop-control");
     let control_file = OpenOptions::new()
         .read(true)
@@ -53,7 +51,7 @@ pub fn attach(root: &Root, path: &Path) -> Result<Loop> {
             .map_err(|e| Error::new("LOOP_CTL_GET_FREE", control.display(), e))?;
         let node = root.join(format!("dev/loop{number}"));
         let device = File::open(&node).map_err(|e| Error::io("open", &node, &e))?;
-        match back(&device, &file, path) {
+        match back(&device, file, name) {
             Ok(()) => return Ok(Loop { node, _device: device }),
             Err(Errno::BUSY) => {}
             Err(errno) => {
@@ -62,34 +60,34 @@ pub fn attach(root: &Root, path: &Path) -> Result<Loop> {
             }
         }
     }
-    Err(Error::new("attach to a loop device", path.display(), last))
+    Err(Error::new("attach to a loop device", name, last))
 }
 
 /// Up to Linux 5.7 it took two steps.
-fn back(device: &File, file: &File, path: &Path) -> std::result::Result<(), Errno> {
-    match configure(device, file, path) {
+fn back(device: &File, file: &File, name: &str) -> std::result::Result<(), Errno> {
+    match configure(device, file, name) {
         Err(Errno::NOTTY | Errno::INVAL) => {}
         done => return done,
     }
     raw::loop_set_file(device, file)?;
-    raw::loop_set_status(device, &mut info(path)).inspect_err(|_| {
+    raw::loop_set_status(device, &mut info(name)).inspect_err(|_| {
         let _ = raw::loop_clear(device);
     })
 }
 
-fn configure(device: &File, file: &File, path: &Path) -> std::result::Result<(), Errno> {
+fn configure(device: &File, file: &File, name: &str) -> std::result::Result<(), Errno> {
     let mut config = [0; 304];
     let number = u32::try_from(file.as_raw_fd()).map_err(|_| Errno::BADF)?;
     config[..4].copy_from_slice(&number.to_ne_bytes());
-    config[8..8 + INFO].copy_from_slice(&info(path));
+    config[8..8 + INFO].copy_from_slice(&info(name));
     raw::loop_configure(device, &mut config)
 }
 
 /// The name is for losetup(8) to show; what does not fit is cut off.
-fn info(path: &Path) -> [u8; INFO] {
+fn info(name: &str) -> [u8; INFO] {
     let mut info = [0; INFO];
     info[52..56].copy_from_slice(&(READ_ONLY | AUTOCLEAR).to_ne_bytes());
-    for (place, byte) in info[NAME].iter_mut().zip(path.as_os_str().as_bytes()) {
+    for (place, byte) in info[NAME].iter_mut().zip(name.as_bytes()) {
         *place = *byte;
     }
     info
@@ -101,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_long_name_is_cut() {
-        let info = info(Path::new(&"x".repeat(80)));
+        let info = info(&"x".repeat(80));
         assert_eq!((info[52], info[118], info[119]), (5, b'x', 0));
     }
 }

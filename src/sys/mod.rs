@@ -7,6 +7,7 @@ pub mod device;
 pub mod dm;
 pub mod errno;
 pub mod file;
+pub mod flash;
 pub mod helper;
 pub mod kmsg;
 pub mod loopdev;

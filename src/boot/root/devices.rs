@@ -121,6 +121,12 @@ impl Devices {
         Some(Candidate { twins, ..self.candidate(first) })
     }
 
+    /// The devices that hold a filesystem of this kind and UUID.
+    pub(super) fn holders(&mut self, kind: &str, uuid: &str) -> Vec<BlockDevice> {
+        let is_one = |k: &Known| k.seen.kinds == [kind] && k.seen.uuid.as_deref() == Some(uuid);
+        self.survey().into_iter().filter(is_one).map(|known| known.device).collect()
+    }
+
     fn candidate(&self, known: &Known) -> Candidate {
         let Known { device, seen, entry } = known;
         let kind = seen.kinds.first().copied().filter(|_| seen.kinds.len() == 1);

@@ -1,15 +1,21 @@
 //! A filesystem on a block device: found, checked, mounted.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::devices::{Candidate, Holds};
 use super::fsck::Fsck;
-use super::{Progress, Refused, Site, Step, mount};
+use super::members::Members;
+use super::{Progress, Refused, Site, Step, UPPER, mount};
 use crate::boot::SYSROOT;
 use crate::kmod::name::ModuleName;
 use crate::kmod::params::Break;
 use crate::kmod::root_name::RootName;
 use crate::kmod::root_params::{Choice, RootParams};
+use crate::sys::boottime_ns;
+
+/// How long the devices are waited for that a filesystem over several can do without (`rootflags=degraded`).
+const DEGRADED: Duration = Duration::from_secs(10);
 
 /// Where it stands.
 #[derive(Debug)]
@@ -35,6 +41,8 @@ pub(super) struct Filesystem {
     target: PathBuf,
     /// Whether it is the root itself.
     is_root: bool,
+    /// When devices were first missing of a filesystem over several, on CLOCK_BOOTTIME.
+    lacking: Option<u64>,
     state: State,
 }
 
@@ -49,6 +57,7 @@ impl Filesystem {
             writable: params.writable,
             target: SYSROOT.into(),
             is_root: true,
+            lacking: None,
             state: State::Looking,
         }
     }
@@ -65,17 +74,41 @@ impl Filesystem {
             writable: params.writable,
             target: PathBuf::from(SYSROOT).join("usr"),
             is_root: false,
+            lacking: None,
             state: State::Looking,
         })
+    }
+
+    /// The device that `coldplug.overlay=` names, for what is written.
+    pub(super) fn upper(name: &RootName) -> Self {
+        let text = format!("coldplug.overlay={name}");
+        Self::other(name.clone(), text, UPPER, true)
+    }
+
+    /// The loop device that holds the image of the root.
+    pub(super) fn image(node: &Path, path: &str) -> Self {
+        let name = RootName::Device(node.display().to_string());
+        Self::other(name, format!("coldplug.image={path}"), SYSROOT, false)
+    }
+
+    fn other(name: RootName, text: String, target: &str, writable: bool) -> Self {
+        Self {
+            name,
+            text,
+            fstypes: Vec::new(),
+            flags: String::new(),
+            writable,
+            target: target.into(),
+            is_root: false,
+            lacking: None,
+            state: State::Looking,
+        }
     }
 
     /// The device is there: asks for the modules of what it holds.
     fn found(&mut self, candidate: Candidate, site: &mut Site<'_>) -> Progress {
         let node = candidate.node.display().to_string();
-        for twin in &candidate.twins {
-            site.boot
-                .warn_once(format!("{} is {node} and also {twin}; taking the first", self.text));
-        }
+        site.boot.warn_of_twins(&self.text, &candidate);
         if self.is_root && site.boot.record.root.device.as_ref() != Some(&node) {
             site.boot.record.root.device = Some(node);
             site.boot.end_phase("root device");
@@ -87,6 +120,21 @@ impl Filesystem {
         Progress::Loads(modules)
     }
 
+    /// Which devices of a filesystem over several have not come yet, in words. One that may be mounted without them
+    /// waits for them only so long.
+    fn missing(&mut self, candidate: &Candidate, site: &mut Site<'_>) -> Option<String> {
+        let lack = Members::of(candidate, site)?.lack()?;
+        let now = boottime_ns();
+        let waited = now - *self.lacking.get_or_insert(now);
+        let text = format!("{} ({lack})", self.text);
+        let degraded = self.flags.split(',').any(|word| word == "degraded");
+        if degraded && u128::from(waited) >= DEGRADED.as_nanos() {
+            site.boot.warn_once(format!("{text}; going on without the rest"));
+            return None;
+        }
+        Some(text)
+    }
+
     fn mount(
         &self,
         candidate: &Candidate,
@@ -96,12 +144,20 @@ impl Filesystem {
     ) -> Result<Progress, Refused> {
         site.boot.pause_at(Break::Mount);
         let target = site.boot.root.join(&self.target);
+        let own = || (candidate.node.clone(), self.flags.clone());
+        let (node, flags) = Members::of(candidate, site)
+            .map_or_else(own, |members| members.source(candidate.node.clone(), &self.flags));
         let options = mount::Options {
-            flags: &self.flags,
+            flags: &flags,
             writable: self.writable && !candidate.read_only,
             guess: self.fstypes.is_empty() && candidate.fstype.is_none(),
         };
-        let fstype = mount::mount(candidate, &target, types, &options)?;
+        let source = Candidate { node, ..candidate.clone() };
+        let fstype =
+            mount::mount(&source, &target, types, &options).map_err(|e| match self.is_root {
+                true => Refused::from(e),
+                false => Refused::not_mounted(format!("{}: {e}", self.text)),
+            })?;
         if self.is_root {
             site.boot.record.root.fstype = Some(fstype);
             site.boot.record.root.way = mount::way(&site.boot.root, candidate, modules);
@@ -119,6 +175,9 @@ impl Step for Filesystem {
                 None => Ok(Progress::Awaits(self.text.clone())),
             },
             State::Loading(candidate, types, modules) => {
+                if let Some(missing) = self.missing(&candidate, site) {
+                    return Ok(Progress::Awaits(missing));
+                }
                 match Fsck::start(&candidate, site.boot.params.root.fsck, &site.boot.root) {
                     Some(check) => {
                         self.state = State::Checking(check?, candidate, types, modules);

@@ -8,26 +8,36 @@
 mod devices;
 mod filesystem;
 mod fsck;
+mod image;
 mod init;
+mod members;
 mod mount;
+mod overlay;
 mod resume;
+mod ubi;
+mod verity;
 
 use std::collections::VecDeque;
 use std::fmt::Debug;
 
 pub(super) use devices::Devices;
+pub(super) use verity::DEVICE as VERITY_DEVICE;
 use devices::{Candidate, Holds};
 
 use super::{Boot, SYSROOT};
 use crate::kmod::name::ModuleName;
 use crate::kmod::root_name::RootName;
 use crate::kmod::root_params::{Choice, RootParams};
+use crate::kmod::storage::{Overlay as OverlayWords, Storage};
 use crate::load::{Loader, Rank};
 use crate::report::Verdict;
-use crate::sys::{Error, mount as mounts};
+use crate::sys::{self, Error, Root, mount as mounts};
 use filesystem::Filesystem;
+use image::Image;
 use init::HasInit;
+use overlay::Overlay;
 use resume::Resume;
+use verity::{SoundInit, Verity};
 
 /// How far a step has come.
 #[derive(Debug, PartialEq, Eq)]
@@ -53,10 +63,16 @@ pub(super) struct Refused {
     pub(super) is_final: bool,
 }
 
-impl From<Error> for Refused {
+impl Refused {
     /// A mount that failed; something that is on its way may help.
+    fn not_mounted(text: String) -> Self {
+        Self { text, verdict: Verdict::MountFailed, is_final: false }
+    }
+}
+
+impl From<Error> for Refused {
     fn from(error: Error) -> Self {
-        Self { text: error.to_string(), verdict: Verdict::MountFailed, is_final: false }
+        Self::not_mounted(error.to_string())
     }
 }
 
@@ -81,13 +97,20 @@ pub(super) trait Step: Debug {
     /// Goes as far as it can. After an error the whole row is built anew and starts from its first step.
     fn advance(&mut self, site: &mut Site<'_>) -> Result<Progress, Refused>;
 
+    /// Why what is on top of this step fails, where the step can tell.
+    fn blame(&self, _site: &Site<'_>) -> Option<String> {
+        None
+    }
+
     /// Undoes what the step has set up besides mounts at the places of [`PLACES`].
     fn undo(&mut self, _site: &mut Site<'_>) {}
 }
 
 impl Boot {
     fn warn_of_twins(&mut self, text: &str, candidate: &Candidate) {
-        for twin in &candidate.twins {
+        // Those of a filesystem over several devices are one.
+        let one = candidate.kind.is_some_and(members::is_kind);
+        for twin in candidate.twins.iter().filter(|_| !one) {
             let node = candidate.node.display();
             self.warn_once(format!("{text} is {node}, which is taken, and also {twin}"));
         }
@@ -95,12 +118,26 @@ impl Boot {
 }
 
 /// Where steps mount, uppermost first.
-const PLACES: [&str; 1] = [SYSROOT];
+const PLACES: [&str; 4] = [SYSROOT, UPPER, LOWER, MEDIUM];
+/// What is written over the root.
+const UPPER: &str = "run/coldplug/upper";
+/// The root below what is written over it.
+const LOWER: &str = "run/coldplug/lower";
+/// The filesystem that holds the image of the root.
+const MEDIUM: &str = "run/coldplug/medium";
+
+/// Moves what is mounted at /sysroot to `place`.
+fn aside(root: &Root, place: &str) -> sys::Result<()> {
+    let place = root.join(place);
+    std::fs::create_dir_all(&place).map_err(|e| Error::io("mkdir", &place, &e))?;
+    mounts::move_to(&root.join(SYSROOT), &place)
+}
 
 /// What is to be done for one of the roots that the command line names.
 #[derive(Debug)]
 pub(super) struct Assembly {
     params: RootParams,
+    storage: Storage,
     choice: Choice,
     others: VecDeque<Choice>,
     done: Vec<Box<dyn Step>>,
@@ -110,12 +147,13 @@ pub(super) struct Assembly {
 }
 
 impl Assembly {
-    pub(super) fn new(params: &RootParams) -> Self {
+    pub(super) fn new(params: &RootParams, storage: Storage) -> Self {
         let mut others = VecDeque::from(params.choices());
         let first = others.pop_front();
         let implied = || Choice { name: RootName::GptAuto, text: String::new(), wait: None };
         let mut assembly = Self {
             params: params.clone(),
+            storage,
             choice: first.unwrap_or_else(implied),
             others,
             done: Vec::new(),
@@ -143,9 +181,11 @@ impl Assembly {
         if let Some(device) = resume {
             steps.push(Box::new(Resume::new(device, self.params.resume_offset)));
         }
-        steps.push(Box::new(Filesystem::root(&self.choice, &self.params)));
+        self.plan_root(&mut steps);
         steps.extend(Filesystem::usr(&self.params).map(|usr| Box::new(usr) as Box<dyn Step>));
-        if self.has_more() {
+        if self.storage.verity.is_some() {
+            steps.push(Box::new(SoundInit));
+        } else if self.has_more() {
             steps.push(Box::new(HasInit));
         }
         self.steps = steps.into();
@@ -168,6 +208,35 @@ impl Assembly {
         }
     }
 
+    /// The root filesystem with what lies below and above it.
+    fn plan_root(&self, steps: &mut Vec<Box<dyn Step>>) {
+        let storage = &self.storage;
+        // What an overlay covers is only read.
+        let mut params = self.params.clone();
+        params.writable &= storage.overlay.is_none();
+        let is_volume = ubi::is_volume(&self.choice.text);
+        if is_volume || !storage.ubi_mtd.is_empty() {
+            steps.push(Box::new(ubi::Attach::new(&storage.ubi_mtd)));
+        }
+        if let Some(words) = &storage.verity {
+            steps.push(Box::new(Verity::new(words.clone())));
+        }
+        if is_volume {
+            steps.push(Box::new(ubi::Volume::root(&self.choice, &params)));
+        } else {
+            steps.push(Box::new(Filesystem::root(&self.choice, &params)));
+        }
+        if let Some(path) = &storage.image {
+            steps.push(Box::new(Image::new(path)));
+        }
+        if let Some(words) = &storage.overlay {
+            if let OverlayWords::Device(name) = words {
+                steps.push(Box::new(Filesystem::upper(name)));
+            }
+            steps.push(Box::new(Overlay::new(words)));
+        }
+    }
+
     /// Goes as far as possible; [`Progress::Done`] is a root that is mounted.
     pub(super) fn advance(&mut self, site: &mut Site<'_>) -> Result<Progress, Refused> {
         while let Some(step) = self.steps.front_mut() {
@@ -177,8 +246,16 @@ impl Assembly {
                 }
                 Ok(progress) => return Ok(progress),
                 Err(refused) => {
+                    let blame = self.done.iter().find_map(|step| step.blame(site));
                     self.again(site);
-                    return Err(refused);
+                    return Err(match blame {
+                        Some(blame) => Refused {
+                            text: format!("{blame} ({})", refused.text),
+                            verdict: Verdict::MountFailed,
+                            is_final: true,
+                        },
+                        None => refused,
+                    });
                 }
             }
         }

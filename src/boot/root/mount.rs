@@ -40,6 +40,8 @@ pub(super) fn way(
 pub(super) fn types(root: &Root, given: &[String], candidate: &Candidate) -> Vec<String> {
     match &candidate.fstype {
         _ if !given.is_empty() => given.to_vec(),
+        // The kernel's driver is called otherwise than the filesystem, and was once another.
+        Some(fstype) if fstype == "ntfs" => vec!["ntfs3".into(), fstype.clone()],
         Some(fstype) => vec![fstype.clone()],
         None => procfs::filesystems(root).unwrap_or_default(),
     }
@@ -61,6 +63,7 @@ pub(super) fn mount(
     let mode = if options.writable { MountFlags::empty() } else { MountFlags::RDONLY };
     let mut last =
         Error::new("mount", format_args!("{source} (no filesystem known there)"), Errno::INVAL);
+    let mut refused = false;
     // A place inside another filesystem is there, or cannot be made.
     let _ = fs::create_dir_all(target);
     for fstype in types {
@@ -74,7 +77,12 @@ pub(super) fn mount(
         match result {
             Ok(()) => return Ok(fstype.clone()),
             Err(_) if options.guess => {}
-            Err(e) => last = Error { object: format!("{} as {fstype}", e.object), ..e },
+            // A driver that is not there says less than one that was before it.
+            Err(e) if e.errno == Errno::NODEV && refused => {}
+            Err(e) => {
+                refused = true;
+                last = Error { object: format!("{} as {fstype}", e.object), ..e };
+            }
         }
     }
     Err(last)

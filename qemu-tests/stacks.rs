@@ -1,0 +1,352 @@
+//! Boots from what lies below and above a root filesystem: verity, images, overlays, several devices, flash.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a helper of a test fails it, with a message; what is printed is shown when it fails"
+)]
+
+mod apt;
+mod disks;
+mod image;
+mod kernel;
+mod qmp;
+mod tool;
+mod vm;
+
+use image::{DECOY, Disk, ROOT};
+use kernel::Kernel;
+use serde_json::{Value, json};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use vm::{Boot, Bus, Facts, Vm};
+
+/// A machine with this kernel and what the sets of modules carry.
+fn machine(kernel: Kernel, line: &str) -> Vm {
+    let tree = kernel.get();
+    let image = image::coldplug(&tree, &["--modules", "@virtio,@storage,@filesystems"]);
+    Vm::new(&tree, &image).cmdline(line)
+}
+
+/// Runs `vm`; the root's init must have been reached, and be the root's.
+#[track_caller]
+fn ends_well(vm: Vm) -> (Boot, Facts) {
+    let boot = vm.run();
+    boot.expect("ok");
+    let facts = boot.facts();
+    assert_eq!(*facts.get("keep"), image::KEPT);
+    assert_eq!(facts.lines("argv"), ["/sbin/init"]);
+    let left = facts.meminfo_kib("Unevictable");
+    boot.check(left < 1024, &format!("{left} KiB of the initramfs are still in memory"));
+    (boot, facts)
+}
+
+/// Runs `vm`, which must be refused with `verdict` and all of `words`, and no init reached.
+#[track_caller]
+fn ends_in(vm: Vm, verdict: &str, words: &[&str]) -> Boot {
+    let boot = vm.run();
+    boot.expect(verdict);
+    boot.check(boot.facts_text.is_empty(), "an init ran");
+    for word in words {
+        boot.check(boot.console.contains(word), &format!("{word:?} is not told"));
+    }
+    boot
+}
+
+/// Type and source of the mount at `point`.
+#[track_caller]
+fn mounted<'f>(facts: &'f Facts, point: &str) -> (&'f str, &'f str) {
+    let mount = facts.mount(point).unwrap_or_else(|| panic!("{point}: not mounted"));
+    (mount.kind, mount.source)
+}
+
+/// A folder for disks that outlive a machine.
+fn scratch() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+/// The root, written to through an overlay that is given `over`, and what is there of it in a second boot.
+fn two_boots_over(over: &str, upper: Option<&Path>) -> (Facts, Facts) {
+    let dir = scratch();
+    let root = ROOT.make(&dir.path().join("root"));
+    let before = fs::read(&root).unwrap();
+    let boot = |mark: &str| {
+        let line = format!("root=LABEL={} rw coldplug.overlay={over} {mark}", ROOT.label);
+        let vm = machine(Kernel::Cloud61, &line).disk(Bus::VirtioBlk, &root);
+        ends_well(upper.into_iter().fold(vm, |vm, disk| vm.disk(Bus::VirtioBlk, disk))).1
+    };
+    let facts = (boot("mark=first"), boot("mark=second"));
+    assert!(before == fs::read(&root).unwrap(), "the root below was written to");
+    facts
+}
+
+#[test]
+fn an_overlay_in_memory_forgets() {
+    let (first, second) = two_boots_over("tmpfs,size=8m", None);
+    for facts in [&first, &second] {
+        assert_eq!(mounted(facts, "/"), ("overlay", "overlay"));
+        assert_eq!(mounted(facts, "/run/coldplug/lower"), ("ext4", "/dev/vda"));
+        assert_eq!(mounted(facts, "/run/coldplug/upper"), ("tmpfs", "tmpfs"));
+        assert_eq!((facts.get("mark"), facts.get("mark_error")), (&Value::Null, &Value::Null));
+    }
+    let layers = &second.record()["root"]["layers"];
+    assert_eq!(*layers, json!(["coldplug.overlay=tmpfs"]));
+}
+
+#[test]
+fn an_overlay_on_a_disk_keeps() {
+    let dir = scratch();
+    let upper = Disk { label: "writes", ..DECOY };
+    let disk = upper.make(&dir.path().join("upper"));
+    let (first, second) = two_boots_over("LABEL=writes", Some(&disk));
+    assert_eq!((first.get("mark"), first.get("mark_error")), (&Value::Null, &Value::Null));
+    assert_eq!(*second.get("mark"), "first");
+    assert_eq!(mounted(&second, "/run/coldplug/upper"), ("ext4", "/dev/vdb"));
+}
+
+#[test]
+fn an_upper_side_without_a_filesystem() {
+    let vm = machine(Kernel::Cloud61, "root=/dev/vda coldplug.overlay=/dev/vdb");
+    let root = ROOT.make(&vm.dir().join("root"));
+    let blank = disks::blank(1, &vm.dir().join("blank"));
+    let vm = vm.disk(Bus::VirtioBlk, &root).disk(Bus::VirtioBlk, &blank);
+    ends_in(vm, "mount-failed", &["coldplug.overlay=/dev/vdb: mount /dev/vdb"]);
+}
+
+#[test]
+fn an_upper_side_that_cannot_be_written() {
+    let vm = machine(Kernel::Cloud61, "root=/dev/vda coldplug.overlay=/dev/vdb");
+    let root = ROOT.make(&vm.dir().join("root"));
+    let upper = disks::make("squashfs", &vm.dir().join("upper"));
+    let vm = vm.disk(Bus::VirtioBlk, &root).disk(Bus::VirtioBlk, &upper);
+    ends_in(vm, "mount-failed", &["coldplug.overlay=/dev/vdb: mkdir", "Read-only file system"]);
+}
+
+/// An ext4 without an init that holds an image of this kind as /images/root.
+fn medium(kind: &str, file: &Path) -> PathBuf {
+    let dir = scratch();
+    fs::create_dir(dir.path().join("images")).unwrap();
+    disks::make(kind, &dir.path().join("images/root"));
+    // As images are found on media: behind a link.
+    std::os::unix::fs::symlink("/images/root", dir.path().join("current")).unwrap();
+    Disk { init: None, label: "medium", ..ROOT }.make_of(dir.path(), "64M", file)
+}
+
+#[track_caller]
+fn boots_an_image(kind: &str, more: &str) -> Facts {
+    let line = format!("root=LABEL=medium coldplug.image=/current {more}");
+    let vm = machine(Kernel::Cloud61, &line);
+    let disk = medium(kind, &vm.dir().join("medium"));
+    let (_, facts) = ends_well(vm.disk(Bus::VirtioBlk, &disk));
+    assert_eq!(mounted(&facts, "/run/coldplug/medium"), ("ext4", "/dev/vda"));
+    facts
+}
+
+#[test]
+fn a_squashfs_in_a_file() {
+    let facts = boots_an_image("squashfs", "");
+    assert_eq!(mounted(&facts, "/"), ("squashfs", "/dev/loop0"));
+}
+
+#[test]
+fn an_ext4_in_a_file() {
+    let facts = boots_an_image("ext4", "rw");
+    assert_eq!(mounted(&facts, "/"), ("ext4", "/dev/loop0"));
+    assert!(facts.mount("/").unwrap().options.contains(&"ro"));
+}
+
+#[test]
+fn an_erofs_in_a_file_below_an_overlay() {
+    let facts = boots_an_image("erofs", "coldplug.overlay=tmpfs mark=x");
+    assert_eq!(mounted(&facts, "/"), ("overlay", "overlay"));
+    assert_eq!(mounted(&facts, "/run/coldplug/lower"), ("erofs", "/dev/loop0"));
+    assert_eq!(*facts.get("mark_error"), Value::Null);
+    let layers = &facts.record()["root"]["layers"];
+    assert_eq!(*layers, json!(["/current on /dev/loop0", "coldplug.overlay=tmpfs"]));
+}
+
+#[test]
+fn an_image_that_is_not_there() {
+    let vm = machine(Kernel::Cloud61, "root=LABEL=medium coldplug.image=/other");
+    let disk = medium("squashfs", &vm.dir().join("medium"));
+    let words = ["coldplug.image=/other", "No such file or directory"];
+    ends_in(vm.disk(Bus::VirtioBlk, &disk), "mount-failed", &words);
+}
+
+#[test]
+fn btrfs_whose_second_disk_comes_late() {
+    let vm = machine(Kernel::Full61, "root=LABEL=pair coldplug.modules=nvme");
+    let (first, second) = (vm.dir().join("first"), vm.dir().join("second"));
+    disks::make_pair(&first, &second);
+    let vm = vm.disk(Bus::VirtioBlk, &first).disk(Bus::Unplugged, &second);
+    let mut machine = vm.device("pcie-root-port,id=socket,chassis=1,slot=1").start();
+    // Told by what waits, so the first disk has been read by then.
+    machine.wait_for("1 of 2 devices of its btrfs are there: /dev/vda");
+    let late = json!({ "driver": "nvme", "serial": "late", "drive": "disk1", "bus": "socket" });
+    machine.qmp().execute("device_add", late);
+    let boot = machine.finish();
+    boot.expect("ok");
+    let facts = boot.facts();
+    assert_eq!(facts.mount("/").unwrap().kind, "btrfs");
+    assert_eq!(*facts.get("keep"), image::KEPT);
+}
+
+#[test]
+fn btrfs_whose_second_disk_never_comes() {
+    let vm = machine(Kernel::Cloud61, "root=LABEL=pair coldplug.timeout=8");
+    let (first, second) = (vm.dir().join("first"), vm.dir().join("second"));
+    disks::make_pair(&first, &second);
+    let words = ["LABEL=pair (1 of 2 devices of its btrfs are there: /dev/vda) did not come"];
+    ends_in(vm.disk(Bus::VirtioBlk, &first), "no-root", &words);
+}
+
+/// A root on dm-verity.
+struct Verity {
+    dir: tempfile::TempDir,
+    data: PathBuf,
+    hash: PathBuf,
+    root_hash: String,
+}
+
+impl Verity {
+    /// By veritysetup(8) with `options`.
+    fn new(options: &[&str]) -> Self {
+        let dir = scratch();
+        let data = disks::make("ext4", &dir.path().join("data"));
+        let hash = dir.path().join("hash");
+        let mut format = tool::command("veritysetup", "cryptsetup-bin");
+        let told = tool::run(format.arg("format").args([&data, &hash]).args(options));
+        let line = told.lines().find_map(|l| l.strip_prefix("Root hash:")).expect("a root hash");
+        Self { root_hash: line.trim().to_owned(), data, hash, dir }
+    }
+
+    /// A machine with both disks, whose command line is `line` with HASH for the root hash.
+    fn machine(&self, line: &str) -> Vm {
+        machine(Kernel::Cloud61, &line.replace("HASH", &self.root_hash))
+            .disk(Bus::VirtioBlk, &self.data)
+            .disk(Bus::VirtioBlk, &self.hash)
+    }
+
+    /// Turns one bit over at `offset` of the data.
+    fn flip(&self, offset: usize) {
+        let mut bytes = fs::read(&self.data).unwrap();
+        bytes[offset] ^= 1;
+        fs::write(&self.data, bytes).unwrap();
+    }
+
+    /// Where a block of init's lies in the data.
+    fn init_block(&self) -> usize {
+        let init = fs::read(image::program("examples/guest")).unwrap();
+        let data = fs::read(&self.data).unwrap();
+        let block = &init[64 << 10..][..4096];
+        data.chunks(4096).position(|b| b == block).expect("init in the data") * 4096
+    }
+}
+
+const OWN_WORDS: &str = "coldplug.verity=roothash=HASH,data=/dev/vda,hash=/dev/vdb";
+
+#[track_caller]
+fn is_verified(facts: &Facts) {
+    assert_eq!(mounted(facts, "/"), ("ext4", "/dev/mapper/root"));
+    assert!(facts.mount("/").unwrap().options.contains(&"ro"), "{:?}", facts.mount("/"));
+    for module in ["dm_verity", "virtio_blk"] {
+        assert!(facts.modules().contains(&module), "{module}: {:?}", facts.modules());
+    }
+}
+
+#[test]
+fn a_verified_root() {
+    let verity = Verity::new(&[]);
+    is_verified(&ends_well(verity.machine(&format!("{OWN_WORDS} rw"))).1);
+}
+
+#[test]
+fn a_verified_root_in_the_words_of_systemd() {
+    let verity = Verity::new(&["--hash=sha512", "--data-block-size=1024", "--salt=-"]);
+    let line = "roothash=HASH systemd.verity_root_data=/dev/vda systemd.verity_root_hash=/dev/vdb \
+                systemd.verity_root_options=panic-on-corruption,check-at-most-once";
+    is_verified(&ends_well(verity.machine(line)).1);
+}
+
+#[test]
+fn a_verified_root_without_a_superblock() {
+    let verity = Verity::new(&["--no-superblock", "--salt=beef"]);
+    let line = format!("{OWN_WORDS},superblock=no,salt=beef,datablocks=4096");
+    is_verified(&ends_well(verity.machine(&line)).1);
+}
+
+#[test]
+fn partitions_named_by_the_root_hash_alone() {
+    let verity = Verity::new(&[]);
+    let uuid =
+        |d: &str| format!("{}-{}-{}-{}-{}", &d[..8], &d[8..12], &d[12..16], &d[16..20], &d[20..]);
+    let (first, last) = verity.root_hash.split_at(32);
+    let table = format!(
+        "label: gpt\nstart=2048, size=32768, uuid={}\nstart=34816, size=2048, uuid={}\n",
+        uuid(first),
+        uuid(last)
+    );
+    let (data, mut hash) = (fs::read(&verity.data).unwrap(), fs::read(&verity.hash).unwrap());
+    hash.resize(2 << 20, 0);
+    let disk = verity.dir.path().join("disk");
+    fs::write(&disk, [vec![0; 1 << 20], data, hash].concat()).unwrap();
+    tool::feed(tool::command("sfdisk", "fdisk").arg("-q").arg(&disk), table.as_bytes());
+    let line = format!("roothash={}", verity.root_hash);
+    is_verified(&ends_well(machine(Kernel::Cloud61, &line).disk(Bus::VirtioBlk, &disk)).1);
+}
+
+const FAILED: &str = "verification of /dev/vda failed";
+
+#[test]
+fn a_bit_turned_over_in_the_superblock() {
+    let verity = Verity::new(&[]);
+    verity.flip(1024 + 0x68);
+    ends_in(verity.machine(OWN_WORDS), "mount-failed", &[FAILED]);
+}
+
+#[test]
+fn a_bit_turned_over_in_init() {
+    let verity = Verity::new(&[]);
+    verity.flip(verity.init_block() + 77);
+    ends_in(verity.machine(OWN_WORDS), "mount-failed", &[FAILED, "read /sbin/init"]);
+}
+
+#[test]
+fn a_bit_that_error_correction_turns_back() {
+    let fec = scratch();
+    let fec = fec.path().join("fec");
+    let verity = Verity::new(&["--fec-device", fec.to_str().unwrap(), "--fec-roots", "4"]);
+    verity.flip(verity.init_block() + 77);
+    let line = format!("{OWN_WORDS},fecdevice=/dev/vdc,fecroots=4");
+    let (boot, facts) = ends_well(verity.machine(&line).disk(Bus::VirtioBlk, &fec));
+    is_verified(&facts);
+    boot.check(boot.console.contains("corrected"), "nothing was corrected");
+}
+
+#[test]
+fn a_wrong_root_hash() {
+    let mut verity = Verity::new(&[]);
+    let last = if verity.root_hash.ends_with('0') { '1' } else { '0' };
+    verity.root_hash.pop();
+    verity.root_hash.push(last);
+    ends_in(verity.machine(OWN_WORDS), "mount-failed", &[FAILED]);
+}
+
+#[test]
+fn words_that_make_no_sense_are_no_way_round() {
+    let verity = Verity::new(&[]);
+    let line =
+        "root=/dev/vda coldplug.verity=roothash=HASH,data=/dev/vda,hash=/dev/vdb,hashofset=0";
+    ends_in(verity.machine(line), "mount-failed", &["'hashofset=0' is no option"]);
+}
+
+#[test]
+fn a_hash_device_without_a_tree() {
+    let verity = Verity::new(&[]);
+    let line = OWN_WORDS.replace("hash=/dev/vdb", "hash=/dev/vda");
+    let words =
+        ["roothash of /dev/vda: no verity superblock at offset 0 of the hash device /dev/vda"];
+    ends_in(verity.machine(&line).deadline(Duration::from_secs(60)), "mount-failed", &words);
+}

@@ -1,0 +1,88 @@
+//! Filesystems over several devices: all of them have to be there, and the kernel wants to be told where.
+//!
+//! btrfs takes its other devices as options `device=`, bcachefs all in a row with colons as its source.
+
+use std::path::PathBuf;
+
+use super::Site;
+use super::devices::Candidate;
+use crate::disk;
+use crate::sys::block::Disk;
+
+/// The devices of one filesystem.
+#[derive(Debug)]
+pub(super) struct Members {
+    kind: &'static str,
+    nodes: Vec<PathBuf>,
+    /// How many there are to be.
+    total: u64,
+}
+
+impl Members {
+    /// Those that the filesystem on `candidate` has; `None` where that is a filesystem of one device.
+    pub(super) fn of(candidate: &Candidate, site: &mut Site<'_>) -> Option<Self> {
+        let kind = candidate.kind.filter(|kind| is_kind(kind))?;
+        let uuid = candidate.uuid.as_deref()?;
+        let found = site.devices.holders(kind, uuid);
+        let own = found.iter().find(|device| device.number == candidate.number)?;
+        let total = disk::member_count(&Disk::open(&site.boot.root, own).ok()?)?;
+        let nodes = found.iter().map(|device| device.node(&site.boot.root)).collect();
+        (total > 1).then_some(Self { kind, nodes, total })
+    }
+
+    /// Whether devices are missing, in words.
+    pub(super) fn lack(&self) -> Option<String> {
+        let there = self.nodes.len();
+        let names: Vec<String> = self.nodes.iter().map(|n| n.display().to_string()).collect();
+        (u64::try_from(there).unwrap_or(u64::MAX) < self.total).then(|| {
+            format!(
+                "{there} of {} devices of its {} are there: {}",
+                self.total,
+                self.kind,
+                names.join(" ")
+            )
+        })
+    }
+
+    /// What is mounted, and with which options, in the place of `node` and `flags`.
+    pub(super) fn source(&self, node: PathBuf, flags: &str) -> (PathBuf, String) {
+        let names: Vec<String> = self.nodes.iter().map(|n| n.display().to_string()).collect();
+        if self.kind == "bcachefs" {
+            return (PathBuf::from(names.join(":")), flags.to_owned());
+        }
+        let devices = names.iter().map(|name| format!("device={name}"));
+        let words = (!flags.is_empty()).then(|| flags.to_owned()).into_iter().chain(devices);
+        (node, words.collect::<Vec<_>>().join(","))
+    }
+}
+
+/// Whether filesystems of this kind may be on several devices.
+pub(super) fn is_kind(kind: &str) -> bool {
+    matches!(kind, "btrfs" | "bcachefs")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_are_named_and_counted() {
+        let members = |kind, total| {
+            let nodes = vec!["/dev/a".into(), "/dev/b".into()];
+            Members { kind, nodes, total }
+        };
+        assert_eq!(members("btrfs", 2).lack(), None);
+        assert_eq!(
+            members("btrfs", 3).lack().as_deref(),
+            Some("2 of 3 devices of its btrfs are there: /dev/a /dev/b")
+        );
+        for (kind, flags, node, want) in [
+            ("btrfs", "", "/dev/a", "device=/dev/a,device=/dev/b"),
+            ("btrfs", "subvol=x", "/dev/a", "subvol=x,device=/dev/a,device=/dev/b"),
+            ("bcachefs", "x", "/dev/a:/dev/b", "x"),
+        ] {
+            let source = members(kind, 2).source("/dev/a".into(), flags);
+            assert_eq!(source, (node.into(), want.to_owned()), "{kind} {flags}");
+        }
+    }
+}
