@@ -79,7 +79,6 @@ pub(crate) fn blank(megabytes: u64, file: &Path) -> PathBuf {
 }
 
 /// The root in one btrfs over two disks.
-#[allow(dead_code, reason = "stacks.rs calls it")]
 pub(crate) fn make_pair(first: &Path, second: &Path) {
     let mut mkfs = tool::command("mkfs.btrfs", "btrfs-progs");
     mkfs.args(["-q", "-d", "raid0", "-m", "raid1", "-L", "pair"]);

@@ -6,6 +6,10 @@
     clippy::print_stdout,
     reason = "a helper of a test fails it, with a message; what is printed is shown when it fails"
 )]
+#![allow(
+    dead_code,
+    reason = "the parts of the harness are shared with boot.rs, which uses all of them"
+)]
 
 mod apt;
 mod disks;

@@ -6,6 +6,10 @@
     clippy::print_stdout,
     reason = "a helper of a test fails it, with a message; what is printed is shown when it fails"
 )]
+#![allow(
+    dead_code,
+    reason = "the parts of the harness are shared with boot.rs, which uses all of them"
+)]
 
 mod apt;
 mod disks;
@@ -349,4 +353,46 @@ fn a_hash_device_without_a_tree() {
     let words =
         ["roothash of /dev/vda: no verity superblock at offset 0 of the hash device /dev/vda"];
     ends_in(verity.machine(&line).deadline(Duration::from_secs(60)), "mount-failed", &words);
+}
+
+/// Flash of 128 KiB blocks, kept by a disk, with the root in a volume of UBI.
+fn flash(file: &Path) -> PathBuf {
+    let dir = scratch();
+    let (ubifs, plan) = (dir.path().join("ubifs"), dir.path().join("plan"));
+    let mut mkfs = tool::command("mkfs.ubifs", "mtd-utils");
+    mkfs.args(["-m", "8", "-e", "130944", "-c", "200", "-r"]);
+    tool::run(mkfs.arg(disks::content().path()).arg("-o").arg(&ubifs));
+    let volume = "mode=ubi\nvol_id=0\nvol_type=dynamic\nvol_name=rootfs\nvol_flags=autoresize\n";
+    fs::write(&plan, format!("[v]\n{volume}image={}\n", ubifs.display())).unwrap();
+    let mut ubinize = tool::command("ubinize", "mtd-utils");
+    tool::run(ubinize.args(["-m", "1", "-p", "128KiB", "-o"]).args([file, &plan]));
+    let mut bytes = fs::read(file).unwrap();
+    // The rest is flash that has been erased.
+    bytes.resize(32 << 20, 0xff);
+    fs::write(file, bytes).unwrap();
+    file.to_owned()
+}
+
+#[test]
+fn ubi_volumes_by_their_names() {
+    let tree = Kernel::Full61.get();
+    let sets = "@virtio,@storage,@filesystems,block2mtd";
+    let image = image::coldplug(&tree, &["--modules", sets]);
+    for (root, source) in
+        [("ubi0:rootfs", "ubi0:rootfs"), ("ubi0_0", "ubi0_0"), ("/dev/ubi0_0", "/dev/ubi0_0")]
+    {
+        let vm = Vm::new(&tree, &image).cmdline(&format!("root={root} rootfstype=ubifs ubi.mtd=0"));
+        // Nothing of the kernel's asks for the flash by itself: it is made of a disk that must be there first.
+        let vm = vm.cmdline("coldplug.modules=virtio_pci,virtio_blk,block2mtd");
+        let vm = vm.cmdline("block2mtd.block2mtd=/dev/vda,131072");
+        let disk = flash(&vm.dir().join("flash"));
+        let (_, facts) = ends_well(vm.disk(Bus::VirtioBlk, &disk));
+        assert_eq!(mounted(&facts, "/"), ("ubifs", source));
+    }
+}
+
+#[test]
+fn a_ubi_volume_that_is_not_there() {
+    let vm = machine(Kernel::Full61, "root=ubi:rootfs rootfstype=ubifs coldplug.timeout=3");
+    ends_in(vm, "no-root", &["root=ubi:rootfs did not come"]);
 }
