@@ -21,8 +21,8 @@ use std::collections::VecDeque;
 use std::fmt::Debug;
 
 pub(super) use devices::Devices;
-pub(super) use verity::DEVICE as VERITY_DEVICE;
 use devices::{Candidate, Holds};
+pub(super) use verity::DEVICE as VERITY_DEVICE;
 
 use super::{Boot, SYSROOT};
 use crate::kmod::name::ModuleName;
