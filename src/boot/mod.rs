@@ -264,6 +264,9 @@ impl Boot {
         let root = self.root.clone();
         let storage = self.storage()?;
         wait::filesystem_modules(loader, &self.params.root.fstypes);
+        for module in storage.modules() {
+            loader.want_name(module, Rank::Root);
+        }
         let mut coldplug = Coldplug::new(&root, loader, way, self.params.jobs == Some(1));
         let awaited = Wait::new(self, loader, &mut coldplug, socket, storage).run();
         if awaited.is_ok() {

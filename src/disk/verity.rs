@@ -89,18 +89,20 @@ impl Tree {
     pub fn check(&self) -> Result<(), String> {
         let block = |size: u32| size.is_power_of_two() && (512..=512 * 1024).contains(&size);
         let word = |b: u8| b.is_ascii_alphanumeric() || b"-_()".contains(&b);
-        let wrong = if self.hash_type > 1 {
-            format!("hash type {}", self.hash_type)
-        } else if !block(self.data_block) || !block(self.hash_block) {
-            format!("block sizes {} and {}", self.data_block, self.hash_block)
-        } else if self.algorithm.is_empty() || !self.algorithm.bytes().all(word) {
-            format!("algorithm '{}'", self.algorithm)
-        } else if self.data_blocks == 0 || self.sectors().is_none() {
-            format!("{} blocks of data", self.data_blocks)
-        } else {
-            return Ok(());
+        let sound = self.hash_type <= 1
+            && block(self.data_block)
+            && block(self.hash_block)
+            && !self.algorithm.is_empty()
+            && self.algorithm.bytes().all(word)
+            && self.data_blocks > 0
+            && self.sectors().is_some();
+        let told = || {
+            format!(
+                "no hash tree has type {}, blocks of {} and {} bytes, {} blocks of data and the algorithm '{}'",
+                self.hash_type, self.data_block, self.hash_block, self.data_blocks, self.algorithm
+            )
         };
-        Err(format!("a hash tree cannot have {wrong}"))
+        if sound { Ok(()) } else { Err(told()) }
     }
 
     /// The length of the mapped device, in sectors of 512 bytes.
@@ -110,36 +112,36 @@ impl Tree {
 
     /// The table line for `devices` and `root_hash`, with `options` and error correction.
     pub fn table(&self, devices: &Devices, root_hash: &str, options: &[String]) -> String {
-        let device = |(major, minor): (u32, u32)| format!("{major}:{minor}");
+        let Devices { data, hash, fec, .. } = devices;
         let salt = if self.salt.is_empty() { "-".to_owned() } else { hex(&self.salt) };
-        let mut words = vec![
-            self.hash_type.to_string(),
-            device(devices.data),
-            device(devices.hash),
-            self.data_block.to_string(),
-            self.hash_block.to_string(),
-            self.data_blocks.to_string(),
-            self.start.to_string(),
-            self.algorithm.clone(),
-            root_hash.to_owned(),
-            salt,
-        ];
-        let mut extra = options.to_vec();
-        if let Some(fec) = &devices.fec {
-            extra.extend(["use_fec_from_device".to_owned(), device(fec.device)]);
-            for (name, value) in [
-                ("fec_roots", u64::from(fec.roots)),
-                ("fec_blocks", self.corrected(devices.hash, devices.hash_size, fec)),
-                ("fec_start", fec.offset / u64::from(self.data_block)),
-            ] {
-                extra.extend([name.to_owned(), value.to_string()]);
-            }
+        let mut extra = options.join(" ");
+        if let Some(fec) = fec {
+            extra.push_str(&format!(
+                " use_fec_from_device {}:{} fec_roots {} fec_blocks {} fec_start {}",
+                fec.device.0,
+                fec.device.1,
+                fec.roots,
+                self.corrected(*hash, devices.hash_size, fec),
+                fec.offset / u64::from(self.data_block)
+            ));
         }
-        if !extra.is_empty() {
-            words.push(extra.len().to_string());
-            words.append(&mut extra);
-        }
-        words.join(" ")
+        let count = match extra.split_ascii_whitespace().count() {
+            0 => String::new(),
+            count => format!(" {count} {}", extra.trim_start()),
+        };
+        format!(
+            "{} {}:{} {}:{} {} {} {} {} {} {root_hash} {salt}{count}",
+            self.hash_type,
+            data.0,
+            data.1,
+            hash.0,
+            hash.1,
+            self.data_block,
+            self.hash_block,
+            self.data_blocks,
+            self.start,
+            self.algorithm
+        )
     }
 
     /// How many blocks the code covers: the data, and the hash device from the tree on, up to the code if it is there.
@@ -237,13 +239,13 @@ mod tests {
         for (at, bytes, part) in [
             (0, b"V".as_slice(), "no verity superblock at offset 0"),
             (8, &[2], "unknown version"),
-            (12, &[2], "hash type 2"),
-            (64, &[1], "block sizes 4097 and 4096"),
-            (68, &[0, 0], "block sizes 4096 and 0"),
+            (12, &[2], "has type 2,"),
+            (64, &[1], "blocks of 4097 and 4096 bytes"),
+            (68, &[0, 0], "blocks of 4096 and 0 bytes"),
             (32, b"sha 256", "algorithm 'sha 256'"),
             (32, &[0xff], "damaged"),
             (32, &[0], "algorithm ''"),
-            (72, &[0, 0], "0 blocks"),
+            (72, &[0, 0], " 0 blocks of data"),
             (72, &[0xff; 8], "blocks of data"),
         ] {
             assert!(with(at, bytes).contains(part), "{at}: {}", with(at, bytes));

@@ -87,26 +87,39 @@ impl Storage {
         let (mut storage, mut systemd) = (Self::default(), Systemd::default());
         for word in words(line).into_iter().take_while(|w| *w != "--") {
             let (key, value) = key_value(word);
-            let Some(value) = value.filter(|v| !v.is_empty()) else { continue };
+            let text = value.unwrap_or_default();
             let read = match key {
-                "coldplug.verity" => own_verity(value).map(|v| storage.verity = Some(v)),
-                "coldplug.image" => image(value).map(|path| storage.image = Some(path)),
-                "coldplug.overlay" => overlay(value).map(|o| storage.overlay = Some(o)),
+                "coldplug.verity" => own_verity(text).map(|v| storage.verity = Some(v)),
+                "coldplug.image" => image(text).map(|path| storage.image = Some(path)),
+                "coldplug.overlay" => overlay(text).map(|o| storage.overlay = Some(o)),
                 "ubi.mtd" => {
-                    storage.ubi_mtd.push(value.to_owned());
+                    storage.ubi_mtd.push(text.to_owned());
                     Ok(())
                 }
                 _ => {
-                    systemd.word(key, value);
+                    systemd.word(key, text);
                     Ok(())
                 }
             };
-            read.map_err(|why| format!("kernel command line: {key}={value}: {why}"))?;
+            read.map_err(|why| format!("kernel command line: {word}: {why}"))?;
         }
         if storage.verity.is_none() {
-            storage.verity = systemd.verity()?;
+            storage.verity = systemd.verity().map_err(|why| {
+                let root_hash = systemd.root_hash.unwrap_or_default();
+                format!("kernel command line: roothash={root_hash}: {why}")
+            })?;
         }
         Ok(storage)
+    }
+
+    /// The modules that it needs whatever the devices hold.
+    pub fn modules(&self) -> impl Iterator<Item = &'static str> {
+        let needs = [
+            (self.verity.is_some(), "dm_verity"),
+            (self.image.is_some(), "loop"),
+            (self.overlay.is_some(), "overlay"),
+        ];
+        needs.into_iter().filter(|(needed, _)| *needed).map(|(_, module)| module)
     }
 }
 
@@ -148,32 +161,32 @@ struct Systemd<'a> {
 
 impl<'a> Systemd<'a> {
     fn word(&mut self, key: &str, value: &'a str) {
-        match key {
-            "systemd.verity" | "rd.systemd.verity" => self.off = is_no(value),
-            "roothash" => self.root_hash = Some(value),
-            "systemd.verity_root_data" => self.data = Some(value),
-            "systemd.verity_root_hash" => self.hash = Some(value),
-            "systemd.verity_root_options" => self.options = Some(value),
-            _ => {}
-        }
+        let place = match key {
+            "systemd.verity" | "rd.systemd.verity" => {
+                self.off = is_no(value);
+                return;
+            }
+            "roothash" => &mut self.root_hash,
+            "systemd.verity_root_data" => &mut self.data,
+            "systemd.verity_root_hash" => &mut self.hash,
+            "systemd.verity_root_options" => &mut self.options,
+            _ => return,
+        };
+        *place = Some(value).filter(|v| !v.is_empty());
     }
 
-    fn verity(self) -> Result<Option<Verity>, String> {
+    fn verity(&self) -> Result<Option<Verity>, String> {
         let Some(root_hash) = self.root_hash.filter(|_| !self.off) else { return Ok(None) };
-        let mut verity = Verity::default();
-        let name = |key: &str, text: Option<&str>| {
-            text.map(device).transpose().map_err(|why| format!("kernel command line: {key}: {why}"))
+        let mut verity = Verity {
+            data: self.data.map(device).transpose()?,
+            hash: self.hash.map(device).transpose()?,
+            ..Verity::default()
         };
-        verity.data = name("systemd.verity_root_data", self.data)?;
-        verity.hash = name("systemd.verity_root_hash", self.hash)?;
-        let wrong = |why| format!("kernel command line: roothash={root_hash}: {why}");
-        verity.set_root_hash(root_hash).map_err(wrong)?;
-        for word in self.options.into_iter().flat_map(|o| o.split(',')).filter(|w| !w.is_empty()) {
-            verity.option(word).map_err(|why| {
-                format!("kernel command line: systemd.verity_root_options: {why}")
-            })?;
+        verity.set_root_hash(root_hash)?;
+        for word in self.options.unwrap_or_default().split(',').filter(|w| !w.is_empty()) {
+            verity.option(word)?;
         }
-        verity.finish().map(Some).map_err(wrong)
+        verity.finish().map(Some)
     }
 }
 
@@ -344,13 +357,16 @@ mod tests {
             "coldplug.image=/a.squashfs ubi.mtd=0 ubi.mtd=rootfs,2048 -- coldplug.overlay=tmpfs";
         let found = Storage::parse(line).unwrap();
         assert_eq!(found.image.as_deref(), Some("/a.squashfs"));
+        assert_eq!(found.modules().collect::<Vec<_>>(), ["loop"]);
         assert_eq!((found.ubi_mtd.len(), found.overlay), (2, None));
     }
 
     #[test]
     fn what_makes_no_sense_is_named() {
         for (line, part) in [
-            ("coldplug.image=a", "begins with /"),
+            ("coldplug.image=a", "coldplug.image=a: a path begins with /"),
+            ("coldplug.verity", "coldplug.verity: no roothash="),
+            ("coldplug.overlay=", "'' is no name of a device"),
             ("coldplug.overlay=ram", "'ram' is no name of a device"),
             ("coldplug.overlay=tmpfs,mode=7", "'mode=7' is no size="),
             ("coldplug.overlay=/dev/vdb,size=3", "'size=3' is nothing"),

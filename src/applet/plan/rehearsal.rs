@@ -14,6 +14,7 @@ use crate::kmod::capture::{Capture, Device};
 use crate::kmod::catalog::Found;
 use crate::kmod::name::ModuleName;
 use crate::kmod::params::BootParams;
+use crate::kmod::storage::Storage;
 use crate::kmod::uevent::Modalias;
 use crate::load::{Inserter, Loader, Order, Rank, Settings};
 use crate::report::ModuleRecord;
@@ -90,6 +91,14 @@ impl<'a> Rehearsal<'a> {
     pub(super) fn run(mut self) -> Rehearsed<'a> {
         let mut warnings = self.load_listed();
         self.want_filesystems(&self.params.root.fstypes);
+        match Storage::parse(&self.capture.cmdline) {
+            Ok(storage) => {
+                for module in storage.modules() {
+                    self.loader.want_name(module, Rank::Root);
+                }
+            }
+            Err(why) => warnings.push(why),
+        }
         let mut there = self.coming();
         there.sort_by_key(|at| self.way.rank(&self.capture.devices[*at].modalias));
         self.come(there);

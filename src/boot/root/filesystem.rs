@@ -115,7 +115,7 @@ impl Filesystem {
         }
         let types = mount::types(&site.boot.root, &self.fstypes, &candidate);
         let aliases: Vec<String> = types.iter().map(|t| format!("fs-{t}")).collect();
-        let modules = site.ask_for(aliases.iter().map(String::as_str));
+        let modules = site.ask_for(&aliases.iter().map(String::as_str).collect::<Vec<_>>());
         self.state = State::Loading(candidate, types, modules.clone());
         Progress::Loads(modules)
     }

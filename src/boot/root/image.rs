@@ -46,7 +46,7 @@ impl Step for Image {
         match &mut self.state {
             State::Begun => {
                 self.state = State::Loading;
-                Ok(Progress::Loads(site.ask_for(["loop"])))
+                Ok(Progress::Loads(site.ask_for(&["loop"])))
             }
             State::Loading => {
                 self.state = self.attach(site)?;

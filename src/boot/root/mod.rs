@@ -18,7 +18,7 @@ mod ubi;
 mod verity;
 
 use std::collections::VecDeque;
-use std::fmt::Debug;
+use std::fmt;
 
 pub(super) use devices::Devices;
 use devices::{Candidate, Holds};
@@ -86,14 +86,14 @@ pub(super) struct Site<'a> {
 
 impl Site<'_> {
     /// Asks for modules by name or alias (`overlay`, `fs-ext4`); gives those that are not built in.
-    pub(super) fn ask_for<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> Vec<ModuleName> {
-        let found = names.into_iter().filter_map(|n| self.loader.want_name(n, Rank::Root));
+    pub(super) fn ask_for(&self, names: &[&str]) -> Vec<ModuleName> {
+        let found = names.iter().filter_map(|n| self.loader.want_name(n, Rank::Root));
         found.flatten().collect()
     }
 }
 
 /// One step towards the root.
-pub(super) trait Step: Debug {
+pub(super) trait Step {
     /// Goes as far as it can. After an error the whole row is built anew and starts from its first step.
     fn advance(&mut self, site: &mut Site<'_>) -> Result<Progress, Refused>;
 
@@ -114,6 +114,13 @@ impl Boot {
             let node = candidate.node.display();
             self.warn_once(format!("{text} is {node}, which is taken, and also {twin}"));
         }
+    }
+}
+
+impl fmt::Debug for dyn Step {
+    /// Nobody looks into steps; what can be seen of one would be carried in every image.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Step")
     }
 }
 

@@ -65,7 +65,7 @@ impl Step for Overlay {
     fn advance(&mut self, site: &mut Site<'_>) -> std::result::Result<Progress, Refused> {
         if !self.asked {
             self.asked = true;
-            return Ok(Progress::Loads(site.ask_for(["overlay"])));
+            return Ok(Progress::Loads(site.ask_for(&["overlay"])));
         }
         self.mount(&site.boot.root)
             .map_err(|e| Refused::not_mounted(format!("{}: {e}", self.text())))?;

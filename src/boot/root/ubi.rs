@@ -51,7 +51,7 @@ impl Step for Attach {
         }
         if !self.asked {
             self.asked = true;
-            return Ok(Progress::Loads(site.ask_for(["ubi"])));
+            return Ok(Progress::Loads(site.ask_for(&["ubi"])));
         }
         Ok(Progress::Done)
     }
@@ -97,7 +97,7 @@ impl Step for Volume {
         if !self.asked {
             self.asked = true;
             let filesystem = format!("fs-{}", self.fstype);
-            return Ok(Progress::Loads(site.ask_for(["ubi", &filesystem])));
+            return Ok(Progress::Loads(site.ask_for(&["ubi", &filesystem])));
         }
         if !self.is_there(site) {
             return Ok(Progress::Awaits(format!("root={}", self.name)));

@@ -104,7 +104,7 @@ impl Step for Verity {
                 let algorithm = self.words.algorithm.as_deref().unwrap_or("sha256");
                 let digest = format!("crypto-{algorithm}");
                 self.sources = Some(sources);
-                Progress::Loads(site.ask_for(["dm_mod", "dm_verity", &digest]))
+                Progress::Loads(site.ask_for(&["dm_mod", "dm_verity", &digest]))
             }
             Err(awaited) => Progress::Awaits(awaited),
         })
