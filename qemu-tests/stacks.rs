@@ -255,6 +255,8 @@ const OWN_WORDS: &str = "coldplug.verity=roothash=HASH,data=/dev/vda,hash=/dev/v
 fn is_verified(facts: &Facts) {
     assert_eq!(mounted(facts, "/"), ("ext4", "/dev/mapper/root"));
     assert!(facts.mount("/").unwrap().options.contains(&"ro"), "{:?}", facts.mount("/"));
+    let layers = &facts.record()["root"]["layers"];
+    assert!(layers[0].as_str().unwrap().starts_with("verity of /dev/vda"), "{layers}");
     for module in ["dm_verity", "virtio_blk"] {
         assert!(facts.modules().contains(&module), "{module}: {:?}", facts.modules());
     }
@@ -355,15 +357,12 @@ fn a_hash_device_without_a_tree() {
     ends_in(verity.machine(&line).deadline(Duration::from_secs(60)), "mount-failed", &words);
 }
 
-/// Flash of 128 KiB blocks, kept by a disk, with the root in a volume of UBI.
-fn flash(file: &Path) -> PathBuf {
+/// Flash of 128 KiB blocks, kept by a disk, with a volume of UBI that holds `content`.
+fn flash(content: &Path, kind: &str, file: &Path) -> PathBuf {
     let dir = scratch();
-    let (ubifs, plan) = (dir.path().join("ubifs"), dir.path().join("plan"));
-    let mut mkfs = tool::command("mkfs.ubifs", "mtd-utils");
-    mkfs.args(["-m", "8", "-e", "130944", "-c", "200", "-r"]);
-    tool::run(mkfs.arg(disks::content().path()).arg("-o").arg(&ubifs));
-    let volume = "mode=ubi\nvol_id=0\nvol_type=dynamic\nvol_name=rootfs\nvol_flags=autoresize\n";
-    fs::write(&plan, format!("[v]\n{volume}image={}\n", ubifs.display())).unwrap();
+    let plan = dir.path().join("plan");
+    let volume = format!("mode=ubi\nvol_id=0\nvol_type={kind}\nvol_name=rootfs\n");
+    fs::write(&plan, format!("[v]\n{volume}image={}\n", content.display())).unwrap();
     let mut ubinize = tool::command("ubinize", "mtd-utils");
     tool::run(ubinize.args(["-m", "1", "-p", "128KiB", "-o"]).args([file, &plan]));
     let mut bytes = fs::read(file).unwrap();
@@ -373,22 +372,43 @@ fn flash(file: &Path) -> PathBuf {
     file.to_owned()
 }
 
-#[test]
-fn ubi_volumes_by_their_names() {
+/// The root as UBIFS.
+fn ubifs(file: &Path) -> PathBuf {
+    let mut mkfs = tool::command("mkfs.ubifs", "mtd-utils");
+    mkfs.args(["-m", "8", "-e", "130944", "-c", "200", "-r"]);
+    tool::run(mkfs.arg(disks::content().path()).arg("-o").arg(file));
+    file.to_owned()
+}
+
+/// A machine with that flash, which is made of a disk that must be there first: nothing of the kernel's asks for it.
+fn machine_with_flash(disk: &Path, line: &str) -> Vm {
     let tree = Kernel::Full61.get();
     let sets = "@virtio,@storage,@filesystems,block2mtd";
-    let image = image::coldplug(&tree, &["--modules", sets]);
-    for (root, source) in
-        [("ubi0:rootfs", "ubi0:rootfs"), ("ubi0_0", "ubi0_0"), ("/dev/ubi0_0", "/dev/ubi0_0")]
-    {
-        let vm = Vm::new(&tree, &image).cmdline(&format!("root={root} rootfstype=ubifs ubi.mtd=0"));
-        // Nothing of the kernel's asks for the flash by itself: it is made of a disk that must be there first.
-        let vm = vm.cmdline("coldplug.modules=virtio_pci,virtio_blk,block2mtd");
-        let vm = vm.cmdline("block2mtd.block2mtd=/dev/vda,131072");
-        let disk = flash(&vm.dir().join("flash"));
-        let (_, facts) = ends_well(vm.disk(Bus::VirtioBlk, &disk));
-        assert_eq!(mounted(&facts, "/"), ("ubifs", source));
+    Vm::new(&tree, &image::coldplug(&tree, &["--modules", sets]))
+        .cmdline("coldplug.modules=virtio_pci,virtio_blk,block2mtd")
+        .cmdline("block2mtd.block2mtd=/dev/vda,131072 ubi.mtd=0")
+        .cmdline(line)
+        .disk(Bus::VirtioBlk, disk)
+}
+
+#[test]
+fn ubi_volumes_by_their_names() {
+    let dir = scratch();
+    let content = ubifs(&dir.path().join("ubifs"));
+    for root in ["ubi0:rootfs", "ubi0_0", "/dev/ubi0_0"] {
+        let disk = flash(&content, "dynamic", &dir.path().join("flash"));
+        let (_, facts) = ends_well(machine_with_flash(&disk, &format!("root={root}")));
+        assert_eq!(mounted(&facts, "/"), ("ubifs", root));
     }
+}
+
+#[test]
+fn a_block_device_of_a_ubi_volume() {
+    let dir = scratch();
+    let content = disks::make("squashfs", &dir.path().join("squashfs"));
+    let disk = flash(&content, "static", &dir.path().join("flash"));
+    let (_, facts) = ends_well(machine_with_flash(&disk, "root=/dev/ubiblock0_0 ubi.block=0,0"));
+    assert_eq!(mounted(&facts, "/"), ("squashfs", "/dev/ubiblock0_0"));
 }
 
 #[test]

@@ -288,6 +288,7 @@ impl Assembly {
         }
         self.resumed |= !self.done.is_empty();
         self.done.clear();
+        site.boot.record.root.layers.clear();
         site.devices.forget_changed();
         self.plan();
     }

@@ -97,7 +97,10 @@ impl Verity {
 impl Step for Verity {
     fn advance(&mut self, site: &mut Site<'_>) -> Result<Progress, Refused> {
         if let Some(sources) = self.sources.take() {
-            return self.map(&sources, site).map(|()| Progress::Done);
+            self.map(&sources, site)?;
+            let (data, hash) = (sources.data.node.display(), sources.hash.node.display());
+            site.boot.record.root.layers.push(format!("verity of {data} by {hash}"));
+            return Ok(Progress::Done);
         }
         Ok(match self.sources(site) {
             Ok(sources) => {
