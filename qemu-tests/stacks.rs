@@ -199,7 +199,7 @@ fn btrfs_whose_second_disk_comes_late() {
 
 #[test]
 fn btrfs_whose_second_disk_never_comes() {
-    let vm = machine(Kernel::Cloud61, "root=LABEL=pair coldplug.timeout=8");
+    let vm = machine(Kernel::Cloud61, "root=LABEL=pair coldplug.timeout=20");
     let (first, second) = (vm.dir().join("first"), vm.dir().join("second"));
     disks::make_pair(&first, &second);
     let words = ["LABEL=pair (1 of 2 devices of its btrfs are there: /dev/vda) did not come"];
@@ -349,6 +349,14 @@ fn words_that_make_no_sense_are_no_way_round() {
 }
 
 #[test]
+fn a_hash_device_that_never_comes() {
+    let verity = Verity::new(&[]);
+    let line = OWN_WORDS.replace("hash=/dev/vdb", "hash=LABEL=tree") + " coldplug.timeout=10";
+    let words = ["LABEL=tree, the hash device of roothash="];
+    ends_in(verity.machine(&line), "no-root", &words);
+}
+
+#[test]
 fn a_hash_device_without_a_tree() {
     let verity = Verity::new(&[]);
     let line = OWN_WORDS.replace("hash=/dev/vdb", "hash=/dev/vda");
@@ -361,7 +369,8 @@ fn a_hash_device_without_a_tree() {
 fn flash(content: &Path, kind: &str, file: &Path) -> PathBuf {
     let dir = scratch();
     let plan = dir.path().join("plan");
-    let volume = format!("mode=ubi\nvol_id=0\nvol_type={kind}\nvol_name=rootfs\n");
+    let size = if kind == "dynamic" { "vol_flags=autoresize\n" } else { "" };
+    let volume = format!("mode=ubi\nvol_id=0\nvol_type={kind}\nvol_name=rootfs\n{size}");
     fs::write(&plan, format!("[v]\n{volume}image={}\n", content.display())).unwrap();
     let mut ubinize = tool::command("ubinize", "mtd-utils");
     tool::run(ubinize.args(["-m", "1", "-p", "128KiB", "-o"]).args([file, &plan]));
@@ -413,6 +422,6 @@ fn a_block_device_of_a_ubi_volume() {
 
 #[test]
 fn a_ubi_volume_that_is_not_there() {
-    let vm = machine(Kernel::Full61, "root=ubi:rootfs rootfstype=ubifs coldplug.timeout=3");
+    let vm = machine(Kernel::Full61, "root=ubi:rootfs coldplug.timeout=20");
     ends_in(vm, "no-root", &["root=ubi:rootfs did not come"]);
 }
