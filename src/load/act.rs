@@ -3,6 +3,7 @@
 use rustix::io::Errno;
 
 use super::graph::{Done, Job};
+use super::images::Images;
 use super::insert::{InsertError, Inserter};
 use crate::kmod::name::ModuleName;
 use crate::kmod::plan::Action;
@@ -16,6 +17,8 @@ use crate::sys::{Root, boottime_ns, process};
 pub(super) struct Actor {
     pub(super) root: Root,
     pub(super) inserter: Inserter,
+    /// Memory that loads share which may be many at once.
+    pub(super) images: Option<Images>,
 }
 
 /// What there is to do for a job; `None` where that is nothing.
@@ -78,7 +81,11 @@ impl Actor {
     /// Loads a file. It is worth another try where it may have failed only for what was loaded beside it: a driver
     /// that finds its place taken (EEXIST, EBUSY) by one that then finds no hardware.
     fn insert(&self, task: &Task) -> Done {
-        let (road, result) = self.inserter.insert(&task.what, &task.options, InitFlags::default());
+        let (inserter, file) = (&self.inserter, (&*task.what, &*task.options));
+        let (road, result) = match &self.images {
+            Some(images) => inserter.insert_among(images, &self.root, &task.module, file),
+            None => inserter.insert(file.0, file.1, InitFlags::default()),
+        };
         let taken = matches!(result, Err(InsertError::Kernel(Errno::EXIST | Errno::BUSY)));
         let outcome = self.outcome(&task.module, result);
         Done { again: taken && !outcome.is_live(), road, ..Done::at_once(outcome) }

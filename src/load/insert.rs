@@ -4,7 +4,7 @@
 //! 2. a file in the codec that /sys/module/compression names: finit_module(2) with the compressed flag
 //! 3. anything else, or where the kernel's decompressor will not: decoded here, init_module(2)
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,10 +13,15 @@ use rustix::io::Errno;
 
 use crate::kmod::compress::{Compression, IMAGE_LIMIT};
 use crate::kmod::force;
+use crate::kmod::name::ModuleName;
 use crate::report::Road;
+use crate::sys::Root;
 use crate::sys::errno;
 use crate::sys::modfile::{ImageError, ModuleFile};
 use crate::sys::module::{InitFlags, ModuleOps};
+use crate::sys::sysfs::{self, InitState};
+
+use super::images::Images;
 
 /// Takes modules of one directory into the kernel.
 pub struct Inserter {
@@ -86,6 +91,67 @@ impl Inserter {
         args: &str,
         flags: InitFlags,
     ) -> (Option<Road>, Result<(), InsertError>) {
+        self.by_file(path, args, flags, |file, args| {
+            let mut image = file.image(IMAGE_LIMIT).map_err(InsertError::Image)?;
+            if flags.ignore_modversions {
+                force::strip_modversions(&mut image);
+            }
+            if flags.ignore_vermagic && force::strip_vermagic(&mut image).is_none() {
+                return Err(InsertError::Kernel(Errno::NODATA));
+            }
+            let answer = uninterrupted(|| self.ops.init_module(&image, args));
+            answer.map_err(InsertError::Kernel)
+        })
+    }
+
+    /// As [`Self::insert`], one of many loads that share `images`.
+    pub(super) fn insert_among(
+        &self,
+        images: &Images,
+        root: &Root,
+        module: &ModuleName,
+        (path, args): (&str, &str),
+    ) -> (Option<Road>, Result<(), InsertError>) {
+        let state = |module: &ModuleName| sysfs::initstate(root, module);
+        self.by_file(path, args, InitFlags::default(), |file, args| {
+            let mut bench = images.bench();
+            let mut image = images.buffer(|module| state(module).is_some());
+            let decoded =
+                file.image_into(&mut bench.decoder, &mut bench.file, &mut image, IMAGE_LIMIT);
+            images.put_bench(bench);
+            decoded.map_err(InsertError::Image)?;
+            if state(module).is_some() {
+                // Somebody else loads it: that it stands there does not show how far ours has come.
+                let answer = uninterrupted(|| self.ops.init_module(&image, args));
+                images.put(image);
+                return answer.map_err(InsertError::Kernel);
+            }
+            let (load, place) = images.lend(module, image);
+            let answer = loop {
+                match self.ops.init_module_at(place, args) {
+                    Err(Errno::INTR) if images.has(load) => {}
+                    answer => break answer,
+                }
+            };
+            let had_it = images.end(load);
+            match answer {
+                // Somebody else was faster, and the image was taken away from under ours.
+                Err(_) if !had_it && state(module) == Some(InitState::Live) => {
+                    Err(InsertError::Kernel(Errno::EXIST))
+                }
+                answer => answer.map_err(InsertError::Kernel),
+            }
+        })
+    }
+
+    /// By the kernel's own reading of the file, or else by `image`.
+    fn by_file(
+        &self,
+        path: &str,
+        args: &str,
+        flags: InitFlags,
+        image: impl FnOnce(&mut ModuleFile, &CStr) -> Result<(), InsertError>,
+    ) -> (Option<Road>, Result<(), InsertError>) {
         let Ok(args) = CString::new(args) else {
             return (None, Err(InsertError::Kernel(Errno::INVAL)));
         };
@@ -103,18 +169,7 @@ impl Inserter {
                 return (Some(road), answer.map_err(InsertError::Kernel));
             }
         }
-        let mut image = match file.image(IMAGE_LIMIT) {
-            Ok(image) => image,
-            Err(error) => return (Some(Road::Image), Err(InsertError::Image(error))),
-        };
-        if flags.ignore_modversions {
-            force::strip_modversions(&mut image);
-        }
-        if flags.ignore_vermagic && force::strip_vermagic(&mut image).is_none() {
-            return (Some(Road::Image), Err(InsertError::Kernel(Errno::NODATA)));
-        }
-        let answer = uninterrupted(|| self.ops.init_module(&image, &args));
-        (Some(Road::Image), answer.map_err(InsertError::Kernel))
+        (Some(Road::Image), image(&mut file, &args))
     }
 }
 
@@ -141,7 +196,6 @@ fn uninterrupted(mut call: impl FnMut() -> Result<(), Errno>) -> Result<(), Errn
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::ffi::CStr;
     use std::os::fd::BorrowedFd;
     use std::sync::Mutex;
 

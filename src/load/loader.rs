@@ -95,7 +95,7 @@ impl Loader {
         let shared = Arc::new(Shared {
             jobs: settings.jobs,
             hands: Mutex::new(Hands::Pool(0)),
-            actor: Actor { root, inserter },
+            actor: Actor { root, inserter, images: None },
             graph: Mutex::new(Graph::new(settings.order)),
             work: Condvar::new(),
             ended: Condvar::new(),

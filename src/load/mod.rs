@@ -3,6 +3,7 @@
 
 mod act;
 mod graph;
+mod images;
 mod insert;
 mod loader;
 mod order;

@@ -18,6 +18,7 @@ use rustix::net::{
 
 use super::act::Actor;
 use super::graph::Done;
+use super::images::Images;
 use super::insert::Inserter;
 use super::wire;
 use crate::sys::{self, Error, Root, process};
@@ -90,7 +91,7 @@ struct Server {
 /// Carries out the tasks that come through `socket` until its other end is closed and the last of them has ended.
 /// How many there are at once, the other end decides.
 pub fn serve(root: Root, inserter: Inserter, socket: OwnedFd) {
-    let actor = Actor { root, inserter };
+    let actor = Actor { root, inserter, images: Some(Images::new(sys::processors())) };
     let server = Arc::new(Server { socket, actor, idle: AtomicUsize::new(1) });
     server.work();
     // The end of the process would send a signal into loads that are under way, and some drivers give up then.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use super::{Error, Result};
-use crate::kmod::compress::{self, Compression, DecodeError};
+use crate::kmod::compress::{Compression, DecodeError, Decoder};
 
 /// An open module file.
 #[derive(Debug)]
@@ -64,20 +64,46 @@ impl ModuleFile {
     /// # Errors
     /// It cannot be read, is damaged, or is larger.
     pub fn image(&mut self, limit: usize) -> std::result::Result<Vec<u8>, ImageError> {
+        let (mut bytes, mut image) = (Vec::new(), Vec::new());
+        self.image_into(&mut Decoder::default(), &mut bytes, &mut image, limit)?;
+        Ok(image)
+    }
+
+    /// As [`Self::image`], into memory that is used again; `bytes` is for the file as it is.
+    ///
+    /// # Errors
+    /// As [`Self::image`].
+    pub fn image_into(
+        &mut self,
+        decoder: &mut Decoder,
+        bytes: &mut Vec<u8>,
+        image: &mut Vec<u8>,
+        limit: usize,
+    ) -> std::result::Result<(), ImageError> {
+        let plain = self.compression == Compression::Plain;
+        self.read_into(if plain { image } else { bytes }, limit)?;
+        match plain {
+            true => Ok(()),
+            false => decoder.decode_into(bytes, limit, image).map_err(ImageError::Decode),
+        }
+    }
+
+    fn read_into(
+        &mut self,
+        bytes: &mut Vec<u8>,
+        limit: usize,
+    ) -> std::result::Result<(), ImageError> {
         let failed = |e: std::io::Error| ImageError::Read(Error::io("read", &self.path, &e));
+        let told = |errno| ImageError::Read(Error::new("read", self.path.display(), errno));
         let len = self.file.metadata().map_err(failed)?.len();
         if len > limit as u64 {
-            return Err(ImageError::Read(Error::new("read", self.path.display(), Errno::FBIG)));
+            return Err(told(Errno::FBIG));
         }
-        let mut bytes = Vec::new();
-        if bytes.try_reserve_exact(usize::try_from(len).unwrap_or(usize::MAX)).is_err() {
-            return Err(ImageError::Read(Error::new("read", self.path.display(), Errno::NOMEM)));
-        }
+        bytes.clear();
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        bytes.try_reserve_exact(len).map_err(|_| told(Errno::NOMEM))?;
         self.file.rewind().map_err(failed)?;
-        self.file.read_to_end(&mut bytes).map_err(failed)?;
-        match self.compression {
-            Compression::Plain => Ok(bytes),
-            _ => compress::decode(&bytes, limit).map_err(ImageError::Decode),
-        }
+        self.file.read_to_end(bytes).map_err(failed)?;
+        Ok(())
     }
 }

@@ -6,7 +6,7 @@ use std::process::ExitStatus;
 
 use rustix::io::Errno;
 
-use super::process;
+use super::{process, raw};
 use crate::kmod::name::ModuleName;
 
 /// Flags of finit_module(2).
@@ -46,6 +46,14 @@ pub trait ModuleOps: Send + Sync {
     /// # Errors
     /// The kernel's answer.
     fn init_module(&self, image: &[u8], args: &CStr) -> Result<(), Errno>;
+
+    /// init_module(2) for an image whose memory the caller may use again once the kernel has copied it.
+    ///
+    /// # Errors
+    /// The kernel's answer.
+    fn init_module_at(&self, image: *const [u8], args: &CStr) -> Result<(), Errno> {
+        raw::init_module(image, args)
+    }
 
     /// delete_module(2), never waiting.
     ///
@@ -97,6 +105,10 @@ impl ModuleOps for DryRun {
     }
 
     fn init_module(&self, _: &[u8], _: &CStr) -> Result<(), Errno> {
+        Ok(())
+    }
+
+    fn init_module_at(&self, _: *const [u8], _: &CStr) -> Result<(), Errno> {
         Ok(())
     }
 

@@ -1,9 +1,9 @@
-//! What has no safe form, and nothing else: a file mapping, the ioctls of stacked devices, and a function that runs
-//! before `main`.
+//! What has no safe form, and nothing else: a file mapping, the ioctls of stacked devices, a system call on memory that
+//! others may write, and a function that runs before `main`.
 
 #![allow(unsafe_code)]
 
-use std::ffi::{c_int, c_void};
+use std::ffi::{CStr, c_char, c_int, c_ulong, c_void};
 use std::fmt;
 use std::os::fd::{AsFd, AsRawFd};
 use std::ptr;
@@ -135,11 +135,34 @@ pub(super) fn loop_clear(device: impl AsFd) -> rustix::io::Result<()> {
     unsafe { ioctl(device, Call(0x4c01, ptr::null_mut())) }.map(drop)
 }
 
+mod libc {
+    use super::{c_char, c_int, c_ulong, c_void};
+
+    // SAFETY: as init_module(2) has it; every libc for Linux has the call without declaring it.
+    unsafe extern "C" {
+        pub(super) fn init_module(image: *const c_void, len: c_ulong, args: *const c_char)
+        -> c_int;
+    }
+}
+
+/// init_module(2) with an image that the caller may overwrite or free once the kernel has copied it, while the call
+/// still waits. A slice would have to stay as it is until the call comes back.
+pub(super) fn init_module(image: *const [u8], args: &CStr) -> Result<(), Errno> {
+    let len = c_ulong::try_from(image.len()).map_err(|_| Errno::FBIG)?;
+    // SAFETY: nothing of this process reads through the pointer. The kernel does, and checks it: memory that is gone is
+    // EFAULT, and one that changes is an image that it refuses. `args` ends with a NUL and outlives the call.
+    let answer = unsafe { libc::init_module(image.cast(), len, args.as_ptr()) };
+    match answer {
+        0 => Ok(()),
+        _ => Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)),
+    }
+}
+
 /// The two functions of libunwind that a backtrace of the standard library calls. In the released program a panic aborts with
 /// its message, and a backtrace would have no names: it ends before its first frame, and 60 KB of libunwind can go.
 #[cfg(all(target_env = "musl", panic = "abort"))]
 mod no_backtrace {
-    use std::ffi::{c_int, c_void};
+    use super::{c_int, c_void};
 
     /// _URC_END_OF_STACK, of the Itanium C++ ABI.
     const END_OF_STACK: c_int = 5;
