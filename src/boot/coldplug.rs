@@ -16,12 +16,14 @@ const MS: u64 = 1_000_000;
 
 /// How long after an event more of the same may come, although nothing is being loaded. A bus that looks
 /// for its devices in its own time gives no other sign of being done.
-const QUIET: [(&str, u64); 3] = [
-    // A hub debounces a port for 100 ms, resets it, and goes on with the next.
-    ("usb", 400 * MS),
-    ("mmc_host", 300 * MS),
-    ("mmc", 100 * MS),
-];
+const QUIET: [(&str, u64); 2] = [("mmc_host", 300 * MS), ("mmc", 100 * MS)];
+/// The same of USB, where the kernel does not say that all hubs have gone through their ports: a hub debounces a port
+/// for 100 ms, resets it, and goes on with the next.
+const USB: u64 = 400 * MS;
+/// The same where it says so: a device has 100 ms from power to showing itself, which its hub has waited for.
+const USB_TOLD: u64 = 100 * MS;
+/// How soon it is asked again.
+const ASK: u64 = 20 * MS;
 
 /// The set of devices seen, and what their events tell.
 #[derive(Debug)]
@@ -36,12 +38,23 @@ pub(super) struct Coldplug<'a> {
     /// What the next round asks for.
     arrived: BTreeMap<String, Modalias>,
     /// The time until which a bus may still be looking for devices, on CLOCK_BOOTTIME.
-    pub(super) quiet_at: u64,
+    quiet_at: u64,
+    /// The same for USB.
+    usb: Usb,
     /// When [`Self::tick`] was last called, on CLOCK_BOOTTIME.
     ticked: u64,
     pub(super) counts: UeventCounts,
     /// The highest SEQNUM seen.
     last_event: Option<u64>,
+}
+
+/// Until when USB may still be looking for devices, on CLOCK_BOOTTIME.
+#[derive(Debug, Default)]
+struct Usb {
+    /// If its hubs say that they are done.
+    told: u64,
+    /// In any case.
+    latest: u64,
 }
 
 /// What a look at the socket gave.
@@ -66,6 +79,7 @@ impl<'a> Coldplug<'a> {
             in_rounds,
             arrived: BTreeMap::new(),
             quiet_at: 0,
+            usb: Usb::default(),
             ticked: boottime_ns(),
             counts,
             last_event: None,
@@ -191,15 +205,37 @@ impl<'a> Coldplug<'a> {
     pub(super) fn tick(&mut self) {
         let now = boottime_ns();
         let last = std::mem::replace(&mut self.ticked, now);
-        if self.loader.is_busy() && self.quiet_at > last {
-            self.quiet_at += now - last;
+        if self.loader.is_busy() {
+            let ends = [&mut self.quiet_at, &mut self.usb.told, &mut self.usb.latest];
+            for end in ends.into_iter().filter(|end| **end > last) {
+                *end += now - last;
+            }
         }
+    }
+
+    /// Whether no bus may still be looking for devices.
+    pub(super) fn is_quiet(&self) -> bool {
+        let now = boottime_ns();
+        let told = || now >= self.usb.told && sysfs::usb_hubs_at_rest(self.root) == Some(true);
+        now >= self.quiet_at && (now >= self.usb.latest || told())
+    }
+
+    /// When it may be quiet next, on CLOCK_BOOTTIME; `None` where time brings nothing new.
+    pub(super) fn quiet_next(&self) -> Option<u64> {
+        let now = boottime_ns();
+        let open = now < self.usb.latest;
+        let usb = if open { self.usb.latest.min(self.usb.told.max(now + ASK)) } else { 0 };
+        Some(self.quiet_at.max(usb)).filter(|at| *at > now)
     }
 
     fn note_bus(&mut self, event: &Uevent<'_>) {
         let Some(subsystem) = event.get("SUBSYSTEM") else { return };
+        let now = boottime_ns();
+        if subsystem == b"usb" {
+            self.usb = Usb { told: now + USB_TOLD, latest: self.usb.latest.max(now + USB) };
+        }
         if let Some((_, quiet)) = QUIET.iter().find(|(name, _)| name.as_bytes() == subsystem) {
-            self.quiet_at = self.quiet_at.max(boottime_ns() + quiet);
+            self.quiet_at = self.quiet_at.max(now + quiet);
         }
     }
 }

@@ -105,7 +105,7 @@ fn settle(loader: &Loader, coldplug: &mut Coldplug<'_>, socket: &Socket) -> sys:
         if drained.lost {
             coldplug.rescan()?;
         }
-        let quiet = boottime_ns() >= coldplug.quiet_at;
+        let quiet = coldplug.is_quiet();
         if idle && quiet && !drained.fresh && !drained.lost && coldplug.scan()? == 0 {
             return Ok(());
         }

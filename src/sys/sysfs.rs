@@ -68,6 +68,49 @@ pub fn modules_above(root: &Root, device: &str) -> Vec<ModuleName> {
         .collect()
 }
 
+/// Whether every USB hub has gone through its ports: the kernel counts a hub's interface as in use from its first power-up
+/// until the last port that has changed has been dealt with. `None` where it does not tell: no runtime power
+/// management, no hub, or a USB 1 controller that gets ports from the USB 2 one beside it, in its own time.
+///
+/// ```text
+/// /sys/bus/usb/drivers/hub/1-0:1.0 → /sys/devices/pci0000:00/0000:00:1d.7/usb1/1-0:1.0
+///                          power/runtime_status    active, suspended
+/// …/0000:00:1d.7/usb1/speed                        12 (USB 1), 480, 5000
+/// ```
+pub fn usb_hubs_at_rest(root: &Root) -> Option<bool> {
+    let mut controllers = Vec::new();
+    let mut at_rest = None;
+    for hub in std::fs::read_dir(root.join("sys/bus/usb/drivers/hub")).ok()?.flatten() {
+        let name = hub.file_name();
+        if !name.to_string_lossy().contains(':') {
+            continue;
+        }
+        match text(&hub.path().join("power/runtime_status"))?.trim_end() {
+            "suspended" => at_rest = at_rest.or(Some(true)),
+            "active" | "resuming" | "suspending" => at_rest = Some(false),
+            _ => return None,
+        }
+        if name.to_string_lossy().contains("-0:") {
+            controllers.push(controller(&hub.path())?);
+        }
+    }
+    let shares = |one: &(String, String, bool)| {
+        one.2 && controllers.iter().any(|other| other.0 == one.0 && other.1 != one.1)
+    };
+    at_rest.filter(|_| !controllers.iter().any(shares))
+}
+
+/// The slot and the function of the controller above the interface of a root hub, and whether that is USB 1. Controllers
+/// that are not on PCI count as being in one slot.
+fn controller(interface: &Path) -> Option<(String, String, bool)> {
+    let interface = std::fs::canonicalize(interface).ok()?;
+    let hub = interface.parent()?;
+    let name = hub.parent()?.file_name()?.to_str()?;
+    let slot = name.rsplit_once('.').filter(|(slot, _)| slot.matches(':').count() == 2);
+    let old = matches!(text(&hub.join("speed"))?.trim_end(), "12" | "1.5");
+    Some((slot.map_or_else(String::new, |(slot, _)| slot.to_owned()), name.to_owned(), old))
+}
+
 /// The path below /sys/devices of the block device with this number.
 pub fn block_path(root: &Root, (major, minor): (u32, u32)) -> Option<String> {
     let real = std::fs::canonicalize(root.join(format!("sys/dev/block/{major}:{minor}"))).ok()?;
@@ -441,6 +484,40 @@ mod tests {
             }
         }
         assert_eq!(lines(unmet_suppliers(&root)), ["device eth waits for clk"]);
+    }
+
+    #[test]
+    fn hubs_tell_when_they_are_done() {
+        let hub = |scratch: &Path, controller: &str, bus: u32, speed: &str, status: &str| {
+            let usb = scratch.join(format!("sys/devices/{controller}/usb{bus}"));
+            let interface = usb.join(format!("{bus}-0:1.0"));
+            fs::create_dir_all(interface.join("power")).unwrap();
+            fs::write(interface.join("power/runtime_status"), format!("{status}\n")).unwrap();
+            fs::write(usb.join("speed"), format!("{speed}\n")).unwrap();
+            let hubs = scratch.join("sys/bus/usb/drivers/hub");
+            fs::create_dir_all(hubs.join("module")).unwrap();
+            std::os::unix::fs::symlink(&interface, hubs.join(format!("{bus}-0:1.0"))).unwrap();
+        };
+        const XHCI: &str = "pci0000:00/0000:00:04.0";
+        const EHCI: &str = "pci0000:00/0000:00:1d.7";
+        const UHCI: &str = "pci0000:00/0000:00:1d.0";
+        for (hubs, rest) in [
+            (&[][..], None),
+            (&[(XHCI, "480", "suspended"), (XHCI, "5000", "suspended")], Some(true)),
+            (&[(XHCI, "480", "suspended"), (XHCI, "5000", "active")], Some(false)),
+            (&[(XHCI, "480", "active"), (XHCI, "5000", "suspended")], Some(false)),
+            (&[(XHCI, "480", "unsupported")], None),
+            (&[(EHCI, "480", "suspended"), (UHCI, "12", "suspended")], None),
+            (&[(XHCI, "480", "suspended"), (UHCI, "12", "suspended")], Some(true)),
+            (&[("soc/1.usb", "480", "suspended"), ("soc/2.usb", "12", "suspended")], None),
+            (&[("soc/2.usb", "12", "suspended")], Some(true)),
+        ] {
+            let scratch = tempfile::tempdir().unwrap();
+            for (bus, (controller, speed, status)) in (1..).zip(hubs) {
+                hub(scratch.path(), controller, bus, speed, status);
+            }
+            assert_eq!(usb_hubs_at_rest(&Root::at(scratch.path())), rest, "{hubs:?}");
+        }
     }
 
     #[test]
