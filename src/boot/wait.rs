@@ -178,7 +178,7 @@ impl<'a, 'b> Wait<'a, 'b> {
             || drained.fresh
             || drained.lost
             || !self.loader.is_idle()
-            || boottime_ns() < self.coldplug.quiet_at
+            || !self.coldplug.is_quiet()
         {
             self.complete = false;
             return false;
@@ -198,8 +198,8 @@ impl<'a, 'b> Wait<'a, 'b> {
     fn lets_go(&mut self, settled: bool, fresh: bool) -> bool {
         let looking = matches!(self.stage, Stage::Looking(_));
         let late = self.hold_until.is_some_and(|until| looking && boottime_ns() >= until);
-        let quiet = boottime_ns() >= self.coldplug.quiet_at;
-        let root_first = self.hold_until.is_some() && looking && quiet && !fresh;
+        let held = self.hold_until.is_some();
+        let root_first = held && looking && !fresh && self.coldplug.is_quiet();
         let stuck = (settled || root_first) && self.loader.is_holding();
         if late || stuck {
             self.hold_until = self.hold_until.map(|_| after(HOLD));
@@ -376,7 +376,7 @@ impl<'a, 'b> Wait<'a, 'b> {
     /// something new.
     fn nap(&self, drained: Drained) {
         let now = boottime_ns();
-        let quiet = Some(self.coldplug.quiet_at).filter(|at| *at > now && self.loader.is_idle());
+        let quiet = self.coldplug.quiet_next().filter(|_| self.loader.is_idle());
         let retry = Some(self.not_before).filter(|at| *at > now);
         let busy = matches!(self.stage, Stage::Busy).then(|| after(BUSY));
         let longest = after(if self.socket.is_some() { NAP } else { POLL });
