@@ -94,7 +94,7 @@ impl<'a> Coldplug<'a> {
     pub(super) fn scan(&mut self) -> Result<usize> {
         let mut devices = sysfs::modaliases(self.root)?;
         self.counts.scans += 1;
-        devices.sort_by_key(|d| self.way.rank(&d.modalias));
+        devices.sort_by_key(|d| self.way.turn(&d.modalias));
         Ok(devices.iter().filter(|d| self.device(&d.path, &d.modalias)).count())
     }
 

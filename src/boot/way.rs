@@ -54,6 +54,12 @@ impl Way {
         let Some(device) = storage(modalias.as_bytes()) else { return Rank::Rest };
         if leads(self.kind, device) { Rank::Root } else { Rank::Storage }
     }
+
+    /// The place of a device among those that a scan has found. The processor is first: what it brings may check the
+    /// signatures of all other modules ([`crate::load::Loader::new`]).
+    pub fn turn(&self, modalias: &Modalias) -> (bool, Rank) {
+        (!modalias.as_bytes().starts_with(b"cpu:"), self.rank(modalias))
+    }
 }
 
 fn kind(root: Option<&RootName>) -> Kind {

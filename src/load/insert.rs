@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use crate::kmod::compress::{Compression, IMAGE_LIMIT};
 use crate::kmod::force;
 use crate::kmod::name::ModuleName;
+use crate::kmod::signature;
 use crate::report::Road;
 use crate::sys::Root;
 use crate::sys::errno;
@@ -102,6 +103,12 @@ impl Inserter {
             let answer = uninterrupted(|| self.ops.init_module(&image, args));
             answer.map_err(InsertError::Kernel)
         })
+    }
+
+    /// The hash that the file `path` is signed with; `None` where it is not signed, or cannot be read.
+    pub(super) fn signed_with(&self, path: &str) -> Option<&'static str> {
+        let image = ModuleFile::open(&self.dir.join(path)).ok()?.image(IMAGE_LIMIT).ok()?;
+        signature::parse(&image).map(|signature| signature.hash)
     }
 
     /// As [`Self::insert`], one of many loads that share `images`.

@@ -39,6 +39,8 @@ pub struct Settings {
 const WAITING: usize = 192;
 /// How often a wait looks whether there is something for the caller's thread to give out.
 const LOOK: Duration = Duration::from_millis(50);
+/// Hashes that modules are signed with; one of their modules shows which of them it is.
+const HASHES: [&str; 2] = ["sha256", "sha512"];
 /// How often the loading process is started again.
 const STARTS: usize = 3;
 
@@ -79,7 +81,8 @@ enum Hands {
 }
 
 impl Loader {
-    /// A loader over one kernel's catalog and configuration.
+    /// A loader over one kernel's catalog and configuration. Of what it is asked for it gives out first, along with
+    /// [`Order::first`], what makes the kernel's check of all later ones faster.
     ///
     /// # Errors
     /// The kernel gives no eventfd(2).
@@ -92,11 +95,13 @@ impl Loader {
     ) -> sys::Result<Self> {
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map_err(|e| Error::new("eventfd", "loader", e))?;
+        let mut order = settings.order;
+        order.first.extend(hashing(&catalog, &config, &inserter));
         let shared = Arc::new(Shared {
             jobs: settings.jobs,
             hands: Mutex::new(Hands::Pool(0)),
             actor: Actor { root, inserter, images: None },
-            graph: Mutex::new(Graph::new(settings.order)),
+            graph: Mutex::new(Graph::new(order)),
             work: Condvar::new(),
             ended: Condvar::new(),
             wake,
@@ -324,6 +329,18 @@ impl Loader {
     }
 }
 
+/// The modules that the kernel checks the signatures of all others with: a hash over each file, which takes longer than all
+/// else about most loads. One that has the processor's instructions for it is worth being loaded before all others.
+fn hashing(catalog: &Catalog, config: &Config, inserter: &Inserter) -> Vec<ModuleName> {
+    let modules = |hash: &str| -> Vec<ModuleName> {
+        let found = catalog.lookup(config, &format!("crypto-{hash}"));
+        found.into_iter().filter(|f| !f.is_builtin()).map(|f| f.module).collect()
+    };
+    let mut signed = HASHES.into_iter().flat_map(modules);
+    let hash = signed.find_map(|module| inserter.signed_with(&catalog.dep(&module)?.path));
+    hash.map(modules).unwrap_or_default()
+}
+
 /// The modules that come before `asked` among those `found` for a device: where several have a driver for it the
 /// first one gets it, whatever the order of all else. What a processor's features bring does not compete.
 fn rivals<'a>(found: &'a [Found], asked: &'a Found) -> impl Iterator<Item = &'a ModuleName> {
@@ -498,6 +515,37 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
     use crate::kmod::catalog::Source;
+    use crate::sys::moddir::ModuleDir;
+    use crate::sys::module::DryRun;
+
+    /// A module with the trailer of a signature over the hash of this number.
+    fn signed(hash: u8) -> Vec<u8> {
+        let trailer = [1, hash, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+        [&b"module?"[..], &trailer, b"~Module signature appended~\n"].concat()
+    }
+
+    #[test]
+    fn what_hashes_modules_is_known_by_their_signatures() {
+        const DEP: &str = "fast256.ko:\nslow256.ko:\nfast512.ko: slow256.ko\n";
+        const ALIAS: &str = "alias crypto-sha256 fast256\nalias crypto-sha256 slow256\nalias crypto-sha512 fast512\n";
+        for (file, want) in [
+            (signed(4), &["fast256", "slow256"][..]),
+            (signed(6), &["fast512"]),
+            (b"not signed".to_vec(), &[]),
+            (signed(2), &[]),
+        ] {
+            let scratch = tempfile::tempdir().unwrap();
+            std::fs::write(scratch.path().join("modules.dep"), DEP).unwrap();
+            std::fs::write(scratch.path().join("modules.alias"), ALIAS).unwrap();
+            std::fs::write(scratch.path().join("slow256.ko"), &file).unwrap();
+            let catalog = Catalog::new(Arc::new(ModuleDir::at(scratch.path())));
+            let dir = scratch.path().to_owned();
+            let inserter = Inserter { ops: Arc::new(DryRun), dir, kernel: None };
+            let found = hashing(&catalog, &Config::default(), &inserter);
+            let names: Vec<&str> = found.iter().map(ModuleName::as_str).collect();
+            assert_eq!(names, want);
+        }
+    }
 
     #[test]
     fn drivers_of_one_device_compete() {

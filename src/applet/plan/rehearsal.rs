@@ -100,7 +100,7 @@ impl<'a> Rehearsal<'a> {
             Err(why) => warnings.push(why),
         }
         let mut there = self.coming();
-        there.sort_by_key(|at| self.way.rank(&self.capture.devices[*at].modalias));
+        there.sort_by_key(|at| self.way.turn(&self.capture.devices[*at].modalias));
         self.come(there);
         loop {
             self.mount();
