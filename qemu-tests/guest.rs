@@ -17,6 +17,8 @@
 //! | `keep` | the text of /etc/keep, or null |
 //! | `mark` | the text of /mark at entry, or null; with `mark=TEXT` in the environment that is then written there |
 //! | `mark_error` | why it could not be written, or null |
+//! | `hostname` | what the machine is called |
+//! | `net_conf` | the text of /run/net-eth0.conf, or null |
 //! | `record` | the text of /run/coldplug/record.json, or null |
 
 use rustix::fs::sync;
@@ -77,6 +79,8 @@ fn tell(boottime_ns: i64, fds: &Value) -> io::Result<()> {
         json!({ "keep": fs::read_to_string("/etc/keep").ok() }),
         json!({ "mark": fs::read_to_string(MARK).ok() }),
         json!({ "mark_error": leave_mark() }),
+        json!({ "hostname": fs::read_to_string("/proc/sys/kernel/hostname")?.trim_end() }),
+        json!({ "net_conf": fs::read_to_string("/run/net-eth0.conf").ok() }),
         json!({ "record": fs::read_to_string("/run/coldplug/record.json").ok() }),
         json!({ "end": true }),
     ];

@@ -98,6 +98,37 @@ pub(crate) fn udev(tree: &Tree, script: &str) -> PathBuf {
     })
 }
 
+/// The same with all that gives disks their names, device-mapper's and mdadm's tools included.
+#[allow(dead_code, reason = "udev_links.rs calls it")]
+pub(crate) fn udev_of_disks(tree: &Tree, script: &str) -> PathBuf {
+    in_shell("udev-disks", tree, script, |dir| {
+        let udevadm = fs::canonicalize(tool::find("udevadm", "udev")).unwrap();
+        for name in ["sbin/systemd-udevd", "sbin/udevadm"] {
+            install_with_libraries(dir, &udevadm, name);
+        }
+        for (name, package) in [("dmsetup", "dmsetup"), ("mdadm", "mdadm")] {
+            install_with_libraries(dir, &tool::find(name, package), &format!("sbin/{name}"));
+        }
+        for name in ["ata_id", "scsi_id", "cdrom_id"] {
+            let path = Path::new("/lib/udev").join(name);
+            install_with_libraries(dir, &path, &format!("lib/udev/{name}"));
+        }
+        for name in [
+            "50-udev-default",
+            "55-dm",
+            "60-block",
+            "60-cdrom_id",
+            "60-persistent-storage",
+            "60-persistent-storage-dm",
+            "63-md-raid-arrays",
+            "80-drivers",
+        ] {
+            let rules = format!("lib/udev/rules.d/{name}.rules");
+            install(dir, &Path::new("/").join(&rules), &rules);
+        }
+    })
+}
+
 /// An image of busybox, Debian's kmod and what `fill` adds, whose /init is `script`.
 fn in_shell(kind: &str, tree: &Tree, script: &str, fill: impl FnOnce(&Path)) -> PathBuf {
     kept(kind, script.as_bytes(), &(&tree.root, &tree.release), |out| {

@@ -40,6 +40,8 @@ const BUSY: Duration = Duration::from_millis(50);
 enum Stage {
     /// A device has not come yet: how it is called.
     Looking(String),
+    /// Something that no event tells of has not come yet: what it is.
+    Expecting(String),
     /// Modules that it needs are being loaded.
     Loading(Vec<ModuleName>),
     /// A process of ours works on it.
@@ -196,7 +198,7 @@ impl<'a, 'b> Wait<'a, 'b> {
     /// Whether loads that were kept back have now been given out: those for the root have ended without it, or the next
     /// of a record that is replayed does not come.
     fn lets_go(&mut self, settled: bool, fresh: bool) -> bool {
-        let looking = matches!(self.stage, Stage::Looking(_));
+        let looking = matches!(self.stage, Stage::Looking(_) | Stage::Expecting(_));
         let late = self.hold_until.is_some_and(|until| looking && boottime_ns() >= until);
         let held = self.hold_until.is_some();
         let root_first = held && looking && !fresh && self.coldplug.is_quiet();
@@ -217,6 +219,7 @@ impl<'a, 'b> Wait<'a, 'b> {
                 (self.look || settled || self.refused.is_some()) && now >= self.not_before
             }
             Stage::Loading(modules) => self.loader.is_done(modules),
+            Stage::Expecting(_) => now >= self.not_before,
             Stage::Busy => true,
             Stage::Mounted => false,
         };
@@ -230,6 +233,7 @@ impl<'a, 'b> Wait<'a, 'b> {
         let mut site = Site { boot: self.boot, loader: self.loader, devices: &mut self.devices };
         let stage = match self.assembly.advance(&mut site) {
             Ok(Progress::Awaits(what)) => Stage::Looking(what),
+            Ok(Progress::Expects(what)) => Stage::Expecting(what),
             Ok(Progress::Loads(modules)) => Stage::Loading(modules),
             Ok(Progress::Busy) => Stage::Busy,
             Ok(Progress::Done) => {
@@ -304,16 +308,18 @@ impl<'a, 'b> Wait<'a, 'b> {
 
     /// A person at the console should know what the machine is waiting for.
     fn tell_of_waiting(&mut self) {
-        let Stage::Looking(what) = &self.stage else { return };
+        let (Stage::Looking(what) | Stage::Expecting(what)) = &self.stage else { return };
         if boottime_ns() < self.tell {
             return;
         }
         self.tell = after(TELL);
         let waited = self.waited();
-        let number = self.devices.seen().len();
-        self.boot.log.info(&format!(
-            "still waiting for {what} after {waited}; {number} block devices so far"
-        ));
+        let mut line = format!("still waiting for {what} after {waited}");
+        if matches!(self.stage, Stage::Looking(_)) {
+            let number = self.devices.seen().len();
+            line.push_str(&format!("; {number} block devices so far"));
+        }
+        self.boot.log.info(&line);
     }
 
     fn waited(&self) -> String {
@@ -337,7 +343,7 @@ impl<'a, 'b> Wait<'a, 'b> {
                 );
                 Stop::new(Verdict::MountFailed, text)
             }
-            (None, Stage::Looking(what)) => {
+            (None, Stage::Looking(what) | Stage::Expecting(what)) => {
                 let what = what.clone();
                 self.no_root(&what)
             }
@@ -378,7 +384,8 @@ impl<'a, 'b> Wait<'a, 'b> {
         let now = boottime_ns();
         let quiet = self.coldplug.quiet_next().filter(|_| self.loader.is_idle());
         let retry = Some(self.not_before).filter(|at| *at > now);
-        let busy = matches!(self.stage, Stage::Busy).then(|| after(BUSY));
+        let soon = matches!(self.stage, Stage::Busy | Stage::Expecting(_));
+        let busy = soon.then(|| after(BUSY));
         let longest = after(if self.socket.is_some() { NAP } else { POLL });
         let held = self.hold_until.filter(|at| *at > now);
         let until =
@@ -408,7 +415,7 @@ fn deadline(boot: &Boot, assembly: &Assembly, delay: Duration) -> Option<u64> {
     longest.map(|longest| after(delay + longest))
 }
 
-fn nanoseconds(duration: Duration) -> u64 {
+pub(super) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 

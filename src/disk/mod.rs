@@ -25,6 +25,7 @@ mod exfat;
 mod ext;
 mod fat;
 mod gpt;
+pub mod identity;
 mod iso9660;
 mod luks;
 mod lvm;

@@ -6,6 +6,7 @@
 //! coldplug.timeout=S                      longest wait for the root
 //! mount.usr=NAME  mount.usrfstype=  mount.usrflags=                               systemd-fstab-generator(8)
 //! resume=NAME  resume_offset=N  noresume                                          admin-guide/kernel-parameters
+//! ip=…  nfsroot=…  BOOTIF=…               the network: see super::ip
 //! coldplug.fsck=auto|no|force             check filesystems with what the image carries for it
 //! ```
 //!
@@ -13,6 +14,7 @@
 
 use std::time::Duration;
 
+use super::ip::NetParams;
 use super::params::{list, pick, set};
 use super::root_name::RootName;
 
@@ -81,6 +83,8 @@ pub struct RootParams {
     pub resume_offset: u64,
     /// `coldplug.fsck=`.
     pub fsck: Fsck,
+    /// `ip=`, `nfsroot=`, `BOOTIF=`.
+    pub net: NetParams,
 }
 
 impl Default for RootParams {
@@ -98,6 +102,7 @@ impl Default for RootParams {
             resume: None,
             resume_offset: 0,
             fsck: Fsck::Auto,
+            net: NetParams::default(),
         }
     }
 }
@@ -151,6 +156,7 @@ impl RootParams {
             ("resume", Some(_)) => set(&mut self.resume, Some(RootName::parse(text))),
             ("resume_offset", Some(_)) => set(&mut self.resume_offset, text.parse().ok()),
             ("noresume", None) => set(&mut self.resume, Some(None)),
+            (_, Some(_)) => return self.net.word(key, text),
             _ => return None,
         })
     }

@@ -15,6 +15,7 @@ impl Record {
             "time_ms": self.time_ms,
             "exit": self.exit,
             "root": self.root.to_json(),
+            "network": self.network.as_ref().map(super::NetworkRecord::to_json),
             "modaliases": self.modaliases,
             "modules": self.modules.iter().map(module).collect::<Vec<_>>(),
             "uevents": {

@@ -3,11 +3,13 @@
 mod earlier;
 mod json;
 mod near;
+mod network;
 mod root;
 mod text;
 mod verdict;
 
 pub use near::near;
+pub use network::{AddressBy, NetworkRecord};
 pub use root::{RootRecord, Seen};
 pub use verdict::{Counts, Verdict};
 
@@ -220,6 +222,8 @@ pub struct Record {
     pub time_ms: u64,
     /// The root.
     pub root: RootRecord,
+    /// The network, where the root came over it.
+    pub network: Option<NetworkRecord>,
     /// The modules, in the order in which their loads ended.
     pub modules: Vec<ModuleRecord>,
     /// Distinct modaliases seen.

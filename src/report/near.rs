@@ -16,7 +16,8 @@ pub fn near(wanted: &RootName, seen: &[Seen]) -> Vec<String> {
         RootName::PartUuid(value, offset) => part_uuid(value, *offset, seen),
         RootName::PartLabel(value) => tag(Tag::PartLabel, value, seen),
         RootName::GptAuto => gpt_auto(seen),
-        RootName::Number(..) | RootName::Link(_) => Vec::new(),
+        RootName::Number(..) => Vec::new(),
+        RootName::Link(wanted) => link(&format!("disk/{wanted}"), seen),
         RootName::Other(text) => other(text, seen),
     };
     lines.truncate(MOST);
@@ -257,6 +258,25 @@ fn is_minor(name: &str) -> bool {
     ["ram", "loop", "fd", "zram"].iter().any(|head| name.starts_with(head))
 }
 
+/// A link in /dev/disk that leads to no device.
+fn link(wanted: &str, seen: &[Seen]) -> Vec<String> {
+    let whole = wanted.rsplit_once("-part").filter(|(_, n)| n.parse::<u32>().is_ok());
+    if let Some((disk, _)) = whole
+        && let Some(disk) = seen.iter().find(|d| d.links.iter().any(|link| link == disk))
+    {
+        return vec![no_such_partition(disk, seen)];
+    }
+    let folder = wanted.rsplit_once('/').map_or(wanted, |(folder, _)| folder);
+    let in_folder = |link: &&String| link.rsplit_once('/').is_some_and(|(f, _)| f == folder);
+    let all = seen.iter().flat_map(|d| d.links.iter().filter(in_folder).map(move |l| (d, l)));
+    let of_disks = all.clone().filter(|(d, _)| d.partition.is_none() || whole.is_some());
+    let mut lines: Vec<(usize, String)> = of_disks
+        .map(|(d, link)| (distance(wanted, link), format!("{} is /dev/{link}", d.name)))
+        .collect();
+    lines.sort();
+    lines.into_iter().map(|(_, line)| line).collect()
+}
+
 /// Text that names no device.
 fn other(text: &str, seen: &[Seen]) -> Vec<String> {
     if seen.iter().any(|d| d.name == text) {
@@ -380,6 +400,33 @@ mod tests {
             ("abcdef", "uvwxyz", 3),
         ] {
             assert_eq!(distance(a, b), want, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn links_that_lead_nowhere() {
+        let disk = |name: &str, links: &[&str], part: Option<u32>| Seen {
+            name: name.into(),
+            links: links.iter().map(|l| format!("disk/{l}")).collect(),
+            partition: part,
+            disk: part.map(|_| "sda".into()),
+            ..Seen::default()
+        };
+        let seen = [
+            disk("sda", &["by-id/ata-X_1", "by-path/pci-0"], None),
+            disk("sda1", &["by-id/ata-X_1-part1"], Some(1)),
+            disk("vdb", &["by-id/virtio-data"], None),
+        ];
+        for (wanted, want) in [
+            ("by-id/ata-X_1-part2", &["sda has partitions 1 only"][..]),
+            (
+                "by-id/ata-X_2",
+                &["sda is /dev/disk/by-id/ata-X_1", "vdb is /dev/disk/by-id/virtio-data"],
+            ),
+            ("by-path/pci-1", &["sda is /dev/disk/by-path/pci-0"]),
+            ("by-other/x", &[]),
+        ] {
+            assert_eq!(near(&RootName::Link(wanted.into()), &seen), want, "{wanted}");
         }
     }
 }

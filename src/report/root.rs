@@ -52,6 +52,8 @@ pub struct Seen {
     pub part_uuid: Option<String>,
     /// PARTLABEL of a partition.
     pub part_label: Option<String>,
+    /// Links below /dev that udev would make to it, by what it says of itself and where it hangs.
+    pub links: Vec<String>,
 }
 
 impl Seen {
@@ -80,7 +82,7 @@ impl Seen {
     fn to_json(&self) -> Value {
         json!({"name": self.name, "size": self.size, "disk": self.disk, "partition": self.partition,
             "table": self.table, "types": self.kinds, "uuid": self.uuid, "label": self.label,
-            "partuuid": self.part_uuid, "partlabel": self.part_label})
+            "partuuid": self.part_uuid, "partlabel": self.part_label, "links": self.links})
     }
 }
 

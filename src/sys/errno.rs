@@ -4,7 +4,7 @@ use rustix::io::Errno;
 
 use crate::kmod::elf::ElfError;
 
-const TEXTS: [(Errno, &str); 52] = [
+const TEXTS: [(Errno, &str); 63] = [
     (Errno::PERM, "Operation not permitted"),
     (Errno::NOENT, "No such file or directory"),
     (Errno::SRCH, "No such process"),
@@ -57,6 +57,17 @@ const TEXTS: [(Errno, &str); 52] = [
     (Errno::MEDIUMTYPE, "Wrong medium type"),
     (Errno::NOKEY, "Required key not available"),
     (Errno::KEYREJECTED, "Key was rejected by service"),
+    (Errno::PROTONOSUPPORT, "Protocol not supported"),
+    (Errno::ADDRINUSE, "Address already in use"),
+    (Errno::ADDRNOTAVAIL, "Cannot assign requested address"),
+    (Errno::NETDOWN, "Network is down"),
+    (Errno::NETUNREACH, "Network is unreachable"),
+    (Errno::CONNRESET, "Connection reset by peer"),
+    (Errno::CONNREFUSED, "Connection refused"),
+    (Errno::HOSTDOWN, "Host is down"),
+    (Errno::HOSTUNREACH, "No route to host"),
+    (Errno::STALE, "Stale file handle"),
+    (Errno::REMOTEIO, "Remote I/O error"),
 ];
 
 /// What glibc's strerror(3) says of `errno`.

@@ -4,6 +4,7 @@
 pub mod block;
 mod descriptors;
 pub mod device;
+pub mod disk_ids;
 pub mod dm;
 pub mod errno;
 pub mod file;
@@ -19,6 +20,7 @@ pub mod module;
 #[cfg(feature = "host")]
 pub mod modules_conf;
 pub mod mount;
+pub mod net;
 pub mod process;
 pub mod procfs;
 pub mod settings;

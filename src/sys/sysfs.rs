@@ -117,6 +117,47 @@ pub fn block_path(root: &Root, (major, minor): (u32, u32)) -> Option<String> {
     Some(real.strip_prefix(root.join("sys/devices")).ok()?.to_str()?.to_owned())
 }
 
+/// The names of what is in a folder; none where it cannot be read.
+pub(crate) fn names_in(folder: &Path) -> Vec<String> {
+    let mut names = Vec::new();
+    if let Ok(entries) = std::fs::read_dir(folder) {
+        for entry in entries.flatten() {
+            names.extend(entry.file_name().into_string().ok());
+        }
+    }
+    names
+}
+
+/// The names of the devices of a bus that a driver holds.
+pub fn bound_devices(root: &Root, bus: &str, driver: &str) -> Vec<String> {
+    let folder = root.join("sys/bus").join(bus).join("drivers").join(driver);
+    let mut names = names_in(&folder);
+    names.retain(|name| folder.join(name).join("subsystem").exists());
+    names
+}
+
+/// The tags under which the host exports filesystems of `fstype` by virtio (9p, virtiofs), sorted; `None` where the kernel
+/// does not tell: of virtiofs it does since Linux 6.9.
+pub fn export_tags(root: &Root, fstype: &str) -> Option<Vec<String>> {
+    let (folder, devices, file) = if fstype == "9p" {
+        let folder = root.join("sys/bus/virtio/drivers/9pnet_virtio");
+        (folder, bound_devices(root, "virtio", "9pnet_virtio"), "mount_tag")
+    } else {
+        let folder = root.join("sys/fs/virtiofs");
+        let devices = names_in(&folder);
+        (folder, devices, "tag")
+    };
+    if fstype != "9p" && !folder.exists() {
+        return None;
+    }
+    let read = |device: &String| text(&folder.join(device).join(file));
+    // Some kernels end the tag with a NUL.
+    let tags = devices.iter().filter_map(read);
+    let mut tags: Vec<String> = tags.map(|t| t.trim_end_matches(['\0', '\n']).to_owned()).collect();
+    tags.sort_unstable();
+    Some(tags)
+}
+
 /// Devices whose probe was put off, from /sys/kernel/debug/devices_deferred; `None` where debugfs is not mounted.
 ///
 /// ```text

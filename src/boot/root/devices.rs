@@ -10,6 +10,7 @@ use crate::kmod::root_name::RootName;
 use crate::report::Seen;
 use crate::sys::Root;
 use crate::sys::block::{self, BlockDevice, Disk};
+use crate::sys::disk_ids;
 
 /// Discoverable Partitions Specification: to be mounted read-only; not to be mounted by itself.
 const READ_ONLY: u64 = 1 << 60;
@@ -77,6 +78,7 @@ impl Devices {
         match name {
             RootName::Device(path) => self.by_path(path),
             RootName::GptAuto => self.by_type(),
+            RootName::Link(link) => self.by_link(link),
             _ => self.by_name(name, holds),
         }
     }
@@ -90,6 +92,18 @@ impl Devices {
         let mut candidate = known.map_or_else(|| unknown(number), |k| self.candidate(&k));
         candidate.node = node;
         Some(candidate)
+    }
+
+    /// A device that udev would make this link to; or that somebody has made it to.
+    fn by_link(&mut self, link: &str) -> Option<Candidate> {
+        let path = format!("disk/{link}");
+        let mut hits = self.survey();
+        hits.retain(|k| disk_ids::links(&self.root, &k.device).contains(&path));
+        let Some((first, others)) = hits.split_first() else {
+            return self.by_path(&format!("/dev/{path}"));
+        };
+        let twins = others.iter().map(|k| k.seen.name.clone()).collect();
+        Some(Candidate { twins, ..self.candidate(first) })
     }
 
     fn by_name(&mut self, name: &RootName, holds: Holds) -> Option<Candidate> {
@@ -144,7 +158,8 @@ impl Devices {
 
     /// Every block device with a medium and what it holds, for the record.
     pub(crate) fn seen(&mut self) -> Vec<Seen> {
-        self.survey().into_iter().map(|known| known.seen).collect()
+        let known = self.survey().into_iter();
+        known.map(|k| Seen { links: disk_ids::links(&self.root, &k.device), ..k.seen }).collect()
     }
 
     /// All block devices with a medium, each read once, sorted by name.
@@ -189,6 +204,7 @@ impl Devices {
             label: probe.and_then(|p| p.label),
             part_uuid: told.0.or_else(|| entry.as_ref()?.uuid.clone()),
             part_label: told.1.or_else(|| entry.as_ref()?.label.clone()),
+            links: Vec::new(),
         };
         Known { device, seen, entry }
     }

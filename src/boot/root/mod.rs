@@ -6,14 +6,18 @@
 //! /run/coldplug and mounts its own there, so that steps need not know of each other.
 
 mod devices;
+mod dhcp;
 mod filesystem;
 mod fsck;
 mod image;
 mod init;
 mod members;
 mod mount;
+mod network;
+mod nfs;
 mod overlay;
 mod resume;
+mod tag;
 mod ubi;
 mod verity;
 
@@ -24,6 +28,7 @@ pub(super) use devices::Devices;
 use devices::{Candidate, Holds};
 pub(super) use verity::DEVICE as VERITY_DEVICE;
 
+use super::wait::nanoseconds;
 use super::{Boot, SYSROOT};
 use crate::kmod::name::ModuleName;
 use crate::kmod::root_name::RootName;
@@ -35,8 +40,11 @@ use crate::sys::{self, Error, Root, mount as mounts};
 use filesystem::Filesystem;
 use image::Image;
 use init::HasInit;
+use network::Network;
+use nfs::Nfs;
 use overlay::Overlay;
 use resume::Resume;
+use tag::Tag;
 use verity::{SoundInit, Verity};
 
 /// How far a step has come.
@@ -44,6 +52,8 @@ use verity::{SoundInit, Verity};
 pub(super) enum Progress {
     /// This has to come first: a device, as the command line names it.
     Awaits(String),
+    /// This has to come first, and no device tells of it: to be asked again soon, as long as the root may take.
+    Expects(String),
     /// Nothing is left to do for these modules first.
     Loads(Vec<ModuleName>),
     /// A process of ours, or the engine, has to end first; to be asked again soon.
@@ -231,7 +241,7 @@ impl Assembly {
         if is_volume {
             steps.push(Box::new(ubi::Volume::root(&self.choice, &params)));
         } else {
-            steps.push(Box::new(Filesystem::root(&self.choice, &params)));
+            steps.extend(root_steps(&self.choice, &params));
         }
         if let Some(path) = &storage.image {
             steps.push(Box::new(Image::new(path)));
@@ -291,5 +301,16 @@ impl Assembly {
         site.boot.record.root.layers.clear();
         site.devices.forget_changed();
         self.plan();
+    }
+}
+
+/// The steps to the root itself, by where it lies: behind a tag of the host, on a server, on a block device.
+fn root_steps(choice: &Choice, params: &RootParams) -> Vec<Box<dyn Step>> {
+    if let Some(tag) = Tag::root(choice, params) {
+        return vec![Box::new(tag)];
+    }
+    match Nfs::root(choice, params) {
+        Some(nfs) => vec![Box::new(Network::new(&params.net)), Box::new(nfs)],
+        None => vec![Box::new(Filesystem::root(choice, params))],
     }
 }

@@ -1,0 +1,353 @@
+//! Roots without a block device: what a host exports by a tag (9p, virtiofs), and NFS over a network that has to be set up
+//! first.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a helper of a test fails it, with a message; what is printed is shown when it fails"
+)]
+#![allow(dead_code, reason = "the parts are shared with boot.rs, which uses all of them")]
+
+mod apt;
+mod image;
+mod kernel;
+mod qmp;
+mod tool;
+mod vm;
+
+use image::{program, put};
+use kernel::Kernel;
+use serde_json::json;
+use std::fs;
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use vm::{Boot, Facts, Vm};
+
+/// How long a server may take to listen.
+const SERVER: Duration = Duration::from_secs(20);
+
+/// A machine whose image carries the sets for a virtual machine and the network, and nothing more.
+fn machine(kernel: Kernel) -> Vm {
+    let tree = kernel.get();
+    let image = image::coldplug(&tree, &["--modules", "@virtio,@network"]);
+    Vm::new(&tree, &image)
+}
+
+/// A folder that is a root, with guest.rs as its init.
+fn root_folder() -> TempDir {
+    let dir = tempfile::Builder::new().prefix("coldplug-root-").tempdir().unwrap();
+    put(dir.path(), "sbin/init", &fs::read(program("examples/guest")).unwrap(), 0o755);
+    for sub in ["dev", "proc", "sys", "run", "tmp", "etc"] {
+        fs::create_dir_all(dir.path().join(sub)).unwrap();
+    }
+    dir
+}
+
+#[track_caller]
+fn ends_well(vm: Vm, kind: &str, source: &str) -> (Boot, Facts) {
+    let boot = vm.run();
+    boot.expect("ok");
+    let facts = boot.facts();
+    let root = facts.mount("/").expect("a root in mountinfo");
+    boot.check((root.kind, root.source) == (kind, source), &format!("the root is {root:?}"));
+    (boot, facts)
+}
+
+fn with_9p(vm: Vm, dir: &Path, tag: &str) -> Vm {
+    let export = format!("local,id={tag},path={},security_model=none", dir.display());
+    vm.args(["-fsdev", &export]).device(&format!("virtio-9p-pci,fsdev={tag},mount_tag={tag}"))
+}
+
+#[test]
+fn a_9p_tag_is_a_root() {
+    let root = root_folder();
+    let vm = with_9p(machine(Kernel::Full61), root.path(), "export")
+        .cmdline("root=export rootfstype=9p rootflags=trans=virtio,version=9p2000.L");
+    let (_, facts) = ends_well(vm, "9p", "export");
+    assert!(facts.mount("/").unwrap().options.contains(&"ro"));
+    assert_eq!(facts.record()["root"]["device"], "export");
+}
+
+#[test]
+fn a_tag_that_is_not_there_is_told_with_those_that_are() {
+    let root = root_folder();
+    let vm = with_9p(machine(Kernel::Full61), root.path(), "export");
+    let boot =
+        with_9p(vm, root.path(), "other").cmdline("root=9p:exports coldplug.timeout=6").run();
+    boot.expect("no-root");
+    let text = "9p tag exports (there: export, other) did not come";
+    boot.check(boot.console.contains(text), "the tags are not told");
+    assert_eq!(boot.record()["root"]["awaited"]["name"], "9p tag exports (there: export, other)");
+}
+
+#[test]
+fn a_virtiofs_tag_is_a_root() {
+    let root = root_folder();
+    let vm = machine(Kernel::Cloud61);
+    let socket = vm.dir().join("virtiofs");
+    let _daemon = virtiofsd(&socket, root.path());
+    let vm = vm
+        .args(["-object", "memory-backend-memfd,id=mem,size=1024M,share=on"])
+        .args(["-numa", "node,memdev=mem"])
+        .args(["-chardev", &format!("socket,id=fs,path={}", socket.display())])
+        .device("vhost-user-fs-pci,chardev=fs,tag=/dev/root")
+        .cmdline("root=/dev/root rootfstype=virtiofs rw");
+    let (_, facts) = ends_well(vm, "virtiofs", "/dev/root");
+    assert!(facts.mount("/").unwrap().options.contains(&"rw"));
+}
+
+fn virtiofsd(socket: &Path, dir: &Path) -> Server {
+    let places = ["/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd"].map(Path::new);
+    let program = places.into_iter().find(|path| path.exists());
+    let program = program.expect("virtiofsd is missing: install qemu-system-common or virtiofsd");
+    let child = Command::new(program)
+        .arg(format!("--socket-path={}", socket.display()))
+        .args(["-o", &format!("source={},sandbox=chroot", dir.display())])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let server = Server { child, _dir: None };
+    wait_for("virtiofsd", || socket.exists());
+    server
+}
+
+/// A program that serves until it is dropped.
+struct Server {
+    child: Child,
+    _dir: Option<TempDir>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn wait_for(what: &str, is_there: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !is_there() {
+        assert!(start.elapsed() < SERVER, "{what} does not serve");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Ports of this machine that nobody has.
+fn free_ports<const N: usize>() -> [u16; N] {
+    let held = [(); N].map(|()| TcpListener::bind(("127.0.0.1", 0)).unwrap());
+    held.map(|listener| listener.local_addr().unwrap().port())
+}
+
+/// The NFS server has things that are there only once on a machine.
+static GANESHA: Mutex<()> = Mutex::new(());
+
+/// nfs-ganesha, which serves a root at `/root` (version 4), or at its own path (version 3).
+struct Nfs {
+    _server: Server,
+    _mapper: Option<Server>,
+    root: TempDir,
+    port: u16,
+    mount_port: u16,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Nfs {
+    fn serve(version: u8) -> Self {
+        let alone = GANESHA.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mapper = (version == 3).then(rpcbind).flatten();
+        let root = root_folder();
+        let dir = tempfile::tempdir().unwrap();
+        let [port, mount_port] = free_ports();
+        let (export, own) = (root.path().display(), dir.path().display());
+        let conf = format!(
+            "NFS_CORE_PARAM {{ Protocols = {version}; NFS_Port = {port}; MNT_Port = {mount_port}; \
+             Bind_addr = 127.0.0.1; Enable_NLM = false; Enable_RQUOTA = false; Enable_UDP = false; }}\n\
+             NFSV4 {{ Graceless = true; RecoveryRoot = {own}; }}\n\
+             EXPORT {{ Export_Id = 1; Path = {export}; Pseudo = /root; Access_Type = RW; \
+             Squash = No_Root_Squash; Protocols = {version}; Transports = TCP; SecType = sys; \
+             FSAL {{ Name = VFS; }} }}\n"
+        );
+        fs::write(dir.path().join("conf"), conf).unwrap();
+        let path = |name: &str| dir.path().join(name).into_os_string();
+        let child = tool::command("ganesha.nfsd", "nfs-ganesha")
+            .arg("-F")
+            .args([
+                &"-f".into(),
+                &path("conf"),
+                &"-L".into(),
+                &path("log"),
+                &"-p".into(),
+                &path("pid"),
+            ])
+            .spawn()
+            .unwrap();
+        let server = Server { child, _dir: Some(dir) };
+        wait_for("nfs-ganesha", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        Self { _server: server, _mapper: mapper, root, port, mount_port, _alone: alone }
+    }
+}
+
+/// Without it nfs-ganesha serves no version 3. One that runs already is used.
+fn rpcbind() -> Option<Server> {
+    let there = || TcpStream::connect(("127.0.0.1", 111)).is_ok();
+    if there() {
+        return None;
+    }
+    let child = tool::command("rpcbind", "rpcbind").args(["-f", "-w"]).spawn().unwrap();
+    let server = Server { child, _dir: None };
+    wait_for("rpcbind", there);
+    Some(server)
+}
+
+fn with_network(vm: Vm, net: &str) -> Vm {
+    vm.args(["-netdev", net]).device("virtio-net-pci,netdev=n0,mac=52:54:00:12:34:56,romfile=")
+}
+
+#[test]
+fn nfs_4_by_dhcp() {
+    let nfs = Nfs::serve(4);
+    let vm = with_network(machine(Kernel::Cloud61), "user,id=n0,hostname=guestbox")
+        .cmdline(&format!("root=/dev/nfs nfsroot=10.0.2.2:/root,port={} ip=dhcp", nfs.port));
+    let (boot, facts) = ends_well(vm, "nfs4", "10.0.2.2:/root");
+    let record = facts.record();
+    let want = json!({"interface": "eth0", "address": "10.0.2.15/24", "by": "dhcp", "router": "10.0.2.2",
+        "dhcp_server": "10.0.2.2", "next_server": "10.0.2.2", "root_path": null});
+    assert_eq!(record["network"], want);
+    assert_eq!(record["root"]["fstype"], "nfs4");
+    let way: Vec<_> = record["root"]["way"].as_array().unwrap().iter().collect();
+    assert!(way.contains(&&json!("virtio_net")) && way.contains(&&json!("nfsv4")), "{way:?}");
+    boot.check(boot.console.contains("eth0: 10.0.2.15/24 (dhcp)"), "the address is not told");
+    let conf = facts.get("net_conf").as_str().expect("/run/net-eth0.conf");
+    for line in
+        ["DEVICE='eth0'", "IPV4ADDR='10.0.2.15'", "HOSTNAME='guestbox'", "IPV4DNS0='10.0.2.3'"]
+    {
+        assert!(conf.lines().any(|l| l == line), "no {line} in {conf}");
+    }
+    assert_eq!(*facts.get("hostname"), "guestbox");
+}
+
+#[test]
+fn nfs_3_with_a_given_address() {
+    let nfs = Nfs::serve(3);
+    let path = nfs.root.path().display().to_string();
+    let vm = with_network(machine(Kernel::Cloud612), "user,id=n0").cmdline(&format!(
+        "root=10.0.2.2:{path},vers=3,tcp,port={},mountport={} rw \
+         ip=10.0.2.77::10.0.2.2:255.255.255.0:box:eth0:off",
+        nfs.port, nfs.mount_port
+    ));
+    let (_, facts) = ends_well(vm, "nfs", &format!("10.0.2.2:{path}"));
+    let network = &facts.record()["network"];
+    assert_eq!((&network["address"], &network["by"]), (&json!("10.0.2.77/24"), &json!("static")));
+    assert_eq!(*facts.get("hostname"), "box");
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_named() {
+    let boot = with_network(machine(Kernel::Cloud61), "user,id=n0,restrict=on")
+        .cmdline("root=nfs:10.0.2.99:/srv ip=dhcp coldplug.timeout=12")
+        .run();
+    let told = match boot.verdict() {
+        "mount-failed" => "mount 10.0.2.99:/srv (vers=4.2,nolock,addr=10.0.2.99): No route to host",
+        _ => "an answer of NFS server 10.0.2.99 to the mount of 10.0.2.99:/srv did not come in",
+    };
+    boot.check(boot.console.contains(told), "the server and the cause are not named");
+}
+
+#[test]
+fn silence_on_the_wire_is_told() {
+    let [port] = free_ports();
+    let silent = format!("socket,id=n0,udp=127.0.0.1:{port},localaddr=127.0.0.1:{port}");
+    let boot = with_network(machine(Kernel::Cloud61), &silent)
+        .cmdline("root=/dev/nfs ip=dhcp coldplug.timeout=8")
+        .run();
+    boot.expect("no-root");
+    let text = "an answer to DHCP on eth0 (";
+    boot.check(
+        boot.console.contains(text) && boot.console.contains("no offer"),
+        "no cause is told",
+    );
+}
+
+/// Numbers of DHCP messages.
+const OFFER: u8 = 2;
+const ACK: u8 = 5;
+const NAK: u8 = 6;
+
+/// A DHCP server on the other end of a wire that carries each Ethernet frame as a datagram: it gives the answers of
+/// `script`, one a request, and then none; 0 is silence.
+fn dhcp_server(wire: UdpSocket, script: Vec<u8>) {
+    let mut frame = [0; 2048];
+    for kind in script {
+        let (request, sender) = loop {
+            let Ok((length, sender)) = wire.recv_from(&mut frame) else { return };
+            if length > 282
+                && frame[12..14] == [8, 0]
+                && frame[23] == 17
+                && frame[36..38] == [0, 67]
+            {
+                break (frame[42..length].to_vec(), sender);
+            }
+        };
+        if kind > 0 {
+            wire.send_to(&in_frame(&answer(&request, kind)), sender).unwrap();
+        }
+    }
+}
+
+fn answer(request: &[u8], kind: u8) -> Vec<u8> {
+    let mut bytes = request[..240].to_vec();
+    bytes[0] = 2;
+    bytes[16..20].copy_from_slice(&[10, 9, 0, 7]);
+    bytes[20..24].copy_from_slice(&[10, 9, 0, 2]);
+    bytes.extend([53, 1, kind, 54, 4, 10, 9, 0, 1, 51, 4, 0, 0, 14, 16]);
+    bytes.extend([1, 4, 255, 255, 0, 0, 3, 4, 10, 9, 0, 1, 12, 3, b'b', b'o', b'x', 17, 7]);
+    bytes.extend(b"/srv/%s\xff");
+    bytes
+}
+
+/// `payload` from port 67 to port 68, to everyone.
+fn in_frame(payload: &[u8]) -> Vec<u8> {
+    let length = |more: usize| u16::try_from(payload.len() + more).unwrap().to_be_bytes();
+    let mut ip = [0x45, 0, 0, 0, 0, 1, 0, 0, 64, 17, 0, 0, 10, 9, 0, 1, 255, 255, 255, 255];
+    ip[2..4].copy_from_slice(&length(28));
+    let words = ip.chunks(2).map(|w| u32::from(u16::from_be_bytes([w[0], w[1]])));
+    let sum: u32 = words.sum();
+    let sum = !u16::try_from((sum & 0xffff) + (sum >> 16)).unwrap();
+    ip[10..12].copy_from_slice(&sum.to_be_bytes());
+    let ports = [0, 67, 0, 68];
+    let head = [&[0xff; 6][..], &[2, 0, 0, 0, 0, 9], &[8, 0], &ip, &ports, &length(8), &[0, 0]];
+    [&head.concat(), payload].concat()
+}
+
+/// A request that is lost, an address that is taken back, then one that stays, with a root path; behind which nobody is.
+#[test]
+fn dhcp_goes_on_until_it_has_an_address() {
+    let wire = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+    let theirs = wire.local_addr().unwrap().port();
+    let ours = UdpSocket::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+    // The last is the real system's, which never comes.
+    std::thread::spawn(move || dhcp_server(wire, vec![0, OFFER, NAK, OFFER, ACK, 0]));
+    let net = format!("socket,id=n0,udp=127.0.0.1:{theirs},localaddr=127.0.0.1:{ours}");
+    let boot = with_network(machine(Kernel::Cloud61), &net)
+        .cmdline("root=dhcp BOOTIF=01-52-54-00-12-34-56 coldplug.timeout=20")
+        .run();
+    let want = json!({"interface": "eth0", "address": "10.9.0.7/16", "by": "dhcp", "router": "10.9.0.1",
+        "dhcp_server": "10.9.0.1", "next_server": "10.9.0.2", "root_path": "/srv/%s"});
+    assert_eq!(boot.record()["network"], want, "{}", boot.tail());
+    boot.check(boot.console.contains("10.9.0.2:/srv/10.9.0.7"), "the root is not named");
+    boot.check(["no-root", "mount-failed"].contains(&boot.verdict()), "another verdict");
+}
+
+#[test]
+fn an_interface_that_is_not_there_is_told_with_those_that_are() {
+    let boot = with_network(machine(Kernel::Cloud61), "user,id=n0")
+        .cmdline("root=/dev/nfs ip=:::::eth7:dhcp coldplug.timeout=6")
+        .run();
+    boot.expect("no-root");
+    boot.check(boot.console.contains("network interface eth7 (there: eth0)"), "no cause is told");
+}

@@ -1,0 +1,123 @@
+//! A DHCP client on one interface: asks, asks again with growing waits, takes the first offer.
+
+use std::time::Duration;
+
+use super::nanoseconds;
+use crate::kmod::dhcp::{self, Answer, Ask, Lease};
+use crate::sys::boottime_ns;
+use crate::sys::net::{DhcpSocket, Interface};
+
+/// The first wait for an answer; each is twice as long as that before.
+const FIRST: Duration = Duration::from_secs(2);
+/// How often waits double.
+const DOUBLINGS: u32 = 3;
+/// How often an address is asked for before any other is looked for.
+const REQUESTS: u32 = 4;
+/// More than an Ethernet frame holds.
+const FRAME: usize = 2048;
+
+/// A client and where it stands.
+#[derive(Debug)]
+pub(super) struct Client {
+    socket: DhcpSocket,
+    /// The number of the exchange.
+    number: u32,
+    began: u64,
+    ask: Ask,
+    /// How often that has been asked.
+    sent: u32,
+    /// When to ask again, on CLOCK_BOOTTIME.
+    next: u64,
+    /// What went wrong last.
+    trouble: Option<String>,
+}
+
+impl Client {
+    /// A client on `interface`, which has a cable.
+    ///
+    /// # Errors
+    /// The socket cannot be opened.
+    pub(super) fn new(interface: &Interface) -> crate::sys::Result<Self> {
+        let now = boottime_ns();
+        // Different on every machine and in every boot, which is all that is asked of it.
+        let seed = u32::try_from(now >> 10 & u64::from(u32::MAX)).unwrap_or_default();
+        let number = interface.mac.iter().fold(seed, |n, b| n.rotate_left(5) ^ u32::from(*b));
+        let socket = DhcpSocket::open(interface)?;
+        Ok(Self {
+            socket,
+            number,
+            began: now,
+            ask: Ask::Discover,
+            sent: 0,
+            next: now,
+            trouble: None,
+        })
+    }
+
+    /// Takes what has come, and asks where it is time to; gives the lease once there is one.
+    pub(super) fn advance(
+        &mut self,
+        interface: &Interface,
+        hostname: Option<&str>,
+    ) -> Option<Lease> {
+        let mut frame = [0; FRAME];
+        while let Some(bytes) = self.socket.receive(&mut frame) {
+            let answer = dhcp::answer(bytes, interface.mac, self.number);
+            if let Some(lease) = answer.and_then(|answer| self.take(answer)) {
+                return Some(lease);
+            }
+        }
+        let now = boottime_ns();
+        if now >= self.next {
+            self.send(interface, hostname, now);
+        }
+        None
+    }
+
+    fn take(&mut self, answer: Answer) -> Option<Lease> {
+        match (self.ask, answer) {
+            (Ask::Discover, Answer::Offer(lease)) => {
+                self.turn_to(Ask::Request(lease.address?, lease.server?), 0);
+                None
+            }
+            (Ask::Request(..), Answer::Ack(lease)) => Some(lease),
+            (Ask::Request(address, server), Answer::Nak(reason)) => {
+                self.trouble = Some(format!("{server} refused {address}: {reason}"));
+                self.turn_to(Ask::Discover, nanoseconds(FIRST));
+                None
+            }
+            _ => None,
+        }
+    }
+
+    fn turn_to(&mut self, ask: Ask, wait: u64) {
+        (self.ask, self.sent, self.next) = (ask, 0, boottime_ns().saturating_add(wait));
+    }
+
+    fn send(&mut self, interface: &Interface, hostname: Option<&str>, now: u64) {
+        if self.sent >= REQUESTS && self.ask != Ask::Discover {
+            (self.ask, self.sent) = (Ask::Discover, 0);
+        }
+        let seconds =
+            u16::try_from(now.saturating_sub(self.began) / 1_000_000_000).unwrap_or(u16::MAX);
+        let bytes = dhcp::request(self.ask, interface.mac, self.number, seconds, hostname);
+        if let Err(error) = self.socket.send(interface, &bytes) {
+            self.trouble = Some(error.to_string());
+        }
+        let wait = nanoseconds(FIRST) << self.sent.min(DOUBLINGS);
+        self.sent += 1;
+        self.next = now.saturating_add(wait);
+    }
+
+    /// `DHCP on eth0 (3 sent, no offer)`
+    pub(super) fn words(&self, interface: &Interface) -> String {
+        let lacking = match self.ask {
+            Ask::Discover => format!("{} sent, no offer", self.sent),
+            Ask::Request(address, server) => {
+                format!("{server} offers {address}, {} sent, not confirmed", self.sent)
+            }
+        };
+        let trouble = self.trouble.as_ref().map_or_else(String::new, |t| format!("; {t}"));
+        format!("an answer to DHCP on {} ({lacking}{trouble})", interface.name)
+    }
+}

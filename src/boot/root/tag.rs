@@ -1,0 +1,137 @@
+//! A root that its host exports under a tag: 9p over virtio and virtiofs. There is no block device to wait for.
+//!
+//! ```text
+//! root=TAG rootfstype=9p rootflags=trans=virtio,version=9p2000.L        the kernel's own form
+//! root=TAG rootfstype=virtiofs
+//! root=9p:TAG   root=virtiofs:TAG                                       without rootfstype=
+//! ```
+
+use super::{Progress, Refused, Site, Step};
+use crate::boot::SYSROOT;
+use crate::kmod::name::ModuleName;
+use crate::kmod::params::Break;
+use crate::kmod::root_params::{Choice, RootParams};
+use crate::sys::{mount, sysfs};
+use rustix::io::Errno;
+use rustix::mount::MountFlags;
+
+/// The filesystems that are named by a tag.
+const KINDS: [&str; 2] = ["9p", "virtiofs"];
+
+/// A filesystem behind a tag.
+#[derive(Debug)]
+pub(super) struct Tag {
+    tag: String,
+    fstype: &'static str,
+    flags: String,
+    writable: bool,
+    modules: Option<Vec<ModuleName>>,
+    /// How many exports there were when the kernel last said that this is none of them.
+    tried: Option<usize>,
+}
+
+impl Tag {
+    /// The root, if it is named by a tag.
+    pub(super) fn root(choice: &Choice, params: &RootParams) -> Option<Self> {
+        let text = choice.text.as_str();
+        let by_name = KINDS
+            .iter()
+            .find_map(|kind| Some((*kind, text.strip_prefix(kind)?.strip_prefix(':')?)));
+        let by_type = || {
+            let kind = KINDS.iter().find(|kind| params.fstypes.first().is_some_and(|t| t == *kind));
+            kind.filter(|_| params.is_named()).map(|kind| (*kind, text))
+        };
+        let (fstype, tag) = by_name.or_else(by_type)?;
+        Some(Self {
+            tag: tag.to_owned(),
+            fstype,
+            flags: params.flags.clone(),
+            writable: params.writable,
+            modules: None,
+            tried: None,
+        })
+    }
+
+    /// How the host brings 9p here: virtio, unless the options say otherwise.
+    fn transport(&self) -> &str {
+        let mut options = self.flags.split(',');
+        options.find_map(|option| option.strip_prefix("trans=")).unwrap_or("virtio")
+    }
+
+    /// The options of the mount. What the kernel would take for 9p without being told is not there in every kernel.
+    fn data(&self, own: String) -> String {
+        let told = |name: &str| own.split(',').any(|o| o.split('=').next() == Some(name));
+        if self.fstype != "9p" || told("trans") {
+            return own;
+        }
+        if own.is_empty() { "trans=virtio".into() } else { format!("trans=virtio,{own}") }
+    }
+
+    fn mount(&mut self, there: usize, site: &mut Site<'_>) -> Result<Progress, Refused> {
+        site.boot.pause_at(Break::Mount);
+        let target = site.boot.root.join(SYSROOT);
+        let (flags, data) = mount::parse_flags(&self.flags);
+        let data = self.data(data);
+        let mode = if self.writable { MountFlags::empty() } else { MountFlags::RDONLY };
+        // The folder is there already where a mount was tried before.
+        let _ = std::fs::create_dir_all(&target);
+        match mount::mount(&self.tag, &target, self.fstype, flags | mode, &data) {
+            Ok(()) => {
+                let record = &mut site.boot.record.root;
+                record.device = Some(self.tag.clone());
+                record.fstype = Some(self.fstype.to_owned());
+                record.way = self.modules.take().unwrap_or_default();
+                site.boot.end_phase("mount");
+                Ok(Progress::Done)
+            }
+            // What the kernel says of a tag that it does not know.
+            Err(error) if matches!(error.errno, Errno::INVAL | Errno::NOENT | Errno::NODEV) => {
+                self.tried = Some(there);
+                Ok(self.awaits(site))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Names the tag, and those that are there instead.
+    fn awaits(&self, site: &Site<'_>) -> Progress {
+        let tags = sysfs::export_tags(&site.boot.root, self.fstype);
+        let there = match tags.as_deref() {
+            Some([]) => "none is there".to_owned(),
+            Some(tags) => format!("there: {}", tags.join(", ")),
+            None => "this kernel does not tell which are there".to_owned(),
+        };
+        Progress::Expects(format!("{} tag {} ({there})", self.fstype, self.tag))
+    }
+}
+
+impl Step for Tag {
+    fn advance(&mut self, site: &mut Site<'_>) -> Result<Progress, Refused> {
+        let Some(modules) = &self.modules else {
+            let transport = format!("9pnet_{}", self.transport());
+            let names = match self.fstype {
+                "9p" => vec!["fs-9p", transport.as_str()],
+                _ => vec!["fs-virtiofs"],
+            };
+            let modules = site.ask_for(names);
+            self.modules = Some(modules.clone());
+            return Ok(Progress::Loads(modules));
+        };
+        if !site.loader.is_done(modules) {
+            return Ok(Progress::Loads(modules.clone()));
+        }
+        let root = &site.boot.root;
+        let by_virtio = self.fstype != "9p" || self.transport() == "virtio";
+        match sysfs::export_tags(root, self.fstype).filter(|_| by_virtio) {
+            Some(tags) if !tags.contains(&self.tag) => Ok(self.awaits(site)),
+            Some(tags) => self.mount(tags.len(), site),
+            None if !by_virtio => self.mount(0, site),
+            // Each try in vain is a line of the kernel's.
+            None => match sysfs::bound_devices(root, "virtio", self.fstype).len() {
+                0 => Ok(self.awaits(site)),
+                there if self.tried == Some(there) => Ok(self.awaits(site)),
+                there => self.mount(there, site),
+            },
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! DHCP messages, RFC 2131 and 2132.
+//!
+//! ```text
+//!   0 op: 1 request, 2 reply │ 1 1 Ethernet, 2 6 │ 4 number of the exchange │ 8 seconds │ 10 flags: 8000 answer by broadcast
+//!  12 own address │ 16 address given │ 20 next server │ 24 relay │ 28 hardware address, 16
+//!  44 server's name, 64 │ 108 file, 128 │ 236 63 82 53 63 │ 240 options: code, length, value; 0 is padding, 255 the end
+//! ```
+//!
+//! Written here, as `dhcproto` adds 225 KB to the program, and `edge-dhcp` panics on option lengths that are no multiple of
+//! four and sets another bit than that of the broadcast.
+
+use core::net::Ipv4Addr;
+
+use super::ip;
+
+const COOKIE: [u8; 4] = [0x63, 0x82, 0x53, 0x63];
+const OPTIONS: usize = 240;
+/// The shortest message that every relay passes on.
+const SHORTEST: usize = 300;
+const BROADCAST: [u8; 2] = [0x80, 0];
+
+const MASK: u8 = 1;
+const ROUTER: u8 = 3;
+const DNS: u8 = 6;
+const HOSTNAME: u8 = 12;
+const DOMAIN: u8 = 15;
+const ROOT_PATH: u8 = 17;
+const WANTED_ADDRESS: u8 = 50;
+const LEASE_TIME: u8 = 51;
+const KIND: u8 = 53;
+const SERVER: u8 = 54;
+const WANTED_OPTIONS: u8 = 55;
+const MESSAGE: u8 = 56;
+const SIZE: u8 = 57;
+const CLIENT: u8 = 61;
+
+/// What is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ask {
+    /// Who has an address for us?
+    Discover,
+    /// This address of this server, please.
+    Request(Ipv4Addr, Ipv4Addr),
+}
+
+/// What a server says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// It has an address for us.
+    Offer(Lease),
+    /// The address is ours.
+    Ack(Lease),
+    /// It is not, with the server's reason.
+    Nak(String),
+}
+
+/// An address and what comes with it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lease {
+    /// The address.
+    pub address: Option<Ipv4Addr>,
+    /// The length of the network's part of it.
+    pub prefix: u8,
+    /// The router to everything else.
+    pub router: Option<Ipv4Addr>,
+    /// Name servers.
+    pub dns: Vec<Ipv4Addr>,
+    /// The machine's name.
+    pub hostname: Option<String>,
+    /// The domain that it is in.
+    pub domain: Option<String>,
+    /// Where the root is.
+    pub root_path: Option<String>,
+    /// The server that the boot goes on with.
+    pub next_server: Option<Ipv4Addr>,
+    /// The server that says so.
+    pub server: Option<Ipv4Addr>,
+    /// For how long, in seconds.
+    pub seconds: Option<u32>,
+}
+
+/// The message that asks, from the interface with the address `mac` in the exchange `number`, begun `seconds` ago.
+#[must_use]
+pub fn request(
+    ask: Ask,
+    mac: [u8; 6],
+    number: u32,
+    seconds: u16,
+    hostname: Option<&str>,
+) -> Vec<u8> {
+    let mut bytes = vec![0; OPTIONS];
+    let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
+    put(0, &[1, 1, 6]);
+    put(4, &number.to_be_bytes());
+    put(8, &seconds.to_be_bytes());
+    // The interface has no address yet that an answer could be sent to.
+    put(10, &BROADCAST);
+    put(28, &mac);
+    put(236, &COOKIE);
+    let mut option = |code: u8, value: &[u8]| {
+        if let Ok(length) = u8::try_from(value.len()) {
+            bytes.extend([code, length]);
+            bytes.extend(value);
+        }
+    };
+    match ask {
+        Ask::Discover => option(KIND, &[1]),
+        Ask::Request(address, server) => {
+            option(KIND, &[3]);
+            option(WANTED_ADDRESS, &address.octets());
+            option(SERVER, &server.octets());
+        }
+    }
+    option(WANTED_OPTIONS, &[MASK, ROUTER, DNS, HOSTNAME, DOMAIN, ROOT_PATH, LEASE_TIME]);
+    option(SIZE, &1472_u16.to_be_bytes());
+    option(CLIENT, &[&[1], &mac[..]].concat());
+    if let Some(name) = hostname {
+        option(HOSTNAME, name.as_bytes());
+    }
+    bytes.push(255);
+    bytes.resize(bytes.len().max(SHORTEST), 0);
+    bytes
+}
+
+/// What a server has answered to `mac` in the exchange `number`; `None` for any other message.
+#[must_use]
+pub fn answer(bytes: &[u8], mac: [u8; 6], number: u32) -> Option<Answer> {
+    let ours = bytes.first() == Some(&2)
+        && bytes.get(4..8)? == number.to_be_bytes()
+        && bytes.get(28..34)? == mac
+        && bytes.get(236..OPTIONS)? == COOKIE;
+    let options = bytes.get(OPTIONS..).filter(|_| ours)?;
+    let option = |code| option(options, code);
+    let first = |code| addresses(option(code)?).next();
+    let text = |code| option(code).map(text).filter(|text| !text.is_empty());
+    let address = addresses(bytes.get(16..20)?).next();
+    let mask = first(MASK).and_then(ip::prefix_of);
+    let lease = || Lease {
+        address,
+        prefix: mask.or_else(|| address.map(ip::class)).unwrap_or_default(),
+        router: first(ROUTER),
+        dns: option(DNS).map(|list| addresses(list).collect()).unwrap_or_default(),
+        hostname: text(HOSTNAME),
+        domain: text(DOMAIN),
+        root_path: text(ROOT_PATH),
+        next_server: bytes.get(20..24).and_then(|b| addresses(b).next()),
+        server: first(SERVER),
+        seconds: option(LEASE_TIME).and_then(|b| Some(u32::from_be_bytes(b.try_into().ok()?))),
+    };
+    match option(KIND)? {
+        [2] => address.map(|_| Answer::Offer(lease())),
+        [5] => address.map(|_| Answer::Ack(lease())),
+        [6] => Some(Answer::Nak(text(MESSAGE).unwrap_or_default())),
+        _ => None,
+    }
+}
+
+/// The value of the first option with this code.
+fn option(options: &[u8], code: u8) -> Option<&[u8]> {
+    let mut rest = options;
+    loop {
+        let (kind, after) = rest.split_first()?;
+        rest = match *kind {
+            0 => after,
+            255 => return None,
+            kind => {
+                let (length, after) = after.split_first()?;
+                let (value, after) = after.split_at_checked(usize::from(*length))?;
+                if kind == code {
+                    return Some(value);
+                }
+                after
+            }
+        };
+    }
+}
+
+/// Addresses one after the other; what is no address of a machine is left out.
+fn addresses(bytes: &[u8]) -> impl Iterator<Item = Ipv4Addr> {
+    let quads = bytes.chunks_exact(4).filter_map(|four| <[u8; 4]>::try_from(four).ok());
+    quads.map(Ipv4Addr::from).filter(|address| !address.is_unspecified())
+}
+
+/// Text as it may stand in a file: without what controls a terminal.
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).chars().filter(|c| !c.is_control()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+
+    fn reply(kind: u8, options: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0; OPTIONS];
+        bytes[0] = 2;
+        bytes[4..8].copy_from_slice(&7_u32.to_be_bytes());
+        bytes[16..20].copy_from_slice(&[10, 0, 2, 15]);
+        bytes[20..24].copy_from_slice(&[10, 0, 2, 2]);
+        bytes[28..34].copy_from_slice(&MAC);
+        bytes[236..240].copy_from_slice(&COOKIE);
+        bytes.extend([0, KIND, 1, kind]);
+        bytes.extend(options);
+        bytes.push(255);
+        bytes
+    }
+
+    #[test]
+    fn requests_carry_what_servers_need() {
+        let bytes = request(Ask::Discover, MAC, 7, 3, Some("box"));
+        assert_eq!(
+            (bytes.len(), &bytes[..12]),
+            (300, &[1, 1, 6, 0, 0, 0, 0, 7, 0, 3, 0x80, 0][..])
+        );
+        assert_eq!(option(&bytes[240..], KIND), Some(&[1][..]));
+        assert_eq!(option(&bytes[240..], HOSTNAME), Some(&b"box"[..]));
+        let (address, server) = (Ipv4Addr::new(10, 0, 2, 15), Ipv4Addr::new(10, 0, 2, 2));
+        let bytes = request(Ask::Request(address, server), MAC, 7, 3, None);
+        assert_eq!(option(&bytes[240..], KIND), Some(&[3][..]));
+        assert_eq!(option(&bytes[240..], WANTED_ADDRESS), Some(&[10, 0, 2, 15][..]));
+        assert_eq!(option(&bytes[240..], SERVER), Some(&[10, 0, 2, 2][..]));
+        assert_eq!(option(&bytes[240..], HOSTNAME), None);
+    }
+
+    #[test]
+    fn answers_are_read() {
+        let options = [
+            &[
+                MASK, 4, 255, 255, 252, 0, ROUTER, 8, 10, 0, 2, 2, 10, 0, 2, 3, 0, DNS, 5, 10, 0,
+                2, 3, 9,
+            ][..],
+            &[ROOT_PATH, 4, b'/', b's', 7, b'v', SERVER, 4, 10, 0, 2, 1, LEASE_TIME, 4, 0, 1, 0, 0],
+        ]
+        .concat();
+        let lease = Lease {
+            address: Some(Ipv4Addr::new(10, 0, 2, 15)),
+            prefix: 22,
+            router: Some(Ipv4Addr::new(10, 0, 2, 2)),
+            dns: vec![Ipv4Addr::new(10, 0, 2, 3)],
+            root_path: Some("/sv".into()),
+            next_server: Some(Ipv4Addr::new(10, 0, 2, 2)),
+            server: Some(Ipv4Addr::new(10, 0, 2, 1)),
+            seconds: Some(65536),
+            ..Lease::default()
+        };
+        for (kind, want) in [
+            (2, Some(Answer::Offer(lease.clone()))),
+            (5, Some(Answer::Ack(lease))),
+            (6, Some(Answer::Nak(String::new()))),
+            (1, None),
+        ] {
+            assert_eq!(answer(&reply(kind, &options), MAC, 7), want, "{kind}");
+        }
+        let Some(Answer::Ack(plain)) = answer(&reply(5, &[]), MAC, 7) else { panic!() };
+        assert_eq!((plain.prefix, plain.router), (8, None));
+        let nak = answer(&reply(6, &[MESSAGE, 2, b'n', b'o']), MAC, 7);
+        assert_eq!(nak, Some(Answer::Nak("no".into())));
+        assert_eq!(
+            (answer(&reply(5, &[]), MAC, 8), answer(&reply(5, &[]), [0; 6], 7)),
+            (None, None)
+        );
+        assert_eq!(answer(&request(Ask::Discover, MAC, 7, 0, None), MAC, 7), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_message_is_too_odd(tail in prop::collection::vec(any::<u8>(), 0..200), cut in 0..400_usize) {
+            let mut bytes = reply(5, &tail);
+            bytes.truncate(cut);
+            let _ = answer(&bytes, MAC, 7);
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! What the kernel command line says about the network, admin-guide/nfs/nfsroot:
+//!
+//! ```text
+//! ip=CLIENT:SERVER:GATEWAY:NETMASK:HOSTNAME:DEVICE:AUTOCONF:DNS0:DNS1:NTP0     fields may be empty, those at the end left out
+//! ip=AUTOCONF                        off, none: nothing; on, any, dhcp, both: DHCP
+//! ip=DEVICE:AUTOCONF                 dracut.cmdline(7)
+//! BOOTIF=01-aa-bb-cc-dd-ee-ff        the interface that a boot loader has used, by its address
+//! nfsroot=[SERVER:]PATH[,OPTIONS]    where the root is
+//! root=/dev/nfs   nfs:SERVER:PATH:OPTIONS   nfs4:…   SERVER:/PATH              that it is there, and dracut's forms
+//! ```
+
+use core::net::Ipv4Addr;
+
+/// How an interface comes to its address.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Auto {
+    /// It has one, or is given that of the command line.
+    Off,
+    /// It asks.
+    #[default]
+    Dhcp,
+}
+
+/// `ip=`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ip {
+    /// The address.
+    pub client: Option<Ipv4Addr>,
+    /// The server that holds the root, unless `nfsroot=` names one.
+    pub server: Option<Ipv4Addr>,
+    /// The router to everything else.
+    pub gateway: Option<Ipv4Addr>,
+    /// The length of the network's part of the address.
+    pub prefix: Option<u8>,
+    /// The machine's name.
+    pub hostname: Option<String>,
+    /// The interface; none: all that are Ethernet.
+    pub device: Option<String>,
+    /// Where the address comes from, if none is given.
+    pub auto: Auto,
+    /// Name servers.
+    pub dns: Vec<Ipv4Addr>,
+}
+
+/// All that is said about the network.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NetParams {
+    /// `ip=`.
+    pub ip: Ip,
+    /// `nfsroot=`.
+    pub nfs: Option<NfsPlace>,
+    /// `BOOTIF=`.
+    pub boot_mac: Option<[u8; 6]>,
+}
+
+/// A folder on an NFS server.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NfsPlace {
+    /// The server, where one is named.
+    pub server: Option<Ipv4Addr>,
+    /// The folder; empty where none is named.
+    pub path: String,
+    /// Mount options, a comma list.
+    pub options: String,
+}
+
+impl NetParams {
+    /// Takes a word; `Some(false)` where its value makes no sense, `None` where it is not about the network.
+    pub(super) fn word(&mut self, key: &str, value: &str) -> Option<bool> {
+        Some(match key {
+            "ip" => Ip::parse(value).map(|ip| self.ip = ip).is_some(),
+            "nfsroot" => NfsPlace::parse(value).map(|nfs| self.nfs = Some(nfs)).is_some(),
+            "BOOTIF" => mac(value).map(|mac| self.boot_mac = Some(mac)).is_some(),
+            _ => return None,
+        })
+    }
+}
+
+impl Ip {
+    /// Reads the value of `ip=`; `None` where a field makes no sense.
+    pub fn parse(text: &str) -> Option<Self> {
+        let fields: Vec<&str> = text.split(':').collect();
+        match fields.as_slice() {
+            [word] if autoconf(word).is_some() => {
+                return Some(Self { auto: autoconf(word)?, ..Self::default() });
+            }
+            [device, word, ..] if is_interface(device) && autoconf(word).is_some() => {
+                let device = Some((*device).to_owned());
+                return Some(Self { device, auto: autoconf(word)?, ..Self::default() });
+            }
+            _ => {}
+        }
+        let field = |at: usize| fields.get(at).copied().filter(|text| !text.is_empty());
+        let name = |at| field(at).map(str::to_owned);
+        let client = address(field(0))?;
+        let prefix = match (field(3), client) {
+            (Some(mask), _) => Some(prefix(mask)?),
+            (None, Some(client)) => Some(class(client)),
+            (None, None) => None,
+        };
+        let dns = [address(field(7))?, address(field(8))?].into_iter().flatten().collect();
+        Some(Self {
+            client,
+            server: address(field(1))?,
+            gateway: address(field(2))?,
+            prefix,
+            hostname: name(4),
+            device: name(5),
+            auto: field(6).map_or(Some(Auto::Dhcp), autoconf)?,
+            dns,
+        })
+    }
+}
+
+/// The address in a field; `Some(None)` where it is empty or only zeros, `None` where it is no address.
+fn address(field: Option<&str>) -> Option<Option<Ipv4Addr>> {
+    let Some(text) = field else { return Some(None) };
+    let address: Ipv4Addr = text.parse().ok()?;
+    Some(Some(address).filter(|a| !a.is_unspecified()))
+}
+
+fn autoconf(word: &str) -> Option<Auto> {
+    match word {
+        "off" | "none" => Some(Auto::Off),
+        "on" | "any" | "dhcp" | "both" | "single-dhcp" => Some(Auto::Dhcp),
+        _ => None,
+    }
+}
+
+fn is_interface(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic())
+}
+
+/// `255.255.255.0`, or `24`.
+fn prefix(mask: &str) -> Option<u8> {
+    if let Ok(length) = mask.parse::<u8>() {
+        return Some(length).filter(|length| *length <= 32);
+    }
+    prefix_of(mask.parse().ok()?)
+}
+
+/// The length of a mask; `None` where its ones are not together.
+pub(super) fn prefix_of(mask: Ipv4Addr) -> Option<u8> {
+    let bits = u32::from(mask);
+    let ones = bits.leading_ones();
+    u8::try_from(ones).ok().filter(|_| ones == bits.count_ones())
+}
+
+/// What the first bits of an address say where no mask is given.
+pub(super) fn class(address: Ipv4Addr) -> u8 {
+    match address.octets()[0] {
+        0..128 => 8,
+        128..192 => 16,
+        _ => 24,
+    }
+}
+
+/// The address behind the type of hardware, `01-aa-bb-cc-dd-ee-ff`.
+fn mac(text: &str) -> Option<[u8; 6]> {
+    let digits = text.split(['-', ':']).map(|byte| u8::from_str_radix(byte, 16).ok());
+    let bytes: Vec<u8> = digits.collect::<Option<_>>()?;
+    bytes.strip_prefix(&[1]).unwrap_or(&bytes).try_into().ok()
+}
+
+impl NfsPlace {
+    /// Reads `[SERVER:]PATH[,OPTIONS]`, and `:OPTIONS` as dracut has it; `None` where the server is no address.
+    pub fn parse(text: &str) -> Option<Self> {
+        let head = text.split([',', '/']).next().unwrap_or_default();
+        let (server, rest) = match text.split_once(':') {
+            Some((server, rest)) if head.contains(':') => (Some(server.parse().ok()?), rest),
+            _ => (None, text),
+        };
+        let (path, options) = rest.split_once([',', ':']).unwrap_or((rest, ""));
+        Some(Self { server, path: path.to_owned(), options: options.to_owned() })
+    }
+
+    /// Reads a value of `root=` that means NFS; `None` for any other. `/dev/nfs` names no place.
+    pub fn of_root(text: &str) -> Option<Self> {
+        if ["/dev/nfs", "/dev/nfs4", "dhcp"].contains(&text) {
+            return Some(Self::default());
+        }
+        for (word, option) in [("nfs4:", "vers=4"), ("nfs:", "")] {
+            if let Some(rest) = text.strip_prefix(word) {
+                let mut place = Self::parse(rest)?;
+                if !option.is_empty() {
+                    let given = std::mem::take(&mut place.options);
+                    place.options =
+                        if given.is_empty() { option.into() } else { format!("{option},{given}") };
+                }
+                return Some(place);
+            }
+        }
+        // An address alone stands before the colon.
+        Self::parse(text).filter(|place| place.server.is_some() && place.path.starts_with('/'))
+    }
+
+    /// This place, and from `other` what it leaves open.
+    #[must_use]
+    pub fn or(self, other: &Self) -> Self {
+        let or = |own: String, other: &str| if own.is_empty() { other.to_owned() } else { own };
+        Self {
+            server: self.server.or(other.server),
+            path: or(self.path, &other.path),
+            options: or(self.options, &other.options),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Option<Ipv4Addr> {
+        text.parse().ok()
+    }
+
+    #[test]
+    fn ip_words() {
+        let whole = Ip {
+            client: at("10.0.0.5"),
+            server: at("10.0.0.1"),
+            gateway: at("10.0.0.254"),
+            prefix: Some(24),
+            hostname: Some("box".into()),
+            device: Some("eth1".into()),
+            auto: Auto::Off,
+            dns: vec![at("1.1.1.1").unwrap(), at("8.8.8.8").unwrap()],
+        };
+        let device = Ip { device: Some("eth0".into()), ..Ip::default() };
+        for (text, want) in [
+            (
+                "10.0.0.5:10.0.0.1:10.0.0.254:255.255.255.0:box:eth1:off:1.1.1.1:8.8.8.8",
+                Some(whole),
+            ),
+            ("dhcp", Some(Ip::default())),
+            ("any", Some(Ip::default())),
+            ("off", Some(Ip { auto: Auto::Off, ..Ip::default() })),
+            (":::::eth0:dhcp", Some(device.clone())),
+            ("eth0:dhcp", Some(device.clone())),
+            ("eth0:dhcp:1500", Some(device)),
+            ("10.1.2.3", Some(Ip { client: at("10.1.2.3"), prefix: Some(8), ..Ip::default() })),
+            (
+                "192.168.1.2:::20",
+                Some(Ip { client: at("192.168.1.2"), prefix: Some(20), ..Ip::default() }),
+            ),
+            ("0.0.0.0::10.0.0.1", Some(Ip { gateway: at("10.0.0.1"), ..Ip::default() })),
+            ("10.0.0.5:::255.0.255.0", None),
+            ("10.0.0.5:::33", None),
+            ("10.0.0", None),
+            ("[fe80::1]:", None),
+            (":::::eth0:rarp", None),
+        ] {
+            assert_eq!(Ip::parse(text), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn places_on_servers() {
+        let place = |server: &str, path: &str, options: &str| {
+            Some(NfsPlace { server: at(server), path: path.into(), options: options.into() })
+        };
+        for (text, want) in [
+            ("10.0.0.1:/srv/root,vers=3,nolock", place("10.0.0.1", "/srv/root", "vers=3,nolock")),
+            ("/srv/%s", place("", "/srv/%s", "")),
+            ("/srv,port=2049", place("", "/srv", "port=2049")),
+            ("10.0.0.1:/srv:vers=4", place("10.0.0.1", "/srv", "vers=4")),
+            ("server:/srv", None),
+        ] {
+            assert_eq!(NfsPlace::parse(text), want, "{text}");
+        }
+        for (text, want) in [
+            ("/dev/nfs", place("", "", "")),
+            ("nfs:10.0.0.1:/srv:ro", place("10.0.0.1", "/srv", "ro")),
+            ("nfs4:10.0.0.1:/srv", place("10.0.0.1", "/srv", "vers=4")),
+            ("nfs4:/srv,soft", place("", "/srv", "vers=4,soft")),
+            ("10.0.0.1:/srv", place("10.0.0.1", "/srv", "")),
+            ("/dev/sda1", None),
+            ("8:1", None),
+            ("rootfs", None),
+        ] {
+            assert_eq!(NfsPlace::of_root(text), want, "{text}");
+        }
+        let own = NfsPlace { path: "/a".into(), ..NfsPlace::default() };
+        let other = place("10.0.0.1", "/b", "soft").unwrap();
+        assert_eq!(Some(own.or(&other)), place("10.0.0.1", "/a", "soft"));
+    }
+
+    #[test]
+    fn boot_interfaces() {
+        let want = Some([0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff]);
+        for text in ["01-aa-bb-cc-dd-ee-ff", "AA:BB:CC:DD:EE:FF"] {
+            assert_eq!(mac(text), want);
+        }
+        assert_eq!((mac("01-aa"), mac("x"), mac("")), (None, None, None));
+    }
+}

@@ -1,0 +1,176 @@
+//! What is in /dev/disk/by-id: the names of a disk by what it says of itself.
+
+use super::chain::{Chain, Node};
+use crate::disk;
+use crate::disk::identity::{self, Identity};
+use crate::sys::block::{self, Disk};
+use crate::sys::{Root, sysfs};
+
+/// Names while they are gathered.
+#[derive(Debug, Default)]
+struct Names(Vec<String>);
+
+impl Names {
+    /// Adds `KIND-VALUE`, if there is a value.
+    fn add(&mut self, kind: &str, value: Option<String>) {
+        if let Some(value) = value {
+            self.0.push(identity::link_part(&format!("{kind}-{value}")));
+        }
+    }
+}
+
+/// The names of the disk `name`, whose chain this is.
+pub(super) fn ids(root: &Root, chain: &Chain, name: &str) -> Vec<String> {
+    let mut names = Names::default();
+    match name.trim_end_matches(|c: char| c.is_ascii_digit()) {
+        "mmcblk" => card(chain, "mmc", &mut names),
+        "msblk" | "mspblk" => card(chain, "memstick", &mut names),
+        "dm-" => mapped(chain.first(), &mut names),
+        "md" => array(root, name, &mut names),
+        _ if name.starts_with("nvme") => nvme(chain, &mut names),
+        _ if name.starts_with("vd") => names.add("virtio", chain.text("serial")),
+        _ if name.starts_with("sd") || name.starts_with("sr") => scsi(root, chain, &mut names),
+        _ if name.starts_with("pmem") => names.add("pmem", chain.text("uuid")),
+        _ => {}
+    }
+    names.0
+}
+
+/// The identifier that the namespace has, and model and serial number of its controller, with and without the number of
+/// the namespace.
+fn nvme(chain: &Chain, names: &mut Names) {
+    names.add("nvme", chain.text("wwid"));
+    if let (Some(model), Some(serial)) = (chain.text("model"), chain.text("serial")) {
+        // Each with blanks of its own to lose.
+        let name = identity::link_part(&format!("{model}_{serial}"));
+        names.add("nvme", chain.text("nsid").map(|number| format!("{name}_{number}")));
+        names.add("nvme", Some(name));
+    }
+}
+
+/// A card by its name and serial number; what is hidden in it has other names.
+fn card(chain: &Chain, bus: &str, names: &mut Names) {
+    if let Some(card) = chain.nodes().iter().find(|node| node.subsystem == bus)
+        && let (Some(name), Some(serial)) = (card.text("name"), card.text("serial"))
+    {
+        names.add(bus, Some(format!("{name}_{serial}")));
+    }
+}
+
+/// A mapped device, by what it was given at its making.
+fn mapped(device: &Node, names: &mut Names) {
+    names.add("dm-name", device.text("dm/name"));
+    names.add("dm-uuid", device.text("dm/uuid"));
+}
+
+/// An array, by what its first member says; mdadm writes the UUID in four groups.
+fn array(root: &Root, name: &str, names: &mut Names) {
+    let folder = root.join("sys/class/block").join(name).join("slaves");
+    let first = sysfs::names_in(&folder).into_iter().min();
+    let probe = first.and_then(|member| {
+        let device = block::device(root, &member)?;
+        disk::probe(&Disk::open(root, &device).ok()?)
+    });
+    let Some(probe) = probe else { return };
+    names.add("md-name", probe.label);
+    names.add("md-uuid", probe.uuid.map(|uuid| groups(&uuid)));
+}
+
+/// `a95a2f3c-9b4e-…` as `a95a2f3c:9b4e…`: four groups of eight digits.
+fn groups(uuid: &str) -> String {
+    let mut text = String::new();
+    for (at, digit) in uuid.chars().filter(|c| *c != '-').enumerate() {
+        if at > 0 && at % 8 == 0 {
+            text.push(':');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Whatever speaks SCSI: disks behind ATA, USB and real SCSI.
+fn scsi(root: &Root, chain: &Chain, names: &mut Names) {
+    let Some((place, device)) = chain.find(0, "scsi", "scsi_device") else { return };
+    let is = |attribute, value| device.text(attribute).as_deref() == Some(value);
+    let late =
+        device.text("scsi_level").is_some_and(|level| level.starts_with(['6', '7', '8', '9']));
+    let fixed = chain.first().text("removable").as_deref() == Some("0");
+    let usb = usb(chain, device);
+    let on_usb = chain.has("usb");
+    let asks_ata = is("vendor", "ATA") || (is("type", "5") && late) || (on_usb && fixed);
+    let ata = asks_ata.then(|| ata(root, chain, place)).flatten();
+    let found = match (ata, &usb) {
+        (Some(identity), _) => Some(("ata", identity)),
+        (None, Some(serial)) => Some(("usb", Identity { serial: serial.clone(), wwn: None })),
+        (None, None) => by_pages(device).map(|identity| ("scsi", identity)),
+    };
+    names.add("usb", usb);
+    if let Some((bus, Identity { serial, wwn })) = found {
+        names.add(bus, Some(serial));
+        names.add("wwn", wwn);
+    }
+}
+
+/// By its IDENTIFY data, as the kernel's ATA driver keeps them, else as the adapter translates them.
+fn ata(root: &Root, chain: &Chain, place: usize) -> Option<Identity> {
+    let kept = || {
+        let port = chain
+            .nodes()
+            .iter()
+            .find(|node| node.name.strip_prefix("ata").is_some_and(|n| n.parse::<u32>().is_ok()))?;
+        let [_, channel, target, _] = address(chain.nodes().get(place)?)?;
+        // Behind a port multiplier its ports are the channels.
+        let (plain, fanned) = (format!("{target}"), format!("{channel}.0"));
+        let ends = if channel == 0 { vec![plain, fanned] } else { vec![fanned] };
+        ends.iter().find_map(|end| {
+            let name = format!("dev{}.{end}", port.number());
+            identity::identify_of_text(&Node::of_class(root, "ata_device", &name)?.text("id")?)
+        })
+    };
+    let translated =
+        || identity::identify_of_page_89(&chain.nodes().get(place)?.bytes("vpd_pg89")?);
+    identity::ata(&kept().or_else(translated)?)
+}
+
+fn by_pages(device: &Node) -> Option<Identity> {
+    // sysfs gives them in full length, with a line end.
+    let field = |name: &str, length: usize| {
+        let mut bytes = device.bytes(name)?;
+        bytes.truncate(length);
+        Some(bytes)
+    };
+    let (page_80, page_83) = (device.bytes("vpd_pg80"), device.bytes("vpd_pg83"));
+    identity::scsi(
+        &field("vendor", 8)?,
+        &field("model", 16)?,
+        page_80.as_deref(),
+        page_83.as_deref(),
+    )
+}
+
+/// Host, channel, target and unit that a SCSI device is called by.
+pub(super) fn address(device: &Node) -> Option<[u32; 4]> {
+    let mut parts = device.name.split(':').map(str::parse);
+    let mut next = || parts.next()?.ok();
+    Some([next()?, next()?, next()?, next()?])
+}
+
+/// The name that a disk on USB has for it; `None` for any other.
+fn usb(chain: &Chain, scsi: &Node) -> Option<String> {
+    /// Of mass storage, those that speak SCSI: ATAPI, and transparent.
+    const SCSI: [&str; 2] = ["02", "06"];
+    let (place, interface) = chain.find(0, "usb", "usb_interface")?;
+    let (_, device) = chain.find(place, "usb", "usb_device")?;
+    let storage = interface.text("bInterfaceClass").as_deref() == Some("08");
+    let subclass = interface.text("bInterfaceSubClass").unwrap_or_default();
+    let speaks_scsi = storage && SCSI.contains(&&*subclass);
+    let own = |name: &str| scsi.text(name).filter(|_| speaks_scsi);
+    let or = |given: Option<String>, text: &str, number: &str| {
+        given.or_else(|| device.text(text)).or_else(|| device.text(number)).unwrap_or_default()
+    };
+    let vendor = or(own("vendor"), "manufacturer", "idVendor");
+    let model = or(own("model"), "product", "idProduct");
+    let instance =
+        address(scsi).filter(|_| speaks_scsi).map(|[_, _, t, unit]| format!("{t}:{unit}"));
+    Some(identity::usb(&vendor, &model, device.text("serial").as_deref(), instance.as_deref()))
+}
