@@ -2,6 +2,7 @@
 //! modprobe.d names a module.
 
 use super::shell::{MODPROBE, quoted};
+use super::statement::is_parameter;
 use super::table::Table;
 
 /// The longest way from a name to its modules; longer ones are a mistake.
@@ -73,9 +74,9 @@ impl Names {
     fn list(&self, list: &List, own: &str, seen: &mut Vec<String>) -> Target {
         let mut modules: Vec<String> = Vec::new();
         let mut off = false;
-        let names = list.words.iter().filter(|word| !word.contains('='));
+        let names = list.words.iter().filter(|word| !is_parameter(word));
         let one_by_one = !list.all && names.clone().count() > 1;
-        if one_by_one || list.words.iter().any(|word| word.contains('=')) {
+        if one_by_one || list.words.iter().any(|word| is_parameter(word)) {
             return Target::Command(list.command());
         }
         for name in names {
@@ -129,7 +130,7 @@ impl List {
         let mut calls: Vec<String> = Vec::new();
         for word in &self.words {
             match calls.last_mut() {
-                Some(call) if word.contains('=') => *call += &[" ", &quoted(word)].concat(),
+                Some(call) if is_parameter(word) => *call += &[" ", &quoted(word)].concat(),
                 _ => calls.push([MODPROBE, word].join(" ")),
             }
         }

@@ -148,7 +148,7 @@ pub(super) fn statement(
             let words = variables.expand(rest)?;
             // What comes first is a name.
             checked(word, words.first().cloned().unwrap_or_default(), is_name)?;
-            for probed in words.iter().filter(|w| !w.contains('=')) {
+            for probed in words.iter().filter(|w| !is_parameter(w)) {
                 checked(word, probed.clone(), is_name)?;
             }
             Statement::Probe { all: word == "probeall", name, words, add }
@@ -193,6 +193,12 @@ fn checked(word: &str, name: String, fits: fn(char) -> bool) -> Result<String, T
         return Trouble::wrong(format!("'{name}' is no name of a module"));
     }
     Ok(name)
+}
+
+/// Whether a word gives a module's parameter a value.
+pub(super) fn is_parameter(word: &str) -> bool {
+    let key = word.split_once('=').map(|(key, _)| key);
+    key.is_some_and(|key| !key.is_empty() && !key.contains(|c: char| c.is_ascii_whitespace()))
 }
 
 /// What may stand in a name; a shell takes none of it for anything else.
@@ -268,6 +274,7 @@ mod tests {
             ("alias", "wrong: 'alias' lacks a name"),
             ("alias a", "wrong: 'alias' lacks a name"),
             ("alias a[ b", "wrong: 'a[' is no name of a module"),
+            ("options -k -k x=1", "wrong: '-k' is no name of a module"),
             ("alias a b*", "wrong: 'b*' is no name of a module"),
             ("alias a `cat x`", "unsure: the command `cat x` is not run"),
             ("above a* b", "wrong: 'a*' is no name of a module"),
