@@ -47,7 +47,8 @@ mod tests {
         let mut last = 0;
         let doubled = map(&items, || (), |(), n| 2 * n, &mut |begun| last = last.max(begun));
         assert_eq!(doubled, items.iter().map(|n| 2 * n).collect::<Vec<_>>());
-        assert!(last > 0 && last <= 1000);
+        // The other threads may have been quicker with all of it.
+        assert!(last <= 1000);
         assert!(map(&[0; 0], || (), |(), n| *n, &mut |_| {}).is_empty());
     }
 }

@@ -141,7 +141,7 @@ impl Step for Nfs {
         match std::mem::replace(&mut self.state, State::Start) {
             State::Start => {
                 let mount = self.decide(site.boot)?;
-                let modules = site.ask_for(["fs-nfs", "nfsv3", "nfsv4"]);
+                let modules = site.ask_for(&["fs-nfs", "nfsv3", "nfsv4"]);
                 self.state = State::Loading(mount, modules.clone());
                 Ok(Progress::Loads(modules))
             }

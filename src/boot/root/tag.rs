@@ -113,7 +113,7 @@ impl Step for Tag {
                 "9p" => vec!["fs-9p", transport.as_str()],
                 _ => vec!["fs-virtiofs"],
             };
-            let modules = site.ask_for(names);
+            let modules = site.ask_for(&names);
             self.modules = Some(modules.clone());
             return Ok(Progress::Loads(modules));
         };
