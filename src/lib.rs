@@ -31,6 +31,7 @@
 
 pub mod applet;
 pub mod boot;
+#[cfg(feature = "host")]
 pub mod depmod;
 pub mod disk;
 #[cfg(feature = "host")]

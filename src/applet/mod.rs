@@ -5,6 +5,7 @@ mod autoclean;
 mod console_shell;
 #[cfg(feature = "host")]
 mod convert;
+#[cfg(feature = "host")]
 mod depmod;
 mod finish;
 mod free_initramfs;
@@ -141,6 +142,7 @@ const APPLETS: &[Applet] = &[
     Applet { name: "lsmod", help: "show the loaded modules", run: lsmod::run },
     Applet { name: "list", help: "the same as lsmod", run: lsmod::run },
     Applet { name: "modinfo", help: "show what modules say of themselves", run: modinfo::run },
+    #[cfg(feature = "host")]
     Applet {
         name: "depmod",
         help: "index the modules of a kernel: dependencies, aliases, symbols",

@@ -10,6 +10,7 @@ pub mod cmdline;
 pub mod compress;
 pub mod conf;
 pub mod dep;
+#[cfg(feature = "host")]
 pub mod depmod;
 pub mod dhcp;
 pub mod elf;

@@ -1,7 +1,6 @@
 //! `depmod [OPTIONS] [VERSION] [FILE...]`: index files for the modules of a kernel, as kmod's depmod(8) writes them.
 
 mod options;
-#[cfg(feature = "host")]
 mod progress;
 
 use std::ffi::OsString;
@@ -200,7 +199,6 @@ impl Depmod<'_> {
 /// Tells the user what goes on.
 struct Terminal<'a, 'b> {
     depmod: &'a Depmod<'b>,
-    #[cfg(feature = "host")]
     progress: progress::Progress,
 }
 
@@ -208,7 +206,6 @@ impl<'a, 'b> Terminal<'a, 'b> {
     fn new(depmod: &'a Depmod<'b>) -> Self {
         Self {
             depmod,
-            #[cfg(feature = "host")]
             progress: progress::Progress::default(),
         }
     }
@@ -227,11 +224,7 @@ impl Listener for Terminal<'_, '_> {
         self.depmod.tool.print(line);
     }
 
-    #[cfg(feature = "host")]
     fn progress(&mut self, done: usize, of: usize) {
         self.progress.tell(done, of);
     }
-
-    #[cfg(not(feature = "host"))]
-    fn progress(&mut self, _done: usize, _of: usize) {}
 }
