@@ -235,10 +235,12 @@ fn usr_is_mounted_before_the_switch() {
 
 #[test]
 fn a_usr_that_does_not_come_is_named() {
-    let vm = machine(&format!("root=UUID={UUID} mount.usr=LABEL=usr coldplug.timeout=2"));
-    let boot = attach(vm, ROOT).run();
+    let vm = machine(&format!("root=UUID={UUID} mount.usr=LABEL=Decoy coldplug.timeout=2"));
+    let boot = attach(attach(vm, ROOT), DECOY).run();
     boot.expect("no-root");
-    boot.check(boot.console.contains("mount.usr=LABEL=usr did not come in 2."), "its name");
+    boot.check(boot.console.contains("mount.usr=LABEL=Decoy did not come in 2."), "its name");
+    let near = "vdb has LABEL=decoy: upper and lower case differ";
+    boot.check(boot.console.contains(near), "what comes close to it");
 }
 
 /// What cannot be meant is told with what comes close to it.

@@ -10,6 +10,7 @@ use super::root::{Assembly, Devices, Progress, Refused, Site};
 use super::{Boot, Stop, seconds};
 use crate::kmod::name::ModuleName;
 use crate::kmod::params::Settle;
+use crate::kmod::root_name::RootName;
 use crate::kmod::storage::Storage;
 use crate::load::{Loader, Rank};
 use crate::report::{Verdict, near};
@@ -351,10 +352,19 @@ impl<'a, 'b> Wait<'a, 'b> {
         }
     }
 
+    /// The device that the text of an awaited one names: the root's, or that of a parameter such as `mount.usr=`.
+    fn meant(&self, what: &str) -> Option<RootName> {
+        let choice = self.assembly.choice();
+        if what == choice.text {
+            return Some(choice.name.clone());
+        }
+        RootName::parse(what.split_once('=')?.1)
+    }
+
     /// What was awaited, what is there instead, and what may be meant.
     fn no_root(&mut self, what: &str) -> Stop {
         let seen = self.devices.seen();
-        let near = near(&self.assembly.choice().name, &seen);
+        let near = self.meant(what).map_or_else(Vec::new, |name| near(&name, &seen));
         let waited = boottime_ns().saturating_sub(self.began) / 1_000_000;
         let mut text = match self.boot.params.root.is_named() {
             true => format!("{what} did not come in {}", self.waited()),

@@ -204,10 +204,7 @@ struct Terminal<'a, 'b> {
 
 impl<'a, 'b> Terminal<'a, 'b> {
     fn new(depmod: &'a Depmod<'b>) -> Self {
-        Self {
-            depmod,
-            progress: progress::Progress::default(),
-        }
+        Self { depmod, progress: progress::Progress::default() }
     }
 }
 
