@@ -6,17 +6,24 @@
 //! root=9p:TAG   root=virtiofs:TAG                                       without rootfstype=
 //! ```
 
-use super::{Progress, Refused, Site, Step};
+use std::time::Duration;
+
+use super::{Progress, Refused, Site, Step, nanoseconds};
 use crate::boot::SYSROOT;
 use crate::kmod::name::ModuleName;
 use crate::kmod::params::Break;
 use crate::kmod::root_params::{Choice, RootParams};
-use crate::sys::{mount, sysfs};
+use crate::sys::{boottime_ns, mount, sysfs};
 use rustix::io::Errno;
 use rustix::mount::MountFlags;
 
 /// The filesystems that are named by a tag.
 const KINDS: [&str; 2] = ["9p", "virtiofs"];
+
+/// The first pause after a mount in vain, which is a line in the kernel's log each time; the next are twice as long.
+const FIRST: Duration = Duration::from_millis(100);
+/// The longest of them.
+const LONGEST: Duration = Duration::from_secs(5);
 
 /// A filesystem behind a tag.
 #[derive(Debug)]
@@ -26,8 +33,10 @@ pub(super) struct Tag {
     flags: String,
     writable: bool,
     modules: Option<Vec<ModuleName>>,
-    /// How many exports there were when the kernel last said that this is none of them.
-    tried: Option<usize>,
+    /// How long to let be after the kernel has said that there is no such tag.
+    patience: u64,
+    /// When to try again, on CLOCK_BOOTTIME.
+    next: u64,
 }
 
 impl Tag {
@@ -48,7 +57,8 @@ impl Tag {
             flags: params.flags.clone(),
             writable: params.writable,
             modules: None,
-            tried: None,
+            patience: nanoseconds(FIRST),
+            next: 0,
         })
     }
 
@@ -67,7 +77,8 @@ impl Tag {
         if own.is_empty() { "trans=virtio".into() } else { format!("trans=virtio,{own}") }
     }
 
-    fn mount(&mut self, there: usize, site: &mut Site<'_>) -> Result<Progress, Refused> {
+    /// Mounts; `is_listed` where the kernel says that the tag is there.
+    fn mount(&mut self, is_listed: bool, site: &mut Site<'_>) -> Result<Progress, Refused> {
         site.boot.pause_at(Break::Mount);
         let target = site.boot.root.join(SYSROOT);
         let (flags, data) = mount::parse_flags(&self.flags);
@@ -84,9 +95,9 @@ impl Tag {
                 site.boot.end_phase("mount");
                 Ok(Progress::Done)
             }
-            // What the kernel says of a tag that it does not know.
-            Err(error) if matches!(error.errno, Errno::INVAL | Errno::NOENT | Errno::NODEV) => {
-                self.tried = Some(there);
+            Err(error) if !is_listed && is_unknown(error.errno) => {
+                self.next = boottime_ns().saturating_add(self.patience);
+                self.patience = (self.patience * 2).min(nanoseconds(LONGEST));
                 Ok(self.awaits(site))
             }
             Err(error) => Err(error.into()),
@@ -120,18 +131,18 @@ impl Step for Tag {
         if !site.loader.is_done(modules) {
             return Ok(Progress::Loads(modules.clone()));
         }
-        let root = &site.boot.root;
         let by_virtio = self.fstype != "9p" || self.transport() == "virtio";
-        match sysfs::export_tags(root, self.fstype).filter(|_| by_virtio) {
-            Some(tags) if !tags.contains(&self.tag) => Ok(self.awaits(site)),
-            Some(tags) => self.mount(tags.len(), site),
-            None if !by_virtio => self.mount(0, site),
-            // Each try in vain is a line of the kernel's.
-            None => match sysfs::bound_devices(root, "virtio", self.fstype).len() {
-                0 => Ok(self.awaits(site)),
-                there if self.tried == Some(there) => Ok(self.awaits(site)),
-                there => self.mount(there, site),
-            },
+        let tags = sysfs::export_tags(&site.boot.root, self.fstype).filter(|_| by_virtio);
+        // A device that is bound may not have told its tag yet: without a list, only trying tells.
+        let is_listed = tags.map(|tags| tags.contains(&self.tag));
+        if is_listed != Some(false) && boottime_ns() >= self.next {
+            return self.mount(is_listed.is_some(), site);
         }
+        Ok(self.awaits(site))
     }
+}
+
+/// Whether this is what the kernel says of a tag that it does not know.
+fn is_unknown(errno: Errno) -> bool {
+    matches!(errno, Errno::INVAL | Errno::NOENT | Errno::NODEV)
 }
