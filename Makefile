@@ -9,6 +9,9 @@ ROOT    ?= /
 IMAGE   ?= out/initramfs-$(KERNEL).img
 # Boots of make soak; SOAK_WORDS are more words for their kernel command lines.
 SOAK    ?= 50
+# Seconds of make fuzz for each of FUZZ_TARGETS.
+FUZZ    ?= 60
+FUZZ_TARGETS ?= $(patsubst fuzz/fuzz_targets/%.rs,%,$(wildcard fuzz/fuzz_targets/*.rs))
 # The size in bytes that the program in an image must stay below.
 SIZE_LIMIT := 1000000
 
@@ -27,7 +30,7 @@ BIN := $(or $(CARGO_TARGET_DIR),target)/$(TARGET)/release/coldplug
 # The same without the workbench of the build machine: what images carry.
 INIT := $(BIN)-init
 
-.PHONY: help build guests run test lint bench soak size initramfs dist clean setup-build setup-run setup-test
+.PHONY: help build guests run test lint bench soak fuzz size initramfs dist clean setup-build setup-run setup-test setup-fuzz
 
 help:
 	@echo 'make run         install what is missing, build, and boot the demo in QEMU'
@@ -37,10 +40,11 @@ help:
 	@echo 'make lint        formatting, clippy, documentation'
 	@echo 'make bench       boot times against the floor, look-ups, sizes; BENCH=--virtio, --fleet, --image, --wall: a part'
 	@echo 'make soak        the fleet machine, SOAK (now $(SOAK)) boots in different orders: always the same modules and drivers'
+	@echo 'make fuzz        every parser on mutated input, FUZZ (now $(FUZZ)) seconds each: nothing may be found; FUZZ_TARGETS=disk: that one'
 	@echo 'make size        the size of the binaries, that of images against the limit of $(SIZE_LIMIT) bytes'
 	@echo 'make dist        the binary, packed for a release'
 
-setup-build setup-run setup-test: setup-%:
+setup-build setup-run setup-test setup-fuzz: setup-%:
 	@TARGET=$(TARGET) .ci/setup $*
 
 # A second make, as what setup installs changes how to build.
@@ -69,6 +73,7 @@ lint:
 	cargo clippy --locked --all-targets --features qemu-tests -- -D warnings
 	cargo clippy --locked --lib --bins --no-default-features -- -D warnings
 	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' cargo doc -q --locked --no-deps --document-private-items
+	cargo clippy --locked --all-targets --manifest-path fuzz/Cargo.toml --no-default-features --target-dir $(or $(CARGO_TARGET_DIR),target) -- -D warnings
 
 bench: setup-test
 	@$(MAKE) --no-print-directory binary guests
@@ -77,6 +82,17 @@ bench: setup-test
 soak: setup-test
 	@$(MAKE) --no-print-directory binary guests
 	SOAK=$(SOAK) cargo test -q --locked --features qemu-tests --test soak
+
+# cargo fuzz asks for AddressSanitizer, which stable Rust counts as unstable. What is found stays in fuzz/artifacts.
+fuzz: export RUSTC_BOOTSTRAP = 1
+fuzz: setup-fuzz
+	cargo run -q --locked --manifest-path fuzz/Cargo.toml --example seeds -- fuzz/corpus "$${COLDPLUG_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/coldplug}/kernels"
+	cargo fuzz build
+	@for target in $(FUZZ_TARGETS); do \
+	  echo "$$target: $(FUZZ) s"; dict=fuzz/dict/$$target.dict; \
+	  cargo fuzz run $$target -- -max_total_time=$(FUZZ) -timeout=20 -verbosity=0 -print_final_stats=1 \
+	    $$([ ! -e $$dict ] || echo -dict=$$dict) || exit 1; \
+	done
 
 size: build
 	@size=$$(stat -c %s $(INIT)); echo "$(INIT): $$size bytes (limit $(SIZE_LIMIT))"; [ "$$size" -lt $(SIZE_LIMIT) ]

@@ -78,8 +78,9 @@ impl Image {
         output
     }
 
-    fn blkid(&self) -> BTreeMap<String, String> {
-        let output = run(self.dir.path(), &["blkid", "-p", "-o", "udev", "image"], "");
+    fn blkid(&self, words: &[&str]) -> BTreeMap<String, String> {
+        let words = [&["blkid", "-p", "-o", "udev", "image"], words].concat();
+        let output = run(self.dir.path(), &words, "");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         text.lines()
             .filter_map(|line| line.split_once('='))
@@ -89,8 +90,17 @@ impl Image {
 
     /// TYPE, USAGE, UUID and LABEL must be blkid's; gives back what they are.
     fn compare(&self) -> Option<Probe> {
-        let want = self.blkid();
-        let found = disk::probe(&self.source());
+        self.compare_with(disk::probe(&self.source()), &self.blkid(&[]))
+    }
+
+    /// The same for a part of the image, as a partition shows it.
+    fn compare_part(&self, start: u64, size: u64) -> Option<Probe> {
+        let part = Part { disk: &self.source(), start, size };
+        let words = ["-O", &start.to_string(), "-S", &size.to_string()];
+        self.compare_with(disk::probe(&part), &self.blkid(&words))
+    }
+
+    fn compare_with(&self, found: Option<Probe>, want: &BTreeMap<String, String>) -> Option<Probe> {
         let text = |key: &str| want.get(key).map(String::as_str);
         let what = &self.what;
         let kind = text("ID_FS_TYPE");
@@ -168,6 +178,24 @@ impl Source for Mutant {
             }
         }
         Some(count)
+    }
+}
+
+/// A part of a disk.
+struct Part<'a> {
+    disk: &'a Mutant,
+    start: u64,
+    size: u64,
+}
+
+impl Source for Part<'_> {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read(&self, offset: u64, buf: &mut [u8]) -> Option<usize> {
+        let rest = self.size.saturating_sub(offset).min(buf.len() as u64);
+        self.disk.read(self.start + offset, &mut buf[..rest as usize])
     }
 }
 
@@ -613,7 +641,7 @@ fn compare_tables(image: &Image, sector_size: u32) -> Option<Table> {
     let ours: Vec<_> = found.iter().flat_map(|t| &t.partitions).map(row).collect();
     assert_eq!(ours, lines.lines().map(pairs).collect::<Vec<_>>(), "{what}");
     if sector_size == 512 {
-        let want = image.blkid();
+        let want = image.blkid(&[]);
         let kind = want.get("ID_PART_TABLE_TYPE").map(String::as_str).filter(|k| *k != "PMBR");
         assert_eq!(found.as_ref().map(|t| t.kind), kind, "{what}");
         let uuid = found.as_ref().and_then(|t| t.uuid.as_ref());
@@ -657,10 +685,25 @@ fn compare_with_sfdisk(image: &Image) {
         assert_eq!(their["start"].as_u64(), Some(our.start / 512));
         assert_eq!(their["size"].as_u64(), Some(our.size / 512));
         assert_eq!(their["name"].as_str(), our.label.as_deref());
+        let kind = their["type"].as_str().unwrap().to_lowercase();
+        assert_eq!(our.kind.trim_start_matches("0x"), kind, "{}", image.what);
+        let boot = u64::from(their["bootable"].as_bool() == Some(true)) << 7;
+        let bits = their["attrs"].as_str().map_or(boot, attributes);
+        assert_eq!(our.attributes, bits, "{}", image.what);
         if let Some(uuid) = their["uuid"].as_str() {
             assert_eq!(our.uuid, Some(uuid.to_lowercase()));
         }
     }
+}
+
+/// The bits of a GPT entry by sfdisk's words for them.
+fn attributes(words: &str) -> u64 {
+    const NAMES: [&str; 3] = ["RequiredPartition", "NoBlockIOProtocol", "LegacyBIOSBootable"];
+    let bit = |word: &str| {
+        let named = NAMES.iter().position(|name| *name == word);
+        named.unwrap_or_else(|| word.trim_start_matches("GUID:").parse().unwrap())
+    };
+    words.split([' ', ',']).map(|word| 1 << bit(word)).sum()
 }
 
 const GPT: &str = "label: gpt\nlabel-id: 11223344-5566-7788-99AA-BBCCDDEEFF00\n\
@@ -677,6 +720,7 @@ fn tables_by_sfdisk() {
         "label: gpt\nunit: sectors\n9: start=4096, size=2048, type=L\n3: start=8192, size=2048, type=L\n",
         "label: gpt\ntable-length: 4\nsize=1M\n",
         "label: gpt\n",
+        "label: gpt\nsize=1M, attrs=\"RequiredPartition LegacyBIOSBootable GUID:48,59,63\"\n",
         "label: dos\n",
         "label: dos\n4: size=1M, type=5\n2: size=1M, type=83\n",
         "label: dos\nlabel-id: 0x00000001\nsize=1M, type=ef\n",
@@ -685,6 +729,52 @@ fn tables_by_sfdisk() {
         image.run(&["sfdisk", "-q", "image"], script);
         compare_tables(&image, 512).unwrap();
         compare_with_sfdisk(&image);
+    }
+}
+
+/// The disks that the boots of root.rs find their root on.
+const BOOTED: [&str; 4] = [
+    "label: gpt\nstart=2048, size=32768, uuid=c01d9106-0000-4000-8000-0000000000aa, name=\"first part\"\n\
+     start=34816, size=32768, type=4f68bce3-e8cd-4db1-96e7-fbcaf984b709, name=cold-part\n",
+    "label: gpt\nstart=2048, size=32768\nstart=34816, size=32768, type=4f68bce3-e8cd-4db1-96e7-fbcaf984b709, \
+     attrs=\"GUID:60\"\n",
+    "label: dos\nlabel-id: 0x89abcdef\nstart=2048, size=2048, type=83\n\
+     start=4096, size=100000, type=5\nstart=6144, size=32768, type=83\n",
+    "label: gpt\nstart=2048, size=32768, name=my\\x20root\nstart=34816, size=32768, name=\"my root/1\"\n",
+];
+
+#[test]
+fn disks_of_the_boots() {
+    let mut root = Image::new("ext4", 16 * MIB);
+    root.run(&["mke2fs", "-q", "-t", "ext4", "-L", "my root/1", "image"], "");
+    assert_eq!(root.compare().unwrap().label.as_deref(), Some("my root/1"));
+    let content = fs::read(root.path()).unwrap();
+    for script in BOOTED {
+        root = Image::new(script, 64 * MIB);
+        root.run(&["sfdisk", "-q", "image"], script);
+        let parts = compare_tables(&root, 512).unwrap().partitions;
+        compare_with_sfdisk(&root);
+        let last = parts.last().unwrap();
+        root.patch(&[(last.start, &content)]);
+        let labels = parts.iter().map(|part| root.compare_part(part.start, part.size)?.label);
+        let labels: Vec<_> = labels.collect();
+        assert_eq!(labels.last().unwrap().as_deref(), Some("my root/1"), "{script}");
+        assert!(root.compare().is_none(), "{script}");
+    }
+}
+
+/// What ends a device is looked for at the end of the partition, not of the disk.
+#[test]
+fn each_format_in_a_partition() {
+    let mut images: Vec<Image> = (0..TOOLS.len()).map(|row| made(row, "PART")).collect();
+    images.extend(members());
+    for image in images {
+        let content = fs::read(image.path()).unwrap();
+        let (size, want) = (content.len() as u64, image.compare().unwrap());
+        let disk = Image::new(&format!("a partition with {}", image.what), size + 3 * MIB);
+        disk.run(&["sfdisk", "-q", "image"], "label: gpt\nstart=2048\n");
+        disk.patch(&[(MIB, &content)]);
+        assert_eq!(disk.compare_part(MIB, size), Some(want));
     }
 }
 
@@ -869,9 +959,13 @@ fn members() -> Vec<Image> {
     bcache.run(&["make-bcache", "-B", "image"], "");
     let md = Image::new("md 1.2", 16 * MIB);
     md.patch(&[(0x1000, &md1(0x1000))]);
+    let old = Image::new("md 0.90", 16 * MIB);
+    old.patch(&[(16 * MIB - 0x10000, &md0(u32::to_le_bytes, 90, 9000))]);
     let lvm2 = Image::new("LVM2", 16 * MIB);
     lvm2.patch(&[(512, &lvm(1))]);
-    vec![luks, verity, bcache, md, lvm2]
+    let pool = Image::new("zfs", 65 * MIB);
+    zfs(&pool, u64::to_le_bytes(0x00ba_b10c), 4);
+    vec![luks, verity, bcache, md, old, lvm2, pool]
 }
 
 /// What a damaged image still is must be what blkid thinks it is.

@@ -182,13 +182,16 @@ pub(super) fn place(source: Source) -> &'static str {
 /// A line of columns: its cells.
 pub(super) type Row = Vec<String>;
 
+/// The widest column: that of a path. A capture may hold what is longer than a format takes.
+const WIDEST: usize = 4096;
+
 /// Lines of columns, each as wide as its widest cell; the last one ends where its text does.
 pub(super) fn columns(indent: &str, rows: &[Row]) -> String {
     let mut widths: Vec<usize> = Vec::new();
     for row in rows {
         widths.resize(widths.len().max(row.len()), 0);
         for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
+            *width = (*width).max(cell.chars().count()).min(WIDEST);
         }
     }
     let mut text = String::new();
@@ -257,6 +260,13 @@ mod tests {
     fn parsed(args: &str) -> Result<Options, String> {
         let args = format!("scan {args}");
         parse(&args.split_whitespace().map(OsString::from).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_cell_of_any_length() {
+        let row = |cell: &str| vec![cell.to_owned(), "end".to_owned()];
+        let text = columns("", &[row(&"x".repeat(70_000)), row("y")]);
+        assert_eq!(text.lines().map(str::len).collect::<Vec<_>>(), [70_000 + 5, WIDEST + 5]);
     }
 
     #[test]

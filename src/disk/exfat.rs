@@ -34,7 +34,7 @@ pub(super) fn is_boot_sector(sector: &[u8]) -> bool {
 /// log2 of the sector size and of the cluster size.
 fn shifts(sector: &[u8]) -> Option<(u8, u8)> {
     let [bytes, sectors]: [u8; 2] = array(sector, 108)?;
-    (bytes < 32 && sectors < 32).then_some((bytes, bytes + sectors))
+    (bytes < 32 && sectors < 32).then(|| (bytes, bytes + sectors))
 }
 
 fn search(device: &Device<'_>, sector: &[u8]) -> Option<Option<String>> {
@@ -62,4 +62,22 @@ fn search(device: &Device<'_>, sector: &[u8]) -> Option<Option<String>> {
 fn name(entry: &[u8]) -> Option<String> {
     let length = (usize::from(entry[1]) * 2).min(22);
     text::utf16le(entry.get(2..2 + length))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_that_no_sector_can_have() {
+        let mut sector = [0; 512];
+        sector[3..11].copy_from_slice(b"EXFAT   ");
+        for (bytes, sectors, is_exfat) in
+            [(9, 3, true), (31, 31, true), (32, 0, false), (0, 32, false), (255, 255, false)]
+        {
+            sector[108..110].copy_from_slice(&[bytes, sectors]);
+            assert_eq!(is_boot_sector(&sector), is_exfat, "{bytes} {sectors}");
+            let _ = probe(&Device::new(&&sector[..]));
+        }
+    }
 }

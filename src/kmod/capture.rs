@@ -239,7 +239,14 @@ impl Open {
             }
             "subsystem" => once(&mut self.subsystem, text(value), key),
             "driver" => once(&mut self.driver, text(value), key),
-            _ => once(&mut self.module, ModuleName::new(&text(value)), key),
+            _ => {
+                let value = text(value);
+                let module = ModuleName::new(&value);
+                if module.as_str().is_empty() {
+                    return Err(format!("'{value}' is no module's name"));
+                }
+                once(&mut self.module, module, key)
+            }
         }
     }
 }
@@ -360,6 +367,7 @@ mod tests {
                 "line 4: 'kernel' behind the first device",
             ),
             ("coldplug-capture 1\ndevice a\nmodalias x\nmodalias y", "line 4: a second 'modalias'"),
+            ("coldplug-capture 1\ndevice a\nmodule b/.ko", "line 3: 'b/.ko' is no module's name"),
             ("coldplug-capture 1\ndevice a\ndevice b", "line 3: no modalias for device a above"),
             ("coldplug-capture 1\ndevice a\n\n", "line 2: no modalias for device a above"),
             (

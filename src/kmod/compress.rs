@@ -181,11 +181,8 @@ impl Decoder {
         limit: usize,
         image: &mut Vec<u8>,
     ) -> Result<(), DecodeError> {
-        if !ends_as_xz(file) {
-            return run_xz(&mut new_xz()?, file, Action::Finish, limit, image);
-        }
         if let Some(mut decoder) = self.xz.take() {
-            if run_xz(&mut decoder, file, Action::Run, limit, image).is_ok() {
+            if run_xz(&mut decoder, file, limit, image).is_ok() {
                 self.xz = Some(decoder);
                 return Ok(());
             }
@@ -193,34 +190,39 @@ impl Decoder {
             image.clear();
         }
         let mut decoder = new_xz()?;
-        run_xz(&mut decoder, file, Action::Run, limit, image)?;
+        run_xz(&mut decoder, file, limit, image)?;
         self.xz = Some(decoder);
         Ok(())
     }
 }
 
 fn new_xz() -> Result<Stream, DecodeError> {
-    Stream::new_stream_decoder(XZ_MEMORY, liblzma::stream::CONCATENATED).map_err(damaged_xz)
+    let flags = liblzma::stream::CONCATENATED | liblzma::stream::TELL_ANY_CHECK;
+    Stream::new_stream_decoder(XZ_MEMORY, flags).map_err(damaged_xz)
 }
 
 fn damaged_xz(error: liblzma::stream::Error) -> DecodeError {
     DecodeError::Damaged(Compression::Xz, std::io::Error::from(error).to_string())
 }
 
-/// Whether the file ends with the footer of a stream: CRC-32 of the next six bytes, size of the index, flags, `YZ`.
-fn ends_as_xz(file: &[u8]) -> bool {
-    let Some(footer) = file.last_chunk::<12>() else { return false };
-    let mut crc = flate2::Crc::new();
-    crc.update(&footer[4..10]);
-    footer.ends_with(b"YZ") && footer[..4] == crc.sum().to_le_bytes()
+/// A stream without content, which `xz --check=none` makes of nothing: header, index, footer.
+const EMPTY: ([u8; 12], [u8; 20]) = (
+    *b"\xfd7zXZ\0\0\0\xff\x12\xd9\x41",
+    *b"\0\0\0\0\x1c\xdf\x44\x21\x06\x72\x9e\x7a\x01\0\0\0\0\0YZ",
+);
+
+/// Whether all streams so far are complete: only then is what comes next taken for the header of another, of which
+/// the decoder tells. It stands behind that one then.
+fn is_between_streams(decoder: &mut Stream) -> bool {
+    let mut nothing = Vec::new();
+    let mut next = |bytes| decoder.process_vec(bytes, &mut nothing, Action::Run);
+    next(&EMPTY.0) == Ok(Status::GetCheck) && next(&EMPTY.1).is_ok()
 }
 
-/// Decodes a whole file. With [`Action::Run`] the decoder can go on with another file behind it; that the file is
-/// complete is then told by its footer, and by each block's own check of size and content.
+/// Decodes a whole file; the decoder can go on with another behind it.
 fn run_xz(
     decoder: &mut Stream,
     file: &[u8],
-    action: Action,
     limit: usize,
     image: &mut Vec<u8>,
 ) -> Result<(), DecodeError> {
@@ -235,15 +237,16 @@ fn run_xz(
             room = image.capacity();
         }
         let rest = file.get(taken(decoder)..).unwrap_or_default();
-        let status = decoder.process_vec(rest, image, action).map_err(damaged_xz)?;
+        let status = decoder.process_vec(rest, image, Action::Run).map_err(damaged_xz)?;
         if image.len() > limit {
             return Err(DecodeError::TooLarge(limit));
         }
         let is_full = image.len() == image.capacity();
+        let is_done = taken(decoder) == file.len();
         match status {
-            Status::StreamEnd => return Ok(()),
+            Status::GetCheck => {}
             _ if is_full => {}
-            _ if matches!(action, Action::Run) && taken(decoder) == file.len() => return Ok(()),
+            _ if is_done && is_between_streams(decoder) => return Ok(()),
             _ => {
                 let text = "unexpected end of file".to_owned();
                 return Err(DecodeError::Damaged(Compression::Xz, text));
@@ -340,6 +343,37 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    /// A file with a sound footer whose last stream goes on behind its end, as the decoder sees it.
+    #[test]
+    fn a_stream_that_the_footer_does_not_end() {
+        let large: Vec<u8> = (0..9000u32).flat_map(|n| n.wrapping_mul(n).to_le_bytes()).collect();
+        for data in [&b"blank"[..], &large] {
+            let sound = xz(data);
+            let index = sound.len() - 12 - 4 * (1 + usize::from(sound[sound.len() - 8]));
+            let footer = &sound[index..];
+            for (broken, what) in [
+                (
+                    [&sound[..index], b"\xff\0", footer].concat(),
+                    "a block in the place of the index",
+                ),
+                ([&sound, &sound[..12], footer].concat(), "a header with no block"),
+                ([&sound, &sound[..3], footer].concat(), "a part of a header"),
+                ([&sound[..], &[0; 5]].concat(), "an odd number of zeros"),
+            ] {
+                let (mut decoder, mut image) = (Decoder::default(), Vec::new());
+                assert!(decoder.decode_into(&sound, IMAGE_LIMIT, &mut image).is_ok());
+                for _ in 0..2 {
+                    let result = decoder.decode_into(&broken, IMAGE_LIMIT, &mut image);
+                    assert!(result.is_err(), "{what}");
+                }
+                assert!(decoder.decode_into(&sound, IMAGE_LIMIT, &mut image).is_ok(), "{what}");
+                assert!(image == data, "{what}");
+            }
+            let padded = [&sound[..], &[0; 8], &sound].concat();
+            assert_eq!(decode(&padded, IMAGE_LIMIT).unwrap().len(), 2 * data.len());
         }
     }
 

@@ -85,7 +85,7 @@ fn setting(word: &str) -> Option<Setting> {
 
 /// The paths and values of what is saved for a module; a line that is none says nothing.
 pub fn parse_saved(text: &str) -> Vec<(String, String)> {
-    let pairs = text.lines().filter_map(|line| line.split_once(' '));
+    let pairs = text.split('\n').filter_map(|line| line.split_once(' '));
     pairs.map(|(path, value)| (path.to_owned(), unescape(value))).collect()
 }
 
@@ -154,6 +154,7 @@ mod tests {
             ("/sys/b", "two\nlines"),
             ("/sys/c", "back\\nslash\\"),
             ("/sys/d", ""),
+            ("/sys/e", "two\r\nlines\r"),
         ];
         let values = values.map(|(p, v)| (p.to_owned(), v.to_owned()));
         assert_eq!(parse_saved(&saved(&values)), values);

@@ -6,12 +6,15 @@ use serde_json::Value;
 
 use super::Record;
 
+/// The widest column: more than any module's name. What a damaged record holds may be longer than a format takes.
+const WIDEST: usize = 64;
+
 impl Record {
     /// The table of a record in JSON; `None` where the text is no record.
     pub fn table(json: &str) -> Option<String> {
         let record: Value = serde_json::from_str(json).ok()?;
         let modules = record.get("modules")?.as_array()?;
-        let width = |key| modules.iter().map(|m| text(m, key).len()).max().unwrap_or(0);
+        let width = |key| modules.iter().map(|m| text(m, key).len()).max().unwrap_or(0).min(WIDEST);
         let (name, outcome) = (width("name"), width("outcome"));
         let mut table = String::new();
         for module in modules {
@@ -123,6 +126,15 @@ mod tests {
     #[test]
     fn the_verdict_line_counts() {
         assert_eq!(record().verdict_line(), "coldplug: verdict=ok modules=1/3 failed=1 time=12");
+    }
+
+    #[test]
+    fn a_name_of_any_length() {
+        let long = "n".repeat(70_000);
+        let json =
+            format!(r#"{{"modules": [{{"name": "{long}"}}, {{"name": "b"}}], "root": {{}}}}"#);
+        let table = Record::table(&json).unwrap();
+        assert!(table.starts_with(&long) && table.contains("\nb  "));
     }
 
     #[test]

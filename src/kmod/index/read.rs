@@ -63,8 +63,9 @@ pub struct Hit {
 /// What a walk does at each node, given the key that leads to it.
 type See<'a> = dyn FnMut(&[u8], &Node<'_>) -> Result<(), IndexError> + 'a;
 
-/// Nodes one search may visit: more than any real index holds, few enough to end soon.
-const VISITS: usize = 4_000_000;
+/// What the word that points to a node takes in the file, and what a value takes at least: so many there can be.
+const WORD: usize = 4;
+const VALUE: usize = 5;
 /// Deepest chain of nodes: longer than any alias.
 const DEPTH: usize = 4096;
 
@@ -133,11 +134,18 @@ impl Index {
         self.walk(self.root, &mut Vec::new(), &mut visits, &mut |key, node| {
             for value in node.values()? {
                 let (priority, value) = value?;
+                self.has_room(found.len(), node)?;
                 found.push(Hit { priority, value, key: text(key) });
             }
             Ok(())
         })?;
         Ok(found)
+    }
+
+    /// More values than the file can hold come from nodes that go in a circle.
+    fn has_room(&self, found: usize, node: &Node<'_>) -> Result<(), IndexError> {
+        let room = self.bytes().len() / VALUE;
+        if found < room { Ok(()) } else { Err(IndexError::Damaged(node.offset)) }
     }
 
     /// Visits the node at `at` and all below it; `key` holds what leads to it.
@@ -150,7 +158,7 @@ impl Index {
     ) -> Result<(), IndexError> {
         let Some(node) = self.node(at)? else { return Ok(()) };
         *visits += 1;
-        if *visits > VISITS || key.len() > DEPTH {
+        if *visits > self.bytes().len() / WORD || key.len() > DEPTH {
             return Err(IndexError::Damaged(at & OFFSET));
         }
         let len = key.len();
@@ -228,6 +236,7 @@ impl Search<'_> {
     fn take(&mut self, key: &[u8], node: &Node<'_>) -> Result<(), IndexError> {
         for value in node.values()? {
             let (priority, value) = value?;
+            self.index.has_room(self.hits.len(), node)?;
             let before = self.hits.partition_point(|hit| hit.priority < priority);
             self.hits.insert(before, Hit { priority, value, key: text(key) });
         }
@@ -305,4 +314,31 @@ fn c_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A root with the children `*` to `?`, all of them itself, and as many values as said.
+    fn circle(values: u32) -> Index {
+        let root = (CHILDREN | VALUES | 12).to_be_bytes();
+        let mut file = [MAGIC.to_be_bytes(), VERSION.to_be_bytes(), root].concat();
+        file.extend(b"*?");
+        file.extend((b'*'..=b'?').flat_map(|_| root));
+        file.extend(values.to_be_bytes());
+        file.extend((0..values).flat_map(|_| *b"\0\0\0\x07\0"));
+        Index::new(Box::new(file)).unwrap()
+    }
+
+    /// What one read of the file could not give is not gathered from many.
+    #[test]
+    fn a_circle_of_nodes_ends_within_the_size_of_the_file() {
+        for values in [0, 1, 3, 20_000] {
+            let index = circle(values);
+            assert_eq!(index.entries(), Err(IndexError::Damaged(12)), "{values}");
+            assert_eq!(index.search(b"?x"), Err(IndexError::Damaged(12)), "{values}");
+            assert_eq!(index.exact(b"*").unwrap().is_some(), values > 0);
+        }
+    }
 }

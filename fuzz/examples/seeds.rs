@@ -1,0 +1,317 @@
+//! Where the targets start from: real things, made small. `seeds CORPUS KERNELS` writes a folder for each target.
+//!
+//! What a tool or a kernel of the cache would give is left out where there is none.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use coldplug::disk::{self, Source};
+use coldplug::image::newc::{Entry, Kind, Writer};
+use coldplug::kmod::{compress, index};
+use coldplug_fuzz::{SECTOR, Sparse};
+
+fn main() -> io::Result<()> {
+    let args: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
+    let [corpus, kernels] = &args[..] else {
+        return Err(io::Error::other("usage: seeds CORPUS KERNELS"));
+    };
+    let corpus = Corpus(corpus.clone());
+    for (number, (target, text)) in TEXTS.iter().enumerate() {
+        corpus.put(target, &format!("text-{number}"), text)?;
+    }
+    corpus.put("index", "small", &index_seed())?;
+    corpus.put("newc", "small", &archive()?)?;
+    for (number, words) in DISKS.iter().enumerate() {
+        corpus.device(&format!("{number}-{}", words[1]), words)?;
+    }
+    for module in modules(kernels) {
+        corpus.module(&module)?;
+    }
+    Ok(())
+}
+
+/// A folder for each target.
+struct Corpus(PathBuf);
+
+impl Corpus {
+    fn put(&self, target: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let dir = self.0.join(target);
+        fs::create_dir_all(&dir)?;
+        fs::write(dir.join(name), bytes)
+    }
+
+    /// The image that a tool makes, kept down to the sectors that tell what it is.
+    fn device(&self, name: &str, words: &[&str]) -> io::Result<()> {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("image");
+        let size = words[0].parse::<u64>().map_err(io::Error::other)? << 20;
+        File::create(&path)?.set_len(size)?;
+        let (command, script) = match words.iter().position(|word| *word == "<") {
+            Some(at) => (&words[1..at], words[at + 1]),
+            None => (&words[1..], ""),
+        };
+        if run(dir.path(), command, script.as_bytes()).is_none() {
+            return Ok(());
+        }
+        let file = File::open(&path)?;
+        let image = Image { size: file.metadata()?.len(), file };
+        let seed = Sparse::write(image.size, &image.telling()?);
+        if name.ends_with("veritysetup") {
+            self.put("verity", name, &[&[0; 8], &seed[..]].concat())?;
+        }
+        self.put("disk", name, &seed)?;
+        self.put("tables", name, &seed)
+    }
+
+    /// A module as it lies there and decoded, and its signature.
+    fn module(&self, path: &Path) -> io::Result<()> {
+        let (stored, name) = (fs::read(path)?, path.file_name().unwrap_or_default());
+        let (name, limit) = (name.to_string_lossy(), compress::IMAGE_LIMIT);
+        let image = compress::decode(&stored, limit).map_err(io::Error::other)?;
+        self.put("decompress", &name, &stored)?;
+        self.put("elf", &name, &image)?;
+        let trailer = &image[image.len().saturating_sub(700)..];
+        let trailer = trailer.strip_suffix(b"~Module signature appended~\n").unwrap_or(trailer);
+        self.put("signature", &name, trailer)
+    }
+}
+
+/// An image in a file.
+struct Image {
+    file: File,
+    size: u64,
+}
+
+impl Source for Image {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read(&self, offset: u64, buf: &mut [u8]) -> Option<usize> {
+        self.file.read_at(buf, offset).ok()
+    }
+}
+
+impl Image {
+    /// The sectors without which it is another device, found by leaving out one after the other.
+    fn telling(&self) -> io::Result<Vec<(u32, Vec<u8>)>> {
+        let mut sectors = Vec::new();
+        let near = |number: u64| number < 600 || number + 600 > self.size / SECTOR as u64;
+        for number in (0..self.size.div_ceil(SECTOR as u64)).filter(|number| near(*number)) {
+            let mut bytes = vec![0; SECTOR];
+            let _ = self.file.read_at(&mut bytes, number * SECTOR as u64)?;
+            if let (true, Ok(number)) = (bytes.iter().any(|byte| *byte != 0), number.try_into()) {
+                sectors.push((number, bytes));
+            }
+        }
+        let want = what(self.size, &sectors);
+        let mut at = 0;
+        while at < sectors.len() {
+            let sector = sectors.remove(at);
+            if what(self.size, &sectors) != want {
+                sectors.insert(at, sector);
+                at += 1;
+            }
+        }
+        Ok(sectors)
+    }
+}
+
+/// What a device is, in all respects.
+fn what(size: u64, sectors: &[(u32, Vec<u8>)]) -> String {
+    let bytes = Sparse::write(size, sectors);
+    let Some(device) = Sparse::parse(&bytes) else { return String::new() };
+    let tables = [512, 4096].map(|sector_size| disk::partitions(&device, sector_size));
+    format!("{:?} {tables:?}", disk::examine(&device))
+}
+
+/// Runs a tool in `dir` with its input; none where it is not there or fails.
+fn run(dir: &Path, words: &[&str], input: &[u8]) -> Option<()> {
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).current_dir(dir).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().ok()?;
+    // A tool that does not read its input may be gone by now.
+    let _ = child.stdin.take()?.write_all(input);
+    child.wait().ok()?.success().then_some(())
+}
+
+/// The smallest modules of each kernel in the cache.
+fn modules(kernels: &Path) -> Vec<PathBuf> {
+    let mut taken = Vec::new();
+    for kernel in fs::read_dir(kernels).into_iter().flatten().flatten() {
+        let mut found = Vec::new();
+        walk(&kernel.path(), &mut found);
+        found.sort();
+        taken.extend(found.into_iter().take(3).map(|(_, path)| path));
+    }
+    taken
+}
+
+fn walk(dir: &Path, found: &mut Vec<(u64, PathBuf)>) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let Ok(kind) = entry.metadata() else { continue };
+        if kind.is_dir() {
+            walk(&path, found);
+        } else if path.file_name().is_some_and(|name| name.to_string_lossy().contains(".ko")) {
+            found.push((kind.len(), path));
+        }
+    }
+}
+
+/// A name, and an index with a key of every sort.
+fn index_seed() -> Vec<u8> {
+    let mut writer = index::Writer::default();
+    let keys = ["ext4", "ext3", "pci:v*d*sv[0-9]", "pci:v00001AF4d*", "usb:?", "a"];
+    for (key, priority) in keys.iter().zip(0..) {
+        writer.insert(key.as_bytes(), b"module", priority).expect("plain text");
+    }
+    let name = b"pci:v00001AF4d00001000sv5";
+    let file = writer.finish().expect("a small index");
+    [&[name.len() as u8], &name[..], &file].concat()
+}
+
+fn archive() -> io::Result<Vec<u8>> {
+    let mut writer = Writer::new(Vec::new(), 1);
+    for (name, kind) in [
+        ("dev", Kind::Dir),
+        ("dev/console", Kind::Char(5, 1)),
+        ("init", Kind::File(b"#!")),
+        ("sbin", Kind::Link(b"usr/sbin")),
+    ] {
+        writer.append(&Entry { name: name.as_bytes(), mode: 0o755, uid: 0, gid: 0, kind })?;
+    }
+    Ok(writer.finish()?.0)
+}
+
+/// Size in MiB, the tool and its words, `<` and its input.
+const DISKS: [&[&str]; 27] = [
+    &["4", "mke2fs", "-q", "-t", "ext2", "-L", "LABEL", "image"],
+    &["8", "mke2fs", "-q", "-t", "ext4", "-L", "LABEL", "image"],
+    &["8", "mke2fs", "-q", "-O", "journal_dev", "-L", "LABEL", "image"],
+    &["300", "mkfs.xfs", "-q", "-L", "LABEL", "image"],
+    &["128", "mkfs.btrfs", "-q", "-L", "LABEL", "image"],
+    &["64", "mkfs.f2fs", "-q", "-l", "LABEL", "image"],
+    &["1", "mkfs.fat", "-F", "12", "-n", "LABEL", "image"],
+    &["16", "mkfs.fat", "-F", "16", "-n", "LABEL", "image"],
+    &["64", "mkfs.fat", "-F", "32", "-n", "LABEL", "image"],
+    &["8", "mkfs.exfat", "-L", "LABEL", "image"],
+    &["8", "mkntfs", "-q", "-F", "-Q", "-L", "LABEL", "image"],
+    &["8", "mkudffs", "-l", "LABEL", "image"],
+    &["1", "mkswap", "-q", "-L", "LABEL", "image"],
+    &["1", "mkswap", "-q", "-p", "65536", "-L", "LABEL", "image"],
+    &["0", "genisoimage", "-quiet", "-J", "-V", "LABEL", "-o", "image", "/etc/hostname"],
+    &["0", "mkfs.erofs", "--quiet", "image", "/etc/apt"],
+    &["0", "mksquashfs", "/etc/hostname", "image", "-quiet", "-noappend"],
+    &["0", "mkfs.ubifs", "-r", "/etc/apt", "-m", "2048", "-e", "126976", "-c", "100", "image"],
+    &["16", "make-bcache", "-B", "image"],
+    &[
+        "32",
+        "cryptsetup",
+        "luksFormat",
+        "--type=luks1",
+        "-q",
+        "--key-file=-",
+        "image",
+        "<",
+        "secret",
+    ],
+    &[
+        "32",
+        "cryptsetup",
+        "luksFormat",
+        "--type=luks2",
+        "-q",
+        "--key-file=-",
+        "image",
+        "<",
+        "secret",
+    ],
+    &["8", "veritysetup", "format", "/bin/sh", "image"],
+    &[
+        "16",
+        "sfdisk",
+        "-q",
+        "image",
+        "<",
+        "label: gpt\nsize=1M, name=\"root A\"\nsize=2M, attrs=\"GUID:60\"\n",
+    ],
+    &["16", "sfdisk", "-q", "image", "<", "label: gpt\ntable-length: 4\nsize=1M\n"],
+    &[
+        "16",
+        "sfdisk",
+        "-q",
+        "image",
+        "<",
+        "label: dos\nsize=1M, bootable\ntype=f\nsize=1M\nsize=2M\n",
+    ],
+    &["16", "sfdisk", "-q", "image", "<", "label: dos\nlabel-id: 0x1\nsize=1M, type=ef\n"],
+    &["64", "fdisk", "-b", "4096", "image", "<", "g\nn\n1\n\n+8M\nw\n"],
+];
+
+/// Targets and texts for them.
+const TEXTS: [(&str, &[u8]); 17] = [
+    ("alias", b"pci:v00001AF4d*sv*[!0-9]x\npci:v00001AF4d00001000sv00001AF4ax"),
+    ("alias", b"a\\*b?[[:alpha:]a-z]*\na*b-cd"),
+    ("index_write", b"ext4 a\next3 b\next4 c\npci:v*d[0-9] c\npci:v* d\n"),
+    (
+        "catalog",
+        b"dev:a1\xffkernel/alpha.ko: kernel/beta.ko.xz\nkernel/beta.ko.xz:\n\xff# Aliases\nalias dev:a* alpha\nalias d[a]-? b\
+        \xffalias symbol:s alpha\n\xffkernel/in-side.ko\n\xffin_side.alias=dev:*\0in_side.license=GPL\0",
+    ),
+    (
+        "conf",
+        b"# text\nalias net-pf-[0-9] a-b\nblacklist c\noptions d e=1 f=\"x y\"\ninstall g /bin/true \\\n  ; x\nremove h true\n\
+        softdep i pre: a b post: c\nweakdep j k\nmask snd*\nrule install-first\nrule merge-softdeps\n",
+    ),
+    ("conf", b"search updates built-in extra/x\noverride m ^6.* extra\nexternal * /x\nexclude .*\n"),
+    (
+        "settings",
+        b"settings snd-hda index enable* /sys/class/x\nsettings a /proc/sys/net/y ../z\n/sys/module/a/parameters/b one\\ntwo\\\\\n",
+    ),
+    (
+        "cmdline",
+        b"coldplug.verity=roothash=00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff,data=LABEL=a,hash=/dev/vdb,\
+        hashoffset=4096,salt=ab coldplug.image=/a/b coldplug.overlay=tmpfs,size=10% systemd.verity=no roothash=00 \
+        systemd.verity_root_data=UUID=x systemd.verity_root_options=panic-on-corruption",
+    ),
+    (
+        "modules_conf",
+        b"alias eth0 off\nalias char-major-10 ne\noptions -k ne io=0x300 \"irq=5 6\"\nabove ne a b\nbelow ne c\nprobe x y z\n\
+        install ne /bin/true && x\npre-install ne cmd\npost-remove ne cmd \\\n more\ndefine V w\nif -f /x$V\npath=/lib\nelseif `uname -r` >= 2\n\
+        add options ne d=1\nelse\nkeep\nendif\ninclude /a\npath[misc]=/m # text\n",
+    ),
+    (
+        "cmdline",
+        b"BOOT_IMAGE=/vmlinuz root=UUID=c01d9106-0000-4000-8000-0000000000aa rootfstype=ext4,xfs rootflags=noatime rootwait=5 \
+        rootdelay=1 ro init=/bin/sh \"a.b=c d\" modprobe.blacklist=a,b coldplug.mask=x*,y coldplug.jobs=2 panic=-1 -- single",
+    ),
+    (
+        "cmdline",
+        b"coldplug.root=LABEL=a,wait=1;/dev/vda2;PARTUUID=1234-02/PARTNROFF=1,fstype=xfs mount.usr=ID=x mount.usrflags=ro \
+        root=0xb302 resume=LABEL=s fsck.mode=force fsck.repair=no coldplug.settle=root coldplug.async=all coldplug.onfail=halt",
+    ),
+    (
+        "uevent",
+        b"add@/devices/pci0000:00/0000:00:03.0\0ACTION=add\0DEVPATH=/devices/pci0000:00/0000:00:03.0\0SUBSYSTEM=pci\0\
+        MODALIAS=pci:v00001AF4d00001000\0SEQNUM=1234\0",
+    ),
+    ("uevent", b"DRIVER=virtio-pci\nPCI_CLASS=20000\nMODALIAS=pci:v00001AF4-[x]\n"),
+    (
+        "capture",
+        b"coldplug-capture 1\nkernel 6.1.0\nmachine x86_64\ncmdline root=LABEL=x ro\nroot ext4 bus0/b/block/vda\n\n\
+        device bus0/a\n  modalias dev:a\\x20\n  subsystem bus\n  driver alpha\n  module alpha\n\ndevice bus0/b\n  modalias b\n",
+    ),
+    (
+        "record",
+        b"{\"modules\":[{\"name\":\"a\",\"outcome\":\"loaded\",\"start_us\":1,\"end_us\":5},{\"name\":\"b\",\"outcome\":\"waiting\",\
+        \"end_us\":0,\"by\":\"a\"}],\"root\":{\"spec\":\"LABEL=x\",\"way\":[\"a\",\"b\"],\"device\":\"vda\",\"fstype\":\"ext4\"},\
+        \"warnings\":[\"w\"],\"deferred\":[{\"device\":\"d\",\"supplier\":\"s\",\"reason\":\"r\"}],\"verdict\":\"ok\",\"time_ms\":12}",
+    ),
+    ("signature", b"issuer key octets\x01\x04\x01\x06\x03\0\0\0\0\0\0\x07"),
+    ("decompress", b"plain"),
+];

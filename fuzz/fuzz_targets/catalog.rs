@@ -1,0 +1,44 @@
+//! The text files of a module directory and a name to look up, parted by bytes 0xff.
+#![no_main]
+
+use std::sync::Arc;
+
+use coldplug::kmod::catalog::{Catalog, Files};
+use coldplug::kmod::conf::Config;
+use coldplug::kmod::index::Bytes;
+use coldplug::kmod::{dep, link_name, modinfo, name::ModuleName, proc_modules};
+use libfuzzer_sys::fuzz_target;
+
+const NAMES: [&str; 5] = [
+    "modules.dep",
+    "modules.alias",
+    "modules.symbols",
+    "modules.builtin",
+    "modules.builtin.modinfo",
+];
+
+struct Dir(Vec<Vec<u8>>);
+
+impl Files for Dir {
+    fn open(&self, name: &str) -> Option<Bytes> {
+        let at = NAMES.iter().position(|known| *known == name)?;
+        Some(Box::new(self.0.get(at + 1)?.clone()))
+    }
+}
+
+fuzz_target!(|data: &[u8]| {
+    let parts: Vec<Vec<u8>> = data.split(|byte| *byte == 0xff).map(<[u8]>::to_vec).collect();
+    let name = String::from_utf8_lossy(&parts[0]).into_owned();
+    let text = String::from_utf8_lossy(data);
+    let config = Config::default();
+    let catalog = Catalog::new(Arc::new(Dir(parts)));
+    for found in catalog.lookup(&config, &name) {
+        let _ = (catalog.dep(&found.module), catalog.is_builtin(&found.module));
+    }
+    let _ = catalog.lookup_modalias(&config, name.as_bytes());
+    let _ = catalog.named(&ModuleName::new(&name));
+    let _ = (catalog.all_aliases(), catalog.take_warnings());
+    let _ = (dep::parse("modules.dep", data), link_name::decode(&text));
+    let _ = proc_modules::parse(&text).count();
+    let _ = modinfo::builtin(data, &name);
+});

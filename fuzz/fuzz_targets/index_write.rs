@@ -1,0 +1,31 @@
+//! What is written into an index is found in it: `KEY VALUE` lines.
+#![no_main]
+
+use coldplug::kmod::alias::is_wild;
+use coldplug::kmod::index::{Index, Writer};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    let mut writer = Writer::default();
+    let mut kept = Vec::new();
+    for (line, priority) in data.split(|byte| *byte == b'\n').zip(0..) {
+        let at = line.iter().position(|byte| *byte == b' ').unwrap_or(line.len());
+        let (key, value) = (&line[..at], line.get(at + 1..).unwrap_or_default());
+        if writer.insert(key, value, priority).is_ok() {
+            kept.push((key, value));
+        }
+    }
+    let Ok(file) = writer.finish() else { return };
+    let index = Index::new(Box::new(file)).expect("a header of our own");
+    let entries = index.entries().expect("a file of our own");
+    assert_eq!(entries.len(), kept.len());
+    for (key, value) in kept {
+        let value = String::from_utf8_lossy(value);
+        assert!(entries.iter().any(|hit| hit.key.as_bytes() == key && hit.value == value));
+        assert!(index.exact(key).expect("a file of our own").is_some());
+        if !key.iter().any(|byte| is_wild(*byte) || *byte == b'\\') {
+            let hits = index.search(key).expect("a file of our own");
+            assert!(hits.iter().any(|hit| hit.key.as_bytes() == key && hit.value == value));
+        }
+    }
+});

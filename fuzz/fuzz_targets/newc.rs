@@ -1,0 +1,23 @@
+//! newc archives: members lie within the bytes; what was read can be written and read again.
+#![no_main]
+
+use coldplug::image::newc::{self, Entry, Kind, Writer};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    let mut reader = newc::read(data);
+    let mut files = Vec::new();
+    for member in reader.by_ref().flatten() {
+        let _ = (member.mode_text(), member.is_link(), member.is_device());
+        files.push((member.name, member.data));
+    }
+    assert!(reader.offset() <= data.len());
+    let mut writer = Writer::new(Vec::new(), 0);
+    files.retain(|(name, data)| {
+        let entry = Entry { name, mode: 0o644, uid: 0, gid: 0, kind: Kind::File(data) };
+        *name != b"TRAILER!!!" && writer.append(&entry).is_ok()
+    });
+    let (archive, _) = writer.finish().expect("memory takes everything");
+    let again: Vec<_> = newc::read(&archive).map(|member| member.expect("our own")).collect();
+    assert!(again.iter().map(|member| (member.name, member.data)).eq(files));
+});
