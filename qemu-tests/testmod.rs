@@ -7,13 +7,15 @@
 //! | coldplug_needy | virtio rng | fails where that port is free: it needs the one before, and does not say so |
 //! | coldplug_self | none, but `char-major-61-1` | asks for itself, and starts however that ends |
 //! | coldplug_once | none, but `char-major-61-0` | sleeps for a moment and tells the log that it has started |
+//! | coldplug_board | virtio input | makes a board: a clock, a network card that is linked to it, and a card slot whose driver waits |
+//! | coldplug_clock | the clock | drives it |
 
 use crate::kernel::{self, Kernel, Tree};
 use crate::tool;
 use std::fs;
 use std::path::Path;
 
-const SOURCES: [(&str, &str); 5] = [
+const SOURCES: [(&str, &str); 7] = [
     (
         "coldplug_slow",
         r#"#include <linux/module.h>
@@ -82,6 +84,42 @@ static void __exit end(void) { }
 module_init(start);
 module_exit(end);
 MODULE_ALIAS("char-major-61-0");
+MODULE_LICENSE("GPL");
+"#,
+    ),
+    (
+        "coldplug_board",
+        r#"#include <linux/module.h>
+#include <linux/platform_device.h>
+static int probe_eth(struct platform_device *device) { return 0; }
+static int probe_mmc(struct platform_device *device)
+{
+	return dev_err_probe(&device->dev, -EPROBE_DEFER, "wait for supplier /board/regulator\n");
+}
+static struct platform_driver eth = { .probe = probe_eth, .driver = { .name = "coldplug_eth" } };
+static struct platform_driver mmc = { .probe = probe_mmc, .driver = { .name = "coldplug_mmc" } };
+static int __init start(void)
+{
+	struct platform_device *clock = platform_device_register_simple("coldplug_clock", -1, NULL, 0);
+	struct platform_device *user = platform_device_register_simple("coldplug_eth", -1, NULL, 0);
+	platform_device_register_simple("coldplug_mmc", -1, NULL, 0);
+	if (!device_link_add(&user->dev, &clock->dev, DL_FLAG_AUTOPROBE_CONSUMER))
+		return -EIO;
+	return platform_driver_register(&eth) ?: platform_driver_register(&mmc);
+}
+module_init(start);
+MODULE_ALIAS("virtio:d00000012v*");
+MODULE_LICENSE("GPL");
+"#,
+    ),
+    (
+        "coldplug_clock",
+        r#"#include <linux/module.h>
+#include <linux/platform_device.h>
+static int probe(struct platform_device *device) { return 0; }
+static struct platform_driver clock = { .probe = probe, .driver = { .name = "coldplug_clock" } };
+module_platform_driver(clock);
+MODULE_ALIAS("platform:coldplug_clock");
 MODULE_LICENSE("GPL");
 "#,
     ),

@@ -1,0 +1,100 @@
+//! Devices whose probe the kernel puts off, in a real kernel: on a board that a module of testmod.rs makes.
+//!
+//! ```text
+//! coldplug_clock      its driver is a module of its own
+//! └ coldplug_eth      linked to the clock, as a device tree's `clocks =` links devices
+//! coldplug_mmc        its driver says that it waits for /board/regulator, which nobody has
+//! ```
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    dead_code,
+    reason = "a helper of a test fails it, with a message; the harness serves other tests too"
+)]
+
+mod apt;
+mod image;
+mod kernel;
+mod qmp;
+mod testmod;
+mod tool;
+mod vm;
+
+use image::ROOT;
+use serde_json::Value;
+use vm::{Boot, Bus, Facts, Vm};
+
+/// Boots the board, and whatever else is among `devices`.
+fn boot(words: &str, devices: &[&str]) -> (Boot, Facts) {
+    let tree = testmod::tree();
+    let image = image::coldplug(&tree, &["--all"]);
+    let vm = Vm::new(&tree, &image).cmdline("root=/dev/vda").cmdline(words);
+    let vm = devices.iter().fold(vm.device("virtio-keyboard-pci"), |vm, device| vm.device(device));
+    let file = ROOT.make(&vm.dir().join("root"));
+    let boot = vm.disk(Bus::VirtioBlk, &file).run();
+    boot.expect("ok");
+    let facts = boot.facts();
+    (boot, facts)
+}
+
+/// Device and supplier of each entry that the record has, the supplier `-` where it is not known.
+fn waiting(facts: &Facts) -> Vec<(String, String)> {
+    let record = facts.record();
+    let list = record["deferred"].as_array().expect("`deferred` in the boot record");
+    let word = |entry: &Value, key: &str| entry[key].as_str().unwrap_or("-").to_owned();
+    let mut all: Vec<_> = list.iter().map(|d| (word(d, "device"), word(d, "supplier"))).collect();
+    all.sort();
+    all
+}
+
+fn pair(device: &str, supplier: &str) -> (String, String) {
+    (device.to_owned(), supplier.to_owned())
+}
+
+#[test]
+fn a_device_without_its_supplier_is_named_with_it() {
+    // The clock's driver is left out.
+    let words = "modprobe.blacklist=coldplug_clock deferred_probe_timeout=-1";
+    let (boot, facts) = boot(words, &[]);
+    let want = [pair("coldplug_eth", "coldplug_clock"), pair("coldplug_mmc", "/board/regulator")];
+    boot.check(waiting(&facts) == want, &format!("{:?}", waiting(&facts)));
+    for line in [
+        "device coldplug_eth waits for coldplug_clock",
+        "device coldplug_mmc waits for /board/regulator",
+    ] {
+        boot.check(boot.console.contains(line), line);
+    }
+    assert!(!bound(&facts, "coldplug_eth") && !bound(&facts, "coldplug_mmc"));
+    boot.check(!boot.console.contains("deferred_probe_timeout is"), "it never ends");
+}
+
+#[test]
+fn a_device_whose_supplier_has_come_is_not_named() {
+    let (boot, facts) = boot("deferred_probe_timeout=-1", &[]);
+    boot.check(
+        waiting(&facts) == [pair("coldplug_mmc", "/board/regulator")],
+        "the card slot alone",
+    );
+    assert!(bound(&facts, "coldplug_clock") && bound(&facts, "coldplug_eth"));
+}
+
+#[test]
+fn a_timeout_that_was_over_too_early_is_told() {
+    // A module that takes five seconds stands for many that take as long.
+    let slow = ["virtio-serial-pci"];
+    let (boot, facts) = boot("deferred_probe_timeout=2", &slow);
+    boot.check(facts.modules().contains(&"coldplug_slow"), "the load takes long");
+    let text = "deferred_probe_timeout is 2 s, and modules were loaded until";
+    boot.check(boot.console.contains(text), text);
+    let record = facts.record();
+    let warnings = record["warnings"].as_array().expect("`warnings` in the boot record");
+    assert!(warnings.iter().any(|w| w.as_str().is_some_and(|w| w.contains(text))), "{warnings:?}");
+}
+
+/// Whether the driver of that name holds a device.
+fn bound(facts: &Facts, driver: &str) -> bool {
+    let head = format!("platform/{driver} ");
+    facts.lines("drivers").iter().any(|line| line.starts_with(&head))
+}
