@@ -90,6 +90,8 @@ pub(super) struct Graph {
     refused: Vec<(ModuleName, Outcome, Origin)>,
     /// No more steps are given out.
     closed: bool,
+    /// One more is, when nothing else runs.
+    closing: bool,
 }
 
 impl Graph {
@@ -189,7 +191,8 @@ impl Graph {
     /// that was put off.
     pub(super) fn take(&mut self) -> Option<Job> {
         let id = self.next()?;
-        let last = self.is_last();
+        let last = self.is_last() || self.closing;
+        self.closed |= self.closing;
         if self.later.front() == Some(&id) {
             self.later.pop_front();
         } else {
@@ -217,7 +220,7 @@ impl Graph {
 
     /// The step that [`Self::take`] would give.
     fn next(&self) -> Option<usize> {
-        if self.closed || self.alone_runs {
+        if self.closed || self.alone_runs || (self.closing && self.running > 0) {
             return None;
         }
         let first = self.ready.first().filter(|(place, id)| self.may_start(*place, *id));
@@ -379,6 +382,13 @@ impl Graph {
     /// Gives out no more steps.
     pub(super) fn close(&mut self) {
         self.closed = true;
+    }
+
+    /// Gives out no more steps, but where probes may be under way that no load waits for one without `async_probe`: it
+    /// comes back when they are over.
+    pub(super) fn wind_down(&mut self) {
+        self.closed |= self.order.probing == Async::None;
+        self.closing = !self.closed;
     }
 
     /// How many steps are being carried out.
@@ -767,5 +777,29 @@ mod tests {
         assert!(graph.is_idle());
         let words: Vec<&str> = graph.records().iter().map(|r| r.outcome.word()).collect();
         assert_eq!(words.join(" "), "loaded failed failed");
+    }
+
+    #[test]
+    fn at_the_end_one_waits_for_what_still_probes() {
+        for (probing, want) in [(Async::None, None), (Async::All, Some(("c", Some(false))))] {
+            let mut graph = Graph::new(Order { probing, ..Order::default() });
+            for name in ["a", "b", "c", "d"] {
+                graph.add(step(name, &[], &[]), None, Rank::Rest);
+            }
+            let running = [graph.take().unwrap(), graph.take().unwrap()];
+            graph.wind_down();
+            for job in running {
+                assert!(graph.take().is_none() && !graph.is_idle());
+                graph.finish(job.id, Done::at_once(Outcome::Loaded));
+            }
+            let last = graph.take();
+            let told = last.as_ref().map(|job| (job.step.module.as_str(), job.async_probe));
+            assert_eq!(told, want);
+            if let Some(job) = last {
+                assert!(!graph.is_idle());
+                graph.finish(job.id, Done::at_once(Outcome::Loaded));
+            }
+            assert!(graph.is_idle() && graph.take().is_none());
+        }
     }
 }

@@ -289,6 +289,11 @@ impl Loader {
         }
     }
 
+    /// What ends the loading from elsewhere.
+    pub fn brake(&self) -> Brake {
+        Brake(Arc::clone(&self.shared))
+    }
+
     /// A descriptor that is readable once a step has ended.
     pub fn wake_fd(&self) -> BorrowedFd<'_> {
         self.shared.wake.as_fd()
@@ -325,6 +330,34 @@ impl Loader {
                 procfs::peak_memory(&self.shared.actor.root, &client.process.to_string())
             }
             _ => None,
+        }
+    }
+}
+
+/// Ends the loading of a [`Loader`] that may be gone.
+#[derive(Debug, Clone)]
+pub struct Brake(Arc<Shared>);
+
+impl Brake {
+    /// Starts no more loads, and waits until those that are under way have come back, and with them what they probe, or
+    /// the time is over; gives whether they have. It waits for no lock: the thread that holds it may have panicked.
+    pub fn halt(&self, longest: Duration) -> bool {
+        let end = Instant::now() + longest;
+        let mut closing = false;
+        loop {
+            let idle = self.0.graph.try_lock().is_ok_and(|mut graph| {
+                if !std::mem::replace(&mut closing, true) {
+                    graph.wind_down();
+                }
+                graph.is_idle()
+            });
+            if idle || Instant::now() >= end {
+                return idle;
+            }
+            if closing && self.0.hands.try_lock().is_ok() {
+                self.0.hand_out();
+            }
+            thread::sleep(LOOK);
         }
     }
 }

@@ -12,7 +12,7 @@ mod server;
 mod wire;
 
 pub use insert::{InsertError, Inserter};
-pub use loader::{Loader, Settings};
+pub use loader::{Brake, Loader, Settings};
 pub use order::{Order, Rank};
 pub use remove::delete;
 pub use server::serve;
