@@ -22,7 +22,11 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use vm::{Boot, Bus, Facts, Vm};
+
+/// The longest that a boot may take whose instructions are counted, on a busy host.
+const LONG: Duration = Duration::from_secs(300);
 
 fn image_of(kernel: Kernel) -> (Tree, PathBuf) {
     let tree = kernel.get();
@@ -209,6 +213,25 @@ fn a_hidden_dependency_is_found_by_replay() {
         }
     }
     panic!("every order gave {seen:?}");
+}
+
+/// A parallel SCSI bus is being scanned when the boot gives up: reboot(2) must not meet that (guest time, so that it does
+/// in every run).
+#[test]
+fn a_boot_that_gives_up_during_a_scan_ends() {
+    let (tree, image) = image_of(Kernel::Full61);
+    for words in ["", "coldplug.async=all"] {
+        let vm = Vm::new(&tree, &image)
+            .args(["-blockdev", "driver=null-co,node-name=none0,size=33554432,read-zeroes=on"])
+            .device("lsi53c895a,id=lsi")
+            .device("scsi-hd,drive=none0,bus=lsi.0")
+            .timed()
+            .deadline(LONG)
+            .cmdline("root=/dev/vda coldplug.timeout=1")
+            .cmdline(words);
+        let boot = vm.run();
+        boot.expect("no-root");
+    }
 }
 
 /// The root that holds its modules; the small one beside it has another label.

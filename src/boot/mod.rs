@@ -220,6 +220,7 @@ impl Boot {
         let jobs = self.params.jobs.unwrap_or_else(|| sys::processors() + EXTRA_JOBS);
         let settings = Settings { jobs, order: self.order(way), apart: true };
         Loader::new(self.root.clone(), catalog, config, inserter, settings)
+            .inspect(|loader| rescue::set_loads(loader.brake()))
             .map_err(|e| Stop::new(Verdict::NoMounts, e))
     }
 

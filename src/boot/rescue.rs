@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::{Boot, Stop};
 use crate::kmod::params::{BootParams, OnFail};
+use crate::load::Brake;
 use crate::sys::process::{self, Leave};
 use crate::sys::{Root, kmsg::Kmsg, kmsg::Priority, sysfs};
 
@@ -22,6 +23,16 @@ struct Policy {
 
 /// The panic hook needs it, and is handed nothing.
 static POLICY: Mutex<Policy> = Mutex::new(Policy { onfail: None, panic: None });
+
+/// What is still being loaded.
+static LOADS: Mutex<Option<Brake>> = Mutex::new(None);
+/// The longest that the end of the machine waits for it.
+const CALM: Duration = Duration::from_secs(5);
+
+/// Remembers what has to end before the machine does.
+pub(super) fn set_loads(brake: Brake) {
+    *LOADS.lock().unwrap_or_else(PoisonError::into_inner) = Some(brake);
+}
 
 /// Remembers what the command line says.
 pub(super) fn set_policy(params: &BootParams) {
@@ -109,7 +120,14 @@ pub(super) fn shell(root: &Root) -> crate::sys::Result<()> {
 }
 
 /// Leaves the machine; where the kernel will not let us, stays.
+///
+/// What is still being probed comes to its end first. reboot(2) holds the lock of suspend while it waits for all
+/// asynchronous probing, and the scan of a parallel SCSI bus takes that lock: both would wait for ever (seen on 6.1).
 pub(super) fn leave(how: Leave) -> ! {
+    let brake = LOADS.try_lock().ok().and_then(|loads| loads.clone());
+    if brake.is_some_and(|brake| !brake.halt(CALM)) {
+        say(&Root::default(), "coldplug: leaving while modules are being loaded");
+    }
     let _ = process::leave(how);
     idle()
 }
