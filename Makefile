@@ -83,15 +83,17 @@ soak: setup-test
 	@$(MAKE) --no-print-directory binary guests
 	SOAK=$(SOAK) cargo test -q --locked --features qemu-tests --test soak
 
-# cargo fuzz asks for AddressSanitizer, which stable Rust counts as unstable. What is found stays in fuzz/artifacts.
+# cargo fuzz asks for AddressSanitizer, which stable Rust counts as unstable. It builds for the host, as that wants the
+# host's C library. What is found stays in fuzz/artifacts.
+FUZZ_BIN = $(or $(CARGO_TARGET_DIR),fuzz/target)/$(shell rustc -vV | sed -n 's/^host: //p')/release
 fuzz: export RUSTC_BOOTSTRAP = 1
 fuzz: setup-fuzz
 	cargo run -q --locked --manifest-path fuzz/Cargo.toml --example seeds -- fuzz/corpus "$${COLDPLUG_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/coldplug}/kernels"
 	cargo fuzz build
 	@for target in $(FUZZ_TARGETS); do \
-	  echo "$$target: $(FUZZ) s"; dict=fuzz/dict/$$target.dict; \
-	  cargo fuzz run $$target -- -max_total_time=$(FUZZ) -timeout=20 -verbosity=0 -print_final_stats=1 \
-	    $$([ ! -e $$dict ] || echo -dict=$$dict) || exit 1; \
+	  echo "$$target: $(FUZZ) s"; dict=fuzz/dict/$$target.dict; mkdir -p fuzz/artifacts/$$target fuzz/corpus/$$target; \
+	  $(FUZZ_BIN)/$$target -max_total_time=$(FUZZ) -timeout=20 -verbosity=0 -print_funcs=0 -print_final_stats=1 \
+	    $$([ ! -e $$dict ] || echo -dict=$$dict) -artifact_prefix=fuzz/artifacts/$$target/ fuzz/corpus/$$target || exit 1; \
 	done
 
 size: build

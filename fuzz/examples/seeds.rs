@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use coldplug::disk::{self, Source};
 use coldplug::image::newc::{Entry, Kind, Writer};
-use coldplug::kmod::{compress, index};
+use coldplug::kmod::{compress, dhcp, index};
 use coldplug_fuzz::{SECTOR, Sparse};
 
 fn main() -> io::Result<()> {
@@ -24,6 +24,7 @@ fn main() -> io::Result<()> {
     }
     corpus.put("index", "small", &index_seed())?;
     corpus.put("newc", "small", &archive()?)?;
+    corpus.put("network", "offer", &offer())?;
     for (number, words) in DISKS.iter().enumerate() {
         corpus.device(&format!("{number}-{}", words[1]), words)?;
     }
@@ -175,6 +176,18 @@ fn index_seed() -> Vec<u8> {
     [&[name.len() as u8], &name[..], &file].concat()
 }
 
+/// A message as a server sends it, made of one that a client sends.
+fn offer() -> Vec<u8> {
+    let mut message = dhcp::request(dhcp::Ask::Discover, [2, 0, 0, 0, 0, 1], 7, 0, None);
+    message.truncate(240);
+    message[16..20].copy_from_slice(&[10, 0, 2, 15]);
+    message.extend([
+        53, 1, 2, 1, 4, 255, 255, 255, 0, 3, 4, 10, 0, 2, 2, 0, 6, 8, 10, 0, 2, 3, 8, 8, 8, 8,
+    ]);
+    message.extend(b"\x0c\x04host\x11\x0f10.0.2.2:/r,ro5\x33\x04\0\0\x0e\x10\xff");
+    message
+}
+
 fn archive() -> io::Result<Vec<u8>> {
     let mut writer = Writer::new(Vec::new(), 1);
     for (name, kind) in [
@@ -254,7 +267,7 @@ const DISKS: [&[&str]; 27] = [
 ];
 
 /// Targets and texts for them.
-const TEXTS: [(&str, &[u8]); 17] = [
+const TEXTS: [(&str, &[u8]); 21] = [
     ("alias", b"pci:v00001AF4d*sv*[!0-9]x\npci:v00001AF4d00001000sv00001AF4ax"),
     ("alias", b"a\\*b?[[:alpha:]a-z]*\na*b-cd"),
     ("index_write", b"ext4 a\next3 b\next4 c\npci:v*d[0-9] c\npci:v* d\n"),
@@ -269,6 +282,13 @@ const TEXTS: [(&str, &[u8]); 17] = [
         softdep i pre: a b post: c\nweakdep j k\nmask snd*\nrule install-first\nrule merge-softdeps\n",
     ),
     ("conf", b"search updates built-in extra/x\noverride m ^6.* extra\nexternal * /x\nexclude .*\n"),
+    ("network", b"10.0.2.15:10.0.2.2:10.0.2.1:255.255.255.0:name:eth0:dhcp:10.0.2.3:8.8.8.8"),
+    ("network", b"nfs4:10.0.2.2:/srv/root:vers=4.2,soft"),
+    (
+        "identity",
+        b"\x20\0\x80\0\x0c  SERIAL 1234          \0\x83\0\x18\x01\x03\0\x08\x50\0\xc5\0\x01\x02\x03\x04\x02\x01\0\x08ATA DISK",
+    ),
+    ("identity", b"\xff0040 3fff c837 0010 0000 0000 003f 0000 0000 0000 2020 5741 4243 4431 3233"),
     (
         "settings",
         b"settings snd-hda index enable* /sys/class/x\nsettings a /proc/sys/net/y ../z\n/sys/module/a/parameters/b one\\ntwo\\\\\n",

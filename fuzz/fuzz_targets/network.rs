@@ -1,0 +1,33 @@
+//! What a DHCP server answers, and `ip=`, `nfsroot=` and `root=` of a network. The head of a message is made ours, so
+//! that mutations go to what it says.
+#![no_main]
+
+use coldplug::kmod::dhcp::{Answer, answer};
+use coldplug::kmod::ip::{Ip, NfsPlace};
+use libfuzzer_sys::fuzz_target;
+
+const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+const NUMBER: u32 = 7;
+
+fuzz_target!(|data: &[u8]| {
+    let mut message = data.to_vec();
+    message.resize(message.len().max(240), 0);
+    let mut put = |at: usize, value: &[u8]| message[at..at + value.len()].copy_from_slice(value);
+    put(0, &[2]);
+    put(4, &NUMBER.to_be_bytes());
+    put(28, &MAC);
+    put(236, &[0x63, 0x82, 0x53, 0x63]);
+    if let Some(Answer::Offer(lease) | Answer::Ack(lease)) = answer(&message, MAC, NUMBER) {
+        assert!(lease.address.is_some() && lease.prefix <= 32, "{lease:?}");
+        let _ = lease.root_path.as_deref().and_then(NfsPlace::parse);
+    }
+    let text = String::from_utf8_lossy(data);
+    if let Some(ip) = Ip::parse(&text) {
+        assert!(ip.prefix.is_none_or(|prefix| prefix <= 32), "{ip:?}");
+    }
+    let (place, root) = (NfsPlace::parse(&text), NfsPlace::of_root(&text));
+    if let (Some(place), Some(root)) = (place, root) {
+        assert_eq!(root.clone().or(&root), root);
+        let _ = root.or(&place);
+    }
+});
