@@ -425,3 +425,8 @@ fn unfit_stop(spec: &str, unfit: Unfit) -> Stop {
 fn seconds(duration: Duration) -> String {
     format!("{}.{} s", duration.as_secs(), duration.subsec_millis() / 100)
 }
+
+/// A duration for comparisons with CLOCK_BOOTTIME.
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

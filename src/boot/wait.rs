@@ -7,7 +7,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::coldplug::{Coldplug, Drained};
 use super::root::{Assembly, Devices, Progress, Refused, Site};
-use super::{Boot, Stop, seconds};
+use super::{Boot, Stop, nanoseconds, seconds};
 use crate::kmod::name::ModuleName;
 use crate::kmod::params::Settle;
 use crate::kmod::root_name::RootName;
@@ -423,10 +423,6 @@ pub(super) fn filesystem_modules(loader: &Loader, types: &[String]) -> Vec<Modul
 fn deadline(boot: &Boot, assembly: &Assembly, delay: Duration) -> Option<u64> {
     let longest = assembly.choice().wait.or(boot.params.root.timeout);
     longest.map(|longest| after(delay + longest))
-}
-
-pub(super) fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn after(duration: Duration) -> u64 {

@@ -49,6 +49,25 @@ pub fn key_value(word: &str) -> (&str, Option<&str>) {
     }
 }
 
+/// The value that a word stands for in `table`.
+pub(super) fn pick<T: Copy>(text: &str, table: &[(&str, T)]) -> Option<T> {
+    table.iter().find(|(word, _)| *word == text).map(|(_, value)| *value)
+}
+
+/// Puts a value in its place; gives whether there is one.
+pub(super) fn set<T>(place: &mut T, value: Option<T>) -> bool {
+    let known = value.is_some();
+    if let Some(value) = value {
+        *place = value;
+    }
+    known
+}
+
+/// The words of a comma list.
+pub(super) fn list(text: &str) -> Vec<String> {
+    text.split(',').filter(|w| !w.is_empty()).map(str::to_owned).collect()
+}
+
 /// Adds to `config` what the command line says about modules: options last, so that they win. Gives what makes
 /// no sense.
 #[must_use]

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::cmdline::{key_value, words};
+use super::cmdline::{key_value, list, pick, set, words};
 use super::root_params::RootParams;
 
 /// What happens when the boot can't go on.
@@ -246,22 +246,6 @@ const LEVELS: [(&str, Level); 4] = [
     ("info", Level::Info),
     ("debug", Level::Debug),
 ];
-
-pub(super) fn pick<T: Copy>(text: &str, table: &[(&str, T)]) -> Option<T> {
-    table.iter().find(|(word, _)| *word == text).map(|(_, value)| *value)
-}
-
-pub(super) fn set<T>(place: &mut T, value: Option<T>) -> bool {
-    let known = value.is_some();
-    if let Some(value) = value {
-        *place = value;
-    }
-    known
-}
-
-pub(super) fn list(text: &str) -> Vec<String> {
-    text.split(',').filter(|w| !w.is_empty()).map(str::to_owned).collect()
-}
 
 #[cfg(test)]
 mod tests {

@@ -14,8 +14,8 @@
 
 use std::time::Duration;
 
+use super::cmdline::{list, pick, set};
 use super::ip::NetParams;
-use super::params::{list, pick, set};
 use super::root_name::RootName;
 
 /// Longest wait for the root where nothing else is said.

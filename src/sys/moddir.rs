@@ -36,6 +36,11 @@ impl ModuleDir {
         Self(path.into())
     }
 
+    /// The release of the kernel that it is for: its last name.
+    pub fn release(&self) -> String {
+        self.path().file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
     /// Its path.
     pub fn path(&self) -> &Path {
         &self.0
@@ -87,7 +92,7 @@ pub fn config_at(paths: &[PathBuf], dir: &ModuleDir, warnings: &mut Vec<Warning>
         let name = path.to_string_lossy();
         #[cfg(feature = "host")]
         if paths.contains(path)
-            && super::modules_conf::add(&mut config, &name, &bytes, dir, warnings)
+            && super::modules_conf::add(&mut config, &name, &bytes, &dir.release(), warnings)
         {
             continue;
         }

@@ -4,24 +4,22 @@ use std::fs;
 use std::path::Path;
 
 use super::errno;
-use super::moddir::ModuleDir;
 use crate::kmod::Warning;
 use crate::kmod::conf::Config;
 use crate::kmod::modules_conf::{self, Outside};
 
-/// Adds what a modules.conf says, as its conversion would be added; false where the file is none.
+/// Adds what a modules.conf says with the kernel `release`, as its conversion would be added; false where the file is none.
 pub(super) fn add(
     config: &mut Config,
     name: &str,
     bytes: &[u8],
-    dir: &ModuleDir,
+    release: &str,
     warnings: &mut Vec<Warning>,
 ) -> bool {
     if !modules_conf::is_old(bytes) {
         return false;
     }
-    let release = dir.path().file_name().unwrap_or_default().to_string_lossy();
-    let converted = modules_conf::convert(name, bytes, &OldMachine::new(&release));
+    let converted = modules_conf::convert(name, bytes, &OldMachine::new(release));
     config.add_file(name, converted.to_string().as_bytes(), warnings);
     warnings.extend(converted.wrong);
     warnings.extend(converted.unsure);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::nanoseconds;
+use crate::boot::nanoseconds;
 use crate::kmod::dhcp::{self, Answer, Ask, Lease};
 use crate::sys::boottime_ns;
 use crate::sys::net::{DhcpSocket, Interface};

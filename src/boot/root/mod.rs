@@ -28,7 +28,6 @@ pub(super) use devices::Devices;
 use devices::{Candidate, Holds};
 pub(super) use verity::DEVICE as VERITY_DEVICE;
 
-use super::wait::nanoseconds;
 use super::{Boot, SYSROOT};
 use crate::kmod::name::ModuleName;
 use crate::kmod::root_name::RootName;

@@ -8,8 +8,9 @@
 
 use std::time::Duration;
 
-use super::{Progress, Refused, Site, Step, nanoseconds};
+use super::{Progress, Refused, Site, Step};
 use crate::boot::SYSROOT;
+use crate::boot::nanoseconds;
 use crate::kmod::name::ModuleName;
 use crate::kmod::params::Break;
 use crate::kmod::root_params::{Choice, RootParams};
