@@ -377,6 +377,20 @@ mod tests {
         }
     }
 
+    /// What has checked the end of a file takes the next one, without a second try by a new decoder.
+    #[test]
+    fn the_decoder_of_an_xz_file_goes_on_with_the_next() {
+        let (mut decoder, mut image) = (Decoder::default(), Vec::new());
+        for data in [&b"first"[..], b"", &[7; 100_000], b"last"] {
+            decoder.decode_into(&xz(data), IMAGE_LIMIT, &mut image).unwrap();
+            let mut kept = decoder.xz.take().unwrap();
+            image.clear();
+            run_xz(&mut kept, &xz(data), IMAGE_LIMIT, &mut image).unwrap();
+            assert!(image == data);
+            decoder.xz = Some(kept);
+        }
+    }
+
     #[test]
     fn the_limit_holds() {
         for file in samples(&vec![7; 100_000]) {
