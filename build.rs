@@ -1,20 +1,26 @@
 //! Tells the program its commit and target. Refuses nothing: without git the commit is "unknown".
 
+use std::path::Path;
 use std::process::Command;
 
 fn main() {
-    let commit = Command::new("git")
-        .args(["rev-parse", "--short=12", "HEAD"])
-        .output()
-        .ok()
-        .filter(|out| out.status.success())
-        .and_then(|out| String::from_utf8(out.stdout).ok())
-        .map_or_else(|| "unknown".to_owned(), |text| text.trim().to_owned());
+    let commit = git(&["rev-parse", "--short=12", "HEAD"]).unwrap_or_else(|| "unknown".to_owned());
+    let target = std::env::var("TARGET").unwrap_or_else(|_| "unknown".to_owned());
     println!("cargo::rustc-env=COLDPLUG_COMMIT={commit}");
-    println!(
-        "cargo::rustc-env=COLDPLUG_TARGET={}",
-        std::env::var("TARGET").unwrap_or_else(|_| "unknown".to_owned())
-    );
+    println!("cargo::rustc-env=COLDPLUG_TARGET={target}");
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-changed=.git/HEAD");
+    // Its log changes with every commit, which HEAD itself, the name of a branch, does not. A file that is not there
+    // would have everything built anew each time.
+    for name in ["HEAD", "logs/HEAD"] {
+        let path = git(&["rev-parse", "--git-path", name]);
+        if let Some(path) = path.filter(|path| Path::new(path).exists()) {
+            println!("cargo::rerun-if-changed={path}");
+        }
+    }
+}
+
+/// What git says; nothing where there is no git, or no repository.
+fn git(words: &[&str]) -> Option<String> {
+    let out = Command::new("git").args(words).output().ok().filter(|out| out.status.success())?;
+    Some(String::from_utf8(out.stdout).ok()?.trim().to_owned())
 }

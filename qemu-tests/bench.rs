@@ -89,7 +89,7 @@ const VIRTIO: [Row; 7] = [
     ("coldplug, async=all", Kind::Against("floor, both"), "coldplug.async=all"),
 ];
 
-const FLEET: [Row; 10] = [
+const FLEET: [Row; 11] = [
     ("floor", Kind::Floor, ""),
     ("floor, 8 threads", Kind::Floor, "floor.threads=8"),
     ("floor, async_probe", Kind::Floor, "floor.async_probe"),
@@ -100,6 +100,11 @@ const FLEET: [Row; 10] = [
     ("coldplug, async=storage", Kind::Against("floor, both"), "coldplug.async=storage"),
     ("coldplug, async=all", Kind::Against("floor, both"), "coldplug.async=all"),
     ("coldplug, settle=root", Kind::Against("floor, both"), "coldplug.settle=root"),
+    (
+        "the same, root by label",
+        Kind::Against("floor, both"),
+        "root=LABEL=coldplug-root coldplug.settle=root",
+    ),
 ];
 
 /// One table of guest times.
@@ -142,6 +147,8 @@ enum Carries {
     Built(&'static [&'static str]),
     /// What a boot from an image with all modules has loaded.
     Needed,
+    /// The same, and the floor to load it.
+    Floor,
     /// The modules of the root, and files of so many bytes that nobody opens: how many.
     Ballast(usize, usize),
 }
@@ -160,7 +167,10 @@ fn images() {
         ("the root's modules", Carries::Built(ROOTS), ""),
         ("all, zstd one by one", Carries::Built(&["--all"]), ""),
         ("the same, settle=root", Carries::Built(&["--all"]), "coldplug.settle=root"),
+        ("the same, async=all", Carries::Built(&["--all"]), "coldplug.async=all"),
         ("what these have loaded", Carries::Needed, ""),
+        ("the same, by the floor", Carries::Floor, ""),
+        ("the same, 8 threads", Carries::Floor, "floor.threads=8"),
         ("the root's and 4,000 files", Carries::Ballast(0, 4000), ""),
         ("the root's and 95 MB", Carries::Ballast(95 << 20, 1), ""),
         (
@@ -191,10 +201,13 @@ fn images() {
 fn image_that(carries: &Carries, tree: &Tree, dir: &Path) -> PathBuf {
     match carries {
         Carries::Built(options) => image::coldplug(tree, options),
-        Carries::Needed => {
+        Carries::Needed | Carries::Floor => {
             let image = image::coldplug(tree, &["--all"]);
-            let modules = boot(machines::virtio, tree, &image, "").modules().join(",");
-            image::coldplug(tree, &["--modules", &modules])
+            let facts = boot(machines::virtio, tree, &image, "");
+            match carries {
+                Carries::Floor => image::floor(tree, &facts.modules()),
+                _ => image::coldplug(tree, &["--modules", &facts.modules().join(",")]),
+            }
         }
         Carries::Ballast(bytes, files) => {
             let names: Vec<String> =
@@ -230,10 +243,12 @@ fn wall() {
     }
 }
 
-/// One boot whose instructions are counted.
+/// One boot whose instructions are counted; its root is the virtio disk unless `words` name one.
 fn boot(machine: Machine, tree: &Tree, image: &Path, words: &str) -> Facts {
+    let named = words.split(' ').any(|word| word.starts_with("root="));
+    let root = if named { "" } else { "root=/dev/vda" };
     let vm = machine(tree, image).timed().deadline(DEADLINE);
-    vm.cmdline("root=/dev/vda").cmdline(words).run().facts()
+    vm.cmdline(root).cmdline(words).run().facts()
 }
 
 /// Guest time of one boot.

@@ -13,6 +13,7 @@
 //! | `cmdline` | /proc/cmdline |
 //! | `modaliases` | every modalias in sysfs, from `modalias` and `uevent` files, sorted |
 //! | `drivers` | what is bound: `BUS/DRIVER DEVICE` for every device below a driver, the device as its path below /sys/devices, sorted |
+//! | `names` | `block/NAME DEVICE` for every disk, `net/NAME DEVICE` for every network interface, those without a device left out, sorted |
 //! | `capture` | what `coldplug scan --save` of the root's /bin/coldplug wrote; null without coldplug or its /run |
 //! | `keep` | the text of /etc/keep, or null |
 //! | `mark` | the text of /mark at entry, or null; with `mark=TEXT` in the environment that is then written there |
@@ -75,6 +76,7 @@ fn tell(boottime_ns: i64, fds: &Value) -> io::Result<()> {
         json!({ "status": lines("/proc/self/status")? }),
         json!({ "modaliases": modaliases() }),
         json!({ "drivers": drivers() }),
+        json!({ "names": names() }),
         json!({ "capture": capture() }),
         json!({ "keep": fs::read_to_string("/etc/keep").ok() }),
         json!({ "mark": fs::read_to_string(MARK).ok() }),
@@ -178,6 +180,21 @@ fn drivers() -> BTreeSet<String> {
         }
     }
     bound
+}
+
+/// What the kernel has named in the order in which it came.
+fn names() -> BTreeSet<String> {
+    let mut named = BTreeSet::new();
+    for class in ["block", "net"] {
+        for entry in entries(&Path::new("/sys/class").join(class)) {
+            // A partition is named after its disk.
+            let device = fs::canonicalize(entry.join("device"));
+            let (Ok(device), Some(name)) = (device, entry.file_name()) else { continue };
+            let Ok(device) = device.strip_prefix("/sys/devices") else { continue };
+            named.insert(format!("{class}/{} {}", text(name), device.display()));
+        }
+    }
+    named
 }
 
 fn entries(dir: &Path) -> Vec<PathBuf> {

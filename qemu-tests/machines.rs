@@ -4,7 +4,7 @@ use crate::image::{ROOT, program, put};
 use crate::kernel::Tree;
 use crate::sysfs_names::without_numbers;
 use crate::vm::{Bus, Facts, Vm};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -40,6 +40,8 @@ pub(crate) struct Reached {
     pub(crate) modules: BTreeSet<String>,
     /// Devices that are bound, each with its bus and driver.
     pub(crate) drivers: Vec<String>,
+    /// What the kernel calls the disks and network interfaces of each place.
+    pub(crate) names: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Reached {
@@ -48,10 +50,15 @@ impl Reached {
         let modules = facts.modules().into_iter().map(str::to_owned).collect();
         let mut drivers: Vec<_> = facts.lines("drivers").into_iter().map(without_numbers).collect();
         drivers.sort();
-        Self { modules, drivers }
+        let mut names: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+        for (name, place) in facts.lines("names").into_iter().filter_map(|l| l.split_once(' ')) {
+            names.entry(without_numbers(place)).or_default().insert(name.to_owned());
+        }
+        Self { modules, drivers, names }
     }
 
-    /// What one of the two has and the other has not, in words; nothing where they are the same.
+    /// What one of the two has and the other has not, in words; nothing where they are the same. Names of devices may
+    /// differ.
     pub(crate) fn difference(&self, other: &Self) -> String {
         let set = |list: &[String]| list.iter().cloned().collect::<BTreeSet<_>>();
         let (ours, theirs) = (set(&self.drivers), set(&other.drivers));
@@ -64,7 +71,7 @@ impl Reached {
         for (sign, a, b) in [('-', &ours, &theirs), ('+', &theirs, &ours)] {
             words.extend(a.difference(b).map(|name| format!("{sign}[{name}]")));
         }
-        if words.is_empty() && self != other {
+        if words.is_empty() && self.drivers != other.drivers {
             words.push("the same devices another number of times".to_owned());
         }
         words.join(" ")

@@ -1,9 +1,11 @@
 //! `make soak`: the fleet machine, boot after boot, each with another number of loads at once and another order of what
-//! is ready. All must come to the same modules and the same bound devices.
+//! is ready. All must come to the same modules and the same bound devices. What the kernel calls disks and network
+//! interfaces is counted: it may differ.
 //!
 //! | variable | meaning |
 //! | --- | --- |
 //! | `SOAK` | number of boots (50) |
+//! | `SOAK_SAME` | 1: every boot as by default, with `SOAK_WORDS` alone |
 //! | `SOAK_WORDS` | more words for every kernel command line |
 //! | `SOAK_AT_ONCE` | machines that run side by side (2) |
 #![allow(
@@ -26,6 +28,7 @@ mod vm;
 
 use kernel::{Kernel, Tree};
 use machines::Reached;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -50,7 +53,7 @@ struct Row {
 }
 
 fn main() {
-    let boots = number("SOAK", 50);
+    let boots = number_of("SOAK", 50);
     let tree = Kernel::Full61.get();
     let image = image::coldplug(&tree, &["--all"]);
     if !machines::knows("coldplug.seed=1") {
@@ -62,6 +65,7 @@ fn main() {
         "boot                                         modules  drivers  verdict    ms  wall s"
     );
     let mut first: Option<Reached> = None;
+    let mut names = Names::new();
     let mut bad = 0;
     for row in run(boots, &tree, &image) {
         let difference = match (&first, &row.reached) {
@@ -80,13 +84,37 @@ fn main() {
             row.wall.as_secs_f64()
         );
         bad += usize::from(!difference.is_empty());
+        for (place, called) in row.reached.iter().flat_map(|reached| &reached.names) {
+            *names.entry(place.clone()).or_default().entry(called.clone()).or_default() += 1;
+        }
         first = first.or(row.reached);
     }
+    tell(&names);
     println!("{boots} boots, {bad} of them different");
     assert_eq!(bad, 0);
 }
 
-fn number(name: &str, default: usize) -> usize {
+/// How often each place had which names.
+type Names = BTreeMap<String, BTreeMap<BTreeSet<String>, usize>>;
+
+/// Prints what was not called the same in each boot.
+fn tell(names: &Names) {
+    let unsteady: Vec<_> = names.iter().filter(|(_, called)| called.len() > 1).collect();
+    println!(
+        "{} places of disks and network interfaces, {} of them with names that differ",
+        names.len(),
+        unsteady.len()
+    );
+    for (place, called) in unsteady {
+        let counts = called.iter().map(|(names, count)| {
+            let names: Vec<_> = names.iter().map(String::as_str).collect();
+            format!("{} {count}", names.join("+"))
+        });
+        println!("{place}: {}", counts.collect::<Vec<_>>().join(", "));
+    }
+}
+
+fn number_of(name: &str, default: usize) -> usize {
     let text = std::env::var(name).ok().filter(|text| !text.is_empty());
     text.map_or(default, |text| text.parse().unwrap_or_else(|e| panic!("{name}={text}: {e}")))
 }
@@ -95,7 +123,7 @@ fn number(name: &str, default: usize) -> usize {
 fn run(boots: usize, tree: &Tree, image: &Path) -> mpsc::IntoIter<Row> {
     let (sender, rows) = mpsc::channel();
     let next = Arc::new(AtomicUsize::new(0));
-    for _ in 0..number("SOAK_AT_ONCE", 2) {
+    for _ in 0..number_of("SOAK_AT_ONCE", 2) {
         let (sender, next) = (sender.clone(), Arc::clone(&next));
         let (tree, image) = (tree.clone(), PathBuf::from(image));
         std::thread::spawn(move || {
@@ -111,10 +139,13 @@ fn run(boots: usize, tree: &Tree, image: &Path) -> mpsc::IntoIter<Row> {
 }
 
 fn boot(number: usize, tree: &Tree, image: &Path) -> Row {
-    let jobs =
-        JOBS[number % JOBS.len()].map_or_else(String::new, |n| format!("coldplug.jobs={n} "));
+    let order = match (number_of("SOAK_SAME", 0) == 1, JOBS[number % JOBS.len()]) {
+        (true, _) => String::new(),
+        (false, None) => format!("coldplug.seed={number}"),
+        (false, Some(jobs)) => format!("coldplug.jobs={jobs} coldplug.seed={number}"),
+    };
     let more = std::env::var("SOAK_WORDS").unwrap_or_default();
-    let words = format!("{jobs}coldplug.seed={number} {more}").trim_end().to_owned();
+    let words = format!("{order} {more}").trim().to_owned();
     let vm = machines::fleet(tree, image).cmdline("root=/dev/vda").cmdline(&words);
     // One boot that fails does not end the table; its message is on standard error.
     let done = std::panic::catch_unwind(AssertUnwindSafe(|| {

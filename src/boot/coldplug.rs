@@ -8,7 +8,7 @@ use crate::kmod::uevent::{Modalias, Uevent};
 use crate::load::Loader;
 use crate::report::UeventCounts;
 use crate::sys::uevent::{Received, Socket};
-use crate::sys::{Result, Root, boottime_ns, sysfs};
+use crate::sys::{self, Result, Root, boottime_ns, sysfs};
 
 use super::way::Way;
 
@@ -41,8 +41,10 @@ pub(super) struct Coldplug<'a> {
     quiet_at: u64,
     /// The same for USB.
     usb: Usb,
-    /// When [`Self::tick`] was last called, on CLOCK_BOOTTIME.
+    processors: usize,
+    /// When [`Self::tick`] was last called, on CLOCK_BOOTTIME, and how many loads were at work.
     ticked: u64,
+    busy: usize,
     pub(super) counts: UeventCounts,
     /// The highest SEQNUM seen.
     last_event: Option<u64>,
@@ -80,7 +82,9 @@ impl<'a> Coldplug<'a> {
             arrived: BTreeMap::new(),
             quiet_at: 0,
             usb: Usb::default(),
+            processors: sys::processors(),
             ticked: boottime_ns(),
+            busy: 0,
             counts,
             last_event: None,
         }
@@ -200,16 +204,17 @@ impl<'a> Coldplug<'a> {
         arrived.iter().filter(|(path, modalias)| self.device(path, modalias)).count()
     }
 
-    /// Time counts towards the quiet of a bus only while no load is at work: the bus looks for its devices with what the
-    /// loads leave of the processors, and where they leave little it takes as much longer.
+    /// A bus looks for its devices with what the loads leave of the processors: while they take more than there are, time
+    /// counts towards its quiet by the share that one more task gets.
     pub(super) fn tick(&mut self) {
         let now = boottime_ns();
         let last = std::mem::replace(&mut self.ticked, now);
-        if self.loader.is_busy() {
-            let ends = [&mut self.quiet_at, &mut self.usb.told, &mut self.usb.latest];
-            for end in ends.into_iter().filter(|end| **end > last) {
-                *end += now - last;
-            }
+        let busy = self.loader.busy();
+        let tasks = std::mem::replace(&mut self.busy, busy).max(busy) + 1;
+        let lost = lost(now - last, tasks, self.processors);
+        let ends = [&mut self.quiet_at, &mut self.usb.told, &mut self.usb.latest];
+        for end in ends.into_iter().filter(|end| **end > last) {
+            *end += lost;
         }
     }
 
@@ -240,6 +245,15 @@ impl<'a> Coldplug<'a> {
     }
 }
 
+/// What one of `tasks` on so many `processors` does without, of this time.
+fn lost(time: u64, tasks: usize, processors: usize) -> u64 {
+    if tasks <= processors {
+        return 0;
+    }
+    let (tasks, processors) = (tasks as u64, processors as u64);
+    time / tasks * (tasks - processors)
+}
+
 /// Whether a device is behind a USB, SCSI or MMC host, and may come up long after the load that brought the host.
 fn comes_in_its_own_time(path: &str) -> bool {
     path.split('/').any(|part| {
@@ -251,7 +265,16 @@ fn comes_in_its_own_time(path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::comes_in_its_own_time;
+    use super::{comes_in_its_own_time, lost};
+
+    #[test]
+    fn time_counts_by_the_share_of_a_processor() {
+        for (tasks, processors, want) in
+            [(1, 1, 0), (2, 2, 0), (2, 1, 600), (4, 1, 900), (4, 3, 300)]
+        {
+            assert_eq!(lost(1200, tasks, processors), want, "{tasks} on {processors}");
+        }
+    }
 
     #[test]
     fn slow_buses_are_known_by_their_hosts() {

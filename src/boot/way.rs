@@ -51,8 +51,12 @@ impl Way {
 
     /// The rank of a device.
     pub fn rank(&self, modalias: &Modalias) -> Rank {
-        let Some(device) = storage(modalias.as_bytes()) else { return Rank::Rest };
-        if leads(self.kind, device) { Rank::Root } else { Rank::Storage }
+        match storage(modalias.as_bytes()) {
+            Some(device) if leads(self.kind, device) => Rank::Root,
+            Some(_) => Rank::Storage,
+            None if is_slow(modalias.as_bytes()) => Rank::Slow,
+            None => Rank::Rest,
+        }
     }
 
     /// The place of a device among those that a scan has found. The processor is first: what it brings may check the
@@ -134,9 +138,29 @@ fn storage(modalias: &[u8]) -> Option<Storage> {
     }
 }
 
-fn pci(device: &[u8]) -> Option<Storage> {
+/// Whether a device answers in its own time, over a wire that is slow, and others may hang below it.
+///
+/// ```text
+/// usb: hid: sdio: serio:      devices below such a host
+/// pci:…bc04sc03               HD audio, whose codecs are found when its driver is there
+/// ```
+fn is_slow(modalias: &[u8]) -> bool {
+    let mut parts = modalias.splitn(2, |b| *b == b':');
+    match (parts.next(), parts.next()) {
+        (Some(b"usb" | b"hid" | b"sdio" | b"serio" | b"hdaudio"), _) => true,
+        (Some(b"pci"), Some(device)) => class(device) == Some((b"bc04", b"sc03")),
+        _ => false,
+    }
+}
+
+/// Class and subclass of a PCI device.
+fn class(device: &[u8]) -> Option<(&[u8], &[u8])> {
     let class = device.get(device.len().checked_sub(11)?..)?;
-    let (base, sub) = (class.get(..4)?, class.get(4..8)?);
+    Some((class.get(..4)?, class.get(4..8)?))
+}
+
+fn pci(device: &[u8]) -> Option<Storage> {
+    let (base, sub) = class(device)?;
     let virtio = device.starts_with(b":v00001AF4");
     match (base, sub) {
         (b"bc01", _) if virtio => Some(Storage::Virtio),
@@ -157,7 +181,7 @@ mod tests {
     use super::*;
 
     const BLK: &str = "pci:v00001AF4d00001042sv00001AF4sd00001100bc01sc00i00";
-    const RANKS: [(&str, &str, Rank); 16] = [
+    const RANKS: [(&str, &str, Rank); 17] = [
         ("root=/dev/vda", BLK, Rank::Root),
         ("root=/dev/vda", "pci:v00001AF4d00001041sv00001AF4sd00001100bc02sc00i00", Rank::Rest),
         ("root=/dev/vda1", "virtio:d00000002v00001AF4", Rank::Root),
@@ -178,7 +202,8 @@ mod tests {
         ("root=/dev/mmcblk0p1", "mmc:block", Rank::Root),
         ("root=UUID=1", "usb:v46F4p0001d0000dc00dsc00dp00ic08isc06ip50in00", Rank::Storage),
         ("root=UUID=1", "pci:v00001B36d0000000Dsv00001AF4sd00001100bc0Csc03i30", Rank::Storage),
-        ("root=UUID=1", "usb:v0627p0001d0000dc00dsc00dp00ic03isc00ip02in00", Rank::Rest),
+        ("root=UUID=1", "usb:v0627p0001d0000dc00dsc00dp00ic03isc00ip02in00", Rank::Slow),
+        ("root=UUID=1", "pci:v00008086d0000293Esv00001AF4sd00001100bc04sc03i00", Rank::Slow),
         ("root=/dev/vda", "of:NclockT(null)Cfixed-clock", Rank::Root),
         ("root=/dev/vda", "pci:", Rank::Rest),
         ("", "nonsense", Rank::Rest),

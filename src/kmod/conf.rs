@@ -100,8 +100,7 @@ impl Config {
     /// Adds what one file says. Lines that make no sense are passed over with a warning.
     pub fn add_file(&mut self, file: &str, text: &[u8], warnings: &mut Vec<Warning>) {
         for (number, line) in logical_lines(text) {
-            let line = String::from_utf8_lossy(&line).into_owned();
-            if let Err(why) = self.add_line(file, number, &line) {
+            if let Err(why) = self.add_line(file, number, &String::from_utf8_lossy(&line)) {
                 warnings.push(Warning::new(file, number, why));
             }
         }
@@ -236,7 +235,16 @@ fn first_match<'a>(list: &'a [Entry], module: &ModuleName) -> Option<&'a str> {
 }
 
 /// Lines with their backslashes resolved, each with the number of its last physical line.
-pub(super) fn logical_lines(text: &[u8]) -> Vec<(usize, Vec<u8>)> {
+pub(super) fn logical_lines(text: &[u8]) -> Vec<(usize, Cow<'_, [u8]>)> {
+    if text.contains(&b'\\') {
+        return unescaped_lines(text);
+    }
+    let lines = text.strip_suffix(b"\n").unwrap_or(text).split(|b| *b == b'\n');
+    lines.enumerate().map(|(at, line)| (at + 1, Cow::Borrowed(line))).collect()
+}
+
+/// The same of a text that has some.
+fn unescaped_lines(text: &[u8]) -> Vec<(usize, Cow<'static, [u8]>)> {
     let mut lines = Vec::new();
     let mut line = Vec::new();
     let mut number = 1;
@@ -249,29 +257,34 @@ pub(super) fn logical_lines(text: &[u8]) -> Vec<(usize, Vec<u8>)> {
                 None => {}
             },
             b'\n' => {
-                lines.push((number, std::mem::take(&mut line)));
+                lines.push((number, std::mem::take(&mut line).into()));
                 number += 1;
             }
             _ => line.push(byte),
         }
     }
     if !line.is_empty() {
-        lines.push((number, line));
+        lines.push((number, line.into()));
     }
     lines
 }
 
+fn is_blank(byte: u8) -> bool {
+    byte == b' ' || byte == b'\t'
+}
+
 /// Takes the first word off `rest`, leaving what follows it directly.
 fn word<'a>(rest: &mut &'a str) -> Option<&'a str> {
-    let start = rest.trim_start_matches([' ', '\t']);
-    let end = start.find([' ', '\t']).unwrap_or(start.len());
-    let (word, after) = start.split_at(end);
+    let text = *rest;
+    let start = text.bytes().position(|b| !is_blank(b)).unwrap_or(text.len());
+    let len = text[start..].bytes().position(is_blank).unwrap_or(text.len() - start);
+    let (word, after) = text[start..].split_at(len);
     *rest = after;
     (!word.is_empty()).then_some(word)
 }
 
-pub(super) fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split([' ', '\t']).filter(|w| !w.is_empty())
+pub(super) fn words(mut text: &str) -> impl Iterator<Item = &str> {
+    std::iter::from_fn(move || word(&mut text))
 }
 
 fn normal(name: &str) -> Option<String> {

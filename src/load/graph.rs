@@ -207,7 +207,7 @@ impl Graph {
         let node = &self.nodes[id];
         let wanted = match self.order.probing {
             Async::None => None,
-            Async::Storage => Some(node.rank < Rank::Rest),
+            Async::Storage => Some(node.rank <= Rank::Storage),
             Async::All => Some(true),
         };
         Some(Job {

@@ -242,9 +242,9 @@ impl Loader {
         self.shared.graph().is_idle()
     }
 
-    /// Whether a load is at work: one that is not live yet, and not one that only waits for the kernel.
-    pub fn is_busy(&self) -> bool {
-        self.shared.graph().busy() > 0
+    /// How many loads are at work: not live yet, and not such as only wait for the kernel.
+    pub fn busy(&self) -> usize {
+        self.shared.graph().busy()
     }
 
     /// Whether ready steps are kept back that nothing under way will set free: by [`Order::hold`], or since a record is

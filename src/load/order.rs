@@ -3,20 +3,22 @@
 use crate::kmod::name::ModuleName;
 use crate::kmod::params::Async;
 
-/// How near a module is to the root. Disks come next: they take longest until they can be read, so that what is
-/// loaded meanwhile costs no time.
+/// How near a module is to the root. Disks come next, which take longest until they can be read, and then other slow
+/// devices: what is loaded meanwhile costs no time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rank {
     /// The root may be behind it.
     Root,
     /// It drives storage.
     Storage,
+    /// Its devices answer in their own time, and more may hang below them.
+    Slow,
     /// Anything else.
     #[default]
     Rest,
 }
 
-/// What bears on the order. The default is: the root first, then storage, then the rest, each as it was asked for.
+/// What bears on the order. The default is: by rank, and within one as it was asked for.
 #[derive(Debug, Clone, Default)]
 pub struct Order {
     /// Modules that are loaded with nothing else under way.
