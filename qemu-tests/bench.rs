@@ -89,22 +89,19 @@ const VIRTIO: [Row; 7] = [
     ("coldplug, async=all", Kind::Against("floor, both"), "coldplug.async=all"),
 ];
 
-const FLEET: [Row; 11] = [
+const BY_LABEL: &str = "root=LABEL=coldplug-root coldplug.settle=root";
+
+const FLEET: [Row; 10] = [
     ("floor", Kind::Floor, ""),
     ("floor, 8 threads", Kind::Floor, "floor.threads=8"),
     ("floor, async_probe", Kind::Floor, "floor.async_probe"),
     ("floor, both", Kind::Floor, "floor.threads=8 floor.async_probe"),
     ("coldplug", Kind::Against("floor, 8 threads"), ""),
     ("coldplug, jobs=1", Kind::Against("floor"), "coldplug.jobs=1"),
-    ("coldplug, async=none", Kind::Against("floor, 8 threads"), "coldplug.async=none"),
     ("coldplug, async=storage", Kind::Against("floor, both"), "coldplug.async=storage"),
     ("coldplug, async=all", Kind::Against("floor, both"), "coldplug.async=all"),
     ("coldplug, settle=root", Kind::Against("floor, both"), "coldplug.settle=root"),
-    (
-        "the same, root by label",
-        Kind::Against("floor, both"),
-        "root=LABEL=coldplug-root coldplug.settle=root",
-    ),
+    ("the same, root by label", Kind::Against("floor, both"), BY_LABEL),
 ];
 
 /// One table of guest times.
