@@ -6,6 +6,7 @@
 TARGET  ?= x86_64-unknown-linux-musl
 KERNEL  ?= $(shell uname -r)
 ROOT    ?= /
+PREFIX  ?= /usr/local
 IMAGE   ?= out/initramfs-$(KERNEL).img
 # Boots of make soak; SOAK_WORDS are more words for their kernel command lines.
 SOAK    ?= 50
@@ -30,7 +31,7 @@ BIN := $(or $(CARGO_TARGET_DIR),target)/$(TARGET)/release/coldplug
 # The same without the workbench of the build machine: what images carry.
 INIT := $(BIN)-init
 
-.PHONY: help build guests run test lint bench soak fuzz size initramfs dist clean setup-build setup-run setup-test setup-fuzz
+.PHONY: help build guests run test lint bench soak fuzz size initramfs install dist clean setup-build setup-run setup-test setup-fuzz
 
 help:
 	@echo 'make run         install what is missing, build, and boot the demo in QEMU'
@@ -42,6 +43,7 @@ help:
 	@echo 'make soak        the fleet machine, SOAK (now $(SOAK)) boots in different orders: always the same modules and drivers'
 	@echo 'make fuzz        every parser on mutated input, FUZZ (now $(FUZZ)) seconds each: nothing may be found; FUZZ_TARGETS=disk: that one'
 	@echo 'make size        the size of the binaries, that of images against the limit of $(SIZE_LIMIT) bytes'
+	@echo 'make install     the program into PREFIX (now $(PREFIX)), the one for images into PREFIX/lib/coldplug'
 	@echo 'make dist        the binary, packed for a release'
 
 setup-build setup-run setup-test setup-fuzz: setup-%:
@@ -103,6 +105,10 @@ size: build
 initramfs: build
 	@mkdir -p $(dir $(IMAGE))
 	$(BIN) image build --kernel $(KERNEL) --root $(ROOT) -o $(IMAGE) $(IMAGE_OPTIONS)
+
+install: build
+	install -D -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/coldplug
+	install -D -m 755 $(INIT) $(DESTDIR)$(PREFIX)/lib/coldplug/coldplug-init
 
 dist: build
 	@mkdir -p out

@@ -1,7 +1,7 @@
 //! `convert [FILE] [-o OUT] [-k RELEASE]`: a modules.conf(5) of modutils as modprobe.d(5) has it.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +9,7 @@ use super::args::{Arg, Args, Opt};
 use super::{Exit, out, scan};
 use crate::kmod::modules_conf::{self, Converted};
 use crate::sys::modules_conf::OldMachine;
+use crate::sys::new_file::NewFile;
 use crate::sys::{self, Error};
 
 const HELP: &str = "\
@@ -101,25 +102,13 @@ fn report(converted: &Converted) -> Exit {
     if converted.wrong.is_empty() { Exit::Success } else { Exit::Failure }
 }
 
-/// Gives `bytes` the name `path` when they are on the medium.
+/// Puts `bytes` at `path`.
 fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let mut aside = OsString::from(".");
-    aside.push(path.file_name().unwrap_or_default());
-    aside.push(format!(".{}", std::process::id()));
-    let aside = path.with_file_name(aside);
-    let done = write(&aside, bytes).and_then(|()| {
-        fs::rename(&aside, path).map_err(|error| Error::io("rename to", path, &error))
+    let written = NewFile::create(path).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.commit()
     });
-    if done.is_err() {
-        let _ = fs::remove_file(&aside);
-    }
-    done
-}
-
-fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let mut file = File::create(path).map_err(|error| Error::io("create", path, &error))?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
-    written.map_err(|error| Error::io("write", path, &error))
+    written.map(|_| ()).map_err(|error| Error::io("write", path, &error))
 }
 
 #[cfg(test)]
@@ -159,7 +148,7 @@ mod tests {
         fs::create_dir(scratch.path().join("dir")).unwrap();
         assert!(replace(&scratch.path().join("dir"), b"x").is_err());
         let none = replace(&scratch.path().join("none/out"), b"x").unwrap_err().to_string();
-        assert!(none.starts_with("create ") && none.contains("none/.out."), "{none}");
+        assert!(none.starts_with("write ") && none.contains("none/out: No such file"), "{none}");
         assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 2);
     }
 }

@@ -4,8 +4,9 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Exit, out};
+use super::{Exit, out, scan};
 use crate::image::{self, Compress, Modules, ModulesAs, Options, newc};
+use crate::report::printable;
 
 /// What `coldplug image --help` shows.
 const HELP: &str = "\
@@ -101,7 +102,7 @@ fn parse_build(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
     while let Some(arg) = parser.next()? {
         match arg {
             Long("help") | Short('h') => return Ok(Command::Help),
-            Long("kernel") | Short('k') => options.release = parser.value()?.string()?,
+            Long("kernel") | Short('k') => options.release = scan::release(parser.value()?)?,
             Long("output") | Short('o') => options.out = parser.value()?.into(),
             Long("root") | Short('r') => options.root = parser.value()?.into(),
             Long("all") => options.modules = Modules::All,
@@ -118,9 +119,8 @@ fn parse_build(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
             other => return Err(other.unexpected()),
         }
     }
-    // A release is one folder's name; more would read and write elsewhere.
-    if options.release.is_empty() || options.release.contains('/') || options.release == ".." {
-        return Err("--kernel RELEASE is missing or not a release".into());
+    if options.release.is_empty() {
+        return Err("--kernel RELEASE is missing".into());
     }
     if options.out.file_name().is_none() {
         return Err("-o OUT is missing or not a file's name".into());
@@ -196,6 +196,9 @@ fn list(path: &Path) -> Result<String, String> {
     let failed = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
     let bytes = fs::read(path).map_err(|error| failed(&error))?;
     let archives = image::read::archives(&bytes).map_err(|error| failed(&error))?;
+    if archives.is_empty() {
+        return Err(failed(&"no archive in it"));
+    }
     let members = archives.iter().flat_map(|archive| newc::read(archive));
     let lines = members.map(|member| member.map(|member| line(&member)));
     let lines: Vec<_> = lines.collect::<Result<_, _>>().map_err(|error| failed(&error))?;
@@ -204,13 +207,13 @@ fn list(path: &Path) -> Result<String, String> {
 
 /// One line as of `ls -l`: mode, owner, size or device, name, a link's target.
 fn line(member: &newc::Member<'_>) -> String {
-    let name = String::from_utf8_lossy(member.name);
+    let name = printable(&String::from_utf8_lossy(member.name));
     let size = match member.device {
         (major, minor) if member.is_device() => format!("{major}, {minor}"),
         _ => member.data.len().to_string(),
     };
     let target = match member.is_link() {
-        true => format!(" -> {}", String::from_utf8_lossy(member.data)),
+        true => format!(" -> {}", printable(&String::from_utf8_lossy(member.data))),
         false => String::new(),
     };
     let (uid, gid) = (member.uid, member.gid);
@@ -255,7 +258,8 @@ mod tests {
     fn nonsense_is_refused() {
         for (args, why) in [
             ("build -o out", "--kernel RELEASE is missing"),
-            ("build -k ../x -o out", "--kernel RELEASE is missing or not a release"),
+            ("build -k ../x -o out", "--kernel '../x' is not a release"),
+            ("build -k . -o out", "--kernel '.' is not a release"),
             ("build -k 6.1", "-o OUT is missing"),
             ("build -k 6.1 -o /", "-o OUT is missing"),
             ("build -k 6.1 -o out --compress xz", "not none, zstd or gzip"),

@@ -35,6 +35,8 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
 
+use crate::sys::{errno, process};
+
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -59,6 +61,21 @@ struct Applet {
     help: &'static str,
     /// Takes all arguments, the command's own name first.
     run: fn(&[OsString]) -> Exit,
+}
+
+/// Commands that take no options: all there is to say of them is their line.
+const PLAIN: [&str; 5] = ["init", "finish", "console-shell", "free-initramfs", "load-server"];
+
+impl Applet {
+    fn call(&self, args: &[OsString]) -> Exit {
+        let asks = args.get(1).is_some_and(|word| word == "--help" || word == "-h");
+        // The arguments of PID 1 are the real init's.
+        if asks && PLAIN.contains(&self.name) && !process::is_first() {
+            out::line(&format!("usage: coldplug {}\n\n{}", self.name, self.help));
+            return Exit::Success;
+        }
+        (self.run)(args)
+    }
 }
 
 /// Every command, by the name it is called with or as `coldplug NAME`.
@@ -166,20 +183,30 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.collect();
     let own = args.first().and_then(|a| applet(a));
     let exit = match (own, args.get(1)) {
-        (Some(applet), _) => (applet.run)(&args),
+        (Some(applet), _) => applet.call(&args),
         // An image may call its init by any name (rdinit=).
-        (None, _) if crate::sys::process::is_first() => init::run(&args),
+        (None, _) if process::is_first() => init::run(&args),
         // As the kernel calls its helper, whatever that is called: PATH -q -- NAME.
         (None, Some(quiet)) if quiet == "-q" && args.get(2).is_some_and(|a| a == "--") => {
             modprobe::run(&args)
         }
         (None, Some(name)) => match applet(name) {
-            Some(applet) => (applet.run)(&args[1..]),
-            None => help(name),
+            Some(applet) => applet.call(&args[1..]),
+            None => help(name, args.get(2)),
         },
-        (None, None) => help(OsStr::new("--help")),
+        (None, None) => help(OsStr::new("--help"), None),
     };
-    exit.into()
+    match out::failure().filter(|_| exit == Exit::Success) {
+        Some(error) => refuse(&format!("standard output: {}", errno::text(errno::of(&error)))),
+        None => exit,
+    }
+    .into()
+}
+
+/// Says why nothing was done, or not all.
+fn refuse(why: &str) -> Exit {
+    out::error(&format!("coldplug: {why}"));
+    Exit::Failure
 }
 
 /// The applet with the base name of `path`.
@@ -188,8 +215,8 @@ fn applet(path: &OsStr) -> Option<&'static Applet> {
     APPLETS.iter().find(|a| a.name == name)
 }
 
-/// `--help` and `--version`; anything else is an error that says what there is.
-fn help(word: &OsStr) -> Exit {
+/// `--help`, `help COMMAND` and `--version`; anything else is an error that says what there is.
+fn help(word: &OsStr, about: Option<&OsString>) -> Exit {
     match word.to_str() {
         Some("-V" | "--version") => {
             out::line(&format!(
@@ -200,19 +227,20 @@ fn help(word: &OsStr) -> Exit {
             ));
             Exit::Success
         }
+        Some("help") if about.is_some() => about.map_or(Exit::Failure, |name| match applet(name) {
+            Some(applet) => applet.call(&[name.clone(), "--help".into()]),
+            None => unknown(name),
+        }),
         Some("-h" | "--help" | "help") => {
             out::line(&usage());
             Exit::Success
         }
-        _ => {
-            out::error(&format!(
-                "coldplug: there is no command '{}'\n{}",
-                word.to_string_lossy(),
-                usage()
-            ));
-            Exit::Failure
-        }
+        _ => unknown(word),
     }
+}
+
+fn unknown(word: &OsStr) -> Exit {
+    refuse(&format!("there is no command '{}'\n{}", word.to_string_lossy(), usage()))
 }
 
 fn usage() -> String {

@@ -1,13 +1,34 @@
-//! Standard output and error that cannot panic: a closed pipe is no reason to die.
+//! Standard output and error that cannot panic. That a reader has gone is no failure; that what was written is not
+//! there, as on a full disk, is one.
 
-use std::io::Write;
+use std::io::{self, ErrorKind, Write};
+use std::sync::Mutex;
+
+/// The first failure of standard output.
+static FAILURE: Mutex<Option<io::Error>> = Mutex::new(None);
 
 /// One line on standard output.
 pub(super) fn line(text: &str) {
-    let _ = writeln!(std::io::stdout(), "{text}");
+    note(writeln!(io::stdout(), "{text}"));
+}
+
+/// Keeps the failure of a write to standard output for [`failure`].
+pub(super) fn note(written: io::Result<()>) {
+    let Err(error) = written else { return };
+    if error.kind() != ErrorKind::BrokenPipe
+        && let Ok(mut failure) = FAILURE.lock()
+    {
+        failure.get_or_insert(error);
+    }
+}
+
+/// Why standard output has not all that was written to it.
+pub(super) fn failure() -> Option<io::Error> {
+    note(io::stdout().flush());
+    FAILURE.lock().ok()?.take()
 }
 
 /// One line on standard error.
 pub(super) fn error(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(io::stderr(), "{text}");
 }

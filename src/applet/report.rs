@@ -2,30 +2,49 @@
 //! boot that the machine is running from.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::{Exit, out};
+use super::args::{Arg, Args, Opt};
+use super::{Exit, scan};
 use crate::report::Record;
+use crate::sys::Error;
+
+const HELP: &str = "\
+usage: coldplug report [FILE]
+
+Shows the record of a boot as a table: what was loaded, how long it took and for which device.
+FILE is a record in JSON (default: /run/coldplug/record.json, that of the last boot).
+";
+
+const OPTIONS: &[Opt] = &[Opt('h', "help", false)];
 
 const RECORD: &str = "/run/coldplug/record.json";
 
 pub(super) fn run(args: &[OsString]) -> Exit {
-    let path = args.get(1).map_or_else(|| PathBuf::from(RECORD), PathBuf::from);
-    let json = match std::fs::read_to_string(&path) {
-        Ok(json) => json,
-        Err(error) => {
-            out::error(&format!("report: {}: {error}", path.display()));
-            return Exit::Failure;
-        }
+    let done = match parse(args) {
+        Ok(Some(path)) => report(&path),
+        Ok(None) => Ok(HELP.to_owned()),
+        Err(error) => Err(format!("{error}; coldplug report --help shows the usage")),
     };
-    match Record::table(&json) {
-        Some(table) => {
-            out::line(table.trim_end());
-            Exit::Success
-        }
-        None => {
-            out::error(&format!("report: {}: this is not a boot record", path.display()));
-            Exit::Failure
+    scan::tell("report", args, done)
+}
+
+/// The file of the record; `None` where help is asked for.
+fn parse(args: &[OsString]) -> Result<Option<PathBuf>, String> {
+    let mut args = Args::new(args, Vec::new(), OPTIONS);
+    let mut path = None;
+    while let Some(arg) = args.next()? {
+        match arg {
+            Arg::Opt(..) => return Ok(None),
+            Arg::Operand(word) if path.is_some() => return Err(scan::unexpected(&word)),
+            Arg::Operand(file) => path = Some(file.into()),
         }
     }
+    Ok(path.or_else(|| Some(RECORD.into())))
+}
+
+fn report(path: &Path) -> Result<String, String> {
+    let json = std::fs::read_to_string(path);
+    let json = json.map_err(|e| Error::io("read", path, &e).to_string())?;
+    Record::table(&json).ok_or_else(|| format!("{}: this is not a boot record", path.display()))
 }

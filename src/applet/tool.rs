@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use super::Exit;
+use super::{Exit, out};
 use crate::kmod::compress::IMAGE_LIMIT;
 use crate::kmod::conf::Config;
 use crate::load::{InsertError, Inserter};
@@ -159,9 +159,8 @@ impl Tool {
     pub(super) fn flush(&self) {
         let bytes = self.waiting.take();
         if !bytes.is_empty() {
-            // A closed pipe is no reason to die.
-            let mut out = self.out.borrow_mut();
-            let _ = out.write_all(&bytes).and_then(|()| out.flush());
+            let mut to = self.out.borrow_mut();
+            out::note(to.write_all(&bytes).and_then(|()| to.flush()));
         }
     }
 

@@ -34,6 +34,8 @@ pub struct Settings {
     pub wanted: Wanted,
     /// Entries that an index holds twice are told.
     pub twice: bool,
+    /// The indexes of what is in the kernel are wanted.
+    pub builtin: bool,
 }
 
 /// Why no file is made.
@@ -72,7 +74,7 @@ pub fn index(
     sort(dir, &mut found, listener);
     let modules = read_all(&mut found, settings.wanted.versions, listener);
     let built = ["modules.builtin", "modules.builtin.modinfo"]
-        .map(|name| read_optional(dir, name, listener));
+        .map(|name| settings.builtin.then(|| read_optional(dir, name, listener)).flatten());
     let sink = Sink { keep, twice: settings.twice };
     // What needs no dependencies is made while they are sought.
     let (alias, rest) = thread::scope(|scope| {

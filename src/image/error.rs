@@ -45,6 +45,8 @@ pub enum Error {
     UnknownSet(String),
     /// A path in the image lies below something that isn't a folder.
     NotADir(String),
+    /// What is to be /init and is no program.
+    NotProgram(PathBuf),
     /// A path that can't be written into an archive or index.
     NotText(PathBuf),
     /// A module or an image that can't be decoded.
@@ -68,6 +70,9 @@ impl fmt::Display for Error {
             Self::Io { op, path, source } => write!(f, "can't {op} {}: {source}", path.display()),
             Self::NoModules { dir, release } => {
                 write!(f, "no modules of kernel {release}: {} is missing", dir.display())
+            }
+            Self::NotProgram(path) => {
+                write!(f, "{} is no program: neither ELF nor a script with #!", path.display())
             }
             Self::Depmod(dir, why) => {
                 write!(f, "{} has no modules.dep, and: {why}", dir.display())

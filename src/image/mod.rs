@@ -31,6 +31,7 @@ mod tree;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 pub use error::Error;
@@ -146,6 +147,7 @@ pub fn build(options: &Options) -> Result<Summary, Error> {
         manifest.add(&name, Node::of_root(0o644, Content::Module(tree.path(&line.path))))?;
     }
     let firmware = add_firmware(&mut manifest, &tree, &selection, options)?;
+    let odd = check_init(&manifest)?;
     let bytes = write(&manifest, options)?;
     Ok(Summary {
         path: options.out.clone(),
@@ -154,8 +156,35 @@ pub fn build(options: &Options) -> Result<Summary, Error> {
         modules_known: tree.lines.len(),
         firmware: firmware.files.len(),
         firmware_missing: firmware.missing,
-        notices: tree.indexes.notices,
+        notices: tree.indexes.notices.into_iter().chain(odd).collect(),
     })
+}
+
+/// Whether a kernel can start the image's /init: gives what may be meant and is unusual, in words.
+///
+/// # Errors
+/// It is no program.
+fn check_init(manifest: &Manifest) -> Result<Option<String>, Error> {
+    let init = manifest.iter().find(|(name, _)| *name == "init").map(|(_, node)| node);
+    let odd = match init {
+        None => "has no /init: a kernel starts nothing of it unless rdinit= names a program",
+        Some(Node { content: Content::File(path), .. }) if !is_program(path)? => {
+            return Err(Error::NotProgram(path.clone()));
+        }
+        Some(Node { content: Content::File(_), mode, .. }) if mode & 0o111 == 0 => {
+            "has an /init that is not executable"
+        }
+        Some(_) => return Ok(None),
+    };
+    Ok(Some(format!("the image {odd}")))
+}
+
+/// Whether a file starts as a program or a script does.
+fn is_program(path: &Path) -> Result<bool, Error> {
+    let mut head = Vec::new();
+    let file = fs::File::open(path).map_err(Error::io("read", path))?;
+    file.take(4).read_to_end(&mut head).map_err(Error::io("read", path))?;
+    Ok(head == b"\x7fELF" || head.starts_with(b"#!"))
 }
 
 /// Where a path of modules.dep lies in the image; absolute ones stay where they are.

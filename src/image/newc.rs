@@ -200,13 +200,23 @@ impl Member<'_> {
             S_IFCHR => 'c',
             S_IFBLK => 'b',
             S_IFREG => '-',
+            0o010000 => 'p',
+            0o140000 => 's',
             _ => '?',
         };
-        let bits = (0..9).map(|i| match self.mode & (0o400 >> i) {
-            0 => '-',
-            _ => ['r', 'w', 'x'][i % 3],
-        });
-        std::iter::once(kind).chain(bits).collect()
+        let mut text = String::from(kind);
+        for (shift, special, letters) in [(6, 0o4000, "sS"), (3, 0o2000, "sS"), (0, 0o1000, "tT")] {
+            let bit = |bit: u32| self.mode & (bit << shift) != 0;
+            text.push(if bit(4) { 'r' } else { '-' });
+            text.push(if bit(2) { 'w' } else { '-' });
+            text.push_str(match (self.mode & special != 0, bit(1)) {
+                (true, true) => &letters[..1],
+                (true, false) => &letters[1..],
+                (false, true) => "x",
+                (false, false) => "-",
+            });
+        }
+        text
     }
 
     /// Whether it is a symbolic link; its target is the data.

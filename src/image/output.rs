@@ -1,12 +1,11 @@
-//! The file that an image is written to: under another name until it is complete, compressed as a
-//! whole if asked for.
+//! The file that an image is written to, compressed as a whole if asked for.
 
-use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use super::Error;
 use super::pack::ZSTD;
+use crate::sys::new_file::NewFile;
 
 /// How the whole archive is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -22,32 +21,27 @@ pub enum Compress {
 
 /// The encoder, or none.
 enum Encoder {
-    None(BufWriter<File>),
-    Zstd(zstd::stream::write::Encoder<'static, BufWriter<File>>),
-    Gzip(flate2::write::GzEncoder<BufWriter<File>>),
+    None(BufWriter<NewFile>),
+    Zstd(zstd::stream::write::Encoder<'static, BufWriter<NewFile>>),
+    Gzip(flate2::write::GzEncoder<BufWriter<NewFile>>),
 }
 
 /// A file in the making; if it is dropped before [`Output::commit`], nothing remains.
 pub(super) struct Output {
     encoder: Option<Encoder>,
-    temporary: PathBuf,
     path: PathBuf,
 }
 
 impl Output {
-    /// Opens a new file beside `path`.
+    /// Opens a new file for `path`.
     ///
     /// # Errors
     ///
-    /// The folder lacks or can't be written to.
+    /// As [`NewFile::create`].
     pub(super) fn create(path: &Path, compress: Compress) -> Result<Self, Error> {
-        let mut name = std::ffi::OsString::from(".");
-        name.push(path.file_name().unwrap_or_default());
-        name.push(format!(".{}", std::process::id()));
-        let temporary = path.with_file_name(name);
-        let file = File::create(&temporary).map_err(Error::io("create", &temporary))?;
+        let file = NewFile::create(path).map_err(Error::io("create", path))?;
         let file = BufWriter::with_capacity(1 << 18, file);
-        let mut output = Self { encoder: None, temporary, path: path.to_owned() };
+        let mut output = Self { encoder: None, path: path.to_owned() };
         output.encoder = Some(match compress {
             Compress::None => Encoder::None(file),
             Compress::Zstd => Encoder::Zstd(zstd_encoder(file).map_err(output.failed())?),
@@ -72,16 +66,13 @@ impl Output {
     pub(super) fn commit(mut self) -> Result<u64, Error> {
         let file = self.encoder.take().map(finish).transpose().map_err(self.failed())?;
         let Some(file) = file else { return Ok(0) };
-        file.sync_all().map_err(self.failed())?;
-        let size = file.metadata().map_err(self.failed())?.len();
-        fs::rename(&self.temporary, &self.path).map_err(Error::io("rename to", &self.path))?;
-        Ok(size)
+        file.commit().map_err(self.failed())
     }
 }
 
 fn zstd_encoder(
-    file: BufWriter<File>,
-) -> io::Result<zstd::stream::write::Encoder<'static, BufWriter<File>>> {
+    file: BufWriter<NewFile>,
+) -> io::Result<zstd::stream::write::Encoder<'static, BufWriter<NewFile>>> {
     let mut encoder = zstd::stream::write::Encoder::new(file, 0)?;
     for parameter in ZSTD {
         encoder.set_parameter(parameter)?;
@@ -90,7 +81,7 @@ fn zstd_encoder(
     Ok(encoder)
 }
 
-fn finish(encoder: Encoder) -> io::Result<File> {
+fn finish(encoder: Encoder) -> io::Result<NewFile> {
     let file = match encoder {
         Encoder::None(file) => file,
         Encoder::Zstd(encoder) => encoder.finish()?,
@@ -116,12 +107,5 @@ impl Write for Output {
             Some(Encoder::Gzip(encoder)) => encoder.flush(),
             None => Ok(()),
         }
-    }
-}
-
-impl Drop for Output {
-    fn drop(&mut self) {
-        // After a commit the name is gone already.
-        let _ = fs::remove_file(&self.temporary);
     }
 }

@@ -88,7 +88,8 @@ fn unknown(bytes: &[u8], offset: usize) -> Error {
         [b'B', b'Z', b'h', ..] => "bzip2 is not read here",
         [0x5d, 0, ..] => "lzma is not read here",
         [0x89, b'L', b'Z', b'O', ..] => "lzo is not read here",
-        [2, 0x21, ..] => "lz4 is not read here",
+        // The kernel's own form, and the one that lz4 writes by itself.
+        [2, 0x21, ..] | [4, 0x22, 0x4d, 0x18, ..] => "lz4 is not read here",
         _ => "no archive and no known compression",
     };
     Error::Archive(format!("archive at offset {offset}: {codec}"))
@@ -138,7 +139,8 @@ mod tests {
     #[test]
     fn what_is_not_read_is_named() {
         let cut = gzip(&archive_of(b"gzip"));
-        let cases: [(&[u8], &str); 4] = [
+        let cases: [(&[u8], &str); 5] = [
+            (b"\x04\x22\x4d\x18", "archive at offset 0: lz4 is not read here"),
             (b"\0\0\x02\x21rest", "archive at offset 2: lz4 is not read here"),
             (b"BZh9", "archive at offset 0: bzip2 is not read here"),
             (b"hello", "archive at offset 0: no archive and no known compression"),

@@ -11,6 +11,7 @@ mod verdict;
 pub use near::near;
 pub use network::{AddressBy, NetworkRecord};
 pub use root::{RootRecord, Seen};
+pub use text::printable;
 pub use verdict::{Counts, Verdict};
 
 use crate::kmod::name::ModuleName;

@@ -27,32 +27,29 @@ impl Record {
                 took % 1000 / 100,
                 reason(module),
             );
-            let _ = writeln!(table, "{}", line.trim_end());
+            let _ = writeln!(table, "{}", printable(line.trim_end()));
         }
         for warning in record.get("warnings").and_then(Value::as_array).into_iter().flatten() {
-            let _ = writeln!(table, "warning: {}", warning.as_str().unwrap_or_default());
+            let _ = writeln!(table, "warning: {}", printable(warning.as_str().unwrap_or_default()));
         }
         for waiting in record.get("deferred").and_then(Value::as_array).into_iter().flatten() {
             let (device, supplier) = (text(waiting, "device"), text(waiting, "supplier"));
-            let _ =
-                writeln!(table, "waiting: {device} for {supplier} ({})", text(waiting, "reason"));
+            let line = format!("waiting: {device} for {supplier} ({})", text(waiting, "reason"));
+            let _ = writeln!(table, "{}", printable(&line));
         }
         let root = record.get("root")?;
-        let _ = writeln!(
-            table,
-            "root: {} is {} ({})",
-            text(root, "spec"),
-            text(root, "device"),
-            text(root, "fstype"),
-        );
-        let _ = writeln!(
-            table,
-            "verdict: {} in {} ms",
-            text(&record, "verdict"),
-            number(&record, "time_ms")
-        );
+        let [spec, device, fstype] = ["spec", "device", "fstype"].map(|key| text(root, key));
+        let _ = writeln!(table, "{}", printable(&format!("root: {spec} is {device} ({fstype})")));
+        let (verdict, time_ms) = (text(&record, "verdict"), number(&record, "time_ms"));
+        let _ = writeln!(table, "verdict: {} in {time_ms} ms", printable(verdict));
         Some(table)
     }
+}
+
+/// A text as a terminal may get it, whoever it is from: control characters in the words of Rust, such as `\u{1b}`.
+pub fn printable(line: &str) -> String {
+    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
+    line.chars().map(escaped).collect()
 }
 
 fn text<'a>(object: &'a Value, key: &str) -> &'a str {
@@ -126,6 +123,14 @@ mod tests {
     #[test]
     fn the_verdict_line_counts() {
         assert_eq!(record().verdict_line(), "coldplug: verdict=ok modules=1/3 failed=1 time=12");
+    }
+
+    #[test]
+    fn a_terminal_gets_no_control_characters() {
+        let json = r#"{"modules": [{"name": "a\u001b[31m\nb"}], "verdict": "\u0007", "root": {"spec": "\r"}}"#;
+        let table = Record::table(json).unwrap();
+        assert!(table.starts_with("a\\u{1b}[31m\\nb"), "{table}");
+        assert_eq!(table.chars().filter(|c| c.is_control()).count(), 3, "{table:?}");
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub mod module;
 pub mod modules_conf;
 pub mod mount;
 pub mod net;
+#[cfg(feature = "host")]
+pub mod new_file;
 pub mod process;
 pub mod procfs;
 pub mod settings;

@@ -58,7 +58,9 @@ impl Depmod<'_> {
     fn run(&self) -> Result<(), Said> {
         let options = &self.options;
         let dir = options.dir(&options.base);
-        if options.quick && options.files.is_empty() && !self.is_stale(&dir) {
+        // kmod shows nothing where it may have nothing to do.
+        let quick = options.quick && options.files.is_empty();
+        if quick && (options.show || !self.is_stale(&dir)) {
             return Ok(());
         }
         let settings = self.settings()?;
@@ -91,7 +93,8 @@ impl Depmod<'_> {
     }
 
     fn settings(&self) -> Result<Settings, Said> {
-        let Options { symvers, system_map, prefix, errors, verbose, twice, .. } = &self.options;
+        let Options { symvers, system_map, prefix, errors, verbose, twice, show, .. } =
+            &self.options;
         let mut kernel = None;
         if let Some(path) = symvers {
             kernel = Some(KernelSymbols::from_symvers(&self.read(path)?, *prefix));
@@ -103,7 +106,7 @@ impl Depmod<'_> {
         }
         let wanted =
             Wanted { errors: *errors, versions: *errors && symvers.is_some(), found: *verbose };
-        Ok(Settings { kernel, prefix: *prefix, wanted, twice: *twice })
+        Ok(Settings { kernel, prefix: *prefix, wanted, twice: *twice, builtin: !show })
     }
 
     fn read(&self, path: &Path) -> Result<Vec<u8>, Said> {

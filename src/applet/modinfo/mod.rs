@@ -270,10 +270,8 @@ impl Reader<'_> {
         }
         let filename = filename.unwrap_or("(builtin)").as_bytes();
         for (key, value) in [(&b"filename"[..], filename)].into_iter().chain(info.pairs()) {
-            match &self.show.field {
-                None => self.line(&[key, b"=", value]),
-                Some(_) if self.show.names(key) => self.value(value),
-                Some(_) => {}
+            if self.show.shows(key) {
+                self.line(&[key, b"=", value]);
             }
         }
     }
@@ -429,9 +427,9 @@ mod tests {
         );
         for (field, want) in [
             ("", all.as_str()),
-            ("license", "GPL|MIT|"),
-            ("filename", "/m.ko|(builtin)|"),
-            ("parm", "p:text|"),
+            ("license", "license=GPL|license=MIT|"),
+            ("filename", "filename=/m.ko|filename=(builtin)|"),
+            ("parm", "parm=p:text|"),
         ] {
             assert_eq!(shown(show(field, 0, Form::KeyValue, false)), want, "{field}");
         }

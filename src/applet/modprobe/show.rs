@@ -77,9 +77,10 @@ impl Modprobe<'_> {
     fn show_symbols(&self, operand: &OsStr, what: &str, list: List) -> Result<(), Fail> {
         let name = operand.to_string_lossy();
         let path = Path::new(operand);
-        let files = match ModuleName::from_path(&name).filter(|_| path.is_file()) {
-            Some(module) => vec![(module, Some(path.to_owned()))],
-            None => self.files(&name)?,
+        let is_path = name.contains('/') || ModuleName::from_path(&name).is_some();
+        let files = match is_path && path.is_file() {
+            true => vec![(name.into_owned(), Some(path.to_owned()))],
+            false => self.files(&name)?,
         };
         for (module, path) in files {
             let text = path.ok_or(Errno::NOENT).and_then(|path| symbol_lines(&path, list));
@@ -95,7 +96,7 @@ impl Modprobe<'_> {
     }
 
     /// The modules that `name` stands for, each with its file where it has one.
-    fn files(&self, name: &str) -> Result<Vec<(ModuleName, Option<PathBuf>)>, Fail> {
+    fn files(&self, name: &str) -> Result<Vec<(String, Option<PathBuf>)>, Fail> {
         let found = self.catalog.matches(&self.config, name);
         if found.is_empty() {
             let dir = self.dir.path().display();
@@ -104,7 +105,7 @@ impl Modprobe<'_> {
         let path = |module: &ModuleName| Some(self.dir.path().join(self.catalog.dep(module)?.path));
         let files = found.into_iter().map(|f| {
             let path = path(&f.module).filter(|_| !f.is_builtin());
-            (f.module, path)
+            (f.module.to_string(), path)
         });
         Ok(files.collect())
     }
