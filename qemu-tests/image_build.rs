@@ -392,3 +392,63 @@ fn what_cannot_be_built_is_named() {
     let error = refused(root, "-m a --no-firmware");
     assert!(error.contains("kernel/a.ko needs kernel/gone.ko, which has no line"), "{error}");
 }
+
+#[test]
+fn an_init_that_nothing_can_start_is_told() {
+    let dir = tree();
+    let root = dir.path();
+    put(root, "text", "root:x:0:0\n");
+    let text = root.join("text");
+    let error = refused(root, &format!("--init {}", text.display()));
+    assert!(error.contains("is no program: neither ELF nor a script"), "{error}");
+    put(root, "list", "dir /x 0755 0 0\n");
+    let (output, _) = build(root, &format!("--list {}", root.join("list").display()));
+    let warning = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && warning.contains("has no /init"), "{warning}");
+}
+
+/// A device that is named as the image gets its bytes, and stays what it is.
+#[test]
+fn what_takes_no_image_says_so() {
+    let dir = tree();
+    let full = "/dev/full";
+    let mut command = Command::new(env!("CARGO_BIN_EXE_coldplug"));
+    command.args(["image", "build", "--kernel", RELEASE, "-o", full, "--root"]).arg(dir.path());
+    let output = command.arg("--init").arg(dir.path().join("init")).output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && error.contains("No space left on device"), "{error}");
+    assert!(!fs::metadata(full).unwrap().is_file());
+}
+
+#[test]
+fn standard_output_that_is_full_is_a_failure() {
+    let dir = tree();
+    let image = built(dir.path(), "");
+    let list = image.to_str().unwrap();
+    for words in [&["image", "list", list][..], &["help", "modprobe"], &["modinfo", "--help"]] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_coldplug"));
+        let output = command.args(words).stdout(full).stderr(Stdio::piped()).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(error, "coldplug: standard output: No space left on device\n", "{words:?}");
+        assert_eq!(output.status.code(), Some(1), "{words:?}");
+    }
+}
+
+#[test]
+fn help_is_there_for_every_command() {
+    let run = |words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_coldplug"));
+        let output = command.args(words).stdin(Stdio::null()).output().unwrap();
+        (output.status.success(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (_, all) = run(&["help"]);
+    let names = all.lines().filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next());
+    for name in names {
+        for words in [["help", name], [name, "--help"]] {
+            let (done, text) = run(&words);
+            assert!(done && text.to_lowercase().contains("usage:"), "{words:?}: {text}");
+        }
+    }
+    assert!(!run(&["help", "nonsense"]).0 && !run(&["report", "a", "b"]).0);
+}
