@@ -8,7 +8,7 @@
 //! | `--wall` | both machines with two processors: two loads at once against one, in pairs |
 //!
 //! Without a word all of them: `make bench BENCH='--virtio --image'` runs two. The floor loads the modules that coldplug
-//! loaded. All but `--wall` is guest time under `-icount shift=0,sleep=off`, which counts instructions and
+//! loaded; what coldplug also tried, and what found no device, is in a row of its own. All but `--wall` is guest time under `-icount shift=0,sleep=off`, which counts instructions and
 //! repeats on a noisy machine; of each kind the least of `BENCH_RUNS` (3) is printed. `--wall` is the guest's clock, which there is the host's.
 #![allow(
     clippy::unwrap_used,
@@ -70,38 +70,46 @@ fn runs() -> usize {
 /// What a row of the table is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// No discovery.
+    /// No discovery, the modules that are live at the end.
     Floor,
-    /// coldplug, against the row of this name.
-    Against(&'static str),
+    /// The same with those that were tried and found no device.
+    Tried,
+    /// coldplug, against the rows of these names.
+    Against(&'static [&'static str]),
 }
 
 /// A row: its name, what it is compared with, words for the kernel command line.
 type Row = (&'static str, Kind, &'static str);
 
-const VIRTIO: [Row; 7] = [
+const VIRTIO: [Row; 8] = [
     ("floor", Kind::Floor, ""),
+    ("floor, all tried", Kind::Tried, ""),
     ("floor, 8 threads", Kind::Floor, "floor.threads=8"),
     ("floor, async_probe", Kind::Floor, "floor.async_probe"),
     ("floor, both", Kind::Floor, "floor.threads=8 floor.async_probe"),
-    ("coldplug", Kind::Against("floor"), ""),
-    ("coldplug, jobs=1", Kind::Against("floor"), "coldplug.jobs=1"),
-    ("coldplug, async=all", Kind::Against("floor, both"), "coldplug.async=all"),
+    ("coldplug", Kind::Against(&["floor", "floor, all tried"]), ""),
+    ("coldplug, jobs=1", Kind::Against(&["floor", "floor, all tried"]), "coldplug.jobs=1"),
+    ("coldplug, async=all", Kind::Against(&["floor, both"]), "coldplug.async=all"),
 ];
 
 const BY_LABEL: &str = "root=LABEL=coldplug-root coldplug.settle=root";
 
-const FLEET: [Row; 10] = [
+const FLEET: [Row; 11] = [
     ("floor", Kind::Floor, ""),
+    ("floor, all tried", Kind::Tried, ""),
     ("floor, 8 threads", Kind::Floor, "floor.threads=8"),
     ("floor, async_probe", Kind::Floor, "floor.async_probe"),
     ("floor, both", Kind::Floor, "floor.threads=8 floor.async_probe"),
-    ("coldplug", Kind::Against("floor, 8 threads"), ""),
-    ("coldplug, jobs=1", Kind::Against("floor"), "coldplug.jobs=1"),
-    ("coldplug, async=storage", Kind::Against("floor, both"), "coldplug.async=storage"),
-    ("coldplug, async=all", Kind::Against("floor, both"), "coldplug.async=all"),
-    ("coldplug, settle=root", Kind::Against("floor, both"), "coldplug.settle=root"),
-    ("the same, root by label", Kind::Against("floor, both"), BY_LABEL),
+    ("coldplug", Kind::Against(&["floor, 8 threads"]), ""),
+    ("coldplug, jobs=1", Kind::Against(&["floor", "floor, all tried"]), "coldplug.jobs=1"),
+    ("coldplug, async=storage", Kind::Against(&["floor, both"]), "coldplug.async=storage"),
+    (
+        "coldplug, async=all",
+        Kind::Against(&["floor, async_probe", "floor, both"]),
+        "coldplug.async=all",
+    ),
+    ("coldplug, settle=root", Kind::Against(&["floor, both"]), "coldplug.settle=root"),
+    ("the same, root by label", Kind::Against(&["floor, both"]), BY_LABEL),
 ];
 
 /// One table of guest times.
@@ -109,7 +117,9 @@ fn guest_time(name: &str, machine: Machine, tree: &Tree, rows: &[Row]) {
     let image = image::coldplug(tree, &["--all"]);
     let first = boot(machine, tree, &image, "");
     let modules = first.modules();
-    let floor = image::floor(tree, &modules);
+    let tried = tried(&first);
+    let tried: Vec<&str> = tried.iter().map(String::as_str).collect();
+    let [floor, tried] = [&modules, &tried].map(|modules| image::floor(tree, modules));
     println!("\n{name}: guest ms of {} modules, the least of {} runs", modules.len(), runs());
     println!("{:<26} {:>9} {:>9} {:>8} {:>7}", "", "to /init", "to root's", "modules", "ratio");
     let mut known: Vec<(&str, f64)> = Vec::new();
@@ -118,18 +128,33 @@ fn guest_time(name: &str, machine: Machine, tree: &Tree, rows: &[Row]) {
             println!("{row:<26} skipped: this coldplug does not know {word}");
             continue;
         }
-        let image = if *kind == Kind::Floor { &floor } else { &image };
+        let image = match kind {
+            Kind::Floor => &floor,
+            Kind::Tried => &tried,
+            Kind::Against(_) => &image,
+        };
         let least = least((0..runs()).map(|_| Times::new(&boot(machine, tree, image, words))));
         let ratio = match kind {
-            Kind::Floor => String::new(),
-            Kind::Against(name) => {
-                let base = known.iter().find(|(floor, _)| floor == name).expect("its floor").1;
-                format!("{:.2} of {name}", least.init_ms / base)
+            Kind::Floor | Kind::Tried => String::new(),
+            Kind::Against(names) => {
+                let ratios = names.iter().map(|name| {
+                    let base = known.iter().find(|(floor, _)| floor == name).expect("its floor").1;
+                    format!("{:.2} of {name}", least.init_ms / base)
+                });
+                ratios.collect::<Vec<_>>().join("; ")
             }
         };
         known.push((row, least.init_ms));
         least.print(row, &ratio);
     }
+}
+
+/// What a boot has handed to the kernel, in its order.
+fn tried(facts: &Facts) -> Vec<String> {
+    let record = facts.record();
+    let modules = record["modules"].as_array().expect("modules").iter();
+    let given = modules.filter(|m| m["outcome"] == "loaded" || m["outcome"] == "no-device");
+    given.map(|m| m["name"].as_str().expect("a name").to_owned()).collect()
 }
 
 /// The word of `words` that this coldplug does not know.
