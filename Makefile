@@ -106,7 +106,9 @@ initramfs: build
 	@mkdir -p $(dir $(IMAGE))
 	$(BIN) image build --kernel $(KERNEL) --root $(ROOT) -o $(IMAGE) $(IMAGE_OPTIONS)
 
-install: build
+# What make has built: the one who installs need not be able to build.
+install:
+	@[ -e $(BIN) ] && [ -e $(INIT) ] || { echo 'install: nothing is built yet: make build' >&2; exit 1; }
 	install -D -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/coldplug
 	install -D -m 755 $(INIT) $(DESTDIR)$(PREFIX)/lib/coldplug/coldplug-init
 

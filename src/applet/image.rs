@@ -69,7 +69,9 @@ fn build(options: &Options, quiet: bool) -> Result<String, String> {
     for notice in &summary.notices {
         out::error(&format!("coldplug image: {notice}"));
     }
-    Ok(if quiet { String::new() } else { summary.to_string() })
+    // What is no file may be standard output.
+    let silent = quiet || fs::metadata(&options.out).is_ok_and(|out| !out.is_file());
+    Ok(if silent { String::new() } else { summary.to_string() })
 }
 
 fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, lexopt::Error> {

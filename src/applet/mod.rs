@@ -196,7 +196,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         },
         (None, None) => help(OsStr::new("--help"), None),
     };
-    match out::failure().filter(|_| exit == Exit::Success) {
+    match out::failure() {
         Some(error) => refuse(&format!("standard output: {}", errno::text(errno::of(&error)))),
         None => exit,
     }

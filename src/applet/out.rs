@@ -3,7 +3,9 @@
 
 use std::io::{self, ErrorKind, Write};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+static GONE: AtomicBool = AtomicBool::new(false);
 /// The first failure of standard output.
 static FAILURE: Mutex<Option<io::Error>> = Mutex::new(None);
 
@@ -12,9 +14,16 @@ pub(super) fn line(text: &str) {
     note(writeln!(io::stdout(), "{text}"));
 }
 
+/// Whether nobody gets any more of what is written to standard output.
+#[cfg(feature = "host")]
+pub(super) fn is_gone() -> bool {
+    GONE.load(Ordering::Relaxed)
+}
+
 /// Keeps the failure of a write to standard output for [`failure`].
 pub(super) fn note(written: io::Result<()>) {
     let Err(error) = written else { return };
+    GONE.store(true, Ordering::Relaxed);
     if error.kind() != ErrorKind::BrokenPipe
         && let Ok(mut failure) = FAILURE.lock()
     {

@@ -45,6 +45,8 @@ pub(super) struct Coldplug<'a> {
     /// When [`Self::tick`] was last called, on CLOCK_BOOTTIME, and how many loads were at work.
     ticked: u64,
     busy: usize,
+    /// How many had been started then.
+    started: u64,
     pub(super) counts: UeventCounts,
     /// The highest SEQNUM seen.
     last_event: Option<u64>,
@@ -85,6 +87,7 @@ impl<'a> Coldplug<'a> {
             processors: sys::processors(),
             ticked: boottime_ns(),
             busy: 0,
+            started: 0,
             counts,
             last_event: None,
         }
@@ -209,7 +212,10 @@ impl<'a> Coldplug<'a> {
     pub(super) fn tick(&mut self) {
         let now = boottime_ns();
         let last = std::mem::replace(&mut self.ticked, now);
-        let busy = self.loader.busy();
+        let (busy, started) = (self.loader.busy(), self.loader.started());
+        // A load may have come and gone since.
+        let gone = usize::from(std::mem::replace(&mut self.started, started) != started);
+        let busy = busy.max(gone);
         let tasks = std::mem::replace(&mut self.busy, busy).max(busy) + 1;
         let lost = lost(now - last, tasks, self.processors);
         let ends = [&mut self.quiet_at, &mut self.usb.told, &mut self.usb.latest];
@@ -254,10 +260,11 @@ fn lost(time: u64, tasks: usize, processors: usize) -> u64 {
     time / tasks * (tasks - processors)
 }
 
-/// Whether a device is behind a USB, SCSI or MMC host, and may come up long after the load that brought the host.
+/// Whether a device is behind a USB, SCSI or MMC host, on a serial port or an HD audio bus, and may come up long after the load
+/// that brought the host.
 fn comes_in_its_own_time(path: &str) -> bool {
     path.split('/').any(|part| {
-        ["usb", "host", "mmc"].iter().any(|host| {
+        ["usb", "host", "mmc", "serio", "hdaudioC"].iter().any(|host| {
             part.strip_prefix(host).is_some_and(|n| n.starts_with(|c: char| c.is_ascii_digit()))
         })
     })
@@ -282,6 +289,8 @@ mod tests {
             ("pci0000:00/0000:00:03.0/usb1/1-1/1-1:1.0", true),
             ("pci0000:00/0000:00:1f.2/ata1/host0/target0:0:0/0:0:0:0", true),
             ("pci0000:00/0000:00:04.0/mmc_host/mmc0/mmc0:4567", true),
+            ("pci0000:00/0000:00:1b.0/sound/card0/hdaudioC0D0", true),
+            ("platform/i8042/serio0", true),
             ("pci0000:00/0000:00:05.0/virtio1", false),
             ("platform/hostess/usbmisc", false),
         ] {

@@ -34,8 +34,8 @@ pub struct Settings {
     pub wanted: Wanted,
     /// Entries that an index holds twice are told.
     pub twice: bool,
-    /// The indexes of what is in the kernel are wanted.
-    pub builtin: bool,
+    /// The indexes of what is in the kernel are not wanted: its lists are not read, nor missed.
+    pub no_builtin: bool,
 }
 
 /// Why no file is made.
@@ -74,7 +74,7 @@ pub fn index(
     sort(dir, &mut found, listener);
     let modules = read_all(&mut found, settings.wanted.versions, listener);
     let built = ["modules.builtin", "modules.builtin.modinfo"]
-        .map(|name| settings.builtin.then(|| read_optional(dir, name, listener)).flatten());
+        .map(|name| (!settings.no_builtin).then(|| read_optional(dir, name, listener)).flatten());
     let sink = Sink { keep, twice: settings.twice };
     // What needs no dependencies is made while they are sought.
     let (alias, rest) = thread::scope(|scope| {

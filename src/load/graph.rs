@@ -74,6 +74,8 @@ pub(super) struct Graph {
     /// Steps to try once more, each when nothing else is being loaded.
     later: VecDeque<usize>,
     running: usize,
+    /// Steps that were given out so far.
+    started: u64,
     /// Of these, how many are live and only wait for the system's asynchronous work.
     waiting: usize,
     /// One runs of those that are kept back.
@@ -199,6 +201,7 @@ impl Graph {
             self.ready.remove(&(self.nodes[id].place, id));
         }
         self.running += 1;
+        self.started += 1;
         self.alone_runs = self.order.alone.contains(&self.nodes[id].step.module);
         let gently = self.is_beyond(self.nodes[id].rank);
         self.aside_runs |= gently;
@@ -399,6 +402,11 @@ impl Graph {
     /// How many steps keep the machine busy: those that run, without those that only wait for the kernel.
     pub(super) fn busy(&self) -> usize {
         self.running - self.waiting
+    }
+
+    /// Steps that were given out so far.
+    pub(super) fn started(&self) -> u64 {
+        self.started
     }
 
     /// Whether nothing runs, and nothing is to be given out now.

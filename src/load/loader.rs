@@ -247,6 +247,11 @@ impl Loader {
         self.shared.graph().busy()
     }
 
+    /// How many loads have been started so far.
+    pub fn started(&self) -> u64 {
+        self.shared.graph().started()
+    }
+
     /// Whether ready steps are kept back that nothing under way will set free: by [`Order::hold`], or since a record is
     /// replayed and what comes next in it has not been asked for.
     pub fn is_holding(&self) -> bool {

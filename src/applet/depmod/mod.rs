@@ -59,8 +59,7 @@ impl Depmod<'_> {
         let options = &self.options;
         let dir = options.dir(&options.base);
         // kmod shows nothing where it may have nothing to do.
-        let quick = options.quick && options.files.is_empty();
-        if quick && (options.show || !self.is_stale(&dir)) {
+        if options.quick && (options.show || !self.is_stale(&dir)) {
             return Ok(());
         }
         let settings = self.settings()?;
@@ -106,7 +105,7 @@ impl Depmod<'_> {
         }
         let wanted =
             Wanted { errors: *errors, versions: *errors && symvers.is_some(), found: *verbose };
-        Ok(Settings { kernel, prefix: *prefix, wanted, twice: *twice, builtin: !show })
+        Ok(Settings { kernel, prefix: *prefix, wanted, twice: *twice, no_builtin: *show })
     }
 
     fn read(&self, path: &Path) -> Result<Vec<u8>, Said> {
@@ -119,7 +118,7 @@ impl Depmod<'_> {
     /// The modules to be indexed.
     fn found(&self, dir: &Path) -> Result<Vec<Found>, Said> {
         let options = &self.options;
-        if !options.all && !options.files.is_empty() {
+        if !options.all && !options.quick && !options.files.is_empty() {
             return depmod::named(dir, &options.files).map_err(|text| self.fatal(&text));
         }
         let mut notices = Vec::new();

@@ -16,9 +16,9 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde_json::{Map, Value};
 
-use super::Exit;
 use super::args::{Arg, Args, Opt};
 use super::tool::{Fail, Level, Tool};
+use super::{Exit, out};
 use crate::kmod::uevent::Uevent;
 use crate::sys::process;
 use crate::sys::uevent::{Received, Socket};
@@ -172,6 +172,9 @@ impl<'a> Monitor<'a> {
     fn watch(mut self, socket: &Socket) -> Result<(), Fail> {
         while self.left > 0 || self.queue.waiting() > 0 || !self.commands.is_empty() {
             self.start();
+            if out::is_gone() {
+                break;
+            }
             let is_open = self.left > 0 && self.queue.waiting() < WAITING;
             self.wait(is_open.then_some(socket))?;
             if is_open {
