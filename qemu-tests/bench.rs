@@ -182,6 +182,8 @@ const ROOTS: &[&str] = &["--modules", "virtio_blk,virtio_pci,ext4"];
 fn images() {
     let tree = Kernel::Full61.get();
     let dir = tempfile::tempdir().unwrap();
+    let all = boot(machines::virtio, &tree, &image::coldplug(&tree, &["--all"]), "");
+    let loaded = all.modules();
     println!("\nimages of Debian's full kernel: guest ms, the least of {} runs", runs());
     println!("{:<26} {:>9} {:>9} {:>8} {:>9}", "", "to /init", "to root's", "modules", "together");
     let mut base = None;
@@ -202,7 +204,7 @@ fn images() {
         ),
     ];
     for (name, carries, words) in rows {
-        let image = image_that(&carries, &tree, dir.path());
+        let image = image_that(&carries, &tree, &loaded, dir.path());
         let least =
             least((0..runs()).map(|_| Times::new(&boot(machines::virtio, &tree, &image, words))));
         let whole = least.before_ms + least.init_ms;
@@ -220,17 +222,11 @@ fn images() {
     }
 }
 
-fn image_that(carries: &Carries, tree: &Tree, dir: &Path) -> PathBuf {
+fn image_that(carries: &Carries, tree: &Tree, loaded: &[&str], dir: &Path) -> PathBuf {
     match carries {
         Carries::Built(options) => image::coldplug(tree, options),
-        Carries::Needed | Carries::Floor => {
-            let image = image::coldplug(tree, &["--all"]);
-            let facts = boot(machines::virtio, tree, &image, "");
-            match carries {
-                Carries::Floor => image::floor(tree, &facts.modules()),
-                _ => image::coldplug(tree, &["--modules", &facts.modules().join(",")]),
-            }
-        }
+        Carries::Needed => image::coldplug(tree, &["--modules", &loaded.join(",")]),
+        Carries::Floor => image::floor(tree, loaded),
         Carries::Ballast(bytes, files) => {
             let names: Vec<String> =
                 (0..*files).map(|n| format!("ballast/{}/{n}", n / 100)).collect();

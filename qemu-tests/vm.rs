@@ -32,6 +32,9 @@ const FLEET_DEADLINE: Duration = Duration::from_secs(300);
 /// How often a machine is started again whose kernel did not get as far as /init.
 const EARLY_FAULTS: usize = 2;
 
+/// The kernel command line of a boot that is measured: nothing is printed that takes time.
+const MEASURED: &str = "console=ttyS0 panic=-1 oops=panic quiet coldplug.onfail=poweroff";
+
 /// How often a running machine is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -164,8 +167,7 @@ impl Vm {
     #[allow(dead_code, reason = "bench.rs calls it")]
     pub(crate) fn timed(mut self) -> Self {
         self.accel = "tcg".to_owned();
-        self.cmdline =
-            vec!["console=ttyS0 panic=-1 oops=panic quiet coldplug.onfail=poweroff".to_owned()];
+        self.cmdline = vec![MEASURED.to_owned()];
         self.args(["-icount", "shift=0,sleep=off"])
     }
 
@@ -173,8 +175,7 @@ impl Vm {
     #[allow(dead_code, reason = "bench.rs calls it")]
     pub(crate) fn two_processors(mut self) -> Self {
         self.accel = "tcg,thread=multi".to_owned();
-        self.cmdline =
-            vec!["console=ttyS0 panic=-1 oops=panic quiet coldplug.onfail=poweroff".to_owned()];
+        self.cmdline = vec![MEASURED.to_owned()];
         self.args(["-smp", "2"])
     }
 

@@ -217,8 +217,8 @@ fn applet(path: &OsStr) -> Option<&'static Applet> {
 
 /// `--help`, `help COMMAND` and `--version`; anything else is an error that says what there is.
 fn help(word: &OsStr, about: Option<&OsString>) -> Exit {
-    match word.to_str() {
-        Some("-V" | "--version") => {
+    match (word.to_str(), about) {
+        (Some("-V" | "--version"), _) => {
             out::line(&format!(
                 "coldplug {} ({}, {})",
                 env!("CARGO_PKG_VERSION"),
@@ -227,11 +227,11 @@ fn help(word: &OsStr, about: Option<&OsString>) -> Exit {
             ));
             Exit::Success
         }
-        Some("help") if about.is_some() => about.map_or(Exit::Failure, |name| match applet(name) {
+        (Some("help"), Some(name)) => match applet(name) {
             Some(applet) => applet.call(&[name.clone(), "--help".into()]),
             None => unknown(name),
-        }),
-        Some("-h" | "--help" | "help") => {
+        },
+        (Some("-h" | "--help" | "help"), _) => {
             out::line(&usage());
             Exit::Success
         }

@@ -3,9 +3,7 @@
 
 use std::io::{self, ErrorKind, Write};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-static GONE: AtomicBool = AtomicBool::new(false);
 /// The first failure of standard output.
 static FAILURE: Mutex<Option<io::Error>> = Mutex::new(None);
 
@@ -17,16 +15,12 @@ pub(super) fn line(text: &str) {
 /// Whether nobody gets any more of what is written to standard output.
 #[cfg(feature = "host")]
 pub(super) fn is_gone() -> bool {
-    GONE.load(Ordering::Relaxed)
+    FAILURE.lock().is_ok_and(|failure| failure.is_some())
 }
 
 /// Keeps the failure of a write to standard output for [`failure`].
 pub(super) fn note(written: io::Result<()>) {
-    let Err(error) = written else { return };
-    GONE.store(true, Ordering::Relaxed);
-    if error.kind() != ErrorKind::BrokenPipe
-        && let Ok(mut failure) = FAILURE.lock()
-    {
+    if let (Err(error), Ok(mut failure)) = (written, FAILURE.lock()) {
         failure.get_or_insert(error);
     }
 }
@@ -34,7 +28,7 @@ pub(super) fn note(written: io::Result<()>) {
 /// Why standard output has not all that was written to it.
 pub(super) fn failure() -> Option<io::Error> {
     note(io::stdout().flush());
-    FAILURE.lock().ok()?.take()
+    FAILURE.lock().ok()?.take().filter(|error| error.kind() != ErrorKind::BrokenPipe)
 }
 
 /// One line on standard error.

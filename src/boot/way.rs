@@ -112,6 +112,11 @@ fn leads(kind: Kind, device: Storage) -> bool {
     }
 }
 
+/// The bus of a modalias, and what follows its name.
+fn parts(modalias: &[u8]) -> Option<(&[u8], &[u8])> {
+    Some(modalias.split_at(modalias.iter().position(|b| *b == b':')?))
+}
+
 /// What kind of storage a modalias speaks of, if any.
 ///
 /// ```text
@@ -121,7 +126,7 @@ fn leads(kind: Kind, device: Storage) -> bool {
 /// scsi:t-0x00                                              a disk; 05 a CD, 07 and 0e and 14 disks of other kinds
 /// ```
 fn storage(modalias: &[u8]) -> Option<Storage> {
-    let (bus, rest) = modalias.split_at(modalias.iter().position(|b| *b == b':')?);
+    let (bus, rest) = parts(modalias)?;
     match bus {
         b"pci" => pci(rest),
         b"virtio" if rest.starts_with(b":d00000002") => Some(Storage::Virtio),
@@ -145,10 +150,9 @@ fn storage(modalias: &[u8]) -> Option<Storage> {
 /// pci:…bc04sc03               HD audio, whose codecs are found when its driver is there
 /// ```
 fn is_slow(modalias: &[u8]) -> bool {
-    let mut parts = modalias.splitn(2, |b| *b == b':');
-    match (parts.next(), parts.next()) {
-        (Some(b"usb" | b"hid" | b"sdio" | b"serio" | b"hdaudio"), _) => true,
-        (Some(b"pci"), Some(device)) => class(device) == Some((b"bc04", b"sc03")),
+    match parts(modalias) {
+        Some((b"usb" | b"hid" | b"sdio" | b"serio" | b"hdaudio", _)) => true,
+        Some((b"pci", device)) => class(device) == Some((b"bc04", b"sc03")),
         _ => false,
     }
 }

@@ -28,6 +28,8 @@ const S_IFDIR: u32 = 0o040_000;
 const S_IFLNK: u32 = 0o120_000;
 const S_IFCHR: u32 = 0o020_000;
 const S_IFBLK: u32 = 0o060_000;
+const S_IFIFO: u32 = 0o010_000;
+const S_IFSOCK: u32 = 0o140_000;
 
 /// What an entry is, with what only this type has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,8 +202,8 @@ impl Member<'_> {
             S_IFCHR => 'c',
             S_IFBLK => 'b',
             S_IFREG => '-',
-            0o010000 => 'p',
-            0o140000 => 's',
+            S_IFIFO => 'p',
+            S_IFSOCK => 's',
             _ => '?',
         };
         let mut text = String::from(kind);
@@ -391,6 +393,22 @@ mod tests {
             "5 lrwxrwxrwx 1 7 0:0 sbin usr/sbin",
         ];
         assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn modes_are_shown_as_by_ls() {
+        for (mode, want) in [
+            (0o4755, "-rwsr-xr-x"),
+            (0o6644, "-rwSr-Sr--"),
+            (0o1777, "-rwxrwxrwt"),
+            (0o1660, "-rw-rw---T"),
+        ] {
+            let mut writer = Writer::new(Vec::new(), 0);
+            let kind = Kind::File(b"");
+            writer.append(&Entry { name: b"x", mode, uid: 0, gid: 0, kind }).unwrap();
+            let (archive, _) = writer.finish().unwrap();
+            assert_eq!(read(&archive).next().unwrap().unwrap().mode_text(), want, "{mode:o}");
+        }
     }
 
     #[test]

@@ -9,8 +9,7 @@
 use std::time::Duration;
 
 use super::{Progress, Refused, Site, Step};
-use crate::boot::SYSROOT;
-use crate::boot::nanoseconds;
+use crate::boot::{SYSROOT, nanoseconds};
 use crate::kmod::name::ModuleName;
 use crate::kmod::params::Break;
 use crate::kmod::root_params::{Choice, RootParams};
