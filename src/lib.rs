@@ -4,8 +4,11 @@
 //!
 //! One folder is one layer; a folder uses only the folders above it in this list:
 //!
-//! - [`kmod`]: what module files, indexes, configuration and command lines *mean*; bytes in, values out
+//! - [`kmod`]: what module files, indexes and configuration *mean*; bytes in, values out
+//! - [`cmdline`]: the kernel command line: its words and what each asks for
 //! - [`disk`]: partition tables and superblocks → UUID, LABEL, PARTUUID, PARTLABEL, type
+//! - [`net`]: DHCP messages
+//! - [`machine`]: a captured machine: its devices as a text
 //! - [`report`]: the boot record and the verdict
 //! - [`sys`]: the kernel's face: one small function per fact or act
 //! - [`load`]: carries out a plan, each module as soon as its own dependencies are live
@@ -16,7 +19,7 @@
 //!
 //! # Invariants
 //!
-//! 1. `kmod`, `disk` and `report` do no I/O: no files, no clock, no printing. Any bytes may be given to
+//! 1. `kmod`, `cmdline`, `disk`, `net`, `machine` and `report` do no I/O: no files, no clock, no printing. Any bytes may be given to
 //!    their parsers; none panics.
 //! 2. Paths below /sys, /proc, /dev, /etc and /lib hang from one [`sys::Root`].
 //! 3. `sys` decides nothing; its errors name operation, object and errno.
@@ -31,6 +34,7 @@
 
 pub mod applet;
 pub mod boot;
+pub mod cmdline;
 #[cfg(feature = "host")]
 pub mod depmod;
 pub mod disk;
@@ -38,6 +42,8 @@ pub mod disk;
 pub mod image;
 pub mod kmod;
 pub mod load;
+pub mod machine;
+pub mod net;
 pub mod report;
 pub mod sys;
 

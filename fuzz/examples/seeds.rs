@@ -10,7 +10,8 @@ use std::process::{Command, Stdio};
 
 use coldplug::disk::{self, Source};
 use coldplug::image::newc::{Entry, Kind, Writer};
-use coldplug::kmod::{compress, dhcp, index};
+use coldplug::kmod::{compress, index};
+use coldplug::net::dhcp;
 use coldplug_fuzz::{SECTOR, Sparse};
 
 fn main() -> io::Result<()> {

@@ -1,7 +1,7 @@
 //! Captured machines: a capture that is read and written is the same when it is read again.
 #![no_main]
 
-use coldplug::kmod::capture::Capture;
+use coldplug::machine::capture::Capture;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

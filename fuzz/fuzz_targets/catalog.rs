@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
+use coldplug::cmdline::link_name;
 use coldplug::kmod::catalog::{Catalog, Files};
 use coldplug::kmod::conf::Config;
 use coldplug::kmod::index::Bytes;
-use coldplug::kmod::{dep, link_name, modinfo, name::ModuleName, proc_modules};
+use coldplug::kmod::{dep, modinfo, name::ModuleName, proc_modules};
 use libfuzzer_sys::fuzz_target;
 
 const NAMES: [&str; 5] = [

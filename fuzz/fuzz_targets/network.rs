@@ -2,8 +2,8 @@
 //! that mutations go to what it says.
 #![no_main]
 
-use coldplug::kmod::dhcp::{Answer, answer};
-use coldplug::kmod::ip::{Ip, NfsPlace};
+use coldplug::net::dhcp::{Answer, answer};
+use coldplug::cmdline::network::{Ip, NfsPlace};
 use libfuzzer_sys::fuzz_target;
 
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];

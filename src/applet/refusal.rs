@@ -6,7 +6,7 @@ use std::path::Path;
 use rustix::io::Errno;
 
 use super::tool::{Level, Tool, read_image};
-use crate::kmod::cmdline;
+use crate::cmdline::modules;
 use crate::kmod::conf::Config;
 use crate::kmod::elf;
 use crate::kmod::name::ModuleName;
@@ -116,7 +116,7 @@ fn rejected(image: Option<&[u8]>) -> &'static str {
 fn forbidden(tool: &Tool, module: &ModuleName) -> &'static str {
     let root = &tool.root;
     let mut config = Config::default();
-    let _ = cmdline::add_modules(&mut config, &procfs::cmdline(root).unwrap_or_default());
+    let _ = modules::add_modules(&mut config, &procfs::cmdline(root).unwrap_or_default());
     let lockdown = std::fs::read_to_string(root.join("sys/kernel/security/lockdown"));
     if config.is_refused_by_kernel(module) {
         "module_blacklist= on the kernel command line forbids it"

@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 
 use super::args::{Arg, Args, Opt};
 use super::{Exit, out};
-use crate::kmod::capture::{Capture, Device};
 use crate::kmod::catalog::{Catalog, Found, Source};
 use crate::kmod::conf::Config;
+use crate::machine::capture::{Capture, Device};
 use crate::sys::moddir::{self, ModuleDir};
 use crate::sys::{self, Root, machine};
 

@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 
-use crate::kmod::params::Level;
+use crate::cmdline::boot::Level;
 use crate::sys::kmsg::{Kmsg, Priority};
 use crate::sys::{Root, procfs};
 

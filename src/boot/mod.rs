@@ -25,10 +25,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cmdline::boot::{Async, BootParams, Break, Decode, Settle};
+use crate::cmdline::storage::Storage;
 use crate::kmod::catalog::Catalog;
 use crate::kmod::name::ModuleName;
-use crate::kmod::params::{Async, BootParams, Break, Decode, Settle};
-use crate::kmod::storage::Storage;
 use crate::load::{Inserter, Loader, Order, Rank, Settings};
 use crate::report::{Outcome, Record, Verdict};
 use crate::sys::moddir::{self, ModuleDir};

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::{Boot, Stop};
-use crate::kmod::params::{BootParams, OnFail};
+use crate::cmdline::boot::{BootParams, OnFail};
 use crate::load::Brake;
 use crate::sys::process::{self, Leave};
 use crate::sys::{Root, kmsg::Kmsg, kmsg::Priority, sysfs};

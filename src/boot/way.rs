@@ -3,9 +3,9 @@
 //!
 //! A guess only orders: what it leaves out is loaded when what it names has been, and the root has not come.
 
+use crate::cmdline::boot::BootParams;
+use crate::cmdline::root_name::RootName;
 use crate::kmod::name::ModuleName;
-use crate::kmod::params::BootParams;
-use crate::kmod::root_name::RootName;
 use crate::kmod::uevent::Modalias;
 use crate::load::Rank;
 use crate::report::Record;

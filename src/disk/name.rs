@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-pub use crate::kmod::link_name::decode;
+pub use crate::cmdline::link_name::decode;
 
 /// The name of a disk's partition: `sda` 1 → `sda1`; with a `p` between digits: `nvme0n1` 2 → `nvme0n1p2`.
 #[must_use]

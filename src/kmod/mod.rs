@@ -4,34 +4,25 @@
 //! module offers, a *softdep* orders without being needed, *builtin* is what the kernel image holds.
 
 pub mod alias;
-pub mod capture;
 pub mod catalog;
-pub mod cmdline;
 pub mod compress;
 pub mod conf;
 pub mod dep;
 #[cfg(feature = "host")]
 pub mod depmod;
-pub mod dhcp;
 pub mod elf;
 pub mod force;
 pub mod index;
-pub mod ip;
-pub mod link_name;
 pub mod mark;
 pub mod mask;
 pub mod modinfo;
 #[cfg(feature = "host")]
 pub mod modules_conf;
 pub mod name;
-pub mod params;
 pub mod plan;
 pub mod proc_modules;
-pub mod root_name;
-pub mod root_params;
 pub mod settings;
 pub mod signature;
-pub mod storage;
 pub mod symbols;
 pub mod uevent;
 pub mod worklist;

@@ -4,8 +4,8 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use super::order::{Order, Place, Rank};
+use crate::cmdline::boot::Async;
 use crate::kmod::name::ModuleName;
-use crate::kmod::params::Async;
 use crate::kmod::plan::{Action, Step, Why};
 use crate::report::{ModuleRecord, Origin, Outcome, Road};
 

@@ -1,7 +1,7 @@
 //! In which order ready steps are given out, and which are kept back.
 
+use crate::cmdline::boot::Async;
 use crate::kmod::name::ModuleName;
-use crate::kmod::params::Async;
 
 /// How near a module is to the root. Disks come next, which take longest until they can be read, and then other slow
 /// devices: what is loaded meanwhile costs no time.

@@ -3,8 +3,8 @@
 //! Every line names a device that is there and what keeps it from being the one; the most telling come first.
 
 use super::Seen;
+use crate::cmdline::root_name::RootName;
 use crate::disk::name::{partition, split};
-use crate::kmod::root_name::RootName;
 
 /// What among `seen` comes close to `wanted`, in words. At most a handful of lines.
 pub fn near(wanted: &RootName, seen: &[Seen]) -> Vec<String> {

@@ -1,11 +1,11 @@
-//! A machine captured: what [`crate::kmod::capture`] holds, from /sys and /proc.
+//! A machine captured: what [`crate::machine::capture`] holds, from /sys and /proc.
 
 use std::fs;
 use std::path::Path;
 
 use super::{Result, Root, procfs, sysfs};
-use crate::kmod::capture::{Capture, Device, RootFs};
 use crate::kmod::name::ModuleName;
+use crate::machine::capture::{Capture, Device, RootFs};
 
 /// Captures the machine whose /sys and /proc hang from `root`. What /proc does not tell is left out.
 ///

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use super::Root;
 use super::raw::Map;
+use crate::cmdline::modules;
 use crate::kmod::Warning;
 use crate::kmod::catalog::Files;
-use crate::kmod::cmdline;
 use crate::kmod::conf::Config;
 use crate::kmod::index::Bytes;
 
@@ -73,7 +73,7 @@ pub fn config_with(
     warnings: &mut Vec<Warning>,
 ) -> Config {
     let mut config = config(root, dir, warnings);
-    warnings.append(&mut cmdline::add_modules(&mut config, line));
+    warnings.append(&mut modules::add_modules(&mut config, line));
     config
 }
 

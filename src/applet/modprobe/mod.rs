@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 use super::Exit;
 use super::tool::{Fail, Level, Tool, module_dir};
+use crate::cmdline::modules;
 use crate::kmod::catalog::Catalog;
-use crate::kmod::cmdline;
 use crate::kmod::conf::Config;
 use crate::kmod::name::ModuleName;
 use crate::sys::moddir::{self, ModuleDir};
@@ -112,7 +112,7 @@ impl<'a> Modprobe<'a> {
             }
         };
         let line = procfs::cmdline(&tool.root).unwrap_or_default();
-        warnings.append(&mut cmdline::add_modules(&mut config, &line));
+        warnings.append(&mut modules::add_modules(&mut config, &line));
         for warning in warnings {
             tool.error(&warning.to_string());
         }

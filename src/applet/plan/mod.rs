@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use super::args::{Arg, Args, Opt};
 use super::scan::{Modules, release, tell, unexpected};
 use super::{Exit, out};
-use crate::kmod::capture::Capture;
-use crate::kmod::params::BootParams;
+use crate::cmdline::boot::BootParams;
+use crate::machine::capture::Capture;
 use crate::sys::{self, Root, machine};
 use rehearsal::Rehearsal;
 

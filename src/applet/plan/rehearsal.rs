@@ -10,13 +10,13 @@ use std::sync::Arc;
 
 use crate::applet::scan::Modules;
 use crate::boot::Way;
-use crate::kmod::capture::{Capture, Device};
+use crate::cmdline::boot::BootParams;
+use crate::cmdline::storage::Storage;
 use crate::kmod::catalog::Found;
 use crate::kmod::name::ModuleName;
-use crate::kmod::params::BootParams;
-use crate::kmod::storage::Storage;
 use crate::kmod::uevent::Modalias;
 use crate::load::{Inserter, Loader, Order, Rank, Settings};
+use crate::machine::capture::{Capture, Device};
 use crate::report::ModuleRecord;
 use crate::sys::module::DryRun;
 use crate::sys::{self, Root};

@@ -4,8 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::rehearsal::Rehearsed;
 use crate::applet::scan::{Row, columns, place};
-use crate::kmod::capture::Device;
 use crate::kmod::catalog::Found;
+use crate::machine::capture::Device;
 use crate::report::{ModuleRecord, Outcome};
 
 /// Several sections: what is loaded in its order, and all the rest with its reason.

@@ -5,8 +5,8 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::PathBuf;
 
+use crate::cmdline::root_name::RootName;
 use crate::disk::{self, Table};
-use crate::kmod::root_name::RootName;
 use crate::report::Seen;
 use crate::sys::Root;
 use crate::sys::block::{self, BlockDevice, Disk};

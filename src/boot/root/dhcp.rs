@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::boot::nanoseconds;
-use crate::kmod::dhcp::{self, Answer, Ask, Lease};
+use crate::net::dhcp::{self, Answer, Ask, Lease};
 use crate::sys::boottime_ns;
 use crate::sys::net::{DhcpSocket, Interface};
 

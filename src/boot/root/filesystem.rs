@@ -8,10 +8,10 @@ use super::fsck::Fsck;
 use super::members::Members;
 use super::{Progress, Refused, Site, Step, UPPER, mount};
 use crate::boot::SYSROOT;
+use crate::cmdline::boot::Break;
+use crate::cmdline::root::{Choice, RootParams};
+use crate::cmdline::root_name::RootName;
 use crate::kmod::name::ModuleName;
-use crate::kmod::params::Break;
-use crate::kmod::root_name::RootName;
-use crate::kmod::root_params::{Choice, RootParams};
 use crate::sys::boottime_ns;
 
 /// How long the devices are waited for that a filesystem over several can do without (`rootflags=degraded`).

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use super::devices::Candidate;
 use super::{Boot, Refused};
-use crate::kmod::root_params::Fsck as Mode;
+use crate::cmdline::root::Fsck as Mode;
 use crate::report::Verdict;
 use crate::sys::{Error, Root};
 

@@ -29,10 +29,10 @@ use devices::{Candidate, Holds};
 pub(super) use verity::DEVICE as VERITY_DEVICE;
 
 use super::{Boot, SYSROOT};
+use crate::cmdline::root::{Choice, RootParams};
+use crate::cmdline::root_name::RootName;
+use crate::cmdline::storage::{Overlay as OverlayWords, Storage};
 use crate::kmod::name::ModuleName;
-use crate::kmod::root_name::RootName;
-use crate::kmod::root_params::{Choice, RootParams};
-use crate::kmod::storage::{Overlay as OverlayWords, Storage};
 use crate::load::{Loader, Rank};
 use crate::report::Verdict;
 use crate::sys::{self, Error, Root, mount as mounts};

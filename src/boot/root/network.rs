@@ -13,8 +13,8 @@ use std::net::Ipv4Addr;
 use super::dhcp::Client;
 use super::{Boot, Progress, Refused, Site, Step};
 use crate::boot::write;
-use crate::kmod::dhcp::Lease;
-use crate::kmod::ip::{Auto, NetParams};
+use crate::cmdline::network::{Auto, NetParams};
+use crate::net::dhcp::Lease;
 use crate::report::{AddressBy, NetworkRecord, Verdict};
 use crate::sys::net::{self, Interface};
 

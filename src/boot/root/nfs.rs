@@ -18,10 +18,10 @@ use rustix::mount::MountFlags;
 
 use super::{Boot, Progress, Refused, Site, Step};
 use crate::boot::SYSROOT;
-use crate::kmod::ip::{NetParams, NfsPlace};
+use crate::cmdline::boot::Break;
+use crate::cmdline::network::{NetParams, NfsPlace};
+use crate::cmdline::root::{Choice, RootParams};
 use crate::kmod::name::ModuleName;
-use crate::kmod::params::Break;
-use crate::kmod::root_params::{Choice, RootParams};
 use crate::report::Verdict;
 use crate::sys::{self, mount, net};
 

@@ -14,7 +14,7 @@ use rustix::mount::MountFlags;
 
 use super::{LOWER, Progress, Refused, Site, Step, UPPER, aside};
 use crate::boot::SYSROOT;
-use crate::kmod::storage::Overlay as Words;
+use crate::cmdline::storage::Overlay as Words;
 use crate::sys::{Error, Result, Root, mount};
 
 /// The mount of the overlay; where the upper side is a device's, that is mounted before.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::devices::{Candidate, Holds};
 use super::{Progress, Refused, Site, Step};
-use crate::kmod::root_name::RootName;
+use crate::cmdline::root_name::RootName;
 use crate::sys::{boottime_ns, sysfs};
 
 /// Longest wait for the device: to go on without it leaves an image behind that must never be used again.

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use super::{Progress, Refused, Site, Step};
 use crate::boot::{SYSROOT, nanoseconds};
+use crate::cmdline::boot::Break;
+use crate::cmdline::root::{Choice, RootParams};
 use crate::kmod::name::ModuleName;
-use crate::kmod::params::Break;
-use crate::kmod::root_params::{Choice, RootParams};
 use crate::sys::{boottime_ns, mount, sysfs};
 use rustix::io::Errno;
 use rustix::mount::MountFlags;

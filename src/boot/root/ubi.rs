@@ -13,7 +13,7 @@ use rustix::mount::MountFlags;
 
 use super::{Progress, Refused, Site, Step};
 use crate::boot::SYSROOT;
-use crate::kmod::root_params::{Choice, RootParams};
+use crate::cmdline::root::{Choice, RootParams};
 use crate::sys::{flash, mount};
 
 /// Whether `root=` names a volume.

@@ -6,7 +6,7 @@
 //! coldplug.timeout=S                      longest wait for the root
 //! mount.usr=NAME  mount.usrfstype=  mount.usrflags=                               systemd-fstab-generator(8)
 //! resume=NAME  resume_offset=N  noresume                                          admin-guide/kernel-parameters
-//! ip=…  nfsroot=…  BOOTIF=…               the network: see super::ip
+//! ip=…  nfsroot=…  BOOTIF=…               the network: see super::network
 //! coldplug.fsck=auto|no|force             check filesystems with what the image carries for it
 //! ```
 //!
@@ -14,9 +14,9 @@
 
 use std::time::Duration;
 
-use super::cmdline::{list, pick, set};
-use super::ip::NetParams;
+use super::network::NetParams;
 use super::root_name::RootName;
+use super::words::{list, pick, set};
 
 /// Longest wait for the root where nothing else is said.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -202,7 +202,7 @@ fn seconds(text: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::params::BootParams;
+    use super::super::boot::BootParams;
     use super::*;
 
     fn parse(line: &str) -> RootParams {

@@ -140,14 +140,14 @@ fn prefix(mask: &str) -> Option<u8> {
 }
 
 /// The length of a mask; `None` where its ones are not together.
-pub(super) fn prefix_of(mask: Ipv4Addr) -> Option<u8> {
+pub(crate) fn prefix_of(mask: Ipv4Addr) -> Option<u8> {
     let bits = u32::from(mask);
     let ones = bits.leading_ones();
     u8::try_from(ones).ok().filter(|_| ones == bits.count_ones())
 }
 
 /// What the first bits of an address say where no mask is given.
-pub(super) fn class(address: Ipv4Addr) -> u8 {
+pub(crate) fn class(address: Ipv4Addr) -> u8 {
     match address.octets()[0] {
         0..128 => 8,
         128..192 => 16,

@@ -11,7 +11,7 @@
 
 use core::net::Ipv4Addr;
 
-use super::ip;
+use crate::cmdline::network;
 
 const COOKIE: [u8; 4] = [0x63, 0x82, 0x53, 0x63];
 const OPTIONS: usize = 240;
@@ -134,10 +134,10 @@ pub fn answer(bytes: &[u8], mac: [u8; 6], number: u32) -> Option<Answer> {
     let first = |code| addresses(option(code)?).next();
     let text = |code| option(code).map(text).filter(|text| !text.is_empty());
     let address = addresses(bytes.get(16..20)?).next();
-    let mask = first(MASK).and_then(ip::prefix_of);
+    let mask = first(MASK).and_then(network::prefix_of);
     let lease = || Lease {
         address,
-        prefix: mask.or_else(|| address.map(ip::class)).unwrap_or_default(),
+        prefix: mask.or_else(|| address.map(network::class)).unwrap_or_default(),
         router: first(ROUTER),
         dns: option(DNS).map(|list| addresses(list).collect()).unwrap_or_default(),
         hostname: text(HOSTNAME),

@@ -21,8 +21,8 @@
 
 use std::fmt::{self, Write};
 
-use super::name::ModuleName;
-use super::uevent::Modalias;
+use crate::kmod::name::ModuleName;
+use crate::kmod::uevent::Modalias;
 
 /// The first line.
 const HEAD: &str = "coldplug-capture 1";

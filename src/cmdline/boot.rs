@@ -1,12 +1,12 @@
 //! What the kernel command line asks of the initramfs: our own words, and those of the kernel that we follow. What it
-//! says about the root stands in root_params.rs.
+//! says about the root stands in root.rs.
 //!
 //! Where a word stands twice the later one wins, as with the kernel. Ours are described in README "Kernel parameters".
 
 use std::fmt;
 
-use super::cmdline::{key_value, list, pick, set, words};
-use super::root_params::RootParams;
+use super::root::RootParams;
+use super::words::{key_value, list, pick, set, words};
 
 /// What happens when the boot can't go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

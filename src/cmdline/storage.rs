@@ -18,8 +18,8 @@
 //!
 //! systemd-veritysetup-generator(8), veritytab(5), veritysetup(8).
 
-use super::cmdline::{key_value, words};
 use super::root_name::RootName;
+use super::words::{key_value, words};
 
 /// The layers that a root may have.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

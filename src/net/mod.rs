@@ -1,0 +1,3 @@
+//! Messages of network protocols. Pure: bytes in, values out.
+
+pub mod dhcp;
