@@ -9,7 +9,7 @@ use crate::boot;
 use crate::sys::errno;
 
 pub(super) fn run(_args: &[OsString]) -> Exit {
-    match boot::free(std::io::stdin().as_fd()) {
+    match boot::free_initramfs(std::io::stdin().as_fd()) {
         Ok(_) => Exit::Success,
         Err(error) => {
             out::error(&format!(

@@ -10,7 +10,7 @@ use crate::report::UeventCounts;
 use crate::sys::uevent::{Received, Socket};
 use crate::sys::{self, Result, Root, boottime_ns, sysfs};
 
-use super::way::Way;
+use super::root_hint::RootHint;
 
 const MS: u64 = 1_000_000;
 
@@ -30,7 +30,7 @@ const ASK: u64 = 20 * MS;
 pub(super) struct Coldplug<'a> {
     root: &'a Root,
     loader: &'a Loader,
-    way: &'a Way,
+    root_hint: &'a RootHint,
     seen: HashSet<Modalias>,
     /// Devices of buses that look for them in their own time are asked for in rounds: when all is quiet those that have come
     /// since, by path. So the order does not hang on which of two buses is faster this time.
@@ -73,12 +73,17 @@ pub(super) struct Drained {
 }
 
 impl<'a> Coldplug<'a> {
-    pub(super) fn new(root: &'a Root, loader: &'a Loader, way: &'a Way, in_rounds: bool) -> Self {
+    pub(super) fn new(
+        root: &'a Root,
+        loader: &'a Loader,
+        root_hint: &'a RootHint,
+        in_rounds: bool,
+    ) -> Self {
         let counts = UeventCounts::default();
         Self {
             root,
             loader,
-            way,
+            root_hint,
             seen: HashSet::new(),
             in_rounds,
             arrived: BTreeMap::new(),
@@ -101,7 +106,7 @@ impl<'a> Coldplug<'a> {
     pub(super) fn scan(&mut self) -> Result<usize> {
         let mut devices = sysfs::modaliases(self.root)?;
         self.counts.scans += 1;
-        devices.sort_by_key(|d| self.way.turn(&d.modalias));
+        devices.sort_by_key(|d| self.root_hint.scan_priority(&d.modalias));
         Ok(devices.iter().filter(|d| self.device(&d.path, &d.modalias)).count())
     }
 
@@ -111,7 +116,7 @@ impl<'a> Coldplug<'a> {
             return false;
         }
         self.seen.insert(modalias.clone());
-        let rank = self.way.rank(modalias);
+        let rank = self.root_hint.rank(modalias);
         self.loader.want_device(path, modalias, &sysfs::modules_above(self.root, path), rank);
         true
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::coldplug::Coldplug;
-use super::way::Way;
+use super::root_hint::RootHint;
 use super::{EXTRA_JOBS, RECORD, REMAINING, write};
 use crate::cmdline::boot::BootParams;
 use crate::kmod::catalog::Catalog;
@@ -20,9 +20,9 @@ use crate::sys::uevent::Socket;
 use crate::sys::{self, Root, boottime_ns, procfs};
 
 /// The longest that the whole may take.
-const LONGEST: u64 = 120_000_000_000;
+const TIMEOUT: u64 = 120_000_000_000;
 /// How often is looked whether a bus has become quiet.
-const NAP: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What came of it.
 #[derive(Debug)]
@@ -44,12 +44,12 @@ pub fn finish(root: &Root) -> sys::Result<Finished> {
     let mut warnings = Vec::new();
     let socket = Socket::open(None)?;
     let loader = loader(root, &mut warnings)?;
-    let way = Way::new(&BootParams::default(), None);
-    let mut coldplug = Coldplug::new(root, &loader, &way, false);
+    let root_hint = RootHint::new(&BootParams::default(), None);
+    let mut coldplug = Coldplug::new(root, &loader, &root_hint, false);
     let mut modules = Vec::new();
     for name in text.lines().filter(|line| !line.is_empty()) {
         if sysfs::initstate(root, &name.into()) == Some(InitState::Live) {
-            modules.push(already(name));
+            modules.push(already_loaded(name));
         } else if loader.want_name(name, Rank::Rest).is_none() {
             warnings.push(format!("{REMAINING}: no module or alias '{name}'"));
         }
@@ -58,7 +58,7 @@ pub fn finish(root: &Root) -> sys::Result<Finished> {
     loader.close();
     warnings.extend(loader.take_warnings());
     modules.extend(loader.records());
-    if let Err(error) = enter(root, &modules) {
+    if let Err(error) = update_record(root, &modules) {
         warnings.push(error.to_string());
     }
     std::fs::remove_file(&list).map_err(|e| sys::Error::io("unlink", &list, &e))?;
@@ -66,7 +66,7 @@ pub fn finish(root: &Root) -> sys::Result<Finished> {
 }
 
 /// What the boot had begun has ended by itself, or another program has loaded it.
-fn already(name: &str) -> ModuleRecord {
+fn already_loaded(name: &str) -> ModuleRecord {
     let now_us = boottime_ns() / 1000;
     ModuleRecord {
         name: name.into(),
@@ -96,7 +96,7 @@ fn loader(root: &Root, warnings: &mut Vec<String>) -> sys::Result<Loader> {
 
 /// Until nothing is left to load and a scan finds nothing new.
 fn settle(loader: &Loader, coldplug: &mut Coldplug<'_>, socket: &Socket) -> sys::Result<()> {
-    let end = boottime_ns() + LONGEST;
+    let end = boottime_ns() + TIMEOUT;
     coldplug.scan()?;
     while boottime_ns() < end {
         let idle = loader.is_idle();
@@ -115,14 +115,14 @@ fn settle(loader: &Loader, coldplug: &mut Coldplug<'_>, socket: &Socket) -> sys:
             PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN),
         ];
         // Interrupted or not: the loop looks at everything again.
-        let _ = poll(&mut fds, Timespec::try_from(NAP).ok().as_ref());
+        let _ = poll(&mut fds, Timespec::try_from(POLL_INTERVAL).ok().as_ref());
         loader.clear_wake();
     }
     Ok(())
 }
 
 /// Enters what became of `modules` in the record of the boot.
-fn enter(root: &Root, modules: &[ModuleRecord]) -> sys::Result<()> {
+fn update_record(root: &Root, modules: &[ModuleRecord]) -> sys::Result<()> {
     let path = root.join(RECORD);
     let text = std::fs::read_to_string(&path).map_err(|e| sys::Error::io("read", &path, &e))?;
     match Record::updated(&text, modules) {

@@ -1,23 +1,23 @@
-//! PID 1 of an initramfs, told from top to bottom by [`Boot::story`].
+//! PID 1 of an initramfs, told from top to bottom by [`Boot::run_stages`].
 //!
 //! Whatever goes wrong ends in [`rescue`], which says why in words and in one verdict line, and then does what
 //! `coldplug.onfail=` says; PID 1 itself never ends.
 
 mod coldplug;
-mod deferred;
-mod early;
+mod deferred_probe;
+mod early_mounts;
 mod finish;
 mod log;
 mod rescue;
 mod root;
+mod root_hint;
+mod root_wait;
 mod switch_root;
 mod systemd;
-mod wait;
-mod way;
 
 pub use finish::finish;
-pub use switch_root::free;
-pub use way::Way;
+pub use root_hint::RootHint;
+pub use switch_root::free_initramfs;
 
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -37,17 +37,17 @@ use crate::sys::uevent::Socket;
 use crate::sys::{self, Root, boottime_ns, device, helper, process, procfs, sysfs};
 use coldplug::Coldplug;
 use log::Log;
-use switch_root::Unfit;
-use wait::Wait;
+use root_wait::RootWait;
+use switch_root::SwitchRootError;
 
 /// Where the new root is mounted until it is the root; systemd knows this name too.
 const SYSROOT: &str = "sysroot";
 /// Where the record lies, in the initramfs and in the real root.
 const RECORD: &str = "run/coldplug/record.json";
 /// How long the port of `coldplug.report=` may take for the next byte.
-const REPORT: Duration = Duration::from_secs(2);
+const REPORT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The record of an earlier boot, where the image carries one.
-const EARLIER: &str = "etc/coldplug/record.json";
+const EARLIER_RECORD: &str = "etc/coldplug/record.json";
 /// Modules that were wanted and not loaded, a name a line, for the real system to load.
 const REMAINING: &str = "run/coldplug/remaining";
 /// Loads that may be under way at once, besides one for each processor: they sleep a good deal.
@@ -55,12 +55,12 @@ const EXTRA_JOBS: usize = 2;
 
 /// Why the boot cannot go on.
 #[derive(Debug)]
-struct Stop {
+struct BootError {
     verdict: Verdict,
     text: String,
 }
 
-impl Stop {
+impl BootError {
     fn new(verdict: Verdict, text: impl ToString) -> Self {
         Self { verdict, text: text.to_string() }
     }
@@ -83,7 +83,7 @@ struct Boot {
 /// Boots: from the entry of /init to the real init. Never comes back.
 pub fn run(root: Root, args: Vec<OsString>) -> ! {
     let began = boottime_ns();
-    rescue::guard(&root);
+    rescue::install_panic_hook(&root);
     let record = Record { init_boottime_ns: began, ..Record::default() };
     let mut boot = Boot {
         root,
@@ -94,28 +94,29 @@ pub fn run(root: Root, args: Vec<OsString>) -> ! {
         record,
         began,
     };
-    match boot.story() {
+    match boot.run_stages() {
         Ok(never) => match never {},
         Err(stop) => boot.rescue(&stop),
     }
 }
 
 impl Boot {
-    fn story(&mut self) -> Result<Infallible, Stop> {
+    fn run_stages(&mut self) -> Result<Infallible, BootError> {
         self.mount_early()?;
         self.read_parameters();
-        let socket = self.listen();
-        self.pause_at(Break::Scan);
-        let way = Way::new(&self.params, self.earlier().as_deref());
-        let loader = self.loader(&way)?;
+        let socket = self.open_uevent_socket();
+        self.break_at(Break::Scan);
+        let root_hint = RootHint::new(&self.params, self.earlier_record().as_deref());
+        let loader = self.loader(&root_hint)?;
         self.load_listed(&loader);
-        self.await_root(&loader, &way, socket)?;
-        self.pause_at(Break::Switch);
+        self.wait_for_root(&loader, &root_hint, socket)?;
+        self.break_at(Break::Switch);
         self.switch()
     }
 
-    fn mount_early(&mut self) -> Result<(), Stop> {
-        let lacking = early::mount_all(&self.root).map_err(|e| Stop::new(Verdict::NoMounts, e))?;
+    fn mount_early(&mut self) -> Result<(), BootError> {
+        let lacking = early_mounts::mount_all(&self.root)
+            .map_err(|e| BootError::new(Verdict::NoMounts, e))?;
         self.record.warnings.extend(lacking.iter().map(ToString::to_string));
         // Before the mounts there may have been no console to open.
         let _ = process::open_console(&self.root);
@@ -142,13 +143,13 @@ impl Boot {
     }
 
     /// Opens the event socket: before the first scan, so that no device falls between the two.
-    fn listen(&mut self) -> Option<Socket> {
+    fn open_uevent_socket(&mut self) -> Option<Socket> {
         match Socket::open(self.params.rcvbuf) {
             Ok(socket) => Some(socket),
             Err(error) => {
                 self.warn(format!(
                     "{error}; looking for new devices every {} ms",
-                    wait::POLL.as_millis()
+                    root_wait::POLL_INTERVAL.as_millis()
                 ));
                 None
             }
@@ -156,12 +157,12 @@ impl Boot {
     }
 
     /// The record that the image carries. That it carries none is the rule.
-    fn earlier(&self) -> Option<String> {
-        std::fs::read_to_string(self.root.join(EARLIER)).ok()
+    fn earlier_record(&self) -> Option<String> {
+        std::fs::read_to_string(self.root.join(EARLIER_RECORD)).ok()
     }
 
     /// The order of loads: what the command line says, and what is known of the way to the root.
-    fn order(&mut self, way: &Way) -> Order {
+    fn load_order(&mut self, root_hint: &RootHint) -> Order {
         let names = |list: &[String]| list.iter().map(|n| ModuleName::new(n)).collect();
         let replay = self.params.replay.clone().map(|path| {
             let text = std::fs::read_to_string(self.root.join(&path)).map_err(|e| e.to_string());
@@ -177,8 +178,8 @@ impl Boot {
             hold: (self.params.settle == Settle::Root && replay.is_empty()).then_some(Rank::Root),
             replay,
             seed: self.params.seed,
-            first: way.modules.clone(),
-            probing: self.probing(),
+            first: root_hint.modules.clone(),
+            probing: self.async_probe(),
             serial: self.params.jobs == Some(1),
         }
     }
@@ -186,7 +187,7 @@ impl Boot {
     /// What is loaded with `async_probe`. A probe in the kernel's asynchronous work may ask for a module and wait for
     /// modprobe, whose load would wait for all asynchronous work: for that probe too, for ever. So modprobe's
     /// loads must not wait either, and where the kernel has no switch for it, nothing is loaded so.
-    fn probing(&mut self) -> Async {
+    fn async_probe(&mut self) -> Async {
         let wanted = self.params.probing;
         if wanted != Async::None
             && let Err(error) = sysfs::set_async_probe(&self.root, true)
@@ -197,7 +198,7 @@ impl Boot {
         wanted
     }
 
-    fn loader(&mut self, way: &Way) -> Result<Loader, Stop> {
+    fn loader(&mut self, root_hint: &RootHint) -> Result<Loader, BootError> {
         let dir = ModuleDir::new(&self.root, &self.record.kernel);
         let catalog = Catalog::new(Arc::new(dir.clone()));
         if !catalog.is_present() {
@@ -218,10 +219,10 @@ impl Boot {
         };
         let inserter = Inserter { ops: Arc::new(Kernel), dir: dir.path().to_owned(), kernel };
         let jobs = self.params.jobs.unwrap_or_else(|| sys::processors() + EXTRA_JOBS);
-        let settings = Settings { jobs, order: self.order(way), apart: true };
+        let settings = Settings { jobs, order: self.load_order(root_hint), apart: true };
         Loader::new(self.root.clone(), catalog, config, inserter, settings)
             .inspect(|loader| rescue::set_loads(loader.brake()))
-            .map_err(|e| Stop::new(Verdict::NoMounts, e))
+            .map_err(|e| BootError::new(Verdict::NoMounts, e))
     }
 
     /// Asks for the modules of `coldplug.modules=` before any device is looked at.
@@ -229,7 +230,7 @@ impl Boot {
         for name in self.params.modules.clone() {
             match loader.want_name(&name, Rank::Root) {
                 Some(modules) => {
-                    loader.wait_for(&modules, wait::LISTED);
+                    loader.wait_for(&modules, root_wait::LISTED_TIMEOUT);
                 }
                 None => self.warn(format!("coldplug.modules: no module or alias '{name}'")),
             }
@@ -238,9 +239,9 @@ impl Boot {
 
     /// What lies below and above the root filesystem. A root that is to be verified is on no other device than the one
     /// that verifies it, whatever `root=` says.
-    fn storage(&mut self) -> Result<Storage, Stop> {
+    fn storage(&mut self) -> Result<Storage, BootError> {
         let storage =
-            Storage::parse(&self.cmdline).map_err(|e| Stop::new(Verdict::MountFailed, e))?;
+            Storage::parse(&self.cmdline).map_err(|e| BootError::new(Verdict::MountFailed, e))?;
         let spec = self.params.root.spec().to_owned();
         if storage.verity.is_some() && spec != root::VERITY_DEVICE {
             if self.params.root.is_named() {
@@ -256,30 +257,30 @@ impl Boot {
     }
 
     /// Loads what devices want until the root is mounted and, by default, all has settled.
-    fn await_root(
+    fn wait_for_root(
         &mut self,
         loader: &Loader,
-        way: &Way,
+        root_hint: &RootHint,
         socket: Option<Socket>,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), BootError> {
         let root = self.root.clone();
         let storage = self.storage()?;
-        wait::filesystem_modules(loader, &self.params.root.fstypes);
+        root_wait::filesystem_modules(loader, &self.params.root.fstypes);
         for module in storage.modules() {
             loader.want_name(module, Rank::Root);
         }
-        let mut coldplug = Coldplug::new(&root, loader, way, self.params.jobs == Some(1));
-        let awaited = Wait::new(self, loader, &mut coldplug, socket, storage).run();
+        let mut coldplug = Coldplug::new(&root, loader, root_hint, self.params.jobs == Some(1));
+        let awaited = RootWait::new(self, loader, &mut coldplug, socket, storage).run();
         if awaited.is_ok() {
-            self.close(loader);
+            self.stop_loading(loader);
         }
-        self.gather(loader, &coldplug);
-        self.tell_deferred();
+        self.record_modules(loader, &coldplug);
+        self.log_deferred();
         awaited
     }
 
     /// Ends the loading: behind the switch the module directory is another one. Loads that are under way go on.
-    fn close(&mut self, loader: &Loader) {
+    fn stop_loading(&mut self, loader: &Loader) {
         loader.close();
         if self.params.probing != Async::None {
             let _ = sysfs::set_async_probe(&self.root, false);
@@ -300,7 +301,7 @@ impl Boot {
     }
 
     /// Puts into the record what was loaded.
-    fn gather(&mut self, loader: &Loader, coldplug: &Coldplug<'_>) {
+    fn record_modules(&mut self, loader: &Loader, coldplug: &Coldplug<'_>) {
         for warning in loader.take_warnings() {
             self.warn(warning);
         }
@@ -320,40 +321,40 @@ impl Boot {
     }
 
     /// Checks the root, makes it the root, and becomes its init.
-    fn switch(&mut self) -> Result<Infallible, Stop> {
+    fn switch(&mut self) -> Result<Infallible, BootError> {
         let sysroot = self.root.join(SYSROOT);
         let ready = switch_root::prepare(&self.root, &sysroot, self.params.init.as_deref())
-            .map_err(|unfit| unfit_stop(&self.record.root.spec, unfit))?;
+            .map_err(|unfit| switch_root_error(&self.record.root.spec, unfit))?;
         let init = PathBuf::from(&ready.init);
-        ready.go(&self.root).map_err(|e| Stop::new(Verdict::SwitchFailed, e))?;
+        ready.switch(&self.root).map_err(|e| BootError::new(Verdict::SwitchFailed, e))?;
         // The old descriptors hold the old console's filesystem.
         let _ = process::open_console(&self.root);
         self.end_phase("switch");
         if let Some(command) = self.params.exec.clone() {
-            return Err(self.stand_in(&command));
+            return Err(self.run_exec_command(&command));
         }
-        self.conclude(Verdict::Ok);
+        self.finish_record(Verdict::Ok);
         let mut args = vec![init.clone().into_os_string()];
-        args.extend(systemd::words(&init, self.began));
+        args.extend(systemd::arguments(&init, self.began));
         args.extend(self.args.iter().skip(1).cloned());
         let error = process::exec(&init, &args);
-        Err(Stop::new(Verdict::ExecFailed, error))
+        Err(BootError::new(Verdict::ExecFailed, error))
     }
 
     /// Runs the command of `coldplug.exec=` in the place of the real init, and powers off.
-    fn stand_in(&mut self, command: &str) -> Stop {
+    fn run_exec_command(&mut self, command: &str) -> BootError {
         match process::shell_command(command, &[]) {
             Ok(status) => {
                 self.record.exit = status.code().or(Some(-1));
-                self.conclude(Verdict::Ok);
+                self.finish_record(Verdict::Ok);
                 rescue::leave(process::Leave::PowerOff)
             }
-            Err(error) => Stop::new(Verdict::ExecFailed, format!("coldplug.exec: {error}")),
+            Err(error) => BootError::new(Verdict::ExecFailed, format!("coldplug.exec: {error}")),
         }
     }
 
     /// Writes the record and says the verdict: the last line of every boot.
-    fn conclude(&mut self, verdict: Verdict) {
+    fn finish_record(&mut self, verdict: Verdict) {
         self.record.verdict = Some(verdict);
         self.record.time_ms = (boottime_ns() - self.began) / 1_000_000;
         let json = self.record.to_json() + "\n";
@@ -363,7 +364,8 @@ impl Boot {
         self.log.print(&self.record.verdict_line());
         // Last, and not for long: a port may be slow, or have nobody at its other end.
         if let Some(path) = &self.params.report
-            && let Err(error) = device::write(&self.root.join(path), json.as_bytes(), REPORT)
+            && let Err(error) =
+                device::write(&self.root.join(path), json.as_bytes(), REPORT_TIMEOUT)
         {
             self.log.debug(&format!("coldplug.report: {error}"));
         }
@@ -388,7 +390,7 @@ impl Boot {
     }
 
     /// Stops for a person where `coldplug.break=` says so.
-    fn pause_at(&mut self, place: Break) {
+    fn break_at(&mut self, place: Break) {
         if self.params.stop_at == Some(place) {
             self.params.stop_at = None;
             // Not by the kernel, which may print it when the shell has been left.
@@ -409,14 +411,17 @@ fn write(path: &Path, bytes: &[u8]) -> sys::Result<()> {
     std::fs::write(path, bytes).map_err(failed)
 }
 
-fn unfit_stop(spec: &str, unfit: Unfit) -> Stop {
+fn switch_root_error(spec: &str, unfit: SwitchRootError) -> BootError {
     match unfit {
-        Unfit::Other(error) => Stop::new(Verdict::SwitchFailed, error),
-        Unfit::NoInit(tried) => {
+        SwitchRootError::Other(error) => BootError::new(Verdict::SwitchFailed, error),
+        SwitchRootError::NoInit(tried) => {
             let each =
                 |(path, errno): &(String, _)| format!("{path}: {}", sys::errno::text(*errno));
             let tried: Vec<String> = tried.iter().map(each).collect();
-            Stop::new(Verdict::NoInit, format!("no init on root {spec} ({})", tried.join("; ")))
+            BootError::new(
+                Verdict::NoInit,
+                format!("no init on root {spec} ({})", tried.join("; ")),
+            )
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::PoisonError;
 use std::thread;
 use std::time::Duration;
 
-use super::{Boot, Stop};
+use super::{Boot, BootError};
 use crate::cmdline::boot::{BootParams, OnFail};
 use crate::load::Brake;
 use crate::sys::process::{self, Leave};
@@ -25,13 +25,13 @@ struct Policy {
 static POLICY: Mutex<Policy> = Mutex::new(Policy { onfail: None, panic: None });
 
 /// What is still being loaded.
-static LOADS: Mutex<Option<Brake>> = Mutex::new(None);
+static SHUTDOWN: Mutex<Option<Brake>> = Mutex::new(None);
 /// The longest that the end of the machine waits for it.
-const CALM: Duration = Duration::from_secs(5);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Remembers what has to end before the machine does.
 pub(super) fn set_loads(brake: Brake) {
-    *LOADS.lock().unwrap_or_else(PoisonError::into_inner) = Some(brake);
+    *SHUTDOWN.lock().unwrap_or_else(PoisonError::into_inner) = Some(brake);
 }
 
 /// Remembers what the command line says.
@@ -42,7 +42,7 @@ pub(super) fn set_policy(params: &BootParams) {
 
 /// Sees to it that a panic of ours does not end PID 1. Only the first process gets this hook: elsewhere a panic
 /// is a message and an exit code.
-pub(super) fn guard(root: &Root) {
+pub(super) fn install_panic_hook(root: &Root) {
     if !process::is_first() {
         return;
     }
@@ -52,15 +52,15 @@ pub(super) fn guard(root: &Root) {
         if let Ok(kmsg) = Kmsg::open(&root) {
             kmsg.write(Priority::Err, &text);
         }
-        say(&root, &text);
-        say(&root, "coldplug: verdict=panic modules=0/0 failed=0 time=0");
-        give_up(&root);
+        write_console(&root, &text);
+        write_console(&root, "coldplug: verdict=panic modules=0/0 failed=0 time=0");
+        apply_policy(&root);
     }));
 }
 
 impl Boot {
     /// Says why the boot cannot go on, and ends it. Never comes back.
-    pub(super) fn rescue(&mut self, stop: &Stop) -> ! {
+    pub(super) fn rescue(&mut self, stop: &BootError) -> ! {
         for line in stop.text.lines() {
             self.log.error(line);
         }
@@ -68,13 +68,13 @@ impl Boot {
             self.log.warn(&line);
         }
         self.record.warnings.push(stop.text.clone());
-        self.conclude(stop.verdict);
-        give_up(&self.root)
+        self.finish_record(stop.verdict);
+        apply_policy(&self.root)
     }
 }
 
 /// Does what the policy says. Without a policy: what `panic=` asks the kernel to do, else a shell.
-fn give_up(root: &Root) -> ! {
+fn apply_policy(root: &Root) -> ! {
     let policy = *POLICY.lock().unwrap_or_else(PoisonError::into_inner);
     match policy {
         Policy { onfail: Some(OnFail::Reboot), .. } => leave(Leave::Reboot),
@@ -92,11 +92,14 @@ fn give_up(root: &Root) -> ! {
 fn offer_shell(root: &Root) -> ! {
     match shell(root) {
         Ok(()) => {
-            say(root, "coldplug: shell left; restarting");
+            write_console(root, "coldplug: shell left; restarting");
             leave(Leave::Reboot)
         }
         Err(error) => {
-            say(root, &format!("coldplug: {error}; waiting for a reset (Ctrl-Alt-Del works)"));
+            write_console(
+                root,
+                &format!("coldplug: {error}; waiting for a reset (Ctrl-Alt-Del works)"),
+            );
             idle()
         }
     }
@@ -124,9 +127,9 @@ pub(super) fn shell(root: &Root) -> crate::sys::Result<()> {
 /// What is still being probed comes to its end first. reboot(2) holds the lock of suspend while it waits for all
 /// asynchronous probing, and the scan of a parallel SCSI bus takes that lock: both would wait for ever (seen on 6.1).
 pub(super) fn leave(how: Leave) -> ! {
-    let brake = LOADS.try_lock().ok().and_then(|loads| loads.clone());
-    if brake.is_some_and(|brake| !brake.halt(CALM)) {
-        say(&Root::default(), "coldplug: leaving while modules are being loaded");
+    let brake = SHUTDOWN.try_lock().ok().and_then(|loads| loads.clone());
+    if brake.is_some_and(|brake| !brake.halt(DRAIN_TIMEOUT)) {
+        write_console(&Root::default(), "coldplug: leaving while modules are being loaded");
     }
     let _ = process::leave(how);
     idle()
@@ -140,7 +143,7 @@ fn idle() -> ! {
     }
 }
 
-fn say(root: &Root, line: &str) {
+fn write_console(root: &Root, line: &str) {
     use std::io::Write;
     if let Ok(mut console) = std::fs::OpenOptions::new().write(true).open(root.join("dev/console"))
     {

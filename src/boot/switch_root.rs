@@ -1,6 +1,6 @@
 //! switch_root: from the initramfs to the real root.
 //!
-//! All checks come first and undo nothing; [`Ready::go`] does not come back to the initramfs. Up to
+//! All checks come first and undo nothing; [`Ready::switch`] does not come back to the initramfs. Up to
 //! Linux 6.x the initramfs is the root of the mount namespace, which pivot_root(2) refuses: then the new root is
 //! moved over it and chroot(2)ed into, and the files that lie below it are deleted, by a process of its own: the real
 //! init need not wait for that. Since Linux 7.0 pivot_root works, and the old root goes as a whole.
@@ -15,7 +15,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 use rustix::mount::MountPropagationFlags;
 
-use super::early::moved;
+use super::early_mounts::moved_mounts;
 use crate::sys::tree::{self, Emptied};
 use crate::sys::{Error, Result, Root, mount, process};
 
@@ -36,7 +36,7 @@ pub(super) struct Ready {
 
 /// Why a root is not fit to be switched to.
 #[derive(Debug)]
-pub(super) enum Unfit {
+pub(super) enum SwitchRootError {
     /// It holds no init that can be run; these were tried.
     NoInit(Vec<(String, Errno)>),
     /// Something about it is not as it must be.
@@ -51,19 +51,24 @@ pub(super) fn prepare(
     root: &Root,
     new_root: &Path,
     init: Option<&str>,
-) -> std::result::Result<Ready, Unfit> {
-    let open =
-        |path: &Path| File::open(path).map_err(|e| Unfit::Other(Error::io("open", path, &e)));
+) -> std::result::Result<Ready, SwitchRootError> {
+    let open = |path: &Path| {
+        File::open(path).map_err(|e| SwitchRootError::Other(Error::io("open", path, &e)))
+    };
     let stat_of = |file: &File, path: &Path| {
-        fstat(file).map_err(|e| Unfit::Other(Error::new("fstat", path.display(), e)))
+        fstat(file).map_err(|e| SwitchRootError::Other(Error::new("fstat", path.display(), e)))
     };
     let old_path = root.join("/");
     let (old_root, new) = (open(&old_path)?, open(new_root)?);
     let (old_stat, new_stat) = (stat_of(&old_root, &old_path)?, stat_of(&new, new_root)?);
     if old_stat.st_dev == new_stat.st_dev {
-        return Err(Unfit::Other(Error::new("switch_root", new_root.display(), Errno::XDEV)));
+        return Err(SwitchRootError::Other(Error::new(
+            "switch_root",
+            new_root.display(),
+            Errno::XDEV,
+        )));
     }
-    let init = find_init(&new, init).map_err(Unfit::NoInit)?;
+    let init = find_init(&new, init).map_err(SwitchRootError::NoInit)?;
     Ok(Ready { new_root: new_root.to_owned(), old_root, init })
 }
 
@@ -93,7 +98,7 @@ fn is_executable(new: &File, path: &str) -> std::result::Result<(), Errno> {
 ///
 /// # Errors
 /// XDEV where `dir` is no such folder: not in memory, without our /init, or the root that is in use.
-pub fn free(dir: BorrowedFd<'_>) -> std::result::Result<Emptied, Errno> {
+pub fn free_initramfs(dir: BorrowedFd<'_>) -> std::result::Result<Emptied, Errno> {
     let in_memory = fstatfs(dir).is_ok_and(|s| matches!(s.f_type, RAMFS_MAGIC | TMPFS_MAGIC));
     let in_use = fstat(dir)?.st_dev == stat("/")?.st_dev;
     let ours = statat(dir, "init", AtFlags::SYMLINK_NOFOLLOW).is_ok();
@@ -106,12 +111,12 @@ impl Ready {
     ///
     /// # Errors
     /// The new root cannot be made the root. The mounts have been moved by then.
-    pub(super) fn go(self, root: &Root) -> Result<()> {
+    pub(super) fn switch(self, root: &Root) -> Result<()> {
         // Neither MS_MOVE nor pivot_root works on shared mounts; a fresh boot has none.
         let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
         let _ = rustix::mount::mount_change("/", private);
-        for folder in moved() {
-            self.hand_over(root, folder);
+        for folder in moved_mounts() {
+            self.move_mount(root, folder);
         }
         let failed = |op: &'static str, errno| Error::new(op, self.new_root.display(), errno);
         rustix::process::chdir(&self.new_root).map_err(|e| failed("chdir", e))?;
@@ -121,12 +126,12 @@ impl Ready {
         rustix::mount::mount_move(".", "/").map_err(|e| failed("move mount", e))?;
         rustix::process::chroot(".").map_err(|e| failed("chroot", e))?;
         rustix::process::chdir("/").map_err(|e| failed("chdir", e))?;
-        self.free_aside();
+        self.spawn_free();
         Ok(())
     }
 
     /// Moves one mount into the new root; where that has no place for it, it is taken away.
-    fn hand_over(&self, root: &Root, folder: &str) {
+    fn move_mount(&self, root: &Root, folder: &str) {
         let (from, to) = (root.join(folder), self.new_root.join(folder));
         if !to.is_dir() {
             // A read-only root without the folder goes without the mount.
@@ -138,12 +143,12 @@ impl Ready {
     }
 
     /// Has the files of the initramfs deleted, which nothing can reach any more.
-    fn free_aside(&self) {
+    fn spawn_free(&self) {
         let aside =
             self.old_root.try_clone().map(|dir| process::spawn_self("free-initramfs", &[], dir));
         if !matches!(aside, Ok(Ok(_))) {
             // What can't be deleted costs memory and nothing else.
-            let _ = free(self.old_root.as_fd());
+            let _ = free_initramfs(self.old_root.as_fd());
         }
     }
 }
@@ -189,7 +194,7 @@ mod tests {
                 .is_ok_and(|s| matches!(s.f_type, RAMFS_MAGIC | TMPFS_MAGIC));
             if !(in_memory && path == scratch.path()) {
                 assert_eq!(
-                    free(File::open(path).unwrap().as_fd()),
+                    free_initramfs(File::open(path).unwrap().as_fd()),
                     Err(Errno::XDEV),
                     "{}",
                     path.display()
@@ -201,6 +206,6 @@ mod tests {
     #[test]
     fn a_root_on_the_same_filesystem_is_refused() {
         let error = prepare(&Root::default(), Path::new("/"), None).unwrap_err();
-        assert!(matches!(error, Unfit::Other(e) if e.errno == Errno::XDEV));
+        assert!(matches!(error, SwitchRootError::Other(e) if e.errno == Errno::XDEV));
     }
 }

@@ -16,7 +16,7 @@ use crate::sys::{self, process};
 
 /// Words before those of the command line for the init at `init`; none where that is not systemd. `began` is
 /// CLOCK_BOOTTIME at the entry of /init, in nanoseconds; this early that is the monotonic clock too.
-pub(super) fn words(init: &Path, began: u64) -> Vec<OsString> {
+pub(super) fn arguments(init: &Path, began: u64) -> Vec<OsString> {
     let real = std::fs::canonicalize(init).unwrap_or_default();
     if !real.ends_with("systemd/systemd") {
         return Vec::new();

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::applet::scan::Modules;
-use crate::boot::Way;
+use crate::boot::RootHint;
 use crate::cmdline::boot::BootParams;
 use crate::cmdline::storage::Storage;
 use crate::kmod::catalog::Found;
@@ -40,7 +40,7 @@ pub(super) struct Rehearsal<'a> {
     /// The root's filesystem has been asked for.
     mounted: bool,
     /// What may lead to the root comes first.
-    way: Way,
+    root_hint: RootHint,
 }
 
 /// What came of it.
@@ -83,7 +83,7 @@ impl<'a> Rehearsal<'a> {
             absent: (0..capture.devices.len()).collect(),
             asked: HashSet::new(),
             mounted: false,
-            way: Way::new(params, None),
+            root_hint: RootHint::new(params, None),
         })
     }
 
@@ -100,7 +100,7 @@ impl<'a> Rehearsal<'a> {
             Err(why) => warnings.push(why),
         }
         let mut there = self.coming();
-        there.sort_by_key(|at| self.way.turn(&self.capture.devices[*at].modalias));
+        there.sort_by_key(|at| self.root_hint.scan_priority(&self.capture.devices[*at].modalias));
         self.come(there);
         loop {
             self.mount();
@@ -157,7 +157,7 @@ impl<'a> Rehearsal<'a> {
     fn come(&mut self, coming: Vec<usize>) {
         for device in coming.into_iter().filter_map(|at| self.capture.devices.get(at)) {
             if self.asked.insert(device.modalias.clone()) {
-                let rank = self.way.rank(&device.modalias);
+                let rank = self.root_hint.rank(&device.modalias);
                 self.loader.want_device(&device.path, &device.modalias, &[], rank);
             }
         }

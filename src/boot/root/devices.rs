@@ -34,21 +34,21 @@ pub(super) struct Candidate {
     /// Its partition entry asks for a mount without writing.
     pub(super) read_only: bool,
     /// The nodes of other devices that would do as well.
-    pub(super) twins: Vec<String>,
+    pub(super) duplicates: Vec<String>,
 }
 
 /// What a device must hold to be meant by UUID= or LABEL=.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Holds {
+pub(super) enum Content {
     /// A filesystem.
     Filesystem,
     /// Anything.
-    Anything,
+    Any,
 }
 
 /// What one device holds.
 #[derive(Debug, Clone)]
-struct Known {
+struct ProbedDevice {
     device: BlockDevice,
     seen: Seen,
     entry: Option<disk::Partition>,
@@ -58,7 +58,7 @@ struct Known {
 #[derive(Debug)]
 pub(crate) struct Devices {
     root: Root,
-    known: HashMap<String, Known>,
+    known: HashMap<String, ProbedDevice>,
     tables: HashMap<String, Option<Table>>,
 }
 
@@ -74,7 +74,7 @@ impl Devices {
     }
 
     /// The device that is meant by `name`, if it is there; the first by its name where several are.
-    pub(super) fn find(&mut self, name: &RootName, holds: Holds) -> Option<Candidate> {
+    pub(super) fn find(&mut self, name: &RootName, holds: Content) -> Option<Candidate> {
         match name {
             RootName::Device(path) => self.by_path(path),
             RootName::GptAuto => self.by_type(),
@@ -97,52 +97,53 @@ impl Devices {
     /// A device that udev would make this link to; or that somebody has made it to.
     fn by_link(&mut self, link: &str) -> Option<Candidate> {
         let path = format!("disk/{link}");
-        let mut hits = self.survey();
+        let mut hits = self.probe_all();
         hits.retain(|k| disk_ids::links(&self.root, &k.device).contains(&path));
         let Some((first, others)) = hits.split_first() else {
             return self.by_path(&format!("/dev/{path}"));
         };
-        let twins = others.iter().map(|k| k.seen.name.clone()).collect();
-        Some(Candidate { twins, ..self.candidate(first) })
+        let duplicates = others.iter().map(|k| k.seen.name.clone()).collect();
+        Some(Candidate { duplicates, ..self.candidate(first) })
     }
 
-    fn by_name(&mut self, name: &RootName, holds: Holds) -> Option<Candidate> {
-        let devices = self.survey();
-        let mut hits = devices.iter().filter(|k| is_meant(k, name, holds));
+    fn by_name(&mut self, name: &RootName, holds: Content) -> Option<Candidate> {
+        let devices = self.probe_all();
+        let mut hits = devices.iter().filter(|k| matches_name(k, name, holds));
         let first = hits.next()?;
-        let twins = hits.map(|k| format!("/dev/{}", k.seen.name)).collect();
+        let duplicates = hits.map(|k| format!("/dev/{}", k.seen.name)).collect();
         let hit = match name {
             RootName::PartUuid(_, offset) if *offset != 0 => sibling(&devices, first, *offset)?,
             _ => first,
         };
-        Some(Candidate { twins, ..self.candidate(hit) })
+        Some(Candidate { duplicates, ..self.candidate(hit) })
     }
 
     /// The partition whose type says that it is a root; first on a disk that has an EFI system partition too.
     fn by_type(&mut self) -> Option<Candidate> {
         let wanted = disk::root_type_guid()?;
-        let devices = self.survey();
-        let of_type = |k: &Known, kind: &str| {
+        let devices = self.probe_all();
+        let of_type = |k: &ProbedDevice, kind: &str| {
             k.entry.as_ref().is_some_and(|e| e.kind == kind && e.attributes & NO_AUTO == 0)
         };
-        let mut hits: Vec<&Known> = devices.iter().filter(|k| of_type(k, wanted)).collect();
-        let has_esp = |hit: &&Known| {
+        let mut hits: Vec<&ProbedDevice> = devices.iter().filter(|k| of_type(k, wanted)).collect();
+        let has_esp = |hit: &&ProbedDevice| {
             devices.iter().any(|k| k.device.disk == hit.device.disk && of_type(k, ESP))
         };
         hits.sort_by_key(|hit| !has_esp(hit));
         let (first, others) = hits.split_first()?;
-        let twins = others.iter().map(|k| format!("/dev/{}", k.seen.name)).collect();
-        Some(Candidate { twins, ..self.candidate(first) })
+        let duplicates = others.iter().map(|k| format!("/dev/{}", k.seen.name)).collect();
+        Some(Candidate { duplicates, ..self.candidate(first) })
     }
 
     /// The devices that hold a filesystem of this kind and UUID.
     pub(super) fn holders(&mut self, kind: &str, uuid: &str) -> Vec<BlockDevice> {
-        let is_one = |k: &Known| k.seen.kinds == [kind] && k.seen.uuid.as_deref() == Some(uuid);
-        self.survey().into_iter().filter(is_one).map(|known| known.device).collect()
+        let is_one =
+            |k: &ProbedDevice| k.seen.kinds == [kind] && k.seen.uuid.as_deref() == Some(uuid);
+        self.probe_all().into_iter().filter(is_one).map(|known| known.device).collect()
     }
 
-    fn candidate(&self, known: &Known) -> Candidate {
-        let Known { device, seen, entry } = known;
+    fn candidate(&self, known: &ProbedDevice) -> Candidate {
+        let ProbedDevice { device, seen, entry } = known;
         let kind = seen.kinds.first().copied().filter(|_| seen.kinds.len() == 1);
         Candidate {
             node: device.node(&self.root),
@@ -152,24 +153,24 @@ impl Devices {
             uuid: seen.uuid.clone(),
             read_only: seen.table == Some("gpt")
                 && entry.as_ref().is_some_and(|e| e.attributes & READ_ONLY != 0),
-            twins: Vec::new(),
+            duplicates: Vec::new(),
         }
     }
 
     /// Every block device with a medium and what it holds, for the record.
     pub(crate) fn seen(&mut self) -> Vec<Seen> {
-        let known = self.survey().into_iter();
+        let known = self.probe_all().into_iter();
         known.map(|k| Seen { links: disk_ids::links(&self.root, &k.device), ..k.seen }).collect()
     }
 
     /// All block devices with a medium, each read once, sorted by name.
-    fn survey(&mut self) -> Vec<Known> {
+    fn probe_all(&mut self) -> Vec<ProbedDevice> {
         let devices = block::list(&self.root).unwrap_or_default();
         let present = devices.into_iter().filter(|d| d.size > 0);
         present.map(|device| self.known(device)).collect()
     }
 
-    fn known(&mut self, device: BlockDevice) -> Known {
+    fn known(&mut self, device: BlockDevice) -> ProbedDevice {
         if let Some(known) = self.known.get(&device.name).filter(|k| k.device == device) {
             return known.clone();
         }
@@ -181,7 +182,7 @@ impl Devices {
         known
     }
 
-    fn read(&mut self, device: BlockDevice) -> Known {
+    fn read(&mut self, device: BlockDevice) -> ProbedDevice {
         let disk = device.disk.clone().unwrap_or_else(|| device.name.clone());
         let table = self.table(&disk);
         let entry = table.as_ref().and_then(|table| {
@@ -206,7 +207,7 @@ impl Devices {
             part_label: told.1.or_else(|| entry.as_ref()?.label.clone()),
             links: Vec::new(),
         };
-        Known { device, seen, entry }
+        ProbedDevice { device, seen, entry }
     }
 
     /// The partition table of a disk.
@@ -233,13 +234,13 @@ fn unknown(number: (u32, u32)) -> Candidate {
         kind: None,
         uuid: None,
         read_only: false,
-        twins: Vec::new(),
+        duplicates: Vec::new(),
     }
 }
 
-fn is_meant(known: &Known, name: &RootName, holds: Holds) -> bool {
+fn matches_name(known: &ProbedDevice, name: &RootName, holds: Content) -> bool {
     let seen = &known.seen;
-    let content = seen.is_filesystem || holds == Holds::Anything;
+    let content = seen.is_filesystem || holds == Content::Any;
     let same = |have: Option<&str>, want: &str| have.is_some_and(|h| h.eq_ignore_ascii_case(want));
     match name {
         RootName::Uuid(uuid) => content && same(seen.uuid.as_deref(), uuid),
@@ -255,8 +256,13 @@ fn is_meant(known: &Known, name: &RootName, holds: Holds) -> bool {
 }
 
 /// The partition `offset` places after `from` on the same disk (PARTNROFF).
-fn sibling<'k>(devices: &'k [Known], from: &Known, offset: i32) -> Option<&'k Known> {
+fn sibling<'k>(
+    devices: &'k [ProbedDevice],
+    from: &ProbedDevice,
+    offset: i32,
+) -> Option<&'k ProbedDevice> {
     let number = from.device.partition?.checked_add_signed(offset)?;
-    let same = |k: &&Known| k.device.disk == from.device.disk && k.device.partition == Some(number);
+    let same =
+        |k: &&ProbedDevice| k.device.disk == from.device.disk && k.device.partition == Some(number);
     devices.iter().find(same)
 }

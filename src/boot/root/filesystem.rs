@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::devices::{Candidate, Holds};
+use super::devices::{Candidate, Content};
 use super::fsck::Fsck;
-use super::members::Members;
-use super::{Progress, Refused, Site, Step, UPPER, mount};
+use super::multi_device::MultiDevice;
+use super::{Progress, RootStep, StepContext, StepError, UPPER, mount};
 use crate::boot::SYSROOT;
 use crate::cmdline::boot::Break;
 use crate::cmdline::root::{Choice, RootParams};
@@ -15,13 +15,13 @@ use crate::kmod::name::ModuleName;
 use crate::sys::boottime_ns;
 
 /// How long the devices are waited for that a filesystem over several can do without (`rootflags=degraded`).
-const DEGRADED: Duration = Duration::from_secs(10);
+const DEGRADED_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where it stands.
 #[derive(Debug)]
 enum State {
     /// Its device has not come yet.
-    Looking,
+    NeedsDevice,
     /// The modules of its types are being loaded.
     Loading(Candidate, Vec<String>, Vec<ModuleName>),
     /// It is being checked.
@@ -42,7 +42,7 @@ pub(super) struct Filesystem {
     /// Whether it is the root itself.
     is_root: bool,
     /// When devices were first missing of a filesystem over several, on CLOCK_BOOTTIME.
-    lacking: Option<u64>,
+    incomplete_since: Option<u64>,
     state: State,
 }
 
@@ -57,8 +57,8 @@ impl Filesystem {
             writable: params.writable,
             target: SYSROOT.into(),
             is_root: true,
-            lacking: None,
-            state: State::Looking,
+            incomplete_since: None,
+            state: State::NeedsDevice,
         }
     }
 
@@ -74,8 +74,8 @@ impl Filesystem {
             writable: params.writable,
             target: PathBuf::from(SYSROOT).join("usr"),
             is_root: false,
-            lacking: None,
-            state: State::Looking,
+            incomplete_since: None,
+            state: State::NeedsDevice,
         })
     }
 
@@ -100,36 +100,36 @@ impl Filesystem {
             writable,
             target: target.into(),
             is_root: false,
-            lacking: None,
-            state: State::Looking,
+            incomplete_since: None,
+            state: State::NeedsDevice,
         }
     }
 
     /// The device is there: asks for the modules of what it holds.
-    fn found(&mut self, candidate: Candidate, site: &mut Site<'_>) -> Progress {
+    fn request_modules(&mut self, candidate: Candidate, cx: &mut StepContext<'_>) -> Progress {
         let node = candidate.node.display().to_string();
-        site.boot.warn_of_twins(&self.text, &candidate);
-        if self.is_root && site.boot.record.root.device.as_ref() != Some(&node) {
-            site.boot.record.root.device = Some(node);
-            site.boot.end_phase("root device");
+        cx.boot.warn_duplicates(&self.text, &candidate);
+        if self.is_root && cx.boot.record.root.device.as_ref() != Some(&node) {
+            cx.boot.record.root.device = Some(node);
+            cx.boot.end_phase("root device");
         }
-        let types = mount::types(&site.boot.root, &self.fstypes, &candidate);
+        let types = mount::types(&cx.boot.root, &self.fstypes, &candidate);
         let aliases: Vec<String> = types.iter().map(|t| format!("fs-{t}")).collect();
-        let modules = site.ask_for(&aliases.iter().map(String::as_str).collect::<Vec<_>>());
+        let modules = cx.request_modules(&aliases.iter().map(String::as_str).collect::<Vec<_>>());
         self.state = State::Loading(candidate, types, modules.clone());
-        Progress::Loads(modules)
+        Progress::LoadingModules(modules)
     }
 
     /// Which devices of a filesystem over several have not come yet, in words. One that may be mounted without them
     /// waits for them only so long.
-    fn missing(&mut self, candidate: &Candidate, site: &mut Site<'_>) -> Option<String> {
-        let lack = Members::of(candidate, site)?.lack()?;
+    fn missing(&mut self, candidate: &Candidate, cx: &mut StepContext<'_>) -> Option<String> {
+        let lack = MultiDevice::find(candidate, cx)?.missing()?;
         let now = boottime_ns();
-        let waited = now - *self.lacking.get_or_insert(now);
+        let waited = now - *self.incomplete_since.get_or_insert(now);
         let text = format!("{} ({lack})", self.text);
         let degraded = self.flags.split(',').any(|word| word == "degraded");
-        if degraded && u128::from(waited) >= DEGRADED.as_nanos() {
-            site.boot.warn_once(format!("{text}; going on without the rest"));
+        if degraded && u128::from(waited) >= DEGRADED_TIMEOUT.as_nanos() {
+            cx.boot.warn_once(format!("{text}; going on without the rest"));
             return None;
         }
         Some(text)
@@ -140,12 +140,12 @@ impl Filesystem {
         candidate: &Candidate,
         types: &[String],
         modules: &[ModuleName],
-        site: &mut Site<'_>,
-    ) -> Result<Progress, Refused> {
-        site.boot.pause_at(Break::Mount);
-        let target = site.boot.root.join(&self.target);
+        cx: &mut StepContext<'_>,
+    ) -> Result<Progress, StepError> {
+        cx.boot.break_at(Break::Mount);
+        let target = cx.boot.root.join(&self.target);
         let own = || (candidate.node.clone(), self.flags.clone());
-        let (node, flags) = Members::of(candidate, site)
+        let (node, flags) = MultiDevice::find(candidate, cx)
             .map_or_else(own, |members| members.source(candidate.node.clone(), &self.flags));
         let options = mount::Options {
             flags: &flags,
@@ -155,43 +155,43 @@ impl Filesystem {
         let source = Candidate { node, ..candidate.clone() };
         let fstype =
             mount::mount(&source, &target, types, &options).map_err(|e| match self.is_root {
-                true => Refused::from(e),
-                false => Refused::not_mounted(format!("{}: {e}", self.text)),
+                true => StepError::from(e),
+                false => StepError::not_mounted(format!("{}: {e}", self.text)),
             })?;
         if self.is_root {
-            site.boot.record.root.fstype = Some(fstype);
-            site.boot.record.root.way = mount::way(&site.boot.root, candidate, modules);
-            site.boot.end_phase("mount");
+            cx.boot.record.root.fstype = Some(fstype);
+            cx.boot.record.root.way = mount::way(&cx.boot.root, candidate, modules);
+            cx.boot.end_phase("mount");
         }
         Ok(Progress::Done)
     }
 }
 
-impl Step for Filesystem {
-    fn advance(&mut self, site: &mut Site<'_>) -> Result<Progress, Refused> {
-        match std::mem::replace(&mut self.state, State::Looking) {
-            State::Looking => match site.devices.find(&self.name, Holds::Filesystem) {
-                Some(candidate) => Ok(self.found(candidate, site)),
-                None => Ok(Progress::Awaits(self.text.clone())),
+impl RootStep for Filesystem {
+    fn advance(&mut self, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
+        match std::mem::replace(&mut self.state, State::NeedsDevice) {
+            State::NeedsDevice => match cx.devices.find(&self.name, Content::Filesystem) {
+                Some(candidate) => Ok(self.request_modules(candidate, cx)),
+                None => Ok(Progress::NeedsDevice(self.text.clone())),
             },
             State::Loading(candidate, types, modules) => {
-                if let Some(missing) = self.missing(&candidate, site) {
-                    return Ok(Progress::Awaits(missing));
+                if let Some(missing) = self.missing(&candidate, cx) {
+                    return Ok(Progress::NeedsDevice(missing));
                 }
-                match Fsck::start(&candidate, site.boot.params.root.fsck, &site.boot.root) {
+                match Fsck::start(&candidate, cx.boot.params.root.fsck, &cx.boot.root) {
                     Some(check) => {
                         self.state = State::Checking(check?, candidate, types, modules);
-                        Ok(Progress::Busy)
+                        Ok(Progress::InProgress)
                     }
-                    None => self.mount(&candidate, &types, &modules, site),
+                    None => self.mount(&candidate, &types, &modules, cx),
                 }
             }
             State::Checking(mut check, candidate, types, modules) => {
-                if !check.is_over(site.boot)? {
+                if !check.poll(cx.boot)? {
                     self.state = State::Checking(check, candidate, types, modules);
-                    return Ok(Progress::Busy);
+                    return Ok(Progress::InProgress);
                 }
-                self.mount(&candidate, &types, &modules, site)
+                self.mount(&candidate, &types, &modules, cx)
             }
         }
     }

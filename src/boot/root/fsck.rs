@@ -7,14 +7,14 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use super::devices::Candidate;
-use super::{Boot, Refused};
+use super::{Boot, StepError};
 use crate::cmdline::root::Fsck as Mode;
 use crate::report::Verdict;
 use crate::sys::{Error, Root};
 
-const FOLDERS: [&str; 4] = ["sbin", "usr/sbin", "bin", "usr/bin"];
+const SEARCH_DIRS: [&str; 4] = ["sbin", "usr/sbin", "bin", "usr/bin"];
 /// Errors are left.
-const LEFT: i32 = 4;
+const UNCORRECTED: i32 = 4;
 
 /// A check under way.
 #[derive(Debug)]
@@ -30,10 +30,10 @@ impl Fsck {
         device: &Candidate,
         mode: Mode,
         root: &Root,
-    ) -> Option<Result<Self, Refused>> {
+    ) -> Option<Result<Self, StepError>> {
         let kind = device.fstype.as_ref().filter(|_| mode != Mode::No)?;
         let name = format!("fsck.{kind}");
-        let program = FOLDERS.iter().map(|f| root.join(f).join(&name)).find(|p| p.exists())?;
+        let program = SEARCH_DIRS.iter().map(|f| root.join(f).join(&name)).find(|p| p.exists())?;
         let mut command = Command::new(&program);
         command.arg("-a").stdin(Stdio::null());
         if mode == Mode::Force {
@@ -48,18 +48,18 @@ impl Fsck {
     ///
     /// # Errors
     /// It left errors, or could not be made.
-    pub(super) fn is_over(&mut self, boot: &mut Boot) -> Result<bool, Refused> {
+    pub(super) fn poll(&mut self, boot: &mut Boot) -> Result<bool, StepError> {
         let path = PathBuf::from(&self.what);
         let Some(status) = self.child.try_wait().map_err(|e| cannot_run(&path, &e))? else {
             return Ok(false);
         };
         match status.code() {
             Some(0) => {}
-            Some(code) if code < LEFT => {
+            Some(code) if code < UNCORRECTED => {
                 boot.warn(format!("{} mended errors (exit status {code})", self.what));
             }
             _ => {
-                return Err(Refused {
+                return Err(StepError {
                     text: format!("{} left errors ({status})", self.what),
                     verdict: Verdict::MountFailed,
                     is_final: true,
@@ -70,6 +70,6 @@ impl Fsck {
     }
 }
 
-fn cannot_run(program: &std::path::Path, error: &std::io::Error) -> Refused {
+fn cannot_run(program: &std::path::Path, error: &std::io::Error) -> StepError {
     Error::io("exec", program, error).into()
 }

@@ -10,8 +10,8 @@
 use std::fmt::Display;
 use std::net::Ipv4Addr;
 
-use super::dhcp::Client;
-use super::{Boot, Progress, Refused, Site, Step};
+use super::dhcp_client::DhcpClient;
+use super::{Boot, Progress, RootStep, StepContext, StepError};
 use crate::boot::write;
 use crate::cmdline::network::{Auto, NetParams};
 use crate::net::dhcp::Lease;
@@ -26,7 +26,7 @@ const LOOPBACK: u32 = 1;
 #[derive(Debug)]
 struct Port {
     interface: Interface,
-    client: Option<Client>,
+    client: Option<DhcpClient>,
 }
 
 /// The step that gives the machine an address.
@@ -42,10 +42,10 @@ impl Network {
     }
 
     /// Switches on those that have come.
-    fn take_new(&mut self, boot: &mut Boot) {
+    fn bring_up_new(&mut self, boot: &mut Boot) {
         for interface in net::interfaces(&boot.root) {
             let known = self.ports.iter().any(|port| port.interface == interface);
-            if known || !self.is_meant(&interface) {
+            if known || !self.is_selected(&interface) {
                 continue;
             }
             match net::set_up(interface.index) {
@@ -55,7 +55,7 @@ impl Network {
         }
     }
 
-    fn is_meant(&self, interface: &Interface) -> bool {
+    fn is_selected(&self, interface: &Interface) -> bool {
         match (&self.params.ip.device, self.params.boot_mac) {
             (Some(name), _) => *name == interface.name,
             (None, Some(mac)) => mac == interface.mac,
@@ -64,10 +64,10 @@ impl Network {
     }
 
     /// What is lacking, in words.
-    fn lacking(&self, boot: &Boot) -> String {
+    fn missing(&self, boot: &Boot) -> String {
         if !self.ports.is_empty() {
             let words = |port: &Port| match &port.client {
-                Some(client) => client.words(&port.interface),
+                Some(client) => client.status(&port.interface),
                 None => format!("a cable in {}", port.interface.name),
             };
             return self.ports.iter().map(words).collect::<Vec<_>>().join(", or ");
@@ -86,7 +86,7 @@ impl Network {
     }
 
     /// The lease that `ip=` amounts to.
-    fn given(&self) -> Option<Lease> {
+    fn static_lease(&self) -> Option<Lease> {
         let ip = &self.params.ip;
         Some(Lease {
             address: Some(ip.client?),
@@ -100,11 +100,11 @@ impl Network {
     }
 
     /// Gives the first interface with a cable that has one its lease.
-    fn lease(&mut self, site: &mut Site<'_>) -> Result<Option<(Interface, Lease)>, Refused> {
-        let given = self.given();
+    fn lease(&mut self, cx: &mut StepContext<'_>) -> Result<Option<(Interface, Lease)>, StepError> {
+        let given = self.static_lease();
         let hostname = self.params.ip.hostname.clone();
         for port in &mut self.ports {
-            if !net::has_carrier(&site.boot.root, &port.interface) {
+            if !net::has_carrier(&cx.boot.root, &port.interface) {
                 continue;
             }
             if let Some(lease) = given {
@@ -112,7 +112,7 @@ impl Network {
             }
             let client = match &mut port.client {
                 Some(client) => client,
-                none => none.insert(Client::new(&port.interface)?),
+                none => none.insert(DhcpClient::new(&port.interface)?),
             };
             if let Some(lease) = client.advance(&port.interface, hostname.as_deref()) {
                 return Ok(Some((port.interface.clone(), lease)));
@@ -122,30 +122,31 @@ impl Network {
     }
 }
 
-impl Step for Network {
-    fn advance(&mut self, site: &mut Site<'_>) -> Result<Progress, Refused> {
-        if site.boot.record.network.is_some() {
+impl RootStep for Network {
+    fn advance(&mut self, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
+        if cx.boot.record.network.is_some() {
             return Ok(Progress::Done);
         }
-        if let Some((interface, server)) = net::set_up_by_kernel(&site.boot.root) {
-            site.boot.record.network = Some(by_kernel(interface, server));
+        if let Some((interface, server)) = net::set_up_by_kernel(&cx.boot.root) {
+            cx.boot.record.network = Some(by_kernel(interface, server));
             return Ok(Progress::Done);
         }
         if self.params.ip.auto == Auto::Off && self.params.ip.client.is_none() {
-            return Err(Refused {
+            return Err(StepError {
                 text: "ip= gives no address and forbids to ask for one".into(),
                 verdict: Verdict::NoRoot,
                 is_final: true,
             });
         }
-        self.take_new(site.boot);
-        match self.lease(site)? {
+        self.bring_up_new(cx.boot);
+        match self.lease(cx)? {
             Some((interface, lease)) => {
-                let by = if self.given().is_some() { AddressBy::Static } else { AddressBy::Dhcp };
-                apply(&interface, &lease, by, site.boot)?;
+                let by =
+                    if self.static_lease().is_some() { AddressBy::Static } else { AddressBy::Dhcp };
+                apply(&interface, &lease, by, cx.boot)?;
                 Ok(Progress::Done)
             }
-            None => Ok(Progress::Expects(self.lacking(site.boot))),
+            None => Ok(Progress::Polling(self.missing(cx.boot))),
         }
     }
 }
@@ -169,7 +170,7 @@ fn apply(
     lease: &Lease,
     by: AddressBy,
     boot: &mut Boot,
-) -> Result<(), Refused> {
+) -> Result<(), StepError> {
     let Some(address) = lease.address else { return Ok(()) };
     // The kernel's own traffic goes by it.
     let _ = net::set_up(LOOPBACK);
@@ -183,7 +184,7 @@ fn apply(
     {
         boot.warn_once(format!("hostname {name}: {}", crate::sys::errno::text(errno)));
     }
-    tell(interface, lease, by, boot);
+    write_files(interface, lease, by, boot);
     boot.record.network = Some(NetworkRecord {
         interface: interface.name.clone(),
         address: Some(address),
@@ -199,7 +200,7 @@ fn apply(
 }
 
 /// Writes down what the real system may want to know.
-fn tell(interface: &Interface, lease: &Lease, by: AddressBy, boot: &mut Boot) {
+fn write_files(interface: &Interface, lease: &Lease, by: AddressBy, boot: &mut Boot) {
     let address = lease.address.unwrap_or(Ipv4Addr::UNSPECIFIED);
     boot.log.info(&format!("{}: {address}/{} ({})", interface.name, lease.prefix, by.as_str()));
     let conf = boot.root.join(format!("run/net-{}.conf", interface.name));

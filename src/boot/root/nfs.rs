@@ -16,7 +16,7 @@ use std::thread;
 use rustix::io::Errno;
 use rustix::mount::MountFlags;
 
-use super::{Boot, Progress, Refused, Site, Step};
+use super::{Boot, Progress, RootStep, StepContext, StepError};
 use crate::boot::SYSROOT;
 use crate::cmdline::boot::Break;
 use crate::cmdline::network::{NetParams, NfsPlace};
@@ -25,7 +25,7 @@ use crate::kmod::name::ModuleName;
 use crate::report::Verdict;
 use crate::sys::{self, mount, net};
 
-const PLACE: &str = "run/coldplug/nfs";
+const MOUNT_POINT: &str = "run/coldplug/nfs";
 const DEFAULT_PATH: &str = "/tftpboot/%s";
 const VERSIONS: [&str; 4] = ["4.2", "4.1", "4.0", "3"];
 
@@ -83,14 +83,14 @@ impl Nfs {
     }
 
     /// What is to be mounted, now that the network is known.
-    fn decide(&self, boot: &Boot) -> Result<Mount, Refused> {
+    fn resolve(&self, boot: &Boot) -> Result<Mount, StepError> {
         let network = boot.record.network.as_ref();
         let told =
             network.and_then(|n| NfsPlace::parse(n.root_path.as_deref()?)).unwrap_or_default();
         let place = self.place.clone().or(&told);
         let next = network.and_then(|n| n.next_server.or(n.dhcp_server));
         let Some(server) = place.server.or(self.params.ip.server).or(next) else {
-            return Err(Refused {
+            return Err(StepError {
                 text: "no NFS server: root=, nfsroot=, ip= and DHCP name none".into(),
                 verdict: Verdict::NoRoot,
                 is_final: true,
@@ -110,18 +110,18 @@ impl Nfs {
         })
     }
 
-    fn done(
+    fn finish(
         &mut self,
         mount: &Mount,
         version: &str,
         modules: Vec<ModuleName>,
-        site: &mut Site<'_>,
-    ) -> Result<Progress, Refused> {
-        let boot = &mut *site.boot;
+        cx: &mut StepContext<'_>,
+    ) -> Result<Progress, StepError> {
+        let boot = &mut *cx.boot;
         let target = boot.root.join(SYSROOT);
         // The folder is there already where a root was tried before.
         let _ = fs::create_dir_all(&target);
-        mount::move_to(&boot.root.join(PLACE), &target)?;
+        mount::move_to(&boot.root.join(MOUNT_POINT), &target)?;
         let interface = boot.record.network.as_ref().map(|n| n.interface.clone());
         let mut way = interface.map(|name| net::modules_of(&boot.root, &name)).unwrap_or_default();
         way.extend(modules);
@@ -136,36 +136,36 @@ impl Nfs {
     }
 }
 
-impl Step for Nfs {
-    fn advance(&mut self, site: &mut Site<'_>) -> Result<Progress, Refused> {
+impl RootStep for Nfs {
+    fn advance(&mut self, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
         match std::mem::replace(&mut self.state, State::Start) {
             State::Start => {
-                let mount = self.decide(site.boot)?;
-                let modules = site.ask_for(&["fs-nfs", "nfsv3", "nfsv4"]);
+                let mount = self.resolve(cx.boot)?;
+                let modules = cx.request_modules(&["fs-nfs", "nfsv3", "nfsv4"]);
                 self.state = State::Loading(mount, modules.clone());
-                Ok(Progress::Loads(modules))
+                Ok(Progress::LoadingModules(modules))
             }
             State::Loading(mount, modules) => {
-                site.boot.pause_at(Break::Mount);
-                let words = expects(&mount);
-                let answer = start(&mount, site.boot.root.join(PLACE))?;
+                cx.boot.break_at(Break::Mount);
+                let words = polling_text(&mount);
+                let answer = start(&mount, cx.boot.root.join(MOUNT_POINT))?;
                 self.state = State::Mounting(mount, modules, answer);
-                Ok(Progress::Expects(words))
+                Ok(Progress::Polling(words))
             }
             State::Mounting(mount, modules, answer) => match answer.get() {
                 None => {
-                    let words = expects(&mount);
+                    let words = polling_text(&mount);
                     self.state = State::Mounting(mount, modules, answer);
-                    Ok(Progress::Expects(words))
+                    Ok(Progress::Polling(words))
                 }
-                Some(Ok(version)) => self.done(&mount, version, modules, site),
+                Some(Ok(version)) => self.finish(&mount, version, modules, cx),
                 Some(Err(error)) => Err(error.clone().into()),
             },
         }
     }
 }
 
-fn expects(mount: &Mount) -> String {
+fn polling_text(mount: &Mount) -> String {
     format!("an answer of NFS server {} to the mount of {}", mount.server, mount.source)
 }
 
@@ -190,12 +190,14 @@ fn attempt(mount: &Mount, place: &Path) -> Result<&'static str, sys::Error> {
         let data = data(mount, (!named).then_some(version));
         let fstype = "nfs";
         match mount::mount(&mount.source, place, fstype, mount.flags, &data) {
-            Ok(()) => return Ok(if named { of_options(&mount.options) } else { version }),
+            Ok(()) => {
+                return Ok(if named { version_from_options(&mount.options) } else { version });
+            }
             Err(error) => {
-                let is_deaf =
+                let is_unreachable =
                     matches!(error.errno, Errno::TIMEDOUT | Errno::HOSTUNREACH | Errno::NETUNREACH);
                 last = Some(sys::Error { object: format!("{} ({data})", mount.source), ..error });
-                if is_deaf {
+                if is_unreachable {
                     break;
                 }
             }
@@ -226,7 +228,7 @@ fn names_version(options: &str) -> bool {
 }
 
 /// The version that options name; only whether it is 4 matters.
-fn of_options(options: &str) -> &'static str {
+fn version_from_options(options: &str) -> &'static str {
     let mut all = options.split(',');
     let is_4 = |o: &str| o.starts_with("v4") || o.contains("vers=4");
     if all.any(is_4) { "4" } else { "3" }
@@ -258,7 +260,7 @@ mod tests {
             ("soft", false, "3"),
         ] {
             assert_eq!(
-                (names_version(options), of_options(options)),
+                (names_version(options), version_from_options(options)),
                 (named, version),
                 "{options}"
             );

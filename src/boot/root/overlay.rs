@@ -12,26 +12,26 @@ use std::fs;
 
 use rustix::mount::MountFlags;
 
-use super::{LOWER, Progress, Refused, Site, Step, UPPER, aside};
+use super::{LOWER, Progress, RootStep, StepContext, StepError, UPPER, move_sysroot_to};
 use crate::boot::SYSROOT;
-use crate::cmdline::storage::Overlay as Words;
+use crate::cmdline::storage::Overlay as OverlayParams;
 use crate::sys::{Error, Result, Root, mount};
 
 /// The mount of the overlay; where the upper side is a device's, that is mounted before.
 #[derive(Debug)]
 pub(super) struct Overlay {
-    words: Words,
+    words: OverlayParams,
     asked: bool,
 }
 
 impl Overlay {
-    pub(super) fn new(words: &Words) -> Self {
+    pub(super) fn new(words: &OverlayParams) -> Self {
         Self { words: words.clone(), asked: false }
     }
 
     fn mount(&self, root: &Root) -> Result<()> {
         let upper = root.join(UPPER);
-        if let Words::Tmpfs(size) = &self.words {
+        if let OverlayParams::Tmpfs(size) = &self.words {
             let size = size.as_ref().map(|size| format!(",size={size}")).unwrap_or_default();
             fs::create_dir_all(&upper).map_err(|e| Error::io("mkdir", &upper, &e))?;
             let flags = MountFlags::NODEV | MountFlags::NOSUID;
@@ -42,7 +42,7 @@ impl Overlay {
         for folder in [&data, &work] {
             fs::create_dir_all(folder).map_err(|e| Error::io("mkdir", folder, &e))?;
         }
-        aside(root, LOWER)?;
+        move_sysroot_to(root, LOWER)?;
         let lower = root.join(LOWER);
         let options = format!(
             "lowerdir={},upperdir={},workdir={}",
@@ -55,21 +55,21 @@ impl Overlay {
 
     fn text(&self) -> String {
         match &self.words {
-            Words::Tmpfs(_) => "coldplug.overlay=tmpfs".to_owned(),
-            Words::Device(name) => format!("coldplug.overlay={name}"),
+            OverlayParams::Tmpfs(_) => "coldplug.overlay=tmpfs".to_owned(),
+            OverlayParams::Device(name) => format!("coldplug.overlay={name}"),
         }
     }
 }
 
-impl Step for Overlay {
-    fn advance(&mut self, site: &mut Site<'_>) -> std::result::Result<Progress, Refused> {
+impl RootStep for Overlay {
+    fn advance(&mut self, cx: &mut StepContext<'_>) -> std::result::Result<Progress, StepError> {
         if !self.asked {
             self.asked = true;
-            return Ok(Progress::Loads(site.ask_for(&["overlay"])));
+            return Ok(Progress::LoadingModules(cx.request_modules(&["overlay"])));
         }
-        self.mount(&site.boot.root)
-            .map_err(|e| Refused::not_mounted(format!("{}: {e}", self.text())))?;
-        site.boot.record.root.layers.push(self.text());
+        self.mount(&cx.boot.root)
+            .map_err(|e| StepError::not_mounted(format!("{}: {e}", self.text())))?;
+        cx.boot.record.root.layers.push(self.text());
         Ok(Progress::Done)
     }
 }

@@ -5,13 +5,13 @@
 
 use std::time::Duration;
 
-use super::devices::{Candidate, Holds};
-use super::{Progress, Refused, Site, Step};
+use super::devices::{Candidate, Content};
+use super::{Progress, RootStep, StepContext, StepError};
 use crate::cmdline::root_name::RootName;
 use crate::sys::{boottime_ns, sysfs};
 
 /// Longest wait for the device: to go on without it leaves an image behind that must never be used again.
-const LONGEST: Duration = Duration::from_secs(30);
+const DEVICE_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 pub(super) struct Resume {
@@ -33,30 +33,31 @@ impl Resume {
     }
 }
 
-impl Step for Resume {
-    fn advance(&mut self, site: &mut Site<'_>) -> Result<Progress, Refused> {
+impl RootStep for Resume {
+    fn advance(&mut self, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
         let now = boottime_ns();
-        let longest = u64::try_from(LONGEST.as_nanos()).unwrap_or(u64::MAX);
+        let longest = u64::try_from(DEVICE_TIMEOUT.as_nanos()).unwrap_or(u64::MAX);
         let until = *self.until.get_or_insert_with(|| now.saturating_add(longest));
-        let Some(candidate) = site.devices.find(&self.name, Holds::Anything) else {
+        let Some(candidate) = cx.devices.find(&self.name, Content::Any) else {
             if now < until {
-                return Ok(Progress::Awaits(format!("resume={}", self.name)));
+                return Ok(Progress::NeedsDevice(format!("resume={}", self.name)));
             }
-            let text = format!("resume={} did not come in {} s", self.name, LONGEST.as_secs());
-            site.boot.warn(text + "; starting afresh");
+            let text =
+                format!("resume={} did not come in {} s", self.name, DEVICE_TIMEOUT.as_secs());
+            cx.boot.warn(text + "; starting afresh");
             return Ok(Progress::Done);
         };
         if !self.may_hold_image(&candidate) {
             return Ok(Progress::Done);
         }
         // The kernel freezes all processes for it, and a load that is under way cannot be.
-        if !site.loader.is_idle() && now < until {
-            return Ok(Progress::Busy);
+        if !cx.loader.is_idle() && now < until {
+            return Ok(Progress::InProgress);
         }
-        site.boot.log.info(&format!("resuming from {}", candidate.node.display()));
-        let result = sysfs::resume(&site.boot.root, candidate.number, self.offset);
+        cx.boot.log.info(&format!("resuming from {}", candidate.node.display()));
+        let result = sysfs::resume(&cx.boot.root, candidate.number, self.offset);
         let cause = result.map_or_else(|e| e.to_string(), |()| "the kernel found no image".into());
-        site.boot.warn(format!("resume={}: {cause}; starting afresh", self.name));
+        cx.boot.warn(format!("resume={}: {cause}; starting afresh", self.name));
         Ok(Progress::Done)
     }
 }

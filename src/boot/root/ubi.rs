@@ -11,7 +11,7 @@
 
 use rustix::mount::MountFlags;
 
-use super::{Progress, Refused, Site, Step};
+use super::{Progress, RootStep, StepContext, StepError};
 use crate::boot::SYSROOT;
 use crate::cmdline::root::{Choice, RootParams};
 use crate::sys::{flash, mount};
@@ -43,15 +43,15 @@ impl Attach {
     }
 }
 
-impl Step for Attach {
-    fn advance(&mut self, site: &mut Site<'_>) -> Result<Progress, Refused> {
-        let there = |mtd: &&String| flash::has_mtd(&site.boot.root, mtd);
+impl RootStep for Attach {
+    fn advance(&mut self, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
+        let there = |mtd: &&String| flash::has_mtd(&cx.boot.root, mtd);
         if let Some(missing) = self.mtd.iter().find(|mtd| !there(mtd)) {
-            return Ok(Progress::Awaits(format!("ubi.mtd={missing}")));
+            return Ok(Progress::NeedsDevice(format!("ubi.mtd={missing}")));
         }
         if !self.asked {
             self.asked = true;
-            return Ok(Progress::Loads(site.ask_for(&["ubi"])));
+            return Ok(Progress::LoadingModules(cx.request_modules(&["ubi"])));
         }
         Ok(Progress::Done)
     }
@@ -79,30 +79,30 @@ impl Volume {
     }
 
     /// Whether the volume is there.
-    fn is_there(&self, site: &Site<'_>) -> bool {
+    fn is_there(&self, cx: &StepContext<'_>) -> bool {
         let name = self.name.strip_prefix("/dev/").unwrap_or(&self.name);
         let rest = name.strip_prefix("ubi").unwrap_or(name);
         let (device, volume) = rest.split_once([':', '!', '_']).unwrap_or(("0", rest));
         let device = if device.is_empty() { "0" } else { device };
         if rest.contains([':', '!']) {
-            flash::has_volume_called(&site.boot.root, device, volume)
+            flash::has_volume_called(&cx.boot.root, device, volume)
         } else {
-            flash::has_volume(&site.boot.root, device, volume)
+            flash::has_volume(&cx.boot.root, device, volume)
         }
     }
 }
 
-impl Step for Volume {
-    fn advance(&mut self, site: &mut Site<'_>) -> Result<Progress, Refused> {
+impl RootStep for Volume {
+    fn advance(&mut self, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
         if !self.asked {
             self.asked = true;
             let filesystem = format!("fs-{}", self.fstype);
-            return Ok(Progress::Loads(site.ask_for(&["ubi", &filesystem])));
+            return Ok(Progress::LoadingModules(cx.request_modules(&["ubi", &filesystem])));
         }
-        if !self.is_there(site) {
-            return Ok(Progress::Awaits(format!("root={}", self.name)));
+        if !self.is_there(cx) {
+            return Ok(Progress::NeedsDevice(format!("root={}", self.name)));
         }
-        let boot = &mut site.boot;
+        let boot = &mut cx.boot;
         boot.record.root.device = Some(self.name.clone());
         boot.end_phase("root device");
         let target = boot.root.join(SYSROOT);

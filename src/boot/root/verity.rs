@@ -6,11 +6,11 @@ use std::fs::File;
 
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
-use super::devices::{Candidate, Holds};
-use super::{Progress, Refused, Site, Step};
-use crate::boot::{SYSROOT, Stop, switch_root, unfit_stop};
+use super::devices::{Candidate, Content};
+use super::{Progress, RootStep, StepContext, StepError};
+use crate::boot::{BootError, SYSROOT, switch_root, switch_root_error};
 use crate::cmdline::root_name::RootName;
-use crate::cmdline::storage::Verity as Words;
+use crate::cmdline::storage::Verity as VerityParams;
 use crate::disk::verity::{Devices, FEC_ROOTS, Fec, Tree};
 use crate::report::Verdict;
 use crate::sys::block::Disk;
@@ -34,7 +34,7 @@ struct Sources {
 
 #[derive(Debug)]
 pub(super) struct Verity {
-    words: Words,
+    words: VerityParams,
     /// Its devices, once all have come; then its modules are loaded.
     sources: Option<Sources>,
     /// The data device, once it is mapped.
@@ -42,7 +42,7 @@ pub(super) struct Verity {
 }
 
 impl Verity {
-    pub(super) fn new(words: Words) -> Self {
+    pub(super) fn new(words: VerityParams) -> Self {
         Self { words, sources: None, mapped: None }
     }
 
@@ -51,25 +51,25 @@ impl Verity {
         &self,
         part: &str,
         name: Option<&RootName>,
-        site: &mut Site<'_>,
+        cx: &mut StepContext<'_>,
     ) -> Result<Candidate, String> {
-        let found = name.and_then(|name| site.devices.find(name, Holds::Anything));
+        let found = name.and_then(|name| cx.devices.find(name, Content::Any));
         let text = name.map(ToString::to_string).unwrap_or_default();
         found.ok_or_else(|| format!("{text}, the {part} of roothash={},", self.words.root_hash))
     }
 
-    fn sources(&self, site: &mut Site<'_>) -> Result<Sources, String> {
+    fn sources(&self, cx: &mut StepContext<'_>) -> Result<Sources, String> {
         let words = &self.words;
         let fec = words.fec_device.as_ref();
         Ok(Sources {
-            data: self.find("data device", words.data.as_ref(), site)?,
-            hash: self.find("hash device", words.hash.as_ref(), site)?,
-            fec: fec.map(|name| self.find("FEC device", Some(name), site)).transpose()?,
+            data: self.find("data device", words.data.as_ref(), cx)?,
+            hash: self.find("hash device", words.hash.as_ref(), cx)?,
+            fec: fec.map(|name| self.find("FEC device", Some(name), cx)).transpose()?,
         })
     }
 
-    fn map(&mut self, sources: &Sources, site: &Site<'_>) -> Result<(), Refused> {
-        let root = &site.boot.root;
+    fn map(&mut self, sources: &Sources, cx: &StepContext<'_>) -> Result<(), StepError> {
+        let root = &cx.boot.root;
         let node = sources.data.node.display().to_string();
         let wrong = |text: String| refused(format!("roothash of {node}: {text}"), false);
         let (disk, hash_size) =
@@ -94,28 +94,28 @@ impl Verity {
     }
 }
 
-impl Step for Verity {
-    fn advance(&mut self, site: &mut Site<'_>) -> Result<Progress, Refused> {
+impl RootStep for Verity {
+    fn advance(&mut self, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
         if let Some(sources) = self.sources.take() {
-            self.map(&sources, site)?;
+            self.map(&sources, cx)?;
             let (data, hash) = (sources.data.node.display(), sources.hash.node.display());
-            site.boot.record.root.layers.push(format!("verity of {data} by {hash}"));
+            cx.boot.record.root.layers.push(format!("verity of {data} by {hash}"));
             return Ok(Progress::Done);
         }
-        Ok(match self.sources(site) {
+        Ok(match self.sources(cx) {
             Ok(sources) => {
                 let algorithm = self.words.algorithm.as_deref().unwrap_or("sha256");
                 let digest = format!("crypto-{algorithm}");
                 self.sources = Some(sources);
-                Progress::Loads(site.ask_for(&["dm_mod", "dm_verity", &digest]))
+                Progress::LoadingModules(cx.request_modules(&["dm_mod", "dm_verity", &digest]))
             }
-            Err(awaited) => Progress::Awaits(awaited),
+            Err(awaited) => Progress::NeedsDevice(awaited),
         })
     }
 
-    fn blame(&self, site: &Site<'_>) -> Option<String> {
+    fn explain_failure(&self, cx: &StepContext<'_>) -> Option<String> {
         let node = self.mapped.as_ref()?;
-        let status = Control::open(&site.boot.root).and_then(|control| control.status(NAME));
+        let status = Control::open(&cx.boot.root).and_then(|control| control.status(NAME));
         (status.ok()? == CORRUPTED).then(|| {
             format!(
                 "verification of {node} failed: it is not what roothash={} stands for",
@@ -124,15 +124,15 @@ impl Step for Verity {
         })
     }
 
-    fn undo(&mut self, site: &mut Site<'_>) {
+    fn undo(&mut self, cx: &mut StepContext<'_>) {
         if self.mapped.take().is_some() {
-            let _ = Control::open(&site.boot.root).and_then(|control| control.remove(NAME));
+            let _ = Control::open(&cx.boot.root).and_then(|control| control.remove(NAME));
         }
     }
 }
 
-fn refused(text: String, is_final: bool) -> Refused {
-    Refused { text, verdict: Verdict::MountFailed, is_final }
+fn refused(text: String, is_final: bool) -> StepError {
+    StepError { text, verdict: Verdict::MountFailed, is_final }
 }
 
 /// The device opened, and its size.
@@ -143,7 +143,7 @@ fn open(root: &Root, candidate: &Candidate) -> Option<(Disk, u64)> {
 }
 
 /// The tree as its superblock or the command line has it; what the command line says goes before.
-fn tree(words: &Words, disk: &Disk) -> Result<Tree, String> {
+fn tree(words: &VerityParams, disk: &Disk) -> Result<Tree, String> {
     let mut tree = if words.no_superblock {
         let block = words.hash_block.unwrap_or(4096);
         Tree {
@@ -188,15 +188,16 @@ fn activate(root: &Root, tree: &Tree, table: &str) -> sys::Result<()> {
 
 /// The last look before the switch: init itself, whose first page fault would come when nothing can be told any more.
 #[derive(Debug)]
-pub(super) struct SoundInit;
+pub(super) struct ReadInit;
 
-impl Step for SoundInit {
-    fn advance(&mut self, site: &mut Site<'_>) -> Result<Progress, Refused> {
-        let boot = &site.boot;
+impl RootStep for ReadInit {
+    fn advance(&mut self, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
+        let boot = &cx.boot;
         let sysroot = boot.root.join(SYSROOT);
-        let unfit = |stop: Stop| Refused { verdict: stop.verdict, ..refused(stop.text, false) };
+        let unfit =
+            |stop: BootError| StepError { verdict: stop.verdict, ..refused(stop.text, false) };
         let ready = switch_root::prepare(&boot.root, &sysroot, boot.params.init.as_deref())
-            .map_err(|e| unfit(unfit_stop(&boot.record.root.spec, e)))?;
+            .map_err(|e| unfit(switch_root_error(&boot.record.root.spec, e)))?;
         let mut file = open_inside(&sysroot, &ready.init)?;
         let read = std::io::copy(&mut file, &mut std::io::sink());
         read.map_err(|e| Error::io("read", ready.init.as_ref(), &e))?;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::coldplug::{Coldplug, Drained};
-use super::root::{Assembly, Devices, Progress, Refused, Site};
-use super::{Boot, Stop, nanoseconds, seconds};
+use super::root::{Devices, Progress, RootPipeline, StepContext, StepError};
+use super::{Boot, BootError, nanoseconds, seconds};
 use crate::cmdline::boot::Settle;
 use crate::cmdline::root_name::RootName;
 use crate::cmdline::storage::Storage;
@@ -18,66 +18,66 @@ use crate::sys::boottime_ns;
 use crate::sys::uevent::Socket;
 
 /// How often devices are looked for where the kernel has no event socket.
-pub(super) const POLL: Duration = Duration::from_millis(250);
+pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// How long a module of `coldplug.modules=` may take before the boot goes on without it.
-pub(super) const LISTED: Duration = Duration::from_secs(30);
+pub(super) const LISTED_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the rest may take once the root is mounted.
-const SETTLE: Duration = Duration::from_secs(60);
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a root that cannot be mounted is tried again, once nothing is on its way any more.
-const REFUSED: Duration = Duration::from_secs(5);
+const RETRY_PERIOD: Duration = Duration::from_secs(5);
 /// How often the console is told that the root has not come yet.
-const TELL: Duration = Duration::from_secs(5);
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 /// How long what is not on the way to the root waits for it, where only the root is waited for; and how long after
 /// that all but storage does.
-const HOLD: Duration = Duration::from_secs(2);
+const HOLD_TIMEOUT: Duration = Duration::from_secs(2);
 /// The longest sleep, so that a device that gave no event is found all the same.
-const NAP: Duration = Duration::from_secs(1);
+const MAX_SLEEP: Duration = Duration::from_secs(1);
 
 /// How soon is asked again whether a process of ours has ended.
-const BUSY: Duration = Duration::from_millis(50);
+const CHILD_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Where the wait for the root stands.
 #[derive(Debug)]
 enum Stage {
     /// A device has not come yet: how it is called.
-    Looking(String),
+    NeedsDevice(String),
     /// Something that no event tells of has not come yet: what it is.
-    Expecting(String),
+    Polling(String),
     /// Modules that it needs are being loaded.
-    Loading(Vec<ModuleName>),
+    LoadingModules(Vec<ModuleName>),
     /// A process of ours works on it.
-    Busy,
+    InProgress,
     /// It is mounted.
     Mounted,
 }
 
-pub(super) struct Wait<'a, 'b> {
+pub(super) struct RootWait<'a, 'b> {
     boot: &'a mut Boot,
     loader: &'a Loader,
     coldplug: &'a mut Coldplug<'b>,
     socket: Option<Socket>,
     devices: Devices,
-    assembly: Assembly,
+    pipeline: RootPipeline,
     stage: Stage,
     /// When the wait is over, on CLOCK_BOOTTIME; `None` is never.
     deadline: Option<u64>,
     /// When the wait for the root that is being tried began, on CLOCK_BOOTTIME.
     began: u64,
     /// When to say next that the root has not come, on CLOCK_BOOTTIME.
-    tell: u64,
+    next_progress: u64,
     /// Before this time, on CLOCK_BOOTTIME, the root is not looked for (`rootdelay=`, or a mount that failed).
     not_before: u64,
     /// Why the root could not be had when all of it was there, and when that was tried first.
-    refused: Option<(Refused, u64)>,
+    last_error: Option<(StepError, u64)>,
     /// Block devices may have come since the last look.
-    look: bool,
+    device_change: bool,
     /// Until when only what is on the way to the root is loaded, on CLOCK_BOOTTIME.
     hold_until: Option<u64>,
     /// The last scan, made when nothing was left to do, found nothing new.
     complete: bool,
 }
 
-impl<'a, 'b> Wait<'a, 'b> {
+impl<'a, 'b> RootWait<'a, 'b> {
     pub(super) fn new(
         boot: &'a mut Boot,
         loader: &'a Loader,
@@ -86,25 +86,25 @@ impl<'a, 'b> Wait<'a, 'b> {
         storage: Storage,
     ) -> Self {
         let params = &boot.params.root;
-        let assembly = Assembly::new(params, storage);
+        let pipeline = RootPipeline::new(params, storage);
         let not_before = after(params.delay);
-        let deadline = deadline(boot, &assembly, params.delay);
+        let deadline = deadline(boot, &pipeline, params.delay);
         let hold = boot.params.settle == Settle::Root;
         Self {
             devices: Devices::new(&boot.root),
-            stage: Stage::Looking(assembly.choice().text.clone()),
-            assembly,
+            stage: Stage::NeedsDevice(pipeline.choice().text.clone()),
+            pipeline,
             boot,
             loader,
             coldplug,
             socket,
             deadline,
             began: boottime_ns(),
-            tell: after(TELL),
+            next_progress: after(PROGRESS_INTERVAL),
             not_before,
-            refused: None,
-            look: true,
-            hold_until: hold.then(|| after(HOLD)),
+            last_error: None,
+            device_change: true,
+            hold_until: hold.then(|| after(HOLD_TIMEOUT)),
             complete: false,
         }
     }
@@ -113,7 +113,7 @@ impl<'a, 'b> Wait<'a, 'b> {
     ///
     /// # Errors
     /// The root does not come in time, or cannot be mounted.
-    pub(super) fn run(mut self) -> Result<(), Stop> {
+    pub(super) fn run(mut self) -> Result<(), BootError> {
         self.scan();
         self.boot.end_phase("scan");
         loop {
@@ -123,18 +123,18 @@ impl<'a, 'b> Wait<'a, 'b> {
             let drained = self.take_events();
             let settled = self.is_settled(idle, drained);
             self.advance(settled);
-            if self.lets_go(settled, drained.fresh) {
+            if self.release_held(settled, drained.fresh) {
                 continue;
             }
             if self.is_over(settled)? {
                 break;
             }
-            self.tell_of_waiting();
+            self.log_progress();
             self.loader.drive();
-            self.nap(drained);
+            self.sleep(drained);
         }
         if self.boot.params.settle == Settle::All {
-            self.assembly.tell_twins(self.boot, &mut self.devices);
+            self.pipeline.warn_later_duplicates(self.boot, &mut self.devices);
         }
         self.boot.end_phase("load");
         Ok(())
@@ -152,13 +152,15 @@ impl<'a, 'b> Wait<'a, 'b> {
 
     fn take_events(&mut self) -> Drained {
         let Some(socket) = &self.socket else {
-            self.look = true;
+            self.device_change = true;
             let new = self.scan();
             return Drained { fresh: new, ..Drained::default() };
         };
         let drained = self.coldplug.drain(socket).unwrap_or_else(|error| {
-            self.boot
-                .warn(format!("{error}; looking for new devices every {} ms", POLL.as_millis()));
+            self.boot.warn(format!(
+                "{error}; looking for new devices every {} ms",
+                POLL_INTERVAL.as_millis()
+            ));
             self.socket = None;
             Drained { lost: true, ..Drained::default() }
         });
@@ -168,7 +170,7 @@ impl<'a, 'b> Wait<'a, 'b> {
             self.boot.warn(format!("scan: {error}"));
         }
         if drained.block || drained.lost {
-            self.look = true;
+            self.device_change = true;
             self.devices.forget_changed();
         }
         drained
@@ -198,14 +200,14 @@ impl<'a, 'b> Wait<'a, 'b> {
 
     /// Whether loads that were kept back have now been given out: those for the root have ended without it, or the next
     /// of a record that is replayed does not come.
-    fn lets_go(&mut self, settled: bool, fresh: bool) -> bool {
-        let looking = matches!(self.stage, Stage::Looking(_) | Stage::Expecting(_));
+    fn release_held(&mut self, settled: bool, fresh: bool) -> bool {
+        let looking = matches!(self.stage, Stage::NeedsDevice(_) | Stage::Polling(_));
         let late = self.hold_until.is_some_and(|until| looking && boottime_ns() >= until);
         let held = self.hold_until.is_some();
         let root_first = held && looking && !fresh && self.coldplug.is_quiet();
         let stuck = (settled || root_first) && self.loader.is_holding();
         if late || stuck {
-            self.hold_until = self.hold_until.map(|_| after(HOLD));
+            self.hold_until = self.hold_until.map(|_| after(HOLD_TIMEOUT));
             self.complete = false;
             self.loader.let_go();
         }
@@ -216,107 +218,112 @@ impl<'a, 'b> Wait<'a, 'b> {
     fn advance(&mut self, settled: bool) {
         let now = boottime_ns();
         let due = match &self.stage {
-            Stage::Looking(_) => {
-                (self.look || settled || self.refused.is_some()) && now >= self.not_before
+            Stage::NeedsDevice(_) => {
+                (self.device_change || settled || self.last_error.is_some())
+                    && now >= self.not_before
             }
-            Stage::Loading(modules) => self.loader.is_done(modules),
-            Stage::Expecting(_) => now >= self.not_before,
-            Stage::Busy => true,
+            Stage::LoadingModules(modules) => self.loader.is_done(modules),
+            Stage::Polling(_) => now >= self.not_before,
+            Stage::InProgress => true,
             Stage::Mounted => false,
         };
         if due {
-            self.look = false;
-            self.go_on();
+            self.device_change = false;
+            self.run_pipeline();
         }
     }
 
-    fn go_on(&mut self) {
-        let mut site = Site { boot: self.boot, loader: self.loader, devices: &mut self.devices };
-        let stage = match self.assembly.advance(&mut site) {
-            Ok(Progress::Awaits(what)) => Stage::Looking(what),
-            Ok(Progress::Expects(what)) => Stage::Expecting(what),
-            Ok(Progress::Loads(modules)) => Stage::Loading(modules),
-            Ok(Progress::Busy) => Stage::Busy,
+    fn run_pipeline(&mut self) {
+        let mut cx =
+            StepContext { boot: self.boot, loader: self.loader, devices: &mut self.devices };
+        let stage = match self.pipeline.advance(&mut cx) {
+            Ok(Progress::NeedsDevice(what)) => Stage::NeedsDevice(what),
+            Ok(Progress::Polling(what)) => Stage::Polling(what),
+            Ok(Progress::LoadingModules(modules)) => Stage::LoadingModules(modules),
+            Ok(Progress::InProgress) => Stage::InProgress,
             Ok(Progress::Done) => {
-                self.deadline = Some(after(SETTLE));
+                self.deadline = Some(after(SETTLE_TIMEOUT));
                 Stage::Mounted
             }
-            Err(refused) => {
-                let first = self.refused.take().map_or_else(boottime_ns, |(_, first)| first);
-                self.refused = Some((refused, first));
-                self.not_before = after(NAP);
-                Stage::Looking(self.assembly.choice().text.clone())
+            Err(last_error) => {
+                let first = self.last_error.take().map_or_else(boottime_ns, |(_, first)| first);
+                self.last_error = Some((last_error, first));
+                self.not_before = after(MAX_SLEEP);
+                Stage::NeedsDevice(self.pipeline.choice().text.clone())
             }
         };
         self.stage = stage;
         // What is built in, or live already, is not worth a nap.
-        if matches!(&self.stage, Stage::Loading(modules) if self.loader.is_done(modules)) {
-            self.go_on();
+        if matches!(&self.stage, Stage::LoadingModules(modules) if self.loader.is_done(modules)) {
+            self.run_pipeline();
         }
     }
 
     /// Whether the wait has come to its good end.
-    fn is_over(&mut self, settled: bool) -> Result<bool, Stop> {
+    fn is_over(&mut self, settled: bool) -> Result<bool, BootError> {
         let late = self.deadline.is_some_and(|d| boottime_ns() >= d);
         match (&self.stage, self.boot.params.settle) {
             (Stage::Mounted, Settle::Root) => Ok(true),
             (Stage::Mounted, Settle::All) if late => {
-                self.boot
-                    .warn(format!("modules are still loading after {}; going on", seconds(SETTLE)));
+                self.boot.warn(format!(
+                    "modules are still loading after {}; going on",
+                    seconds(SETTLE_TIMEOUT)
+                ));
                 Ok(true)
             }
             (Stage::Mounted, Settle::All) => Ok(settled),
             // What checks a filesystem takes its time.
-            (Stage::Busy, _) => Ok(false),
-            _ if late || self.is_hopeless(settled) => self.turn().map(|()| false),
+            (Stage::InProgress, _) => Ok(false),
+            _ if late || self.is_futile(settled) => self.try_next_root().map(|()| false),
             _ => Ok(false),
         }
     }
 
     /// Whether waiting on has no sense, although the time is not over: no root is named and none shows itself, or the
     /// one that was found cannot be had and nothing is on its way that could help. `rootwait` waits all the same.
-    fn is_hopeless(&self, settled: bool) -> bool {
+    fn is_futile(&self, settled: bool) -> bool {
         let params = &self.boot.params.root;
-        let refused = self.refused.as_ref().is_some_and(|(refused, first)| {
-            let patience = if self.assembly.has_more() { Duration::ZERO } else { REFUSED };
+        let last_error = self.last_error.as_ref().is_some_and(|(last_error, first)| {
+            let patience = if self.pipeline.has_more() { Duration::ZERO } else { RETRY_PERIOD };
             let tried = boottime_ns() >= first.saturating_add(nanoseconds(patience));
-            refused.is_final || (settled && tried)
+            last_error.is_final || (settled && tried)
         });
-        let patient = params.timeout.is_none() && !self.assembly.has_more();
-        (refused && !patient) || (settled && !params.is_named())
+        let patient = params.timeout.is_none() && !self.pipeline.has_more();
+        (last_error && !patient) || (settled && !params.is_named())
     }
 
     /// Turns to the next of the roots that the command line names.
     ///
     /// # Errors
     /// This was the last.
-    fn turn(&mut self) -> Result<(), Stop> {
-        let stop = self.give_up();
-        let text = self.assembly.choice().text.clone();
-        let mut site = Site { boot: self.boot, loader: self.loader, devices: &mut self.devices };
-        if !self.assembly.pass_over(&mut site) {
+    fn try_next_root(&mut self) -> Result<(), BootError> {
+        let stop = self.timeout_error();
+        let text = self.pipeline.choice().text.clone();
+        let mut cx =
+            StepContext { boot: self.boot, loader: self.loader, devices: &mut self.devices };
+        if !self.pipeline.next_choice(&mut cx) {
             return Err(stop);
         }
-        let next = &self.assembly.choice().text;
+        let next = &self.pipeline.choice().text;
         self.boot.warn(format!("root {text} is passed over for {next}: {}", stop.text));
         self.boot.record.root.passed_over.push(format!("{text}: {}", stop.text));
-        self.stage = Stage::Looking(next.clone());
-        self.deadline = deadline(self.boot, &self.assembly, Duration::ZERO);
+        self.stage = Stage::NeedsDevice(next.clone());
+        self.deadline = deadline(self.boot, &self.pipeline, Duration::ZERO);
         self.began = boottime_ns();
-        (self.not_before, self.refused, self.look) = (0, None, true);
+        (self.not_before, self.last_error, self.device_change) = (0, None, true);
         Ok(())
     }
 
     /// A person at the console should know what the machine is waiting for.
-    fn tell_of_waiting(&mut self) {
-        let (Stage::Looking(what) | Stage::Expecting(what)) = &self.stage else { return };
-        if boottime_ns() < self.tell {
+    fn log_progress(&mut self) {
+        let (Stage::NeedsDevice(what) | Stage::Polling(what)) = &self.stage else { return };
+        if boottime_ns() < self.next_progress {
             return;
         }
-        self.tell = after(TELL);
+        self.next_progress = after(PROGRESS_INTERVAL);
         let waited = self.waited();
         let mut line = format!("still waiting for {what} after {waited}");
-        if matches!(self.stage, Stage::Looking(_)) {
+        if matches!(self.stage, Stage::NeedsDevice(_)) {
             let number = self.devices.seen().len();
             line.push_str(&format!("; {number} block devices so far"));
         }
@@ -328,10 +335,10 @@ impl<'a, 'b> Wait<'a, 'b> {
     }
 
     /// Why the time is over and the root is not mounted.
-    fn give_up(&mut self) -> Stop {
-        match (&self.refused, &self.stage) {
-            (Some((refused, _)), _) => Stop::new(refused.verdict, &refused.text),
-            (None, Stage::Loading(modules)) => {
+    fn timeout_error(&mut self) -> BootError {
+        match (&self.last_error, &self.stage) {
+            (Some((last_error, _)), _) => BootError::new(last_error.verdict, &last_error.text),
+            (None, Stage::LoadingModules(modules)) => {
                 let open: Vec<&str> = modules
                     .iter()
                     .filter(|m| !self.loader.is_done(std::slice::from_ref(*m)))
@@ -339,22 +346,24 @@ impl<'a, 'b> Wait<'a, 'b> {
                     .collect();
                 let text = format!(
                     "{}: modules do not come: {}",
-                    self.assembly.choice().text,
+                    self.pipeline.choice().text,
                     open.join(", ")
                 );
-                Stop::new(Verdict::MountFailed, text)
+                BootError::new(Verdict::MountFailed, text)
             }
-            (None, Stage::Looking(what) | Stage::Expecting(what)) => {
+            (None, Stage::NeedsDevice(what) | Stage::Polling(what)) => {
                 let what = what.clone();
-                self.no_root(&what)
+                self.root_not_found(&what)
             }
-            (None, Stage::Busy | Stage::Mounted) => Stop::new(Verdict::MountFailed, "no end"),
+            (None, Stage::InProgress | Stage::Mounted) => {
+                BootError::new(Verdict::MountFailed, "no end")
+            }
         }
     }
 
     /// The device that the text of an awaited one names: the root's, or that of a parameter such as `mount.usr=`.
-    fn meant(&self, what: &str) -> Option<RootName> {
-        let choice = self.assembly.choice();
+    fn awaited_name(&self, what: &str) -> Option<RootName> {
+        let choice = self.pipeline.choice();
         if what == choice.text {
             return Some(choice.name.clone());
         }
@@ -362,9 +371,9 @@ impl<'a, 'b> Wait<'a, 'b> {
     }
 
     /// What was awaited, what is there instead, and what may be meant.
-    fn no_root(&mut self, what: &str) -> Stop {
+    fn root_not_found(&mut self, what: &str) -> BootError {
         let seen = self.devices.seen();
-        let near = self.meant(what).map_or_else(Vec::new, |name| near(&name, &seen));
+        let near = self.awaited_name(what).map_or_else(Vec::new, |name| near(&name, &seen));
         let waited = boottime_ns().saturating_sub(self.began) / 1_000_000;
         let mut text = match self.boot.params.root.is_named() {
             true => format!("{what} did not come in {}", self.waited()),
@@ -385,18 +394,18 @@ impl<'a, 'b> Wait<'a, 'b> {
         let root = &mut self.boot.record.root;
         root.awaited = Some((what.to_owned(), waited));
         (root.seen, root.near) = (seen, near);
-        Stop::new(Verdict::NoRoot, text)
+        BootError::new(Verdict::NoRoot, text)
     }
 
     /// Sleeps until a load ends, an event comes, a bus is quiet or the time is over; not at all when there was
     /// something new.
-    fn nap(&self, drained: Drained) {
+    fn sleep(&self, drained: Drained) {
         let now = boottime_ns();
         let quiet = self.coldplug.quiet_next().filter(|_| self.loader.is_idle());
         let retry = Some(self.not_before).filter(|at| *at > now);
-        let soon = matches!(self.stage, Stage::Busy | Stage::Expecting(_));
-        let busy = soon.then(|| after(BUSY));
-        let longest = after(if self.socket.is_some() { NAP } else { POLL });
+        let soon = matches!(self.stage, Stage::InProgress | Stage::Polling(_));
+        let busy = soon.then(|| after(CHILD_POLL_INTERVAL));
+        let longest = after(if self.socket.is_some() { MAX_SLEEP } else { POLL_INTERVAL });
         let held = self.hold_until.filter(|at| *at > now);
         let until =
             [quiet, retry, self.deadline, held, busy].into_iter().flatten().fold(longest, u64::min);
@@ -420,8 +429,8 @@ pub(super) fn filesystem_modules(loader: &Loader, types: &[String]) -> Vec<Modul
 }
 
 /// When the wait for the root that is being tried is over; `delay` is not part of it.
-fn deadline(boot: &Boot, assembly: &Assembly, delay: Duration) -> Option<u64> {
-    let longest = assembly.choice().wait.or(boot.params.root.timeout);
+fn deadline(boot: &Boot, pipeline: &RootPipeline, delay: Duration) -> Option<u64> {
+    let longest = pipeline.choice().wait.or(boot.params.root.timeout);
     longest.map(|longest| after(delay + longest))
 }
 

@@ -5,7 +5,7 @@
 
 use super::filesystem::Filesystem;
 use super::verity::open_inside;
-use super::{MEDIUM, Progress, Refused, Site, Step, aside};
+use super::{MEDIUM, Progress, RootStep, StepContext, StepError, move_sysroot_to};
 use crate::sys::loopdev::{self, Loop};
 
 /// Where it stands.
@@ -19,21 +19,21 @@ enum State {
 }
 
 #[derive(Debug)]
-pub(super) struct Image {
+pub(super) struct ImageFile {
     path: String,
     state: State,
 }
 
-impl Image {
+impl ImageFile {
     pub(super) fn new(path: &str) -> Self {
         Self { path: path.to_owned(), state: State::Begun }
     }
 
-    fn attach(&self, site: &Site<'_>) -> Result<State, Refused> {
-        let root = &site.boot.root;
-        aside(root, MEDIUM)?;
+    fn attach(&self, cx: &StepContext<'_>) -> Result<State, StepError> {
+        let root = &cx.boot.root;
+        move_sysroot_to(root, MEDIUM)?;
         let named =
-            |text: String| Refused::not_mounted(format!("coldplug.image={}: {text}", self.path));
+            |text: String| StepError::not_mounted(format!("coldplug.image={}: {text}", self.path));
         let file = open_inside(&root.join(MEDIUM), &self.path).map_err(|e| named(e.to_string()))?;
         let device = loopdev::attach(root, &file, &self.path).map_err(|e| named(e.to_string()))?;
         let mounted = Filesystem::image(&device.node, &self.path);
@@ -41,22 +41,22 @@ impl Image {
     }
 }
 
-impl Step for Image {
-    fn advance(&mut self, site: &mut Site<'_>) -> Result<Progress, Refused> {
+impl RootStep for ImageFile {
+    fn advance(&mut self, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
         match &mut self.state {
             State::Begun => {
                 self.state = State::Loading;
-                Ok(Progress::Loads(site.ask_for(&["loop"])))
+                Ok(Progress::LoadingModules(cx.request_modules(&["loop"])))
             }
             State::Loading => {
-                self.state = self.attach(site)?;
-                site.devices.forget_changed();
-                self.advance(site)
+                self.state = self.attach(cx)?;
+                cx.devices.forget_changed();
+                self.advance(cx)
             }
             State::Mounting(device, filesystem) => {
-                let progress = filesystem.advance(site)?;
+                let progress = filesystem.advance(cx)?;
                 if progress == Progress::Done {
-                    site.boot.record.root.layers.push(format!(
+                    cx.boot.record.root.layers.push(format!(
                         "{} on {}",
                         self.path,
                         device.node.display()

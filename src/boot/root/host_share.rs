@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use super::{Progress, Refused, Site, Step};
+use super::{Progress, RootStep, StepContext, StepError};
 use crate::boot::{SYSROOT, nanoseconds};
 use crate::cmdline::boot::Break;
 use crate::cmdline::root::{Choice, RootParams};
@@ -18,36 +18,37 @@ use rustix::io::Errno;
 use rustix::mount::MountFlags;
 
 /// The filesystems that are named by a tag.
-const KINDS: [&str; 2] = ["9p", "virtiofs"];
+const FILESYSTEMS: [&str; 2] = ["9p", "virtiofs"];
 
 /// The first pause after a mount in vain, which is a line in the kernel's log each time; the next are twice as long.
-const FIRST: Duration = Duration::from_millis(100);
+const FIRST_RETRY_DELAY: Duration = Duration::from_millis(100);
 /// The longest of them.
-const LONGEST: Duration = Duration::from_secs(5);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
 
 /// A filesystem behind a tag.
 #[derive(Debug)]
-pub(super) struct Tag {
+pub(super) struct HostShare {
     tag: String,
     fstype: &'static str,
     flags: String,
     writable: bool,
     modules: Option<Vec<ModuleName>>,
     /// How long to let be after the kernel has said that there is no such tag.
-    patience: u64,
+    retry_delay: u64,
     /// When to try again, on CLOCK_BOOTTIME.
-    next: u64,
+    retry_at: u64,
 }
 
-impl Tag {
+impl HostShare {
     /// The root, if it is named by a tag.
     pub(super) fn root(choice: &Choice, params: &RootParams) -> Option<Self> {
         let text = choice.text.as_str();
-        let by_name = KINDS
+        let by_name = FILESYSTEMS
             .iter()
             .find_map(|kind| Some((*kind, text.strip_prefix(kind)?.strip_prefix(':')?)));
         let by_type = || {
-            let kind = KINDS.iter().find(|kind| params.fstypes.first().is_some_and(|t| t == *kind));
+            let kind =
+                FILESYSTEMS.iter().find(|kind| params.fstypes.first().is_some_and(|t| t == *kind));
             kind.filter(|_| params.is_named()).map(|kind| (*kind, text))
         };
         let (fstype, tag) = by_name.or_else(by_type)?;
@@ -57,8 +58,8 @@ impl Tag {
             flags: params.flags.clone(),
             writable: params.writable,
             modules: None,
-            patience: nanoseconds(FIRST),
-            next: 0,
+            retry_delay: nanoseconds(FIRST_RETRY_DELAY),
+            retry_at: 0,
         })
     }
 
@@ -78,9 +79,9 @@ impl Tag {
     }
 
     /// Mounts; `is_listed` where the kernel says that the tag is there.
-    fn mount(&mut self, is_listed: bool, site: &mut Site<'_>) -> Result<Progress, Refused> {
-        site.boot.pause_at(Break::Mount);
-        let target = site.boot.root.join(SYSROOT);
+    fn mount(&mut self, is_listed: bool, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
+        cx.boot.break_at(Break::Mount);
+        let target = cx.boot.root.join(SYSROOT);
         let (flags, data) = mount::parse_flags(&self.flags);
         let data = self.data(data);
         let mode = if self.writable { MountFlags::empty() } else { MountFlags::RDONLY };
@@ -88,57 +89,57 @@ impl Tag {
         let _ = std::fs::create_dir_all(&target);
         match mount::mount(&self.tag, &target, self.fstype, flags | mode, &data) {
             Ok(()) => {
-                let record = &mut site.boot.record.root;
+                let record = &mut cx.boot.record.root;
                 record.device = Some(self.tag.clone());
                 record.fstype = Some(self.fstype.to_owned());
                 record.way = self.modules.take().unwrap_or_default();
-                site.boot.end_phase("mount");
+                cx.boot.end_phase("mount");
                 Ok(Progress::Done)
             }
             Err(error) if !is_listed && is_unknown(error.errno) => {
-                self.next = boottime_ns().saturating_add(self.patience);
-                self.patience = (self.patience * 2).min(nanoseconds(LONGEST));
-                Ok(self.awaits(site))
+                self.retry_at = boottime_ns().saturating_add(self.retry_delay);
+                self.retry_delay = (self.retry_delay * 2).min(nanoseconds(MAX_RETRY_DELAY));
+                Ok(self.poll_status(cx))
             }
             Err(error) => Err(error.into()),
         }
     }
 
     /// Names the tag, and those that are there instead.
-    fn awaits(&self, site: &Site<'_>) -> Progress {
-        let tags = sysfs::export_tags(&site.boot.root, self.fstype);
+    fn poll_status(&self, cx: &StepContext<'_>) -> Progress {
+        let tags = sysfs::export_tags(&cx.boot.root, self.fstype);
         let there = match tags.as_deref() {
             Some([]) => "none is there".to_owned(),
             Some(tags) => format!("there: {}", tags.join(", ")),
             None => "this kernel does not tell which are there".to_owned(),
         };
-        Progress::Expects(format!("{} tag {} ({there})", self.fstype, self.tag))
+        Progress::Polling(format!("{} tag {} ({there})", self.fstype, self.tag))
     }
 }
 
-impl Step for Tag {
-    fn advance(&mut self, site: &mut Site<'_>) -> Result<Progress, Refused> {
+impl RootStep for HostShare {
+    fn advance(&mut self, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
         let Some(modules) = &self.modules else {
             let transport = format!("9pnet_{}", self.transport());
             let names = match self.fstype {
                 "9p" => vec!["fs-9p", transport.as_str()],
                 _ => vec!["fs-virtiofs"],
             };
-            let modules = site.ask_for(&names);
+            let modules = cx.request_modules(&names);
             self.modules = Some(modules.clone());
-            return Ok(Progress::Loads(modules));
+            return Ok(Progress::LoadingModules(modules));
         };
-        if !site.loader.is_done(modules) {
-            return Ok(Progress::Loads(modules.clone()));
+        if !cx.loader.is_done(modules) {
+            return Ok(Progress::LoadingModules(modules.clone()));
         }
         let by_virtio = self.fstype != "9p" || self.transport() == "virtio";
-        let tags = sysfs::export_tags(&site.boot.root, self.fstype).filter(|_| by_virtio);
+        let tags = sysfs::export_tags(&cx.boot.root, self.fstype).filter(|_| by_virtio);
         // A device that is bound may not have told its tag yet: without a list, only trying tells.
         let is_listed = tags.map(|tags| tags.contains(&self.tag));
-        if is_listed != Some(false) && boottime_ns() >= self.next {
-            return self.mount(is_listed.is_some(), site);
+        if is_listed != Some(false) && boottime_ns() >= self.retry_at {
+            return self.mount(is_listed.is_some(), cx);
         }
-        Ok(self.awaits(site))
+        Ok(self.poll_status(cx))
     }
 }
 

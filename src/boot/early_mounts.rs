@@ -44,7 +44,7 @@ const MOUNTS: [Early; 4] = [
 ];
 
 /// The folders that are handed on to the real root.
-pub(super) fn moved() -> impl Iterator<Item = &'static str> {
+pub(super) fn moved_mounts() -> impl Iterator<Item = &'static str> {
     MOUNTS.iter().map(|early| early.path)
 }
 

@@ -8,7 +8,7 @@ use crate::sys::boottime_ns;
 use crate::sys::net::{DhcpSocket, Interface};
 
 /// The first wait for an answer; each is twice as long as that before.
-const FIRST: Duration = Duration::from_secs(2);
+const FIRST_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often waits double.
 const DOUBLINGS: u32 = 3;
 /// How often an address is asked for before any other is looked for.
@@ -18,7 +18,7 @@ const FRAME: usize = 2048;
 
 /// A client and where it stands.
 #[derive(Debug)]
-pub(super) struct Client {
+pub(super) struct DhcpClient {
     socket: DhcpSocket,
     /// The number of the exchange.
     number: u32,
@@ -27,12 +27,12 @@ pub(super) struct Client {
     /// How often that has been asked.
     sent: u32,
     /// When to ask again, on CLOCK_BOOTTIME.
-    next: u64,
+    send_at: u64,
     /// What went wrong last.
-    trouble: Option<String>,
+    last_error: Option<String>,
 }
 
-impl Client {
+impl DhcpClient {
     /// A client on `interface`, which has a cable.
     ///
     /// # Errors
@@ -49,8 +49,8 @@ impl Client {
             began: now,
             ask: Ask::Discover,
             sent: 0,
-            next: now,
-            trouble: None,
+            send_at: now,
+            last_error: None,
         })
     }
 
@@ -68,7 +68,7 @@ impl Client {
             }
         }
         let now = boottime_ns();
-        if now >= self.next {
+        if now >= self.send_at {
             self.send(interface, hostname, now);
         }
         None
@@ -77,21 +77,21 @@ impl Client {
     fn take(&mut self, answer: Answer) -> Option<Lease> {
         match (self.ask, answer) {
             (Ask::Discover, Answer::Offer(lease)) => {
-                self.turn_to(Ask::Request(lease.address?, lease.server?), 0);
+                self.start_phase(Ask::Request(lease.address?, lease.server?), 0);
                 None
             }
             (Ask::Request(..), Answer::Ack(lease)) => Some(lease),
             (Ask::Request(address, server), Answer::Nak(reason)) => {
-                self.trouble = Some(format!("{server} refused {address}: {reason}"));
-                self.turn_to(Ask::Discover, nanoseconds(FIRST));
+                self.last_error = Some(format!("{server} refused {address}: {reason}"));
+                self.start_phase(Ask::Discover, nanoseconds(FIRST_TIMEOUT));
                 None
             }
             _ => None,
         }
     }
 
-    fn turn_to(&mut self, ask: Ask, wait: u64) {
-        (self.ask, self.sent, self.next) = (ask, 0, boottime_ns().saturating_add(wait));
+    fn start_phase(&mut self, ask: Ask, wait: u64) {
+        (self.ask, self.sent, self.send_at) = (ask, 0, boottime_ns().saturating_add(wait));
     }
 
     fn send(&mut self, interface: &Interface, hostname: Option<&str>, now: u64) {
@@ -102,22 +102,22 @@ impl Client {
             u16::try_from(now.saturating_sub(self.began) / 1_000_000_000).unwrap_or(u16::MAX);
         let bytes = dhcp::request(self.ask, interface.mac, self.number, seconds, hostname);
         if let Err(error) = self.socket.send(interface, &bytes) {
-            self.trouble = Some(error.to_string());
+            self.last_error = Some(error.to_string());
         }
-        let wait = nanoseconds(FIRST) << self.sent.min(DOUBLINGS);
+        let wait = nanoseconds(FIRST_TIMEOUT) << self.sent.min(DOUBLINGS);
         self.sent += 1;
-        self.next = now.saturating_add(wait);
+        self.send_at = now.saturating_add(wait);
     }
 
     /// `DHCP on eth0 (3 sent, no offer)`
-    pub(super) fn words(&self, interface: &Interface) -> String {
+    pub(super) fn status(&self, interface: &Interface) -> String {
         let lacking = match self.ask {
             Ask::Discover => format!("{} sent, no offer", self.sent),
             Ask::Request(address, server) => {
                 format!("{server} offers {address}, {} sent, not confirmed", self.sent)
             }
         };
-        let trouble = self.trouble.as_ref().map_or_else(String::new, |t| format!("; {t}"));
-        format!("an answer to DHCP on {} ({lacking}{trouble})", interface.name)
+        let last_error = self.last_error.as_ref().map_or_else(String::new, |t| format!("; {t}"));
+        format!("an answer to DHCP on {} ({lacking}{last_error})", interface.name)
     }
 }

@@ -4,34 +4,34 @@
 
 use std::path::PathBuf;
 
-use super::Site;
+use super::StepContext;
 use super::devices::Candidate;
 use crate::disk;
 use crate::sys::block::Disk;
 
 /// The devices of one filesystem.
 #[derive(Debug)]
-pub(super) struct Members {
+pub(super) struct MultiDevice {
     kind: &'static str,
     nodes: Vec<PathBuf>,
     /// How many there are to be.
     total: u64,
 }
 
-impl Members {
+impl MultiDevice {
     /// Those that the filesystem on `candidate` has; `None` where that is a filesystem of one device.
-    pub(super) fn of(candidate: &Candidate, site: &mut Site<'_>) -> Option<Self> {
-        let kind = candidate.kind.filter(|kind| is_kind(kind))?;
+    pub(super) fn find(candidate: &Candidate, cx: &mut StepContext<'_>) -> Option<Self> {
+        let kind = candidate.kind.filter(|kind| is_multi_device_type(kind))?;
         let uuid = candidate.uuid.as_deref()?;
-        let found = site.devices.holders(kind, uuid);
+        let found = cx.devices.holders(kind, uuid);
         let own = found.iter().find(|device| device.number == candidate.number)?;
-        let total = disk::member_count(&Disk::open(&site.boot.root, own).ok()?)?;
-        let nodes = found.iter().map(|device| device.node(&site.boot.root)).collect();
+        let total = disk::member_count(&Disk::open(&cx.boot.root, own).ok()?)?;
+        let nodes = found.iter().map(|device| device.node(&cx.boot.root)).collect();
         (total > 1).then_some(Self { kind, nodes, total })
     }
 
     /// Whether devices are missing, in words.
-    pub(super) fn lack(&self) -> Option<String> {
+    pub(super) fn missing(&self) -> Option<String> {
         let there = self.nodes.len();
         let names: Vec<String> = self.nodes.iter().map(|n| n.display().to_string()).collect();
         (u64::try_from(there).unwrap_or(u64::MAX) < self.total).then(|| {
@@ -57,7 +57,7 @@ impl Members {
 }
 
 /// Whether filesystems of this kind may be on several devices.
-pub(super) fn is_kind(kind: &str) -> bool {
+pub(super) fn is_multi_device_type(kind: &str) -> bool {
     matches!(kind, "btrfs" | "bcachefs")
 }
 
@@ -69,11 +69,11 @@ mod tests {
     fn members_are_named_and_counted() {
         let members = |kind, total| {
             let nodes = vec!["/dev/a".into(), "/dev/b".into()];
-            Members { kind, nodes, total }
+            MultiDevice { kind, nodes, total }
         };
-        assert_eq!(members("btrfs", 2).lack(), None);
+        assert_eq!(members("btrfs", 2).missing(), None);
         assert_eq!(
-            members("btrfs", 3).lack().as_deref(),
+            members("btrfs", 3).missing().as_deref(),
             Some("2 of 3 devices of its btrfs are there: /dev/a /dev/b")
         );
         for (kind, flags, node, want) in [

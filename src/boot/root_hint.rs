@@ -29,13 +29,13 @@ enum Kind {
 
 /// What is known of the way before the boot begins.
 #[derive(Debug, Clone)]
-pub struct Way {
+pub struct RootHint {
     kind: Kind,
     /// Modules that were on it in an earlier boot with the same `root=`.
     pub(super) modules: Vec<ModuleName>,
 }
 
-impl Way {
+impl RootHint {
     /// The way to the root of `params`. `record` is that of an earlier boot, in JSON.
     pub fn new(params: &BootParams, record: Option<&str>) -> Self {
         let known = record.and_then(Record::way);
@@ -61,7 +61,7 @@ impl Way {
 
     /// The place of a device among those that a scan has found. The processor is first: what it brings may check the
     /// signatures of all other modules ([`crate::load::Loader::new`]).
-    pub fn turn(&self, modalias: &Modalias) -> (bool, Rank) {
+    pub fn scan_priority(&self, modalias: &Modalias) -> (bool, Rank) {
         (!modalias.as_bytes().starts_with(b"cpu:"), self.rank(modalias))
     }
 }
@@ -216,9 +216,9 @@ mod tests {
     #[test]
     fn devices_are_ranked_by_what_they_say() {
         for (line, modalias, want) in RANKS {
-            let way = Way::new(&BootParams::parse(line), None);
+            let hint = RootHint::new(&BootParams::parse(line), None);
             let modalias = Modalias::new(modalias.as_bytes()).unwrap();
-            assert_eq!(way.rank(&modalias), want, "{line} {modalias:?}");
+            assert_eq!(hint.rank(&modalias), want, "{line} {modalias:?}");
         }
     }
 
@@ -232,8 +232,8 @@ mod tests {
             ("root=UUID=1", Some("no record"), 0, Rank::Root),
             ("root=UUID=1", None, 0, Rank::Root),
         ] {
-            let way = Way::new(&BootParams::parse(line), record);
-            assert_eq!((way.modules.len(), way.rank(&modalias)), (modules, rank), "{line}");
+            let hint = RootHint::new(&BootParams::parse(line), record);
+            assert_eq!((hint.modules.len(), hint.rank(&modalias)), (modules, rank), "{line}");
         }
     }
 }

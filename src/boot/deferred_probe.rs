@@ -13,7 +13,7 @@ const TIMEOUT: i64 = 10;
 
 impl Boot {
     /// Puts into the record which devices wait for others, and says so.
-    pub(super) fn tell_deferred(&mut self) {
+    pub(super) fn log_deferred(&mut self) {
         let mut found = devices_deferred(&self.root);
         merge(&mut found, sysfs::unmet_suppliers(&self.root));
         for deferred in &found {
