@@ -23,13 +23,21 @@
     reason = "the parts are shared with boot.rs, which uses all of them and runs their tests"
 )]
 
+#[path = "../harness/apt.rs"]
 mod apt;
+#[path = "../harness/image.rs"]
 mod image;
+#[path = "../harness/kernel.rs"]
 mod kernel;
+#[path = "../harness/machines.rs"]
 mod machines;
+#[path = "../harness/qmp.rs"]
 mod qmp;
+#[path = "../harness/sysfs_names.rs"]
 mod sysfs_names;
+#[path = "../harness/tool.rs"]
 mod tool;
+#[path = "../harness/vm.rs"]
 mod vm;
 
 use kernel::{Kernel, Tree};

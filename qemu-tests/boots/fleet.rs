@@ -18,13 +18,21 @@
     reason = "the parts of the harness are shared with boot.rs, which uses all of them"
 )]
 
+#[path = "../harness/apt.rs"]
 mod apt;
+#[path = "../harness/image.rs"]
 mod image;
+#[path = "../harness/kernel.rs"]
 mod kernel;
+#[path = "../harness/machines.rs"]
 mod machines;
+#[path = "../harness/qmp.rs"]
 mod qmp;
+#[path = "../harness/sysfs_names.rs"]
 mod sysfs_names;
+#[path = "../harness/tool.rs"]
 mod tool;
+#[path = "../harness/vm.rs"]
 mod vm;
 
 use kernel::Kernel;
@@ -138,7 +146,7 @@ fn the_set_is_full() {
 #[test]
 fn kmod_gets_as_far_with_enough_passes() {
     let tree = Kernel::Full61.get();
-    let lists = peer(&image::kmod(&tree, include_str!("fleet/kmod-init")), "");
+    let lists = peer(&image::kmod(&tree, include_str!("../data/fleet/kmod-init")), "");
     for (name, list) in &lists {
         println!("kmod, {name}: {}", list.len());
     }
@@ -170,7 +178,7 @@ fn kmod_gets_as_far_with_enough_passes() {
 #[test]
 fn udev_needs_the_kernels_helper() {
     let tree = Kernel::Full61.get();
-    let image = image::udev(&tree, include_str!("fleet/udev-init"));
+    let image = image::udev(&tree, include_str!("../data/fleet/udev-init"));
     let lists = peer(&image, "nohelper");
     for (name, list) in &lists {
         println!("udev without a helper, {name}: {}", list.len());

@@ -25,11 +25,17 @@
     reason = "the parts of the harness are shared with boot.rs, which uses all of them"
 )]
 
+#[path = "../harness/apt.rs"]
 mod apt;
+#[path = "../harness/image.rs"]
 mod image;
+#[path = "../harness/kernel.rs"]
 mod kernel;
+#[path = "../harness/qmp.rs"]
 mod qmp;
+#[path = "../harness/tool.rs"]
 mod tool;
+#[path = "../harness/vm.rs"]
 mod vm;
 
 use image::{ROOT, UUID, put};
@@ -95,7 +101,7 @@ fn refusals_of_the_command_line() {
 #[track_caller]
 fn check(kernel: Kernel, transcript: &str, words: &str) {
     let file =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("qemu-tests/tools/{transcript}.txt"));
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("qemu-tests/data/tools/{transcript}.txt"));
     let want = fs::read_to_string(&file).unwrap();
     let tree = kernel.get();
     let vm =

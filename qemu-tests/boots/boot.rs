@@ -10,11 +10,17 @@
     reason = "a helper of a test fails it, with a message; what is printed is shown when it fails"
 )]
 
+#[path = "../harness/apt.rs"]
 mod apt;
+#[path = "../harness/image.rs"]
 mod image;
+#[path = "../harness/kernel.rs"]
 mod kernel;
+#[path = "../harness/qmp.rs"]
 mod qmp;
+#[path = "../harness/tool.rs"]
 mod tool;
+#[path = "../harness/vm.rs"]
 mod vm;
 
 use image::{DECOY, Disk, LABEL, ROOT, UUID};

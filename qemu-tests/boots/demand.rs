@@ -18,12 +18,19 @@
     reason = "the parts of the harness are shared with boot.rs, which uses all of them"
 )]
 
+#[path = "../harness/apt.rs"]
 mod apt;
+#[path = "../harness/image.rs"]
 mod image;
+#[path = "../harness/kernel.rs"]
 mod kernel;
+#[path = "../harness/qmp.rs"]
 mod qmp;
+#[path = "../harness/testmod.rs"]
 mod testmod;
+#[path = "../harness/tool.rs"]
 mod tool;
+#[path = "../harness/vm.rs"]
 mod vm;
 
 use image::{ROOT, UUID, put};
@@ -132,7 +139,7 @@ fn outcome(facts: &Facts, number: usize) -> (i64, String) {
 /// Boots `machine`, carries out the commands of `transcript`, and compares what they gave.
 #[track_caller]
 fn check(machine: &Machine<'_>, transcript: &str) -> Boot {
-    let name = format!("qemu-tests/demand/{transcript}.txt");
+    let name = format!("qemu-tests/data/demand/{transcript}.txt");
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
     let want = fs::read_to_string(&file).unwrap();
     let commands = want.lines().filter_map(|line| line.strip_prefix("$ "));

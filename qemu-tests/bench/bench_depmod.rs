@@ -16,10 +16,15 @@
 )]
 #![allow(dead_code, reason = "the parts are shared with tests, which use all of them")]
 
+#[path = "../harness/apt.rs"]
 mod apt;
+#[path = "../harness/image.rs"]
 mod image;
+#[path = "../harness/kernel.rs"]
 mod kernel;
+#[path = "../harness/kmod34.rs"]
 mod kmod34;
+#[path = "../harness/tool.rs"]
 mod tool;
 
 use kernel::{Kernel, Tree};

@@ -17,13 +17,21 @@
 )]
 #![allow(dead_code, unused_imports, reason = "the parts of the harness that this does not need")]
 
+#[path = "../harness/apt.rs"]
 mod apt;
+#[path = "../harness/image.rs"]
 mod image;
+#[path = "../harness/kernel.rs"]
 mod kernel;
+#[path = "../harness/machines.rs"]
 mod machines;
+#[path = "../harness/qmp.rs"]
 mod qmp;
+#[path = "../harness/sysfs_names.rs"]
 mod sysfs_names;
+#[path = "../harness/tool.rs"]
 mod tool;
+#[path = "../harness/vm.rs"]
 mod vm;
 
 use kernel::{Kernel, Tree};

@@ -11,12 +11,19 @@
     reason = "the parts of the harness are shared with boot.rs, which uses all of them"
 )]
 
+#[path = "../harness/apt.rs"]
 mod apt;
+#[path = "../harness/disks.rs"]
 mod disks;
+#[path = "../harness/image.rs"]
 mod image;
+#[path = "../harness/kernel.rs"]
 mod kernel;
+#[path = "../harness/qmp.rs"]
 mod qmp;
+#[path = "../harness/tool.rs"]
 mod tool;
+#[path = "../harness/vm.rs"]
 mod vm;
 
 use image::{DECOY, Disk, ROOT};

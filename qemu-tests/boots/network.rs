@@ -9,11 +9,17 @@
 )]
 #![allow(dead_code, reason = "the parts are shared with boot.rs, which uses all of them")]
 
+#[path = "../harness/apt.rs"]
 mod apt;
+#[path = "../harness/image.rs"]
 mod image;
+#[path = "../harness/kernel.rs"]
 mod kernel;
+#[path = "../harness/qmp.rs"]
 mod qmp;
+#[path = "../harness/tool.rs"]
 mod tool;
+#[path = "../harness/vm.rs"]
 mod vm;
 
 use image::{program, put};

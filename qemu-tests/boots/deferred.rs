@@ -14,12 +14,19 @@
     reason = "a helper of a test fails it, with a message; the harness serves other tests too"
 )]
 
+#[path = "../harness/apt.rs"]
 mod apt;
+#[path = "../harness/image.rs"]
 mod image;
+#[path = "../harness/kernel.rs"]
 mod kernel;
+#[path = "../harness/qmp.rs"]
 mod qmp;
+#[path = "../harness/testmod.rs"]
 mod testmod;
+#[path = "../harness/tool.rs"]
 mod tool;
+#[path = "../harness/vm.rs"]
 mod vm;
 
 use image::ROOT;

@@ -11,13 +11,21 @@
     reason = "the parts of the harness are shared with boot.rs, which uses all of them"
 )]
 
+#[path = "../harness/apt.rs"]
 mod apt;
+#[path = "../harness/image.rs"]
 mod image;
+#[path = "../harness/kernel.rs"]
 mod kernel;
+#[path = "../harness/machines.rs"]
 mod machines;
+#[path = "../harness/qmp.rs"]
 mod qmp;
+#[path = "../harness/sysfs_names.rs"]
 mod sysfs_names;
+#[path = "../harness/tool.rs"]
 mod tool;
+#[path = "../harness/vm.rs"]
 mod vm;
 
 use image::{LABEL, ROOT};

@@ -18,6 +18,7 @@
 )]
 
 #[allow(dead_code, reason = "shared with tests that use all of it")]
+#[path = "../harness/tool.rs"]
 mod tool;
 
 use std::collections::BTreeSet;
@@ -31,7 +32,7 @@ const OURS: &str = env!("CARGO_BIN_EXE_coldplug");
 const RELEASE: &str = "2.4.20-8";
 
 fn styles() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("qemu-tests/rootfs/modules.conf")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("qemu-tests/data/rootfs/modules.conf")
 }
 
 /// One style, and a root with its modules.

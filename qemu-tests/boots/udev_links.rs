@@ -9,11 +9,17 @@
 )]
 #![allow(dead_code, reason = "the parts are shared with boot.rs, which uses all of them")]
 
+#[path = "../harness/apt.rs"]
 mod apt;
+#[path = "../harness/image.rs"]
 mod image;
+#[path = "../harness/kernel.rs"]
 mod kernel;
+#[path = "../harness/qmp.rs"]
 mod qmp;
+#[path = "../harness/tool.rs"]
 mod tool;
+#[path = "../harness/vm.rs"]
 mod vm;
 
 use kernel::Kernel;
@@ -99,7 +105,7 @@ fn disk(file: &Path) {
 #[test]
 fn udev_gives_the_same_names() {
     let tree = Kernel::Full61.get();
-    let image = image::udev_of_disks(&tree, include_str!("udev_links/init"));
+    let image = image::udev_of_disks(&tree, include_str!("../data/udev_links/init"));
     let program = std::fs::read(image::program("examples/disk_links")).unwrap();
     let vm = Vm::new(&tree, &image);
     let image = image::overlay(&image, &[("bin/disk_links", &program)], &vm.dir().join("image"));

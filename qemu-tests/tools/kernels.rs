@@ -10,11 +10,15 @@
     reason = "a helper of a test fails it, with a message; what is printed is shown when it fails"
 )]
 
+#[path = "../harness/apt.rs"]
 mod apt;
 #[allow(dead_code, reason = "shared with the boots, which use all of it")]
+#[path = "../harness/image.rs"]
 mod image;
 #[allow(dead_code, reason = "shared with the boots, which use all of it")]
+#[path = "../harness/kernel.rs"]
 mod kernel;
+#[path = "../harness/tool.rs"]
 mod tool;
 
 use kernel::{Kernel, Tree};

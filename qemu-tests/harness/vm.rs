@@ -25,7 +25,7 @@ use tempfile::TempDir;
 const DEADLINE: Duration = Duration::from_secs(120);
 
 /// The arguments of the fleet machine.
-const FLEET: &str = include_str!("fleet.args");
+const FLEET: &str = include_str!("../data/fleet.args");
 /// The longest that a boot of the fleet machine may take: half a minute on an idle machine.
 const FLEET_DEADLINE: Duration = Duration::from_secs(300);
 

@@ -80,7 +80,7 @@ impl Reached {
 
 /// Whether coldplug knows `word`, such as `coldplug.seed=1`, of the kernel command line: it complains of others.
 pub(crate) fn knows(word: &str) -> bool {
-    let rootfs = Path::new(env!("CARGO_MANIFEST_DIR")).join("qemu-tests/rootfs");
+    let rootfs = Path::new(env!("CARGO_MANIFEST_DIR")).join("qemu-tests/data/rootfs");
     let output = std::process::Command::new(program("coldplug"))
         .args(["plan", "--cmdline", word, "--from"])
         .arg(rootfs.join("plan/capture"))

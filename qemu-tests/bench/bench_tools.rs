@@ -16,11 +16,17 @@
     reason = "the parts are shared with boot.rs, which uses all of them and runs their tests"
 )]
 
+#[path = "../harness/apt.rs"]
 mod apt;
+#[path = "../harness/image.rs"]
 mod image;
+#[path = "../harness/kernel.rs"]
 mod kernel;
+#[path = "../harness/qmp.rs"]
 mod qmp;
+#[path = "../harness/tool.rs"]
 mod tool;
+#[path = "../harness/vm.rs"]
 mod vm;
 
 use kernel::{Kernel, Tree};

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 fn rootfs() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("qemu-tests/rootfs")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("qemu-tests/data/rootfs")
 }
 
 fn oracle() -> bool {

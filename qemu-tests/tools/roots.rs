@@ -29,13 +29,19 @@
     reason = "a helper of a test fails it, with a message; what is printed is shown when it fails"
 )]
 
+#[path = "../harness/apt.rs"]
 mod apt;
+#[path = "../harness/fake_kernel.rs"]
 mod fake_kernel;
 #[allow(dead_code, reason = "shared with the boots, which use all of it")]
+#[path = "../harness/image.rs"]
 mod image;
 #[allow(dead_code, reason = "shared with the boots, which use all of it")]
+#[path = "../harness/kernel.rs"]
 mod kernel;
+#[path = "../harness/supervisor.rs"]
 mod supervisor;
+#[path = "../harness/tool.rs"]
 mod tool;
 
 use fake_kernel::FakeKernel;
@@ -49,7 +55,7 @@ use std::process::Output;
 const TOOLS: [&str; 5] = ["modprobe", "insmod", "rmmod", "lsmod", "modinfo"];
 
 fn rootfs() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("qemu-tests/rootfs")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("qemu-tests/data/rootfs")
 }
 
 fn oracle() -> bool {
