@@ -100,8 +100,8 @@ fn refusals_of_the_command_line() {
 /// Boots `kernel` with `words`, carries out the commands of `transcript`, and compares what they gave.
 #[track_caller]
 fn check(kernel: Kernel, transcript: &str, words: &str) {
-    let file =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("qemu-tests/data/tools/{transcript}.txt"));
+    let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join(format!("qemu-tests/data/tools/{transcript}.txt"));
     let want = fs::read_to_string(&file).unwrap();
     let tree = kernel.get();
     let vm =
