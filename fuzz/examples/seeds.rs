@@ -179,7 +179,7 @@ fn index_seed() -> Vec<u8> {
 
 /// A message as a server sends it, made of one that a client sends.
 fn offer() -> Vec<u8> {
-    let mut message = dhcp::request(dhcp::Ask::Discover, [2, 0, 0, 0, 0, 1], 7, 0, None);
+    let mut message = dhcp::encode(dhcp::Query::Discover, [2, 0, 0, 0, 0, 1], 7, 0, None);
     message.truncate(240);
     message[16..20].copy_from_slice(&[10, 0, 2, 15]);
     message.extend([

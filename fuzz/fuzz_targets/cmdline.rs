@@ -3,7 +3,7 @@
 
 use coldplug::cmdline::boot::BootParams;
 use coldplug::cmdline::root_name::RootName;
-use coldplug::cmdline::storage::Storage;
+use coldplug::cmdline::storage::StorageParams;
 use coldplug::cmdline::{modules, root, words};
 use coldplug::kmod::conf::Config;
 use libfuzzer_sys::fuzz_target;
@@ -21,8 +21,8 @@ fuzz_target!(|data: &[u8]| {
     }
     let params = BootParams::parse(&line);
     let _ = params.level();
-    let _: (Vec<root::Choice>, _) = (params.root.choices(), params.root.spec());
-    let _ = Storage::parse(&line).map(|storage| storage.modules().count());
+    let _: (Vec<root::RootCandidate>, _) = (params.root.candidates(), params.root.spec());
+    let _ = StorageParams::parse(&line).map(|storage| storage.modules().count());
     let mut config = Config::default();
     let _ = modules::add_modules(&mut config, &line);
 });

@@ -2,8 +2,8 @@
 //! that mutations go to what it says.
 #![no_main]
 
-use coldplug::net::dhcp::{Answer, answer};
-use coldplug::cmdline::network::{Ip, NfsPlace};
+use coldplug::net::dhcp::{Reply, decode};
+use coldplug::cmdline::network::{IpConfig, NfsExport};
 use libfuzzer_sys::fuzz_target;
 
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
@@ -17,15 +17,15 @@ fuzz_target!(|data: &[u8]| {
     put(4, &NUMBER.to_be_bytes());
     put(28, &MAC);
     put(236, &[0x63, 0x82, 0x53, 0x63]);
-    if let Some(Answer::Offer(lease) | Answer::Ack(lease)) = answer(&message, MAC, NUMBER) {
+    if let Some(Reply::Offer(lease) | Reply::Ack(lease)) = decode(&message, MAC, NUMBER) {
         assert!(lease.address.is_some() && lease.prefix <= 32, "{lease:?}");
-        let _ = lease.root_path.as_deref().and_then(NfsPlace::parse);
+        let _ = lease.root_path.as_deref().and_then(NfsExport::parse);
     }
     let text = String::from_utf8_lossy(data);
-    if let Some(ip) = Ip::parse(&text) {
+    if let Some(ip) = IpConfig::parse(&text) {
         assert!(ip.prefix.is_none_or(|prefix| prefix <= 32), "{ip:?}");
     }
-    let (place, root) = (NfsPlace::parse(&text), NfsPlace::of_root(&text));
+    let (place, root) = (NfsExport::parse(&text), NfsExport::from_root_value(&text));
     if let (Some(place), Some(root)) = (place, root) {
         assert_eq!(root.clone().or(&root), root);
         let _ = root.or(&place);

@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 
-use crate::cmdline::boot::Level;
+use crate::cmdline::boot::LogLevel;
 use crate::sys::kmsg::{Kmsg, Priority};
 use crate::sys::{Root, procfs};
 
@@ -12,7 +12,7 @@ use crate::sys::{Root, procfs};
 pub(super) struct Log {
     kmsg: Option<Kmsg>,
     console: Option<File>,
-    level: Level,
+    level: LogLevel,
     /// The kernel itself prints records below this number on the console.
     kernel_prints: u8,
 }
@@ -20,11 +20,11 @@ pub(super) struct Log {
 impl Log {
     /// The log before anything is mounted or known.
     pub(super) fn new() -> Self {
-        Self { kmsg: None, console: None, level: Level::Info, kernel_prints: 0 }
+        Self { kmsg: None, console: None, level: LogLevel::Info, kernel_prints: 0 }
     }
 
     /// Opens what /dev and /proc offer by now.
-    pub(super) fn open(&mut self, root: &Root, level: Level) {
+    pub(super) fn open(&mut self, root: &Root, level: LogLevel) {
         self.level = level;
         // By default the kernel drops all but ten records in five seconds from one writer. A command line
         // that says printk.devkmsg= has the last word, and then this is refused.
@@ -39,33 +39,33 @@ impl Log {
 
     /// Says what ends the boot.
     pub(super) fn error(&self, text: &str) {
-        self.say(Level::Error, text);
+        self.say(LogLevel::Error, text);
     }
 
     /// Says what is wrong.
     pub(super) fn warn(&self, text: &str) {
-        self.say(Level::Warn, text);
+        self.say(LogLevel::Warn, text);
     }
 
     /// Says what only a developer wants to know.
     pub(super) fn debug(&self, text: &str) {
-        self.say(Level::Debug, text);
+        self.say(LogLevel::Debug, text);
     }
 
     /// Says what happens.
     pub(super) fn info(&self, text: &str) {
-        self.say(Level::Info, text);
+        self.say(LogLevel::Info, text);
     }
 
-    fn say(&self, level: Level, text: &str) {
+    fn say(&self, level: LogLevel, text: &str) {
         let wanted = level <= self.level;
         let priority = match level {
             _ if !wanted => Priority::Debug,
             // The kernel prints in its own time, and after this the verdict is to come, which we print.
-            Level::Error => Priority::Debug,
-            Level::Warn => Priority::Warning,
-            Level::Info => Priority::Info,
-            Level::Debug => Priority::Debug,
+            LogLevel::Error => Priority::Debug,
+            LogLevel::Warn => Priority::Warning,
+            LogLevel::Info => Priority::Info,
+            LogLevel::Debug => Priority::Debug,
         };
         if let Some(kmsg) = &self.kmsg {
             kmsg.write(priority, text);

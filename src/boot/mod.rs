@@ -25,8 +25,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cmdline::boot::{Async, BootParams, Break, Decode, Settle};
-use crate::cmdline::storage::Storage;
+use crate::cmdline::boot::{AsyncProbe, BootParams, Break, Decode, Settle};
+use crate::cmdline::storage::StorageParams;
 use crate::kmod::catalog::Catalog;
 use crate::kmod::name::ModuleName;
 use crate::load::{Inserter, Loader, Order, Rank, Settings};
@@ -136,7 +136,7 @@ impl Boot {
             env!("CARGO_PKG_VERSION"),
             self.record.kernel
         ));
-        for complaint in self.params.complaints.clone() {
+        for complaint in self.params.warnings.clone() {
             self.warn(complaint);
         }
         self.end_phase("mounts");
@@ -187,13 +187,13 @@ impl Boot {
     /// What is loaded with `async_probe`. A probe in the kernel's asynchronous work may ask for a module and wait for
     /// modprobe, whose load would wait for all asynchronous work: for that probe too, for ever. So modprobe's
     /// loads must not wait either, and where the kernel has no switch for it, nothing is loaded so.
-    fn async_probe(&mut self) -> Async {
-        let wanted = self.params.probing;
-        if wanted != Async::None
+    fn async_probe(&mut self) -> AsyncProbe {
+        let wanted = self.params.async_probe;
+        if wanted != AsyncProbe::None
             && let Err(error) = sysfs::set_async_probe(&self.root, true)
         {
             self.warn(format!("coldplug.async: {error}; loading without"));
-            return Async::None;
+            return AsyncProbe::None;
         }
         wanted
     }
@@ -239,9 +239,9 @@ impl Boot {
 
     /// What lies below and above the root filesystem. A root that is to be verified is on no other device than the one
     /// that verifies it, whatever `root=` says.
-    fn storage(&mut self) -> Result<Storage, BootError> {
-        let storage =
-            Storage::parse(&self.cmdline).map_err(|e| BootError::new(Verdict::MountFailed, e))?;
+    fn storage(&mut self) -> Result<StorageParams, BootError> {
+        let storage = StorageParams::parse(&self.cmdline)
+            .map_err(|e| BootError::new(Verdict::MountFailed, e))?;
         let spec = self.params.root.spec().to_owned();
         if storage.verity.is_some() && spec != root::VERITY_DEVICE {
             if self.params.root.is_named() {
@@ -282,7 +282,7 @@ impl Boot {
     /// Ends the loading: behind the switch the module directory is another one. Loads that are under way go on.
     fn stop_loading(&mut self, loader: &Loader) {
         loader.close();
-        if self.params.probing != Async::None {
+        if self.params.async_probe != AsyncProbe::None {
             let _ = sysfs::set_async_probe(&self.root, false);
         }
         let open: Vec<String> = loader
@@ -391,8 +391,8 @@ impl Boot {
 
     /// Stops for a person where `coldplug.break=` says so.
     fn break_at(&mut self, place: Break) {
-        if self.params.stop_at == Some(place) {
-            self.params.stop_at = None;
+        if self.params.break_at == Some(place) {
+            self.params.break_at = None;
             // Not by the kernel, which may print it when the shell has been left.
             self.log.error(&format!("stopped by coldplug.break={place}; leave the shell to go on"));
             if let Err(error) = rescue::shell(&self.root) {

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::{Boot, BootError};
-use crate::cmdline::boot::{BootParams, OnFail};
+use crate::cmdline::boot::{BootParams, OnFailure};
 use crate::load::Brake;
 use crate::sys::process::{self, Leave};
 use crate::sys::{Root, kmsg::Kmsg, kmsg::Priority, sysfs};
@@ -16,7 +16,7 @@ use crate::sys::{Root, kmsg::Kmsg, kmsg::Priority, sysfs};
 /// What to do when the boot cannot go on.
 #[derive(Debug, Clone, Copy)]
 struct Policy {
-    onfail: Option<OnFail>,
+    onfail: Option<OnFailure>,
     /// The kernel's `panic=`: what it would do if it were in our place.
     panic: Option<i64>,
 }
@@ -37,7 +37,7 @@ pub(super) fn set_loads(brake: Brake) {
 /// Remembers what the command line says.
 pub(super) fn set_policy(params: &BootParams) {
     let mut policy = POLICY.lock().unwrap_or_else(PoisonError::into_inner);
-    *policy = Policy { onfail: params.onfail, panic: params.panic };
+    *policy = Policy { onfail: params.on_failure, panic: params.panic };
 }
 
 /// Sees to it that a panic of ours does not end PID 1. Only the first process gets this hook: elsewhere a panic
@@ -77,9 +77,9 @@ impl Boot {
 fn apply_policy(root: &Root) -> ! {
     let policy = *POLICY.lock().unwrap_or_else(PoisonError::into_inner);
     match policy {
-        Policy { onfail: Some(OnFail::Reboot), .. } => leave(Leave::Reboot),
-        Policy { onfail: Some(OnFail::PowerOff), .. } => leave(Leave::PowerOff),
-        Policy { onfail: Some(OnFail::Halt), .. } => leave(Leave::Halt),
+        Policy { onfail: Some(OnFailure::Reboot), .. } => leave(Leave::Reboot),
+        Policy { onfail: Some(OnFailure::PowerOff), .. } => leave(Leave::PowerOff),
+        Policy { onfail: Some(OnFailure::Halt), .. } => leave(Leave::Halt),
         Policy { onfail: None, panic: Some(delay) } if delay != 0 => {
             thread::sleep(Duration::from_secs(u64::try_from(delay).unwrap_or(0)));
             leave(Leave::Reboot)

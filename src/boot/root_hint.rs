@@ -43,7 +43,7 @@ impl RootHint {
         match same {
             Some((_, modules)) if !modules.is_empty() => Self { kind: Kind::Recorded, modules },
             _ => {
-                let choices = params.root.choices();
+                let choices = params.root.candidates();
                 Self { kind: kind(choices.first().map(|c| &c.name)), modules: Vec::new() }
             }
         }

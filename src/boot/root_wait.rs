@@ -10,7 +10,7 @@ use super::root::{Devices, Progress, RootPipeline, StepContext, StepError};
 use super::{Boot, BootError, nanoseconds, seconds};
 use crate::cmdline::boot::Settle;
 use crate::cmdline::root_name::RootName;
-use crate::cmdline::storage::Storage;
+use crate::cmdline::storage::StorageParams;
 use crate::kmod::name::ModuleName;
 use crate::load::{Loader, Rank};
 use crate::report::{Verdict, near};
@@ -83,7 +83,7 @@ impl<'a, 'b> RootWait<'a, 'b> {
         loader: &'a Loader,
         coldplug: &'a mut Coldplug<'b>,
         socket: Option<Socket>,
-        storage: Storage,
+        storage: StorageParams,
     ) -> Self {
         let params = &boot.params.root;
         let pipeline = RootPipeline::new(params, storage);

@@ -10,7 +10,7 @@ use super::words::{key_value, list, pick, set, words};
 
 /// What happens when the boot can't go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnFail {
+pub enum OnFailure {
     /// A shell where the image has one; without one, a halt that can be reset from the console.
     Shell,
     /// Restart the machine.
@@ -51,7 +51,7 @@ pub enum Settle {
 /// Which modules are loaded with the parameter `async_probe`: their load comes back before their devices are
 /// bound, and does not wait for the asynchronous work of the whole system.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Async {
+pub enum AsyncProbe {
     /// None; drivers that prefer it probe asynchronously all the same.
     #[default]
     None,
@@ -63,7 +63,7 @@ pub enum Async {
 
 /// What reaches the console.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
+pub enum LogLevel {
     /// What ends the boot.
     Error,
     /// What is wrong.
@@ -97,7 +97,7 @@ pub struct BootParams {
     /// `coldplug.jobs=`; `None` is the default.
     pub jobs: Option<usize>,
     /// `coldplug.async=`.
-    pub probing: Async,
+    pub async_probe: AsyncProbe,
     /// `coldplug.alone=`.
     pub alone: Vec<String>,
     /// `coldplug.replay=`.
@@ -109,15 +109,15 @@ pub struct BootParams {
     /// `deferred_probe_timeout=` of the kernel, in seconds; below 0 is for ever.
     pub deferred_timeout: Option<i64>,
     /// `coldplug.onfail=`; `None` leaves it to the kernel's `panic=`.
-    pub onfail: Option<OnFail>,
+    pub on_failure: Option<OnFailure>,
     /// `panic=` of the kernel, in seconds.
     pub panic: Option<i64>,
     /// `coldplug.break=`.
-    pub stop_at: Option<Break>,
+    pub break_at: Option<Break>,
     /// `quiet`, `debug`.
-    kernel_level: Level,
+    kernel_level: LogLevel,
     /// `coldplug.log=`.
-    own_level: Option<Level>,
+    own_level: Option<LogLevel>,
     /// `coldplug.report=`.
     pub report: Option<String>,
     /// `coldplug.exec=`.
@@ -125,7 +125,7 @@ pub struct BootParams {
     /// `coldplug.decode=`.
     pub decode: Decode,
     /// Words of ours that make no sense, with the reason.
-    pub complaints: Vec<String>,
+    pub warnings: Vec<String>,
 }
 
 impl Default for BootParams {
@@ -136,21 +136,21 @@ impl Default for BootParams {
             modules: Vec::new(),
             settle: Settle::All,
             jobs: None,
-            probing: Async::None,
+            async_probe: AsyncProbe::None,
             alone: Vec::new(),
             replay: None,
             seed: None,
             rcvbuf: None,
             deferred_timeout: None,
-            onfail: None,
+            on_failure: None,
             panic: None,
-            stop_at: None,
-            kernel_level: Level::Info,
+            break_at: None,
+            kernel_level: LogLevel::Info,
             own_level: None,
             report: None,
             exec: None,
             decode: Decode::Kernel,
-            complaints: Vec::new(),
+            warnings: Vec::new(),
         }
     }
 }
@@ -170,7 +170,7 @@ impl BootParams {
     }
 
     /// What reaches the console: `coldplug.log=`, without it what `quiet` or `debug` say.
-    pub fn level(&self) -> Level {
+    pub fn level(&self) -> LogLevel {
         self.own_level.unwrap_or(self.kernel_level)
     }
 
@@ -184,8 +184,8 @@ impl BootParams {
             ("init", Some(value)) => self.init = Some(value.to_owned()),
             ("deferred_probe_timeout", Some(value)) => self.deferred_timeout = value.parse().ok(),
             ("panic", Some(value)) => self.panic = value.parse().ok(),
-            ("quiet", None) => self.kernel_level = Level::Warn,
-            ("debug", None) => self.kernel_level = Level::Debug,
+            ("quiet", None) => self.kernel_level = LogLevel::Warn,
+            ("debug", None) => self.kernel_level = LogLevel::Debug,
             _ => {}
         }
     }
@@ -199,7 +199,7 @@ impl BootParams {
             "replay" => set(&mut self.replay, value.map(|v| Some(v.to_owned()))),
             "seed" => set(&mut self.seed, text.parse().ok().map(Some)),
             "rcvbuf" => set(&mut self.rcvbuf, text.parse().ok().map(Some)),
-            "async" => set(&mut self.probing, pick(text, &ASYNC)),
+            "async" => set(&mut self.async_probe, pick(text, &ASYNC)),
             "report" => set(&mut self.report, value.map(|v| Some(v.to_owned()))),
             "exec" => set(&mut self.exec, value.map(|v| Some(v.to_owned()))),
             "jobs" => {
@@ -212,8 +212,8 @@ impl BootParams {
                 &mut self.decode,
                 pick(text, &[("kernel", Decode::Kernel), ("user", Decode::User)]),
             ),
-            "onfail" => set(&mut self.onfail, pick(text, &ONFAIL).map(Some)),
-            "break" => set(&mut self.stop_at, pick(text, &BREAKS).map(Some)),
+            "onfail" => set(&mut self.on_failure, pick(text, &ONFAIL).map(Some)),
+            "break" => set(&mut self.break_at, pick(text, &BREAKS).map(Some)),
             "log" => set(&mut self.own_level, pick(text, &LEVELS).map(Some)),
             // Read with the rest of what the line says about modules.
             "mask" | "rules" | "verity" | "image" | "overlay" => value.is_some(),
@@ -225,26 +225,26 @@ impl BootParams {
     fn complain_unless(&mut self, known: bool, key: &str, value: Option<&str>) {
         if !known {
             let word = value.map_or_else(|| key.to_owned(), |v| format!("{key}={v}"));
-            self.complaints.push(format!("kernel command line: ignoring '{word}'"));
+            self.warnings.push(format!("kernel command line: ignoring '{word}'"));
         }
     }
 }
 
-const ONFAIL: [(&str, OnFail); 4] = [
-    ("shell", OnFail::Shell),
-    ("reboot", OnFail::Reboot),
-    ("poweroff", OnFail::PowerOff),
-    ("halt", OnFail::Halt),
+const ONFAIL: [(&str, OnFailure); 4] = [
+    ("shell", OnFailure::Shell),
+    ("reboot", OnFailure::Reboot),
+    ("poweroff", OnFailure::PowerOff),
+    ("halt", OnFailure::Halt),
 ];
-const ASYNC: [(&str, Async); 3] =
-    [("none", Async::None), ("storage", Async::Storage), ("all", Async::All)];
+const ASYNC: [(&str, AsyncProbe); 3] =
+    [("none", AsyncProbe::None), ("storage", AsyncProbe::Storage), ("all", AsyncProbe::All)];
 const BREAKS: [(&str, Break); 3] =
     [("scan", Break::Scan), ("mount", Break::Mount), ("switch", Break::Switch)];
-const LEVELS: [(&str, Level); 4] = [
-    ("error", Level::Error),
-    ("warn", Level::Warn),
-    ("info", Level::Info),
-    ("debug", Level::Debug),
+const LEVELS: [(&str, LogLevel); 4] = [
+    ("error", LogLevel::Error),
+    ("warn", LogLevel::Warn),
+    ("info", LogLevel::Info),
+    ("debug", LogLevel::Debug),
 ];
 
 #[cfg(test)]
@@ -264,12 +264,15 @@ mod tests {
         assert!(p.root.writable);
         assert_eq!(p.root.fstypes, ["ext4", "xfs"]);
         assert_eq!(p.root.timeout, Some(Duration::from_secs(7)));
-        assert_eq!((p.jobs, p.settle, p.onfail), (Some(1), Settle::Root, Some(OnFail::PowerOff)));
-        assert_eq!(p.level(), Level::Warn);
-        assert_eq!(BootParams::parse("coldplug.log=debug quiet").level(), Level::Debug);
+        assert_eq!(
+            (p.jobs, p.settle, p.on_failure),
+            (Some(1), Settle::Root, Some(OnFailure::PowerOff))
+        );
+        assert_eq!(p.level(), LogLevel::Warn);
+        assert_eq!(BootParams::parse("coldplug.log=debug quiet").level(), LogLevel::Debug);
         assert_eq!(p.panic, Some(-1));
         assert_eq!(
-            p.complaints,
+            p.warnings,
             [
                 "kernel command line: ignoring 'coldplug.jobs=0'",
                 "kernel command line: ignoring 'coldplug.colour=red'",
@@ -281,11 +284,11 @@ mod tests {
             "coldplug.async=all coldplug.async=some coldplug.alone=a,b coldplug.replay=/r \
              coldplug.seed=7 coldplug.rcvbuf=4096 deferred_probe_timeout=-1",
         );
-        assert_eq!((p.probing, p.seed, p.rcvbuf), (Async::All, Some(7), Some(4096)));
+        assert_eq!((p.async_probe, p.seed, p.rcvbuf), (AsyncProbe::All, Some(7), Some(4096)));
         assert_eq!(
             (p.alone.len(), p.replay.as_deref(), p.deferred_timeout),
             (2, Some("/r"), Some(-1))
         );
-        assert_eq!(p.complaints, ["kernel command line: ignoring 'coldplug.async=some'"]);
+        assert_eq!(p.warnings, ["kernel command line: ignoring 'coldplug.async=some'"]);
     }
 }

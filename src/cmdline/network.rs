@@ -13,9 +13,9 @@ use core::net::Ipv4Addr;
 
 /// How an interface comes to its address.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Auto {
+pub enum AddressSource {
     /// It has one, or is given that of the command line.
-    Off,
+    Static,
     /// It asks.
     #[default]
     Dhcp,
@@ -23,7 +23,7 @@ pub enum Auto {
 
 /// `ip=`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Ip {
+pub struct IpConfig {
     /// The address.
     pub client: Option<Ipv4Addr>,
     /// The server that holds the root, unless `nfsroot=` names one.
@@ -37,25 +37,25 @@ pub struct Ip {
     /// The interface; none: all that are Ethernet.
     pub device: Option<String>,
     /// Where the address comes from, if none is given.
-    pub auto: Auto,
+    pub source: AddressSource,
     /// Name servers.
     pub dns: Vec<Ipv4Addr>,
 }
 
 /// All that is said about the network.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct NetParams {
+pub struct NetworkParams {
     /// `ip=`.
-    pub ip: Ip,
+    pub ip: IpConfig,
     /// `nfsroot=`.
-    pub nfs: Option<NfsPlace>,
+    pub nfs: Option<NfsExport>,
     /// `BOOTIF=`.
     pub boot_mac: Option<[u8; 6]>,
 }
 
 /// A folder on an NFS server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct NfsPlace {
+pub struct NfsExport {
     /// The server, where one is named.
     pub server: Option<Ipv4Addr>,
     /// The folder; empty where none is named.
@@ -64,29 +64,29 @@ pub struct NfsPlace {
     pub options: String,
 }
 
-impl NetParams {
+impl NetworkParams {
     /// Takes a word; `Some(false)` where its value makes no sense, `None` where it is not about the network.
     pub(super) fn word(&mut self, key: &str, value: &str) -> Option<bool> {
         Some(match key {
-            "ip" => Ip::parse(value).map(|ip| self.ip = ip).is_some(),
-            "nfsroot" => NfsPlace::parse(value).map(|nfs| self.nfs = Some(nfs)).is_some(),
+            "ip" => IpConfig::parse(value).map(|ip| self.ip = ip).is_some(),
+            "nfsroot" => NfsExport::parse(value).map(|nfs| self.nfs = Some(nfs)).is_some(),
             "BOOTIF" => mac(value).map(|mac| self.boot_mac = Some(mac)).is_some(),
             _ => return None,
         })
     }
 }
 
-impl Ip {
+impl IpConfig {
     /// Reads the value of `ip=`; `None` where a field makes no sense.
     pub fn parse(text: &str) -> Option<Self> {
         let fields: Vec<&str> = text.split(':').collect();
         match fields.as_slice() {
             [word] if autoconf(word).is_some() => {
-                return Some(Self { auto: autoconf(word)?, ..Self::default() });
+                return Some(Self { source: autoconf(word)?, ..Self::default() });
             }
             [device, word, ..] if is_interface(device) && autoconf(word).is_some() => {
                 let device = Some((*device).to_owned());
-                return Some(Self { device, auto: autoconf(word)?, ..Self::default() });
+                return Some(Self { device, source: autoconf(word)?, ..Self::default() });
             }
             _ => {}
         }
@@ -106,7 +106,7 @@ impl Ip {
             prefix,
             hostname: name(4),
             device: name(5),
-            auto: field(6).map_or(Some(Auto::Dhcp), autoconf)?,
+            source: field(6).map_or(Some(AddressSource::Dhcp), autoconf)?,
             dns,
         })
     }
@@ -119,10 +119,10 @@ fn address(field: Option<&str>) -> Option<Option<Ipv4Addr>> {
     Some(Some(address).filter(|a| !a.is_unspecified()))
 }
 
-fn autoconf(word: &str) -> Option<Auto> {
+fn autoconf(word: &str) -> Option<AddressSource> {
     match word {
-        "off" | "none" => Some(Auto::Off),
-        "on" | "any" | "dhcp" | "both" | "single-dhcp" => Some(Auto::Dhcp),
+        "off" | "none" => Some(AddressSource::Static),
+        "on" | "any" | "dhcp" | "both" | "single-dhcp" => Some(AddressSource::Dhcp),
         _ => None,
     }
 }
@@ -162,7 +162,7 @@ fn mac(text: &str) -> Option<[u8; 6]> {
     bytes.strip_prefix(&[1]).unwrap_or(&bytes).try_into().ok()
 }
 
-impl NfsPlace {
+impl NfsExport {
     /// Reads `[SERVER:]PATH[,OPTIONS]`, and `:OPTIONS` as dracut has it; `None` where the server is no address.
     pub fn parse(text: &str) -> Option<Self> {
         let head = text.split([',', '/']).next().unwrap_or_default();
@@ -175,7 +175,7 @@ impl NfsPlace {
     }
 
     /// Reads a value of `root=` that means NFS; `None` for any other. `/dev/nfs` names no place.
-    pub fn of_root(text: &str) -> Option<Self> {
+    pub fn from_root_value(text: &str) -> Option<Self> {
         if ["/dev/nfs", "/dev/nfs4", "dhcp"].contains(&text) {
             return Some(Self::default());
         }
@@ -216,48 +216,58 @@ mod tests {
 
     #[test]
     fn ip_words() {
-        let whole = Ip {
+        let whole = IpConfig {
             client: at("10.0.0.5"),
             server: at("10.0.0.1"),
             gateway: at("10.0.0.254"),
             prefix: Some(24),
             hostname: Some("box".into()),
             device: Some("eth1".into()),
-            auto: Auto::Off,
+            source: AddressSource::Static,
             dns: vec![at("1.1.1.1").unwrap(), at("8.8.8.8").unwrap()],
         };
-        let device = Ip { device: Some("eth0".into()), ..Ip::default() };
+        let device = IpConfig { device: Some("eth0".into()), ..IpConfig::default() };
         for (text, want) in [
             (
                 "10.0.0.5:10.0.0.1:10.0.0.254:255.255.255.0:box:eth1:off:1.1.1.1:8.8.8.8",
                 Some(whole),
             ),
-            ("dhcp", Some(Ip::default())),
-            ("any", Some(Ip::default())),
-            ("off", Some(Ip { auto: Auto::Off, ..Ip::default() })),
+            ("dhcp", Some(IpConfig::default())),
+            ("any", Some(IpConfig::default())),
+            ("off", Some(IpConfig { source: AddressSource::Static, ..IpConfig::default() })),
             (":::::eth0:dhcp", Some(device.clone())),
             ("eth0:dhcp", Some(device.clone())),
             ("eth0:dhcp:1500", Some(device)),
-            ("10.1.2.3", Some(Ip { client: at("10.1.2.3"), prefix: Some(8), ..Ip::default() })),
+            (
+                "10.1.2.3",
+                Some(IpConfig { client: at("10.1.2.3"), prefix: Some(8), ..IpConfig::default() }),
+            ),
             (
                 "192.168.1.2:::20",
-                Some(Ip { client: at("192.168.1.2"), prefix: Some(20), ..Ip::default() }),
+                Some(IpConfig {
+                    client: at("192.168.1.2"),
+                    prefix: Some(20),
+                    ..IpConfig::default()
+                }),
             ),
-            ("0.0.0.0::10.0.0.1", Some(Ip { gateway: at("10.0.0.1"), ..Ip::default() })),
+            (
+                "0.0.0.0::10.0.0.1",
+                Some(IpConfig { gateway: at("10.0.0.1"), ..IpConfig::default() }),
+            ),
             ("10.0.0.5:::255.0.255.0", None),
             ("10.0.0.5:::33", None),
             ("10.0.0", None),
             ("[fe80::1]:", None),
             (":::::eth0:rarp", None),
         ] {
-            assert_eq!(Ip::parse(text), want, "{text}");
+            assert_eq!(IpConfig::parse(text), want, "{text}");
         }
     }
 
     #[test]
     fn places_on_servers() {
         let place = |server: &str, path: &str, options: &str| {
-            Some(NfsPlace { server: at(server), path: path.into(), options: options.into() })
+            Some(NfsExport { server: at(server), path: path.into(), options: options.into() })
         };
         for (text, want) in [
             ("10.0.0.1:/srv/root,vers=3,nolock", place("10.0.0.1", "/srv/root", "vers=3,nolock")),
@@ -266,7 +276,7 @@ mod tests {
             ("10.0.0.1:/srv:vers=4", place("10.0.0.1", "/srv", "vers=4")),
             ("server:/srv", None),
         ] {
-            assert_eq!(NfsPlace::parse(text), want, "{text}");
+            assert_eq!(NfsExport::parse(text), want, "{text}");
         }
         for (text, want) in [
             ("/dev/nfs", place("", "", "")),
@@ -278,9 +288,9 @@ mod tests {
             ("8:1", None),
             ("rootfs", None),
         ] {
-            assert_eq!(NfsPlace::of_root(text), want, "{text}");
+            assert_eq!(NfsExport::from_root_value(text), want, "{text}");
         }
-        let own = NfsPlace { path: "/a".into(), ..NfsPlace::default() };
+        let own = NfsExport { path: "/a".into(), ..NfsExport::default() };
         let other = place("10.0.0.1", "/b", "soft").unwrap();
         assert_eq!(Some(own.or(&other)), place("10.0.0.1", "/a", "soft"));
     }

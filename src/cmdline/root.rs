@@ -14,7 +14,7 @@
 
 use std::time::Duration;
 
-use super::network::NetParams;
+use super::network::NetworkParams;
 use super::root_name::RootName;
 use super::words::{list, pick, set};
 
@@ -25,7 +25,7 @@ const NEXT: Duration = Duration::from_secs(10);
 
 /// One of the devices that the root may be on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Choice {
+pub struct RootCandidate {
     /// The device.
     pub name: RootName,
     /// How it stands on the command line.
@@ -47,7 +47,7 @@ pub struct Usr {
 
 /// Whether filesystems are checked before they are mounted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Fsck {
+pub enum FsckMode {
     /// Where the image carries what checks them.
     #[default]
     Auto,
@@ -61,9 +61,9 @@ pub enum Fsck {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RootParams {
     /// `root=`.
-    kernel: Option<Choice>,
+    kernel: Option<RootCandidate>,
     /// `coldplug.root=`, and how it is written.
-    own: Vec<Choice>,
+    own: Vec<RootCandidate>,
     own_text: String,
     /// `rootfstype=`, a list tried in order.
     pub fstypes: Vec<String>,
@@ -82,9 +82,9 @@ pub struct RootParams {
     /// `resume_offset=`, in pages.
     pub resume_offset: u64,
     /// `coldplug.fsck=`.
-    pub fsck: Fsck,
+    pub fsck: FsckMode,
     /// `ip=`, `nfsroot=`, `BOOTIF=`.
-    pub net: NetParams,
+    pub network: NetworkParams,
 }
 
 impl Default for RootParams {
@@ -101,19 +101,20 @@ impl Default for RootParams {
             usr: Usr::default(),
             resume: None,
             resume_offset: 0,
-            fsck: Fsck::Auto,
-            net: NetParams::default(),
+            fsck: FsckMode::Auto,
+            network: NetworkParams::default(),
         }
     }
 }
 
 impl RootParams {
     /// The roots to try, in order. Where none is named: the partition whose type says that it is one.
-    pub fn choices(&self) -> Vec<Choice> {
+    pub fn candidates(&self) -> Vec<RootCandidate> {
         if !self.own.is_empty() {
             return self.own.clone();
         }
-        let implied = || Choice { name: RootName::GptAuto, text: "gpt-auto".into(), wait: None };
+        let implied =
+            || RootCandidate { name: RootName::GptAuto, text: "gpt-auto".into(), wait: None };
         vec![self.kernel.clone().unwrap_or_else(implied)]
     }
 
@@ -126,14 +127,14 @@ impl RootParams {
     pub fn spec(&self) -> &str {
         match &self.kernel {
             _ if !self.own.is_empty() => &self.own_text,
-            Some(choice) => &choice.text,
+            Some(candidate) => &candidate.text,
             None => "",
         }
     }
 
     /// Takes the device called `text` for the root, whatever the command line says.
     pub fn replace(&mut self, text: &str) {
-        self.kernel = choice(text);
+        self.kernel = candidate(text);
         self.own.clear();
     }
 
@@ -142,7 +143,7 @@ impl RootParams {
     pub(super) fn word(&mut self, key: &str, value: Option<&str>) -> Option<bool> {
         let text = value.unwrap_or("");
         Some(match (key, value) {
-            ("root", Some(_)) => set(&mut self.kernel, Some(choice(text))),
+            ("root", Some(_)) => set(&mut self.kernel, Some(candidate(text))),
             ("rootfstype", Some(_)) => set(&mut self.fstypes, Some(list(text))),
             ("rootflags", Some(_)) => set(&mut self.flags, Some(text.to_owned())),
             ("ro", None) => set(&mut self.writable, Some(false)),
@@ -156,20 +157,20 @@ impl RootParams {
             ("resume", Some(_)) => set(&mut self.resume, Some(RootName::parse(text))),
             ("resume_offset", Some(_)) => set(&mut self.resume_offset, text.parse().ok()),
             ("noresume", None) => set(&mut self.resume, Some(None)),
-            (_, Some(_)) => return self.net.word(key, text),
+            (_, Some(_)) => return self.network.word(key, text),
             _ => return None,
         })
     }
 
     /// Takes a word of ours, without its `coldplug.`; as [`Self::word`].
     pub(super) fn own_word(&mut self, key: &str, value: Option<&str>) -> Option<bool> {
-        const FSCK: [(&str, Fsck); 3] =
-            [("auto", Fsck::Auto), ("no", Fsck::No), ("force", Fsck::Force)];
+        const FSCK: [(&str, FsckMode); 3] =
+            [("auto", FsckMode::Auto), ("no", FsckMode::No), ("force", FsckMode::Force)];
         let text = value.unwrap_or("");
         Some(match key {
             "root" => {
                 text.clone_into(&mut self.own_text);
-                set(&mut self.own, choices(text))
+                set(&mut self.own, candidates(text))
             }
             "timeout" => set(&mut self.timeout, seconds(text).map(Some)),
             "fsck" => set(&mut self.fsck, pick(text, &FSCK)),
@@ -178,22 +179,22 @@ impl RootParams {
     }
 }
 
-fn choice(text: &str) -> Option<Choice> {
-    Some(Choice { name: RootName::parse(text)?, text: text.to_owned(), wait: None })
+fn candidate(text: &str) -> Option<RootCandidate> {
+    Some(RootCandidate { name: RootName::parse(text)?, text: text.to_owned(), wait: None })
 }
 
 /// The list of `coldplug.root=`; `None` where it names nothing, or a time to wait is no number.
-fn choices(text: &str) -> Option<Vec<Choice>> {
+fn candidates(text: &str) -> Option<Vec<RootCandidate>> {
     let entries: Vec<&str> = text.split(';').filter(|entry| !entry.is_empty()).collect();
-    let mut choices = Vec::new();
+    let mut candidates = Vec::new();
     for (at, entry) in entries.iter().enumerate() {
         let (name, wait) = match entry.rsplit_once(",wait=") {
             Some((name, wait)) => (name, Some(seconds(wait)?)),
             None => (*entry, (at + 1 < entries.len()).then_some(NEXT)),
         };
-        choices.push(Choice { wait, ..choice(name)? });
+        candidates.push(RootCandidate { wait, ..candidate(name)? });
     }
-    Some(choices).filter(|choices| !choices.is_empty())
+    Some(candidates).filter(|candidates| !candidates.is_empty())
 }
 
 fn seconds(text: &str) -> Option<Duration> {
@@ -227,14 +228,14 @@ mod tests {
             ),
         ] {
             let params = parse(line);
-            let choices = params.choices();
+            let candidates = params.candidates();
             let have: Vec<_> =
-                choices.iter().map(|c| (c.text.as_str(), c.wait.map(|w| w.as_secs()))).collect();
+                candidates.iter().map(|c| (c.text.as_str(), c.wait.map(|w| w.as_secs()))).collect();
             assert_eq!((params.spec(), have), (spec, want), "{line}");
         }
         for bad in ["coldplug.root=", "coldplug.root=;", "coldplug.root=/dev/a,wait=soon"] {
             let params = BootParams::parse(bad);
-            assert!(!params.root.is_named() && params.complaints.len() == 1, "{bad}");
+            assert!(!params.root.is_named() && params.warnings.len() == 1, "{bad}");
         }
     }
 
@@ -249,7 +250,7 @@ mod tests {
             fstypes: vec!["ext4".into(), "xfs".into()],
             flags: "noatime".into(),
         };
-        assert_eq!((p.usr, p.fsck, p.writable), (usr, Fsck::No, true));
+        assert_eq!((p.usr, p.fsck, p.writable), (usr, FsckMode::No, true));
         assert_eq!((p.resume, p.resume_offset), (RootName::parse("UUID=5"), 4096));
         assert_eq!(parse("resume=/dev/a noresume").resume, None);
     }

@@ -23,20 +23,20 @@ use super::words::{key_value, words};
 
 /// The layers that a root may have.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Storage {
+pub struct StorageParams {
     /// The root is checked by dm-verity.
-    pub verity: Option<Verity>,
+    pub verity: Option<VerityParams>,
     /// The root is a file of that path on the filesystem that root= names.
     pub image: Option<String>,
     /// What is written goes elsewhere.
-    pub overlay: Option<Overlay>,
+    pub overlay: Option<OverlayParams>,
     /// The MTD devices that UBI is to attach.
     pub ubi_mtd: Vec<String>,
 }
 
 /// Where the writes of an overlay go.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Overlay {
+pub enum OverlayParams {
     /// To memory, at most so much, as tmpfs(5) writes sizes.
     Tmpfs(Option<String>),
     /// To the filesystem on a device.
@@ -45,7 +45,7 @@ pub enum Overlay {
 
 /// What is known of a hash tree before its superblock is read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Verity {
+pub struct VerityParams {
     /// The root hash, in lower-case digits.
     pub root_hash: String,
     /// The device of the data.
@@ -78,7 +78,7 @@ pub struct Verity {
     pub options: Vec<String>,
 }
 
-impl Storage {
+impl StorageParams {
     /// Reads /proc/cmdline. Words behind a bare `--` belong to the real init.
     ///
     /// # Errors
@@ -127,17 +127,17 @@ fn image(path: &str) -> Result<String, String> {
     if path.starts_with('/') { Ok(path.to_owned()) } else { Err("a path begins with /".to_owned()) }
 }
 
-fn overlay(text: &str) -> Result<Overlay, String> {
+fn overlay(text: &str) -> Result<OverlayParams, String> {
     let (first, rest) = text.split_once(',').map_or((text, None), |(f, r)| (f, Some(r)));
     match (first, rest) {
-        ("tmpfs", None) => Ok(Overlay::Tmpfs(None)),
+        ("tmpfs", None) => Ok(OverlayParams::Tmpfs(None)),
         ("tmpfs", Some(rest)) => match rest.strip_prefix("size=") {
             Some(size) if !size.is_empty() && !size.contains(',') => {
-                Ok(Overlay::Tmpfs(Some(size.to_owned())))
+                Ok(OverlayParams::Tmpfs(Some(size.to_owned())))
             }
             _ => Err(format!("'{rest}' is no size=")),
         },
-        (_, None) => Ok(Overlay::Device(device(text)?)),
+        (_, None) => Ok(OverlayParams::Device(device(text)?)),
         (_, Some(rest)) => Err(format!("'{rest}' is nothing that a device takes")),
     }
 }
@@ -175,12 +175,12 @@ impl<'a> Systemd<'a> {
         *place = Some(value).filter(|v| !v.is_empty());
     }
 
-    fn verity(&self) -> Result<Option<Verity>, String> {
+    fn verity(&self) -> Result<Option<VerityParams>, String> {
         let Some(root_hash) = self.root_hash.filter(|_| !self.off) else { return Ok(None) };
-        let mut verity = Verity {
+        let mut verity = VerityParams {
             data: self.data.map(device).transpose()?,
             hash: self.hash.map(device).transpose()?,
-            ..Verity::default()
+            ..VerityParams::default()
         };
         verity.set_root_hash(root_hash)?;
         for word in self.options.unwrap_or_default().split(',').filter(|w| !w.is_empty()) {
@@ -190,8 +190,8 @@ impl<'a> Systemd<'a> {
     }
 }
 
-fn own_verity(text: &str) -> Result<Verity, String> {
-    let mut verity = Verity::default();
+fn own_verity(text: &str) -> Result<VerityParams, String> {
+    let mut verity = VerityParams::default();
     for word in text.split(',').filter(|w| !w.is_empty()) {
         match word.split_once('=') {
             Some(("roothash", value)) => verity.set_root_hash(value)?,
@@ -207,7 +207,7 @@ fn is_no(value: &str) -> bool {
     matches!(value, "0" | "no" | "n" | "false" | "f" | "off")
 }
 
-impl Verity {
+impl VerityParams {
     fn set_root_hash(&mut self, text: &str) -> Result<(), String> {
         let digest = bytes(text).filter(|b| !b.is_empty()).ok_or("no hexadecimal digits")?;
         self.root_hash = digest.iter().map(|b| format!("{b:02x}")).collect();
@@ -307,8 +307,8 @@ mod tests {
 
     const HASH: &str = "00112233445566778899aabbccddeeff0f1e2d3c4b5a69788796a5b4c3d2e1f0";
 
-    fn verity(line: &str) -> Verity {
-        Storage::parse(line).unwrap().verity.unwrap()
+    fn verity(line: &str) -> VerityParams {
+        StorageParams::parse(line).unwrap().verity.unwrap()
     }
 
     #[test]
@@ -319,7 +319,10 @@ mod tests {
         assert_eq!(found.data, part("00112233-4455-6677-8899-aabbccddeeff"));
         assert_eq!(found.hash, part("0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"));
         for off in ["systemd.verity=no", "rd.systemd.verity=0"] {
-            assert_eq!(Storage::parse(&format!("roothash={HASH} {off}")).unwrap().verity, None);
+            assert_eq!(
+                StorageParams::parse(&format!("roothash={HASH} {off}")).unwrap().verity,
+                None
+            );
         }
     }
 
@@ -347,15 +350,15 @@ mod tests {
     #[test]
     fn overlays_and_images() {
         for (line, want) in [
-            ("coldplug.overlay=tmpfs", Overlay::Tmpfs(None)),
-            ("coldplug.overlay=tmpfs,size=50%", Overlay::Tmpfs(Some("50%".into()))),
-            ("coldplug.overlay=LABEL=rw", Overlay::Device(RootName::Label("rw".into()))),
+            ("coldplug.overlay=tmpfs", OverlayParams::Tmpfs(None)),
+            ("coldplug.overlay=tmpfs,size=50%", OverlayParams::Tmpfs(Some("50%".into()))),
+            ("coldplug.overlay=LABEL=rw", OverlayParams::Device(RootName::Label("rw".into()))),
         ] {
-            assert_eq!(Storage::parse(line).unwrap().overlay, Some(want), "{line}");
+            assert_eq!(StorageParams::parse(line).unwrap().overlay, Some(want), "{line}");
         }
         let line =
             "coldplug.image=/a.squashfs ubi.mtd=0 ubi.mtd=rootfs,2048 -- coldplug.overlay=tmpfs";
-        let found = Storage::parse(line).unwrap();
+        let found = StorageParams::parse(line).unwrap();
         assert_eq!(found.image.as_deref(), Some("/a.squashfs"));
         assert_eq!(found.modules().collect::<Vec<_>>(), ["loop"]);
         assert_eq!((found.ubi_mtd.len(), found.overlay), (2, None));
@@ -379,7 +382,7 @@ mod tests {
             ("coldplug.verity=roothash=abcd,hashoffset=x", "'hashoffset=x'"),
             ("coldplug.verity=roothash=abcd,root-hash-signature=/x", "'root-hash-signature=/x'"),
         ] {
-            let error = Storage::parse(line).unwrap_err();
+            let error = StorageParams::parse(line).unwrap_err();
             assert!(error.contains(part), "{line}: {error}");
         }
     }

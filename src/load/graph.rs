@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use super::order::{Order, Place, Rank};
-use crate::cmdline::boot::Async;
+use crate::cmdline::boot::AsyncProbe;
 use crate::kmod::name::ModuleName;
 use crate::kmod::plan::{Action, Step, Why};
 use crate::report::{ModuleRecord, Origin, Outcome, Road};
@@ -209,9 +209,9 @@ impl Graph {
         self.nodes[id].gently = gently;
         let node = &self.nodes[id];
         let wanted = match self.order.probing {
-            Async::None => None,
-            Async::Storage => Some(node.rank <= Rank::Storage),
-            Async::All => Some(true),
+            AsyncProbe::None => None,
+            AsyncProbe::Storage => Some(node.rank <= Rank::Storage),
+            AsyncProbe::All => Some(true),
         };
         Some(Job {
             id,
@@ -241,7 +241,7 @@ impl Graph {
         let in_turn = order.replay.is_empty() || place.primary <= self.turn();
         let in_company = place.primary >= order.replay.len()
             && !order.alone.contains(&node.step.module)
-            && (order.probing == Async::None || !self.is_last());
+            && (order.probing == AsyncProbe::None || !self.is_last());
         !held && in_turn && (idle || in_company)
     }
 
@@ -390,7 +390,7 @@ impl Graph {
     /// Gives out no more steps, but where probes may be under way that no load waits for one without `async_probe`: it
     /// comes back when they are over.
     pub(super) fn wind_down(&mut self) {
-        self.closed |= self.order.probing == Async::None;
+        self.closed |= self.order.probing == AsyncProbe::None;
         self.closing = !self.closed;
     }
 
@@ -761,10 +761,10 @@ mod tests {
             }
             words
         };
-        assert_eq!(async_of(Async::None), "d00 n00 u01 ");
-        assert_eq!(async_of(Async::Storage), "d10 n00 u01 ");
-        assert_eq!(async_of(Async::All), "d10 n10 u01 ");
-        let mut graph = Graph::new(Order { probing: Async::All, ..Order::default() });
+        assert_eq!(async_of(AsyncProbe::None), "d00 n00 u01 ");
+        assert_eq!(async_of(AsyncProbe::Storage), "d10 n00 u01 ");
+        assert_eq!(async_of(AsyncProbe::All), "d10 n10 u01 ");
+        let mut graph = Graph::new(Order { probing: AsyncProbe::All, ..Order::default() });
         graph.add(step("a", &[], &[]), None, Rank::Rest);
         graph.add(step("b", &[], &[]), None, Rank::Rest);
         let a = graph.take().unwrap();
@@ -789,7 +789,9 @@ mod tests {
 
     #[test]
     fn at_the_end_one_waits_for_what_still_probes() {
-        for (probing, want) in [(Async::None, None), (Async::All, Some(("c", Some(false))))] {
+        for (probing, want) in
+            [(AsyncProbe::None, None), (AsyncProbe::All, Some(("c", Some(false))))]
+        {
             let mut graph = Graph::new(Order { probing, ..Order::default() });
             for name in ["a", "b", "c", "d"] {
                 graph.add(step(name, &[], &[]), None, Rank::Rest);

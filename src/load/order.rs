@@ -1,6 +1,6 @@
 //! In which order ready steps are given out, and which are kept back.
 
-use crate::cmdline::boot::Async;
+use crate::cmdline::boot::AsyncProbe;
 use crate::kmod::name::ModuleName;
 
 /// How near a module is to the root. Disks come next, which take longest until they can be read, and then other slow
@@ -35,7 +35,7 @@ pub struct Order {
     /// Steps are carried out one after the other.
     pub serial: bool,
     /// What is loaded with `async_probe`.
-    pub probing: Async,
+    pub probing: AsyncProbe,
 }
 
 /// The place of a step among the ready ones: the lowest goes first. What a step waits for gets no lower place

@@ -36,7 +36,7 @@ const CLIENT: u8 = 61;
 
 /// What is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ask {
+pub enum Query {
     /// Who has an address for us?
     Discover,
     /// This address of this server, please.
@@ -45,7 +45,7 @@ pub enum Ask {
 
 /// What a server says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
+pub enum Reply {
     /// It has an address for us.
     Offer(Lease),
     /// The address is ours.
@@ -81,8 +81,8 @@ pub struct Lease {
 
 /// The message that asks, from the interface with the address `mac` in the exchange `number`, begun `seconds` ago.
 #[must_use]
-pub fn request(
-    ask: Ask,
+pub fn encode(
+    ask: Query,
     mac: [u8; 6],
     number: u32,
     seconds: u16,
@@ -104,8 +104,8 @@ pub fn request(
         }
     };
     match ask {
-        Ask::Discover => option(KIND, &[1]),
-        Ask::Request(address, server) => {
+        Query::Discover => option(KIND, &[1]),
+        Query::Request(address, server) => {
             option(KIND, &[3]);
             option(WANTED_ADDRESS, &address.octets());
             option(SERVER, &server.octets());
@@ -124,7 +124,7 @@ pub fn request(
 
 /// What a server has answered to `mac` in the exchange `number`; `None` for any other message.
 #[must_use]
-pub fn answer(bytes: &[u8], mac: [u8; 6], number: u32) -> Option<Answer> {
+pub fn decode(bytes: &[u8], mac: [u8; 6], number: u32) -> Option<Reply> {
     let ours = bytes.first() == Some(&2)
         && bytes.get(4..8)? == number.to_be_bytes()
         && bytes.get(28..34)? == mac
@@ -148,9 +148,9 @@ pub fn answer(bytes: &[u8], mac: [u8; 6], number: u32) -> Option<Answer> {
         seconds: option(LEASE_TIME).and_then(|b| Some(u32::from_be_bytes(b.try_into().ok()?))),
     };
     match option(KIND)? {
-        [2] => address.map(|_| Answer::Offer(lease())),
-        [5] => address.map(|_| Answer::Ack(lease())),
-        [6] => Some(Answer::Nak(text(MESSAGE).unwrap_or_default())),
+        [2] => address.map(|_| Reply::Offer(lease())),
+        [5] => address.map(|_| Reply::Ack(lease())),
+        [6] => Some(Reply::Nak(text(MESSAGE).unwrap_or_default())),
         _ => None,
     }
 }
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn requests_carry_what_servers_need() {
-        let bytes = request(Ask::Discover, MAC, 7, 3, Some("box"));
+        let bytes = encode(Query::Discover, MAC, 7, 3, Some("box"));
         assert_eq!(
             (bytes.len(), &bytes[..12]),
             (300, &[1, 1, 6, 0, 0, 0, 0, 7, 0, 3, 0x80, 0][..])
@@ -217,7 +217,7 @@ mod tests {
         assert_eq!(option(&bytes[240..], KIND), Some(&[1][..]));
         assert_eq!(option(&bytes[240..], HOSTNAME), Some(&b"box"[..]));
         let (address, server) = (Ipv4Addr::new(10, 0, 2, 15), Ipv4Addr::new(10, 0, 2, 2));
-        let bytes = request(Ask::Request(address, server), MAC, 7, 3, None);
+        let bytes = encode(Query::Request(address, server), MAC, 7, 3, None);
         assert_eq!(option(&bytes[240..], KIND), Some(&[3][..]));
         assert_eq!(option(&bytes[240..], WANTED_ADDRESS), Some(&[10, 0, 2, 15][..]));
         assert_eq!(option(&bytes[240..], SERVER), Some(&[10, 0, 2, 2][..]));
@@ -246,22 +246,22 @@ mod tests {
             ..Lease::default()
         };
         for (kind, want) in [
-            (2, Some(Answer::Offer(lease.clone()))),
-            (5, Some(Answer::Ack(lease))),
-            (6, Some(Answer::Nak(String::new()))),
+            (2, Some(Reply::Offer(lease.clone()))),
+            (5, Some(Reply::Ack(lease))),
+            (6, Some(Reply::Nak(String::new()))),
             (1, None),
         ] {
-            assert_eq!(answer(&reply(kind, &options), MAC, 7), want, "{kind}");
+            assert_eq!(decode(&reply(kind, &options), MAC, 7), want, "{kind}");
         }
-        let Some(Answer::Ack(plain)) = answer(&reply(5, &[]), MAC, 7) else { panic!() };
+        let Some(Reply::Ack(plain)) = decode(&reply(5, &[]), MAC, 7) else { panic!() };
         assert_eq!((plain.prefix, plain.router), (8, None));
-        let nak = answer(&reply(6, &[MESSAGE, 2, b'n', b'o']), MAC, 7);
-        assert_eq!(nak, Some(Answer::Nak("no".into())));
+        let nak = decode(&reply(6, &[MESSAGE, 2, b'n', b'o']), MAC, 7);
+        assert_eq!(nak, Some(Reply::Nak("no".into())));
         assert_eq!(
-            (answer(&reply(5, &[]), MAC, 8), answer(&reply(5, &[]), [0; 6], 7)),
+            (decode(&reply(5, &[]), MAC, 8), decode(&reply(5, &[]), [0; 6], 7)),
             (None, None)
         );
-        assert_eq!(answer(&request(Ask::Discover, MAC, 7, 0, None), MAC, 7), None);
+        assert_eq!(decode(&encode(Query::Discover, MAC, 7, 0, None), MAC, 7), None);
     }
 
     proptest! {
@@ -269,7 +269,7 @@ mod tests {
         fn no_message_is_too_odd(tail in prop::collection::vec(any::<u8>(), 0..200), cut in 0..400_usize) {
             let mut bytes = reply(5, &tail);
             bytes.truncate(cut);
-            let _ = answer(&bytes, MAC, 7);
+            let _ = decode(&bytes, MAC, 7);
         }
     }
 }

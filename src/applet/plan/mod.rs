@@ -85,7 +85,7 @@ fn plan(options: &Options) -> Result<String, String> {
     let modules = Modules::new(&root, &release, &capture.cmdline);
     modules.check()?;
     let params = BootParams::parse(&capture.cmdline);
-    for complaint in &params.complaints {
+    for complaint in &params.warnings {
         out::error(&format!("coldplug plan: {complaint}"));
     }
     let rehearsal = Rehearsal::new(&capture, modules, &params).map_err(|e| e.to_string())?.run();

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::applet::scan::Modules;
 use crate::boot::RootHint;
 use crate::cmdline::boot::BootParams;
-use crate::cmdline::storage::Storage;
+use crate::cmdline::storage::StorageParams;
 use crate::kmod::catalog::Found;
 use crate::kmod::name::ModuleName;
 use crate::kmod::uevent::Modalias;
@@ -91,7 +91,7 @@ impl<'a> Rehearsal<'a> {
     pub(super) fn run(mut self) -> Rehearsed<'a> {
         let mut warnings = self.load_listed();
         self.want_filesystems(&self.params.root.fstypes);
-        match Storage::parse(&self.capture.cmdline) {
+        match StorageParams::parse(&self.capture.cmdline) {
             Ok(storage) => {
                 for module in storage.modules() {
                     self.loader.want_name(module, Rank::Root);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::boot::nanoseconds;
-use crate::net::dhcp::{self, Answer, Ask, Lease};
+use crate::net::dhcp::{self, Lease, Query, Reply};
 use crate::sys::boottime_ns;
 use crate::sys::net::{DhcpSocket, Interface};
 
@@ -23,7 +23,7 @@ pub(super) struct DhcpClient {
     /// The number of the exchange.
     number: u32,
     began: u64,
-    ask: Ask,
+    ask: Query,
     /// How often that has been asked.
     sent: u32,
     /// When to ask again, on CLOCK_BOOTTIME.
@@ -47,7 +47,7 @@ impl DhcpClient {
             socket,
             number,
             began: now,
-            ask: Ask::Discover,
+            ask: Query::Discover,
             sent: 0,
             send_at: now,
             last_error: None,
@@ -62,7 +62,7 @@ impl DhcpClient {
     ) -> Option<Lease> {
         let mut frame = [0; FRAME];
         while let Some(bytes) = self.socket.receive(&mut frame) {
-            let answer = dhcp::answer(bytes, interface.mac, self.number);
+            let answer = dhcp::decode(bytes, interface.mac, self.number);
             if let Some(lease) = answer.and_then(|answer| self.take(answer)) {
                 return Some(lease);
             }
@@ -74,33 +74,33 @@ impl DhcpClient {
         None
     }
 
-    fn take(&mut self, answer: Answer) -> Option<Lease> {
+    fn take(&mut self, answer: Reply) -> Option<Lease> {
         match (self.ask, answer) {
-            (Ask::Discover, Answer::Offer(lease)) => {
-                self.start_phase(Ask::Request(lease.address?, lease.server?), 0);
+            (Query::Discover, Reply::Offer(lease)) => {
+                self.start_phase(Query::Request(lease.address?, lease.server?), 0);
                 None
             }
-            (Ask::Request(..), Answer::Ack(lease)) => Some(lease),
-            (Ask::Request(address, server), Answer::Nak(reason)) => {
+            (Query::Request(..), Reply::Ack(lease)) => Some(lease),
+            (Query::Request(address, server), Reply::Nak(reason)) => {
                 self.last_error = Some(format!("{server} refused {address}: {reason}"));
-                self.start_phase(Ask::Discover, nanoseconds(FIRST_TIMEOUT));
+                self.start_phase(Query::Discover, nanoseconds(FIRST_TIMEOUT));
                 None
             }
             _ => None,
         }
     }
 
-    fn start_phase(&mut self, ask: Ask, wait: u64) {
+    fn start_phase(&mut self, ask: Query, wait: u64) {
         (self.ask, self.sent, self.send_at) = (ask, 0, boottime_ns().saturating_add(wait));
     }
 
     fn send(&mut self, interface: &Interface, hostname: Option<&str>, now: u64) {
-        if self.sent >= REQUESTS && self.ask != Ask::Discover {
-            (self.ask, self.sent) = (Ask::Discover, 0);
+        if self.sent >= REQUESTS && self.ask != Query::Discover {
+            (self.ask, self.sent) = (Query::Discover, 0);
         }
         let seconds =
             u16::try_from(now.saturating_sub(self.began) / 1_000_000_000).unwrap_or(u16::MAX);
-        let bytes = dhcp::request(self.ask, interface.mac, self.number, seconds, hostname);
+        let bytes = dhcp::encode(self.ask, interface.mac, self.number, seconds, hostname);
         if let Err(error) = self.socket.send(interface, &bytes) {
             self.last_error = Some(error.to_string());
         }
@@ -112,8 +112,8 @@ impl DhcpClient {
     /// `DHCP on eth0 (3 sent, no offer)`
     pub(super) fn status(&self, interface: &Interface) -> String {
         let lacking = match self.ask {
-            Ask::Discover => format!("{} sent, no offer", self.sent),
-            Ask::Request(address, server) => {
+            Query::Discover => format!("{} sent, no offer", self.sent),
+            Query::Request(address, server) => {
                 format!("{server} offers {address}, {} sent, not confirmed", self.sent)
             }
         };

@@ -9,7 +9,7 @@ use super::multi_device::MultiDevice;
 use super::{Progress, RootStep, StepContext, StepError, UPPER, mount};
 use crate::boot::SYSROOT;
 use crate::cmdline::boot::Break;
-use crate::cmdline::root::{Choice, RootParams};
+use crate::cmdline::root::{RootCandidate, RootParams};
 use crate::cmdline::root_name::RootName;
 use crate::kmod::name::ModuleName;
 use crate::sys::boottime_ns;
@@ -48,7 +48,7 @@ pub(super) struct Filesystem {
 
 impl Filesystem {
     /// The root.
-    pub(super) fn root(choice: &Choice, params: &RootParams) -> Self {
+    pub(super) fn root(choice: &RootCandidate, params: &RootParams) -> Self {
         Self {
             name: choice.name.clone(),
             text: choice.text.clone(),

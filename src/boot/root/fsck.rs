@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use super::devices::Candidate;
 use super::{Boot, StepError};
-use crate::cmdline::root::Fsck as Mode;
+use crate::cmdline::root::FsckMode;
 use crate::report::Verdict;
 use crate::sys::{Error, Root};
 
@@ -28,15 +28,15 @@ impl Fsck {
     /// Starts the check of what `device` holds; `None` where there is none to make.
     pub(super) fn start(
         device: &Candidate,
-        mode: Mode,
+        mode: FsckMode,
         root: &Root,
     ) -> Option<Result<Self, StepError>> {
-        let kind = device.fstype.as_ref().filter(|_| mode != Mode::No)?;
+        let kind = device.fstype.as_ref().filter(|_| mode != FsckMode::No)?;
         let name = format!("fsck.{kind}");
         let program = SEARCH_DIRS.iter().map(|f| root.join(f).join(&name)).find(|p| p.exists())?;
         let mut command = Command::new(&program);
         command.arg("-a").stdin(Stdio::null());
-        if mode == Mode::Force {
+        if mode == FsckMode::Force {
             command.arg("-f");
         }
         let what = format!("{name} {}", device.node.display());

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::{Progress, RootStep, StepContext, StepError};
 use crate::boot::{SYSROOT, nanoseconds};
 use crate::cmdline::boot::Break;
-use crate::cmdline::root::{Choice, RootParams};
+use crate::cmdline::root::{RootCandidate, RootParams};
 use crate::kmod::name::ModuleName;
 use crate::sys::{boottime_ns, mount, sysfs};
 use rustix::io::Errno;
@@ -41,7 +41,7 @@ pub(super) struct HostShare {
 
 impl HostShare {
     /// The root, if it is named by a tag.
-    pub(super) fn root(choice: &Choice, params: &RootParams) -> Option<Self> {
+    pub(super) fn root(choice: &RootCandidate, params: &RootParams) -> Option<Self> {
         let text = choice.text.as_str();
         let by_name = FILESYSTEMS
             .iter()

@@ -29,9 +29,9 @@ use devices::{Candidate, Content};
 pub(super) use verity::DEVICE as VERITY_DEVICE;
 
 use super::{Boot, SYSROOT};
-use crate::cmdline::root::{Choice, RootParams};
+use crate::cmdline::root::{RootCandidate, RootParams};
 use crate::cmdline::root_name::RootName;
-use crate::cmdline::storage::{Overlay as OverlayParams, Storage};
+use crate::cmdline::storage::{OverlayParams, StorageParams};
 use crate::kmod::name::ModuleName;
 use crate::load::{Loader, Rank};
 use crate::report::Verdict;
@@ -153,9 +153,9 @@ fn move_sysroot_to(root: &Root, place: &str) -> sys::Result<()> {
 #[derive(Debug)]
 pub(super) struct RootPipeline {
     params: RootParams,
-    storage: Storage,
-    choice: Choice,
-    others: VecDeque<Choice>,
+    storage: StorageParams,
+    choice: RootCandidate,
+    others: VecDeque<RootCandidate>,
     done: Vec<Box<dyn RootStep>>,
     steps: VecDeque<Box<dyn RootStep>>,
     /// Whether a hibernated system has been looked for: once, before anything is mounted.
@@ -163,10 +163,10 @@ pub(super) struct RootPipeline {
 }
 
 impl RootPipeline {
-    pub(super) fn new(params: &RootParams, storage: Storage) -> Self {
-        let mut others = VecDeque::from(params.choices());
+    pub(super) fn new(params: &RootParams, storage: StorageParams) -> Self {
+        let mut others = VecDeque::from(params.candidates());
         let first = others.pop_front();
-        let implied = || Choice { name: RootName::GptAuto, text: String::new(), wait: None };
+        let implied = || RootCandidate { name: RootName::GptAuto, text: String::new(), wait: None };
         let mut pipeline = Self {
             params: params.clone(),
             storage,
@@ -181,7 +181,7 @@ impl RootPipeline {
     }
 
     /// The root that is being tried.
-    pub(super) fn choice(&self) -> &Choice {
+    pub(super) fn choice(&self) -> &RootCandidate {
         &self.choice
     }
 
@@ -304,12 +304,12 @@ impl RootPipeline {
 }
 
 /// The steps to the root itself, by where it lies: behind a tag of the host, on a server, on a block device.
-fn root_steps(choice: &Choice, params: &RootParams) -> Vec<Box<dyn RootStep>> {
+fn root_steps(choice: &RootCandidate, params: &RootParams) -> Vec<Box<dyn RootStep>> {
     if let Some(tag) = HostShare::root(choice, params) {
         return vec![Box::new(tag)];
     }
     match Nfs::root(choice, params) {
-        Some(nfs) => vec![Box::new(Network::new(&params.net)), Box::new(nfs)],
+        Some(nfs) => vec![Box::new(Network::new(&params.network)), Box::new(nfs)],
         None => vec![Box::new(Filesystem::root(choice, params))],
     }
 }

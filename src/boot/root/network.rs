@@ -13,7 +13,7 @@ use std::net::Ipv4Addr;
 use super::dhcp_client::DhcpClient;
 use super::{Boot, Progress, RootStep, StepContext, StepError};
 use crate::boot::write;
-use crate::cmdline::network::{Auto, NetParams};
+use crate::cmdline::network::{AddressSource, NetworkParams};
 use crate::net::dhcp::Lease;
 use crate::report::{AddressBy, NetworkRecord, Verdict};
 use crate::sys::net::{self, Interface};
@@ -32,12 +32,12 @@ struct Port {
 /// The step that gives the machine an address.
 #[derive(Debug)]
 pub(super) struct Network {
-    params: NetParams,
+    params: NetworkParams,
     ports: Vec<Port>,
 }
 
 impl Network {
-    pub(super) fn new(params: &NetParams) -> Self {
+    pub(super) fn new(params: &NetworkParams) -> Self {
         Self { params: params.clone(), ports: Vec::new() }
     }
 
@@ -131,7 +131,7 @@ impl RootStep for Network {
             cx.boot.record.network = Some(by_kernel(interface, server));
             return Ok(Progress::Done);
         }
-        if self.params.ip.auto == Auto::Off && self.params.ip.client.is_none() {
+        if self.params.ip.source == AddressSource::Static && self.params.ip.client.is_none() {
             return Err(StepError {
                 text: "ip= gives no address and forbids to ask for one".into(),
                 verdict: Verdict::NoRoot,

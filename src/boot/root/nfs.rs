@@ -19,8 +19,8 @@ use rustix::mount::MountFlags;
 use super::{Boot, Progress, RootStep, StepContext, StepError};
 use crate::boot::SYSROOT;
 use crate::cmdline::boot::Break;
-use crate::cmdline::network::{NetParams, NfsPlace};
-use crate::cmdline::root::{Choice, RootParams};
+use crate::cmdline::network::{NetworkParams, NfsExport};
+use crate::cmdline::root::{RootCandidate, RootParams};
 use crate::kmod::name::ModuleName;
 use crate::report::Verdict;
 use crate::sys::{self, mount, net};
@@ -55,8 +55,8 @@ struct Mount {
 /// The root.
 #[derive(Debug)]
 pub(super) struct Nfs {
-    place: NfsPlace,
-    params: NetParams,
+    place: NfsExport,
+    params: NetworkParams,
     flags: String,
     writable: bool,
     state: State,
@@ -64,9 +64,9 @@ pub(super) struct Nfs {
 
 impl Nfs {
     /// The root, if it is on a server.
-    pub(super) fn root(choice: &Choice, params: &RootParams) -> Option<Self> {
-        let mut place = NfsPlace::of_root(&choice.text)?;
-        if let Some(told) = &params.net.nfs {
+    pub(super) fn root(choice: &RootCandidate, params: &RootParams) -> Option<Self> {
+        let mut place = NfsExport::from_root_value(&choice.text)?;
+        if let Some(told) = &params.network.nfs {
             place = place.or(told);
         }
         let nfs4 = params.fstypes.first().is_some_and(|t| t == "nfs4");
@@ -75,7 +75,7 @@ impl Nfs {
         }
         Some(Self {
             place,
-            params: params.net.clone(),
+            params: params.network.clone(),
             flags: params.flags.clone(),
             writable: params.writable,
             state: State::Start,
@@ -86,7 +86,7 @@ impl Nfs {
     fn resolve(&self, boot: &Boot) -> Result<Mount, StepError> {
         let network = boot.record.network.as_ref();
         let told =
-            network.and_then(|n| NfsPlace::parse(n.root_path.as_deref()?)).unwrap_or_default();
+            network.and_then(|n| NfsExport::parse(n.root_path.as_deref()?)).unwrap_or_default();
         let place = self.place.clone().or(&told);
         let next = network.and_then(|n| n.next_server.or(n.dhcp_server));
         let Some(server) = place.server.or(self.params.ip.server).or(next) else {

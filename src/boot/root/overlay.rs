@@ -14,7 +14,7 @@ use rustix::mount::MountFlags;
 
 use super::{LOWER, Progress, RootStep, StepContext, StepError, UPPER, move_sysroot_to};
 use crate::boot::SYSROOT;
-use crate::cmdline::storage::Overlay as OverlayParams;
+use crate::cmdline::storage::OverlayParams;
 use crate::sys::{Error, Result, Root, mount};
 
 /// The mount of the overlay; where the upper side is a device's, that is mounted before.

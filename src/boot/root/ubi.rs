@@ -13,7 +13,7 @@ use rustix::mount::MountFlags;
 
 use super::{Progress, RootStep, StepContext, StepError};
 use crate::boot::SYSROOT;
-use crate::cmdline::root::{Choice, RootParams};
+use crate::cmdline::root::{RootCandidate, RootParams};
 use crate::sys::{flash, mount};
 
 /// Whether `root=` names a volume.
@@ -68,7 +68,7 @@ pub(super) struct Volume {
 }
 
 impl Volume {
-    pub(super) fn root(choice: &Choice, params: &RootParams) -> Self {
+    pub(super) fn root(choice: &RootCandidate, params: &RootParams) -> Self {
         Self {
             name: choice.text.clone(),
             fstype: params.fstypes.first().map_or("ubifs", String::as_str).to_owned(),

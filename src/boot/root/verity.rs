@@ -10,7 +10,7 @@ use super::devices::{Candidate, Content};
 use super::{Progress, RootStep, StepContext, StepError};
 use crate::boot::{BootError, SYSROOT, switch_root, switch_root_error};
 use crate::cmdline::root_name::RootName;
-use crate::cmdline::storage::Verity as VerityParams;
+use crate::cmdline::storage::VerityParams;
 use crate::disk::verity::{Devices, FEC_ROOTS, Fec, Tree};
 use crate::report::Verdict;
 use crate::sys::block::Disk;
