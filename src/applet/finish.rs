@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use super::{Exit, out};
 use crate::boot;
 use crate::report::Outcome;
-use crate::sys::{Root, errno};
+use crate::sys::{self, Root};
 
 pub(super) fn run(args: &[OsString]) -> Exit {
     if let Some(word) = args.get(1) {
@@ -18,12 +18,9 @@ pub(super) fn run(args: &[OsString]) -> Exit {
     }
     let finished = match boot::finish(&Root::default()) {
         Ok(finished) => finished,
-        Err(error) if error.errno == rustix::io::Errno::NOENT => {
-            out::line(&format!(
-                "nothing is left to load ({}: {})",
-                error.object,
-                errno::text(error.errno)
-            ));
+        Err(error) if error.cause == rustix::io::Errno::NOENT => {
+            let sys::Error { object, cause, .. } = &error;
+            out::line(&format!("nothing is left to load ({object}: {cause})"));
             return Exit::Success;
         }
         Err(error) => {

@@ -9,7 +9,7 @@ use super::Exit;
 use super::args::{Arg, Args, Opt};
 use super::tool::{Fail, Level, Tool, absolute};
 use crate::sys::helper::OURSELVES;
-use crate::sys::{errno, helper};
+use crate::sys::{Cause, helper};
 
 const OPTIONS: &[Opt] = &[Opt('h', "help", false)];
 
@@ -47,7 +47,7 @@ pub(super) fn run(args: &[OsString]) -> Exit {
 /// A link of this program that is called modprobe, or else the program.
 fn own(tool: &Tool) -> Result<PathBuf, Fail> {
     let program = fs::canonicalize(OURSELVES)
-        .map_err(|e| tool.error(&format!("{OURSELVES}: {}", errno::text(errno::of(&e)))))?;
+        .map_err(|e| tool.error(&format!("{OURSELVES}: {}", Cause::from(&e))))?;
     let beside = program.with_file_name("modprobe");
     let links = [beside, "/sbin/modprobe".into(), "/usr/sbin/modprobe".into()];
     let is_ours = |link: &PathBuf| fs::canonicalize(link).is_ok_and(|target| target == program);
@@ -65,7 +65,7 @@ fn install(tool: &Tool, path: &Path) -> Result<(), Fail> {
 /// Why the kernel could not start the program at `path`.
 fn unfit(tool: &Tool, path: &Path) -> Option<String> {
     match fs::metadata(tool.root.join(path)) {
-        Err(error) => Some(errno::text(errno::of(&error))),
+        Err(error) => Some(Cause::from(&error).to_string()),
         Ok(meta) if !meta.is_file() => Some("not a program".to_owned()),
         Ok(meta) if meta.permissions().mode() & 0o111 == 0 => Some("not executable".to_owned()),
         Ok(_) => None,

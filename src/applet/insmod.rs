@@ -7,7 +7,7 @@ use super::Exit;
 use super::args::{Arg, Args, Opt};
 use super::refusal;
 use super::tool::{Level, Tool, errno_of, insmod_words, parameters};
-use crate::sys::errno;
+use crate::sys::Cause;
 use crate::sys::module::InitFlags;
 
 const FORCE_MODVERSION: char = '\u{1}';
@@ -69,8 +69,8 @@ fn insert(tool: &Tool, operands: &[OsString], flags: InitFlags) -> Exit {
         return Exit::Failure;
     }
     if let Err(error) = std::fs::metadata(file) {
-        let reason = errno::of(&error);
-        tool.error(&format!("could not load module {name}: {}", errno::text(reason)));
+        let reason = Cause::from(&error);
+        tool.error(&format!("could not load module {name}: {reason}"));
         return Exit::Failure;
     }
     let log = refusal::mark(tool);

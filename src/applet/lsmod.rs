@@ -10,7 +10,7 @@ use super::args::{Arg, Args, Opt};
 use super::tool::{Level, Tool};
 use crate::kmod::name::ModuleName;
 use crate::kmod::proc_modules::{self, Loaded};
-use crate::sys::{Root, errno, procfs, sysfs};
+use crate::sys::{Root, procfs, sysfs};
 
 const JSON: char = '\u{1}';
 
@@ -74,7 +74,7 @@ pub(super) fn run(args: &[OsString]) -> Exit {
             Exit::Success
         }
         Err(error) => {
-            let reason = errno::text(error.errno);
+            let reason = error.cause;
             tool.error(&format!("could not open /proc/modules: {reason}"));
             tool.error(&format!("could not get list of modules: {reason}"));
             Exit::Failure

@@ -35,7 +35,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::sys::{errno, process};
+use crate::sys::{Cause, process};
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -197,7 +197,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         (None, None) => help(OsStr::new("--help"), None),
     };
     match out::failure() {
-        Some(error) => refuse(&format!("standard output: {}", errno::text(errno::of(&error)))),
+        Some(error) => refuse(&format!("standard output: {}", Cause::from(&error))),
         None => exit,
     }
     .into()

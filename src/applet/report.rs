@@ -48,3 +48,21 @@ fn report(path: &Path) -> Result<String, String> {
     let json = json.map_err(|e| Error::io("read", path, &e).to_string())?;
     Record::table(&json).ok_or_else(|| format!("{}: this is not a boot record", path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_not_a_record_is_named_with_its_fault() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("r.json");
+        for (bytes, want) in [
+            (&b"\xff\xfe"[..], format!("read {}: not valid UTF-8", path.display())),
+            (b"text", format!("{}: this is not a boot record", path.display())),
+        ] {
+            std::fs::write(&path, bytes).unwrap();
+            assert_eq!(report(&path).unwrap_err(), want);
+        }
+    }
+}

@@ -12,7 +12,7 @@ use super::Exit;
 use super::args::{Arg, Args, Opt};
 use super::tool::{Level, Tool, module_dir};
 use crate::kmod::catalog::Files;
-use crate::sys::errno;
+use crate::sys::Cause;
 use crate::sys::moddir::ModuleDir;
 
 const OPTIONS: &[Opt] =
@@ -97,7 +97,7 @@ fn show(tool: &Tool, dir: &ModuleDir, format: Format, output: Option<&Path>) -> 
     match folder.and_then(|()| std::fs::write(path, out)) {
         Ok(()) => exit,
         Err(error) => {
-            let reason = errno::text(errno::of(&error));
+            let reason = Cause::from(&error);
             tool.raw_error(&format!("Error: could not create {}: {reason}", path.display()));
             Exit::Failure
         }

@@ -16,7 +16,7 @@ use crate::load::{InsertError, Inserter};
 use crate::sys::kmsg::Kmsg;
 use crate::sys::modfile::{ImageError, ModuleFile};
 use crate::sys::module::{InitFlags, Kernel, ModuleOps};
-use crate::sys::{Root, errno, sysfs, syslog};
+use crate::sys::{Cause, Error, Root, errno, sysfs, syslog};
 
 /// Priorities of messages, as in syslog(3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -269,7 +269,9 @@ pub(super) fn no_config() -> &'static Config {
 pub(super) fn errno_of(error: &InsertError) -> Errno {
     match error {
         InsertError::Missing => Errno::NOENT,
-        InsertError::Image(ImageError::Read(error)) => error.errno,
+        InsertError::Image(ImageError::Read(Error { cause: Cause::Errno(errno), .. })) => *errno,
+        // kmod has errno alone.
+        InsertError::Image(ImageError::Read(_)) => Errno::INVAL,
         InsertError::Image(ImageError::Decode(_)) => Errno::INVAL,
         InsertError::Kernel(errno) => *errno,
     }

@@ -78,7 +78,7 @@ fn mount_one(root: &Root, early: &Early) -> Result<()> {
     }
     match mount::mount(early.fstype, &target, early.fstype, early.flags, early.data) {
         // The same filesystem is there already.
-        Err(error) if error.errno == rustix::io::Errno::BUSY => Ok(()),
+        Err(error) if error.cause == rustix::io::Errno::BUSY => Ok(()),
         result => result,
     }
 }

@@ -127,6 +127,9 @@ fn update_record(root: &Root, modules: &[ModuleRecord]) -> sys::Result<()> {
     let text = std::fs::read_to_string(&path).map_err(|e| sys::Error::io("read", &path, &e))?;
     match Record::updated(&text, modules) {
         Some(record) => write(&path, (record + "\n").as_bytes()),
-        None => Err(sys::Error::new("parse", path.display(), rustix::io::Errno::INVAL)),
+        None => {
+            let cause = sys::Cause::Other("not a boot record".to_owned());
+            Err(sys::Error::new("parse", path.display(), cause))
+        }
     }
 }

@@ -206,6 +206,6 @@ mod tests {
     #[test]
     fn a_root_on_the_same_filesystem_is_refused() {
         let error = prepare(&Root::default(), Path::new("/"), None).unwrap_err();
-        assert!(matches!(error, SwitchRootError::Other(e) if e.errno == Errno::XDEV));
+        assert!(matches!(error, SwitchRootError::Other(e) if e.cause == Errno::XDEV));
     }
 }

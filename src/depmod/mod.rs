@@ -21,7 +21,7 @@ use crate::kmod::depmod::kernel::KernelSymbols;
 use crate::kmod::depmod::resolve::{Note, Resolved, Symbols, Wanted};
 use crate::kmod::depmod::{Module, Notice, Solved, order};
 use crate::kmod::index::WriteError;
-use crate::sys::{errno, moddir};
+use crate::sys::{Cause, moddir};
 
 /// How the files are made.
 #[derive(Debug, Default)]
@@ -178,7 +178,7 @@ fn read_optional(dir: &Path, name: &str, listener: &mut dyn Listener) -> Option<
             listener.notice(Notice::Warning(format!(
                 "could not open {name} at {}: {}",
                 dir.display(),
-                errno::text(errno::of(&error))
+                Cause::from(&error)
             )));
             None
         }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use crate::kmod::depmod::files::File;
-use crate::sys::{boottime_ns, errno};
+use crate::sys::{Cause, boottime_ns};
 
 /// The directory that the files go to.
 #[derive(Debug)]
@@ -84,5 +84,5 @@ fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 fn failed(act: &str, path: &Path, error: &std::io::Error) -> String {
-    format!("{act} {}: {}", path.display(), errno::text(errno::of(error)))
+    format!("{act} {}: {}", path.display(), Cause::from(error))
 }

@@ -14,7 +14,7 @@ use crate::kmod::depmod::Notice;
 use crate::kmod::depmod::conf::Config;
 use crate::kmod::depmod::order::Ordered;
 use crate::kmod::name::ModuleName;
-use crate::sys::{Error, errno};
+use crate::sys::{Cause, Error, errno};
 
 /// A module file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +63,7 @@ pub fn named(dir: &Path, files: &[PathBuf]) -> Result<Vec<Found>, String> {
             return Err(format!("{name}: not absolute path."));
         }
         let reason = |text: String| format!("could not create module {name}: {text}");
-        fs::metadata(file).map_err(|e| reason(errno::text(errno::of(&e))))?;
+        fs::metadata(file).map_err(|e| reason(Cause::from(&e).to_string()))?;
         let found = Found::new(dir, file.clone());
         if modules.iter().any(|other: &Found| other.name == found.name) {
             let text = errno::text(Errno::EXIST);
@@ -192,7 +192,7 @@ impl Contents {
     }
 
     fn fail(&mut self, act: &str, path: &Path, error: &std::io::Error) {
-        let text = format!("{act} {}: {}", path.display(), errno::text(errno::of(error)));
+        let text = format!("{act} {}: {}", path.display(), Cause::from(error));
         self.notices.push((path.to_owned(), Notice::Error(text)));
     }
 }

@@ -164,7 +164,7 @@ impl Inserter {
         };
         let mut file = match ModuleFile::open(&self.dir.join(path)) {
             Ok(file) => file,
-            Err(e) if e.errno == Errno::NOENT => return (None, Err(InsertError::Missing)),
+            Err(e) if e.cause == Errno::NOENT => return (None, Err(InsertError::Missing)),
             Err(e) => return (None, Err(InsertError::Image(ImageError::Read(e)))),
         };
         let compressed = file.compression() != Compression::Plain;
@@ -203,7 +203,10 @@ fn uninterrupted(mut call: impl FnMut() -> Result<(), Errno>) -> Result<(), Errn
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kmod::name::ModuleName;
+    use crate::sys;
     use std::os::fd::BorrowedFd;
+    use std::process::ExitStatus;
     use std::sync::Mutex;
 
     /// A kernel that answers finit_module with what it is told, and init_module with success.
@@ -229,6 +232,12 @@ mod tests {
         }
         fn delete_module(&self, _: &CStr, _: bool) -> Result<(), Errno> {
             Err(Errno::NOSYS)
+        }
+        fn init_module_at(&self, _: *const [u8], _: &CStr) -> Result<(), Errno> {
+            Err(Errno::NOSYS)
+        }
+        fn command(&self, _: &str, _: &ModuleName) -> sys::Result<ExitStatus> {
+            Err(sys::Error::new("exec", "sh", Errno::NOSYS))
         }
     }
 

@@ -36,9 +36,11 @@ pub fn delete(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys;
     use crate::sys::module::InitFlags;
     use std::ffi::CStr;
     use std::os::fd::BorrowedFd;
+    use std::process::ExitStatus;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     /// A module that is in use for some calls.
@@ -50,6 +52,12 @@ mod tests {
         }
         fn init_module(&self, _: &[u8], _: &CStr) -> Result<(), Errno> {
             Err(Errno::NOSYS)
+        }
+        fn init_module_at(&self, _: *const [u8], _: &CStr) -> Result<(), Errno> {
+            Err(Errno::NOSYS)
+        }
+        fn command(&self, _: &str, _: &ModuleName) -> sys::Result<ExitStatus> {
+            Err(sys::Error::new("exec", "sh", Errno::NOSYS))
         }
         fn delete_module(&self, name: &CStr, _: bool) -> Result<(), Errno> {
             assert_eq!(name, c"m_x");

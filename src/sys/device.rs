@@ -49,6 +49,7 @@ pub fn write(path: &Path, bytes: &[u8], patience: Duration) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::Cause;
 
     #[test]
     fn a_file_is_written_and_a_full_pipe_given_up() {
@@ -68,6 +69,6 @@ mod tests {
         let flags = OFlags::NONBLOCK.bits().cast_signed();
         let _reader = OpenOptions::new().read(true).custom_flags(flags).open(&fifo).unwrap();
         let error = write(&fifo, &[0; 1 << 20], Duration::from_millis(10)).unwrap_err();
-        assert_eq!(error.errno, Errno::TIME);
+        assert_eq!(error.cause, Cause::Errno(Errno::TIME));
     }
 }

@@ -77,11 +77,6 @@ pub fn text(errno: Errno) -> String {
         .map_or_else(|| format!("Unknown error {}", errno.raw_os_error()), |(_, t)| (*t).to_owned())
 }
 
-/// The errno of an error that a function of std gave; EIO where it has none.
-pub fn of(error: &std::io::Error) -> Errno {
-    Errno::from_io_error(error).unwrap_or(Errno::IO)
-}
-
 /// What kmod makes of a damaged module.
 pub fn of_elf(error: ElfError) -> Errno {
     match error {

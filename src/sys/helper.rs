@@ -70,6 +70,7 @@ pub fn called_by_kernel() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::Cause;
 
     fn machine(program: &str) -> (tempfile::TempDir, Root) {
         let scratch = tempfile::tempdir().unwrap();
@@ -92,7 +93,7 @@ mod tests {
         assert_eq!(text, b"\n");
         let long = "/".repeat(LONGEST);
         for (bad, errno) in [(long.as_str(), Errno::NAMETOOLONG), ("/a\nb", Errno::INVAL)] {
-            assert_eq!(set(&root, Some(Path::new(bad))).unwrap_err().errno, errno);
+            assert_eq!(set(&root, Some(Path::new(bad))).unwrap_err().cause, Cause::Errno(errno));
         }
     }
 

@@ -7,6 +7,7 @@ pub mod device;
 pub mod disk_ids;
 pub mod dm;
 pub mod errno;
+mod error;
 pub mod file;
 pub mod flash;
 pub mod helper;
@@ -34,45 +35,11 @@ pub mod uevent;
 
 mod raw;
 
-use std::fmt;
+pub use error::{Cause, Error, Result};
+
 use std::path::{Path, PathBuf};
 
-use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
-
-/// What a failed operation was, on what, and the kernel's answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Error {
-    /// The operation, as its manual page calls it.
-    pub op: &'static str,
-    /// The path or name it was done to.
-    pub object: String,
-    /// The kernel's answer.
-    pub errno: Errno,
-}
-
-impl Error {
-    /// The error of `op` on `object`.
-    pub fn new(op: &'static str, object: impl fmt::Display, errno: Errno) -> Self {
-        Self { op, object: object.to_string(), errno }
-    }
-
-    /// The error that a function of std gave; one without an errno becomes EIO.
-    pub fn io(op: &'static str, path: &Path, error: &std::io::Error) -> Self {
-        Self::new(op, path.display(), Errno::from_io_error(error).unwrap_or(Errno::IO))
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: {}", self.op, self.object, errno::text(self.errno))
-    }
-}
-
-impl std::error::Error for Error {}
-
-/// The result of an operation on the system.
-pub type Result<T> = std::result::Result<T, Error>;
 
 /// The prefix of every path below /sys, /proc, /dev, /etc, /run and /lib: `/`, or a tree of files.
 #[derive(Debug, Clone, PartialEq, Eq)]

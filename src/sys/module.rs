@@ -51,9 +51,7 @@ pub trait ModuleOps: Send + Sync {
     ///
     /// # Errors
     /// The kernel's answer.
-    fn init_module_at(&self, image: *const [u8], args: &CStr) -> Result<(), Errno> {
-        raw::init_module(image, args)
-    }
+    fn init_module_at(&self, image: *const [u8], args: &CStr) -> Result<(), Errno>;
 
     /// delete_module(2), never waiting.
     ///
@@ -65,9 +63,7 @@ pub trait ModuleOps: Send + Sync {
     ///
     /// # Errors
     /// No shell can be started.
-    fn command(&self, command: &str, module: &ModuleName) -> super::Result<ExitStatus> {
-        process::shell_command(command, &[("MODPROBE_MODULE", module.as_str())])
-    }
+    fn command(&self, command: &str, module: &ModuleName) -> super::Result<ExitStatus>;
 }
 
 /// The running kernel.
@@ -88,10 +84,18 @@ impl ModuleOps for Kernel {
         rustix::system::init_module(image, args)
     }
 
+    fn init_module_at(&self, image: *const [u8], args: &CStr) -> Result<(), Errno> {
+        raw::init_module(image, args)
+    }
+
     fn delete_module(&self, name: &CStr, force: bool) -> Result<(), Errno> {
         const O_NONBLOCK: i32 = 0o4000;
         const O_TRUNC: i32 = 0o1000;
         rustix::system::delete_module(name, if force { O_NONBLOCK | O_TRUNC } else { O_NONBLOCK })
+    }
+
+    fn command(&self, command: &str, module: &ModuleName) -> super::Result<ExitStatus> {
+        process::shell_command(command, &[("MODPROBE_MODULE", module.as_str())])
     }
 }
 

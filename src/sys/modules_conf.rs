@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::errno;
+use super::Cause;
 use crate::kmod::Warning;
 use crate::kmod::conf::Config;
 use crate::kmod::modules_conf::{self, Outside};
@@ -47,6 +47,6 @@ impl Outside for OldMachine {
     }
 
     fn read(&self, path: &str) -> Result<Vec<u8>, String> {
-        fs::read(path).map_err(|error| errno::text(errno::of(&error)))
+        fs::read(path).map_err(|error| Cause::from(&error).to_string())
     }
 }

@@ -214,7 +214,7 @@ impl DhcpSocket {
     /// The kernel's answer, such as that another program has the port.
     pub fn open(interface: &Interface) -> Result<Self> {
         let what = format_args!("DHCP socket on {}", interface.name);
-        let failed = |errno| Error::new("open", what, errno);
+        let failed = |errno: Errno| Error::new("open", what, errno);
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, flags, None);
         let socket = socket.map_err(failed)?;
@@ -222,7 +222,7 @@ impl DhcpSocket {
         sockopt::set_socket_reuseaddr(&socket, true).map_err(failed)?;
         SockRef::from(&socket)
             .bind_device(Some(interface.name.as_bytes()))
-            .map_err(|e| failed(super::errno::of(&e)))?;
+            .map_err(|e| Error::new("open", what, &e))?;
         bind(&socket, &SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, DHCP_CLIENT)).map_err(failed)?;
         Ok(Self(socket))
     }

@@ -154,7 +154,10 @@ pub(super) fn init_module(image: *const [u8], args: &CStr) -> Result<(), Errno> 
     let answer = unsafe { libc::init_module(image.cast(), len, args.as_ptr()) };
     match answer {
         0 => Ok(()),
-        _ => Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)),
+        _ => {
+            let errno = std::io::Error::last_os_error().raw_os_error().unwrap_or_default();
+            Err(Errno::from_raw_os_error(errno))
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use rustix::io::Errno;
 
-use super::{Error, Result, Root, file, moddir};
+use super::{Cause, Error, Result, Root, file, moddir};
 use crate::kmod::Warning;
 use crate::kmod::name::ModuleName;
 use crate::kmod::settings::{Setting, Settings, parse_saved, saved};
@@ -97,7 +97,9 @@ pub fn read_saved(root: &Root, module: &ModuleName) -> Result<Vec<(String, Strin
     match fs::read(&path) {
         Ok(bytes) => Ok(parse_saved(&String::from_utf8_lossy(&bytes))),
         Err(e) => match Error::io("read", &path, &e) {
-            error if matches!(error.errno, Errno::NOENT | Errno::NOTDIR) => Ok(Vec::new()),
+            error if matches!(error.cause, Cause::Errno(Errno::NOENT | Errno::NOTDIR)) => {
+                Ok(Vec::new())
+            }
             error => Err(error),
         },
     }

@@ -21,7 +21,7 @@ use crate::kmod::depmod::conf::Config;
 use crate::kmod::depmod::files::File;
 use crate::kmod::depmod::kernel::KernelSymbols;
 use crate::kmod::depmod::resolve::Wanted;
-use crate::sys::{errno, moddir};
+use crate::sys::{Cause, moddir};
 
 /// The text files, in the order in which they are shown.
 const SHOWN: [&str; 6] = [
@@ -83,7 +83,7 @@ impl Depmod<'_> {
         match fs::metadata(dir.join("modules.dep")).and_then(|m| m.modified()) {
             Ok(time) => depmod::is_newer(dir, time),
             Err(error) => {
-                let reason = errno::text(errno::of(&error));
+                let reason = Cause::from(&error);
                 let dir = dir.display();
                 self.tool.error(&format!("could not fstatat({dir}, modules.dep): {reason}"));
                 true
@@ -110,7 +110,7 @@ impl Depmod<'_> {
 
     fn read(&self, path: &Path) -> Result<Vec<u8>, Said> {
         fs::read(path).map_err(|error| {
-            let reason = errno::text(errno::of(&error));
+            let reason = Cause::from(&error);
             self.fatal(&format!("could not load {}: {reason}", path.display()))
         })
     }
@@ -125,7 +125,7 @@ impl Depmod<'_> {
         let found = depmod::scan(dir, &self.config(), &mut notices);
         notices.into_iter().for_each(|notice| self.say(notice));
         found.map_err(|error| {
-            let reason = errno::text(error.errno);
+            let reason = error.cause;
             self.tool.error(&format!("could not open directory {}: {reason}", dir.display()));
             self.fatal(&format!("could not search modules: {reason}"))
         })

@@ -13,8 +13,8 @@ use crate::kmod::name::ModuleName;
 use crate::kmod::plan::Action;
 use crate::kmod::worklist::{Item, Request, worklist};
 use crate::load::InsertError;
-use crate::sys::errno;
 use crate::sys::sysfs::{self, InitState};
+use crate::sys::{Cause, errno};
 
 /// Why a member of the work list did not get in, as far as it has not been said.
 struct Refused {
@@ -65,10 +65,10 @@ impl Modprobe<'_> {
                     parameters,
                 );
             }
-            (Ok(_), None) => Errno::NOENT,
-            (Err(error), _) => errno::of(&error),
+            (Ok(_), None) => Errno::NOENT.into(),
+            (Err(error), _) => Cause::from(&error),
         };
-        let text = format!("Failed to get module from path {name}: {}", errno::text(reason));
+        let text = format!("Failed to get module from path {name}: {reason}");
         Err(self.tool.fail(self.grave(), &text))
     }
 

@@ -20,7 +20,7 @@ use crate::kmod::catalog::Catalog;
 use crate::kmod::conf::Config;
 use crate::kmod::name::ModuleName;
 use crate::sys::moddir::{self, ModuleDir};
-use crate::sys::{Error, errno, helper, process, procfs};
+use crate::sys::{Error, helper, process, procfs};
 use options::Options;
 
 const HELP: &str = "[options] [-i] [-b] modulename
@@ -189,7 +189,7 @@ impl<'a> Modprobe<'a> {
 
     /// Why a command could not be started at all.
     fn no_shell(&self, error: &Error) {
-        self.tool.error(&format!("could not run a shell: {}", errno::text(error.errno)));
+        self.tool.error(&format!("could not run a shell: {}", error.cause));
     }
 }
 

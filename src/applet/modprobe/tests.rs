@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Read;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,8 +13,8 @@ use rustix::io::Errno;
 
 use super::*;
 use crate::applet::tool::Sink;
-use crate::sys::Root;
-use crate::sys::module::{InitFlags, ModuleOps};
+use crate::sys::module::{InitFlags, Kernel, ModuleOps};
+use crate::sys::{self, Root};
 
 /// A kernel. A module's file holds its name, and an errno's number where the kernel refuses it.
 struct Fake(PathBuf);
@@ -52,6 +53,15 @@ impl ModuleOps for Fake {
 
     fn init_module(&self, image: &[u8], args: &CStr) -> Result<(), Errno> {
         self.load(std::str::from_utf8(image).unwrap(), args)
+    }
+
+    /// modprobe loads from files and slices alone.
+    fn init_module_at(&self, _: *const [u8], _: &CStr) -> Result<(), Errno> {
+        Err(Errno::NOSYS)
+    }
+
+    fn command(&self, command: &str, module: &ModuleName) -> sys::Result<ExitStatus> {
+        Kernel.command(command, module)
     }
 
     fn delete_module(&self, name: &CStr, force: bool) -> Result<(), Errno> {
@@ -495,6 +505,14 @@ impl ModuleOps for Slow {
 
     fn delete_module(&self, name: &CStr, force: bool) -> Result<(), Errno> {
         self.0.delete_module(name, force)
+    }
+
+    fn init_module_at(&self, image: *const [u8], args: &CStr) -> Result<(), Errno> {
+        self.0.init_module_at(image, args)
+    }
+
+    fn command(&self, command: &str, module: &ModuleName) -> sys::Result<ExitStatus> {
+        self.0.command(command, module)
     }
 }
 

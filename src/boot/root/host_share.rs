@@ -13,7 +13,7 @@ use crate::boot::{SYSROOT, nanoseconds};
 use crate::cmdline::boot::Break;
 use crate::cmdline::root::{RootCandidate, RootParams};
 use crate::kmod::name::ModuleName;
-use crate::sys::{boottime_ns, mount, sysfs};
+use crate::sys::{Cause, boottime_ns, mount, sysfs};
 use rustix::io::Errno;
 use rustix::mount::MountFlags;
 
@@ -96,7 +96,7 @@ impl HostShare {
                 cx.boot.end_phase("mount");
                 Ok(Progress::Done)
             }
-            Err(error) if !is_listed && is_unknown(error.errno) => {
+            Err(error) if !is_listed && is_unknown(&error.cause) => {
                 self.retry_at = boottime_ns().saturating_add(self.retry_delay);
                 self.retry_delay = (self.retry_delay * 2).min(nanoseconds(MAX_RETRY_DELAY));
                 Ok(self.poll_status(cx))
@@ -144,6 +144,6 @@ impl RootStep for HostShare {
 }
 
 /// Whether this is what the kernel says of a tag that it does not know.
-fn is_unknown(errno: Errno) -> bool {
-    matches!(errno, Errno::INVAL | Errno::NOENT | Errno::NODEV)
+fn is_unknown(cause: &Cause) -> bool {
+    matches!(cause, Cause::Errno(Errno::INVAL | Errno::NOENT | Errno::NODEV))
 }

@@ -8,7 +8,7 @@ use rustix::mount::MountFlags;
 
 use super::devices::Candidate;
 use crate::kmod::name::ModuleName;
-use crate::sys::{Error, Result, Root, mount, procfs, sysfs};
+use crate::sys::{Cause, Error, Result, Root, mount, procfs, sysfs};
 
 /// How to mount.
 #[derive(Debug, Clone, Copy)]
@@ -69,7 +69,7 @@ pub(super) fn mount(
     for fstype in types {
         let attempt = |flags| mount::mount(&source, target, fstype, flags, &data);
         let result = match attempt(own | mode) {
-            Err(e) if matches!(e.errno, Errno::ACCESS | Errno::ROFS) => {
+            Err(e) if matches!(e.cause, Cause::Errno(Errno::ACCESS | Errno::ROFS)) => {
                 attempt(own | MountFlags::RDONLY)
             }
             result => result,
@@ -78,7 +78,7 @@ pub(super) fn mount(
             Ok(()) => return Ok(fstype.clone()),
             Err(_) if options.guess => {}
             // A driver that is not there says less than one that was before it.
-            Err(e) if e.errno == Errno::NODEV && refused => {}
+            Err(e) if e.cause == Errno::NODEV && refused => {}
             Err(e) => {
                 refused = true;
                 last = Error { object: format!("{} as {fstype}", e.object), ..e };

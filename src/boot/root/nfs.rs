@@ -23,7 +23,7 @@ use crate::cmdline::network::{NetworkParams, NfsExport};
 use crate::cmdline::root::{RootCandidate, RootParams};
 use crate::kmod::name::ModuleName;
 use crate::report::Verdict;
-use crate::sys::{self, mount, net};
+use crate::sys::{self, Cause, mount, net};
 
 const MOUNT_POINT: &str = "run/coldplug/nfs";
 const DEFAULT_PATH: &str = "/tftpboot/%s";
@@ -194,8 +194,10 @@ fn attempt(mount: &Mount, place: &Path) -> Result<&'static str, sys::Error> {
                 return Ok(if named { version_from_options(&mount.options) } else { version });
             }
             Err(error) => {
-                let is_unreachable =
-                    matches!(error.errno, Errno::TIMEDOUT | Errno::HOSTUNREACH | Errno::NETUNREACH);
+                let is_unreachable = matches!(
+                    error.cause,
+                    Cause::Errno(Errno::TIMEDOUT | Errno::HOSTUNREACH | Errno::NETUNREACH)
+                );
                 last = Some(sys::Error { object: format!("{} ({data})", mount.source), ..error });
                 if is_unreachable {
                     break;
