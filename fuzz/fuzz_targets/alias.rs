@@ -1,7 +1,7 @@
 //! Aliases: PATTERN, newline, TEXT. What always holds of a match, and a plain matcher where there are no brackets.
 #![no_main]
 
-use coldplug::kmod::alias::{fnmatch, is_wild, normalize, normalize_modalias};
+use coldplug::kmod::alias::{fnmatch, is_wildcard, normalize, normalize_modalias};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -14,7 +14,7 @@ fuzz_target!(|data: &[u8]| {
         assert!(fnmatch(&[b"*", pattern].concat(), text));
         assert!(fnmatch(&[pattern, b"*"].concat(), text));
     }
-    if !pattern.iter().any(|byte| is_wild(*byte) || *byte == b'\\') {
+    if !pattern.iter().any(|byte| is_wildcard(*byte) || *byte == b'\\') {
         assert_eq!(matches, pattern == text);
     }
     if !pattern.contains(&b'[') && pattern.len() * text.len() < 1 << 16 {

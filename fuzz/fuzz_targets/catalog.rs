@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use coldplug::cmdline::link_name;
-use coldplug::kmod::catalog::{Catalog, Files};
+use coldplug::kmod::catalog::{Catalog, IndexFiles};
 use coldplug::kmod::conf::Config;
 use coldplug::kmod::index::Bytes;
 use coldplug::kmod::{dep, modinfo, name::ModuleName, proc_modules};
@@ -20,7 +20,7 @@ const NAMES: [&str; 5] = [
 
 struct Dir(Vec<Vec<u8>>);
 
-impl Files for Dir {
+impl IndexFiles for Dir {
     fn open(&self, name: &str) -> Option<Bytes> {
         let at = NAMES.iter().position(|known| *known == name)?;
         Some(Box::new(self.0.get(at + 1)?.clone()))
@@ -37,9 +37,9 @@ fuzz_target!(|data: &[u8]| {
         let _ = (catalog.dep(&found.module), catalog.is_builtin(&found.module));
     }
     let _ = catalog.lookup_modalias(&config, name.as_bytes());
-    let _ = catalog.named(&ModuleName::new(&name));
+    let _ = catalog.lookup_name(&ModuleName::new(&name));
     let _ = (catalog.all_aliases(), catalog.take_warnings());
     let _ = (dep::parse("modules.dep", data), link_name::decode(&text));
     let _ = proc_modules::parse(&text).count();
-    let _ = modinfo::builtin(data, &name);
+    let _ = modinfo::builtin_strings(data, &name);
 });

@@ -16,7 +16,7 @@ fuzz_target!(|data: &[u8]| {
         let module = ModuleName::new(word);
         let _ = (config.install_of(&module), config.remove_of(&module));
         let _ = (config.options_of(&module, Some(word)), config.softdep_of(&module));
-        let _ = (config.is_blacklisted(&module), config.masks.place(&module));
+        let _ = (config.is_blacklisted(&module), config.masks.origin(&module));
     }
     let (mut config, mut warnings) = (depmod::conf::Config::default(), Vec::new());
     config.add_file("a.conf", data, "6.1.0-1-amd64", &mut warnings);

@@ -3,7 +3,7 @@
 
 use coldplug::kmod::depmod::facts::Collector;
 use coldplug::kmod::elf::{self, Sections};
-use coldplug::kmod::{force, modinfo, symbols};
+use coldplug::kmod::{modinfo, strip_versions, symbols};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -19,13 +19,13 @@ fuzz_target!(|data: &[u8]| {
     let _ = (symbols::exports(&sections), symbols::versions(&sections));
     for symbol in sections.symbols() {
         assert!(!symbol.name().is_empty());
-        let _ = (symbols::export(&sections, &symbol), sections.at(symbol.section));
+        let _ = (symbols::export(&sections, &symbol), sections.by_index(symbol.section));
     }
     let mut collector = Collector::default();
     let facts = format!("{:?}", collector.facts(&sections));
     assert_eq!(facts, format!("{:?}", collector.facts(&sections)), "the same memory, used again");
     let mut image = data.to_vec();
-    force::strip_modversions(&mut image);
-    let _ = force::strip_vermagic(&mut image);
+    strip_versions::strip_modversions(&mut image);
+    let _ = strip_versions::strip_vermagic(&mut image);
     assert!(Sections::parse(&image).is_ok());
 });

@@ -1,7 +1,7 @@
 //! What is written into an index is found in it: `KEY VALUE` lines.
 #![no_main]
 
-use coldplug::kmod::alias::is_wild;
+use coldplug::kmod::alias::is_wildcard;
 use coldplug::kmod::index::{Index, Writer};
 use libfuzzer_sys::fuzz_target;
 
@@ -23,7 +23,7 @@ fuzz_target!(|data: &[u8]| {
         let value = String::from_utf8_lossy(value);
         assert!(entries.iter().any(|hit| hit.key.as_bytes() == key && hit.value == value));
         assert!(index.exact(key).expect("a file of our own").is_some());
-        if !key.iter().any(|byte| is_wild(*byte) || *byte == b'\\') {
+        if !key.iter().any(|byte| is_wildcard(*byte) || *byte == b'\\') {
             let hits = index.search(key).expect("a file of our own");
             assert!(hits.iter().any(|hit| hit.key.as_bytes() == key && hit.value == value));
         }

@@ -1,8 +1,8 @@
 //! settings.d, the values saved for a module, and the mark of what was loaded on demand.
 #![no_main]
 
-use coldplug::kmod::mark::Mark;
-use coldplug::kmod::settings::{Settings, parse_saved, saved};
+use coldplug::kmod::autoclean::AutocleanMarker;
+use coldplug::kmod::settings::{Settings, format_saved, parse_saved};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -11,11 +11,11 @@ fuzz_target!(|data: &[u8]| {
     settings.add_file("a.conf", data, &mut warnings);
     assert!(warnings.iter().all(|w| w.line > 0 && w.line <= lines), "{warnings:?}");
     for module in settings.modules() {
-        assert!(settings.of(&module).count() > 0, "{module}");
-        let _ = settings.of(&module).any(|setting| setting.is_parameter("debug"));
+        assert!(settings.for_module(&module).count() > 0, "{module}");
+        let _ = settings.for_module(&module).any(|setting| setting.is_parameter("debug"));
     }
     let text = String::from_utf8_lossy(data);
-    let _ = Mark::parse(&text);
+    let _ = AutocleanMarker::parse(&text);
     let values = parse_saved(&text);
-    assert_eq!(parse_saved(&saved(&values)), values);
+    assert_eq!(parse_saved(&format_saved(&values)), values);
 });

@@ -1,7 +1,7 @@
 //! Uevents from the socket, and `uevent` files.
 #![no_main]
 
-use coldplug::kmod::uevent::{Modalias, Uevent, file_value};
+use coldplug::kmod::uevent::{Modalias, Uevent, sysfs_value};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -13,10 +13,10 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     for key in ["MODALIAS", "DRIVER", "PARTNAME"] {
-        assert!(file_value(data, key).is_none_or(|value| !value.contains(&b'\n')));
+        assert!(sysfs_value(data, key).is_none_or(|value| !value.contains(&b'\n')));
     }
     if let Some(modalias) = Modalias::new(data) {
-        assert_eq!(modalias.normal().len(), modalias.as_bytes().len());
-        let _ = modalias.text();
+        assert_eq!(modalias.normalized().len(), modalias.as_bytes().len());
+        let _ = modalias.to_string_lossy();
     }
 });

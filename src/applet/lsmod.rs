@@ -9,7 +9,7 @@ use super::Exit;
 use super::args::{Arg, Args, Opt};
 use super::tool::{Level, Tool};
 use crate::kmod::name::ModuleName;
-use crate::kmod::proc_modules::{self, Loaded};
+use crate::kmod::proc_modules::{self, LoadedModule};
 use crate::sys::{Root, procfs, sysfs};
 
 const JSON: char = '\u{1}';
@@ -84,16 +84,16 @@ pub(super) fn run(args: &[OsString]) -> Exit {
 
 /// A loaded module and what uses it.
 struct Row<'a> {
-    loaded: Loaded<'a>,
+    loaded: LoadedModule<'a>,
     holders: Vec<String>,
 }
 
 /// What there is; /sys has the last word, and where a module has just gone from it /proc/modules.
 fn rows<'a>(root: &Root, modules: &'a str) -> Vec<Row<'a>> {
-    let row = |mut loaded: Loaded<'a>| {
+    let row = |mut loaded: LoadedModule<'a>| {
         let name = ModuleName::new(loaded.name);
         loaded.size = sysfs::coresize(root, &name).unwrap_or(loaded.size);
-        loaded.references = sysfs::refcnt(root, &name).unwrap_or(loaded.references);
+        loaded.refcnt = sysfs::refcnt(root, &name).unwrap_or(loaded.refcnt);
         Row { loaded, holders: sysfs::holders(root, &name) }
     };
     proc_modules::parse(modules).map(row).collect()
@@ -103,7 +103,7 @@ fn table(rows: &[Row<'_>], wide: bool) -> String {
     let more = if wide { "State    Taint  " } else { "" };
     let mut table = format!("Module                  Size  {more}Used by\n");
     for Row { loaded, holders } in rows {
-        let Loaded { name, size, references, state, taint } = loaded;
+        let LoadedModule { name, size, refcnt: references, state, taint } = loaded;
         let more = if wide { format!("{state:<7}  {taint:<5}  ") } else { String::new() };
         let blank = if holders.is_empty() { "" } else { " " };
         let holders = holders.join(",");
@@ -117,7 +117,7 @@ fn json(rows: &[Row<'_>]) -> String {
         json!({
             "name": loaded.name,
             "size": loaded.size,
-            "references": loaded.references,
+            "references": loaded.refcnt,
             "used_by": holders,
             "state": loaded.state,
             "taint": loaded.taint,

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::args::{Arg, Args, Opt};
 use super::{Exit, out};
-use crate::kmod::catalog::{Catalog, Found, Source};
+use crate::kmod::catalog::{Catalog, Match, Source};
 use crate::kmod::conf::Config;
 use crate::machine::capture::{Capture, Device};
 use crate::sys::moddir::{self, ModuleDir};
@@ -117,7 +117,7 @@ fn scan(options: &Options) -> Result<String, String> {
     if let Err(lack) = modules.check() {
         out::error(&format!("coldplug scan: {lack}"));
     }
-    let candidates: Vec<Vec<Found>> =
+    let candidates: Vec<Vec<Match>> =
         capture.devices.iter().map(|device| modules.of(device)).collect();
     for warning in modules.catalog.take_warnings() {
         out::error(&format!("coldplug scan: {warning}"));
@@ -161,8 +161,8 @@ impl Modules {
     }
 
     /// The modules that `device` stands for.
-    pub(super) fn of(&self, device: &Device) -> Vec<Found> {
-        self.catalog.lookup_modalias(&self.config, &device.modalias.normal())
+    pub(super) fn of(&self, device: &Device) -> Vec<Match> {
+        self.catalog.lookup_modalias(&self.config, &device.modalias.normalized())
     }
 }
 
@@ -206,11 +206,16 @@ pub(super) fn columns(indent: &str, rows: &[Row]) -> String {
     text
 }
 
-fn to_text(capture: &Capture, candidates: &[Vec<Found>]) -> String {
+fn to_text(capture: &Capture, candidates: &[Vec<Match>]) -> String {
     let mut rows = vec![["DEVICE", "DRIVER", "MODULES", "MODALIAS"].map(str::to_owned).to_vec()];
     for (device, found) in capture.devices.iter().zip(candidates) {
         let driver = device.driver.clone().unwrap_or_else(|| "-".to_owned());
-        rows.push(vec![device.path.clone(), driver, names(found), device.modalias.text()]);
+        rows.push(vec![
+            device.path.clone(),
+            driver,
+            names(found),
+            device.modalias.to_string_lossy(),
+        ]);
     }
     let bound = capture.devices.iter().filter(|d| d.driver.is_some()).count();
     let none = candidates.iter().filter(|found| found.is_empty()).count();
@@ -220,7 +225,7 @@ fn to_text(capture: &Capture, candidates: &[Vec<Found>]) -> String {
 }
 
 /// The modules, those that are built in in brackets.
-fn names(found: &[Found]) -> String {
+fn names(found: &[Match]) -> String {
     let mut names = String::new();
     for found in found {
         let comma = if names.is_empty() { "" } else { "," };
@@ -230,11 +235,11 @@ fn names(found: &[Found]) -> String {
     if names.is_empty() { "-".to_owned() } else { names }
 }
 
-fn to_json(capture: &Capture, release: &str, candidates: &[Vec<Found>]) -> String {
+fn to_json(capture: &Capture, release: &str, candidates: &[Vec<Match>]) -> String {
     let devices = capture.devices.iter().zip(candidates).map(|(device, found)| {
         json!({
             "device": device.path,
-            "modalias": device.modalias.text(),
+            "modalias": device.modalias.to_string_lossy(),
             "subsystem": device.subsystem,
             "driver": device.driver,
             "driver_module": device.module.as_ref().map(|m| m.as_str()),
@@ -244,7 +249,7 @@ fn to_json(capture: &Capture, release: &str, candidates: &[Vec<Found>]) -> Strin
     json!({ "kernel": release, "devices": devices.collect::<Vec<_>>() }).to_string()
 }
 
-fn candidate(found: &Found) -> Value {
+fn candidate(found: &Match) -> Value {
     json!({
         "module": found.module.as_str(),
         "builtin": found.is_builtin(),

@@ -11,7 +11,7 @@ use std::path::Path;
 use super::Exit;
 use super::args::{Arg, Args, Opt};
 use super::tool::{Level, Tool, module_dir};
-use crate::kmod::catalog::Files;
+use crate::kmod::catalog::IndexFiles;
 use crate::sys::Cause;
 use crate::sys::moddir::ModuleDir;
 

@@ -104,7 +104,7 @@ mod tests {
         assert_eq!(config.blacklist, ["a_b", "c", "e"]);
         assert_eq!(config.kernel_blacklist, ["d"]);
         assert_eq!(config.options.len(), 1);
-        assert!(config.masks.place(&"m_x".into()).is_some() && config.rules.install_first);
+        assert!(config.masks.origin(&"m_x".into()).is_some() && config.rules.install_first);
         let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
         assert_eq!(warnings, ["kernel command line: ignoring 'coldplug.rules=nope'"]);
     }

@@ -13,7 +13,7 @@ use rustix::io::{Errno, pread};
 use super::{Listener, pool};
 use crate::kmod::compress::{Compression, Decoder, IMAGE_LIMIT};
 use crate::kmod::depmod::facts::{Collector, Facts, SECTIONS};
-use crate::kmod::elf::{ElfError, Sections, Shape, within};
+use crate::kmod::elf::{ElfError, SectionTable, Sections, slice_of};
 use crate::sys::errno;
 
 /// Plain files up to this size are read as a whole: most modules, in one call.
@@ -94,7 +94,7 @@ impl Reader {
         let all = self.whole || len <= SMALL;
         let head = if all { len } else { HEAD };
         read_at(&file, room(&mut self.file, head)?, 0)?;
-        if Compression::of(&self.file[..head]) != Compression::Plain {
+        if Compression::detect(&self.file[..head]) != Compression::Plain {
             read_at(&file, &mut room(&mut self.file, len)?[head..], head)?;
             self.decoder
                 .decode_into(&self.file[..len], IMAGE_LIMIT, &mut self.image)
@@ -103,17 +103,17 @@ impl Reader {
         } else if all {
             of_image(&mut self.collector, &self.file[..len])
         } else {
-            self.of_parts(&file, len)
+            self.from_parts(&file, len)
         }
     }
 
     /// The facts of a large plain file, whose head has been read: its section headers, which stand at the end, then
     /// the sections that count.
-    fn of_parts(&mut self, file: &OwnedFd, len: usize) -> Result<Facts, String> {
+    fn from_parts(&mut self, file: &OwnedFd, len: usize) -> Result<Facts, String> {
         let start = len - TAIL;
         read_at(file, room(&mut self.tail, TAIL)?, start)?;
         let known = [(0, &self.file[..HEAD]), (start, &self.tail[..TAIL])];
-        let shape = Shape::read(len, |range| match within(&known, &range) {
+        let table = SectionTable::read(len, |range| match slice_of(&known, &range) {
             Some(bytes) => Some(bytes.into()),
             None => {
                 let mut bytes = vec![0; range.len()];
@@ -121,8 +121,8 @@ impl Reader {
                 Some(bytes.into())
             }
         });
-        let shape = shape.map_err(in_words)?;
-        let wanted = SECTIONS.iter().filter_map(|name| shape.range(name));
+        let table = table.map_err(in_words)?;
+        let wanted = SECTIONS.iter().filter_map(|name| table.range(name));
         let ranges = together(wanted.collect());
         let mut rest = room(&mut self.image, ranges.iter().map(Range::len).sum())?;
         let mut parts = Vec::with_capacity(ranges.len());
@@ -132,7 +132,7 @@ impl Reader {
             parts.push((range.start, &*part));
             rest = after;
         }
-        Ok(self.collector.facts(&Sections::of_parts(shape, &parts)))
+        Ok(self.collector.facts(&Sections::from_parts(table, &parts)))
     }
 }
 

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Error;
-use crate::kmod::alias::{fnmatch, is_wild};
+use crate::kmod::alias::{fnmatch, is_wildcard};
 use crate::kmod::compress::{self, IMAGE_LIMIT};
 use crate::kmod::elf;
 
@@ -58,7 +58,8 @@ fn candidates(dir: &Path, release: &str, name: &str) -> Vec<String> {
     let own = format!("{release}/");
     for place in [&updates, "updates/", &own, ""] {
         let name = format!("{place}{name}");
-        let files = if name.bytes().any(is_wild) { glob(dir, &name) } else { plain(dir, &name) };
+        let files =
+            if name.bytes().any(is_wildcard) { glob(dir, &name) } else { plain(dir, &name) };
         if !files.is_empty() {
             return files;
         }

@@ -61,7 +61,7 @@ impl ModulesAs {
     ///
     /// Damaged compressed data, where it has to be decoded.
     pub fn pack(self, stored: Vec<u8>) -> Result<Vec<u8>, DecodeError> {
-        match (self, Compression::of(&stored)) {
+        match (self, Compression::detect(&stored)) {
             (Self::Zstd, Compression::Plain) => compress_zstd(&stored)
                 .map_err(|e| DecodeError::Damaged(Compression::Zstd, e.to_string())),
             (Self::Plain, codec) if codec != Compression::Plain => {
@@ -146,7 +146,7 @@ mod tests {
     fn modules_come_out_as_they_went_in() {
         let module = b"\x7fELF, a module".repeat(100);
         let packed = ModulesAs::Zstd.pack(module.clone()).unwrap();
-        assert_eq!(Compression::of(&packed), Compression::Zstd);
+        assert_eq!(Compression::detect(&packed), Compression::Zstd);
         let size = zstd::zstd_safe::get_frame_content_size(&packed).unwrap();
         assert_eq!(size, Some(module.len() as u64), "kmod asks for the size in the frame");
         assert_eq!(ModulesAs::Zstd.pack(packed.clone()).unwrap(), packed);

@@ -36,7 +36,7 @@ fn archive(bytes: &[u8], offset: usize) -> Result<(Cow<'_, [u8]>, &[u8]), Error>
         let (archive, after) = bytes.split_at(plain_len(bytes));
         return Ok((Cow::Borrowed(archive), after));
     }
-    let decoded = match Compression::of(bytes) {
+    let decoded = match Compression::detect(bytes) {
         Compression::Gzip => gunzip(bytes),
         Compression::Zstd => unzstd(bytes),
         Compression::Xz => unxz(bytes),

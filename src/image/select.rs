@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::tree::Tree;
 use super::{Error, Modules, list, sets};
-use crate::kmod::alias::{fnmatch, is_wild, normalize};
+use crate::kmod::alias::{fnmatch, is_wildcard, normalize};
 use crate::kmod::name::ModuleName;
 
 /// Places in [`Tree::lines`].
@@ -45,7 +45,7 @@ fn wanted(tree: &Tree, words: &[String]) -> Result<Selection, Error> {
 /// The modules that a word stands for: a glob over paths (with a slash) or over names, a module's
 /// name, or else an alias.
 fn find(tree: &Tree, word: &str) -> Vec<usize> {
-    if word.bytes().any(is_wild) {
+    if word.bytes().any(is_wildcard) {
         return find_glob(tree, word);
     }
     match tree.by_name.get(&ModuleName::new(word)) {

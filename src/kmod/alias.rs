@@ -50,7 +50,7 @@ pub fn normalize_modalias(text: &[u8]) -> Vec<u8> {
 }
 
 /// Whether a pattern holds anything but literal bytes.
-pub fn is_wild(byte: u8) -> bool {
+pub fn is_wildcard(byte: u8) -> bool {
     matches!(byte, b'*' | b'?' | b'[')
 }
 

@@ -33,7 +33,7 @@ pub enum Compression {
 
 impl Compression {
     /// The compression of a file that starts with `head` (6 bytes are enough).
-    pub fn of(head: &[u8]) -> Self {
+    pub fn detect(head: &[u8]) -> Self {
         match head {
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
             [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
@@ -53,7 +53,7 @@ impl Compression {
     }
 
     /// The kernel's word for this codec; `plain` for none.
-    pub fn name(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Plain => "plain",
             Self::Zstd => "zstd",
@@ -77,7 +77,7 @@ pub enum DecodeError {
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Damaged(codec, text) => write!(f, "damaged {} data: {text}", codec.name()),
+            Self::Damaged(codec, text) => write!(f, "damaged {} data: {text}", codec.as_str()),
             Self::TooLarge(limit) => write!(f, "decodes to more than {limit} bytes"),
             Self::NoMemory(size) => write!(f, "no memory for an image of {size} bytes"),
         }
@@ -99,7 +99,7 @@ pub fn decode(file: &[u8], limit: usize) -> Result<Vec<u8>, DecodeError> {
 
 /// Memory that an xz decoder may take for its dictionary: twice what the strongest preset asks for. A damaged header
 /// may ask for 4 GiB.
-const XZ_MEMORY: u64 = 128 << 20;
+const XZ_MEMORY_LIMIT: u64 = 128 << 20;
 
 /// What decoders need besides the image, kept from one file to the next.
 #[derive(Default)]
@@ -127,7 +127,7 @@ impl Decoder {
         image: &mut Vec<u8>,
     ) -> Result<(), DecodeError> {
         image.clear();
-        let codec = Compression::of(file);
+        let codec = Compression::detect(file);
         match codec {
             Compression::Plain if file.len() > limit => Err(DecodeError::TooLarge(limit)),
             Compression::Plain => {
@@ -198,7 +198,7 @@ impl Decoder {
 
 fn new_xz() -> Result<Stream, DecodeError> {
     let flags = liblzma::stream::CONCATENATED | liblzma::stream::TELL_ANY_CHECK;
-    Stream::new_stream_decoder(XZ_MEMORY, flags).map_err(damaged_xz)
+    Stream::new_stream_decoder(XZ_MEMORY_LIMIT, flags).map_err(damaged_xz)
 }
 
 fn damaged_xz(error: liblzma::stream::Error) -> DecodeError {
@@ -229,7 +229,7 @@ fn run_xz(
     let start = decoder.total_in();
     let taken =
         |decoder: &Stream| usize::try_from(decoder.total_in() - start).unwrap_or(usize::MAX);
-    let mut room = file.len().saturating_mul(4).min(FIRST_ROOM);
+    let mut room = file.len().saturating_mul(4).min(INITIAL_CAPACITY_LIMIT);
     loop {
         if image.len() == image.capacity() {
             // One byte beyond the limit is room enough to see that it is passed.
@@ -268,7 +268,7 @@ fn reserve(image: &mut Vec<u8>, size: usize) -> Result<(), DecodeError> {
 
 /// What is set aside at first on the word of a file: a damaged size must not make us allocate, and a module rarely
 /// grows more than tenfold.
-const FIRST_ROOM: usize = 32 << 20;
+const INITIAL_CAPACITY_LIMIT: usize = 32 << 20;
 
 fn read(
     codec: Compression,
@@ -277,7 +277,7 @@ fn read(
     limit: usize,
     image: &mut Vec<u8>,
 ) -> Result<(), DecodeError> {
-    reserve(image, expected.min(limit).min(FIRST_ROOM))?;
+    reserve(image, expected.min(limit).min(INITIAL_CAPACITY_LIMIT))?;
     reader
         .take(limit as u64 + 1)
         .read_to_end(image)
@@ -312,7 +312,12 @@ mod tests {
         let data: Vec<u8> =
             b"\x7fELF".iter().copied().chain((0..200_000u32).map(|n| (n % 251) as u8)).collect();
         for file in samples(&data) {
-            assert_eq!(decode(&file, IMAGE_LIMIT).unwrap(), data, "{:?}", Compression::of(&file));
+            assert_eq!(
+                decode(&file, IMAGE_LIMIT).unwrap(),
+                data,
+                "{:?}",
+                Compression::detect(&file)
+            );
         }
         let twice =
             [zstd::bulk::compress(&data, 3).unwrap(), zstd::bulk::compress(&data, 3).unwrap()]
@@ -332,9 +337,9 @@ mod tests {
         for data in [&large[..], b"small", b"", &large[..70_000]] {
             for file in samples(data) {
                 decoder.decode_into(&file, IMAGE_LIMIT, &mut image).unwrap();
-                assert!(image == data, "{:?}", Compression::of(&file));
+                assert!(image == data, "{:?}", Compression::detect(&file));
                 // Damage of any kind is told, and does no harm to the next file.
-                if Compression::of(&file) != Compression::Plain && file.len() > 60 {
+                if Compression::detect(&file) != Compression::Plain && file.len() > 60 {
                     for cut in [file.len() / 2..file.len(), 30..34, 30..file.len() - 12] {
                         let mut broken = file.clone();
                         broken.drain(cut);
@@ -402,13 +407,14 @@ mod tests {
     #[test]
     fn damage_is_an_error_and_no_panic() {
         let data: Vec<u8> = (0..5000u32).flat_map(|n| (n * n).to_le_bytes()).collect();
-        for file in samples(&data).into_iter().filter(|f| Compression::of(f) != Compression::Plain)
+        for file in
+            samples(&data).into_iter().filter(|f| Compression::detect(f) != Compression::Plain)
         {
             for len in [6, 10, file.len() / 2, file.len() - 1] {
                 assert!(
                     decode(&file[..len], IMAGE_LIMIT).is_err(),
                     "{:?} cut to {len}",
-                    Compression::of(&file)
+                    Compression::detect(&file)
                 );
             }
             for at in (8..file.len()).step_by(37) {

@@ -16,11 +16,11 @@ use std::borrow::Cow;
 use super::Warning;
 use super::alias::{self, fnmatch};
 use super::dep::DepLine;
-use super::mask::{Masks, Place};
+use super::mask::{MaskOrigin, Masks};
 use super::name::ModuleName;
 
 /// The file in which depmod(8) keeps what modules say of their softdeps.
-pub const OWN_SOFTDEPS: &str = "modules.softdep";
+pub const MODULES_SOFTDEP: &str = "modules.softdep";
 
 /// A named text: `options NAME TEXT`, `install NAME TEXT`, `alias NAME TEXT`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub struct Softdep {
     /// Names to load after, as written.
     pub post: Vec<String>,
     /// Whether the module itself says so, in `modules.softdep`, and not the administrator.
-    pub own: bool,
+    pub from_module: bool,
 }
 
 /// Where kmod's ways are left, each only if a `rule` says so.
@@ -133,8 +133,8 @@ impl Config {
             }
             "softdep" | "weakdep" if rest.len() < 2 => return Err(bad()),
             "softdep" => {
-                let own = file.rsplit('/').next() == Some(OWN_SOFTDEPS);
-                self.softdeps.push(Softdep { own, ..softdep(name, rest) });
+                let from_module = file.rsplit('/').next() == Some(MODULES_SOFTDEP);
+                self.softdeps.push(Softdep { from_module, ..softdep(name, rest) });
             }
             "weakdep" => self.weakdeps.push((name, words(rest).map(str::to_owned).collect())),
             "mask" => self.masks.add_line(name, file, number),
@@ -174,12 +174,12 @@ impl Config {
 
     /// The install command of `module`: the first whose pattern matches.
     pub fn install_of(&self, module: &ModuleName) -> Option<&str> {
-        first_match(&self.install, module)
+        first_matching(&self.install, module)
     }
 
     /// The remove command of `module`: the first whose pattern matches.
     pub fn remove_of(&self, module: &ModuleName) -> Option<&str> {
-        first_match(&self.remove, module)
+        first_matching(&self.remove, module)
     }
 
     /// The softdep of `module`: the first whose pattern matches, as kmod has it; all of them in one where
@@ -190,7 +190,7 @@ impl Config {
         if !self.rules.merge_softdeps {
             return all.next().map(Cow::Borrowed);
         }
-        let (own, given): (Vec<_>, Vec<_>) = all.partition(|s| s.own);
+        let (own, given): (Vec<_>, Vec<_>) = all.partition(|s| s.from_module);
         let mut all = given.into_iter().chain(own);
         let mut merged = all.next()?.clone();
         for softdep in all {
@@ -201,21 +201,21 @@ impl Config {
     }
 
     /// The masked ones among the modules that `line` says a module needs, each with where it is masked.
-    pub fn masked_needs<'a>(
+    pub fn masked_dependencies<'a>(
         &'a self,
         line: &'a DepLine,
-    ) -> impl Iterator<Item = (ModuleName, &'a Place)> {
+    ) -> impl Iterator<Item = (ModuleName, &'a MaskOrigin)> {
         // Mostly nothing is masked, and no name need be made.
         let paths = if self.masks.is_empty() { &[][..] } else { &line.needs };
         let needs = paths.iter().filter_map(|path| ModuleName::from_path(path));
         needs.filter_map(|module| {
-            let place = self.masks.place(&module)?;
+            let place = self.masks.origin(&module)?;
             Some((module, place))
         })
     }
 
     /// Whether the install command of a module gives way to its softdeps.
-    pub fn softdep_cancels(&self, has_softdeps: bool) -> bool {
+    pub fn softdeps_replace_install(&self, has_softdeps: bool) -> bool {
         has_softdeps && !self.rules.install_first
     }
 }
@@ -229,7 +229,7 @@ fn merge(names: &mut Vec<String>, more: &[String]) {
     }
 }
 
-fn first_match<'a>(list: &'a [Entry], module: &ModuleName) -> Option<&'a str> {
+fn first_matching<'a>(list: &'a [Entry], module: &ModuleName) -> Option<&'a str> {
     let hit = list.iter().find(|e| fnmatch(e.name.as_bytes(), module.as_str().as_bytes()));
     hit.map(|e| e.text.as_str())
 }
@@ -387,9 +387,9 @@ mod tests {
                 c.add_file(file, text.as_bytes(), &mut Vec::new());
             }
             let s = c.softdep_of(&"m".into()).unwrap();
-            let cancels = c.softdep_cancels(true);
+            let cancels = c.softdeps_replace_install(true);
             assert_eq!(format!("{} / {} / {cancels}", s.pre.join(" "), s.post.join(" ")), want);
-            assert!(!c.softdep_cancels(false) && c.softdep_of(&"n".into()).is_none());
+            assert!(!c.softdeps_replace_install(false) && c.softdep_of(&"n".into()).is_none());
         }
         let mut rules = Rules::default();
         assert!(rules.set("install-first") && !rules.set("install") && rules.set("merge_softdeps"));
@@ -400,7 +400,7 @@ mod tests {
     fn a_mask_knows_its_line() {
         let (c, warnings) = config("# x\nmask snd-\\\n*\nmask\n");
         assert_eq!(warnings, ["t.conf line 4: ignoring bad line starting with 'mask'"]);
-        assert_eq!(c.masks.place(&"snd_hda".into()).unwrap().to_string(), "t.conf line 3");
+        assert_eq!(c.masks.origin(&"snd_hda".into()).unwrap().to_string(), "t.conf line 3");
         assert!(!c.is_blacklisted(&"snd_hda".into()));
     }
 }

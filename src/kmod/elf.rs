@@ -45,7 +45,7 @@ impl std::error::Error for ElfError {}
 
 /// What a module's section headers say.
 #[derive(Debug)]
-pub struct Shape<'a> {
+pub struct SectionTable<'a> {
     headers: Vec<SectionHeader>,
     /// The section-name table.
     names: Cow<'a, [u8]>,
@@ -67,7 +67,7 @@ enum Image<'a> {
 /// A module's sections.
 #[derive(Debug)]
 pub struct Sections<'a> {
-    shape: Shape<'a>,
+    shape: SectionTable<'a>,
     image: Image<'a>,
 }
 
@@ -94,12 +94,12 @@ impl<'a> Symbol<'a> {
     /// What follows `prefix` in its name; `None` where the name begins in another way. Looks no further than it must:
     /// few symbols of a module are of interest to anyone.
     #[must_use]
-    pub fn name_behind(&self, prefix: &[u8]) -> Option<&'a [u8]> {
+    pub fn name_after(&self, prefix: &[u8]) -> Option<&'a [u8]> {
         self.names.strip_prefix(prefix).map(until_nul)
     }
 }
 
-impl<'a> Shape<'a> {
+impl<'a> SectionTable<'a> {
     /// Reads the headers of a file of `len` bytes through `read`, which gives the bytes of a range that lies
     /// within the file.
     ///
@@ -156,7 +156,7 @@ impl<'a> Image<'a> {
     fn get(self, range: Range<usize>) -> Option<&'a [u8]> {
         match self {
             Self::Whole(bytes) => bytes.get(range),
-            Self::Parts(parts) => within(parts, &range),
+            Self::Parts(parts) => slice_of(parts, &range),
         }
     }
 }
@@ -168,14 +168,14 @@ impl<'a> Sections<'a> {
     ///
     /// Bytes that are no ELF file, or headers that point out of it.
     pub fn parse(image: &'a [u8]) -> Result<Self, ElfError> {
-        let shape = Shape::read(image.len(), |range| image.get(range).map(Cow::Borrowed))?;
+        let shape = SectionTable::read(image.len(), |range| image.get(range).map(Cow::Borrowed))?;
         Ok(Self { shape, image: Image::Whole(image) })
     }
 
     /// The sections of a file of which only `parts` were read, each with its place. A section that is not
     /// wholly in one part counts as missing.
     #[must_use]
-    pub fn of_parts(shape: Shape<'a>, parts: &'a [(usize, &'a [u8])]) -> Self {
+    pub fn from_parts(shape: SectionTable<'a>, parts: &'a [(usize, &'a [u8])]) -> Self {
         Self { shape, image: Image::Parts(parts) }
     }
 
@@ -187,7 +187,7 @@ impl<'a> Sections<'a> {
 
     /// Whether the file is of the 64-bit class.
     #[must_use]
-    pub fn is_wide(&self) -> bool {
+    pub fn is_64_bit(&self) -> bool {
         self.shape.ctx.container.is_big()
     }
 
@@ -199,7 +199,7 @@ impl<'a> Sections<'a> {
 
     /// The content of section number `index`.
     #[must_use]
-    pub fn at(&self, index: usize) -> Option<&'a [u8]> {
+    pub fn by_index(&self, index: usize) -> Option<&'a [u8]> {
         self.image.get(self.shape.content(self.shape.headers.get(index)?)?)
     }
 
@@ -211,9 +211,9 @@ impl<'a> Sections<'a> {
 
     /// Where the lowest byte of the flags of the section called `name` lies in the file.
     #[must_use]
-    pub fn flags_byte(&self, name: &str) -> Option<usize> {
+    pub fn flags_offset(&self, name: &str) -> Option<usize> {
         let (index, _) = self.shape.find(name)?;
-        let width = if self.is_wide() { 8 } else { 4 };
+        let width = if self.is_64_bit() { 8 } else { 4 };
         let within = if self.is_little_endian() { 8 } else { 8 + width - 1 };
         Some(self.shape.offset + index * SectionHeader::size(self.shape.ctx) + within)
     }
@@ -246,7 +246,7 @@ pub(super) fn until_nul(bytes: &[u8]) -> &[u8] {
 
 /// The bytes of a range of a file, where one of `parts`, each with its place, holds all of it.
 #[must_use]
-pub fn within<'a>(parts: &[(usize, &'a [u8])], range: &Range<usize>) -> Option<&'a [u8]> {
+pub fn slice_of<'a>(parts: &[(usize, &'a [u8])], range: &Range<usize>) -> Option<&'a [u8]> {
     parts.iter().find_map(|(start, bytes)| {
         bytes.get(range.start.checked_sub(*start)?..range.end.checked_sub(*start)?)
     })
@@ -411,9 +411,9 @@ pub(crate) mod tests {
             assert_eq!(sections.get(".text"), Some(&b"code"[..]));
             assert_eq!(sections.get(".data"), None);
             assert_eq!(&image[sections.range(".text").unwrap()], b"code");
-            assert_eq!(image[sections.flags_byte(".text").unwrap()], 2);
+            assert_eq!(image[sections.flags_offset(".text").unwrap()], 2);
             assert_eq!(
-                (sections.is_wide(), sections.is_little_endian()),
+                (sections.is_64_bit(), sections.is_little_endian()),
                 (layout.wide, !layout.big)
             );
             assert_eq!(modinfo(&layout.elf(&[])).unwrap(), []);

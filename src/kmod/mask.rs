@@ -18,19 +18,19 @@ pub struct Mask {
     /// The pattern, normalised.
     pub pattern: String,
     /// Where it stands.
-    pub place: Place,
+    pub origin: MaskOrigin,
 }
 
 /// Where a mask stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum MaskOrigin {
     /// On a line of a file.
     Line(String, usize),
     /// On the kernel command line.
     Cmdline,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for MaskOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Line(file, line) => write!(f, "{file} line {line}"),
@@ -46,7 +46,7 @@ pub struct Masks(Vec<Mask>);
 impl Masks {
     /// Adds the pattern that stands on line `line` of `file`.
     pub fn add_line(&mut self, pattern: String, file: &str, line: usize) {
-        self.0.push(Mask { pattern, place: Place::Line(file.to_owned(), line) });
+        self.0.push(Mask { pattern, origin: MaskOrigin::Line(file.to_owned(), line) });
     }
 
     /// Adds the patterns of `coldplug.mask=`, which are parted by commas; gives what is none.
@@ -56,7 +56,7 @@ impl Masks {
             match alias::normalize(word.as_bytes()) {
                 Ok(pattern) => {
                     let pattern = String::from_utf8_lossy(&pattern).into_owned();
-                    self.0.push(Mask { pattern, place: Place::Cmdline });
+                    self.0.push(Mask { pattern, origin: MaskOrigin::Cmdline });
                 }
                 Err(_) => {
                     let text = format!("ignoring 'coldplug.mask={word}'");
@@ -68,9 +68,9 @@ impl Masks {
     }
 
     /// Where `module` is masked: the first pattern that matches.
-    pub fn place(&self, module: &ModuleName) -> Option<&Place> {
+    pub fn origin(&self, module: &ModuleName) -> Option<&MaskOrigin> {
         let name = module.as_str().as_bytes();
-        Some(&self.0.iter().find(|mask| fnmatch(mask.pattern.as_bytes(), name))?.place)
+        Some(&self.0.iter().find(|mask| fnmatch(mask.pattern.as_bytes(), name))?.origin)
     }
 
     /// Whether nothing is masked.
@@ -102,7 +102,7 @@ mod tests {
             ("usb_storage2", None),
             ("bad", None),
         ] {
-            let place = masks.place(&module.into()).map(ToString::to_string);
+            let place = masks.origin(&module.into()).map(ToString::to_string);
             assert_eq!(place.as_deref(), want, "{module}");
         }
     }

@@ -4,6 +4,7 @@
 //! module offers, a *softdep* orders without being needed, *builtin* is what the kernel image holds.
 
 pub mod alias;
+pub mod autoclean;
 pub mod catalog;
 pub mod compress;
 pub mod conf;
@@ -11,21 +12,20 @@ pub mod dep;
 #[cfg(feature = "host")]
 pub mod depmod;
 pub mod elf;
-pub mod force;
 pub mod index;
-pub mod mark;
 pub mod mask;
 pub mod modinfo;
 #[cfg(feature = "host")]
 pub mod modules_conf;
 pub mod name;
 pub mod plan;
+pub mod probe_list;
 pub mod proc_modules;
 pub mod settings;
 pub mod signature;
+pub mod strip_versions;
 pub mod symbols;
 pub mod uevent;
-pub mod worklist;
 
 use std::fmt;
 

@@ -7,13 +7,13 @@
 //! ```
 
 /// A string as key and value; one without `=` has an empty value.
-pub fn key_value(string: &[u8]) -> (&[u8], &[u8]) {
+pub fn split_key_value(string: &[u8]) -> (&[u8], &[u8]) {
     let mut parts = string.splitn(2, |byte| *byte == b'=');
     (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
 }
 
 /// The strings about `module` in a modules.builtin.modinfo, its name cut off: the first run of them.
-pub fn builtin<'a>(file: &'a [u8], module: &str) -> Vec<&'a [u8]> {
+pub fn builtin_strings<'a>(file: &'a [u8], module: &str) -> Vec<&'a [u8]> {
     let own = |string: &'a [u8]| string.strip_prefix(module.as_bytes())?.strip_prefix(b".");
     file.split(|byte| *byte == 0)
         .map(own)
@@ -34,7 +34,7 @@ pub fn build_id(note: &[u8], little_endian: bool) -> Option<&[u8]> {
 }
 
 /// Bytes as modinfo(8) prints them: capital hexadecimal, joined by colons, twenty a line.
-pub fn hex(bytes: &[u8]) -> String {
+pub fn format_hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     let mut out = String::with_capacity(bytes.len() * 3 + bytes.len() / 7);
     for (at, byte) in bytes.iter().enumerate() {
@@ -55,7 +55,7 @@ pub struct Parameter<'a> {
     /// Its name.
     pub name: &'a [u8],
     /// What its author says of it.
-    pub text: Option<&'a [u8]>,
+    pub description: Option<&'a [u8]>,
     /// Its type, such as `int` or `array of charp`.
     pub kind: Option<&'a [u8]>,
 }
@@ -66,7 +66,7 @@ pub fn parameters<'a>(strings: &[&'a [u8]]) -> (Vec<Parameter<'a>>, Vec<&'a [u8]
     let mut found: Vec<Parameter<'a>> = Vec::new();
     let mut bad = Vec::new();
     for string in strings {
-        let (key, value) = key_value(string);
+        let (key, value) = split_key_value(string);
         let is_type = key == b"parmtype";
         if key != b"parm" && !is_type {
             continue;
@@ -77,10 +77,10 @@ pub fn parameters<'a>(strings: &[&'a [u8]]) -> (Vec<Parameter<'a>>, Vec<&'a [u8]
         };
         let (name, text) = (&value[..colon], &value[colon + 1..]);
         let at = found.iter().position(|p| p.name == name).unwrap_or_else(|| {
-            found.push(Parameter { name, text: None, kind: None });
+            found.push(Parameter { name, description: None, kind: None });
             found.len() - 1
         });
-        let slot = if is_type { &mut found[at].kind } else { &mut found[at].text };
+        let slot = if is_type { &mut found[at].kind } else { &mut found[at].description };
         *slot = Some(text);
     }
     found.reverse();
@@ -108,7 +108,7 @@ mod tests {
             .map(|p| {
                 let word =
                     |w: Option<&[u8]>| String::from_utf8_lossy(w.unwrap_or(b"-")).into_owned();
-                format!("{} {} {}", word(Some(p.name)), word(p.text), word(p.kind))
+                format!("{} {} {}", word(Some(p.name)), word(p.description), word(p.kind))
             })
             .collect();
         assert_eq!(words, ["c - bool", "b text -", "a first:one int"]);
@@ -118,16 +118,16 @@ mod tests {
     #[test]
     fn only_the_first_run_of_a_builtin_counts() {
         let file = b"a.license=GPL\0ab.x=1\0ab.y=2\0a.z=3\0ab.late=1\0";
-        assert_eq!(builtin(file, "ab"), [&b"x=1"[..], b"y=2"]);
-        assert_eq!(builtin(file, "a"), [&b"license=GPL"[..]]);
-        assert!(builtin(file, "none").is_empty());
+        assert_eq!(builtin_strings(file, "ab"), [&b"x=1"[..], b"y=2"]);
+        assert_eq!(builtin_strings(file, "a"), [&b"license=GPL"[..]]);
+        assert!(builtin_strings(file, "none").is_empty());
     }
 
     #[test]
     fn hex_breaks_after_twenty() {
-        assert_eq!(hex(&[0x0a, 0xff]), "0A:FF");
-        assert_eq!(hex(&[0; 20]).len(), 59);
-        assert!(hex(&[1; 21]).ends_with(":01:\n\t\t01"));
+        assert_eq!(format_hex(&[0x0a, 0xff]), "0A:FF");
+        assert_eq!(format_hex(&[0; 20]).len(), 59);
+        assert!(format_hex(&[1; 21]).ends_with(":01:\n\t\t01"));
     }
 
     #[test]

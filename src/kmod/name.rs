@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// Endings that make a file a module (kmod's own list). Which decoder runs is told by the content.
-pub const ENDINGS: [&str; 4] = [".ko", ".ko.zst", ".ko.xz", ".ko.gz"];
+pub const SUFFIXES: [&str; 4] = [".ko", ".ko.zst", ".ko.xz", ".ko.gz"];
 
 /// A module's name in canonical form: no dashes, no ending. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -25,9 +25,9 @@ impl ModuleName {
     /// The name of the module in the file at `path`; `None` where it has no module's ending.
     pub fn from_path(path: &str) -> Option<Self> {
         let base = path.rsplit('/').next().unwrap_or(path);
-        ENDINGS
+        SUFFIXES
             .iter()
-            .any(|ending| base.len() > ending.len() && base.ends_with(ending))
+            .any(|suffix| base.len() > suffix.len() && base.ends_with(suffix))
             .then(|| Self::new(base))
     }
 

@@ -8,7 +8,7 @@
 
 use std::collections::HashSet;
 
-use super::catalog::{Catalog, Found};
+use super::catalog::{Catalog, Match};
 use super::conf::Config;
 use super::dep::DepLine;
 use super::name::ModuleName;
@@ -28,9 +28,9 @@ pub enum Action {
 
 /// What a step is there for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Why {
+pub enum Reason {
     /// It was asked for.
-    Asked,
+    Requested,
     /// This module needs it.
     DependencyOf(ModuleName),
     /// This module's softdep wants it before.
@@ -53,11 +53,11 @@ pub struct Step {
     /// Modules that must have been tried before.
     pub after: Vec<ModuleName>,
     /// What it is there for.
-    pub why: Why,
+    pub reason: Reason,
 }
 
 /// The longest chain of dependencies and softdeps; real ones have a dozen.
-const DEPTH: usize = 500;
+const MAX_DEPTH: usize = 500;
 
 /// Expands modules into steps. `known` tells which modules need no step, as they have one already or
 /// are in the kernel; `live` which are in the kernel, where no mask reaches them.
@@ -69,7 +69,7 @@ pub struct Planner<'a> {
     /// Modules that have a step or are being expanded.
     seen: HashSet<ModuleName>,
     /// The chain of modules being expanded, outermost first.
-    open: Vec<ModuleName>,
+    chain: Vec<ModuleName>,
     steps: Vec<Step>,
     cycles: Vec<String>,
 }
@@ -103,16 +103,16 @@ impl<'a> Planner<'a> {
             known,
             live,
             seen: HashSet::new(),
-            open: Vec::new(),
+            chain: Vec::new(),
             steps: Vec::new(),
             cycles: Vec::new(),
         }
     }
 
     /// Adds what `found` needs.
-    pub fn add(&mut self, found: &Found) {
+    pub fn add(&mut self, found: &Match) {
         if !found.is_builtin() {
-            self.expand(&found.module, found.alias.as_deref(), Why::Asked);
+            self.expand(&found.module, found.alias.as_deref(), Reason::Requested);
         }
     }
 
@@ -122,32 +122,33 @@ impl<'a> Planner<'a> {
     }
 
     /// Adds the steps for `module`, unless it has one or is on the way.
-    fn expand(&mut self, module: &ModuleName, alias: Option<&str>, why: Why) {
+    fn expand(&mut self, module: &ModuleName, alias: Option<&str>, reason: Reason) {
         if self.seen.contains(module) || (self.known)(module) {
             return;
         }
-        if self.open.len() == DEPTH {
-            self.cycles.push(format!("... -> {module} (more than {DEPTH} modules in one chain)"));
+        if self.chain.len() == MAX_DEPTH {
+            self.cycles
+                .push(format!("... -> {module} (more than {MAX_DEPTH} modules in one chain)"));
             return;
         }
         self.seen.insert(module.clone());
         let line = self.catalog.dep(module);
-        if let Some((action, needs)) = self.barred(module, line.as_ref()) {
+        if let Some((action, needs)) = self.masked_action(module, line.as_ref()) {
             for masked in &needs {
-                self.expand(masked, None, Why::DependencyOf(module.clone()));
+                self.expand(masked, None, Reason::DependencyOf(module.clone()));
             }
             let (options, after) = (String::new(), Vec::new());
-            self.steps.push(Step { module: module.clone(), action, options, needs, after, why });
+            self.steps.push(Step { module: module.clone(), action, options, needs, after, reason });
             return;
         }
-        self.open.push(module.clone());
+        self.chain.push(module.clone());
         let needs = self.expand_needs(module, line.as_ref().map_or(&[], |l| &l.needs));
         let (pre, post) = self.softdep(module);
-        let after = self.expand_soft(&pre, &Why::SoftdepPreOf(module.clone()));
+        let after = self.expand_pre(&pre, &Reason::SoftdepPreOf(module.clone()));
         let action = match (self.config.install_of(module), line) {
             // kmod's documented precedence: a softdep cancels the install command.
             (Some(command), _)
-                if !self.config.softdep_cancels(!pre.is_empty() || !post.is_empty()) =>
+                if !self.config.softdeps_replace_install(!pre.is_empty() || !post.is_empty()) =>
             {
                 Action::Command(command.to_owned())
             }
@@ -155,24 +156,24 @@ impl<'a> Planner<'a> {
             (_, None) => Action::NoFile,
         };
         let options = self.config.options_of(module, alias);
-        self.steps.push(Step { module: module.clone(), action, options, needs, after, why });
-        self.open.pop();
+        self.steps.push(Step { module: module.clone(), action, options, needs, after, reason });
+        self.chain.pop();
         for found in post {
             self.expand_post(module, &found);
         }
     }
 
     /// What is left to do for a module that is masked, or needs one that is, and what that waits for.
-    fn barred(
+    fn masked_action(
         &self,
         module: &ModuleName,
         line: Option<&DepLine>,
     ) -> Option<(Action, Vec<ModuleName>)> {
-        if let Some(place) = self.config.masks.place(module) {
+        if let Some(place) = self.config.masks.origin(module) {
             return Some((Action::Masked(place.to_string()), Vec::new()));
         }
         let line = line?;
-        let masked = self.config.masked_needs(line).filter(|(m, _)| !(self.live)(m));
+        let masked = self.config.masked_dependencies(line).filter(|(m, _)| !(self.live)(m));
         let masked: Vec<ModuleName> = masked.map(|(module, _)| module).collect();
         (!masked.is_empty()).then(|| (Action::Insert(line.path.clone()), masked))
     }
@@ -181,56 +182,60 @@ impl<'a> Planner<'a> {
     fn expand_needs(&mut self, module: &ModuleName, paths: &[String]) -> Vec<ModuleName> {
         let mut needs = Vec::with_capacity(paths.len());
         for name in paths.iter().filter_map(|p| ModuleName::from_path(p)) {
-            if self.is_open(&name) {
-                self.cycle(&name);
+            if self.is_in_chain(&name) {
+                self.add_cycle(&name);
                 continue;
             }
-            self.expand(&name, None, Why::DependencyOf(module.clone()));
+            self.expand(&name, None, Reason::DependencyOf(module.clone()));
             needs.push(name);
         }
         needs
     }
 
     /// The modules that the softdep of `module` names before and after it, looked up.
-    fn softdep(&self, module: &ModuleName) -> (Vec<Found>, Vec<Found>) {
+    fn softdep(&self, module: &ModuleName) -> (Vec<Match>, Vec<Match>) {
         let Some(dep) = self.config.softdep_of(module) else { return Default::default() };
-        let look = |names: &[String]| -> Vec<Found> {
+        let look = |names: &[String]| -> Vec<Match> {
             let found = names.iter().flat_map(|name| self.catalog.lookup(self.config, name));
             found.collect()
         };
         (look(&dep.pre), look(&dep.post))
     }
 
-    fn expand_soft(&mut self, found: &[Found], why: &Why) -> Vec<ModuleName> {
+    fn expand_pre(&mut self, found: &[Match], reason: &Reason) -> Vec<ModuleName> {
         let mut after = Vec::with_capacity(found.len());
         for found in found.iter().filter(|f| !f.is_builtin()) {
-            if self.is_open(&found.module) {
-                self.cycle(&found.module);
+            if self.is_in_chain(&found.module) {
+                self.add_cycle(&found.module);
                 continue;
             }
-            self.expand(&found.module, found.alias.as_deref(), why.clone());
+            self.expand(&found.module, found.alias.as_deref(), reason.clone());
             after.push(found.module.clone());
         }
         after
     }
 
     /// A post softdep waits for the module that names it, where its step is new.
-    fn expand_post(&mut self, module: &ModuleName, found: &Found) {
+    fn expand_post(&mut self, module: &ModuleName, found: &Match) {
         let start = self.steps.len();
         if !found.is_builtin() {
-            self.expand(&found.module, found.alias.as_deref(), Why::SoftdepPostOf(module.clone()));
+            self.expand(
+                &found.module,
+                found.alias.as_deref(),
+                Reason::SoftdepPostOf(module.clone()),
+            );
         }
         for step in self.steps.iter_mut().skip(start).filter(|s| s.module == found.module) {
             step.after.push(module.clone());
         }
     }
 
-    fn is_open(&self, module: &ModuleName) -> bool {
-        self.open.contains(module)
+    fn is_in_chain(&self, module: &ModuleName) -> bool {
+        self.chain.contains(module)
     }
 
-    fn cycle(&mut self, module: &ModuleName) {
-        let chain = self.open.iter().skip_while(|m| *m != module).chain([module]);
+    fn add_cycle(&mut self, module: &ModuleName) {
+        let chain = self.chain.iter().skip_while(|m| *m != module).chain([module]);
         let names: Vec<&str> = chain.map(ModuleName::as_str).collect();
         self.cycles.push(names.join(" -> "));
     }
@@ -239,13 +244,13 @@ impl<'a> Planner<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kmod::catalog::Files;
+    use crate::kmod::catalog::IndexFiles;
     use crate::kmod::index::Bytes;
     use std::sync::Arc;
 
     struct Dep(&'static str);
 
-    impl Files for Dep {
+    impl IndexFiles for Dep {
         fn open(&self, name: &str) -> Option<Bytes> {
             let text = match name {
                 "modules.dep" => self.0,
@@ -301,9 +306,9 @@ mod tests {
         assert_eq!(step("a").needs, ["c".into(), "b".into()]);
         assert_eq!(step("a").after, ["d".into()]);
         assert_eq!(step("e").after, ["a".into()]);
-        assert_eq!(step("b").why, Why::DependencyOf("a".into()));
-        assert_eq!(step("e").why, Why::SoftdepPostOf("a".into()));
-        assert_eq!(step("a").why, Why::Asked);
+        assert_eq!(step("b").reason, Reason::DependencyOf("a".into()));
+        assert_eq!(step("e").reason, Reason::SoftdepPostOf("a".into()));
+        assert_eq!(step("a").reason, Reason::Requested);
     }
 
     #[test]
@@ -326,7 +331,7 @@ mod tests {
             dep.push_str(&format!("m{n}.ko:\n"));
         }
         let p = plan(dep.leak(), &conf, &["m0"]);
-        assert_eq!((p.steps.len(), p.cycles.len()), (DEPTH, 1));
+        assert_eq!((p.steps.len(), p.cycles.len()), (MAX_DEPTH, 1));
     }
 
     #[test]

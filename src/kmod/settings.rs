@@ -51,7 +51,7 @@ impl Settings {
     }
 
     /// What is named for `module`.
-    pub fn of<'a>(&'a self, module: &'a ModuleName) -> impl Iterator<Item = &'a Setting> {
+    pub fn for_module<'a>(&'a self, module: &'a ModuleName) -> impl Iterator<Item = &'a Setting> {
         self.0.iter().filter(move |(name, _)| name == module).map(|(_, setting)| setting)
     }
 
@@ -90,7 +90,7 @@ pub fn parse_saved(text: &str) -> Vec<(String, String)> {
 }
 
 /// What is saved for a module, of its paths and values.
-pub fn saved(values: &[(String, String)]) -> String {
+pub fn format_saved(values: &[(String, String)]) -> String {
     let escape = |value: &str| value.replace('\\', "\\\\").replace('\n', "\\n");
     values.iter().map(|(path, value)| format!("{path} {}\n", escape(value))).collect()
 }
@@ -122,7 +122,8 @@ mod tests {
         let (mut settings, mut warnings) = (Settings::default(), Vec::new());
         settings.add_file("f", text, &mut warnings);
         assert_eq!(settings.modules(), ["snd_x".into(), "y".into()]);
-        let of = |module: &str| format!("{:?}", settings.of(&module.into()).collect::<Vec<_>>());
+        let of =
+            |module: &str| format!("{:?}", settings.for_module(&module.into()).collect::<Vec<_>>());
         assert_eq!(of("snd_x"), r#"[Parameter("power*"), Path("/proc/sys/a/b"), Path("/sys/c")]"#);
         assert_eq!(of("y"), r#"[Parameter("z")]"#);
         assert!(Setting::Parameter("power*".into()).is_parameter("power_save"));
@@ -157,7 +158,7 @@ mod tests {
             ("/sys/e", "two\r\nlines\r"),
         ];
         let values = values.map(|(p, v)| (p.to_owned(), v.to_owned()));
-        assert_eq!(parse_saved(&saved(&values)), values);
+        assert_eq!(parse_saved(&format_saved(&values)), values);
         assert_eq!(parse_saved("torn\n\n"), []);
         assert_eq!(parse_saved("/x a\\"), [("/x".to_owned(), "a".to_owned())]);
     }

@@ -18,7 +18,7 @@
 
 const MAGIC: &[u8] = b"~Module signature appended~\n";
 const TRAILER: usize = 12;
-const KINDS: [&str; 3] = ["PGP", "X509", "PKCS#7"];
+const ID_TYPES: [&str; 3] = ["PGP", "X509", "PKCS#7"];
 const HASHES: [&str; 9] =
     ["md4", "md5", "sha1", "rmd160", "sha256", "sha384", "sha512", "sha224", "sm3"];
 
@@ -39,37 +39,37 @@ const DIGESTS: [(&[u8], &str); 9] = [
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signature<'a> {
     /// Its form: `PGP`, `X509` or `PKCS#7`.
-    pub kind: &'static str,
+    pub id_type: &'static str,
     /// Who signed; empty where that can't be told.
     pub signer: &'a [u8],
     /// The key's identity: for PKCS#7 the certificate's serial number.
-    pub key: &'a [u8],
+    pub key_id: &'a [u8],
     /// The digest that was signed.
     pub hash: &'static str,
     /// The signature itself.
-    pub octets: &'a [u8],
+    pub bytes: &'a [u8],
 }
 
 /// The signature at the end of a decoded module; `None` where there is none, or its trailer is damaged.
 pub fn parse(image: &[u8]) -> Option<Signature<'_>> {
     let rest = image.strip_suffix(MAGIC)?;
     let (rest, trailer) = rest.split_at_checked(rest.len().checked_sub(TRAILER)?)?;
-    let &[algo, hash, kind, signer_len, key_len, _, _, _, ref len @ ..] = trailer else {
+    let &[algo, hash, id_type, signer_len, key_id_len, _, _, _, ref len @ ..] = trailer else {
         return None;
     };
     let len = u32::from_be_bytes(len.try_into().ok()?);
-    let (rest, octets) = split_end(rest, usize::try_from(len).ok()?)?;
-    let (rest, key) = split_end(rest, usize::from(key_len))?;
+    let (rest, bytes) = split_end(rest, usize::try_from(len).ok()?)?;
+    let (rest, key_id) = split_end(rest, usize::from(key_id_len))?;
     let (_, signer) = split_end(rest, usize::from(signer_len))?;
-    let (kind, hash) = (*KINDS.get(usize::from(kind))?, *HASHES.get(usize::from(hash))?);
+    let (id_type, hash) = (*ID_TYPES.get(usize::from(id_type))?, *HASHES.get(usize::from(hash))?);
     if algo >= 2 {
         return None;
     }
-    if kind == "PKCS#7" {
-        let unknown = Signature { kind, signer: b"", key: b"", hash: "unknown", octets: b"" };
-        return Some(pkcs7(octets).unwrap_or(unknown));
+    if id_type == "PKCS#7" {
+        let unknown = Signature { id_type, signer: b"", key_id: b"", hash: "unknown", bytes: b"" };
+        return Some(pkcs7(bytes).unwrap_or(unknown));
     }
-    Some(Signature { kind, signer, key, hash, octets })
+    Some(Signature { id_type, signer, key_id, hash, bytes })
 }
 
 fn split_end(bytes: &[u8], len: usize) -> Option<(&[u8], &[u8])> {
@@ -139,11 +139,12 @@ fn pkcs7(message: &[u8]) -> Option<Signature<'_>> {
     let digest = info.inside(SEQ)?.take(OID)?;
     info.skip_optional(CONTEXT_0);
     info.take(SEQ)?;
-    let octets = info.take(OCTETS)?;
+    let bytes = info.take(OCTETS)?;
     // A leading zero keeps the number positive and is no part of it.
-    let key = if serial.len() > 1 { serial.strip_prefix(&[0]).unwrap_or(serial) } else { serial };
+    let key_id =
+        if serial.len() > 1 { serial.strip_prefix(&[0]).unwrap_or(serial) } else { serial };
     let hash = DIGESTS.iter().find(|(oid, _)| *oid == digest).map_or("unknown", |(_, name)| name);
-    Some(Signature { kind: "PKCS#7", signer, key, hash, octets })
+    Some(Signature { id_type: "PKCS#7", signer, key_id, hash, bytes })
 }
 
 /// The common name (2.5.4.3) among an issuer's attributes, else the last of them.
@@ -216,8 +217,8 @@ mod tests {
     fn the_old_form_names_signer_and_key() {
         let image = signed(b"ELF..MeKID", [1, 4, 1, 2, 3, 0, 0, 0], b"sig");
         let sig = parse(&image).unwrap();
-        assert_eq!((sig.kind, sig.signer, sig.key), ("X509", &b"Me"[..], &b"KID"[..]));
-        assert_eq!((sig.hash, sig.octets), ("sha256", &b"sig"[..]));
+        assert_eq!((sig.id_type, sig.signer, sig.key_id), ("X509", &b"Me"[..], &b"KID"[..]));
+        assert_eq!((sig.hash, sig.bytes), ("sha256", &b"sig"[..]));
     }
 
     #[test]
@@ -225,10 +226,10 @@ mod tests {
         let image = signed(b"ELF", [0, 0, 2, 0, 0, 0, 0, 0], &message());
         let sig = parse(&image).unwrap();
         assert_eq!(
-            (sig.kind, sig.signer, sig.key),
+            (sig.id_type, sig.signer, sig.key_id),
             ("PKCS#7", &b"The Signer"[..], &[0xab, 0xcd][..])
         );
-        assert_eq!((sig.hash, sig.octets), ("sha256", &[7; 300][..]));
+        assert_eq!((sig.hash, sig.bytes), ("sha256", &[7; 300][..]));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::elf::{Sections, Symbol, until_nul};
 
 /// A symbol and its version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Versioned<'a> {
+pub struct SymbolVersion<'a> {
     /// The symbol.
     pub name: &'a [u8],
     /// Its CRC; 0 where the module carries none.
@@ -26,35 +26,38 @@ const ABSOLUTE: usize = 0xfff1;
 const RECORD: usize = 64;
 
 /// The symbols that a module exports; `None` where it has no list of them at all.
-pub fn exports<'a>(sections: &Sections<'a>) -> Option<Vec<Versioned<'a>>> {
+pub fn exports<'a>(sections: &Sections<'a>) -> Option<Vec<SymbolVersion<'a>>> {
     let crcs = sections.symbols().filter_map(|symbol| export(sections, &symbol));
     let exports: Vec<_> = crcs.collect();
     if !exports.is_empty() {
         return Some(exports);
     }
-    unversioned(sections).map(Iterator::collect)
+    unversioned_exports(sections).map(Iterator::collect)
 }
 
 /// What a symbol tells of an export: `__crc_NAME`.
-pub fn export<'a>(sections: &Sections<'a>, symbol: &Symbol<'a>) -> Option<Versioned<'a>> {
-    let name = symbol.name_behind(b"__crc_")?;
+pub fn export<'a>(sections: &Sections<'a>, symbol: &Symbol<'a>) -> Option<SymbolVersion<'a>> {
+    let name = symbol.name_after(b"__crc_")?;
     let crc = match symbol.section {
         0 | ABSOLUTE => low(symbol.value),
         section => crc_at(sections, section, symbol.value).unwrap_or(u32::MAX),
     };
-    Some(Versioned { name, crc })
+    Some(SymbolVersion { name, crc })
 }
 
 /// The exports of a module that keeps no versions; `None` where it has no list of them.
-pub fn unversioned<'a>(sections: &Sections<'a>) -> Option<impl Iterator<Item = Versioned<'a>>> {
+pub fn unversioned_exports<'a>(
+    sections: &Sections<'a>,
+) -> Option<impl Iterator<Item = SymbolVersion<'a>>> {
     let names = sections.get("__ksymtab_strings")?.split(|byte| *byte == 0);
-    Some(names.filter(|n| !n.is_empty()).map(|name| Versioned { name, crc: 0 }))
+    Some(names.filter(|n| !n.is_empty()).map(|name| SymbolVersion { name, crc: 0 }))
 }
 
 /// The symbols that a module was built against: those of the old form, then those that stand in the extended
 /// one alone. `None` where the kernel's build keeps no versions.
-pub fn versions<'a>(sections: &Sections<'a>) -> Option<Vec<Versioned<'a>>> {
-    let basic = BasicVersions::of(sections).map(|versions| versions.iter().collect::<Vec<_>>());
+pub fn versions<'a>(sections: &Sections<'a>) -> Option<Vec<SymbolVersion<'a>>> {
+    let basic =
+        BasicVersions::from_sections(sections).map(|versions| versions.iter().collect::<Vec<_>>());
     let extended = extended_versions(sections);
     if basic.is_none() && extended.is_none() {
         return None;
@@ -67,12 +70,12 @@ pub fn versions<'a>(sections: &Sections<'a>) -> Option<Vec<Versioned<'a>>> {
 }
 
 /// `__version_ext_crcs` and `__version_ext_names`, as far as both go.
-fn extended_versions<'a>(sections: &Sections<'a>) -> Option<Vec<Versioned<'a>>> {
+fn extended_versions<'a>(sections: &Sections<'a>) -> Option<Vec<SymbolVersion<'a>>> {
     let (crcs, names) = (sections.get("__version_ext_crcs")?, sections.get("__version_ext_names")?);
     let names = names.split(|byte| *byte == 0).take_while(|name| !name.is_empty());
     let versions = names.zip(crcs.chunks_exact(4));
     let versions = versions.filter_map(|(name, crc)| {
-        Some(Versioned { name, crc: number(sections.is_little_endian(), crc)? })
+        Some(SymbolVersion { name, crc: number(sections.is_little_endian(), crc)? })
     });
     Some(versions.collect())
 }
@@ -81,29 +84,29 @@ fn extended_versions<'a>(sections: &Sections<'a>) -> Option<Vec<Versioned<'a>>> 
 #[derive(Debug, Clone, Copy)]
 pub struct BasicVersions<'a> {
     records: &'a [u8],
-    is_wide: bool,
+    is_64_bit: bool,
     is_little_endian: bool,
 }
 
 impl<'a> BasicVersions<'a> {
     /// The table of a module; `None` where it has none.
-    pub fn of(sections: &Sections<'a>) -> Option<Self> {
+    pub fn from_sections(sections: &Sections<'a>) -> Option<Self> {
         Some(Self {
             records: sections.get("__versions")?,
-            is_wide: sections.is_wide(),
+            is_64_bit: sections.is_64_bit(),
             is_little_endian: sections.is_little_endian(),
         })
     }
 
     /// The record at `place`.
-    pub fn get(&self, place: usize) -> Option<Versioned<'a>> {
+    pub fn get(&self, place: usize) -> Option<SymbolVersion<'a>> {
         let record = self.records.chunks_exact(RECORD).nth(place)?;
-        let width = if self.is_wide { 8 } else { 4 };
+        let width = if self.is_64_bit { 8 } else { 4 };
         let (crc, name) = record.split_at(width);
         // The low word: the first four bytes, or the last where the highest byte comes first.
         let crc = if self.is_little_endian { &crc[..4] } else { &crc[width - 4..] };
         let crc = number(self.is_little_endian, crc)?;
-        Some(Versioned { name: until_nul(name), crc })
+        Some(SymbolVersion { name: until_nul(name), crc })
     }
 
     /// How many records there are.
@@ -117,14 +120,14 @@ impl<'a> BasicVersions<'a> {
     }
 
     /// All records, in order.
-    pub fn iter(self) -> impl Iterator<Item = Versioned<'a>> {
+    pub fn iter(self) -> impl Iterator<Item = SymbolVersion<'a>> {
         (0..self.len()).filter_map(move |place| self.get(place))
     }
 }
 
 fn crc_at(sections: &Sections<'_>, section: usize, offset: u64) -> Option<u32> {
     let at = usize::try_from(offset).ok()?;
-    number(sections.is_little_endian(), sections.at(section)?.get(at..at.checked_add(4)?)?)
+    number(sections.is_little_endian(), sections.by_index(section)?.get(at..at.checked_add(4)?)?)
 }
 
 fn number(is_little_endian: bool, bytes: &[u8]) -> Option<u32> {
@@ -141,8 +144,9 @@ mod tests {
     use super::*;
     use crate::kmod::elf::tests::LAYOUTS;
 
-    fn words(list: Option<Vec<Versioned<'_>>>) -> Option<String> {
-        let word = |v: &Versioned<'_>| format!("{}={:x}", String::from_utf8_lossy(v.name), v.crc);
+    fn words(list: Option<Vec<SymbolVersion<'_>>>) -> Option<String> {
+        let word =
+            |v: &SymbolVersion<'_>| format!("{}={:x}", String::from_utf8_lossy(v.name), v.crc);
         Some(list?.iter().map(word).collect::<Vec<_>>().join(" "))
     }
 

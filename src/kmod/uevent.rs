@@ -26,12 +26,12 @@ impl Modalias {
     }
 
     /// The form in which indexes are searched: see [`alias::normalize_modalias`].
-    pub fn normal(&self) -> Vec<u8> {
+    pub fn normalized(&self) -> Vec<u8> {
         alias::normalize_modalias(&self.0)
     }
 
     /// The modalias as text, for messages and the record.
-    pub fn text(&self) -> String {
+    pub fn to_string_lossy(&self) -> String {
         String::from_utf8_lossy(&self.0).into_owned()
     }
 }
@@ -76,7 +76,7 @@ impl<'a> Uevent<'a> {
 }
 
 /// The value of `KEY=` in a sysfs `uevent` file (one pair a line).
-pub fn file_value<'a>(file: &'a [u8], key: &str) -> Option<&'a [u8]> {
+pub fn sysfs_value<'a>(file: &'a [u8], key: &str) -> Option<&'a [u8]> {
     value(file, b'\n', key)
 }
 
@@ -114,8 +114,8 @@ mod tests {
     #[test]
     fn a_uevent_file_gives_its_modalias() {
         let file = b"DRIVER=mmcblk\nMODALIAS=mmc:block\n";
-        assert_eq!(file_value(file, "MODALIAS"), Some(&b"mmc:block"[..]));
-        assert_eq!(file_value(file, "ALIAS"), None);
+        assert_eq!(sysfs_value(file, "MODALIAS"), Some(&b"mmc:block"[..]));
+        assert_eq!(sysfs_value(file, "ALIAS"), None);
         assert_eq!(Modalias::new(b"\n"), None);
         assert_eq!(Modalias::new(b"a b\n").unwrap().as_bytes(), b"a b");
     }

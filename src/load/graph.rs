@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use super::order::{Order, Place, Rank};
 use crate::cmdline::boot::AsyncProbe;
 use crate::kmod::name::ModuleName;
-use crate::kmod::plan::{Action, Step, Why};
+use crate::kmod::plan::{Action, Reason, Step};
 use crate::report::{ModuleRecord, Origin, Outcome, Road};
 
 /// A step that can be carried out now.
@@ -455,13 +455,13 @@ fn record(node: &Node) -> ModuleRecord {
         None => Done::at_once(Outcome::Waiting),
     };
     let done = node.done.clone().unwrap_or(unfinished);
-    let why = match &node.step.why {
-        Why::Asked if node.origin.as_ref().is_some_and(|o| o.device.is_some()) => {
+    let why = match &node.step.reason {
+        Reason::Requested if node.origin.as_ref().is_some_and(|o| o.device.is_some()) => {
             "device".to_owned()
         }
-        Why::Asked => "asked".to_owned(),
-        Why::DependencyOf(user) => format!("dependency of {user}"),
-        Why::SoftdepPreOf(user) | Why::SoftdepPostOf(user) => format!("softdep of {user}"),
+        Reason::Requested => "asked".to_owned(),
+        Reason::DependencyOf(user) => format!("dependency of {user}"),
+        Reason::SoftdepPreOf(user) | Reason::SoftdepPostOf(user) => format!("softdep of {user}"),
     };
     let path = match &node.step.action {
         Action::Insert(path) => Some(path.clone()),
@@ -508,7 +508,7 @@ mod tests {
             options: String::new(),
             needs: names(needs),
             after: names(after),
-            why: Why::Asked,
+            reason: Reason::Requested,
         }
     }
 

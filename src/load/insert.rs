@@ -12,9 +12,9 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use crate::kmod::compress::{Compression, IMAGE_LIMIT};
-use crate::kmod::force;
 use crate::kmod::name::ModuleName;
 use crate::kmod::signature;
+use crate::kmod::strip_versions;
 use crate::report::Road;
 use crate::sys::Root;
 use crate::sys::errno;
@@ -95,9 +95,9 @@ impl Inserter {
         self.by_file(path, args, flags, |file, args| {
             let mut image = file.image(IMAGE_LIMIT).map_err(InsertError::Image)?;
             if flags.ignore_modversions {
-                force::strip_modversions(&mut image);
+                strip_versions::strip_modversions(&mut image);
             }
-            if flags.ignore_vermagic && force::strip_vermagic(&mut image).is_none() {
+            if flags.ignore_vermagic && strip_versions::strip_vermagic(&mut image).is_none() {
                 return Err(InsertError::Kernel(Errno::NODATA));
             }
             let answer = uninterrupted(|| self.ops.init_module(&image, args));

@@ -14,10 +14,10 @@ use super::insert::Inserter;
 use super::order::{Order, Rank};
 use super::server::{Client, STACK};
 use super::wire;
-use crate::kmod::catalog::{Catalog, Found};
+use crate::kmod::catalog::{Catalog, Match};
 use crate::kmod::conf::Config;
 use crate::kmod::name::ModuleName;
-use crate::kmod::plan::{Planner, Why};
+use crate::kmod::plan::{Planner, Reason};
 use crate::kmod::uevent::Modalias;
 use crate::report::{ModuleRecord, Origin, Outcome};
 use crate::sys::{self, Error, Root, boottime_ns, procfs};
@@ -127,10 +127,10 @@ impl Loader {
         rank: Rank,
     ) -> usize {
         let begun = boottime_ns();
-        let found = self.catalog.lookup_modalias(&self.config, &modalias.normal());
-        let origin = |f: &Found| Origin {
+        let found = self.catalog.lookup_modalias(&self.config, &modalias.normalized());
+        let origin = |f: &Match| Origin {
             device: Some(device.to_owned()),
-            request: modalias.text(),
+            request: modalias.to_string_lossy(),
             pattern: f.pattern.clone(),
         };
         self.want(&found, parents, rank, origin, begun);
@@ -142,7 +142,7 @@ impl Loader {
     pub fn want_name(&self, name: &str, rank: Rank) -> Option<Vec<ModuleName>> {
         let begun = boottime_ns();
         let found = self.catalog.lookup(&self.config, name);
-        let origin = |f: &Found| Origin {
+        let origin = |f: &Match| Origin {
             device: None,
             request: name.to_owned(),
             pattern: f.pattern.clone(),
@@ -154,10 +154,10 @@ impl Loader {
 
     fn want(
         &self,
-        found: &[Found],
+        found: &[Match],
         parents: &[ModuleName],
         rank: Rank,
-        origin: impl Fn(&Found) -> Origin,
+        origin: impl Fn(&Match) -> Origin,
         begun: u64,
     ) {
         let mut graph = self.shared.graph();
@@ -177,7 +177,8 @@ impl Loader {
             graph.refuse(found.module.clone(), outcome, origin(found));
         }
         for mut step in plan.steps {
-            let asked = found.iter().find(|f| step.why == Why::Asked && f.module == step.module);
+            let asked =
+                found.iter().find(|f| step.reason == Reason::Requested && f.module == step.module);
             if let Some(asked) = asked {
                 step.after.extend(parents.iter().filter(|p| graph.is_coming(p)).cloned());
                 step.after.extend(rivals(found, asked).cloned());
@@ -196,9 +197,9 @@ impl Loader {
     }
 
     /// What becomes of a module that the configuration keeps out.
-    fn refusal(&self, found: &Found) -> Option<Outcome> {
+    fn refusal(&self, found: &Match) -> Option<Outcome> {
         let (config, module) = (&self.config, &found.module);
-        if let Some(place) = config.masks.place(module) {
+        if let Some(place) = config.masks.origin(module) {
             return Some(Outcome::Masked(place.to_string()));
         }
         let listed = found.source.is_alias() && config.is_blacklisted(module);
@@ -381,7 +382,7 @@ fn hashing(catalog: &Catalog, config: &Config, inserter: &Inserter) -> Vec<Modul
 
 /// The modules that come before `asked` among those `found` for a device: where several have a driver for it the
 /// first one gets it, whatever the order of all else. What a processor's features bring does not compete.
-fn rivals<'a>(found: &'a [Found], asked: &'a Found) -> impl Iterator<Item = &'a ModuleName> {
+fn rivals<'a>(found: &'a [Match], asked: &'a Match) -> impl Iterator<Item = &'a ModuleName> {
     let compete = asked.alias.as_ref().is_some_and(|alias| !alias.starts_with("cpu:"));
     let before = found.iter().take_while(|f| f.module != asked.module);
     before.filter(move |f| compete && !f.is_builtin()).map(|f| &f.module)
@@ -593,7 +594,7 @@ mod tests {
             (Some("pci:v1"), Source::BuiltinAlias, vec![]),
             (None, Source::Name, vec![]),
         ] {
-            let found = |name: &str, source| Found {
+            let found = |name: &str, source| Match {
                 module: name.into(),
                 source,
                 alias: alias.map(str::to_owned),

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use super::{Result, Root, file};
-use crate::kmod::mark::Mark;
+use crate::kmod::autoclean::AutocleanMarker;
 use crate::kmod::name::ModuleName;
 
 const FOLDER: &str = "run/coldplug/autoclean";
@@ -28,15 +28,15 @@ pub fn modules(root: &Root) -> Vec<ModuleName> {
 }
 
 /// The mark of `module`, whatever load of it the mark is of.
-pub fn read(root: &Root, module: &ModuleName) -> Option<Mark> {
-    Mark::parse(&fs::read_to_string(path(root, module)).ok()?)
+pub fn read(root: &Root, module: &ModuleName) -> Option<AutocleanMarker> {
+    AutocleanMarker::parse(&fs::read_to_string(path(root, module)).ok()?)
 }
 
 /// Marks `module` in the place of any earlier mark.
 ///
 /// # Errors
 /// The file cannot be written.
-pub fn write(root: &Root, module: &ModuleName, mark: &Mark) -> Result<()> {
+pub fn write(root: &Root, module: &ModuleName, mark: &AutocleanMarker) -> Result<()> {
     file::replace(&path(root, module), mark.to_string().as_bytes(), false)
 }
 

@@ -9,7 +9,7 @@ use super::Root;
 use super::raw::Map;
 use crate::cmdline::modules;
 use crate::kmod::Warning;
-use crate::kmod::catalog::Files;
+use crate::kmod::catalog::IndexFiles;
 use crate::kmod::conf::Config;
 use crate::kmod::index::Bytes;
 
@@ -47,7 +47,7 @@ impl ModuleDir {
     }
 }
 
-impl Files for ModuleDir {
+impl IndexFiles for ModuleDir {
     fn open(&self, name: &str) -> Option<Bytes> {
         let file = File::open(self.0.join(name)).ok()?;
         let len = usize::try_from(file.metadata().ok()?.len()).ok()?;

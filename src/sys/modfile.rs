@@ -46,7 +46,7 @@ impl ModuleFile {
         let mut file = File::open(path).map_err(failed("open"))?;
         let mut head = Vec::with_capacity(6);
         file.by_ref().take(6).read_to_end(&mut head).map_err(failed("read"))?;
-        Ok(Self { file, path: path.to_owned(), compression: Compression::of(&head) })
+        Ok(Self { file, path: path.to_owned(), compression: Compression::detect(&head) })
     }
 
     /// Its compression, told by its content.

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use super::{Cause, Error, Result, Root, file, moddir};
 use crate::kmod::Warning;
 use crate::kmod::name::ModuleName;
-use crate::kmod::settings::{Setting, Settings, parse_saved, saved};
+use crate::kmod::settings::{Setting, Settings, format_saved, parse_saved};
 
 const SAVED: &str = "var/lib/coldplug/settings";
 
@@ -39,7 +39,7 @@ pub fn paths(root: &Root, settings: &Settings, module: &ModuleName) -> Vec<Strin
         open.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     names.sort_unstable();
     let mut paths: Vec<String> = Vec::new();
-    for setting in settings.of(module) {
+    for setting in settings.for_module(module) {
         let named: Vec<String> = match setting {
             Setting::Path(path) => vec![path.clone()],
             Setting::Parameter(_) => {
@@ -110,5 +110,5 @@ pub fn read_saved(root: &Root, module: &ModuleName) -> Result<Vec<(String, Strin
 /// # Errors
 /// The file cannot be written.
 pub fn save(root: &Root, module: &ModuleName, values: &[(String, String)]) -> Result<()> {
-    file::replace(&saved_path(root, module), saved(values).as_bytes(), true)
+    file::replace(&saved_path(root, module), format_saved(values).as_bytes(), true)
 }

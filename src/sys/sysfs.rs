@@ -11,7 +11,7 @@ use rustix::io::{Errno, read};
 use super::{Error, Result, Root};
 use crate::kmod::compress::Compression;
 use crate::kmod::name::ModuleName;
-use crate::kmod::uevent::{Modalias, file_value};
+use crate::kmod::uevent::{Modalias, sysfs_value};
 use crate::report::Deferred;
 
 /// A device that says what it is.
@@ -285,7 +285,7 @@ fn own_modalias(dir: BorrowedFd<'_>, list: &Listing) -> Option<Modalias> {
     if list.modalias {
         Modalias::new(read_at(dir, c"modalias", &mut page)?)
     } else if list.uevent {
-        file_value(read_at(dir, c"uevent", &mut page)?, "MODALIAS").and_then(Modalias::new)
+        sysfs_value(read_at(dir, c"uevent", &mut page)?, "MODALIAS").and_then(Modalias::new)
     } else {
         None
     }
@@ -436,8 +436,10 @@ mod tests {
         put("glue/power/dev/modalias", "platform:a b\n");
         std::os::unix::fs::symlink("..", scratch.path().join("sys/devices/pci0/a/loop")).unwrap();
         let devices = modaliases(&Root::at(scratch.path())).unwrap();
-        let lines: Vec<String> =
-            devices.iter().map(|d| format!("{} {}", d.path, d.modalias.text())).collect();
+        let lines: Vec<String> = devices
+            .iter()
+            .map(|d| format!("{} {}", d.path, d.modalias.to_string_lossy()))
+            .collect();
         assert_eq!(
             lines,
             [

@@ -13,9 +13,9 @@ use rustix::io::Errno;
 use crate::applet::tool::{Fail, Tool, module_dir, read_image};
 use crate::applet::{Exit, settings};
 use crate::kmod::alias::fnmatch;
+use crate::kmod::autoclean::AutocleanMarker;
 use crate::kmod::catalog::Catalog;
 use crate::kmod::elf;
-use crate::kmod::mark::Mark;
 use crate::kmod::name::ModuleName;
 use crate::kmod::proc_modules;
 use crate::load;
@@ -80,7 +80,7 @@ impl Visit<'_> {
     fn forget_the_gone(&self) {
         let root = &self.tool.root;
         for module in mark::modules(root) {
-            let of = mark::read(root, &module).map(|mark| mark.instance);
+            let of = mark::read(root, &module).map(|mark| mark.sysfs_inode);
             if (of.is_none() || of != mark::instance(root, &module)) && !self.plan.dry_run {
                 mark::remove(root, &module);
             }
@@ -90,18 +90,18 @@ impl Visit<'_> {
     fn module(&self, module: &ModuleName) -> Result<(), Fail> {
         let root = &self.tool.root;
         let Some(mark) = mark::read(root, module) else { return Ok(()) };
-        if mark::instance(root, module) != Some(mark.instance) {
+        if mark::instance(root, module) != Some(mark.sysfs_inode) {
             return Ok(());
         }
         if let Some(why) = self.in_use(module) {
             self.tell(&format!("{module} stays: {why}"));
-            if mark.since.is_some() {
-                self.note(module, &Mark { since: None, ..mark });
+            if mark.unused_since.is_some() {
+                self.note(module, &AutocleanMarker { unused_since: None, ..mark });
             }
             return Ok(());
         }
         let now = Duration::from_nanos(boottime_ns()).as_secs();
-        match mark.since {
+        match mark.unused_since {
             None if self.holds(module) => {
                 self.tell(&format!("{module} stays: what it holds is not counted"));
                 if !self.plan.dry_run {
@@ -111,7 +111,7 @@ impl Visit<'_> {
             }
             None => {
                 self.tell(&format!("{module} is unused"));
-                self.note(module, &Mark { since: Some(now), ..mark });
+                self.note(module, &AutocleanMarker { unused_since: Some(now), ..mark });
                 Ok(())
             }
             Some(since) if now.saturating_sub(since) < self.plan.idle => {
@@ -156,7 +156,7 @@ impl Visit<'_> {
         aliases.any(|(_, alias)| INTERFACES.iter().any(|head| alias.starts_with(head)))
     }
 
-    fn remove(&self, module: &ModuleName, mark: &Mark) -> Result<(), Fail> {
+    fn remove(&self, module: &ModuleName, mark: &AutocleanMarker) -> Result<(), Fail> {
         let root = &self.tool.root;
         self.tell(&format!("rmmod {module}"));
         if self.plan.dry_run {
@@ -170,7 +170,7 @@ impl Visit<'_> {
         match load::delete(&*self.tool.ops, module, false, Duration::ZERO) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(reason) => {
-                self.note(module, &Mark { since: None, ..mark.clone() });
+                self.note(module, &AutocleanMarker { unused_since: None, ..mark.clone() });
                 // It has come into use, or another is removing it.
                 if matches!(reason, Errno::AGAIN | Errno::BUSY) {
                     return Ok(());
@@ -181,7 +181,7 @@ impl Visit<'_> {
         }
     }
 
-    fn note(&self, module: &ModuleName, mark: &Mark) {
+    fn note(&self, module: &ModuleName, mark: &AutocleanMarker) {
         if self.plan.dry_run {
             return;
         }

@@ -44,7 +44,7 @@ fn fields(info: &Info, shows: &dyn Fn(&[u8]) -> bool) -> Value {
 fn parameter(parameter: &Parameter<'_>) -> Value {
     json!({
         "name": text(parameter.name),
-        "description": parameter.text.map(text),
+        "description": parameter.description.map(text),
         "type": parameter.kind.map(text),
     })
 }

@@ -14,7 +14,7 @@ use super::Exit;
 use super::args::{Arg, Args, Opt};
 use super::tool::{Fail, Level, Tool, absolute, module_dir, no_config, read_image};
 use crate::kmod::alias;
-use crate::kmod::catalog::{Catalog, Files, Found};
+use crate::kmod::catalog::{Catalog, IndexFiles, Match};
 use crate::kmod::elf::Sections;
 use crate::kmod::modinfo::{self, Parameter};
 use crate::kmod::name::ModuleName;
@@ -175,7 +175,7 @@ impl Info {
     /// Every field with its value.
     fn pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let extra = self.extra.iter().map(|(key, value)| (key.as_bytes(), value.as_slice()));
-        self.strings.iter().map(|string| modinfo::key_value(string)).chain(extra)
+        self.strings.iter().map(|string| modinfo::split_key_value(string)).chain(extra)
     }
 }
 
@@ -184,7 +184,7 @@ impl Reader<'_> {
         let word = operand.to_string_lossy();
         if by_name {
             let module = ModuleName::new(&word);
-            let found = self.catalog.named(&module);
+            let found = self.catalog.lookup_name(&module);
             return match found.is_empty() {
                 true => Err(self.tool.error(&format!("Module name {word} not found."))),
                 false => found.iter().try_for_each(|f| self.found(f)),
@@ -194,7 +194,7 @@ impl Reader<'_> {
         if ModuleName::from_path(&word).is_some() && path.is_file() {
             return self.file(&ModuleName::new(&word), &absolute(path));
         }
-        let found = self.catalog.matches(no_config(), &word);
+        let found = self.catalog.lookup_all(no_config(), &word);
         match alias::normalize(word.as_bytes()) {
             Err(_) => Err(self.tool.error(&format!("Module alias {word} not found."))),
             Ok(_) if found.is_empty() => Err(self.tool.error(&format!("Module {word} not found."))),
@@ -202,7 +202,7 @@ impl Reader<'_> {
         }
     }
 
-    fn found(&self, found: &Found) -> Result<(), Fail> {
+    fn found(&self, found: &Match) -> Result<(), Fail> {
         let line = self.catalog.dep(&found.module).filter(|_| !found.is_builtin());
         match line {
             Some(line) => self.file(&found.module, &self.dir.path().join(line.path)),
@@ -247,7 +247,8 @@ impl Reader<'_> {
             _ => {}
         }
         let file = self.dir.open("modules.builtin.modinfo");
-        let strings = file.iter().flat_map(|f| modinfo::builtin((**f).as_ref(), module.as_str()));
+        let strings =
+            file.iter().flat_map(|f| modinfo::builtin_strings((**f).as_ref(), module.as_str()));
         let mut info = Info { strings: strings.map(<[u8]>::to_vec).collect(), extra: Vec::new() };
         match show.form {
             Form::Columns => self.print(&info),
@@ -304,7 +305,7 @@ impl Reader<'_> {
         let (parameters, bad) = modinfo::parameters(strings);
         self.complain(&bad);
         for parameter in parameters {
-            let value = match (&parameter.text, &parameter.kind) {
+            let value = match (&parameter.description, &parameter.kind) {
                 (None, Some(kind)) => [parameter.name, b":", kind].concat(),
                 _ => described(&parameter),
             };
@@ -336,7 +337,7 @@ impl Reader<'_> {
 
 /// `NAME:TEXT (TYPE)`, as far as they are known.
 fn described(parameter: &Parameter<'_>) -> Vec<u8> {
-    let mut out = [parameter.name, b":", parameter.text.unwrap_or_default()].concat();
+    let mut out = [parameter.name, b":", parameter.description.unwrap_or_default()].concat();
     if let Some(kind) = parameter.kind {
         out.extend([b" (", kind, b")"].concat());
     }
@@ -366,14 +367,14 @@ fn extra(image: &[u8], sections: &Sections<'_>) -> Vec<(&'static str, Vec<u8>)> 
     let little_endian = image.get(5) == Some(&1);
     let note = sections.get(".note.gnu.build-id");
     if let Some(id) = note.and_then(|note| modinfo::build_id(note, little_endian)) {
-        extra.push(("build-id", modinfo::hex(id).into_bytes()));
+        extra.push(("build-id", modinfo::format_hex(id).into_bytes()));
     }
     if let Some(signature) = signature::parse(image) {
-        extra.push(("sig_id", signature.kind.into()));
+        extra.push(("sig_id", signature.id_type.into()));
         extra.push(("signer", signature.signer.to_vec()));
-        extra.push(("sig_key", modinfo::hex(signature.key).into_bytes()));
+        extra.push(("sig_key", modinfo::format_hex(signature.key_id).into_bytes()));
         extra.push(("sig_hashalgo", signature.hash.into()));
-        extra.push(("signature", modinfo::hex(signature.octets).into_bytes()));
+        extra.push(("signature", modinfo::format_hex(signature.bytes).into_bytes()));
     }
     extra
 }

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::Modprobe;
 use crate::applet::settings;
-use crate::kmod::mark::Mark;
+use crate::kmod::autoclean::AutocleanMarker;
 use crate::kmod::name::ModuleName;
 use crate::sys::kmsg::Kmsg;
 use crate::sys::sysfs::{self, InitState};
@@ -38,8 +38,8 @@ impl Modprobe<'_> {
     pub(super) fn mark(&self, module: &ModuleName) {
         let root = &self.tool.root;
         let Some(request) = &self.options.demand else { return };
-        let Some(instance) = mark::instance(root, module) else { return };
-        let mark = Mark { instance, since: None, request: request.clone() };
+        let Some(sysfs_inode) = mark::instance(root, module) else { return };
+        let mark = AutocleanMarker { sysfs_inode, unused_since: None, request: request.clone() };
         // Where there is no /run nothing is ever cleaned.
         let _ = mark::write(root, module, &mark);
     }

@@ -8,10 +8,10 @@ use rustix::io::Errno;
 use super::Modprobe;
 use crate::applet::refusal;
 use crate::applet::tool::{Fail, absolute, errno_of, parameters};
-use crate::kmod::catalog::{Found, Source};
+use crate::kmod::catalog::{Match, Source};
 use crate::kmod::name::ModuleName;
 use crate::kmod::plan::Action;
-use crate::kmod::worklist::{Item, Request, worklist};
+use crate::kmod::probe_list::{ProbeItem, ProbeRequest, probe_list};
 use crate::load::InsertError;
 use crate::sys::sysfs::{self, InitState};
 use crate::sys::{Cause, errno};
@@ -38,7 +38,7 @@ impl Modprobe<'_> {
         if name.starts_with('/') || name.starts_with("./") {
             return self.insert_file(&name, parameters);
         }
-        let found = self.catalog.matches(&self.config, &name);
+        let found = self.catalog.lookup_all(&self.config, &name);
         if found.is_empty() {
             let dir = self.dir.path().display();
             return Err(self.not_found(&format!("Module {name} not found in directory {dir}")));
@@ -58,7 +58,7 @@ impl Modprobe<'_> {
         let path = Path::new(name);
         let reason = match (std::fs::metadata(path), ModuleName::from_path(name)) {
             (Ok(_), Some(module)) => {
-                let found = Found { module, source: Source::Name, alias: None, pattern: None };
+                let found = Match { module, source: Source::Name, alias: None, pattern: None };
                 return self.insert_found(
                     &found,
                     Some(&absolute(path).to_string_lossy()),
@@ -74,7 +74,7 @@ impl Modprobe<'_> {
 
     fn insert_found(
         &self,
-        found: &Found,
+        found: &Match,
         path: Option<&str>,
         parameters: Option<&str>,
     ) -> Result<(), Fail> {
@@ -100,8 +100,9 @@ impl Modprobe<'_> {
         if let Some(text) = self.masked(&found.module).filter(|_| !builtin) {
             return Err(self.tool.error(&format!("could not insert '{}': {text}", found.module)));
         }
-        let request = Request { path, bare: options.ignore_commands, running: &self.running };
-        let (items, bad) = worklist(&self.catalog, &self.config, found, request);
+        let request =
+            ProbeRequest { path, ignore_commands: options.ignore_commands, running: &self.running };
+        let (items, bad) = probe_list(&self.catalog, &self.config, found, request);
         for word in bad {
             self.tool.error(&format!("failed to lookup dependency '{word}', continuing anyway."));
         }
@@ -114,26 +115,31 @@ impl Modprobe<'_> {
             return None;
         }
         let open = |m: &ModuleName| self.options.show_depends || !self.is_live(m);
-        if let Some(place) = self.config.masks.place(module).filter(|_| open(module)) {
+        if let Some(place) = self.config.masks.origin(module).filter(|_| open(module)) {
             return Some(format!("masked by {place}"));
         }
         let line = self.catalog.dep(module)?;
-        let (need, place) = self.config.masked_needs(&line).find(|(m, _)| open(m))?;
+        let (need, place) = self.config.masked_dependencies(&line).find(|(m, _)| open(m))?;
         Some(format!("needs {need}, which is masked by {place}"))
     }
 
-    fn walk(&self, found: &Found, items: &[Item], parameters: Option<&str>) -> Result<(), Fail> {
+    fn walk(
+        &self,
+        found: &Match,
+        items: &[ProbeItem],
+        parameters: Option<&str>,
+    ) -> Result<(), Fail> {
         for item in items {
             // What is required has been looked at before the walk; a softdep is passed over.
             if !item.required && self.masked(&item.module).is_some() {
                 continue;
             }
             let log = refusal::mark(self.tool);
-            let Err(refused) = self.member(item, parameters.filter(|_| item.asked)) else {
+            let Err(refused) = self.member(item, parameters.filter(|_| item.requested)) else {
                 continue;
             };
             let counts = match refused.errno {
-                Errno::EXIST => item.asked && self.options.first_time,
+                Errno::EXIST => item.requested && self.options.first_time,
                 _ => item.required,
             };
             if !counts {
@@ -149,7 +155,7 @@ impl Modprobe<'_> {
     }
 
     /// Does what a member of the list is there for, and tells it before.
-    fn member(&self, item: &Item, parameters: Option<&str>) -> Result<(), Refused> {
+    fn member(&self, item: &ProbeItem, parameters: Option<&str>) -> Result<(), Refused> {
         if !self.options.show_depends && (item.builtin || self.is_live(&item.module)) {
             return Ok(());
         }
@@ -179,7 +185,7 @@ impl Modprobe<'_> {
         }
     }
 
-    fn tell(&self, item: &Item, path: &str, args: &str) {
+    fn tell(&self, item: &ProbeItem, path: &str, args: &str) {
         match &item.action {
             Action::Command(command) => self.tool.print(format!("install {command} {args}\n")),
             Action::Insert(_) => self.tool.print(format!("insmod {path} {args}\n")),
@@ -226,7 +232,7 @@ impl Modprobe<'_> {
     }
 
     /// The last word about a module that did not get in, always with the name that was found.
-    fn refused(&self, found: &Found, errno: Errno) -> Fail {
+    fn refused(&self, found: &Match, errno: Errno) -> Fail {
         let words = match errno {
             Errno::EXIST => "Module already in kernel".to_owned(),
             Errno::NOENT => "Unknown symbol in module, or unknown parameter (see dmesg)".to_owned(),

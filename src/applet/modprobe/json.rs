@@ -18,7 +18,7 @@ pub(super) fn config(config: &Config, indexes: &[(String, String)]) -> String {
         "blacklist": config.blacklist,
         "install": entries(&config.install, "module", "command"),
         "kernel_blacklist": config.kernel_blacklist,
-        "mask": masks.map(|m| json!({"module": m.pattern, "place": m.place.to_string()})).collect::<Value>(),
+        "mask": masks.map(|m| json!({"module": m.pattern, "place": m.origin.to_string()})).collect::<Value>(),
         "options": entries(&config.options, "module", "options"),
         "remove": entries(&config.remove, "module", "command"),
         "rule": config.rules.names().collect::<Vec<_>>(),

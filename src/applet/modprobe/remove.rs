@@ -26,7 +26,7 @@ impl Modprobe<'_> {
     pub(super) fn remove(&self, operand: &OsStr) -> Result<(), Fail> {
         let name = operand.to_string_lossy();
         let mut open = Vec::new();
-        let found = self.catalog.matches(&self.config, &name);
+        let found = self.catalog.lookup_all(&self.config, &name);
         if found.is_empty() {
             // One that is loaded can go though its file has gone before, by an upgrade for example.
             let module = ModuleName::new(&name);
@@ -116,7 +116,7 @@ impl Modprobe<'_> {
     ) -> Result<(), Fail> {
         let softdep = self.config.softdep_of(module).filter(|_| !self.options.ignore_commands);
         let words = softdep.as_ref().map_or(&[][..], |s| if post { &s.post } else { &s.pre });
-        let found = words.iter().flat_map(|word| self.catalog.matches(&self.config, word));
+        let found = words.iter().flat_map(|word| self.catalog.lookup_all(&self.config, word));
         let found: Vec<_> = found.collect();
         for found in found.iter().rev() {
             let builtin = found.is_builtin() || self.catalog.is_builtin(&found.module);

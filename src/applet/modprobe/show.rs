@@ -9,7 +9,7 @@ use super::{Modprobe, json};
 use crate::applet::tool::{Fail, Level, read_image};
 use crate::kmod::elf::Sections;
 use crate::kmod::name::ModuleName;
-use crate::kmod::symbols::{self, Versioned};
+use crate::kmod::symbols::{self, SymbolVersion};
 use crate::sys::errno;
 
 impl Modprobe<'_> {
@@ -97,7 +97,7 @@ impl Modprobe<'_> {
 
     /// The modules that `name` stands for, each with its file where it has one.
     fn files(&self, name: &str) -> Result<Vec<(String, Option<PathBuf>)>, Fail> {
-        let found = self.catalog.matches(&self.config, name);
+        let found = self.catalog.lookup_all(&self.config, name);
         if found.is_empty() {
             let dir = self.dir.path().display();
             return Err(self.not_found(&format!("Module {name} not found in directory {dir}")));
@@ -111,7 +111,7 @@ impl Modprobe<'_> {
     }
 }
 
-type List = for<'a> fn(&Sections<'a>) -> Option<Vec<Versioned<'a>>>;
+type List = for<'a> fn(&Sections<'a>) -> Option<Vec<SymbolVersion<'a>>>;
 
 fn symbol_lines(path: &Path, list: List) -> Result<Vec<u8>, Errno> {
     let image = read_image(path)?;

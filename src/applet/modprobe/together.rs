@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use super::{Modprobe, each};
 use crate::applet::tool::Fail;
-use crate::kmod::catalog::{Catalog, Found};
+use crate::kmod::catalog::{Catalog, Match};
 use crate::kmod::name::ModuleName;
 use crate::kmod::plan::Action;
-use crate::kmod::worklist::{Request, worklist};
+use crate::kmod::probe_list::{ProbeRequest, probe_list};
 use crate::load::{Inserter, Loader, Rank, Settings};
 use crate::report::Outcome;
 use crate::sys::module::InitFlags;
@@ -76,14 +76,14 @@ impl Modprobe<'_> {
         if is_file || found.is_empty() || !found.iter().all(|f| self.is_wanted(f)) {
             return None;
         }
-        let request = Request { running: &self.running, ..Request::default() };
-        let lists = found.iter().map(|f| worklist(&self.catalog, &self.config, f, request).0);
+        let request = ProbeRequest { running: &self.running, ..ProbeRequest::default() };
+        let lists = found.iter().map(|f| probe_list(&self.catalog, &self.config, f, request).0);
         let items: Vec<_> = lists.flatten().collect();
         let plain = items.iter().all(|i| !matches!(i.action, Action::Command(_)));
         plain.then(|| items.into_iter().map(|i| i.module).collect())
     }
 
-    fn is_wanted(&self, found: &Found) -> bool {
+    fn is_wanted(&self, found: &Match) -> bool {
         let listed = self.options.use_blacklist && self.config.is_blacklisted(&found.module);
         !listed && !self.config.is_refused_by_kernel(&found.module)
     }

@@ -36,7 +36,7 @@ impl Filter {
     /// Whether `event` is wanted.
     pub(super) fn takes(&self, event: &Uevent<'_>) -> bool {
         let subsystem = || event.get("SUBSYSTEM").unwrap_or_default();
-        let modalias = || event.get("MODALIAS").and_then(Modalias::new).map(|m| m.normal());
+        let modalias = || event.get("MODALIAS").and_then(Modalias::new).map(|m| m.normalized());
         let matches = |text: Option<Vec<u8>>| {
             text.is_some_and(|text| self.modaliases.iter().any(|p| fnmatch(p, &text)))
         };

@@ -12,7 +12,7 @@ use crate::applet::scan::Modules;
 use crate::boot::RootHint;
 use crate::cmdline::boot::BootParams;
 use crate::cmdline::storage::StorageParams;
-use crate::kmod::catalog::Found;
+use crate::kmod::catalog::Match;
 use crate::kmod::name::ModuleName;
 use crate::kmod::uevent::Modalias;
 use crate::load::{Inserter, Loader, Order, Rank, Settings};
@@ -30,7 +30,7 @@ pub(super) struct Rehearsal<'a> {
     params: &'a BootParams,
     loader: Loader,
     /// For each device, the modules that stand for it.
-    found: Vec<Vec<Found>>,
+    found: Vec<Vec<Match>>,
     /// For each device, the loadable modules whose drivers hold the devices above it.
     holders: Vec<Vec<ModuleName>>,
     /// Devices that have not come yet.
@@ -47,7 +47,7 @@ pub(super) struct Rehearsal<'a> {
 #[derive(Debug)]
 pub(super) struct Rehearsed<'a> {
     /// The machine's devices, and the modules that stand for each.
-    pub(super) devices: Vec<(&'a Device, Vec<Found>)>,
+    pub(super) devices: Vec<(&'a Device, Vec<Match>)>,
     /// What was wanted, as the record of a boot has it.
     pub(super) modules: Vec<ModuleRecord>,
     /// What was passed over.

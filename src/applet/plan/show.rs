@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::rehearsal::Rehearsed;
 use crate::applet::scan::{Row, columns, place};
-use crate::kmod::catalog::Found;
+use crate::kmod::catalog::Match;
 use crate::machine::capture::Device;
 use crate::report::{ModuleRecord, Outcome};
 
@@ -21,7 +21,7 @@ pub(super) fn to_text(release: &str, boot: &Rehearsed<'_>) -> String {
     section(&mut text, "not to be had", refusals(with(boot, |o| !o.is_live() && !is_kept_out(o))));
     let none = unmatched(boot).into_iter().map(|device| {
         let driver = device.driver.clone().unwrap_or_else(|| "-".to_owned());
-        vec![device.path.clone(), driver, device.modalias.text()]
+        vec![device.path.clone(), driver, device.modalias.to_string_lossy()]
     });
     section(&mut text, "devices without a module", none.collect());
     section(&mut text, "warnings", boot.warnings.iter().map(|w| vec![w.clone()]).collect());
@@ -44,8 +44,8 @@ fn is_kept_out(outcome: &Outcome) -> bool {
 }
 
 /// Devices whose modules the kernel image holds, each with the first of these.
-fn builtin<'a>(boot: &'a Rehearsed<'_>) -> Vec<(&'a Device, &'a Found)> {
-    let first = |found: &'a [Found]| found.first().filter(|found| found.is_builtin());
+fn builtin<'a>(boot: &'a Rehearsed<'_>) -> Vec<(&'a Device, &'a Match)> {
+    let first = |found: &'a [Match]| found.first().filter(|found| found.is_builtin());
     boot.devices.iter().filter_map(|(device, found)| Some((*device, first(found)?))).collect()
 }
 
@@ -64,7 +64,7 @@ fn numbered(at: usize, module: &ModuleRecord, boot: &Rehearsed<'_>) -> Row {
     vec![format!("{:>3}", at + 1), module.name.to_string(), why]
 }
 
-fn in_kernel(device: &Device, found: &Found) -> Row {
+fn in_kernel(device: &Device, found: &Match) -> Row {
     let pattern = found.pattern.as_deref().unwrap_or_default();
     let alias = format!("{pattern} ({})", place(found.source));
     vec![found.module.to_string(), device.path.clone(), alias]
@@ -105,7 +105,7 @@ pub(super) fn to_json(release: &str, boot: &Rehearsed<'_>) -> String {
         json!({
             "name": found.module.as_str(),
             "device": device.path,
-            "modalias": device.modalias.text(),
+            "modalias": device.modalias.to_string_lossy(),
             "alias": found.pattern,
             "source": place(found.source),
         })
@@ -113,7 +113,7 @@ pub(super) fn to_json(release: &str, boot: &Rehearsed<'_>) -> String {
     let unmatched = unmatched(boot).into_iter().map(|device| {
         json!({
             "device": device.path,
-            "modalias": device.modalias.text(),
+            "modalias": device.modalias.to_string_lossy(),
             "driver": device.driver,
         })
     });

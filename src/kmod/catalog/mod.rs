@@ -12,10 +12,10 @@ use super::dep::DepLine;
 use super::index::Bytes;
 use super::name::ModuleName;
 use table::Table;
-use text::Content;
+use text::TextFormat;
 
 /// The index files of a module directory, however they are kept.
-pub trait Files: Send + Sync {
+pub trait IndexFiles: Send + Sync {
     /// The bytes of the file `name`, such as `modules.dep.bin`; `None` where there is none.
     fn open(&self, name: &str) -> Option<Bytes>;
 }
@@ -48,7 +48,7 @@ impl Source {
 
 /// One module that a name stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct Match {
     /// The module.
     pub module: ModuleName,
     /// Who says so.
@@ -59,7 +59,7 @@ pub struct Found {
     pub pattern: Option<String>,
 }
 
-impl Found {
+impl Match {
     /// Whether the kernel image holds this module.
     pub fn is_builtin(&self) -> bool {
         matches!(self.source, Source::Builtin | Source::BuiltinAlias)
@@ -85,20 +85,20 @@ impl std::fmt::Debug for Catalog {
 
 impl Catalog {
     /// The catalog over the files that `files` gives.
-    pub fn new(files: Arc<dyn Files>) -> Self {
+    pub fn new(files: Arc<dyn IndexFiles>) -> Self {
         let warnings = Arc::new(Mutex::new(Vec::new()));
         let table = |bin, text, content| {
             Table::new(Arc::clone(&files), bin, text, content, Arc::clone(&warnings))
         };
         Self {
-            dep: table("modules.dep.bin", "modules.dep", Content::Dep),
-            alias: table("modules.alias.bin", "modules.alias", Content::Alias),
-            symbols: table("modules.symbols.bin", "modules.symbols", Content::Alias),
-            builtin: table("modules.builtin.bin", "modules.builtin", Content::Paths),
+            dep: table("modules.dep.bin", "modules.dep", TextFormat::Dep),
+            alias: table("modules.alias.bin", "modules.alias", TextFormat::Alias),
+            symbols: table("modules.symbols.bin", "modules.symbols", TextFormat::Alias),
+            builtin: table("modules.builtin.bin", "modules.builtin", TextFormat::Paths),
             builtin_alias: table(
                 "modules.builtin.alias.bin",
                 "modules.builtin.modinfo",
-                Content::Modinfo,
+                TextFormat::Modinfo,
             ),
             warnings,
         }
@@ -136,12 +136,12 @@ impl Catalog {
 
     /// The modules that `name`, a module's name or an alias, stands for: the first source that knows it
     /// answers, with all its matches in modules.order order. Empty for an unknown or invalid name.
-    pub fn lookup(&self, config: &Config, name: &str) -> Vec<Found> {
-        once(self.matches(config, name))
+    pub fn lookup(&self, config: &Config, name: &str) -> Vec<Match> {
+        without_duplicates(self.lookup_all(config, name))
     }
 
     /// As [`Self::lookup`], with a module as often as it matches: what `modprobe -R` prints.
-    pub fn matches(&self, config: &Config, name: &str) -> Vec<Found> {
+    pub fn lookup_all(&self, config: &Config, name: &str) -> Vec<Match> {
         match alias::normalize(name.as_bytes()) {
             Ok(normal) => self.lookup_normal(config, &String::from_utf8_lossy(&normal)),
             Err(_) => Vec::new(),
@@ -149,29 +149,33 @@ impl Catalog {
     }
 
     /// The modules for a device's modalias, given in its normal form.
-    pub fn lookup_modalias(&self, config: &Config, normal: &[u8]) -> Vec<Found> {
-        once(match std::str::from_utf8(normal) {
+    pub fn lookup_modalias(&self, config: &Config, normal: &[u8]) -> Vec<Match> {
+        without_duplicates(match std::str::from_utf8(normal) {
             Ok(text) => self.lookup_normal(config, text),
             // No index holds a key beyond ASCII, but a wildcard may match one; text is not needed for it.
-            Err(_) => self.aliases(&self.alias, Source::Alias, normal),
+            Err(_) => self.lookup_pattern(&self.alias, Source::Alias, normal),
         })
     }
 
-    fn lookup_normal(&self, config: &Config, name: &str) -> Vec<Found> {
-        type Step = fn(&Catalog, &Config, &str) -> Vec<Found>;
+    fn lookup_normal(&self, config: &Config, name: &str) -> Vec<Match> {
+        type Step = fn(&Catalog, &Config, &str) -> Vec<Match>;
         const STEPS: [Step; 7] = [
             |_, config, name| config_aliases(config, name),
             |c, _, name| {
-                if name.contains(':') { Vec::new() } else { c.exactly(&c.dep, Source::Name, name) }
+                if name.contains(':') {
+                    Vec::new()
+                } else {
+                    c.lookup_exact(&c.dep, Source::Name, name)
+                }
             },
             |c, _, name| match name.starts_with("symbol:") {
-                true => c.aliases(&c.symbols, Source::Symbol, name.as_bytes()),
+                true => c.lookup_pattern(&c.symbols, Source::Symbol, name.as_bytes()),
                 false => Vec::new(),
             },
             |_, config, name| commands(config, name),
-            |c, _, name| c.aliases(&c.alias, Source::Alias, name.as_bytes()),
-            |c, _, name| c.exactly(&c.builtin, Source::Builtin, name),
-            |c, _, name| c.aliases(&c.builtin_alias, Source::BuiltinAlias, name.as_bytes()),
+            |c, _, name| c.lookup_pattern(&c.alias, Source::Alias, name.as_bytes()),
+            |c, _, name| c.lookup_exact(&c.builtin, Source::Builtin, name),
+            |c, _, name| c.lookup_pattern(&c.builtin_alias, Source::BuiltinAlias, name.as_bytes()),
         ];
         STEPS
             .iter()
@@ -181,25 +185,27 @@ impl Catalog {
     }
 
     /// The module of exactly this name, in a file or built in, or what is built in under that alias.
-    pub fn named(&self, module: &ModuleName) -> Vec<Found> {
+    pub fn lookup_name(&self, module: &ModuleName) -> Vec<Match> {
         let name = module.as_str();
-        let file = self.exactly(&self.dep, Source::Name, name);
-        let or = |found: Vec<Found>, next: &dyn Fn() -> Vec<Found>| {
+        let file = self.lookup_exact(&self.dep, Source::Name, name);
+        let or = |found: Vec<Match>, next: &dyn Fn() -> Vec<Match>| {
             if found.is_empty() { next() } else { found }
         };
-        let found = or(file, &|| self.exactly(&self.builtin, Source::Builtin, name));
-        or(found, &|| self.aliases(&self.builtin_alias, Source::BuiltinAlias, name.as_bytes()))
+        let found = or(file, &|| self.lookup_exact(&self.builtin, Source::Builtin, name));
+        or(found, &|| {
+            self.lookup_pattern(&self.builtin_alias, Source::BuiltinAlias, name.as_bytes())
+        })
     }
 
-    fn exactly(&self, table: &Table, source: Source, name: &str) -> Vec<Found> {
-        let found = |_| Found { module: name.into(), source, alias: None, pattern: None };
+    fn lookup_exact(&self, table: &Table, source: Source, name: &str) -> Vec<Match> {
+        let found = |_| Match { module: name.into(), source, alias: None, pattern: None };
         table.exact(name).map(found).into_iter().collect()
     }
 
-    fn aliases(&self, table: &Table, source: Source, name: &[u8]) -> Vec<Found> {
+    fn lookup_pattern(&self, table: &Table, source: Source, name: &[u8]) -> Vec<Match> {
         let hits = table.search(name).into_iter();
         let alias = || Some(String::from_utf8_lossy(name).into_owned());
-        hits.map(|hit| Found {
+        hits.map(|hit| Match {
             module: ModuleName::new(&hit.value),
             source,
             alias: alias(),
@@ -216,8 +222,8 @@ impl Catalog {
 }
 
 /// The first match of each module.
-fn once(found: Vec<Found>) -> Vec<Found> {
-    let mut first: Vec<Found> = Vec::with_capacity(found.len());
+fn without_duplicates(found: Vec<Match>) -> Vec<Match> {
+    let mut first: Vec<Match> = Vec::with_capacity(found.len());
     for found in found {
         if first.iter().all(|f| f.module != found.module) {
             first.push(found);
@@ -226,10 +232,10 @@ fn once(found: Vec<Found>) -> Vec<Found> {
     first
 }
 
-fn config_aliases(config: &Config, name: &str) -> Vec<Found> {
+fn config_aliases(config: &Config, name: &str) -> Vec<Match> {
     let matches = config.aliases.iter().filter(|e| fnmatch(e.name.as_bytes(), name.as_bytes()));
     matches
-        .map(|e| Found {
+        .map(|e| Match {
             module: ModuleName::new(&e.text),
             source: Source::ConfigAlias,
             alias: Some(e.name.clone()),
@@ -238,9 +244,9 @@ fn config_aliases(config: &Config, name: &str) -> Vec<Found> {
         .collect()
 }
 
-fn commands(config: &Config, name: &str) -> Vec<Found> {
+fn commands(config: &Config, name: &str) -> Vec<Match> {
     let mut all = config.install.iter().chain(&config.remove);
-    let found = Found { module: name.into(), source: Source::Command, alias: None, pattern: None };
+    let found = Match { module: name.into(), source: Source::Command, alias: None, pattern: None };
     all.any(|e| e.name == name).then_some(found).into_iter().collect()
 }
 
@@ -252,7 +258,7 @@ mod tests {
     #[derive(Default)]
     struct Tree(HashMap<&'static str, Vec<u8>>);
 
-    impl Files for Tree {
+    impl IndexFiles for Tree {
         fn open(&self, name: &str) -> Option<Bytes> {
             self.0.get(name).map(|b| Box::new(b.clone()) as Bytes)
         }
@@ -280,7 +286,7 @@ mod tests {
         Catalog::new(Arc::new(Tree(files)))
     }
 
-    fn names(found: &[Found]) -> Vec<&str> {
+    fn names(found: &[Match]) -> Vec<&str> {
         found.iter().map(|f| f.module.as_str()).collect()
     }
 

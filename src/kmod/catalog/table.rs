@@ -2,16 +2,16 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use super::Files;
-use super::text::{Content, Text};
+use super::IndexFiles;
+use super::text::{Text, TextFormat};
 use crate::kmod::Warning;
-use crate::kmod::index::{Hit, Index, IndexError};
+use crate::kmod::index::{Index, IndexError, IndexValue};
 
 pub(super) struct Table {
-    files: Arc<dyn Files>,
+    files: Arc<dyn IndexFiles>,
     bin: &'static str,
     text: &'static str,
-    content: Content,
+    content: TextFormat,
     index: OnceLock<Option<Index>>,
     parsed: OnceLock<Text>,
     warnings: Arc<Mutex<Vec<Warning>>>,
@@ -19,10 +19,10 @@ pub(super) struct Table {
 
 impl Table {
     pub(super) fn new(
-        files: Arc<dyn Files>,
+        files: Arc<dyn IndexFiles>,
         bin: &'static str,
         text: &'static str,
-        content: Content,
+        content: TextFormat,
         warnings: Arc<Mutex<Vec<Warning>>>,
     ) -> Self {
         Self {
@@ -41,22 +41,22 @@ impl Table {
     }
 
     /// The first value under exactly `name`.
-    pub(super) fn exact(&self, name: &str) -> Option<Hit> {
-        self.ask(|index| index.exact(name.as_bytes()), |text| text.exact(name))
+    pub(super) fn exact(&self, name: &str) -> Option<IndexValue> {
+        self.query(|index| index.exact(name.as_bytes()), |text| text.exact(name))
     }
 
     /// All values whose key matches `name` as a pattern.
-    pub(super) fn search(&self, name: &[u8]) -> Vec<Hit> {
-        self.ask(|index| index.search(name), |text| text.search(name))
+    pub(super) fn search(&self, name: &[u8]) -> Vec<IndexValue> {
+        self.query(|index| index.search(name), |text| text.search(name))
     }
 
     /// Everything in the table, keys ascending.
-    pub(super) fn entries(&self) -> Vec<Hit> {
-        self.ask(Index::entries, Text::entries)
+    pub(super) fn entries(&self) -> Vec<IndexValue> {
+        self.query(Index::entries, Text::entries)
     }
 
     /// Asks the index, or the text once the index has been found damaged.
-    fn ask<T>(
+    fn query<T>(
         &self,
         index: impl Fn(&Index) -> Result<T, IndexError>,
         text: impl Fn(&Text) -> T,
@@ -64,7 +64,7 @@ impl Table {
         if let (Some(bin), None) = (self.index(), self.parsed.get()) {
             match index(bin) {
                 Ok(answer) => return answer,
-                Err(error) => self.distrust(error),
+                Err(error) => self.warn_damaged(error),
             }
         }
         text(self.parsed.get_or_init(|| self.read_text()))
@@ -75,12 +75,12 @@ impl Table {
             .get_or_init(|| {
                 // An empty file is how kmod writes "nothing known".
                 let bytes = self.files.open(self.bin).filter(|b| !(**b).as_ref().is_empty())?;
-                Index::new(bytes).map_err(|error| self.distrust(error)).ok()
+                Index::new(bytes).map_err(|error| self.warn_damaged(error)).ok()
             })
             .as_ref()
     }
 
-    fn distrust(&self, error: IndexError) {
+    fn warn_damaged(&self, error: IndexError) {
         self.warn(Warning::new(self.bin, 0, format!("{error}; reading {} instead", self.text)));
     }
 

@@ -6,14 +6,14 @@
 use std::collections::HashMap;
 
 use crate::kmod::Warning;
-use crate::kmod::alias::{self, fnmatch, is_wild};
+use crate::kmod::alias::{self, fnmatch, is_wildcard};
 use crate::kmod::dep;
-use crate::kmod::index::Hit;
+use crate::kmod::index::IndexValue;
 use crate::kmod::name::ModuleName;
 
 /// What the text form of a table looks like.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Content {
+pub(super) enum TextFormat {
     /// `PATH: PATH…`
     Dep,
     /// `alias PATTERN MODULE`
@@ -26,33 +26,33 @@ pub(super) enum Content {
 
 #[derive(Debug, Default)]
 pub(super) struct Text {
-    exact: HashMap<String, Hit>,
-    by_bus: HashMap<Vec<u8>, Vec<Hit>>,
+    exact: HashMap<String, IndexValue>,
+    by_bus: HashMap<Vec<u8>, Vec<IndexValue>>,
     /// Patterns with a wildcard before their first colon.
-    anywhere: Vec<Hit>,
+    anywhere: Vec<IndexValue>,
     count: u32,
 }
 
 impl Text {
-    pub(super) fn parse(file: &str, bytes: &[u8], content: Content) -> (Self, Vec<Warning>) {
+    pub(super) fn parse(file: &str, bytes: &[u8], content: TextFormat) -> (Self, Vec<Warning>) {
         let mut text = Self::default();
         let mut warnings = Vec::new();
         match content {
-            Content::Dep => warnings = text.add_dep(file, bytes),
-            Content::Alias => text.add_aliases(file, bytes, &mut warnings),
-            Content::Paths => text.add_paths(file, bytes, &mut warnings),
-            Content::Modinfo => text.add_modinfo(file, bytes, &mut warnings),
+            TextFormat::Dep => warnings = text.add_dep(file, bytes),
+            TextFormat::Alias => text.add_aliases(file, bytes, &mut warnings),
+            TextFormat::Paths => text.add_paths(file, bytes, &mut warnings),
+            TextFormat::Modinfo => text.add_modinfo(file, bytes, &mut warnings),
         }
         (text, warnings)
     }
 
-    pub(super) fn exact(&self, name: &str) -> Option<Hit> {
+    pub(super) fn exact(&self, name: &str) -> Option<IndexValue> {
         self.exact.get(name).cloned()
     }
 
-    pub(super) fn search(&self, name: &[u8]) -> Vec<Hit> {
+    pub(super) fn search(&self, name: &[u8]) -> Vec<IndexValue> {
         let bus = self.by_bus.get(bus(name)).into_iter().flatten();
-        let mut hits: Vec<Hit> = bus
+        let mut hits: Vec<IndexValue> = bus
             .chain(&self.anywhere)
             .filter(|h| fnmatch(h.key.as_bytes(), name))
             .cloned()
@@ -61,9 +61,9 @@ impl Text {
         hits
     }
 
-    pub(super) fn entries(&self) -> Vec<Hit> {
+    pub(super) fn entries(&self) -> Vec<IndexValue> {
         let patterns = self.by_bus.values().flatten().chain(&self.anywhere);
-        let mut hits: Vec<Hit> = patterns.chain(self.exact.values()).cloned().collect();
+        let mut hits: Vec<IndexValue> = patterns.chain(self.exact.values()).cloned().collect();
         hits.sort_by(|a, b| (&a.key, a.priority).cmp(&(&b.key, b.priority)));
         hits
     }
@@ -74,7 +74,7 @@ impl Text {
             let needs: Vec<&str> = line.needs.iter().rev().map(String::as_str).collect();
             let value = format!("{}: {}", line.path, needs.join(" "));
             let key = name.as_str().to_owned();
-            self.exact.insert(key.clone(), Hit { priority: 0, value, key });
+            self.exact.insert(key.clone(), IndexValue { priority: 0, value, key });
         }
         warnings
     }
@@ -98,7 +98,8 @@ impl Text {
             match ModuleName::from_path(line) {
                 Some(name) => {
                     let key = name.as_str().to_owned();
-                    self.exact.insert(key.clone(), Hit { priority: 0, value: String::new(), key });
+                    self.exact
+                        .insert(key.clone(), IndexValue { priority: 0, value: String::new(), key });
                 }
                 None if line.is_empty() => {}
                 None => {
@@ -128,14 +129,14 @@ impl Text {
     /// Adds a pattern; gives `false` for one that is invalid.
     fn add_pattern(&mut self, pattern: &str, module: &str) -> bool {
         let Ok(key) = alias::normalize(pattern.as_bytes()) else { return false };
-        let hit = Hit {
+        let hit = IndexValue {
             priority: self.count,
             value: module.to_owned(),
             key: String::from_utf8_lossy(&key).into_owned(),
         };
         self.count = self.count.saturating_add(1);
         let bus = bus(&key);
-        let list = match bus.iter().any(|b| is_wild(*b) || *b == b'\\') {
+        let list = match bus.iter().any(|b| is_wildcard(*b) || *b == b'\\') {
             true => &mut self.anywhere,
             false => self.by_bus.entry(bus.to_vec()).or_default(),
         };

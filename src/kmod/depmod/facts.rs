@@ -6,8 +6,8 @@ use foldhash::fast::FixedState;
 
 use super::strings::Strings;
 use crate::kmod::elf::Sections;
-use crate::kmod::modinfo::key_value;
-use crate::kmod::symbols::{self, BasicVersions, Versioned};
+use crate::kmod::modinfo::split_key_value;
+use crate::kmod::symbols::{self, BasicVersions, SymbolVersion};
 
 /// The sections from which [`Facts`] are taken. The versions of exports may stand in others: they need the whole file.
 pub const SECTIONS: [&str; 5] =
@@ -58,7 +58,7 @@ impl Collector {
         self.read_modinfo(sections);
         self.read_symbols(sections);
         if self.facts.exports.is_empty() {
-            let exports = symbols::unversioned(sections);
+            let exports = symbols::unversioned_exports(sections);
             exports.into_iter().flatten().for_each(|export| self.export(export));
         }
         self.facts.clone()
@@ -66,7 +66,7 @@ impl Collector {
 
     fn read_modinfo(&mut self, sections: &Sections<'_>) {
         for string in sections.modinfo() {
-            let (key, value) = key_value(string);
+            let (key, value) = split_key_value(string);
             match key {
                 b"alias" => self.facts.aliases.push(value),
                 b"softdep" => self.facts.softdeps.push(value),
@@ -79,7 +79,7 @@ impl Collector {
     /// Exports, and what is needed: symbols that are undefined, then those that stand in the list of versions alone
     /// (`module_layout`).
     fn read_symbols(&mut self, sections: &Sections<'_>) {
-        let versions = BasicVersions::of(sections);
+        let versions = BasicVersions::from_sections(sections);
         self.fill_slots(versions);
         for symbol in sections.symbols() {
             if let Some(export) = symbols::export(sections, &symbol) {
@@ -145,7 +145,7 @@ impl Collector {
         usize::try_from(hash % self.slots.len() as u64).unwrap_or(0)
     }
 
-    fn export(&mut self, export: Versioned<'_>) {
+    fn export(&mut self, export: SymbolVersion<'_>) {
         if self.facts.exports.push(export.name) {
             self.facts.export_crcs.push(export.crc);
         }

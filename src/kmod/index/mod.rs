@@ -26,7 +26,7 @@
 mod read;
 mod write;
 
-pub use read::{Bytes, Hit, Index, IndexError};
+pub use read::{Bytes, Index, IndexError, IndexValue};
 pub use write::{WriteError, Writer};
 
 /// First word of every index.

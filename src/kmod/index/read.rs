@@ -4,7 +4,7 @@
 use std::fmt;
 
 use super::{CHILDREN, MAGIC, OFFSET, PREFIX, VALUES, VERSION};
-use crate::kmod::alias::{fnmatch, is_wild};
+use crate::kmod::alias::{fnmatch, is_wildcard};
 
 /// The bytes of an index, wherever they are kept.
 pub type Bytes = Box<dyn AsRef<[u8]> + Send + Sync>;
@@ -51,7 +51,7 @@ impl std::error::Error for IndexError {}
 
 /// One value that a search found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hit {
+pub struct IndexValue {
     /// Position in modules.order; lower comes first.
     pub priority: u32,
     /// The value: a module name, or a modules.dep line.
@@ -94,18 +94,18 @@ impl Index {
     ///
     /// # Errors
     /// The file is damaged on the way to the key.
-    pub fn exact(&self, key: &[u8]) -> Result<Option<Hit>, IndexError> {
+    pub fn exact(&self, key: &[u8]) -> Result<Option<IndexValue>, IndexError> {
         let mut at = self.root;
         let mut rest = key;
         for _ in 0..DEPTH {
             let Some(node) = self.node(at)? else { return Ok(None) };
             let Some(after) = rest.strip_prefix(node.prefix) else { return Ok(None) };
             let Some((edge, below)) = after.split_first() else {
-                return Ok(node.values()?.next().transpose()?.map(|(priority, value)| Hit {
-                    priority,
-                    value,
-                    key: text(key),
-                }));
+                return Ok(node
+                    .values()?
+                    .next()
+                    .transpose()?
+                    .map(|(priority, value)| IndexValue { priority, value, key: text(key) }));
             };
             at = node.child(*edge);
             rest = below;
@@ -118,7 +118,7 @@ impl Index {
     ///
     /// # Errors
     /// The file is damaged somewhere in the part searched.
-    pub fn search(&self, name: &[u8]) -> Result<Vec<Hit>, IndexError> {
+    pub fn search(&self, name: &[u8]) -> Result<Vec<IndexValue>, IndexError> {
         let mut search = Search { index: self, name, hits: Vec::new(), visits: 0 };
         search.descend()?;
         Ok(search.hits)
@@ -128,14 +128,14 @@ impl Index {
     ///
     /// # Errors
     /// The file is damaged.
-    pub fn entries(&self) -> Result<Vec<Hit>, IndexError> {
+    pub fn entries(&self) -> Result<Vec<IndexValue>, IndexError> {
         let mut found = Vec::new();
         let mut visits = 0;
         self.walk(self.root, &mut Vec::new(), &mut visits, &mut |key, node| {
             for value in node.values()? {
                 let (priority, value) = value?;
                 self.has_room(found.len(), node)?;
-                found.push(Hit { priority, value, key: text(key) });
+                found.push(IndexValue { priority, value, key: text(key) });
             }
             Ok(())
         })?;
@@ -186,7 +186,7 @@ impl Index {
 struct Search<'a> {
     index: &'a Index,
     name: &'a [u8],
-    hits: Vec<Hit>,
+    hits: Vec<IndexValue>,
     visits: usize,
 }
 
@@ -199,7 +199,7 @@ impl Search<'_> {
         for _ in 0..DEPTH {
             let Some(node) = self.index.node(at)? else { return Ok(()) };
             for byte in node.prefix {
-                if is_wild(*byte) {
+                if is_wildcard(*byte) {
                     return self.subtree(at, key.clone());
                 }
                 if self.name.get(pos) != Some(byte) {
@@ -238,7 +238,7 @@ impl Search<'_> {
             let (priority, value) = value?;
             self.index.has_room(self.hits.len(), node)?;
             let before = self.hits.partition_point(|hit| hit.priority < priority);
-            self.hits.insert(before, Hit { priority, value, key: text(key) });
+            self.hits.insert(before, IndexValue { priority, value, key: text(key) });
         }
         Ok(())
     }

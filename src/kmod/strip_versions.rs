@@ -11,7 +11,7 @@ const VERSIONS: [&str; 3] = ["__versions", "__version_ext_crcs", "__version_ext_
 /// Hides the sections with the versions of symbols from the kernel: they are no longer part of what is loaded.
 pub fn strip_modversions(image: &mut [u8]) {
     for section in VERSIONS {
-        let flags = Sections::parse(image).ok().and_then(|sections| sections.flags_byte(section));
+        let flags = Sections::parse(image).ok().and_then(|sections| sections.flags_offset(section));
         if let Some(flags) = flags.and_then(|at| image.get_mut(at)) {
             *flags &= !SHF_ALLOC;
         }

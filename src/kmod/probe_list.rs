@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 
 use super::alias;
-use super::catalog::{Catalog, Found};
+use super::catalog::{Catalog, Match};
 use super::conf::Config;
 use super::name::ModuleName;
 use super::plan::Action;
@@ -17,7 +17,7 @@ type Key = (ModuleName, Option<String>);
 
 /// One member of the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Item {
+pub struct ProbeItem {
     /// The module.
     pub module: ModuleName,
     /// What to do for it. A mask is no matter of this list: modprobe looks at it before each member.
@@ -25,7 +25,7 @@ pub struct Item {
     /// Its parameters from the configuration.
     pub options: String,
     /// Whether it is the module that was asked for.
-    pub asked: bool,
+    pub requested: bool,
     /// Whether its failure ends the walk: it was asked for, or is a dependency of what was.
     pub required: bool,
     /// Whether the kernel image holds it.
@@ -34,11 +34,11 @@ pub struct Item {
 
 /// What a module is asked for with.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Request<'a> {
+pub struct ProbeRequest<'a> {
     /// The file to take in place of the indexed one.
     pub path: Option<&'a str>,
     /// Neither its install command nor its softdeps.
-    pub bare: bool,
+    pub ignore_commands: bool,
     /// Modules whose install command is running: they are loaded and the command is not run again.
     pub running: &'a [ModuleName],
 }
@@ -48,18 +48,18 @@ struct Member {
     key: Key,
     path: Option<String>,
     builtin: bool,
-    asked: bool,
+    requested: bool,
 }
 
 impl Member {
-    fn found(found: &Found) -> Self {
+    fn found(found: &Match) -> Self {
         let key = (found.module.clone(), found.alias.clone());
-        Self { key, path: None, builtin: found.is_builtin(), asked: false }
+        Self { key, path: None, builtin: found.is_builtin(), requested: false }
     }
 
     fn file(path: &str) -> Option<Self> {
         let key = (ModuleName::from_path(path)?, None);
-        Some(Self { key, path: Some(path.to_owned()), builtin: false, asked: false })
+        Some(Self { key, path: Some(path.to_owned()), builtin: false, requested: false })
     }
 }
 
@@ -69,17 +69,17 @@ struct Builder<'a> {
     running: &'a [ModuleName],
     visited: HashSet<Key>,
     required: HashSet<Key>,
-    items: Vec<Item>,
+    items: Vec<ProbeItem>,
     bad: Vec<String>,
 }
 
 /// The list for `found`, and the softdep words that cannot be names.
-pub fn worklist(
+pub fn probe_list(
     catalog: &Catalog,
     config: &Config,
-    found: &Found,
-    request: Request<'_>,
-) -> (Vec<Item>, Vec<String>) {
+    found: &Match,
+    request: ProbeRequest<'_>,
+) -> (Vec<ProbeItem>, Vec<String>) {
     let mut builder = Builder {
         catalog,
         config,
@@ -93,13 +93,16 @@ pub fn worklist(
     // A file is never built in, whatever its name.
     let builtin = path.is_none() && found.is_builtin();
     builder.require(found);
-    builder.expand(Member { path, builtin, asked: true, ..Member::found(found) }, request.bare);
+    builder.expand(
+        Member { path, builtin, requested: true, ..Member::found(found) },
+        request.ignore_commands,
+    );
     (builder.items, builder.bad)
 }
 
 impl Builder<'_> {
     /// Notes whose failure counts before softdeps may bring the same modules.
-    fn require(&mut self, found: &Found) {
+    fn require(&mut self, found: &Match) {
         self.required.insert((found.module.clone(), found.alias.clone()));
         let line = self.catalog.dep(&found.module);
         for path in line.iter().flat_map(|l| &l.needs) {
@@ -108,7 +111,7 @@ impl Builder<'_> {
     }
 
     /// Adds `member` with all its dependencies and softdeps, once.
-    fn expand(&mut self, member: Member, bare: bool) {
+    fn expand(&mut self, member: Member, ignore_commands: bool) {
         if !self.visited.insert(member.key.clone()) {
             return;
         }
@@ -118,7 +121,7 @@ impl Builder<'_> {
                 self.add(dependency);
             }
         }
-        if bare { self.push(member, true) } else { self.add(member) }
+        if ignore_commands { self.push(member, true) } else { self.add(member) }
     }
 
     /// Adds `member` between its softdeps.
@@ -127,7 +130,7 @@ impl Builder<'_> {
         let pre = self.look_up(softdep.as_ref().map_or(&[], |s| &s.pre));
         let post = self.look_up(softdep.as_ref().map_or(&[], |s| &s.post));
         // kmod's documented precedence: a softdep cancels the install command.
-        let cancel = self.config.softdep_cancels(!pre.is_empty() || !post.is_empty());
+        let cancel = self.config.softdeps_replace_install(!pre.is_empty() || !post.is_empty());
         for found in &pre {
             self.expand(Member::found(found), false);
         }
@@ -137,11 +140,11 @@ impl Builder<'_> {
         }
     }
 
-    fn look_up(&mut self, words: &[String]) -> Vec<Found> {
+    fn look_up(&mut self, words: &[String]) -> Vec<Match> {
         let mut found = Vec::new();
         for word in words {
             match alias::normalize(word.as_bytes()) {
-                Ok(_) => found.append(&mut self.catalog.matches(self.config, word)),
+                Ok(_) => found.append(&mut self.catalog.lookup_all(self.config, word)),
                 Err(_) => self.bad.push(word.clone()),
             }
         }
@@ -163,20 +166,27 @@ impl Builder<'_> {
         let options = self.config.options_of(&module, alias.as_deref());
         let builtin = member.builtin
             || !matches!(action, Action::Insert(_)) && self.catalog.is_builtin(&module);
-        self.items.push(Item { module, action, options, asked: member.asked, required, builtin });
+        self.items.push(ProbeItem {
+            module,
+            action,
+            options,
+            requested: member.requested,
+            required,
+            builtin,
+        });
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kmod::catalog::Files;
+    use crate::kmod::catalog::IndexFiles;
     use crate::kmod::index::Bytes;
     use std::sync::Arc;
 
     struct Tree;
 
-    impl Files for Tree {
+    impl IndexFiles for Tree {
         fn open(&self, name: &str) -> Option<Bytes> {
             let text = match name {
                 "modules.dep" => "a.ko: b.ko c.ko\nb.ko: c.ko\nc.ko:\nd.ko: c.ko\ne.ko:\n",
@@ -187,12 +197,12 @@ mod tests {
         }
     }
 
-    fn list(conf: &str, name: &str, request: Request<'_>) -> String {
+    fn list(conf: &str, name: &str, request: ProbeRequest<'_>) -> String {
         let catalog = Catalog::new(Arc::new(Tree));
         let mut config = Config::default();
         config.add_file("c", conf.as_bytes(), &mut Vec::new());
-        let found = catalog.matches(&config, name);
-        let (items, bad) = worklist(&catalog, &config, &found[0], request);
+        let found = catalog.lookup_all(&config, name);
+        let (items, bad) = probe_list(&catalog, &config, &found[0], request);
         let mut words: Vec<String> = items
             .iter()
             .map(|i| {
@@ -202,7 +212,7 @@ mod tests {
                     Action::NoFile if i.builtin => format!("({})", i.module),
                     Action::NoFile | Action::Masked(_) => format!("-{}", i.module),
                 };
-                kind + if i.asked { "!" } else { "" } + if i.required { "" } else { "?" }
+                kind + if i.requested { "!" } else { "" } + if i.required { "" } else { "?" }
             })
             .collect();
         words.extend(bad.iter().map(|b| format!("bad {b}")));
@@ -211,40 +221,40 @@ mod tests {
 
     #[test]
     fn the_order_is_kmods() {
-        let bare = Request { bare: true, ..Request::default() };
-        let path = Request { path: Some("/tmp/a.ko"), ..Request::default() };
+        let ignore_commands = ProbeRequest { ignore_commands: true, ..ProbeRequest::default() };
+        let path = ProbeRequest { path: Some("/tmp/a.ko"), ..ProbeRequest::default() };
         let a = [ModuleName::new("a")];
-        let running = Request { running: &a, ..Request::default() };
+        let running = ProbeRequest { running: &a, ..ProbeRequest::default() };
         for (conf, name, request, want) in [
-            ("", "a", Request::default(), "c b a!"),
-            ("softdep a pre: d post: e", "a", Request::default(), "c b c d? a! e?"),
-            ("softdep c pre: e", "a", Request::default(), "e? c b a!"),
+            ("", "a", ProbeRequest::default(), "c b a!"),
+            ("softdep a pre: d post: e", "a", ProbeRequest::default(), "c b c d? a! e?"),
+            ("softdep c pre: e", "a", ProbeRequest::default(), "e? c b a!"),
             (
                 "softdep a pre: inside nowhere b[",
                 "a",
-                Request::default(),
+                ProbeRequest::default(),
                 "c b (inside)? a! bad b[",
             ),
-            ("softdep e pre: d\nsoftdep d pre: e", "e", Request::default(), "c? d? e!"),
-            ("install b no\ninstall a never\nsoftdep a pre: e", "a", bare, "c [no] a!"),
-            ("install a go", "a", Request::default(), "c b [go]!"),
-            ("install a go\nsoftdep a post: e", "a", Request::default(), "c b a! e?"),
+            ("softdep e pre: d\nsoftdep d pre: e", "e", ProbeRequest::default(), "c? d? e!"),
+            ("install b no\ninstall a never\nsoftdep a pre: e", "a", ignore_commands, "c [no] a!"),
+            ("install a go", "a", ProbeRequest::default(), "c b [go]!"),
+            ("install a go\nsoftdep a post: e", "a", ProbeRequest::default(), "c b a! e?"),
             (
                 "install a go\nsoftdep a post: e\nrule install-first",
                 "a",
-                Request::default(),
+                ProbeRequest::default(),
                 "c b [go]! e?",
             ),
             (
                 "softdep a pre: d\nsoftdep a pre: e post: d\nrule merge-softdeps",
                 "a",
-                Request::default(),
+                ProbeRequest::default(),
                 "c b c d? e? a!",
             ),
-            ("install new go", "new", Request::default(), "[go]!"),
-            ("alias x gone", "x", Request::default(), "-gone!"),
+            ("install new go", "new", ProbeRequest::default(), "[go]!"),
+            ("alias x gone", "x", ProbeRequest::default(), "-gone!"),
             ("", "a", path, "c b /tmp/a!"),
-            ("", "inside", Request::default(), "(inside)!"),
+            ("", "inside", ProbeRequest::default(), "(inside)!"),
             ("install a go\ninstall c go", "a", running, "[go] b a!"),
         ] {
             assert_eq!(list(conf, name, request), want, "{conf} {name}");

@@ -11,32 +11,33 @@ use std::fmt;
 
 /// The mark of one load.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mark {
+pub struct AutocleanMarker {
     /// Which load of the module it is.
-    pub instance: u64,
+    pub sysfs_inode: u64,
     /// When it was first seen unused, since it was last seen in use; in seconds since the machine's start.
-    pub since: Option<u64>,
+    pub unused_since: Option<u64>,
     /// What was asked for.
     pub request: String,
 }
 
-impl Mark {
+impl AutocleanMarker {
     /// Reads the file's text; `None` where it is no mark.
     pub fn parse(text: &str) -> Option<Self> {
         let mut words = text.trim_end_matches('\n').splitn(3, ' ');
-        let instance = words.next()?.parse().ok()?;
-        let since = match words.next()? {
+        let sysfs_inode = words.next()?.parse().ok()?;
+        let unused_since = match words.next()? {
             "-" => None,
             second => Some(second.parse().ok()?),
         };
-        Some(Self { instance, since, request: words.next()?.to_owned() })
+        Some(Self { sysfs_inode, unused_since, request: words.next()?.to_owned() })
     }
 }
 
-impl fmt::Display for Mark {
+impl fmt::Display for AutocleanMarker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let since = self.since.map_or_else(|| "-".to_owned(), |second| second.to_string());
-        writeln!(f, "{} {since} {}", self.instance, self.request.replace('\n', " "))
+        let unused_since =
+            self.unused_since.map_or_else(|| "-".to_owned(), |second| second.to_string());
+        writeln!(f, "{} {unused_since} {}", self.sysfs_inode, self.request.replace('\n', " "))
     }
 }
 
@@ -55,10 +56,10 @@ mod tests {
             ("7 x y\n", None),
             ("7 -\n", None),
         ] {
-            let read = Mark::parse(text);
-            let want = mark.map(|(instance, since, request)| Mark {
-                instance,
-                since,
+            let read = AutocleanMarker::parse(text);
+            let want = mark.map(|(sysfs_inode, unused_since, request)| AutocleanMarker {
+                sysfs_inode,
+                unused_since,
                 request: request.to_owned(),
             });
             assert_eq!(read, want, "{text}");
