@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use super::args::{Arg, Args, Opt};
 use super::{Exit, out, scan};
 use crate::kmod::modules_conf::{self, Converted};
+use crate::sys::atomic_file::AtomicFile;
 use crate::sys::modules_conf::OldMachine;
-use crate::sys::new_file::NewFile;
 use crate::sys::{self, Error};
 
 const HELP: &str = "\
@@ -104,8 +104,9 @@ fn report(converted: &Converted) -> Exit {
 
 /// Puts `bytes` at `path`.
 fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let written = NewFile::create(path).and_then(|mut file| {
+    let written = AtomicFile::create_output(path).and_then(|mut file| {
         file.write_all(bytes)?;
+        file.sync()?;
         file.commit()
     });
     written.map(|_| ()).map_err(|error| Error::io("write", path, &error))

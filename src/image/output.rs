@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::Error;
 use super::pack::ZSTD;
-use crate::sys::new_file::NewFile;
+use crate::sys::atomic_file::AtomicFile;
 
 /// How the whole archive is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -21,9 +21,9 @@ pub enum Compress {
 
 /// The encoder, or none.
 enum Encoder {
-    None(BufWriter<NewFile>),
-    Zstd(zstd::stream::write::Encoder<'static, BufWriter<NewFile>>),
-    Gzip(flate2::write::GzEncoder<BufWriter<NewFile>>),
+    None(BufWriter<AtomicFile>),
+    Zstd(zstd::stream::write::Encoder<'static, BufWriter<AtomicFile>>),
+    Gzip(flate2::write::GzEncoder<BufWriter<AtomicFile>>),
 }
 
 /// A file in the making; if it is dropped before [`Output::commit`], nothing remains.
@@ -37,9 +37,9 @@ impl Output {
     ///
     /// # Errors
     ///
-    /// As [`NewFile::create`].
+    /// As [`AtomicFile::create_output`].
     pub(super) fn create(path: &Path, compress: Compress) -> Result<Self, Error> {
-        let file = NewFile::create(path).map_err(Error::io("create", path))?;
+        let file = AtomicFile::create_output(path).map_err(Error::io("create", path))?;
         let file = BufWriter::with_capacity(1 << 18, file);
         let mut output = Self { encoder: None, path: path.to_owned() };
         output.encoder = Some(match compress {
@@ -66,13 +66,14 @@ impl Output {
     pub(super) fn commit(mut self) -> Result<u64, Error> {
         let file = self.encoder.take().map(finish).transpose().map_err(self.failed())?;
         let Some(file) = file else { return Ok(0) };
+        file.sync().map_err(self.failed())?;
         file.commit().map_err(self.failed())
     }
 }
 
 fn zstd_encoder(
-    file: BufWriter<NewFile>,
-) -> io::Result<zstd::stream::write::Encoder<'static, BufWriter<NewFile>>> {
+    file: BufWriter<AtomicFile>,
+) -> io::Result<zstd::stream::write::Encoder<'static, BufWriter<AtomicFile>>> {
     let mut encoder = zstd::stream::write::Encoder::new(file, 0)?;
     for parameter in ZSTD {
         encoder.set_parameter(parameter)?;
@@ -81,7 +82,7 @@ fn zstd_encoder(
     Ok(encoder)
 }
 
-fn finish(encoder: Encoder) -> io::Result<NewFile> {
+fn finish(encoder: Encoder) -> io::Result<AtomicFile> {
     let file = match encoder {
         Encoder::None(file) => file,
         Encoder::Zstd(encoder) => encoder.finish()?,

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-use super::{Result, Root, file};
+use super::{Result, Root, atomic_file};
 use crate::kmod::autoclean::AutocleanMarker;
 use crate::kmod::name::ModuleName;
 
@@ -37,7 +37,7 @@ pub fn read(root: &Root, module: &ModuleName) -> Option<AutocleanMarker> {
 /// # Errors
 /// The file cannot be written.
 pub fn write(root: &Root, module: &ModuleName, mark: &AutocleanMarker) -> Result<()> {
-    file::replace(&path(root, module), mark.to_string().as_bytes(), false)
+    atomic_file::replace(&path(root, module), mark.to_string().as_bytes(), false)
 }
 
 /// Takes the mark of `module` away. Where there is none, nothing is done.

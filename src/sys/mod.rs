@@ -1,6 +1,7 @@
 //! The kernel's face: one small function per fact or act. Nothing here decides, retries or prints; errors
 //! name operation, object and errno.
 
+pub mod atomic_file;
 pub mod block;
 mod descriptors;
 pub mod device;
@@ -8,7 +9,6 @@ pub mod disk_ids;
 pub mod dm;
 pub mod errno;
 mod error;
-pub mod file;
 pub mod flash;
 pub mod helper;
 pub mod kmsg;
@@ -22,8 +22,6 @@ pub mod module;
 pub mod modules_conf;
 pub mod mount;
 pub mod net;
-#[cfg(feature = "host")]
-pub mod new_file;
 pub mod process;
 pub mod procfs;
 pub mod settings;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use rustix::io::Errno;
 
-use super::{Cause, Error, Result, Root, file, moddir};
+use super::{Cause, Error, Result, Root, atomic_file, moddir};
 use crate::kmod::Warning;
 use crate::kmod::name::ModuleName;
 use crate::kmod::settings::{Setting, Settings, format_saved, parse_saved};
@@ -110,5 +110,5 @@ pub fn read_saved(root: &Root, module: &ModuleName) -> Result<Vec<(String, Strin
 /// # Errors
 /// The file cannot be written.
 pub fn save(root: &Root, module: &ModuleName, values: &[(String, String)]) -> Result<()> {
-    file::replace(&saved_path(root, module), format_saved(values).as_bytes(), true)
+    atomic_file::replace(&saved_path(root, module), format_saved(values).as_bytes(), true)
 }
