@@ -6,9 +6,10 @@ use std::path::Path;
 use super::Exit;
 use super::args::{Arg, Args, Opt};
 use super::refusal;
-use super::tool::{Level, Tool, errno_of, insmod_words, parameters};
+use super::tool::{Level, Tool, errno_of, parameters};
 use crate::sys::Cause;
 use crate::sys::module::InitFlags;
+use crate::sys::module_errno::insmod_text;
 
 const FORCE_MODVERSION: char = '\u{1}';
 const FORCE_VERMAGIC: char = '\u{2}';
@@ -78,7 +79,7 @@ fn insert(tool: &Tool, operands: &[OsString], flags: InitFlags) -> Exit {
     match tool.load(path, &parameters(words), flags) {
         Ok(()) => Exit::Success,
         Err(error) => {
-            let words = insmod_words(errno_of(&error));
+            let words = insmod_text(errno_of(&error));
             tool.error(&format!("could not insert module {name}: {words}"));
             refusal::explain(tool, path, &error, log.as_ref());
             Exit::Failure

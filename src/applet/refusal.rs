@@ -14,6 +14,7 @@ use crate::kmod::signature;
 use crate::load::InsertError;
 use crate::sys::kmsg::Mark;
 use crate::sys::modfile::ImageError;
+use crate::sys::module_errno::{KERNEL_LOG, meaning};
 use crate::sys::{procfs, release};
 
 /// The kernel's log before a module is tried; `None` where nothing is shown.
@@ -80,21 +81,13 @@ fn refused(
         }
         _ => {}
     }
-    match errno {
-        Errno::NOENT => "it needs a symbol that the kernel and the loaded modules do not have, or does not know a parameter; the kernel log names it",
-        Errno::EXIST => "it is loaded already, or a module of this name is built in; see /proc/modules",
-        Errno::INVAL => "a parameter's value is wrong, or it was built for another kernel configuration; see modinfo -p and the kernel log",
-        Errno::SRCH => "it was built against other versions of the symbols it uses; it has to be rebuilt for this kernel",
-        Errno::NOKEY => "the kernel has no key for its signature; see modinfo -F signer and /proc/keys",
-        Errno::BADMSG => "its signature trailer is damaged",
-        Errno::NODEV => "its driver found no device that it can drive; see the kernel log",
-        Errno::BUSY => "what it wants to drive is taken by another driver, or another load of it failed; see the kernel log",
-        Errno::NOMEM => "the kernel has not enough memory for it",
-        Errno::NODATA => "it has no version magic that could be ignored; --force-modversion alone may do",
-        Errno::NOSYS => "this kernel was built without loadable modules",
-        _ => "its own start gave this error; see the kernel log",
+    let Some(meaning) = meaning(errno) else {
+        return format!("its init returned this error; see {KERNEL_LOG}");
+    };
+    match meaning.see {
+        "" => meaning.cause.to_owned(),
+        see => format!("{}; see {see}", meaning.cause),
     }
-    .to_owned()
 }
 
 /// EKEYREJECTED: no signature where one is wanted, or one that is not that of these bytes.

@@ -16,7 +16,7 @@ use crate::load::{InsertError, Inserter};
 use crate::sys::kmsg::Kmsg;
 use crate::sys::modfile::{ImageError, ModuleFile};
 use crate::sys::module::{InitFlags, Kernel, ModuleOps};
-use crate::sys::{Cause, Error, Root, errno, sysfs, syslog};
+use crate::sys::{Cause, Error, Root, sysfs, syslog};
 
 /// Priorities of messages, as in syslog(3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -285,17 +285,6 @@ pub(super) fn read_image(path: &Path) -> Result<Vec<u8>, Errno> {
         .map_err(|error| errno_of(&InsertError::Image(error)))?;
     // As in kmod: less can't even tell its compression.
     if image.len() < 6 { Err(Errno::INVAL) } else { Ok(image) }
-}
-
-/// insmod's words for the answer to a module.
-pub(super) fn insmod_words(errno: Errno) -> String {
-    match errno {
-        Errno::NOEXEC => "Invalid module format".to_owned(),
-        Errno::NOENT => "Unknown symbol in module".to_owned(),
-        Errno::SRCH => "Module has wrong symbol version".to_owned(),
-        Errno::INVAL => "Invalid parameters".to_owned(),
-        other => errno::text(other),
-    }
 }
 
 /// Somewhere to look at what a tool wrote.

@@ -20,6 +20,7 @@ use crate::sys::Root;
 use crate::sys::errno;
 use crate::sys::modfile::{ImageError, ModuleFile};
 use crate::sys::module::{InitFlags, ModuleOps};
+use crate::sys::module_errno::meaning;
 use crate::sys::sysfs::{self, InitState};
 
 use super::images::Images;
@@ -59,26 +60,12 @@ impl fmt::Display for InsertError {
         match self {
             Self::Missing => f.write_str("no such file"),
             Self::Image(error) => error.fmt(f),
-            Self::Kernel(errno) => f.write_str(&words(*errno)),
+            Self::Kernel(errno) => {
+                f.write_str(&errno::text(*errno))?;
+                meaning(*errno).map_or(Ok(()), |meaning| write!(f, " ({})", meaning.cause))
+            }
         }
     }
-}
-
-/// What the kernel means by its answer to a module.
-fn words(errno: Errno) -> String {
-    let cause = match errno {
-        Errno::NOENT => "unknown symbol; a module it needs is not live",
-        Errno::NOEXEC => "not a module for this kernel: damaged, or another version or machine",
-        Errno::INVAL => "bad parameter value, or built for another kernel configuration",
-        Errno::KEYREJECTED => "its signature is wrong, or the kernel wants one",
-        Errno::PERM => "forbidden: blacklisted in the kernel, lockdown, or modules are disabled",
-        Errno::BADMSG => "its signature trailer is damaged",
-        Errno::EXIST => "its init finds its place taken",
-        Errno::BUSY => "another load of it failed, or its hardware is taken",
-        Errno::NOMEM => "out of memory",
-        _ => return errno::text(errno),
-    };
-    format!("{} ({cause})", errno::text(errno))
 }
 
 impl Inserter {

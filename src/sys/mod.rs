@@ -18,6 +18,7 @@ pub mod mark;
 pub mod moddir;
 pub mod modfile;
 pub mod module;
+pub mod module_errno;
 #[cfg(feature = "host")]
 pub mod modules_conf;
 pub mod mount;

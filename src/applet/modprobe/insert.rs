@@ -13,8 +13,9 @@ use crate::kmod::name::ModuleName;
 use crate::kmod::plan::Action;
 use crate::kmod::probe_list::{ProbeItem, ProbeRequest, probe_list};
 use crate::load::InsertError;
+use crate::sys::Cause;
+use crate::sys::module_errno::modprobe_text;
 use crate::sys::sysfs::{self, InitState};
-use crate::sys::{Cause, errno};
 
 /// Why a member of the work list did not get in, as far as it has not been said.
 struct Refused {
@@ -233,11 +234,7 @@ impl Modprobe<'_> {
 
     /// The last word about a module that did not get in, always with the name that was found.
     fn refused(&self, found: &Match, errno: Errno) -> Fail {
-        let words = match errno {
-            Errno::EXIST => "Module already in kernel".to_owned(),
-            Errno::NOENT => "Unknown symbol in module, or unknown parameter (see dmesg)".to_owned(),
-            other => errno::text(other),
-        };
+        let words = modprobe_text(errno);
         self.tool.error(&format!("could not insert '{}': {words}", found.module))
     }
 
