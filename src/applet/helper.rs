@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::Exit;
 use super::args::{Arg, Args, Opt};
-use super::tool::{Fail, Level, Tool, absolute};
+use super::paths::absolute;
+use super::tool::{Fail, Level, Tool};
 use crate::sys::helper::OURSELVES;
 use crate::sys::{Cause, helper};
 

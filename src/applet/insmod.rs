@@ -5,8 +5,9 @@ use std::path::Path;
 
 use super::Exit;
 use super::args::{Arg, Args, Opt};
-use super::refusal;
-use super::tool::{Level, Tool, errno_of, parameters};
+use super::explain;
+use super::module_file::{errno_of, parameters};
+use super::tool::{Level, Tool};
 use crate::sys::Cause;
 use crate::sys::module::InitFlags;
 use crate::sys::module_errno::insmod_text;
@@ -74,14 +75,14 @@ fn insert(tool: &Tool, operands: &[OsString], flags: InitFlags) -> Exit {
         tool.error(&format!("could not load module {name}: {reason}"));
         return Exit::Failure;
     }
-    let log = refusal::mark(tool);
+    let log = explain::log_mark(tool);
     let path = Path::new(file);
     match tool.load(path, &parameters(words), flags) {
         Ok(()) => Exit::Success,
         Err(error) => {
             let words = insmod_text(errno_of(&error));
             tool.error(&format!("could not insert module {name}: {words}"));
-            refusal::explain(tool, path, &error, log.as_ref());
+            explain::load_failure(tool, path, &error, log.as_ref());
             Exit::Failure
         }
     }

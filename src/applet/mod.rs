@@ -7,6 +7,7 @@ mod console_shell;
 mod convert;
 #[cfg(feature = "host")]
 mod depmod;
+mod explain;
 mod finish;
 mod free_initramfs;
 mod helper;
@@ -18,12 +19,13 @@ mod load_server;
 mod lsmod;
 mod modinfo;
 mod modprobe;
+mod module_file;
 #[cfg(feature = "host")]
 mod monitor;
 mod out;
+mod paths;
 #[cfg(feature = "host")]
 mod plan;
-mod refusal;
 mod report;
 mod rmmod;
 mod scan;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::args::{Arg, Args, Opt};
 use super::autoclean::{Plan, visit};
-use super::tool::{Fail, Level, Tool, module_dir};
+use super::paths::module_dir;
+use super::tool::{Fail, Level, Tool};
 use super::{Exit, settings};
 use crate::kmod::catalog::Catalog;
 use crate::kmod::name::ModuleName;

@@ -10,7 +10,8 @@ use std::path::Path;
 
 use super::Exit;
 use super::args::{Arg, Args, Opt};
-use super::tool::{Level, Tool, module_dir};
+use super::paths::module_dir;
+use super::tool::{Level, Tool};
 use crate::kmod::catalog::IndexFiles;
 use crate::sys::Cause;
 use crate::sys::moddir::ModuleDir;

@@ -4,19 +4,13 @@
 use std::cell::{Cell, RefCell};
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use rustix::io::Errno;
-
 use super::{Exit, out};
-use crate::kmod::compress::IMAGE_LIMIT;
-use crate::kmod::conf::Config;
-use crate::load::{InsertError, Inserter};
 use crate::sys::kmsg::Kmsg;
-use crate::sys::modfile::{ImageError, ModuleFile};
-use crate::sys::module::{InitFlags, Kernel, ModuleOps};
-use crate::sys::{Cause, Error, Root, sysfs, syslog};
+use crate::sys::module::{Kernel, ModuleOps};
+use crate::sys::{Root, syslog};
 
 /// Priorities of messages, as in syslog(3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -189,102 +183,12 @@ impl Tool {
         ));
         Exit::Success
     }
-
-    /// Loads the module file at `path`.
-    ///
-    /// # Errors
-    /// The file can't be read, or the kernel refuses it.
-    pub(super) fn load(
-        &self,
-        path: &Path,
-        args: &str,
-        flags: InitFlags,
-    ) -> Result<(), InsertError> {
-        // kmod reads six bytes to tell the compression, and gives up where there are less.
-        if std::fs::metadata(path).is_ok_and(|m| m.is_file() && m.len() < 6) {
-            return Err(InsertError::Kernel(Errno::INVAL));
-        }
-        let inserter = Inserter {
-            ops: Arc::clone(&self.ops),
-            dir: PathBuf::new(),
-            kernel: sysfs::kernel_compression(&self.root),
-        };
-        inserter.insert(&path.to_string_lossy(), args, flags).1
-    }
 }
 
 impl Drop for Tool {
     fn drop(&mut self) {
         self.flush();
     }
-}
-
-/// The module directory that `-d` and `-S` name, put together as kmod does it.
-pub(super) fn module_dir(base: Option<&OsString>, release: Option<&OsString>) -> String {
-    let base = base.map_or_else(String::new, |b| b.to_string_lossy().into_owned());
-    let base = match base.as_str() {
-        "" => base,
-        absolute if absolute.starts_with('/') => base,
-        relative => {
-            let here = std::env::current_dir().unwrap_or_default();
-            format!("{}/{relative}", here.display())
-        }
-    };
-    let release = release.map_or_else(crate::sys::release, |r| r.to_string_lossy().into_owned());
-    format!("{base}/lib/modules/{release}")
-}
-
-/// Parameters as one text: `k=v` becomes `k="v"` where v has a blank and no quote before it.
-pub(super) fn parameters(words: &[OsString]) -> String {
-    let quoted = words.iter().map(|word| {
-        let word = word.to_string_lossy();
-        match word.split_once('=') {
-            Some((key, value)) if value.contains(' ') && !value.starts_with(['"', '\'']) => {
-                format!("{key}=\"{value}\"")
-            }
-            _ => word.into_owned(),
-        }
-    });
-    quoted.collect::<Vec<_>>().join(" ")
-}
-
-/// A path as kmod shows it: below the current folder, not cleaned.
-pub(super) fn absolute(path: &Path) -> PathBuf {
-    if path.is_absolute() {
-        return path.to_owned();
-    }
-    let mut out = std::env::current_dir().unwrap_or_default().into_os_string();
-    out.push("/");
-    out.push(path);
-    out.into()
-}
-
-/// Nothing configured: what the tools other than modprobe go by.
-pub(super) fn no_config() -> &'static Config {
-    static NONE: std::sync::OnceLock<Config> = std::sync::OnceLock::new();
-    NONE.get_or_init(Config::default)
-}
-
-/// What went wrong as one errno, as kmod gives it back.
-pub(super) fn errno_of(error: &InsertError) -> Errno {
-    match error {
-        InsertError::Missing => Errno::NOENT,
-        InsertError::Image(ImageError::Read(Error { cause: Cause::Errno(errno), .. })) => *errno,
-        // kmod has errno alone.
-        InsertError::Image(ImageError::Read(_)) => Errno::INVAL,
-        InsertError::Image(ImageError::Decode(_)) => Errno::INVAL,
-        InsertError::Kernel(errno) => *errno,
-    }
-}
-
-/// The decoded module in the file at `path`.
-pub(super) fn read_image(path: &Path) -> Result<Vec<u8>, Errno> {
-    let image = ModuleFile::open(path)
-        .map_err(ImageError::Read)
-        .and_then(|mut file| file.image(IMAGE_LIMIT))
-        .map_err(|error| errno_of(&InsertError::Image(error)))?;
-    // As in kmod: less can't even tell its compression.
-    if image.len() < 6 { Err(Errno::INVAL) } else { Ok(image) }
 }
 
 /// Somewhere to look at what a tool wrote.
@@ -314,27 +218,6 @@ impl Write for Sink {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn parameters_with_blanks_are_quoted() {
-        for (words, want) in [
-            (vec!["a=1", "b"], "a=1 b"),
-            (vec!["a=b c", "d=\"e f\"", "g='h i'", "j k"], "a=\"b c\" d=\"e f\" g='h i' j k"),
-            (vec![], ""),
-        ] {
-            let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
-            assert_eq!(parameters(&words), want);
-        }
-    }
-
-    #[test]
-    fn the_directory_is_a_plain_concatenation() {
-        let dir = |base: &str| module_dir(Some(&base.into()), Some(&"6.1".into()));
-        assert_eq!(dir("/"), "//lib/modules/6.1");
-        assert_eq!(dir(""), "/lib/modules/6.1");
-        assert_eq!(dir("/x"), "/x/lib/modules/6.1");
-        assert!(dir("x").ends_with("/x/lib/modules/6.1"));
-    }
 
     #[test]
     fn only_a_shown_fatal_stops() {

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use crate::applet::tool::{Fail, Tool, module_dir, read_image};
+use crate::applet::module_file::read_image;
+use crate::applet::paths::module_dir;
+use crate::applet::tool::{Fail, Tool};
 use crate::applet::{Exit, settings};
 use crate::kmod::alias::fnmatch;
 use crate::kmod::autoclean::AutocleanMarker;

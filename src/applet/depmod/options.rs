@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use crate::applet::Exit;
 use crate::applet::args::{Arg, Args, Opt};
-use crate::applet::tool::{Level, Tool, absolute};
+use crate::applet::paths::absolute;
+use crate::applet::tool::{Level, Tool};
 
 const OPTIONS: &[Opt] = &[
     Opt('a', "all", false),

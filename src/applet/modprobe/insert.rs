@@ -6,8 +6,10 @@ use std::path::Path;
 use rustix::io::Errno;
 
 use super::Modprobe;
-use crate::applet::refusal;
-use crate::applet::tool::{Fail, absolute, errno_of, parameters};
+use crate::applet::explain;
+use crate::applet::module_file::{errno_of, parameters};
+use crate::applet::paths::absolute;
+use crate::applet::tool::Fail;
 use crate::kmod::catalog::{Match, Source};
 use crate::kmod::name::ModuleName;
 use crate::kmod::plan::Action;
@@ -135,7 +137,7 @@ impl Modprobe<'_> {
             if !item.required && self.masked(&item.module).is_some() {
                 continue;
             }
-            let log = refusal::mark(self.tool);
+            let log = explain::log_mark(self.tool);
             let Err(refused) = self.member(item, parameters.filter(|_| item.requested)) else {
                 continue;
             };
@@ -148,7 +150,7 @@ impl Modprobe<'_> {
             }
             let fail = self.refused(found, refused.errno);
             if let Some((path, error)) = &refused.file {
-                refusal::explain(self.tool, Path::new(path), error, log.as_ref());
+                explain::load_failure(self.tool, Path::new(path), error, log.as_ref());
             }
             return Err(fail);
         }

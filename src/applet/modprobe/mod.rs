@@ -14,7 +14,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Exit;
-use super::tool::{Fail, Level, Tool, module_dir};
+use super::paths::module_dir;
+use super::tool::{Fail, Level, Tool};
 use crate::cmdline::modules;
 use crate::kmod::catalog::Catalog;
 use crate::kmod::conf::Config;

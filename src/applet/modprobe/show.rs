@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use super::{Modprobe, json};
-use crate::applet::tool::{Fail, Level, read_image};
+use crate::applet::module_file::read_image;
+use crate::applet::tool::{Fail, Level};
 use crate::kmod::elf::Sections;
 use crate::kmod::name::ModuleName;
 use crate::kmod::symbols::{self, SymbolVersion};

@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 
-use super::keeper::{restore, save};
+use super::save_restore::{restore, save};
 use crate::applet::Exit;
 use crate::applet::args::{Arg, Args, Opt};
 use crate::applet::tool::{Level, Tool};

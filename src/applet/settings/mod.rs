@@ -2,8 +2,8 @@
 
 #[cfg(feature = "host")]
 mod command;
-mod keeper;
+mod save_restore;
 
 #[cfg(feature = "host")]
 pub(super) use command::run;
-pub(super) use keeper::{restore, save};
+pub(super) use save_restore::{restore, save};

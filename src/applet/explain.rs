@@ -5,7 +5,8 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
-use super::tool::{Level, Tool, read_image};
+use super::module_file::read_image;
+use super::tool::{Level, Tool};
 use crate::cmdline::modules;
 use crate::kmod::conf::Config;
 use crate::kmod::elf;
@@ -18,13 +19,13 @@ use crate::sys::module_errno::{KERNEL_LOG, meaning};
 use crate::sys::{procfs, release};
 
 /// The kernel's log before a module is tried; `None` where nothing is shown.
-pub(super) fn mark(tool: &Tool) -> Option<Mark> {
+pub(super) fn log_mark(tool: &Tool) -> Option<Mark> {
     tool.shows(Level::Error).then(|| Mark::now(&tool.root))
 }
 
 /// Says why the module file at `path`, which was tried after `log` was marked, did not get in. Nothing is looked
 /// at where nothing is shown.
-pub(super) fn explain(tool: &Tool, path: &Path, error: &InsertError, log: Option<&Mark>) {
+pub(super) fn load_failure(tool: &Tool, path: &Path, error: &InsertError, log: Option<&Mark>) {
     let Some(log) = log else { return };
     let image = match error {
         InsertError::Missing => None,
@@ -186,11 +187,11 @@ mod tests {
             .unwrap();
         let sink = Sink::default();
         let tool = Tool::on(Root::at(scratch.path()), Arc::new(Kernel), &sink);
-        explain(
+        load_failure(
             &tool,
             Path::new("/m/x-y.ko"),
             &InsertError::Kernel(Errno::NOENT),
-            mark(&tool).as_ref(),
+            log_mark(&tool).as_ref(),
         );
         let said = sink.take();
         assert!(said.starts_with("modprobe: ERROR: /m/x-y.ko: it needs a symbol"), "{said}");
@@ -199,11 +200,11 @@ mod tests {
             "{said}"
         );
         tool.silence();
-        explain(
+        load_failure(
             &tool,
             Path::new("/m/x-y.ko"),
             &InsertError::Kernel(Errno::NOENT),
-            mark(&tool).as_ref(),
+            log_mark(&tool).as_ref(),
         );
         assert_eq!(sink.take(), "");
     }

@@ -1,0 +1,91 @@
+//! One module file: its bytes, its parameters, loading it, and the errno of a failure.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use super::tool::Tool;
+use crate::kmod::compress::IMAGE_LIMIT;
+use crate::load::{InsertError, Inserter};
+use crate::sys::modfile::{ImageError, ModuleFile};
+use crate::sys::module::InitFlags;
+use crate::sys::{Cause, Error, sysfs};
+
+impl Tool {
+    /// Loads the module file at `path`.
+    ///
+    /// # Errors
+    /// The file can't be read, or the kernel refuses it.
+    pub(super) fn load(
+        &self,
+        path: &Path,
+        args: &str,
+        flags: InitFlags,
+    ) -> Result<(), InsertError> {
+        // kmod reads six bytes to tell the compression, and gives up where there are less.
+        if std::fs::metadata(path).is_ok_and(|m| m.is_file() && m.len() < 6) {
+            return Err(InsertError::Kernel(Errno::INVAL));
+        }
+        let inserter = Inserter {
+            ops: Arc::clone(&self.ops),
+            dir: PathBuf::new(),
+            kernel: sysfs::kernel_compression(&self.root),
+        };
+        inserter.insert(&path.to_string_lossy(), args, flags).1
+    }
+}
+
+/// Parameters as one text: `k=v` becomes `k="v"` where v has a blank and no quote before it.
+pub(super) fn parameters(words: &[OsString]) -> String {
+    let quoted = words.iter().map(|word| {
+        let word = word.to_string_lossy();
+        match word.split_once('=') {
+            Some((key, value)) if value.contains(' ') && !value.starts_with(['"', '\'']) => {
+                format!("{key}=\"{value}\"")
+            }
+            _ => word.into_owned(),
+        }
+    });
+    quoted.collect::<Vec<_>>().join(" ")
+}
+
+/// What went wrong as one errno, as kmod gives it back.
+pub(super) fn errno_of(error: &InsertError) -> Errno {
+    match error {
+        InsertError::Missing => Errno::NOENT,
+        InsertError::Image(ImageError::Read(Error { cause: Cause::Errno(errno), .. })) => *errno,
+        // kmod has errno alone.
+        InsertError::Image(ImageError::Read(_)) => Errno::INVAL,
+        InsertError::Image(ImageError::Decode(_)) => Errno::INVAL,
+        InsertError::Kernel(errno) => *errno,
+    }
+}
+
+/// The decoded module in the file at `path`.
+pub(super) fn read_image(path: &Path) -> Result<Vec<u8>, Errno> {
+    let image = ModuleFile::open(path)
+        .map_err(ImageError::Read)
+        .and_then(|mut file| file.image(IMAGE_LIMIT))
+        .map_err(|error| errno_of(&InsertError::Image(error)))?;
+    // As in kmod: less can't even tell its compression.
+    if image.len() < 6 { Err(Errno::INVAL) } else { Ok(image) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_with_blanks_are_quoted() {
+        for (words, want) in [
+            (vec!["a=1", "b"], "a=1 b"),
+            (vec!["a=b c", "d=\"e f\"", "g='h i'", "j k"], "a=\"b c\" d=\"e f\" g='h i' j k"),
+            (vec![], ""),
+        ] {
+            let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
+            assert_eq!(parameters(&words), want);
+        }
+    }
+}
