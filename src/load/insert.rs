@@ -264,7 +264,8 @@ mod tests {
                 None,
                 &[Err(Errno::INVAL)],
                 "finit a=1 false",
-                "file Invalid argument (bad parameter value, or built for another kernel configuration)",
+                "file Invalid argument (a parameter value is wrong, or it was built for \
+                 another kernel configuration)",
             ),
             (&packed, zstd, &ok, "finit a=1 true", "kernel-decompress ok"),
             (&packed, zstd, &[Err(Errno::INVAL)], "finit a=1 true, init 100", "image ok"),
@@ -273,7 +274,8 @@ mod tests {
                 zstd,
                 &[Err(Errno::EXIST)],
                 "finit a=1 true",
-                "kernel-decompress File exists (its init finds its place taken)",
+                "kernel-decompress File exists (it is loaded or built in, or another \
+                 driver is already registered in its place)",
             ),
             (&packed, Some(Compression::Xz), &[], "init 100", "image ok"),
             (&packed, None, &[], "init 100", "image ok"),
