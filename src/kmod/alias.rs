@@ -1,27 +1,41 @@
-//! Aliases: the normal form and the match.
+//! Alias patterns: normalisation and matching.
 //!
-//! The pattern is the module's side, the text the device's. Matching follows fnmatch(3) with no flags
-//! in the C locale: `*` and `?` match every byte, `/` and leading dots included; `[...]` takes
-//! ranges, `!` or `^` for "not" and `[:class:]`; a backslash takes the next byte as it is.
-//! Before the match both sides turn `-` into `_` outside of brackets, as modprobe.d(5) says of
-//! module names.
+//! A module offers patterns; a device has a modalias, which is plain text. Matching follows
+//! fnmatch(3) without flags in the C locale: `*` and `?` match any byte, including `/` and a
+//! leading dot; `[...]` holds ranges, `!` or `^` for negation, and `[:class:]`; a backslash
+//! escapes the next byte. Before the match, `-` becomes `_` on both sides outside brackets, as
+//! modprobe.d(5) requires for module names.
 
-/// A name whose `[` and `]` do not pair; kmod takes it for invalid.
+use std::fmt;
+
+/// A pattern whose `[` and `]` do not pair. kmod rejects such a name as invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct UnmatchedBracket;
+pub struct UnmatchedBracket {
+    /// Byte offset of the bracket in the pattern.
+    pub offset: usize,
+}
 
-/// The normal form of an alias or of a name looked up: `-` becomes `_` outside of `[...]`.
+impl fmt::Display for UnmatchedBracket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "unmatched bracket at byte {}", self.offset)
+    }
+}
+
+impl std::error::Error for UnmatchedBracket {}
+
+/// Normalises an alias or a name to look up: `-` becomes `_` outside `[...]`.
 ///
 /// # Errors
-/// A `]` with no `[` before it, or a `[` that is never closed.
+/// A `]` without a `[` before it, or a `[` that is never closed.
 pub fn normalize(text: &[u8]) -> Result<Vec<u8>, UnmatchedBracket> {
     let mut out = text.to_vec();
     let mut at = 0;
     while let Some(&byte) = out.get(at) {
+        let unmatched = UnmatchedBracket { offset: at };
         match byte {
             b'-' => out[at] = b'_',
-            b']' => return Err(UnmatchedBracket),
-            b'[' => at += out[at..].iter().position(|b| *b == b']').ok_or(UnmatchedBracket)?,
+            b']' => return Err(unmatched),
+            b'[' => at += out[at..].iter().position(|b| *b == b']').ok_or(unmatched)?,
             _ => {}
         }
         at += 1;
@@ -29,8 +43,8 @@ pub fn normalize(text: &[u8]) -> Result<Vec<u8>, UnmatchedBracket> {
     Ok(out)
 }
 
-/// The normal form of a device's modalias, which is text and not a pattern: a DMI or platform string
-/// may hold any bracket, so from an unmatched one on nothing is changed.
+/// Normalises a device's modalias. A modalias is text rather than a pattern: a DMI or platform
+/// string may hold any bracket, so nothing is changed from an unmatched bracket on.
 pub fn normalize_modalias(text: &[u8]) -> Vec<u8> {
     let mut out = text.to_vec();
     let mut at = 0;
@@ -49,15 +63,16 @@ pub fn normalize_modalias(text: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Whether a pattern holds anything but literal bytes.
+/// Returns whether `byte` starts a wildcard in a pattern.
 pub fn is_wildcard(byte: u8) -> bool {
     matches!(byte, b'*' | b'?' | b'[')
 }
 
-/// fnmatch(3) with no flags. A trailing lone backslash matches nothing, as in glibc.
+/// Matches `text` against `pattern` as fnmatch(3) does without flags. As in glibc, a lone backslash
+/// at the end of the pattern matches nothing.
 pub fn fnmatch(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
-    // Where to go on after the last star: the pattern behind it, and the text it has taken so far.
+    // Backtracking point: the pattern after the last `*`, and the end of the text that it consumed.
     let mut retry: Option<(usize, usize)> = None;
     loop {
         let step = match pattern.get(p) {
@@ -78,7 +93,7 @@ pub fn fnmatch(pattern: &[u8], text: &[u8]) -> bool {
                 p += width;
                 t += 1;
             }
-            // A star that would have to eat past the end fails for every star before it too.
+            // If the last `*` would have to consume past the end, so would every `*` before it.
             (None, Some((star, from))) if from < text.len() => {
                 retry = Some((star, from + 1));
                 (p, t) = (star, from + 1);
@@ -88,7 +103,7 @@ pub fn fnmatch(pattern: &[u8], text: &[u8]) -> bool {
     }
 }
 
-/// Matches one byte against the pattern's first element; gives that element's width.
+/// Matches one byte against the first element of the pattern and returns that element's width.
 fn match_one(pattern: &[u8], byte: u8) -> Option<usize> {
     match pattern {
         [b'?', ..] => Some(1),
@@ -97,7 +112,7 @@ fn match_one(pattern: &[u8], byte: u8) -> Option<usize> {
         [b'[', set @ ..] => match match_set(set, byte) {
             Some((true, width)) => Some(width + 1),
             Some((false, _)) => None,
-            // A bracket that is never closed stands for itself.
+            // A bracket that is never closed is a literal.
             None => (byte == b'[').then_some(1),
         },
         [literal, ..] => (*literal == byte).then_some(1),
@@ -105,49 +120,69 @@ fn match_one(pattern: &[u8], byte: u8) -> Option<usize> {
     }
 }
 
-/// Matches `byte` against a set, `set` starting behind its `[`. Gives the answer and the set's width
-/// with its `]`; `None` where it is never closed.
+/// Matches `byte` against a bracket expression; `set` starts after the `[`. Returns the result and
+/// the width with the closing `]`, or `None` if the bracket is never closed.
 fn match_set(set: &[u8], byte: u8) -> Option<(bool, usize)> {
     let negated = matches!(set.first(), Some(b'!' | b'^'));
     let first = usize::from(negated);
     let mut at = first;
     let mut hit = false;
     loop {
-        match *set.get(at)? {
-            b']' if at > first => return Some((hit != negated, at + 1)),
-            b'[' if set.get(at + 1) == Some(&b':') => match class(&set[at..]) {
-                // glibc gives up at a class that it does not know, if it needs it.
-                Some((None, _)) if !hit => return Some((false, at + 1)),
-                Some((test, width)) => {
-                    hit |= test.is_some_and(|test| test(&byte));
-                    at += width;
-                }
-                None => {
-                    hit |= byte == b'[';
-                    at += 1;
-                }
-            },
-            _ => {
-                let (low, width) = set_member(&set[at..])?;
+        let rest = set.get(at..)?;
+        if *rest.first()? == b']' && at > first {
+            return Some((hit != negated, at + 1));
+        }
+        match match_element(rest, byte, hit) {
+            Element::Tested(matches, width) => {
+                hit |= matches;
                 at += width;
-                let range = set.get(at) == Some(&b'-') && set.get(at + 1) != Some(&b']');
-                if range {
-                    let Some((high, width)) = set_member(&set[at + 1..]) else {
-                        // Where the pattern's end cuts a range off, glibc gives up if it needs the range.
-                        let is_low = byte == low && set.len() == at + 1;
-                        return if hit || is_low { None } else { Some((false, at + 1)) };
-                    };
-                    at += 1 + width;
-                    hit |= (low..=high).contains(&byte);
-                } else {
-                    hit |= byte == low;
-                }
             }
+            Element::NoMatch => return Some((false, at + 1)),
+            Element::Unclosed => return None,
         }
     }
 }
 
-/// One byte of a set, with its backslash or as `[.x.]` or `[=x=]`; and its width.
+/// Result of matching a byte against one element of a bracket expression.
+enum Element {
+    /// Whether the element matches, and its width.
+    Tested(bool, usize),
+    /// The whole expression fails to match.
+    NoMatch,
+    /// The pattern ends inside the bracket expression.
+    Unclosed,
+}
+
+/// Matches `byte` against the element at the head of `set`; `hit` says whether an earlier element
+/// of the expression has matched.
+fn match_element(set: &[u8], byte: u8, hit: bool) -> Element {
+    if !set.starts_with(b"[:") {
+        return match_range(set, byte, hit);
+    }
+    match class(set) {
+        // glibc fails the match at an unknown class unless an earlier element has matched.
+        Some((None, _)) if !hit => Element::NoMatch,
+        Some((test, width)) => Element::Tested(test.is_some_and(|test| test(&byte)), width),
+        None => Element::Tested(byte == b'[', 1),
+    }
+}
+
+/// Matches `byte` against the single member or the range `LOW-HIGH` at the head of `set`.
+fn match_range(set: &[u8], byte: u8, hit: bool) -> Element {
+    let Some((low, low_width)) = set_member(set) else { return Element::Unclosed };
+    let after = &set[low_width..];
+    if after.first() != Some(&b'-') || after.get(1) == Some(&b']') {
+        return Element::Tested(byte == low, low_width);
+    }
+    match set_member(&after[1..]) {
+        Some((high, width)) => Element::Tested((low..=high).contains(&byte), low_width + 1 + width),
+        // If the pattern ends inside a range, glibc fails the match only when it needs the range.
+        None if hit || byte == low && after.len() == 1 => Element::Unclosed,
+        None => Element::NoMatch,
+    }
+}
+
+/// Returns one byte of a set and its width: plain, escaped, or written as `[.x.]` or `[=x=]`.
 fn set_member(set: &[u8]) -> Option<(u8, usize)> {
     match set {
         [b'\\', byte, ..] => Some((*byte, 2)),
@@ -160,8 +195,8 @@ fn set_member(set: &[u8]) -> Option<(u8, usize)> {
 
 type Test = fn(&u8) -> bool;
 
-/// A class such as `[:digit:]` at the head of `set`, and its width; the class is `None` where nobody knows
-/// its name.
+/// Parses a character class such as `[:digit:]` at the head of `set` and returns its test and
+/// width. The test is `None` for a class with an unknown name.
 fn class(set: &[u8]) -> Option<(Option<Test>, usize)> {
     const CLASSES: [(&[u8], Test); 12] = [
         (b"alnum", u8::is_ascii_alphanumeric),
@@ -178,7 +213,7 @@ fn class(set: &[u8]) -> Option<(Option<Test>, usize)> {
         (b"xdigit", u8::is_ascii_hexdigit),
     ];
     let rest = set.strip_prefix(b"[:")?;
-    // As glibc has it, a name has no z.
+    // In glibc, a class name holds the letters a to y only.
     let len = rest.iter().take_while(|b| (b'a'..=b'y').contains(b)).count();
     if !rest[len..].starts_with(b":]") {
         return None;
@@ -192,12 +227,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dashes_are_folded_outside_of_brackets() {
+    fn dashes_become_underscores_outside_brackets() {
         for (text, normal) in [
             ("snd-hda", Ok("snd_hda")),
             ("usb:v0[0-9]-*", Ok("usb:v0[0-9]_*")),
-            ("a[b", Err(UnmatchedBracket)),
-            ("a]b", Err(UnmatchedBracket)),
+            ("a[b", Err(UnmatchedBracket { offset: 1 })),
+            ("a]b", Err(UnmatchedBracket { offset: 1 })),
             ("a[]-b", Ok("a[]_b")),
             ("", Ok("")),
         ] {
@@ -209,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_match_as_fnmatch_says() {
+    fn patterns_match_as_in_fnmatch() {
         for (pattern, text, want) in [
             ("pci:v00001AF4d*sv*", "pci:v00001AF4d00001000sv00001AF4", true),
             ("a*b*c", "a/x.b:yc", true),
@@ -238,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn many_stars_do_not_blow_up() {
+    fn many_stars_match_in_bounded_time() {
         let pattern = "a*".repeat(60) + "b";
         assert!(!fnmatch(pattern.as_bytes(), &[b'a'; 4096]));
     }
@@ -251,9 +286,9 @@ mod tests {
         unsafe { libc::fnmatch(pattern.as_ptr(), text.as_ptr(), 0) == 0 }
     }
 
-    /// Brackets that end too early are rare in random patterns; short ones can all be tried.
+    /// Unclosed brackets are rare in random patterns, so all short patterns are tried.
     #[test]
-    fn short_patterns_are_the_c_librarys_too() {
+    fn short_patterns_match_as_in_libc() {
         let texts = ["", "a", "-", "[", "[-", "[a", "[a-", "[[-", "[[a-", "[]", "a]", "]", ":"];
         let mut patterns = vec![Vec::new()];
         for _ in 0..5 {
@@ -261,8 +296,8 @@ mod tests {
             patterns = patterns.iter().flat_map(longer).collect();
             for pattern in &patterns {
                 for text in texts.map(str::as_bytes) {
-                    let (ours, theirs) = (fnmatch(pattern, text), libc_fnmatch(pattern, text));
-                    assert_eq!(ours, theirs, "{} {text:?}", String::from_utf8_lossy(pattern));
+                    let (own, libc) = (fnmatch(pattern, text), libc_fnmatch(pattern, text));
+                    assert_eq!(own, libc, "{} {text:?}", String::from_utf8_lossy(pattern));
                 }
             }
         }
@@ -271,7 +306,7 @@ mod tests {
     proptest::proptest! {
         #![proptest_config(proptest::prelude::ProptestConfig::with_cases(20_000))]
         #[test]
-        fn fnmatch_is_the_c_librarys(
+        fn random_patterns_match_as_in_libc(
             pattern in r"[ab\-_*?:0-2\[\]!^\\]{0,10}",
             text in r"[ab\-_:0-2\[\]!\\]{0,8}",
         ) {

@@ -1,27 +1,27 @@
-//! How a module file is compressed, told by its first bytes, and decoding it with a limit.
+//! Detects the compression of a module file by its first bytes and decodes it, up to a size limit.
 //!
 //! | first bytes         | codec | note                                              |
 //! |---------------------|-------|---------------------------------------------------|
-//! | `28 B5 2F FD`       | zstd  | a frame states its content size, or is streamed   |
+//! | `28 B5 2F FD`       | zstd  | with or without the content size in the frame     |
 //! | `FD 37 7A 58 5A 00` | xz    | every check, BCJ filters, several streams         |
 //! | `1F 8B`             | gzip  | several members                                   |
 //! | anything else       | plain |                                                   |
 //!
-//! The ending of the file's name says nothing.
+//! The suffix of the file name is ignored.
 
 use std::fmt;
 use std::io::Read;
 
 use liblzma::stream::{Action, Status, Stream};
 
-/// The largest image that is decoded, in bytes: many times the largest module there is, small enough
-/// that a bomb does not take the machine.
+/// Maximum size of a decoded image, in bytes: many times the largest known module, yet small enough
+/// that a decompression bomb does not exhaust the machine's memory.
 pub const IMAGE_LIMIT: usize = 256 << 20;
 
-/// A module file's compression.
+/// Compression of a module file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Compression {
-    /// Not compressed (as far as we know codecs).
+    /// Not compressed, or compressed with an unknown codec.
     Plain,
     /// Zstandard.
     Zstd,
@@ -32,7 +32,7 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// The compression of a file that starts with `head` (6 bytes are enough).
+    /// Detects the compression of a file that starts with `head`; 6 bytes suffice.
     pub fn detect(head: &[u8]) -> Self {
         match head {
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
@@ -42,7 +42,7 @@ impl Compression {
         }
     }
 
-    /// The codec that `/sys/module/compression` names; `None` for a word we do not know.
+    /// Parses the content of `/sys/module/compression`. Returns `None` for an unknown codec.
     pub fn from_kernel(word: &str) -> Option<Self> {
         match word.trim_end() {
             "zstd" => Some(Self::Zstd),
@@ -52,7 +52,7 @@ impl Compression {
         }
     }
 
-    /// The kernel's word for this codec; `plain` for none.
+    /// Returns the kernel's name of the codec, or `plain` for none.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Plain => "plain",
@@ -63,14 +63,14 @@ impl Compression {
     }
 }
 
-/// Why a file could not be decoded.
+/// The reason why a file cannot be decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DecodeError {
-    /// The decoder's own words.
+    /// The data is damaged; the text is the decoder's.
     Damaged(Compression, String),
-    /// The image would be larger than the limit, in bytes.
+    /// The image is larger than this limit, in bytes.
     TooLarge(usize),
-    /// There is no memory for an image of so many bytes.
+    /// An allocation of this many bytes for the image failed.
     NoMemory(usize),
 }
 
@@ -79,15 +79,15 @@ impl fmt::Display for DecodeError {
         match self {
             Self::Damaged(codec, text) => write!(f, "damaged {} data: {text}", codec.as_str()),
             Self::TooLarge(limit) => write!(f, "decodes to more than {limit} bytes"),
-            Self::NoMemory(size) => write!(f, "no memory for an image of {size} bytes"),
+            Self::NoMemory(size) => write!(f, "cannot allocate {size} bytes for the image"),
         }
     }
 }
 
 impl std::error::Error for DecodeError {}
 
-/// The image in `file`, whose compression its first bytes tell. The output is allocated once where
-/// the format tells its size.
+/// Decodes `file`, detecting the compression by the first bytes. The output is allocated once if
+/// the format states its size.
 ///
 /// # Errors
 /// Damaged data, or an image of more than `limit` bytes.
@@ -97,15 +97,16 @@ pub fn decode(file: &[u8], limit: usize) -> Result<Vec<u8>, DecodeError> {
     Ok(image)
 }
 
-/// Memory that an xz decoder may take for its dictionary: twice what the strongest preset asks for. A damaged header
-/// may ask for 4 GiB.
+/// Memory limit of an xz decoder's dictionary, in bytes: twice what the strongest preset needs. A
+/// damaged header may ask for 4 GiB.
 const XZ_MEMORY_LIMIT: u64 = 128 << 20;
 
-/// What decoders need besides the image, kept from one file to the next.
+/// Decoder state that is reused from file to file.
 #[derive(Default)]
 pub struct Decoder {
     zstd: Option<zstd::bulk::Decompressor<'static>>,
-    /// It stands at the end of a stream: to it the files of a whole run are streams of one file.
+    /// Positioned at the end of a stream: the decoder sees the files of a run as streams of one
+    /// file.
     xz: Option<Stream>,
 }
 
@@ -116,7 +117,8 @@ impl fmt::Debug for Decoder {
 }
 
 impl Decoder {
-    /// As [`decode`], into a buffer whose content goes and whose memory is used again.
+    /// Decodes `file` as [`decode`] does, into a buffer whose content is discarded and whose
+    /// memory is reused.
     ///
     /// # Errors
     /// As [`decode`].
@@ -144,7 +146,8 @@ impl Decoder {
         }
     }
 
-    /// zstd in one call where the frame states its size (the kernel's and kmod's files do), else streamed.
+    /// Decodes zstd: in one call if the frame states its size, as it does in files made for the
+    /// kernel and kmod, otherwise as a stream.
     fn decode_zstd(
         &mut self,
         file: &[u8],
@@ -173,8 +176,8 @@ impl Decoder {
         }
     }
 
-    /// Every stream of an xz file, decoded by what decoded the last one: half a millisecond goes into setting a
-    /// decoder up and into new memory for its dictionary.
+    /// Decodes every stream of an xz file with the decoder of the previous file, because setting
+    /// up a decoder and allocating its dictionary takes half a millisecond.
     fn decode_xz(
         &mut self,
         file: &[u8],
@@ -186,7 +189,8 @@ impl Decoder {
                 self.xz = Some(decoder);
                 return Ok(());
             }
-            // What an earlier file has left in the decoder is no reason to refuse this one.
+            // The failure may come from state that an earlier file left behind, so a new decoder
+            // retries.
             image.clear();
         }
         let mut decoder = new_xz()?;
@@ -205,21 +209,22 @@ fn damaged_xz(error: liblzma::stream::Error) -> DecodeError {
     DecodeError::Damaged(Compression::Xz, std::io::Error::from(error).to_string())
 }
 
-/// A stream without content, which `xz --check=none` makes of nothing: header, index, footer.
-const EMPTY: ([u8; 12], [u8; 20]) = (
+/// An empty stream, as `xz --check=none` makes it from empty input: header, then index and footer.
+const EMPTY_STREAM: ([u8; 12], [u8; 20]) = (
     *b"\xfd7zXZ\0\0\0\xff\x12\xd9\x41",
     *b"\0\0\0\0\x1c\xdf\x44\x21\x06\x72\x9e\x7a\x01\0\0\0\0\0YZ",
 );
 
-/// Whether all streams so far are complete: only then is what comes next taken for the header of another, of which
-/// the decoder tells. It stands behind that one then.
+/// Returns whether all streams so far are complete. Only then does the decoder accept the header of
+/// another stream, which it reports as [`Status::GetCheck`]. On success the decoder is positioned
+/// after that empty stream.
 fn is_between_streams(decoder: &mut Stream) -> bool {
     let mut nothing = Vec::new();
     let mut next = |bytes| decoder.process_vec(bytes, &mut nothing, Action::Run);
-    next(&EMPTY.0) == Ok(Status::GetCheck) && next(&EMPTY.1).is_ok()
+    next(&EMPTY_STREAM.0) == Ok(Status::GetCheck) && next(&EMPTY_STREAM.1).is_ok()
 }
 
-/// Decodes a whole file; the decoder can go on with another behind it.
+/// Decodes a whole file. Afterwards the decoder can continue with another file.
 fn run_xz(
     decoder: &mut Stream,
     file: &[u8],
@@ -227,22 +232,22 @@ fn run_xz(
     image: &mut Vec<u8>,
 ) -> Result<(), DecodeError> {
     let start = decoder.total_in();
-    let taken =
+    let consumed =
         |decoder: &Stream| usize::try_from(decoder.total_in() - start).unwrap_or(usize::MAX);
-    let mut room = file.len().saturating_mul(4).min(INITIAL_CAPACITY_LIMIT);
+    let mut capacity = file.len().saturating_mul(4).min(INITIAL_CAPACITY_LIMIT);
     loop {
         if image.len() == image.capacity() {
-            // One byte beyond the limit is room enough to see that it is passed.
-            reserve(image, room.min(limit + 1 - image.len()))?;
-            room = image.capacity();
+            // One byte beyond the limit suffices to detect that the limit is exceeded.
+            reserve(image, capacity.min(limit + 1 - image.len()))?;
+            capacity = image.capacity();
         }
-        let rest = file.get(taken(decoder)..).unwrap_or_default();
+        let rest = file.get(consumed(decoder)..).unwrap_or_default();
         let status = decoder.process_vec(rest, image, Action::Run).map_err(damaged_xz)?;
         if image.len() > limit {
             return Err(DecodeError::TooLarge(limit));
         }
         let is_full = image.len() == image.capacity();
-        let is_done = taken(decoder) == file.len();
+        let is_done = consumed(decoder) == file.len();
         match status {
             Status::GetCheck => {}
             _ if is_full => {}
@@ -255,19 +260,19 @@ fn run_xz(
     }
 }
 
-/// The size that a gzip file's last four bytes state (exact for one member below 4 GiB).
+/// Returns the size in the last four bytes of a gzip file; exact for one member below 4 GiB.
 fn gzip_size(file: &[u8]) -> usize {
     file.last_chunk::<4>().map_or(0, |size| u32::from_le_bytes(*size) as usize)
 }
 
-/// Makes room for `size` bytes more. The size comes from a file that may be damaged, and PID 1 must not end for want
-/// of memory.
+/// Reserves `size` more bytes and reports a failed allocation as an error. The size comes from a
+/// file that may be damaged, and PID 1 must not abort because of a failed allocation.
 fn reserve(image: &mut Vec<u8>, size: usize) -> Result<(), DecodeError> {
     image.try_reserve_exact(size).map_err(|_| DecodeError::NoMemory(size))
 }
 
-/// What is set aside at first on the word of a file: a damaged size must not make us allocate, and a module rarely
-/// grows more than tenfold.
+/// Upper limit of the initial allocation, in bytes. The size that a file states may be damaged, and
+/// a module rarely grows more than tenfold.
 const INITIAL_CAPACITY_LIMIT: usize = 32 << 20;
 
 fn read(
@@ -308,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn every_codec_gives_the_image_back() {
+    fn every_codec_decodes_to_the_same_image() {
         let data: Vec<u8> =
             b"\x7fELF".iter().copied().chain((0..200_000u32).map(|n| (n % 251) as u8)).collect();
         for file in samples(&data) {
@@ -330,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn one_decoder_takes_file_after_file() {
+    fn one_decoder_handles_many_files() {
         let (mut decoder, mut image) = (Decoder::default(), Vec::new());
         let large: Vec<u8> =
             (0..300_000u32).flat_map(|n| n.wrapping_mul(n).to_le_bytes()).collect();
@@ -338,7 +343,7 @@ mod tests {
             for file in samples(data) {
                 decoder.decode_into(&file, IMAGE_LIMIT, &mut image).unwrap();
                 assert!(image == data, "{:?}", Compression::detect(&file));
-                // Damage of any kind is told, and does no harm to the next file.
+                // Any damage is detected and does not affect the next file.
                 if Compression::detect(&file) != Compression::Plain && file.len() > 60 {
                     for cut in [file.len() / 2..file.len(), 30..34, 30..file.len() - 12] {
                         let mut broken = file.clone();
@@ -351,40 +356,38 @@ mod tests {
         }
     }
 
-    /// A file with a sound footer whose last stream goes on behind its end, as the decoder sees it.
+    /// The file has a valid footer, but the decoder is still inside a stream at the end of the
+    /// file.
     #[test]
-    fn a_stream_that_the_footer_does_not_end() {
+    fn a_stream_that_its_footer_does_not_end_is_an_error() {
         let large: Vec<u8> = (0..9000u32).flat_map(|n| n.wrapping_mul(n).to_le_bytes()).collect();
-        for data in [&b"blank"[..], &large] {
-            let sound = xz(data);
-            let index = sound.len() - 12 - 4 * (1 + usize::from(sound[sound.len() - 8]));
-            let footer = &sound[index..];
+        for data in [&b"short"[..], &large] {
+            let valid = xz(data);
+            let index = valid.len() - 12 - 4 * (1 + usize::from(valid[valid.len() - 8]));
+            let footer = &valid[index..];
             for (broken, what) in [
-                (
-                    [&sound[..index], b"\xff\0", footer].concat(),
-                    "a block in the place of the index",
-                ),
-                ([&sound, &sound[..12], footer].concat(), "a header with no block"),
-                ([&sound, &sound[..3], footer].concat(), "a part of a header"),
-                ([&sound[..], &[0; 5]].concat(), "an odd number of zeros"),
+                ([&valid[..index], b"\xff\0", footer].concat(), "a block instead of the index"),
+                ([&valid, &valid[..12], footer].concat(), "a header with no block"),
+                ([&valid, &valid[..3], footer].concat(), "a part of a header"),
+                ([&valid[..], &[0; 5]].concat(), "an odd number of zeros"),
             ] {
                 let (mut decoder, mut image) = (Decoder::default(), Vec::new());
-                assert!(decoder.decode_into(&sound, IMAGE_LIMIT, &mut image).is_ok());
+                assert!(decoder.decode_into(&valid, IMAGE_LIMIT, &mut image).is_ok());
                 for _ in 0..2 {
                     let result = decoder.decode_into(&broken, IMAGE_LIMIT, &mut image);
                     assert!(result.is_err(), "{what}");
                 }
-                assert!(decoder.decode_into(&sound, IMAGE_LIMIT, &mut image).is_ok(), "{what}");
+                assert!(decoder.decode_into(&valid, IMAGE_LIMIT, &mut image).is_ok(), "{what}");
                 assert!(image == data, "{what}");
             }
-            let padded = [&sound[..], &[0; 8], &sound].concat();
+            let padded = [&valid[..], &[0; 8], &valid].concat();
             assert_eq!(decode(&padded, IMAGE_LIMIT).unwrap().len(), 2 * data.len());
         }
     }
 
-    /// What has checked the end of a file takes the next one, without a second try by a new decoder.
+    /// The decoder that checked the end of a file decodes the next one; no new decoder is needed.
     #[test]
-    fn the_decoder_of_an_xz_file_goes_on_with_the_next() {
+    fn an_xz_decoder_continues_with_the_next_file() {
         let (mut decoder, mut image) = (Decoder::default(), Vec::new());
         for data in [&b"first"[..], b"", &[7; 100_000], b"last"] {
             decoder.decode_into(&xz(data), IMAGE_LIMIT, &mut image).unwrap();
@@ -397,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_holds() {
+    fn the_size_limit_is_enforced() {
         for file in samples(&vec![7; 100_000]) {
             assert_eq!(decode(&file, 99_999), Err(DecodeError::TooLarge(99_999)));
             assert!(decode(&file, 100_000).is_ok());
@@ -405,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_an_error_and_no_panic() {
+    fn damaged_data_is_an_error() {
         let data: Vec<u8> = (0..5000u32).flat_map(|n| (n * n).to_le_bytes()).collect();
         for file in
             samples(&data).into_iter().filter(|f| Compression::detect(f) != Compression::Plain)

@@ -1,17 +1,19 @@
-//! modprobe.d(5): what an administrator says about modules; also `modules.softdep` and
+//! modprobe.d(5), the administrator's configuration of modules; also `modules.softdep` and
 //! `modules.weakdep`, which have the same grammar.
 //!
 //! ```text
 //! alias PATTERN MODULE            softdep MODULE [pre: A…] [post: B…]
 //! blacklist MODULE                weakdep MODULE A…
 //! options MODULE REST-OF-LINE     install MODULE COMMAND      remove MODULE COMMAND
-//! mask MODULE                     rule merge-softdeps | install-first       (these two are ours)
+//! mask MODULE                     rule merge-softdeps | install-first       (coldplug only)
 //! ```
 //!
-//! A backslash takes the next byte as it is; before a newline both go and the lines are one. Lines whose
-//! first word begins with `#` and empty lines say nothing. Words are parted by spaces and tabs, without quoting.
+//! A backslash escapes the next byte; a backslash before a newline joins the two lines. Empty lines
+//! and lines whose first word begins with `#` are ignored. Words are separated by spaces and tabs;
+//! there is no quoting.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use super::Warning;
 use super::alias::{self, fnmatch};
@@ -19,42 +21,45 @@ use super::dep::DepLine;
 use super::mask::{MaskOrigin, Masks};
 use super::name::ModuleName;
 
-/// The file in which depmod(8) keeps what modules say of their softdeps.
+/// Name of the file in which depmod(8) stores the softdeps that modules declare.
 pub const MODULES_SOFTDEP: &str = "modules.softdep";
 
-/// A named text: `options NAME TEXT`, `install NAME TEXT`, `alias NAME TEXT`.
+/// A name with a text: `options NAME TEXT`, `install NAME TEXT`, `alias NAME TEXT`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// The module, alias or pattern, normalised.
+    /// Module, alias or pattern, normalised.
     pub name: String,
-    /// The rest, as configured.
+    /// Rest of the line, as configured.
     pub text: String,
 }
 
-/// A softdep line: modules to try before and after.
+/// A softdep line: the modules to load before and after a module.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Softdep {
-    /// The module, which may be a pattern; normalised.
+    /// Module or pattern, normalised.
     pub name: String,
     /// Names to load before, as written.
     pub pre: Vec<String>,
     /// Names to load after, as written.
     pub post: Vec<String>,
-    /// Whether the module itself says so, in `modules.softdep`, and not the administrator.
+    /// Whether the module declares the softdep (in `modules.softdep`), rather than the
+    /// administrator.
     pub from_module: bool,
 }
 
-/// Where kmod's ways are left, each only if a `rule` says so.
+/// Deviations from kmod, each enabled by a `rule` line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Rules {
-    /// All softdep lines of a module count, the administrator's before the module's own; else the first alone.
+    /// All softdep lines of a module apply, those of the administrator before those of the module
+    /// itself. Otherwise only the first line applies.
     pub merge_softdeps: bool,
-    /// A softdep does not cancel the module's install command.
+    /// The install command of a module runs even if the module has softdeps.
     pub install_first: bool,
 }
 
 impl Rules {
-    /// Sets the rule called `name`, with dashes or underscores; gives whether there is such a rule.
+    /// Enables the rule `name`, spelled with dashes or underscores. Returns `false` if there is no
+    /// such rule.
     pub fn set(&mut self, name: &str) -> bool {
         match name.replace('-', "_").as_str() {
             "merge_softdeps" => self.merge_softdeps = true,
@@ -64,21 +69,21 @@ impl Rules {
         true
     }
 
-    /// The names of those that are set.
+    /// Returns the names of the enabled rules.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         let all = [("merge-softdeps", self.merge_softdeps), ("install-first", self.install_first)];
         all.into_iter().filter_map(|(name, set)| set.then_some(name))
     }
 }
 
-/// Everything that configuration says, each list in the order in which it was read.
+/// The configuration. Each list keeps the order in which its lines were read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Config {
     /// `alias PATTERN MODULE`.
     pub aliases: Vec<Entry>,
     /// `blacklist MODULE`.
     pub blacklist: Vec<String>,
-    /// Modules the kernel itself refuses (`module_blacklist=`).
+    /// Modules that the kernel itself refuses (`module_blacklist=`).
     pub kernel_blacklist: Vec<String>,
     /// `options MODULE TEXT`.
     pub options: Vec<Entry>,
@@ -88,7 +93,7 @@ pub struct Config {
     pub remove: Vec<Entry>,
     /// `softdep MODULE …`.
     pub softdeps: Vec<Softdep>,
-    /// `weakdep MODULE …`: name and names.
+    /// `weakdep MODULE …`: the module and its weak dependencies.
     pub weakdeps: Vec<(String, Vec<String>)>,
     /// `mask MODULE`.
     pub masks: Masks,
@@ -96,56 +101,88 @@ pub struct Config {
     pub rules: Rules,
 }
 
+/// The reason why a line is ignored; [`Warning`] adds the file and the line number. The wording is
+/// kmod's.
+#[derive(Debug)]
+enum LineError<'a> {
+    /// The arguments of this command are missing or invalid, or the command is unknown.
+    Bad(&'a str),
+    /// A command that kmod no longer supports.
+    Deprecated(&'a str),
+    /// No rule has this name.
+    UnknownRule(String),
+}
+
+impl fmt::Display for LineError<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bad(command) => write!(f, "ignoring bad line starting with '{command}'"),
+            Self::Deprecated(command) => {
+                write!(f, "command {command} is deprecated and not parsed anymore")
+            }
+            Self::UnknownRule(name) => write!(f, "ignoring unknown rule '{name}'"),
+        }
+    }
+}
+
+impl std::error::Error for LineError<'_> {}
+
 impl Config {
-    /// Adds what one file says. Lines that make no sense are passed over with a warning.
+    /// Adds the lines of one file. Invalid lines are ignored with a warning.
     pub fn add_file(&mut self, file: &str, text: &[u8], warnings: &mut Vec<Warning>) {
         for (number, line) in logical_lines(text) {
-            if let Err(why) = self.add_line(file, number, &String::from_utf8_lossy(&line)) {
-                warnings.push(Warning::new(file, number, why));
+            if let Err(error) = self.add_line(file, number, &String::from_utf8_lossy(&line)) {
+                warnings.push(Warning::new(file, number, error.to_string()));
             }
         }
     }
 
     /// Adds one logical line, which ends on line `number` of `file`.
-    fn add_line(&mut self, file: &str, number: usize, line: &str) -> Result<(), String> {
+    fn add_line<'a>(
+        &mut self,
+        file: &str,
+        number: usize,
+        line: &'a str,
+    ) -> Result<(), LineError<'a>> {
         let mut rest = line;
-        let Some(command) = word(&mut rest).filter(|w| !w.starts_with('#')) else { return Ok(()) };
-        let bad = || format!("ignoring bad line starting with '{command}'");
-        let deprecated = || format!("command {command} is deprecated and not parsed anymore");
+        let Some(command) = next_word(&mut rest).filter(|w| !w.starts_with('#')) else {
+            return Ok(());
+        };
         if matches!(command, "include" | "config") {
-            return Err(deprecated());
+            return Err(LineError::Deprecated(command));
         }
-        let name = word(&mut rest).and_then(normal).ok_or_else(bad)?;
+        let bad = || LineError::Bad(command);
+        let name = next_word(&mut rest).and_then(normalized).ok_or_else(bad)?;
         let entry = |text: &str| Entry { name: name.clone(), text: text.replace('\t', " ") };
         match command {
             "alias" => {
-                let module = word(&mut rest).and_then(normal).ok_or_else(bad)?;
+                let module = next_word(&mut rest).and_then(normalized).ok_or_else(bad)?;
                 self.aliases.push(entry(&module));
             }
             "blacklist" => self.blacklist.push(name),
             "options" | "install" | "remove" => {
-                // One separator goes with the name; further blanks belong to the text.
+                // The first separator belongs to the name, further spaces to the text.
                 let text = rest
                     .strip_prefix([' ', '\t'])
                     .filter(|t| !t.trim().is_empty())
                     .ok_or_else(bad)?;
-                self.list(command).push(entry(text));
+                self.entries_mut(command).push(entry(text));
             }
             "softdep" | "weakdep" if rest.len() < 2 => return Err(bad()),
             "softdep" => {
                 let from_module = file.rsplit('/').next() == Some(MODULES_SOFTDEP);
-                self.softdeps.push(Softdep { from_module, ..softdep(name, rest) });
+                self.softdeps.push(Softdep { from_module, ..parse_softdep(name, rest) });
             }
             "weakdep" => self.weakdeps.push((name, words(rest).map(str::to_owned).collect())),
             "mask" => self.masks.add_line(name, file, number),
             "rule" if self.rules.set(&name) => {}
-            "rule" => return Err(format!("ignoring unknown rule '{name}'")),
+            "rule" => return Err(LineError::UnknownRule(name)),
             _ => return Err(bad()),
         }
         Ok(())
     }
 
-    fn list(&mut self, command: &str) -> &mut Vec<Entry> {
+    fn entries_mut(&mut self, command: &str) -> &mut Vec<Entry> {
         match command {
             "install" => &mut self.install,
             "remove" => &mut self.remove,
@@ -153,18 +190,19 @@ impl Config {
         }
     }
 
-    /// Whether `name` is on the blacklist, which stops matches of aliases and not plain names.
+    /// Returns whether `name` is blacklisted. The blacklist applies to matches through an alias,
+    /// but does not apply to a module requested by its name.
     pub fn is_blacklisted(&self, name: &ModuleName) -> bool {
         self.blacklist.iter().any(|b| b == name.as_str())
     }
 
-    /// Whether the kernel was told to refuse `name`.
+    /// Returns whether `module_blacklist=` makes the kernel refuse `name`.
     pub fn is_refused_by_kernel(&self, name: &ModuleName) -> bool {
         self.kernel_blacklist.iter().any(|b| b == name.as_str())
     }
 
-    /// The options of `module`, when found through `alias` also those of the alias: all that apply in
-    /// the order of configuration, parted by one space.
+    /// Returns the options of `module`, and those of `alias` if the module was found through one:
+    /// all that apply, in the order of the configuration, joined by spaces.
     pub fn options_of(&self, module: &ModuleName, alias: Option<&str>) -> String {
         let applies = |e: &&Entry| e.name == module.as_str() || Some(e.name.as_str()) == alias;
         let texts: Vec<&str> =
@@ -172,26 +210,26 @@ impl Config {
         texts.join(" ")
     }
 
-    /// The install command of `module`: the first whose pattern matches.
+    /// Returns the install command of `module`: the first whose pattern matches.
     pub fn install_of(&self, module: &ModuleName) -> Option<&str> {
         first_matching(&self.install, module)
     }
 
-    /// The remove command of `module`: the first whose pattern matches.
+    /// Returns the remove command of `module`: the first whose pattern matches.
     pub fn remove_of(&self, module: &ModuleName) -> Option<&str> {
         first_matching(&self.remove, module)
     }
 
-    /// The softdep of `module`: the first whose pattern matches, as kmod has it; all of them in one where
-    /// the rule says so.
+    /// Returns the softdep of `module`: as in kmod the first whose pattern matches, or all of them
+    /// merged if the rule `merge-softdeps` is enabled.
     pub fn softdep_of(&self, module: &ModuleName) -> Option<Cow<'_, Softdep>> {
         let matches = |s: &&Softdep| fnmatch(s.name.as_bytes(), module.as_str().as_bytes());
         let mut all = self.softdeps.iter().filter(matches);
         if !self.rules.merge_softdeps {
             return all.next().map(Cow::Borrowed);
         }
-        let (own, given): (Vec<_>, Vec<_>) = all.partition(|s| s.from_module);
-        let mut all = given.into_iter().chain(own);
+        let (declared, configured): (Vec<_>, Vec<_>) = all.partition(|s| s.from_module);
+        let mut all = configured.into_iter().chain(declared);
         let mut merged = all.next()?.clone();
         for softdep in all {
             merge(&mut merged.pre, &softdep.pre);
@@ -200,27 +238,29 @@ impl Config {
         Some(Cow::Owned(merged))
     }
 
-    /// The masked ones among the modules that `line` says a module needs, each with where it is masked.
+    /// Returns the masked modules among the dependencies in `line`, each with the origin of its
+    /// mask.
     pub fn masked_dependencies<'a>(
         &'a self,
         line: &'a DepLine,
     ) -> impl Iterator<Item = (ModuleName, &'a MaskOrigin)> {
-        // Mostly nothing is masked, and no name need be made.
+        // Usually nothing is masked, and then no name is allocated.
         let paths = if self.masks.is_empty() { &[][..] } else { &line.needs };
         let needs = paths.iter().filter_map(|path| ModuleName::from_path(path));
         needs.filter_map(|module| {
-            let place = self.masks.origin(&module)?;
-            Some((module, place))
+            let origin = self.masks.origin(&module)?;
+            Some((module, origin))
         })
     }
 
-    /// Whether the install command of a module gives way to its softdeps.
+    /// Returns whether the softdeps of a module suppress its install command. This is the default,
+    /// and the precedence that kmod documents.
     pub fn softdeps_replace_install(&self, has_softdeps: bool) -> bool {
         has_softdeps && !self.rules.install_first
     }
 }
 
-/// Adds the names that are not there yet.
+/// Adds those of `more` that `names` does not contain yet.
 fn merge(names: &mut Vec<String>, more: &[String]) {
     for name in more {
         if !names.contains(name) {
@@ -234,7 +274,8 @@ fn first_matching<'a>(list: &'a [Entry], module: &ModuleName) -> Option<&'a str>
     hit.map(|e| e.text.as_str())
 }
 
-/// Lines with their backslashes resolved, each with the number of its last physical line.
+/// Splits a text into logical lines with their backslashes resolved, each with the number of its
+/// last physical line.
 pub(super) fn logical_lines(text: &[u8]) -> Vec<(usize, Cow<'_, [u8]>)> {
     if text.contains(&b'\\') {
         return unescaped_lines(text);
@@ -243,7 +284,7 @@ pub(super) fn logical_lines(text: &[u8]) -> Vec<(usize, Cow<'_, [u8]>)> {
     lines.enumerate().map(|(at, line)| (at + 1, Cow::Borrowed(line))).collect()
 }
 
-/// The same of a text that has some.
+/// Does the work of [`logical_lines`] for a text with backslashes.
 fn unescaped_lines(text: &[u8]) -> Vec<(usize, Cow<'static, [u8]>)> {
     let mut lines = Vec::new();
     let mut line = Vec::new();
@@ -269,30 +310,32 @@ fn unescaped_lines(text: &[u8]) -> Vec<(usize, Cow<'static, [u8]>)> {
     lines
 }
 
-fn is_blank(byte: u8) -> bool {
+fn is_space(byte: u8) -> bool {
     byte == b' ' || byte == b'\t'
 }
 
-/// Takes the first word off `rest`, leaving what follows it directly.
-fn word<'a>(rest: &mut &'a str) -> Option<&'a str> {
+/// Removes the first word from `rest` and returns it; the separator after it remains.
+fn next_word<'a>(rest: &mut &'a str) -> Option<&'a str> {
     let text = *rest;
-    let start = text.bytes().position(|b| !is_blank(b)).unwrap_or(text.len());
-    let len = text[start..].bytes().position(is_blank).unwrap_or(text.len() - start);
+    let start = text.bytes().position(|b| !is_space(b)).unwrap_or(text.len());
+    let len = text[start..].bytes().position(is_space).unwrap_or(text.len() - start);
     let (word, after) = text[start..].split_at(len);
     *rest = after;
     (!word.is_empty()).then_some(word)
 }
 
+/// Returns the words of `text`.
 pub(super) fn words(mut text: &str) -> impl Iterator<Item = &str> {
-    std::iter::from_fn(move || word(&mut text))
+    std::iter::from_fn(move || next_word(&mut text))
 }
 
-fn normal(name: &str) -> Option<String> {
+fn normalized(name: &str) -> Option<String> {
     alias::normalize(name.as_bytes()).ok().map(|n| String::from_utf8_lossy(&n).into_owned())
 }
 
-/// Words before the first `pre:` or `post:` are dropped; the markers may alternate.
-fn softdep(name: String, rest: &str) -> Softdep {
+/// Parses the rest of a softdep line. Words before the first `pre:` or `post:` are ignored; the
+/// markers may alternate.
+fn parse_softdep(name: String, rest: &str) -> Softdep {
     let mut dep = Softdep { name, ..Softdep::default() };
     let mut list: Option<&mut Vec<String>> = None;
     for word in words(rest) {
@@ -321,10 +364,11 @@ mod tests {
     }
 
     #[test]
-    fn every_command_is_read() {
+    fn every_command_is_parsed() {
         let (c, warnings) = config(
-            "# comment\n\n \t# comment \n #\nalias my-dev* foo-bar extra\n blacklist snd-pcsp\noptions  foo-bar  a=1\tb=2\n\
-             install x /bin/true a\\\\b\nremove x /bin/false\nsoftdep a-b lost pre: c-d e post: f pre: g\nweakdep w a b\n",
+            "# comment\n\n \t# comment \n #\nalias my-dev* foo-bar extra\n blacklist snd-pcsp\n\
+             options  foo-bar  a=1\tb=2\ninstall x /bin/true a\\\\b\nremove x /bin/false\n\
+             softdep a-b lost pre: c-d e post: f pre: g\nweakdep w a b\n",
         );
         assert!(warnings.is_empty(), "{warnings:?}");
         assert_eq!(c.aliases, [Entry { name: "my_dev*".into(), text: "foo_bar".into() }]);
@@ -338,9 +382,10 @@ mod tests {
     }
 
     #[test]
-    fn bad_lines_name_file_and_last_line() {
+    fn a_warning_names_the_file_and_the_last_physical_line() {
         let (c, warnings) = config(
-            "options foo \\\n\nnonsense x\nblacklist\ninclude /etc/x\nrule nope\nalias a[ b\nsoftdep a",
+            "options foo \\\n\nnonsense x\nblacklist\ninclude /etc/x\nrule nope\nalias a[ b\n\
+             softdep a",
         );
         assert_eq!(
             warnings,
@@ -358,10 +403,10 @@ mod tests {
     }
 
     #[test]
-    fn lists_answer_as_kmod_has_them() {
+    fn the_first_or_all_matching_lines_apply_as_in_kmod() {
         let (c, _) = config(
-            "options m a=1\noptions net-pf-9 b=2\noptions m c=3\ninstall snd* one\ninstall snd two\n\
-             softdep snd* pre: x\nsoftdep snd post: y\n",
+            "options m a=1\noptions net-pf-9 b=2\noptions m c=3\ninstall snd* one\n\
+             install snd two\nsoftdep snd* pre: x\nsoftdep snd post: y\n",
         );
         assert_eq!(c.options_of(&"m".into(), Some("net_pf_9")), "a=1 b=2 c=3");
         assert_eq!(c.install_of(&"snd".into()), Some("one"));
@@ -369,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_merge_softdeps_and_spare_commands() {
+    fn rules_merge_softdeps_and_keep_install_commands() {
         const OWN: &str = "softdep m pre: own x post: p\n";
         const USER: &str = "softdep m* pre: x u post: q\n";
         for (rule, own_first, want) in [
@@ -397,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mask_knows_its_line() {
+    fn a_mask_records_its_line() {
         let (c, warnings) = config("# x\nmask snd-\\\n*\nmask\n");
         assert_eq!(warnings, ["t.conf line 4: ignoring bad line starting with 'mask'"]);
         assert_eq!(c.masks.origin(&"snd_hda".into()).unwrap().to_string(), "t.conf line 3");

@@ -1,11 +1,11 @@
-//! `modules.dep`: which file a module is in, and what must be live before it.
+//! `modules.dep`: the file of each module and the modules that must be live before it.
 //!
 //! ```text
 //! kernel/fs/ext4/ext4.ko: kernel/fs/jbd2/jbd2.ko kernel/lib/crc16.ko
-//! ^ the file              ^ all it needs, users before what they use: load from last to first
+//! ^ file                  ^ all dependencies, each before its own: load from last to first
 //! ```
 //!
-//! The values of modules.dep.bin are these same lines, keyed by module name.
+//! The values of modules.dep.bin are the same lines, keyed by module name.
 
 use std::collections::HashMap;
 
@@ -15,14 +15,14 @@ use super::name::ModuleName;
 /// One line of modules.dep.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DepLine {
-    /// The module's file, relative to the module directory (absolute for externals).
+    /// Path of the module file, relative to the module directory (absolute for external modules).
     pub path: String,
-    /// The files it needs, in load order: deepest first (the line's order turned round).
+    /// Paths of its dependencies in load order, deepest first: the reverse order of the line.
     pub needs: Vec<String>,
 }
 
 impl DepLine {
-    /// Reads one line; `None` where it has no `PATH:` at its head.
+    /// Parses one line. Returns `None` if it does not begin with the path of a module and a colon.
     pub fn parse(line: &str) -> Option<Self> {
         let (path, needs) = line.split_once(':')?;
         let path = path.trim();
@@ -32,7 +32,7 @@ impl DepLine {
     }
 }
 
-/// All lines of a modules.dep text by module name; damaged lines are passed over with a warning.
+/// Parses a modules.dep text into lines by module name. Damaged lines are ignored with a warning.
 pub fn parse(file: &str, text: &[u8]) -> (HashMap<ModuleName, DepLine>, Vec<Warning>) {
     let mut lines = HashMap::new();
     let mut warnings = Vec::new();
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dependencies_come_in_load_order() {
+    fn dependencies_are_in_load_order() {
         let line = DepLine::parse("kernel/a-b.ko: kernel/c.ko kernel/d.ko").unwrap();
         assert_eq!(line.path, "kernel/a-b.ko");
         assert_eq!(line.needs, ["kernel/d.ko", "kernel/c.ko"]);
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_lines_are_named() {
+    fn damaged_lines_are_reported() {
         let (lines, warnings) =
             parse("modules.dep", b"kernel/a.ko: kernel/b.ko\ngarbage\n\xff\xfe: x\nkernel/b.ko:\n");
         assert_eq!(lines.len(), 2);

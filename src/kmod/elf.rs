@@ -1,4 +1,4 @@
-//! Module files as ELF, 32 and 64 bit, both byte orders: sections by name, and `.modinfo`.
+//! ELF parser for module files, 32 and 64 bit, both byte orders: sections, symbols, `.modinfo`.
 //!
 //! ```text
 //! ELF header ─► e_shoff, e_shnum, e_shstrndx
@@ -7,7 +7,8 @@
 //!                                            the last string may lack its NUL
 //! ```
 //!
-//! As in kmod, the first section of each name counts, and one that runs out of the file is ignored.
+//! As in kmod, only the first section of each name is used, and a section that extends past the end
+//! of the file is ignored.
 
 use std::borrow::Cow;
 use std::ffi::CStr;
@@ -20,15 +21,15 @@ use goblin::elf::section_header::{SHT_NOBITS, SectionHeader};
 use goblin::elf::sym::{STB_WEAK, Sym, Symtab};
 use goblin::elf::{Elf, Header};
 
-/// The size of the larger of the two file headers.
-const HEADER: usize = 64;
+/// Size of the 64-bit file header, the larger of the two.
+const HEADER_SIZE: usize = 64;
 
-/// Why bytes can't be read as a module.
+/// The reason why a file cannot be parsed as a module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ElfError {
-    /// No ELF file at all; kmod's ENOEXEC.
+    /// The file is not an ELF file; ENOEXEC in kmod.
     NotElf,
-    /// An ELF file whose headers can't be right; kmod's EINVAL.
+    /// This part of an ELF file is invalid; EINVAL in kmod.
     Broken(&'static str),
 }
 
@@ -43,56 +44,56 @@ impl fmt::Display for ElfError {
 
 impl std::error::Error for ElfError {}
 
-/// What a module's section headers say.
+/// The section headers of a module.
 #[derive(Debug)]
 pub struct SectionTable<'a> {
     headers: Vec<SectionHeader>,
-    /// The section-name table.
+    /// The section name string table.
     names: Cow<'a, [u8]>,
-    /// Width and byte order.
+    /// ELF class and byte order.
     ctx: Ctx,
-    /// Where the section headers lie in the file.
+    /// Offset of the section headers in the file.
     offset: usize,
-    /// The file's size.
+    /// Size of the file.
     len: usize,
 }
 
-/// A module's bytes: all of them, or those parts that somebody needs, each with its place in the file.
+/// Bytes of a module: the whole file, or the parts that were read, each with its file offset.
 #[derive(Debug, Clone, Copy)]
 enum Image<'a> {
     Whole(&'a [u8]),
     Parts(&'a [(usize, &'a [u8])]),
 }
 
-/// A module's sections.
+/// The sections of a module.
 #[derive(Debug)]
 pub struct Sections<'a> {
-    shape: SectionTable<'a>,
+    table: SectionTable<'a>,
     image: Image<'a>,
 }
 
 /// An entry of the symbol table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Symbol<'a> {
-    /// Its name, and what stands behind that in the table of names.
+    /// The string table from the name on.
     names: &'a [u8],
-    /// The section it is in: 0 is undefined, 0xfff1 an absolute value.
+    /// Index of its section: 0 if undefined, 0xfff1 if the value is absolute.
     pub section: usize,
-    /// Its value, in a section its offset.
+    /// Value; for a symbol in a section the offset in that section.
     pub value: u64,
-    /// Whether it may stay undefined.
+    /// Whether the symbol may remain undefined.
     pub is_weak: bool,
 }
 
 impl<'a> Symbol<'a> {
-    /// Its name.
+    /// Returns the name.
     #[must_use]
     pub fn name(&self) -> &'a [u8] {
         until_nul(self.names)
     }
 
-    /// What follows `prefix` in its name; `None` where the name begins in another way. Looks no further than it must:
-    /// few symbols of a module are of interest to anyone.
+    /// Returns the rest of the name after `prefix`, or `None` if the name has another prefix. The
+    /// length of other names is never determined, because few symbols of a module are of interest.
     #[must_use]
     pub fn name_after(&self, prefix: &[u8]) -> Option<&'a [u8]> {
         self.names.strip_prefix(prefix).map(until_nul)
@@ -100,35 +101,35 @@ impl<'a> Symbol<'a> {
 }
 
 impl<'a> SectionTable<'a> {
-    /// Reads the headers of a file of `len` bytes through `read`, which gives the bytes of a range that lies
-    /// within the file.
+    /// Reads the headers of a file of `len` bytes through `read`, which returns the bytes of a
+    /// range within the file.
     ///
     /// # Errors
-    /// Bytes that are no ELF file, headers that point out of it, or a range that `read` cannot give.
+    /// The file is not an ELF file, its headers point past its end, or `read` fails.
     pub fn read(
         len: usize,
         mut read: impl FnMut(Range<usize>) -> Option<Cow<'a, [u8]>>,
     ) -> Result<Self, ElfError> {
-        const UNREAD: ElfError = ElfError::Broken("headers cannot be read");
-        let header = parse_header(&read(0..len.min(HEADER)).ok_or(UNREAD)?)?;
-        let (ctx, table) = section_table(&header, len)?;
-        let bytes = read(table.clone()).ok_or(UNREAD)?;
+        const UNREADABLE: ElfError = ElfError::Broken("headers cannot be read");
+        let header = parse_header(&read(0..len.min(HEADER_SIZE)).ok_or(UNREADABLE)?)?;
+        let (ctx, range) = headers_range(&header, len)?;
+        let bytes = read(range.clone()).ok_or(UNREADABLE)?;
         let headers = SectionHeader::parse_from(&bytes, 0, usize::from(header.e_shnum), ctx)
             .map_err(|_| ElfError::Broken("section headers"))?;
-        let mut shape = Self { headers, names: Cow::Borrowed(&[]), ctx, offset: table.start, len };
-        let names = shape
+        let mut table = Self { headers, names: Cow::Borrowed(&[]), ctx, offset: range.start, len };
+        let names = table
             .headers
             .get(usize::from(header.e_shstrndx))
             .ok_or(ElfError::Broken("no section names"))?;
-        let range = shape.content(names).ok_or(ElfError::Broken("section names"))?;
-        shape.names = read(range).ok_or(UNREAD)?;
-        if shape.names.last() != Some(&0) {
-            return Err(ElfError::Broken("section names without an end"));
+        let range = table.content(names).ok_or(ElfError::Broken("section names"))?;
+        table.names = read(range).ok_or(UNREADABLE)?;
+        if table.names.last() != Some(&0) {
+            return Err(ElfError::Broken("section names without a terminating NUL"));
         }
-        Ok(shape)
+        Ok(table)
     }
 
-    /// Where the content of the first section called `name` that lies within the file is.
+    /// Returns the file range of the first section called `name` that lies within the file.
     #[must_use]
     pub fn range(&self, name: &str) -> Option<Range<usize>> {
         self.find(name).and_then(|(_, header)| self.content(header))
@@ -137,11 +138,11 @@ impl<'a> SectionTable<'a> {
     fn find(&self, name: &str) -> Option<(usize, &SectionHeader)> {
         let mut headers = self.headers.iter().enumerate().skip(1);
         headers.find(|(_, header)| {
-            is_at(&self.names, header.sh_name, name.as_bytes()) && self.content(header).is_some()
+            name_is(&self.names, header.sh_name, name.as_bytes()) && self.content(header).is_some()
         })
     }
 
-    /// The place of a section's bytes; `None` if they are not all in the file.
+    /// Returns the file range of a section, or `None` if it extends past the end of the file.
     fn content(&self, header: &SectionHeader) -> Option<Range<usize>> {
         if header.sh_type == SHT_NOBITS {
             return None;
@@ -162,67 +163,68 @@ impl<'a> Image<'a> {
 }
 
 impl<'a> Sections<'a> {
-    /// Checks the headers of a decoded module.
+    /// Parses the headers of a decoded module.
     ///
     /// # Errors
     ///
-    /// Bytes that are no ELF file, or headers that point out of it.
+    /// The bytes are not an ELF file, or the headers point past the end.
     pub fn parse(image: &'a [u8]) -> Result<Self, ElfError> {
-        let shape = SectionTable::read(image.len(), |range| image.get(range).map(Cow::Borrowed))?;
-        Ok(Self { shape, image: Image::Whole(image) })
+        let table = SectionTable::read(image.len(), |range| image.get(range).map(Cow::Borrowed))?;
+        Ok(Self { table, image: Image::Whole(image) })
     }
 
-    /// The sections of a file of which only `parts` were read, each with its place. A section that is not
-    /// wholly in one part counts as missing.
+    /// Creates the sections of a file of which only `parts` were read, each with its file offset. A
+    /// section that does not lie within one part counts as missing.
     #[must_use]
-    pub fn from_parts(shape: SectionTable<'a>, parts: &'a [(usize, &'a [u8])]) -> Self {
-        Self { shape, image: Image::Parts(parts) }
+    pub fn from_parts(table: SectionTable<'a>, parts: &'a [(usize, &'a [u8])]) -> Self {
+        Self { table, image: Image::Parts(parts) }
     }
 
-    /// The content of the first section called `name` that lies within the file.
+    /// Returns the content of the first section called `name` that lies within the file.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&'a [u8]> {
-        self.image.get(self.shape.range(name)?)
+        self.image.get(self.table.range(name)?)
     }
 
-    /// Whether the file is of the 64-bit class.
+    /// Returns whether the file has the 64-bit class.
     #[must_use]
     pub fn is_64_bit(&self) -> bool {
-        self.shape.ctx.container.is_big()
+        self.table.ctx.container.is_big()
     }
 
-    /// Whether numbers have their lowest byte first.
+    /// Returns whether the file is little-endian.
     #[must_use]
     pub fn is_little_endian(&self) -> bool {
-        self.shape.ctx.le.is_little()
+        self.table.ctx.le.is_little()
     }
 
-    /// The content of section number `index`.
+    /// Returns the content of the section with this index.
     #[must_use]
     pub fn by_index(&self, index: usize) -> Option<&'a [u8]> {
-        self.image.get(self.shape.content(self.shape.headers.get(index)?)?)
+        self.image.get(self.table.content(self.table.headers.get(index)?)?)
     }
 
-    /// Where the content of the section [`Self::get`] gives lies in the file.
+    /// Returns the file range of the section that [`Self::get`] returns.
     #[must_use]
     pub fn range(&self, name: &str) -> Option<Range<usize>> {
-        self.shape.range(name)
+        self.table.range(name)
     }
 
-    /// Where the lowest byte of the flags of the section called `name` lies in the file.
+    /// Returns the file offset of the least significant byte of the flags of the section called
+    /// `name`.
     #[must_use]
     pub fn flags_offset(&self, name: &str) -> Option<usize> {
-        let (index, _) = self.shape.find(name)?;
+        let (index, _) = self.table.find(name)?;
         let width = if self.is_64_bit() { 8 } else { 4 };
-        let within = if self.is_little_endian() { 8 } else { 8 + width - 1 };
-        Some(self.shape.offset + index * SectionHeader::size(self.shape.ctx) + within)
+        let offset = if self.is_little_endian() { 8 } else { 8 + width - 1 };
+        Some(self.table.offset + index * SectionHeader::size(self.table.ctx) + offset)
     }
 
-    /// The entries of the symbol table that have a name, in order; none if there is no table.
+    /// Returns the named entries of the symbol table, in order; none if there is no table.
     pub fn symbols(&self) -> impl Iterator<Item = Symbol<'a>> {
         let (table, names) = (self.get(".symtab"), self.get(".strtab"));
         let (table, names) = (table.unwrap_or_default(), names.unwrap_or_default());
-        let ctx = self.shape.ctx;
+        let ctx = self.table.ctx;
         let count = table.len() / Sym::size(ctx.container);
         let entries = Symtab::parse(table, 0, count, ctx).ok().map(|table| table.iter());
         entries.into_iter().flatten().skip(1).filter_map(move |sym| {
@@ -232,19 +234,19 @@ impl<'a> Sections<'a> {
         })
     }
 
-    /// The strings of `.modinfo`, in order; none if there is no such section.
+    /// Returns the strings of `.modinfo`, in order; none if there is no such section.
     pub fn modinfo(&self) -> impl Iterator<Item = &'a [u8]> {
         let section = self.get(".modinfo").unwrap_or_default();
         section.split(|byte| *byte == 0).filter(|string| !string.is_empty())
     }
 }
 
-/// What stands before the first NUL.
+/// Returns the bytes before the first NUL, or all of them if there is none.
 pub(super) fn until_nul(bytes: &[u8]) -> &[u8] {
     CStr::from_bytes_until_nul(bytes).map_or(bytes, CStr::to_bytes)
 }
 
-/// The bytes of a range of a file, where one of `parts`, each with its place, holds all of it.
+/// Returns the bytes of a file range if one of `parts`, each with its file offset, covers it.
 #[must_use]
 pub fn slice_of<'a>(parts: &[(usize, &'a [u8])], range: &Range<usize>) -> Option<&'a [u8]> {
     parts.iter().find_map(|(start, bytes)| {
@@ -252,8 +254,8 @@ pub fn slice_of<'a>(parts: &[(usize, &'a [u8])], range: &Range<usize>) -> Option
     })
 }
 
-/// Whether the string at `offset` of a string table is `name`.
-fn is_at(table: &[u8], offset: usize, name: &[u8]) -> bool {
+/// Returns whether the string at `offset` of a string table is `name`.
+fn name_is(table: &[u8], offset: usize, name: &[u8]) -> bool {
     let rest = table.get(offset..).unwrap_or_default();
     rest.strip_prefix(name).is_some_and(|rest| rest.first().is_none_or(|byte| *byte == 0))
 }
@@ -271,8 +273,8 @@ fn parse_header(image: &[u8]) -> Result<Header, ElfError> {
     Elf::parse_header(image).map_err(|_| ElfError::Broken("header"))
 }
 
-/// Width and byte order, and where in a file of `len` bytes the section headers lie.
-fn section_table(header: &Header, len: usize) -> Result<(Ctx, Range<usize>), ElfError> {
+/// Returns the class and byte order, and the range of the section headers in a file of `len` bytes.
+fn headers_range(header: &Header, len: usize) -> Result<(Ctx, Range<usize>), ElfError> {
     const BROKEN: ElfError = ElfError::Broken("section headers");
     let container = header.container().map_err(|_| BROKEN)?;
     let ctx = Ctx::new(container, header.endianness().map_err(|_| BROKEN)?);
@@ -285,8 +287,8 @@ fn section_table(header: &Header, len: usize) -> Result<(Ctx, Range<usize>), Elf
     Ok((ctx, start..end))
 }
 
-/// The `KEY=VALUE` pairs of a decoded module's `.modinfo`, in order; bytes that are not UTF-8 are
-/// replaced, a string without `=` has an empty value.
+/// Returns the `KEY=VALUE` pairs of a decoded module's `.modinfo`, in order. Bytes that are not
+/// UTF-8 are replaced; a string without `=` has an empty value.
 ///
 /// # Errors
 ///
@@ -305,7 +307,7 @@ pub fn modinfo(image: &[u8]) -> Result<Vec<(String, String)>, ElfError> {
 pub(crate) mod tests {
     use super::*;
 
-    /// A field's width in a class, by the size in 64-bit files.
+    /// ELF class and byte order of a test file.
     #[derive(Clone, Copy)]
     pub(crate) struct Layout {
         pub(crate) wide: bool,
@@ -313,6 +315,7 @@ pub(crate) mod tests {
     }
 
     impl Layout {
+        /// Appends a field; `width` is its size in 64-bit files.
         pub(crate) fn put(self, out: &mut Vec<u8>, value: u64, width: usize) {
             let width = if width == 8 && !self.wide { 4 } else { width };
             let bytes = value.to_le_bytes();
@@ -341,7 +344,8 @@ pub(crate) mod tests {
             }
         }
 
-        /// A relocatable file of these sections, the section-name table last.
+        /// Creates a relocatable file with these sections, followed by the section name string
+        /// table.
         pub(crate) fn elf(self, sections: &[(&str, &[u8])]) -> Vec<u8> {
             let (header, entry) = if self.wide { (64, 64) } else { (52, 40) };
             let mut names = vec![0];
@@ -423,7 +427,7 @@ pub(crate) mod tests {
     type Damage<'a> = &'a dyn Fn(&mut Vec<u8>);
 
     #[test]
-    fn what_is_no_module_is_refused() {
+    fn a_file_that_is_no_module_is_an_error() {
         let good = LAYOUTS[0].elf(&[(".modinfo", b"a=b\0")]);
         let cases: [(Damage<'_>, ElfError); 6] = [
             (&|i| i[0] = 0, ElfError::NotElf),
@@ -443,7 +447,9 @@ pub(crate) mod tests {
 
     proptest::proptest! {
         #[test]
-        fn damaged_headers_do_not_panic(layout in 0usize..4, at in 4usize..400, value: u8, cut in 0usize..500) {
+        fn damaged_headers_do_not_panic(
+            layout in 0usize..4, at in 4usize..400, value: u8, cut in 0usize..500,
+        ) {
             let mut image = LAYOUTS[layout].elf(&[(".text", b"code"), (".modinfo", b"a=b\0c=d\0")]);
             let at = at % image.len();
             image[at] = value;

@@ -1,7 +1,9 @@
-//! What the kernel's module files, indexes, configuration and messages mean. Pure: bytes in, values out.
+//! Parsers for the kernel's module files, indexes, configuration and uevents. Pure: bytes in,
+//! values out.
 //!
-//! The words are kmod's: a *modalias* is what a device says of itself, an *alias* is the pattern a
-//! module offers, a *softdep* orders without being needed, *builtin* is what the kernel image holds.
+//! The terms are kmod's: a *modalias* describes a device, an *alias* is a pattern that a module
+//! offers, a *softdep* orders two modules without requiring either, and a *builtin* module is part
+//! of the kernel image.
 
 pub mod alias;
 pub mod autoclean;
@@ -29,19 +31,19 @@ pub mod uevent;
 
 use std::fmt;
 
-/// Something in an input that was passed over, with the place where it stands.
+/// A part of an input that was ignored, with its file and line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
-    /// The file, as the caller named it.
+    /// Name of the file, as the caller gave it.
     pub file: String,
-    /// The line, counted from 1; 0 where the file has no lines.
+    /// Line number, counted from 1; 0 if the file has no lines.
     pub line: usize,
-    /// What is wrong and what was done about it.
+    /// What is wrong, and what was done about it.
     pub text: String,
 }
 
 impl Warning {
-    /// A warning about line `line` of `file`.
+    /// Creates a warning about line `line` of `file`.
     pub fn new(file: &str, line: usize, text: impl Into<String>) -> Self {
         Self { file: file.to_owned(), line, text: text.into() }
     }

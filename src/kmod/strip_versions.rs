@@ -1,14 +1,16 @@
-//! A module image made to pass the kernel's version checks, for `--force-modversion` and
-//! `--force-vermagic` where the image is handed over: init_module(2) has no flags for that.
+//! Removes version information from a module image, for `--force-modversion` and
+//! `--force-vermagic`: unlike finit_module(2), init_module(2) has no flags to skip the kernel's
+//! version checks.
 
 use super::elf::Sections;
 
 const SHF_ALLOC: u8 = 2;
 
-/// Where a module keeps the versions of symbols: the old form, and the one of Linux 6.14.
+/// Sections with the versions of symbols: the basic form, and the extended form of Linux 6.14.
 const VERSIONS: [&str; 3] = ["__versions", "__version_ext_crcs", "__version_ext_names"];
 
-/// Hides the sections with the versions of symbols from the kernel: they are no longer part of what is loaded.
+/// Hides the sections with the versions of symbols from the kernel by clearing their SHF_ALLOC
+/// flag, so that they are no longer loaded.
 pub fn strip_modversions(image: &mut [u8]) {
     for section in VERSIONS {
         let flags = Sections::parse(image).ok().and_then(|sections| sections.flags_offset(section));
@@ -18,7 +20,7 @@ pub fn strip_modversions(image: &mut [u8]) {
     }
 }
 
-/// Overwrites the string `vermagic=…` with NULs; `None` where there is none.
+/// Overwrites the string `vermagic=…` with NULs. Returns `None` if there is no such string.
 pub fn strip_vermagic(image: &mut [u8]) -> Option<()> {
     let range = Sections::parse(image).ok()?.range(".modinfo")?;
     let strings = image.get_mut(range)?.split_mut(|byte| *byte == 0);
@@ -33,7 +35,7 @@ mod tests {
     use crate::kmod::elf::tests::LAYOUTS;
 
     #[test]
-    fn only_the_checks_are_cut_out() {
+    fn only_versions_and_vermagic_are_changed() {
         for layout in LAYOUTS {
             let info = b"license=GPL\0vermagic=6.1 SMP\0name=m\0";
             let versions = VERSIONS.map(|name| (name, &b"x"[..]));

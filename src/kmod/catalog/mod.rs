@@ -1,4 +1,4 @@
-//! The Catalog: all index files of one kernel, joined, and the look-up of a name in kmod's order.
+//! The Catalog: all index files of one kernel, and the lookup of a name in kmod's order.
 
 mod table;
 mod text;
@@ -14,60 +14,61 @@ use super::name::ModuleName;
 use table::Table;
 use text::TextFormat;
 
-/// The index files of a module directory, however they are kept.
+/// Access to the index files of a module directory.
 pub trait IndexFiles: Send + Sync {
-    /// The bytes of the file `name`, such as `modules.dep.bin`; `None` where there is none.
+    /// Returns the bytes of the file `name`, such as `modules.dep.bin`, or `None` if it is missing.
     fn open(&self, name: &str) -> Option<Bytes>;
 }
 
-/// Which source answered a look-up, in the order in which they are asked.
+/// The source of a match. The sources are searched in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     /// An `alias` line of the configuration.
     ConfigAlias,
-    /// A module of that name.
+    /// A module with that name.
     Name,
     /// An exported symbol (`symbol:NAME`).
     Symbol,
-    /// A module that has an install or remove command.
+    /// A module with an install or remove command.
     Command,
-    /// A module's own alias.
+    /// An alias that the module offers.
     Alias,
-    /// A module that is part of the kernel image.
+    /// A builtin module.
     Builtin,
-    /// An alias of such a module.
+    /// An alias of a builtin module.
     BuiltinAlias,
 }
 
 impl Source {
-    /// Whether the module was found through an alias of any kind: those obey the blacklist.
+    /// Returns whether the match came from an alias of any kind; the blacklist applies to those.
     pub fn is_alias(self) -> bool {
         matches!(self, Self::ConfigAlias | Self::Symbol | Self::Alias | Self::BuiltinAlias)
     }
 }
 
-/// One module that a name stands for.
+/// A module that a name resolves to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Match {
-    /// The module.
+    /// Name of the module.
     pub module: ModuleName,
-    /// Who says so.
+    /// Source of the match.
     pub source: Source,
-    /// The alias whose options apply besides the module's own; for an index alias the name asked for.
+    /// Alias whose options apply in addition to those of the module; for an alias from an index,
+    /// the requested name.
     pub alias: Option<String>,
-    /// The pattern that matched, where there is one.
+    /// Pattern that matched, if the source has patterns.
     pub pattern: Option<String>,
 }
 
 impl Match {
-    /// Whether the kernel image holds this module.
+    /// Returns whether the module is part of the kernel image.
     pub fn is_builtin(&self) -> bool {
         matches!(self.source, Source::Builtin | Source::BuiltinAlias)
     }
 }
 
-/// The index files of one kernel. Each is opened when it is first asked; a `.bin` that is missing or
-/// damaged is replaced by its text.
+/// The index files of one kernel. Each file is opened on first use; if a `.bin` file is missing or
+/// damaged, its text form is used.
 pub struct Catalog {
     dep: Table,
     alias: Table,
@@ -84,7 +85,7 @@ impl std::fmt::Debug for Catalog {
 }
 
 impl Catalog {
-    /// The catalog over the files that `files` gives.
+    /// Creates a catalog that reads its files through `files`.
     pub fn new(files: Arc<dyn IndexFiles>) -> Self {
         let warnings = Arc::new(Mutex::new(Vec::new()));
         let table = |bin, text, content| {
@@ -104,17 +105,17 @@ impl Catalog {
         }
     }
 
-    /// Whether there is a modules.dep at all.
+    /// Returns whether modules.dep exists, in either form.
     pub fn is_present(&self) -> bool {
         self.dep.is_present()
     }
 
-    /// The modules.dep line of `module`.
+    /// Returns the modules.dep line of `module`.
     pub fn dep(&self, module: &ModuleName) -> Option<DepLine> {
         let hit = self.dep.exact(module.as_str())?;
         let line = DepLine::parse(&hit.value);
         if line.is_none() {
-            let text = format!("the entry of {module} is not PATH: PATH...");
+            let text = format!("ignoring the entry of {module}, which is not PATH: PATH...");
             self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(Warning::new(
                 "modules.dep.bin",
                 0,
@@ -124,23 +125,25 @@ impl Catalog {
         line
     }
 
-    /// Whether the kernel image holds `module`.
+    /// Returns whether `module` is part of the kernel image.
     pub fn is_builtin(&self, module: &ModuleName) -> bool {
         self.builtin.exact(module.as_str()).is_some()
     }
 
-    /// What has been passed over since the last call.
+    /// Returns the warnings since the last call.
     pub fn take_warnings(&self) -> Vec<Warning> {
         std::mem::take(&mut *self.warnings.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The modules that `name`, a module's name or an alias, stands for: the first source that knows it
-    /// answers, with all its matches in modules.order order. Empty for an unknown or invalid name.
+    /// Resolves `name`, a module name or an alias. The first source that knows the name supplies
+    /// all its matches, in the order of modules.order. The result is empty for an unknown or
+    /// invalid name.
     pub fn lookup(&self, config: &Config, name: &str) -> Vec<Match> {
         without_duplicates(self.lookup_all(config, name))
     }
 
-    /// As [`Self::lookup`], with a module as often as it matches: what `modprobe -R` prints.
+    /// Resolves `name` as [`Self::lookup`] does, but repeats a module that several patterns match,
+    /// as `modprobe -R` prints it.
     pub fn lookup_all(&self, config: &Config, name: &str) -> Vec<Match> {
         match alias::normalize(name.as_bytes()) {
             Ok(normal) => self.lookup_normal(config, &String::from_utf8_lossy(&normal)),
@@ -148,25 +151,23 @@ impl Catalog {
         }
     }
 
-    /// The modules for a device's modalias, given in its normal form.
+    /// Returns the modules for a device's normalised modalias.
     pub fn lookup_modalias(&self, config: &Config, normal: &[u8]) -> Vec<Match> {
         without_duplicates(match std::str::from_utf8(normal) {
             Ok(text) => self.lookup_normal(config, text),
-            // No index holds a key beyond ASCII, but a wildcard may match one; text is not needed for it.
+            // Keys in an index are ASCII, but a wildcard may match other bytes, so the name need
+            // not be UTF-8.
             Err(_) => self.lookup_pattern(&self.alias, Source::Alias, normal),
         })
     }
 
     fn lookup_normal(&self, config: &Config, name: &str) -> Vec<Match> {
-        type Step = fn(&Catalog, &Config, &str) -> Vec<Match>;
-        const STEPS: [Step; 7] = [
+        type Lookup = fn(&Catalog, &Config, &str) -> Vec<Match>;
+        const SOURCES: [Lookup; 7] = [
             |_, config, name| config_aliases(config, name),
-            |c, _, name| {
-                if name.contains(':') {
-                    Vec::new()
-                } else {
-                    c.lookup_exact(&c.dep, Source::Name, name)
-                }
+            |c, _, name| match name.contains(':') {
+                true => Vec::new(),
+                false => c.lookup_exact(&c.dep, Source::Name, name),
             },
             |c, _, name| match name.starts_with("symbol:") {
                 true => c.lookup_pattern(&c.symbols, Source::Symbol, name.as_bytes()),
@@ -177,14 +178,15 @@ impl Catalog {
             |c, _, name| c.lookup_exact(&c.builtin, Source::Builtin, name),
             |c, _, name| c.lookup_pattern(&c.builtin_alias, Source::BuiltinAlias, name.as_bytes()),
         ];
-        STEPS
+        SOURCES
             .iter()
-            .map(|step| step(self, config, name))
+            .map(|lookup| lookup(self, config, name))
             .find(|found| !found.is_empty())
             .unwrap_or_default()
     }
 
-    /// The module of exactly this name, in a file or built in, or what is built in under that alias.
+    /// Returns the module with exactly this name, in a file or builtin, or the builtin modules with
+    /// this alias.
     pub fn lookup_name(&self, module: &ModuleName) -> Vec<Match> {
         let name = module.as_str();
         let file = self.lookup_exact(&self.dep, Source::Name, name);
@@ -214,14 +216,15 @@ impl Catalog {
         .collect()
     }
 
-    /// Every pattern and module of the alias and the symbol index, keys ascending.
+    /// Returns every pattern and its module from the alias index, then from the symbol index, each
+    /// sorted by pattern.
     pub fn all_aliases(&self) -> Vec<(String, String)> {
         let entries = [&self.alias, &self.symbols].into_iter().flat_map(Table::entries);
         entries.map(|hit| (hit.key, hit.value)).collect()
     }
 }
 
-/// The first match of each module.
+/// Keeps the first match of each module.
 fn without_duplicates(found: Vec<Match>) -> Vec<Match> {
     let mut first: Vec<Match> = Vec::with_capacity(found.len());
     for found in found {
@@ -269,7 +272,8 @@ mod tests {
             ("modules.dep", b"k/a-b.ko: k/c.ko\nk/c.ko:\n".to_vec()),
             (
                 "modules.alias",
-                b"# c\nalias pci:v1* a_b\nalias pci:v*d2 c\nalias Cobalt buttons x c\nnonsense\nalias a[b c\n"
+                b"# c\nalias pci:v1* a_b\nalias pci:v*d2 c\nalias Cobalt buttons x c\n\
+                  nonsense\nalias a[b c\n"
                     .to_vec(),
             ),
             ("modules.symbols", b"alias symbol:crc a_b\n".to_vec()),
@@ -291,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_source_that_knows_a_name_answers() {
+    fn the_first_source_that_knows_a_name_is_used() {
         let mut config = Config::default();
         config.add_file("c", b"alias mine a-b\ninstall cmd /bin/true\n", &mut Vec::new());
         let catalog = tree(false);
@@ -314,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_index_gives_way_to_the_text() {
+    fn the_text_replaces_a_damaged_index() {
         let catalog = tree(true);
         assert_eq!(names(&catalog.lookup(&Config::default(), "pci:v1d2")), ["a_b", "c"]);
         assert_eq!(catalog.dep(&"a_b".into()).unwrap().needs, ["k/c.ko"]);
@@ -325,8 +329,9 @@ mod tests {
             [
                 "modules.alias.bin: damaged at byte 256; reading modules.alias instead",
                 "modules.alias line 5: ignoring a line that is not 'alias PATTERN MODULE'",
-                "modules.alias line 6: ignoring an alias whose brackets do not pair",
-                "modules.dep.bin: magic check fail: 6e6f7420 instead of b007f457; reading modules.dep instead",
+                "modules.alias line 6: ignoring an alias with an unmatched bracket",
+                "modules.dep.bin: magic check fail: 6e6f7420 instead of b007f457; \
+                 reading modules.dep instead",
             ]
         );
         assert!(catalog.take_warnings().is_empty());

@@ -1,4 +1,4 @@
-//! One index file of the catalog: the `.bin` where it is sound, else the text it was made from.
+//! One index file of the catalog: the `.bin` file if it is valid, otherwise its text form.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -40,22 +40,22 @@ impl Table {
         self.index().is_some() || self.files.open(self.text).is_some()
     }
 
-    /// The first value under exactly `name`.
+    /// Returns the first value with exactly the key `name`.
     pub(super) fn exact(&self, name: &str) -> Option<IndexValue> {
         self.query(|index| index.exact(name.as_bytes()), |text| text.exact(name))
     }
 
-    /// All values whose key matches `name` as a pattern.
+    /// Returns all values whose key, as a pattern, matches `name`.
     pub(super) fn search(&self, name: &[u8]) -> Vec<IndexValue> {
         self.query(|index| index.search(name), |text| text.search(name))
     }
 
-    /// Everything in the table, keys ascending.
+    /// Returns every value in the table, sorted by key.
     pub(super) fn entries(&self) -> Vec<IndexValue> {
         self.query(Index::entries, Text::entries)
     }
 
-    /// Asks the index, or the text once the index has been found damaged.
+    /// Queries the index, or the text form after the index was found to be damaged.
     fn query<T>(
         &self,
         index: impl Fn(&Index) -> Result<T, IndexError>,
@@ -73,7 +73,7 @@ impl Table {
     fn index(&self) -> Option<&Index> {
         self.index
             .get_or_init(|| {
-                // An empty file is how kmod writes "nothing known".
+                // kmod writes an empty file if there are no entries.
                 let bytes = self.files.open(self.bin).filter(|b| !(**b).as_ref().is_empty())?;
                 Index::new(bytes).map_err(|error| self.warn_damaged(error)).ok()
             })

@@ -1,7 +1,7 @@
-//! The text forms of the index files, for trees whose `.bin` is missing or damaged.
+//! The text forms of the index files, for trees whose `.bin` file is missing or damaged.
 //!
-//! Patterns are kept by what stands before their first `:` or wildcard, so that a look-up tries those of
-//! one bus and not all of them.
+//! Patterns are grouped by the part before their first `:`, so that a lookup tries only the
+//! patterns of one bus.
 
 use std::collections::HashMap;
 
@@ -11,16 +11,16 @@ use crate::kmod::dep;
 use crate::kmod::index::IndexValue;
 use crate::kmod::name::ModuleName;
 
-/// What the text form of a table looks like.
+/// Format of a table's text form.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum TextFormat {
     /// `PATH: PATH…`
     Dep,
     /// `alias PATTERN MODULE`
     Alias,
-    /// One path a line.
+    /// One path per line.
     Paths,
-    /// `NAME.alias=PATTERN` records, parted by NUL.
+    /// `NAME.alias=PATTERN` records, separated by NUL.
     Modinfo,
 }
 
@@ -86,7 +86,7 @@ impl Text {
             }
             let bad = match std::str::from_utf8(line).ok().and_then(alias_line) {
                 Some((pattern, module)) if self.add_pattern(pattern, module) => continue,
-                Some(_) => "ignoring an alias whose brackets do not pair",
+                Some(_) => "ignoring an alias with an unmatched bracket",
                 None => "ignoring a line that is not 'alias PATTERN MODULE'",
             };
             warnings.push(Warning::new(file, number + 1, bad));
@@ -110,7 +110,8 @@ impl Text {
         }
     }
 
-    /// Records have no lines: a warning counts them.
+    /// Adds the aliases of a modules.builtin.modinfo. The file has no lines, so a warning gives the
+    /// number of the record.
     fn add_modinfo(&mut self, file: &str, bytes: &[u8], warnings: &mut Vec<Warning>) {
         for (number, record) in bytes.split(|b| *b == 0).enumerate() {
             let pair = std::str::from_utf8(record).ok().and_then(|r| r.split_once('='));
@@ -126,7 +127,7 @@ impl Text {
         }
     }
 
-    /// Adds a pattern; gives `false` for one that is invalid.
+    /// Adds a pattern. Returns `false` if the pattern is invalid.
     fn add_pattern(&mut self, pattern: &str, module: &str) -> bool {
         let Ok(key) = alias::normalize(pattern.as_bytes()) else { return false };
         let hit = IndexValue {
@@ -145,12 +146,13 @@ impl Text {
     }
 }
 
-/// What stands before the first colon; all of it where there is none.
+/// Returns the part of `name` before its first colon, or all of it if there is none.
 fn bus(name: &[u8]) -> &[u8] {
     name.split(|b| *b == b':').next().unwrap_or(name)
 }
 
-/// Pattern and module of an alias line. The pattern may hold blanks: the module is the last word.
+/// Returns the pattern and the module of an alias line. The pattern may hold spaces, so the module
+/// is the last word.
 fn alias_line(line: &str) -> Option<(&str, &str)> {
     let (pattern, module) = line.strip_prefix("alias ")?.trim().rsplit_once(' ')?;
     Some((pattern.trim(), module))

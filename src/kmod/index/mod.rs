@@ -3,14 +3,16 @@
 //! All integers are 32-bit, big-endian, unaligned.
 //!
 //! ```text
-//! file    magic B007F457 | version 00020001 (readers check the high half) | root offset word | nodes…
+//! file    magic B007F457 | version 00020001 (readers check the high half) | root offset word
+//!         | nodes…
 //!
 //! offset word   flags in the top four bits, byte offset from the start of the file in the low 28
-//!               8… the node has a prefix   4… it has values   2… it has children   low 28 zero: no node
+//!               8… node has a prefix   4… node has values   2… node has children
+//!               low 28 bits zero: no node
 //!
-//! node    each part stands only where its flag is set, in this order:
+//! node    each part is present only if its flag is set, in this order:
 //!           prefix     bytes, NUL
-//!           children   u8 first | u8 last | (last-first+1) offset words, zero where there is no child
+//!           children   u8 first | u8 last | (last-first+1) offset words, zero if there is no child
 //!           values     u32 count | count × (u32 priority, bytes, NUL)
 //! ```
 //!
@@ -21,7 +23,7 @@
 //!             └─ '4' ─ "" values
 //! ```
 //!
-//! Priorities are positions in modules.order; values of one search are given by ascending priority.
+//! Priorities are positions in modules.order; a search returns its values by ascending priority.
 
 mod read;
 mod write;
@@ -31,13 +33,13 @@ pub use write::{WriteError, Writer};
 
 /// First word of every index.
 pub const MAGIC: u32 = 0xB007_F457;
-/// Version kmod writes; readers compare the high half.
+/// Version that kmod writes; readers compare the high half.
 pub const VERSION: u32 = 0x0002_0001;
-/// The node has a prefix.
+/// Flag: the node has a prefix.
 pub const PREFIX: u32 = 0x8000_0000;
-/// The node has values.
+/// Flag: the node has values.
 pub const VALUES: u32 = 0x4000_0000;
-/// The node has children.
+/// Flag: the node has children.
 pub const CHILDREN: u32 = 0x2000_0000;
-/// The byte offset in an offset word.
+/// Mask of the byte offset in an offset word.
 pub const OFFSET: u32 = 0x0fff_ffff;

@@ -1,15 +1,15 @@
-//! Searching an index. Every offset comes from the file and is checked: a damaged file gives an error
-//! or misses, never a panic, and a search ends after a bounded number of nodes.
+//! Searches an index. Every offset comes from the file and is checked: a damaged file leads to an
+//! error or to missing values, never to a panic, and a search ends after a bounded number of nodes.
 
 use std::fmt;
 
 use super::{CHILDREN, MAGIC, OFFSET, PREFIX, VALUES, VERSION};
 use crate::kmod::alias::{fnmatch, is_wildcard};
 
-/// The bytes of an index, wherever they are kept.
+/// The bytes of an index, in memory or mapped.
 pub type Bytes = Box<dyn AsRef<[u8]> + Send + Sync>;
 
-/// An index that has passed the header checks.
+/// An index with a valid header.
 pub struct Index {
     bytes: Bytes,
     root: u32,
@@ -21,16 +21,16 @@ impl fmt::Debug for Index {
     }
 }
 
-/// Why a file is no index, or where it is damaged.
+/// The reason why a file cannot be used as an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IndexError {
-    /// Shorter than a header.
+    /// The file is shorter than a header.
     Short,
-    /// Another first word.
+    /// The first word is this one instead of the magic number.
     Magic(u32),
-    /// Another major version.
+    /// The file has this version, whose major part is unknown.
     Version(u32),
-    /// A node at this offset runs out of the file, or nodes go in a circle.
+    /// The node at this offset extends past the end of the file, or is part of a cycle.
     Damaged(u32),
 }
 
@@ -49,31 +49,32 @@ impl fmt::Display for IndexError {
 
 impl std::error::Error for IndexError {}
 
-/// One value that a search found.
+/// A value of an index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexValue {
     /// Position in modules.order; lower comes first.
     pub priority: u32,
-    /// The value: a module name, or a modules.dep line.
+    /// Module name, or modules.dep line.
     pub value: String,
-    /// The key under which it stands: for an alias index, the pattern that matched.
+    /// Key of the value; in an alias index, the pattern that matched.
     pub key: String,
 }
 
-/// What a walk does at each node, given the key that leads to it.
-type See<'a> = dyn FnMut(&[u8], &Node<'_>) -> Result<(), IndexError> + 'a;
+/// Callback of a walk, called for each node with the key of the node.
+type Visit<'a> = dyn FnMut(&[u8], &Node<'_>) -> Result<(), IndexError> + 'a;
 
-/// What the word that points to a node takes in the file, and what a value takes at least: so many there can be.
-const WORD: usize = 4;
-const VALUE: usize = 5;
-/// Deepest chain of nodes: longer than any alias.
-const DEPTH: usize = 4096;
+/// Size of the offset word of a node, which limits the number of nodes in a file.
+const WORD_SIZE: usize = 4;
+/// Minimum size of a value, which limits the number of values in a file.
+const MIN_VALUE_SIZE: usize = 5;
+/// Maximum depth of a node, and length of a key: longer than any alias.
+const MAX_DEPTH: usize = 4096;
 
 impl Index {
-    /// Checks the header of `bytes`.
+    /// Creates an index after checking the header of `bytes`.
     ///
     /// # Errors
-    /// Short, or another magic or major version.
+    /// The file is too short, or has another magic number or major version.
     pub fn new(bytes: Bytes) -> Result<Self, IndexError> {
         let head = |at| word((*bytes).as_ref(), at).ok_or(IndexError::Short);
         let (magic, version, root) = (head(0)?, head(4)?, head(8)?);
@@ -90,14 +91,14 @@ impl Index {
         (*self.bytes).as_ref()
     }
 
-    /// The first value whose key is exactly `key`.
+    /// Returns the first value with exactly this key.
     ///
     /// # Errors
     /// The file is damaged on the way to the key.
     pub fn exact(&self, key: &[u8]) -> Result<Option<IndexValue>, IndexError> {
         let mut at = self.root;
         let mut rest = key;
-        for _ in 0..DEPTH {
+        for _ in 0..MAX_DEPTH {
             let Some(node) = self.node(at)? else { return Ok(None) };
             let Some(after) = rest.strip_prefix(node.prefix) else { return Ok(None) };
             let Some((edge, below)) = after.split_first() else {
@@ -113,18 +114,18 @@ impl Index {
         Err(IndexError::Damaged(at & OFFSET))
     }
 
-    /// All values whose key, taken as a pattern, matches `name`: by ascending priority, among equals
-    /// the last found first, as kmod orders them.
+    /// Returns all values whose key, as a pattern, matches `name`: by ascending priority, among
+    /// equals the last one found first, as kmod orders them.
     ///
     /// # Errors
-    /// The file is damaged somewhere in the part searched.
+    /// The searched part of the file is damaged.
     pub fn search(&self, name: &[u8]) -> Result<Vec<IndexValue>, IndexError> {
-        let mut search = Search { index: self, name, hits: Vec::new(), visits: 0 };
+        let mut search = Search { index: self, name, values: Vec::new(), visits: 0 };
         search.descend()?;
-        Ok(search.hits)
+        Ok(search.values)
     }
 
-    /// Every key and value, keys ascending, in kmod's dump order.
+    /// Returns every key and value by ascending key, in the order of kmod's dump.
     ///
     /// # Errors
     /// The file is damaged.
@@ -134,7 +135,7 @@ impl Index {
         self.walk(self.root, &mut Vec::new(), &mut visits, &mut |key, node| {
             for value in node.values()? {
                 let (priority, value) = value?;
-                self.has_room(found.len(), node)?;
+                self.check_count(found.len(), node)?;
                 found.push(IndexValue { priority, value, key: text(key) });
             }
             Ok(())
@@ -142,38 +143,39 @@ impl Index {
         Ok(found)
     }
 
-    /// More values than the file can hold come from nodes that go in a circle.
-    fn has_room(&self, found: usize, node: &Node<'_>) -> Result<(), IndexError> {
-        let room = self.bytes().len() / VALUE;
-        if found < room { Ok(()) } else { Err(IndexError::Damaged(node.offset)) }
+    /// Fails if `found` values are more than the file can hold, which means a cycle of nodes.
+    fn check_count(&self, found: usize, node: &Node<'_>) -> Result<(), IndexError> {
+        let max = self.bytes().len() / MIN_VALUE_SIZE;
+        if found < max { Ok(()) } else { Err(IndexError::Damaged(node.offset)) }
     }
 
-    /// Visits the node at `at` and all below it; `key` holds what leads to it.
+    /// Visits the node at `at` and all nodes below it; `key` is the key of its parent with the
+    /// edge.
     fn walk(
         &self,
         at: u32,
         key: &mut Vec<u8>,
         visits: &mut usize,
-        see: &mut See<'_>,
+        visit: &mut Visit<'_>,
     ) -> Result<(), IndexError> {
         let Some(node) = self.node(at)? else { return Ok(()) };
         *visits += 1;
-        if *visits > self.bytes().len() / WORD || key.len() > DEPTH {
+        if *visits > self.bytes().len() / WORD_SIZE || key.len() > MAX_DEPTH {
             return Err(IndexError::Damaged(at & OFFSET));
         }
         let len = key.len();
         key.extend_from_slice(node.prefix);
-        see(key, &node)?;
+        visit(key, &node)?;
         for (edge, child) in node.children() {
             key.push(edge);
-            self.walk(child, key, visits, see)?;
+            self.walk(child, key, visits, visit)?;
             key.pop();
         }
         key.truncate(len);
         Ok(())
     }
 
-    /// The node that an offset word points to.
+    /// Returns the node that an offset word points to.
     fn node(&self, at: u32) -> Result<Option<Node<'_>>, IndexError> {
         let offset = at & OFFSET;
         if offset == 0 {
@@ -186,17 +188,18 @@ impl Index {
 struct Search<'a> {
     index: &'a Index,
     name: &'a [u8],
-    hits: Vec<IndexValue>,
+    values: Vec<IndexValue>,
     visits: usize,
 }
 
 impl Search<'_> {
-    /// Goes down the edges that the name spells; at each wildcard, tries the whole subtree below it.
+    /// Descends along the edges that the name spells. At each wildcard, tries every pattern of the
+    /// subtree below it.
     fn descend(&mut self) -> Result<(), IndexError> {
         let mut at = self.index.root;
         let mut key: Vec<u8> = Vec::new();
         let mut pos = 0;
-        for _ in 0..DEPTH {
+        for _ in 0..MAX_DEPTH {
             let Some(node) = self.index.node(at)? else { return Ok(()) };
             for byte in node.prefix {
                 if is_wildcard(*byte) {
@@ -213,7 +216,7 @@ impl Search<'_> {
                 self.subtree(node.child(wild), below)?;
             }
             let Some(edge) = self.name.get(pos) else {
-                return self.take(&key, &node);
+                return self.add_values(&key, &node);
             };
             at = node.child(*edge);
             key.push(*edge);
@@ -222,23 +225,28 @@ impl Search<'_> {
         Err(IndexError::Damaged(at & OFFSET))
     }
 
-    /// Tries every key at and below the node `at` as a pattern; `key` is what leads to it.
+    /// Tries every key at and below the node `at` as a pattern; `key` is as for [`Index::walk`].
     fn subtree(&mut self, at: u32, mut key: Vec<u8>) -> Result<(), IndexError> {
         let mut visits = self.visits;
         let (index, name) = (self.index, self.name);
         let result = index.walk(at, &mut key, &mut visits, &mut |key, node| {
-            if node.values.is_some() && fnmatch(key, name) { self.take(key, node) } else { Ok(()) }
+            if node.values.is_some() && fnmatch(key, name) {
+                self.add_values(key, node)
+            } else {
+                Ok(())
+            }
         });
         self.visits = visits;
         result
     }
 
-    fn take(&mut self, key: &[u8], node: &Node<'_>) -> Result<(), IndexError> {
+    /// Adds the values of a node, sorted by priority.
+    fn add_values(&mut self, key: &[u8], node: &Node<'_>) -> Result<(), IndexError> {
         for value in node.values()? {
             let (priority, value) = value?;
-            self.index.has_room(self.hits.len(), node)?;
-            let before = self.hits.partition_point(|hit| hit.priority < priority);
-            self.hits.insert(before, IndexValue { priority, value, key: text(key) });
+            self.index.check_count(self.values.len(), node)?;
+            let before = self.values.partition_point(|value| value.priority < priority);
+            self.values.insert(before, IndexValue { priority, value, key: text(key) });
         }
         Ok(())
     }
@@ -274,8 +282,8 @@ impl<'a> Node<'a> {
     }
 
     fn child(&self, edge: u8) -> u32 {
-        let slot = edge.checked_sub(self.first).map(usize::from);
-        slot.and_then(|slot| word(self.words, 4 * slot)).unwrap_or(0)
+        let position = edge.checked_sub(self.first).map(usize::from);
+        position.and_then(|position| word(self.words, 4 * position)).unwrap_or(0)
     }
 
     fn children(&self) -> impl Iterator<Item = (u8, u32)> + '_ {
@@ -283,7 +291,7 @@ impl<'a> Node<'a> {
         (self.first..=u8::MAX).zip(words).filter(|(_, child)| child & OFFSET != 0)
     }
 
-    /// The node's values, each with its priority.
+    /// Returns the values of the node, each with its priority.
     fn values(
         &self,
     ) -> Result<impl Iterator<Item = Result<(u32, String), IndexError>> + use<'a>, IndexError> {
@@ -292,7 +300,7 @@ impl<'a> Node<'a> {
             Some(bytes) => (word(bytes, 0).ok_or(damaged)?, &bytes[4..]),
             None => (0, &b""[..]),
         };
-        // Each value takes at least five bytes, so a wrong count ends with the file.
+        // Each value takes at least five bytes, so a wrong count fails at the end of the file.
         Ok((0..count).map(move |_| {
             let priority = word(rest, 0).ok_or(damaged)?;
             let (value, after) = c_string(&rest[4..]).ok_or(damaged)?;
@@ -306,7 +314,7 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..at + 4)?.first_chunk().map(|b| u32::from_be_bytes(*b))
 }
 
-/// The bytes up to the next NUL, and what follows it.
+/// Splits `bytes` at the first NUL and drops the NUL.
 fn c_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = bytes.iter().position(|b| *b == 0)?;
     Some((&bytes[..end], &bytes[end + 1..]))
@@ -320,8 +328,9 @@ fn text(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    /// A root with the children `*` to `?`, all of them itself, and as many values as said.
-    fn circle(values: u32) -> Index {
+    /// Creates an index whose root has `values` values and is its own child under each byte from
+    /// `*` to `?`.
+    fn cycle(values: u32) -> Index {
         let root = (CHILDREN | VALUES | 12).to_be_bytes();
         let mut file = [MAGIC.to_be_bytes(), VERSION.to_be_bytes(), root].concat();
         file.extend(b"*?");
@@ -331,11 +340,11 @@ mod tests {
         Index::new(Box::new(file)).unwrap()
     }
 
-    /// What one read of the file could not give is not gathered from many.
+    /// The number of results is bounded by the size of the file, however often a node is visited.
     #[test]
-    fn a_circle_of_nodes_ends_within_the_size_of_the_file() {
+    fn a_cycle_of_nodes_ends_within_the_size_of_the_file() {
         for values in [0, 1, 3, 20_000] {
-            let index = circle(values);
+            let index = cycle(values);
             assert_eq!(index.entries(), Err(IndexError::Damaged(12)), "{values}");
             assert_eq!(index.search(b"?x"), Err(IndexError::Damaged(12)), "{values}");
             assert_eq!(index.exact(b"*").unwrap().is_some(), values > 0);

@@ -1,8 +1,8 @@
-//! Writes a `modules.*.bin` index; the format is drawn in the parent module.
+//! Writes a `modules.*.bin` index; the parent module shows the format.
 //!
-//! The bytes are those of kmod 34's depmod: the order of the insertions shows only among values of one key with
-//! equal priorities (the newest comes first), and nodes are written in pre-order, each before its children,
-//! children by ascending character.
+//! The output is identical to that of depmod in kmod 34. The order of insertion matters only for
+//! values of one key with equal priorities (the newest comes first). Nodes are written in
+//! pre-order: each before its children, children by ascending byte.
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
@@ -10,18 +10,18 @@ use std::fmt;
 
 use super::{CHILDREN, MAGIC, OFFSET, PREFIX, VALUES, VERSION};
 
-/// Why an index can't be written.
+/// The reason why an index cannot be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WriteError {
-    /// A key or a value holds a byte outside 1..=127; the format has room for those alone.
+    /// A key or a value holds a byte outside 1..=127, the only bytes that the format supports.
     BadCharacter {
         /// The byte.
         byte: u8,
         /// The whole key or value.
         text: Vec<u8>,
     },
-    /// The file would pass 256 MiB, the reach of an offset word.
+    /// The file would exceed 256 MiB, the limit of an offset word.
     TooLarge,
 }
 
@@ -41,7 +41,7 @@ impl fmt::Display for WriteError {
 
 impl std::error::Error for WriteError {}
 
-/// One key with one value: places in [`Writer::text`].
+/// A key with a value: offsets in [`Writer::text`].
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     start: u32,
@@ -50,47 +50,48 @@ struct Entry {
     priority: u32,
 }
 
-/// An index in the making: a radix tree over the bytes 1..=127.
+/// Builder of an index, a radix tree over the bytes 1..=127.
 ///
-/// Which tree it is follows from the keys alone, so they are kept as they come, sorted at the end, and the
-/// nodes written off the sorted list: those of one subtree stand beside each other there.
+/// The keys alone determine the tree, so entries are collected as they come and sorted at the end.
+/// Nodes are written from the sorted list, in which the entries of one subtree are adjacent.
 #[derive(Debug, Default)]
 pub struct Writer {
-    /// Keys and values, one behind the other.
+    /// Keys and values, concatenated.
     text: Vec<u8>,
     entries: Vec<Entry>,
 }
 
-/// A node to be written: what stands below it, and the place of the word that points to it.
+/// A node to write: the entries at and below it, and the offset of the word that points to it.
 struct Pending<'a> {
     entries: &'a [Entry],
-    /// How many bytes of the keys stand above it.
+    /// Number of key bytes above the node.
     depth: usize,
     word: usize,
 }
 
 impl Writer {
-    /// Adds `value` to `key` with a priority; the lowest is found first.
+    /// Adds `value` to `key` with a priority. A search finds the lowest priority first.
     ///
     /// # Errors
     ///
-    /// [`WriteError::BadCharacter`] if key or value is not 7-bit text, [`WriteError::TooLarge`] after 4 GiB; the
-    /// index is unchanged then.
+    /// [`WriteError::BadCharacter`] if the key or the value is not 7-bit text,
+    /// [`WriteError::TooLarge`] after 4 GiB. On an error the index is unchanged.
     pub fn insert(&mut self, key: &[u8], value: &[u8], priority: u32) -> Result<(), WriteError> {
         check(key)?;
         check(value)?;
-        let place = |at: usize| u32::try_from(at).map_err(|_| WriteError::TooLarge);
+        let offset = |at: usize| u32::try_from(at).map_err(|_| WriteError::TooLarge);
         let start = self.text.len();
         let key_end = start + key.len();
         let end = key_end + value.len();
-        let (start, key_end, end) = (place(start)?, place(key_end)?, place(end)?);
+        let (start, key_end, end) = (offset(start)?, offset(key_end)?, offset(end)?);
         self.text.extend_from_slice(key);
         self.text.extend_from_slice(value);
         self.entries.push(Entry { start, key_end, end, priority });
         Ok(())
     }
 
-    /// The key and value of every entry that was added once more, in order: an index keeps both.
+    /// Returns the key and value of every entry that repeats an earlier one, in order. The index
+    /// keeps both.
     pub fn repeated(&self) -> Vec<(&[u8], &[u8])> {
         let mut seen = HashSet::new();
         let pairs = self.entries.iter().map(|entry| (self.key(*entry), self.value(*entry)));
@@ -105,7 +106,8 @@ impl Writer {
         slice(&self.text, entry.key_end, entry.end)
     }
 
-    /// The entries by key, then by ascending priority, among equals the newest first.
+    /// Returns the entries sorted by key, then by ascending priority, among equals the newest
+    /// first.
     fn sorted(&self) -> Vec<Entry> {
         let mut sorted = self.entries.clone();
         sorted.reverse();
@@ -115,7 +117,7 @@ impl Writer {
         sorted
     }
 
-    /// The file's bytes.
+    /// Returns the bytes of the index file.
     ///
     /// # Errors
     ///
@@ -133,7 +135,7 @@ impl Writer {
         Ok(out)
     }
 
-    /// Appends one node with zero words for its children, which come next.
+    /// Appends one node; the offset words of its children are zero until the children are written.
     fn write_node<'a>(
         &self,
         out: &mut Vec<u8>,
@@ -146,7 +148,7 @@ impl Writer {
         }
         let prefix = self.prefix(node);
         let depth = node.depth + prefix.len();
-        // A key that ends here sorts before all that go on.
+        // A key that ends at this node sorts before all longer keys.
         let own = node.entries.partition_point(|entry| self.key(*entry).len() == depth);
         let (values, below) = node.entries.split_at(own);
         let flag = |there: bool, flag: u32| if there { flag } else { 0 };
@@ -163,7 +165,7 @@ impl Writer {
         Ok(())
     }
 
-    /// What the keys of a node share behind `depth`. The root never has a prefix.
+    /// Returns the common prefix of a node's keys after `depth`. The root never has a prefix.
     fn prefix<'a>(&'a self, node: &Pending<'_>) -> &'a [u8] {
         match (node.depth, node.entries) {
             (0, _) | (_, []) => &[],
@@ -175,7 +177,7 @@ impl Writer {
         }
     }
 
-    /// The table of a node's children: the keys of each share the byte at `depth`.
+    /// Appends the child table of a node. The keys of each child share the byte at `depth`.
     fn write_children<'a>(
         &self,
         out: &mut Vec<u8>,
@@ -193,14 +195,14 @@ impl Writer {
         out.resize(words + 4 * (usize::from(last - first) + 1), 0);
         let at = pending.len();
         for entries in entries.chunk_by(|a, b| edge(a) == edge(b)) {
-            let place = edge(&entries[0]) - first;
+            let position = edge(&entries[0]) - first;
             pending.push(Pending {
                 entries,
                 depth: depth + 1,
-                word: words + 4 * usize::from(place),
+                word: words + 4 * usize::from(position),
             });
         }
-        // The first child is to be taken off first.
+        // `pending` is a stack, and the first child is written first.
         pending[at..].reverse();
     }
 
@@ -220,7 +222,8 @@ fn slice(text: &[u8], start: u32, end: u32) -> &[u8] {
     &text[start as usize..end as usize]
 }
 
-/// Compares keys eight bytes at a time: most begin alike, and the C library's comparison goes byte by byte.
+/// Compares keys eight bytes at a time, because most keys share a long prefix and the C library
+/// compares byte by byte.
 fn compare(a: &[u8], b: &[u8]) -> Ordering {
     let (mut a, mut b) = (a, b);
     while let (Some((x, more_a)), Some((y, more_b))) =
@@ -245,7 +248,7 @@ fn check(text: &[u8]) -> Result<(), WriteError> {
     }
 }
 
-/// How many bytes `a` and `b` share at their start.
+/// Returns the length of the common prefix of `a` and `b`.
 fn common(a: &[u8], b: &[u8]) -> usize {
     a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
@@ -264,12 +267,12 @@ mod tests {
     }
 
     #[test]
-    fn no_keys_are_a_header_alone() {
+    fn an_empty_index_is_only_a_header() {
         assert_eq!(index(&[]), [0xb0, 7, 0xf4, 0x57, 0, 2, 0, 1, 0, 0, 0, 12]);
     }
 
     #[test]
-    fn nodes_stand_before_their_children() {
+    fn nodes_precede_their_children() {
         let bytes = index(&[("ext4", "new", 5), ("ext3", "old", 5)]);
         let parts: [(usize, &[u8]); 6] = [
             (0, b"\xb0\x07\xf4\x57\0\x02\0\x01"),
@@ -287,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn values_go_by_priority_the_newest_first() {
+    fn values_are_sorted_by_priority_then_newest_first() {
         let bytes =
             index(&[("a", "1", 5), ("a", "2", 5), ("a", "3", 1), ("a", "2", 5), ("a", "4", 9)]);
         let index = Index::new(Box::new(bytes)).unwrap();
@@ -296,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn only_seven_bits_are_written() {
+    fn only_seven_bit_text_is_accepted() {
         for (key, value, byte) in
             [(&b"a\xc3"[..], &b"b"[..], 0xc3), (b"a", b"b\0", 0), (b"\x80", b"", 0x80)]
         {
@@ -309,7 +312,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn what_is_written_is_found(keys in proptest::collection::vec("[ab]{0,6}", 0..40)) {
+        fn written_keys_are_found(keys in proptest::collection::vec("[ab]{0,6}", 0..40)) {
             let mut writer = Writer::default();
             for (key, at) in keys.iter().zip(0..) {
                 writer.insert(key.as_bytes(), format!("{key}={at}").as_bytes(), at).unwrap();
