@@ -68,11 +68,11 @@ run: setup-run
 
 test: setup-test
 	@$(MAKE) --no-print-directory lint binary guests
-	cargo test --locked --features qemu-tests -- --test-threads=2
+	cargo test --locked --workspace --features qemu-tests -- --test-threads=2 $(TEST)
 
 lint:
-	cargo fmt --check
-	cargo clippy --locked --all-targets --features qemu-tests -- -D warnings
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets --features qemu-tests -- -D warnings
 	cargo clippy --locked --lib --bins --no-default-features -- -D warnings
 	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' cargo doc -q --locked --no-deps --document-private-items
 	cargo clippy --locked --all-targets --manifest-path fuzz/Cargo.toml --no-default-features --target-dir $(or $(CARGO_TARGET_DIR),target) -- -D warnings

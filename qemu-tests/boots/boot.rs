@@ -2,35 +2,52 @@
 //!
 //! `make test` runs them; they need the release builds for musl of `coldplug` and of the guest's
 //! programs. Kernels are Debian's (kernel.rs); everything else is made in the run.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a helper of a test fails it, with a message; what is printed is shown when it fails"
-)]
 
-#[path = "../harness/apt.rs"]
-mod apt;
-#[path = "../harness/image.rs"]
-mod image;
-#[path = "../harness/kernel.rs"]
-mod kernel;
-#[path = "../harness/qmp.rs"]
-mod qmp;
-#[path = "../harness/tool.rs"]
-mod tool;
-#[path = "../harness/vm.rs"]
-mod vm;
-
-use image::{DECOY, Disk, LABEL, ROOT, UUID};
-use kernel::{Kernel, Tree};
+use harness::image::{DECOY, Disk, LABEL, ROOT, UUID};
+use harness::kernel::{Kernel, Tree};
+use harness::run::{BOOT, Test};
+use harness::vm::{Boot, Bus, Facts, Vm};
+use harness::{image, tool};
+use harness::{note, tests};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
-use vm::{Boot, Bus, Facts, Vm};
+
+/// The tests of this module, by what they need.
+pub(crate) const TESTS: &[Test] = tests![BOOT =>
+    the_floor_boots,
+    every_kernel_is_whole,
+    virtio_blk_on_6_1_hands_over_a_clean_system,
+    the_real_init_gets_a_clean_process,
+    the_boot_record_agrees_with_the_kernel,
+    words_for_init_reach_it,
+    xz_on_6_12_by_the_kernels_road,
+    xz_on_6_12_by_the_user_space_road,
+    zst_on_6_1,
+    gz_on_6_1,
+    plain_on_6_1,
+    virtio_scsi_root,
+    ahci_root,
+    nvme_root,
+    usb_storage_root,
+    root_by_uuid,
+    root_by_label,
+    a_root_that_never_comes,
+    an_image_of_another_kernel,
+    a_root_without_a_file_system,
+    root_by_partition,
+    a_delay_does_not_eat_the_time_to_wait,
+    root_first_leaves_the_rest,
+    a_command_in_the_place_of_init,
+    a_size_that_lies_costs_one_module,
+    corrupt_modules_among_good_ones,
+    a_root_without_init,
+    a_controller_that_is_plugged_in_late,
+    a_damaged_index_falls_back_to_text,
+    loads_what_kmod_loads,
+];
 
 /// Carries every module of `kernel`.
 fn image_of(kernel: Kernel) -> (Tree, PathBuf) {
@@ -98,7 +115,6 @@ fn warns(record: &Value, words: &[&str]) -> bool {
 }
 
 /// The harness alone: what the other tests rely on, with an init that never deletes anything.
-#[test]
 fn the_floor_boots() {
     let tree = Kernel::Cloud61.get();
     let modules = [
@@ -121,7 +137,6 @@ fn the_floor_boots() {
     assert!(left > 4096, "an initramfs of more than 4 MiB stays, {left} KiB are seen");
 }
 
-#[test]
 fn every_kernel_is_whole() {
     for (kernel, suffix) in [
         (Kernel::Cloud61, ".ko"),
@@ -138,7 +153,6 @@ fn every_kernel_is_whole() {
     }
 }
 
-#[test]
 fn virtio_blk_on_6_1_hands_over_a_clean_system() {
     let (boot, facts) = boots(&image_of(Kernel::Cloud61), Bus::VirtioBlk, "/dev/vda");
     assert_eq!(facts.lines("argv"), ["/sbin/init"]);
@@ -161,7 +175,6 @@ fn virtio_blk_on_6_1_hands_over_a_clean_system() {
     boot.check(left < 1024, &format!("{left} KiB of the initramfs are still in memory"));
 }
 
-#[test]
 fn the_real_init_gets_a_clean_process() {
     let (_, facts) = boots(&image_of(Kernel::Cloud61), Bus::VirtioBlk, "/dev/vda");
     for (field, want) in
@@ -173,7 +186,6 @@ fn the_real_init_gets_a_clean_process() {
     }
 }
 
-#[test]
 fn the_boot_record_agrees_with_the_kernel() {
     let (boot, facts) = boots(&image_of(Kernel::Cloud61), Bus::VirtioBlk, "/dev/vda");
     let record = facts.record();
@@ -197,7 +209,6 @@ fn the_boot_record_agrees_with_the_kernel() {
     }
 }
 
-#[test]
 fn words_for_init_reach_it() {
     let (tree, image) = image_of(Kernel::Cloud61);
     let vm = Vm::new(&tree, &image).cmdline("root=/dev/vda rw init=/opt/first wish=2 -- 3 four");
@@ -208,13 +219,11 @@ fn words_for_init_reach_it() {
     assert!(facts.mount("/").unwrap().options.contains(&"rw"), "{:?}", facts.mount("/"));
 }
 
-#[test]
 fn xz_on_6_12_by_the_kernels_road() {
     let (_, facts) = boots(&stored_image_of(Kernel::Cloud612), Bus::VirtioBlk, "/dev/vda");
     assert_eq!(roads(&facts.record()), ["kernel-decompress"].into());
 }
 
-#[test]
 fn xz_on_6_12_by_the_user_space_road() {
     let (tree, image) = stored_image_of(Kernel::Cloud612);
     let vm = Vm::new(&tree, &image).cmdline("root=/dev/vda coldplug.decode=user");
@@ -222,43 +231,36 @@ fn xz_on_6_12_by_the_user_space_road() {
     assert_eq!(roads(&facts.record()), ["image"].into());
 }
 
-#[test]
 fn zst_on_6_1() {
     let (_, facts) = boots(&stored_image_of(Kernel::Cloud61Zst), Bus::VirtioBlk, "/dev/vda");
     assert_eq!(roads(&facts.record()), ["image"].into());
 }
 
-#[test]
 fn gz_on_6_1() {
     let (_, facts) = boots(&stored_image_of(Kernel::Cloud61Gz), Bus::VirtioBlk, "/dev/vda");
     assert_eq!(roads(&facts.record()), ["image"].into());
 }
 
-#[test]
 fn plain_on_6_1() {
     let (_, facts) = boots(&stored_image_of(Kernel::Cloud61), Bus::VirtioBlk, "/dev/vda");
     assert_eq!(roads(&facts.record()), ["file"].into());
 }
 
-#[test]
 fn virtio_scsi_root() {
     let (_, facts) = boots(&image_of(Kernel::Cloud61), Bus::VirtioScsi, "/dev/sda");
     assert_eq!(facts.mount("/").unwrap().source, "/dev/sda");
 }
 
-#[test]
 fn ahci_root() {
     let (_, facts) = boots(&image_of(Kernel::Full61), Bus::Ahci, "/dev/sda");
     assert!(facts.modules().contains(&"ahci"));
 }
 
-#[test]
 fn nvme_root() {
     let (_, facts) = boots(&image_of(Kernel::Full61), Bus::Nvme, "/dev/nvme0n1");
     assert_eq!(facts.mount("/").unwrap().source, "/dev/nvme0n1");
 }
 
-#[test]
 fn usb_storage_root() {
     let (_, facts) = boots(&image_of(Kernel::Full61), Bus::UsbStorage, "/dev/sda");
     assert!(facts.modules().contains(&"usb_storage"));
@@ -274,17 +276,14 @@ fn root_is_second(spec: &str) {
     assert_eq!(facts.record()["root"]["spec"], spec);
 }
 
-#[test]
 fn root_by_uuid() {
     root_is_second(&format!("UUID={UUID}"));
 }
 
-#[test]
 fn root_by_label() {
     root_is_second(&format!("LABEL={LABEL}"));
 }
 
-#[test]
 fn a_root_that_never_comes() {
     let (tree, image) = image_of(Kernel::Cloud61);
     let vm = Vm::new(&tree, &image).cmdline("root=UUID=00000000-dead coldplug.timeout=3");
@@ -294,14 +293,12 @@ fn a_root_that_never_comes() {
     boot.check(boot.facts_text.is_empty(), "an init ran without a root");
 }
 
-#[test]
 fn an_image_of_another_kernel() {
     let (_, image) = image_of(Kernel::Cloud612);
     let vm = Vm::new(&Kernel::Cloud61.get(), &image).cmdline("root=/dev/vda coldplug.timeout=3");
     attach(vm, Bus::VirtioBlk, ROOT).run().expect("no-root");
 }
 
-#[test]
 fn a_root_without_a_file_system() {
     let (tree, image) = image_of(Kernel::Cloud61);
     let vm = Vm::new(&tree, &image).cmdline("root=/dev/vda coldplug.timeout=3");
@@ -314,7 +311,6 @@ fn a_root_without_a_file_system() {
     boot.check(!after.contains("coldplug: "), "something of ours follows the verdict");
 }
 
-#[test]
 fn root_by_partition() {
     const TABLE: &str = "label: gpt\nstart=2048, size=32768, uuid=C01D9106-0000-4000-8000-0000000000AA, name=cold-part\n";
     for root in ["PARTUUID=c01d9106-0000-4000-8000-0000000000aa", "PARTLABEL=cold-part"] {
@@ -330,7 +326,6 @@ fn root_by_partition() {
     }
 }
 
-#[test]
 fn a_delay_does_not_eat_the_time_to_wait() {
     let (tree, image) = image_of(Kernel::Cloud61);
     let vm = Vm::new(&tree, &image).cmdline("root=/dev/vda rootdelay=4 coldplug.timeout=3");
@@ -338,7 +333,6 @@ fn a_delay_does_not_eat_the_time_to_wait() {
     assert!(boot.figure("time").parse::<u64>().unwrap() >= 4000);
 }
 
-#[test]
 fn root_first_leaves_the_rest() {
     let (tree, image) = image_of(Kernel::Cloud61);
     let words = "root=/dev/vda coldplug.settle=root coldplug.jobs=1 coldplug.modules=virtio_blk";
@@ -349,7 +343,6 @@ fn root_first_leaves_the_rest() {
     assert!(!left.is_empty(), "one after the other, and nothing is left: {:#}", record["modules"]);
 }
 
-#[test]
 fn a_command_in_the_place_of_init() {
     let (tree, image) = image_of(Kernel::Cloud61);
     let vm = Vm::new(&tree, &image).cmdline("root=/dev/vda \"coldplug.exec=exit 7\"");
@@ -363,7 +356,6 @@ fn a_command_in_the_place_of_init() {
     assert_eq!(boot.figure("exit"), "7");
 }
 
-#[test]
 fn a_size_that_lies_costs_one_module() {
     let tree = Kernel::Cloud61Zst.get();
     let image =
@@ -386,7 +378,6 @@ fn a_size_that_lies_costs_one_module() {
     );
 }
 
-#[test]
 fn corrupt_modules_among_good_ones() {
     let (tree, image) = stored_image_of(Kernel::Cloud61);
     let vm = Vm::new(&tree, &image).cmdline("root=/dev/vda");
@@ -410,7 +401,6 @@ fn corrupt_modules_among_good_ones() {
     assert!(facts.modules().contains(&"virtio_blk"));
 }
 
-#[test]
 fn a_root_without_init() {
     let (tree, image) = image_of(Kernel::Cloud61);
     let busybox = fs::read(tool::find("busybox", "busybox-static")).unwrap();
@@ -432,7 +422,6 @@ fn a_root_without_init() {
     assert_eq!(kept, image::KEPT);
 }
 
-#[test]
 fn a_controller_that_is_plugged_in_late() {
     let (tree, image) = image_of(Kernel::Full61);
     let vm = Vm::new(&tree, &image).cmdline(&format!("root=UUID={UUID}"));
@@ -450,7 +439,6 @@ fn a_controller_that_is_plugged_in_late() {
     assert_eq!(boot.facts().mount("/").unwrap().source, "/dev/nvme0n1");
 }
 
-#[test]
 fn a_damaged_index_falls_back_to_text() {
     let (tree, image) = image_of(Kernel::Cloud61);
     let vm = Vm::new(&tree, &image).cmdline("root=/dev/vda");
@@ -514,7 +502,6 @@ fn comparison(tree: &Tree, image: &std::path::Path) -> Vm {
     attach(attach(vm, Bus::VirtioBlk, ROOT), Bus::Nvme, DECOY)
 }
 
-#[test]
 fn loads_what_kmod_loads() {
     let tree = Kernel::Full61.get();
     let kmod = comparison(&tree, &image::kmod(&tree, KMOD_INIT)).run();
@@ -529,6 +516,6 @@ fn loads_what_kmod_loads() {
     let ours: BTreeSet<_> = facts.modules().into_iter().collect();
     let missing: Vec<_> = theirs.difference(&ours).collect();
     let extra: Vec<_> = ours.difference(&theirs).collect();
-    println!("{} modules by kmod, {} by coldplug", theirs.len(), ours.len());
+    note!("{} modules by kmod, {} by coldplug", theirs.len(), ours.len());
     assert!(missing.is_empty() && extra.is_empty(), "missing {missing:?}, more {extra:?}");
 }

@@ -1,34 +1,21 @@
 //! A Debian 12 with systemd, as debootstrap(8) makes it: booted with our image and with the one that it makes of itself.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    dead_code,
-    reason = "a helper of a test fails it, with a message; the harness serves other tests too"
-)]
 
-#[path = "../harness/apt.rs"]
-mod apt;
-#[path = "../harness/image.rs"]
-mod image;
-#[path = "../harness/kernel.rs"]
-mod kernel;
-#[path = "../harness/qmp.rs"]
-mod qmp;
-#[path = "../harness/tool.rs"]
-mod tool;
-#[path = "../harness/vm.rs"]
-mod vm;
-
-use image::UUID;
-use kernel::{Tree, cache, lock};
+use harness::image::UUID;
+use harness::kernel::{Tree, cache, lock};
+use harness::run::{BOOT, Test};
+use harness::vm::{Boot, Bus, Vm};
+use harness::{apt, image, tool};
+use harness::{note, tests};
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use vm::{Boot, Bus, Vm};
+
+/// The tests of this module, by what they need.
+pub(crate) const TESTS: &[Test] = tests![BOOT =>
+    debian_starts_as_with_its_own_image,
+];
 
 /// What the system is made of beside the essential packages.
 const PACKAGES: &str =
@@ -113,7 +100,6 @@ fn with_shutdown(image: &Path, out: &Path) -> PathBuf {
     image::overlay(image, &files, out)
 }
 
-#[test]
 fn debian_starts_as_with_its_own_image() {
     let tree = system();
     let scratch = tempfile::tempdir().unwrap();
@@ -121,7 +107,7 @@ fn debian_starts_as_with_its_own_image() {
     let ours = with_shutdown(&image::coldplug(&tree, &[]), &scratch.path().join("image"));
     let (ours, own) = (boot(&tree, &ours), boot(&tree, &own));
     for (name, boot) in [("our image", &ours), ("its own", &own)] {
-        println!("{name}: {:?} {:?}", told(boot, "time"), told(boot, "failed"));
+        note!("{name}: {:?} {:?}", told(boot, "time"), told(boot, "failed"));
         assert_eq!(told(boot, "target"), ["active"], "{name}{}", boot.facts_text);
     }
     let failed = |boot| told(boot, "failed").into_iter().collect::<BTreeSet<_>>();

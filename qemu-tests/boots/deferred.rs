@@ -5,33 +5,20 @@
 //! └ coldplug_eth      linked to the clock, as a device tree's `clocks =` links devices
 //! coldplug_mmc        its driver says that it waits for /board/regulator, which nobody has
 //! ```
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    dead_code,
-    reason = "a helper of a test fails it, with a message; the harness serves other tests too"
-)]
 
-#[path = "../harness/apt.rs"]
-mod apt;
-#[path = "../harness/image.rs"]
-mod image;
-#[path = "../harness/kernel.rs"]
-mod kernel;
-#[path = "../harness/qmp.rs"]
-mod qmp;
-#[path = "../harness/testmod.rs"]
-mod testmod;
-#[path = "../harness/tool.rs"]
-mod tool;
-#[path = "../harness/vm.rs"]
-mod vm;
-
-use image::ROOT;
+use harness::image::ROOT;
+use harness::run::{BOOT, Test};
+use harness::tests;
+use harness::vm::{Boot, Bus, Facts, Vm};
+use harness::{image, testmod};
 use serde_json::Value;
-use vm::{Boot, Bus, Facts, Vm};
+
+/// The tests of this module, by what they need.
+pub(crate) const TESTS: &[Test] = tests![BOOT =>
+    a_device_without_its_supplier_is_named_with_it,
+    a_device_whose_supplier_has_come_is_not_named,
+    a_timeout_that_was_over_too_early_is_told,
+];
 
 /// Boots the board, and whatever else is among `devices`.
 fn boot(words: &str, devices: &[&str]) -> (Boot, Facts) {
@@ -60,7 +47,6 @@ fn pair(device: &str, supplier: &str) -> (String, String) {
     (device.to_owned(), supplier.to_owned())
 }
 
-#[test]
 fn a_device_without_its_supplier_is_named_with_it() {
     // The clock's driver is left out.
     let words = "modprobe.blacklist=coldplug_clock deferred_probe_timeout=-1";
@@ -77,7 +63,6 @@ fn a_device_without_its_supplier_is_named_with_it() {
     boot.check(!boot.console.contains("deferred_probe_timeout is"), "it never ends");
 }
 
-#[test]
 fn a_device_whose_supplier_has_come_is_not_named() {
     let (boot, facts) = boot("deferred_probe_timeout=-1", &[]);
     boot.check(
@@ -87,7 +72,6 @@ fn a_device_whose_supplier_has_come_is_not_named() {
     assert!(bound(&facts, "coldplug_clock") && bound(&facts, "coldplug_eth"));
 }
 
-#[test]
 fn a_timeout_that_was_over_too_early_is_told() {
     // A module that takes five seconds stands for many that take as long.
     let slow = ["virtio-serial-pci"];

@@ -6,41 +6,30 @@
 //! ```
 //!
 //! With `COLDPLUG_BLESS=1` what is printed becomes what is correct.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a helper of a test fails it, with a message; what is printed is shown when it fails"
-)]
-#![allow(
-    dead_code,
-    reason = "the parts of the harness are shared with boot.rs, which uses all of them"
-)]
 
-#[path = "../harness/apt.rs"]
-mod apt;
-#[path = "../harness/image.rs"]
-mod image;
-#[path = "../harness/kernel.rs"]
-mod kernel;
-#[path = "../harness/qmp.rs"]
-mod qmp;
-#[path = "../harness/testmod.rs"]
-mod testmod;
-#[path = "../harness/tool.rs"]
-mod tool;
-#[path = "../harness/vm.rs"]
-mod vm;
-
-use image::{ROOT, UUID, put};
-use kernel::{Kernel, Tree};
+use harness::image::{ROOT, UUID, put};
+use harness::kernel::{Kernel, Tree};
+use harness::run::{BOOT, Test};
+use harness::vm::{Boot, Bus, Facts, Vm};
+use harness::{image, kernel, testmod, tool};
+use harness::{note, tests};
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use vm::{Boot, Bus, Facts, Vm};
+
+/// The tests of this module, by what they need.
+pub(crate) const TESTS: &[Test] = tests![BOOT =>
+    what_was_loaded_on_demand_goes_when_it_is_unused,
+    settings_come_back_with_their_module,
+    the_helper_is_set_shown_and_switched_off,
+    events_are_shown_and_commands_run_for_them,
+    loops_end,
+    many_requests_at_once_are_all_answered,
+    every_family_of_aliases_is_asked_for_and_answered,
+    an_image_has_a_helper_wherever_the_kernel_looks_for_it,
+];
 
 /// Links to coldplug in the root's /sbin.
 const TOOLS: [&str; 4] = ["modprobe", "rmmod", "lsmod", "insmod"];
@@ -181,7 +170,6 @@ const CLEANED: &[&str] =
 /// The kernel asks for char-major-62-0 where a person asks for a driver.
 const CLEANED_CONF: &str = "alias char-major-62-0 virtio_net\n";
 
-#[test]
 fn what_was_loaded_on_demand_goes_when_it_is_unused() {
     for kernel in [Kernel::Cloud61, Kernel::Cloud612] {
         let files = [("etc/modprobe.d/x.conf", CLEANED_CONF)];
@@ -189,7 +177,6 @@ fn what_was_loaded_on_demand_goes_when_it_is_unused() {
     }
 }
 
-#[test]
 fn settings_come_back_with_their_module() {
     let files = [(
         "etc/coldplug/settings.d/x.conf",
@@ -201,20 +188,17 @@ fn settings_come_back_with_their_module() {
     }
 }
 
-#[test]
 fn the_helper_is_set_shown_and_switched_off() {
     let modules = ["vfat", "nls_cp437", "nls_ascii"];
     check(&Machine { tree: &Kernel::Cloud61.get(), modules: &modules, files: &[] }, "helper");
 }
 
-#[test]
 fn events_are_shown_and_commands_run_for_them() {
     let modules = ["dummy", "tcp_vegas"];
     check(&Machine { tree: &Kernel::Cloud61.get(), modules: &modules, files: &[] }, "monitor");
 }
 
 /// `install` commands that have the kernel ask for their own module, and a module that does.
-#[test]
 fn loops_end() {
     let conf = "alias char-major-61-2 dummy\n\
                 install dummy cat /dev/own-c-61-2; /sbin/modprobe --ignore-install dummy\n";
@@ -245,7 +229,6 @@ fn plain_modules(tree: &Tree) -> Vec<String> {
     plain.map(kernel::stem).collect()
 }
 
-#[test]
 fn many_requests_at_once_are_all_answered() {
     for tree in [testmod::tree(), Kernel::Cloud612.get()] {
         let has_own = tree.module("coldplug_once").is_some();
@@ -325,7 +308,6 @@ fn rows(text: &str) -> Vec<[String; 3]> {
     rows.collect()
 }
 
-#[test]
 fn every_family_of_aliases_is_asked_for_and_answered() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/aliases.md");
     let rows = rows(&fs::read_to_string(file).unwrap());
@@ -364,12 +346,11 @@ fn every_family_of_aliases_is_asked_for_and_answered() {
         }
     }
     no_runaway(&boot);
-    println!("{} rows", rows.len());
+    note!("{} rows", rows.len());
     assert!(wrong.is_empty(), "{wrong}");
 }
 
 /// The kernel's path for its helper is not in the image; the link that PID 1 makes is.
-#[test]
 fn an_image_has_a_helper_wherever_the_kernel_looks_for_it() {
     let tree = Kernel::Cloud61.get();
     let image = image::coldplug(&tree, &["--modules", "virtio_pci,virtio_blk,ext4,loop"]);

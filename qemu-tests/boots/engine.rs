@@ -1,36 +1,28 @@
 //! The loading engine in QEMU: orders that repeat, loads that are left and finished later, lost events.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a helper of a test fails it, with a message; what is printed is shown when it fails"
-)]
-#![allow(dead_code, reason = "the parts are shared with boot.rs, which uses all of them")]
 
-#[path = "../harness/apt.rs"]
-mod apt;
-#[path = "../harness/image.rs"]
-mod image;
-#[path = "../harness/kernel.rs"]
-mod kernel;
-#[path = "../harness/qmp.rs"]
-mod qmp;
-#[path = "../harness/testmod.rs"]
-mod testmod;
-#[path = "../harness/tool.rs"]
-mod tool;
-#[path = "../harness/vm.rs"]
-mod vm;
-
-use image::ROOT;
-use kernel::{Kernel, Tree};
+use harness::image::ROOT;
+use harness::kernel::{Kernel, Tree};
+use harness::run::{BOOT, Test};
+use harness::tests;
+use harness::vm::{Boot, Bus, Facts, Vm};
+use harness::{image, testmod, tool};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use vm::{Boot, Bus, Facts, Vm};
+
+/// The tests of this module, by what they need.
+pub(crate) const TESTS: &[Test] = tests![BOOT =>
+    one_after_the_other_is_the_same_every_time,
+    any_order_loads_the_same_modules,
+    an_earlier_order_is_replayed,
+    a_buffer_that_overflows_loses_no_device,
+    what_the_root_does_not_need_is_left_and_finished,
+    a_slow_module_does_not_hold_up_the_root,
+    a_hidden_dependency_is_found_by_replay,
+    a_boot_that_gives_up_during_a_scan_ends,
+];
 
 /// The longest that a boot may take whose instructions are counted, on a busy host.
 const LONG: Duration = Duration::from_secs(300);
@@ -86,7 +78,6 @@ fn set(facts: &Facts) -> BTreeSet<String> {
     facts.modules().into_iter().map(str::to_owned).collect()
 }
 
-#[test]
 fn one_after_the_other_is_the_same_every_time() {
     let (tree, image) = image_of(Kernel::Cloud61);
     let words = "root=/dev/vda coldplug.jobs=1";
@@ -101,7 +92,6 @@ fn one_after_the_other_is_the_same_every_time() {
     }
 }
 
-#[test]
 fn any_order_loads_the_same_modules() {
     let (tree, image) = image_of(Kernel::Cloud61);
     let plain = set(&ends_well(machine(&tree, &image, "root=/dev/vda")).1);
@@ -111,7 +101,6 @@ fn any_order_loads_the_same_modules() {
     }
 }
 
-#[test]
 fn an_earlier_order_is_replayed() {
     let (tree, image) = image_of(Kernel::Cloud61);
     let words = "root=/dev/vda coldplug.seed=7 coldplug.jobs=1";
@@ -124,7 +113,6 @@ fn an_earlier_order_is_replayed() {
     assert_eq!(told(&again), told(&first));
 }
 
-#[test]
 fn a_buffer_that_overflows_loses_no_device() {
     let (tree, image) = image_of(Kernel::Cloud61);
     let plain = set(&ends_well(machine(&tree, &image, "root=/dev/vda")).1);
@@ -135,7 +123,6 @@ fn a_buffer_that_overflows_loses_no_device() {
     boot.check(counts["rescans"].as_u64() > Some(0), &format!("nothing was lost: {counts}"));
 }
 
-#[test]
 fn what_the_root_does_not_need_is_left_and_finished() {
     let (tree, image) = image_of(Kernel::Cloud61);
     let words =
@@ -185,7 +172,6 @@ fn outcome(facts: &Facts, module: &str) -> String {
     word(entry.unwrap_or_else(|| panic!("no {module}: {record:#}")), "outcome").to_owned()
 }
 
-#[test]
 fn a_slow_module_does_not_hold_up_the_root() {
     let (tree, image) = own_modules();
     // The delay lets everything begin before the root is looked for.
@@ -197,7 +183,6 @@ fn a_slow_module_does_not_hold_up_the_root() {
     assert!(facts.modules().contains(&"coldplug_slow"), "its load did not go on");
 }
 
-#[test]
 fn a_hidden_dependency_is_found_by_replay() {
     let (tree, image) = own_modules();
     let order = |words: &str, record: Option<&Value>| {
@@ -224,7 +209,6 @@ fn a_hidden_dependency_is_found_by_replay() {
 
 /// A parallel SCSI bus is being scanned when the boot gives up: reboot(2) must not meet that (guest time, so that it does
 /// in every run).
-#[test]
 fn a_boot_that_gives_up_during_a_scan_ends() {
     let (tree, image) = image_of(Kernel::Full61);
     for words in ["", "coldplug.async=all"] {

@@ -1,33 +1,27 @@
 //! A boot from each filesystem that a root may have; the guest reports facts, the test asserts on them.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a helper of a test fails it, with a message; what is printed is shown when it fails"
-)]
-#![allow(
-    dead_code,
-    reason = "the parts of the harness are shared with boot.rs, which uses all of them"
-)]
 
-#[path = "../harness/apt.rs"]
-mod apt;
-#[path = "../harness/disks.rs"]
-mod disks;
-#[path = "../harness/image.rs"]
-mod image;
-#[path = "../harness/kernel.rs"]
-mod kernel;
-#[path = "../harness/qmp.rs"]
-mod qmp;
-#[path = "../harness/tool.rs"]
-mod tool;
-#[path = "../harness/vm.rs"]
-mod vm;
+use harness::kernel::Kernel;
+use harness::run::{BOOT, Test};
+use harness::tests;
+use harness::vm::{Bus, Vm};
+use harness::{disks, image};
 
-use kernel::Kernel;
-use vm::{Bus, Vm};
+/// The tests of this module, by what they need.
+pub(crate) const TESTS: &[Test] = tests![BOOT =>
+    ext2,
+    ext3,
+    ext4,
+    xfs,
+    btrfs,
+    f2fs,
+    squashfs,
+    erofs,
+    iso9660,
+    udf,
+    vfat,
+    exfat,
+    ntfs3,
+];
 
 /// Boots with nothing but `root=/dev/vda` from a disk with this filesystem.
 #[track_caller]
@@ -50,67 +44,54 @@ fn boots_from(kind: &str, kernel: Kernel) {
     boot.check(left < 1024, &format!("{left} KiB of the initramfs are still in memory"));
 }
 
-#[test]
 fn ext2() {
     boots_from("ext2", Kernel::Cloud61);
 }
 
-#[test]
 fn ext3() {
     boots_from("ext3", Kernel::Cloud612);
 }
 
-#[test]
 fn ext4() {
     boots_from("ext4", Kernel::Cloud612);
 }
 
-#[test]
 fn xfs() {
     boots_from("xfs", Kernel::Cloud61);
 }
 
-#[test]
 fn btrfs() {
     boots_from("btrfs", Kernel::Cloud61);
 }
 
-#[test]
 fn f2fs() {
     boots_from("f2fs", Kernel::Full61);
 }
 
-#[test]
 fn squashfs() {
     boots_from("squashfs", Kernel::Cloud61);
 }
 
-#[test]
 fn erofs() {
     boots_from("erofs", Kernel::Cloud61);
 }
 
-#[test]
 fn iso9660() {
     boots_from("iso9660", Kernel::Cloud61);
 }
 
-#[test]
 fn udf() {
     boots_from("udf", Kernel::Cloud61);
 }
 
-#[test]
 fn vfat() {
     boots_from("vfat", Kernel::Cloud61);
 }
 
-#[test]
 fn exfat() {
     boots_from("exfat", Kernel::Cloud61);
 }
 
-#[test]
 fn ntfs3() {
     boots_from("ntfs3", Kernel::Cloud612);
 }

@@ -6,42 +6,27 @@
 //! fleet/kmod-init     an init that goes over it with kmod, pass after pass
 //! fleet/udev-init     an init that leaves it to udev
 //! ```
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a helper of a test fails it, with a message; what is printed is shown when it fails"
-)]
-#![allow(
-    dead_code,
-    reason = "the parts of the harness are shared with boot.rs, which uses all of them"
-)]
 
-#[path = "../harness/apt.rs"]
-mod apt;
-#[path = "../harness/image.rs"]
-mod image;
-#[path = "../harness/kernel.rs"]
-mod kernel;
-#[path = "../harness/machines.rs"]
-mod machines;
-#[path = "../harness/qmp.rs"]
-mod qmp;
-#[path = "../harness/sysfs_names.rs"]
-mod sysfs_names;
-#[path = "../harness/tool.rs"]
-mod tool;
-#[path = "../harness/vm.rs"]
-mod vm;
-
-use kernel::Kernel;
-use machines::Reached;
+use harness::kernel::Kernel;
+use harness::machines::Reached;
+use harness::run::{BOOT, Test};
+use harness::vm::Facts;
+use harness::{image, kernel, machines, tool};
+use harness::{note, tests};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::LazyLock;
-use vm::Facts;
+
+/// The tests of this module, by what they need.
+pub(crate) const TESTS: &[Test] = tests![BOOT =>
+    every_order_gives_the_same_modules_and_drivers,
+    one_after_the_other_is_the_same_order_every_time,
+    the_set_is_full,
+    kmod_gets_as_far_with_enough_passes,
+    udev_needs_the_kernels_helper,
+    the_plan_is_the_boot,
+];
 
 /// One after the other.
 static SERIAL: LazyLock<Facts> = LazyLock::new(|| boot("coldplug.jobs=1"));
@@ -98,15 +83,13 @@ fn has(whole: &BTreeSet<String>, names: &[&str], who: &str) {
     }
 }
 
-#[test]
 fn every_order_gives_the_same_modules_and_drivers() {
     let (serial, parallel) = (Reached::new(&SERIAL), Reached::new(&PARALLEL));
-    println!("{} modules, {} devices with a driver", serial.modules.len(), serial.drivers.len());
+    note!("{} modules, {} devices with a driver", serial.modules.len(), serial.drivers.len());
     assert_eq!(serial.difference(&parallel), "");
 }
 
 /// Devices on slow buses included, which come up in their own time.
-#[test]
 fn one_after_the_other_is_the_same_order_every_time() {
     let order = |facts: &Facts| -> Vec<String> {
         names(&facts.record()["modules"]).into_iter().map(str::to_owned).collect()
@@ -115,7 +98,6 @@ fn one_after_the_other_is_the_same_order_every_time() {
     assert_eq!(order(&SERIAL), order(&again));
 }
 
-#[test]
 fn the_set_is_full() {
     let ours = set(SERIAL.modules());
     let late_usb =
@@ -143,12 +125,11 @@ fn the_set_is_full() {
     }
 }
 
-#[test]
 fn kmod_gets_as_far_with_enough_passes() {
     let tree = Kernel::Full61.get();
     let lists = peer(&image::kmod(&tree, include_str!("../data/fleet/kmod-init")), "");
     for (name, list) in &lists {
-        println!("kmod, {name}: {}", list.len());
+        note!("kmod, {name}: {}", list.len());
     }
     let ours = set(SERIAL.modules());
     let missing: Vec<_> = lists["root"].difference(&ours).collect();
@@ -163,7 +144,7 @@ fn kmod_gets_as_far_with_enough_passes() {
     lacks(&lists["files"], &["mmc_block"], "a reader of modalias files");
     has(&lists["uevents"], &["mmc_block"], "a reader of uevents");
     lacks(&lists["uevents"], &["ext4"], "kmod, before the root is mounted");
-    println!("the kernel asked for {:?}", lists["asked"]);
+    note!("the kernel asked for {:?}", lists["asked"]);
     // What the kernel wants of its helper nobody else loads.
     has(&lists["asked"], &["acpi_ipmi"], "the kernel's helper");
     // busybox takes a comma in an alias for the end of it, and knows no softdep.
@@ -175,13 +156,12 @@ fn kmod_gets_as_far_with_enough_passes() {
     has(&lists["busybox"], &["ipmi_si", "virtio_blk", "mmc_block"], "busybox");
 }
 
-#[test]
 fn udev_needs_the_kernels_helper() {
     let tree = Kernel::Full61.get();
     let image = image::udev(&tree, include_str!("../data/fleet/udev-init"));
     let lists = peer(&image, "nohelper");
     for (name, list) in &lists {
-        println!("udev without a helper, {name}: {}", list.len());
+        note!("udev without a helper, {name}: {}", list.len());
     }
     let ours = set(SERIAL.modules());
     let without: BTreeSet<String> = ours.difference(&lists["root"]).cloned().collect();
@@ -202,7 +182,6 @@ fn udev_needs_the_kernels_helper() {
 /// - of all, that each comes after those it needs.
 ///
 /// When a bus that looks for its devices in its own time (USB, SCSI, ATA, MMC) finds them, a capture does not tell.
-#[test]
 fn the_plan_is_the_boot() {
     let tree = Kernel::Full61.get();
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -222,11 +201,7 @@ fn the_plan_is_the_boot() {
 
     let (planned_first, booted_first) =
         (at_once(&plan["modules"], &plan), at_once(&record["modules"], &plan));
-    println!(
-        "{} of {} modules are for devices that come at once",
-        planned_first.len(),
-        planned.len()
-    );
+    note!("{} of {} modules are for devices that come at once", planned_first.len(), planned.len());
     assert!(planned_first.len() > 50, "{planned_first:?}");
     assert_eq!(booted_first, planned_first);
     for order in [&booted, &planned] {

@@ -1,38 +1,18 @@
 //! More events at once than the socket holds: nothing may be missed for it.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a helper of a test fails it, with a message; what is printed is shown when it fails"
-)]
-#![allow(
-    dead_code,
-    reason = "the parts of the harness are shared with boot.rs, which uses all of them"
-)]
 
-#[path = "../harness/apt.rs"]
-mod apt;
-#[path = "../harness/image.rs"]
-mod image;
-#[path = "../harness/kernel.rs"]
-mod kernel;
-#[path = "../harness/machines.rs"]
-mod machines;
-#[path = "../harness/qmp.rs"]
-mod qmp;
-#[path = "../harness/sysfs_names.rs"]
-mod sysfs_names;
-#[path = "../harness/tool.rs"]
-mod tool;
-#[path = "../harness/vm.rs"]
-mod vm;
-
-use image::{LABEL, ROOT};
-use kernel::Kernel;
+use harness::image::{LABEL, ROOT};
+use harness::kernel::Kernel;
+use harness::run::{BOOT, Test};
+use harness::vm::{Bus, Vm};
+use harness::{image, machines};
+use harness::{note, tests};
 use serde_json::{Map, Value, json};
 use std::path::Path;
-use vm::{Bus, Vm};
+
+/// The tests of this module, by what they need.
+pub(crate) const TESTS: &[Test] = tests![BOOT =>
+    a_flood_of_devices_is_taken_whole,
+];
 
 /// Devices that are plugged in, each into a port of its own; the root's disk is the last.
 const DEVICES: usize = 32;
@@ -93,7 +73,6 @@ fn pci_driver(n: usize) -> &'static str {
     if n == ROOT_DEVICE { "virtio-pci" } else { KINDS[n % KINDS.len()].1 }
 }
 
-#[test]
 fn a_flood_of_devices_is_taken_whole() {
     let mut running = machine().start();
     running.wait_for("Run /init");
@@ -114,14 +93,14 @@ fn a_flood_of_devices_is_taken_whole() {
             line.strip_prefix(&head).is_some_and(|path| Path::new(path).components().count() == 3)
         };
         let there = bound.iter().filter(is_in_port).count();
-        println!("{driver}: {plugged} plugged in, {there} bound");
+        note!("{driver}: {plugged} plugged in, {there} bound");
         assert_eq!(there, plugged, "{driver}: {bound:#?}");
     }
     for driver in ["virtio/virtio_rng", "virtio/virtio_scsi"] {
         assert!(bound.iter().any(|line| line.starts_with(driver)), "{driver}: {bound:#?}");
     }
     let uevents = &facts.record()["uevents"];
-    println!("{uevents}");
+    note!("{uevents}");
     if machines::knows("coldplug.rcvbuf=4096") {
         assert!(uevents["lost"].as_u64().unwrap() > 0, "the socket held it all: {uevents}");
     }

@@ -1,29 +1,12 @@
 //! Roots without a block device: what a host exports by a tag (9p, virtiofs), and NFS over a network that has to be set up
 //! first.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a helper of a test fails it, with a message; what is printed is shown when it fails"
-)]
-#![allow(dead_code, reason = "the parts are shared with boot.rs, which uses all of them")]
 
-#[path = "../harness/apt.rs"]
-mod apt;
-#[path = "../harness/image.rs"]
-mod image;
-#[path = "../harness/kernel.rs"]
-mod kernel;
-#[path = "../harness/qmp.rs"]
-mod qmp;
-#[path = "../harness/tool.rs"]
-mod tool;
-#[path = "../harness/vm.rs"]
-mod vm;
-
-use image::{program, put};
-use kernel::Kernel;
+use harness::image::{program, put};
+use harness::kernel::Kernel;
+use harness::run::{BOOT, Test};
+use harness::tests;
+use harness::vm::{Boot, Facts, Vm};
+use harness::{image, tool};
 use serde_json::json;
 use std::fs;
 use std::net::{TcpListener, TcpStream, UdpSocket};
@@ -32,7 +15,19 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use vm::{Boot, Facts, Vm};
+
+/// The tests of this module, by what they need.
+pub(crate) const TESTS: &[Test] = tests![BOOT =>
+    a_9p_tag_is_a_root,
+    a_tag_that_is_not_there_is_told_with_those_that_are,
+    a_virtiofs_tag_is_a_root,
+    nfs_4_by_dhcp,
+    nfs_3_with_a_given_address,
+    a_server_that_does_not_answer_is_named,
+    silence_on_the_wire_is_told,
+    dhcp_goes_on_until_it_has_an_address,
+    an_interface_that_is_not_there_is_told_with_those_that_are,
+];
 
 /// How long a server may take to listen.
 const SERVER: Duration = Duration::from_secs(20);
@@ -69,7 +64,6 @@ fn with_9p(vm: Vm, dir: &Path, tag: &str) -> Vm {
     vm.args(["-fsdev", &export]).device(&format!("virtio-9p-pci,fsdev={tag},mount_tag={tag}"))
 }
 
-#[test]
 fn a_9p_tag_is_a_root() {
     let root = root_folder();
     let vm = with_9p(machine(Kernel::Full61), root.path(), "export")
@@ -79,7 +73,6 @@ fn a_9p_tag_is_a_root() {
     assert_eq!(facts.record()["root"]["device"], "export");
 }
 
-#[test]
 fn a_tag_that_is_not_there_is_told_with_those_that_are() {
     let root = root_folder();
     let vm = with_9p(machine(Kernel::Full61), root.path(), "export");
@@ -91,7 +84,6 @@ fn a_tag_that_is_not_there_is_told_with_those_that_are() {
     assert_eq!(boot.record()["root"]["awaited"]["name"], "9p tag exports (there: export, other)");
 }
 
-#[test]
 fn a_virtiofs_tag_is_a_root() {
     let root = root_folder();
     let vm = machine(Kernel::Cloud61);
@@ -214,7 +206,6 @@ fn with_network(vm: Vm, net: &str) -> Vm {
     vm.args(["-netdev", net]).device("virtio-net-pci,netdev=n0,mac=52:54:00:12:34:56,romfile=")
 }
 
-#[test]
 fn nfs_4_by_dhcp() {
     let nfs = Nfs::serve(4);
     let vm = with_network(machine(Kernel::Cloud61), "user,id=n0,hostname=guestbox")
@@ -237,7 +228,6 @@ fn nfs_4_by_dhcp() {
     assert_eq!(*facts.get("hostname"), "guestbox");
 }
 
-#[test]
 fn nfs_3_with_a_given_address() {
     let nfs = Nfs::serve(3);
     let path = nfs.root.path().display().to_string();
@@ -252,7 +242,6 @@ fn nfs_3_with_a_given_address() {
     assert_eq!(*facts.get("hostname"), "box");
 }
 
-#[test]
 fn a_server_that_does_not_answer_is_named() {
     let boot = with_network(machine(Kernel::Cloud61), "user,id=n0,restrict=on")
         .cmdline("root=nfs:10.0.2.99:/srv ip=dhcp coldplug.timeout=12")
@@ -264,7 +253,6 @@ fn a_server_that_does_not_answer_is_named() {
     boot.check(boot.console.contains(told), "the server and the cause are not named");
 }
 
-#[test]
 fn silence_on_the_wire_is_told() {
     let [port] = free_ports();
     let silent = format!("socket,id=n0,udp=127.0.0.1:{port},localaddr=127.0.0.1:{port}");
@@ -331,7 +319,6 @@ fn in_frame(payload: &[u8]) -> Vec<u8> {
 }
 
 /// A request that is lost, an address that is taken back, then one that stays, with a root path; behind which nobody is.
-#[test]
 fn dhcp_goes_on_until_it_has_an_address() {
     let wire = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
     let theirs = wire.local_addr().unwrap().port();
@@ -349,7 +336,6 @@ fn dhcp_goes_on_until_it_has_an_address() {
     boot.check(["no-root", "mount-failed"].contains(&boot.verdict()), "another verdict");
 }
 
-#[test]
 fn an_interface_that_is_not_there_is_told_with_those_that_are() {
     let boot = with_network(machine(Kernel::Cloud61), "user,id=n0")
         .cmdline("root=/dev/nfs ip=:::::eth7:dhcp coldplug.timeout=6")

@@ -1,33 +1,35 @@
 //! Boots that find their root: every way to name it, several in order, what is mounted beside it, and what is said when
 //! it does not come.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    dead_code,
-    reason = "a helper of a test fails it, with a message; the harness serves other tests too"
-)]
 
-#[path = "../harness/apt.rs"]
-mod apt;
-#[path = "../harness/image.rs"]
-mod image;
-#[path = "../harness/kernel.rs"]
-mod kernel;
-#[path = "../harness/qmp.rs"]
-mod qmp;
-#[path = "../harness/tool.rs"]
-mod tool;
-#[path = "../harness/vm.rs"]
-mod vm;
-
-use image::{DECOY, Disk, LABEL, ROOT, UUID};
-use kernel::{Kernel, Tree};
+use harness::image::{DECOY, Disk, LABEL, ROOT, UUID};
+use harness::kernel::{Kernel, Tree};
+use harness::run::{BOOT, Test};
+use harness::tests;
+use harness::vm::{Boot, Bus, Facts, Vm};
+use harness::{image, tool};
 use std::fs;
 use std::os::unix::fs::{FileExt, symlink};
 use std::path::{Path, PathBuf};
-use vm::{Boot, Bus, Facts, Vm};
+
+/// The tests of this module, by what they need.
+pub(crate) const TESTS: &[Test] = tests![BOOT =>
+    names_on_a_gpt,
+    names_on_an_mbr,
+    names_of_a_filesystem,
+    a_damaged_gpt_has_a_backup,
+    a_partition_that_asks_not_to_be_written,
+    two_disks_of_one_uuid_are_told,
+    the_first_root_that_is_good,
+    none_of_several_roots,
+    usr_is_mounted_before_the_switch,
+    a_usr_that_does_not_come_is_named,
+    near_misses,
+    a_hibernated_system_goes_on,
+    a_filesystem_is_checked_by_what_the_image_carries,
+    errors_that_are_left_end_the_boot,
+    a_stop_on_request_goes_on,
+    a_shell_when_the_root_does_not_come,
+];
 
 /// Carries every module of `kernel`.
 fn image_of(kernel: Kernel) -> (Tree, PathBuf) {
@@ -92,7 +94,6 @@ fn mbr(vm: Vm) -> Vm {
     vm.disk(Bus::VirtioBlk, &file)
 }
 
-#[test]
 fn names_on_a_gpt() {
     for root in [
         "/dev/vda2",
@@ -110,7 +111,6 @@ fn names_on_a_gpt() {
     }
 }
 
-#[test]
 fn names_on_an_mbr() {
     for root in ["PARTUUID=89abcdef-05", "/dev/vda5", "254:5", "fe05", "0xfe05"] {
         let (_, facts) = ends_well(mbr(machine(&format!("root={root}"))));
@@ -118,7 +118,6 @@ fn names_on_an_mbr() {
     }
 }
 
-#[test]
 fn names_of_a_filesystem() {
     let labelled = Disk { label: "my root/1", ..ROOT };
     for root in [
@@ -136,7 +135,6 @@ fn names_of_a_filesystem() {
     }
 }
 
-#[test]
 fn a_damaged_gpt_has_a_backup() {
     let vm = gpt(machine("root=PARTLABEL=cold-part gpt"));
     let disk = fs::OpenOptions::new().write(true).open(vm.dir().join("gpt")).unwrap();
@@ -145,7 +143,6 @@ fn a_damaged_gpt_has_a_backup() {
     assert_eq!(facts.mount("/").unwrap().source, "/dev/vda2");
 }
 
-#[test]
 fn a_partition_that_asks_not_to_be_written() {
     let vm = gpt(machine("root=gpt-auto rw"));
     let file = vm.dir().join("gpt");
@@ -157,7 +154,6 @@ fn a_partition_that_asks_not_to_be_written() {
     assert!(root.options.contains(&"ro"), "{root:?}");
 }
 
-#[test]
 fn two_disks_of_one_uuid_are_told() {
     let vm = attach(machine(&format!("root=UUID={UUID}")), ROOT);
     let file = vm.dir().join("twin");
@@ -169,7 +165,6 @@ fn two_disks_of_one_uuid_are_told() {
 }
 
 /// Roots that are passed over: one that is not there, one that cannot be mounted, one without an init.
-#[test]
 fn the_first_root_that_is_good() {
     let roots = format!("LABEL=absent,wait=1;/dev/vda;LABEL=decoy;UUID={UUID}");
     let vm = machine(&format!("coldplug.root={roots} root=/dev/none"));
@@ -201,7 +196,6 @@ fn the_first_root_that_is_good() {
     assert!(!facts.lines("mountinfo").iter().any(|line| line.contains("/dev/vdb")));
 }
 
-#[test]
 fn none_of_several_roots() {
     let vm = machine("coldplug.root=LABEL=a,wait=1;LABEL=b,wait=1");
     let boot = attach(vm, DECOY).run();
@@ -212,7 +206,6 @@ fn none_of_several_roots() {
 }
 
 /// An init that lies on a filesystem of its own.
-#[test]
 fn usr_is_mounted_before_the_switch() {
     let usr = Disk {
         uuid: "c01d9106-0000-4000-8000-00000000000e",
@@ -239,7 +232,6 @@ fn usr_is_mounted_before_the_switch() {
     assert!(usr.options.contains(&"noatime") && usr.options.contains(&"ro"), "{usr:?}");
 }
 
-#[test]
 fn a_usr_that_does_not_come_is_named() {
     let vm = machine(&format!("root=UUID={UUID} mount.usr=LABEL=Decoy coldplug.timeout=2"));
     let boot = attach(attach(vm, ROOT), DECOY).run();
@@ -250,7 +242,6 @@ fn a_usr_that_does_not_come_is_named() {
 }
 
 /// What cannot be meant is told with what comes close to it.
-#[test]
 fn near_misses() {
     for (root, words) in [
         ("LABEL=Coldplug-root", "vdb5 has LABEL=coldplug-root: upper and lower case differ"),
@@ -334,7 +325,6 @@ $bb sleep 1
 $bb poweroff -f
 "#;
 
-#[test]
 fn a_hibernated_system_goes_on() {
     let (tree, image) = image_of(Kernel::Full61);
     let scratch = tempfile::tempdir().unwrap();
@@ -385,7 +375,6 @@ fn damaged(words: &str, request: &str) -> Boot {
     vm.image(&image).disk(Bus::VirtioBlk, &file).run()
 }
 
-#[test]
 fn a_filesystem_is_checked_by_what_the_image_carries() {
     const HARMLESS: &str = "set_super_value free_blocks_count 1";
     let boot = damaged("", HARMLESS);
@@ -397,7 +386,6 @@ fn a_filesystem_is_checked_by_what_the_image_carries() {
     boot.check(!boot.console.contains("fsck.ext4"), "it was told not to");
 }
 
-#[test]
 fn errors_that_are_left_end_the_boot() {
     let boot = damaged("", "clri <2>");
     boot.expect("mount-failed");
@@ -413,7 +401,6 @@ fn with_shell(words: &str) -> Vm {
     attach(vm.image(&image), ROOT)
 }
 
-#[test]
 fn a_stop_on_request_goes_on() {
     for (place, mounted) in [("scan", "no"), ("mount", "no"), ("switch", "yes")] {
         let vm = with_shell(&format!("root=UUID={UUID} coldplug.break={place}"));
@@ -435,7 +422,6 @@ fn a_stop_on_request_goes_on() {
     }
 }
 
-#[test]
 fn a_shell_when_the_root_does_not_come() {
     let vm = with_shell("root=LABEL=none coldplug.timeout=1 coldplug.onfail=shell");
     let mut running = vm.start();

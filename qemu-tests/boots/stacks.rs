@@ -1,38 +1,43 @@
 //! Boots from what lies below and above a root filesystem: verity, images, overlays, several devices, flash.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a helper of a test fails it, with a message; what is printed is shown when it fails"
-)]
-#![allow(
-    dead_code,
-    reason = "the parts of the harness are shared with boot.rs, which uses all of them"
-)]
 
-#[path = "../harness/apt.rs"]
-mod apt;
-#[path = "../harness/disks.rs"]
-mod disks;
-#[path = "../harness/image.rs"]
-mod image;
-#[path = "../harness/kernel.rs"]
-mod kernel;
-#[path = "../harness/qmp.rs"]
-mod qmp;
-#[path = "../harness/tool.rs"]
-mod tool;
-#[path = "../harness/vm.rs"]
-mod vm;
-
-use image::{DECOY, Disk, ROOT};
-use kernel::Kernel;
+use harness::image::{DECOY, Disk, ROOT};
+use harness::kernel::Kernel;
+use harness::run::{BOOT, Test};
+use harness::tests;
+use harness::vm::{Boot, Bus, Facts, Vm};
+use harness::{disks, image, tool};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use vm::{Boot, Bus, Facts, Vm};
+
+/// The tests of this module, by what they need.
+pub(crate) const TESTS: &[Test] = tests![BOOT =>
+    an_overlay_in_memory_forgets,
+    an_overlay_on_a_disk_keeps,
+    an_upper_side_without_a_filesystem,
+    an_upper_side_that_cannot_be_written,
+    a_squashfs_in_a_file,
+    an_ext4_in_a_file,
+    an_erofs_in_a_file_below_an_overlay,
+    an_image_that_is_not_there,
+    btrfs_whose_second_disk_comes_late,
+    btrfs_whose_second_disk_never_comes,
+    a_verified_root,
+    a_verified_root_in_the_words_of_systemd,
+    a_verified_root_without_a_superblock,
+    partitions_named_by_the_root_hash_alone,
+    a_bit_turned_over_in_the_superblock,
+    a_bit_turned_over_in_init,
+    a_bit_that_error_correction_turns_back,
+    a_wrong_root_hash,
+    words_that_make_no_sense_are_no_way_round,
+    a_hash_device_that_never_comes,
+    a_hash_device_without_a_tree,
+    ubi_volumes_by_their_names,
+    a_block_device_of_a_ubi_volume,
+    a_ubi_volume_that_is_not_there,
+];
 
 /// A machine with this kernel and what the sets of modules carry.
 fn machine(kernel: Kernel, line: &str) -> Vm {
@@ -93,7 +98,6 @@ fn two_boots_over(over: &str, upper: Option<&Path>) -> (Facts, Facts) {
     facts
 }
 
-#[test]
 fn an_overlay_in_memory_forgets() {
     let (first, second) = two_boots_over("tmpfs,size=8m", None);
     for facts in [&first, &second] {
@@ -106,7 +110,6 @@ fn an_overlay_in_memory_forgets() {
     assert_eq!(*layers, json!(["coldplug.overlay=tmpfs"]));
 }
 
-#[test]
 fn an_overlay_on_a_disk_keeps() {
     let dir = scratch();
     let upper = Disk { label: "writes", ..DECOY };
@@ -117,7 +120,6 @@ fn an_overlay_on_a_disk_keeps() {
     assert_eq!(mounted(&second, "/run/coldplug/upper"), ("ext4", "/dev/vdb"));
 }
 
-#[test]
 fn an_upper_side_without_a_filesystem() {
     let vm = machine(Kernel::Cloud61, "root=/dev/vda coldplug.overlay=/dev/vdb");
     let root = ROOT.make(&vm.dir().join("root"));
@@ -126,7 +128,6 @@ fn an_upper_side_without_a_filesystem() {
     ends_in(vm, "mount-failed", &["coldplug.overlay=/dev/vdb: mount /dev/vdb"]);
 }
 
-#[test]
 fn an_upper_side_that_cannot_be_written() {
     let vm = machine(Kernel::Cloud61, "root=/dev/vda coldplug.overlay=/dev/vdb");
     let root = ROOT.make(&vm.dir().join("root"));
@@ -155,20 +156,17 @@ fn boots_an_image(kind: &str, more: &str) -> Facts {
     facts
 }
 
-#[test]
 fn a_squashfs_in_a_file() {
     let facts = boots_an_image("squashfs", "");
     assert_eq!(mounted(&facts, "/"), ("squashfs", "/dev/loop0"));
 }
 
-#[test]
 fn an_ext4_in_a_file() {
     let facts = boots_an_image("ext4", "rw");
     assert_eq!(mounted(&facts, "/"), ("ext4", "/dev/loop0"));
     assert!(facts.mount("/").unwrap().options.contains(&"ro"));
 }
 
-#[test]
 fn an_erofs_in_a_file_below_an_overlay() {
     let facts = boots_an_image("erofs", "coldplug.overlay=tmpfs mark=x");
     assert_eq!(mounted(&facts, "/"), ("overlay", "overlay"));
@@ -178,7 +176,6 @@ fn an_erofs_in_a_file_below_an_overlay() {
     assert_eq!(*layers, json!(["/current on /dev/loop0", "coldplug.overlay=tmpfs"]));
 }
 
-#[test]
 fn an_image_that_is_not_there() {
     let vm = machine(Kernel::Cloud61, "root=LABEL=medium coldplug.image=/other");
     let disk = medium("squashfs", &vm.dir().join("medium"));
@@ -186,7 +183,6 @@ fn an_image_that_is_not_there() {
     ends_in(vm.disk(Bus::VirtioBlk, &disk), "mount-failed", &words);
 }
 
-#[test]
 fn btrfs_whose_second_disk_comes_late() {
     let vm = machine(Kernel::Full61, "root=LABEL=pair coldplug.modules=nvme");
     let (first, second) = (vm.dir().join("first"), vm.dir().join("second"));
@@ -204,7 +200,6 @@ fn btrfs_whose_second_disk_comes_late() {
     assert_eq!(*facts.get("keep"), image::KEPT);
 }
 
-#[test]
 fn btrfs_whose_second_disk_never_comes() {
     let vm = machine(Kernel::Cloud61, "root=LABEL=pair coldplug.timeout=20");
     let (first, second) = (vm.dir().join("first"), vm.dir().join("second"));
@@ -269,13 +264,11 @@ fn is_verified(facts: &Facts) {
     }
 }
 
-#[test]
 fn a_verified_root() {
     let verity = Verity::new(&[]);
     is_verified(&ends_well(verity.machine(&format!("{OWN_WORDS} rw"))).1);
 }
 
-#[test]
 fn a_verified_root_in_the_words_of_systemd() {
     let verity = Verity::new(&["--hash=sha512", "--data-block-size=1024", "--salt=-"]);
     let line = "roothash=HASH systemd.verity_root_data=/dev/vda systemd.verity_root_hash=/dev/vdb \
@@ -283,14 +276,12 @@ fn a_verified_root_in_the_words_of_systemd() {
     is_verified(&ends_well(verity.machine(line)).1);
 }
 
-#[test]
 fn a_verified_root_without_a_superblock() {
     let verity = Verity::new(&["--no-superblock", "--salt=beef"]);
     let line = format!("{OWN_WORDS},superblock=no,salt=beef,datablocks=4096");
     is_verified(&ends_well(verity.machine(&line)).1);
 }
 
-#[test]
 fn partitions_named_by_the_root_hash_alone() {
     let verity = Verity::new(&[]);
     let uuid =
@@ -312,21 +303,18 @@ fn partitions_named_by_the_root_hash_alone() {
 
 const FAILED: &str = "verification of /dev/vda failed";
 
-#[test]
 fn a_bit_turned_over_in_the_superblock() {
     let verity = Verity::new(&[]);
     verity.flip(1024 + 0x68);
     ends_in(verity.machine(OWN_WORDS), "mount-failed", &[FAILED]);
 }
 
-#[test]
 fn a_bit_turned_over_in_init() {
     let verity = Verity::new(&[]);
     verity.flip(verity.init_block() + 77);
     ends_in(verity.machine(OWN_WORDS), "mount-failed", &[FAILED, "read /sbin/init"]);
 }
 
-#[test]
 fn a_bit_that_error_correction_turns_back() {
     let fec = scratch();
     let fec = fec.path().join("fec");
@@ -338,7 +326,6 @@ fn a_bit_that_error_correction_turns_back() {
     boot.check(boot.console.contains("corrected"), "nothing was corrected");
 }
 
-#[test]
 fn a_wrong_root_hash() {
     let mut verity = Verity::new(&[]);
     let last = if verity.root_hash.ends_with('0') { '1' } else { '0' };
@@ -347,7 +334,6 @@ fn a_wrong_root_hash() {
     ends_in(verity.machine(OWN_WORDS), "mount-failed", &[FAILED]);
 }
 
-#[test]
 fn words_that_make_no_sense_are_no_way_round() {
     let verity = Verity::new(&[]);
     let line =
@@ -355,7 +341,6 @@ fn words_that_make_no_sense_are_no_way_round() {
     ends_in(verity.machine(line), "mount-failed", &["'hashofset=0' is no option"]);
 }
 
-#[test]
 fn a_hash_device_that_never_comes() {
     let verity = Verity::new(&[]);
     let line = OWN_WORDS.replace("hash=/dev/vdb", "hash=LABEL=tree") + " coldplug.timeout=10";
@@ -363,7 +348,6 @@ fn a_hash_device_that_never_comes() {
     ends_in(verity.machine(&line), "no-root", &words);
 }
 
-#[test]
 fn a_hash_device_without_a_tree() {
     let verity = Verity::new(&[]);
     let line = OWN_WORDS.replace("hash=/dev/vdb", "hash=/dev/vda");
@@ -407,7 +391,6 @@ fn machine_with_flash(disk: &Path, line: &str) -> Vm {
         .disk(Bus::VirtioBlk, disk)
 }
 
-#[test]
 fn ubi_volumes_by_their_names() {
     let dir = scratch();
     let content = ubifs(&dir.path().join("ubifs"));
@@ -418,7 +401,6 @@ fn ubi_volumes_by_their_names() {
     }
 }
 
-#[test]
 fn a_block_device_of_a_ubi_volume() {
     let dir = scratch();
     let content = disks::make("squashfs", &dir.path().join("squashfs"));
@@ -427,7 +409,6 @@ fn a_block_device_of_a_ubi_volume() {
     assert_eq!(mounted(&facts, "/"), ("squashfs", "/dev/ubiblock0_0"));
 }
 
-#[test]
 fn a_ubi_volume_that_is_not_there() {
     let vm = machine(Kernel::Full61, "root=ubi:rootfs coldplug.timeout=20");
     ends_in(vm, "no-root", &["root=ubi:rootfs did not come"]);

@@ -13,38 +13,25 @@
 //! The machine's root holds the tools as links to coldplug, some modules of the kernel with their indexes,
 //! and in /opt modules that were changed. Nothing else runs there: a module that comes without a command
 //! has been loaded by the kernel's helper.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a helper of a test fails it, with a message; what is printed is shown when it fails"
-)]
-#![allow(
-    dead_code,
-    reason = "the parts of the harness are shared with boot.rs, which uses all of them"
-)]
 
-#[path = "../harness/apt.rs"]
-mod apt;
-#[path = "../harness/image.rs"]
-mod image;
-#[path = "../harness/kernel.rs"]
-mod kernel;
-#[path = "../harness/qmp.rs"]
-mod qmp;
-#[path = "../harness/tool.rs"]
-mod tool;
-#[path = "../harness/vm.rs"]
-mod vm;
-
-use image::{ROOT, UUID, put};
-use kernel::{Kernel, Tree};
+use harness::image::{ROOT, UUID, put};
+use harness::kernel::{Kernel, Tree};
+use harness::run::{BOOT, Test};
+use harness::tests;
+use harness::vm::{Bus, Facts, Vm};
+use harness::{image, tool};
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use vm::{Bus, Facts, Vm};
+
+/// The tests of this module, by what they need.
+pub(crate) const TESTS: &[Test] = tests![BOOT =>
+    the_kernels_helper_loads_what_is_asked_for,
+    the_kernels_helper_loads_compressed_modules,
+    modules_go_in_and_out,
+    refusals_of_the_command_line,
+];
 
 /// What the root has under /lib/modules; what these need comes with them.
 const MODULES: &[&str] = &[
@@ -77,22 +64,18 @@ const OPTIONS: &str = "options loop max_part=3 \\\n  max_loop=4\n";
 /// /hello in the xfs.
 const HELLO: &str = "hello from another file system\n";
 
-#[test]
 fn the_kernels_helper_loads_what_is_asked_for() {
     check(Kernel::Cloud61, "autoload", "");
 }
 
-#[test]
 fn the_kernels_helper_loads_compressed_modules() {
     check(Kernel::Cloud612, "autoload", "");
 }
 
-#[test]
 fn modules_go_in_and_out() {
     check(Kernel::Cloud61, "load", "");
 }
 
-#[test]
 fn refusals_of_the_command_line() {
     check(Kernel::Cloud61, "refused", "module.sig_enforce=1 module_blacklist=dummy");
 }

@@ -1,32 +1,22 @@
 //! The names that udev gives disks, against those that coldplug works out, on a machine with every kind of disk that
 //! QEMU has.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a helper of a test fails it, with a message; what is printed is shown when it fails"
-)]
-#![allow(dead_code, reason = "the parts are shared with boot.rs, which uses all of them")]
 
-#[path = "../harness/apt.rs"]
-mod apt;
-#[path = "../harness/image.rs"]
-mod image;
-#[path = "../harness/kernel.rs"]
-mod kernel;
-#[path = "../harness/qmp.rs"]
-mod qmp;
-#[path = "../harness/tool.rs"]
-mod tool;
-#[path = "../harness/vm.rs"]
-mod vm;
-
-use kernel::Kernel;
+use harness::kernel::Kernel;
+use harness::run::{BOOT, Test};
+use harness::vm::Vm;
+use harness::{image, tool};
+use harness::{note, tests};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
-use vm::Vm;
+
+/// The tests of this module, by what they need.
+pub(crate) const TESTS: &[Test] = tests![BOOT =>
+    udev_gives_the_same_names,
+    a_root_is_named_by_its_serial_number,
+    a_root_is_named_by_its_place,
+    a_serial_number_that_is_not_there_is_told_with_those_that_are,
+];
 
 /// Links that udev makes and coldplug does not: the beginning of the device's name, that of the link, and the reason.
 const NOT_OURS: [(&str, &str, &str); 8] = [
@@ -102,7 +92,6 @@ fn disk(file: &Path) {
     tool::feed(command.arg("-q").arg(file), table.as_bytes());
 }
 
-#[test]
 fn udev_gives_the_same_names() {
     let tree = Kernel::Full61.get();
     let image = image::udev_of_disks(&tree, include_str!("../data/udev_links/init"));
@@ -130,7 +119,7 @@ fn udev_gives_the_same_names() {
             .any(|(device, start, _)| name.starts_with(device) && link.starts_with(start))
     });
     let more = beyond(&ours, &theirs, |_, link| NEWER.iter().any(|(part, _)| link.contains(part)));
-    println!("udev: {theirs:#?}");
+    note!("udev: {theirs:#?}");
     assert!(missing.is_empty() && more.is_empty(), "udev has {missing:#?}, we have {more:#?}");
     for (folder, least) in [("disk/by-id/", 60), ("disk/by-path/", 60), ("disk/by-diskseq/", 15)] {
         let count = theirs.values().flatten().filter(|link| link.starts_with(folder)).count();
@@ -167,7 +156,6 @@ fn boots_from_the_second_disk(device: &str, root: &str) {
     assert_eq!(facts.record()["root"]["device"], "/dev/vdb");
 }
 
-#[test]
 fn a_root_is_named_by_its_serial_number() {
     boots_from_the_second_disk(
         "virtio-blk-pci,drive=b,serial=my root,addr=0x11",
@@ -175,7 +163,6 @@ fn a_root_is_named_by_its_serial_number() {
     );
 }
 
-#[test]
 fn a_root_is_named_by_its_place() {
     boots_from_the_second_disk(
         "virtio-blk-pci,drive=b,serial=second,addr=0x11",
@@ -183,7 +170,6 @@ fn a_root_is_named_by_its_place() {
     );
 }
 
-#[test]
 fn a_serial_number_that_is_not_there_is_told_with_those_that_are() {
     let tree = Kernel::Cloud61.get();
     let image = image::coldplug(&tree, &["--all"]);

@@ -11,6 +11,7 @@
 //! Suites: SUITE…
 //! ```
 
+use crate::run::unavailable;
 use crate::tool;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,7 +35,7 @@ struct Source {
 
 /// An apt whose whole state lies below one directory, for one Debian release.
 #[derive(Debug)]
-pub(crate) struct Apt {
+pub struct Apt {
     dir: PathBuf,
     /// The architecture that packages are for.
     arch: String,
@@ -46,23 +47,22 @@ impl Apt {
     /// # Panics
     ///
     /// When the machine's source list names no Debian mirror, or the update fails.
-    pub(crate) fn update(dir: &Path, arch: &str, suites: &[&str]) -> Self {
+    pub fn update(dir: &Path, arch: &str, suites: &[&str]) -> Self {
         tool::find("apt-get", "apt");
-        assert!(
-            Path::new(KEYRING).exists(),
-            "{KEYRING} is missing: install debian-archive-keyring"
-        );
+        if !Path::new(KEYRING).exists() {
+            unavailable(format!("{KEYRING} is missing: install debian-archive-keyring"));
+        }
         let apt = Self { dir: dir.to_owned(), arch: arch.to_owned() };
         for sub in ["lists/partial", "cache/archives/partial", "state"] {
             fs::create_dir_all(dir.join(sub)).unwrap();
         }
         fs::write(dir.join("sources.list"), source_list(&machine_sources(), suites)).unwrap();
-        tool::run(apt.command("apt-get").arg("update"));
+        tool::fetch(apt.command("apt-get").arg("update"));
         apt
     }
 
     /// The package that the meta package `meta` depends on, whose name starts with `prefix`.
-    pub(crate) fn dependency(&self, meta: &str, prefix: &str) -> String {
+    pub fn dependency(&self, meta: &str, prefix: &str) -> String {
         let text = tool::run(self.command("apt-cache").args(["depends", meta]));
         text.lines()
             .filter_map(|line| line.trim().strip_prefix("Depends: "))
@@ -72,8 +72,8 @@ impl Apt {
     }
 
     /// Downloads `package` into `dir`, which holds no other package; gives the file.
-    pub(crate) fn download(&self, package: &str, dir: &Path) -> PathBuf {
-        tool::run(self.command("apt-get").current_dir(dir).args(["download", package]));
+    pub fn download(&self, package: &str, dir: &Path) -> PathBuf {
+        tool::fetch(self.command("apt-get").current_dir(dir).args(["download", package]));
         tool::files(dir)
             .into_iter()
             .find(|file| file.extension().is_some_and(|e| e == "deb"))
@@ -109,7 +109,9 @@ fn source_list(known: &[Source], suites: &[&str]) -> String {
     let line = |suite: &&str| match mirror(known, suite) {
         Some(mirror) => Some(format!("deb [signed-by={KEYRING}] {mirror} {suite} main\n")),
         None if suite.ends_with(SECURITY) => None,
-        None => panic!("no Debian mirror for {suite} in the apt sources: set COLDPLUG_MIRROR"),
+        None => unavailable(format!(
+            "no Debian mirror for {suite} in the apt sources: set COLDPLUG_MIRROR"
+        )),
     };
     suites.iter().filter_map(line).collect()
 }
@@ -119,10 +121,10 @@ fn source_list(known: &[Source], suites: &[&str]) -> String {
 /// # Panics
 ///
 /// When the machine's source list names none.
-#[allow(dead_code, reason = "debian.rs calls it")]
-pub(crate) fn mirror_of(suite: &str) -> String {
-    mirror(&machine_sources(), suite)
-        .unwrap_or_else(|| panic!("no Debian mirror for {suite}: set COLDPLUG_MIRROR"))
+pub fn mirror_of(suite: &str) -> String {
+    mirror(&machine_sources(), suite).unwrap_or_else(|| {
+        unavailable(format!("no Debian mirror for {suite}: set COLDPLUG_MIRROR"))
+    })
 }
 
 /// The archive that carries `suite`: `COLDPLUG_MIRROR` and `COLDPLUG_SECURITY_MIRROR` first.

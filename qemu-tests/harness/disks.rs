@@ -39,7 +39,7 @@ const MAKERS: [(&str, u64, Fill); 13] = [
 ];
 
 /// The root as a folder.
-pub(crate) fn content() -> TempDir {
+pub fn content() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let guest = fs::read(image::program("examples/guest")).unwrap();
     image::put(dir.path(), "sbin/init", &guest, 0o755);
@@ -48,12 +48,12 @@ pub(crate) fn content() -> TempDir {
 }
 
 /// Writes a disk with the root in a filesystem of this kind to `file`.
-pub(crate) fn make(kind: &str, file: &Path) -> PathBuf {
+pub fn make(kind: &str, file: &Path) -> PathBuf {
     make_of(kind, content().path(), file)
 }
 
 /// The same with what lies in `dir`.
-pub(crate) fn make_of(kind: &str, dir: &Path, file: &Path) -> PathBuf {
+pub fn make_of(kind: &str, dir: &Path, file: &Path) -> PathBuf {
     let (_, size, fill) = MAKERS.iter().find(|(k, ..)| *k == kind).expect("a known filesystem");
     if *size > 0 {
         blank(*size, file);
@@ -73,13 +73,13 @@ pub(crate) fn make_of(kind: &str, dir: &Path, file: &Path) -> PathBuf {
 }
 
 /// A disk of so many megabytes with nothing on it.
-pub(crate) fn blank(megabytes: u64, file: &Path) -> PathBuf {
+pub fn blank(megabytes: u64, file: &Path) -> PathBuf {
     File::create(file).unwrap().set_len(megabytes << 20).unwrap();
     file.to_owned()
 }
 
 /// The root in one btrfs over two disks.
-pub(crate) fn make_pair(first: &Path, second: &Path) {
+pub fn make_pair(first: &Path, second: &Path) {
     let mut mkfs = tool::command("mkfs.btrfs", "btrfs-progs");
     mkfs.args(["-q", "-d", "raid0", "-m", "raid1", "-L", "pair"]);
     tool::run(mkfs.args([blank(160, first), blank(160, second)]));

@@ -12,7 +12,7 @@ const DELETE_FLAGS: [(u64, &str); 2] = [(0x800, " NONBLOCK"), (0x200, " TRUNC")]
 
 /// A kernel whose modules are live as soon as they are taken.
 #[derive(Debug)]
-pub(crate) struct FakeKernel {
+pub struct FakeKernel {
     root: PathBuf,
     /// Errnos for a module's load; of its removal, where a `-` stands before its name.
     answers: HashMap<String, i32>,
@@ -23,7 +23,7 @@ pub(crate) struct FakeKernel {
 
 impl FakeKernel {
     /// The kernel of the root at `root`, without modules.
-    pub(crate) fn new(root: &Path) -> Self {
+    pub fn new(root: &Path) -> Self {
         fs::create_dir_all(root.join("sys/module")).unwrap();
         let kernel = Self {
             root: root.to_owned(),
@@ -36,12 +36,12 @@ impl FakeKernel {
     }
 
     /// From now on `errno` is the answer for `name`, or for the removal of NAME in `-NAME`.
-    pub(crate) fn refuse(&mut self, name: &str, errno: i32) {
+    pub fn refuse(&mut self, name: &str, errno: i32) {
         self.answers.insert(name.to_owned(), errno);
     }
 
     /// Makes a module live, which uses the modules `needs`.
-    pub(crate) fn add(&mut self, name: &str, needs: Vec<String>) {
+    pub fn add(&mut self, name: &str, needs: Vec<String>) {
         let home = self.home(name);
         fs::create_dir_all(home.join("holders")).unwrap();
         fs::write(home.join("initstate"), "live\n").unwrap();
@@ -53,14 +53,14 @@ impl FakeKernel {
     }
 
     /// The calls since the last time, repeated ones once.
-    pub(crate) fn take_calls(&mut self) -> Vec<String> {
+    pub fn take_calls(&mut self) -> Vec<String> {
         let mut calls = std::mem::take(&mut self.calls);
         calls.dedup();
         calls
     }
 
     /// Does what `call` asks for; 0 or an errno.
-    pub(crate) fn answer(&mut self, call: Call) -> i32 {
+    pub fn answer(&mut self, call: Call) -> i32 {
         let (line, errno) = match call {
             Call::File { path, args, flags } => {
                 let inside = path.strip_prefix(&self.root).unwrap_or(&path);
@@ -199,7 +199,7 @@ const ERRNOS: [(&str, i32); 19] = [
 /// # Panics
 ///
 /// When no case has named it before.
-pub(crate) fn errno(name: &str) -> i32 {
+pub fn errno(name: &str) -> i32 {
     ERRNOS.iter().find(|(n, _)| *n == name).unwrap_or_else(|| panic!("no errno {name}")).1
 }
 

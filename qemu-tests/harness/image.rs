@@ -4,7 +4,8 @@
 //! hash of all that went into them, so that test processes share them.
 
 use crate::kernel::{Tree, lock, stem};
-use crate::tool;
+use crate::run::unavailable;
+use crate::{paths, tool};
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
@@ -13,33 +14,25 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 /// UUID of the root disk.
-pub(crate) const UUID: &str = "c01d9106-0000-4000-8000-000000000001";
+pub const UUID: &str = "c01d9106-0000-4000-8000-000000000001";
 /// Label of the root disk.
-pub(crate) const LABEL: &str = "coldplug-root";
+pub const LABEL: &str = "coldplug-root";
 
-/// A program of the release build for musl, `examples/guest` say.
-///
-/// # Panics
-///
-/// When it has not been built.
-pub(crate) fn program(name: &str) -> PathBuf {
+/// Returns the path of a program of the release build for musl, such as `examples/guest`. The test
+/// is ignored if it has not been built.
+pub fn program(name: &str) -> PathBuf {
     let path = match (name, std::env::var_os("COLDPLUG_BIN")) {
         ("coldplug", Some(path)) => PathBuf::from(path),
-        _ => Path::new(env!("CARGO_TARGET_TMPDIR"))
-            .with_file_name("x86_64-unknown-linux-musl/release")
-            .join(name),
+        _ => paths::release(name),
     };
-    assert!(
-        path.is_file(),
-        "{} is missing: `make build`, or cargo build --release --target \
-         x86_64-unknown-linux-musl --features qemu-tests --bins --examples",
-        path.display()
-    );
+    if !path.is_file() {
+        unavailable(format!("{} is missing: run `make binary guests`", path.display()));
+    }
     path
 }
 
 /// An image by `coldplug image build` for `tree` with `options`, such as `--all`.
-pub(crate) fn coldplug(tree: &Tree, options: &[&str]) -> PathBuf {
+pub fn coldplug(tree: &Tree, options: &[&str]) -> PathBuf {
     let binary = program("coldplug");
     // The builder takes the second where it lies beside the first.
     let mut version = fs::read(&binary).unwrap();
@@ -57,7 +50,7 @@ pub(crate) fn coldplug(tree: &Tree, options: &[&str]) -> PathBuf {
 }
 
 /// An image of floor.rs that loads `modules`, in that order or in any that modules.dep allows.
-pub(crate) fn floor(tree: &Tree, modules: &[&str]) -> PathBuf {
+pub fn floor(tree: &Tree, modules: &[&str]) -> PathBuf {
     let binary = program("examples/floor");
     let version = fs::read(&binary).unwrap();
     kept("floor", &version, &(&tree.root, &tree.release, modules), |out| {
@@ -81,13 +74,12 @@ pub(crate) fn floor(tree: &Tree, modules: &[&str]) -> PathBuf {
 }
 
 /// An image of busybox and Debian's kmod, whose /init is `script`.
-pub(crate) fn kmod(tree: &Tree, script: &str) -> PathBuf {
+pub fn kmod(tree: &Tree, script: &str) -> PathBuf {
     in_shell("kmod", tree, script, |_| {})
 }
 
 /// The same with Debian's udev: systemd-udevd, udevadm, and the rule that loads drivers.
-#[allow(dead_code, reason = "fleet.rs calls it")]
-pub(crate) fn udev(tree: &Tree, script: &str) -> PathBuf {
+pub fn udev(tree: &Tree, script: &str) -> PathBuf {
     in_shell("udev", tree, script, |dir| {
         let udevadm = fs::canonicalize(tool::find("udevadm", "udev")).unwrap();
         for name in ["sbin/systemd-udevd", "sbin/udevadm"] {
@@ -99,8 +91,7 @@ pub(crate) fn udev(tree: &Tree, script: &str) -> PathBuf {
 }
 
 /// The same with all that gives disks their names, device-mapper's and mdadm's tools included.
-#[allow(dead_code, reason = "udev_links.rs calls it")]
-pub(crate) fn udev_of_disks(tree: &Tree, script: &str) -> PathBuf {
+pub fn udev_of_disks(tree: &Tree, script: &str) -> PathBuf {
     in_shell("udev-disks", tree, script, |dir| {
         let udevadm = fs::canonicalize(tool::find("udevadm", "udev")).unwrap();
         for name in ["sbin/systemd-udevd", "sbin/udevadm"] {
@@ -148,7 +139,7 @@ fn in_shell(kind: &str, tree: &Tree, script: &str, fill: impl FnOnce(&Path)) -> 
 }
 
 /// Puts Debian's kmod into `dir` as `name`, with the libraries it needs.
-pub(crate) fn install_kmod(dir: &Path, name: &str) {
+pub fn install_kmod(dir: &Path, name: &str) {
     install_with_libraries(dir, &fs::canonicalize(tool::find("kmod", "kmod")).unwrap(), name);
 }
 
@@ -163,7 +154,7 @@ fn install_with_libraries(dir: &Path, program: &Path, name: &str) {
 /// `image` followed by an archive of `files`, which replace those of the same name.
 ///
 /// The kernel unpacks archives one after the other; a plain one starts at a multiple of four.
-pub(crate) fn overlay(image: &Path, files: &[(&str, &[u8])], out: &Path) -> PathBuf {
+pub fn overlay(image: &Path, files: &[(&str, &[u8])], out: &Path) -> PathBuf {
     let dir = tempfile::tempdir().unwrap();
     for (name, bytes) in files {
         put(dir.path(), name, bytes, 0o755);
@@ -176,28 +167,28 @@ pub(crate) fn overlay(image: &Path, files: &[(&str, &[u8])], out: &Path) -> Path
 }
 
 /// Text of /etc/keep on every disk.
-pub(crate) const KEPT: &str = "this file must stay\n";
+pub const KEPT: &str = "this file must stay\n";
 
 /// What a root disk holds.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Disk {
+pub struct Disk {
     /// The UUID of its ext4.
-    pub(crate) uuid: &'static str,
+    pub uuid: &'static str,
     /// The label of its ext4.
-    pub(crate) label: &'static str,
+    pub label: &'static str,
     /// Where guest.rs lies in it, such as `sbin/init`.
-    pub(crate) init: Option<&'static str>,
+    pub init: Option<&'static str>,
 }
 
 /// The root that a boot is to find.
-pub(crate) const ROOT: Disk = Disk { uuid: UUID, label: LABEL, init: Some("sbin/init") };
+pub const ROOT: Disk = Disk { uuid: UUID, label: LABEL, init: Some("sbin/init") };
 /// A file system that is not the one asked for.
-pub(crate) const DECOY: Disk =
+pub const DECOY: Disk =
     Disk { uuid: "c01d9106-0000-4000-8000-00000000000d", label: "decoy", init: None };
 
 impl Disk {
     /// Writes the disk as one ext4 without partitions to `file`.
-    pub(crate) fn make(self, file: &Path) -> PathBuf {
+    pub fn make(self, file: &Path) -> PathBuf {
         let dir = tempfile::tempdir().unwrap();
         if let Some(init) = self.init {
             put(dir.path(), init, &fs::read(program("examples/guest")).unwrap(), 0o755);
@@ -206,7 +197,7 @@ impl Disk {
     }
 
     /// The same with what lies in `dir`, of `size`.
-    pub(crate) fn make_of(self, dir: &Path, size: &str, file: &Path) -> PathBuf {
+    pub fn make_of(self, dir: &Path, size: &str, file: &Path) -> PathBuf {
         furnish(dir);
         tool::run(
             tool::command("mkfs.ext4", "e2fsprogs")
@@ -219,7 +210,7 @@ impl Disk {
 }
 
 /// Puts into `dir` what every root has.
-pub(crate) fn furnish(dir: &Path) {
+pub fn furnish(dir: &Path) {
     for sub in ["dev", "proc", "sys", "run", "tmp", "etc", "sbin"] {
         fs::create_dir_all(dir.join(sub)).unwrap();
     }
@@ -227,7 +218,7 @@ pub(crate) fn furnish(dir: &Path) {
 }
 
 /// Writes a file and the directories above it.
-pub(crate) fn put(dir: &Path, name: &str, bytes: &[u8], mode: u32) {
+pub fn put(dir: &Path, name: &str, bytes: &[u8], mode: u32) {
     let path = dir.join(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(&path, bytes).unwrap();
@@ -239,7 +230,7 @@ fn install(dir: &Path, from: &Path, name: &str) {
 }
 
 /// The shared libraries and the loader that ldd(1) names for `program`.
-pub(crate) fn libraries(program: &Path) -> Vec<PathBuf> {
+pub fn libraries(program: &Path) -> Vec<PathBuf> {
     tool::run(tool::command("ldd", "libc-bin").arg(program))
         .split_ascii_whitespace()
         .filter(|word| word.starts_with('/'))
@@ -270,7 +261,7 @@ fn archive(dir: &Path) -> Vec<u8> {
 ///
 /// What other versions of `program` have made goes.
 fn kept(kind: &str, program: &[u8], inputs: &impl Hash, make: impl FnOnce(&Path)) -> PathBuf {
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("images");
+    let dir = paths::scratch().join("images");
     let version = format!("{kind}-{:016x}-", hash(program));
     let path = dir.join(format!("{version}{:016x}.img", hash(inputs)));
     let _lock = lock(&dir.join("lock").join(path.file_name().unwrap()));

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 /// The kernels the boots use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kernel {
+pub enum Kernel {
     /// 6.1 of bookworm for virtual machines, plain `.ko`.
     Cloud61,
     /// 6.12 of trixie for virtual machines, `.ko.xz`; it can decompress modules itself.
@@ -31,37 +31,36 @@ pub(crate) enum Kernel {
     /// [`Kernel::Cloud61`] with every module packed again as `.ko.gz`.
     Cloud61Gz,
     /// 6.1 of bookworm for virtual machines of arm64, plain `.ko`; not booted.
-    #[allow(dead_code, reason = "depmod.rs reads it")]
     CloudArm64,
 }
 
 /// A kernel that lies in the cache.
 #[derive(Debug, Clone)]
-pub(crate) struct Tree {
+pub struct Tree {
     /// The directory that holds `lib/modules`.
-    pub(crate) root: PathBuf,
+    pub root: PathBuf,
     /// What `uname -r` says in it.
-    pub(crate) release: String,
+    pub release: String,
 }
 
 impl Tree {
     /// The kernel to boot.
-    pub(crate) fn vmlinuz(&self) -> PathBuf {
+    pub fn vmlinuz(&self) -> PathBuf {
         self.root.join("vmlinuz")
     }
 
     /// `lib/modules/RELEASE`.
-    pub(crate) fn modules(&self) -> PathBuf {
+    pub fn modules(&self) -> PathBuf {
         self.root.join("lib/modules").join(&self.release)
     }
 
     /// The file of the module `name`, relative to [`Tree::modules`], from `modules.dep`.
-    pub(crate) fn module(&self, name: &str) -> Option<String> {
+    pub fn module(&self, name: &str) -> Option<String> {
         self.dep(name).map(|(file, _)| file)
     }
 
     /// The `modules.dep` line of the module `name`: its file, and those it needs.
-    pub(crate) fn dep(&self, name: &str) -> Option<(String, Vec<String>)> {
+    pub fn dep(&self, name: &str) -> Option<(String, Vec<String>)> {
         let dep = fs::read_to_string(self.modules().join("modules.dep")).unwrap();
         let mut lines = dep.lines().filter_map(|line| line.split_once(':'));
         let (file, needs) = lines.find(|(file, _)| stem(file) == name)?;
@@ -76,8 +75,7 @@ impl Tree {
 }
 
 /// `kernel/drivers/block/virtio-blk.ko.xz` → `virtio_blk`
-#[allow(dead_code, reason = "not every test looks into modules.dep")]
-pub(crate) fn stem(path: &str) -> String {
+pub fn stem(path: &str) -> String {
     let name = path.rsplit('/').next().unwrap_or_default();
     name.split(".ko").next().unwrap_or_default().replace('-', "_")
 }
@@ -88,7 +86,7 @@ impl Kernel {
     /// # Panics
     ///
     /// When a tool is missing or the download fails.
-    pub(crate) fn get(self) -> Tree {
+    pub fn get(self) -> Tree {
         let home = cache().join("kernels").join(self.name());
         if !home.exists() {
             let _lock = lock(&home.with_extension("lock"));
@@ -128,8 +126,7 @@ impl Kernel {
 
 /// The kernel called `name` in the cache, which `make` lays out in a directory of its own if it is not there yet; the
 /// index files are then made anew.
-#[allow(dead_code, reason = "testmod.rs calls it")]
-pub(crate) fn kept(name: &str, make: impl FnOnce(&Path)) -> Tree {
+pub fn kept(name: &str, make: impl FnOnce(&Path)) -> Tree {
     let home = cache().join("kernels").join(name);
     let _lock = lock(&home.with_extension("lock"));
     if !home.exists() {
@@ -144,14 +141,14 @@ pub(crate) fn kept(name: &str, make: impl FnOnce(&Path)) -> Tree {
 }
 
 /// A number that stands for `value` in names of files.
-#[allow(dead_code, reason = "testmod.rs calls it")]
-pub(crate) fn hash(value: &impl std::hash::Hash) -> u64 {
+pub fn hash(value: &impl std::hash::Hash) -> u64 {
     let mut hasher = std::hash::DefaultHasher::new();
     value.hash(&mut hasher);
     std::hash::Hasher::finish(&hasher)
 }
 
-pub(crate) fn cache() -> PathBuf {
+/// Returns the directory in which downloads are kept.
+pub fn cache() -> PathBuf {
     let set = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     set("COLDPLUG_CACHE")
         .or_else(|| set("XDG_CACHE_HOME").map(|dir| dir.join("coldplug")))
@@ -160,7 +157,7 @@ pub(crate) fn cache() -> PathBuf {
 }
 
 /// Holds `path` against other processes until the file is dropped.
-pub(crate) fn lock(path: &Path) -> File {
+pub fn lock(path: &Path) -> File {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let file = File::create(path).unwrap();
     flock(&file, FlockOperation::LockExclusive).unwrap();
@@ -191,7 +188,7 @@ fn download(suite: &str, arch: &str, meta: &str, into: &Path) -> PathBuf {
 }
 
 /// The apt of a release, held until the lock is dropped.
-pub(crate) fn apt(suite: &str, arch: &str) -> (Apt, File) {
+pub fn apt(suite: &str, arch: &str) -> (Apt, File) {
     let name = if arch == "amd64" { suite.to_owned() } else { format!("{suite}-{arch}") };
     let dir = cache().join("apt").join(name);
     let lock = lock(&dir.with_extension("lock"));

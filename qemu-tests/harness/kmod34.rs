@@ -20,7 +20,7 @@ const PACKAGES: [&str; 7] =
 /// # Panics
 ///
 /// When it can't be downloaded.
-pub(crate) fn command(tool: &str) -> Command {
+pub fn command(tool: &str) -> Command {
     let lib = home().join("usr/lib/x86_64-linux-gnu");
     let mut command = Command::new(lib.join("ld-linux-x86-64.so.2"));
     command

@@ -2,6 +2,7 @@
 
 use crate::image::{ROOT, program, put};
 use crate::kernel::Tree;
+use crate::paths;
 use crate::sysfs_names::without_numbers;
 use crate::vm::{Bus, Facts, Vm};
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +10,7 @@ use std::fs;
 use std::path::Path;
 
 /// A disk, a network card and a random number generator, all virtio.
-pub(crate) fn virtio(tree: &Tree, image: &Path) -> Vm {
+pub fn virtio(tree: &Tree, image: &Path) -> Vm {
     let vm = Vm::new(tree, image)
         .args(["-netdev", "user,id=n0,restrict=on"])
         .device("virtio-net-pci,netdev=n0")
@@ -18,7 +19,7 @@ pub(crate) fn virtio(tree: &Tree, image: &Path) -> Vm {
 }
 
 /// The fleet machine of fleet.args, and a virtio disk.
-pub(crate) fn fleet(tree: &Tree, image: &Path) -> Vm {
+pub fn fleet(tree: &Tree, image: &Path) -> Vm {
     with_root(Vm::fleet(tree, image))
 }
 
@@ -35,18 +36,18 @@ fn with_root(vm: Vm) -> Vm {
 
 /// What a boot has brought a machine to, without the numbers that depend on the order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Reached {
+pub struct Reached {
     /// Modules in the kernel.
-    pub(crate) modules: BTreeSet<String>,
+    pub modules: BTreeSet<String>,
     /// Devices that are bound, each with its bus and driver.
-    pub(crate) drivers: Vec<String>,
+    pub drivers: Vec<String>,
     /// What the kernel calls the disks and network interfaces of each place.
-    pub(crate) names: BTreeMap<String, BTreeSet<String>>,
+    pub names: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Reached {
     /// What the facts of a guest tell.
-    pub(crate) fn new(facts: &Facts) -> Self {
+    pub fn new(facts: &Facts) -> Self {
         let modules = facts.modules().into_iter().map(str::to_owned).collect();
         let mut drivers: Vec<_> = facts.lines("drivers").into_iter().map(without_numbers).collect();
         drivers.sort();
@@ -59,7 +60,7 @@ impl Reached {
 
     /// What one of the two has and the other has not, in words; nothing where they are the same. Names of devices may
     /// differ.
-    pub(crate) fn difference(&self, other: &Self) -> String {
+    pub fn difference(&self, other: &Self) -> String {
         let set = |list: &[String]| list.iter().cloned().collect::<BTreeSet<_>>();
         let (ours, theirs) = (set(&self.drivers), set(&other.drivers));
         let mut words = Vec::new();
@@ -79,8 +80,8 @@ impl Reached {
 }
 
 /// Whether coldplug knows `word`, such as `coldplug.seed=1`, of the kernel command line: it complains of others.
-pub(crate) fn knows(word: &str) -> bool {
-    let rootfs = Path::new(env!("CARGO_MANIFEST_DIR")).join("qemu-tests/data/rootfs");
+pub fn knows(word: &str) -> bool {
+    let rootfs = paths::data("rootfs");
     let output = std::process::Command::new(program("coldplug"))
         .args(["plan", "--cmdline", word, "--from"])
         .arg(rootfs.join("plan/capture"))

@@ -15,13 +15,13 @@ use std::time::Duration;
 
 /// A connection that is past its greeting.
 #[derive(Debug)]
-pub(crate) struct Qmp {
+pub struct Qmp {
     stream: BufReader<UnixStream>,
 }
 
 impl Qmp {
     /// Connects to the socket that `-qmp unix:PATH,server=on` made.
-    pub(crate) fn connect(path: &Path) -> Self {
+    pub fn connect(path: &Path) -> Self {
         let stream =
             UnixStream::connect(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
@@ -37,7 +37,7 @@ impl Qmp {
     /// # Panics
     ///
     /// When QEMU answers with an error.
-    pub(crate) fn execute(&mut self, command: &str, arguments: Value) -> Value {
+    pub fn execute(&mut self, command: &str, arguments: Value) -> Value {
         let line = json!({ "execute": command, "arguments": arguments });
         writeln!(self.stream.get_mut(), "{line}").unwrap();
         loop {

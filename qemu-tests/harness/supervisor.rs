@@ -25,13 +25,30 @@ use std::thread;
 
 /// What a program asks of the kernel.
 #[derive(Debug)]
-pub(crate) enum Call {
-    /// finit_module(2): the file's path as we see it.
-    File { path: PathBuf, args: String, flags: u64 },
+pub enum Call {
+    /// finit_module(2).
+    File {
+        /// Path of the file outside of the fake root.
+        path: PathBuf,
+        /// Parameters of the module.
+        args: String,
+        /// `MODULE_INIT_…`
+        flags: u64,
+    },
     /// init_module(2).
-    Image { bytes: Vec<u8>, args: String },
+    Image {
+        /// The module.
+        bytes: Vec<u8>,
+        /// Parameters of the module.
+        args: String,
+    },
     /// delete_module(2).
-    Delete { name: String, flags: u64 },
+    Delete {
+        /// Name of the module.
+        name: String,
+        /// `O_NONBLOCK`, `O_TRUNC`
+        flags: u64,
+    },
 }
 
 /// The longest a line may go without a call. No tool waits so long.
@@ -46,12 +63,7 @@ const SYSCALLS: [i64; 4] =
 /// # Panics
 ///
 /// When the shell cannot be run, or hangs.
-pub(crate) fn run(
-    root: &Path,
-    line: &str,
-    release: &str,
-    answer: &mut dyn FnMut(Call) -> i32,
-) -> Output {
+pub fn run(root: &Path, line: &str, release: &str, answer: &mut dyn FnMut(Call) -> i32) -> Output {
     let (sender, receiver) = mpsc::channel();
     let mut command = Command::new("/bin/sh");
     command.arg("-c").arg(line).env_clear().env("PATH", "/sbin:/bin");

@@ -10,7 +10,7 @@
 const NUMBERED: [&str; 7] = ["usb", "host", "target", "input", "virtio", "ata", "hdaudioC"];
 
 /// `path` with a star for each such number.
-pub(crate) fn without_numbers(path: &str) -> String {
+pub fn without_numbers(path: &str) -> String {
     path.split('/').map(name).collect::<Vec<_>>().join("/")
 }
 

@@ -130,7 +130,7 @@ MODULE_LICENSE("GPL");
 /// # Panics
 ///
 /// When a tool is missing or the download fails.
-pub(crate) fn tree() -> Tree {
+pub fn tree() -> Tree {
     let plain = Kernel::Cloud61.get();
     kernel::kept(&format!("cloud-6_1-own-{:016x}", kernel::hash(&SOURCES)), |root| {
         tool::run(tool::command("cp", "coreutils").arg("-al").args([&plain.root, root]));

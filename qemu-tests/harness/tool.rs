@@ -1,39 +1,61 @@
 //! External tools: each is asked for by name and Debian package, so that a missing one is named.
 
+use crate::run::unavailable;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-/// The path of `name`, from PATH and the sbin directories that PATH may lack.
-///
-/// # Panics
-///
-/// When there is no such tool: the message names the Debian package that holds it.
-pub(crate) fn find(name: &str, package: &str) -> PathBuf {
+/// Returns the path of `name`, from PATH and the sbin directories that PATH may lack. The test is
+/// ignored if there is no such command; the reason names the Debian package that holds it.
+pub fn find(name: &str, package: &str) -> PathBuf {
+    look(name).unwrap_or_else(|| unavailable(missing(name, package)))
+}
+
+/// Returns why the command `name` cannot run, if it is not there.
+pub fn lacking(name: &str, package: &str) -> Option<String> {
+    look(name).is_none().then(|| missing(name, package))
+}
+
+fn missing(name: &str, package: &str) -> String {
+    format!("{name} is missing: install the Debian package {package}")
+}
+
+fn look(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(["/usr/sbin", "/sbin", "/usr/bin", "/bin"].map(PathBuf::from))
         .map(|dir| dir.join(name))
         .find(|file| file.is_file())
-        .unwrap_or_else(|| panic!("{name} is missing: install the Debian package {package}"))
 }
 
 /// A command for the tool `name`, which reads nothing from the terminal.
-pub(crate) fn command(name: &str, package: &str) -> Command {
+pub fn command(name: &str, package: &str) -> Command {
     let mut command = Command::new(find(name, package));
     command.stdin(Stdio::null());
     command
 }
 
-/// Runs `command` to its end and gives its standard output.
+/// Runs `command` to its end and returns its standard output.
 ///
 /// # Panics
 ///
-/// When it cannot be started or fails: the message holds the command and what it printed.
-pub(crate) fn run(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
-    assert!(output.status.success(), "{command:?}: {}", story(&output));
-    String::from_utf8_lossy(&output.stdout).into_owned()
+/// If it cannot be started or fails: the message holds the command and what it printed.
+pub fn run(command: &mut Command) -> String {
+    try_run(command).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Runs `command`, which needs the network, to its end and returns its standard output. The test is
+/// ignored if that fails.
+pub fn fetch(command: &mut Command) -> String {
+    try_run(command).unwrap_or_else(|error| unavailable(error))
+}
+
+fn try_run(command: &mut Command) -> Result<String, String> {
+    let output = command.output().map_err(|e| format!("{command:?}: {e}"))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    Err(format!("{command:?}: {}", story(&output)))
 }
 
 /// Runs `command` to its end with `input` on its standard input.
@@ -41,8 +63,7 @@ pub(crate) fn run(command: &mut Command) -> String {
 /// # Panics
 ///
 /// When it cannot be started or fails.
-#[allow(dead_code, reason = "boot.rs calls it")]
-pub(crate) fn feed(command: &mut Command, input: &[u8]) {
+pub fn feed(command: &mut Command, input: &[u8]) {
     let mut child =
         command.stdin(Stdio::piped()).spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
     child.stdin.take().unwrap().write_all(input).unwrap();
@@ -60,7 +81,7 @@ fn story(output: &Output) -> String {
 }
 
 /// Every file below `dir`, in the order of their names.
-pub(crate) fn files(dir: &Path) -> Vec<PathBuf> {
+pub fn files(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display())) {
         let entry = entry.unwrap();

@@ -11,7 +11,7 @@
 
 use crate::kernel::Tree;
 use crate::qmp::Qmp;
-use crate::tool;
+use crate::{note, tool};
 use serde_json::{Map, Value};
 use std::fs;
 use std::io::{Read, Write};
@@ -40,7 +40,7 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// How a disk is attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Bus {
+pub enum Bus {
     /// virtio-blk: /dev/vdX
     VirtioBlk,
     /// A disk behind virtio-scsi: /dev/sdX
@@ -75,7 +75,7 @@ impl Bus {
 
 /// A machine to be: a builder.
 #[derive(Debug)]
-pub(crate) struct Vm {
+pub struct Vm {
     dir: TempDir,
     image: PathBuf,
     accel: String,
@@ -87,20 +87,19 @@ pub(crate) struct Vm {
 
 impl Vm {
     /// A q35 with three serial ports and nothing else that `kernel` and `image` boot on.
-    pub(crate) fn new(kernel: &Tree, image: &Path) -> Self {
+    pub fn new(kernel: &Tree, image: &Path) -> Self {
         Self::with_defaults(kernel, image).args(["-nodefaults"])
     }
 
     /// The fleet machine: a q35 with sixty-odd devices, which fleet.args lists.
-    #[allow(dead_code, reason = "fleet.rs and the benchmarks call it")]
-    pub(crate) fn fleet(kernel: &Tree, image: &Path) -> Self {
+    pub fn fleet(kernel: &Tree, image: &Path) -> Self {
         let vm = Self::new(kernel, image).deadline(FLEET_DEADLINE);
         let args = fleet_args(FLEET, utf8(vm.dir()));
         vm.args(args.iter().map(String::as_str))
     }
 
     /// The same with the devices that QEMU adds by itself: VGA, PS/2, a CD drive.
-    pub(crate) fn with_defaults(kernel: &Tree, image: &Path) -> Self {
+    pub fn with_defaults(kernel: &Tree, image: &Path) -> Self {
         let dir = tempfile::Builder::new().prefix("coldplug-vm-").tempdir().unwrap();
         let vm = Self {
             dir,
@@ -119,7 +118,7 @@ impl Vm {
     }
 
     /// Boots `image` in the place of the one given first.
-    pub(crate) fn image(mut self, image: &Path) -> Self {
+    pub fn image(mut self, image: &Path) -> Self {
         self.image = image.to_owned();
         self
     }
@@ -146,47 +145,45 @@ impl Vm {
     }
 
     /// More arguments of QEMU.
-    pub(crate) fn args<'a>(mut self, args: impl IntoIterator<Item = &'a str>) -> Self {
+    pub fn args<'a>(mut self, args: impl IntoIterator<Item = &'a str>) -> Self {
         self.args.extend(args.into_iter().map(str::to_owned));
         self
     }
 
     /// `-device SPEC`
-    pub(crate) fn device(self, spec: &str) -> Self {
+    pub fn device(self, spec: &str) -> Self {
         self.args(["-device", spec])
     }
 
     /// More words for the kernel command line.
-    pub(crate) fn cmdline(mut self, words: &str) -> Self {
+    pub fn cmdline(mut self, words: &str) -> Self {
         self.cmdline.push(words.to_owned());
         self
     }
 
     /// A boot whose guest time counts instructions, which TCG alone can do, with no more output
     /// than it must have.
-    #[allow(dead_code, reason = "bench.rs calls it")]
-    pub(crate) fn timed(mut self) -> Self {
+    pub fn timed(mut self) -> Self {
         self.accel = "tcg".to_owned();
         self.cmdline = vec![MEASURED.to_owned()];
         self.args(["-icount", "shift=0,sleep=off"])
     }
 
     /// A boot on two processors, each emulated by a thread of its own, with no more output than it must have.
-    #[allow(dead_code, reason = "bench.rs calls it")]
-    pub(crate) fn two_processors(mut self) -> Self {
+    pub fn two_processors(mut self) -> Self {
         self.accel = "tcg,thread=multi".to_owned();
         self.cmdline = vec![MEASURED.to_owned()];
         self.args(["-smp", "2"])
     }
 
     /// The longest this boot may take.
-    pub(crate) fn deadline(mut self, limit: Duration) -> Self {
+    pub fn deadline(mut self, limit: Duration) -> Self {
         self.deadline = limit;
         self
     }
 
     /// Attaches the raw image `file` as drive `diskN`, counted from 0.
-    pub(crate) fn disk(mut self, bus: Bus, file: &Path) -> Self {
+    pub fn disk(mut self, bus: Bus, file: &Path) -> Self {
         let id = format!("disk{}", self.disks);
         self.disks += 1;
         let drive = format!("if=none,id={id},format=raw,file={}", utf8(file));
@@ -195,12 +192,12 @@ impl Vm {
     }
 
     /// A directory that lives as long as the machine does, for its disks.
-    pub(crate) fn dir(&self) -> &Path {
+    pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 
     /// Starts the machine and gives it back running.
-    pub(crate) fn start(self) -> Running {
+    pub fn start(self) -> Running {
         let mut command = self.command();
         let child = command.spawn().expect("QEMU starts");
         Running { child, command, dir: self.dir, started: Instant::now(), deadline: self.deadline }
@@ -215,7 +212,7 @@ impl Vm {
     /// # Panics
     ///
     /// When it does not end within its deadline, or its kernel panics.
-    pub(crate) fn run(self) -> Boot {
+    pub fn run(self) -> Boot {
         let is_quiet = self.cmdline.iter().any(|words| words.contains("quiet"));
         let faults = if is_quiet { 0 } else { EARLY_FAULTS };
         let mut running = self.start();
@@ -225,7 +222,7 @@ impl Vm {
             if !console.contains("Kernel panic") || console.contains("Run /init") {
                 break;
             }
-            println!("the kernel panicked before it started /init; once more");
+            note!("the kernel panicked before it started /init; once more");
             running.again();
         }
         running.finish()
@@ -259,7 +256,7 @@ fn utf8(path: &Path) -> &str {
 
 /// A machine that runs. Dropped, it is killed.
 #[derive(Debug)]
-pub(crate) struct Running {
+pub struct Running {
     child: Child,
     command: Command,
     dir: TempDir,
@@ -269,12 +266,12 @@ pub(crate) struct Running {
 
 impl Running {
     /// QEMU's control connection.
-    pub(crate) fn qmp(&self) -> Qmp {
+    pub fn qmp(&self) -> Qmp {
         Qmp::connect(&self.path("qmp"))
     }
 
     /// Waits until the console shows `text`.
-    pub(crate) fn wait_for(&mut self, text: &str) {
+    pub fn wait_for(&mut self, text: &str) {
         while !self.console().contains(text) {
             self.look(&format!("{text:?} did not come"));
             let gone = self.child.try_wait().unwrap();
@@ -283,7 +280,7 @@ impl Running {
     }
 
     /// The keyboard of the console.
-    pub(crate) fn terminal(&self) -> Terminal {
+    pub fn terminal(&self) -> Terminal {
         let stream = UnixStream::connect(self.path("console")).unwrap();
         let mut reader = stream.try_clone().unwrap();
         // QEMU waits for a connected reader; the log has it all, so what is read here is dropped.
@@ -295,12 +292,12 @@ impl Running {
     }
 
     /// What the console has shown so far.
-    pub(crate) fn console(&self) -> String {
+    pub fn console(&self) -> String {
         lossy(&self.path("console.log"))
     }
 
     /// Waits for the machine's end and gives what it told.
-    pub(crate) fn finish(mut self) -> Boot {
+    pub fn finish(mut self) -> Boot {
         self.wait();
         let boot = Boot {
             console: self.console(),
@@ -353,13 +350,13 @@ impl Drop for Running {
 
 /// A hand on the console.
 #[derive(Debug)]
-pub(crate) struct Terminal {
+pub struct Terminal {
     stream: UnixStream,
 }
 
 impl Terminal {
     /// Types one line.
-    pub(crate) fn line(&mut self, text: &str) {
+    pub fn line(&mut self, text: &str) {
         self.stream.write_all(format!("{text}\n").as_bytes()).unwrap();
     }
 }
@@ -377,15 +374,14 @@ fn tail(console: &str) -> String {
 
 /// What a machine told before it ended.
 #[derive(Debug)]
-pub(crate) struct Boot {
+pub struct Boot {
     /// All the console showed, without carriage returns.
-    pub(crate) console: String,
+    pub console: String,
     /// The second serial port, as it came.
-    pub(crate) facts_text: String,
+    pub facts_text: String,
     record_text: String,
     /// From QEMU's start to its end.
-    #[allow(dead_code, reason = "soak.rs and the benchmarks print it")]
-    pub(crate) wall: Duration,
+    pub wall: Duration,
 }
 
 impl Boot {
@@ -394,7 +390,7 @@ impl Boot {
     /// # Panics
     ///
     /// When the report is missing or torn.
-    pub(crate) fn facts(&self) -> Facts {
+    pub fn facts(&self) -> Facts {
         let mut facts = Map::new();
         for line in self.facts_text.lines() {
             match serde_json::from_str(line) {
@@ -407,7 +403,7 @@ impl Boot {
     }
 
     /// The boot record that came over the third serial port; the last, when there are several.
-    pub(crate) fn record(&self) -> Value {
+    pub fn record(&self) -> Value {
         let records = serde_json::Deserializer::from_str(&self.record_text).into_iter::<Value>();
         let records: Result<Vec<_>, _> = records.collect();
         let records = records.unwrap_or_else(|e| panic!("boot record: {e}: {}", self.record_text));
@@ -415,12 +411,12 @@ impl Boot {
     }
 
     /// `ok` of `coldplug: verdict=ok modules=…`, from the last such line of the console.
-    pub(crate) fn verdict(&self) -> &str {
+    pub fn verdict(&self) -> &str {
         self.last_line().split_ascii_whitespace().next().unwrap_or_default()
     }
 
     /// `name` of the last line's `name=VALUE`.
-    pub(crate) fn figure(&self, name: &str) -> &str {
+    pub fn figure(&self, name: &str) -> &str {
         self.last_line()
             .split_ascii_whitespace()
             .find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
@@ -429,13 +425,13 @@ impl Boot {
 
     /// Fails with the console when the verdict is not `want`.
     #[track_caller]
-    pub(crate) fn expect(&self, want: &str) {
+    pub fn expect(&self, want: &str) {
         assert_eq!(self.verdict(), want, "verdict{}", self.tail());
     }
 
     /// Fails with the console when `condition` does not hold.
     #[track_caller]
-    pub(crate) fn check(&self, condition: bool, complaint: &str) {
+    pub fn check(&self, condition: bool, complaint: &str) {
         assert!(condition, "{complaint}{}", self.tail());
     }
 
@@ -447,28 +443,28 @@ impl Boot {
     }
 
     /// The last lines of the console, for messages.
-    pub(crate) fn tail(&self) -> String {
+    pub fn tail(&self) -> String {
         tail(&self.console)
     }
 }
 
 /// The facts of guest.rs, by key.
 #[derive(Debug)]
-pub(crate) struct Facts(Map<String, Value>);
+pub struct Facts(Map<String, Value>);
 
 impl Facts {
     /// One fact; null when there is none of that name.
-    pub(crate) fn get(&self, key: &str) -> &Value {
+    pub fn get(&self, key: &str) -> &Value {
         self.0.get(key).unwrap_or(&Value::Null)
     }
 
     /// A fact that is a list of texts.
-    pub(crate) fn lines(&self, key: &str) -> Vec<&str> {
+    pub fn lines(&self, key: &str) -> Vec<&str> {
         self.get(key).as_array().into_iter().flatten().filter_map(Value::as_str).collect()
     }
 
     /// Names of /proc/modules, in the order they were loaded.
-    pub(crate) fn modules(&self) -> Vec<&str> {
+    pub fn modules(&self) -> Vec<&str> {
         let mut names: Vec<_> =
             self.lines("modules").into_iter().filter_map(|l| l.split(' ').next()).collect();
         names.reverse();
@@ -476,7 +472,7 @@ impl Facts {
     }
 
     /// One line of /proc/meminfo, in KiB.
-    pub(crate) fn meminfo_kib(&self, name: &str) -> u64 {
+    pub fn meminfo_kib(&self, name: &str) -> u64 {
         self.lines("meminfo")
             .iter()
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
@@ -485,7 +481,7 @@ impl Facts {
     }
 
     /// The mount at `point`, the last one if several lie over each other.
-    pub(crate) fn mount(&self, point: &str) -> Option<Mount<'_>> {
+    pub fn mount(&self, point: &str) -> Option<Mount<'_>> {
         self.lines("mountinfo")
             .into_iter()
             .rev()
@@ -494,7 +490,7 @@ impl Facts {
     }
 
     /// What /run/coldplug/record.json held.
-    pub(crate) fn record(&self) -> Value {
+    pub fn record(&self) -> Value {
         let text = self.get("record").as_str().expect("/run/coldplug/record.json in the guest");
         serde_json::from_str(text).unwrap_or_else(|e| panic!("record.json: {e}: {text}"))
     }
@@ -502,15 +498,15 @@ impl Facts {
 
 /// One line of mountinfo, proc_pid_mountinfo(5).
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Mount<'a> {
+pub struct Mount<'a> {
     /// Where it is mounted.
-    pub(crate) point: &'a str,
+    pub point: &'a str,
     /// Options of the mount.
-    pub(crate) options: Vec<&'a str>,
+    pub options: Vec<&'a str>,
     /// File system type.
-    pub(crate) kind: &'a str,
+    pub kind: &'a str,
     /// The device, or what stands for one.
-    pub(crate) source: &'a str,
+    pub source: &'a str,
 }
 
 impl<'a> Mount<'a> {

@@ -1,8 +1,9 @@
 //! The disk layer against its oracles: images made by the real tools, judged by blkid, partx and sfdisk.
 //!
 //! Needs no device and no root. A missing tool fails the test with the name of its Debian package.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::cast_possible_truncation)]
 
+use harness::run::Test;
+use harness::tests;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -10,6 +11,44 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+
+/// The tests of this module, by what they need.
+pub(crate) const TESTS: &[Test] = tests![[] =>
+    each_tool_with_a_plain_label,
+    labels_of_every_kind,
+    the_longest_label,
+    a_volume_entry_anywhere_in_the_root_directory,
+    a_full_fat16_root_directory,
+    dates_of_a_disc,
+    a_label_that_blkid_does_not_see,
+    images_of_a_folder,
+    flash_images,
+    encrypted_devices,
+    bcache_of_both_sorts,
+    swap_that_sleeps,
+    md_members,
+    physical_volumes,
+    pool_members,
+    members_hide_what_they_hold,
+    two_file_systems_are_none,
+    a_young_mbr_makes_an_lvm_label_stale,
+    a_bootable_disc_is_both,
+    the_superblock_of_the_last_partition_is_not_the_disks,
+    tables_by_sfdisk,
+    disks_of_the_boots,
+    each_format_in_a_partition,
+    many_logical_partitions,
+    a_disk_without_signature,
+    damaged_tables,
+    boot_sectors_are_no_tables,
+    large_sectors,
+    a_gpt_in_large_sectors,
+    a_chain_that_bites_its_tail_ends,
+    the_root_type_is_sfdisks,
+    damaged_images_neither_panic_nor_read_on,
+    damaged_images_are_what_blkid_says,
+    sound_devices_cost_few_reads,
+];
 
 use coldplug::disk::{self, Probe, Source, Table, name};
 
@@ -248,7 +287,6 @@ fn tree(image: &Image) {
     fs::write(image.dir.path().join("tree/file"), "content").unwrap();
 }
 
-#[test]
 fn each_tool_with_a_plain_label() {
     for (row, (kind, ..)) in TOOLS.iter().enumerate() {
         let found = made(row, "ROOT").compare().expect(kind);
@@ -274,7 +312,6 @@ const LABELS: [(usize, &[&str]); 11] = [
 const LONG: &str = "a label of 120 characters a label of 120 characters a label of 120 characters a label of 120 \
     characters a label of 120 ch";
 
-#[test]
 fn labels_of_every_kind() {
     for (row, labels) in LABELS {
         for label in labels {
@@ -284,7 +321,6 @@ fn labels_of_every_kind() {
 }
 
 /// Longer than the buffer for blkid's escaped form.
-#[test]
 fn the_longest_label() {
     let label = "0123456789 ABCDE".repeat(16)[..255].to_owned();
     for row in [8, 9] {
@@ -305,7 +341,6 @@ fn volume(name: &[u8; 11]) -> [u8; 32] {
     entry
 }
 
-#[test]
 fn a_volume_entry_anywhere_in_the_root_directory() {
     let image = made(12, "FIRST");
     let mut boot = [0; 512];
@@ -333,7 +368,6 @@ fn a_volume_entry_anywhere_in_the_root_directory() {
     assert_eq!(image.compare().unwrap().label, None, "a directory that bites its tail");
 }
 
-#[test]
 fn a_full_fat16_root_directory() {
     let image = made(11, "FIRST");
     let mut boot = [0; 512];
@@ -353,7 +387,6 @@ fn a_full_fat16_root_directory() {
     assert!(image.compare().unwrap().uuid.is_none(), "no boot record");
 }
 
-#[test]
 fn dates_of_a_disc() {
     let (created, modified) = (0x8000 + 813, 0x8000 + 830);
     for (first, second, want) in [
@@ -373,13 +406,11 @@ fn dates_of_a_disc() {
 }
 
 /// blkid takes a first character whose low byte is zero for the end.
-#[test]
 fn a_label_that_blkid_does_not_see() {
     let found = disk::probe(&made(9, "Ā first").source()).unwrap();
     assert_eq!(found.label.as_deref(), Some("Ā first"));
 }
 
-#[test]
 fn images_of_a_folder() {
     let erofs = Image::new("erofs", 0);
     tree(&erofs);
@@ -394,7 +425,6 @@ fn images_of_a_folder() {
     assert_eq!(squashfs.compare().unwrap().kind, "squashfs");
 }
 
-#[test]
 fn flash_images() {
     let image = Image::new("ubifs in ubi", 0);
     tree(&image);
@@ -409,7 +439,6 @@ fn flash_images() {
     assert_eq!(image.compare().unwrap().uuid.as_deref(), Some("3000000000"));
 }
 
-#[test]
 fn encrypted_devices() {
     for (format, label) in [("luks1", None), ("luks2", None), ("luks2", Some("with space ü"))] {
         let image = Image::new(format, 32 * MIB);
@@ -430,7 +459,6 @@ fn encrypted_devices() {
     assert_eq!(image.compare().unwrap().kind, "DM_verity_hash");
 }
 
-#[test]
 fn bcache_of_both_sorts() {
     for sort in ["-B", "-C"] {
         let image = Image::new("bcache", 128 * MIB);
@@ -439,7 +467,6 @@ fn bcache_of_both_sorts() {
     }
 }
 
-#[test]
 fn swap_that_sleeps() {
     for magic in
         ["S1SUSPEND\0", "S2SUSPEND\0", "ULSUSPEND\0", "LINHIB0001", "SWAP-SPACE", "SWAPSPACE3"]
@@ -479,7 +506,6 @@ fn md1(at: u64) -> Vec<u8> {
     sb
 }
 
-#[test]
 fn md_members() {
     let size = 10 * MIB + 5000;
     let last = (size & !0xffff) - 0x10000;
@@ -519,7 +545,6 @@ fn lvm(sector: u8) -> Vec<u8> {
     label
 }
 
-#[test]
 fn physical_volumes() {
     for sector in 0..4 {
         let image = Image::new("LVM2", 8 * MIB);
@@ -553,7 +578,6 @@ fn zfs(image: &Image, magic: [u8; 8], uberblocks: u64) {
     }
 }
 
-#[test]
 fn pool_members() {
     for magic in [u64::to_le_bytes(0x00ba_b10c), u64::to_be_bytes(0x00ba_b10c)] {
         let image = Image::new("zfs", 65 * MIB);
@@ -566,7 +590,6 @@ fn pool_members() {
     }
 }
 
-#[test]
 fn members_hide_what_they_hold() {
     let image = made(2, "inside");
     let last = 8 * MIB - 0x10000;
@@ -582,7 +605,6 @@ fn members_hide_what_they_hold() {
     assert_eq!(image.compare().unwrap().kind, "ubi");
 }
 
-#[test]
 fn two_file_systems_are_none() {
     let image = made(2, "two");
     let fat = made(11, "FAT");
@@ -594,7 +616,6 @@ fn two_file_systems_are_none() {
     assert_eq!(kinds, ["vfat", "ext4"]);
 }
 
-#[test]
 fn a_young_mbr_makes_an_lvm_label_stale() {
     let image = Image::new("LVM2 under an MBR", 8 * MIB);
     image.run(&["sfdisk", "-q", "image"], "label: dos\n2048,4096,83\n");
@@ -603,7 +624,6 @@ fn a_young_mbr_makes_an_lvm_label_stale() {
     compare_tables(&image, 512);
 }
 
-#[test]
 fn a_bootable_disc_is_both() {
     let image = Image::new("iso9660 with an MBR", 0);
     tree(&image);
@@ -618,7 +638,6 @@ fn a_bootable_disc_is_both() {
     assert_eq!(image.compare().unwrap().kind, "udf");
 }
 
-#[test]
 fn the_superblock_of_the_last_partition_is_not_the_disks() {
     let image = Image::new("md 0.90 in the last partition", 16 * MIB);
     image.run(&["sfdisk", "-q", "image"], "label: dos\n2048,,fd\n");
@@ -712,7 +731,6 @@ const GPT: &str = "label: gpt\nlabel-id: 11223344-5566-7788-99AA-BBCCDDEEFF00\n\
 const LOGICAL: &str = "label: dos\nlabel-id: 0xdeadbeef\nsize=1M, type=83, bootable\nsize=1M, type=c\n\
     type=f\nsize=1M, type=83\nsize=2M, type=82\nsize=1M, type=8e\n";
 
-#[test]
 fn tables_by_sfdisk() {
     for script in [
         GPT,
@@ -743,7 +761,6 @@ const BOOTED: [&str; 4] = [
     "label: gpt\nstart=2048, size=32768, name=my\\x20root\nstart=34816, size=32768, name=\"my root/1\"\n",
 ];
 
-#[test]
 fn disks_of_the_boots() {
     let mut root = Image::new("ext4", 16 * MIB);
     root.run(&["mke2fs", "-q", "-t", "ext4", "-L", "my root/1", "image"], "");
@@ -764,7 +781,6 @@ fn disks_of_the_boots() {
 }
 
 /// What ends a device is looked for at the end of the partition, not of the disk.
-#[test]
 fn each_format_in_a_partition() {
     let mut images: Vec<Image> = (0..TOOLS.len()).map(|row| made(row, "PART")).collect();
     images.extend(members());
@@ -778,7 +794,6 @@ fn each_format_in_a_partition() {
     }
 }
 
-#[test]
 fn many_logical_partitions() {
     let script = format!("label: dos\ntype=5\n{}", "size=1M, type=83\n".repeat(40));
     let image = Image::new("40 logical partitions", 128 * MIB);
@@ -789,7 +804,6 @@ fn many_logical_partitions() {
     assert!(last.uuid.as_ref().unwrap().ends_with("-2c"), "the number is hexadecimal");
 }
 
-#[test]
 fn a_disk_without_signature() {
     let image = Image::new("no signature", 16 * MIB);
     image.run(&["sfdisk", "-q", "image"], LOGICAL);
@@ -799,7 +813,6 @@ fn a_disk_without_signature() {
     assert_eq!(table.partitions[1].uuid.as_deref(), Some("00000000-02"));
 }
 
-#[test]
 fn damaged_tables() {
     let header = 512;
     let backup = 16 * MIB - 512;
@@ -823,7 +836,6 @@ fn damaged_tables() {
     }
 }
 
-#[test]
 fn boot_sectors_are_no_tables() {
     for row in [10, 11, 12, 15] {
         let image = made(row, "NOTABLE");
@@ -835,7 +847,6 @@ fn boot_sectors_are_no_tables() {
 
 /// The two libraries in one: a table for sectors of 4 KiB, moved there by hand, as sfdisk takes the size from
 /// the device only.
-#[test]
 fn large_sectors() {
     let image = Image::new("MBR in sectors of 4 KiB", 64 * MIB);
     let entry = |kind: u8, start: u32, size: u32| {
@@ -859,7 +870,6 @@ fn large_sectors() {
 }
 
 /// fdisk alone takes the sector size of an image from its command line.
-#[test]
 fn a_gpt_in_large_sectors() {
     let image = Image::new("GPT in sectors of 4 KiB", 64 * MIB);
     let script = "g\nn\n1\n\n+8M\nn\n7\n\n\nx\nn\n1\nroot A\nr\nw\n";
@@ -872,7 +882,6 @@ fn a_gpt_in_large_sectors() {
     assert_eq!(compare_tables(&image, 4096), Some(table), "from the backup");
 }
 
-#[test]
 fn a_chain_that_bites_its_tail_ends() {
     let image = Image::new("loop", 16 * MIB);
     image.run(&["sfdisk", "-q", "image"], LOGICAL);
@@ -884,7 +893,6 @@ fn a_chain_that_bites_its_tail_ends() {
     assert!(source.reads.get() < 600);
 }
 
-#[test]
 fn the_root_type_is_sfdisks() {
     let output = run(Path::new("/"), &["sfdisk", "--list-types", "-X", "gpt"], "");
     let types = String::from_utf8(output.stdout).unwrap().to_lowercase();
@@ -919,7 +927,6 @@ const PLACES: [(u64, u64); 7] = [
     (0x10000, 0x22b),
 ];
 
-#[test]
 fn damaged_images_neither_panic_nor_read_on() {
     let mut dice = Dice(1);
     let mut images: Vec<Image> = (0..TOOLS.len()).map(|row| made(row, "LABEL")).collect();
@@ -969,7 +976,6 @@ fn members() -> Vec<Image> {
 }
 
 /// What a damaged image still is must be what blkid thinks it is.
-#[test]
 fn damaged_images_are_what_blkid_says() {
     let mut dice = Dice(2);
     let mut images: Vec<Image> = DAMAGED.iter().map(|row| made(*row, "LABEL")).collect();
@@ -996,7 +1002,6 @@ fn flip(dice: &mut Dice) -> (u64, u8) {
     (start + dice.below(length), byte)
 }
 
-#[test]
 fn sound_devices_cost_few_reads() {
     for (row, (kind, ..)) in TOOLS.iter().enumerate() {
         let source = made(row, "LABEL").source();

@@ -11,17 +11,25 @@
 //! In a command line `TREE` is the tree, `HERE` the case's folder, `MOD` is `-d TREE -S 1.0` and `INFO`
 //! `-b TREE -k 1.0`. With `COLDPLUG_ORACLE=kmod` kmod runs the commands instead, and with
 //! `COLDPLUG_BLESS=1` what is printed becomes what is correct.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a helper of a test fails it, with a message; what is printed is shown when it fails"
-)]
 
+use harness::run::Test;
+use harness::tests;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+
+/// The tests of this module, by what they need.
+pub(crate) const TESTS: &[Test] = tests![[] =>
+    show_depends,
+    resolve,
+    modinfo,
+    options,
+    symbols,
+    config,
+    scan,
+    plan,
+    the_kernels_helper_is_silent_and_alone,
+];
 
 fn rootfs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("qemu-tests/data/rootfs")
@@ -98,48 +106,39 @@ fn check(case: &str) {
     }
 }
 
-#[test]
 fn show_depends() {
     check("show-depends");
 }
 
-#[test]
 fn resolve() {
     check("resolve");
 }
 
-#[test]
 fn modinfo() {
     check("modinfo");
 }
 
-#[test]
 fn options() {
     check("options");
 }
 
-#[test]
 fn symbols() {
     check("symbols");
 }
 
-#[test]
 fn config() {
     check("config");
 }
 
-#[test]
 fn scan() {
     check("scan");
 }
 
-#[test]
 fn plan() {
     check("plan");
 }
 
 /// As the kernel calls it: without standard streams and without an environment.
-#[test]
 fn the_kernels_helper_is_silent_and_alone() {
     let tree = rootfs().join("tree");
     let line = "exec env -i \"$0\" modprobe -d \"$1\" -S 1.0 -q -- nothing <&- >&- 2>&-";

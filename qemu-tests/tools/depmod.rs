@@ -1,27 +1,10 @@
 //! depmod on whole kernels of Debian's, and on trees with everything wrong that a tree can have, against the depmod of
 //! kmod 34.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a helper of a test fails it, with a message; what is printed is shown when it fails"
-)]
 
-#[path = "../harness/apt.rs"]
-mod apt;
-#[allow(dead_code, reason = "shared with the boots, which use all of it")]
-#[path = "../harness/image.rs"]
-mod image;
-#[allow(dead_code, reason = "shared with the boots, which use all of it")]
-#[path = "../harness/kernel.rs"]
-mod kernel;
-#[path = "../harness/kmod34.rs"]
-mod kmod34;
-#[path = "../harness/tool.rs"]
-mod tool;
-
-use kernel::Kernel;
+use harness::kernel::Kernel;
+use harness::run::{Need, RELEASE as RELEASE_BUILD, Test};
+use harness::{image, kmod34, tool};
+use harness::{note, tests};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -29,6 +12,22 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use tempfile::TempDir;
+
+/// The tests of this module, by what they need.
+pub(crate) const TESTS: &[Test] = tests![RELEASE_BUILD =>
+    whole_kernels_have_kmods_bytes,
+    gzip_makes_no_difference_but_in_names,
+    options_give_what_kmod_gives,
+    depmod_d_chooses_as_kmod_does,
+    what_can_not_be_read_is_named,
+    a_link_that_leads_back_is_not_followed,
+    circles_are_named_and_nothing_is_written,
+    files_come_whole_or_not_at_all,
+    quick_looks_only_for_newer_modules,
+    an_image_needs_no_index,
+    a_name_that_is_taken_leaves_nothing_behind;
+    [Need::Root("to give up the right to read")] => what_may_not_be_read_is_named,
+];
 
 /// The release of the trees that are made here.
 const RELEASE: &str = "6.1.0-test";
@@ -64,10 +63,9 @@ fn indexed(mut command: Command, kernel: Kernel) -> BTreeMap<String, Vec<u8>> {
     files(&out.path().join("lib/modules").join(&tree.release))
 }
 
-#[test]
 fn whole_kernels_have_kmods_bytes() {
     for kernel in [Kernel::Cloud61, Kernel::Cloud612, Kernel::Cloud61Zst, Kernel::CloudArm64] {
-        println!("{kernel:?}");
+        note!("{kernel:?}");
         let kmods = indexed(kmod34::command("depmod"), kernel);
         assert_eq!(kmods.len(), 11);
         assert_same(&indexed(ours(), kernel), &kmods);
@@ -76,7 +74,6 @@ fn whole_kernels_have_kmods_bytes() {
 
 /// Debian's kmod is built without zlib and does not see `.ko.gz`. But for the names of the files nothing differs from
 /// the same modules uncompressed; of modules.dep.bin, which holds names, the sorted strings are compared.
-#[test]
 fn gzip_makes_no_difference_but_in_names() {
     let plain = indexed(kmod34::command("depmod"), Kernel::Cloud61);
     let packed = indexed(ours(), Kernel::Cloud61Gz);
@@ -179,7 +176,6 @@ impl Tree {
     }
 }
 
-#[test]
 fn options_give_what_kmod_gives() {
     let tree = Tree::new();
     let symvers = "0x12345678\t_printk\tvmlinux\tE\n0x8a\tkmem_cache_alloc\tvmlinux\tE\n";
@@ -225,7 +221,6 @@ fn options_give_what_kmod_gives() {
     }
 }
 
-#[test]
 fn depmod_d_chooses_as_kmod_does() {
     let tree = Tree::new();
     for name in ["updates/fat.ko", "extra/fat.ko", "weak/fat.ko", "extra/crc7.ko"] {
@@ -268,7 +263,6 @@ fn depmod_d_chooses_as_kmod_does() {
 }
 
 /// What is wrong in a tree is named, the rest is indexed, and the exit code is kmod's.
-#[test]
 fn what_can_not_be_read_is_named() {
     let tree = Tree::new();
     let whole = fs::read(tree.dir().join("kernel/fs/fat/fat.ko")).unwrap();
@@ -307,7 +301,6 @@ fn what_can_not_be_read_is_named() {
 }
 
 /// kmod follows it until it has no descriptors left.
-#[test]
 fn a_link_that_leads_back_is_not_followed() {
     let tree = Tree::new();
     symlink("..", tree.dir().join("kernel/again")).unwrap();
@@ -323,7 +316,6 @@ fn a_link_that_leads_back_is_not_followed() {
     assert_same(&own, &files(&tree.top.path().join("again")));
 }
 
-#[test]
 fn circles_are_named_and_nothing_is_written() {
     let tree = Tree::new();
     for (own, needs) in [("a", "b"), ("b", "a"), ("c", "a")] {
@@ -347,7 +339,6 @@ fn circles_are_named_and_nothing_is_written() {
 }
 
 /// A file is there as a whole or not at all, and what was there before stays when the new one can't be written.
-#[test]
 fn files_come_whole_or_not_at_all() {
     let tree = Tree::new();
     let out = tree.dir();
@@ -365,7 +356,6 @@ fn files_come_whole_or_not_at_all() {
     assert!(fs::read(out.join("modules.dep")).unwrap().starts_with(b"kernel/fs/fat/vfat.ko: "));
 }
 
-#[test]
 fn quick_looks_only_for_newer_modules() {
     let tree = Tree::new();
     assert!(tree.run(ours(), "r", &[RELEASE]).status.success());
@@ -381,7 +371,6 @@ fn quick_looks_only_for_newer_modules() {
 }
 
 /// An image of a tree that depmod never saw is that of one that it did.
-#[test]
 fn an_image_needs_no_index() {
     let tree = Tree::new();
     let build = |name: &str| {
@@ -406,7 +395,6 @@ fn an_image_needs_no_index() {
 }
 
 /// A file that may not be read is named, the rest is indexed.
-#[test]
 fn what_may_not_be_read_is_named() {
     let tree = Tree::new();
     let fat = tree.dir().join("kernel/fs/fat/fat.ko");
@@ -428,7 +416,6 @@ fn what_may_not_be_read_is_named() {
 }
 
 /// Nothing is left of a run that could not give a file its name.
-#[test]
 fn a_name_that_is_taken_leaves_nothing_behind() {
     let tree = Tree::new();
     fs::create_dir(tree.dir().join("modules.symbols")).unwrap();

@@ -1,10 +1,31 @@
 //! `coldplug image` on a small tree: what is in the image, judged by GNU cpio.
-#![allow(clippy::unwrap_used)]
 
+use harness::run::Test;
+use harness::tests;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+
+/// The tests of this module, by what they need.
+pub(crate) const TESTS: &[Test] = tests![[] =>
+    cpio_sees_what_the_list_says,
+    the_same_input_gives_the_same_bytes,
+    dates_are_those_of_the_source,
+    the_closure_is_carried,
+    modules_are_carried_as_asked,
+    indexes_name_the_files_of_the_image,
+    modprobe_reads_the_rewritten_index,
+    configuration_and_firmware_go_along,
+    a_merged_usr_is_carried_once,
+    a_list_replaces_the_built_in_one,
+    compressed_images_hold_the_same_archive,
+    what_cannot_be_built_is_named,
+    an_init_that_nothing_can_start_is_told,
+    what_takes_no_image_says_so,
+    standard_output_that_is_full_is_a_failure,
+    help_is_there_for_every_command,
+];
 
 const RELEASE: &str = "6.0.0-test";
 
@@ -162,7 +183,6 @@ fn modules(image: &Path) -> Vec<String> {
     files(image).keys().filter_map(|name| name.strip_prefix(&below)).map(str::to_owned).collect()
 }
 
-#[test]
 fn cpio_sees_what_the_list_says() {
     let tree = tree();
     let image = built(tree.path(), "");
@@ -199,7 +219,6 @@ fn cpio_sees_what_the_list_says() {
     assert_eq!(own, names);
 }
 
-#[test]
 fn the_same_input_gives_the_same_bytes() {
     let tree = tree();
     for args in ["", "--compress zstd", "--compress gzip", "--modules-as plain", "-m a"] {
@@ -212,7 +231,6 @@ fn the_same_input_gives_the_same_bytes() {
     }
 }
 
-#[test]
 fn dates_are_those_of_the_source() {
     let tree = tree();
     let image = tree.path().join("dated.img");
@@ -229,7 +247,6 @@ fn dates_are_those_of_the_source() {
     assert_eq!(&bytes[46..54], b"00015180");
 }
 
-#[test]
 fn the_closure_is_carried() {
     let tree = tree();
     for (args, expected) in [
@@ -246,7 +263,6 @@ fn the_closure_is_carried() {
     }
 }
 
-#[test]
 fn modules_are_carried_as_asked() {
     let tree = tree();
     let source = |name: &str| {
@@ -267,7 +283,6 @@ fn modules_are_carried_as_asked() {
     assert_eq!(zstd[&image("b-b.ko.xz")], source("b-b.ko.xz"));
 }
 
-#[test]
 fn indexes_name_the_files_of_the_image() {
     let tree = tree();
     let dep = |args: &str| {
@@ -284,7 +299,6 @@ fn indexes_name_the_files_of_the_image() {
 }
 
 /// kmod finds in the rewritten index what the text says.
-#[test]
 fn modprobe_reads_the_rewritten_index() {
     let tree = tree();
     let image = built(tree.path(), "-m a");
@@ -305,7 +319,6 @@ fn modprobe_reads_the_rewritten_index() {
     assert!(files.ends_with(&["c.ko.gz", "b-b.ko.xz", "a.ko.zst"]), "{output}");
 }
 
-#[test]
 fn configuration_and_firmware_go_along() {
     let tree = tree();
     let (output, image) = build(tree.path(), "-m a");
@@ -322,7 +335,6 @@ fn configuration_and_firmware_go_along() {
     assert!(!without.keys().any(|name| name.starts_with("lib/firmware")));
 }
 
-#[test]
 fn a_merged_usr_is_carried_once() {
     let tree = tree();
     let root = tree.path();
@@ -337,7 +349,6 @@ fn a_merged_usr_is_carried_once() {
     assert!(found.contains_key(&format!("lib/modules/{RELEASE}/kernel/a.ko.zst")));
 }
 
-#[test]
 fn a_list_replaces_the_built_in_one() {
     let tree = tree();
     let list = tree.path().join("my.list");
@@ -354,7 +365,6 @@ fn a_list_replaces_the_built_in_one() {
     assert!(error.contains("my.list line 3: unknown type 'fifo'"), "{error}");
 }
 
-#[test]
 fn compressed_images_hold_the_same_archive() {
     let tree = tree();
     let plain = fs::read(built(tree.path(), "")).unwrap();
@@ -370,7 +380,6 @@ fn compressed_images_hold_the_same_archive() {
     }
 }
 
-#[test]
 fn what_cannot_be_built_is_named() {
     let tree = tree();
     let root = tree.path();
@@ -393,7 +402,6 @@ fn what_cannot_be_built_is_named() {
     assert!(error.contains("kernel/a.ko needs kernel/gone.ko, which has no line"), "{error}");
 }
 
-#[test]
 fn an_init_that_nothing_can_start_is_told() {
     let dir = tree();
     let root = dir.path();
@@ -408,7 +416,6 @@ fn an_init_that_nothing_can_start_is_told() {
 }
 
 /// A device that is named as the image gets its bytes, and stays what it is.
-#[test]
 fn what_takes_no_image_says_so() {
     let dir = tree();
     let full = "/dev/full";
@@ -420,7 +427,6 @@ fn what_takes_no_image_says_so() {
     assert!(!fs::metadata(full).unwrap().is_file());
 }
 
-#[test]
 fn standard_output_that_is_full_is_a_failure() {
     let dir = tree();
     let image = built(dir.path(), "");
@@ -435,7 +441,6 @@ fn standard_output_that_is_full_is_a_failure() {
     }
 }
 
-#[test]
 fn help_is_there_for_every_command() {
     let run = |words: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_coldplug"));

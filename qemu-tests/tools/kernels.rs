@@ -2,30 +2,22 @@
 //!
 //! Every module and every alias of a kernel is asked for, hundreds in one process. kmod 30 is the oracle; where
 //! it can't be, README "Differences from kmod" says so and the lines are left out here by name.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a helper of a test fails it, with a message; what is printed is shown when it fails"
-)]
 
-#[path = "../harness/apt.rs"]
-mod apt;
-#[allow(dead_code, reason = "shared with the boots, which use all of it")]
-#[path = "../harness/image.rs"]
-mod image;
-#[allow(dead_code, reason = "shared with the boots, which use all of it")]
-#[path = "../harness/kernel.rs"]
-mod kernel;
-#[path = "../harness/tool.rs"]
-mod tool;
-
-use kernel::{Kernel, Tree};
+use harness::kernel::{Kernel, Tree};
+use harness::run::{RELEASE, Test};
+use harness::{image, tool};
+use harness::{note, tests};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+
+/// The tests of this module, by what they need.
+pub(crate) const TESTS: &[Test] = tests![[] => patterns_become_devices; RELEASE =>
+    all_of_6_1_cloud,
+    all_of_6_1_with_every_driver,
+    all_of_6_12_cloud,
+];
 
 /// Operands of one process: far below the kernel's limit for a command line.
 const BATCH: usize = 4000;
@@ -232,7 +224,7 @@ fn compare(kernel: Kernel, least: usize) {
         ))
         .collect();
     let configs = config_trees(&tree, &sample);
-    println!(
+    note!(
         "{}: {} modules, {} families of {} aliases; the same lines: -D {depends}, -R {aliases} and {symbol_lines}, \
          modinfo {info} and {inside}, configurations {configs}",
         tree.release,
@@ -248,23 +240,19 @@ fn builtin(tree: &Tree) -> Vec<String> {
     read(tree, "modules.builtin").lines().filter_map(name).collect()
 }
 
-#[test]
 fn all_of_6_1_cloud() {
     compare(Kernel::Cloud61, 1000);
 }
 
-#[test]
 fn all_of_6_1_with_every_driver() {
     compare(Kernel::Full61, 3500);
 }
 
 /// Its modules are compressed with xz.
-#[test]
 fn all_of_6_12_cloud() {
     compare(Kernel::Cloud612, 900);
 }
 
-#[test]
 fn patterns_become_devices() {
     for (pattern, index, want) in [
         ("pci:v00008086d*sv*", 0, "pci:v00008086d0sv0"),

@@ -9,18 +9,10 @@
 //! For every name in a file, and for the whole of it, modprobe has to answer alike when it reads the old file and
 //! the new one; and kmod's modprobe, which knows the new language alone, has to answer as ours. The modules that
 //! are named are all there. With `COLDPLUG_BLESS=1` what is made and said is written into the files.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a helper of a test fails it, with a message; what is printed is shown when it fails"
-)]
 
-#[allow(dead_code, reason = "shared with tests that use all of it")]
-#[path = "../harness/tool.rs"]
-mod tool;
-
+use harness::run::Test;
+use harness::tool;
+use harness::{note, tests};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -161,20 +153,24 @@ fn check(name: &str) {
             asked += usize::from(new.len() > "Some(0)".len());
         }
     }
-    println!("{name}: {asked} answers");
+    note!("{name}: {asked} answers");
     assert!(asked > 2, "{asked} answers");
 }
 
 macro_rules! styles {
     ($($style:ident)*) => {
-        $(#[test] fn $style() { check(stringify!($style)); })*
+        $(fn $style() { check(stringify!($style)); })*
         const STYLES: &[&str] = &[$(stringify!($style)),*];
+        /// The tests of this module, by what they need.
+        pub(crate) const TESTS: &[Test] = tests![
+            [] => $($style,)* every_style_is_checked, the_language_of_modprobe_d_is_left_alone,
+            modprobe_names_wrong_lines, the_output_is_a_file_of_its_own
+        ];
     };
 }
 
 styles! { document redhat debian suse alsa pcmcia slackware scsi ppp conditions wrong }
 
-#[test]
 fn every_style_is_checked() {
     let entries = fs::read_dir(styles()).unwrap();
     let mut found: Vec<String> =
@@ -186,7 +182,6 @@ fn every_style_is_checked() {
 }
 
 /// What a file in modprobe.d's language says is not changed by its look.
-#[test]
 fn the_language_of_modprobe_d_is_left_alone() {
     let scratch = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let kmod = tool::find("modprobe", "kmod");
@@ -206,7 +201,6 @@ fn the_language_of_modprobe_d_is_left_alone() {
 }
 
 /// modprobe names what is wrong in an old file as convert does.
-#[test]
 fn modprobe_names_wrong_lines() {
     let style = Style::new("wrong");
     let mut command = Command::new(OURS);
@@ -218,7 +212,6 @@ fn modprobe_names_wrong_lines() {
     assert_eq!(output.stdout, b"ne2k_pci\n");
 }
 
-#[test]
 fn the_output_is_a_file_of_its_own() {
     let scratch = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let path = scratch.path().join("modutils.conf");

@@ -21,32 +21,12 @@
 //!
 //! `COLDPLUG_ORACLE=kmod` runs the same cases on Debian's kmod; `COLDPLUG_BLESS=1` writes what was seen into the
 //! files. What kmod says while it reads the configuration names its own sources, which are left out.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a helper of a test fails it, with a message; what is printed is shown when it fails"
-)]
 
-#[path = "../harness/apt.rs"]
-mod apt;
-#[path = "../harness/fake_kernel.rs"]
-mod fake_kernel;
-#[allow(dead_code, reason = "shared with the boots, which use all of it")]
-#[path = "../harness/image.rs"]
-mod image;
-#[allow(dead_code, reason = "shared with the boots, which use all of it")]
-#[path = "../harness/kernel.rs"]
-mod kernel;
-#[path = "../harness/supervisor.rs"]
-mod supervisor;
-#[path = "../harness/tool.rs"]
-mod tool;
-
-use fake_kernel::FakeKernel;
+use harness::fake_kernel::FakeKernel;
+use harness::run::{Need, Test};
+use harness::{fake_kernel, image, supervisor, tool};
+use harness::{note, tests};
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -339,15 +319,9 @@ impl Run {
     }
 }
 
-/// Runs the cases of a topic; gives how many they are.
+/// Runs the cases of a topic.
 #[track_caller]
-fn check(topic: &str) -> usize {
-    if !rustix::process::geteuid().is_root() {
-        // Past the harness, which shows what a test prints only when it fails.
-        let why = "chroot(2) and the device /dev/null of a fake root need root";
-        let _ = writeln!(std::io::stderr(), "roots::{topic} is skipped: {why}");
-        return 0;
-    }
+fn check(topic: &str) {
     let path = rootfs().join("cases").join(topic);
     let file = fs::read_to_string(&path).unwrap();
     let mut run = Run::default();
@@ -371,20 +345,30 @@ fn check(topic: &str) -> usize {
         fs::write(&path, &run.text).unwrap();
     }
     assert!(run.wrong.is_empty(), "{}:\n{}", path.display(), run.wrong);
-    println!("{topic}: {} cases", run.cases);
-    run.cases
+    note!("{topic}: {} cases", run.cases);
 }
 
 macro_rules! topics {
     ($($topic:ident)*) => {
-        $(#[test] fn $topic() { check(stringify!($topic)); })*
+        $(fn $topic() { check(stringify!($topic)); })*
         const TOPICS: &[&str] = &[$(stringify!($topic)),*];
+        /// The tests of this module, by what they need.
+        pub(crate) const TESTS: &[Test] = tests![
+            FAKE_ROOT => $($topic),*;
+            [] => every_file_of_cases_is_run_and_they_are_many, differences_stand_beside_what_is_the_same
+        ];
     };
 }
 
 topics! { options insert errors remove commands config index modinfo ours demand }
 
-#[test]
+/// What a fake root needs.
+const FAKE_ROOT: [Need; 3] = [
+    Need::Root("chroot(2) and the device /dev/null of a fake root"),
+    Need::Command("busybox", "busybox-static"),
+    Need::Program("coldplug"),
+];
+
 fn every_file_of_cases_is_run_and_they_are_many() {
     let mut files: Vec<String> = fs::read_dir(rootfs().join("cases"))
         .unwrap()
@@ -399,11 +383,10 @@ fn every_file_of_cases_is_run_and_they_are_many() {
         text.lines().filter(|l| l.starts_with("$ ")).count()
     };
     let sum: usize = files.iter().map(cases).sum();
-    println!("{sum} cases");
+    note!("{sum} cases");
     assert!(sum >= 120, "{sum} cases");
 }
 
-#[test]
 fn differences_stand_beside_what_is_the_same() {
     let list = |text: &str| text.chars().map(String::from).collect::<Vec<_>>();
     for (us, kmod, want) in [

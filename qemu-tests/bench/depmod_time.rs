@@ -7,27 +7,9 @@
 //! | 6.1 for virtual machines, `.ko.zst` | 0.5 |
 //!
 //! What both write is compared once, byte for byte. Peak memory is that of the kernel's accounts (`ru_maxrss`).
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a benchmark ends with a message where it can't go on, and prints its figures"
-)]
-#![allow(dead_code, reason = "the parts are shared with tests, which use all of them")]
 
-#[path = "../harness/apt.rs"]
-mod apt;
-#[path = "../harness/image.rs"]
-mod image;
-#[path = "../harness/kernel.rs"]
-mod kernel;
-#[path = "../harness/kmod34.rs"]
-mod kmod34;
-#[path = "../harness/tool.rs"]
-mod tool;
-
-use kernel::{Kernel, Tree};
+use harness::kernel::{Kernel, Tree};
+use harness::{image, kmod34, tool};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};

@@ -3,33 +3,9 @@
 //! Both programs are run in turns, so that what the machine does meanwhile falls on both alike; the
 //! least and the median of each are printed, and the ratio of the medians, which must not be above one. Where valgrind is installed,
 //! the instructions of one run stand beside: they repeat on a noisy machine.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a benchmark ends with a message where it can't go on, and prints its figures"
-)]
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "the parts are shared with boot.rs, which uses all of them and runs their tests"
-)]
 
-#[path = "../harness/apt.rs"]
-mod apt;
-#[path = "../harness/image.rs"]
-mod image;
-#[path = "../harness/kernel.rs"]
-mod kernel;
-#[path = "../harness/qmp.rs"]
-mod qmp;
-#[path = "../harness/tool.rs"]
-mod tool;
-#[path = "../harness/vm.rs"]
-mod vm;
-
-use kernel::{Kernel, Tree};
+use harness::kernel::{Kernel, Tree};
+use harness::{image, tool};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -8,34 +8,10 @@
 //! | `SOAK_SAME` | 1: every boot as by default, with `SOAK_WORDS` alone |
 //! | `SOAK_WORDS` | more words for every kernel command line |
 //! | `SOAK_AT_ONCE` | machines that run side by side (2) |
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "it ends with a message where it cannot go on, and prints a table"
-)]
-#![allow(dead_code, unused_imports, reason = "the parts of the harness that this does not need")]
 
-#[path = "../harness/apt.rs"]
-mod apt;
-#[path = "../harness/image.rs"]
-mod image;
-#[path = "../harness/kernel.rs"]
-mod kernel;
-#[path = "../harness/machines.rs"]
-mod machines;
-#[path = "../harness/qmp.rs"]
-mod qmp;
-#[path = "../harness/sysfs_names.rs"]
-mod sysfs_names;
-#[path = "../harness/tool.rs"]
-mod tool;
-#[path = "../harness/vm.rs"]
-mod vm;
-
-use kernel::{Kernel, Tree};
-use machines::Reached;
+use harness::kernel::{Kernel, Tree};
+use harness::machines::Reached;
+use harness::{image, machines};
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};

@@ -2,33 +2,13 @@
 //!
 //! Debian's 6.1 cloud kernel, an image with all its modules, and a q35 with a virtio disk, a network card, a
 //! random number generator and a USB keyboard. The root's init is guest.rs, which powers off.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a demo that cannot go on says why and ends"
-)]
-#![allow(dead_code, reason = "the parts of the harness that the demo does not need")]
 
-#[path = "../harness/apt.rs"]
-mod apt;
-#[path = "../harness/image.rs"]
-mod image;
-#[path = "../harness/kernel.rs"]
-mod kernel;
-#[path = "../harness/qmp.rs"]
-mod qmp;
-#[path = "../harness/tool.rs"]
-mod tool;
-#[path = "../harness/vm.rs"]
-mod vm;
-
+use harness::image;
 use std::process::Command;
 
-use image::{LABEL, ROOT};
-use kernel::Kernel;
-use vm::{Bus, Vm};
+use harness::image::{LABEL, ROOT};
+use harness::kernel::Kernel;
+use harness::vm::{Bus, Vm};
 
 fn main() {
     let tree = Kernel::Cloud61.get();

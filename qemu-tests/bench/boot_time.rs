@@ -10,42 +10,14 @@
 //! Without a word all of them: `make bench BENCH='--virtio --image'` runs two. The floor loads the modules that coldplug
 //! loaded; what coldplug also tried, and what found no device, is in a row of its own. All but `--wall` is guest time under `-icount shift=0,sleep=off`, which counts instructions and
 //! repeats on a noisy machine; of each kind the least of `BENCH_RUNS` (3) is printed. `--wall` is the guest's clock, which there is the host's.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a benchmark ends with a message where it can't go on, and prints its figures"
-)]
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "the parts are shared with boot.rs, which uses all of them and runs their tests"
-)]
 
-#[path = "../harness/apt.rs"]
-mod apt;
-#[path = "../harness/image.rs"]
-mod image;
-#[path = "../harness/kernel.rs"]
-mod kernel;
-#[path = "../harness/machines.rs"]
-mod machines;
-#[path = "../harness/qmp.rs"]
-mod qmp;
-#[path = "../harness/sysfs_names.rs"]
-mod sysfs_names;
-#[path = "../harness/tool.rs"]
-mod tool;
-#[path = "../harness/vm.rs"]
-mod vm;
-
-use kernel::{Kernel, Tree};
-use machines::knows;
+use harness::kernel::{Kernel, Tree};
+use harness::machines::knows;
+use harness::vm::{Facts, Vm};
+use harness::{image, machines};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use vm::{Facts, Vm};
 
 /// The longest that a boot may take whose instructions are counted, on a busy host.
 const DEADLINE: Duration = Duration::from_secs(900);

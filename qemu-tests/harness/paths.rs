@@ -1,0 +1,33 @@
+//! Directories of the checkout and of the build.
+
+use std::path::{Path, PathBuf};
+
+/// Returns the root of the checkout.
+pub fn checkout() -> PathBuf {
+    let harness = Path::new(env!("CARGO_MANIFEST_DIR"));
+    harness.ancestors().nth(2).expect("the harness is two levels below the checkout").to_owned()
+}
+
+/// Returns `qemu-tests/data/NAME`.
+pub fn data(name: &str) -> PathBuf {
+    checkout().join("qemu-tests/data").join(name)
+}
+
+/// Returns the target directory of the running program, which Cargo marks with CACHEDIR.TAG.
+pub fn target() -> PathBuf {
+    let program = std::env::current_exe().expect("the path of the running program");
+    let marked = program.ancestors().find(|dir| dir.join("CACHEDIR.TAG").is_file());
+    marked.expect("the program lies in a target directory").to_owned()
+}
+
+/// Returns the directory for files that tests make, below the target directory.
+pub fn scratch() -> PathBuf {
+    let dir = target().join("tmp");
+    std::fs::create_dir_all(&dir).unwrap();
+    dir
+}
+
+/// Returns the path of `name` in the release build for musl.
+pub fn release(name: &str) -> PathBuf {
+    target().join("x86_64-unknown-linux-musl/release").join(name)
+}

@@ -1,0 +1,198 @@
+//! The main function of a test target.
+//!
+//! Each module of a target has a table of its tests and of what they need. libtest cannot report a
+//! test as ignored once it runs, so libtest-mimic runs them: it has the same options, and
+//! `cargo nextest` understands it. A need that is not met, before a test or during it, is the
+//! reason for which the test is ignored.
+
+use crate::{paths, tool};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::process::ExitCode;
+
+/// One test.
+#[derive(Debug, Clone, Copy)]
+pub struct Test {
+    /// Path of its module, with the target's name in front.
+    pub module: &'static str,
+    /// Name of its function.
+    pub name: &'static str,
+    /// What must be there for it to run.
+    pub needs: &'static [Need],
+    /// The test, which panics if it fails.
+    pub run: fn(),
+}
+
+/// Makes the table of a module: `tests![NEEDS => test, test; NEEDS => test]`.
+#[macro_export]
+macro_rules! tests {
+    ($($needs:expr => $($test:ident),+ $(,)?);+ $(;)?) => {
+        &[$($($crate::run::Test {
+            module: module_path!(),
+            name: stringify!($test),
+            needs: &$needs,
+            run: $test,
+        },)+)+]
+    };
+}
+
+/// What a test needs of the machine that it runs on.
+#[derive(Debug, Clone, Copy)]
+pub enum Need {
+    /// To run as root, for the reason given.
+    Root(&'static str),
+    /// A command, and the Debian package that holds it.
+    Command(&'static str, &'static str),
+    /// A program of the release build for musl.
+    Program(&'static str),
+}
+
+/// What every boot needs.
+pub const BOOT: [Need; 2] = [QEMU, Need::Program("coldplug")];
+/// What tests need that run the release build on this machine.
+pub const RELEASE: [Need; 1] = [Need::Program("coldplug")];
+/// The emulator.
+pub const QEMU: Need = Need::Command("qemu-system-x86_64", "qemu-system-x86");
+
+impl Need {
+    /// Returns why the need is not met, if so.
+    fn lacking(self) -> Option<String> {
+        match self {
+            Self::Root(_) if rustix::process::geteuid().is_root() => None,
+            Self::Root(reason) => Some(format!("needs root: {reason}")),
+            Self::Command(name, package) => tool::lacking(name, package),
+            Self::Program(name) => match std::env::var_os("COLDPLUG_BIN") {
+                Some(_) if name == "coldplug" => None,
+                _ if paths::release(name).is_file() => None,
+                _ => {
+                    Some(format!("{} is missing: run `make build`", paths::release(name).display()))
+                }
+            },
+        }
+    }
+}
+
+/// Payload of the unwinding of a test that cannot run here.
+struct Unavailable(String);
+
+/// Ends the running test, which is reported as ignored because of `reason`.
+///
+/// # Panics
+///
+/// If no test runs on this thread: a benchmark ends with the reason.
+pub fn unavailable(reason: impl Into<String>) -> ! {
+    if IS_TEST.get() {
+        resume_unwind(Box::new(Unavailable(reason.into())));
+    }
+    panic!("{}", reason.into());
+}
+
+thread_local! {
+    /// Whether this thread runs a test.
+    static IS_TEST: Cell<bool> = const { Cell::new(false) };
+    /// What the test on this thread noted, and its panic with the place; none if they are printed.
+    static NOTES: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Notes a line about the running test, which is shown if the test fails. Outside of tests, and
+/// with `--nocapture`, the line is printed at once.
+#[macro_export]
+macro_rules! note {
+    ($($text:tt)+) => {
+        $crate::run::note(&format!($($text)+))
+    };
+}
+
+/// Notes `line`, as [`note!`](crate::note) does.
+pub fn note(line: &str) {
+    let is_kept = NOTES.with_borrow_mut(|notes| {
+        notes.as_mut().map(|notes| *notes += &format!("{line}\n")).is_some()
+    });
+    if !is_kept {
+        println!("{line}");
+    }
+}
+
+/// Runs the tests of `modules` as the command line of this process says.
+pub fn main(modules: &[&[Test]]) -> ExitCode {
+    let arguments = Arguments::from_args();
+    keep_panics();
+    let is_shown = arguments.nocapture;
+    let tests = modules.iter().flat_map(|tests| tests.iter());
+    let trials = tests.map(|test| trial(*test, is_shown)).collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// Keeps the message of a panic in a test with the test's notes.
+fn keep_panics() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let is_kept = NOTES.with_borrow_mut(|notes| {
+            notes.as_mut().map(|notes| *notes += &format!("{info}\n")).is_some()
+        });
+        if !is_kept {
+            print(info);
+        }
+    }));
+}
+
+fn trial(test: Test, is_shown: bool) -> Trial {
+    // `boots::root` → `root`: the target's name stands elsewhere.
+    let module = test.module.split_once("::").map_or(test.module, |(_, module)| module);
+    Trial::ignorable_test(format!("{module}::{}", test.name), move || {
+        if let Some(reason) = test.needs.iter().find_map(|need| need.lacking()) {
+            return Ok(Completion::ignored_with(reason));
+        }
+        IS_TEST.set(true);
+        NOTES.set((!is_shown).then(String::new));
+        let done = catch_unwind(AssertUnwindSafe(test.run));
+        IS_TEST.set(false);
+        let notes = NOTES.take().unwrap_or_default();
+        done.map_or_else(|payload| outcome(payload, notes), |()| Ok(Completion::Completed))
+    })
+}
+
+/// Returns what a test that unwound with `payload` comes to.
+fn outcome(payload: Box<dyn Any + Send>, notes: String) -> Result<Completion, Failed> {
+    match payload.downcast::<Unavailable>() {
+        Ok(unavailable) => Ok(Completion::ignored_with(unavailable.0)),
+        Err(_) => Err(Failed::from(notes)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passes() {}
+    fn fails() {
+        panic!("on purpose");
+    }
+    fn cannot_run() {
+        unavailable("no network");
+    }
+
+    #[test]
+    fn a_test_that_cannot_run_is_ignored_with_its_reason() {
+        IS_TEST.set(true);
+        let of = |run: fn()| catch_unwind(run).map_err(|payload| outcome(payload, "notes".into()));
+        assert!(of(passes).is_ok());
+        let Err(Err(failed)) = of(fails) else { panic!("a panic fails the test") };
+        assert_eq!(failed.message(), Some("notes"));
+        let Err(Ok(Completion::Ignored { reason })) = of(cannot_run) else {
+            panic!("the test is ignored")
+        };
+        assert_eq!(reason.as_deref(), Some("no network"));
+    }
+
+    #[test]
+    fn a_table_has_the_place_of_each_test() {
+        const TESTS: &[Test] =
+            crate::tests![[Need::Root("on purpose")] => passes, fails; [] => cannot_run];
+        let names: Vec<_> = TESTS.iter().map(|test| (test.name, test.needs.len())).collect();
+        assert_eq!(names, [("passes", 1), ("fails", 1), ("cannot_run", 0)]);
+        assert!(TESTS.iter().all(|test| test.module == "harness::run::tests"));
+    }
+}

@@ -1,0 +1,40 @@
+//! The commands on this machine, without a boot: on trees of files, in fake roots under a fake
+//! kernel, and on whole kernels, against the tools of kmod, util-linux and cpio.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails, with a message"
+)]
+
+use std::process::ExitCode;
+
+// Command lines on a small tree, against kmod.
+mod cli;
+// Command lines in fake roots, and their requests to a fake kernel, against kmod.
+mod roots;
+// Every module and alias of Debian's kernels, against kmod.
+mod kernels;
+// The configuration of modutils, converted and read as it is.
+mod modules_conf;
+// Index files, against the depmod of kmod 34.
+mod depmod;
+// Initramfs images, against cpio.
+mod image_build;
+// Filesystems and partition tables, against blkid.
+mod blkid;
+// The release binaries: static and small.
+mod binary;
+
+fn main() -> ExitCode {
+    harness::run::main(&[
+        kernels::TESTS,
+        depmod::TESTS,
+        blkid::TESTS,
+        roots::TESTS,
+        image_build::TESTS,
+        modules_conf::TESTS,
+        cli::TESTS,
+        binary::TESTS,
+    ])
+}
