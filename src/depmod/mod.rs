@@ -1,6 +1,8 @@
-//! depmod(8) at work: finds the modules of a tree, reads them over all processors, and writes their index files so
-//! that a power cut never leaves half of one. What the files hold is [`crate::kmod::depmod`].
+//! depmod(8): finds the modules of a tree, reads them on all processors, and writes their index files
+//! so that a power failure never leaves an incomplete file. [`crate::kmod::depmod`] makes the
+//! content of the files.
 
+mod error;
 mod output;
 mod pool;
 mod read;
@@ -10,157 +12,150 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 
+pub use error::Error;
 pub use output::Output;
 pub use scan::{Found, is_newer, named, scan};
 
 use crate::kmod::Warning;
 use crate::kmod::depmod::conf::Config;
-use crate::kmod::depmod::files::{self, File, Made};
+use crate::kmod::depmod::files::{self, File, Generated};
 use crate::kmod::depmod::graph::Cycles;
 use crate::kmod::depmod::kernel::KernelSymbols;
-use crate::kmod::depmod::resolve::{Note, Resolved, Symbols, Wanted};
-use crate::kmod::depmod::{Module, Notice, Solved, order};
+use crate::kmod::depmod::resolve::{Note, NoteFilter, Resolved, Symbols};
+use crate::kmod::depmod::{Module, ModuleTree, Notice, order};
 use crate::kmod::index::WriteError;
-use crate::sys::{Cause, moddir};
+use crate::sys::{self, Cause, moddir};
 
-/// How the files are made.
+/// Options that apply to all index files.
 #[derive(Debug, Default)]
 pub struct Settings {
-    /// The symbols of the kernel, where they are known.
+    /// The symbols of the kernel, if they are known.
     pub kernel: Option<KernelSymbols>,
-    /// What all symbols of the platform begin with.
+    /// The character that all symbols of the platform start with.
     pub prefix: Option<u8>,
-    /// What is told of symbols.
-    pub wanted: Wanted,
-    /// Entries that an index holds twice are told.
-    pub twice: bool,
-    /// The indexes of what is in the kernel are not wanted: its lists are not read, nor missed.
+    /// The notes about symbols that are reported.
+    pub notes: NoteFilter,
+    /// Whether to warn about entries that occur twice in an index.
+    pub warn_duplicates: bool,
+    /// Whether to leave out the indexes of builtin modules. Their lists are not read then, and may
+    /// be missing.
     pub no_builtin: bool,
 }
 
-/// Why no file is made.
-#[derive(Debug)]
-pub enum Failure {
-    /// Modules that depend on themselves: the ways round, by name, and how many modules are on them.
-    Cycles(Vec<String>, usize),
-    /// An index has no room for something.
-    Index(WriteError),
-    /// Files cannot be written, in words.
-    Output(String),
-}
-
-/// What is told while the work goes on.
+/// Receiver of messages and progress.
 pub trait Listener {
-    /// Something is to be said.
+    /// Receives a message for the user.
     fn notice(&mut self, notice: Notice);
-    /// A module gets a dependency on another for the sake of a symbol: paths of both.
+    /// Receives a dependency of the file `user` on the file `provider`, and the symbol that causes
+    /// it.
     fn needs(&mut self, user: &Path, symbol: &[u8], provider: &Path);
-    /// So many of so many modules are read; called from time to time, on any thread's behalf.
-    fn progress(&mut self, done: usize, of: usize);
+    /// Receives the number of modules read so far, and the number of all modules.
+    fn progress(&mut self, done: usize, total: usize);
 }
 
-/// Makes the index files of the modules `found` in `dir`, and gives each to `keep`, which may be called by several
-/// threads at once.
+/// Function that stores an index file. Several threads call it at the same time.
+pub type Store<'a> = dyn Fn(File) -> sys::Result<()> + Sync + 'a;
+
+/// Generates the index files of the modules `found` in `dir`, and passes each to `store`.
 ///
 /// # Errors
-/// Circular dependencies, and what `keep` or an index cannot take. What cannot be read is told and passed over.
+/// Dependency cycles, an entry that an index has no room for, and errors of `store`. Files that
+/// cannot be read are reported and skipped.
 pub fn index(
     dir: &Path,
     mut found: Vec<Found>,
     settings: &Settings,
     listener: &mut dyn Listener,
-    keep: &(dyn Fn(File) -> Result<(), String> + Sync),
-) -> Result<Remains, Failure> {
+    store: &Store<'_>,
+) -> Result<Memory, Error> {
     sort(dir, &mut found, listener);
-    let modules = read_all(&mut found, settings.wanted.versions, listener);
-    let built = ["modules.builtin", "modules.builtin.modinfo"]
+    let modules = read_all(&mut found, settings.notes.versions, listener);
+    let builtin = ["modules.builtin", "modules.builtin.modinfo"]
         .map(|name| (!settings.no_builtin).then(|| read_optional(dir, name, listener)).flatten());
-    let sink = Sink { keep, twice: settings.twice };
-    // What needs no dependencies is made while they are sought.
+    let sink = Sink { store, warn_duplicates: settings.warn_duplicates };
+    // The aliases do not depend on the dependencies, so both are computed in parallel.
     let (alias, rest) = thread::scope(|scope| {
-        let alias = scope.spawn(|| sink.take(files::alias(&modules, sink.twice)));
-        let tree = solve(&found, &modules, settings, listener);
-        let rest = tree.map(|tree| sink.take_rest(&tree, &modules, &built));
-        (joined(alias), rest)
+        let alias = scope.spawn(|| sink.put(files::alias(&modules, sink.warn_duplicates)));
+        let tree = resolve(&found, &modules, settings, listener);
+        let rest = tree.map(|tree| sink.put_rest(&tree, &modules, &builtin));
+        (join(alias), rest)
     });
     let [dep, rest @ ..] = rest?;
     for notices in [dep, alias].into_iter().chain(rest) {
         notices?.into_iter().for_each(|notice| listener.notice(notice));
     }
-    Ok(Remains { _found: found, _modules: modules })
+    Ok(Memory { _found: found, _modules: modules })
 }
 
-/// Who depends on whom.
-fn solve<'a>(
+/// Determines the dependencies of all modules.
+fn resolve<'a>(
     found: &[Found],
     modules: &'a [Module],
     settings: &'a Settings,
     listener: &mut dyn Listener,
-) -> Result<Solved<'a>, Failure> {
+) -> Result<ModuleTree<'a>, Error> {
     let facts = modules.iter().map(|m| &m.facts);
     let symbols = Symbols::new(facts, settings.kernel.as_ref(), settings.prefix);
-    let resolve = |_: &mut (), module: &Module| symbols.resolve(&module.facts, settings.wanted);
+    let resolve = |_: &mut (), module: &Module| symbols.resolve(&module.facts, settings.notes);
     let resolved = pool::map(modules, || (), resolve, &mut |_| {});
-    tell_notes(found, &resolved, listener);
+    report_notes(found, &resolved, listener);
     let needs = resolved.into_iter().map(|r| r.needs).collect();
-    Solved::new(modules, symbols, needs).map_err(|cycles| in_words(&cycles, modules))
+    ModuleTree::new(modules, symbols, needs).map_err(|cycles| cycle_error(&cycles, modules))
 }
 
-/// Where files go as soon as they are made.
+/// Receives files as soon as they are generated.
 struct Sink<'a> {
-    keep: &'a (dyn Fn(File) -> Result<(), String> + Sync),
-    /// Entries that an index holds twice are told.
-    twice: bool,
+    store: &'a Store<'a>,
+    /// Whether to warn about entries that occur twice in an index.
+    warn_duplicates: bool,
 }
 
-type Kept = Result<Vec<Notice>, Failure>;
+/// The messages about files that were stored.
+type Stored = Result<Vec<Notice>, Error>;
 
 impl Sink<'_> {
-    fn take(&self, made: Result<Made, WriteError>) -> Kept {
-        let made = made.map_err(Failure::Index)?;
-        made.files.into_iter().try_for_each(self.keep).map_err(Failure::Output)?;
-        Ok(made.notices)
+    fn put(&self, generated: Result<Generated, WriteError>) -> Stored {
+        let generated = generated?;
+        generated.files.into_iter().try_for_each(self.store)?;
+        Ok(generated.notices)
     }
 
-    /// All but the aliases, in the order in which they are told of.
-    fn take_rest(
+    /// Generates and stores all files but the aliases. The results are in the order in which their
+    /// messages are reported.
+    fn put_rest(
         &self,
-        tree: &Solved<'_>,
+        tree: &ModuleTree<'_>,
         modules: &[Module],
         [list, modinfo]: &[Option<Vec<u8>>; 2],
-    ) -> [Kept; 5] {
+    ) -> [Stored; 5] {
         thread::scope(|scope| {
-            let symbols = scope.spawn(|| self.take(files::symbols(tree, self.twice)));
+            let symbols = scope.spawn(|| self.put(files::symbols(tree, self.warn_duplicates)));
             let small = scope.spawn(|| {
-                let soft = self.take(Ok(files::softdep(modules)));
-                let built = self.take(files::builtin(list.as_deref(), modinfo.as_deref()));
-                [soft, built, self.take(Ok(files::devname(modules)))]
+                let soft = self.put(Ok(files::softdep(modules)));
+                let builtin = self.put(files::builtin(list.as_deref(), modinfo.as_deref()));
+                [soft, builtin, self.put(Ok(files::devname(modules)))]
             });
-            let dep = self.take(files::dep(tree, self.twice));
-            let [soft, built, devname] = small.join().unwrap_or_else(|_| [lost(), lost(), lost()]);
-            [dep, soft, joined(symbols), built, devname]
+            let dep = self.put(files::dep(tree, self.warn_duplicates));
+            let panicked = |_| [(); 3].map(|()| Err(Error::Panicked));
+            let [soft, builtin, devname] = small.join().unwrap_or_else(panicked);
+            [dep, soft, join(symbols), builtin, devname]
         })
     }
 }
 
-/// The end of a thread that has panicked.
-fn lost() -> Kept {
-    Err(Failure::Output("internal error".to_owned()))
+fn join(handle: thread::ScopedJoinHandle<'_, Stored>) -> Stored {
+    handle.join().unwrap_or(Err(Error::Panicked))
 }
 
-fn joined(handle: thread::ScopedJoinHandle<'_, Kept>) -> Kept {
-    handle.join().unwrap_or_else(|_| lost())
-}
-
-/// What a run leaves: many small pieces of memory. Giving them back takes as long as reading a hundred modules, so a
-/// program that ends can forget them.
+/// The memory of a run: many small allocations. To free them takes as long as to read a hundred
+/// modules, so a program that is about to exit can leak them.
 #[derive(Debug)]
-pub struct Remains {
+pub struct Memory {
     _found: Vec<Found>,
     _modules: Vec<Module>,
 }
 
-/// Puts modules into the order that decides every file.
+/// Sorts the modules; their order determines the content of every file.
 fn sort(dir: &Path, found: &mut [Found], listener: &mut dyn Listener) {
     let text = read_optional(dir, "modules.order", listener);
     let file = dir.join("modules.order");
@@ -170,7 +165,7 @@ fn sort(dir: &Path, found: &mut [Found], listener: &mut dyn Listener) {
     }
 }
 
-/// One of the files of the kernel's build, which should be there.
+/// Reads a file of the kernel's build. If it cannot be read, reports a warning.
 fn read_optional(dir: &Path, name: &str, listener: &mut dyn Listener) -> Option<Vec<u8>> {
     match fs::read(dir.join(name)) {
         Ok(text) => Some(text),
@@ -185,14 +180,14 @@ fn read_optional(dir: &Path, name: &str, listener: &mut dyn Listener) -> Option<
     }
 }
 
-/// The facts of all modules; a module that cannot be read stays, without any.
+/// Reads the facts of all modules. A module that cannot be read is kept, with empty facts.
 fn read_all(found: &mut [Found], whole: bool, listener: &mut dyn Listener) -> Vec<Module> {
     let files: Vec<&Path> = found.iter().map(|f| f.file.as_path()).collect();
     let facts = read::all(&files, whole, listener);
     let modules = found.iter().zip(facts).map(|(found, facts)| {
-        let facts = facts.unwrap_or_else(|reason| {
+        let facts = facts.unwrap_or_else(|error| {
             listener.notice(Notice::Error(format!(
-                "failed to load symbols from {}: {reason}",
+                "failed to load symbols from {}: {error}",
                 found.file.display()
             )));
             Default::default()
@@ -202,37 +197,39 @@ fn read_all(found: &mut [Found], whole: bool, listener: &mut dyn Listener) -> Ve
     modules.collect()
 }
 
-fn tell_notes(found: &[Found], resolved: &[Resolved], listener: &mut dyn Listener) {
+fn report_notes(found: &[Found], resolved: &[Resolved], listener: &mut dyn Listener) {
     for (user, resolved) in found.iter().zip(resolved) {
         for note in &resolved.notes {
             let file = user.file.display();
-            let text = |symbol: &[u8]| String::from_utf8_lossy(symbol).into_owned();
-            let words = match note {
-                Note::Unknown(symbol) => format!("{file} needs unknown symbol {}", text(symbol)),
+            let name = |symbol: &[u8]| String::from_utf8_lossy(symbol).into_owned();
+            let text = match note {
+                Note::Unknown(symbol) => format!("{file} needs unknown symbol {}", name(symbol)),
                 Note::Version(symbol) => {
-                    format!("{file} disagrees about version of symbol {}", text(symbol))
+                    format!("{file} disagrees about version of symbol {}", name(symbol))
                 }
                 Note::Found(symbol, provider) => {
                     listener.needs(&user.file, symbol, &found[*provider as usize].file);
                     continue;
                 }
             };
-            listener.notice(Notice::Warning(words));
+            listener.notice(Notice::Warning(text));
         }
     }
 }
 
-fn in_words(cycles: &Cycles, modules: &[Module]) -> Failure {
-    let name = |place: &u32| modules[*place as usize].name.as_str();
-    let way = |path: &Vec<u32>| path.iter().map(name).collect::<Vec<_>>().join(" -> ");
-    Failure::Cycles(cycles.paths.iter().map(way).collect(), cycles.modules)
+/// Returns the error that names the modules on `cycles`.
+fn cycle_error(cycles: &Cycles, modules: &[Module]) -> Error {
+    let name = |position: &u32| modules[*position as usize].name.as_str();
+    let path = |path: &Vec<u32>| path.iter().map(name).collect::<Vec<_>>().join(" -> ");
+    Error::Cycles { paths: cycles.paths.iter().map(path).collect(), modules: cycles.modules }
 }
 
-/// What depmod.d(5) files, or folders of such files, say to kernel `release`; with what was passed over.
+/// Reads the configuration for kernel `release` from depmod.d(5) files or from directories of such
+/// files. Returns it with a warning for each line that was skipped.
 pub fn config(paths: &[PathBuf], release: &str) -> (Config, Vec<Warning>) {
     let (mut config, mut warnings) = (Config::default(), Vec::new());
     for path in moddir::conf_files_of(paths, &mut warnings).into_values() {
-        // A file that cannot be opened says nothing, as with kmod.
+        // As with kmod, a file that cannot be opened is ignored.
         if let Ok(text) = fs::read(&path) {
             config.add_file(&path.to_string_lossy(), &text, release, &mut warnings);
         }

@@ -1,7 +1,9 @@
-//! Module files to facts, over all processors. Of a plain file only the sections that count are read; a compressed
-//! one is decoded into a buffer that its thread uses again, so that there are never more images than threads.
+//! Reads the facts of module files on all processors. Of a plain file only the needed sections are
+//! read. A compressed file is decompressed into a buffer that its thread reuses, so that there are
+//! never more images in memory than threads.
 
 use std::cmp::Reverse;
+use std::fmt;
 use std::fs;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
@@ -11,56 +13,100 @@ use rustix::fs::{Mode, OFlags, fstat, open};
 use rustix::io::{Errno, pread};
 
 use super::{Listener, pool};
-use crate::kmod::compress::{Compression, Decoder, IMAGE_LIMIT};
+use crate::kmod::compress::{Compression, DecodeError, Decoder, IMAGE_LIMIT};
 use crate::kmod::depmod::facts::{Collector, Facts, SECTIONS};
 use crate::kmod::elf::{ElfError, SectionTable, Sections, slice_of};
 use crate::sys::errno;
 
-/// Plain files up to this size are read as a whole: most modules, in one call.
+/// Plain files up to this size in bytes are read with one call: most modules.
 const SMALL: usize = 64 << 10;
-/// So much of a larger file's start is read at first,
+/// Number of bytes at the start of a larger file that are read first.
 const HEAD: usize = 4 << 10;
-/// and so much of its end: the section headers with their names, in most.
+/// Number of bytes at the end of a larger file that are read first: in most files the section
+/// headers and their names.
 const TAIL: usize = 8 << 10;
-/// Sections with less than this between them are read in one call.
-const GAP: usize = 4 << 10;
-/// A buffer that has grown beyond this is not kept for the next file.
-const KEEP: usize = 16 << 20;
+/// Sections with a gap of up to this many bytes between them are read with one call.
+const MAX_GAP: usize = 4 << 10;
+/// A buffer larger than this many bytes is freed after its file.
+const MAX_BUFFER: usize = 16 << 20;
 
-/// The facts of each file, or why there are none. Versions of exports are among them only where files are read `whole`.
+/// Why a file has no facts. The messages are those of kmod, with the cause in parentheses.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum ReadError {
+    /// A system call failed, or the file is larger than any module.
+    System(Errno),
+    /// The file is shorter than the magic bytes of a compression.
+    TooShort,
+    /// The file became shorter while it was read.
+    Shrunk,
+    /// The file cannot be decompressed.
+    Decode(DecodeError),
+    /// The file is not a module.
+    Elf(ElfError),
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let invalid = errno::text(Errno::INVAL);
+        match self {
+            Self::System(errno) => f.write_str(&errno::text(*errno)),
+            Self::TooShort => write!(f, "{invalid} (too short to be a module)"),
+            Self::Shrunk => f.write_str("the file became shorter while it was read"),
+            Self::Decode(error) => write!(f, "{invalid} ({error})"),
+            Self::Elf(error) => write!(f, "{} ({error})", errno::text(errno::of_elf(*error))),
+        }
+    }
+}
+
+impl std::error::Error for ReadError {}
+
+impl From<Errno> for ReadError {
+    fn from(errno: Errno) -> Self {
+        Self::System(errno)
+    }
+}
+
+impl From<ElfError> for ReadError {
+    fn from(error: ElfError) -> Self {
+        Self::Elf(error)
+    }
+}
+
+/// Reads the facts of each file. They include the versions of exports only if files are read
+/// `whole`.
 pub(super) fn all(
     files: &[&Path],
     whole: bool,
     listener: &mut dyn Listener,
-) -> Vec<Result<Facts, String>> {
+) -> Vec<Result<Facts, ReadError>> {
     let order = by_weight(files);
     let results = pool::map(
         &order,
         || Reader { whole, ..Reader::default() },
-        |reader, place| reader.facts(files[*place]),
-        &mut |begun| listener.progress(begun, files.len()),
+        |reader, position| reader.facts(files[*position]),
+        &mut |started| listener.progress(started, files.len()),
     );
     let mut placed: Vec<_> = order.into_iter().zip(results).collect();
-    placed.sort_by_key(|(place, _)| *place);
+    placed.sort_by_key(|(position, _)| *position);
     placed.into_iter().map(|(_, facts)| facts).collect()
 }
 
-/// The order of the work. What is compressed takes long in the measure of its size: the largest goes first, so that
-/// no thread is left with it at the end.
+/// Returns the order in which the files are read. The time for a compressed file grows with its
+/// size, so the largest file is first, and no thread is still busy with it at the end.
 fn by_weight(files: &[&Path]) -> Vec<usize> {
-    let is_plain = |path: &Path| path.extension().is_some_and(|ending| ending == "ko");
+    let is_plain = |path: &Path| path.extension().is_some_and(|suffix| suffix == "ko");
     let size = |path: &Path| fs::metadata(path).map_or(0, |m| m.len());
     let mut order: Vec<usize> = (0..files.len()).collect();
     if !files.iter().all(|file| is_plain(file)) {
-        order.sort_by_cached_key(|place| Reverse(size(files[*place])));
+        order.sort_by_cached_key(|position| Reverse(size(files[*position])));
     }
     order
 }
 
-/// What one thread reads files with.
+/// The buffers with which one thread reads files.
 #[derive(Default)]
 struct Reader {
-    /// No part of a file is left out.
+    /// Whether to read the whole of every file.
     whole: bool,
     file: Vec<u8>,
     tail: Vec<u8>,
@@ -70,26 +116,26 @@ struct Reader {
 }
 
 impl Reader {
-    fn facts(&mut self, path: &Path) -> Result<Facts, String> {
+    fn facts(&mut self, path: &Path) -> Result<Facts, ReadError> {
         let facts = self.read(path);
         for buffer in [&mut self.file, &mut self.image] {
-            if buffer.capacity() > KEEP {
+            if buffer.capacity() > MAX_BUFFER {
                 *buffer = Vec::new();
             }
         }
         facts
     }
 
-    fn read(&mut self, path: &Path) -> Result<Facts, String> {
+    fn read(&mut self, path: &Path) -> Result<Facts, ReadError> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        let file = open(path, flags, Mode::empty()).map_err(errno::text)?;
-        let len = usize::try_from(fstat(&file).map_err(errno::text)?.st_size).unwrap_or(usize::MAX);
+        let file = open(path, flags, Mode::empty())?;
+        let len = usize::try_from(fstat(&file)?.st_size).unwrap_or(usize::MAX);
         if len > IMAGE_LIMIT {
-            return Err(errno::text(Errno::FBIG));
+            return Err(Errno::FBIG.into());
         }
-        // As in kmod: less can't even tell its compression.
+        // As in kmod: the compression of a shorter file cannot be determined.
         if len < 6 {
-            return Err(format!("{} (too short to be a module)", errno::text(Errno::INVAL)));
+            return Err(ReadError::TooShort);
         }
         let all = self.whole || len <= SMALL;
         let head = if all { len } else { HEAD };
@@ -136,53 +182,48 @@ impl Reader {
     }
 }
 
-fn of_image(collector: &mut Collector, image: &[u8]) -> Result<Facts, String> {
-    Ok(collector.facts(&Sections::parse(image).map_err(in_words)?))
+fn facts_of_image(collector: &mut Collector, image: &[u8]) -> Result<Facts, ReadError> {
+    Ok(collector.facts(&Sections::parse(image)?))
 }
 
-/// So many bytes of a buffer, which grows as it must.
-fn room(buffer: &mut Vec<u8>, len: usize) -> Result<&mut [u8], String> {
+/// Returns the first `len` bytes of a buffer, which grows if necessary.
+fn room(buffer: &mut Vec<u8>, len: usize) -> Result<&mut [u8], ReadError> {
     if buffer.len() < len {
         let more = len - buffer.len();
-        buffer.try_reserve_exact(more).map_err(|_| errno::text(Errno::NOMEM))?;
+        buffer.try_reserve_exact(more).map_err(|_| Errno::NOMEM)?;
         buffer.resize(len, 0);
     }
     Ok(&mut buffer[..len])
 }
 
-/// Fills a buffer with what stands in a file from `start`.
-fn read_at(file: &OwnedFd, mut buffer: &mut [u8], start: usize) -> Result<(), String> {
+/// Fills a buffer with the bytes of a file from offset `start`.
+fn read_at(file: &OwnedFd, mut buffer: &mut [u8], start: usize) -> Result<(), ReadError> {
     let mut offset = start as u64;
     while !buffer.is_empty() {
         match pread(file, &mut *buffer, offset) {
-            Ok(0) => return Err("it became shorter while it was read".to_owned()),
+            Ok(0) => return Err(ReadError::Shrunk),
             Ok(count) => {
                 buffer = &mut buffer[count..];
                 offset += count as u64;
             }
             Err(Errno::INTR) => {}
-            Err(error) => return Err(errno::text(error)),
+            Err(errno) => return Err(errno.into()),
         }
     }
     Ok(())
 }
 
-/// Ranges that are near each other made one.
-fn together(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
+/// Merges ranges that are near each other.
+fn merge(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
     ranges.sort_unstable_by_key(|range| range.start);
     let mut joined: Vec<Range<usize>> = Vec::new();
     for range in ranges {
         match joined.last_mut() {
-            Some(last) if range.start <= last.end + GAP => last.end = last.end.max(range.end),
+            Some(last) if range.start <= last.end + MAX_GAP => last.end = last.end.max(range.end),
             _ => joined.push(range),
         }
     }
     joined
-}
-
-/// kmod's errno for what is no module, with what is wrong with it.
-fn in_words(error: ElfError) -> String {
-    format!("{} ({error})", errno::text(errno::of_elf(error)))
 }
 
 #[cfg(test)]
@@ -190,9 +231,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn near_ranges_are_read_together() {
-        let joined = together(vec![9000..9100, 0..10, 20..30, 25..28]);
+    fn near_ranges_are_merged() {
+        let joined = merge(vec![9000..9100, 0..10, 20..30, 25..28]);
         assert_eq!(joined, [0..30, 9000..9100]);
-        assert_eq!(together(Vec::new()), []);
+        assert_eq!(merge(Vec::new()), []);
     }
 }

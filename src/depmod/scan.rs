@@ -1,4 +1,4 @@
-//! The modules of a tree: which files there are, and which of two files of one module counts.
+//! The module files of a tree, and the choice between two files that provide one module.
 
 use std::collections::HashMap;
 use std::fs::{self, DirEntry, FileType, Metadata};
@@ -7,23 +7,21 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use foldhash::fast::FixedState;
-use rustix::io::Errno;
-
-use super::pool;
+use super::{Error, pool};
 use crate::kmod::depmod::Notice;
 use crate::kmod::depmod::conf::Config;
 use crate::kmod::depmod::order::Ordered;
 use crate::kmod::name::ModuleName;
-use crate::sys::{Cause, Error, errno};
+use crate::sys::{self, Cause};
 
 /// A module file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// The module's name.
+    /// The name of the module.
     pub name: ModuleName,
-    /// Where the file lies.
+    /// Path of the file.
     pub file: PathBuf,
-    /// Its path in modules.dep: below the module directory, or absolute outside of it.
+    /// Path in modules.dep: relative to the module directory, or absolute outside of it.
     pub path: String,
 }
 
@@ -38,117 +36,115 @@ impl Ordered for Found {
 }
 
 impl Found {
-    /// The module that `file` is, with its path as seen from the module directory.
+    /// Returns the module in `file`, for the module directory `dir`.
     fn new(dir: &Path, file: PathBuf) -> Self {
         let name = ModuleName::new(&file.to_string_lossy());
         let path = file.strip_prefix(dir).unwrap_or(&file).to_string_lossy().into_owned();
         Self { name, file, path }
     }
 
-    /// Its path without ending, by which depmod.d names it.
+    /// Returns the path without its suffix, by which depmod.d names it.
     fn stem(&self) -> &str {
         self.path.rfind(".ko").map_or(&self.path, |at| &self.path[..at])
     }
 }
 
-/// The modules in these files, which need not lie in `dir`.
+/// Returns the modules in `files`, which may be outside of `dir`.
 ///
 /// # Errors
-/// A file that is not named from the root or is not there, or the second of one module; in words.
-pub fn named(dir: &Path, files: &[PathBuf]) -> Result<Vec<Found>, String> {
+/// A file that is named by a relative path or does not exist, or two files for one module.
+pub fn named(dir: &Path, files: &[PathBuf]) -> Result<Vec<Found>, Error> {
     let mut modules = Vec::new();
     for file in files {
-        let name = file.display();
         if !file.is_absolute() {
-            return Err(format!("{name}: not absolute path."));
+            return Err(Error::NotAbsolute(file.clone()));
         }
-        let reason = |text: String| format!("could not create module {name}: {text}");
-        fs::metadata(file).map_err(|e| reason(Cause::from(&e).to_string()))?;
+        fs::metadata(file)
+            .map_err(|error| sys::Error::io("could not create module", file, &error))?;
         let found = Found::new(dir, file.clone());
         if modules.iter().any(|other: &Found| other.name == found.name) {
-            let text = errno::text(Errno::EXIST);
-            return Err(format!("could not add module {name}: {text}"));
+            return Err(Error::Duplicate(file.clone()));
         }
         modules.push(found);
     }
     Ok(modules)
 }
 
-/// The modules of the directory `dir`, and of those that `config` names besides, in no order. What cannot be read is
-/// told and passed over.
+/// Returns the modules below `dir` and below the external directories of `config`, in no particular
+/// order. Files and directories that cannot be read are reported and skipped.
 ///
 /// # Errors
 /// `dir` itself cannot be read.
-pub fn scan(dir: &Path, config: &Config, notices: &mut Vec<Notice>) -> Result<Vec<Found>, Error> {
-    fs::read_dir(dir).map_err(|e| Error::io("open", dir, &e))?;
-    let mut folders = vec![dir.to_owned()];
-    folders.extend(config.externals.iter().map(PathBuf::from));
-    let mut chosen = Chosen { config, found: Vec::new(), places: HashMap::default() };
-    let mut told = Vec::new();
-    // Level by level, so that a processor seldom waits for another one.
-    while !folders.is_empty() {
-        let look = |_: &mut (), folder: &PathBuf| Contents::of(folder, dir, config);
-        let level = pool::map(&folders, || (), look, &mut |_| {});
-        folders.clear();
+pub fn scan(dir: &Path, config: &Config, notices: &mut Vec<Notice>) -> sys::Result<Vec<Found>> {
+    fs::read_dir(dir).map_err(|e| sys::Error::io("could not open directory", dir, &e))?;
+    let mut pending = vec![dir.to_owned()];
+    pending.extend(config.externals.iter().map(PathBuf::from));
+    let mut chosen = Chosen { config, found: Vec::new(), positions: HashMap::default() };
+    let mut messages = Vec::new();
+    // Directories are read level by level, so that a processor seldom waits for another one.
+    while !pending.is_empty() {
+        let read = |_: &mut (), directory: &PathBuf| Contents::read(directory, dir, config);
+        let level = pool::map(&pending, || (), read, &mut |_| {});
+        pending.clear();
         for mut contents in level {
-            folders.append(&mut contents.folders);
-            told.append(&mut contents.notices);
+            pending.append(&mut contents.directories);
+            messages.append(&mut contents.notices);
             contents.modules.into_iter().for_each(|found| chosen.add(found));
         }
     }
-    told.sort_by(|a, b| a.0.cmp(&b.0));
-    notices.extend(told.into_iter().map(|(_, notice)| notice));
+    messages.sort_by(|a, b| a.0.cmp(&b.0));
+    notices.extend(messages.into_iter().map(|(_, notice)| notice));
     Ok(chosen.found)
 }
 
-/// Of each module the file that counts.
+/// The preferred file of each module.
 struct Chosen<'a> {
     config: &'a Config,
     found: Vec<Found>,
-    /// Name → place in `found`.
-    places: HashMap<ModuleName, usize, FixedState>,
+    /// Module name → position in `found`.
+    positions: HashMap<ModuleName, usize, FixedState>,
 }
 
 impl Chosen<'_> {
     fn add(&mut self, found: Found) {
-        match self.places.get(&found.name) {
+        match self.positions.get(&found.name) {
             None => {
-                self.places.insert(found.name.clone(), self.found.len());
+                self.positions.insert(found.name.clone(), self.found.len());
                 self.found.push(found);
             }
-            Some(&place) => {
-                if self.config.prefers(self.found[place].stem(), found.stem()) {
-                    self.found[place] = found;
+            Some(&position) => {
+                if self.config.prefers(self.found[position].stem(), found.stem()) {
+                    self.found[position] = found;
                 }
             }
         }
     }
 }
 
-/// What one folder holds.
+/// The contents of one directory.
 #[derive(Default)]
 struct Contents {
-    folders: Vec<PathBuf>,
+    directories: Vec<PathBuf>,
     modules: Vec<Found>,
-    /// Each with the path that it is about.
+    /// Messages with the paths that they are about.
     notices: Vec<(PathBuf, Notice)>,
 }
 
 impl Contents {
-    /// Looks into a folder of the tree below `top`.
-    fn of(folder: &Path, top: &Path, config: &Config) -> Self {
+    /// Reads a directory of the tree below `top`.
+    fn read(directory: &Path, top: &Path, config: &Config) -> Self {
         let mut contents = Self::default();
-        match fs::read_dir(folder) {
+        match fs::read_dir(directory) {
             Ok(entries) => entries.for_each(|entry| match entry {
-                Ok(entry) => contents.entry(&entry, top, config),
-                Err(error) => contents.fail("could not open directory", folder, &error),
+                Ok(entry) => contents.add(&entry, top, config),
+                Err(error) => contents.fail("could not open directory", directory, &error),
             }),
-            Err(error) => contents.fail("could not open directory", folder, &error),
+            Err(error) => contents.fail("could not open directory", directory, &error),
         }
         contents
     }
 
-    fn entry(&mut self, entry: &DirEntry, top: &Path, config: &Config) {
+    fn add(&mut self, entry: &DirEntry, top: &Path, config: &Config) {
         let name = entry.file_name();
         let excluded = config.excludes.iter().any(|e| name == e.as_str());
         if excluded || name == "build" || name == "source" {
@@ -156,30 +152,30 @@ impl Contents {
         }
         let path = entry.path();
         match entry.file_type() {
-            Ok(kind) if kind.is_symlink() => self.link(path, top),
-            Ok(kind) => self.of_kind(path, kind, top),
+            Ok(kind) if kind.is_symlink() => self.add_link(path, top),
+            Ok(kind) => self.add_file(path, kind, top),
             Err(error) => self.fail("could not stat", &path, &error),
         }
     }
 
-    fn link(&mut self, path: PathBuf, top: &Path) {
+    fn add_link(&mut self, path: PathBuf, top: &Path) {
         match fs::metadata(&path) {
-            Ok(target) if target.is_dir() && leads_back(&path, &target) => {
-                let text = format!("{}: a link to a folder above it, not followed", path.display());
+            Ok(target) if target.is_dir() && is_parent(&path, &target) => {
+                let text = format!("{}: not following a link to a parent directory", path.display());
                 self.notices.push((path, Notice::Error(text)));
             }
-            Ok(target) => self.of_kind(path, target.file_type(), top),
+            Ok(target) => self.add_file(path, target.file_type(), top),
             Err(error) => self.fail("could not stat", &path, &error),
         }
     }
 
-    fn of_kind(&mut self, path: PathBuf, kind: FileType, top: &Path) {
+    fn add_file(&mut self, path: PathBuf, kind: FileType, top: &Path) {
         if kind.is_dir() {
             if is_module(&path) {
-                let text = format!("{}: a folder with the name of a module", path.display());
+                let text = format!("{}: a directory with the name of a module", path.display());
                 self.notices.push((path.clone(), Notice::Warning(text)));
             }
-            self.folders.push(path);
+            self.directories.push(path);
         } else if kind.is_file() {
             if is_module(&path) {
                 self.modules.push(Found::new(top, path));
@@ -191,8 +187,8 @@ impl Contents {
         }
     }
 
-    fn fail(&mut self, act: &str, path: &Path, error: &std::io::Error) {
-        let text = format!("{act} {}: {}", path.display(), Cause::from(error));
+    fn fail(&mut self, what: &str, path: &Path, error: &std::io::Error) {
+        let text = format!("{what} {}: {}", path.display(), Cause::from(error));
         self.notices.push((path.to_owned(), Notice::Error(text)));
     }
 }
@@ -201,13 +197,13 @@ fn is_module(path: &Path) -> bool {
     ModuleName::from_path(&path.to_string_lossy()).is_some()
 }
 
-/// Whether the folder that the link at `path` names is one of those that lead to it.
-fn leads_back(path: &Path, target: &Metadata) -> bool {
+/// Returns whether the target of the link at `path` is one of the directories above it.
+fn is_parent(path: &Path, target: &Metadata) -> bool {
     let same = |m: Metadata| (m.dev(), m.ino()) == (target.dev(), target.ino());
-    path.ancestors().skip(1).any(|folder| fs::metadata(folder).is_ok_and(same))
+    path.ancestors().skip(1).any(|parent| fs::metadata(parent).is_ok_and(same))
 }
 
-/// Whether a module below `dir` was changed after `time`.
+/// Returns whether a module below `dir` was modified after `time`.
 pub fn is_newer(dir: &Path, time: SystemTime) -> bool {
     let Ok(entries) = fs::read_dir(dir) else { return false };
     entries.flatten().any(|entry| {
@@ -216,8 +212,8 @@ pub fn is_newer(dir: &Path, time: SystemTime) -> bool {
         if kind.is_dir() {
             return name != "build" && name != "source" && is_newer(&path, time);
         }
-        let changed = || fs::metadata(&path).and_then(|m| m.modified());
+        let modified = || fs::metadata(&path).and_then(|m| m.modified());
         ModuleName::from_path(&path.to_string_lossy()).is_some()
-            && changed().is_ok_and(|changed| changed > time)
+            && modified().is_ok_and(|modified| modified > time)
     })
 }

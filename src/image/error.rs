@@ -1,105 +1,135 @@
-//! Why an image can't be built or read.
+//! Why an image cannot be built or read.
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::list::ListError;
+use super::read::ArchiveError;
+use super::sets;
+use crate::depmod;
 use crate::kmod::compress::DecodeError;
+use crate::kmod::elf::ElfError;
 use crate::kmod::index::WriteError;
+use crate::sys;
 
-/// Why an image can't be built or read.
+/// Why an image cannot be built or read.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// A file act failed.
-    Io {
-        /// What was tried: "read", "create"…
-        op: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// The system's answer.
-        source: io::Error,
-    },
-    /// There are no modules of the kernel.
+    /// An operation on a file failed.
+    System(sys::Error),
+    /// The tree has no modules of the kernel.
     NoModules {
-        /// The module directory that isn't there.
+        /// The module directory that does not exist.
         dir: PathBuf,
         /// The kernel's release.
         release: String,
     },
-    /// The modules of a directory that has no index can't be indexed, in words.
-    Depmod(PathBuf, String),
-    /// modules.dep has no line for a file that another one needs.
+    /// A module directory without modules.dep, whose modules cannot be indexed.
+    Depmod(PathBuf, depmod::Error),
+    /// modules.dep has no line for a file that another file depends on.
     NoDepLine {
-        /// The file that needs it.
+        /// The file that has the dependency.
         path: String,
         /// The file without a line.
         needs: String,
     },
-    /// A line of a file list.
+    /// An invalid line of a file list.
     List(ListError),
-    /// Module names that were asked for and are neither in the tree nor in the kernel.
+    /// Requested module names that are neither in the tree nor built into the kernel.
     UnknownModules(Vec<String>),
     /// A module set that does not exist.
     UnknownSet(String),
-    /// A path in the image lies below something that isn't a folder.
-    NotADir(String),
-    /// What is to be /init and is no program.
-    NotProgram(PathBuf),
-    /// A path that can't be written into an archive or index.
-    NotText(PathBuf),
-    /// A module or an image that can't be decoded.
+    /// A path in the image below something that is not a directory.
+    NotADirectory(String),
+    /// A file for /init that the kernel cannot execute.
+    NotExecutable(PathBuf),
+    /// A path that cannot be written into an archive or index.
+    NotUtf8(PathBuf),
+    /// A module that cannot be decompressed.
     Decode(PathBuf, DecodeError),
-    /// The rewritten modules.dep.bin.
+    /// A module whose ELF sections cannot be read.
+    Module(PathBuf, ElfError),
+    /// modules.dep.bin with the paths of the image cannot be written.
     Index(WriteError),
-    /// A damaged archive, or one in a format that is not read here.
-    Archive(String),
+    /// An image with an archive that cannot be read.
+    Archive(ArchiveError),
 }
 
 impl Error {
-    /// Makes the error of a file act from the system's answer, for `map_err`.
+    /// Returns a function for `map_err` that makes the error of `op` on `path`.
     pub(super) fn io<'a>(op: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Self + 'a {
-        move |source| Self::Io { op, path: path.to_owned(), source }
+        move |error| Self::System(sys::Error::io(op, path, &error))
+    }
+
+    /// Returns what the user can do about the error.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NoModules { .. } => {
+                "install the modules of this kernel, or name the tree that has them with --root"
+                    .to_owned()
+            }
+            Self::NoDepLine { .. } => "run depmod for this kernel".to_owned(),
+            Self::UnknownSet(_) => format!("module sets are {}", sets::names()),
+            Self::NotExecutable(_) => "name a static program with --init".to_owned(),
+            _ => return None,
+        })
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Io { op, path, source } => write!(f, "can't {op} {}: {source}", path.display()),
+            Self::System(error) => error.fmt(f),
             Self::NoModules { dir, release } => {
-                write!(f, "no modules of kernel {release}: {} is missing", dir.display())
+                write!(f, "{}: no modules of kernel {release}", dir.display())
             }
-            Self::NotProgram(path) => {
-                write!(f, "{} is no program: neither ELF nor a script with #!", path.display())
+            Self::NotExecutable(path) => {
+                write!(f, "{}: neither an ELF program nor a script with #!", path.display())
             }
-            Self::Depmod(dir, why) => {
-                write!(f, "{} has no modules.dep, and: {why}", dir.display())
+            Self::Depmod(dir, error) => {
+                write!(f, "{}: no modules.dep, and indexing failed: {error}", dir.display())
             }
             Self::NoDepLine { path, needs } => {
-                write!(f, "modules.dep: {path} needs {needs}, which has no line: run depmod")
+                write!(f, "modules.dep: {path} needs {needs}, which has no line")
             }
             Self::List(error) => error.fmt(f),
             Self::UnknownModules(names) => {
-                write!(f, "no such module, builtin or alias: {}", names.join(", "))
+                write!(f, "{}: no such module, builtin or alias", names.join(", "))
             }
-            Self::UnknownSet(name) => {
-                write!(f, "no module set @{name}; there are: {}", super::sets::names())
-            }
-            Self::NotADir(name) => write!(f, "/{name} lies below something that is no folder"),
-            Self::NotText(path) => write!(f, "{}: the path is not UTF-8", path.display()),
+            Self::UnknownSet(name) => write!(f, "@{name}: no such module set"),
+            Self::NotADirectory(name) => write!(f, "/{name}: a parent is not a directory"),
+            Self::NotUtf8(path) => write!(f, "{}: the path is not UTF-8", path.display()),
             Self::Decode(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Module(path, error) => write!(f, "{}: {error}", path.display()),
             Self::Index(error) => write!(f, "modules.dep.bin: {error}"),
-            Self::Archive(why) => f.write_str(why),
+            Self::Archive(error) => error.fmt(f),
         }
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Depmod(_, error) => Some(error),
+            Self::Decode(_, error) => Some(error),
+            Self::Module(_, error) => Some(error),
+            Self::Index(error) => Some(error),
+            _ => None,
+        }
+    }
+}
 
 impl From<ListError> for Error {
     fn from(error: ListError) -> Self {
         Self::List(error)
+    }
+}
+
+impl From<ArchiveError> for Error {
+    fn from(error: ArchiveError) -> Self {
+        Self::Archive(error)
     }
 }

@@ -1,5 +1,5 @@
-//! Firmware files: what modules name in `.modinfo`, looked up where the kernel looks
-//! (Documentation/driver-api/firmware/fw_search_path.rst).
+//! The firmware files that modules name in `.modinfo`, found in the directories that the kernel
+//! searches (Documentation/driver-api/firmware/fw_search_path.rst).
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,33 +10,32 @@ use crate::kmod::alias::{fnmatch, is_wildcard};
 use crate::kmod::compress::{self, IMAGE_LIMIT};
 use crate::kmod::elf;
 
-/// Endings under which the kernel finds a file, in its order.
-const ENDINGS: [&str; 3] = ["", ".zst", ".xz"];
+/// Suffixes under which the kernel finds a file, in its order.
+const SUFFIXES: [&str; 3] = ["", ".zst", ".xz"];
 
-/// The firmware that the module file at `path` names.
+/// Returns the firmware names in the `.modinfo` of the module file at `path`.
 ///
 /// # Errors
 ///
-/// A file that can't be read or decoded, or that is no module.
+/// The file cannot be read or decompressed, or is not a module.
 pub(super) fn names(path: &Path) -> Result<Vec<String>, Error> {
     let stored = fs::read(path).map_err(Error::io("read", path))?;
     let image = compress::decode(&stored, IMAGE_LIMIT)
         .map_err(|error| Error::Decode(path.to_owned(), error))?;
-    let info = elf::modinfo(&image)
-        .map_err(|error| Error::Archive(format!("{}: {error}", path.display())))?;
+    let info = elf::modinfo(&image).map_err(|error| Error::Module(path.to_owned(), error))?;
     Ok(info.into_iter().filter(|(key, _)| key == "firmware").map(|(_, name)| name).collect())
 }
 
-/// Firmware that is there, and how many names found nothing.
+/// The result of a search for firmware.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Found {
-    /// Paths below the firmware folder.
+    /// Paths of the files found, below the firmware directory.
     pub(super) files: BTreeSet<String>,
-    /// Names without a file.
+    /// Number of names for which no file exists.
     pub(super) missing: usize,
 }
 
-/// Looks up `names` below `dir`.
+/// Finds the files for `names` below `dir`.
 pub(super) fn find(dir: &Path, release: &str, names: &BTreeSet<String>) -> Found {
     let mut found = Found::default();
     for name in names.iter().filter(|name| is_relative(name)) {
@@ -47,19 +46,20 @@ pub(super) fn find(dir: &Path, release: &str, names: &BTreeSet<String>) -> Found
     found
 }
 
-/// A module must not make us carry what lies outside of the firmware folder.
+/// Returns whether `name` stays below the firmware directory: a module must not add other files to
+/// the image.
 fn is_relative(name: &str) -> bool {
     !name.is_empty() && !name.starts_with('/') && !name.split('/').any(|part| part == "..")
 }
 
-/// The first of the kernel's places where `name` is; newer kernels also give globs.
+/// Returns the files for `name` in the first of the kernel's directories that has one. In the
+/// modules of newer kernels the name may be a glob.
 fn candidates(dir: &Path, release: &str, name: &str) -> Vec<String> {
     let updates = format!("updates/{release}/");
     let own = format!("{release}/");
-    for place in [&updates, "updates/", &own, ""] {
-        let name = format!("{place}{name}");
-        let files =
-            if name.bytes().any(is_wildcard) { glob(dir, &name) } else { plain(dir, &name) };
+    for prefix in [&updates, "updates/", &own, ""] {
+        let name = format!("{prefix}{name}");
+        let files = if name.bytes().any(is_wildcard) { glob(dir, &name) } else { plain(dir, &name) };
         if !files.is_empty() {
             return files;
         }
@@ -68,11 +68,11 @@ fn candidates(dir: &Path, release: &str, name: &str) -> Vec<String> {
 }
 
 fn plain(dir: &Path, name: &str) -> Vec<String> {
-    let files = ENDINGS.map(|ending| format!("{name}{ending}"));
+    let files = SUFFIXES.map(|suffix| format!("{name}{suffix}"));
     files.into_iter().find(|file| dir.join(file).is_file()).into_iter().collect()
 }
 
-/// The files that a glob in the last part of `name` stands for.
+/// Returns the files that match a glob in the last component of `name`.
 fn glob(dir: &Path, name: &str) -> Vec<String> {
     let (parent, pattern) = name.rsplit_once('/').unwrap_or(("", name));
     let matches = |path: &PathBuf| {
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_found_where_the_kernel_looks() {
+    fn files_are_found_in_the_kernels_search_path() {
         let dir = tempfile::tempdir().unwrap();
         for file in [
             "a.bin",

@@ -1,4 +1,5 @@
-//! The index files of a module tree: those that depmod has left there, or where it never ran what it would leave.
+//! The index files of a module tree: those on disk, or, if depmod has not run there, the files that
+//! it would write.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use super::Error;
-use crate::depmod::{self, Failure, Listener, Settings};
+use crate::depmod::{self, Listener, Settings};
 use crate::kmod::depmod::Notice;
 use crate::kmod::depmod::files::File;
 use crate::sys::{Root, moddir};
@@ -16,61 +17,64 @@ use crate::sys::{Root, moddir};
 #[derive(Debug)]
 pub(super) struct Indexes {
     dir: PathBuf,
-    /// Made here, and nowhere on disk. Empty where the tree has its own.
-    made: BTreeMap<&'static str, Vec<u8>>,
-    /// What depmod had to say while they were made.
+    /// Files generated in memory. Empty if the tree has index files of its own.
+    generated: BTreeMap<&'static str, Vec<u8>>,
+    /// Messages of depmod about the modules while it generated the files.
     pub(super) notices: Vec<String>,
 }
 
 impl Indexes {
-    /// The indexes of the modules of `release` in `dir`, which lies below `root`.
+    /// Opens or generates the index files for the modules of `release` in `dir`, which is below
+    /// `root`.
     ///
     /// # Errors
-    /// There is no such directory, or its modules cannot be indexed.
+    /// The directory does not exist, or its modules cannot be indexed.
     pub(super) fn open(root: &Path, dir: &Path, release: &str) -> Result<Self, Error> {
-        let mut indexes = Self { dir: dir.to_owned(), made: BTreeMap::new(), notices: Vec::new() };
+        let mut indexes = Self { dir: dir.to_owned(), generated: BTreeMap::new(), notices: Vec::new() };
         if !dir.is_dir() {
             return Err(Error::NoModules { dir: dir.to_owned(), release: release.to_owned() });
         }
         if !dir.join("modules.dep").exists() {
-            indexes.make(root, release).map_err(|why| Error::Depmod(dir.to_owned(), why))?;
+            indexes
+                .generate(root, release)
+                .map_err(|error| Error::Depmod(dir.to_owned(), error))?;
         }
         Ok(indexes)
     }
 
-    fn make(&mut self, root: &Path, release: &str) -> Result<(), String> {
-        let mut notes = Notes(Vec::new());
-        let (config, complaints) =
+    fn generate(&mut self, root: &Path, release: &str) -> Result<(), depmod::Error> {
+        let mut collector = Collector(Vec::new());
+        let (config, warnings) =
             depmod::config(&moddir::config_dirs(&Root::at(root), "depmod.d"), release);
-        complaints.iter().for_each(|c| notes.0.push(c.to_string()));
-        let mut told = Vec::new();
-        let found = depmod::scan(&self.dir, &config, &mut told).map_err(|e| e.to_string())?;
-        told.into_iter().for_each(|notice| notes.notice(notice));
-        let files = Mutex::new(&mut self.made);
-        let keep = |file: File| {
+        collector.0.extend(warnings.iter().map(ToString::to_string));
+        let mut notices = Vec::new();
+        let found = depmod::scan(&self.dir, &config, &mut notices)?;
+        notices.into_iter().for_each(|notice| collector.notice(notice));
+        let files = Mutex::new(&mut self.generated);
+        let store = |file: File| {
             let mut files = files.lock().unwrap_or_else(PoisonError::into_inner);
             files.insert(file.name, file.bytes);
             Ok(())
         };
         let settings = Settings::default();
-        depmod::index(&self.dir, found, &settings, &mut notes, &keep).map_err(in_words)?;
-        self.notices = notes.0;
+        depmod::index(&self.dir, found, &settings, &mut collector, &store)?;
+        self.notices = collector.0;
         Ok(())
     }
 
-    /// The file called `name`; `None` if there is none.
+    /// Returns the content of the index file `name`, or `None` if there is no such file.
     ///
     /// # Errors
-    /// It is there and cannot be read.
+    /// The file exists and cannot be read.
     pub(super) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
-        match self.made.get(name) {
+        match self.generated.get(name) {
             Some(bytes) => Ok(Some(bytes.clone())),
             None => read_optional(&self.dir.join(name)),
         }
     }
 }
 
-/// A file's content, or `None` if it isn't there.
+/// Returns the content of the file at `path`, or `None` if it does not exist.
 pub(super) fn read_optional(path: &Path) -> Result<Option<Vec<u8>>, Error> {
     match fs::read(path) {
         Ok(content) => Ok(Some(content)),
@@ -79,18 +83,10 @@ pub(super) fn read_optional(path: &Path) -> Result<Option<Vec<u8>>, Error> {
     }
 }
 
-fn in_words(failure: Failure) -> String {
-    match failure {
-        Failure::Cycles(ways, _) => format!("modules depend on each other: {}", ways.join("; ")),
-        Failure::Index(error) => error.to_string(),
-        Failure::Output(text) => text,
-    }
-}
+/// Collects the messages of depmod.
+struct Collector(Vec<String>);
 
-/// Collects what is to be said.
-struct Notes(Vec<String>);
-
-impl Listener for Notes {
+impl Listener for Collector {
     fn notice(&mut self, notice: Notice) {
         let (Notice::Error(text) | Notice::Warning(text)) = notice;
         self.0.push(text);
@@ -98,5 +94,5 @@ impl Listener for Notes {
 
     fn needs(&mut self, _user: &Path, _symbol: &[u8], _provider: &Path) {}
 
-    fn progress(&mut self, _done: usize, _of: usize) {}
+    fn progress(&mut self, _done: usize, _total: usize) {}
 }

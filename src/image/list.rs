@@ -1,4 +1,4 @@
-//! Readable lists: what an image consists of.
+//! File lists and module lists: the text files that say what an image consists of.
 //!
 //! File lists have the grammar of the kernel's gen_init_cpio (usr/gen_init_cpio.c):
 //!
@@ -10,8 +10,8 @@
 //! nod   NAME MODE UID GID TYPE MAJOR MINOR      TYPE: c or b
 //! ```
 //!
-//! MODE is octal. A LOCATION that starts with `@` is something the builder carries in itself.
-//! Module lists hold a module name or a glob over the paths in modules.dep a line.
+//! MODE is octal. A LOCATION that starts with `@` names a file that the program supplies.
+//! A line of a module list holds module names, or globs that match paths in modules.dep.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -23,22 +23,22 @@ pub struct Line {
     pub name: String,
     /// Permission bits.
     pub mode: u32,
-    /// The owner.
+    /// User ID of the owner.
     pub uid: u32,
-    /// The group.
+    /// Group ID of the owner.
     pub gid: u32,
-    /// What it is.
-    pub what: What,
+    /// The type, with the fields that only this type has.
+    pub kind: LineKind,
 }
 
-/// What a line asks for.
+/// The type of a line, with the fields that only this type has.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum What {
+pub enum LineKind {
     /// `dir`
     Dir,
     /// `file`
     File(Location),
-    /// `slink` and its target
+    /// `slink` with its target
     Link(String),
     /// `nod … c` with major and minor number
     Char(u32, u32),
@@ -46,55 +46,96 @@ pub enum What {
     Block(u32, u32),
 }
 
-/// Where a file's content comes from.
+/// The source of a file's content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Location {
-    /// `@init`: the program that the image is for.
+    /// `@init`: the program that becomes /init.
     Init,
-    /// `@initrd-release`: the file of that name that the builder carries.
+    /// `@initrd-release`: the file of this name that the program supplies.
     InitrdRelease,
     /// A path on the build machine.
     Path(PathBuf),
 }
 
-/// A line that can't be read.
+/// An invalid line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListError {
-    /// The list, as the caller named it.
+    /// The path of the list, or its name if it is built in.
     pub file: String,
-    /// The line, counted from 1.
+    /// The line number, from 1.
     pub line: usize,
-    /// What is wrong.
-    pub why: String,
+    /// The fault of the line.
+    pub cause: LineError,
+}
+
+/// The fault of a line, with the word at fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LineError {
+    /// A first word that is not a type.
+    UnknownType(String),
+    /// Too few or too many words for the type; the expected form.
+    Syntax(&'static str),
+    /// Permission bits above 7777.
+    ModeTooLarge(String),
+    /// A path that names nothing inside the image.
+    BadPath(String),
+    /// A word with `@` for which there is no file.
+    UnknownLocation(String),
+    /// A device type other than c and b.
+    BadDeviceType(String),
+    /// A mode, an ID or a device number that is not a number.
+    NotANumber(String),
 }
 
 impl fmt::Display for ListError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} line {}: {}", self.file, self.line, self.why)
+        write!(f, "{} line {}: {}", self.file, self.line, self.cause)
     }
 }
 
-impl std::error::Error for ListError {}
+impl std::error::Error for ListError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.cause)
+    }
+}
 
-/// The lines of a file list called `file`.
+impl fmt::Display for LineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownType(word) => {
+                write!(f, "unknown type '{word}', expected dir, file, slink or nod")
+            }
+            Self::Syntax(form) => write!(f, "expected '{form}'"),
+            Self::ModeTooLarge(mode) => write!(f, "mode {mode} is larger than 7777"),
+            Self::BadPath(name) => write!(f, "'{name}' is not a path inside the image"),
+            Self::UnknownLocation(word) => write!(f, "no built-in file {word}"),
+            Self::BadDeviceType(kind) => write!(f, "device type '{kind}' is neither c nor b"),
+            Self::NotANumber(word) => write!(f, "'{word}' is not a number"),
+        }
+    }
+}
+
+impl std::error::Error for LineError {}
+
+/// Parses the file list `file`.
 ///
 /// # Errors
 ///
-/// The first line that does not follow the grammar.
+/// The first invalid line.
 pub fn parse(file: &str, text: &str) -> Result<Vec<Line>, ListError> {
     numbered(text)
         .map(|(line, words)| {
-            parse_line(&words).map_err(|why| ListError { file: file.to_owned(), line, why })
+            parse_line(&words).map_err(|cause| ListError { file: file.to_owned(), line, cause })
         })
         .collect()
 }
 
-/// The entries of a module list: names and globs.
+/// Returns the entries of a module list: names and globs.
 pub fn parse_modules(text: &str) -> impl Iterator<Item = &str> {
     numbered(text).flat_map(|(_, words)| words)
 }
 
-/// Lines that say something, as words, with their numbers.
+/// Returns the words of each line that is neither empty nor a comment, with its line number.
 fn numbered(text: &str) -> impl Iterator<Item = (usize, Vec<&str>)> {
     text.lines()
         .enumerate()
@@ -102,72 +143,69 @@ fn numbered(text: &str) -> impl Iterator<Item = (usize, Vec<&str>)> {
         .filter(|(_, words)| words.first().is_some_and(|word| !word.starts_with('#')))
 }
 
-fn parse_line(words: &[&str]) -> Result<Line, String> {
-    let (name, what, owner) = match *words {
-        ["dir", name, ref owner @ ..] => (name, What::Dir, owner),
-        ["file", name, location, ref owner @ ..] => {
-            (name, What::File(parse_location(location)?), owner)
-        }
-        ["slink", name, target, ref owner @ ..] => (name, What::Link(target.to_owned()), owner),
-        ["nod", name, mode, uid, gid, kind, major, minor] => {
-            let what = parse_device(kind, number(major, 10)?, number(minor, 10)?)?;
-            return line(name, what, [mode, uid, gid]);
-        }
-        ["dir" | "file" | "slink" | "nod", ..] => return Err(usage(words[0])),
-        [word, ..] => return Err(format!("unknown type '{word}': not dir, file, slink or nod")),
-        [] => return Err("empty line".to_owned()),
-    };
-    let owner = <[&str; 3]>::try_from(owner).map_err(|_| usage(words[0]))?;
-    line(name, what, owner)
-}
-
-fn usage(word: &str) -> String {
-    let form = match word {
+fn parse_line(words: &[&str]) -> Result<Line, LineError> {
+    let [keyword, fields @ ..] = words else { return Err(LineError::Syntax("TYPE NAME …")) };
+    let form = match *keyword {
         "dir" => "dir NAME MODE UID GID",
         "file" => "file NAME LOCATION MODE UID GID",
         "slink" => "slink NAME TARGET MODE UID GID",
-        _ => "nod NAME MODE UID GID TYPE MAJOR MINOR",
+        "nod" => "nod NAME MODE UID GID TYPE MAJOR MINOR",
+        word => return Err(LineError::UnknownType(word.to_owned())),
     };
-    format!("expected '{form}'")
+    match (*keyword, fields) {
+        ("dir", [name, mode, uid, gid]) => line(name, LineKind::Dir, [mode, uid, gid]),
+        ("file", [name, location, mode, uid, gid]) => {
+            line(name, LineKind::File(parse_location(location)?), [mode, uid, gid])
+        }
+        ("slink", [name, target, mode, uid, gid]) => {
+            line(name, LineKind::Link((*target).to_owned()), [mode, uid, gid])
+        }
+        ("nod", [name, mode, uid, gid, kind, major, minor]) => {
+            let kind = parse_device(kind, number(major, 10)?, number(minor, 10)?)?;
+            line(name, kind, [mode, uid, gid])
+        }
+        _ => Err(LineError::Syntax(form)),
+    }
 }
 
-fn line(name: &str, what: What, [mode, uid, gid]: [&str; 3]) -> Result<Line, String> {
+fn line(name: &str, kind: LineKind, [mode, uid, gid]: [&str; 3]) -> Result<Line, LineError> {
     let bits = number(mode, 8)?;
     if bits > 0o7777 {
-        return Err(format!("mode {mode} is larger than 7777"));
+        return Err(LineError::ModeTooLarge(mode.to_owned()));
     }
     let name = parse_name(name)?;
-    Ok(Line { name, mode: bits, uid: number(uid, 10)?, gid: number(gid, 10)?, what })
+    Ok(Line { name, mode: bits, uid: number(uid, 10)?, gid: number(gid, 10)?, kind })
 }
 
-/// A path as the archive has it; `..` would leave the image, an empty one is the image itself.
-fn parse_name(name: &str) -> Result<String, String> {
+/// Parses a path of the image into the form of the archive. `..` would leave the image, and an
+/// empty path would name the image itself.
+fn parse_name(name: &str) -> Result<String, LineError> {
     let parts: Vec<_> = name.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
     if parts.is_empty() || parts.contains(&"..") {
-        return Err(format!("'{name}' does not name anything within the image"));
+        return Err(LineError::BadPath(name.to_owned()));
     }
     Ok(parts.join("/"))
 }
 
-fn parse_location(word: &str) -> Result<Location, String> {
+fn parse_location(word: &str) -> Result<Location, LineError> {
     match word {
         "@init" => Ok(Location::Init),
         "@initrd-release" => Ok(Location::InitrdRelease),
-        _ if word.starts_with('@') => Err(format!("nothing is called {word}")),
+        _ if word.starts_with('@') => Err(LineError::UnknownLocation(word.to_owned())),
         path => Ok(Location::Path(path.into())),
     }
 }
 
-fn parse_device(kind: &str, major: u32, minor: u32) -> Result<What, String> {
+fn parse_device(kind: &str, major: u32, minor: u32) -> Result<LineKind, LineError> {
     match kind {
-        "c" => Ok(What::Char(major, minor)),
-        "b" => Ok(What::Block(major, minor)),
-        _ => Err(format!("device type '{kind}' is neither c nor b")),
+        "c" => Ok(LineKind::Char(major, minor)),
+        "b" => Ok(LineKind::Block(major, minor)),
+        _ => Err(LineError::BadDeviceType(kind.to_owned())),
     }
 }
 
-fn number(word: &str, radix: u32) -> Result<u32, String> {
-    u32::from_str_radix(word, radix).map_err(|_| format!("'{word}' is no number"))
+fn number(word: &str, radix: u32) -> Result<u32, LineError> {
+    u32::from_str_radix(word, radix).map_err(|_| LineError::NotANumber(word.to_owned()))
 }
 
 #[cfg(test)]
@@ -175,20 +213,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_read() {
-        let line = |name: &str, mode, what| Line { name: name.into(), mode, uid: 1, gid: 2, what };
+    fn lines_are_parsed() {
+        let line = |name: &str, mode, kind| Line { name: name.into(), mode, uid: 1, gid: 2, kind };
         let cases = [
-            ("dir /dev 0755 1 2", line("dev", 0o755, What::Dir)),
-            ("dir ./a//b/ 1777 1 2", line("a/b", 0o1777, What::Dir)),
-            ("file /init @init 755 1 2", line("init", 0o755, What::File(Location::Init))),
+            ("dir /dev 0755 1 2", line("dev", 0o755, LineKind::Dir)),
+            ("dir ./a//b/ 1777 1 2", line("a/b", 0o1777, LineKind::Dir)),
+            ("file /init @init 755 1 2", line("init", 0o755, LineKind::File(Location::Init))),
             (
                 "file e @initrd-release 755 1 2",
-                line("e", 0o755, What::File(Location::InitrdRelease)),
+                line("e", 0o755, LineKind::File(Location::InitrdRelease)),
             ),
-            ("file\te /x/y 644 1 2", line("e", 0o644, What::File(Location::Path("/x/y".into())))),
-            ("slink /a ../b 777 1 2", line("a", 0o777, What::Link("../b".into()))),
-            ("nod /dev/null 0666 1 2 c 1 3", line("dev/null", 0o666, What::Char(1, 3))),
-            ("nod sda 0660 1 2 b 8 0", line("sda", 0o660, What::Block(8, 0))),
+            ("file\te /x/y 644 1 2", line("e", 0o644, LineKind::File(Location::Path("/x/y".into())))),
+            ("slink /a ../b 777 1 2", line("a", 0o777, LineKind::Link("../b".into()))),
+            ("nod /dev/null 0666 1 2 c 1 3", line("dev/null", 0o666, LineKind::Char(1, 3))),
+            ("nod sda 0660 1 2 b 8 0", line("sda", 0o660, LineKind::Block(8, 0))),
         ];
         for (text, expected) in cases {
             assert_eq!(parse("t", text).unwrap(), [expected], "{text}");
@@ -197,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_lines_are_named() {
+    fn invalid_lines_are_reported() {
         let cases = [
             ("dir /dev 0755 0", "expected 'dir NAME MODE UID GID'"),
             ("dir /dev 0755 0 0 0", "expected 'dir NAME MODE UID GID'"),
@@ -205,12 +243,12 @@ mod tests {
             ("file /init 0755 0 0", "expected 'file NAME LOCATION MODE UID GID'"),
             ("nod /dev/x 0600 0 0 p 1 2", "device type 'p' is neither c nor b"),
             ("nod /dev/x 0600 0 0 c 1", "expected 'nod NAME MODE UID GID TYPE MAJOR MINOR'"),
-            ("dir /dev 0999 0 0", "'0999' is no number"),
+            ("dir /dev 0999 0 0", "'0999' is not a number"),
             ("dir /dev 17777 0 0", "mode 17777 is larger than 7777"),
-            ("dir / 0755 0 0", "'/' does not name anything within the image"),
-            ("dir /a/../../b 0755 0 0", "'/a/../../b' does not name anything within the image"),
-            ("file /x @y 0755 0 0", "nothing is called @y"),
-            ("pipe /x 0755 0 0", "unknown type 'pipe': not dir, file, slink or nod"),
+            ("dir / 0755 0 0", "'/' is not a path inside the image"),
+            ("dir /a/../../b 0755 0 0", "'/a/../../b' is not a path inside the image"),
+            ("file /x @y 0755 0 0", "no built-in file @y"),
+            ("pipe /x 0755 0 0", "unknown type 'pipe', expected dir, file, slink or nod"),
         ];
         for (text, why) in cases {
             let error = parse("my.list", &format!("# one\n\n{text}\n")).unwrap_err();

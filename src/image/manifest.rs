@@ -1,38 +1,39 @@
-//! What an image will hold, by path: collected first, written in the order of the paths' bytes.
+//! The contents of an image by path, collected before any of it is written. Entries are written in
+//! the byte order of their paths.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::Error;
 
-/// Links that one path may lead through, as in the kernel (path_resolution(7)).
+/// Most symbolic links that one path may contain, as in the kernel (path_resolution(7)).
 const MAX_LINKS: usize = 40;
 
-/// One path's owner, permission bits and content.
+/// Owner, permission bits and content of one path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Node {
     /// Permission bits.
     pub(super) mode: u32,
-    /// The owner.
+    /// User ID of the owner.
     pub(super) uid: u32,
-    /// The group.
+    /// Group ID of the owner.
     pub(super) gid: u32,
     /// Type and content.
     pub(super) content: Content,
 }
 
 impl Node {
-    /// Something that root owns.
+    /// Returns a node that root owns.
     #[must_use]
     pub(super) fn of_root(mode: u32, content: Content) -> Self {
         Self { mode, uid: 0, gid: 0, content }
     }
 }
 
-/// What stands at a path, and where its bytes come from when its turn comes.
+/// The type of a node, with the source of its bytes. Files are read when they are written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Content {
-    /// A folder.
+    /// A directory.
     Dir,
     /// A symbolic link's target.
     Link(String),
@@ -40,27 +41,27 @@ pub(super) enum Content {
     Char(u32, u32),
     /// A block device: major, minor.
     Block(u32, u32),
-    /// Bytes already at hand.
+    /// A file with this content.
     Bytes(Vec<u8>),
-    /// A file of the build machine, as it is.
+    /// A file of the build machine, unchanged.
     File(PathBuf),
-    /// A module's file, to be packed as the options say.
+    /// A module file, packed in the format that the options name.
     Module(PathBuf),
 }
 
-/// Paths and nodes; a path's parents are always there.
+/// Nodes by path. The parent directories of every path are present.
 ///
-/// Paths have no leading slash. Byte order puts each folder before what lies in it.
+/// Paths have no leading slash. In byte order each directory comes before its content.
 #[derive(Debug, Default)]
 pub(super) struct Manifest(BTreeMap<String, Node>);
 
 impl Manifest {
-    /// Puts `node` at `name`, in place of what stood there, and makes the folders that lack. Where
-    /// the way leads over a symbolic link, `name` is taken to lie behind it.
+    /// Adds `node` at `name`, or replaces the node there, and adds the missing parent directories.
+    /// If a parent is a symbolic link, `name` is resolved through it.
     ///
     /// # Errors
     ///
-    /// [`Error::NotADir`] if a parent is no folder.
+    /// [`Error::NotADirectory`] if a parent is not a directory.
     pub(super) fn add(&mut self, name: &str, node: Node) -> Result<(), Error> {
         let name = self.resolve(name)?;
         for (at, _) in name.match_indices('/') {
@@ -71,7 +72,7 @@ impl Manifest {
         Ok(())
     }
 
-    /// `name` with the links among its parents replaced by their targets.
+    /// Returns `name` with the links among its parents replaced by their targets.
     fn resolve(&self, name: &str) -> Result<String, Error> {
         let mut path = name.to_owned();
         for _ in 0..MAX_LINKS {
@@ -80,10 +81,10 @@ impl Manifest {
                 None => return Ok(path),
             }
         }
-        Err(Error::NotADir(name.to_owned()))
+        Err(Error::NotADirectory(name.to_owned()))
     }
 
-    /// `path` with its first parent that is a link replaced.
+    /// Returns `path` with its first parent that is a link replaced by the target.
     fn first_link(&self, path: &str) -> Result<Option<String>, Error> {
         for (at, _) in path.match_indices('/') {
             match self.0.get(&path[..at]).map(|node| &node.content) {
@@ -91,19 +92,19 @@ impl Manifest {
                 Some(Content::Link(target)) => {
                     return Ok(Some(join(&path[..at], target) + &path[at..]));
                 }
-                Some(_) => return Err(Error::NotADir(path.to_owned())),
+                Some(_) => return Err(Error::NotADirectory(path.to_owned())),
             }
         }
         Ok(None)
     }
 
-    /// All paths and nodes, by the paths' bytes.
+    /// Returns all paths and nodes, in the byte order of the paths.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Node)> {
         self.0.iter().map(|(name, node)| (name.as_str(), node))
     }
 }
 
-/// What `target` means in the link at `link`.
+/// Returns the path that `target` names in the link at `link`.
 fn join(link: &str, target: &str) -> String {
     let parent = link.rsplit_once('/').map_or("", |(parent, _)| parent);
     let start = if target.starts_with('/') { "" } else { parent };
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn parents_come_first_and_by_themselves() {
+    fn missing_parents_are_added_before_their_content() {
         let mut m = manifest(&[]);
         for name in ["a/b/c", "a-b", "a/b.d", "init"] {
             m.add(name, file()).unwrap();
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_over_a_link_lies_behind_it() {
+    fn a_path_is_resolved_through_links() {
         let cases = [
             (&[("lib", "usr/lib")][..], "lib/modules/x", "usr/lib/modules/x"),
             (&[("usr/lib64", "lib")], "usr/lib64/x", "usr/lib/x"),
@@ -161,11 +162,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_folder_holds_nothing() {
+    fn a_path_below_a_file_or_a_link_loop_is_rejected() {
         let mut m = manifest(&[("loop", "loop")]);
         m.add("init", file()).unwrap();
         for name in ["init/x", "loop/x"] {
-            assert!(matches!(m.add(name, file()), Err(Error::NotADir(_))), "{name}");
+            assert!(matches!(m.add(name, file()), Err(Error::NotADirectory(_))), "{name}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The file that an image is written to, compressed as a whole if asked for.
+//! The file that an image is written to, compressed as a whole if the options say so.
 
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -7,37 +7,37 @@ use super::Error;
 use super::pack::ZSTD;
 use crate::sys::atomic_file::AtomicFile;
 
-/// How the whole archive is compressed.
+/// Compression of the whole archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Compress {
-    /// Not at all.
+    /// Not compressed.
     #[default]
     None,
-    /// One zstd frame; its window at our level is far below the kernel's 128 MiB.
+    /// One zstd frame. Its window is far below the kernel's limit of 128 MiB.
     Zstd,
-    /// gzip, without name and time.
+    /// gzip, without a file name and time in its header.
     Gzip,
 }
 
-/// The encoder, or none.
+/// The encoder, or the bare file if the archive is not compressed.
 enum Encoder {
     None(BufWriter<AtomicFile>),
     Zstd(zstd::stream::write::Encoder<'static, BufWriter<AtomicFile>>),
     Gzip(flate2::write::GzEncoder<BufWriter<AtomicFile>>),
 }
 
-/// A file in the making; if it is dropped before [`Output::commit`], nothing remains.
+/// An incomplete file. If it is dropped before [`Output::commit`], no file is left behind.
 pub(super) struct Output {
     encoder: Option<Encoder>,
     path: PathBuf,
 }
 
 impl Output {
-    /// Opens a new file for `path`.
+    /// Creates a new file for `path`.
     ///
     /// # Errors
     ///
-    /// As [`AtomicFile::create_output`].
+    /// Those of [`AtomicFile::create_output`].
     pub(super) fn create(path: &Path, compress: Compress) -> Result<Self, Error> {
         let file = AtomicFile::create_output(path).map_err(Error::io("create", path))?;
         let file = BufWriter::with_capacity(1 << 18, file);
@@ -53,16 +53,16 @@ impl Output {
         Ok(output)
     }
 
-    /// Makes an error of a failed write, for `map_err`.
+    /// Returns a function for `map_err` that makes the error of a failed write.
     pub(super) fn failed(&self) -> impl FnOnce(io::Error) -> Error + use<'_> {
         Error::io("write", &self.path)
     }
 
-    /// Completes the file and gives it its name; tells its size.
+    /// Completes the file and renames it to its path. Returns its size in bytes.
     ///
     /// # Errors
     ///
-    /// Those of the file system.
+    /// Errors of the filesystem.
     pub(super) fn commit(mut self) -> Result<u64, Error> {
         let file = self.encoder.take().map(finish).transpose().map_err(self.failed())?;
         let Some(file) = file else { return Ok(0) };

@@ -1,21 +1,63 @@
-//! Reading images: archives one after another, each plain or compressed, with zeros between them
+//! Reading images: archives in a row, each plain or compressed, with zeros between them
 //! (Documentation/driver-api/early-userspace/buffer-format.rst).
 
 use std::borrow::Cow;
+use std::fmt;
 use std::io::{self, Read};
 
-use super::{Error, newc};
+use super::newc;
 use crate::kmod::compress::Compression;
 
-/// The most that one compressed archive may decode to.
+/// Largest size in bytes of one archive after decompression.
 const LIMIT: u64 = 4 << 30;
 
-/// The archives of an image, decoded; each may hold several for [`newc::read`].
+/// An archive of an image that cannot be read.
+#[derive(Debug)]
+pub struct ArchiveError {
+    /// Offset of the archive in the image, in bytes.
+    pub offset: usize,
+    /// The reason.
+    pub cause: ArchiveCause,
+}
+
+/// Why an archive cannot be read.
+#[derive(Debug)]
+pub enum ArchiveCause {
+    /// It is compressed with this codec, which the kernel knows and this program does not.
+    Unsupported(&'static str),
+    /// Its first bytes are neither those of an archive nor those of a known codec.
+    Unknown,
+    /// The compressed data is damaged, or is too large after decompression.
+    Decode(io::Error),
+}
+
+impl fmt::Display for ArchiveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "archive at offset {}: ", self.offset)?;
+        match &self.cause {
+            ArchiveCause::Unsupported(codec) => write!(f, "{codec} is not supported"),
+            ArchiveCause::Unknown => f.write_str("neither cpio nor a known compression"),
+            ArchiveCause::Decode(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ArchiveError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.cause {
+            ArchiveCause::Decode(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// Returns the archives of an image, decompressed. Each may consist of several archives for
+/// [`newc::read`].
 ///
 /// # Errors
 ///
-/// Damaged data, or a codec that isn't read here (bzip2, lzma, lzo, lz4).
-pub fn archives(image: &[u8]) -> Result<Vec<Cow<'_, [u8]>>, Error> {
+/// Damaged data, or an unsupported codec (bzip2, lzma, lzo, lz4).
+pub fn archives(image: &[u8]) -> Result<Vec<Cow<'_, [u8]>>, ArchiveError> {
     let mut found = Vec::new();
     let mut rest = image;
     loop {
@@ -30,8 +72,9 @@ pub fn archives(image: &[u8]) -> Result<Vec<Cow<'_, [u8]>>, Error> {
     }
 }
 
-/// The first archive in `bytes`, which start at `offset` of the image, and what follows it.
-fn archive(bytes: &[u8], offset: usize) -> Result<(Cow<'_, [u8]>, &[u8]), Error> {
+/// Returns the first archive in `bytes`, which start at `offset` of the image, and the bytes after
+/// it.
+fn archive(bytes: &[u8], offset: usize) -> Result<(Cow<'_, [u8]>, &[u8]), ArchiveError> {
     if bytes.starts_with(b"0707") {
         let (archive, after) = bytes.split_at(plain_len(bytes));
         return Ok((Cow::Borrowed(archive), after));
@@ -40,14 +83,14 @@ fn archive(bytes: &[u8], offset: usize) -> Result<(Cow<'_, [u8]>, &[u8]), Error>
         Compression::Gzip => gunzip(bytes),
         Compression::Zstd => unzstd(bytes),
         Compression::Xz => unxz(bytes),
-        Compression::Plain => return Err(unknown(bytes, offset)),
+        Compression::Plain => return Err(ArchiveError { offset, cause: unreadable(bytes) }),
     };
     decoded
         .map(|(archive, after)| (Cow::Owned(archive), after))
-        .map_err(|error| Error::Archive(format!("archive at offset {offset}: {error}")))
+        .map_err(|error| ArchiveError { offset, cause: ArchiveCause::Decode(error) })
 }
 
-/// What the first member, frame or stream holds, and what follows it.
+/// The decompressed first member, frame or stream, and the bytes after it.
 type Decoded<'a> = io::Result<(Vec<u8>, &'a [u8])>;
 
 fn gunzip(mut bytes: &[u8]) -> Decoded<'_> {
@@ -67,10 +110,10 @@ fn unxz(bytes: &[u8]) -> Decoded<'_> {
     Ok((archive, decoder.into_inner()))
 }
 
-/// How far the plain archives at the start of `bytes` go.
+/// Returns the length of the plain archives at the start of `bytes`.
 fn plain_len(bytes: &[u8]) -> usize {
     let mut reader = newc::read(bytes);
-    // A damaged one is the whole rest: whoever reads it gets the error.
+    // A damaged archive extends to the end, and its reader reports the error.
     if reader.by_ref().any(|member| member.is_err()) { bytes.len() } else { reader.offset() }
 }
 
@@ -78,21 +121,21 @@ fn read_all(decoder: impl Read) -> io::Result<Vec<u8>> {
     let mut archive = Vec::new();
     let len = decoder.take(LIMIT).read_to_end(&mut archive)?;
     if len as u64 == LIMIT {
-        return Err(io::Error::other("decodes to 4 GiB or more"));
+        return Err(io::Error::other("decompresses to 4 GiB or more"));
     }
     Ok(archive)
 }
 
-fn unknown(bytes: &[u8], offset: usize) -> Error {
-    let codec = match bytes {
-        [b'B', b'Z', b'h', ..] => "bzip2 is not read here",
-        [0x5d, 0, ..] => "lzma is not read here",
-        [0x89, b'L', b'Z', b'O', ..] => "lzo is not read here",
-        // The kernel's own form, and the one that lz4 writes by itself.
-        [2, 0x21, ..] | [4, 0x22, 0x4d, 0x18, ..] => "lz4 is not read here",
-        _ => "no archive and no known compression",
-    };
-    Error::Archive(format!("archive at offset {offset}: {codec}"))
+/// Returns why an archive that starts with `bytes` cannot be read.
+fn unreadable(bytes: &[u8]) -> ArchiveCause {
+    ArchiveCause::Unsupported(match bytes {
+        [b'B', b'Z', b'h', ..] => "bzip2",
+        [0x5d, 0, ..] => "lzma",
+        [0x89, b'L', b'Z', b'O', ..] => "lzo",
+        // The legacy format that the kernel uses, and the default format of lz4.
+        [2, 0x21, ..] | [4, 0x22, 0x4d, 0x18, ..] => "lz4",
+        _ => return ArchiveCause::Unknown,
+    })
 }
 
 #[cfg(test)]
@@ -137,13 +180,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_read_is_named() {
+    fn unsupported_codecs_are_named() {
         let cut = gzip(&archive_of(b"gzip"));
         let cases: [(&[u8], &str); 5] = [
-            (b"\x04\x22\x4d\x18", "archive at offset 0: lz4 is not read here"),
-            (b"\0\0\x02\x21rest", "archive at offset 2: lz4 is not read here"),
-            (b"BZh9", "archive at offset 0: bzip2 is not read here"),
-            (b"hello", "archive at offset 0: no archive and no known compression"),
+            (b"\x04\x22\x4d\x18", "archive at offset 0: lz4 is not supported"),
+            (b"\0\0\x02\x21rest", "archive at offset 2: lz4 is not supported"),
+            (b"BZh9", "archive at offset 0: bzip2 is not supported"),
+            (b"hello", "archive at offset 0: neither cpio nor a known compression"),
             (&cut[..20], "archive at offset 0: "),
         ];
         for (image, message) in cases {

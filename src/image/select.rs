@@ -1,4 +1,4 @@
-//! Which modules go into an image: what was asked for, and all that these may need.
+//! The choice of modules for an image: the requested modules and all that they may need.
 
 use std::collections::BTreeSet;
 
@@ -7,24 +7,25 @@ use super::{Error, Modules, list, sets};
 use crate::kmod::alias::{fnmatch, is_wildcard, normalize};
 use crate::kmod::name::ModuleName;
 
-/// Places in [`Tree::lines`].
+/// Positions in [`Tree::lines`].
 pub(super) type Selection = BTreeSet<usize>;
 
-/// The modules asked for with their closure: hard dependencies, softdeps on both sides, weakdeps.
+/// Returns the requested modules with their closure: dependencies, softdeps (pre and post) and
+/// weakdeps.
 ///
 /// # Errors
 ///
-/// Names that a user gave and that nothing in the tree or the kernel answers to; unknown sets; a
-/// dependency without a line in modules.dep.
+/// Requested names that match nothing in the tree or the kernel; unknown sets; a dependency without
+/// a line in modules.dep.
 pub(super) fn select(tree: &Tree, modules: &Modules) -> Result<Selection, Error> {
     match modules {
         Modules::All => Ok((0..tree.lines.len()).collect()),
-        Modules::Named(words) => close(tree, wanted(tree, words)?),
+        Modules::Named(words) => closure(tree, requested(tree, words)?),
     }
 }
 
-/// What the words of the command line stand for: `@set`, a glob, or a name.
-fn wanted(tree: &Tree, words: &[String]) -> Result<Selection, Error> {
+/// Returns the modules that the words of the command line name: `@set`, a glob, or a name.
+fn requested(tree: &Tree, words: &[String]) -> Result<Selection, Error> {
     let mut selection = Selection::new();
     let mut unknown = Vec::new();
     for word in words {
@@ -42,8 +43,8 @@ fn wanted(tree: &Tree, words: &[String]) -> Result<Selection, Error> {
     if unknown.is_empty() { Ok(selection) } else { Err(Error::UnknownModules(unknown)) }
 }
 
-/// The modules that a word stands for: a glob over paths (with a slash) or over names, a module's
-/// name, or else an alias.
+/// Returns the modules that a word names. A glob with a slash matches paths, any other glob matches
+/// names; a word that is not a glob is a module name, or else an alias.
 fn find(tree: &Tree, word: &str) -> Vec<usize> {
     if word.bytes().any(is_wildcard) {
         return find_glob(tree, word);
@@ -74,30 +75,30 @@ fn find_alias(tree: &Tree, name: &str) -> Vec<usize> {
         .collect()
 }
 
-/// Adds what the modules need until nothing new comes.
-fn close(tree: &Tree, wanted: Selection) -> Result<Selection, Error> {
-    let mut pending: Vec<usize> = wanted.iter().copied().collect();
-    let mut selection = wanted;
+/// Adds everything that the modules need, directly and indirectly.
+fn closure(tree: &Tree, requested: Selection) -> Result<Selection, Error> {
+    let mut pending: Vec<usize> = requested.iter().copied().collect();
+    let mut selection = requested;
     while let Some(at) = pending.pop() {
-        let mut needs = hard_needs(tree, at)?;
-        needs.extend(soft_needs(tree, at));
+        let mut needs = dependencies(tree, at)?;
+        needs.extend(soft_dependencies(tree, at));
         pending.extend(needs.into_iter().filter(|need| selection.insert(*need)));
     }
     Ok(selection)
 }
 
-fn hard_needs(tree: &Tree, at: usize) -> Result<Vec<usize>, Error> {
+fn dependencies(tree: &Tree, at: usize) -> Result<Vec<usize>, Error> {
     let line = &tree.lines[at];
-    let place = |needs: &String| {
-        let place = tree.by_name.get(&ModuleName::new(needs)).copied();
-        place.ok_or_else(|| Error::NoDepLine { path: line.path.clone(), needs: needs.clone() })
+    let position = |needs: &String| {
+        let position = tree.by_name.get(&ModuleName::new(needs)).copied();
+        position.ok_or_else(|| Error::NoDepLine { path: line.path.clone(), needs: needs.clone() })
     };
-    line.needs.iter().map(place).collect()
+    line.needs.iter().map(position).collect()
 }
 
-/// Softdeps and weakdeps of every line that speaks of the module; modprobe heeds the first alone,
-/// but which one that is may change with the configuration of the root.
-fn soft_needs(tree: &Tree, at: usize) -> Vec<usize> {
+/// Returns the softdeps and weakdeps of every line for the module. modprobe uses only the first
+/// line, but the configuration of the real root may change which line that is.
+fn soft_dependencies(tree: &Tree, at: usize) -> Vec<usize> {
     let name = ModuleName::new(&tree.lines[at].path);
     let applies = |pattern: &str| fnmatch(pattern.as_bytes(), name.as_str().as_bytes());
     let soft = tree.config.softdeps.iter().filter(|dep| applies(&dep.name));

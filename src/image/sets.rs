@@ -1,8 +1,8 @@
-//! What the builder carries in itself: the default file list and the named module sets.
+//! The built-in default file list and module sets.
 
 /// The default file list, `initramfs/base.list`.
 pub const BASE: &str = include_str!("../../initramfs/base.list");
-/// What `@initrd-release` in a file list stands for.
+/// The content of `@initrd-release` in a file list.
 pub const INITRD_RELEASE: &str = include_str!("../../initramfs/initrd-release");
 
 const SETS: [(&str, &str); 5] = [
@@ -13,13 +13,13 @@ const SETS: [(&str, &str); 5] = [
     ("virtio", include_str!("../../initramfs/modules/virtio.list")),
 ];
 
-/// The module list called `name`.
+/// Returns the text of the module set `name`.
 #[must_use]
 pub fn get(name: &str) -> Option<&'static str> {
     SETS.iter().find(|(set, _)| *set == name).map(|(_, text)| *text)
 }
 
-/// The sets there are, for messages.
+/// Returns the names of all sets, for messages.
 #[must_use]
 pub fn names() -> String {
     SETS.map(|(name, _)| format!("@{name}")).join(" ")
@@ -31,12 +31,12 @@ mod tests {
     use crate::image::list;
 
     #[test]
-    fn what_is_carried_is_readable() {
+    fn built_in_lists_are_valid() {
         let base = list::parse("base.list", BASE).unwrap();
         let mut seen = vec![String::new()];
         for line in base {
             let parent = line.name.rsplit_once('/').map_or("", |(parent, _)| parent);
-            assert!(seen.iter().any(|name| name == parent), "{} has no folder", line.name);
+            assert!(seen.iter().any(|name| name == parent), "{} has no parent", line.name);
             seen.push(line.name);
         }
         for name in ["init", "sbin/modprobe", "dev/console", "dev/null", "etc/initrd-release"] {
@@ -48,7 +48,7 @@ mod tests {
             let mut once = entries.clone();
             once.sort_unstable();
             once.dedup();
-            assert_eq!(once.len(), entries.len(), "{name} names something twice");
+            assert_eq!(once.len(), entries.len(), "{name} has a duplicate");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The tree of one kernel's modules on the build machine: what its index files say, read once.
+//! The module tree of one kernel on the build machine, from its index files.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -10,26 +10,26 @@ use crate::kmod::conf::Config;
 use crate::kmod::dep::DepLine;
 use crate::kmod::name::ModuleName;
 
-/// The folders of modprobe.d(5) that an image takes over. /run is not among them: it is the build
-/// machine's own state, and the image mounts an empty /run of its own.
+/// The directories of modprobe.d(5) that are copied into an image. /run is not among them: it is
+/// state of the build machine, and the image mounts an empty /run.
 const CONFIG_DIRS: [&str; 4] =
     ["etc/modprobe.d", "usr/local/lib/modprobe.d", "usr/lib/modprobe.d", "lib/modprobe.d"];
 
-/// One kernel's modules, as depmod indexes them.
+/// The modules of one kernel, as depmod indexes them.
 #[derive(Debug)]
 pub(super) struct Tree {
     /// `ROOT/lib/modules/RELEASE`.
     dir: PathBuf,
-    /// What depmod says of it.
+    /// The index files.
     pub(super) indexes: Indexes,
     root: PathBuf,
-    /// The lines of modules.dep, in their order.
+    /// The lines of modules.dep, in the order of the file.
     pub(super) lines: Vec<DepLine>,
-    /// Module → place in `lines`.
+    /// Module name → position in `lines`.
     pub(super) by_name: HashMap<ModuleName, usize>,
-    /// What the kernel image holds.
+    /// The modules built into the kernel.
     pub(super) builtin: HashSet<ModuleName>,
-    /// modules.alias, modules.softdep, modules.weakdep and modprobe.d together.
+    /// The configuration of modules.alias, modules.softdep, modules.weakdep and modprobe.d.
     pub(super) config: Config,
     /// modprobe.d files: path in the image, content.
     pub(super) modprobe_d: Vec<(String, Vec<u8>)>,
@@ -40,7 +40,7 @@ impl Tree {
     ///
     /// # Errors
     ///
-    /// [`Error::NoModules`] and [`Error::Depmod`]; a file that is there and can't be read.
+    /// [`Error::NoModules`] and [`Error::Depmod`]; a file that exists and cannot be read.
     pub(super) fn read(root: &Path, release: &str) -> Result<Self, Error> {
         let dir = root.join("lib/modules").join(release);
         let indexes = Indexes::open(root, &dir, release)?;
@@ -65,7 +65,8 @@ impl Tree {
         })
     }
 
-    /// Where a path of modules.dep lies on the build machine; absolute ones hang from the root.
+    /// Returns the path on the build machine of a path in modules.dep. An absolute path is below the
+    /// root.
     #[must_use]
     pub(super) fn path(&self, line: &str) -> PathBuf {
         match line.strip_prefix('/') {
@@ -74,7 +75,7 @@ impl Tree {
         }
     }
 
-    /// Where firmware lies.
+    /// Returns the firmware directory.
     #[must_use]
     pub(super) fn firmware_dir(&self) -> PathBuf {
         self.root.join("lib/firmware")
@@ -89,7 +90,7 @@ fn builtin_names(text: &[u8]) -> HashSet<ModuleName> {
     String::from_utf8_lossy(text).lines().filter_map(ModuleName::from_path).collect()
 }
 
-/// What bears on the closure. Damaged lines are passed over, as the loader will do.
+/// Reads the configuration that affects the closure. Invalid lines are skipped, as at load time.
 fn read_config(indexes: &Indexes, modprobe_d: &[(String, Vec<u8>)]) -> Result<Config, Error> {
     let (mut config, mut warnings) = (Config::default(), Vec::new());
     for name in ["modules.alias", "modules.softdep", "modules.weakdep"] {
@@ -107,7 +108,7 @@ fn read_modprobe_d(root: &Path) -> Result<Vec<(String, Vec<u8>)>, Error> {
     let mut seen = HashSet::new();
     for name in CONFIG_DIRS {
         let dir = root.join(name);
-        // On a merged /usr, lib/modprobe.d is usr/lib/modprobe.d once more.
+        // On a merged /usr, lib/modprobe.d and usr/lib/modprobe.d are one directory.
         let Ok(real) = fs::canonicalize(&dir) else { continue };
         if seen.insert(real) {
             read_conf_files(&dir, name, &mut files)?;
@@ -124,11 +125,11 @@ fn read_conf_files(
     for entry in fs::read_dir(dir).map_err(Error::io("read", dir))? {
         let path = entry.map_err(Error::io("read", dir))?.path();
         let base = path.file_name().unwrap_or_default();
-        let base = base.to_str().ok_or_else(|| Error::NotText(path.clone()))?;
+        let base = base.to_str().ok_or_else(|| Error::NotUtf8(path.clone()))?;
         if base.starts_with('.') || !base.ends_with(".conf") || path.is_dir() {
             continue;
         }
-        // A link to nowhere says nothing, as for modprobe.
+        // A dangling link has no effect, as with modprobe.
         if let Some(content) = read_optional(&path)? {
             files.push((format!("{name}/{base}"), content));
         }

@@ -1,0 +1,260 @@
+//! Building an image: from the options to the manifest, and from the manifest to the file.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::manifest::{Content, Manifest, Node};
+use super::output::Output;
+use super::select::{self, Selection};
+use super::tree::Tree;
+use super::{Error, ModuleFormat, Options, firmware, list, newc, pack, sets};
+use crate::kmod::index;
+use crate::kmod::name::ModuleName;
+
+/// Index files that are copied unchanged, also for modules that are not in the image: so the loader
+/// can report which module is missing.
+const INDEX_FILES: [&str; 13] = [
+    "modules.alias",
+    "modules.alias.bin",
+    "modules.builtin",
+    "modules.builtin.alias.bin",
+    "modules.builtin.bin",
+    "modules.builtin.modinfo",
+    "modules.builtin.ranges",
+    "modules.devname",
+    "modules.order",
+    "modules.softdep",
+    "modules.symbols",
+    "modules.symbols.bin",
+    "modules.weakdep",
+];
+
+/// The result of a build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// Path of the image.
+    pub path: PathBuf,
+    /// Size of the image in bytes.
+    pub bytes: u64,
+    /// Number of modules in the image.
+    pub modules: usize,
+    /// Number of modules in the tree.
+    pub modules_known: usize,
+    /// Number of firmware files in the image.
+    pub firmware: usize,
+    /// Number of firmware names in these modules for which no file exists.
+    pub firmware_missing: usize,
+    /// Warnings: those of depmod if the tree had no index files, and one about an unusual /init.
+    pub notices: Vec<String>,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, bytes, modules, modules_known, firmware, firmware_missing, .. } = self;
+        write!(
+            f,
+            "{}: {bytes} bytes, {modules} of {modules_known} modules, \
+             {firmware} firmware files ({firmware_missing} missing)",
+            path.display()
+        )
+    }
+}
+
+/// Builds an image.
+///
+/// # Errors
+///
+/// All of [`Error`] except for [`Error::Archive`]. No file is left behind.
+pub fn build(options: &Options) -> Result<Summary, Error> {
+    let tree = Tree::read(&options.root, &options.release)?;
+    let selection = select::select(&tree, &options.modules)?;
+    let mut manifest = Manifest::default();
+    add_list(&mut manifest, options)?;
+    for (name, content) in &tree.modprobe_d {
+        manifest.add(name, Node::of_root(0o644, Content::Bytes(content.clone())))?;
+    }
+    add_indexes(&mut manifest, &tree, options)?;
+    for line in selection.iter().map(|at| &tree.lines[*at]) {
+        let name = image_path(&options.release, &options.module_format.path(&line.path));
+        manifest.add(&name, Node::of_root(0o644, Content::Module(tree.path(&line.path))))?;
+    }
+    let firmware = add_firmware(&mut manifest, &tree, &selection, options)?;
+    let warning = check_init(&manifest)?;
+    let bytes = write(&manifest, options)?;
+    Ok(Summary {
+        path: options.out.clone(),
+        bytes,
+        modules: selection.len(),
+        modules_known: tree.lines.len(),
+        firmware: firmware.files.len(),
+        firmware_missing: firmware.missing,
+        notices: tree.indexes.notices.into_iter().chain(warning).collect(),
+    })
+}
+
+/// Checks that a kernel can execute the image's /init. Returns a warning if /init is unusual and may
+/// still be intended.
+///
+/// # Errors
+/// /init is not a program.
+fn check_init(manifest: &Manifest) -> Result<Option<String>, Error> {
+    let init = manifest.iter().find(|(name, _)| *name == "init").map(|(_, node)| node);
+    let warning = match init {
+        None => "the image has no /init: the kernel ignores it unless rdinit= names a program",
+        Some(Node { content: Content::File(path), .. }) if !is_program(path)? => {
+            return Err(Error::NotExecutable(path.clone()));
+        }
+        Some(Node { content: Content::File(_), mode, .. }) if mode & 0o111 == 0 => {
+            "/init of the image is not executable"
+        }
+        Some(_) => return Ok(None),
+    };
+    Ok(Some(warning.to_owned()))
+}
+
+/// Returns whether a file starts with the magic bytes of an ELF program or of a script.
+fn is_program(path: &Path) -> Result<bool, Error> {
+    let mut head = Vec::new();
+    let file = fs::File::open(path).map_err(Error::io("read", path))?;
+    file.take(4).read_to_end(&mut head).map_err(Error::io("read", path))?;
+    Ok(head == b"\x7fELF" || head.starts_with(b"#!"))
+}
+
+/// Returns the path in the image of a path in modules.dep; absolute paths are unchanged.
+fn image_path(release: &str, path: &str) -> String {
+    match path.strip_prefix('/') {
+        Some(external) => external.to_owned(),
+        None => format!("lib/modules/{release}/{path}"),
+    }
+}
+
+fn add_list(manifest: &mut Manifest, options: &Options) -> Result<(), Error> {
+    let lines = match &options.list {
+        None => list::parse("base.list", sets::BASE)?,
+        Some(path) => {
+            let text = fs::read_to_string(path).map_err(Error::io("read", path))?;
+            list::parse(&path.display().to_string(), &text)?
+        }
+    };
+    for line in lines {
+        let content = match line.kind {
+            list::LineKind::Dir => Content::Dir,
+            list::LineKind::Link(target) => Content::Link(target),
+            list::LineKind::Char(major, minor) => Content::Char(major, minor),
+            list::LineKind::Block(major, minor) => Content::Block(major, minor),
+            list::LineKind::File(list::Location::Init) => Content::File(options.init.clone()),
+            list::LineKind::File(list::Location::InitrdRelease) => {
+                Content::Bytes(sets::INITRD_RELEASE.into())
+            }
+            list::LineKind::File(list::Location::Path(path)) => Content::File(path),
+        };
+        let node = Node { mode: line.mode, uid: line.uid, gid: line.gid, content };
+        manifest.add(&line.name, node)?;
+    }
+    Ok(())
+}
+
+/// Adds the tree's index files. modules.dep and modules.dep.bin are rewritten, because the suffixes
+/// of paths may change.
+fn add_indexes(manifest: &mut Manifest, tree: &Tree, options: &Options) -> Result<(), Error> {
+    let mut add = |name: &str, content| {
+        let path = image_path(&options.release, name);
+        manifest.add(&path, Node::of_root(0o644, Content::Bytes(content)))
+    };
+    for name in INDEX_FILES {
+        if let Some(content) = tree.indexes.read(name)? {
+            add(name, content)?;
+        }
+    }
+    let (text, bin) = dep_files(tree, options.module_format)?;
+    add("modules.dep", text)?;
+    add("modules.dep.bin", bin)
+}
+
+/// Returns modules.dep and modules.dep.bin with the paths of the modules in the image.
+fn dep_files(tree: &Tree, format: ModuleFormat) -> Result<(Vec<u8>, Vec<u8>), Error> {
+    let mut text = Vec::new();
+    let mut bin = index::Writer::default();
+    for (line, priority) in tree.lines.iter().zip(0..) {
+        let mut value = format.path(&line.path) + ":";
+        for needs in line.needs.iter().rev() {
+            value += " ";
+            value += &format.path(needs);
+        }
+        let name = ModuleName::new(&line.path);
+        bin.insert(name.as_str().as_bytes(), value.as_bytes(), priority).map_err(Error::Index)?;
+        text.extend(value.into_bytes());
+        text.push(b'\n');
+    }
+    Ok((text, bin.finish().map_err(Error::Index)?))
+}
+
+fn add_firmware(
+    manifest: &mut Manifest,
+    tree: &Tree,
+    selection: &Selection,
+    options: &Options,
+) -> Result<firmware::Found, Error> {
+    if !options.firmware {
+        return Ok(firmware::Found::default());
+    }
+    let modules: Vec<_> = selection.iter().map(|at| tree.path(&tree.lines[*at].path)).collect();
+    let mut names = BTreeSet::new();
+    pack::in_order(
+        &modules,
+        |path| firmware::names(path),
+        |_, found| {
+            names.extend(found?);
+            Ok::<_, Error>(())
+        },
+    )?;
+    let dir = tree.firmware_dir();
+    let found = firmware::find(&dir, &options.release, &names);
+    for file in &found.files {
+        let node = Node::of_root(0o644, Content::File(dir.join(file)));
+        manifest.add(&format!("lib/firmware/{file}"), node)?;
+    }
+    Ok(found)
+}
+
+/// Writes the image. Returns its size in bytes.
+fn write(manifest: &Manifest, options: &Options) -> Result<u64, Error> {
+    let output = Output::create(&options.out, options.compress)?;
+    let mut writer = newc::Writer::new(output, options.mtime);
+    let nodes: Vec<_> = manifest.iter().collect();
+    pack::in_order(
+        &nodes,
+        |(_, node)| load(&node.content, options.module_format),
+        |(name, node), data| {
+            let data = data?;
+            writer.append(&entry(name, node, &data)).map_err(Error::io("write", &options.out))
+        },
+    )?;
+    let (output, _) = writer.finish().map_err(Error::io("write", &options.out))?;
+    output.commit()
+}
+
+/// Returns the bytes of a file node.
+fn load(content: &Content, format: ModuleFormat) -> Result<Vec<u8>, Error> {
+    let read = |path: &Path| fs::read(path).map_err(Error::io("read", path));
+    match content {
+        Content::File(path) => read(path),
+        Content::Module(path) => pack::pack_file(format, path),
+        Content::Bytes(bytes) => Ok(bytes.clone()),
+        _ => Ok(Vec::new()),
+    }
+}
+
+fn entry<'a>(name: &'a str, node: &'a Node, data: &'a [u8]) -> newc::Entry<'a> {
+    let kind = match &node.content {
+        Content::Dir => newc::Kind::Dir,
+        Content::Link(target) => newc::Kind::Link(target.as_bytes()),
+        Content::Char(major, minor) => newc::Kind::Char(*major, *minor),
+        Content::Block(major, minor) => newc::Kind::Block(*major, *minor),
+        Content::Bytes(_) | Content::File(_) | Content::Module(_) => newc::Kind::File(data),
+    };
+    newc::Entry { name: name.as_bytes(), mode: node.mode, uid: node.uid, gid: node.gid, kind }
+}
