@@ -285,7 +285,7 @@ fn what_can_not_be_read_is_named() {
     let words = tree.both(&[RELEASE]);
     for (line, count) in [
         ("ERROR: could not stat kernel/bad/dangling.ko: No such file or directory", 1),
-        ("WARNING: kernel/dir.ko: a folder with the name of a module", 1),
+        ("WARNING: kernel/dir.ko: a directory with the name of a module", 1),
         ("cut.ko: Invalid argument (broken ELF file: section headers)", 1),
         ("head.ko: Invalid argument (broken ELF file: header)", 1),
         ("text.ko: Exec format error (not an ELF file)", 1),
@@ -308,7 +308,7 @@ fn a_link_that_leads_back_is_not_followed() {
     assert!(output.status.success());
     assert_eq!(
         tree.words(&output),
-        "ERROR: kernel/again: a link to a folder above it, not followed\n"
+        "ERROR: kernel/again: not following a link to a parent directory\n"
     );
     let own = files(&tree.top.path().join("ours"));
     fs::remove_file(tree.dir().join("kernel/again")).unwrap();

@@ -384,11 +384,11 @@ fn what_cannot_be_built_is_named() {
     let tree = tree();
     let root = tree.path();
     for (args, why) in [
-        ("-m a,nosuch,other", "no such module, builtin or alias: nosuch, other"),
-        ("-m @nosuch", "no module set @nosuch; there are: @filesystems @network"),
-        ("--list /nonexistent", "can't read /nonexistent"),
-        ("--init /nonexistent", "can't read /nonexistent"),
-        ("--kernel 7.0", "no modules of kernel 7.0: "),
+        ("-m a,nosuch,other", "nosuch, other: no such module, builtin or alias"),
+        ("-m @nosuch", "@nosuch: no such module set\nhint: module sets are @filesystems @network"),
+        ("--list /nonexistent", "read /nonexistent: No such file"),
+        ("--init /nonexistent", "read /nonexistent: No such file"),
+        ("--kernel 7.0", "lib/modules/7.0: no modules of kernel 7.0\nhint: "),
         ("--frob", "--frob"),
     ] {
         let error = refused(root, args);
@@ -399,7 +399,10 @@ fn what_cannot_be_built_is_named() {
     assert!(error.contains("kernel/d.ko: No such file"), "{error}");
     put(root, &format!("lib/modules/{RELEASE}/modules.dep"), "kernel/a.ko: kernel/gone.ko\n");
     let error = refused(root, "-m a --no-firmware");
-    assert!(error.contains("kernel/a.ko needs kernel/gone.ko, which has no line"), "{error}");
+    assert!(
+        error.contains("kernel/a.ko needs kernel/gone.ko, which has no line\nhint: run depmod"),
+        "{error}"
+    );
 }
 
 fn an_init_that_nothing_can_start_is_told() {
@@ -408,7 +411,7 @@ fn an_init_that_nothing_can_start_is_told() {
     put(root, "text", "root:x:0:0\n");
     let text = root.join("text");
     let error = refused(root, &format!("--init {}", text.display()));
-    assert!(error.contains("is no program: neither ELF nor a script"), "{error}");
+    assert!(error.contains(": neither an ELF program nor a script with #!\nhint: "), "{error}");
     put(root, "list", "dir /x 0755 0 0\n");
     let (output, _) = build(root, &format!("--list {}", root.join("list").display()));
     let warning = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -1,42 +1,43 @@
-//! `coldplug image`: builds initramfs images and looks into them.
+//! `coldplug image`: builds initramfs images and lists their contents.
 
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{Exit, out, scan};
-use crate::image::{self, Compress, Modules, ModulesAs, Options, newc};
+use crate::image::{self, Compress, ModuleFormat, Modules, Options, newc};
 use crate::report::printable;
 
-/// What `coldplug image --help` shows.
 const HELP: &str = "\
 usage: coldplug image build --kernel RELEASE -o OUT [option…]
        coldplug image list FILE
 
-build  writes an initramfs image
-  -k, --kernel RELEASE    the kernel it is for, as uname -r tells it
-  -o, --output OUT        the image
-  -r, --root DIR          where /lib/modules, /lib/firmware and modprobe.d hang (default /)
-      --all               carry all modules (default)
-  -m, --modules A,B       carry these and what they need: names, globs or @sets
+build  Write an initramfs image to OUT.
+  -k, --kernel RELEASE    kernel release of the modules, as printed by uname -r
+  -o, --output OUT        path of the image
+  -r, --root DIR          use /lib/modules, /lib/firmware and modprobe.d below DIR (default: /)
+      --all               include all modules (default)
+  -m, --modules A,B       include these modules and their dependencies: names, globs or @sets
                           (@filesystems @network @storage @usb-input @virtio)
-      --init BINARY       the program that becomes /init (default: coldplug-init beside
-                          this program or in ../lib/coldplug, else this one)
-      --modules-as HOW    zstd: compress plain modules (default); plain: decompress all;
-                          stored: as they are. With --compress, plain gives the smaller image
-      --compress HOW      the whole archive: none (default), zstd or gzip
-      --list FILE         the files, links and nodes in place of the built-in list
-      --no-firmware       leave firmware out
-  -q, --quiet             no summary
-The date of all entries is SOURCE_DATE_EPOCH, or 0.
+      --init BINARY       program for /init (default: coldplug-init in the directory of this
+                          program or in ../lib/coldplug, else this program)
+      --modules-as FORMAT zstd: compress plain modules (default); plain: decompress all
+                          modules; stored: keep the files unchanged.
+                          With --compress, plain makes the smaller image
+      --compress CODEC    compress the whole archive: none (default), zstd or gzip
+      --list FILE         read the files, links and device nodes from FILE instead of the
+                          built-in list
+      --no-firmware       leave out firmware
+  -q, --quiet             print no summary
+The date of all entries is SOURCE_DATE_EPOCH if it is set, else 0.
 
-list   shows mode, size and name of what an image holds
+list   Print mode, owner, size and name of each entry of the image FILE.
 ";
 
-/// The build of this program without its workbench (image, plan).
-const FOR_IMAGES: &str = "coldplug-init";
+/// Name of the smaller build of this program, without the commands of the build machine.
+const IMAGE_PROGRAM: &str = "coldplug-init";
 
-/// What a command line asks for.
+/// A parsed command line.
 #[derive(Debug)]
 enum Command {
     Help,
@@ -49,7 +50,7 @@ pub(super) fn run(args: &[OsString]) -> Exit {
         Ok(Command::Help) => Ok(HELP.trim_end().to_owned()),
         Ok(Command::Build { options, quiet }) => build(&options, quiet),
         Ok(Command::List(path)) => list(&path),
-        Err(error) => Err(format!("{error}; coldplug image --help shows the usage")),
+        Err(error) => Err(format!("{error}\nhint: see 'coldplug image --help'")),
     };
     match done {
         Ok(text) if text.is_empty() => Exit::Success,
@@ -65,11 +66,14 @@ pub(super) fn run(args: &[OsString]) -> Exit {
 }
 
 fn build(options: &Options, quiet: bool) -> Result<String, String> {
-    let summary = image::build(options).map_err(|error| error.to_string())?;
+    let summary = image::build(options).map_err(|error| match error.hint() {
+        Some(hint) => format!("{error}\nhint: {hint}"),
+        None => error.to_string(),
+    })?;
     for notice in &summary.notices {
         out::error(&format!("coldplug image: {notice}"));
     }
-    // What is no file may be standard output.
+    // An output that is not a regular file may be standard output.
     let silent = quiet || fs::metadata(&options.out).is_ok_and(|out| !out.is_file());
     Ok(if silent { String::new() } else { summary.to_string() })
 }
@@ -93,7 +97,7 @@ fn parse_list(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
             other => return Err(other.unexpected()),
         }
     }
-    file.map(Command::List).ok_or_else(|| "which image?".into())
+    file.map(Command::List).ok_or_else(|| "FILE is missing".into())
 }
 
 fn parse_build(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
@@ -113,7 +117,9 @@ fn parse_build(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
                 add_modules(&mut options.modules, &words);
             }
             Long("init") => options.init = parser.value()?.into(),
-            Long("modules-as") => options.modules_as = parser.value()?.parse_with(modules_as)?,
+            Long("modules-as") => {
+                options.module_format = parser.value()?.parse_with(module_format)?;
+            }
             Long("compress") => options.compress = parser.value()?.parse_with(compress)?,
             Long("list") => options.list = Some(parser.value()?.into()),
             Long("no-firmware") => options.firmware = false,
@@ -125,7 +131,7 @@ fn parse_build(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
         return Err("--kernel RELEASE is missing".into());
     }
     if options.out.file_name().is_none() {
-        return Err("-o OUT is missing or not a file's name".into());
+        return Err("-o OUT is missing or not the name of a file".into());
     }
     options.mtime = mtime(std::env::var("SOURCE_DATE_EPOCH").ok().as_deref())?;
     Ok(Command::Build { options: Box::new(options), quiet })
@@ -138,7 +144,7 @@ fn defaults() -> Options {
         out: PathBuf::new(),
         modules: Modules::All,
         init: default_init(),
-        modules_as: ModulesAs::default(),
+        module_format: ModuleFormat::default(),
         compress: Compress::default(),
         list: None,
         firmware: true,
@@ -146,17 +152,17 @@ fn defaults() -> Options {
     }
 }
 
-/// The program that is made for images, where it lies beside this one or in ../lib/coldplug; else this one, which
-/// carries its workbench along.
+/// Returns the program for images in the directory of this program or in ../lib/coldplug; else this
+/// program, which is larger.
 fn default_init() -> PathBuf {
     let this = PathBuf::from("/proc/self/exe");
-    let Ok(own) = fs::read_link(&this) else { return this };
-    let dir = own.parent().unwrap_or(&own);
-    let places = [dir.join(FOR_IMAGES), dir.join("../lib/coldplug").join(FOR_IMAGES)];
-    places.into_iter().find(|place| place.is_file()).unwrap_or(this)
+    let Ok(path) = fs::read_link(&this) else { return this };
+    let dir = path.parent().unwrap_or(&path);
+    let candidates = [dir.join(IMAGE_PROGRAM), dir.join("../lib/coldplug").join(IMAGE_PROGRAM)];
+    candidates.into_iter().find(|path| path.is_file()).unwrap_or(this)
 }
 
-/// Several `--modules` add up.
+/// Adds the words of one `--modules`; the option may occur several times.
 fn add_modules(modules: &mut Modules, words: &str) {
     let new = words.split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned);
     match modules {
@@ -165,12 +171,12 @@ fn add_modules(modules: &mut Modules, words: &str) {
     }
 }
 
-fn modules_as(word: &str) -> Result<ModulesAs, String> {
+fn module_format(word: &str) -> Result<ModuleFormat, String> {
     match word {
-        "zstd" => Ok(ModulesAs::Zstd),
-        "plain" => Ok(ModulesAs::Plain),
-        "stored" => Ok(ModulesAs::Stored),
-        _ => Err("not zstd, plain or stored".to_owned()),
+        "zstd" => Ok(ModuleFormat::Zstd),
+        "plain" => Ok(ModuleFormat::Plain),
+        "stored" => Ok(ModuleFormat::Stored),
+        _ => Err("expected zstd, plain or stored".to_owned()),
     }
 }
 
@@ -179,27 +185,27 @@ fn compress(word: &str) -> Result<Compress, String> {
         "none" => Ok(Compress::None),
         "zstd" => Ok(Compress::Zstd),
         "gzip" => Ok(Compress::Gzip),
-        _ => Err("not none, zstd or gzip".to_owned()),
+        _ => Err("expected none, zstd or gzip".to_owned()),
     }
 }
 
-/// The date of entries; newc has 32 bits for it.
+/// Parses the date of the entries, in seconds since 1970; newc has 32 bits for it.
 fn mtime(source_date_epoch: Option<&str>) -> Result<u32, lexopt::Error> {
     match source_date_epoch {
         None | Some("") => Ok(0),
-        Some(text) => {
-            text.parse().map_err(|_| format!("SOURCE_DATE_EPOCH '{text}' is no date").into())
-        }
+        Some(text) => text
+            .parse()
+            .map_err(|_| format!("SOURCE_DATE_EPOCH '{text}' is not a number of 32 bits").into()),
     }
 }
 
-/// The lines for all entries; a damaged image has none.
+/// Returns the lines for all entries of an image. A damaged image is an error.
 fn list(path: &Path) -> Result<String, String> {
     let failed = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
     let bytes = fs::read(path).map_err(|error| failed(&error))?;
     let archives = image::read::archives(&bytes).map_err(|error| failed(&error))?;
     if archives.is_empty() {
-        return Err(failed(&"no archive in it"));
+        return Err(failed(&"the image is empty"));
     }
     let members = archives.iter().flat_map(|archive| newc::read(archive));
     let lines = members.map(|member| member.map(|member| line(&member)));
@@ -207,7 +213,7 @@ fn list(path: &Path) -> Result<String, String> {
     Ok(lines.join("\n"))
 }
 
-/// One line as of `ls -l`: mode, owner, size or device, name, a link's target.
+/// Returns a line in the form of `ls -l`: mode, owner, size or device number, name, link target.
 fn line(member: &newc::Member<'_>) -> String {
     let name = printable(&String::from_utf8_lossy(member.name));
     let size = match member.device {
@@ -230,7 +236,7 @@ mod tests {
         parse(args.split_whitespace().map(OsString::from)).map_err(|error| error.to_string())
     }
 
-    // The first argument that lexopt sees is the program's name.
+    // lexopt expects the name of the program as the first argument.
     fn build(args: &str) -> Options {
         match parsed(&format!("image build {args}")) {
             Ok(Command::Build { options, .. }) => *options,
@@ -239,9 +245,9 @@ mod tests {
     }
 
     #[test]
-    fn options_are_understood() {
+    fn options_are_parsed() {
         let options = build("--kernel 6.1 -o out");
-        assert_eq!((options.modules, options.modules_as), (Modules::All, ModulesAs::Zstd));
+        assert_eq!((options.modules, options.module_format), (Modules::All, ModuleFormat::Zstd));
         assert_eq!((options.compress, options.firmware), (Compress::None, true));
         assert_eq!(options.init, Path::new("/proc/self/exe"));
 
@@ -252,26 +258,29 @@ mod tests {
 
         let options =
             build("--kernel=6.1 -o out --modules-as=stored --compress gzip --list l --init i");
-        assert_eq!((options.modules_as, options.compress), (ModulesAs::Stored, Compress::Gzip));
+        assert_eq!(
+            (options.module_format, options.compress),
+            (ModuleFormat::Stored, Compress::Gzip)
+        );
         assert_eq!((options.list, options.init), (Some("l".into()), "i".into()));
     }
 
     #[test]
-    fn nonsense_is_refused() {
-        for (args, why) in [
+    fn invalid_arguments_are_rejected() {
+        for (args, message) in [
             ("build -o out", "--kernel RELEASE is missing"),
             ("build -k ../x -o out", "--kernel '../x' is not a release"),
             ("build -k . -o out", "--kernel '.' is not a release"),
             ("build -k 6.1", "-o OUT is missing"),
             ("build -k 6.1 -o /", "-o OUT is missing"),
-            ("build -k 6.1 -o out --compress xz", "not none, zstd or gzip"),
+            ("build -k 6.1 -o out --compress xz", "expected none, zstd or gzip"),
             ("build -k 6.1 -o out extra", "unexpected argument"),
-            ("list", "which image?"),
+            ("list", "FILE is missing"),
             ("list a b", "unexpected argument"),
             ("frob", "unexpected argument"),
         ] {
             let error = parsed(&format!("image {args}")).unwrap_err();
-            assert!(error.contains(why), "{args}: {error}");
+            assert!(error.contains(message), "{args}: {error}");
         }
         assert!(matches!(parsed("image"), Ok(Command::Help)));
     }

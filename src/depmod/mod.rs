@@ -1,5 +1,5 @@
-//! depmod(8): finds the modules of a tree, reads them on all processors, and writes their index files
-//! so that a power failure never leaves an incomplete file. [`crate::kmod::depmod`] makes the
+//! depmod(8): finds the modules of a tree, reads them on all processors, and writes their index
+//! files so that a power failure never leaves an incomplete file. [`crate::kmod::depmod`] makes the
 //! content of the files.
 
 mod error;

@@ -3,39 +3,42 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::kmod::depmod::files::File;
-use crate::sys::Cause;
 use crate::sys::atomic_file::AtomicFile;
+use crate::sys::{Error, Result};
+
+/// The name of an index file and its content on disk.
+type Written = (&'static str, AtomicFile);
 
 /// The directory that the index files are written to.
 #[derive(Debug)]
 pub struct Output {
     dir: PathBuf,
     /// Complete files that do not have their names yet.
-    written: Mutex<Vec<(&'static str, AtomicFile)>>,
+    written: Mutex<Vec<Written>>,
 }
 
 impl Output {
     /// Prepares to write to `dir` and creates it if it is missing.
     ///
     /// # Errors
-    /// The directory cannot be created; a message.
-    pub fn new(dir: PathBuf) -> Result<Self, String> {
-        fs::create_dir_all(&dir).map_err(|e| failed("could not create directory", &dir, &e))?;
+    /// The directory cannot be created.
+    pub fn new(dir: PathBuf) -> Result<Self> {
+        fs::create_dir_all(&dir).map_err(|e| Error::io("could not create directory", &dir, &e))?;
         Ok(Self { dir, written: Mutex::default() })
     }
 
     /// Writes a file and waits until it is on the medium. It gets its name in [`Self::commit`].
     ///
     /// # Errors
-    /// The file cannot be written; a message. Nothing of it remains.
-    pub fn keep(&self, file: File) -> Result<(), String> {
+    /// The file cannot be written. Nothing of it remains.
+    pub fn store(&self, file: File) -> Result<()> {
         let path = self.dir.join(file.name);
         let written =
-            write(&path, &file.bytes).map_err(|e| failed("could not write", &path, &e))?;
-        self.written.lock().map_err(|e| e.to_string())?.push((file.name, written));
+            write(&path, &file.bytes).map_err(|e| Error::io("could not write", &path, &e))?;
+        self.lock().push((file.name, written));
         Ok(())
     }
 
@@ -43,15 +46,20 @@ impl Output {
     /// committed are discarded when the `Output` is dropped.
     ///
     /// # Errors
-    /// A file cannot be renamed; a message.
-    pub fn commit(&self) -> Result<(), String> {
-        let mut written = std::mem::take(&mut *self.written.lock().map_err(|e| e.to_string())?);
+    /// A file cannot be renamed.
+    pub fn commit(&self) -> Result<()> {
+        let mut written = std::mem::take(&mut *self.lock());
         // The threads complete the files in any order.
         written.sort_unstable_by_key(|(name, _)| *name);
         for (name, file) in written {
-            file.commit().map_err(|e| failed("could not rename", &self.dir.join(name), &e))?;
+            file.commit().map_err(|e| Error::io("could not rename", &self.dir.join(name), &e))?;
         }
         Ok(())
+    }
+
+    /// Locks the list. A thread that panicked has left it consistent.
+    fn lock(&self) -> MutexGuard<'_, Vec<Written>> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -60,8 +68,4 @@ fn write(path: &Path, bytes: &[u8]) -> std::io::Result<AtomicFile> {
     file.write_all(bytes)?;
     file.sync()?;
     Ok(file)
-}
-
-fn failed(act: &str, path: &Path, error: &std::io::Error) -> String {
-    format!("{act} {}: {}", path.display(), Cause::from(error))
 }

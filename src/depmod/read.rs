@@ -144,18 +144,18 @@ impl Reader {
             read_at(&file, &mut room(&mut self.file, len)?[head..], head)?;
             self.decoder
                 .decode_into(&self.file[..len], IMAGE_LIMIT, &mut self.image)
-                .map_err(|e| format!("{} ({e})", errno::text(Errno::INVAL)))?;
-            of_image(&mut self.collector, &self.image)
+                .map_err(ReadError::Decode)?;
+            facts_of_image(&mut self.collector, &self.image)
         } else if all {
-            of_image(&mut self.collector, &self.file[..len])
+            facts_of_image(&mut self.collector, &self.file[..len])
         } else {
-            self.from_parts(&file, len)
+            self.read_sections(&file, len)
         }
     }
 
-    /// The facts of a large plain file, whose head has been read: its section headers, which stand at the end, then
-    /// the sections that count.
-    fn from_parts(&mut self, file: &OwnedFd, len: usize) -> Result<Facts, String> {
+    /// Reads the facts of a large plain file, whose head has been read: first the section headers,
+    /// which are at the end, then the needed sections.
+    fn read_sections(&mut self, file: &OwnedFd, len: usize) -> Result<Facts, ReadError> {
         let start = len - TAIL;
         read_at(file, room(&mut self.tail, TAIL)?, start)?;
         let known = [(0, &self.file[..HEAD]), (start, &self.tail[..TAIL])];
@@ -167,9 +167,9 @@ impl Reader {
                 Some(bytes.into())
             }
         });
-        let table = table.map_err(in_words)?;
-        let wanted = SECTIONS.iter().filter_map(|name| table.range(name));
-        let ranges = together(wanted.collect());
+        let table = table?;
+        let sections = SECTIONS.iter().filter_map(|name| table.range(name));
+        let ranges = merge(sections.collect());
         let mut rest = room(&mut self.image, ranges.iter().map(Range::len).sum())?;
         let mut parts = Vec::with_capacity(ranges.len());
         for range in ranges {

@@ -6,13 +6,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use foldhash::fast::FixedState;
 use super::{Error, pool};
 use crate::kmod::depmod::Notice;
 use crate::kmod::depmod::conf::Config;
 use crate::kmod::depmod::order::Ordered;
 use crate::kmod::name::ModuleName;
 use crate::sys::{self, Cause};
+use foldhash::fast::FixedState;
 
 /// A module file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -161,7 +161,8 @@ impl Contents {
     fn add_link(&mut self, path: PathBuf, top: &Path) {
         match fs::metadata(&path) {
             Ok(target) if target.is_dir() && is_parent(&path, &target) => {
-                let text = format!("{}: not following a link to a parent directory", path.display());
+                let text =
+                    format!("{}: not following a link to a parent directory", path.display());
                 self.notices.push((path, Notice::Error(text)));
             }
             Ok(target) => self.add_file(path, target.file_type(), top),

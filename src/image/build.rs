@@ -95,8 +95,8 @@ pub fn build(options: &Options) -> Result<Summary, Error> {
     })
 }
 
-/// Checks that a kernel can execute the image's /init. Returns a warning if /init is unusual and may
-/// still be intended.
+/// Checks that a kernel can execute the image's /init. Returns a warning if /init is unusual and
+/// may still be intended.
 ///
 /// # Errors
 /// /init is not a program.

@@ -59,7 +59,8 @@ fn candidates(dir: &Path, release: &str, name: &str) -> Vec<String> {
     let own = format!("{release}/");
     for prefix in [&updates, "updates/", &own, ""] {
         let name = format!("{prefix}{name}");
-        let files = if name.bytes().any(is_wildcard) { glob(dir, &name) } else { plain(dir, &name) };
+        let files =
+            if name.bytes().any(is_wildcard) { glob(dir, &name) } else { plain(dir, &name) };
         if !files.is_empty() {
             return files;
         }

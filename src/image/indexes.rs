@@ -30,7 +30,8 @@ impl Indexes {
     /// # Errors
     /// The directory does not exist, or its modules cannot be indexed.
     pub(super) fn open(root: &Path, dir: &Path, release: &str) -> Result<Self, Error> {
-        let mut indexes = Self { dir: dir.to_owned(), generated: BTreeMap::new(), notices: Vec::new() };
+        let mut indexes =
+            Self { dir: dir.to_owned(), generated: BTreeMap::new(), notices: Vec::new() };
         if !dir.is_dir() {
             return Err(Error::NoModules { dir: dir.to_owned(), release: release.to_owned() });
         }

@@ -223,7 +223,10 @@ mod tests {
                 "file e @initrd-release 755 1 2",
                 line("e", 0o755, LineKind::File(Location::InitrdRelease)),
             ),
-            ("file\te /x/y 644 1 2", line("e", 0o644, LineKind::File(Location::Path("/x/y".into())))),
+            (
+                "file\te /x/y 644 1 2",
+                line("e", 0o644, LineKind::File(Location::Path("/x/y".into()))),
+            ),
             ("slink /a ../b 777 1 2", line("a", 0o777, LineKind::Link("../b".into()))),
             ("nod /dev/null 0666 1 2 c 1 3", line("dev/null", 0o666, LineKind::Char(1, 3))),
             ("nod sda 0660 1 2 b 8 0", line("sda", 0o660, LineKind::Block(8, 0))),

@@ -1,8 +1,8 @@
 //! Initramfs images: what goes in, and the newc archive.
 //!
 //! ```text
-//! command line ─► Options ─► Tree      modules.dep and the other index files (generated if there
-//!                              │       are none), modprobe.d
+//! command line ─► Options ─► Tree      index files (generated if there are none), modprobe.d
+//!                              │
 //!                           select     the requested modules and their closure
 //!                              │
 //! file list ─────────────► Manifest ◄─ index files, firmware

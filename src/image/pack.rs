@@ -50,7 +50,8 @@ impl ModuleFormat {
             Self::Zstd if path.ends_with(".ko") => format!("{path}.zst"),
             Self::Zstd => path.to_owned(),
             Self::Plain => {
-                let stem = [".zst", ".xz", ".gz"].iter().find_map(|suffix| path.strip_suffix(suffix));
+                let stem =
+                    [".zst", ".xz", ".gz"].iter().find_map(|suffix| path.strip_suffix(suffix));
                 stem.filter(|stem| stem.ends_with(".ko")).unwrap_or(path).to_owned()
             }
         }
@@ -87,7 +88,8 @@ pub(super) fn pack_file(format: ModuleFormat, path: &Path) -> Result<Vec<u8>, Er
     format.pack(stored).map_err(|e| Error::Decode(path.to_owned(), e))
 }
 
-/// Calls `work` for each item on all processors, and `consume` with the results in the items' order.
+/// Calls `work` for each item on all processors, and `consume` with the results in the items'
+/// order.
 ///
 /// Worker w of n does items w, w + n, w + 2n… It waits when it is [`MAX_AHEAD`] results ahead, so
 /// that few results are in memory at any time.

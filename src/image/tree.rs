@@ -65,8 +65,8 @@ impl Tree {
         })
     }
 
-    /// Returns the path on the build machine of a path in modules.dep. An absolute path is below the
-    /// root.
+    /// Returns the path on the build machine of a path in modules.dep. An absolute path is below
+    /// the root.
     #[must_use]
     pub(super) fn path(&self, line: &str) -> PathBuf {
         match line.strip_prefix('/') {

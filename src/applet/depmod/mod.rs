@@ -1,4 +1,5 @@
-//! `depmod [OPTIONS] [VERSION] [FILE...]`: index files for the modules of a kernel, as kmod's depmod(8) writes them.
+//! `depmod [OPTIONS] [VERSION] [FILE...]`: writes the index files for the modules of a kernel, with
+//! the options and messages of kmod's depmod(8).
 
 mod options;
 mod progress;
@@ -8,22 +9,22 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use options::Options;
 
 use super::Exit;
 use super::tool::{Level, Tool};
-use crate::depmod::{self, Failure, Found, Listener, Output, Settings};
+use crate::depmod::{self, Error, Found, Listener, Output, Settings, Store};
 use crate::kmod::Warning;
 use crate::kmod::depmod::Notice;
 use crate::kmod::depmod::conf::Config;
 use crate::kmod::depmod::files::File;
 use crate::kmod::depmod::kernel::KernelSymbols;
-use crate::kmod::depmod::resolve::Wanted;
-use crate::sys::{Cause, moddir};
+use crate::kmod::depmod::resolve::NoteFilter;
+use crate::sys::{self, Cause, moddir};
 
-/// The text files, in the order in which they are shown.
+/// The text files, in the order in which `--show` prints them.
 const SHOWN: [&str; 6] = [
     "modules.dep",
     "modules.alias",
@@ -42,12 +43,12 @@ pub(super) fn run(args: &[OsString]) -> Exit {
     let depmod = Depmod { tool: &tool, options };
     match depmod.run() {
         Ok(()) => Exit::Success,
-        Err(Said) => Exit::Failure,
+        Err(Reported) => Exit::Failure,
     }
 }
 
-/// The work ends here, and why has been said.
-struct Said;
+/// An error that was printed and ends the command.
+struct Reported;
 
 struct Depmod<'a> {
     tool: &'a Tool,
@@ -55,10 +56,10 @@ struct Depmod<'a> {
 }
 
 impl Depmod<'_> {
-    fn run(&self) -> Result<(), Said> {
+    fn run(&self) -> Result<(), Reported> {
         let options = &self.options;
         let dir = options.dir(&options.base);
-        // kmod shows nothing where it may have nothing to do.
+        // Like kmod, `--quick --show` prints nothing.
         if options.quick && (options.show || !self.is_stale(&dir)) {
             return Ok(());
         }
@@ -68,17 +69,15 @@ impl Depmod<'_> {
             return self.show(&dir, found, &settings);
         }
         let out = options.dir(options.out.as_deref().unwrap_or(&options.base));
-        let output = if options.out.is_some() || out.exists() {
-            Output::new(out)
-        } else {
-            Err(format!("no directory {}", out.display()))
-        };
-        let output = output.map_err(|text| self.fatal(&text))?;
-        self.index(&dir, found, &settings, &|file| output.keep(file))?;
-        output.commit().map_err(|text| self.fatal(&text))
+        if options.out.is_none() && !out.exists() {
+            return Err(self.fatal(&format!("no directory {}", out.display())));
+        }
+        let output = Output::new(out).map_err(|error| self.fatal(&error.to_string()))?;
+        self.index(&dir, found, &settings, &|file| output.store(file))?;
+        output.commit().map_err(|error| self.fatal(&error.to_string()))
     }
 
-    /// Whether a module is newer than the index.
+    /// Returns whether a module is newer than the index.
     fn is_stale(&self, dir: &Path) -> bool {
         match fs::metadata(dir.join("modules.dep")).and_then(|m| m.modified()) {
             Ok(time) => depmod::is_newer(dir, time),
@@ -91,8 +90,8 @@ impl Depmod<'_> {
         }
     }
 
-    fn settings(&self) -> Result<Settings, Said> {
-        let Options { symvers, system_map, prefix, errors, verbose, twice, show, .. } =
+    fn settings(&self) -> Result<Settings, Reported> {
+        let Options { symvers, system_map, prefix, errors, verbose, warn_duplicates, show, .. } =
             &self.options;
         let mut kernel = None;
         if let Some(path) = symvers {
@@ -100,45 +99,53 @@ impl Depmod<'_> {
         } else if let Some(path) = system_map {
             let (symbols, warnings) =
                 KernelSymbols::from_system_map(&path.to_string_lossy(), &self.read(path)?, *prefix);
-            self.complain(warnings);
+            self.print_warnings(warnings);
             kernel = Some(symbols);
         }
-        let wanted =
-            Wanted { errors: *errors, versions: *errors && symvers.is_some(), found: *verbose };
-        Ok(Settings { kernel, prefix: *prefix, wanted, twice: *twice, no_builtin: *show })
+        Ok(Settings {
+            kernel,
+            prefix: *prefix,
+            notes: NoteFilter {
+                errors: *errors,
+                versions: *errors && symvers.is_some(),
+                found: *verbose,
+            },
+            warn_duplicates: *warn_duplicates,
+            no_builtin: *show,
+        })
     }
 
-    fn read(&self, path: &Path) -> Result<Vec<u8>, Said> {
+    fn read(&self, path: &Path) -> Result<Vec<u8>, Reported> {
         fs::read(path).map_err(|error| {
             let reason = Cause::from(&error);
             self.fatal(&format!("could not load {}: {reason}", path.display()))
         })
     }
 
-    /// The modules to be indexed.
-    fn found(&self, dir: &Path) -> Result<Vec<Found>, Said> {
+    /// Returns the modules to be indexed.
+    fn found(&self, dir: &Path) -> Result<Vec<Found>, Reported> {
         let options = &self.options;
         if !options.all && !options.quick && !options.files.is_empty() {
-            return depmod::named(dir, &options.files).map_err(|text| self.fatal(&text));
+            return depmod::named(dir, &options.files)
+                .map_err(|error| self.fatal(&error.to_string()));
         }
         let mut notices = Vec::new();
         let found = depmod::scan(dir, &self.config(), &mut notices);
-        notices.into_iter().for_each(|notice| self.say(notice));
+        notices.into_iter().for_each(|notice| self.print(notice));
         found.map_err(|error| {
-            let reason = error.cause;
-            self.tool.error(&format!("could not open directory {}: {reason}", dir.display()));
-            self.fatal(&format!("could not search modules: {reason}"))
+            self.tool.error(&error.to_string());
+            self.fatal(&format!("could not search modules: {}", error.cause))
         })
     }
 
-    /// What depmod.d, or what stands in its place, says.
+    /// Reads the configuration: the files of `--config`, or else of depmod.d.
     fn config(&self) -> Config {
         let paths: Vec<PathBuf> = match &self.options.config[..] {
             [] => moddir::config_dirs(&self.tool.root, "depmod.d"),
             given => given.to_vec(),
         };
         let (config, warnings) = depmod::config(&paths, &self.options.release);
-        self.complain(warnings);
+        self.print_warnings(warnings);
         config
     }
 
@@ -147,29 +154,32 @@ impl Depmod<'_> {
         dir: &Path,
         found: Vec<Found>,
         settings: &Settings,
-        keep: &(dyn Fn(File) -> Result<(), String> + Sync),
-    ) -> Result<(), Said> {
+        store: &Store<'_>,
+    ) -> Result<(), Reported> {
         let mut listener = Terminal::new(self);
-        let indexed = depmod::index(dir, found, settings, &mut listener, keep);
-        indexed.map(std::mem::forget).map_err(|failure| match failure {
-            Failure::Cycles(ways, count) => {
-                for way in ways {
-                    self.tool.error(&format!("Cycle detected: {way}"));
+        let indexed = depmod::index(dir, found, settings, &mut listener, store);
+        // The process is about to exit: freeing the memory would only take time.
+        indexed.map(std::mem::forget).map_err(|error| match error {
+            Error::Cycles { paths, modules } => {
+                for path in paths {
+                    self.tool.error(&format!("Cycle detected: {path}"));
                 }
-                self.tool.error(&format!("Found {count} modules in dependency cycles!"));
-                Said
+                self.tool.error(&format!("Found {modules} modules in dependency cycles!"));
+                Reported
             }
-            Failure::Index(error) => self.fatal(&error.to_string()),
-            Failure::Output(text) => self.fatal(&text),
+            error => self.fatal(&error.to_string()),
         })
     }
 
-    /// The text files on standard output.
-    fn show(&self, dir: &Path, found: Vec<Found>, settings: &Settings) -> Result<(), Said> {
+    /// Prints the text files on standard output.
+    fn show(&self, dir: &Path, found: Vec<Found>, settings: &Settings) -> Result<(), Reported> {
         let files = Mutex::new(Vec::new());
-        let keep = |file| files.lock().map(|mut all| all.push(file)).map_err(|e| e.to_string());
-        self.index(dir, found, settings, &keep)?;
-        let files: Vec<File> = files.into_inner().unwrap_or_default();
+        let store = |file| -> sys::Result<()> {
+            files.lock().unwrap_or_else(PoisonError::into_inner).push(file);
+            Ok(())
+        };
+        self.index(dir, found, settings, &store)?;
+        let files: Vec<File> = files.into_inner().unwrap_or_else(PoisonError::into_inner);
         for name in SHOWN {
             for file in files.iter().filter(|file| file.name == name) {
                 self.tool.print(&file.bytes);
@@ -178,27 +188,27 @@ impl Depmod<'_> {
         Ok(())
     }
 
-    /// Lines of input that were passed over.
-    fn complain(&self, warnings: Vec<Warning>) {
+    /// Prints the warnings about lines that were skipped.
+    fn print_warnings(&self, warnings: Vec<Warning>) {
         for Warning { file, line, text } in warnings {
             self.tool.error(&format!("{file}:{line}: {text}"));
         }
     }
 
-    fn say(&self, notice: Notice) {
+    fn print(&self, notice: Notice) {
         match notice {
             Notice::Error(text) => self.tool.say(Level::Error, &text),
             Notice::Warning(text) => self.tool.say(Level::Warning, &text),
         }
     }
 
-    fn fatal(&self, text: &str) -> Said {
+    fn fatal(&self, text: &str) -> Reported {
         self.tool.say(Level::Fatal, text);
-        Said
+        Reported
     }
 }
 
-/// Tells the user what goes on.
+/// Prints messages and progress.
 struct Terminal<'a, 'b> {
     depmod: &'a Depmod<'b>,
     progress: progress::Progress,
@@ -212,7 +222,7 @@ impl<'a, 'b> Terminal<'a, 'b> {
 
 impl Listener for Terminal<'_, '_> {
     fn notice(&mut self, notice: Notice) {
-        self.depmod.say(notice);
+        self.depmod.print(notice);
     }
 
     fn needs(&mut self, user: &Path, symbol: &[u8], provider: &Path) {
@@ -223,7 +233,7 @@ impl Listener for Terminal<'_, '_> {
         self.depmod.tool.print(line);
     }
 
-    fn progress(&mut self, done: usize, of: usize) {
-        self.progress.tell(done, of);
+    fn progress(&mut self, done: usize, total: usize) {
+        self.progress.update(done, total);
     }
 }

@@ -1,4 +1,4 @@
-//! depmod's command line: the options of kmod 34.
+//! The command line of depmod: the options of kmod 34.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -28,26 +28,27 @@ const OPTIONS: &[Opt] = &[
 ];
 
 const HELP: &str = "[options] [VERSION] [FILE...]
-\tOf VERSION, by default the running kernel, all modules, or only those in FILEs.
+\tWrite the index files for the modules of kernel VERSION (default: the
+\trunning kernel). With FILEs, index only these modules.
 Options:
-\t-a, --all               all modules, FILEs or not
-\t-A, --quick             only if a module is newer than modules.dep
-\t-b, --basedir=DIR       the modules lie below DIR
-\t-m, --moduledir=DIR     in DIR instead of /lib/modules
-\t-o, --outdir=DIR        write below DIR
-\t-C, --config=PATH       read PATH instead of the depmod.d folders
-\t-E, --symvers=FILE      Module.symvers, the kernel's symbols with versions
-\t-F, --filesyms=FILE     System.map, the kernel's symbols
-\t-e, --errsyms           tell symbols that nobody offers (with -E or -F)
-\t-n, --show, --dry-run   write to standard output, and nothing else
-\t-P, --symbol-prefix=C   the character that all symbols begin with
-\t-v, --verbose           tell who needs whom
-\t-w, --warn              tell entries that come twice
-\t-V, --version           show version
+\t-a, --all               index all modules even if FILEs are given
+\t-A, --quick             do nothing unless a module is newer than modules.dep
+\t-b, --basedir=DIR       use the modules below DIR
+\t-m, --moduledir=DIR     use DIR instead of /lib/modules
+\t-o, --outdir=DIR        write the files below DIR
+\t-C, --config=PATH       read PATH instead of the depmod.d directories
+\t-E, --symvers=FILE      read the kernel's symbols and versions from Module.symvers
+\t-F, --filesyms=FILE     read the kernel's symbols from System.map
+\t-e, --errsyms           report unknown symbols (with -E or -F)
+\t-n, --show, --dry-run   print the files on standard output and write none
+\t-P, --symbol-prefix=C   strip the prefix C from symbols
+\t-v, --verbose           print the symbol that causes each dependency
+\t-w, --warn              warn about duplicate entries
+\t-V, --version           show the version
 \t-h, --help              show this help
 ";
 
-/// What is asked for.
+/// The options and operands.
 #[derive(Debug, Default)]
 pub(super) struct Options {
     pub(super) all: bool,
@@ -62,13 +63,14 @@ pub(super) struct Options {
     pub(super) show: bool,
     pub(super) prefix: Option<u8>,
     pub(super) verbose: bool,
-    pub(super) twice: bool,
+    pub(super) warn_duplicates: bool,
     pub(super) release: String,
     pub(super) files: Vec<PathBuf>,
 }
 
 impl Options {
-    /// Reads the command line; what ends the tool at once has been said.
+    /// Parses the command line. On an error and for `--help` and `--version`, prints the text and
+    /// returns the exit code.
     pub(super) fn read(tool: &Tool, args: &[OsString]) -> Result<Self, Exit> {
         let mut args = Args::new(args, Vec::new(), OPTIONS);
         let (mut options, mut operands) = (Self::default(), Vec::new());
@@ -112,7 +114,7 @@ impl Options {
                 self.verbose = true;
                 tool.louder();
             }
-            'w' => self.twice = true,
+            'w' => self.warn_duplicates = true,
             'V' => return Err(tool.version()),
             _ => return Err(tool.help(HELP)),
         }
@@ -133,14 +135,14 @@ impl Options {
         Ok(())
     }
 
-    /// The module directory, below `root`.
+    /// Returns the module directory below `root`.
     pub(super) fn dir(&self, root: &str) -> PathBuf {
         let modules = self.module_dir.as_deref().unwrap_or("lib/modules").trim_start_matches('/');
         format!("{}/{modules}/{}", root.trim_end_matches('/'), self.release).into()
     }
 }
 
-/// Whether it begins as releases do: with two numbers and a dot between them.
+/// Returns whether `text` starts like a kernel release: with two numbers, separated by a dot.
 fn is_release(text: &str) -> bool {
     let mut parts = text.splitn(2, '.');
     let number =
@@ -154,7 +156,7 @@ mod tests {
     use super::is_release;
 
     #[test]
-    fn a_release_begins_with_two_numbers() {
+    fn a_release_starts_with_two_numbers() {
         for (text, good) in [
             ("6.1.0-9-amd64", true),
             ("6.1", true),

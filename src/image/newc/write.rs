@@ -100,7 +100,8 @@ impl<W: Write> Writer<W> {
     fn record(&mut self, ino: u32, mtime: u32, entry: &Entry<'_>) -> io::Result<()> {
         let data = entry.kind.data();
         let size = u32::try_from(data.len()).map_err(|_| invalid("the data is 4 GiB or larger"))?;
-        let namesize = u32::try_from(entry.name.len() + 1).map_err(|_| invalid("the name is too long"))?;
+        let namesize =
+            u32::try_from(entry.name.len() + 1).map_err(|_| invalid("the name is too long"))?;
         let (major, minor) = entry.kind.device();
         let nlink = if entry.kind == Kind::Dir { 2 } else { 1 };
         let mode = if ino == 0 { 0 } else { entry.kind.mode() | entry.mode & 0o7777 };

@@ -1,46 +1,72 @@
-//! depmod.d(5): which of two files of one module counts, and where else modules lie.
+//! depmod.d(5): the priorities between files that provide one module, and the directories outside
+//! of the module directory.
 //!
 //! ```text
-//! search SUBDIR… | built-in | external        the first word has the highest priority, more lines append
-//! override NAME VERSION SUBDIR                VERSION is `*` or a regular expression
-//! external VERSION DIR                        one more directory of modules; earlier lines win
-//! exclude NAME…                               entries of this name are not looked at
-//! include …, make_map_files …                 known to older depmods, without effect
+//! search SUBDIR… | built-in | external   highest priority first; further lines append
+//! override NAME VERSION SUBDIR           VERSION is `*` or a regular expression
+//! external VERSION DIR                   one more directory of modules; earlier lines win
+//! exclude NAME…                          directory entries of this name are ignored
+//! include …, make_map_files …            known to older depmods, without effect
 //! ```
 //!
 //! Lines are joined as in modprobe.d(5).
+
+use std::fmt;
 
 use regex_lite::Regex;
 
 use crate::kmod::Warning;
 use crate::kmod::conf::{logical_lines, words};
 
-/// A place where modules are found.
+/// One word of `search`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Place {
-    /// Below this subdirectory of the module directory.
-    Below(String),
-    /// In the module directory, below no subdirectory that is listed.
+enum SearchDir {
+    /// A subdirectory of the module directory.
+    Subdir(String),
+    /// The module directory without the subdirectories that are listed.
     BuiltIn,
-    /// In one of the `external` directories.
+    /// The `external` directories.
     External,
 }
 
-/// What depmod.d says, for one kernel release.
+/// The configuration of depmod.d for one kernel release.
 #[derive(Debug, Clone, Default)]
 pub struct Config {
     /// Highest priority first.
-    search: Vec<Place>,
-    /// Path below the module directory without ending; the first counts.
+    search: Vec<SearchDir>,
+    /// Paths below the module directory, without suffix; the first match is used.
     overrides: Vec<String>,
-    /// More directories to look for modules in.
+    /// Directories of modules outside of the module directory.
     pub externals: Vec<String>,
-    /// Names of entries that are passed over.
+    /// Names of directory entries that are ignored.
     pub excludes: Vec<String>,
 }
 
+/// Why a line is skipped. The messages are those of kmod.
+#[derive(Debug)]
+enum LineError {
+    /// An unknown command, or a missing argument; the command.
+    Bad(String),
+    /// A version that is not a regular expression.
+    BadVersion(String, regex_lite::Error),
+}
+
+impl fmt::Display for LineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bad(command) => write!(f, "ignoring bad line starting with '{command}'"),
+            Self::BadVersion(version, error) => {
+                write!(f, "ignoring bad version '{version}': {error}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for LineError {}
+
 impl Config {
-    /// Adds what one file says to kernel `release`. Lines that make no sense are passed over with a warning.
+    /// Adds the lines of one file that apply to kernel `release`. Invalid lines are skipped with a
+    /// warning.
     pub fn add_file(
         &mut self,
         file: &str,
@@ -50,30 +76,30 @@ impl Config {
     ) {
         for (number, line) in logical_lines(text) {
             let line = String::from_utf8_lossy(&line);
-            if let Err(why) = self.add_line(&line, release) {
-                warnings.push(Warning::new(file, number, why));
+            if let Err(error) = self.add_line(&line, release) {
+                warnings.push(Warning::new(file, number, error.to_string()));
             }
         }
     }
 
-    fn add_line(&mut self, line: &str, release: &str) -> Result<(), String> {
+    fn add_line(&mut self, line: &str, release: &str) -> Result<(), LineError> {
         let mut rest = words(line);
         let Some(command) = rest.next().filter(|word| !word.starts_with('#')) else {
             return Ok(());
         };
-        let bad = || format!("ignoring bad line starting with '{command}'");
+        let bad = || LineError::Bad(command.to_owned());
         let mut next = || rest.next().ok_or_else(bad);
         match command {
-            "search" => self.search.extend(rest.map(Place::of)),
+            "search" => self.search.extend(rest.map(SearchDir::from)),
             "override" => {
                 let (name, version, subdir) = (next()?, next()?, next()?);
-                if is_for(version, release)? {
+                if matches(version, release)? {
                     self.overrides.insert(0, format!("{subdir}/{name}"));
                 }
             }
             "external" => {
                 let (version, dir) = (next()?, next()?);
-                if is_for(version, release)? {
+                if matches(version, release)? {
                     self.externals.push(dir.trim_end_matches('/').to_owned());
                 }
             }
@@ -84,9 +110,12 @@ impl Config {
         Ok(())
     }
 
-    /// Whether of two files of one module, named by their paths in modules.dep without ending, the second is to
-    /// be taken. Of files that nothing parts one of the module directory counts, then that of the earlier external line, then the one
-    /// whose path comes first, in whatever order the filesystem lists them.
+    /// Returns whether `new` is preferred to `old`. Both provide one module; they are paths of
+    /// modules.dep without suffix.
+    ///
+    /// If two files have equal priority, a file of the module directory wins, then a file of the
+    /// earlier external line, then the file whose path sorts first. So the order in which the
+    /// filesystem lists the files has no effect.
     pub fn prefers(&self, old: &str, new: &str) -> bool {
         for path in &self.overrides {
             if path == new || path == old {
@@ -97,34 +126,35 @@ impl Config {
         (key(new), new) < (key(old), old)
     }
 
-    /// Which `external` directory a file lies in, the first as 1; 0 for a file of the module directory.
+    /// Returns the number of the `external` directory of a file, from 1; 0 for a file of the module
+    /// directory.
     fn external(&self, path: &str) -> usize {
-        self.externals.iter().position(|dir| is_below(path, dir)).map_or(0, |place| place + 1)
+        self.externals.iter().position(|dir| is_below(path, dir)).map_or(0, |position| position + 1)
     }
 
-    /// The place of a file among those of `search`, the best first.
+    /// Returns the position of a file in `search`; 0 is the highest priority.
     fn rank(&self, path: &str) -> usize {
-        let default = [Place::Below("updates".to_owned())];
+        let default = [SearchDir::Subdir("updates".to_owned())];
         let search = if self.search.is_empty() { &default[..] } else { &self.search };
-        let built_in = search.iter().position(|place| *place == Place::BuiltIn);
+        let built_in = search.iter().position(|dir| *dir == SearchDir::BuiltIn);
         search
             .iter()
-            .position(|place| match place {
-                Place::Below(dir) => is_below(path, dir),
-                Place::External => self.externals.iter().any(|dir| is_below(path, dir)),
-                Place::BuiltIn => false,
+            .position(|dir| match dir {
+                SearchDir::Subdir(dir) => is_below(path, dir),
+                SearchDir::External => self.externals.iter().any(|dir| is_below(path, dir)),
+                SearchDir::BuiltIn => false,
             })
             .or(built_in)
             .unwrap_or(search.len())
     }
 }
 
-impl Place {
-    fn of(word: &str) -> Self {
+impl From<&str> for SearchDir {
+    fn from(word: &str) -> Self {
         match word {
             "built-in" => Self::BuiltIn,
             "external" => Self::External,
-            dir => Self::Below(dir.to_owned()),
+            dir => Self::Subdir(dir.to_owned()),
         }
     }
 }
@@ -133,13 +163,13 @@ fn is_below(path: &str, dir: &str) -> bool {
     path.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'))
 }
 
-/// Whether a VERSION of depmod.d means kernel `release`: `*`, or a regular expression that is found in it.
-fn is_for(version: &str, release: &str) -> Result<bool, String> {
+/// Returns whether a VERSION of depmod.d matches kernel `release`: it is `*`, or a regular
+/// expression that matches a part of the release.
+fn matches(version: &str, release: &str) -> Result<bool, LineError> {
     if version == "*" {
         return Ok(true);
     }
-    let regex =
-        Regex::new(version).map_err(|e| format!("ignoring bad version '{version}': {e}"))?;
+    let regex = Regex::new(version).map_err(|e| LineError::BadVersion(version.to_owned(), e))?;
     Ok(regex.is_match(release))
 }
 
@@ -156,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_that_counts() {
+    fn the_file_of_higher_priority_is_preferred() {
         for (text, old, new, wins) in [
             ("", "kernel/a", "updates/a", true),
             ("", "updates/a", "kernel/a", false),
@@ -183,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_without_sense_are_told() {
+    fn invalid_lines_are_reported() {
         for (text, want) in [
             ("frob x", "f line 1: ignoring bad line starting with 'frob'"),
             ("# x\n\nmake_map_files a\ninclude b", ""),

@@ -1,4 +1,4 @@
-//! What depmod wants to know of one module.
+//! The metadata and symbols of one module that depmod uses.
 
 use std::hash::BuildHasher;
 
@@ -9,50 +9,53 @@ use crate::kmod::elf::Sections;
 use crate::kmod::modinfo::split_key_value;
 use crate::kmod::symbols::{self, BasicVersions, SymbolVersion};
 
-/// The sections from which [`Facts`] are taken. The versions of exports may stand in others: they need the whole file.
+/// The sections that contain [`Facts`]. The versions of exports may be in other sections, so that
+/// they need the whole file.
 pub const SECTIONS: [&str; 5] =
     [".modinfo", ".symtab", ".strtab", "__versions", "__ksymtab_strings"];
 
-/// What one module says of itself, as kmod's depmod reads it: each list in the order of the file.
+/// The metadata and symbols of one module, as kmod's depmod reads them. Each list is in the order
+/// of the file.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Facts {
-    /// `alias=` of `.modinfo`.
+    /// Values of `alias=` in `.modinfo`.
     pub aliases: Strings,
-    /// `softdep=` of `.modinfo`.
+    /// Values of `softdep=` in `.modinfo`.
     pub softdeps: Strings,
-    /// `weakdep=` of `.modinfo`.
+    /// Values of `weakdep=` in `.modinfo`.
     pub weakdeps: Strings,
-    /// Symbols that it offers.
+    /// Exported symbols.
     pub exports: Strings,
-    /// Their versions.
+    /// Versions of the exported symbols.
     pub export_crcs: Vec<u32>,
-    /// Symbols that it needs.
+    /// Symbols that the module needs.
     pub needs: Strings,
-    /// What else is known of each symbol that it needs.
-    pub need_marks: Vec<Need>,
+    /// Attributes of the symbols that the module needs.
+    pub need_attributes: Vec<NeedAttributes>,
 }
 
-/// What is known of a symbol that is needed, besides its name.
+/// Attributes of a symbol that a module needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Need {
-    /// It may stay unresolved.
+pub struct NeedAttributes {
+    /// Whether the symbol may stay unresolved.
     pub is_weak: bool,
-    /// The version that the module was built against; 0 where none is recorded.
+    /// The version that the module was built against; 0 if none is recorded.
     pub crc: u32,
 }
 
-/// Takes facts from module after module, in memory that is used again: only what is found takes new memory.
+/// Reads the facts of one module after the other. Working memory is reused; only the results are
+/// allocated.
 #[derive(Debug, Default)]
 pub struct Collector {
     facts: Facts,
-    /// Places in `__versions` by the hash of the name; where two meet the second goes into the next slot.
+    /// Hash table of positions in `__versions` by name, with linear probing.
     slots: Vec<Slot>,
-    /// Places in `__versions` of names that stand there once more.
-    twins: Vec<usize>,
+    /// Positions in `__versions` of names that occur there before.
+    duplicates: Vec<usize>,
 }
 
 impl Collector {
-    /// The facts of a module. A section that it lacks has nothing to say.
+    /// Reads the facts of a module. The facts of a missing section are empty.
     pub fn facts(&mut self, sections: &Sections<'_>) -> Facts {
         self.facts.clear();
         self.read_modinfo(sections);
@@ -76,8 +79,8 @@ impl Collector {
         }
     }
 
-    /// Exports, and what is needed: symbols that are undefined, then those that stand in the list of versions alone
-    /// (`module_layout`).
+    /// Reads the exported symbols and the needed symbols. The latter are the undefined symbols,
+    /// followed by those that occur only in the list of versions (`module_layout`).
     fn read_symbols(&mut self, sections: &Sections<'_>) {
         let versions = BasicVersions::from_sections(sections);
         self.fill_slots(versions);
@@ -88,58 +91,59 @@ impl Collector {
             if symbol.section == 0 {
                 let name = symbol.name();
                 let crc = versions.and_then(|table| self.take_version(table, name)).unwrap_or(0);
-                self.need(name, Need { is_weak: symbol.is_weak, crc });
+                self.need(name, NeedAttributes { is_weak: symbol.is_weak, crc });
             }
         }
-        let once = self.slots.iter().filter_map(|slot| slot.left());
-        let mut left: Vec<usize> = once.chain(self.twins.iter().copied()).collect();
-        left.sort_unstable();
-        for version in left.into_iter().filter_map(|place| versions?.get(place)) {
-            self.need(version.name, Need { is_weak: false, crc: version.crc });
+        let unused = self.slots.iter().filter_map(|slot| slot.unused());
+        let mut rest: Vec<usize> = unused.chain(self.duplicates.iter().copied()).collect();
+        rest.sort_unstable();
+        for version in rest.into_iter().filter_map(|position| versions?.get(position)) {
+            self.need(version.name, NeedAttributes { is_weak: false, crc: version.crc });
         }
     }
 
     fn fill_slots(&mut self, table: Option<BasicVersions<'_>>) {
         self.slots.clear();
-        self.twins.clear();
+        self.duplicates.clear();
         let Some(table) = table else { return };
-        // Never more than half full, and each name once, so that a search is short and comes to an end.
+        // The table is at most half full and has each name once, so that searches are short and
+        // terminate.
         self.slots.resize(2 * table.len().next_power_of_two(), Slot::Empty);
-        for (place, version) in table.iter().enumerate() {
+        for (position, version) in table.iter().enumerate() {
             let mut at = self.slot_of(version.name);
-            while let Slot::Left(other) = self.slots[at] {
+            while let Slot::Unused(other) = self.slots[at] {
                 if table.get(other).is_some_and(|other| other.name == version.name) {
-                    self.twins.push(place);
+                    self.duplicates.push(position);
                     break;
                 }
                 at = (at + 1) % self.slots.len();
             }
             if self.slots[at] == Slot::Empty {
-                self.slots[at] = Slot::Left(place);
+                self.slots[at] = Slot::Unused(position);
             }
         }
     }
 
-    /// The recorded version of a symbol, at the first time that it is asked for.
+    /// Returns the recorded version of a symbol, once.
     fn take_version(&mut self, table: BasicVersions<'_>, name: &[u8]) -> Option<u32> {
         let mut at = self.slot_of(name);
         loop {
             match self.slots[at] {
                 Slot::Empty => return None,
-                Slot::Left(place) => {
-                    let version = table.get(place)?;
+                Slot::Unused(position) => {
+                    let version = table.get(position)?;
                     if version.name == name {
-                        self.slots[at] = Slot::Taken;
+                        self.slots[at] = Slot::Used;
                         return Some(version.crc);
                     }
                 }
-                Slot::Taken => {}
+                Slot::Used => {}
             }
             at = (at + 1) % self.slots.len();
         }
     }
 
-    /// Where a search begins. There must be slots.
+    /// Returns the slot at which a search starts. The table must not be empty.
     fn slot_of(&self, name: &[u8]) -> usize {
         let hash = FixedState::default().hash_one(name);
         usize::try_from(hash % self.slots.len() as u64).unwrap_or(0)
@@ -151,28 +155,28 @@ impl Collector {
         }
     }
 
-    fn need(&mut self, symbol: &[u8], mark: Need) {
+    fn need(&mut self, symbol: &[u8], attributes: NeedAttributes) {
         if self.facts.needs.push(symbol) {
-            self.facts.need_marks.push(mark);
+            self.facts.need_attributes.push(attributes);
         }
     }
 }
 
-/// A place of a table by hashes.
+/// A slot of the hash table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Slot {
     Empty,
-    /// The version at this place has not been asked for.
-    Left(usize),
-    /// It has.
-    Taken,
+    /// The position of a version that was not used yet.
+    Unused(usize),
+    /// A version that was used.
+    Used,
 }
 
 impl Slot {
-    fn left(self) -> Option<usize> {
+    fn unused(self) -> Option<usize> {
         match self {
-            Self::Left(place) => Some(place),
-            Self::Empty | Self::Taken => None,
+            Self::Unused(position) => Some(position),
+            Self::Empty | Self::Used => None,
         }
     }
 }
@@ -184,7 +188,7 @@ impl Facts {
             list.clear();
         }
         self.export_crcs.clear();
-        self.need_marks.clear();
+        self.need_attributes.clear();
     }
 }
 
@@ -224,16 +228,17 @@ mod tests {
             assert_eq!(words(&facts.weakdeps), "y");
             assert_eq!(words(&facts.exports), "own");
             assert_eq!(words(&facts.needs), "abc weak2 module_layout");
-            let marks: Vec<_> = facts.need_marks.iter().map(|n| (n.is_weak, n.crc)).collect();
-            assert_eq!(marks, [(false, 9), (true, 8), (false, 7)]);
+            let attributes: Vec<_> =
+                facts.need_attributes.iter().map(|n| (n.is_weak, n.crc)).collect();
+            assert_eq!(attributes, [(false, 9), (true, 8), (false, 7)]);
         }
         let empty = LAYOUTS[0].elf(&[]);
         assert_eq!(Collector::default().facts(&Sections::parse(&empty).unwrap()), Facts::default());
     }
 
-    /// A search for each of them among all the others would take minutes.
+    /// With a linear search for each name the test would take minutes.
     #[test]
-    fn a_table_of_equal_names_is_no_trouble() {
+    fn a_table_of_equal_names_is_read_in_linear_time() {
         let versions = vec![0; 64 * 200_000];
         let image = LAYOUTS[0].elf(&[("__versions", &versions)]);
         let facts = Collector::default().facts(&Sections::parse(&image).unwrap());

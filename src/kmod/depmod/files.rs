@@ -1,64 +1,65 @@
-//! The files that depmod writes, as bytes.
+//! The content of the index files.
 //!
-//! | file                        | line, or key → value                                      | order                  |
-//! |-----------------------------|-----------------------------------------------------------|------------------------|
-//! | `modules.dep`               | `PATH: PATH…`, all that it needs, users before the used   | the modules'           |
-//! | `modules.dep.bin`           | name → the line in modules.dep                            |                        |
-//! | `modules.alias`             | `alias ALIAS NAME`                                        | modules', then file's  |
-//! | `modules.alias.bin`         | alias, normalised → name                                  |                        |
-//! | `modules.softdep`           | `softdep NAME TEXT`                                       | modules', then file's  |
-//! | `modules.weakdep`           | `weakdep NAME TEXT`                                       | modules', then file's  |
-//! | `modules.symbols`           | `alias symbol:SYMBOL NAME`                                | hash, then symbol      |
-//! | `modules.symbols.bin`       | `symbol:SYMBOL` → name                                    |                        |
-//! | `modules.builtin.bin`       | name → nothing                                            |                        |
-//! | `modules.builtin.alias.bin` | alias, normalised → name                                  |                        |
-//! | `modules.devname`           | `NAME NODE cMAJOR:MINOR`, `b` for block devices           | the modules'           |
+//! | file                        | line, or key → value                         | order            |
+//! |-----------------------------|----------------------------------------------|------------------|
+//! | `modules.dep`               | `PATH: PATH…`, all dependencies, users first | module           |
+//! | `modules.dep.bin`           | name → line of modules.dep                   |                  |
+//! | `modules.alias`             | `alias ALIAS NAME`                           | module, .modinfo |
+//! | `modules.alias.bin`         | normalized alias → name                      |                  |
+//! | `modules.softdep`           | `softdep NAME TEXT`                          | module, .modinfo |
+//! | `modules.weakdep`           | `weakdep NAME TEXT`                          | module, .modinfo |
+//! | `modules.symbols`           | `alias symbol:SYMBOL NAME`                   | hash, symbol     |
+//! | `modules.symbols.bin`       | `symbol:SYMBOL` → name                       |                  |
+//! | `modules.builtin.bin`       | name → empty value                           |                  |
+//! | `modules.builtin.alias.bin` | normalized alias → name                      |                  |
+//! | `modules.devname`           | `NAME NODE cMAJOR:MINOR` (`b`: block device) | module           |
 //!
-//! Priorities in the indexes are the modules' places; of builtin modules all are 0.
+//! The priority of an index entry is the position of its module; 0 for all builtin modules.
 
 use super::strings::Strings;
-use super::{Module, Notice, Solved, hash};
+use super::{Module, ModuleTree, Notice, hash};
 use crate::kmod::alias;
 use crate::kmod::index::{WriteError, Writer};
 use crate::kmod::name::ModuleName;
 
-/// A file to be written.
+/// An index file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct File {
-    /// Its name below the module directory.
+    /// Name in the module directory.
     pub name: &'static str,
-    /// Its content.
+    /// The content.
     pub bytes: Vec<u8>,
 }
 
-/// Files that are made together, and what there is to say about them.
+/// Files that are generated together, and the messages about them.
 #[derive(Debug, Default)]
-pub struct Made {
-    /// In the order in which they are written.
+pub struct Generated {
+    /// The files, in the order in which they are written.
     pub files: Vec<File>,
-    /// In order.
+    /// The messages, in the order in which they are printed.
     pub notices: Vec<Notice>,
 }
 
-impl Made {
+impl Generated {
     fn text(&mut self, name: &'static str, bytes: Vec<u8>) {
         self.files.push(File { name, bytes });
     }
 
-    /// `what` is the kind of entries, for the warning about those that come twice, where it is wanted.
+    /// Adds an index. With `duplicates`, the kind of its entries, adds a warning for each entry
+    /// that occurs twice.
     fn index(
         &mut self,
         name: &'static str,
         writer: &Writer,
-        what: Option<&str>,
+        duplicates: Option<&str>,
     ) -> Result<(), WriteError> {
-        if let Some(what) = what {
+        if let Some(kind) = duplicates {
             for (key, value) in writer.repeated() {
-                let text = match what {
+                let text = match kind {
                     "deps" => lossy(value),
                     _ => format!("{} {}", lossy(key), lossy(value)),
                 };
-                self.notices.push(Notice::Warning(format!("duplicate module {what}:\n{text}")));
+                self.notices.push(Notice::Warning(format!("duplicate module {kind}:\n{text}")));
             }
         }
         self.files.push(File { name, bytes: writer.finish()? });
@@ -66,36 +67,37 @@ impl Made {
     }
 }
 
-/// `modules.dep` and its index. `twice` asks for warnings about entries that an index holds twice.
+/// Generates `modules.dep` and its index. With `warn_duplicates`, warns about entries that occur
+/// twice in the index.
 ///
 /// # Errors
-/// What an index has no room for.
-pub fn dep(tree: &Solved<'_>, twice: bool) -> Result<Made, WriteError> {
+/// An entry that the index has no room for.
+pub fn dep(tree: &ModuleTree<'_>, warn_duplicates: bool) -> Result<Generated, WriteError> {
     let (mut text, mut writer) = (Vec::new(), Writer::default());
     let mut marks = vec![0; tree.modules.len()];
-    for (place, (module, priority)) in tree.modules.iter().zip(0..).enumerate() {
+    for (position, (module, priority)) in tree.modules.iter().zip(0..).enumerate() {
         let start = text.len();
         text.extend_from_slice(module.path.as_bytes());
         text.push(b':');
-        for need in tree.graph.closure(place, &tree.ranks, &mut marks) {
+        for need in tree.graph.closure(position, &tree.ranks, &mut marks) {
             text.push(b' ');
             text.extend_from_slice(tree.modules[need].path.as_bytes());
         }
         writer.insert(module.name.as_str().as_bytes(), &text[start..], priority)?;
         text.push(b'\n');
     }
-    let mut made = Made::default();
-    made.text("modules.dep", text);
-    made.index("modules.dep.bin", &writer, twice.then_some("deps"))?;
-    Ok(made)
+    let mut generated = Generated::default();
+    generated.text("modules.dep", text);
+    generated.index("modules.dep.bin", &writer, warn_duplicates.then_some("deps"))?;
+    Ok(generated)
 }
 
-/// `modules.alias` and its index; `twice` as for [`dep`].
+/// Generates `modules.alias` and its index; `warn_duplicates` as for [`dep`].
 ///
 /// # Errors
-/// What an index has no room for.
-pub fn alias(modules: &[Module], twice: bool) -> Result<Made, WriteError> {
-    let (mut made, mut writer) = (Made::default(), Writer::default());
+/// An entry that the index has no room for.
+pub fn alias(modules: &[Module], warn_duplicates: bool) -> Result<Generated, WriteError> {
+    let (mut generated, mut writer) = (Generated::default(), Writer::default());
     let text = lines(modules, "Aliases extracted from modules themselves", |text, module| {
         for alias in module.facts.aliases.iter() {
             line(text, &[b"alias", alias, module.name.as_str().as_bytes()]);
@@ -105,21 +107,21 @@ pub fn alias(modules: &[Module], twice: bool) -> Result<Made, WriteError> {
         for raw in module.facts.aliases.iter() {
             match alias::normalize(raw) {
                 Ok(key) => writer.insert(&key, module.name.as_str().as_bytes(), priority)?,
-                Err(_) => made.notices.push(unmatched(raw)),
+                Err(_) => generated.notices.push(unmatched(raw)),
             }
         }
     }
-    made.text("modules.alias", text);
-    made.index("modules.alias.bin", &writer, twice.then_some("alias"))?;
-    Ok(made)
+    generated.text("modules.alias", text);
+    generated.index("modules.alias.bin", &writer, warn_duplicates.then_some("alias"))?;
+    Ok(generated)
 }
 
-/// `modules.softdep` and `modules.weakdep`.
-pub fn softdep(modules: &[Module]) -> Made {
-    let mut made = Made::default();
-    let list = |word: &'static str, head, of: fn(&Module) -> &Strings| {
+/// Generates `modules.softdep` and `modules.weakdep`.
+pub fn softdep(modules: &[Module]) -> Generated {
+    let mut generated = Generated::default();
+    let list = |word: &'static str, head, entries: fn(&Module) -> &Strings| {
         lines(modules, head, |text, module| {
-            for entry in of(module).iter() {
+            for entry in entries(module).iter() {
                 line(text, &[word.as_bytes(), module.name.as_str().as_bytes(), entry]);
             }
         })
@@ -130,16 +132,16 @@ pub fn softdep(modules: &[Module]) -> Made {
     let weak = list("weakdep", "Weak dependencies extracted from modules themselves", |m| {
         &m.facts.weakdeps
     });
-    made.text("modules.softdep", soft);
-    made.text("modules.weakdep", weak);
-    made
+    generated.text("modules.softdep", soft);
+    generated.text("modules.weakdep", weak);
+    generated
 }
 
-/// `modules.symbols` and its index; `twice` as for [`dep`].
+/// Generates `modules.symbols` and its index; `warn_duplicates` as for [`dep`].
 ///
 /// # Errors
-/// What an index has no room for.
-pub fn symbols(tree: &Solved<'_>, twice: bool) -> Result<Made, WriteError> {
+/// An entry that the index has no room for.
+pub fn symbols(tree: &ModuleTree<'_>, warn_duplicates: bool) -> Result<Generated, WriteError> {
     let mut symbols: Vec<_> = tree
         .symbols
         .iter()
@@ -157,21 +159,21 @@ pub fn symbols(tree: &Solved<'_>, twice: bool) -> Result<Made, WriteError> {
         line(&mut text, &[b"alias", &key, name]);
         writer.insert(&key, name, module)?;
     }
-    let mut made = Made::default();
-    made.text("modules.symbols", text);
-    made.index("modules.symbols.bin", &writer, twice.then_some("syms"))?;
-    Ok(made)
+    let mut generated = Generated::default();
+    generated.text("modules.symbols", text);
+    generated.index("modules.symbols.bin", &writer, warn_duplicates.then_some("syms"))?;
+    Ok(generated)
 }
 
-/// The indexes of builtin modules, of `modules.builtin` and `modules.builtin.modinfo`. The index of a file that is
-/// missing is an empty file.
+/// Generates the indexes of builtin modules from `modules.builtin` and `modules.builtin.modinfo`.
+/// If a file is missing, its index is an empty file.
 ///
 /// # Errors
-/// What an index has no room for.
-pub fn builtin(list: Option<&[u8]>, modinfo: Option<&[u8]>) -> Result<Made, WriteError> {
-    let mut made = Made::default();
+/// An entry that the index has no room for.
+pub fn builtin(list: Option<&[u8]>, modinfo: Option<&[u8]>) -> Result<Generated, WriteError> {
+    let mut generated = Generated::default();
     match list {
-        None => made.text("modules.builtin.bin", Vec::new()),
+        None => generated.text("modules.builtin.bin", Vec::new()),
         Some(list) => {
             let mut writer = Writer::default();
             for line in list.split_inclusive(|byte| *byte == b'\n') {
@@ -181,23 +183,23 @@ pub fn builtin(list: Option<&[u8]>, modinfo: Option<&[u8]>) -> Result<Made, Writ
                     writer.insert(name.as_str().as_bytes(), b"", 0)?;
                 } else {
                     let text = format!("Invalid modules.builtin line: {}", lossy(line));
-                    made.notices.push(Notice::Error(text));
+                    generated.notices.push(Notice::Error(text));
                 }
             }
-            made.index("modules.builtin.bin", &writer, None)?;
+            generated.index("modules.builtin.bin", &writer, None)?;
         }
     }
     match modinfo {
-        None => made.text("modules.builtin.alias.bin", Vec::new()),
-        Some(modinfo) => builtin_aliases(&mut made, modinfo)?,
+        None => generated.text("modules.builtin.alias.bin", Vec::new()),
+        Some(modinfo) => builtin_aliases(&mut generated, modinfo)?,
     }
-    Ok(made)
+    Ok(generated)
 }
 
-/// Records `NAME.KEY=VALUE`, each ended by a NUL.
-fn builtin_aliases(made: &mut Made, modinfo: &[u8]) -> Result<(), WriteError> {
+/// Generates the index of aliases from records `NAME.KEY=VALUE`, each terminated by a NUL.
+fn builtin_aliases(generated: &mut Generated, modinfo: &[u8]) -> Result<(), WriteError> {
     let mut writer = Writer::default();
-    // As in kmod, a record without an end is none.
+    // As in kmod, an unterminated record is ignored.
     for record in modinfo.split_inclusive(|byte| *byte == 0) {
         let Some(record) = record.strip_suffix(&[0]) else { continue };
         let Some(dot) = record.iter().position(|byte| *byte == b'.') else { continue };
@@ -207,15 +209,15 @@ fn builtin_aliases(made: &mut Made, modinfo: &[u8]) -> Result<(), WriteError> {
         };
         match alias::normalize(raw) {
             Ok(key) => writer.insert(&key, name, 0)?,
-            Err(_) => made.notices.push(unmatched(raw)),
+            Err(_) => generated.notices.push(unmatched(raw)),
         }
     }
-    made.index("modules.builtin.alias.bin", &writer, None)
+    generated.index("modules.builtin.alias.bin", &writer, None)
 }
 
-/// `modules.devname`: device nodes whose first use loads a module.
-pub fn devname(modules: &[Module]) -> Made {
-    let mut made = Made::default();
+/// Generates `modules.devname`: the device nodes whose first use loads a module.
+pub fn devname(modules: &[Module]) -> Generated {
+    let mut generated = Generated::default();
     let mut text = Vec::new();
     for module in modules {
         let Some((node, device)) = node(&module.facts.aliases) else { continue };
@@ -225,7 +227,7 @@ pub fn devname(modules: &[Module]) -> Made {
                 "Module '{name}' has devname ({}) but lacks major and minor information. Ignoring.",
                 lossy(node)
             );
-            made.notices.push(Notice::Error(text));
+            generated.notices.push(Notice::Error(text));
             continue;
         };
         if text.is_empty() {
@@ -234,14 +236,14 @@ pub fn devname(modules: &[Module]) -> Made {
         let device = format!("{kind}{major}:{minor}");
         line(&mut text, &[name.as_str().as_bytes(), node, device.as_bytes()]);
     }
-    made.text("modules.devname", text);
-    made
+    generated.text("modules.devname", text);
+    generated
 }
 
-/// Whether a device is a character (`c`) or a block device (`b`), and its numbers.
+/// The type of a device, `c` (character) or `b` (block), with its major and minor number.
 type Device = (char, u32, u32);
 
-/// The first node that aliases name, with the first device that they name.
+/// Returns the first device node in the aliases, with the first device number in them.
 fn node(aliases: &Strings) -> Option<(&[u8], Option<Device>)> {
     let (mut node, mut device) = (None, None);
     for alias in aliases.iter() {
@@ -257,7 +259,7 @@ fn node(aliases: &Strings) -> Option<(&[u8], Option<Device>)> {
     Some((node?, device))
 }
 
-/// `char-major-X-Y` or `block-major-X-Y`; what follows the numbers does not count.
+/// Parses `char-major-X-Y` or `block-major-X-Y`; text after the numbers is ignored.
 fn numbers(alias: &[u8]) -> Option<Device> {
     let text = std::str::from_utf8(alias).ok()?;
     let (kind, rest) = match text.strip_prefix("char-major-") {

@@ -1,32 +1,33 @@
-//! Dependencies between modules, by their places in the list: a topological order, and what is wrong where there
-//! is none.
+//! The dependency graph of modules, which are numbered by their position in the list: a topological
+//! order, or the cycles if there is none.
 
-/// What each module depends on directly.
+/// The direct dependencies of each module.
 #[derive(Debug)]
 pub struct Graph {
     needs: Vec<Vec<u32>>,
 }
 
-/// Modules that depend on each other in a circle.
+/// Modules in dependency cycles.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cycles {
-    /// Ways from a module back to itself, its name at both ends. Every module of a circle is on one.
+    /// Paths from a module back to itself, with this module at both ends. Every module of a cycle
+    /// is on a path.
     pub paths: Vec<Vec<u32>>,
-    /// How many modules are on them.
+    /// Number of modules on the paths.
     pub modules: usize,
 }
 
 impl Graph {
-    /// The graph in which module `i` depends on `needs[i]`.
+    /// Returns the graph in which module `i` depends on `needs[i]`.
     pub fn new(needs: Vec<Vec<u32>>) -> Self {
         Self { needs }
     }
 
-    /// The rank of every module: what uses a module has a lower one than the module. Among modules that nothing
-    /// orders it is kmod's.
+    /// Returns the rank of every module. A module has a higher rank than the modules that depend on
+    /// it. Modules without a dependency between them have kmod's order.
     ///
     /// # Errors
-    /// Modules that depend on themselves.
+    /// Dependency cycles.
     pub fn ranks(&self) -> Result<Vec<u32>, Cycles> {
         let mut users = self.users();
         let mut ready: Vec<usize> = (0..self.needs.len()).filter(|m| users[*m] == 0).collect();
@@ -45,10 +46,10 @@ impl Graph {
         if next as usize == self.needs.len() { Ok(ranks) } else { Err(self.cycles(&users)) }
     }
 
-    /// Everything that `module` depends on, directly or not, by ascending rank. `marks` is memory between calls,
-    /// one for each module, 0 at first.
+    /// Returns all direct and indirect dependencies of `module`, by ascending rank. `marks` is
+    /// working memory that the caller keeps between calls: one number for each module, initially 0.
     pub fn closure(&self, module: usize, ranks: &[u32], marks: &mut [u32]) -> Vec<usize> {
-        // No mark is left by another module: each marks with its own place.
+        // Each module uses its own mark, so that the marks of earlier calls have no effect.
         let own = u32::try_from(module).unwrap_or(u32::MAX).saturating_add(1);
         let mut found: Vec<usize> = Vec::new();
         let mut at = module;
@@ -80,7 +81,8 @@ impl Graph {
         users
     }
 
-    /// One way back for each module that has one and is on no other's. `users` tells who is left of the sort.
+    /// Returns one path for each module that is in a cycle and not on an earlier path. `users` is
+    /// above 0 for the modules that the sort did not reach.
     fn cycles(&self, users: &[u32]) -> Cycles {
         let mut paths: Vec<Vec<u32>> = Vec::new();
         let mut on_path = vec![false; users.len()];
@@ -88,27 +90,27 @@ impl Graph {
             if on_path[start] {
                 continue;
             }
-            let Some(path) = self.way_back(start) else { continue };
+            let Some(path) = self.cycle_through(start) else { continue };
             path.iter().for_each(|m| on_path[*m] = true);
             paths.push(path.iter().map(|m| u32::try_from(*m).unwrap_or(u32::MAX)).collect());
         }
         Cycles { paths, modules: on_path.iter().filter(|on| **on).count() }
     }
 
-    /// A way from `start` to itself, of those that kmod's search would take; each module is walked once.
-    fn way_back(&self, start: usize) -> Option<Vec<usize>> {
+    /// Returns a path from `start` to itself. The search visits each module once, in kmod's order.
+    fn cycle_through(&self, start: usize) -> Option<Vec<usize>> {
         let mut from: Vec<Option<usize>> = vec![None; self.needs.len()];
         let mut stack = vec![start];
-        let mut walked = vec![false; self.needs.len()];
+        let mut visited = vec![false; self.needs.len()];
         while let Some(module) = stack.pop() {
-            if std::mem::replace(&mut walked[module], true) {
+            if std::mem::replace(&mut visited[module], true) {
                 continue;
             }
             for need in self.needs(module) {
                 if need == start {
                     return Some(path_to(start, module, &from));
                 }
-                if !walked[need] {
+                if !visited[need] {
                     from[need] = Some(module);
                     stack.push(need);
                 }
@@ -118,7 +120,8 @@ impl Graph {
     }
 }
 
-/// The way from `start` to `end` by what each was reached from, and back to `start`.
+/// Returns the path from `start` to `end` and back to `start`; `from` has the module from which
+/// each module was reached.
 fn path_to(start: usize, end: usize, from: &[Option<usize>]) -> Vec<usize> {
     let mut path = vec![start];
     let mut at = Some(end).filter(|end| *end != start);
@@ -143,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn users_stand_before_what_they_use() {
+    fn users_rank_before_their_dependencies() {
         for (text, want) in [
             ("- - -", vec![2, 1, 0]),
             ("1 2 -", vec![0, 1, 2]),
@@ -170,11 +173,11 @@ mod tests {
             ("1 0", "0-1-0", 2),
             ("1 2 0 0", "0-1-2-0", 3),
             ("1 0 3 2", "0-1-0 2-3-2", 4),
-            // Two circles that share a module.
+            // Two cycles that share a module.
             ("1 0,2 1", "0-1-0 2-1-2", 3),
-            // Two circles with a way from one to the other.
+            // Two cycles with a path from one to the other.
             ("1 0,2 3 2", "0-1-0 2-3-2", 4),
-            // A module that merely depends on a circle.
+            // A module that depends on a cycle without being in it.
             ("1 2 1", "1-2-1", 2),
         ] {
             let cycles = graph(text).ranks().unwrap_err();
@@ -189,7 +192,9 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn every_module_on_a_circle_is_on_a_path(needs in proptest::collection::vec(proptest::collection::vec(0u32..12, 0..3), 12)) {
+        fn every_module_in_a_cycle_is_on_a_path(
+            needs in proptest::collection::vec(proptest::collection::vec(0u32..12, 0..3), 12),
+        ) {
             let graph = Graph::new(needs);
             let reaches = |from: usize, to: usize| {
                 let mut marks = [false; 12];
@@ -203,10 +208,10 @@ mod tests {
                 }
                 marks[to]
             };
-            let circular = (0..12).filter(|m| reaches(*m, *m)).count();
+            let in_cycle = (0..12).filter(|m| reaches(*m, *m)).count();
             match graph.ranks() {
                 Ok(ranks) => {
-                    proptest::prop_assert_eq!(circular, 0);
+                    proptest::prop_assert_eq!(in_cycle, 0);
                     for module in 0..12 {
                         for need in graph.needs(module) {
                             proptest::prop_assert!(ranks[module] < ranks[need]);
@@ -214,10 +219,11 @@ mod tests {
                     }
                 }
                 Err(cycles) => {
-                    proptest::prop_assert_eq!(cycles.modules, circular);
+                    proptest::prop_assert_eq!(cycles.modules, in_cycle);
                     for path in cycles.paths {
                         for pair in path.windows(2) {
-                            proptest::prop_assert!(graph.needs(pair[0] as usize).any(|n| n == pair[1] as usize));
+                            let mut needs = graph.needs(pair[0] as usize);
+                            proptest::prop_assert!(needs.any(|n| n == pair[1] as usize));
                         }
                     }
                 }

@@ -1,12 +1,12 @@
-//! The hash by which kmod's depmod puts in order what nothing else orders: Paul Hsieh's SuperFastHash, 32 bits,
-//! seeded with the length, numbers with their lowest byte first on every machine.
+//! The hash that determines kmod's order of modules and symbols: Paul Hsieh's SuperFastHash with 32
+//! bits, seeded with the length. Numbers are little-endian on every machine.
 
-/// Buckets of the table of modules.
+/// Number of buckets in kmod's table of modules.
 pub(super) const MODULES: u32 = 512;
-/// Buckets of the table of symbols.
+/// Number of buckets in kmod's table of symbols.
 pub(super) const SYMBOLS: u32 = 2048;
 
-/// The bucket of `key` among so many.
+/// Returns the bucket of `key` in a table of `buckets`.
 pub(super) fn bucket(key: &[u8], buckets: u32) -> u32 {
     hash(key) % buckets
 }
@@ -43,7 +43,7 @@ fn hash(key: &[u8]) -> u32 {
     finish(h)
 }
 
-/// Lets every bit have its say in the low ones.
+/// Mixes all bits into the low bits.
 fn finish(mut h: u32) -> u32 {
     h ^= h << 3;
     h = h.wrapping_add(h >> 5);

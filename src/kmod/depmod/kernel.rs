@@ -1,7 +1,7 @@
-//! The symbols that the kernel itself offers, from its build.
+//! The symbols that the kernel exports, from a file of its build.
 //!
 //! ```text
-//! Module.symvers (-E)   CRC SYMBOL MODULE …          parted by tabs or spaces; those of MODULE `vmlinux` count
+//! Module.symvers (-E)   CRC SYMBOL MODULE …   separated by tabs or spaces; MODULE is `vmlinux`
 //! System.map (-F)       ADDRESS TYPE __ksymtab_SYMBOL
 //! ```
 
@@ -9,17 +9,17 @@ use std::collections::HashMap;
 
 use crate::kmod::Warning;
 
-/// Symbols that every kernel has and no list names.
-const ALWAYS: [&[u8]; 3] = [b"__this_module", b"_GLOBAL_OFFSET_TABLE_", b"TOC."];
+/// Symbols that every kernel has and no list contains.
+const IMPLICIT: [&[u8]; 3] = [b"__this_module", b"_GLOBAL_OFFSET_TABLE_", b"TOC."];
 
-/// The kernel's symbols with their versions, 0 where the list has none.
+/// The kernel's symbols with their versions; 0 if the file has no version.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct KernelSymbols(HashMap<Vec<u8>, u32>);
 
 impl KernelSymbols {
-    /// The symbols of a Module.symvers. A line that is not understood has none.
+    /// Parses a Module.symvers. Invalid lines are ignored.
     pub fn from_symvers(text: &[u8], prefix: Option<u8>) -> Self {
-        let mut symbols = Self::bare();
+        let mut symbols = Self::implicit();
         for line in text.split(|byte| *byte == b'\n') {
             let mut fields = line.split(|byte| b" \t".contains(byte)).filter(|f| !f.is_empty());
             let (Some(crc), Some(name), Some(b"vmlinux")) =
@@ -28,14 +28,14 @@ impl KernelSymbols {
                 continue;
             };
             let Some(crc) = hexadecimal(crc) else { continue };
-            symbols.0.insert(without(prefix, name).to_vec(), crc);
+            symbols.0.insert(strip_prefix(prefix, name).to_vec(), crc);
         }
         symbols
     }
 
-    /// The symbols of the System.map that `file` is. A line without three words is told.
+    /// Parses the System.map `file`. Returns a warning for each line without three words.
     pub fn from_system_map(file: &str, text: &[u8], prefix: Option<u8>) -> (Self, Vec<Warning>) {
-        let (mut symbols, mut warnings) = (Self::bare(), Vec::new());
+        let (mut symbols, mut warnings) = (Self::implicit(), Vec::new());
         let lines = text.split_inclusive(|byte| *byte == b'\n');
         for (line, number) in lines.zip(1..) {
             let Some(name) = line.splitn(3, |byte| *byte == b' ').nth(2) else {
@@ -44,33 +44,33 @@ impl KernelSymbols {
                 continue;
             };
             let name = name.strip_suffix(b"\n").unwrap_or(name);
-            if let Some(symbol) = without(prefix, name).strip_prefix(b"__ksymtab_") {
+            if let Some(symbol) = strip_prefix(prefix, name).strip_prefix(b"__ksymtab_") {
                 symbols.0.insert(symbol.to_vec(), 0);
             }
         }
         (symbols, warnings)
     }
 
-    /// The version of a symbol; `None` if the kernel does not have it.
+    /// Returns the version of a symbol, or `None` if the kernel does not export it.
     pub fn get(&self, name: &[u8]) -> Option<u32> {
         self.0.get(name).copied()
     }
 
-    fn bare() -> Self {
-        Self(ALWAYS.iter().map(|name| (name.to_vec(), 0)).collect())
+    fn implicit() -> Self {
+        Self(IMPLICIT.iter().map(|name| (name.to_vec(), 0)).collect())
     }
 }
 
-/// A symbol without the character that symbols of its platform begin with.
-pub(super) fn without(prefix: Option<u8>, symbol: &[u8]) -> &[u8] {
+/// Returns a symbol without the prefix that symbols of the platform start with.
+pub(super) fn strip_prefix(prefix: Option<u8>, symbol: &[u8]) -> &[u8] {
     prefix.and_then(|p| symbol.strip_prefix(&[p])).unwrap_or(symbol)
 }
 
-/// `0x12ab34cd`
+/// Parses a number such as `0x12ab34cd`.
 fn hexadecimal(text: &[u8]) -> Option<u32> {
     let text = std::str::from_utf8(text).ok()?;
     let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text);
-    // The low half counts.
+    // As in kmod, only the low 32 bits are used.
     u32::try_from(u64::from_str_radix(digits, 16).ok()? & 0xffff_ffff).ok()
 }
 
@@ -79,8 +79,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn symvers_of_the_kernel_alone_count() {
-        let text = b"0x0000000a\tfoo\tvmlinux\tEXPORT_SYMBOL\t\n0xb bar vmlinux EXPORT\n0xc baz drivers/x EXPORT\n0xz bad vmlinux\nshort\n";
+    fn only_symvers_of_vmlinux_are_used() {
+        let text = b"0x0000000a\tfoo\tvmlinux\tEXPORT_SYMBOL\t\n0xb bar vmlinux EXPORT\n\
+            0xc baz drivers/x EXPORT\n0xz bad vmlinux\nshort\n";
         let symbols = KernelSymbols::from_symvers(text, None);
         let names: [&[u8]; 6] = [b"foo", b"bar", b"baz", b"bad", b"__this_module", b"TOC."];
         assert_eq!(
@@ -96,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_system_map_has_exports() {
+    fn exports_are_read_from_a_system_map() {
         let text = b"00 t __ksymtab_foo\n00 T bar\nbad\n00 r ___ksymtab_baz\n";
         let (symbols, warnings) = KernelSymbols::from_system_map("map", text, None);
         assert_eq!([&b"foo"[..], b"bar", b"baz"].map(|n| symbols.get(n)), [Some(0), None, None]);

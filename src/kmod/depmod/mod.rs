@@ -1,10 +1,11 @@
-//! depmod(8): from what the modules of a tree say of themselves to the index files that modprobe reads.
+//! depmod(8): makes the index files that modprobe reads from the metadata and symbols of modules.
 //!
 //! ```text
-//! files ─► Facts ─► order ─► Symbols ─► who needs whom ─► Graph ─► modules.dep, .alias, .symbols…
+//! files ─► Facts ─► order ─► Symbols ─► dependencies ─► Graph ─► modules.dep, .alias, .symbols…
 //! ```
 //!
-//! The bytes are those of kmod 34. Who reads the modules and writes the files is [`crate::depmod`].
+//! The files are identical to those of kmod 34. [`crate::depmod`] reads the modules and writes the
+//! files.
 
 pub mod conf;
 pub mod facts;
@@ -25,11 +26,11 @@ use super::name::ModuleName;
 /// One module of a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Module {
-    /// Its name.
+    /// The name in canonical form.
     pub name: ModuleName,
-    /// Its path in modules.dep: below the module directory, or absolute outside of it.
+    /// Path in modules.dep: relative to the module directory, or absolute outside of it.
     pub path: String,
-    /// What it says of itself; nothing where it cannot be read.
+    /// The metadata and symbols; empty if the file cannot be read.
     pub facts: Facts,
 }
 
@@ -43,20 +44,20 @@ impl order::Ordered for Module {
     }
 }
 
-/// A tree whose dependencies are known and free of circles.
+/// The modules of a tree with their dependencies, which have no cycles.
 #[derive(Debug)]
-pub struct Solved<'a> {
+pub struct ModuleTree<'a> {
     modules: &'a [Module],
     symbols: Symbols<'a>,
     graph: Graph,
     ranks: Vec<u32>,
 }
 
-impl<'a> Solved<'a> {
-    /// The tree of these modules, in their order, with what each needs directly.
+impl<'a> ModuleTree<'a> {
+    /// Returns the tree of `modules`; `needs` has the direct dependencies of each.
     ///
     /// # Errors
-    /// Modules that depend on themselves.
+    /// Dependency cycles.
     pub fn new(
         modules: &'a [Module],
         symbols: Symbols<'a>,
@@ -68,11 +69,11 @@ impl<'a> Solved<'a> {
     }
 }
 
-/// Something to be said to the user.
+/// A message for the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
-    /// Something is left out of a file.
+    /// A file or entry is left out.
     Error(String),
-    /// Something looks wrong.
+    /// A probable mistake, without effect on the files.
     Warning(String),
 }

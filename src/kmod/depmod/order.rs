@@ -1,26 +1,26 @@
-//! The order of the modules, which decides every file.
+//! The order of the modules, which determines the content of every index file.
 //!
-//! `modules.order` is from the kernel's build: a path below the module directory a line, always with the plain
-//! ending `.ko`.
+//! `modules.order` comes from the kernel's build. Each line is a path below the module directory,
+//! always with the suffix `.ko`, even if modules are compressed.
 
 use std::collections::HashMap;
 
 use super::hash;
 use crate::kmod::Warning;
 
-/// What is put in order.
+/// A module that can be sorted.
 pub trait Ordered {
-    /// The module's name.
+    /// Returns the module's name.
     fn name(&self) -> &str;
-    /// Its path in modules.dep.
+    /// Returns its path in modules.dep.
     fn path(&self) -> &str;
 }
 
-/// Sorts modules as kmod's depmod does: those of `modules.order` first, in its order, and what is left by a
-/// hash of the name.
+/// Sorts modules as kmod's depmod does: the modules of `modules.order` first, in its order, then
+/// the rest by a hash of the name.
 ///
 /// # Errors
-/// `modules.order` has a line without an end; then it does not count at all.
+/// `modules.order` has a line without a newline; the whole file is ignored then.
 pub fn sort<T: Ordered>(
     modules: &mut [T],
     file: &str,
@@ -31,20 +31,21 @@ pub fn sort<T: Ordered>(
     });
     let Some(order) = order.filter(|text| !text.is_empty()) else { return Ok(()) };
     let lines = order.split_inclusive(|byte| *byte == b'\n');
-    let mut places: HashMap<&[u8], usize> = HashMap::new();
+    let mut positions: HashMap<&[u8], usize> = HashMap::new();
     for (number, line) in lines.enumerate() {
         let text = line
             .strip_suffix(b"\n")
             .ok_or_else(|| Warning::new(file, number + 1, "corrupted line misses '\\n'"))?;
-        places.entry(text).or_insert(number);
+        positions.entry(text).or_insert(number);
     }
-    let place = |m: &T| places.get(plain(m.path()).as_bytes()).copied().unwrap_or(usize::MAX);
-    modules.sort_by_cached_key(place);
+    let position =
+        |m: &T| positions.get(uncompressed(m.path()).as_bytes()).copied().unwrap_or(usize::MAX);
+    modules.sort_by_cached_key(position);
     Ok(())
 }
 
-/// A module's path without the ending of its compression.
-fn plain(path: &str) -> &str {
+/// Returns a module's path without the suffix of its compression.
+fn uncompressed(path: &str) -> &str {
     match path.rfind(".ko") {
         Some(at) => &path[..at + 3],
         None => path,
@@ -78,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn the_list_comes_first_then_the_hash() {
+    fn modules_of_the_list_precede_those_sorted_by_hash() {
         let by_hash = sorted(None).0;
         assert_eq!(by_hash.len(), 4);
         let (order, error) = sorted(Some(b"d.ko\nnone.ko\nb.ko\nd.ko\n"));

@@ -1,22 +1,22 @@
-//! Who needs whom: symbols that are needed, looked up among those that are offered.
+//! Dependencies between modules: finds the modules that export the symbols that a module needs.
 
 use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
 
 use super::facts::Facts;
-use super::kernel::{KernelSymbols, without};
+use super::kernel::{KernelSymbols, strip_prefix};
 
-/// A symbol that a module offers.
+/// The module that exports a symbol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Provider {
-    /// The module's place.
+    /// Position of the module.
     pub module: u32,
-    /// The symbol's version.
+    /// Version of the symbol.
     pub crc: u32,
 }
 
-/// Every symbol that is offered.
+/// All exported symbols.
 #[derive(Debug, Default)]
 pub struct Symbols<'a> {
     providers: HashMap<&'a [u8], Provider, FixedState>,
@@ -24,29 +24,31 @@ pub struct Symbols<'a> {
     prefix: Option<u8>,
 }
 
-/// What a module's symbols tell.
+/// The dependencies of a module.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Resolved {
-    /// Places of the modules that it depends on, once each, in the order in which they are needed first.
+    /// Positions of the modules that it depends on, without duplicates, in the order in which they
+    /// are first needed.
     pub needs: Vec<u32>,
-    /// What there is to say about its symbols.
+    /// Notes about the symbols that it needs.
     pub notes: Vec<Note>,
 }
 
-/// Something to be said about a symbol that a module needs.
+/// A note about a symbol that a module needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Note {
-    /// Nobody offers it.
+    /// Neither a module nor the kernel exports the symbol.
     Unknown(Vec<u8>),
-    /// It is offered with another version.
+    /// The symbol is exported with another version.
     Version(Vec<u8>),
-    /// The module at this place offers it, and is a dependency for its sake.
+    /// The symbol is the reason for the dependency on the module at this position.
     Found(Vec<u8>, u32),
 }
 
 impl<'a> Symbols<'a> {
-    /// The symbols that modules, in order, and the kernel offer. Of modules that offer one symbol the last counts.
-    /// Symbols of a platform with a symbol prefix begin with it.
+    /// Collects the symbols that the modules and the kernel export. If several modules export a
+    /// symbol, the last one is used. `prefix` is the character that symbols of the platform start
+    /// with.
     pub fn new(
         modules: impl IntoIterator<Item = &'a Facts>,
         kernel: Option<&'a KernelSymbols>,
@@ -55,37 +57,39 @@ impl<'a> Symbols<'a> {
         let mut providers = HashMap::default();
         for (facts, module) in modules.into_iter().zip(0..) {
             for (name, crc) in facts.exports.iter().zip(&facts.export_crcs) {
-                providers.insert(without(prefix, name), Provider { module, crc: *crc });
+                providers.insert(strip_prefix(prefix, name), Provider { module, crc: *crc });
             }
         }
         Self { providers, kernel, prefix }
     }
 
-    /// Every symbol of a module, in no order.
+    /// Returns the symbols of all modules, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], Provider)> {
         self.providers.iter().map(|(name, provider)| (*name, *provider))
     }
 
-    /// What the symbols of one module tell; of notes only those that `wanted` asks for are made.
-    pub fn resolve(&self, facts: &Facts, wanted: Wanted) -> Resolved {
+    /// Determines the dependencies of one module, with the notes that `filter` selects.
+    pub fn resolve(&self, facts: &Facts, filter: NoteFilter) -> Resolved {
         let mut resolved = Resolved::default();
-        for (symbol, mark) in facts.needs.iter().zip(&facts.need_marks) {
-            let symbol = self.bare(symbol);
+        for (symbol, attributes) in facts.needs.iter().zip(&facts.need_attributes) {
+            let symbol = self.key(symbol);
             let provider = self.providers.get(symbol);
             let kernel = self.kernel.and_then(|kernel| kernel.get(symbol));
             let crc = provider.map(|p| p.crc).or(kernel);
-            let note = match crc {
-                None if wanted.errors && !mark.is_weak => Some(Note::Unknown(symbol.to_vec())),
-                Some(crc) if wanted.versions && !mark.is_weak && crc != mark.crc => {
-                    Some(Note::Version(symbol.to_vec()))
-                }
-                _ => None,
-            };
-            resolved.notes.extend(note);
+            if !attributes.is_weak {
+                let note = match crc {
+                    None if filter.errors => Some(Note::Unknown(symbol.to_vec())),
+                    Some(crc) if filter.versions && crc != attributes.crc => {
+                        Some(Note::Version(symbol.to_vec()))
+                    }
+                    _ => None,
+                };
+                resolved.notes.extend(note);
+            }
             let Some(provider) = provider else { continue };
             if !resolved.needs.contains(&provider.module) {
                 resolved.needs.push(provider.module);
-                if wanted.found {
+                if filter.found {
                     resolved.notes.push(Note::Found(symbol.to_vec(), provider.module));
                 }
             }
@@ -93,19 +97,19 @@ impl<'a> Symbols<'a> {
         resolved
     }
 
-    /// A symbol as it stands in the table.
-    fn bare<'s>(&self, symbol: &'s [u8]) -> &'s [u8] {
-        without(self.prefix, symbol.strip_prefix(b".").unwrap_or(symbol))
+    /// Returns the key of a symbol in the table.
+    fn key<'s>(&self, symbol: &'s [u8]) -> &'s [u8] {
+        strip_prefix(self.prefix, symbol.strip_prefix(b".").unwrap_or(symbol))
     }
 }
 
-/// Which notes are made.
+/// The notes to return.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Wanted {
-    /// [`Note::Unknown`]
+pub struct NoteFilter {
+    /// Whether to return [`Note::Unknown`].
     pub errors: bool,
-    /// [`Note::Version`]
+    /// Whether to return [`Note::Version`].
     pub versions: bool,
-    /// [`Note::Found`]
+    /// Whether to return [`Note::Found`].
     pub found: bool,
 }

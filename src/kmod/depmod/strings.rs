@@ -1,4 +1,5 @@
-//! Many short strings in two allocations instead of one each: a tree of modules has some hundred thousand.
+//! A list of many short strings in two allocations: the modules of a kernel have several hundred
+//! thousand.
 
 /// A list of byte strings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -8,7 +9,7 @@ pub struct Strings {
 }
 
 impl Strings {
-    /// Appends one; gives `false`, and leaves the list as it is, after 4 GiB.
+    /// Appends a string. Returns `false`, with the list unchanged, if it would exceed 4 GiB.
     pub fn push(&mut self, string: &[u8]) -> bool {
         let Ok(end) = u32::try_from(self.text.len() + string.len()) else { return false };
         self.text.extend_from_slice(string);
@@ -16,23 +17,23 @@ impl Strings {
         true
     }
 
-    /// All of them, in order.
+    /// Returns the strings in order.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         starts.zip(&self.ends).map(|(start, end)| &self.text[start as usize..*end as usize])
     }
 
-    /// How many they are.
+    /// Returns the number of strings.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether the list is empty.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
-    /// Makes it empty; its memory is used again.
+    /// Removes all strings and keeps the memory.
     pub fn clear(&mut self) {
         self.text.clear();
         self.ends.clear();
