@@ -1,28 +1,24 @@
-//! The kernel command line: its words are slices of it in order, and every reader of it takes any text.
+//! The kernel command line: its words are slices of it, in order, and the parser accepts any text.
 #![no_main]
 
-use coldplug::cmdline::boot::BootParams;
+use coldplug::cmdline::KernelCommandLine;
 use coldplug::cmdline::root_name::RootName;
-use coldplug::cmdline::storage::StorageParams;
-use coldplug::cmdline::{modules, root, words};
+use coldplug::cmdline::words::words;
 use coldplug::kmod::conf::Config;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     let line = String::from_utf8_lossy(data);
     let mut rest: &str = &line;
-    for word in words::words(&line) {
-        let at = rest.find(word).expect("words are parts of the line");
-        rest = &rest[at + word.len()..];
-        let (key, value) = words::key_value(word);
-        if let Some(name) = RootName::parse(value.unwrap_or(key)) {
+    for word in words(&line) {
+        let at = rest.find(word.text).expect("words are parts of the line");
+        rest = &rest[at + word.text.len()..];
+        if let Some(name) = RootName::parse(word.value.unwrap_or(word.key)) {
             let _ = name.to_string();
         }
     }
-    let params = BootParams::parse(&line);
-    let _ = params.level();
-    let _: (Vec<root::RootCandidate>, _) = (params.root.candidates(), params.root.spec());
-    let _ = StorageParams::parse(&line).map(|storage| storage.modules().count());
-    let mut config = Config::default();
-    let _ = modules::add_modules(&mut config, &line);
+    let params = KernelCommandLine::parse(&line);
+    let _ = (params.boot.level(), params.root.candidates(), params.root.spec());
+    let _ = params.storage.as_ref().map(|storage| storage.modules().count());
+    params.modules.add_to(&mut Config::default());
 });

@@ -7,7 +7,6 @@ use rustix::io::Errno;
 
 use super::module_file::read_image;
 use super::tool::{Level, Tool};
-use crate::cmdline::modules;
 use crate::kmod::conf::Config;
 use crate::kmod::elf;
 use crate::kmod::name::ModuleName;
@@ -110,7 +109,7 @@ fn rejected(image: Option<&[u8]>) -> &'static str {
 fn forbidden(tool: &Tool, module: &ModuleName) -> &'static str {
     let root = &tool.root;
     let mut config = Config::default();
-    let _ = modules::add_modules(&mut config, &procfs::cmdline(root).unwrap_or_default());
+    procfs::kernel_command_line(root).modules.add_to(&mut config);
     let lockdown = std::fs::read_to_string(root.join("sys/kernel/security/lockdown"));
     if config.is_refused_by_kernel(module) {
         "module_blacklist= on the kernel command line forbids it"

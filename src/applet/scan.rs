@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::args::{Arg, Args, Opt};
 use super::{Exit, out};
+use crate::cmdline::KernelCommandLine;
 use crate::kmod::catalog::{Catalog, Match, Source};
 use crate::kmod::conf::Config;
 use crate::machine::capture::{Capture, Device};
@@ -113,7 +114,7 @@ fn scan(options: &Options) -> Result<String, String> {
     }
     let release = options.kernel.clone().or_else(|| capture.kernel.clone());
     let release = release.unwrap_or_else(sys::release);
-    let modules = Modules::new(&root, &release, &capture.cmdline);
+    let modules = Modules::new(&root, &release, &KernelCommandLine::parse(&capture.cmdline));
     if let Err(lack) = modules.check() {
         out::error(&format!("coldplug scan: {lack}"));
     }
@@ -137,13 +138,13 @@ pub(super) struct Modules {
 }
 
 impl Modules {
-    /// The modules of kernel `release` below `root`, configured as there and on the kernel command line `line`. What
+    /// The modules of kernel `release` below `root`, configured as there and on the kernel command line. What
     /// makes no sense is told.
-    pub(super) fn new(root: &Root, release: &str, line: &str) -> Self {
+    pub(super) fn new(root: &Root, release: &str, params: &KernelCommandLine) -> Self {
         let dir = ModuleDir::new(root, release);
         let catalog = Catalog::new(Arc::new(dir.clone()));
         let mut warnings = Vec::new();
-        let config = moddir::config_with(root, &dir, line, &mut warnings);
+        let config = moddir::config_with(root, &dir, &params.modules, &mut warnings);
         for warning in warnings {
             out::error(&format!("coldplug: {warning}"));
         }

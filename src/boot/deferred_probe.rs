@@ -26,7 +26,7 @@ impl Boot {
     /// Where the kernel has stopped waiting for suppliers before their modules were loaded, devices may have come up
     /// without them. Each driver that registers starts its clock again, so that the default alone proves nothing.
     fn warn_of_timeout(&mut self, waiting: bool) {
-        let given = self.params.deferred_timeout;
+        let given = self.params.boot.deferred_timeout;
         let timeout = given.unwrap_or(TIMEOUT);
         let end_us = self.record.phases.iter().find(|(name, _)| *name == "load").map(|(_, us)| *us);
         let end_us = end_us.unwrap_or(0) + self.record.init_boottime_ns / 1000;

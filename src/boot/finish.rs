@@ -9,7 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::coldplug::Coldplug;
 use super::root_hint::RootHint;
 use super::{EXTRA_JOBS, RECORD, REMAINING, write};
-use crate::cmdline::boot::BootParams;
+use crate::cmdline::root::RootParams;
 use crate::kmod::catalog::Catalog;
 use crate::load::{Inserter, Loader, Rank, Settings};
 use crate::report::{ModuleRecord, Outcome, Record};
@@ -44,7 +44,7 @@ pub fn finish(root: &Root) -> sys::Result<Finished> {
     let mut warnings = Vec::new();
     let socket = Socket::open(None)?;
     let loader = loader(root, &mut warnings)?;
-    let root_hint = RootHint::new(&BootParams::default(), None);
+    let root_hint = RootHint::new(&RootParams::default(), None);
     let mut coldplug = Coldplug::new(root, &loader, &root_hint, false);
     let mut modules = Vec::new();
     for name in text.lines().filter(|line| !line.is_empty()) {
@@ -85,8 +85,8 @@ fn already_loaded(name: &str) -> ModuleRecord {
 fn loader(root: &Root, warnings: &mut Vec<String>) -> sys::Result<Loader> {
     let dir = ModuleDir::new(root, &sys::release());
     let mut passed_over = Vec::new();
-    let line = procfs::cmdline(root).unwrap_or_default();
-    let config = moddir::config_with(root, &dir, &line, &mut passed_over);
+    let params = procfs::kernel_command_line(root).modules;
+    let config = moddir::config_with(root, &dir, &params, &mut passed_over);
     warnings.extend(passed_over.iter().map(ToString::to_string));
     let kernel = sysfs::kernel_compression(root);
     let inserter = Inserter { ops: Arc::new(Kernel), dir: dir.path().to_owned(), kernel };

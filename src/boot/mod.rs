@@ -25,7 +25,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cmdline::boot::{AsyncProbe, BootParams, Break, Decode, Settle};
+use crate::cmdline::KernelCommandLine;
+use crate::cmdline::boot::{AsyncProbe, Break, Decode, Settle};
 use crate::cmdline::storage::StorageParams;
 use crate::kmod::catalog::Catalog;
 use crate::kmod::name::ModuleName;
@@ -74,8 +75,7 @@ struct Boot {
     args: Vec<OsString>,
     log: Log,
     /// The kernel command line, and what it asks of us.
-    cmdline: String,
-    params: BootParams,
+    params: KernelCommandLine,
     record: Record,
     began: u64,
 }
@@ -85,15 +85,8 @@ pub fn run(root: Root, args: Vec<OsString>) -> ! {
     let began = boottime_ns();
     rescue::install_panic_hook(&root);
     let record = Record { init_boottime_ns: began, ..Record::default() };
-    let mut boot = Boot {
-        root,
-        args,
-        log: Log::new(),
-        cmdline: String::new(),
-        params: BootParams::default(),
-        record,
-        began,
-    };
+    let mut boot =
+        Boot { root, args, log: Log::new(), params: KernelCommandLine::default(), record, began };
     match boot.run_stages() {
         Ok(never) => match never {},
         Err(stop) => boot.rescue(&stop),
@@ -106,7 +99,7 @@ impl Boot {
         self.read_parameters();
         let socket = self.open_uevent_socket();
         self.break_at(Break::Scan);
-        let root_hint = RootHint::new(&self.params, self.earlier_record().as_deref());
+        let root_hint = RootHint::new(&self.params.root, self.earlier_record().as_deref());
         let loader = self.loader(&root_hint)?;
         self.load_listed(&loader);
         self.wait_for_root(&loader, &root_hint, socket)?;
@@ -125,10 +118,9 @@ impl Boot {
     }
 
     fn read_parameters(&mut self) {
-        self.cmdline = procfs::cmdline(&self.root).unwrap_or_default();
-        self.params = BootParams::parse(&self.cmdline);
-        self.log.open(&self.root, self.params.level());
-        rescue::set_policy(&self.params);
+        self.params = procfs::kernel_command_line(&self.root);
+        self.log.open(&self.root, self.params.boot.level());
+        rescue::set_policy(&self.params.boot);
         self.record.kernel = sys::release();
         self.record.root.spec = self.params.root.spec().to_owned();
         self.log.info(&format!(
@@ -136,15 +128,15 @@ impl Boot {
             env!("CARGO_PKG_VERSION"),
             self.record.kernel
         ));
-        for complaint in self.params.warnings.clone() {
-            self.warn(complaint);
+        for warning in self.params.warnings.clone() {
+            self.warn(warning.to_string());
         }
         self.end_phase("mounts");
     }
 
     /// Opens the event socket: before the first scan, so that no device falls between the two.
     fn open_uevent_socket(&mut self) -> Option<Socket> {
-        match Socket::open(self.params.rcvbuf) {
+        match Socket::open(self.params.boot.rcvbuf) {
             Ok(socket) => Some(socket),
             Err(error) => {
                 self.warn(format!(
@@ -164,7 +156,7 @@ impl Boot {
     /// The order of loads: what the command line says, and what is known of the way to the root.
     fn load_order(&mut self, root_hint: &RootHint) -> Order {
         let names = |list: &[String]| list.iter().map(|n| ModuleName::new(n)).collect();
-        let replay = self.params.replay.clone().map(|path| {
+        let replay = self.params.boot.replay.clone().map(|path| {
             let text = std::fs::read_to_string(self.root.join(&path)).map_err(|e| e.to_string());
             text.and_then(|t| Record::order(&t).ok_or_else(|| "this is not a boot record".into()))
                 .map_err(|e| format!("coldplug.replay: {path}: {e}"))
@@ -174,13 +166,14 @@ impl Boot {
             Vec::new()
         });
         Order {
-            alone: names(&self.params.alone),
-            hold: (self.params.settle == Settle::Root && replay.is_empty()).then_some(Rank::Root),
+            alone: names(&self.params.boot.exclusive),
+            hold: (self.params.boot.settle == Settle::Root && replay.is_empty())
+                .then_some(Rank::Root),
             replay,
-            seed: self.params.seed,
+            seed: self.params.boot.seed,
             first: root_hint.modules.clone(),
             probing: self.async_probe(),
-            serial: self.params.jobs == Some(1),
+            serial: self.params.boot.jobs == Some(1),
         }
     }
 
@@ -188,7 +181,7 @@ impl Boot {
     /// modprobe, whose load would wait for all asynchronous work: for that probe too, for ever. So modprobe's
     /// loads must not wait either, and where the kernel has no switch for it, nothing is loaded so.
     fn async_probe(&mut self) -> AsyncProbe {
-        let wanted = self.params.async_probe;
+        let wanted = self.params.boot.async_probe;
         if wanted != AsyncProbe::None
             && let Err(error) = sysfs::set_async_probe(&self.root, true)
         {
@@ -209,16 +202,16 @@ impl Boot {
             ));
         }
         let mut warnings = Vec::new();
-        let config = moddir::config_with(&self.root, &dir, &self.cmdline, &mut warnings);
+        let config = moddir::config_with(&self.root, &dir, &self.params.modules, &mut warnings);
         for warning in warnings {
             self.warn(warning.to_string());
         }
-        let kernel = match self.params.decode {
+        let kernel = match self.params.boot.decode {
             Decode::Kernel => sysfs::kernel_compression(&self.root),
             Decode::User => None,
         };
         let inserter = Inserter { ops: Arc::new(Kernel), dir: dir.path().to_owned(), kernel };
-        let jobs = self.params.jobs.unwrap_or_else(|| sys::processors() + EXTRA_JOBS);
+        let jobs = self.params.boot.jobs.unwrap_or_else(|| sys::processors() + EXTRA_JOBS);
         let settings = Settings { jobs, order: self.load_order(root_hint), apart: true };
         Loader::new(self.root.clone(), catalog, config, inserter, settings)
             .inspect(|loader| rescue::set_loads(loader.brake()))
@@ -227,7 +220,7 @@ impl Boot {
 
     /// Asks for the modules of `coldplug.modules=` before any device is looked at.
     fn load_listed(&mut self, loader: &Loader) {
-        for name in self.params.modules.clone() {
+        for name in self.params.boot.extra_modules.clone() {
             match loader.want_name(&name, Rank::Root) {
                 Some(modules) => {
                     loader.wait_for(&modules, root_wait::LISTED_TIMEOUT);
@@ -240,8 +233,8 @@ impl Boot {
     /// What lies below and above the root filesystem. A root that is to be verified is on no other device than the one
     /// that verifies it, whatever `root=` says.
     fn storage(&mut self) -> Result<StorageParams, BootError> {
-        let storage = StorageParams::parse(&self.cmdline)
-            .map_err(|e| BootError::new(Verdict::MountFailed, e))?;
+        let storage =
+            self.params.storage.clone().map_err(|e| BootError::new(Verdict::MountFailed, e))?;
         let spec = self.params.root.spec().to_owned();
         if storage.verity.is_some() && spec != root::VERITY_DEVICE {
             if self.params.root.is_named() {
@@ -269,7 +262,8 @@ impl Boot {
         for module in storage.modules() {
             loader.want_name(module, Rank::Root);
         }
-        let mut coldplug = Coldplug::new(&root, loader, root_hint, self.params.jobs == Some(1));
+        let mut coldplug =
+            Coldplug::new(&root, loader, root_hint, self.params.boot.jobs == Some(1));
         let awaited = RootWait::new(self, loader, &mut coldplug, socket, storage).run();
         if awaited.is_ok() {
             self.stop_loading(loader);
@@ -282,7 +276,7 @@ impl Boot {
     /// Ends the loading: behind the switch the module directory is another one. Loads that are under way go on.
     fn stop_loading(&mut self, loader: &Loader) {
         loader.close();
-        if self.params.async_probe != AsyncProbe::None {
+        if self.params.boot.async_probe != AsyncProbe::None {
             let _ = sysfs::set_async_probe(&self.root, false);
         }
         let open: Vec<String> = loader
@@ -323,14 +317,14 @@ impl Boot {
     /// Checks the root, makes it the root, and becomes its init.
     fn switch(&mut self) -> Result<Infallible, BootError> {
         let sysroot = self.root.join(SYSROOT);
-        let ready = switch_root::prepare(&self.root, &sysroot, self.params.init.as_deref())
+        let ready = switch_root::prepare(&self.root, &sysroot, self.params.boot.init.as_deref())
             .map_err(|unfit| switch_root_error(&self.record.root.spec, unfit))?;
         let init = PathBuf::from(&ready.init);
         ready.switch(&self.root).map_err(|e| BootError::new(Verdict::SwitchFailed, e))?;
         // The old descriptors hold the old console's filesystem.
         let _ = process::open_console(&self.root);
         self.end_phase("switch");
-        if let Some(command) = self.params.exec.clone() {
+        if let Some(command) = self.params.boot.exec.clone() {
             return Err(self.run_exec_command(&command));
         }
         self.finish_record(Verdict::Ok);
@@ -363,7 +357,7 @@ impl Boot {
         }
         self.log.print(&self.record.verdict_line());
         // Last, and not for long: a port may be slow, or have nobody at its other end.
-        if let Some(path) = &self.params.report
+        if let Some(path) = &self.params.boot.report
             && let Err(error) =
                 device::write(&self.root.join(path), json.as_bytes(), REPORT_TIMEOUT)
         {
@@ -391,8 +385,8 @@ impl Boot {
 
     /// Stops for a person where `coldplug.break=` says so.
     fn break_at(&mut self, place: Break) {
-        if self.params.break_at == Some(place) {
-            self.params.break_at = None;
+        if self.params.boot.break_at == Some(place) {
+            self.params.boot.break_at = None;
             // Not by the kernel, which may print it when the shell has been left.
             self.log.error(&format!("stopped by coldplug.break={place}; leave the shell to go on"));
             if let Err(error) = rescue::shell(&self.root) {

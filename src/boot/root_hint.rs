@@ -3,7 +3,7 @@
 //!
 //! A guess only orders: what it leaves out is loaded when what it names has been, and the root has not come.
 
-use crate::cmdline::boot::BootParams;
+use crate::cmdline::root::RootParams;
 use crate::cmdline::root_name::RootName;
 use crate::kmod::name::ModuleName;
 use crate::kmod::uevent::Modalias;
@@ -37,13 +37,13 @@ pub struct RootHint {
 
 impl RootHint {
     /// The way to the root of `params`. `record` is that of an earlier boot, in JSON.
-    pub fn new(params: &BootParams, record: Option<&str>) -> Self {
+    pub fn new(params: &RootParams, record: Option<&str>) -> Self {
         let known = record.and_then(Record::way);
-        let same = known.filter(|(spec, _)| spec == params.root.spec());
+        let same = known.filter(|(spec, _)| spec == params.spec());
         match same {
             Some((_, modules)) if !modules.is_empty() => Self { kind: Kind::Recorded, modules },
             _ => {
-                let choices = params.root.candidates();
+                let choices = params.candidates();
                 Self { kind: kind(choices.first().map(|c| &c.name)), modules: Vec::new() }
             }
         }
@@ -183,6 +183,7 @@ fn contains(text: &[u8], word: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cmdline::KernelCommandLine;
 
     const BLK: &str = "pci:v00001AF4d00001042sv00001AF4sd00001100bc01sc00i00";
     const RANKS: [(&str, &str, Rank); 17] = [
@@ -216,7 +217,7 @@ mod tests {
     #[test]
     fn devices_are_ranked_by_what_they_say() {
         for (line, modalias, want) in RANKS {
-            let hint = RootHint::new(&BootParams::parse(line), None);
+            let hint = RootHint::new(&KernelCommandLine::parse(line).root, None);
             let modalias = Modalias::new(modalias.as_bytes()).unwrap();
             assert_eq!(hint.rank(&modalias), want, "{line} {modalias:?}");
         }
@@ -232,7 +233,7 @@ mod tests {
             ("root=UUID=1", Some("no record"), 0, Rank::Root),
             ("root=UUID=1", None, 0, Rank::Root),
         ] {
-            let hint = RootHint::new(&BootParams::parse(line), record);
+            let hint = RootHint::new(&KernelCommandLine::parse(line).root, record);
             assert_eq!((hint.modules.len(), hint.rank(&modalias)), (modules, rank), "{line}");
         }
     }

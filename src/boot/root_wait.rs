@@ -89,7 +89,7 @@ impl<'a, 'b> RootWait<'a, 'b> {
         let pipeline = RootPipeline::new(params, storage);
         let not_before = after(params.delay);
         let deadline = deadline(boot, &pipeline, params.delay);
-        let hold = boot.params.settle == Settle::Root;
+        let hold = boot.params.boot.settle == Settle::Root;
         Self {
             devices: Devices::new(&boot.root),
             stage: Stage::NeedsDevice(pipeline.choice().text.clone()),
@@ -133,7 +133,7 @@ impl<'a, 'b> RootWait<'a, 'b> {
             self.loader.drive();
             self.sleep(drained);
         }
-        if self.boot.params.settle == Settle::All {
+        if self.boot.params.boot.settle == Settle::All {
             self.pipeline.warn_later_duplicates(self.boot, &mut self.devices);
         }
         self.boot.end_phase("load");
@@ -262,7 +262,7 @@ impl<'a, 'b> RootWait<'a, 'b> {
     /// Whether the wait has come to its good end.
     fn is_over(&mut self, settled: bool) -> Result<bool, BootError> {
         let late = self.deadline.is_some_and(|d| boottime_ns() >= d);
-        match (&self.stage, self.boot.params.settle) {
+        match (&self.stage, self.boot.params.boot.settle) {
             (Stage::Mounted, Settle::Root) => Ok(true),
             (Stage::Mounted, Settle::All) if late => {
                 self.boot.warn(format!(

@@ -1,10 +1,152 @@
 //! The kernel command line. Pure: text in, values out.
+//!
+//! [`KernelCommandLine::parse`] splits it once and is its only parser. Every parameter is a row of
+//! one table, from which the parser and `docs/kernel-parameters.md` are made.
 
 pub mod boot;
 pub mod link_name;
 pub mod modules;
 pub mod network;
+mod parameters;
+#[cfg(test)]
+mod reference;
 pub mod root;
 pub mod root_name;
 pub mod storage;
 pub mod words;
+
+use crate::kmod::Warning;
+use boot::BootParams;
+use modules::ModuleParams;
+use root::RootParams;
+use storage::{StorageError, StorageParams, StorageParser};
+use words::{Word, words};
+
+/// The kernel command line, parsed. If a parameter occurs more than once, the last value is used,
+/// as in the kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KernelCommandLine {
+    /// How to boot.
+    pub boot: BootParams,
+    /// The root filesystem and the network it needs.
+    pub root: RootParams,
+    /// Storage below and above the root filesystem, or the first of its parameters that cannot be
+    /// used.
+    pub storage: Result<StorageParams, StorageError>,
+    /// Module options, blacklists, masks and rules.
+    pub modules: ModuleParams,
+    /// Parameters that are ignored because they are unknown or their value is malformed; those
+    /// about modules are in [`ModuleParams::warnings`].
+    pub warnings: Vec<Warning>,
+}
+
+impl Default for KernelCommandLine {
+    fn default() -> Self {
+        Self::parse("")
+    }
+}
+
+/// The command line while its words are read.
+#[derive(Debug, Default)]
+struct Parser<'a> {
+    boot: BootParams,
+    root: RootParams,
+    storage: StorageParser<'a>,
+}
+
+impl KernelCommandLine {
+    /// Parses the text of /proc/cmdline. Words after `--` are arguments of the real init; of them,
+    /// only those about modules have an effect, as for modprobe(8).
+    pub fn parse(line: &str) -> Self {
+        let (mut parser, mut modules) = (Parser::default(), ModuleParams::default());
+        let mut warnings = Vec::new();
+        let mut before_dashes = true;
+        for word in words(line) {
+            before_dashes &= word.text != "--";
+            let stored = modules.store(&word);
+            if before_dashes && !stored && !parameters::store_boot_parameter(&mut parser, &word) {
+                warnings.push(ignored(&word));
+            }
+        }
+        let Parser { boot, root, storage } = parser;
+        Self { boot, root, storage: storage.finish(), modules, warnings }
+    }
+}
+
+/// Returns the warning about a word that is ignored.
+fn ignored(word: &Word<'_>) -> Warning {
+    match word.value {
+        Some(value) => warning(&format!("{}={value}", word.key)),
+        None => warning(word.key),
+    }
+}
+
+/// Returns the warning that `text` of the command line is ignored.
+fn warning(text: &str) -> Warning {
+    Warning::new("kernel command line", 0, format!("ignoring '{text}'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::boot::{AsyncProbe, LogLevel, OnFailure, Settle};
+    use super::*;
+
+    fn warnings(line: &KernelCommandLine) -> Vec<String> {
+        line.warnings.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn later_words_win_and_bad_ones_are_named() {
+        let p = KernelCommandLine::parse(
+            "ro quiet root=/dev/a root=/dev/b rw rootfstype=ext4,xfs rootwait=7 init=/x panic=-1 \
+             coldplug.modules=a,b-c coldplug.settle=root coldplug.jobs=1 coldplug.onfail=poweroff \
+             coldplug.jobs=0 coldplug.colour=red coldplug.timeout=soon coldplug.mask=x \
+             coldplug.rules=y -- coldplug.jobs=5",
+        );
+        assert_eq!(p.root.spec(), "/dev/b");
+        assert!(p.root.writable);
+        assert_eq!(p.root.fstypes, ["ext4", "xfs"]);
+        assert_eq!(p.root.timeout, Some(Duration::from_secs(7)));
+        assert_eq!(
+            (p.boot.jobs, p.boot.settle, p.boot.on_failure),
+            (Some(1), Settle::Root, Some(OnFailure::PowerOff))
+        );
+        assert_eq!(p.boot.level(), LogLevel::Warn);
+        let level = |line| KernelCommandLine::parse(line).boot.level();
+        assert_eq!(level("coldplug.log=debug quiet"), LogLevel::Debug);
+        assert_eq!(p.boot.panic, Some(-1));
+        assert_eq!(
+            warnings(&p),
+            [
+                "kernel command line: ignoring 'coldplug.jobs=0'",
+                "kernel command line: ignoring 'coldplug.colour=red'",
+                "kernel command line: ignoring 'coldplug.timeout=soon'",
+            ]
+        );
+        assert_eq!(KernelCommandLine::parse("rootwait").root.timeout, None);
+        let p = KernelCommandLine::parse(
+            "coldplug.async=all coldplug.async=some coldplug.alone=a,b coldplug.replay=/r \
+             coldplug.seed=7 coldplug.rcvbuf=4096 deferred_probe_timeout=-1",
+        );
+        let boot = &p.boot;
+        assert_eq!((boot.async_probe, boot.seed), (AsyncProbe::All, Some(7)));
+        assert_eq!((boot.exclusive.len(), boot.rcvbuf), (2, Some(4096)));
+        assert_eq!((boot.replay.as_deref(), boot.deferred_timeout), (Some("/r"), Some(-1)));
+        assert_eq!(warnings(&p), ["kernel command line: ignoring 'coldplug.async=some'"]);
+    }
+
+    #[test]
+    fn kernel_words_in_another_form_are_left_to_the_kernel() {
+        let p =
+            KernelCommandLine::parse("root rootfstype ro=1 rw=1 quiet=1 init panic ip rdinit=/x");
+        assert_eq!(p, KernelCommandLine::default());
+        let p = KernelCommandLine::parse("rootwait=x ip=10 nfsroot=a:/b BOOTIF=1 coldplug.mask");
+        let ignored = ["rootwait=x", "ip=10", "nfsroot=a:/b", "BOOTIF=1", "coldplug.mask"];
+        assert_eq!(
+            warnings(&p),
+            ignored.map(|word| format!("kernel command line: ignoring '{word}'"))
+        );
+    }
+}

@@ -1,53 +1,74 @@
-//! What the kernel command line says about modules.
-//!
-//! ```text
-//! MODULE.PARAM[=VALUE]          options of a module, as modprobe(8) reads them
-//! modprobe.blacklist=A,B        user space leaves these alone   (rd.driver.blacklist= likewise)
-//! module_blacklist=A,B          the kernel itself refuses these
-//! coldplug.mask=A,B             nothing loads these: see kmod::mask
-//! coldplug.rules=A,B            as `rule` in modprobe.d: see kmod::conf
-//! ```
+//! Modules on the kernel command line: module options, blacklists, masks and rules.
 
-use super::words::{key_value, words};
+use super::parameters::store_module_parameter;
+use super::warning;
+use super::words::{Word, list};
 use crate::kmod::Warning;
 use crate::kmod::alias;
-use crate::kmod::conf::{Config, Entry};
+use crate::kmod::conf::{Config, Entry, Rules};
+use crate::kmod::mask::Masks;
 
-/// Adds to `config` what the command line says about modules: options last, so that they win. Gives what makes
-/// no sense.
-#[must_use]
-pub fn add_modules(config: &mut Config, line: &str) -> Vec<Warning> {
-    let mut warnings = Vec::new();
-    for word in words(line) {
-        let (key, value) = key_value(word);
-        match (key, value) {
-            ("modprobe.blacklist" | "rd.driver.blacklist", Some(list)) => {
-                config.blacklist.extend(names(list));
-            }
-            ("module_blacklist", Some(list)) => config.kernel_blacklist.extend(names(list)),
-            ("coldplug.mask", Some(list)) => warnings.append(&mut config.masks.add_cmdline(list)),
-            ("coldplug.rules", Some(list)) => warnings.extend(rules(config, list)),
-            _ => config.options.extend(option(word)),
+/// What the kernel command line adds to the configuration of modprobe.d.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ModuleParams {
+    /// `MODULE.PARAM=VALUE`, in the order of the command line.
+    options: Vec<Entry>,
+    /// `modprobe.blacklist=` and `rd.driver.blacklist=`.
+    pub(super) blacklist: Vec<String>,
+    /// `module_blacklist=`.
+    pub(super) kernel_blacklist: Vec<String>,
+    /// `coldplug.mask=`.
+    masks: Masks,
+    /// `coldplug.rules=`.
+    rules: Rules,
+    /// Values that were ignored because they are malformed or unknown.
+    pub warnings: Vec<Warning>,
+}
+
+impl ModuleParams {
+    /// Adds these parameters to `config`. Options go behind those of modprobe.d, so that they take
+    /// precedence.
+    pub fn add_to(&self, config: &mut Config) {
+        config.options.extend_from_slice(&self.options);
+        config.blacklist.extend_from_slice(&self.blacklist);
+        config.kernel_blacklist.extend_from_slice(&self.kernel_blacklist);
+        config.masks.extend(&self.masks);
+        config.rules.merge_softdeps |= self.rules.merge_softdeps;
+        config.rules.install_first |= self.rules.install_first;
+    }
+
+    /// Stores the value of a word about modules; any other word that has the form of one is a
+    /// module option. Returns false for options too, because some are also parameters of the boot.
+    pub(super) fn store(&mut self, word: &Word<'_>) -> bool {
+        let stored = word.value.is_some() && store_module_parameter(self, word);
+        if !stored {
+            self.options.extend(option(word.text));
+        }
+        stored
+    }
+
+    /// Adds the patterns of `coldplug.mask=`.
+    pub(super) fn add_masks(&mut self, patterns: &str) {
+        self.warnings.append(&mut self.masks.add_cmdline(patterns));
+    }
+
+    /// Sets the rules of `coldplug.rules=`.
+    pub(super) fn set_rules(&mut self, names: &str) {
+        let unknown: Vec<&str> = list(names).filter(|name| !self.rules.set(name)).collect();
+        if !unknown.is_empty() {
+            self.warnings.push(warning(&format!("coldplug.rules={}", unknown.join(","))));
         }
     }
-    warnings
 }
 
-/// Sets the rules of `list`; gives a warning where one of them is not known.
-fn rules(config: &mut Config, list: &str) -> Option<Warning> {
-    let unknown = list.split(',').filter(|name| !name.is_empty() && !config.rules.set(name));
-    let unknown: Vec<&str> = unknown.collect();
-    let text = || format!("ignoring 'coldplug.rules={}'", unknown.join(","));
-    (!unknown.is_empty()).then(|| Warning::new("kernel command line", 0, text()))
+/// Returns the module names of a comma-separated list in their canonical form.
+pub(super) fn names(text: &str) -> impl Iterator<Item = String> + '_ {
+    list(text).map(|name| name.replace('-', "_"))
 }
 
-fn names(list: &str) -> impl Iterator<Item = String> + '_ {
-    list.split(',').filter(|n| !n.is_empty()).map(|n| n.replace('-', "_"))
-}
-
-/// `MODULE.PARAM[=VALUE]` as an option; `None` for any other word.
+/// Parses `MODULE.PARAM[=VALUE]`; `None` for any other word.
 fn option(word: &str) -> Option<Entry> {
-    // GRUB writes "m.p=a b" where the kernel's documentation has m.p="a b"; both mean the latter.
+    // GRUB writes "m.p=a b" for m.p="a b" of the kernel's documentation. Both mean the latter.
     let (head, value) = match word.strip_prefix('"') {
         Some(inner) => {
             let inner = inner.strip_suffix('"')?;
@@ -71,6 +92,7 @@ fn option(word: &str) -> Option<Entry> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::KernelCommandLine;
     use super::*;
 
     #[test]
@@ -96,16 +118,23 @@ mod tests {
     #[test]
     fn blacklists_are_folded_and_split() {
         let mut config = Config::default();
-        let warnings = add_modules(
-            &mut config,
-            "modprobe.blacklist=a-b,c module_blacklist=d rd.driver.blacklist=e x.y=1 \
-             coldplug.mask=m-* coldplug.rules=install-first,nope",
-        );
+        let line = "modprobe.blacklist=a-b,c module_blacklist=d rd.driver.blacklist=e x.y=1 \
+             coldplug.mask=m-* coldplug.rules=install-first,nope";
+        let modules = KernelCommandLine::parse(line).modules;
+        modules.add_to(&mut config);
         assert_eq!(config.blacklist, ["a_b", "c", "e"]);
         assert_eq!(config.kernel_blacklist, ["d"]);
         assert_eq!(config.options.len(), 1);
         assert!(config.masks.origin(&"m_x".into()).is_some() && config.rules.install_first);
-        let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+        let warnings: Vec<String> = modules.warnings.iter().map(ToString::to_string).collect();
         assert_eq!(warnings, ["kernel command line: ignoring 'coldplug.rules=nope'"]);
+    }
+
+    #[test]
+    fn a_word_without_a_value_is_an_option() {
+        let mut config = Config::default();
+        KernelCommandLine::parse("modprobe.blacklist -- m.p=1").modules.add_to(&mut config);
+        let options: Vec<_> = config.options.iter().map(|e| (&*e.name, &*e.text)).collect();
+        assert_eq!(options, [("modprobe", "blacklist"), ("m", "p=1")]);
     }
 }

@@ -64,18 +64,6 @@ pub struct NfsExport {
     pub options: String,
 }
 
-impl NetworkParams {
-    /// Takes a word; `Some(false)` where its value makes no sense, `None` where it is not about the network.
-    pub(super) fn word(&mut self, key: &str, value: &str) -> Option<bool> {
-        Some(match key {
-            "ip" => IpConfig::parse(value).map(|ip| self.ip = ip).is_some(),
-            "nfsroot" => NfsExport::parse(value).map(|nfs| self.nfs = Some(nfs)).is_some(),
-            "BOOTIF" => mac(value).map(|mac| self.boot_mac = Some(mac)).is_some(),
-            _ => return None,
-        })
-    }
-}
-
 impl IpConfig {
     /// Reads the value of `ip=`; `None` where a field makes no sense.
     pub fn parse(text: &str) -> Option<Self> {
@@ -112,7 +100,8 @@ impl IpConfig {
     }
 }
 
-/// The address in a field; `Some(None)` where it is empty or only zeros, `None` where it is no address.
+/// The address in a field; `Some(None)` where it is empty or only zeros, `None` where it is no
+/// address.
 fn address(field: Option<&str>) -> Option<Option<Ipv4Addr>> {
     let Some(text) = field else { return Some(None) };
     let address: Ipv4Addr = text.parse().ok()?;
@@ -156,14 +145,15 @@ pub(crate) fn class(address: Ipv4Addr) -> u8 {
 }
 
 /// The address behind the type of hardware, `01-aa-bb-cc-dd-ee-ff`.
-fn mac(text: &str) -> Option<[u8; 6]> {
+pub(super) fn mac(text: &str) -> Option<[u8; 6]> {
     let digits = text.split(['-', ':']).map(|byte| u8::from_str_radix(byte, 16).ok());
     let bytes: Vec<u8> = digits.collect::<Option<_>>()?;
     bytes.strip_prefix(&[1]).unwrap_or(&bytes).try_into().ok()
 }
 
 impl NfsExport {
-    /// Reads `[SERVER:]PATH[,OPTIONS]`, and `:OPTIONS` as dracut has it; `None` where the server is no address.
+    /// Reads `[SERVER:]PATH[,OPTIONS]`, and `:OPTIONS` as dracut has it; `None` where the server is
+    /// no address.
     pub fn parse(text: &str) -> Option<Self> {
         let head = text.split([',', '/']).next().unwrap_or_default();
         let (server, rest) = match text.split_once(':') {

@@ -1,89 +1,82 @@
-//! What the kernel command line says about the root: where it is, how it is mounted, what goes on top of it.
-//!
-//! ```text
-//! root=NAME  rootfstype=A,B  rootflags=…  ro  rw  rootwait[=S]  rootdelay=S       admin-guide/kernel-parameters
-//! coldplug.root=NAME[,wait=S];NAME;…      tried in this order; before root=
-//! coldplug.timeout=S                      longest wait for the root
-//! mount.usr=NAME  mount.usrfstype=  mount.usrflags=                               systemd-fstab-generator(8)
-//! resume=NAME  resume_offset=N  noresume                                          admin-guide/kernel-parameters
-//! ip=…  nfsroot=…  BOOTIF=…               the network: see super::network
-//! coldplug.fsck=auto|no|force             check filesystems with what the image carries for it
-//! ```
-//!
-//! Where a word stands twice the later one wins, as with the kernel.
+//! The root filesystem as the kernel command line describes it: its device, how to mount it, and
+//! what else to mount.
 
 use std::time::Duration;
 
 use super::network::NetworkParams;
 use super::root_name::RootName;
-use super::words::{list, pick, set};
 
-/// Longest wait for the root where nothing else is said.
+/// Longest wait for the root device if no parameter sets another.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
-/// Longest wait for one of several roots, where nothing else is said and others follow.
-const NEXT: Duration = Duration::from_secs(10);
+/// Longest wait for an entry of `coldplug.root=` that has no `wait=` and is not the last.
+const CANDIDATE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// One of the devices that the root may be on.
+/// A device that may hold the root filesystem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RootCandidate {
-    /// The device.
+    /// The name of the device.
     pub name: RootName,
-    /// How it stands on the command line.
+    /// The name as written on the command line.
     pub text: String,
-    /// How long it may take; `None` is what `coldplug.timeout=` says.
+    /// Longest wait for the device; `None` means that of [`RootParams::timeout`].
     pub wait: Option<Duration>,
 }
 
-/// A filesystem below the root that is mounted before the switch.
+/// A filesystem for /usr, mounted before switch_root.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Usr {
     /// Its device.
     pub name: Option<RootName>,
-    /// Its types, tried in order; empty: what it is found to be.
+    /// Filesystem types to try in order; empty means the type that is detected.
     pub fstypes: Vec<String>,
-    /// Its mount options.
+    /// Mount options.
     pub flags: String,
 }
 
 /// Whether filesystems are checked before they are mounted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum FsckMode {
-    /// Where the image carries what checks them.
+    /// Check if the image holds a program for the filesystem type.
     #[default]
     Auto,
-    /// Not at all.
+    /// Never check.
     No,
-    /// Even where they say that they are clean.
+    /// Check even a filesystem that is marked clean.
     Force,
 }
 
-/// The command line's words about the root.
+/// Values of `coldplug.fsck=`.
+pub(super) const FSCK_MODES: [(&str, FsckMode); 3] =
+    [("auto", FsckMode::Auto), ("no", FsckMode::No), ("force", FsckMode::Force)];
+
+/// The parameters of the root filesystem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RootParams {
     /// `root=`.
-    kernel: Option<RootCandidate>,
-    /// `coldplug.root=`, and how it is written.
+    pub(super) kernel: Option<RootCandidate>,
+    /// `coldplug.root=`.
     own: Vec<RootCandidate>,
+    /// `coldplug.root=` as written on the command line.
     own_text: String,
-    /// `rootfstype=`, a list tried in order.
+    /// `rootfstype=`: filesystem types to try in order.
     pub fstypes: Vec<String>,
-    /// `rootflags=`.
+    /// `rootflags=`: mount options.
     pub flags: String,
-    /// `rw` was the last of `ro` and `rw`.
+    /// Whether the last of `ro` and `rw` is `rw`.
     pub writable: bool,
-    /// `rootdelay=`: a pause before the root is looked for.
+    /// `rootdelay=`: pause before the root device is looked for.
     pub delay: Duration,
-    /// Longest wait for the root; `None` is for ever (`rootwait`).
+    /// Longest wait for the root device; `None` means without limit (`rootwait`).
     pub timeout: Option<Duration>,
-    /// `mount.usr=` and its kin.
+    /// `mount.usr=`, `mount.usrfstype=` and `mount.usrflags=`.
     pub usr: Usr,
-    /// `resume=`: where a hibernated system may lie; `noresume` takes it away.
+    /// `resume=`: the device that may hold a hibernated system; `None` after `noresume`.
     pub resume: Option<RootName>,
     /// `resume_offset=`, in pages.
     pub resume_offset: u64,
     /// `coldplug.fsck=`.
     pub fsck: FsckMode,
-    /// `ip=`, `nfsroot=`, `BOOTIF=`.
+    /// The network that a root on a server needs.
     pub network: NetworkParams,
 }
 
@@ -108,7 +101,8 @@ impl Default for RootParams {
 }
 
 impl RootParams {
-    /// The roots to try, in order. Where none is named: the partition whose type says that it is one.
+    /// Returns the roots to try, in order. Without `root=` that is the partition whose type marks
+    /// it as a root.
     pub fn candidates(&self) -> Vec<RootCandidate> {
         if !self.own.is_empty() {
             return self.own.clone();
@@ -118,12 +112,12 @@ impl RootParams {
         vec![self.kernel.clone().unwrap_or_else(implied)]
     }
 
-    /// Whether the command line names a root.
+    /// Returns whether the command line names a root.
     pub fn is_named(&self) -> bool {
         self.kernel.is_some() || !self.own.is_empty()
     }
 
-    /// How the root is written on the command line; empty where it is not.
+    /// Returns the root as written on the command line; an empty text if none is named.
     pub fn spec(&self) -> &str {
         match &self.kernel {
             _ if !self.own.is_empty() => &self.own_text,
@@ -132,82 +126,51 @@ impl RootParams {
         }
     }
 
-    /// Takes the device called `text` for the root, whatever the command line says.
+    /// Makes the device named `text` the only root, whatever the command line names.
     pub fn replace(&mut self, text: &str) {
         self.kernel = candidate(text);
         self.own.clear();
     }
 
-    /// Takes a word that the kernel or systemd knows too; `Some(false)` where its value makes no sense, `None` where
-    /// the word is not about the root.
-    pub(super) fn word(&mut self, key: &str, value: Option<&str>) -> Option<bool> {
-        let text = value.unwrap_or("");
-        Some(match (key, value) {
-            ("root", Some(_)) => set(&mut self.kernel, Some(candidate(text))),
-            ("rootfstype", Some(_)) => set(&mut self.fstypes, Some(list(text))),
-            ("rootflags", Some(_)) => set(&mut self.flags, Some(text.to_owned())),
-            ("ro", None) => set(&mut self.writable, Some(false)),
-            ("rw", None) => set(&mut self.writable, Some(true)),
-            ("rootwait", None) => set(&mut self.timeout, Some(None)),
-            ("rootwait", Some(_)) => set(&mut self.timeout, seconds(text).map(Some)),
-            ("rootdelay", Some(_)) => set(&mut self.delay, seconds(text)),
-            ("mount.usr", Some(_)) => set(&mut self.usr.name, Some(RootName::parse(text))),
-            ("mount.usrfstype", Some(_)) => set(&mut self.usr.fstypes, Some(list(text))),
-            ("mount.usrflags", Some(_)) => set(&mut self.usr.flags, Some(text.to_owned())),
-            ("resume", Some(_)) => set(&mut self.resume, Some(RootName::parse(text))),
-            ("resume_offset", Some(_)) => set(&mut self.resume_offset, text.parse().ok()),
-            ("noresume", None) => set(&mut self.resume, Some(None)),
-            (_, Some(_)) => return self.network.word(key, text),
-            _ => return None,
-        })
-    }
-
-    /// Takes a word of ours, without its `coldplug.`; as [`Self::word`].
-    pub(super) fn own_word(&mut self, key: &str, value: Option<&str>) -> Option<bool> {
-        const FSCK: [(&str, FsckMode); 3] =
-            [("auto", FsckMode::Auto), ("no", FsckMode::No), ("force", FsckMode::Force)];
-        let text = value.unwrap_or("");
-        Some(match key {
-            "root" => {
-                text.clone_into(&mut self.own_text);
-                set(&mut self.own, candidates(text))
-            }
-            "timeout" => set(&mut self.timeout, seconds(text).map(Some)),
-            "fsck" => set(&mut self.fsck, pick(text, &FSCK)),
-            _ => return None,
-        })
+    /// Sets the list of `coldplug.root=`. Returns false if it names no device or a `wait=` is not a
+    /// number.
+    pub(super) fn set_candidates(&mut self, text: &str) -> bool {
+        text.clone_into(&mut self.own_text);
+        candidates(text).map(|list| self.own = list).is_some()
     }
 }
 
-fn candidate(text: &str) -> Option<RootCandidate> {
+/// Parses the value of `root=`; `None` if it is empty.
+pub(super) fn candidate(text: &str) -> Option<RootCandidate> {
     Some(RootCandidate { name: RootName::parse(text)?, text: text.to_owned(), wait: None })
 }
 
-/// The list of `coldplug.root=`; `None` where it names nothing, or a time to wait is no number.
+/// Parses the list of `coldplug.root=`; `None` if it names no device or a `wait=` is not a number.
 fn candidates(text: &str) -> Option<Vec<RootCandidate>> {
     let entries: Vec<&str> = text.split(';').filter(|entry| !entry.is_empty()).collect();
     let mut candidates = Vec::new();
     for (at, entry) in entries.iter().enumerate() {
         let (name, wait) = match entry.rsplit_once(",wait=") {
             Some((name, wait)) => (name, Some(seconds(wait)?)),
-            None => (*entry, (at + 1 < entries.len()).then_some(NEXT)),
+            None => (*entry, (at + 1 < entries.len()).then_some(CANDIDATE_TIMEOUT)),
         };
         candidates.push(RootCandidate { wait, ..candidate(name)? });
     }
     Some(candidates).filter(|candidates| !candidates.is_empty())
 }
 
-fn seconds(text: &str) -> Option<Duration> {
+/// Parses a number of seconds.
+pub(super) fn seconds(text: &str) -> Option<Duration> {
     text.parse::<u32>().ok().map(|seconds| Duration::from_secs(seconds.into()))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::boot::BootParams;
+    use super::super::KernelCommandLine;
     use super::*;
 
     fn parse(line: &str) -> RootParams {
-        BootParams::parse(line).root
+        KernelCommandLine::parse(line).root
     }
 
     #[test]
@@ -234,7 +197,7 @@ mod tests {
             assert_eq!((params.spec(), have), (spec, want), "{line}");
         }
         for bad in ["coldplug.root=", "coldplug.root=;", "coldplug.root=/dev/a,wait=soon"] {
-            let params = BootParams::parse(bad);
+            let params = KernelCommandLine::parse(bad);
             assert!(!params.root.is_named() && params.warnings.len() == 1, "{bad}");
         }
     }

@@ -1,68 +1,68 @@
-//! What the command line says of the storage that lies below and above the root filesystem.
+//! Storage below and above the root filesystem: dm-verity, images in files, overlays, UBI.
 //!
 //! ```text
-//! coldplug.verity=roothash=HEX,data=NAME,hash=NAME[,OPTION…]      NAME as root= has it
-//! roothash=HEX [systemd.verity_root_data=NAME] [systemd.verity_root_hash=NAME] [systemd.verity_root_options=OPTION,…]
-//!     without names the partitions whose PARTUUID are the first and the last 128 bits of the root hash
-//! [rd.]systemd.verity=no        the words of systemd are left alone
-//! coldplug.image=/PATH          a filesystem in a file of the root
-//! coldplug.overlay=tmpfs[,size=SIZE] | NAME
-//! ubi.mtd=NUMBER|NAME|/dev/mtdN[,…]     as the module ubi reads it
+//! coldplug.verity=roothash=HEX,data=NAME,hash=NAME[,OPTION...]      NAME as for root=
+//! roothash=HEX [systemd.verity_root_data=NAME] [systemd.verity_root_hash=NAME]
+//!              [systemd.verity_root_options=OPTION,...]
 //!
 //! OPTION
-//!   hashoffset= salt= algorithm= datablocksize= hashblocksize= datablocks= format= uuid= superblock=no
-//!   fecdevice= fecoffset= fecroots=
-//!   ignore-corruption restart-on-corruption panic-on-corruption ignore-zero-blocks check-at-most-once
-//!   try-verify-in-tasklet        of systemd also with dashes, and hash= for algorithm=
+//!   hashoffset= salt= algorithm= datablocksize= hashblocksize= datablocks= format= uuid=
+//!   superblock=no fecdevice= fecoffset= fecroots=
+//!   ignore-corruption restart-on-corruption panic-on-corruption ignore-zero-blocks
+//!   check-at-most-once try-verify-in-tasklet
 //! ```
 //!
+//! systemd writes the options with dashes, and `hash=` for `algorithm=`:
 //! systemd-veritysetup-generator(8), veritytab(5), veritysetup(8).
 
-use super::root_name::RootName;
-use super::words::{key_value, words};
+use std::fmt;
 
-/// The layers that a root may have.
+use super::root_name::RootName;
+use super::words::{Word, list, set};
+
+/// What lies below and above the root filesystem.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StorageParams {
-    /// The root is checked by dm-verity.
+    /// dm-verity, which verifies the root.
     pub verity: Option<VerityParams>,
-    /// The root is a file of that path on the filesystem that root= names.
+    /// Path of the file that holds the root, on the filesystem that `root=` names.
     pub image: Option<String>,
-    /// What is written goes elsewhere.
+    /// Overlay that receives the writes.
     pub overlay: Option<OverlayParams>,
-    /// The MTD devices that UBI is to attach.
+    /// MTD devices that UBI attaches.
     pub ubi_mtd: Vec<String>,
 }
 
-/// Where the writes of an overlay go.
+/// Upper side of an overlay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OverlayParams {
-    /// To memory, at most so much, as tmpfs(5) writes sizes.
+    /// Memory, with an optional limit in the form of tmpfs(5).
     Tmpfs(Option<String>),
-    /// To the filesystem on a device.
+    /// The filesystem on a device.
     Device(RootName),
 }
 
-/// What is known of a hash tree before its superblock is read.
+/// Parameters of a hash tree.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct VerityParams {
-    /// The root hash, in lower-case digits.
+    /// Root hash in lower-case hexadecimal digits.
     pub root_hash: String,
-    /// The device of the data.
+    /// Data device.
     pub data: Option<RootName>,
-    /// The device of the tree.
+    /// Hash device.
     pub hash: Option<RootName>,
-    /// Where the superblock, or without one the tree, begins.
+    /// Offset of the superblock on the hash device, or of the tree if there is no superblock, in
+    /// bytes.
     pub offset: u64,
-    /// There is no superblock, and what follows stands for it.
+    /// Whether the superblock is missing, so that the options replace it.
     pub no_superblock: bool,
     /// `salt=`.
     pub salt: Option<Vec<u8>>,
     /// `algorithm=`.
     pub algorithm: Option<String>,
-    /// `datablocksize=`.
+    /// `datablocksize=`, in bytes.
     pub data_block: Option<u32>,
-    /// `hashblocksize=`.
+    /// `hashblocksize=`, in bytes.
     pub hash_block: Option<u32>,
     /// `datablocks=`.
     pub data_blocks: Option<u64>,
@@ -70,49 +70,72 @@ pub struct VerityParams {
     pub format: Option<u32>,
     /// `fecdevice=`.
     pub fec_device: Option<RootName>,
-    /// `fecoffset=`.
+    /// `fecoffset=`, in bytes.
     pub fec_offset: u64,
     /// `fecroots=`.
     pub fec_roots: Option<u32>,
-    /// Options of the kernel's target, in its words.
+    /// Options of the kernel's target, in its spelling.
     pub options: Vec<String>,
 }
 
-impl StorageParams {
-    /// Reads /proc/cmdline. Words behind a bare `--` belong to the real init.
-    ///
-    /// # Errors
-    /// A word that makes no sense, in words. To go on without it would be to boot something else than was asked for.
-    pub fn parse(line: &str) -> Result<Self, String> {
-        let (mut storage, mut systemd) = (Self::default(), Systemd::default());
-        for word in words(line).into_iter().take_while(|w| *w != "--") {
-            let (key, value) = key_value(word);
-            let text = value.unwrap_or_default();
-            let read = match key {
-                "coldplug.verity" => own_verity(text).map(|v| storage.verity = Some(v)),
-                "coldplug.image" => image(text).map(|path| storage.image = Some(path)),
-                "coldplug.overlay" => overlay(text).map(|o| storage.overlay = Some(o)),
-                "ubi.mtd" => {
-                    storage.ubi_mtd.push(text.to_owned());
-                    Ok(())
-                }
-                _ => {
-                    systemd.word(key, text);
-                    Ok(())
-                }
-            };
-            read.map_err(|why| format!("kernel command line: {word}: {why}"))?;
-        }
-        if storage.verity.is_none() {
-            storage.verity = systemd.verity().map_err(|why| {
-                let root_hash = systemd.root_hash.unwrap_or_default();
-                format!("kernel command line: roothash={root_hash}: {why}")
-            })?;
-        }
-        Ok(storage)
-    }
+/// A storage parameter that cannot be used. The boot fails with it, because without the parameter
+/// it would start something else than was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StorageError {
+    /// The word on the command line.
+    word: String,
+    problem: StorageProblem,
+}
 
-    /// The modules that it needs whatever the devices hold.
+/// What is wrong with a storage parameter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum StorageProblem {
+    RelativePath,
+    NotASize(String),
+    UnexpectedOption(String),
+    NotADevice(String),
+    NotHexadecimal,
+    UnknownOption(String),
+    NoRootHash,
+    NoDataBlocks,
+    ShortRootHash,
+}
+
+impl fmt::Display for StorageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "kernel command line: {}: {}", self.word, self.problem)
+    }
+}
+
+impl std::error::Error for StorageError {}
+
+impl fmt::Display for StorageProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (value, text) = match self {
+            Self::RelativePath => ("", "the path must begin with /"),
+            Self::NotASize(value) => (value.as_str(), "is not size=SIZE"),
+            Self::UnexpectedOption(value) => (value.as_str(), "is not an option of a device"),
+            Self::NotADevice(value) => (value.as_str(), "is not the name of a device"),
+            Self::NotHexadecimal => ("", "the root hash is not hexadecimal"),
+            Self::UnknownOption(value) => (value.as_str(), "is not a known option"),
+            Self::NoRootHash => ("", "roothash= is missing"),
+            Self::NoDataBlocks => ("", "superblock=no requires datablocks="),
+            Self::ShortRootHash => ("", "the root hash is too short to name partitions"),
+        };
+        match self {
+            Self::NotASize(_)
+            | Self::UnexpectedOption(_)
+            | Self::NotADevice(_)
+            | Self::UnknownOption(_) => write!(f, "'{value}' {text}"),
+            _ => f.write_str(text),
+        }
+    }
+}
+
+type Parsed<T> = Result<T, StorageProblem>;
+
+impl StorageParams {
+    /// Returns the modules that these layers need, whatever the devices hold.
     pub fn modules(&self) -> impl Iterator<Item = &'static str> {
         let needs = [
             (self.verity.is_some(), "dm_verity"),
@@ -121,13 +144,72 @@ impl StorageParams {
         ];
         needs.into_iter().filter(|(needed, _)| *needed).map(|(_, module)| module)
     }
+
+    pub(super) fn set_verity(&mut self, text: &str) -> Parsed<()> {
+        self.verity = Some(own_verity(text)?);
+        Ok(())
+    }
+
+    pub(super) fn set_image(&mut self, path: &str) -> Parsed<()> {
+        if !path.starts_with('/') {
+            return Err(StorageProblem::RelativePath);
+        }
+        self.image = Some(path.to_owned());
+        Ok(())
+    }
+
+    pub(super) fn set_overlay(&mut self, text: &str) -> Parsed<()> {
+        self.overlay = Some(overlay(text)?);
+        Ok(())
+    }
+
+    pub(super) fn add_ubi_mtd(&mut self, text: &str) -> Parsed<()> {
+        self.ubi_mtd.push(text.to_owned());
+        Ok(())
+    }
 }
 
-fn image(path: &str) -> Result<String, String> {
-    if path.starts_with('/') { Ok(path.to_owned()) } else { Err("a path begins with /".to_owned()) }
+/// The storage parameters while the command line is read.
+#[derive(Debug, Default)]
+pub(super) struct StorageParser<'a> {
+    params: StorageParams,
+    pub(super) systemd: SystemdVerity<'a>,
+    /// The first parameter that cannot be used.
+    error: Option<StorageError>,
 }
 
-fn overlay(text: &str) -> Result<OverlayParams, String> {
+impl StorageParser<'_> {
+    /// Passes the value of a word to `parse` and keeps its error, so that the boot can fail with
+    /// it.
+    pub(super) fn store(
+        &mut self,
+        word: &Word<'_>,
+        parse: fn(&mut StorageParams, &str) -> Parsed<()>,
+    ) -> bool {
+        if self.error.is_none() {
+            let parsed = parse(&mut self.params, word.value_or_empty());
+            self.error =
+                parsed.err().map(|problem| StorageError { word: word.text.to_owned(), problem });
+        }
+        true
+    }
+
+    /// Returns the parameters, or the first one that cannot be used.
+    pub(super) fn finish(mut self) -> Result<StorageParams, StorageError> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        if self.params.verity.is_none() {
+            self.params.verity = self.systemd.verity().map_err(|problem| {
+                let word = format!("roothash={}", self.systemd.root_hash.unwrap_or_default());
+                StorageError { word, problem }
+            })?;
+        }
+        Ok(self.params)
+    }
+}
+
+fn overlay(text: &str) -> Parsed<OverlayParams> {
     let (first, rest) = text.split_once(',').map_or((text, None), |(f, r)| (f, Some(r)));
     match (first, rest) {
         ("tmpfs", None) => Ok(OverlayParams::Tmpfs(None)),
@@ -135,47 +217,32 @@ fn overlay(text: &str) -> Result<OverlayParams, String> {
             Some(size) if !size.is_empty() && !size.contains(',') => {
                 Ok(OverlayParams::Tmpfs(Some(size.to_owned())))
             }
-            _ => Err(format!("'{rest}' is no size=")),
+            _ => Err(StorageProblem::NotASize(rest.to_owned())),
         },
         (_, None) => Ok(OverlayParams::Device(device(text)?)),
-        (_, Some(rest)) => Err(format!("'{rest}' is nothing that a device takes")),
+        (_, Some(rest)) => Err(StorageProblem::UnexpectedOption(rest.to_owned())),
     }
 }
 
-fn device(text: &str) -> Result<RootName, String> {
+fn device(text: &str) -> Parsed<RootName> {
     match RootName::parse(text) {
-        None | Some(RootName::Other(_)) => Err(format!("'{text}' is no name of a device")),
+        None | Some(RootName::Other(_)) => Err(StorageProblem::NotADevice(text.to_owned())),
         Some(name) => Ok(name),
     }
 }
 
-/// The words of systemd.
+/// The parameters of systemd-veritysetup-generator(8).
 #[derive(Debug, Default)]
-struct Systemd<'a> {
-    off: bool,
-    root_hash: Option<&'a str>,
-    data: Option<&'a str>,
-    hash: Option<&'a str>,
-    options: Option<&'a str>,
+pub(super) struct SystemdVerity<'a> {
+    pub(super) off: bool,
+    pub(super) root_hash: Option<&'a str>,
+    pub(super) data: Option<&'a str>,
+    pub(super) hash: Option<&'a str>,
+    pub(super) options: Option<&'a str>,
 }
 
-impl<'a> Systemd<'a> {
-    fn word(&mut self, key: &str, value: &'a str) {
-        let place = match key {
-            "systemd.verity" | "rd.systemd.verity" => {
-                self.off = is_no(value);
-                return;
-            }
-            "roothash" => &mut self.root_hash,
-            "systemd.verity_root_data" => &mut self.data,
-            "systemd.verity_root_hash" => &mut self.hash,
-            "systemd.verity_root_options" => &mut self.options,
-            _ => return,
-        };
-        *place = Some(value).filter(|v| !v.is_empty());
-    }
-
-    fn verity(&self) -> Result<Option<VerityParams>, String> {
+impl SystemdVerity<'_> {
+    fn verity(&self) -> Parsed<Option<VerityParams>> {
         let Some(root_hash) = self.root_hash.filter(|_| !self.off) else { return Ok(None) };
         let mut verity = VerityParams {
             data: self.data.map(device).transpose()?,
@@ -183,57 +250,55 @@ impl<'a> Systemd<'a> {
             ..VerityParams::default()
         };
         verity.set_root_hash(root_hash)?;
-        for word in self.options.unwrap_or_default().split(',').filter(|w| !w.is_empty()) {
-            verity.option(word)?;
+        for option in list(self.options.unwrap_or_default()) {
+            verity.set_option(option)?;
         }
         verity.finish().map(Some)
     }
 }
 
-fn own_verity(text: &str) -> Result<VerityParams, String> {
+fn own_verity(text: &str) -> Parsed<VerityParams> {
     let mut verity = VerityParams::default();
-    for word in text.split(',').filter(|w| !w.is_empty()) {
+    for word in list(text) {
         match word.split_once('=') {
             Some(("roothash", value)) => verity.set_root_hash(value)?,
             Some(("data", value)) => verity.data = Some(device(value)?),
             Some(("hash", value)) => verity.hash = Some(device(value)?),
-            _ => verity.option(word)?,
+            _ => verity.set_option(word)?,
         }
     }
     verity.finish()
 }
 
-fn is_no(value: &str) -> bool {
+/// Returns whether a boolean of systemd is false.
+pub(super) fn is_no(value: &str) -> bool {
     matches!(value, "0" | "no" | "n" | "false" | "f" | "off")
 }
 
 impl VerityParams {
-    fn set_root_hash(&mut self, text: &str) -> Result<(), String> {
-        let digest = bytes(text).filter(|b| !b.is_empty()).ok_or("no hexadecimal digits")?;
+    fn set_root_hash(&mut self, text: &str) -> Parsed<()> {
+        let digest = bytes(text).filter(|b| !b.is_empty()).ok_or(StorageProblem::NotHexadecimal)?;
         self.root_hash = digest.iter().map(|b| format!("{b:02x}")).collect();
         Ok(())
     }
 
-    /// One option. Dashes in its name are those of systemd and may be left out.
-    fn option(&mut self, word: &str) -> Result<(), String> {
+    /// Sets one option. Dashes in its name are systemd's spelling and may be omitted.
+    fn set_option(&mut self, word: &str) -> Parsed<()> {
         let (key, value) = word.split_once('=').map_or((word, None), |(k, v)| (k, Some(v)));
         let known = match (key.replace('-', "").as_str(), value) {
-            ("hashoffset", Some(v)) => keep(&mut self.offset, v.parse().ok()),
-            ("salt", Some("-")) => keep(&mut self.salt, Some(Some(Vec::new()))),
-            ("salt", Some(v)) => keep(&mut self.salt, bytes(v).map(Some)),
-            ("algorithm" | "hash", Some(v)) => keep(&mut self.algorithm, Some(Some(v.to_owned()))),
-            ("datablocksize", Some(v)) => keep(&mut self.data_block, v.parse().ok().map(Some)),
-            ("hashblocksize", Some(v)) => keep(&mut self.hash_block, v.parse().ok().map(Some)),
-            ("datablocks", Some(v)) => keep(&mut self.data_blocks, v.parse().ok().map(Some)),
-            ("format", Some(v)) => keep(&mut self.format, v.parse().ok().map(Some)),
-            ("superblock", Some(v)) => keep(&mut self.no_superblock, Some(is_no(v))),
-            ("fecdevice", Some(v)) => {
-                self.fec_device = Some(device(v)?);
-                true
-            }
-            ("fecoffset", Some(v)) => keep(&mut self.fec_offset, v.parse().ok()),
-            ("fecroots", Some(v)) => keep(&mut self.fec_roots, v.parse().ok().map(Some)),
-            // The superblock's own is taken.
+            ("hashoffset", Some(v)) => set(&mut self.offset, v.parse().ok()),
+            ("salt", Some("-")) => set(&mut self.salt, Some(Some(Vec::new()))),
+            ("salt", Some(v)) => set(&mut self.salt, bytes(v).map(Some)),
+            ("algorithm" | "hash", Some(v)) => set(&mut self.algorithm, Some(Some(v.to_owned()))),
+            ("datablocksize", Some(v)) => set(&mut self.data_block, v.parse().ok().map(Some)),
+            ("hashblocksize", Some(v)) => set(&mut self.hash_block, v.parse().ok().map(Some)),
+            ("datablocks", Some(v)) => set(&mut self.data_blocks, v.parse().ok().map(Some)),
+            ("format", Some(v)) => set(&mut self.format, v.parse().ok().map(Some)),
+            ("superblock", Some(v)) => set(&mut self.no_superblock, Some(is_no(v))),
+            ("fecdevice", Some(v)) => set(&mut self.fec_device, Some(Some(device(v)?))),
+            ("fecoffset", Some(v)) => set(&mut self.fec_offset, v.parse().ok()),
+            ("fecroots", Some(v)) => set(&mut self.fec_roots, v.parse().ok().map(Some)),
+            // The UUID of the superblock is used instead.
             ("uuid", Some(_)) => true,
             (
                 "ignorecorruption"
@@ -249,41 +314,34 @@ impl VerityParams {
             }
             _ => false,
         };
-        if known { Ok(()) } else { Err(format!("'{word}' is no option that is known here")) }
+        if known { Ok(()) } else { Err(StorageProblem::UnknownOption(word.to_owned())) }
     }
 
-    /// Names the devices that were not named, by the root hash.
-    fn finish(mut self) -> Result<Self, String> {
+    /// Checks that the parameters are complete, and derives devices that were not named from the
+    /// root hash.
+    fn finish(mut self) -> Parsed<Self> {
         if self.root_hash.is_empty() {
-            return Err("no roothash=".to_owned());
+            return Err(StorageProblem::NoRootHash);
         }
         if self.no_superblock && self.data_blocks.is_none() {
-            return Err("without a superblock datablocks= must be given".to_owned());
+            return Err(StorageProblem::NoDataBlocks);
         }
         let digits = self.root_hash.len();
         if digits < 32 && (self.data.is_none() || self.hash.is_none()) {
-            return Err("too short to name partitions by it".to_owned());
+            return Err(StorageProblem::ShortRootHash);
         }
-        let part = |from: usize| {
-            self.root_hash.get(from..from + 32).map(|d| RootName::PartUuid(dashed(d), 0))
+        let partition = |from: usize| {
+            self.root_hash.get(from..from + 32).map(|d| RootName::PartUuid(uuid_of(d), 0))
         };
-        let (first, last) = (part(0), part(digits.saturating_sub(32)));
+        let (first, last) = (partition(0), partition(digits.saturating_sub(32)));
         self.data = self.data.or(first);
         self.hash = self.hash.or(last);
         Ok(self)
     }
 }
 
-fn keep<T>(place: &mut T, value: Option<T>) -> bool {
-    let known = value.is_some();
-    if let Some(value) = value {
-        *place = value;
-    }
-    known
-}
-
-/// 32 digits as a UUID.
-fn dashed(digits: &str) -> String {
+/// Returns 32 digits in the form of a UUID.
+fn uuid_of(digits: &str) -> String {
     let mut text = String::with_capacity(36);
     for (at, digit) in digits.chars().enumerate() {
         if matches!(at, 8 | 12 | 16 | 20) {
@@ -294,7 +352,7 @@ fn dashed(digits: &str) -> String {
     text
 }
 
-/// Hexadecimal digits, two for each byte.
+/// Parses hexadecimal digits, two for each byte.
 fn bytes(text: &str) -> Option<Vec<u8>> {
     let digit = |c: char| c.to_digit(16).and_then(|d| u8::try_from(d).ok());
     let digits: Vec<u8> = text.chars().map(digit).collect::<Option<_>>()?;
@@ -303,12 +361,17 @@ fn bytes(text: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::KernelCommandLine;
     use super::*;
 
     const HASH: &str = "00112233445566778899aabbccddeeff0f1e2d3c4b5a69788796a5b4c3d2e1f0";
 
+    fn parse(line: &str) -> Result<StorageParams, StorageError> {
+        KernelCommandLine::parse(line).storage
+    }
+
     fn verity(line: &str) -> VerityParams {
-        StorageParams::parse(line).unwrap().verity.unwrap()
+        parse(line).unwrap().verity.unwrap()
     }
 
     #[test]
@@ -319,10 +382,7 @@ mod tests {
         assert_eq!(found.data, part("00112233-4455-6677-8899-aabbccddeeff"));
         assert_eq!(found.hash, part("0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"));
         for off in ["systemd.verity=no", "rd.systemd.verity=0"] {
-            assert_eq!(
-                StorageParams::parse(&format!("roothash={HASH} {off}")).unwrap().verity,
-                None
-            );
+            assert_eq!(parse(&format!("roothash={HASH} {off}")).unwrap().verity, None);
         }
     }
 
@@ -354,11 +414,11 @@ mod tests {
             ("coldplug.overlay=tmpfs,size=50%", OverlayParams::Tmpfs(Some("50%".into()))),
             ("coldplug.overlay=LABEL=rw", OverlayParams::Device(RootName::Label("rw".into()))),
         ] {
-            assert_eq!(StorageParams::parse(line).unwrap().overlay, Some(want), "{line}");
+            assert_eq!(parse(line).unwrap().overlay, Some(want), "{line}");
         }
         let line =
             "coldplug.image=/a.squashfs ubi.mtd=0 ubi.mtd=rootfs,2048 -- coldplug.overlay=tmpfs";
-        let found = StorageParams::parse(line).unwrap();
+        let found = parse(line).unwrap();
         assert_eq!(found.image.as_deref(), Some("/a.squashfs"));
         assert_eq!(found.modules().collect::<Vec<_>>(), ["loop"]);
         assert_eq!((found.ubi_mtd.len(), found.overlay), (2, None));
@@ -367,22 +427,25 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_named() {
         for (line, part) in [
-            ("coldplug.image=a", "coldplug.image=a: a path begins with /"),
-            ("coldplug.verity", "coldplug.verity: no roothash="),
-            ("coldplug.overlay=", "'' is no name of a device"),
-            ("coldplug.overlay=ram", "'ram' is no name of a device"),
-            ("coldplug.overlay=tmpfs,mode=7", "'mode=7' is no size="),
-            ("coldplug.overlay=/dev/vdb,size=3", "'size=3' is nothing"),
-            ("coldplug.verity=data=/dev/a,hash=/dev/b", "no roothash="),
-            ("coldplug.verity=roothash=xy", "no hexadecimal digits"),
-            ("coldplug.verity=roothash=abc", "no hexadecimal digits"),
-            ("roothash=abcd", "roothash=abcd: too short"),
-            ("coldplug.verity=roothash=abcd,data=/dev/a,hash=/dev/b,superblock=0", "datablocks="),
-            ("coldplug.verity=roothash=abcd,data=q", "'q' is no name"),
+            ("coldplug.image=a", "coldplug.image=a: the path must begin with /"),
+            ("coldplug.verity", "coldplug.verity: roothash= is missing"),
+            ("coldplug.overlay=", "'' is not the name of a device"),
+            ("coldplug.overlay=ram", "'ram' is not the name of a device"),
+            ("coldplug.overlay=tmpfs,mode=7", "'mode=7' is not size=SIZE"),
+            ("coldplug.overlay=/dev/vdb,size=3", "'size=3' is not an option of a device"),
+            ("coldplug.verity=data=/dev/a,hash=/dev/b", "roothash= is missing"),
+            ("coldplug.verity=roothash=xy", "the root hash is not hexadecimal"),
+            ("coldplug.verity=roothash=abc", "the root hash is not hexadecimal"),
+            ("roothash=abcd", "roothash=abcd: the root hash is too short"),
+            (
+                "coldplug.verity=roothash=abcd,data=/dev/a,hash=/dev/b,superblock=0",
+                "requires datablocks=",
+            ),
+            ("coldplug.verity=roothash=abcd,data=q", "'q' is not the name"),
             ("coldplug.verity=roothash=abcd,hashoffset=x", "'hashoffset=x'"),
             ("coldplug.verity=roothash=abcd,root-hash-signature=/x", "'root-hash-signature=/x'"),
         ] {
-            let error = StorageParams::parse(line).unwrap_err();
+            let error = parse(line).unwrap_err().to_string();
             assert!(error.contains(part), "{line}: {error}");
         }
     }

@@ -1,62 +1,108 @@
-//! The words of the kernel command line, and the values in them.
+//! The words of the kernel command line, and helpers to read their values.
 //!
 //! ```text
-//! word        bytes without spaces; inside "…" spaces are kept
+//! word        bytes without spaces; spaces inside "…" are kept
 //! ```
 
-/// The command line's words, as the kernel parts them: a quote toggles, quotes stay in the word.
-pub fn words(line: &str) -> Vec<&str> {
-    let mut words = Vec::new();
-    let mut start = None;
-    let mut quoted = false;
-    for (at, byte) in line.bytes().enumerate() {
-        let blank = matches!(byte, b' ' | b'\n' | b'\t' | 0x0b | 0x0c | b'\r');
-        if byte == b'"' {
-            quoted = !quoted;
-        }
-        match start {
-            None if !blank => start = Some(at),
-            Some(from) if blank && !quoted => {
-                words.push(&line[from..at]);
-                start = None;
-            }
-            _ => {}
-        }
-    }
-    // A quote that is never closed swallows the rest; the kernel takes it as one word.
-    words.extend(start.map(|from| &line[from..]));
-    words
+/// A word of the kernel command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Word<'a> {
+    /// The whole word, with its quotes.
+    pub text: &'a str,
+    /// The part before the first `=`, without quotes.
+    pub key: &'a str,
+    /// The part after the first `=`, without quotes.
+    pub value: Option<&'a str>,
 }
 
-/// A word as `key` and `value`, quotes around either taken off as the kernel does.
-pub fn key_value(word: &str) -> (&str, Option<&str>) {
-    let whole = word.strip_prefix('"').map(|w| w.strip_suffix('"').unwrap_or(w));
-    match whole.unwrap_or(word).split_once('=') {
-        Some((key, value)) => {
-            let inner = value.strip_prefix('"').map(|v| v.strip_suffix('"').unwrap_or(v));
-            (key, Some(inner.unwrap_or(value)))
+impl<'a> Word<'a> {
+    /// Splits a word at its first `=`. Like the kernel, removes quotes around the word or its
+    /// value.
+    fn new(text: &'a str) -> Self {
+        let unquote = |text: &'a str| {
+            text.strip_prefix('"').map_or(text, |inner| inner.strip_suffix('"').unwrap_or(inner))
+        };
+        match unquote(text).split_once('=') {
+            Some((key, value)) => Self { text, key, value: Some(unquote(value)) },
+            None => Self { text, key: unquote(text), value: None },
         }
-        None => (whole.unwrap_or(word), None),
+    }
+
+    /// Returns the value, or an empty text if the word has none.
+    pub(super) fn value_or_empty(&self) -> &'a str {
+        self.value.unwrap_or_default()
+    }
+
+    /// Returns the value as an owned text.
+    pub(super) fn owned_value(&self) -> Option<String> {
+        self.value.map(str::to_owned)
+    }
+
+    /// Returns the value unless it is empty.
+    pub(super) fn non_empty(&self) -> Option<&'a str> {
+        self.value.filter(|value| !value.is_empty())
+    }
+
+    /// Passes the value to `store` and returns its result. A parameter of the kernel without its
+    /// value is valid and has no effect.
+    pub(super) fn with_value(&self, store: impl FnOnce(&'a str) -> bool) -> bool {
+        self.value.is_none_or(store)
+    }
+
+    /// Stores `value` if the word has none of its own. A flag of the kernel with a value is valid
+    /// and has no effect.
+    pub(super) fn flag<T>(&self, target: &mut T, value: T) -> bool {
+        if self.value.is_none() {
+            *target = value;
+        }
+        true
     }
 }
 
-/// The value that a word stands for in `table`.
-pub(super) fn pick<T: Copy>(text: &str, table: &[(&str, T)]) -> Option<T> {
+/// Splits a command line as the kernel does: a quote starts or ends a quoted part and stays in the
+/// word. A quote that is never closed extends the word to the end of the line.
+pub fn words(line: &str) -> impl Iterator<Item = Word<'_>> {
+    let mut rest = line;
+    std::iter::from_fn(move || {
+        rest = rest.trim_start_matches(is_space);
+        let mut quoted = false;
+        let end = rest.find(|c| {
+            quoted ^= c == '"';
+            !quoted && is_space(c)
+        });
+        let (word, after) = rest.split_at(end.unwrap_or(rest.len()));
+        rest = after;
+        (!word.is_empty()).then(|| Word::new(word))
+    })
+}
+
+/// The characters that separate words: those of the kernel's `isspace()` in ASCII.
+fn is_space(c: char) -> bool {
+    matches!(c, ' ' | '\n' | '\t' | '\x0b' | '\x0c' | '\r')
+}
+
+/// Stores a value if there is one. Returns whether there was.
+pub(super) fn set<T>(target: &mut T, value: Option<T>) -> bool {
+    let valid = value.is_some();
+    if let Some(value) = value {
+        *target = value;
+    }
+    valid
+}
+
+/// Returns the value that a keyword stands for in `table`.
+pub(super) fn keyword<T: Copy>(text: &str, table: &[(&str, T)]) -> Option<T> {
     table.iter().find(|(word, _)| *word == text).map(|(_, value)| *value)
 }
 
-/// Puts a value in its place; gives whether there is one.
-pub(super) fn set<T>(place: &mut T, value: Option<T>) -> bool {
-    let known = value.is_some();
-    if let Some(value) = value {
-        *place = value;
-    }
-    known
+/// Returns the entries of a comma-separated list, without empty ones.
+pub(super) fn list(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').filter(|entry| !entry.is_empty())
 }
 
-/// The words of a comma list.
-pub(super) fn list(text: &str) -> Vec<String> {
-    text.split(',').filter(|w| !w.is_empty()).map(str::to_owned).collect()
+/// Returns the entries of a comma-separated list as owned texts.
+pub(super) fn owned_list(text: &str) -> Vec<String> {
+    list(text).map(str::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -64,12 +110,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_keep_quoted_blanks() {
-        assert_eq!(words("a  b=\"c d\" e\n"), ["a", "b=\"c d\"", "e"]);
-        assert_eq!(words("a \"b c"), ["a", "\"b c"]);
-        assert_eq!(key_value("\"a=b c\""), ("a", Some("b c")));
-        assert_eq!(key_value("a=\"b c\""), ("a", Some("b c")));
-        assert_eq!(key_value("root=UUID=1-2"), ("root", Some("UUID=1-2")));
-        assert_eq!(key_value("ro"), ("ro", None));
+    fn words_keep_quoted_spaces() {
+        let split = |line| words(line).map(|word| word.text).collect::<Vec<_>>();
+        assert_eq!(split("a  b=\"c d\" e\n"), ["a", "b=\"c d\"", "e"]);
+        assert_eq!(split("a \"b c"), ["a", "\"b c"]);
+        assert!(split(" \n").is_empty());
+        for (word, key, value) in [
+            ("\"a=b c\"", "a", Some("b c")),
+            ("a=\"b c\"", "a", Some("b c")),
+            ("root=UUID=1-2", "root", Some("UUID=1-2")),
+            ("ro", "ro", None),
+        ] {
+            assert_eq!(Word::new(word), Word { text: word, key, value });
+        }
     }
 }

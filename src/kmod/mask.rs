@@ -67,6 +67,11 @@ impl Masks {
         warnings
     }
 
+    /// Adds the masks of `other` behind these.
+    pub fn extend(&mut self, other: &Self) {
+        self.0.extend_from_slice(&other.0);
+    }
+
     /// Where `module` is masked: the first pattern that matches.
     pub fn origin(&self, module: &ModuleName) -> Option<&MaskOrigin> {
         let name = module.as_str().as_bytes();

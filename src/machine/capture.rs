@@ -1,5 +1,5 @@
-//! A captured machine: its devices and what they say of themselves, as a text that a person can read and
-//! `coldplug plan --from` takes.
+//! A captured machine: its devices and what they say of themselves, as a text that a person can
+//! read and `coldplug plan --from` takes.
 //!
 //! ```text
 //! coldplug-capture 1           the first line: the version of the format
@@ -15,9 +15,10 @@
 //!   module NAME                and the loadable module that this driver is in
 //! ```
 //!
-//! All but the first line and a device's `modalias` may be missing. Devices are sorted by path, so that what hangs
-//! below a device comes after it. Blanks around a line and after its first word, empty lines and lines that start with `#` say nothing.
-//! A value is the rest of its line; backslashes, blanks at its ends and bytes that are no printable ASCII stand in it as `\xNN`.
+//! All but the first line and a device's `modalias` may be missing. Devices are sorted by path, so
+//! that what hangs below a device comes after it. Blanks around a line and after its first word,
+//! empty lines and lines that start with `#` say nothing. A value is the rest of its line;
+//! backslashes, blanks at its ends and bytes that are no printable ASCII stand in it as `\xNN`.
 
 use std::fmt::{self, Write};
 

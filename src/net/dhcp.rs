@@ -6,8 +6,8 @@
 //!  44 server's name, 64 │ 108 file, 128 │ 236 63 82 53 63 │ 240 options: code, length, value; 0 is padding, 255 the end
 //! ```
 //!
-//! Written here, as `dhcproto` adds 225 KB to the program, and `edge-dhcp` panics on option lengths that are no multiple of
-//! four and sets another bit than that of the broadcast.
+//! Written here, as `dhcproto` adds 225 KB to the program, and `edge-dhcp` panics on option lengths
+//! that are no multiple of four and sets another bit than that of the broadcast.
 
 use core::net::Ipv4Addr;
 
@@ -79,7 +79,8 @@ pub struct Lease {
     pub seconds: Option<u32>,
 }
 
-/// The message that asks, from the interface with the address `mac` in the exchange `number`, begun `seconds` ago.
+/// The message that asks, from the interface with the address `mac` in the exchange `number`, begun
+/// `seconds` ago.
 #[must_use]
 pub fn encode(
     ask: Query,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::Root;
 use super::raw::Map;
-use crate::cmdline::modules;
+use crate::cmdline::modules::ModuleParams;
 use crate::kmod::Warning;
 use crate::kmod::catalog::IndexFiles;
 use crate::kmod::conf::Config;
@@ -65,15 +65,16 @@ pub fn config(root: &Root, dir: &ModuleDir, warnings: &mut Vec<Warning>) -> Conf
     config_at(&config_dirs(root, "modprobe.d"), dir, warnings)
 }
 
-/// As [`config`], with what the kernel command line `line` says of modules behind it.
+/// As [`config`], with the module parameters of the kernel command line behind it.
 pub fn config_with(
     root: &Root,
     dir: &ModuleDir,
-    line: &str,
+    params: &ModuleParams,
     warnings: &mut Vec<Warning>,
 ) -> Config {
     let mut config = config(root, dir, warnings);
-    warnings.append(&mut modules::add_modules(&mut config, line));
+    params.add_to(&mut config);
+    warnings.extend_from_slice(&params.warnings);
     config
 }
 

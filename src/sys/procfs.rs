@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::{Error, Result, Root};
+use crate::cmdline::KernelCommandLine;
 
 /// /proc/cmdline, bytes that are not UTF-8 replaced.
 ///
@@ -10,6 +11,11 @@ use super::{Error, Result, Root};
 /// The file cannot be read: /proc is not mounted.
 pub fn cmdline(root: &Root) -> Result<String> {
     read(&root.join("proc/cmdline"))
+}
+
+/// Returns the kernel command line, parsed; without /proc that of an empty line.
+pub fn kernel_command_line(root: &Root) -> KernelCommandLine {
+    KernelCommandLine::parse(&cmdline(root).unwrap_or_default())
 }
 
 /// /proc/modules, bytes that are not UTF-8 replaced.

@@ -16,7 +16,6 @@ use std::sync::Arc;
 use super::Exit;
 use super::paths::module_dir;
 use super::tool::{Fail, Level, Tool};
-use crate::cmdline::modules;
 use crate::kmod::catalog::Catalog;
 use crate::kmod::conf::Config;
 use crate::kmod::name::ModuleName;
@@ -112,8 +111,9 @@ impl<'a> Modprobe<'a> {
                 moddir::config_at(&paths, &dir, &mut warnings)
             }
         };
-        let line = procfs::cmdline(&tool.root).unwrap_or_default();
-        warnings.append(&mut modules::add_modules(&mut config, &line));
+        let params = procfs::kernel_command_line(&tool.root).modules;
+        params.add_to(&mut config);
+        warnings.extend(params.warnings);
         for warning in warnings {
             tool.error(&warning.to_string());
         }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::args::{Arg, Args, Opt};
 use super::scan::{Modules, release, tell, unexpected};
 use super::{Exit, out};
-use crate::cmdline::boot::BootParams;
+use crate::cmdline::KernelCommandLine;
 use crate::machine::capture::Capture;
 use crate::sys::{self, Root, machine};
 use rehearsal::Rehearsal;
@@ -82,11 +82,11 @@ fn plan(options: &Options) -> Result<String, String> {
     }
     let release = options.kernel.clone().or_else(|| capture.kernel.clone());
     let release = release.ok_or("which kernel? The machine does not tell; --kernel does")?;
-    let modules = Modules::new(&root, &release, &capture.cmdline);
+    let params = KernelCommandLine::parse(&capture.cmdline);
+    let modules = Modules::new(&root, &release, &params);
     modules.check()?;
-    let params = BootParams::parse(&capture.cmdline);
-    for complaint in &params.warnings {
-        out::error(&format!("coldplug plan: {complaint}"));
+    for warning in &params.warnings {
+        out::error(&format!("coldplug plan: {warning}"));
     }
     let rehearsal = Rehearsal::new(&capture, modules, &params).map_err(|e| e.to_string())?.run();
     Ok(match options.json {

@@ -10,8 +10,7 @@ use std::sync::Arc;
 
 use crate::applet::scan::Modules;
 use crate::boot::RootHint;
-use crate::cmdline::boot::BootParams;
-use crate::cmdline::storage::StorageParams;
+use crate::cmdline::KernelCommandLine;
 use crate::kmod::catalog::Match;
 use crate::kmod::name::ModuleName;
 use crate::kmod::uevent::Modalias;
@@ -27,7 +26,7 @@ const NOWHERE: &str = "/dev/null";
 /// A boot that is about to be tried.
 pub(super) struct Rehearsal<'a> {
     capture: &'a Capture,
-    params: &'a BootParams,
+    params: &'a KernelCommandLine,
     loader: Loader,
     /// For each device, the modules that stand for it.
     found: Vec<Vec<Match>>,
@@ -62,7 +61,7 @@ impl<'a> Rehearsal<'a> {
     pub(super) fn new(
         capture: &'a Capture,
         modules: Modules,
-        params: &'a BootParams,
+        params: &'a KernelCommandLine,
     ) -> sys::Result<Self> {
         let found = capture.devices.iter().map(|device| modules.of(device)).collect();
         let all = &capture.devices;
@@ -83,7 +82,7 @@ impl<'a> Rehearsal<'a> {
             absent: (0..capture.devices.len()).collect(),
             asked: HashSet::new(),
             mounted: false,
-            root_hint: RootHint::new(params, None),
+            root_hint: RootHint::new(&params.root, None),
         })
     }
 
@@ -91,13 +90,13 @@ impl<'a> Rehearsal<'a> {
     pub(super) fn run(mut self) -> Rehearsed<'a> {
         let mut warnings = self.load_listed();
         self.want_filesystems(&self.params.root.fstypes);
-        match StorageParams::parse(&self.capture.cmdline) {
+        match &self.params.storage {
             Ok(storage) => {
                 for module in storage.modules() {
                     self.loader.want_name(module, Rank::Root);
                 }
             }
-            Err(why) => warnings.push(why),
+            Err(why) => warnings.push(why.to_string()),
         }
         let mut there = self.coming();
         there.sort_by_key(|at| self.root_hint.scan_priority(&self.capture.devices[*at].modalias));
@@ -124,7 +123,7 @@ impl<'a> Rehearsal<'a> {
     /// Loads what `coldplug.modules=` names; gives what it names in vain.
     fn load_listed(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        for name in &self.params.modules {
+        for name in &self.params.boot.extra_modules {
             if self.loader.want_name(name, Rank::Root).is_none() {
                 warnings.push(format!("coldplug.modules: no module or alias '{name}'"));
             }

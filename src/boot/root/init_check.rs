@@ -10,7 +10,7 @@ impl RootStep for InitCheck {
     fn advance(&mut self, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
         let boot = &cx.boot;
         let sysroot = boot.root.join(SYSROOT);
-        match switch_root::prepare(&boot.root, &sysroot, boot.params.init.as_deref()) {
+        match switch_root::prepare(&boot.root, &sysroot, boot.params.boot.init.as_deref()) {
             Ok(_) => Ok(Progress::Done),
             Err(unfit) => {
                 let device = boot.record.root.device.as_deref().unwrap_or_default();

@@ -196,7 +196,7 @@ impl RootStep for ReadInit {
         let sysroot = boot.root.join(SYSROOT);
         let unfit =
             |stop: BootError| StepError { verdict: stop.verdict, ..refused(stop.text, false) };
-        let ready = switch_root::prepare(&boot.root, &sysroot, boot.params.init.as_deref())
+        let ready = switch_root::prepare(&boot.root, &sysroot, boot.params.boot.init.as_deref())
             .map_err(|e| unfit(switch_root_error(&boot.record.root.spec, e)))?;
         let mut file = open_inside(&sysroot, &ready.init)?;
         let read = std::io::copy(&mut file, &mut std::io::sink());
