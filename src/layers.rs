@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The layers, lowest first, as in the crate's documentation.
 const LAYERS: [&str; 12] = [
-    "kmod", "cmdline", "disk", "net", "machine", "report", "sys", "load", "depmod", "image",
+    "kmod", "cmdline", "disk", "net", "machine", "sys", "load", "depmod", "report", "image",
     "boot", "applet",
 ];
 

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 
 use super::{Exit, out};
 use crate::boot;
-use crate::report::Outcome;
+use crate::load::Outcome;
 use crate::sys::{self, Root};
 
 pub(super) fn run(args: &[OsString]) -> Exit {

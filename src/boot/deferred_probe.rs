@@ -4,7 +4,7 @@
 use rustix::mount::MountFlags;
 
 use super::Boot;
-use crate::report::Deferred;
+use crate::sys::DeferredDevice;
 use crate::sys::{Root, mount, sysfs};
 
 const DEBUGFS: &str = "sys/kernel/debug";
@@ -41,7 +41,7 @@ impl Boot {
 }
 
 /// Adds what is not known yet; a supplier that is, to the device that lacks it.
-fn merge(found: &mut Vec<Deferred>, more: Vec<Deferred>) {
+fn merge(found: &mut Vec<DeferredDevice>, more: Vec<DeferredDevice>) {
     for new in more {
         match found.iter_mut().find(|d| d.device == new.device) {
             Some(old) if old.supplier.is_none() => old.supplier = new.supplier,
@@ -52,7 +52,7 @@ fn merge(found: &mut Vec<Deferred>, more: Vec<Deferred>) {
 }
 
 /// The kernel's list, for which debugfs is mounted as long as it takes. A kernel without it has none.
-fn devices_deferred(root: &Root) -> Vec<Deferred> {
+fn devices_deferred(root: &Root) -> Vec<DeferredDevice> {
     if let Some(list) = sysfs::devices_deferred(root) {
         return list;
     }
@@ -69,9 +69,9 @@ fn devices_deferred(root: &Root) -> Vec<Deferred> {
 mod tests {
     use super::*;
 
-    fn deferred(device: &str, supplier: &str, reason: &str) -> Deferred {
+    fn deferred(device: &str, supplier: &str, reason: &str) -> DeferredDevice {
         let some = |text: &str| Some(text.to_owned()).filter(|t| !t.is_empty());
-        Deferred { device: device.to_owned(), supplier: some(supplier), reason: some(reason) }
+        DeferredDevice { device: device.to_owned(), supplier: some(supplier), reason: some(reason) }
     }
 
     #[test]
@@ -82,7 +82,7 @@ mod tests {
             &mut found,
             vec![deferred("a", "", ""), deferred("b", "x", ""), deferred("c", "", "")],
         );
-        let lines: Vec<String> = found.iter().map(Deferred::line).collect();
+        let lines: Vec<String> = found.iter().map(DeferredDevice::line).collect();
         let want = "device a waits for clk: no clock, device b waits for x, device b waits for y, device c waits";
         assert_eq!(lines.join(", "), want);
     }

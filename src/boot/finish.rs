@@ -12,7 +12,8 @@ use super::{EXTRA_JOBS, RECORD, REMAINING, write};
 use crate::cmdline::root::RootParams;
 use crate::kmod::catalog::Catalog;
 use crate::load::{Inserter, Loader, Rank, Settings};
-use crate::report::{ModuleRecord, Outcome, Record};
+use crate::load::{ModuleRecord, Outcome};
+use crate::report::Record;
 use crate::sys::moddir::{self, ModuleDir};
 use crate::sys::module::Kernel;
 use crate::sys::sysfs::{self, InitState};
@@ -75,7 +76,7 @@ fn already_loaded(name: &str) -> ModuleRecord {
         origin: None,
         path: None,
         options: String::new(),
-        road: None,
+        method: None,
         start_us: now_us,
         live_us: None,
         end_us: now_us,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::coldplug::{Coldplug, Drained};
+use super::root::near_misses;
 use super::root::{Devices, Progress, RootPipeline, StepContext, StepError};
 use super::{Boot, BootError, nanoseconds, seconds};
 use crate::cmdline::boot::Settle;
@@ -13,7 +14,7 @@ use crate::cmdline::root_name::RootName;
 use crate::cmdline::storage::StorageParams;
 use crate::kmod::name::ModuleName;
 use crate::load::{Loader, Rank};
-use crate::report::{Verdict, near};
+use crate::report::Verdict;
 use crate::sys::boottime_ns;
 use crate::sys::uevent::Socket;
 
@@ -373,7 +374,7 @@ impl<'a, 'b> RootWait<'a, 'b> {
     /// What was awaited, what is there instead, and what may be meant.
     fn root_not_found(&mut self, what: &str) -> BootError {
         let seen = self.devices.seen();
-        let near = self.awaited_name(what).map_or_else(Vec::new, |name| near(&name, &seen));
+        let near = self.awaited_name(what).map_or_else(Vec::new, |name| near_misses(&name, &seen));
         let waited = boottime_ns().saturating_sub(self.began) / 1_000_000;
         let mut text = match self.boot.params.root.is_named() {
             true => format!("{what} did not come in {}", self.waited()),

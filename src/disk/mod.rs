@@ -35,6 +35,7 @@ mod ntfs;
 mod partitions;
 mod plain;
 mod raid;
+pub mod seen;
 mod swap;
 mod table;
 mod text;

@@ -5,9 +5,9 @@ use rustix::io::Errno;
 use super::graph::{Done, Job};
 use super::images::Images;
 use super::insert::{InsertError, Inserter};
+use super::outcome::Outcome;
 use crate::kmod::name::ModuleName;
 use crate::kmod::plan::Action;
-use crate::report::Outcome;
 use crate::sys::module::InitFlags;
 use crate::sys::sysfs::{self, InitState};
 use crate::sys::{Root, boottime_ns, process};
@@ -82,13 +82,13 @@ impl Actor {
     /// that finds its place taken (EEXIST, EBUSY) by one that then finds no hardware.
     fn insert(&self, task: &Task) -> Done {
         let (inserter, file) = (&self.inserter, (&*task.what, &*task.options));
-        let (road, result) = match &self.images {
+        let (method, result) = match &self.images {
             Some(images) => inserter.insert_among(images, &self.root, &task.module, file),
             None => inserter.insert(file.0, file.1, InitFlags::default()),
         };
         let taken = matches!(result, Err(InsertError::Kernel(Errno::EXIST | Errno::BUSY)));
         let outcome = self.outcome(&task.module, result);
-        Done { again: taken && !outcome.is_live(), road, ..Done::at_once(outcome) }
+        Done { again: taken && !outcome.is_live(), method, ..Done::at_once(outcome) }
     }
 
     fn outcome(&self, module: &ModuleName, result: Result<(), InsertError>) -> Outcome {

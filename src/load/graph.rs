@@ -4,10 +4,11 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use super::order::{Order, Place, Rank};
+use super::outcome::{LoadMethod, Outcome};
+use super::record::{ModuleRecord, Origin};
 use crate::cmdline::boot::AsyncProbe;
 use crate::kmod::name::ModuleName;
 use crate::kmod::plan::{Action, Reason, Step};
-use crate::report::{ModuleRecord, Origin, Outcome, Road};
 
 /// A step that can be carried out now.
 #[derive(Debug, Clone)]
@@ -24,7 +25,7 @@ pub(super) struct Job {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Done {
     pub(super) outcome: Outcome,
-    pub(super) road: Option<Road>,
+    pub(super) method: Option<LoadMethod>,
     pub(super) start_us: u64,
     pub(super) end_us: u64,
     /// It may have failed only for what was loaded beside it.
@@ -34,7 +35,7 @@ pub(super) struct Done {
 impl Done {
     /// An outcome that took no time: nothing was tried.
     pub(super) fn at_once(outcome: Outcome) -> Self {
-        Self { outcome, road: None, start_us: 0, end_us: 0, again: false }
+        Self { outcome, method: None, start_us: 0, end_us: 0, again: false }
     }
 }
 
@@ -444,7 +445,7 @@ fn because_of(module: &ModuleName, outcome: &Outcome) -> Outcome {
         Outcome::Masked(place) => {
             Outcome::Failed(format!("needs {module}, which is masked by {place}"))
         }
-        other => Outcome::Failed(format!("needs {module}, which is {}", other.word())),
+        other => Outcome::Failed(format!("needs {module}, which is {}", other.as_str())),
     }
 }
 
@@ -474,7 +475,7 @@ fn record(node: &Node) -> ModuleRecord {
         origin: node.origin.clone(),
         path,
         options: node.step.options.clone(),
-        road: done.road,
+        method: done.method,
         start_us: done.start_us,
         live_us: node.live_us,
         end_us: done.end_us,
@@ -489,7 +490,7 @@ fn refusal((name, outcome, origin): &(ModuleName, Outcome, Origin)) -> ModuleRec
         origin: Some(origin.clone()),
         path: None,
         options: String::new(),
-        road: None,
+        method: None,
         start_us: 0,
         live_us: None,
         end_us: 0,
@@ -518,12 +519,14 @@ mod tests {
             let name = job.step.module.as_str();
             let outcome =
                 bad.iter().find(|(b, _)| *b == name).map_or(Outcome::Loaded, |(_, o)| o.clone());
-            graph
-                .finish(job.id, Done { outcome, road: None, start_us: 1, end_us: 2, again: false });
+            graph.finish(
+                job.id,
+                Done { outcome, method: None, start_us: 1, end_us: 2, again: false },
+            );
         }
         assert!(graph.is_idle());
         let words: Vec<String> =
-            graph.records().iter().map(|r| format!("{}:{}", r.name, r.outcome.word())).collect();
+            graph.records().iter().map(|r| format!("{}:{}", r.name, r.outcome.as_str())).collect();
         words.join(" ")
     }
 
@@ -604,7 +607,7 @@ mod tests {
         let _a = graph.take().unwrap();
         graph.close();
         assert!(graph.take().is_none());
-        let words: Vec<&str> = graph.records().iter().map(|r| r.outcome.word()).collect();
+        let words: Vec<&str> = graph.records().iter().map(|r| r.outcome.as_str()).collect();
         assert_eq!((words.join(" ").as_str(), graph.running()), ("loading waiting waiting", 1));
     }
 
@@ -615,7 +618,7 @@ mod tests {
             graph.add(s, None, Rank::Rest);
         }
         let (a, b) = (graph.take().unwrap(), graph.take().unwrap());
-        let done = |outcome, again| Done { outcome, road: None, start_us: 0, end_us: 0, again };
+        let done = |outcome, again| Done { outcome, method: None, start_us: 0, end_us: 0, again };
         graph.finish(a.id, done(Outcome::Failed("taken".into()), true));
         assert!(graph.take().is_none() && !graph.is_idle(), "b still runs");
         graph.finish(b.id, done(Outcome::Loaded, false));
@@ -623,7 +626,7 @@ mod tests {
         graph.finish(a.id, done(Outcome::Failed("taken".into()), true));
         assert!(graph.is_idle());
         let last = &graph.records()[2];
-        assert_eq!((last.name.as_str(), last.outcome.word()), ("user", "failed"));
+        assert_eq!((last.name.as_str(), last.outcome.as_str()), ("user", "failed"));
     }
 
     #[test]
@@ -783,7 +786,7 @@ mod tests {
         graph.note_live(&"a".into(), 3);
         graph.give_up("gone");
         assert!(graph.is_idle());
-        let words: Vec<&str> = graph.records().iter().map(|r| r.outcome.word()).collect();
+        let words: Vec<&str> = graph.records().iter().map(|r| r.outcome.as_str()).collect();
         assert_eq!(words.join(" "), "loaded failed failed");
     }
 

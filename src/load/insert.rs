@@ -11,11 +11,11 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
+use super::outcome::LoadMethod;
 use crate::kmod::compress::{Compression, IMAGE_LIMIT};
 use crate::kmod::name::ModuleName;
 use crate::kmod::signature;
 use crate::kmod::strip_versions;
-use crate::report::Road;
 use crate::sys::Root;
 use crate::sys::errno;
 use crate::sys::modfile::{ImageError, ModuleFile};
@@ -69,7 +69,7 @@ impl fmt::Display for InsertError {
 }
 
 impl Inserter {
-    /// Loads the file `path` with `args`. Gives the road that was taken, and the kernel's last answer.
+    /// Loads the file `path` with `args`. Gives the method that was taken, and the kernel's last answer.
     ///
     /// # Errors
     /// The file is missing or damaged, or the kernel refuses it; EEXIST is an error here.
@@ -78,7 +78,7 @@ impl Inserter {
         path: &str,
         args: &str,
         flags: InitFlags,
-    ) -> (Option<Road>, Result<(), InsertError>) {
+    ) -> (Option<LoadMethod>, Result<(), InsertError>) {
         self.by_file(path, args, flags, |file, args| {
             let mut image = file.image(IMAGE_LIMIT).map_err(InsertError::Image)?;
             if flags.ignore_modversions {
@@ -105,7 +105,7 @@ impl Inserter {
         root: &Root,
         module: &ModuleName,
         (path, args): (&str, &str),
-    ) -> (Option<Road>, Result<(), InsertError>) {
+    ) -> (Option<LoadMethod>, Result<(), InsertError>) {
         let state = |module: &ModuleName| sysfs::initstate(root, module);
         self.by_file(path, args, InitFlags::default(), |file, args| {
             let mut bench = images.bench();
@@ -145,7 +145,7 @@ impl Inserter {
         args: &str,
         flags: InitFlags,
         image: impl FnOnce(&mut ModuleFile, &CStr) -> Result<(), InsertError>,
-    ) -> (Option<Road>, Result<(), InsertError>) {
+    ) -> (Option<LoadMethod>, Result<(), InsertError>) {
         let Ok(args) = CString::new(args) else {
             return (None, Err(InsertError::Kernel(Errno::INVAL)));
         };
@@ -156,18 +156,18 @@ impl Inserter {
         };
         let compressed = file.compression() != Compression::Plain;
         if !compressed || Some(file.compression()) == self.kernel {
-            let road = if compressed { Road::KernelDecompress } else { Road::File };
+            let method = if compressed { LoadMethod::KernelDecompress } else { LoadMethod::File };
             let flags = InitFlags { compressed, ..flags };
             let answer = uninterrupted(|| self.ops.finit_module(file.fd(), &args, flags));
             if !wants_image(answer, compressed) {
-                return (Some(road), answer.map_err(InsertError::Kernel));
+                return (Some(method), answer.map_err(InsertError::Kernel));
             }
         }
-        (Some(Road::Image), image(&mut file, &args))
+        (Some(LoadMethod::Image), image(&mut file, &args))
     }
 }
 
-/// Whether an answer may be about the road and not about the module: no such call, or a decompressor
+/// Whether an answer may be about the method and not about the module: no such call, or a decompressor
 /// that does not take what ours does (EINVAL is also a bad parameter; then the image gives the same).
 fn wants_image(answer: Result<(), Errno>, compressed: bool) -> bool {
     match answer {
@@ -237,10 +237,10 @@ mod tests {
         std::fs::write(scratch.path().join("m.ko"), file).unwrap();
         let ops = Arc::new(Script(Mutex::new(answers.to_vec()), Mutex::default()));
         let inserter = Inserter { ops: ops.clone(), dir: scratch.path().into(), kernel };
-        let (road, result) = inserter.insert("m.ko", "a=1", InitFlags::default());
+        let (method, result) = inserter.insert("m.ko", "a=1", InitFlags::default());
         let calls = ops.1.lock().unwrap().join(", ");
         let end = result.map_or_else(|e| e.to_string(), |()| "ok".into());
-        (calls, format!("{} {end}", road.map_or("none", Road::word)))
+        (calls, format!("{} {end}", method.map_or("none", LoadMethod::as_str)))
     }
 
     #[test]

@@ -12,6 +12,8 @@ use super::act::{Actor, Task};
 use super::graph::{Done, Graph, Job};
 use super::insert::Inserter;
 use super::order::{Order, Rank};
+use super::outcome::Outcome;
+use super::record::{ModuleRecord, Origin};
 use super::server::{Client, STACK};
 use super::wire;
 use crate::kmod::catalog::{Catalog, Match};
@@ -19,7 +21,6 @@ use crate::kmod::conf::Config;
 use crate::kmod::name::ModuleName;
 use crate::kmod::plan::{Planner, Reason};
 use crate::kmod::uevent::Modalias;
-use crate::report::{ModuleRecord, Origin, Outcome};
 use crate::sys::{self, Error, Root, boottime_ns, procfs};
 
 /// How the Loader works.

@@ -3,12 +3,12 @@
 //!
 //! ```text
 //! id \0 module \0 file|command \0 gently|- \0 path or command \0 options \0
-//! id \0 start_us \0 end_us \0 road or nothing \0 again|- \0 outcome \0 its reason \0
+//! id \0 start_us \0 end_us \0 method or nothing \0 again|- \0 outcome \0 its reason \0
 //! ```
 
 use super::act::Task;
 use super::graph::Done;
-use crate::report::{Outcome, Road};
+use super::outcome::{LoadMethod, Outcome};
 
 /// The longest message: a path and options as long as the kernel takes them, and more.
 pub(super) const LONGEST: usize = 16 << 10;
@@ -37,8 +37,8 @@ pub(super) fn done(id: usize, done: &Done) -> Option<Vec<u8>> {
     let (id, start) = (id.to_string(), done.start_us.to_string());
     let reason = done.outcome.reason().unwrap_or_default();
     let again = if done.again { "again" } else { "-" };
-    let road = done.road.map_or("", Road::word);
-    joined(&[&id, &start, &done.end_us.to_string(), road, again, done.outcome.word(), &reason])
+    let method = done.method.map_or("", LoadMethod::as_str);
+    joined(&[&id, &start, &done.end_us.to_string(), method, again, done.outcome.as_str(), &reason])
 }
 
 /// What became of which task.
@@ -46,10 +46,10 @@ pub(super) fn parse_done(message: &[u8]) -> Option<(usize, Done)> {
     let mut fields = fields(message)?;
     let id = fields.next()?.parse().ok()?;
     let (start, end) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-    let road = Road::of(fields.next()?);
+    let method = LoadMethod::parse(fields.next()?);
     let again = fields.next()? == "again";
-    let outcome = Outcome::of(fields.next()?, fields.next()?)?;
-    Some((id, Done { road, again, start_us: start, end_us: end, ..Done::at_once(outcome) }))
+    let outcome = Outcome::parse(fields.next()?, fields.next()?)?;
+    Some((id, Done { method, again, start_us: start, end_us: end, ..Done::at_once(outcome) }))
 }
 
 fn joined(fields: &[&str]) -> Option<Vec<u8>> {
@@ -77,16 +77,17 @@ mod tests {
             let sent = Task { id: 7, module, is_file, gently: !is_file, what, options };
             assert_eq!(parse_task(&task(&sent).unwrap()), Some(sent));
         }
-        for (outcome, road) in [
-            (Outcome::Loaded, Some(Road::File)),
-            (Outcome::Already, Some(Road::KernelDecompress)),
+        for (outcome, method) in [
+            (Outcome::Loaded, Some(LoadMethod::File)),
+            (Outcome::Already, Some(LoadMethod::KernelDecompress)),
             (Outcome::Commanded, None),
             (Outcome::Missing, None),
-            (Outcome::NoDevice, Some(Road::Image)),
+            (Outcome::NoDevice, Some(LoadMethod::Image)),
             (Outcome::Disabled, None),
             (Outcome::Failed("no: such thing".into()), None),
         ] {
-            let sent = Done { road, again: true, start_us: 5, end_us: 6, ..Done::at_once(outcome) };
+            let sent =
+                Done { method, again: true, start_us: 5, end_us: 6, ..Done::at_once(outcome) };
             assert_eq!(parse_done(&done(3, &sent).unwrap()), Some((3, sent)));
         }
     }

@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
-use super::{ModuleRecord, Record};
+use super::Record;
 use crate::kmod::name::ModuleName;
+use crate::load::ModuleRecord;
 
 impl Record {
     /// `root=` of a record in JSON, and the modules that were on the way to that root; `None` where the text is
@@ -46,8 +47,8 @@ impl Record {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Outcome;
     use super::*;
+    use crate::load::Outcome;
 
     const RECORD: &str = r#"{"modules": [
         {"name": "a", "outcome": "loaded", "end_us": 5}, {"name": "b", "outcome": "waiting", "end_us": 0},
@@ -69,7 +70,7 @@ mod tests {
             origin: None,
             path: None,
             options: String::new(),
-            road: None,
+            method: None,
             start_us: 8,
             live_us: None,
             end_us: 9,

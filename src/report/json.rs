@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Deferred, ModuleRecord, Record};
+use super::Record;
+use crate::load::ModuleRecord;
+use crate::sys::DeferredDevice;
 
 impl Record {
     /// The record as one line of JSON.
@@ -38,7 +40,7 @@ impl Record {
     }
 }
 
-fn deferred(d: &Deferred) -> Value {
+fn deferred(d: &DeferredDevice) -> Value {
     json!({"device": d.device, "supplier": d.supplier, "reason": d.reason})
 }
 
@@ -53,14 +55,14 @@ pub(super) fn module(m: &ModuleRecord) -> Value {
     let text = |s: &str| Some(Value::from(s));
     let origin = m.origin.as_ref();
     put("name", text(m.name.as_str()));
-    put("outcome", text(m.outcome.word()));
+    put("outcome", text(m.outcome.as_str()));
     put("why", text(&m.why));
     put("device", origin.and_then(|o| o.device.as_deref()).and_then(text));
     put("modalias", origin.and_then(|o| text(&o.request)));
     put("alias", origin.and_then(|o| o.pattern.as_deref()).and_then(text));
     put("path", m.path.as_deref().and_then(text));
     put("options", Some(m.options.as_str()).filter(|o| !o.is_empty()).and_then(text));
-    put("road", m.road.map(|r| r.word().into()));
+    put("road", m.method.map(|r| r.as_str().into()));
     put("start_us", Some(m.start_us.into()));
     put("live_us", m.live_us.map(Value::from));
     put("end_us", Some(m.end_us.into()));

@@ -2,192 +2,18 @@
 
 mod earlier;
 mod json;
-mod near;
 mod network;
 mod root;
 mod text;
 mod verdict;
 
-pub use near::near;
 pub use network::{AddressBy, NetworkRecord};
-pub use root::{RootRecord, Seen};
+pub use root::RootRecord;
 pub use text::printable;
 pub use verdict::{Counts, Verdict};
 
-use crate::kmod::name::ModuleName;
-
-/// What became of one module that was wanted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// It is live, loaded by us.
-    Loaded,
-    /// Somebody else had loaded it.
-    Already,
-    /// Its install command ran.
-    Commanded,
-    /// The index knows it, the image does not carry it.
-    Missing,
-    /// Its init found no hardware (ENODEV).
-    NoDevice,
-    /// Configuration, or the kernel's command line, forbids it.
-    Blacklisted,
-    /// An install command that does nothing stands in its place.
-    Disabled,
-    /// It is masked, by what stands here.
-    Masked(String),
-    /// It was refused, for this reason.
-    Failed(String),
-    /// Its load had not come back when the record was made.
-    Loading,
-    /// Its turn had not come when the record was made.
-    Waiting,
-}
-
-impl Outcome {
-    /// The word for it in the record.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::Loaded => "loaded",
-            Self::Already => "already",
-            Self::Commanded => "commanded",
-            Self::Missing => "missing",
-            Self::NoDevice => "no-device",
-            Self::Blacklisted => "blacklisted",
-            Self::Disabled => "disabled",
-            Self::Masked(_) => "masked",
-            Self::Failed(_) => "failed",
-            Self::Loading => "loading",
-            Self::Waiting => "waiting",
-        }
-    }
-
-    /// The outcome that a word and its reason stand for; the reverse of [`Self::word`] and [`Self::reason`],
-    /// except for masks, whose place is not kept.
-    pub fn of(word: &str, reason: &str) -> Option<Self> {
-        const PLAIN: [Outcome; 9] = [
-            Outcome::Loaded,
-            Outcome::Already,
-            Outcome::Commanded,
-            Outcome::Missing,
-            Outcome::NoDevice,
-            Outcome::Blacklisted,
-            Outcome::Disabled,
-            Outcome::Loading,
-            Outcome::Waiting,
-        ];
-        match word {
-            "failed" => Some(Self::Failed(reason.to_owned())),
-            _ => PLAIN.into_iter().find(|outcome| outcome.word() == word),
-        }
-    }
-
-    /// Why it is not live, where that takes more than the word.
-    pub fn reason(&self) -> Option<String> {
-        match self {
-            Self::Failed(error) => Some(error.clone()),
-            Self::Masked(place) => Some(format!("masked by {place}")),
-            _ => None,
-        }
-    }
-
-    /// Whether what needs the module can go on.
-    pub fn is_live(&self) -> bool {
-        matches!(self, Self::Loaded | Self::Already | Self::Commanded)
-    }
-}
-
-/// How a module got into the kernel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Road {
-    /// The kernel read a plain file.
-    File,
-    /// The kernel decompressed the file.
-    KernelDecompress,
-    /// We decoded it and handed over the image.
-    Image,
-}
-
-impl Road {
-    /// The road that a word stands for.
-    pub fn of(word: &str) -> Option<Self> {
-        [Self::File, Self::KernelDecompress, Self::Image].into_iter().find(|r| r.word() == word)
-    }
-
-    /// The word for it in the record.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::File => "file",
-            Self::KernelDecompress => "kernel-decompress",
-            Self::Image => "image",
-        }
-    }
-}
-
-/// Who asked for a module.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Origin {
-    /// The device, as its path below /sys/devices.
-    pub device: Option<String>,
-    /// The name asked for: the device's modalias, or a name such as `fs-ext4`.
-    pub request: String,
-    /// The alias pattern that matched.
-    pub pattern: Option<String>,
-}
-
-/// One module of the record.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ModuleRecord {
-    /// The module.
-    pub name: ModuleName,
-    /// What became of it.
-    pub outcome: Outcome,
-    /// Why it was wanted: `device`, `asked`, `dependency of X`, `softdep of X`.
-    pub why: String,
-    /// Who asked, where it was not another module.
-    pub origin: Option<Origin>,
-    /// Its file, relative to the module directory.
-    pub path: Option<String>,
-    /// Its parameters.
-    pub options: String,
-    /// How it got in.
-    pub road: Option<Road>,
-    /// When its load began, in microseconds since the kernel started.
-    pub start_us: u64,
-    /// When the kernel had it live, where that was told before its load came back.
-    pub live_us: Option<u64>,
-    /// When its load ended.
-    pub end_us: u64,
-}
-
-impl ModuleRecord {
-    /// One line for people: what became of it, why it was wanted, what went wrong.
-    pub fn line(&self) -> String {
-        let device = self.origin.as_ref().and_then(|o| o.device.as_deref());
-        let why = device.map_or_else(|| self.why.clone(), |device| format!("for {device}"));
-        let error = self.outcome.reason().map_or_else(String::new, |e| format!(": {e}"));
-        format!("module {} {} ({why}){error}", self.name, self.outcome.word())
-    }
-}
-
-/// A device whose probe was put off, since another device is not there.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Deferred {
-    /// The device, as the kernel calls it.
-    pub device: String,
-    /// What it waits for, where the kernel knows: a device, or the node of one that has not come.
-    pub supplier: Option<String>,
-    /// What its driver says.
-    pub reason: Option<String>,
-}
-
-impl Deferred {
-    /// `device waits for supplier: reason`
-    pub fn line(&self) -> String {
-        let supplier = self.supplier.as_ref().map_or_else(String::new, |s| format!(" for {s}"));
-        let reason = self.reason.as_ref().map_or_else(String::new, |r| format!(": {r}"));
-        format!("device {} waits{supplier}{reason}", self.device)
-    }
-}
+use crate::load::{ModuleRecord, Outcome};
+use crate::sys::DeferredDevice;
 
 /// Counters of the uevent socket.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -238,7 +64,7 @@ pub struct Record {
     /// The most memory that init has had, and that the loading process has had, in bytes.
     pub memory: (Option<u64>, Option<u64>),
     /// Devices that wait for others, at the end.
-    pub deferred: Vec<Deferred>,
+    pub deferred: Vec<DeferredDevice>,
     /// What was passed over, in words.
     pub warnings: Vec<String>,
     /// The exit status of `coldplug.exec=`.

@@ -80,8 +80,10 @@ fn reason(module: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Deferred, ModuleRecord, Origin, Outcome, Road, Verdict};
+    use super::super::Verdict;
     use super::*;
+    use crate::load::{LoadMethod, ModuleRecord, Origin, Outcome};
+    use crate::sys::DeferredDevice;
 
     fn record() -> Record {
         let module = |name: &str, outcome, origin: Option<Origin>| ModuleRecord {
@@ -91,7 +93,7 @@ mod tests {
             origin,
             path: None,
             options: String::new(),
-            road: Some(Road::File),
+            method: Some(LoadMethod::File),
             start_us: 1000,
             live_us: None,
             end_us: 3500,
@@ -104,7 +106,7 @@ mod tests {
         Record {
             verdict: Some(Verdict::Ok),
             time_ms: 12,
-            deferred: vec![Deferred {
+            deferred: vec![DeferredDevice {
                 device: "eth".into(),
                 supplier: Some("clk".into()),
                 reason: None,

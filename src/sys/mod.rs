@@ -3,6 +3,8 @@
 
 pub mod atomic_file;
 pub mod block;
+mod boot_time;
+mod deferred;
 mod descriptors;
 pub mod device;
 pub mod disk_ids;
@@ -34,6 +36,8 @@ pub mod uevent;
 
 mod raw;
 
+pub use boot_time::BootTime;
+pub use deferred::DeferredDevice;
 pub use error::{Cause, Error, Result};
 
 use std::path::{Path, PathBuf};

@@ -8,11 +8,11 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, openat, statat};
 use rustix::io::{Errno, read};
 
+use super::DeferredDevice;
 use super::{Error, Result, Root};
 use crate::kmod::compress::Compression;
 use crate::kmod::name::ModuleName;
 use crate::kmod::uevent::{Modalias, sysfs_value};
-use crate::report::Deferred;
 
 /// A device that says what it is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -163,13 +163,13 @@ pub fn export_tags(root: &Root, fstype: &str) -> Option<Vec<String>> {
 /// ```text
 /// 1c30000.ethernet \t platform: wait for supplier /soc/clock \n      the reason may be missing
 /// ```
-pub fn devices_deferred(root: &Root) -> Option<Vec<Deferred>> {
+pub fn devices_deferred(root: &Root) -> Option<Vec<DeferredDevice>> {
     let text = text(&root.join("sys/kernel/debug/devices_deferred"))?;
     let lines = text.lines().filter(|line| !line.is_empty()).map(|line| {
         let (device, reason) = line.split_once('\t').unwrap_or((line, ""));
         let reason = Some(reason.trim()).filter(|r| !r.is_empty());
         let supplier = reason.and_then(|r| r.split_once("wait for supplier ")).map(|(_, s)| s);
-        Deferred {
+        DeferredDevice {
             device: device.to_owned(),
             supplier: supplier.map(str::to_owned),
             reason: reason.map(str::to_owned),
@@ -183,7 +183,7 @@ pub fn devices_deferred(root: &Root) -> Option<Vec<Deferred>> {
 ///
 /// A device's own `waiting_for_supplier` is not read: its reader waits for the device's lock, and a probe that succeeds
 /// removes the file under that lock and waits for its readers. Both then wait for ever (seen on 6.1).
-pub fn unmet_suppliers(root: &Root) -> Vec<Deferred> {
+pub fn unmet_suppliers(root: &Root) -> Vec<DeferredDevice> {
     let folder = root.join("sys/class/devlink");
     let links = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let unmet = links.filter_map(|link| {
@@ -195,10 +195,10 @@ pub fn unmet_suppliers(root: &Root) -> Vec<Deferred> {
         let (device, bound) = end("consumer")?;
         let (supplier, _) = end("supplier")?;
         let dormant = text(&path.join("status"))?.trim_end() == "dormant";
-        let deferred = Deferred { device, supplier: Some(supplier), reason: None };
+        let deferred = DeferredDevice { device, supplier: Some(supplier), reason: None };
         (dormant && !bound).then_some(deferred)
     });
-    let mut unmet: Vec<Deferred> = unmet.collect();
+    let mut unmet: Vec<DeferredDevice> = unmet.collect();
     unmet.sort_unstable();
     unmet
 }
@@ -501,7 +501,8 @@ mod tests {
             "kernel/debug/devices_deferred",
             "a.eth\tplatform: wait for supplier /soc/clk\nb.mmc\t\nc\n",
         );
-        let lines = |list: Vec<Deferred>| list.iter().map(Deferred::line).collect::<Vec<_>>();
+        let lines =
+            |list: Vec<DeferredDevice>| list.iter().map(DeferredDevice::line).collect::<Vec<_>>();
         assert_eq!(
             lines(devices_deferred(&root).unwrap()),
             [

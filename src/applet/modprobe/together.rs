@@ -11,8 +11,8 @@ use crate::kmod::catalog::{Catalog, Match};
 use crate::kmod::name::ModuleName;
 use crate::kmod::plan::Action;
 use crate::kmod::probe_list::{ProbeRequest, probe_list};
+use crate::load::Outcome;
 use crate::load::{Inserter, Loader, Rank, Settings};
-use crate::report::Outcome;
 use crate::sys::module::InitFlags;
 use crate::sys::sysfs;
 

@@ -14,9 +14,9 @@ use crate::cmdline::KernelCommandLine;
 use crate::kmod::catalog::Match;
 use crate::kmod::name::ModuleName;
 use crate::kmod::uevent::Modalias;
+use crate::load::ModuleRecord;
 use crate::load::{Inserter, Loader, Order, Rank, Settings};
 use crate::machine::capture::{Capture, Device};
-use crate::report::ModuleRecord;
 use crate::sys::module::DryRun;
 use crate::sys::{self, Root};
 

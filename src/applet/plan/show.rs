@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 use super::rehearsal::Rehearsed;
 use crate::applet::scan::{Row, columns, place};
 use crate::kmod::catalog::Match;
+use crate::load::{ModuleRecord, Outcome};
 use crate::machine::capture::Device;
-use crate::report::{ModuleRecord, Outcome};
 
 /// Several sections: what is loaded in its order, and all the rest with its reason.
 pub(super) fn to_text(release: &str, boot: &Rehearsed<'_>) -> String {
@@ -75,7 +75,7 @@ fn refused(module: &ModuleRecord, boot: &Rehearsed<'_>) -> Row {
         Outcome::Missing => {
             format!("no file {}", module.path.as_deref().unwrap_or_default())
         }
-        other => other.reason().unwrap_or_else(|| other.word().to_owned()),
+        other => other.reason().unwrap_or_else(|| other.as_str().to_owned()),
     };
     vec![module.name.to_string(), what, reason(module, boot)]
 }

@@ -6,8 +6,8 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::PathBuf;
 
 use crate::cmdline::root_name::RootName;
+use crate::disk::seen::SeenDevice;
 use crate::disk::{self, Table};
-use crate::report::Seen;
 use crate::sys::Root;
 use crate::sys::block::{self, BlockDevice, Disk};
 use crate::sys::disk_ids;
@@ -50,7 +50,7 @@ pub(super) enum Content {
 #[derive(Debug, Clone)]
 struct ProbedDevice {
     device: BlockDevice,
-    seen: Seen,
+    seen: SeenDevice,
     entry: Option<disk::Partition>,
 }
 
@@ -158,9 +158,11 @@ impl Devices {
     }
 
     /// Every block device with a medium and what it holds, for the record.
-    pub(crate) fn seen(&mut self) -> Vec<Seen> {
+    pub(crate) fn seen(&mut self) -> Vec<SeenDevice> {
         let known = self.probe_all().into_iter();
-        known.map(|k| Seen { links: disk_ids::links(&self.root, &k.device), ..k.seen }).collect()
+        known
+            .map(|k| SeenDevice { links: disk_ids::links(&self.root, &k.device), ..k.seen })
+            .collect()
     }
 
     /// All block devices with a medium, each read once, sorted by name.
@@ -193,7 +195,7 @@ impl Devices {
         let kinds = content.found.iter().map(|p| p.kind).collect();
         let probe = content.single();
         let told = block::partition_names(&self.root, &device.name);
-        let seen = Seen {
+        let seen = SeenDevice {
             name: disk::name::from_sysfs(&device.name).into_owned(),
             size: device.size,
             disk: device.disk.clone(),

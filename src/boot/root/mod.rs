@@ -14,6 +14,7 @@ mod image_file;
 mod init_check;
 mod mount;
 mod multi_device;
+mod near_misses;
 mod network;
 mod nfs;
 mod overlay;
@@ -26,6 +27,7 @@ use std::fmt;
 
 pub(super) use devices::Devices;
 use devices::{Candidate, Content};
+pub(super) use near_misses::near_misses;
 pub(super) use verity::DEVICE as VERITY_DEVICE;
 
 use super::{Boot, SYSROOT};

@@ -2,12 +2,12 @@
 //!
 //! Every line names a device that is there and what keeps it from being the one; the most telling come first.
 
-use super::Seen;
 use crate::cmdline::root_name::RootName;
 use crate::disk::name::{partition, split};
+use crate::disk::seen::SeenDevice;
 
 /// What among `seen` comes close to `wanted`, in words. At most a handful of lines.
-pub fn near(wanted: &RootName, seen: &[Seen]) -> Vec<String> {
+pub(crate) fn near_misses(wanted: &RootName, seen: &[SeenDevice]) -> Vec<String> {
     const MOST: usize = 6;
     let mut lines = match wanted {
         RootName::Device(path) => device(path.trim_start_matches("/dev/"), seen),
@@ -45,7 +45,7 @@ impl Tag {
         }
     }
 
-    fn of(self, device: &Seen) -> Option<&str> {
+    fn of(self, device: &SeenDevice) -> Option<&str> {
         match self {
             Self::Uuid => &device.uuid,
             Self::Label => &device.label,
@@ -57,7 +57,7 @@ impl Tag {
 }
 
 /// A value that no device has under this tag.
-fn tag(tag: Tag, wanted: &str, seen: &[Seen]) -> Vec<String> {
+fn tag(tag: Tag, wanted: &str, seen: &[SeenDevice]) -> Vec<String> {
     let mut lines: Vec<String> = seen.iter().filter_map(|d| unusable(tag, wanted, d)).collect();
     lines.extend(seen.iter().flat_map(|device| other_tag(tag, wanted, device)));
     lines.extend(seen.iter().filter_map(|device| close(tag, wanted, device)));
@@ -65,7 +65,7 @@ fn tag(tag: Tag, wanted: &str, seen: &[Seen]) -> Vec<String> {
 }
 
 /// The right name on something that cannot be mounted as it is.
-fn unusable(tag: Tag, wanted: &str, device: &Seen) -> Option<String> {
+fn unusable(tag: Tag, wanted: &str, device: &SeenDevice) -> Option<String> {
     let same = tag.of(device).is_some_and(|have| have.eq_ignore_ascii_case(wanted));
     if !same || device.is_filesystem || device.kinds.is_empty() {
         return None;
@@ -74,7 +74,7 @@ fn unusable(tag: Tag, wanted: &str, device: &Seen) -> Option<String> {
 }
 
 /// What keeps the content of a device from being mounted.
-fn obstacle(device: &Seen) -> String {
+fn obstacle(device: &SeenDevice) -> String {
     let kinds = device.kinds.join(" and ");
     match device.kinds.as_slice() {
         [_, _, ..] => format!("shows {kinds} at once: wipefs(8) removes the one that is stale"),
@@ -87,7 +87,7 @@ fn obstacle(device: &Seen) -> String {
 }
 
 /// The value under another tag than the one that was named.
-fn other_tag(tag: Tag, wanted: &str, device: &Seen) -> Vec<String> {
+fn other_tag(tag: Tag, wanted: &str, device: &SeenDevice) -> Vec<String> {
     let others = Tag::ALL.into_iter().filter(|other| *other != tag);
     let same =
         others.filter(|o| o.of(device).is_some_and(|have| have.eq_ignore_ascii_case(wanted)));
@@ -95,7 +95,7 @@ fn other_tag(tag: Tag, wanted: &str, device: &Seen) -> Vec<String> {
 }
 
 /// The same tag with almost the same value.
-fn close(tag: Tag, wanted: &str, device: &Seen) -> Option<String> {
+fn close(tag: Tag, wanted: &str, device: &SeenDevice) -> Option<String> {
     let have = tag.of(device).filter(|have| *have != wanted)?;
     let how = if have.eq_ignore_ascii_case(wanted) {
         // UUIDs are compared without regard to case: there it is no reason.
@@ -133,7 +133,7 @@ fn distance(a: &str, b: &str) -> usize {
     row.last().copied().unwrap_or(0).min(3)
 }
 
-fn part_uuid(wanted: &str, offset: i32, seen: &[Seen]) -> Vec<String> {
+fn part_uuid(wanted: &str, offset: i32, seen: &[SeenDevice]) -> Vec<String> {
     let base = seen.iter().find(|d| starts(d.part_uuid.as_deref(), wanted));
     if let Some(base) = base.filter(|_| offset != 0) {
         let number = base.partition.map_or(0, |n| i64::from(n) + i64::from(offset));
@@ -152,7 +152,7 @@ fn starts(have: Option<&str>, with: &str) -> bool {
 }
 
 /// `SSSSSSSS-NN`, the form of an MBR, where it leads nowhere.
-fn mbr_form(wanted: &str, seen: &[Seen]) -> Option<String> {
+fn mbr_form(wanted: &str, seen: &[SeenDevice]) -> Option<String> {
     let (disk, number) = wanted.split_once('-')?;
     let hex = |t: &str| t.bytes().all(|b| b.is_ascii_hexdigit());
     if disk.len() != 8 || number.is_empty() || number.len() > 3 || !hex(disk) || !hex(number) {
@@ -176,10 +176,10 @@ fn mbr_form(wanted: &str, seen: &[Seen]) -> Option<String> {
     ))
 }
 
-fn gpt_auto(seen: &[Seen]) -> Vec<String> {
-    let disks: Vec<&Seen> = seen.iter().filter(|d| d.disk.is_none()).collect();
+fn gpt_auto(seen: &[SeenDevice]) -> Vec<String> {
+    let disks: Vec<&SeenDevice> = seen.iter().filter(|d| d.disk.is_none()).collect();
     let gpt = disks.iter().filter(|d| d.table == Some("gpt"));
-    let line = |d: &&Seen| {
+    let line = |d: &&SeenDevice| {
         format!("{} has a GPT, but no partition of the type of a root of this architecture", d.name)
     };
     let lines: Vec<String> = gpt.map(line).collect();
@@ -191,7 +191,7 @@ fn gpt_auto(seen: &[Seen]) -> Vec<String> {
 }
 
 /// A name below /dev.
-fn device(wanted: &str, seen: &[Seen]) -> Vec<String> {
+fn device(wanted: &str, seen: &[SeenDevice]) -> Vec<String> {
     if wanted.starts_with("mapper/") || wanted.starts_with("md") {
         return assembled(seen);
     }
@@ -215,12 +215,12 @@ fn is_numbered(stem: &str) -> bool {
 }
 
 /// Members of what would have to be put together first.
-fn assembled(seen: &[Seen]) -> Vec<String> {
+fn assembled(seen: &[SeenDevice]) -> Vec<String> {
     let parts = seen.iter().filter(|d| !d.is_filesystem && !d.kinds.is_empty());
     parts.map(|d| format!("{} {}", d.name, obstacle(d))).collect()
 }
 
-fn no_such_partition(disk: &Seen, seen: &[Seen]) -> String {
+fn no_such_partition(disk: &SeenDevice, seen: &[SeenDevice]) -> String {
     let numbers: Vec<String> = seen
         .iter()
         .filter(|d| d.disk.as_ref() == Some(&disk.name))
@@ -236,7 +236,7 @@ fn no_such_partition(disk: &Seen, seen: &[Seen]) -> String {
 }
 
 /// The same place on disks of another name.
-fn other_disks(disk: &str, number: Option<u32>, seen: &[Seen]) -> Vec<String> {
+fn other_disks(disk: &str, number: Option<u32>, seen: &[SeenDevice]) -> Vec<String> {
     let letter = |name: &str| name.trim_start_matches("sd").trim_start_matches("vd").to_owned();
     let whole = seen.iter().filter(|d| d.disk.is_none() && !is_minor(&d.name));
     let mut lines = Vec::new();
@@ -259,7 +259,7 @@ fn is_minor(name: &str) -> bool {
 }
 
 /// A link in /dev/disk that leads to no device.
-fn link(wanted: &str, seen: &[Seen]) -> Vec<String> {
+fn link(wanted: &str, seen: &[SeenDevice]) -> Vec<String> {
     let whole = wanted.rsplit_once("-part").filter(|(_, n)| n.parse::<u32>().is_ok());
     if let Some((disk, _)) = whole
         && let Some(disk) = seen.iter().find(|d| d.links.iter().any(|link| link == disk))
@@ -278,11 +278,12 @@ fn link(wanted: &str, seen: &[Seen]) -> Vec<String> {
 }
 
 /// Text that names no device.
-fn other(text: &str, seen: &[Seen]) -> Vec<String> {
+fn other(text: &str, seen: &[SeenDevice]) -> Vec<String> {
     if seen.iter().any(|d| d.name == text) {
         return vec![format!("{text} is a device: root=/dev/{text}")];
     }
-    let has = |tag: &Tag, d: &Seen| tag.of(d).is_some_and(|have| have.eq_ignore_ascii_case(text));
+    let has =
+        |tag: &Tag, d: &SeenDevice| tag.of(d).is_some_and(|have| have.eq_ignore_ascii_case(text));
     let hits =
         seen.iter().flat_map(|d| Tag::ALL.into_iter().filter(|t| has(t, d)).map(move |t| (d, t)));
     hits.map(|(d, t)| format!("{} has this {}: root={}={text}", d.name, t.word(), t.word()))
@@ -293,20 +294,26 @@ fn other(text: &str, seen: &[Seen]) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn filesystem(name: &str, kind: &'static str, uuid: &str, label: &str) -> Seen {
+    fn filesystem(name: &str, kind: &'static str, uuid: &str, label: &str) -> SeenDevice {
         let text = |t: &str| (!t.is_empty()).then(|| t.to_owned());
-        Seen {
+        SeenDevice {
             name: name.into(),
             kinds: vec![kind],
             is_filesystem: !matches!(kind, "crypto_LUKS" | "LVM2_member" | "swap"),
             uuid: text(uuid),
             label: text(label),
-            ..Seen::default()
+            ..SeenDevice::default()
         }
     }
 
-    fn on(disk: &str, number: u32, table: &'static str, uuid: &str, seen: Seen) -> Seen {
-        Seen {
+    fn on(
+        disk: &str,
+        number: u32,
+        table: &'static str,
+        uuid: &str,
+        seen: SeenDevice,
+    ) -> SeenDevice {
+        SeenDevice {
             disk: Some(disk.into()),
             partition: Some(number),
             table: Some(table),
@@ -316,11 +323,11 @@ mod tests {
         }
     }
 
-    fn disk(name: &str, table: &'static str) -> Seen {
-        Seen { name: name.into(), table: Some(table), ..Seen::default() }
+    fn disk(name: &str, table: &'static str) -> SeenDevice {
+        SeenDevice { name: name.into(), table: Some(table), ..SeenDevice::default() }
     }
 
-    fn machine() -> Vec<Seen> {
+    fn machine() -> Vec<SeenDevice> {
         const GPT: &str = "0fc63daf-8483-4772-8e79-3d69d8477de4";
         vec![
             disk("vda", "gpt"),
@@ -330,7 +337,7 @@ mod tests {
             disk("sda", "dos"),
             on("sda", 1, "dos", "89abcdef-01", filesystem("sda1", "ext4", "dddd", "backup")),
             on("sda", 3, "dos", "89abcdef-03", filesystem("sda3", "swap", "eeee", "swap")),
-            Seen { kinds: vec!["ext4", "xfs"], uuid: Some("ffff".into()), ..disk("vdc", "") },
+            SeenDevice { kinds: vec!["ext4", "xfs"], uuid: Some("ffff".into()), ..disk("vdc", "") },
         ]
     }
 
@@ -375,7 +382,7 @@ mod tests {
                 "vda has a GPT, but no partition of the type of a root of this architecture",
             ),
         ] {
-            let lines = near(&RootName::parse(root).unwrap(), &machine());
+            let lines = near_misses(&RootName::parse(root).unwrap(), &machine());
             assert_eq!(lines.first().map(String::as_str), Some(want), "{root}: {lines:#?}");
         }
     }
@@ -383,9 +390,9 @@ mod tests {
     #[test]
     fn what_is_far_is_not_named() {
         for root in ["LABEL=completely", "UUID=0", "PARTUUID=zz", "8:1", "/dev/disk/by-id/x"] {
-            assert!(near(&RootName::parse(root).unwrap(), &machine()).is_empty(), "{root}");
+            assert!(near_misses(&RootName::parse(root).unwrap(), &machine()).is_empty(), "{root}");
         }
-        assert!(near(&RootName::parse("/dev/sda1").unwrap(), &[]).is_empty());
+        assert!(near_misses(&RootName::parse("/dev/sda1").unwrap(), &[]).is_empty());
     }
 
     #[test]
@@ -405,12 +412,12 @@ mod tests {
 
     #[test]
     fn links_that_lead_nowhere() {
-        let disk = |name: &str, links: &[&str], part: Option<u32>| Seen {
+        let disk = |name: &str, links: &[&str], part: Option<u32>| SeenDevice {
             name: name.into(),
             links: links.iter().map(|l| format!("disk/{l}")).collect(),
             partition: part,
             disk: part.map(|_| "sda".into()),
-            ..Seen::default()
+            ..SeenDevice::default()
         };
         let seen = [
             disk("sda", &["by-id/ata-X_1", "by-path/pci-0"], None),
@@ -426,7 +433,7 @@ mod tests {
             ("by-path/pci-1", &["sda is /dev/disk/by-path/pci-0"]),
             ("by-other/x", &[]),
         ] {
-            assert_eq!(near(&RootName::Link(wanted.into()), &seen), want, "{wanted}");
+            assert_eq!(near_misses(&RootName::Link(wanted.into()), &seen), want, "{wanted}");
         }
     }
 }

@@ -1,0 +1,50 @@
+//! What the Loader reports about each requested module.
+
+use super::outcome::{LoadMethod, Outcome};
+use crate::kmod::name::ModuleName;
+
+/// The request that a module was loaded for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The device, as its path below /sys/devices.
+    pub device: Option<String>,
+    /// The name asked for: the device's modalias, or a name such as `fs-ext4`.
+    pub request: String,
+    /// The alias pattern that matched.
+    pub pattern: Option<String>,
+}
+
+/// One module of the record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModuleRecord {
+    /// The module.
+    pub name: ModuleName,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Why it was wanted: `device`, `asked`, `dependency of X`, `softdep of X`.
+    pub why: String,
+    /// Who asked, where it was not another module.
+    pub origin: Option<Origin>,
+    /// Its file, relative to the module directory.
+    pub path: Option<String>,
+    /// Its parameters.
+    pub options: String,
+    /// How it got into the kernel.
+    pub method: Option<LoadMethod>,
+    /// When its load began, in microseconds since the kernel started.
+    pub start_us: u64,
+    /// When the kernel had it live, where that was told before its load came back.
+    pub live_us: Option<u64>,
+    /// When its load ended.
+    pub end_us: u64,
+}
+
+impl ModuleRecord {
+    /// One line for people: what became of it, why it was wanted, what went wrong.
+    pub fn line(&self) -> String {
+        let device = self.origin.as_ref().and_then(|o| o.device.as_deref());
+        let why = device.map_or_else(|| self.why.clone(), |device| format!("for {device}"));
+        let error = self.outcome.reason().map_or_else(String::new, |e| format!(": {e}"));
+        format!("module {} {} ({why}){error}", self.name, self.outcome.as_str())
+    }
+}
