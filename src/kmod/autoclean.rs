@@ -1,43 +1,44 @@
-//! The mark of a module that was loaded on demand, one small file for each.
+//! The marker file of a module that was loaded on demand and that `autoclean` may remove. Each such
+//! module has one.
 //!
 //! ```text
-//! INSTANCE SINCE REQUEST      4711 - fs-vfat      4711 5140 fs-vfat
-//! ^ inode number of /sys/module/NAME: another load of the module has another
-//!          ^ the second since the machine's start at which it was first seen unused, or -
-//!                ^ what was asked for
+//! INODE SINCE REQUEST      4711 - fs-vfat      4711 5140 fs-vfat
+//! ^ inode number of /sys/module/NAME, which changes when the module is loaded again
+//!       ^ time at which the module was first seen unused, in seconds since boot, or -
+//!             ^ requested name or alias
 //! ```
 
 use std::fmt;
 
-/// The mark of one load.
+/// The marker of one load of a module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AutocleanMarker {
-    /// Which load of the module it is.
+    /// Inode number of /sys/module/NAME, which identifies the load.
     pub sysfs_inode: u64,
-    /// When it was first seen unused, since it was last seen in use; in seconds since the machine's start.
-    pub unused_since: Option<u64>,
-    /// What was asked for.
+    /// Time at which the module was first seen unused after its last use, in seconds since boot.
+    pub unused_since_secs: Option<u64>,
+    /// Requested name or alias.
     pub request: String,
 }
 
 impl AutocleanMarker {
-    /// Reads the file's text; `None` where it is no mark.
+    /// Parses the text of a marker file. Returns `None` if it is invalid.
     pub fn parse(text: &str) -> Option<Self> {
         let mut words = text.trim_end_matches('\n').splitn(3, ' ');
         let sysfs_inode = words.next()?.parse().ok()?;
-        let unused_since = match words.next()? {
+        let unused_since_secs = match words.next()? {
             "-" => None,
-            second => Some(second.parse().ok()?),
+            seconds => Some(seconds.parse().ok()?),
         };
-        Some(Self { sysfs_inode, unused_since, request: words.next()?.to_owned() })
+        Some(Self { sysfs_inode, unused_since_secs, request: words.next()?.to_owned() })
     }
 }
 
 impl fmt::Display for AutocleanMarker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let unused_since =
-            self.unused_since.map_or_else(|| "-".to_owned(), |second| second.to_string());
-        writeln!(f, "{} {unused_since} {}", self.sysfs_inode, self.request.replace('\n', " "))
+        let since =
+            self.unused_since_secs.map_or_else(|| "-".to_owned(), |seconds| seconds.to_string());
+        writeln!(f, "{} {since} {}", self.sysfs_inode, self.request.replace('\n', " "))
     }
 }
 
@@ -46,8 +47,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn marks_are_read_as_they_are_written() {
-        for (text, mark) in [
+    fn markers_are_parsed_as_they_are_written() {
+        for (text, marker) in [
             ("7 - fs-vfat\n", Some((7, None, "fs-vfat"))),
             ("7 5140 platform:a b\n", Some((7, Some(5140), "platform:a b"))),
             ("7 - \n", Some((7, None, ""))),
@@ -57,9 +58,9 @@ mod tests {
             ("7 -\n", None),
         ] {
             let read = AutocleanMarker::parse(text);
-            let want = mark.map(|(sysfs_inode, unused_since, request)| AutocleanMarker {
+            let want = marker.map(|(sysfs_inode, unused_since_secs, request)| AutocleanMarker {
                 sysfs_inode,
-                unused_since,
+                unused_since_secs,
                 request: request.to_owned(),
             });
             assert_eq!(read, want, "{text}");

@@ -1,5 +1,5 @@
-//! Masks: modules that nothing may load, whoever asks. kmod has no such word; its blacklist stops neither names
-//! nor dependencies.
+//! Masks: modules that are never loaded, whatever requests them. kmod has no counterpart; its
+//! blacklist stops neither names nor dependencies.
 //!
 //! ```text
 //! mask PATTERN              in modprobe.d
@@ -12,21 +12,21 @@ use super::Warning;
 use super::alias::{self, fnmatch};
 use super::name::ModuleName;
 
-/// A module, or a pattern of modules, that is not to be loaded.
+/// A pattern of modules that are never loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mask {
-    /// The pattern, normalised.
+    /// Pattern, normalised.
     pub pattern: String,
-    /// Where it stands.
+    /// Origin of the mask.
     pub origin: MaskOrigin,
 }
 
-/// Where a mask stands.
+/// Origin of a mask.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MaskOrigin {
-    /// On a line of a file.
+    /// A line of a file: file name and line number.
     Line(String, usize),
-    /// On the kernel command line.
+    /// The kernel command line.
     Cmdline,
 }
 
@@ -39,17 +39,18 @@ impl fmt::Display for MaskOrigin {
     }
 }
 
-/// All masks, in the order in which they were read.
+/// The masks, in the order in which they were read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Masks(Vec<Mask>);
 
 impl Masks {
-    /// Adds the pattern that stands on line `line` of `file`.
+    /// Adds the pattern from line `line` of `file`.
     pub fn add_line(&mut self, pattern: String, file: &str, line: usize) {
         self.0.push(Mask { pattern, origin: MaskOrigin::Line(file.to_owned(), line) });
     }
 
-    /// Adds the patterns of `coldplug.mask=`, which are parted by commas; gives what is none.
+    /// Adds the patterns of `coldplug.mask=`, separated by commas. Returns a warning for each
+    /// invalid pattern.
     pub fn add_cmdline(&mut self, list: &str) -> Vec<Warning> {
         let mut warnings = Vec::new();
         for word in list.split(',').filter(|word| !word.is_empty()) {
@@ -67,23 +68,23 @@ impl Masks {
         warnings
     }
 
-    /// Adds the masks of `other` behind these.
+    /// Appends the masks of `other`.
     pub fn extend(&mut self, other: &Self) {
         self.0.extend_from_slice(&other.0);
     }
 
-    /// Where `module` is masked: the first pattern that matches.
+    /// Returns the origin of the first mask that matches `module`.
     pub fn origin(&self, module: &ModuleName) -> Option<&MaskOrigin> {
         let name = module.as_str().as_bytes();
         Some(&self.0.iter().find(|mask| fnmatch(mask.pattern.as_bytes(), name))?.origin)
     }
 
-    /// Whether nothing is masked.
+    /// Returns whether there are no masks.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Each of them.
+    /// Returns the masks.
     pub fn iter(&self) -> impl Iterator<Item = &Mask> {
         self.0.iter()
     }
@@ -94,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_pattern_that_matches_tells_its_place() {
+    fn the_first_matching_mask_names_its_origin() {
         let mut masks = Masks::default();
         assert!(masks.is_empty());
         masks.add_line("snd_*".into(), "/etc/m.conf", 7);
@@ -107,8 +108,8 @@ mod tests {
             ("usb_storage2", None),
             ("bad", None),
         ] {
-            let place = masks.origin(&module.into()).map(ToString::to_string);
-            assert_eq!(place.as_deref(), want, "{module}");
+            let origin = masks.origin(&module.into()).map(ToString::to_string);
+            assert_eq!(origin.as_deref(), want, "{module}");
         }
     }
 }

@@ -1,28 +1,30 @@
-//! What a module says of itself: the strings of its `.modinfo` section, its build id and its parameters.
+//! Module metadata: the strings of the `.modinfo` section, the build id and the parameters.
 //!
 //! ```text
 //! .modinfo                    KEY=VALUE NUL KEY=VALUE NUL…   parm=NAME:TEXT   parmtype=NAME:TYPE
-//! modules.builtin.modinfo     MODULE.KEY=VALUE NUL…          the same for what the kernel image holds
-//! .note.gnu.build-id          namesz 4 | descsz | type 3 | "GNU" NUL | the id
+//! modules.builtin.modinfo     MODULE.KEY=VALUE NUL…          the same for builtin modules
+//! .note.gnu.build-id          namesz 4 | descsz | type 3 | "GNU" NUL | id
 //! ```
 
-/// A string as key and value; one without `=` has an empty value.
+/// Splits a string into key and value. A string without `=` has an empty value.
 pub fn split_key_value(string: &[u8]) -> (&[u8], &[u8]) {
     let mut parts = string.splitn(2, |byte| *byte == b'=');
     (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
 }
 
-/// The strings about `module` in a modules.builtin.modinfo, its name cut off: the first run of them.
+/// Returns the strings of `module` in a modules.builtin.modinfo, without the module name: the first
+/// contiguous run of them.
 pub fn builtin_strings<'a>(file: &'a [u8], module: &str) -> Vec<&'a [u8]> {
-    let own = |string: &'a [u8]| string.strip_prefix(module.as_bytes())?.strip_prefix(b".");
+    let strip_module =
+        |string: &'a [u8]| string.strip_prefix(module.as_bytes())?.strip_prefix(b".");
     file.split(|byte| *byte == 0)
-        .map(own)
+        .map(strip_module)
         .skip_while(Option::is_none)
-        .map_while(|own| own)
+        .map_while(|string| string)
         .collect()
 }
 
-/// The id in a build-id note, whose numbers have the file's byte order.
+/// Returns the id in a build-id note, whose numbers have the byte order of the file.
 pub fn build_id(note: &[u8], little_endian: bool) -> Option<&[u8]> {
     let number = |at: usize| {
         let bytes: [u8; 4] = note.get(at..at + 4)?.try_into().ok()?;
@@ -33,7 +35,7 @@ pub fn build_id(note: &[u8], little_endian: bool) -> Option<&[u8]> {
     note.get(16..)?.get(..number(4)?).filter(|_| gnu)
 }
 
-/// Bytes as modinfo(8) prints them: capital hexadecimal, joined by colons, twenty a line.
+/// Formats bytes as modinfo(8) does: uppercase hexadecimal, separated by colons, twenty per line.
 pub fn format_hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     let mut out = String::with_capacity(bytes.len() * 3 + bytes.len() / 7);
@@ -49,22 +51,22 @@ pub fn format_hex(bytes: &[u8]) -> String {
     out
 }
 
-/// A parameter, from its `parm` and its `parmtype` string.
+/// A module parameter, from its `parm` and `parmtype` strings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parameter<'a> {
-    /// Its name.
+    /// Name of the parameter.
     pub name: &'a [u8],
-    /// What its author says of it.
+    /// Description by the author of the module.
     pub description: Option<&'a [u8]>,
-    /// Its type, such as `int` or `array of charp`.
+    /// Type, such as `int` or `array of charp`.
     pub kind: Option<&'a [u8]>,
 }
 
-/// The parameters among `strings`, the last to appear first, as kmod has them; and the strings that name
-/// none.
+/// Returns the parameters among `strings` in reverse order of appearance, as in kmod, and the
+/// `parm` and `parmtype` strings that have no colon.
 pub fn parameters<'a>(strings: &[&'a [u8]]) -> (Vec<Parameter<'a>>, Vec<&'a [u8]>) {
     let mut found: Vec<Parameter<'a>> = Vec::new();
-    let mut bad = Vec::new();
+    let mut invalid = Vec::new();
     for string in strings {
         let (key, value) = split_key_value(string);
         let is_type = key == b"parmtype";
@@ -72,7 +74,7 @@ pub fn parameters<'a>(strings: &[&'a [u8]]) -> (Vec<Parameter<'a>>, Vec<&'a [u8]
             continue;
         }
         let Some(colon) = value.iter().position(|byte| *byte == b':') else {
-            bad.push(*string);
+            invalid.push(*string);
             continue;
         };
         let (name, text) = (&value[..colon], &value[colon + 1..]);
@@ -80,11 +82,11 @@ pub fn parameters<'a>(strings: &[&'a [u8]]) -> (Vec<Parameter<'a>>, Vec<&'a [u8]
             found.push(Parameter { name, description: None, kind: None });
             found.len() - 1
         });
-        let slot = if is_type { &mut found[at].kind } else { &mut found[at].description };
-        *slot = Some(text);
+        let field = if is_type { &mut found[at].kind } else { &mut found[at].description };
+        *field = Some(text);
     }
     found.reverse();
-    (found, bad)
+    (found, invalid)
 }
 
 #[cfg(test)]
@@ -92,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parameters_are_merged_and_turned_round() {
+    fn parameters_are_merged_and_reversed() {
         let strings: [&[u8]; 7] = [
             b"license=GPL",
             b"parm=a:first:one",
@@ -116,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_first_run_of_a_builtin_counts() {
+    fn only_the_first_run_of_a_builtin_module_is_used() {
         let file = b"a.license=GPL\0ab.x=1\0ab.y=2\0a.z=3\0ab.late=1\0";
         assert_eq!(builtin_strings(file, "ab"), [&b"x=1"[..], b"y=2"]);
         assert_eq!(builtin_strings(file, "a"), [&b"license=GPL"[..]]);
@@ -124,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn hex_breaks_after_twenty() {
+    fn hex_lines_hold_twenty_bytes() {
         assert_eq!(format_hex(&[0x0a, 0xff]), "0A:FF");
         assert_eq!(format_hex(&[0; 20]).len(), 59);
         assert!(format_hex(&[1; 21]).ends_with(":01:\n\t\t01"));

@@ -1,28 +1,29 @@
 //! Module names.
 //!
-//! A module's name is its file's base name up to the first `.`, every `-` turned into `_`:
+//! The name of a module is the base name of its file up to the first `.`, with `-` replaced by `_`:
 //! `kernel/fs/foo-bar.ko.zst` is module `foo_bar`.
 
 use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
-/// Endings that make a file a module (kmod's own list). Which decoder runs is told by the content.
+/// Suffixes of module files, as in kmod. The decoder is chosen by the content of the file.
 pub const SUFFIXES: [&str; 4] = [".ko", ".ko.zst", ".ko.xz", ".ko.gz"];
 
-/// A module's name in canonical form: no dashes, no ending. Cheap to clone.
+/// A module name in canonical form: without dashes and suffix. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ModuleName(Arc<str>);
 
 impl ModuleName {
-    /// The canonical form of what a user, an index or a file name says.
+    /// Returns the canonical form of a name from a user or an index, or of a file name.
     pub fn new(text: &str) -> Self {
         let base = text.rsplit('/').next().unwrap_or(text);
         let stem = base.split('.').next().unwrap_or(base);
         Self(stem.replace('-', "_").into())
     }
 
-    /// The name of the module in the file at `path`; `None` where it has no module's ending.
+    /// Returns the name of the module in the file at `path`, or `None` if the file does not have
+    /// the suffix of a module.
     pub fn from_path(path: &str) -> Option<Self> {
         let base = path.rsplit('/').next().unwrap_or(path);
         SUFFIXES
@@ -31,7 +32,7 @@ impl ModuleName {
             .then(|| Self::new(base))
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -79,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_file_has_a_known_ending() {
+    fn a_module_file_has_a_known_suffix() {
         for (path, name) in [
             ("a/b-c.ko", Some("b_c")),
             ("b.ko.xz", Some("b")),

@@ -1,10 +1,11 @@
-//! The insert plan: what has to be loaded for the modules found, in kmod's order, and what each step
+//! The insert plan: the modules to load for a set of matches, in kmod's order, and what each step
 //! waits for.
 //!
-//! For a module: its dependencies, deepest first, then its `pre:` softdeps, itself, its `post:` softdeps; each
-//! dependency and each softdep is expanded in the same way, and every module once. A dependency that
-//! fails takes its users with it; a softdep only orders. A module that is masked brings nothing along, and one
-//! that needs it only the mask, so that it fails with that reason.
+//! A module expands to its dependencies, deepest first, its `pre:` softdeps, the module itself and
+//! its `post:` softdeps. Each dependency and softdep expands in the same way, and every module
+//! once. If a dependency fails, its users fail too; a softdep only orders. A masked module expands
+//! to itself alone. A module that depends on a masked one expands to the masked one and itself, so
+//! that it fails with that reason.
 
 use std::collections::HashSet;
 
@@ -13,54 +14,55 @@ use super::conf::Config;
 use super::dep::DepLine;
 use super::name::ModuleName;
 
-/// How a step is carried out.
+/// Action of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Load the file at this path, relative to the module directory.
     Insert(String),
     /// Run this install command.
     Command(String),
-    /// Nothing can be done: no file of that name is known.
+    /// None: the module has no known file.
     NoFile,
-    /// Nothing is to be done: the module is masked, and this is where.
+    /// None: the module is masked; the text is the origin of the mask.
     Masked(String),
 }
 
-/// What a step is there for.
+/// Reason for a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
-    /// It was asked for.
+    /// The module was requested.
     Requested,
-    /// This module needs it.
+    /// A dependency of this module.
     DependencyOf(ModuleName),
-    /// This module's softdep wants it before.
+    /// A `pre:` softdep of this module.
     SoftdepPreOf(ModuleName),
-    /// This module's softdep wants it after.
+    /// A `post:` softdep of this module.
     SoftdepPostOf(ModuleName),
 }
 
-/// One module to load.
+/// A module to load.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
-    /// The module.
+    /// Name of the module.
     pub module: ModuleName,
-    /// What to do.
+    /// Action to carry out.
     pub action: Action,
-    /// Its parameters from the configuration.
+    /// Module parameters from the configuration.
     pub options: String,
-    /// Modules that must be live before; if one fails, so does this.
+    /// Modules that must be live before this one starts; if one of them fails, so does this module.
     pub needs: Vec<ModuleName>,
-    /// Modules that must have been tried before.
+    /// Modules whose load must have ended, successfully or not, before this one starts.
     pub after: Vec<ModuleName>,
-    /// What it is there for.
+    /// Reason for the step.
     pub reason: Reason,
 }
 
-/// The longest chain of dependencies and softdeps; real ones have a dozen.
+/// Maximum length of a chain of dependencies and softdeps; real chains have about a dozen.
 const MAX_DEPTH: usize = 500;
 
-/// Expands modules into steps. `known` tells which modules need no step, as they have one already or
-/// are in the kernel; `live` which are in the kernel, where no mask reaches them.
+/// Expands modules into steps. `known` returns whether a module needs no step, because it has one
+/// already or is in the kernel; `live` returns whether a module is in the kernel, which a mask does
+/// not affect.
 pub struct Planner<'a> {
     catalog: &'a Catalog,
     config: &'a Config,
@@ -68,7 +70,7 @@ pub struct Planner<'a> {
     live: &'a dyn Fn(&ModuleName) -> bool,
     /// Modules that have a step or are being expanded.
     seen: HashSet<ModuleName>,
-    /// The chain of modules being expanded, outermost first.
+    /// Chain of the modules being expanded, outermost first.
     chain: Vec<ModuleName>,
     steps: Vec<Step>,
     cycles: Vec<String>,
@@ -80,17 +82,17 @@ impl std::fmt::Debug for Planner<'_> {
     }
 }
 
-/// The steps of a plan, each after all that it waits for.
+/// A plan: steps, each after all the steps that it waits for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct InsertPlan {
     /// The steps.
     pub steps: Vec<Step>,
-    /// Dependencies and softdeps that go in a circle, as `a -> b -> a`; the last arrow was passed over.
+    /// Dependency cycles, softdeps included, as `a -> b -> a`; the last edge was ignored.
     pub cycles: Vec<String>,
 }
 
 impl<'a> Planner<'a> {
-    /// A planner that makes no step for modules that are `known`.
+    /// Creates a planner; [`Planner`] explains `known` and `live`.
     pub fn new(
         catalog: &'a Catalog,
         config: &'a Config,
@@ -109,19 +111,19 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Adds what `found` needs.
+    /// Adds the steps for a match.
     pub fn add(&mut self, found: &Match) {
         if !found.is_builtin() {
             self.expand(&found.module, found.alias.as_deref(), Reason::Requested);
         }
     }
 
-    /// The plan.
+    /// Returns the plan.
     pub fn finish(self) -> InsertPlan {
         InsertPlan { steps: self.steps, cycles: self.cycles }
     }
 
-    /// Adds the steps for `module`, unless it has one or is on the way.
+    /// Adds the steps for `module`, unless it has one or is being expanded.
     fn expand(&mut self, module: &ModuleName, alias: Option<&str>, reason: Reason) {
         if self.seen.contains(module) || (self.known)(module) {
             return;
@@ -133,28 +135,40 @@ impl<'a> Planner<'a> {
         }
         self.seen.insert(module.clone());
         let line = self.catalog.dep(module);
-        if let Some((action, needs)) = self.masked_action(module, line.as_ref()) {
-            for masked in &needs {
-                self.expand(masked, None, Reason::DependencyOf(module.clone()));
-            }
-            let (options, after) = (String::new(), Vec::new());
-            self.steps.push(Step { module: module.clone(), action, options, needs, after, reason });
-            return;
+        match self.masked_action(module, line.as_ref()) {
+            Some((action, needs)) => self.expand_masked(module, reason, action, needs),
+            None => self.expand_unmasked(module, alias, reason, line),
         }
+    }
+
+    /// Adds the step of a module that is masked or depends on the masked modules `needs`.
+    fn expand_masked(
+        &mut self,
+        module: &ModuleName,
+        reason: Reason,
+        action: Action,
+        needs: Vec<ModuleName>,
+    ) {
+        for masked in &needs {
+            self.expand(masked, None, Reason::DependencyOf(module.clone()));
+        }
+        let (options, after) = (String::new(), Vec::new());
+        self.steps.push(Step { module: module.clone(), action, options, needs, after, reason });
+    }
+
+    /// Adds the steps of a module that no mask affects.
+    fn expand_unmasked(
+        &mut self,
+        module: &ModuleName,
+        alias: Option<&str>,
+        reason: Reason,
+        line: Option<DepLine>,
+    ) {
         self.chain.push(module.clone());
         let needs = self.expand_needs(module, line.as_ref().map_or(&[], |l| &l.needs));
         let (pre, post) = self.softdep(module);
         let after = self.expand_pre(&pre, &Reason::SoftdepPreOf(module.clone()));
-        let action = match (self.config.install_of(module), line) {
-            // kmod's documented precedence: a softdep cancels the install command.
-            (Some(command), _)
-                if !self.config.softdeps_replace_install(!pre.is_empty() || !post.is_empty()) =>
-            {
-                Action::Command(command.to_owned())
-            }
-            (_, Some(line)) => Action::Insert(line.path),
-            (_, None) => Action::NoFile,
-        };
+        let action = self.action(module, line, !pre.is_empty() || !post.is_empty());
         let options = self.config.options_of(module, alias);
         self.steps.push(Step { module: module.clone(), action, options, needs, after, reason });
         self.chain.pop();
@@ -163,14 +177,25 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// What is left to do for a module that is masked, or needs one that is, and what that waits for.
+    /// Returns the action of an unmasked module.
+    fn action(&self, module: &ModuleName, line: Option<DepLine>, has_softdeps: bool) -> Action {
+        let command = self.config.install_of(module);
+        match (command.filter(|_| !self.config.softdeps_replace_install(has_softdeps)), line) {
+            (Some(command), _) => Action::Command(command.to_owned()),
+            (None, Some(line)) => Action::Insert(line.path),
+            (None, None) => Action::NoFile,
+        }
+    }
+
+    /// Returns the action of a module that is masked or depends on masked modules, and those
+    /// modules.
     fn masked_action(
         &self,
         module: &ModuleName,
         line: Option<&DepLine>,
     ) -> Option<(Action, Vec<ModuleName>)> {
-        if let Some(place) = self.config.masks.origin(module) {
-            return Some((Action::Masked(place.to_string()), Vec::new()));
+        if let Some(origin) = self.config.masks.origin(module) {
+            return Some((Action::Masked(origin.to_string()), Vec::new()));
         }
         let line = line?;
         let masked = self.config.masked_dependencies(line).filter(|(m, _)| !(self.live)(m));
@@ -178,7 +203,7 @@ impl<'a> Planner<'a> {
         (!masked.is_empty()).then(|| (Action::Insert(line.path.clone()), masked))
     }
 
-    /// Expands the modules in the files `paths`; gives those that have to be waited for.
+    /// Expands the modules in the files `paths` and returns those that `module` waits for.
     fn expand_needs(&mut self, module: &ModuleName, paths: &[String]) -> Vec<ModuleName> {
         let mut needs = Vec::with_capacity(paths.len());
         for name in paths.iter().filter_map(|p| ModuleName::from_path(p)) {
@@ -192,16 +217,17 @@ impl<'a> Planner<'a> {
         needs
     }
 
-    /// The modules that the softdep of `module` names before and after it, looked up.
+    /// Looks up the `pre:` and `post:` softdeps of `module`.
     fn softdep(&self, module: &ModuleName) -> (Vec<Match>, Vec<Match>) {
         let Some(dep) = self.config.softdep_of(module) else { return Default::default() };
-        let look = |names: &[String]| -> Vec<Match> {
+        let lookup = |names: &[String]| -> Vec<Match> {
             let found = names.iter().flat_map(|name| self.catalog.lookup(self.config, name));
             found.collect()
         };
-        (look(&dep.pre), look(&dep.post))
+        (lookup(&dep.pre), lookup(&dep.post))
     }
 
+    /// Expands the matches of a `pre:` softdep and returns the modules to wait for.
     fn expand_pre(&mut self, found: &[Match], reason: &Reason) -> Vec<ModuleName> {
         let mut after = Vec::with_capacity(found.len());
         for found in found.iter().filter(|f| !f.is_builtin()) {
@@ -215,7 +241,7 @@ impl<'a> Planner<'a> {
         after
     }
 
-    /// A post softdep waits for the module that names it, where its step is new.
+    /// Expands a match of a `post:` softdep. If its step is new, it waits for `module`.
     fn expand_post(&mut self, module: &ModuleName, found: &Match) {
         let start = self.steps.len();
         if !found.is_builtin() {
@@ -234,6 +260,7 @@ impl<'a> Planner<'a> {
         self.chain.contains(module)
     }
 
+    /// Records the cycle that an edge to `module`, which is being expanded, would close.
     fn add_cycle(&mut self, module: &ModuleName) {
         let chain = self.chain.iter().skip_while(|m| *m != module).chain([module]);
         let names: Vec<&str> = chain.map(ModuleName::as_str).collect();
@@ -286,7 +313,7 @@ mod tests {
         "a.ko: b.ko c.ko\nb.ko: c.ko\nc.ko:\nd.ko:\ne.ko:\nhere.ko:\nu.ko: here.ko\n";
 
     #[test]
-    fn dependencies_come_first_and_softdeps_around() {
+    fn dependencies_precede_softdeps_and_the_module() {
         for (conf, names, want) in [
             ("", vec!["a"], "c b a"),
             ("", vec!["a", "b", "d"], "c b a d"),
@@ -300,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_wait_for_what_they_need() {
+    fn steps_wait_for_dependencies_and_softdeps() {
         let plan = plan(TREE, "softdep a pre: d post: e", &["a"]);
         let step = |name: &str| plan.steps.iter().find(|s| s.module.as_str() == name).unwrap();
         assert_eq!(step("a").needs, ["c".into(), "b".into()]);
@@ -312,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn circles_are_named_and_cut() {
+    fn cycles_are_reported_and_broken() {
         let p = plan("a.ko: b.ko\nb.ko: a.ko\n", "", &["a"]);
         assert_eq!((order(&p), p.cycles.clone()), ("b a".into(), vec!["a -> b -> a".to_owned()]));
         assert!(p.steps[0].needs.is_empty());
@@ -323,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_chain_is_cut() {
+    fn a_very_long_chain_is_cut() {
         let mut conf = String::new();
         let mut dep = String::new();
         for n in 0..5000 {
@@ -335,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mask_stops_users_and_brings_nothing() {
+    fn a_mask_fails_users_and_suppresses_softdeps() {
         for (conf, names, want) in [
             ("mask c", vec!["a", "d"], "c masked by c line 1, a needs [\"c\"], d"),
             ("mask b", vec!["a"], "b masked by c line 1, a needs [\"b\"]"),
@@ -346,7 +373,7 @@ mod tests {
         ] {
             let plan = plan(TREE, conf, &names);
             let word = |step: &Step| match &step.action {
-                Action::Masked(place) => format!("{} masked by {place}", step.module),
+                Action::Masked(origin) => format!("{} masked by {origin}", step.module),
                 _ if step.needs.is_empty() => step.module.to_string(),
                 _ => format!("{} needs {:?}", step.module, step.needs),
             };
@@ -356,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_lets_install_commands_win() {
+    fn a_rule_keeps_install_commands_despite_softdeps() {
         let conf = "rule install-first\ninstall e /bin/true\nsoftdep e pre: d\n";
         let p = plan(TREE, conf, &["e"]);
         assert_eq!(order(&p), "d e");
@@ -364,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn install_commands_yield_to_softdeps() {
+    fn softdeps_replace_install_commands() {
         let conf = "install d /bin/false\ninstall e /bin/true\nsoftdep e pre: c\noptions d x=1\n";
         let p = plan(TREE, conf, &["d", "e"]);
         assert_eq!(p.steps[0].action, Action::Command("/bin/false".into()));

@@ -1,8 +1,10 @@
-//! modprobe's work list: what one module takes with it, one after the other, in kmod's order.
+//! kmod's probe list: the modules that modprobe loads for one module, sequentially, in kmod's
+//! order.
 //!
-//! [`super::plan`] gives the same order as a graph for loading in parallel, each module once. This list is
-//! what `modprobe -D` prints: built-in modules stand in it, and a module may stand in it twice, since kmod
-//! appends plain dependencies without asking whether a softdep has brought them before.
+//! [`super::plan`] builds the same order as a graph for loading in parallel, with each module once.
+//! This list is what `modprobe -D` prints: it includes builtin modules, and may contain a module
+//! twice, because kmod appends plain dependencies without checking whether a softdep has already
+//! added them.
 
 use std::collections::HashSet;
 
@@ -12,46 +14,47 @@ use super::conf::Config;
 use super::name::ModuleName;
 use super::plan::Action;
 
-/// A module, and the alias through which it came; kmod takes the two together for one module.
+/// A module and the alias it was found through; kmod identifies a module by both.
 type Key = (ModuleName, Option<String>);
 
-/// One member of the list.
+/// An item of the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProbeItem {
-    /// The module.
+    /// Name of the module.
     pub module: ModuleName,
-    /// What to do for it. A mask is no matter of this list: modprobe looks at it before each member.
+    /// Action to carry out. Never a mask: modprobe checks masks before each item.
     pub action: Action,
-    /// Its parameters from the configuration.
+    /// Module parameters from the configuration.
     pub options: String,
-    /// Whether it is the module that was asked for.
+    /// Whether this is the requested module.
     pub requested: bool,
-    /// Whether its failure ends the walk: it was asked for, or is a dependency of what was.
+    /// Whether its failure stops modprobe: the requested module and its dependencies.
     pub required: bool,
-    /// Whether the kernel image holds it.
+    /// Whether the module is part of the kernel image.
     pub builtin: bool,
 }
 
-/// What a module is asked for with.
+/// Options of a request.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ProbeRequest<'a> {
-    /// The file to take in place of the indexed one.
+    /// File to load instead of the one in the index.
     pub path: Option<&'a str>,
-    /// Neither its install command nor its softdeps.
+    /// Whether to ignore the install command and the softdeps of the requested module.
     pub ignore_commands: bool,
-    /// Modules whose install command is running: they are loaded and the command is not run again.
+    /// Modules whose install command is running: they are loaded, and the command does not run
+    /// again.
     pub running: &'a [ModuleName],
 }
 
-/// A module on its way into the list.
-struct Member {
+/// A module to add to the list.
+struct Candidate {
     key: Key,
     path: Option<String>,
     builtin: bool,
     requested: bool,
 }
 
-impl Member {
+impl Candidate {
     fn found(found: &Match) -> Self {
         let key = (found.module.clone(), found.alias.clone());
         Self { key, path: None, builtin: found.is_builtin(), requested: false }
@@ -70,10 +73,10 @@ struct Builder<'a> {
     visited: HashSet<Key>,
     required: HashSet<Key>,
     items: Vec<ProbeItem>,
-    bad: Vec<String>,
+    invalid: Vec<String>,
 }
 
-/// The list for `found`, and the softdep words that cannot be names.
+/// Returns the list for `found`, and the words of softdeps that are invalid as names.
 pub fn probe_list(
     catalog: &Catalog,
     config: &Config,
@@ -87,21 +90,21 @@ pub fn probe_list(
         visited: HashSet::new(),
         required: HashSet::new(),
         items: Vec::new(),
-        bad: Vec::new(),
+        invalid: Vec::new(),
     };
     let path = request.path.map(str::to_owned);
-    // A file is never built in, whatever its name.
+    // A module loaded from a given file is never builtin, whatever its name.
     let builtin = path.is_none() && found.is_builtin();
     builder.require(found);
     builder.expand(
-        Member { path, builtin, requested: true, ..Member::found(found) },
+        Candidate { path, builtin, requested: true, ..Candidate::found(found) },
         request.ignore_commands,
     );
-    (builder.items, builder.bad)
+    (builder.items, builder.invalid)
 }
 
 impl Builder<'_> {
-    /// Notes whose failure counts before softdeps may bring the same modules.
+    /// Records which modules are required before softdeps can add the same modules.
     fn require(&mut self, found: &Match) {
         self.required.insert((found.module.clone(), found.alias.clone()));
         let line = self.catalog.dep(&found.module);
@@ -110,67 +113,69 @@ impl Builder<'_> {
         }
     }
 
-    /// Adds `member` with all its dependencies and softdeps, once.
-    fn expand(&mut self, member: Member, ignore_commands: bool) {
-        if !self.visited.insert(member.key.clone()) {
+    /// Adds `candidate` with all its dependencies and softdeps, once.
+    fn expand(&mut self, candidate: Candidate, ignore_commands: bool) {
+        if !self.visited.insert(candidate.key.clone()) {
             return;
         }
-        let line = self.catalog.dep(&member.key.0);
+        let line = self.catalog.dep(&candidate.key.0);
         for path in line.iter().flat_map(|l| &l.needs) {
-            if let Some(dependency) = Member::file(path) {
+            if let Some(dependency) = Candidate::file(path) {
                 self.add(dependency);
             }
         }
-        if ignore_commands { self.push(member, true) } else { self.add(member) }
+        if ignore_commands { self.push(candidate, true) } else { self.add(candidate) }
     }
 
-    /// Adds `member` between its softdeps.
-    fn add(&mut self, member: Member) {
-        let softdep = self.config.softdep_of(&member.key.0);
-        let pre = self.look_up(softdep.as_ref().map_or(&[], |s| &s.pre));
-        let post = self.look_up(softdep.as_ref().map_or(&[], |s| &s.post));
-        // kmod's documented precedence: a softdep cancels the install command.
-        let cancel = self.config.softdeps_replace_install(!pre.is_empty() || !post.is_empty());
+    /// Adds `candidate` between its softdeps.
+    fn add(&mut self, candidate: Candidate) {
+        let softdep = self.config.softdep_of(&candidate.key.0);
+        let pre = self.lookup_softdeps(softdep.as_ref().map_or(&[], |s| &s.pre));
+        let post = self.lookup_softdeps(softdep.as_ref().map_or(&[], |s| &s.post));
+        let ignore_command =
+            self.config.softdeps_replace_install(!pre.is_empty() || !post.is_empty());
         for found in &pre {
-            self.expand(Member::found(found), false);
+            self.expand(Candidate::found(found), false);
         }
-        self.push(member, cancel);
+        self.push(candidate, ignore_command);
         for found in &post {
-            self.expand(Member::found(found), false);
+            self.expand(Candidate::found(found), false);
         }
     }
 
-    fn look_up(&mut self, words: &[String]) -> Vec<Match> {
+    /// Looks up the names of a softdep.
+    fn lookup_softdeps(&mut self, words: &[String]) -> Vec<Match> {
         let mut found = Vec::new();
         for word in words {
             match alias::normalize(word.as_bytes()) {
                 Ok(_) => found.append(&mut self.catalog.lookup_all(self.config, word)),
-                Err(_) => self.bad.push(word.clone()),
+                Err(_) => self.invalid.push(word.clone()),
             }
         }
         found
     }
 
-    fn push(&mut self, member: Member, no_command: bool) {
-        let required = self.required.contains(&member.key);
-        let (module, alias) = member.key;
+    /// Appends the item of `candidate`.
+    fn push(&mut self, candidate: Candidate, ignore_command: bool) {
+        let required = self.required.contains(&candidate.key);
+        let (module, alias) = candidate.key;
         let command = self
             .config
             .install_of(&module)
-            .filter(|_| !no_command && !self.running.contains(&module));
-        let path = || member.path.or_else(|| Some(self.catalog.dep(&module)?.path));
+            .filter(|_| !ignore_command && !self.running.contains(&module));
+        let path = || candidate.path.or_else(|| Some(self.catalog.dep(&module)?.path));
         let action = match command {
             Some(command) => Action::Command(command.to_owned()),
             None => path().map_or(Action::NoFile, Action::Insert),
         };
         let options = self.config.options_of(&module, alias.as_deref());
-        let builtin = member.builtin
+        let builtin = candidate.builtin
             || !matches!(action, Action::Insert(_)) && self.catalog.is_builtin(&module);
         self.items.push(ProbeItem {
             module,
             action,
             options,
-            requested: member.requested,
+            requested: candidate.requested,
             required,
             builtin,
         });
@@ -220,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_is_kmods() {
+    fn the_order_is_as_in_kmod() {
         let ignore_commands = ProbeRequest { ignore_commands: true, ..ProbeRequest::default() };
         let path = ProbeRequest { path: Some("/tmp/a.ko"), ..ProbeRequest::default() };
         let a = [ModuleName::new("a")];

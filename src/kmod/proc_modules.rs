@@ -1,27 +1,30 @@
-//! /proc/modules, as proc_modules(5) and the kernel's kernel/module/procfs.c have it.
+//! /proc/modules, as described in proc_modules(5) and written by the kernel's
+//! kernel/module/procfs.c.
 //!
 //! ```text
 //! nf_nat 57344 2 nft_masq,nft_chain_nat, Live 0xffffffffc0a35000
-//! ^ name ^size ^ references, or '-' where modules can't be unloaded
-//!                ^ users       ^ state: Live, Loading, Unloading     behind the address: (TAINT), such as (OE)
+//! ^ name ^size ^ reference count, or '-' if the kernel cannot unload modules
+//!                ^ users                     ^ state: Live, Loading, Unloading
+//!
+//! After the address: (TAINT), such as (OE)
 //! ```
 
-/// One loaded module.
+/// A loaded module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoadedModule<'a> {
-    /// Its name.
+    /// Name of the module.
     pub name: &'a str,
-    /// Its size in memory, in bytes.
+    /// Size in memory, in bytes.
     pub size: u64,
-    /// How many users it has.
+    /// Number of users.
     pub refcnt: i64,
     /// `Live`, `Loading` or `Unloading`.
     pub state: &'a str,
-    /// Letters for what it taints the kernel with; mostly none.
+    /// Letters of the kernel taints that the module causes; usually empty.
     pub taint: &'a str,
 }
 
-/// The modules of the file, in its order. A line without a number where one belongs reads as 0.
+/// Parses the file and returns its modules in order. A missing or invalid number is 0.
 pub fn parse(text: &str) -> impl Iterator<Item = LoadedModule<'_>> {
     text.lines().filter_map(|line| {
         let mut words = line.split_whitespace();
@@ -39,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_read_as_far_as_they_go() {
+    fn incomplete_lines_are_parsed() {
         let text = "a 4096 2 b,c, Live 0x0\nb 8192 - - Live 0x0 (OE)\nc\n\n";
         let read: Vec<_> =
             parse(text).map(|m| (m.name, m.size, m.refcnt, m.state, m.taint)).collect();

@@ -1,46 +1,48 @@
-//! Settings of modules that are to outlive them: which ones, and their values while the module is not there.
+//! Settings that persist when a module is unloaded: the configuration that names them, and their
+//! saved values.
 //!
 //! ```text
 //! settings MODULE WORD…     in settings.d/*.conf; WORD: a parameter, a pattern of parameters,
 //!                           or a path below /proc/sys or /sys
 //!
-//! PATH VALUE                a line of what is saved for one module; in VALUE \n stands for a newline, \\ for a backslash
+//! PATH VALUE                a line of the values saved for one module; in VALUE \n stands for a
+//!                           newline and \\ for a backslash
 //! ```
 //!
-//! Lines, words and comments are those of modprobe.d(5).
+//! Lines, words and comments are as in modprobe.d(5).
 
 use super::Warning;
 use super::alias::fnmatch;
 use super::conf::logical_lines;
 use super::name::ModuleName;
 
-/// One setting, or several.
+/// A word of a settings line: one or more settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Setting {
-    /// Parameters of the module whose names match the pattern.
+    /// Module parameters whose names match this pattern.
     Parameter(String),
     /// The file at this path.
     Path(String),
 }
 
-/// What the configuration names, in its order.
+/// The configured settings, in the order of the configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings(Vec<(ModuleName, Setting)>);
 
 impl Settings {
-    /// Adds what one file says. Words and lines that make no sense are passed over with a warning.
+    /// Adds the lines of one file. Invalid words and lines are ignored with a warning.
     pub fn add_file(&mut self, file: &str, text: &[u8], warnings: &mut Vec<Warning>) {
         for (number, line) in logical_lines(text) {
             let line = String::from_utf8_lossy(&line);
             let mut words = line.split_ascii_whitespace();
             let Some(first) = words.next().filter(|word| !word.starts_with('#')) else { continue };
-            let mut warn = |why: String| warnings.push(Warning::new(file, number, why));
+            let mut warn = |text: String| warnings.push(Warning::new(file, number, text));
             let (Some(module), "settings") = (words.next(), first) else {
                 warn(format!("ignoring bad line starting with '{first}'"));
                 continue;
             };
             for word in words {
-                match setting(word) {
+                match parse_setting(word) {
                     Some(setting) => self.0.push((module.into(), setting)),
                     None => warn(format!(
                         "ignoring '{word}': neither a parameter nor a path below /proc/sys or /sys"
@@ -50,12 +52,12 @@ impl Settings {
         }
     }
 
-    /// What is named for `module`.
+    /// Returns the settings of `module`.
     pub fn for_module<'a>(&'a self, module: &'a ModuleName) -> impl Iterator<Item = &'a Setting> {
         self.0.iter().filter(move |(name, _)| name == module).map(|(_, setting)| setting)
     }
 
-    /// The modules that have settings, each once.
+    /// Returns the modules that have settings, without duplicates.
     pub fn modules(&self) -> Vec<ModuleName> {
         let mut modules: Vec<ModuleName> = Vec::new();
         for (module, _) in &self.0 {
@@ -68,28 +70,30 @@ impl Settings {
 }
 
 impl Setting {
-    /// Whether this stands for the parameter called `name`.
+    /// Returns whether the setting includes the parameter `name`.
     pub fn is_parameter(&self, name: &str) -> bool {
         matches!(self, Self::Parameter(pattern) if fnmatch(pattern.as_bytes(), name.as_bytes()))
     }
 }
 
-fn setting(word: &str) -> Option<Setting> {
+/// Parses a word. Returns `None` for a path outside /proc/sys and /sys, or one that is not
+/// canonical.
+fn parse_setting(word: &str) -> Option<Setting> {
     if !word.contains('/') {
         return Some(Setting::Parameter(word.to_owned()));
     }
     let below = word.strip_prefix("/proc/sys/").or_else(|| word.strip_prefix("/sys/"))?;
-    let plain = below.split('/').all(|part| !matches!(part, "" | "." | ".."));
-    plain.then(|| Setting::Path(word.to_owned()))
+    let is_canonical = below.split('/').all(|part| !matches!(part, "" | "." | ".."));
+    is_canonical.then(|| Setting::Path(word.to_owned()))
 }
 
-/// The paths and values of what is saved for a module; a line that is none says nothing.
+/// Parses the saved paths and values of a module. Invalid lines are ignored.
 pub fn parse_saved(text: &str) -> Vec<(String, String)> {
     let pairs = text.split('\n').filter_map(|line| line.split_once(' '));
     pairs.map(|(path, value)| (path.to_owned(), unescape(value))).collect()
 }
 
-/// What is saved for a module, of its paths and values.
+/// Formats the paths and values to save for a module.
 pub fn format_saved(values: &[(String, String)]) -> String {
     let escape = |value: &str| value.replace('\\', "\\\\").replace('\n', "\\n");
     values.iter().map(|(path, value)| format!("{path} {}\n", escape(value))).collect()
@@ -97,14 +101,14 @@ pub fn format_saved(values: &[(String, String)]) -> String {
 
 fn unescape(text: &str) -> String {
     let mut out = String::new();
-    let mut letters = text.chars();
-    while let Some(letter) = letters.next() {
-        match letter {
-            '\\' if letters.as_str().starts_with('n') => {
-                letters.next();
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' if chars.as_str().starts_with('n') => {
+                chars.next();
                 out.push('\n');
             }
-            '\\' => out.extend(letters.next()),
+            '\\' => out.extend(chars.next()),
             other => out.push(other),
         }
     }
@@ -132,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_told_with_its_place() {
+    fn invalid_lines_are_reported_with_their_place() {
         for (line, want) in [
             ("options x y=1", "f line 1: ignoring bad line starting with 'options'"),
             ("settings", "f line 1: ignoring bad line starting with 'settings'"),
@@ -149,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn values_come_back_as_they_were() {
+    fn saved_values_are_restored_unchanged() {
         let values = [
             ("/proc/sys/a", "4096\t87380 6"),
             ("/sys/b", "two\nlines"),

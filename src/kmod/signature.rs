@@ -1,28 +1,31 @@
-//! The signature appended to a module, and what it says of its signer. Nothing is verified here: the
-//! kernel does that.
+//! Parser for the signature that is appended to a module. It reports the signer and verifies
+//! nothing; the kernel does that.
 //!
 //! ```text
-//! … module … | signer | key id | signature | algo u8, hash u8, id_type u8, signer_len u8, key_id_len u8,
-//!   3 zero bytes, sig_len u32 big-endian | "~Module signature appended~\n"
+//! … module … | signer | key id | signature
+//!   | algo u8, hash u8, id_type u8, signer_len u8, key_id_len u8, 3 zero bytes, sig_len u32 big-endian
+//!   | "~Module signature appended~\n"
 //! ```
 //!
-//! With id_type 2 signer and key id are empty and the signature is a PKCS#7 message (RFC 2315, DER):
+//! If id_type is 2, signer and key id are empty and the signature is a PKCS#7 message (RFC 2315,
+//! DER):
 //!
 //! ```text
 //! ContentInfo   SEQ { OID signedData, [0] SignedData }
-//! SignedData    SEQ { INT, SET digests, SEQ content, [0] certificates?, [1] crls?, SET of SignerInfo }
+//! SignedData    SEQ { INT, SET digests, SEQ content, [0] certificates?, [1] crls?,
+//!                     SET of SignerInfo }
 //! SignerInfo    SEQ { INT, SEQ { SEQ issuer, INT serial }, SEQ { OID digest }, [0] attributes?,
 //!                     SEQ algorithm, OCTETS signature }
 //! issuer        SEQ of SET of SEQ { OID, value }
 //! ```
 
 const MAGIC: &[u8] = b"~Module signature appended~\n";
-const TRAILER: usize = 12;
+const TRAILER_SIZE: usize = 12;
 const ID_TYPES: [&str; 3] = ["PGP", "X509", "PKCS#7"];
 const HASHES: [&str; 9] =
     ["md4", "md5", "sha1", "rmd160", "sha256", "sha384", "sha512", "sha224", "sm3"];
 
-/// Digests by their object identifier in DER.
+/// Digest algorithms by their object identifier in DER.
 const DIGESTS: [(&[u8], &str); 9] = [
     (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 2, 4], "md4"),
     (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 2, 5], "md5"),
@@ -38,22 +41,23 @@ const DIGESTS: [(&[u8], &str); 9] = [
 /// An appended signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signature<'a> {
-    /// Its form: `PGP`, `X509` or `PKCS#7`.
+    /// Format: `PGP`, `X509` or `PKCS#7`.
     pub id_type: &'static str,
-    /// Who signed; empty where that can't be told.
+    /// Name of the signer; empty if unknown.
     pub signer: &'a [u8],
-    /// The key's identity: for PKCS#7 the certificate's serial number.
+    /// Identifier of the key; for PKCS#7 the serial number of the certificate.
     pub key_id: &'a [u8],
-    /// The digest that was signed.
+    /// Digest algorithm.
     pub hash: &'static str,
-    /// The signature itself.
+    /// The signature proper.
     pub bytes: &'a [u8],
 }
 
-/// The signature at the end of a decoded module; `None` where there is none, or its trailer is damaged.
+/// Parses the signature at the end of a decoded module. Returns `None` if there is none, or if its
+/// trailer is damaged.
 pub fn parse(image: &[u8]) -> Option<Signature<'_>> {
     let rest = image.strip_suffix(MAGIC)?;
-    let (rest, trailer) = rest.split_at_checked(rest.len().checked_sub(TRAILER)?)?;
+    let (rest, trailer) = rest.split_at_checked(rest.len().checked_sub(TRAILER_SIZE)?)?;
     let &[algo, hash, id_type, signer_len, key_id_len, _, _, _, ref len @ ..] = trailer else {
         return None;
     };
@@ -72,6 +76,7 @@ pub fn parse(image: &[u8]) -> Option<Signature<'_>> {
     Some(Signature { id_type, signer, key_id, hash, bytes })
 }
 
+/// Splits off the last `len` bytes.
 fn split_end(bytes: &[u8], len: usize) -> Option<(&[u8], &[u8])> {
     bytes.split_at_checked(bytes.len().checked_sub(len)?)
 }
@@ -84,11 +89,11 @@ const OID: u8 = 6;
 const CONTEXT_0: u8 = 0xa0;
 const CONTEXT_1: u8 = 0xa1;
 
-/// DER values, one after the other.
+/// Reader of consecutive DER values.
 struct Der<'a>(&'a [u8]);
 
 impl<'a> Der<'a> {
-    /// The next tag and content; lengths are definite and of at most four bytes.
+    /// Returns the next tag and content. Lengths must be definite and of at most four bytes.
     fn next(&mut self) -> Option<(u8, &'a [u8])> {
         let (&[tag, short], rest) = self.0.split_first_chunk()?;
         let (len, rest) = match short {
@@ -104,15 +109,17 @@ impl<'a> Der<'a> {
         Some((tag, content))
     }
 
-    /// The content of the next value, which must have this tag.
+    /// Returns the content of the next value, which must have this tag.
     fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
         self.next().filter(|(t, _)| *t == tag).map(|(_, content)| content)
     }
 
+    /// Returns a reader of the content of the next value, which must have this tag.
     fn inside(&mut self, tag: u8) -> Option<Der<'a>> {
         self.take(tag).map(Der)
     }
 
+    /// Skips the next value if it has this tag.
     fn skip_optional(&mut self, tag: u8) {
         if self.0.first() == Some(&tag) {
             self.next();
@@ -120,8 +127,8 @@ impl<'a> Der<'a> {
     }
 }
 
-/// The first SignerInfo of a message; one that names its signer by key identifier is not understood,
-/// as in kmod.
+/// Parses the first SignerInfo of a message. As in kmod, one that identifies its signer by key
+/// identifier is not supported.
 fn pkcs7(message: &[u8]) -> Option<Signature<'_>> {
     let mut content = Der(message).inside(SEQ)?;
     content.take(OID)?;
@@ -140,14 +147,15 @@ fn pkcs7(message: &[u8]) -> Option<Signature<'_>> {
     info.skip_optional(CONTEXT_0);
     info.take(SEQ)?;
     let bytes = info.take(OCTETS)?;
-    // A leading zero keeps the number positive and is no part of it.
+    // A leading zero only keeps the number positive, so it is removed.
     let key_id =
         if serial.len() > 1 { serial.strip_prefix(&[0]).unwrap_or(serial) } else { serial };
     let hash = DIGESTS.iter().find(|(oid, _)| *oid == digest).map_or("unknown", |(_, name)| name);
     Some(Signature { id_type: "PKCS#7", signer, key_id, hash, bytes })
 }
 
-/// The common name (2.5.4.3) among an issuer's attributes, else the last of them.
+/// Returns the common name (2.5.4.3) among the attributes of an issuer, or the last attribute if
+/// there is none.
 fn common_name(mut issuer: Der<'_>) -> Option<&[u8]> {
     let mut last = None;
     while let Some(mut attribute) = issuer.inside(SET).and_then(|mut set| set.inside(SEQ)) {
@@ -233,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_no_signature_or_an_unknown_one() {
+    fn a_damaged_signature_is_none_or_unknown() {
         for trailer in
             [[2, 0, 2, 0, 0, 0, 0, 0], [0, 9, 2, 0, 0, 0, 0, 0], [0, 0, 3, 0, 0, 0, 0, 0]]
         {

@@ -1,11 +1,12 @@
-//! A module's symbols with their versions: what it offers, and what it was built against.
+//! Symbol versions of a module: those of its exports, and those that it was built against.
 //!
 //! ```text
-//! .symtab             __crc_NAME: the version itself where absolute (or undefined), else the place of a u32
+//! .symtab             __crc_NAME: the version itself if absolute (or undefined), otherwise the
+//!                     location of a u32
 //! __ksymtab_strings   NAME NUL NAME NUL…, without versions
-//! __versions          records of 64 bytes: version (u64 or u32, as the file's class), NAME padded with NUL
-//! __version_ext_crcs  u32 u32…             since Linux 6.14, for names that do not fit into a record; a file
-//! __version_ext_names NAME NUL NAME NUL…   may have both forms, and the kernel goes by this one
+//! __versions          records of 64 bytes: version (u64 or u32 by ELF class), NAME padded with NUL
+//! __version_ext_crcs  u32 u32…             from Linux 6.14 on, for names too long for a record; a
+//! __version_ext_names NAME NUL NAME NUL…   file may have both forms, and the kernel uses this one
 //! ```
 
 use std::collections::HashSet;
@@ -15,17 +16,18 @@ use super::elf::{Sections, Symbol, until_nul};
 /// A symbol and its version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SymbolVersion<'a> {
-    /// The symbol.
+    /// Name of the symbol.
     pub name: &'a [u8],
-    /// Its CRC; 0 where the module carries none.
+    /// Version (a CRC); 0 if the module has none.
     pub crc: u32,
 }
 
 /// `st_shndx` of a symbol whose value is absolute.
 const ABSOLUTE: usize = 0xfff1;
-const RECORD: usize = 64;
+/// Size of a record in `__versions`.
+const RECORD_SIZE: usize = 64;
 
-/// The symbols that a module exports; `None` where it has no list of them at all.
+/// Returns the symbols that a module exports, or `None` if it has no list of them.
 pub fn exports<'a>(sections: &Sections<'a>) -> Option<Vec<SymbolVersion<'a>>> {
     let crcs = sections.symbols().filter_map(|symbol| export(sections, &symbol));
     let exports: Vec<_> = crcs.collect();
@@ -35,17 +37,17 @@ pub fn exports<'a>(sections: &Sections<'a>) -> Option<Vec<SymbolVersion<'a>>> {
     unversioned_exports(sections).map(Iterator::collect)
 }
 
-/// What a symbol tells of an export: `__crc_NAME`.
+/// Returns the export that a symbol `__crc_NAME` describes.
 pub fn export<'a>(sections: &Sections<'a>, symbol: &Symbol<'a>) -> Option<SymbolVersion<'a>> {
     let name = symbol.name_after(b"__crc_")?;
     let crc = match symbol.section {
-        0 | ABSOLUTE => low(symbol.value),
+        0 | ABSOLUTE => low_word(symbol.value),
         section => crc_at(sections, section, symbol.value).unwrap_or(u32::MAX),
     };
     Some(SymbolVersion { name, crc })
 }
 
-/// The exports of a module that keeps no versions; `None` where it has no list of them.
+/// Returns the exports of a module without versions, or `None` if it has no list of them.
 pub fn unversioned_exports<'a>(
     sections: &Sections<'a>,
 ) -> Option<impl Iterator<Item = SymbolVersion<'a>>> {
@@ -53,8 +55,8 @@ pub fn unversioned_exports<'a>(
     Some(names.filter(|n| !n.is_empty()).map(|name| SymbolVersion { name, crc: 0 }))
 }
 
-/// The symbols that a module was built against: those of the old form, then those that stand in the extended
-/// one alone. `None` where the kernel's build keeps no versions.
+/// Returns the symbols that a module was built against: those of the basic form, then those that
+/// only the extended form has. Returns `None` if the kernel was built without versions.
 pub fn versions<'a>(sections: &Sections<'a>) -> Option<Vec<SymbolVersion<'a>>> {
     let basic =
         BasicVersions::from_sections(sections).map(|versions| versions.iter().collect::<Vec<_>>());
@@ -69,7 +71,7 @@ pub fn versions<'a>(sections: &Sections<'a>) -> Option<Vec<SymbolVersion<'a>>> {
     Some(versions)
 }
 
-/// `__version_ext_crcs` and `__version_ext_names`, as far as both go.
+/// Returns the entries that are present in both `__version_ext_crcs` and `__version_ext_names`.
 fn extended_versions<'a>(sections: &Sections<'a>) -> Option<Vec<SymbolVersion<'a>>> {
     let (crcs, names) = (sections.get("__version_ext_crcs")?, sections.get("__version_ext_names")?);
     let names = names.split(|byte| *byte == 0).take_while(|name| !name.is_empty());
@@ -80,7 +82,7 @@ fn extended_versions<'a>(sections: &Sections<'a>) -> Option<Vec<SymbolVersion<'a
     Some(versions.collect())
 }
 
-/// `__versions`, the old form alone, which names every symbol that is needed.
+/// `__versions`, the basic form, which lists every undefined symbol of the module.
 #[derive(Debug, Clone, Copy)]
 pub struct BasicVersions<'a> {
     records: &'a [u8],
@@ -89,7 +91,7 @@ pub struct BasicVersions<'a> {
 }
 
 impl<'a> BasicVersions<'a> {
-    /// The table of a module; `None` where it has none.
+    /// Returns the table of a module, or `None` if it has none.
     pub fn from_sections(sections: &Sections<'a>) -> Option<Self> {
         Some(Self {
             records: sections.get("__versions")?,
@@ -98,30 +100,30 @@ impl<'a> BasicVersions<'a> {
         })
     }
 
-    /// The record at `place`.
-    pub fn get(&self, place: usize) -> Option<SymbolVersion<'a>> {
-        let record = self.records.chunks_exact(RECORD).nth(place)?;
+    /// Returns the record at `index`.
+    pub fn get(&self, index: usize) -> Option<SymbolVersion<'a>> {
+        let record = self.records.chunks_exact(RECORD_SIZE).nth(index)?;
         let width = if self.is_64_bit { 8 } else { 4 };
         let (crc, name) = record.split_at(width);
-        // The low word: the first four bytes, or the last where the highest byte comes first.
+        // The low word: the first four bytes if little-endian, otherwise the last four.
         let crc = if self.is_little_endian { &crc[..4] } else { &crc[width - 4..] };
         let crc = number(self.is_little_endian, crc)?;
         Some(SymbolVersion { name: until_nul(name), crc })
     }
 
-    /// How many records there are.
+    /// Returns the number of records.
     pub fn len(&self) -> usize {
-        self.records.len() / RECORD
+        self.records.len() / RECORD_SIZE
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no records.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// All records, in order.
+    /// Returns all records, in order.
     pub fn iter(self) -> impl Iterator<Item = SymbolVersion<'a>> {
-        (0..self.len()).filter_map(move |place| self.get(place))
+        (0..self.len()).filter_map(move |index| self.get(index))
     }
 }
 
@@ -135,7 +137,7 @@ fn number(is_little_endian: bool, bytes: &[u8]) -> Option<u32> {
     Some(if is_little_endian { u32::from_le_bytes(bytes) } else { u32::from_be_bytes(bytes) })
 }
 
-fn low(value: u64) -> u32 {
+fn low_word(value: u64) -> u32 {
     u32::try_from(value & 0xffff_ffff).unwrap_or(0)
 }
 
@@ -151,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn exports_are_read_in_every_layout() {
+    fn exports_are_parsed_in_every_layout() {
         for layout in LAYOUTS {
             let (mut table, mut crcs) = (Vec::new(), vec![0; 4]);
             layout.put(&mut crcs, 0xabcd_0123, 4);
@@ -173,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_are_read_in_every_layout() {
+    fn versions_are_parsed_in_every_layout() {
         for layout in LAYOUTS {
             let mut table = Vec::new();
             layout.put(&mut table, 0x1234_5678, 8);
@@ -186,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn extended_versions_add_to_the_old_ones() {
+    fn extended_versions_add_to_the_basic_ones() {
         for layout in LAYOUTS {
             let mut table = Vec::new();
             layout.put(&mut table, 0x11, 8);

@@ -1,53 +1,55 @@
-//! Kernel uevents, as they come on a NETLINK_KOBJECT_UEVENT socket and as sysfs `uevent` files show them.
+//! Kernel uevents, as a NETLINK_KOBJECT_UEVENT socket and the `uevent` files of sysfs present them.
 //!
 //! ```text
-//! add@/devices/pci0000:00/0000:00:03.0\0ACTION=add\0DEVPATH=/devices/...\0SUBSYSTEM=pci\0...\0SEQNUM=1234\0
+//! add@/devices/pci0000:00/0000:00:03.0\0ACTION=add\0DEVPATH=/devices/...\0SUBSYSTEM=pci\0...
+//!     \0SEQNUM=1234\0
 //! ```
 //!
-//! Values may hold any byte except NUL. udev sends its own messages in another group with a `libudev`
-//! header; those have no `@` before the first NUL and are refused here.
+//! Values may hold any byte except NUL. udev sends its own messages to another multicast group,
+//! with a `libudev` header; those have no `@` before the first NUL and are rejected here.
 
 use super::alias;
 
-/// A device's own description of itself, as modprobe(8) would be given it.
+/// The modalias of a device, as it is passed to modprobe(8).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Modalias(Box<[u8]>);
 
 impl Modalias {
-    /// The modalias in `text`, one trailing newline taken off; `None` where nothing is left.
+    /// Creates a modalias from `text` without a trailing newline. Returns `None` if the rest is
+    /// empty.
     pub fn new(text: &[u8]) -> Option<Self> {
         let text = text.strip_suffix(b"\n").unwrap_or(text);
         (!text.is_empty()).then(|| Self(text.into()))
     }
 
-    /// The bytes the device gave.
+    /// Returns the modalias as the device reports it.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The form in which indexes are searched: see [`alias::normalize_modalias`].
+    /// Returns the form that index searches use: see [`alias::normalize_modalias`].
     pub fn normalized(&self) -> Vec<u8> {
         alias::normalize_modalias(&self.0)
     }
 
-    /// The modalias as text, for messages and the record.
+    /// Returns the modalias as text, for messages and the boot record.
     pub fn to_string_lossy(&self) -> String {
         String::from_utf8_lossy(&self.0).into_owned()
     }
 }
 
-/// One kernel message, borrowed from the bytes received.
+/// A kernel uevent, borrowed from the received bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Uevent<'a> {
     /// `add`, `remove`, `change`, `move`, `online`, `offline`, `bind` or `unbind`.
     pub action: &'a [u8],
-    /// The device's path below /sys.
+    /// Path of the device below /sys.
     pub devpath: &'a [u8],
     keys: &'a [u8],
 }
 
 impl<'a> Uevent<'a> {
-    /// Reads one message; `None` for anything that is not a kernel uevent.
+    /// Parses one message. Returns `None` if it is not a kernel uevent.
     pub fn parse(message: &'a [u8]) -> Option<Self> {
         let end = message.iter().position(|b| *b == 0)?;
         let (header, keys) = message.split_at(end);
@@ -56,12 +58,12 @@ impl<'a> Uevent<'a> {
         (!action.is_empty() && devpath.starts_with(b"/")).then_some(Self { action, devpath, keys })
     }
 
-    /// The value of `key`; the first where it stands twice.
+    /// Returns the value of `key`; the first one if the key is repeated.
     pub fn get(&self, key: &str) -> Option<&'a [u8]> {
         value(self.keys, 0, key)
     }
 
-    /// Every `KEY=VALUE` of it, in order.
+    /// Returns every `KEY=VALUE` pair, in order.
     pub fn pairs(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
         self.keys.split(|b| *b == 0).filter_map(|pair| {
             let at = pair.iter().position(|b| *b == b'=')?;
@@ -69,13 +71,13 @@ impl<'a> Uevent<'a> {
         })
     }
 
-    /// The number the kernel gave this event.
+    /// Returns the sequence number of the event.
     pub fn seqnum(&self) -> Option<u64> {
         std::str::from_utf8(self.get("SEQNUM")?).ok()?.parse().ok()
     }
 }
 
-/// The value of `KEY=` in a sysfs `uevent` file (one pair a line).
+/// Returns the value of `KEY=` in a `uevent` file of sysfs (one pair per line).
 pub fn sysfs_value<'a>(file: &'a [u8], key: &str) -> Option<&'a [u8]> {
     value(file, b'\n', key)
 }
@@ -91,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_is_taken_apart() {
+    fn a_message_is_parsed() {
         let event = Uevent::parse(
             b"add@/devices/x\0ACTION=add\0DEVPATH=/devices/x\0MODALIAS=pci:v1\0SEQNUM=42\0",
         )
@@ -104,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_kernel_uevent_is_refused() {
+    fn other_messages_are_rejected() {
         for message in [&b"libudev\0\xfe\xed"[..], b"", b"add@/x", b"@/x\0", b"add@x\0", b"\0\0\0"]
         {
             assert!(Uevent::parse(message).is_none(), "{message:?}");
@@ -112,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_uevent_file_gives_its_modalias() {
+    fn a_uevent_file_is_parsed() {
         let file = b"DRIVER=mmcblk\nMODALIAS=mmc:block\n";
         assert_eq!(sysfs_value(file, "MODALIAS"), Some(&b"mmc:block"[..]));
         assert_eq!(sysfs_value(file, "ALIAS"), None);

@@ -97,13 +97,13 @@ impl Visit<'_> {
         }
         if let Some(why) = self.in_use(module) {
             self.tell(&format!("{module} stays: {why}"));
-            if mark.unused_since.is_some() {
-                self.note(module, &AutocleanMarker { unused_since: None, ..mark });
+            if mark.unused_since_secs.is_some() {
+                self.note(module, &AutocleanMarker { unused_since_secs: None, ..mark });
             }
             return Ok(());
         }
         let now = Duration::from_nanos(boottime_ns()).as_secs();
-        match mark.unused_since {
+        match mark.unused_since_secs {
             None if self.holds(module) => {
                 self.tell(&format!("{module} stays: what it holds is not counted"));
                 if !self.plan.dry_run {
@@ -113,7 +113,7 @@ impl Visit<'_> {
             }
             None => {
                 self.tell(&format!("{module} is unused"));
-                self.note(module, &AutocleanMarker { unused_since: Some(now), ..mark });
+                self.note(module, &AutocleanMarker { unused_since_secs: Some(now), ..mark });
                 Ok(())
             }
             Some(since) if now.saturating_sub(since) < self.plan.idle => {
@@ -172,7 +172,7 @@ impl Visit<'_> {
         match load::delete(&*self.tool.ops, module, false, Duration::ZERO) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(reason) => {
-                self.note(module, &AutocleanMarker { unused_since: None, ..mark.clone() });
+                self.note(module, &AutocleanMarker { unused_since_secs: None, ..mark.clone() });
                 // It has come into use, or another is removing it.
                 if matches!(reason, Errno::AGAIN | Errno::BUSY) {
                     return Ok(());

@@ -39,7 +39,8 @@ impl Modprobe<'_> {
         let root = &self.tool.root;
         let Some(request) = &self.options.demand else { return };
         let Some(sysfs_inode) = mark::instance(root, module) else { return };
-        let mark = AutocleanMarker { sysfs_inode, unused_since: None, request: request.clone() };
+        let mark =
+            AutocleanMarker { sysfs_inode, unused_since_secs: None, request: request.clone() };
         // Where there is no /run nothing is ever cleaned.
         let _ = mark::write(root, module, &mark);
     }
