@@ -1,18 +1,17 @@
 //! What the kernel asks for by itself: that it is answered, however much at once, and what becomes of it afterwards.
 //!
 //! ```text
-//! demand/NAME.txt         a transcript, as tools.rs has it, of commands of guest_demand.rs
+//! data/demand/NAME.txt    a transcript, whose commands are those of guests/guest_demand.rs
 //! docs/aliases.md         a table of what is asked for by what; its last column are such commands
 //! ```
-//!
-//! With `COLDPLUG_BLESS=1` what is printed becomes what is correct.
 
+use harness::guest::{Output, Report};
 use harness::image::{ROOT, UUID, put};
 use harness::kernel::{Kernel, Tree};
 use harness::run::{BOOT, Test};
 use harness::vm::{Boot, Bus, Facts, Vm};
 use harness::{image, kernel, testmod, tool};
-use harness::{note, tests};
+use harness::{note, paths, tests, transcript};
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -118,42 +117,19 @@ fn vfat(dir: &Path) -> PathBuf {
     file
 }
 
-/// What the command with this number printed, and its exit code.
-fn outcome(facts: &Facts, number: usize) -> (i64, String) {
-    let outcome = facts.get(&number.to_string());
-    let said = |key| outcome[key].as_str().unwrap_or_else(|| panic!("{number}: {outcome}"));
-    (outcome["code"].as_i64().unwrap_or(-1), format!("{}{}", said("stdout"), said("stderr")))
+/// What the command with this number printed.
+fn printed(facts: &Facts, number: usize) -> String {
+    let output = Output::new(facts, number);
+    output.stdout + &output.stderr
 }
 
-/// Boots `machine`, carries out the commands of `transcript`, and compares what they gave.
+/// Boots `machine`, carries out the commands of the transcript `name`, and compares what they gave.
 #[track_caller]
-fn check(machine: &Machine<'_>, transcript: &str) -> Boot {
-    let name = format!("qemu-tests/data/demand/{transcript}.txt");
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
-    let want = fs::read_to_string(&file).unwrap();
-    let commands = want.lines().filter_map(|line| line.strip_prefix("$ "));
-    let boot = machine.run(&commands.map(str::to_owned).collect::<Vec<_>>());
-    let facts = boot.facts();
-    let (mut got, mut number) = (String::new(), 0);
-    for line in want.lines().filter(|line| line.starts_with(['#', '$'])) {
-        got += &format!("{line}\n");
-        if line.starts_with('$') {
-            let (code, text) = outcome(&facts, number);
-            number += 1;
-            got += &text;
-            if code != 0 {
-                got += &format!("[exit {code}]\n");
-            }
-        }
-    }
-    if std::env::var_os("COLDPLUG_BLESS").is_some() {
-        fs::write(&file, &got).unwrap();
-    }
-    let want = fs::read_to_string(&file).unwrap();
-    for (number, (got, want)) in got.lines().zip(want.lines()).enumerate() {
-        assert_eq!(got, want, "{}:{}{}", file.display(), number + 1, boot.tail());
-    }
-    assert_eq!(got, want, "{}", file.display());
+fn check(machine: &Machine<'_>, name: &str) -> Boot {
+    let file = paths::data("demand").join(name).with_extension("txt");
+    let boot = machine.run(&transcript::commands(&file));
+    note!("{}", boot.tail());
+    transcript::check(&file, &mut Report::new(&boot.facts(), Vec::new()));
     no_runaway(&boot);
     boot
 }
@@ -254,8 +230,7 @@ fn many_requests_at_once_are_all_answered() {
         let boot = machine.run(&commands);
         let facts = boot.facts();
         no_runaway(&boot);
-        let lines =
-            |number| outcome(&facts, number).1.lines().map(str::to_owned).collect::<Vec<_>>();
+        let lines = |number| printed(&facts, number).lines().map(str::to_owned).collect::<Vec<_>>();
         for number in [0, 2] {
             assert_eq!(lines(number), [MANY.to_string()], "threads that came back");
         }
@@ -309,7 +284,7 @@ fn rows(text: &str) -> Vec<[String; 3]> {
 }
 
 fn every_family_of_aliases_is_asked_for_and_answered() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/aliases.md");
+    let file = paths::checkout().join("docs/aliases.md");
     let rows = rows(&fs::read_to_string(file).unwrap());
     assert!(rows.len() > 50, "{} rows", rows.len());
     let mut commands = vec!["coldplug helper install /sbin/asked".to_owned()];
@@ -331,7 +306,7 @@ fn every_family_of_aliases_is_asked_for_and_answered() {
     let facts = boot.facts();
     let mut wrong = String::new();
     for (row, [example, module, tries]) in rows.iter().enumerate() {
-        let said = |n: usize| outcome(&facts, 1 + 4 * row + n).1;
+        let said = |n: usize| printed(&facts, 1 + 4 * row + n);
         let is_query = tries.starts_with("modprobe -R");
         let has = |text: String, word: &str| text.lines().any(|line| line == word);
         let asked = is_query || has(said(2), example);

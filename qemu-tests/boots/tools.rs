@@ -1,25 +1,21 @@
 //! The module tools and the kernel's own helper on a running kernel.
 //!
-//! ```text
-//! tools/NAME.txt          a transcript: "# " a comment, "$ " a command of guest_tools.rs, and below it
-//!                         what it printed: standard output, standard error, [exit N] where N is not 0
-//! ```
-//!
-//! Each is the script of one boot as well as what must come of it; `RELEASE` in it is the kernel's release, and
-//! `ANOTHER` that of the kernel which /opt/other-kernel.ko is for.
-//! With `COLDPLUG_BLESS=1` what is printed becomes what is correct. With `COLDPLUG_ORACLE=kmod` kmod does it
-//! all instead: the transcripts must hold but for the sentences of ours that kmod has none of.
+//! `data/running-kernel/NAME.txt` is a transcript, the script of one boot as well as what must come of
+//! it; `RELEASE` in it is the kernel's release, and `ANOTHER` that of the kernel which
+//! /opt/other-kernel.ko is for. Its commands are those of guests/guest_tools.rs.
 //!
 //! The machine's root holds the tools as links to coldplug, some modules of the kernel with their indexes,
 //! and in /opt modules that were changed. Nothing else runs there: a module that comes without a command
 //! has been loaded by the kernel's helper.
 
+use harness::guest::Report;
 use harness::image::{ROOT, UUID, put};
 use harness::kernel::{Kernel, Tree};
 use harness::run::{BOOT, Test};
-use harness::tests;
-use harness::vm::{Bus, Facts, Vm};
+use harness::transcript;
+use harness::vm::{Bus, Vm};
 use harness::{image, tool};
+use harness::{note, paths, tests};
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -83,29 +79,19 @@ fn refusals_of_the_command_line() {
 /// Boots `kernel` with `words`, carries out the commands of `transcript`, and compares what they gave.
 #[track_caller]
 fn check(kernel: Kernel, transcript: &str, words: &str) {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join(format!("qemu-tests/data/tools/{transcript}.txt"));
-    let want = fs::read_to_string(&file).unwrap();
+    let file = paths::data("running-kernel").join(transcript).with_extension("txt");
     let tree = kernel.get();
     let vm =
         Vm::new(&tree, &image::coldplug(&tree, &["--all"])).cmdline(&format!("root=UUID={UUID}"));
-    let disks = [root(&tree, &script(&want), vm.dir()), xfs(vm.dir()), vfat(vm.dir())];
+    let disks =
+        [root(&tree, &transcript::commands(&file), vm.dir()), xfs(vm.dir()), vfat(vm.dir())];
     let vm = disks.iter().fold(vm.cmdline(words), |vm, disk| vm.disk(Bus::VirtioBlk, disk));
     let boot = vm.run();
     boot.expect("ok");
-    let got = render(&want, &boot.facts())
-        .replace(&tree.release, "RELEASE")
-        .replace(&another(&tree.release), "ANOTHER");
-    if std::env::var_os("COLDPLUG_BLESS").is_some() {
-        fs::write(&file, &got).unwrap();
-    }
-    let want = fs::read_to_string(&file).unwrap();
-    let (want, got) =
-        if oracle() { (without_reasons(&want), without_sources(&got)) } else { (want, got) };
-    for (number, (got, want)) in got.lines().zip(want.lines()).enumerate() {
-        assert_eq!(got, want, "{}:{}{}", file.display(), number + 1, boot.tail());
-    }
-    assert_eq!(got, want, "{}", file.display());
+    let facts = boot.facts();
+    let names = vec![(tree.release.clone(), "RELEASE"), (another(&tree.release), "ANOTHER")];
+    note!("{}", boot.tail());
+    transcript::check(&file, &mut Report::new(&facts, names));
     for (number, letter) in ["a", "b", "c"].iter().enumerate() {
         let named = format!("virtio{number}: [vd{letter}]");
         boot.check(boot.console.contains(&named), &format!("no {named:?}: names are out of order"));
@@ -114,61 +100,12 @@ fn check(kernel: Kernel, transcript: &str, words: &str) {
     boot.check(!boot.console.contains("modprobe: "), "the helper was not silent");
 }
 
-fn oracle() -> bool {
-    std::env::var_os("COLDPLUG_ORACLE").is_some_and(|o| o == "kmod")
-}
-
-/// The transcript without the lines that say why a module was refused.
-fn without_reasons(transcript: &str) -> String {
-    let lines = transcript.split_inclusive('\n');
-    lines
-        .filter(|line| !line.contains("ERROR: /") && !line.contains("ERROR: the kernel says: "))
-        .collect()
-}
-
-/// The transcript without the file and function that libkmod of kmod 30 puts before its messages.
-fn without_sources(transcript: &str) -> String {
-    let lines = transcript.lines().map(|line| match line.split_once("../libkmod/") {
-        Some((front, back)) => {
-            format!("{front}{}\n", back.split_once("() ").map_or(back, |(_, text)| text))
-        }
-        None => format!("{line}\n"),
-    });
-    lines.collect()
-}
-
-/// The commands of a transcript.
-fn script(transcript: &str) -> Vec<&str> {
-    transcript.lines().filter_map(|line| line.strip_prefix("$ ")).collect()
-}
-
-/// The comments and commands of `transcript`, each command with what it has given in the guest.
-fn render(transcript: &str, facts: &Facts) -> String {
-    let mut text = String::new();
-    let mut number = 0;
-    for line in transcript.lines() {
-        if line.starts_with("# ") {
-            text += &format!("{line}\n");
-        } else if line.starts_with("$ ") {
-            let outcome = facts.get(&number.to_string());
-            number += 1;
-            let said = |key| outcome[key].as_str().unwrap_or_else(|| panic!("{line}: {outcome}"));
-            text += &format!("{line}\n{}{}", said("stdout"), said("stderr"));
-            match outcome["code"].as_i64() {
-                Some(0) => {}
-                code => text += &format!("[exit {}]\n", code.unwrap()),
-            }
-        }
-    }
-    text
-}
-
 /// The root disk, made in `dir`.
-fn root(tree: &Tree, commands: &[&str], dir: &Path) -> PathBuf {
+fn root(tree: &Tree, commands: &[String], dir: &Path) -> PathBuf {
     let root = dir.join("root");
     let release = |text: &str| text.replace("RELEASE", &tree.release);
     put(&root, "sbin/init", &fs::read(image::program("examples/guest_tools")).unwrap(), 0o755);
-    if oracle() {
+    if transcript::is_kmod() {
         image::install_kmod(&root, "sbin/coldplug");
     } else {
         put(&root, "sbin/coldplug", &fs::read(image::program("coldplug")).unwrap(), 0o755);

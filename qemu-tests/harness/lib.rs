@@ -11,11 +11,14 @@
 //! | [`disks`] | disks with a root in any filesystem |
 //! | [`vm`], [`qmp`] | a machine in QEMU, and what it reported |
 //! | [`machines`], [`sysfs_names`] | the machines that are measured, and the state that a boot leads to |
+//! | [`guest`] | commands that the guest carries out |
+//! | [`transcript`] | commands and what is expected of them, in one format |
 //! | [`supervisor`], [`fake_kernel`] | commands in a fake root under a fake kernel |
 
 pub mod apt;
 pub mod disks;
 pub mod fake_kernel;
+pub mod guest;
 pub mod image;
 pub mod kernel;
 pub mod kmod34;
@@ -27,4 +30,5 @@ pub mod supervisor;
 pub mod sysfs_names;
 pub mod testmod;
 pub mod tool;
+pub mod transcript;
 pub mod vm;

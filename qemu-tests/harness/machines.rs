@@ -18,7 +18,7 @@ pub fn virtio(tree: &Tree, image: &Path) -> Vm {
     with_root(vm)
 }
 
-/// The fleet machine of fleet.args, and a virtio disk.
+/// The fleet machine of data/fleet/machine.args, and a virtio disk.
 pub fn fleet(tree: &Tree, image: &Path) -> Vm {
     with_root(Vm::fleet(tree, image))
 }
@@ -81,12 +81,12 @@ impl Reached {
 
 /// Whether coldplug knows `word`, such as `coldplug.seed=1`, of the kernel command line: it complains of others.
 pub fn knows(word: &str) -> bool {
-    let rootfs = paths::data("rootfs");
+    let data = paths::data("");
     let output = std::process::Command::new(program("coldplug"))
         .args(["plan", "--cmdline", word, "--from"])
-        .arg(rootfs.join("plan/capture"))
+        .arg(data.join("commands/plan/capture"))
         .arg("--root")
-        .arg(rootfs.join("tree"))
+        .arg(data.join("tree"))
         .output()
         .unwrap();
     assert!(output.status.success(), "plan: {output:?}");

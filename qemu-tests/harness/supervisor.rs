@@ -10,7 +10,7 @@
 #![allow(unsafe_code, reason = "a seccomp listener has no safe interface")]
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::ffi::{CStr, CString, c_int, c_ulong};
+use std::ffi::{CStr, CString, c_int};
 use std::fs::{self, File};
 use std::io;
 use std::mem::zeroed;
@@ -134,7 +134,7 @@ fn listener() -> io::Result<OwnedFd> {
 
 /// The next call; `None` when nobody is left who could make one.
 fn next(listener: &OwnedFd) -> Option<libc::seccomp_notif> {
-    const RECEIVE: c_ulong = 0xc050_2100; // SECCOMP_IOCTL_NOTIF_RECV
+    const RECEIVE: libc::Ioctl = 0xc050_2100_u32 as libc::Ioctl; // SECCOMP_IOCTL_NOTIF_RECV
     loop {
         let mut fds = [PollFd::new(listener, PollFlags::IN)];
         let ready = poll(&mut fds, Some(&PATIENCE)).unwrap();
@@ -156,7 +156,7 @@ fn next(listener: &OwnedFd) -> Option<libc::seccomp_notif> {
 }
 
 fn respond(listener: &OwnedFd, id: u64, errno: i32) {
-    const SEND: c_ulong = 0xc018_2101; // SECCOMP_IOCTL_NOTIF_SEND
+    const SEND: libc::Ioctl = 0xc018_2101_u32 as libc::Ioctl; // SECCOMP_IOCTL_NOTIF_SEND
     let answer = libc::seccomp_notif_resp { id, val: 0, error: -errno, flags: 0 };
     // SAFETY: the kernel reads the structure. That who asked has died meanwhile is no error of ours.
     unsafe { libc::ioctl(listener.as_raw_fd(), SEND, &raw const answer) };

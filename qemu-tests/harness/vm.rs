@@ -25,7 +25,7 @@ use tempfile::TempDir;
 const DEADLINE: Duration = Duration::from_secs(120);
 
 /// The arguments of the fleet machine.
-const FLEET: &str = include_str!("../data/fleet.args");
+const FLEET: &str = include_str!("../data/fleet/machine.args");
 /// The longest that a boot of the fleet machine may take: half a minute on an idle machine.
 const FLEET_DEADLINE: Duration = Duration::from_secs(300);
 
@@ -91,7 +91,7 @@ impl Vm {
         Self::with_defaults(kernel, image).args(["-nodefaults"])
     }
 
-    /// The fleet machine: a q35 with sixty-odd devices, which fleet.args lists.
+    /// The fleet machine: a q35 with sixty-odd devices, which data/fleet/machine.args lists.
     pub fn fleet(kernel: &Tree, image: &Path) -> Self {
         let vm = Self::new(kernel, image).deadline(FLEET_DEADLINE);
         let args = fleet_args(FLEET, utf8(vm.dir()));

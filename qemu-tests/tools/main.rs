@@ -10,9 +10,9 @@
 use std::process::ExitCode;
 
 // Command lines on a small tree, against kmod.
-mod cli;
+mod commands;
 // Command lines in fake roots, and their requests to a fake kernel, against kmod.
-mod roots;
+mod fake_roots;
 // Every module and alias of Debian's kernels, against kmod.
 mod kernels;
 // The configuration of modutils, converted and read as it is.
@@ -31,10 +31,10 @@ fn main() -> ExitCode {
         kernels::TESTS,
         depmod::TESTS,
         blkid::TESTS,
-        roots::TESTS,
+        fake_roots::TESTS,
         image_build::TESTS,
         modules_conf::TESTS,
-        cli::TESTS,
+        commands::TESTS,
         binary::TESTS,
     ])
 }

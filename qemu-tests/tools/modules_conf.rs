@@ -1,17 +1,18 @@
 //! The configuration of modutils, in the styles in which it was written: converted, and read as it is.
 //!
 //! ```text
-//! rootfs/modules.conf/STYLE/modules.conf   or conf.modules
-//! rootfs/modules.conf/STYLE/modprobe.conf  what `coldplug convert` makes of it
-//! rootfs/modules.conf/STYLE/said.txt       what it says of it, where it says something
+//! data/modules.conf/STYLE/modules.conf    or conf.modules
+//! data/modules.conf/STYLE/convert.txt     a transcript: what `coldplug convert` makes of it
 //! ```
 //!
 //! For every name in a file, and for the whole of it, modprobe has to answer alike when it reads the old file and
 //! the new one; and kmod's modprobe, which knows the new language alone, has to answer as ours. The modules that
-//! are named are all there. With `COLDPLUG_BLESS=1` what is made and said is written into the files.
+//! are named are all there.
 
+use harness::paths;
 use harness::run::Test;
 use harness::tool;
+use harness::transcript::{self, Session};
 use harness::{note, tests};
 use std::collections::BTreeSet;
 use std::fs;
@@ -24,7 +25,7 @@ const OURS: &str = env!("CARGO_BIN_EXE_coldplug");
 const RELEASE: &str = "2.4.20-8";
 
 fn styles() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("qemu-tests/data/rootfs/modules.conf")
+    paths::data("modules.conf")
 }
 
 /// One style, and a root with its modules.
@@ -47,7 +48,7 @@ impl Style {
         let Output { status, stdout, stderr } =
             command.args(["convert", "--kernel", RELEASE, old]).current_dir(&dir).output().unwrap();
         let (new, said) = (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());
-        let root = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let root = tempfile::tempdir_in(paths::scratch()).unwrap();
         let style = Self { dir, old, new, said, status: status.code(), root };
         style.make_modules();
         style
@@ -73,7 +74,7 @@ impl Style {
     fn make_modules(&self) {
         let dir = self.root.path().join("lib/modules").join(RELEASE);
         fs::create_dir_all(dir.join("kernel")).unwrap();
-        let module = styles().with_file_name("tree/lib/modules/1.0/kernel/sub/late.ko");
+        let module = paths::data("tree/lib/modules/1.0/kernel/sub/late.ko");
         let names = self.words_after(&["alias", "softdep"]);
         let plain = |name: &&String| !name.contains(['/', '*', ':', '?']);
         for name in names.iter().filter(plain) {
@@ -113,24 +114,24 @@ fn spaced(text: &str) -> String {
     lines.map(|words| words.join(" ")).collect::<Vec<_>>().join("\n")
 }
 
-/// Compares with what is kept in `file`, or keeps it.
-fn keep(file: &Path, got: &str) {
-    if std::env::var_os("COLDPLUG_BLESS").is_some() {
-        if got.is_empty() {
-            let _ = fs::remove_file(file);
-        } else {
-            fs::write(file, got).unwrap();
-        }
+/// Runs coldplug in the directory of a style.
+struct Converter<'a>(&'a Path);
+
+impl Session for Converter<'_> {
+    fn run(&mut self, command: &str) -> Vec<String> {
+        let mut words = command.split(' ');
+        assert_eq!(words.next(), Some("coldplug"));
+        let output = Command::new(OURS).args(words).current_dir(self.0).output().unwrap();
+        let mut lines = transcript::streams(&output.stdout, &output.stderr);
+        lines.extend(transcript::exit(output.status.code()));
+        lines
     }
-    let want = fs::read_to_string(file).unwrap_or_default();
-    assert_eq!(got, want, "{}", file.display());
 }
 
 #[track_caller]
 fn check(name: &str) {
     let style = Style::new(name);
-    keep(&style.dir.join("modprobe.conf"), &style.new);
-    keep(&style.dir.join("said.txt"), &style.said);
+    transcript::check(&style.dir.join("convert.txt"), &mut Converter(&style.dir));
     assert_eq!(style.status, Some(i32::from(name == "wrong")), "{}", style.said);
 
     let kmod = tool::find("modprobe", "kmod");
@@ -183,7 +184,7 @@ fn every_style_is_checked() {
 
 /// What a file in modprobe.d's language says is not changed by its look.
 fn the_language_of_modprobe_d_is_left_alone() {
-    let scratch = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let scratch = tempfile::tempdir_in(paths::scratch()).unwrap();
     let kmod = tool::find("modprobe", "kmod");
     let kmod = [kmod.to_str().unwrap()];
     let style = Style::new("redhat");
@@ -213,7 +214,7 @@ fn modprobe_names_wrong_lines() {
 }
 
 fn the_output_is_a_file_of_its_own() {
-    let scratch = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let scratch = tempfile::tempdir_in(paths::scratch()).unwrap();
     let path = scratch.path().join("modutils.conf");
     let style = Style::new("ppp");
     let mut command = Command::new(OURS);

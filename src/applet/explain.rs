@@ -167,8 +167,7 @@ mod tests {
 
     #[test]
     fn a_rejected_signature_is_told_from_none() {
-        let image =
-            fs::read("qemu-tests/data/rootfs/tree/lib/modules/1.0/kernel/gamma.ko").unwrap();
+        let image = fs::read("qemu-tests/data/tree/lib/modules/1.0/kernel/gamma.ko").unwrap();
         assert!(rejected(Some(&image)).starts_with("it has no signature"));
         let mut signed = image;
         // PKCS#7 with nothing in it: id type 2, no length.
