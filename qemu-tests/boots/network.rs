@@ -79,9 +79,12 @@ fn a_tag_that_is_not_there_is_told_with_those_that_are() {
     let boot =
         with_9p(vm, root.path(), "other").cmdline("root=9p:exports coldplug.timeout=6").run();
     boot.expect("no-root");
-    let text = "9p tag exports (there: export, other) did not come";
+    let text = "waiting for 9p tag exports (available: export, other)";
     boot.check(boot.console.contains(text), "the tags are not told");
-    assert_eq!(boot.record()["root"]["awaited"]["name"], "9p tag exports (there: export, other)");
+    assert_eq!(
+        boot.record()["root"]["awaited"]["name"],
+        "9p tag exports (available: export, other)"
+    );
 }
 
 fn a_virtiofs_tag_is_a_root() {
@@ -248,7 +251,7 @@ fn a_server_that_does_not_answer_is_named() {
         .run();
     let told = match boot.verdict() {
         "mount-failed" => "mount 10.0.2.99:/srv (vers=4.2,nolock,addr=10.0.2.99): No route to host",
-        _ => "an answer of NFS server 10.0.2.99 to the mount of 10.0.2.99:/srv did not come in",
+        _ => "waiting for NFS server 10.0.2.99 to answer the mount of 10.0.2.99:/srv",
     };
     boot.check(boot.console.contains(told), "the server and the cause are not named");
 }
@@ -260,7 +263,7 @@ fn silence_on_the_wire_is_told() {
         .cmdline("root=/dev/nfs ip=dhcp coldplug.timeout=8")
         .run();
     boot.expect("no-root");
-    let text = "an answer to DHCP on eth0 (";
+    let text = "a DHCP reply on eth0 (";
     boot.check(
         boot.console.contains(text) && boot.console.contains("no offer"),
         "no cause is told",
@@ -341,5 +344,5 @@ fn an_interface_that_is_not_there_is_told_with_those_that_are() {
         .cmdline("root=/dev/nfs ip=:::::eth7:dhcp coldplug.timeout=6")
         .run();
     boot.expect("no-root");
-    boot.check(boot.console.contains("network interface eth7 (there: eth0)"), "no cause is told");
+    boot.check(boot.console.contains("network interface eth7 (found: eth0)"), "no cause is told");
 }

@@ -161,7 +161,7 @@ fn two_disks_of_one_uuid_are_told() {
     let (_, facts) = ends_well(vm.disk(Bus::VirtioBlk, &file));
     assert_eq!(facts.mount("/").unwrap().source, "/dev/vda");
     let warnings = facts.record()["warnings"].to_string();
-    assert!(warnings.contains("is /dev/vda, which is taken, and also /dev/vdb"), "{warnings}");
+    assert!(warnings.contains("matches /dev/vda (used) and /dev/vdb"), "{warnings}");
 }
 
 /// Roots that are passed over: one that is not there, one that cannot be mounted, one without an init.
@@ -185,14 +185,14 @@ fn the_first_root_that_is_good() {
         .map(|line| line.as_str().unwrap().to_owned())
         .collect();
     for (line, words) in passed.iter().zip([
-        ["LABEL=absent", "did not come in 1."],
+        ["LABEL=absent", "not found after 1"],
         ["/dev/vda", "mount /dev/vda"],
-        ["LABEL=decoy", "no init on root"],
+        ["LABEL=decoy", "no init found"],
     ]) {
         assert!(words.iter().all(|word| line.contains(word)), "{words:?} in {passed:#?}");
     }
     assert_eq!(passed.len(), 3, "{passed:#?}");
-    boot.check(boot.console.contains("is passed over for"), "the console says so");
+    boot.check(boot.console.contains(" failed, trying "), "the console says so");
     assert!(!facts.lines("mountinfo").iter().any(|line| line.contains("/dev/vdb")));
 }
 
@@ -236,7 +236,7 @@ fn a_usr_that_does_not_come_is_named() {
     let vm = machine(&format!("root=UUID={UUID} mount.usr=LABEL=Decoy coldplug.timeout=2"));
     let boot = attach(attach(vm, ROOT), DECOY).run();
     boot.expect("no-root");
-    boot.check(boot.console.contains("mount.usr=LABEL=Decoy did not come in 2."), "its name");
+    boot.check(boot.console.contains("mount.usr=LABEL=Decoy not found after 2"), "its name");
     let near = "vdb has LABEL=decoy: upper and lower case differ";
     boot.check(boot.console.contains(near), "what comes close to it");
 }
@@ -380,7 +380,10 @@ fn a_filesystem_is_checked_by_what_the_image_carries() {
     let boot = damaged("", HARMLESS);
     boot.expect("ok");
     let warnings = boot.facts().record()["warnings"].to_string();
-    assert!(warnings.contains("fsck.ext4 /dev/vda mended errors (exit status 1)"), "{warnings}");
+    assert!(
+        warnings.contains("fsck.ext4 /dev/vda: errors corrected (exit status 1)"),
+        "{warnings}"
+    );
     let boot = damaged("coldplug.fsck=no", HARMLESS);
     boot.expect("ok");
     boot.check(!boot.console.contains("fsck.ext4"), "it was told not to");
@@ -389,7 +392,7 @@ fn a_filesystem_is_checked_by_what_the_image_carries() {
 fn errors_that_are_left_end_the_boot() {
     let boot = damaged("", "clri <2>");
     boot.expect("mount-failed");
-    boot.check(boot.console.contains("fsck.ext4 /dev/vda left errors (exit status: 4"), "why");
+    boot.check(boot.console.contains("fsck.ext4 /dev/vda: errors remain (exit status: 4"), "why");
 }
 
 /// An image with a shell.
@@ -432,7 +435,7 @@ fn a_shell_when_the_root_does_not_come() {
     terminal.line("exit");
     let boot = running.finish();
     boot.check(
-        boot.console.contains("shell left; restarting"),
+        boot.console.contains("shell exited; rebooting"),
         "a person who leaves it wants that",
     );
 }

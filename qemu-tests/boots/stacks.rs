@@ -190,7 +190,7 @@ fn btrfs_whose_second_disk_comes_late() {
     let vm = vm.disk(Bus::VirtioBlk, &first).disk(Bus::Unplugged, &second);
     let mut machine = vm.device("pcie-root-port,id=socket,chassis=1,slot=1").start();
     // Told by what waits, so the first disk has been read by then.
-    machine.wait_for("1 of 2 devices of its btrfs are there: /dev/vda");
+    machine.wait_for("1 of 2 btrfs devices found: /dev/vda");
     let late = json!({ "driver": "nvme", "serial": "late", "drive": "disk1", "bus": "socket" });
     machine.qmp().execute("device_add", late);
     let boot = machine.finish();
@@ -204,7 +204,7 @@ fn btrfs_whose_second_disk_never_comes() {
     let vm = machine(Kernel::Cloud61, "root=LABEL=pair coldplug.timeout=20");
     let (first, second) = (vm.dir().join("first"), vm.dir().join("second"));
     disks::make_pair(&first, &second);
-    let words = ["LABEL=pair (1 of 2 devices of its btrfs are there: /dev/vda) did not come"];
+    let words = ["LABEL=pair (1 of 2 btrfs devices found: /dev/vda) incomplete after"];
     ends_in(vm.disk(Bus::VirtioBlk, &first), "no-root", &words);
 }
 
@@ -344,15 +344,14 @@ fn words_that_make_no_sense_are_no_way_round() {
 fn a_hash_device_that_never_comes() {
     let verity = Verity::new(&[]);
     let line = OWN_WORDS.replace("hash=/dev/vdb", "hash=LABEL=tree") + " coldplug.timeout=10";
-    let words = ["LABEL=tree, the hash device of roothash="];
+    let words = ["hash device LABEL=tree of roothash="];
     ends_in(verity.machine(&line), "no-root", &words);
 }
 
 fn a_hash_device_without_a_tree() {
     let verity = Verity::new(&[]);
     let line = OWN_WORDS.replace("hash=/dev/vdb", "hash=/dev/vda");
-    let words =
-        ["roothash of /dev/vda: no verity superblock at offset 0 of the hash device /dev/vda"];
+    let words = ["roothash of /dev/vda: hash device /dev/vda: no verity superblock at offset 0"];
     ends_in(verity.machine(&line).deadline(Duration::from_secs(60)), "mount-failed", &words);
 }
 
@@ -411,5 +410,5 @@ fn a_block_device_of_a_ubi_volume() {
 
 fn a_ubi_volume_that_is_not_there() {
     let vm = machine(Kernel::Full61, "root=ubi:rootfs coldplug.timeout=20");
-    ends_in(vm, "no-root", &["root=ubi:rootfs did not come"]);
+    ends_in(vm, "no-root", &["root device ubi:rootfs not found after"]);
 }

@@ -1,5 +1,5 @@
-//! Devices to modules: the scan of what is there, and the events of what comes later. Each distinct
-//! modalias is asked for once.
+//! From devices to modules: the scan of the devices that are there, and the uevents of later ones.
+//! Each distinct modalias is requested once.
 
 use std::collections::{BTreeMap, HashSet};
 

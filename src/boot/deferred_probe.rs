@@ -1,5 +1,5 @@
-//! Devices that wait for other devices: the kernel puts their probe off until the others are there, and says so only
-//! to those who ask.
+//! DeferredDevice probe: the kernel postpones the probe of a device until its suppliers are there, and
+//! reports that only in debugfs and sysfs.
 
 use rustix::mount::MountFlags;
 
@@ -8,39 +8,39 @@ use crate::sys::DeferredDevice;
 use crate::sys::{Root, mount, sysfs};
 
 const DEBUGFS: &str = "sys/kernel/debug";
-/// The kernel's own `deferred_probe_timeout`, in seconds, where modules can be loaded.
-const TIMEOUT: i64 = 10;
+/// The kernel's default of `deferred_probe_timeout`, in seconds, if modules can be loaded.
+const DEFAULT_TIMEOUT: i64 = 10;
 
 impl Boot {
-    /// Puts into the record which devices wait for others, and says so.
-    pub(super) fn log_deferred(&mut self) {
-        let mut found = devices_deferred(&self.root);
-        merge(&mut found, sysfs::unmet_suppliers(&self.root));
+    /// Logs and records the devices whose probe is deferred. `loads_ended` is the time of the last
+    /// load (CLOCK_BOOTTIME, ns).
+    pub(super) fn report_deferred(&mut self, loads_ended: u64) {
+        let mut found = devices_deferred(&self.dir);
+        merge(&mut found, sysfs::unmet_suppliers(&self.dir));
         for deferred in &found {
-            self.log.warn(&deferred.line());
+            self.reporter.log().warn(&deferred.line());
         }
-        self.warn_of_timeout(!found.is_empty());
-        self.record.deferred = found;
+        self.warn_about_timeout(loads_ended, !found.is_empty());
+        self.reporter.set_deferred(found);
     }
 
-    /// Where the kernel has stopped waiting for suppliers before their modules were loaded, devices may have come up
-    /// without them. Each driver that registers starts its clock again, so that the default alone proves nothing.
-    fn warn_of_timeout(&mut self, waiting: bool) {
+    /// Warns if the kernel may have given up on suppliers before their modules were loaded: devices
+    /// may have been probed without them. Each driver that registers restarts the kernel's timer, so
+    /// the default timeout alone proves nothing; then a device must still be waiting.
+    fn warn_about_timeout(&mut self, loads_ended: u64, waiting: bool) {
         let given = self.params.boot.deferred_timeout;
-        let timeout = given.unwrap_or(TIMEOUT);
-        let end_us = self.record.phases.iter().find(|(name, _)| *name == "load").map(|(_, us)| *us);
-        let end_us = end_us.unwrap_or(0) + self.record.init_boottime_ns / 1000;
-        let passed = i64::try_from(end_us / 1_000_000).unwrap_or(i64::MAX);
+        let timeout = given.unwrap_or(DEFAULT_TIMEOUT);
+        let passed = i64::try_from(loads_ended / 1_000_000_000).unwrap_or(i64::MAX);
         if timeout >= 0 && passed >= timeout && (given.is_some() || waiting) {
-            self.warn(format!(
-                "deferred_probe_timeout is {timeout} s, and modules were loaded until {passed} s after the kernel's \
-                 start: devices may have been probed without what they need"
+            self.reporter.warn(format!(
+                "deferred_probe_timeout is {timeout} s, and modules were loaded until {passed} s \
+                 after the kernel started: devices may have been probed without their suppliers"
             ));
         }
     }
 }
 
-/// Adds what is not known yet; a supplier that is, to the device that lacks it.
+/// Adds entries that are new. A supplier is added to the entry of its device if that has none.
 fn merge(found: &mut Vec<DeferredDevice>, more: Vec<DeferredDevice>) {
     for new in more {
         match found.iter_mut().find(|d| d.device == new.device) {
@@ -51,16 +51,17 @@ fn merge(found: &mut Vec<DeferredDevice>, more: Vec<DeferredDevice>) {
     }
 }
 
-/// The kernel's list, for which debugfs is mounted as long as it takes. A kernel without it has none.
-fn devices_deferred(root: &Root) -> Vec<DeferredDevice> {
-    if let Some(list) = sysfs::devices_deferred(root) {
+/// Returns the kernel's list of deferred devices; it is empty on a kernel without debugfs. If
+/// debugfs is not mounted, it is mounted for the read.
+fn devices_deferred(dir: &Root) -> Vec<DeferredDevice> {
+    if let Some(list) = sysfs::devices_deferred(dir) {
         return list;
     }
-    let place = root.join(DEBUGFS);
+    let place = dir.join(DEBUGFS);
     if mount::mount("debugfs", &place, "debugfs", MountFlags::empty(), "").is_err() {
         return Vec::new();
     }
-    let list = sysfs::devices_deferred(root).unwrap_or_default();
+    let list = sysfs::devices_deferred(dir).unwrap_or_default();
     let _ = mount::detach(&place);
     list
 }
@@ -83,7 +84,12 @@ mod tests {
             vec![deferred("a", "", ""), deferred("b", "x", ""), deferred("c", "", "")],
         );
         let lines: Vec<String> = found.iter().map(DeferredDevice::line).collect();
-        let want = "device a waits for clk: no clock, device b waits for x, device b waits for y, device c waits";
-        assert_eq!(lines.join(", "), want);
+        let want = [
+            "device a waits for clk: no clock",
+            "device b waits for x",
+            "device b waits for y",
+            "device c waits",
+        ];
+        assert_eq!(lines, want);
     }
 }

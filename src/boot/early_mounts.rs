@@ -1,4 +1,4 @@
-//! The early mounts.
+//! The mounts of /dev, /proc, /sys and /run, before anything else.
 
 use std::fs;
 
@@ -9,20 +9,21 @@ use super::SYSROOT;
 use crate::sys::{Error, Result, Root, mount, tree};
 
 const RUN: &str = "run";
-/// What the image has for the shutdown.
+/// Files of the image for the shutdown of the real system.
 const KEPT: &str = "run/initramfs";
 
-/// A mount that everything else stands on.
+/// An early mount.
 struct Early {
     path: &'static str,
     fstype: &'static str,
     flags: MountFlags,
     data: &'static str,
-    /// Without it there is no boot.
+    /// Whether the boot cannot go on without it.
     needed: bool,
 }
 
-const NOTHING: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
+const RESTRICTED: MountFlags =
+    MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
 
 const MOUNTS: [Early; 4] = [
     Early {
@@ -32,8 +33,8 @@ const MOUNTS: [Early; 4] = [
         data: "mode=0755",
         needed: true,
     },
-    Early { path: "proc", fstype: "proc", flags: NOTHING, data: "", needed: true },
-    Early { path: "sys", fstype: "sysfs", flags: NOTHING, data: "", needed: true },
+    Early { path: "proc", fstype: "proc", flags: RESTRICTED, data: "", needed: true },
+    Early { path: "sys", fstype: "sysfs", flags: RESTRICTED, data: "", needed: true },
     Early {
         path: "run",
         fstype: "tmpfs",
@@ -43,50 +44,50 @@ const MOUNTS: [Early; 4] = [
     },
 ];
 
-/// The folders that are handed on to the real root.
+/// Returns the mount points that are moved into the real root.
 pub(super) fn moved_mounts() -> impl Iterator<Item = &'static str> {
     MOUNTS.iter().map(|early| early.path)
 }
 
-/// Mounts /dev, /proc, /sys and /run; what is mounted already stays. Gives the errors of mounts that the
-/// boot can do without.
+/// Mounts /dev, /proc, /sys and /run unless they are mounted already. Returns the errors of mounts
+/// that the boot can go on without.
 ///
 /// # Errors
-/// One that it cannot do without.
-pub(super) fn mount_all(root: &Root) -> Result<Vec<Error>> {
-    let mut lacking = Vec::new();
+/// A mount failed that the boot cannot go on without.
+pub(super) fn mount_all(dir: &Root) -> Result<Vec<Error>> {
+    let mut failed = Vec::new();
     for early in &MOUNTS {
-        match mount_one(root, early) {
+        match mount_one(dir, early) {
             Err(error) if early.needed => return Err(error),
-            Err(error) => lacking.push(error),
+            Err(error) => failed.push(error),
             Ok(()) => {}
         }
     }
-    Ok(lacking)
+    Ok(failed)
 }
 
-fn mount_one(root: &Root, early: &Early) -> Result<()> {
-    let target = root.join(early.path);
-    if is_mount_point(root, early.path) {
+fn mount_one(dir: &Root, early: &Early) -> Result<()> {
+    let target = dir.join(early.path);
+    if is_mount_point(dir, early.path) {
         return Ok(());
     }
     if !target.is_dir() {
         fs::create_dir_all(&target).map_err(|e| Error::io("mkdir", &target, &e))?;
     }
-    if early.path == RUN && root.join(KEPT).is_dir() {
-        return mount_around(root, early);
+    if early.path == RUN && dir.join(KEPT).is_dir() {
+        return mount_around(dir, early);
     }
     match mount::mount(early.fstype, &target, early.fstype, early.flags, early.data) {
-        // The same filesystem is there already.
+        // The same filesystem is mounted there already.
         Err(error) if error.cause == rustix::io::Errno::BUSY => Ok(()),
         result => result,
     }
 }
 
-/// Mounts over a folder whose content stays: what the image has in /run/initramfs is for the shutdown of the real
+/// Mounts over /run and keeps its content: the image's /run/initramfs is for the shutdown of the real
 /// system, which runs /run/initramfs/shutdown (systemd-shutdown(8)).
-fn mount_around(root: &Root, early: &Early) -> Result<()> {
-    let (target, aside) = (root.join(early.path), root.join(SYSROOT));
+fn mount_around(dir: &Root, early: &Early) -> Result<()> {
+    let (target, aside) = (dir.join(early.path), dir.join(SYSROOT));
     fs::create_dir_all(&aside).map_err(|e| Error::io("mkdir", &aside, &e))?;
     mount::mount(early.fstype, &aside, early.fstype, early.flags, early.data)?;
     let copied = tree::copy(&target, &aside);
@@ -94,10 +95,10 @@ fn mount_around(root: &Root, early: &Early) -> Result<()> {
     copied
 }
 
-/// Whether `path` is on another device than its parent.
-fn is_mount_point(root: &Root, path: &str) -> bool {
+/// Returns whether `path` is on another device than its parent.
+fn is_mount_point(dir: &Root, path: &str) -> bool {
     let device = |p: &std::path::Path| statat(CWD, p, AtFlags::empty()).map(|s| s.st_dev);
-    let target = root.join(path);
+    let target = dir.join(path);
     let parent = target.parent().map(std::path::Path::to_path_buf);
     match (device(&target), parent.map(|p| device(&p))) {
         (Ok(own), Some(Ok(above))) => own != above,

@@ -1,4 +1,5 @@
-//! What the boot says: to the kernel's log always, to the console as far as it is wanted there.
+//! The log of a boot: every message goes to the kernel's log, and to the console if the level
+//! allows it.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -7,27 +8,27 @@ use crate::cmdline::boot::LogLevel;
 use crate::sys::kmsg::{Kmsg, Priority};
 use crate::sys::{Root, procfs};
 
-/// The log of the boot. Nothing it does can fail or stop the boot.
+/// The log of a boot. None of its functions fails or blocks.
 #[derive(Debug)]
 pub(super) struct Log {
     kmsg: Option<Kmsg>,
     console: Option<File>,
     level: LogLevel,
-    /// The kernel itself prints records below this number on the console.
+    /// The kernel itself prints records with a priority below this number on the console.
     kernel_prints: u8,
 }
 
 impl Log {
-    /// The log before anything is mounted or known.
+    /// Returns the log before anything is mounted: it prints to descriptor 1.
     pub(super) fn new() -> Self {
         Self { kmsg: None, console: None, level: LogLevel::Info, kernel_prints: 0 }
     }
 
-    /// Opens what /dev and /proc offer by now.
+    /// Opens /dev/kmsg and the console, once /dev and /proc are mounted.
     pub(super) fn open(&mut self, root: &Root, level: LogLevel) {
         self.level = level;
-        // By default the kernel drops all but ten records in five seconds from one writer. A command line
-        // that says printk.devkmsg= has the last word, and then this is refused.
+        // By default the kernel accepts only ten records in five seconds from one writer. This write
+        // fails if printk.devkmsg= is on the command line, which has priority.
         let _ = procfs::set_sysctl(root, "kernel/printk_devkmsg", "on\n");
         self.kernel_prints = procfs::sysctl(root, "kernel/printk")
             .ok()
@@ -37,31 +38,32 @@ impl Log {
         self.console = OpenOptions::new().write(true).open(root.join("dev/console")).ok();
     }
 
-    /// Says what ends the boot.
+    /// Logs what ends the boot.
     pub(super) fn error(&self, text: &str) {
-        self.say(LogLevel::Error, text);
+        self.write(LogLevel::Error, text);
     }
 
-    /// Says what is wrong.
+    /// Logs a problem that the boot survives.
     pub(super) fn warn(&self, text: &str) {
-        self.say(LogLevel::Warn, text);
+        self.write(LogLevel::Warn, text);
     }
 
-    /// Says what only a developer wants to know.
+    /// Logs a detail for developers.
     pub(super) fn debug(&self, text: &str) {
-        self.say(LogLevel::Debug, text);
+        self.write(LogLevel::Debug, text);
     }
 
-    /// Says what happens.
+    /// Logs a normal event.
     pub(super) fn info(&self, text: &str) {
-        self.say(LogLevel::Info, text);
+        self.write(LogLevel::Info, text);
     }
 
-    fn say(&self, level: LogLevel, text: &str) {
+    fn write(&self, level: LogLevel, text: &str) {
         let wanted = level <= self.level;
         let priority = match level {
             _ if !wanted => Priority::Debug,
-            // The kernel prints in its own time, and after this the verdict is to come, which we print.
+            // The kernel prints asynchronously. This text must appear before the verdict, so it is
+            // printed here.
             LogLevel::Error => Priority::Debug,
             LogLevel::Warn => Priority::Warning,
             LogLevel::Info => Priority::Info,
@@ -76,10 +78,10 @@ impl Log {
         }
     }
 
-    /// Writes one line to the console, whatever the level: the verdict.
+    /// Writes one line to the console at any level: the verdict.
     pub(super) fn print(&self, line: &str) {
         let line = format!("{line}\n");
-        // Where the console cannot be opened, descriptor 1 may still be what the kernel opened for us.
+        // If the console cannot be opened, descriptor 1 may still be the one that the kernel opened.
         let _ = match &self.console {
             Some(console) => (&*console).write_all(line.as_bytes()),
             None => std::io::stdout().write_all(line.as_bytes()),

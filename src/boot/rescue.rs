@@ -1,4 +1,5 @@
-//! The end of every boot that cannot go on: say why, say the verdict, do what `coldplug.onfail=` says.
+//! The end of every boot that cannot go on: logs the cause, prints the verdict, and does what
+//! `coldplug.onfail=` says.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -17,38 +18,38 @@ use crate::sys::{Root, kmsg::Kmsg, kmsg::Priority, sysfs};
 #[derive(Debug, Clone, Copy)]
 struct Policy {
     onfail: Option<OnFailure>,
-    /// The kernel's `panic=`: what it would do if it were in our place.
+    /// The kernel's `panic=`, followed if `coldplug.onfail=` is not set.
     panic: Option<i64>,
 }
 
-/// The panic hook needs it, and is handed nothing.
+/// A static, because the panic hook takes no arguments.
 static POLICY: Mutex<Policy> = Mutex::new(Policy { onfail: None, panic: None });
 
-/// What is still being loaded.
+/// The loads to drain before the machine is left.
 static SHUTDOWN: Mutex<Option<Brake>> = Mutex::new(None);
-/// The longest that the end of the machine waits for it.
+/// Longest wait for these loads.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Remembers what has to end before the machine does.
-pub(super) fn set_loads(brake: Brake) {
+/// Sets the loads to drain before the machine is left.
+pub(super) fn set_shutdown_handle(brake: Brake) {
     *SHUTDOWN.lock().unwrap_or_else(PoisonError::into_inner) = Some(brake);
 }
 
-/// Remembers what the command line says.
+/// Sets the policy of the command line.
 pub(super) fn set_policy(params: &BootParams) {
     let mut policy = POLICY.lock().unwrap_or_else(PoisonError::into_inner);
     *policy = Policy { onfail: params.on_failure, panic: params.panic };
 }
 
-/// Sees to it that a panic of ours does not end PID 1. Only the first process gets this hook: elsewhere a panic
-/// is a message and an exit code.
+/// Installs a hook that keeps PID 1 alive after a panic of coldplug. Only PID 1 gets it: in other
+/// processes a panic is a message and an exit code.
 pub(super) fn install_panic_hook(root: &Root) {
     if !process::is_first() {
         return;
     }
     let root = root.clone();
     std::panic::set_hook(Box::new(move |info| {
-        let text = format!("internal error: {info}");
+        let text = format!("coldplug panicked; please report it: {info}");
         if let Ok(kmsg) = Kmsg::open(&root) {
             kmsg.write(Priority::Err, &text);
         }
@@ -59,21 +60,20 @@ pub(super) fn install_panic_hook(root: &Root) {
 }
 
 impl Boot {
-    /// Says why the boot cannot go on, and ends it. Never comes back.
-    pub(super) fn rescue(&mut self, stop: &BootError) -> ! {
-        for line in stop.text.lines() {
-            self.log.error(line);
+    /// Logs why the boot cannot go on, and ends it. Never returns.
+    pub(super) fn rescue(&mut self, error: &BootError) -> ! {
+        let text = error.to_string();
+        for line in text.lines() {
+            self.reporter.log().error(line);
         }
-        for line in self.record.missing() {
-            self.log.warn(&line);
-        }
-        self.record.warnings.push(stop.text.clone());
-        self.finish_record(stop.verdict);
-        apply_policy(&self.root)
+        self.reporter.log_missing_modules();
+        self.reporter.add_warning(text);
+        self.finish_record(error.verdict());
+        apply_policy(&self.dir)
     }
 }
 
-/// Does what the policy says. Without a policy: what `panic=` asks the kernel to do, else a shell.
+/// Follows `coldplug.onfail=`; without it `panic=`, as the kernel would; else starts a shell.
 fn apply_policy(root: &Root) -> ! {
     let policy = *POLICY.lock().unwrap_or_else(PoisonError::into_inner);
     match policy {
@@ -88,27 +88,27 @@ fn apply_policy(root: &Root) -> ! {
     }
 }
 
-/// A shell; a person who leaves it wants the machine to start again. Without a shell we wait to be reset.
+/// Starts a shell, and reboots when the person exits it. Without a shell it waits for a reset.
 fn offer_shell(root: &Root) -> ! {
     match shell(root) {
         Ok(()) => {
-            write_console(root, "coldplug: shell left; restarting");
+            write_console(root, "coldplug: shell exited; rebooting");
             leave(Leave::Reboot)
         }
         Err(error) => {
             write_console(
                 root,
-                &format!("coldplug: {error}; waiting for a reset (Ctrl-Alt-Del works)"),
+                &format!("coldplug: {error}; waiting for a reset (press Ctrl-Alt-Del)"),
             );
             idle()
         }
     }
 }
 
-/// Runs a shell for a person on the console, where the image has one.
+/// Runs a shell on the console and waits until the person exits it.
 ///
 /// # Errors
-/// There is no shell, or no terminal to run it on.
+/// The image contains no shell, or there is no terminal to run it on.
 pub(super) fn shell(root: &Root) -> crate::sys::Result<()> {
     let path = PathBuf::from("/bin/sh");
     let executable =
@@ -116,26 +116,27 @@ pub(super) fn shell(root: &Root) -> crate::sys::Result<()> {
     if !executable(&path) {
         return Err(crate::sys::Error::new("shell", "/bin/sh", rustix::io::Errno::NOENT));
     }
-    // The terminal behind /dev/console can be a controlling terminal, /dev/console itself cannot.
+    // /dev/console cannot be a controlling terminal; the terminal behind it can.
     let terminal = sysfs::console(root)
         .map_or_else(|| root.join("dev/console"), |tty| root.join("dev").join(tty));
     process::interactive_self("console-shell", &terminal).map(|_status| ())
 }
 
-/// Leaves the machine; where the kernel will not let us, stays.
+/// Reboots, powers off or halts the machine. Idles if the kernel refuses.
 ///
-/// What is still being probed comes to its end first. reboot(2) holds the lock of suspend while it waits for all
-/// asynchronous probing, and the scan of a parallel SCSI bus takes that lock: both would wait for ever (seen on 6.1).
+/// Loads that are under way are drained first. reboot(2) holds the lock of suspend while it waits
+/// for all asynchronous probing, and the scan of a parallel SCSI bus takes that lock: a deadlock
+/// (seen on 6.1).
 pub(super) fn leave(how: Leave) -> ! {
     let brake = SHUTDOWN.try_lock().ok().and_then(|loads| loads.clone());
     if brake.is_some_and(|brake| !brake.halt(DRAIN_TIMEOUT)) {
-        write_console(&Root::default(), "coldplug: leaving while modules are being loaded");
+        write_console(&Root::default(), "coldplug: shutting down while modules are still loading");
     }
     let _ = process::leave(how);
     idle()
 }
 
-/// PID 1 with nothing left to do: buries orphans, for ever.
+/// Reaps orphans forever.
 fn idle() -> ! {
     loop {
         process::reap();
@@ -147,7 +148,7 @@ fn write_console(root: &Root, line: &str) {
     use std::io::Write;
     if let Ok(mut console) = std::fs::OpenOptions::new().write(true).open(root.join("dev/console"))
     {
-        // The last words; there is nobody to tell that they were not heard.
+        // Nobody is left to report a failed write to.
         let _ = writeln!(console, "{line}");
     }
 }

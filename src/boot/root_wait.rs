@@ -1,4 +1,7 @@
-//! The wait: devices come, modules load, until the root is mounted and, by default, everything has settled.
+//! The event loop of a boot: devices appear and modules load until the root is mounted and, by
+//! default, all devices have settled.
+//!
+//! The only other loop that waits for events is [`super::finish()`], which runs in the real system.
 
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -6,50 +9,58 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::coldplug::{Coldplug, Drained};
-use super::root::near_misses;
-use super::root::{Devices, Progress, RootPipeline, StepContext, StepError};
-use super::{Boot, BootError, nanoseconds, seconds};
+use super::error::{BootError, RootNotFound};
+use super::root::{
+    Awaited, Devices, Progress, RootPipeline, RootState, StepContext, StepError, near_misses,
+};
+use super::{Boot, nanoseconds, seconds};
 use crate::cmdline::boot::Settle;
-use crate::cmdline::root_name::RootName;
 use crate::cmdline::storage::StorageParams;
 use crate::kmod::name::ModuleName;
-use crate::load::{Loader, Rank};
-use crate::report::Verdict;
+use crate::load::Loader;
 use crate::sys::boottime_ns;
 use crate::sys::uevent::Socket;
 
-/// How often devices are looked for where the kernel has no event socket.
-pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(250);
-/// How long a module of `coldplug.modules=` may take before the boot goes on without it.
-pub(super) const LISTED_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long the rest may take once the root is mounted.
+/// Interval between scans if there is no uevent socket.
+const SCAN_INTERVAL: Duration = Duration::from_millis(250);
+/// Longest wait for further modules once the root is mounted.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a root that cannot be mounted is tried again, once nothing is on its way any more.
+/// Time for retries of a root that cannot be mounted, once everything has settled.
 const RETRY_PERIOD: Duration = Duration::from_secs(5);
-/// How often the console is told that the root has not come yet.
+/// Delay before a retry.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// Interval between messages about a root that has not been found yet.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
-/// How long what is not on the way to the root waits for it, where only the root is waited for; and how long after
-/// that all but storage does.
+/// With `coldplug.settle=root`: how long modules that the root does not need are held back, and how
+/// long after that all modules except those of storage.
 const HOLD_TIMEOUT: Duration = Duration::from_secs(2);
-/// The longest sleep, so that a device that gave no event is found all the same.
+/// Longest sleep, so that a device without a uevent is found too.
 const MAX_SLEEP: Duration = Duration::from_secs(1);
+/// Interval between polls of a child process or of a step that no uevent wakes.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// How soon is asked again whether a process of ours has ended.
-const CHILD_POLL_INTERVAL: Duration = Duration::from_millis(50);
-
-/// Where the wait for the root stands.
+/// The state of the root that is being tried.
 #[derive(Debug)]
 enum Stage {
-    /// A device has not come yet: how it is called.
-    NeedsDevice(String),
-    /// Something that no event tells of has not come yet: what it is.
-    Polling(String),
-    /// Modules that it needs are being loaded.
+    /// A device has not been found yet.
+    NeedsDevice(Awaited),
+    /// Something that no uevent announces is missing.
+    Polling(Awaited),
+    /// Modules of the root are being loaded.
     LoadingModules(Vec<ModuleName>),
-    /// A process of ours works on it.
+    /// A child process works on the root.
     InProgress,
-    /// It is mounted.
+    /// The root is mounted.
     Mounted,
+}
+
+/// A failure of the root that is being tried.
+#[derive(Debug)]
+struct Failure {
+    /// The latest error.
+    error: StepError,
+    /// Time of the first failure (CLOCK_BOOTTIME).
+    first: u64,
 }
 
 pub(super) struct RootWait<'a, 'b> {
@@ -58,23 +69,24 @@ pub(super) struct RootWait<'a, 'b> {
     coldplug: &'a mut Coldplug<'b>,
     socket: Option<Socket>,
     devices: Devices,
+    state: RootState,
     pipeline: RootPipeline,
     stage: Stage,
-    /// When the wait is over, on CLOCK_BOOTTIME; `None` is never.
+    /// Time at which the wait ends (CLOCK_BOOTTIME); `None` means never.
     deadline: Option<u64>,
-    /// When the wait for the root that is being tried began, on CLOCK_BOOTTIME.
+    /// Time at which the wait for the current root began (CLOCK_BOOTTIME).
     began: u64,
-    /// When to say next that the root has not come, on CLOCK_BOOTTIME.
+    /// Time of the next progress message (CLOCK_BOOTTIME).
     next_progress: u64,
-    /// Before this time, on CLOCK_BOOTTIME, the root is not looked for (`rootdelay=`, or a mount that failed).
+    /// Time before which the root is not looked for (CLOCK_BOOTTIME), because of `rootdelay=` or a
+    /// failed mount.
     not_before: u64,
-    /// Why the root could not be had when all of it was there, and when that was tried first.
-    last_error: Option<(StepError, u64)>,
-    /// Block devices may have come since the last look.
+    failure: Option<Failure>,
+    /// Whether block devices may have appeared since the last lookup.
     device_change: bool,
-    /// Until when only what is on the way to the root is loaded, on CLOCK_BOOTTIME.
+    /// Time until which modules that the root does not need are held back (CLOCK_BOOTTIME).
     hold_until: Option<u64>,
-    /// The last scan, made when nothing was left to do, found nothing new.
+    /// Whether the last scan, made when nothing was left to do, found nothing new.
     complete: bool,
 }
 
@@ -92,8 +104,9 @@ impl<'a, 'b> RootWait<'a, 'b> {
         let deadline = deadline(boot, &pipeline, params.delay);
         let hold = boot.params.boot.settle == Settle::Root;
         Self {
-            devices: Devices::new(&boot.root),
-            stage: Stage::NeedsDevice(pipeline.choice().text.clone()),
+            devices: Devices::new(&boot.dir),
+            state: RootState::default(),
+            stage: needs_root_device(&pipeline),
             pipeline,
             boot,
             loader,
@@ -103,22 +116,23 @@ impl<'a, 'b> RootWait<'a, 'b> {
             began: boottime_ns(),
             next_progress: after(PROGRESS_INTERVAL),
             not_before,
-            last_error: None,
+            failure: None,
             device_change: true,
             hold_until: hold.then(|| after(HOLD_TIMEOUT)),
             complete: false,
         }
     }
 
-    /// Loads what devices want until the root is mounted at /sysroot.
+    /// Loads what devices need until the root is mounted at /sysroot. Returns the time at which the
+    /// loop ended (CLOCK_BOOTTIME).
     ///
     /// # Errors
-    /// The root does not come in time, or cannot be mounted.
-    pub(super) fn run(mut self) -> Result<(), BootError> {
+    /// The root was not found in time, or cannot be mounted.
+    pub(super) fn run(mut self) -> Result<u64, BootError> {
         self.scan();
-        self.boot.end_phase("scan");
+        self.boot.reporter.end_phase("scan");
         loop {
-            // Asked before the events are taken: what a load that has ended set off is then in the socket.
+            // Read before the events: the events that a finished load caused are in the socket then.
             let idle = self.loader.is_idle();
             self.coldplug.tick();
             let drained = self.take_events();
@@ -135,22 +149,39 @@ impl<'a, 'b> RootWait<'a, 'b> {
             self.sleep(drained);
         }
         if self.boot.params.boot.settle == Settle::All {
-            self.pipeline.warn_later_duplicates(self.boot, &mut self.devices);
+            let (pipeline, mut cx) = self.context();
+            pipeline.warn_later_duplicates(&mut cx);
         }
-        self.boot.end_phase("load");
-        Ok(())
+        self.boot.reporter.end_phase("load");
+        Ok(boottime_ns())
     }
 
+    /// Returns the pipeline and the context of its steps.
+    fn context(&mut self) -> (&mut RootPipeline, StepContext<'_>) {
+        let cx = StepContext {
+            dir: &self.boot.dir,
+            params: &self.boot.params,
+            loader: self.loader,
+            devices: &mut self.devices,
+            state: &mut self.state,
+            reporter: &mut self.boot.reporter,
+            breakpoint: &mut self.boot.breakpoint,
+        };
+        (&mut self.pipeline, cx)
+    }
+
+    /// Scans for devices. Returns whether there are new ones.
     fn scan(&mut self) -> bool {
         match self.coldplug.scan() {
             Ok(new) => new > 0,
             Err(error) => {
-                self.boot.warn(format!("scan: {error}"));
+                self.boot.reporter.warn(format!("scan: {error}"));
                 false
             }
         }
     }
 
+    /// Takes all events from the socket. Without a socket it scans instead.
     fn take_events(&mut self) -> Drained {
         let Some(socket) = &self.socket else {
             self.device_change = true;
@@ -158,17 +189,14 @@ impl<'a, 'b> RootWait<'a, 'b> {
             return Drained { fresh: new, ..Drained::default() };
         };
         let drained = self.coldplug.drain(socket).unwrap_or_else(|error| {
-            self.boot.warn(format!(
-                "{error}; looking for new devices every {} ms",
-                POLL_INTERVAL.as_millis()
-            ));
+            self.boot.reporter.warn(scanning_text(&error));
             self.socket = None;
             Drained { lost: true, ..Drained::default() }
         });
         if drained.lost
             && let Err(error) = self.coldplug.rescan()
         {
-            self.boot.warn(format!("scan: {error}"));
+            self.boot.reporter.warn(format!("scan: {error}"));
         }
         if drained.block || drained.lost {
             self.device_change = true;
@@ -177,8 +205,8 @@ impl<'a, 'b> RootWait<'a, 'b> {
         drained
     }
 
-    /// Whether nothing is left to do: no load, no event, no bus that may still be looking, and a scan that
-    /// found nothing new.
+    /// Returns whether nothing is left to do: no load, no event, no bus that may still be probing,
+    /// and a scan that found nothing new.
     fn is_settled(&mut self, idle: bool, drained: Drained) -> bool {
         if !idle
             || drained.fresh
@@ -199,8 +227,8 @@ impl<'a, 'b> RootWait<'a, 'b> {
         self.complete
     }
 
-    /// Whether loads that were kept back have now been given out: those for the root have ended without it, or the next
-    /// of a record that is replayed does not come.
+    /// Releases loads that were held back, if those for the root have ended without finding it, or
+    /// the next module of a replayed record does not appear. Returns whether it did.
     fn release_held(&mut self, settled: bool, fresh: bool) -> bool {
         let looking = matches!(self.stage, Stage::NeedsDevice(_) | Stage::Polling(_));
         let late = self.hold_until.is_some_and(|until| looking && boottime_ns() >= until);
@@ -215,13 +243,12 @@ impl<'a, 'b> RootWait<'a, 'b> {
         late || stuck
     }
 
-    /// Takes the root as far as is possible now.
+    /// Advances the pipeline if something that it needs may have changed.
     fn advance(&mut self, settled: bool) {
         let now = boottime_ns();
         let due = match &self.stage {
             Stage::NeedsDevice(_) => {
-                (self.device_change || settled || self.last_error.is_some())
-                    && now >= self.not_before
+                (self.device_change || settled || self.failure.is_some()) && now >= self.not_before
             }
             Stage::LoadingModules(modules) => self.loader.is_done(modules),
             Stage::Polling(_) => now >= self.not_before,
@@ -234,205 +261,189 @@ impl<'a, 'b> RootWait<'a, 'b> {
         }
     }
 
+    /// Runs the pipeline until it needs something that is not there yet.
     fn run_pipeline(&mut self) {
-        let mut cx =
-            StepContext { boot: self.boot, loader: self.loader, devices: &mut self.devices };
-        let stage = match self.pipeline.advance(&mut cx) {
-            Ok(Progress::NeedsDevice(what)) => Stage::NeedsDevice(what),
-            Ok(Progress::Polling(what)) => Stage::Polling(what),
+        loop {
+            let (pipeline, mut cx) = self.context();
+            let result = pipeline.advance(&mut cx);
+            self.stage = self.stage_after(result);
+            // Modules that are built in or live already are no reason to sleep.
+            if !matches!(&self.stage, Stage::LoadingModules(m) if self.loader.is_done(m)) {
+                return;
+            }
+        }
+    }
+
+    fn stage_after(&mut self, result: Result<Progress, StepError>) -> Stage {
+        match result {
+            Ok(Progress::NeedsDevice(awaited)) => Stage::NeedsDevice(awaited),
+            Ok(Progress::Polling(awaited)) => Stage::Polling(awaited),
             Ok(Progress::LoadingModules(modules)) => Stage::LoadingModules(modules),
             Ok(Progress::InProgress) => Stage::InProgress,
             Ok(Progress::Done) => {
                 self.deadline = Some(after(SETTLE_TIMEOUT));
                 Stage::Mounted
             }
-            Err(last_error) => {
-                let first = self.last_error.take().map_or_else(boottime_ns, |(_, first)| first);
-                self.last_error = Some((last_error, first));
-                self.not_before = after(MAX_SLEEP);
-                Stage::NeedsDevice(self.pipeline.choice().text.clone())
+            Err(error) => {
+                let first = self.failure.take().map_or_else(boottime_ns, |failure| failure.first);
+                self.failure = Some(Failure { error, first });
+                self.not_before = after(RETRY_DELAY);
+                needs_root_device(&self.pipeline)
             }
-        };
-        self.stage = stage;
-        // What is built in, or live already, is not worth a nap.
-        if matches!(&self.stage, Stage::LoadingModules(modules) if self.loader.is_done(modules)) {
-            self.run_pipeline();
         }
     }
 
-    /// Whether the wait has come to its good end.
+    /// Returns whether the loop is over: the root is mounted and, by default, all has settled.
     fn is_over(&mut self, settled: bool) -> Result<bool, BootError> {
         let late = self.deadline.is_some_and(|d| boottime_ns() >= d);
         match (&self.stage, self.boot.params.boot.settle) {
             (Stage::Mounted, Settle::Root) => Ok(true),
             (Stage::Mounted, Settle::All) if late => {
-                self.boot.warn(format!(
-                    "modules are still loading after {}; going on",
-                    seconds(SETTLE_TIMEOUT)
-                ));
+                let timeout = seconds(SETTLE_TIMEOUT);
+                let text = format!("modules still loading after {timeout}; continuing the boot");
+                self.boot.reporter.warn(text);
                 Ok(true)
             }
             (Stage::Mounted, Settle::All) => Ok(settled),
-            // What checks a filesystem takes its time.
+            // The check of a large filesystem takes longer than the deadline of the root.
             (Stage::InProgress, _) => Ok(false),
             _ if late || self.is_futile(settled) => self.try_next_root().map(|()| false),
             _ => Ok(false),
         }
     }
 
-    /// Whether waiting on has no sense, although the time is not over: no root is named and none shows itself, or the
-    /// one that was found cannot be had and nothing is on its way that could help. `rootwait` waits all the same.
+    /// Returns whether waiting on is useless before the deadline: no root is named and none was
+    /// detected, or the root that was found cannot be mounted and everything has settled. With
+    /// `rootwait` the boot waits all the same.
     fn is_futile(&self, settled: bool) -> bool {
         let params = &self.boot.params.root;
-        let last_error = self.last_error.as_ref().is_some_and(|(last_error, first)| {
-            let patience = if self.pipeline.has_more() { Duration::ZERO } else { RETRY_PERIOD };
-            let tried = boottime_ns() >= first.saturating_add(nanoseconds(patience));
-            last_error.is_final || (settled && tried)
+        let failed = self.failure.as_ref().is_some_and(|Failure { error, first }| {
+            let period = if self.pipeline.has_more() { Duration::ZERO } else { RETRY_PERIOD };
+            let tried = boottime_ns() >= first.saturating_add(nanoseconds(period));
+            error.is_final() || (settled && tried)
         });
         let patient = params.timeout.is_none() && !self.pipeline.has_more();
-        (last_error && !patient) || (settled && !params.is_named())
+        (failed && !patient) || (settled && !params.is_named())
     }
 
-    /// Turns to the next of the roots that the command line names.
+    /// Switches to the next of the roots that the command line names.
     ///
     /// # Errors
-    /// This was the last.
+    /// This was the last root.
     fn try_next_root(&mut self) -> Result<(), BootError> {
-        let stop = self.timeout_error();
-        let text = self.pipeline.choice().text.clone();
-        let mut cx =
-            StepContext { boot: self.boot, loader: self.loader, devices: &mut self.devices };
-        if !self.pipeline.next_choice(&mut cx) {
-            return Err(stop);
+        let error = self.timeout_error();
+        let failed = self.pipeline.choice().text.clone();
+        let (pipeline, mut cx) = self.context();
+        if !pipeline.next_choice(&mut cx) {
+            return Err(error);
         }
         let next = &self.pipeline.choice().text;
-        self.boot.warn(format!("root {text} is passed over for {next}: {}", stop.text));
-        self.boot.record.root.passed_over.push(format!("{text}: {}", stop.text));
-        self.stage = Stage::NeedsDevice(next.clone());
+        let reporter = &mut self.boot.reporter;
+        reporter.warn(format!("root {failed} failed, trying {next}: {error}"));
+        reporter.add_failed_root(format!("{failed}: {error}"));
+        self.stage = needs_root_device(&self.pipeline);
         self.deadline = deadline(self.boot, &self.pipeline, Duration::ZERO);
         self.began = boottime_ns();
-        (self.not_before, self.last_error, self.device_change) = (0, None, true);
+        (self.not_before, self.failure, self.device_change) = (0, None, true);
         Ok(())
     }
 
-    /// A person at the console should know what the machine is waiting for.
+    /// Tells a person at the console what the machine waits for.
     fn log_progress(&mut self) {
-        let (Stage::NeedsDevice(what) | Stage::Polling(what)) = &self.stage else { return };
+        let (Stage::NeedsDevice(awaited) | Stage::Polling(awaited)) = &self.stage else { return };
         if boottime_ns() < self.next_progress {
             return;
         }
         self.next_progress = after(PROGRESS_INTERVAL);
-        let waited = self.waited();
-        let mut line = format!("still waiting for {what} after {waited}");
+        let mut line = format!("still waiting for {awaited} after {}", seconds(self.waited()));
         if matches!(self.stage, Stage::NeedsDevice(_)) {
             let number = self.devices.seen().len();
-            line.push_str(&format!("; {number} block devices so far"));
+            line.push_str(&format!("; {number} block devices seen so far"));
         }
-        self.boot.log.info(&line);
+        self.boot.reporter.log().info(&line);
     }
 
-    fn waited(&self) -> String {
-        seconds(Duration::from_nanos(boottime_ns().saturating_sub(self.began)))
+    /// Returns how long the current root has been waited for.
+    fn waited(&self) -> Duration {
+        Duration::from_nanos(boottime_ns().saturating_sub(self.began))
     }
 
-    /// Why the time is over and the root is not mounted.
+    /// Returns why the root is not mounted at the deadline.
     fn timeout_error(&mut self) -> BootError {
-        match (&self.last_error, &self.stage) {
-            (Some((last_error, _)), _) => BootError::new(last_error.verdict, &last_error.text),
-            (None, Stage::LoadingModules(modules)) => {
-                let open: Vec<&str> = modules
-                    .iter()
-                    .filter(|m| !self.loader.is_done(std::slice::from_ref(*m)))
-                    .map(ModuleName::as_str)
-                    .collect();
-                let text = format!(
-                    "{}: modules do not come: {}",
-                    self.pipeline.choice().text,
-                    open.join(", ")
-                );
-                BootError::new(Verdict::MountFailed, text)
+        if let Some(failure) = self.failure.take() {
+            return BootError::Step(failure.error);
+        }
+        match &self.stage {
+            Stage::NeedsDevice(awaited) | Stage::Polling(awaited) => {
+                let awaited = awaited.clone();
+                self.root_not_found(awaited)
             }
-            (None, Stage::NeedsDevice(what) | Stage::Polling(what)) => {
-                let what = what.clone();
-                self.root_not_found(&what)
-            }
-            (None, Stage::InProgress | Stage::Mounted) => {
-                BootError::new(Verdict::MountFailed, "no end")
+            stage => {
+                let modules = match stage {
+                    Stage::LoadingModules(modules) => modules.as_slice(),
+                    _ => &[],
+                };
+                let is_open = |m: &&ModuleName| !self.loader.is_done(std::slice::from_ref(*m));
+                BootError::ModulesNotLoaded {
+                    root: self.pipeline.choice().text.clone(),
+                    modules: modules.iter().filter(is_open).cloned().collect(),
+                }
             }
         }
     }
 
-    /// The device that the text of an awaited one names: the root's, or that of a parameter such as `mount.usr=`.
-    fn awaited_name(&self, what: &str) -> Option<RootName> {
-        let choice = self.pipeline.choice();
-        if what == choice.text {
-            return Some(choice.name.clone());
-        }
-        RootName::parse(what.split_once('=')?.1)
-    }
-
-    /// What was awaited, what is there instead, and what may be meant.
-    fn root_not_found(&mut self, what: &str) -> BootError {
+    /// Returns what was awaited, what was found instead, and what may be meant; records it too.
+    fn root_not_found(&mut self, awaited: Awaited) -> BootError {
         let seen = self.devices.seen();
-        let near = self.awaited_name(what).map_or_else(Vec::new, |name| near_misses(&name, &seen));
-        let waited = boottime_ns().saturating_sub(self.began) / 1_000_000;
-        let mut text = match self.boot.params.root.is_named() {
-            true => format!("{what} did not come in {}", self.waited()),
-            false => {
-                "no root= on the kernel command line, and no partition that says it is one".into()
-            }
-        };
-        for line in &near {
-            text.push_str(&format!("\n  {line}"));
-        }
-        match seen.is_empty() {
-            true => text.push_str("\n  no block device is there"),
-            false => text.push_str("\nblock devices seen:"),
-        }
-        for device in &seen {
-            text.push_str(&format!("\n  {}", device.line()));
-        }
-        let root = &mut self.boot.record.root;
-        root.awaited = Some((what.to_owned(), waited));
-        (root.seen, root.near) = (seen, near);
-        BootError::new(Verdict::NoRoot, text)
+        let near = awaited.name().map_or_else(Vec::new, |name| near_misses(name, &seen));
+        let is_named = self.boot.params.root.is_named();
+        let error = RootNotFound { awaited, is_named, waited: self.waited(), near, seen };
+        self.boot.reporter.set_not_found(&error);
+        BootError::RootNotFound(Box::new(error))
     }
 
-    /// Sleeps until a load ends, an event comes, a bus is quiet or the time is over; not at all when there was
-    /// something new.
-    fn sleep(&self, drained: Drained) {
+    /// Returns the time of the next wakeup (CLOCK_BOOTTIME) if no event comes first.
+    fn wakeup(&self) -> u64 {
         let now = boottime_ns();
         let quiet = self.coldplug.quiet_next().filter(|_| self.loader.is_idle());
         let retry = Some(self.not_before).filter(|at| *at > now);
-        let soon = matches!(self.stage, Stage::InProgress | Stage::Polling(_));
-        let busy = soon.then(|| after(CHILD_POLL_INTERVAL));
-        let longest = after(if self.socket.is_some() { MAX_SLEEP } else { POLL_INTERVAL });
+        let polls = matches!(self.stage, Stage::InProgress | Stage::Polling(_));
+        let poll = polls.then(|| after(POLL_INTERVAL));
         let held = self.hold_until.filter(|at| *at > now);
-        let until =
-            [quiet, retry, self.deadline, held, busy].into_iter().flatten().fold(longest, u64::min);
+        let latest = after(if self.socket.is_some() { MAX_SLEEP } else { SCAN_INTERVAL });
+        [quiet, retry, self.deadline, held, poll].into_iter().flatten().fold(latest, u64::min)
+    }
+
+    /// Sleeps until a load ends, an event arrives, a bus is quiet or a deadline passes. If the last
+    /// events brought something new, it only collects what has ended.
+    fn sleep(&self, drained: Drained) {
         let new = drained.fresh || drained.lost;
-        let left =
-            if new { Duration::ZERO } else { Duration::from_nanos(until.saturating_sub(now)) };
+        let left = if new { 0 } else { self.wakeup().saturating_sub(boottime_ns()) };
         let mut fds = vec![PollFd::from_borrowed_fd(self.loader.wake_fd(), PollFlags::IN)];
         fds.extend(
             self.socket.as_ref().map(|s| PollFd::from_borrowed_fd(s.as_fd(), PollFlags::IN)),
         );
-        // Interrupted or not: the loop looks at everything again.
-        let _ = poll(&mut fds, Timespec::try_from(left).ok().as_ref());
+        // Interrupted or not: the loop checks everything again.
+        let _ = poll(&mut fds, Timespec::try_from(Duration::from_nanos(left)).ok().as_ref());
         self.loader.clear_wake();
     }
 }
 
-/// Asks for the modules of the filesystems `types`, and gives those that are not built in.
-pub(super) fn filesystem_modules(loader: &Loader, types: &[String]) -> Vec<ModuleName> {
-    let names = types.iter().filter_map(|t| loader.want_name(&format!("fs-{t}"), Rank::Root));
-    names.flatten().collect()
+/// Returns the warning about the loss of the uevent socket.
+pub(super) fn scanning_text(error: &crate::sys::Error) -> String {
+    format!("{error}; scanning for devices every {} ms", SCAN_INTERVAL.as_millis())
 }
 
-/// When the wait for the root that is being tried is over; `delay` is not part of it.
+fn needs_root_device(pipeline: &RootPipeline) -> Stage {
+    let choice = pipeline.choice();
+    Stage::NeedsDevice(Awaited::root(&choice.text, &choice.name))
+}
+
+/// Returns the time at which the wait for the current root ends (CLOCK_BOOTTIME). `delay` does not
+/// count against its timeout.
 fn deadline(boot: &Boot, pipeline: &RootPipeline, delay: Duration) -> Option<u64> {
-    let longest = pipeline.choice().wait.or(boot.params.root.timeout);
-    longest.map(|longest| after(delay + longest))
+    let timeout = pipeline.choice().wait.or(boot.params.root.timeout);
+    timeout.map(|timeout| after(delay + timeout))
 }
 
 fn after(duration: Duration) -> u64 {

@@ -1,10 +1,12 @@
 //! switch_root: from the initramfs to the real root.
 //!
-//! All checks come first and undo nothing; [`Ready::switch`] does not come back to the initramfs. Up to
-//! Linux 6.x the initramfs is the root of the mount namespace, which pivot_root(2) refuses: then the new root is
-//! moved over it and chroot(2)ed into, and the files that lie below it are deleted, by a process of its own: the real
-//! init need not wait for that. Since Linux 7.0 pivot_root works, and the old root goes as a whole.
+//! All checks come first and change nothing; [`Ready::switch`] does not return to the initramfs.
+//! Up to Linux 6.x the initramfs is the root of the mount namespace, which pivot_root(2) refuses.
+//! Then the new root is moved over it and entered with chroot(2), and a separate process deletes the
+//! files below it, so that the real init need not wait for that. Since Linux 7.0 pivot_root works,
+//! and the old root is unmounted as a whole.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
@@ -16,10 +18,11 @@ use rustix::io::Errno;
 use rustix::mount::MountPropagationFlags;
 
 use super::early_mounts::moved_mounts;
+use crate::report::Verdict;
 use crate::sys::tree::{self, Emptied};
-use crate::sys::{Error, Result, Root, mount, process};
+use crate::sys::{Error, Result, Root, errno, mount, process};
 
-/// What the kernel tries where init= is not given, in its order.
+/// Programs that the kernel tries in this order if there is no init=.
 const INITS: [&str; 4] = ["/sbin/init", "/etc/init", "/bin/init", "/bin/sh"];
 
 const RAMFS_MAGIC: FsWord = 0x8584_58f6;
@@ -30,49 +33,89 @@ const TMPFS_MAGIC: FsWord = 0x0102_1994;
 pub(super) struct Ready {
     new_root: PathBuf,
     old_root: File,
-    /// The init to start, as its path in the new root.
+    /// Path of the init in the new root.
     pub(super) init: String,
 }
 
-/// Why a root is not fit to be switched to.
+/// The cause that a root cannot be switched to.
 #[derive(Debug)]
 pub(super) enum SwitchRootError {
-    /// It holds no init that can be run; these were tried.
-    NoInit(Vec<(String, Errno)>),
-    /// Something about it is not as it must be.
-    Other(Error),
+    /// The root holds no init that can be executed.
+    NoInit {
+        /// The root in messages.
+        root: String,
+        /// Paths that were tried, and why each failed.
+        tried: Vec<(String, Errno)>,
+    },
+    /// An operation failed, or the root is on the same filesystem as the initramfs.
+    System(Error),
 }
 
-/// Checks `new_root` and its init. `init` is what `init=` says.
+impl SwitchRootError {
+    /// Returns the verdict of a boot that ends with this error.
+    pub(super) fn verdict(&self) -> Verdict {
+        match self {
+            Self::NoInit { .. } => Verdict::NoInit,
+            Self::System(_) => Verdict::SwitchFailed,
+        }
+    }
+}
+
+impl From<Error> for SwitchRootError {
+    fn from(error: Error) -> Self {
+        Self::System(error)
+    }
+}
+
+impl fmt::Display for SwitchRootError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoInit { root, tried } => {
+                let each = |(path, cause): &(String, _)| format!("{path}: {}", errno::text(*cause));
+                let tried: Vec<String> = tried.iter().map(each).collect();
+                write!(f, "root {root}: no init found ({})", tried.join("; "))
+            }
+            Self::System(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for SwitchRootError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::NoInit { .. } => None,
+            Self::System(error) => Some(error),
+        }
+    }
+}
+
+/// Checks `new_root` and its init. `name` is the root in messages; `init` is the value of `init=`.
 ///
 /// # Errors
-/// It is no directory of another filesystem, or holds no init that can be run.
+/// `new_root` is not a directory of another filesystem, or holds no init that can be executed.
 pub(super) fn prepare(
-    root: &Root,
+    dir: &Root,
     new_root: &Path,
+    name: &str,
     init: Option<&str>,
 ) -> std::result::Result<Ready, SwitchRootError> {
-    let open = |path: &Path| {
-        File::open(path).map_err(|e| SwitchRootError::Other(Error::io("open", path, &e)))
+    let open = |path: &Path| File::open(path).map_err(|e| Error::io("open", path, &e));
+    let device = |file: &File, path: &Path| {
+        let stat = fstat(file).map_err(|e| Error::new("fstat", path.display(), e));
+        stat.map(|stat| stat.st_dev)
     };
-    let stat_of = |file: &File, path: &Path| {
-        fstat(file).map_err(|e| SwitchRootError::Other(Error::new("fstat", path.display(), e)))
-    };
-    let old_path = root.join("/");
+    let old_path = dir.join("/");
     let (old_root, new) = (open(&old_path)?, open(new_root)?);
-    let (old_stat, new_stat) = (stat_of(&old_root, &old_path)?, stat_of(&new, new_root)?);
-    if old_stat.st_dev == new_stat.st_dev {
-        return Err(SwitchRootError::Other(Error::new(
-            "switch_root",
-            new_root.display(),
-            Errno::XDEV,
-        )));
+    if device(&old_root, &old_path)? == device(&new, new_root)? {
+        return Err(Error::new("switch_root", new_root.display(), Errno::XDEV).into());
     }
-    let init = find_init(&new, init).map_err(SwitchRootError::NoInit)?;
-    Ok(Ready { new_root: new_root.to_owned(), old_root, init })
+    match find_init(&new, init) {
+        Ok(init) => Ok(Ready { new_root: new_root.to_owned(), old_root, init }),
+        Err(tried) => Err(SwitchRootError::NoInit { root: name.to_owned(), tried }),
+    }
 }
 
-/// The first init that is an executable file in the new root, links resolved inside it.
+/// Returns the first init that is an executable file in the new root. Links are resolved inside it.
 fn find_init(new: &File, init: Option<&str>) -> std::result::Result<String, Vec<(String, Errno)>> {
     let candidates: Vec<&str> = init.map_or_else(|| INITS.to_vec(), |init| vec![init]);
     let mut tried = Vec::new();
@@ -94,10 +137,11 @@ fn is_executable(new: &File, path: &str) -> std::result::Result<(), Errno> {
     if regular && stat.st_mode & 0o111 != 0 { Ok(()) } else { Err(Errno::ACCESS) }
 }
 
-/// Deletes the files of an initramfs that has been switched away from; `dir` is its root folder.
+/// Deletes the files of an initramfs after the switch; `dir` is its root directory.
 ///
 /// # Errors
-/// XDEV where `dir` is no such folder: not in memory, without our /init, or the root that is in use.
+/// XDEV if `dir` is not such a directory: it is not in memory, holds no /init, or is the current
+/// root.
 pub fn free_initramfs(dir: BorrowedFd<'_>) -> std::result::Result<Emptied, Errno> {
     let in_memory = fstatfs(dir).is_ok_and(|s| matches!(s.f_type, RAMFS_MAGIC | TMPFS_MAGIC));
     let in_use = fstat(dir)?.st_dev == stat("/")?.st_dev;
@@ -106,17 +150,16 @@ pub fn free_initramfs(dir: BorrowedFd<'_>) -> std::result::Result<Emptied, Errno
 }
 
 impl Ready {
-    /// Moves /dev, /proc, /sys and /run into the new root, makes it the root, and has freed what the old one
-    /// held.
+    /// Moves /dev, /proc, /sys and /run into the new root, makes it the root, and frees the old one.
     ///
     /// # Errors
-    /// The new root cannot be made the root. The mounts have been moved by then.
-    pub(super) fn switch(self, root: &Root) -> Result<()> {
+    /// The new root cannot be made the root. The mounts have moved by then.
+    pub(super) fn switch(self, dir: &Root) -> Result<()> {
         // Neither MS_MOVE nor pivot_root works on shared mounts; a fresh boot has none.
         let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
         let _ = rustix::mount::mount_change("/", private);
-        for folder in moved_mounts() {
-            self.move_mount(root, folder);
+        for path in moved_mounts() {
+            self.move_mount(dir, path);
         }
         let failed = |op: &'static str, errno| Error::new(op, self.new_root.display(), errno);
         rustix::process::chdir(&self.new_root).map_err(|e| failed("chdir", e))?;
@@ -130,11 +173,11 @@ impl Ready {
         Ok(())
     }
 
-    /// Moves one mount into the new root; where that has no place for it, it is taken away.
-    fn move_mount(&self, root: &Root, folder: &str) {
-        let (from, to) = (root.join(folder), self.new_root.join(folder));
+    /// Moves one mount into the new root. If that has no directory for it, the mount is detached.
+    fn move_mount(&self, dir: &Root, path: &str) {
+        let (from, to) = (dir.join(path), self.new_root.join(path));
         if !to.is_dir() {
-            // A read-only root without the folder goes without the mount.
+            // A read-only root without this directory goes without the mount.
             let _ = fs::create_dir(&to);
         }
         if mount::move_to(&from, &to).is_err() {
@@ -142,12 +185,12 @@ impl Ready {
         }
     }
 
-    /// Has the files of the initramfs deleted, which nothing can reach any more.
+    /// Starts the process that deletes the files of the initramfs, which nothing can reach any more.
     fn spawn_free(&self) {
-        let aside =
+        let spawned =
             self.old_root.try_clone().map(|dir| process::spawn_self("free-initramfs", &[], dir));
-        if !matches!(aside, Ok(Ok(_))) {
-            // What can't be deleted costs memory and nothing else.
+        if !matches!(spawned, Ok(Ok(_))) {
+            // Files that cannot be deleted cost memory and nothing else.
             let _ = free_initramfs(self.old_root.as_fd());
         }
     }
@@ -159,7 +202,7 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     #[test]
-    fn an_init_is_looked_for_inside_the_new_root() {
+    fn init_is_found_inside_the_new_root() {
         let scratch = tempfile::tempdir().unwrap();
         let put = |path: &str, mode: u32| {
             let path = scratch.path().join(path);
@@ -189,7 +232,7 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         fs::write(scratch.path().join("init"), "x").unwrap();
         for path in [Path::new("/"), Path::new("/proc"), Path::new("/dev"), scratch.path()] {
-            // The scratch folder is in memory on some machines, and on none the root that is in use.
+            // The scratch directory is in memory on some machines; it is never the current root.
             let in_memory = rustix::fs::statfs(path)
                 .is_ok_and(|s| matches!(s.f_type, RAMFS_MAGIC | TMPFS_MAGIC));
             if !(in_memory && path == scratch.path()) {
@@ -205,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_root_on_the_same_filesystem_is_refused() {
-        let error = prepare(&Root::default(), Path::new("/"), None).unwrap_err();
-        assert!(matches!(error, SwitchRootError::Other(e) if e.cause == Errno::XDEV));
+        let error = prepare(&Root::default(), Path::new("/"), "/", None).unwrap_err();
+        assert!(matches!(error, SwitchRootError::System(e) if e.cause == Errno::XDEV));
     }
 }

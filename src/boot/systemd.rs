@@ -1,7 +1,7 @@
-//! What systemd is told when it becomes the real init: when the initramfs began.
+//! Arguments that tell systemd, as the real init, when the initramfs began.
 //!
-//! Without it systemd-analyze(1) counts our time as its own. systemd reads the state of the manager before it from a
-//! descriptor; one line of that is enough:
+//! Without them systemd-analyze(1) counts the time of the initramfs as its own. systemd reads the
+//! state of its predecessor from a descriptor, and accepts a single line:
 //!
 //! ```text
 //! systemd --switched-root --system --deserialize FD
@@ -14,8 +14,9 @@ use std::path::Path;
 
 use crate::sys::{self, process};
 
-/// Words before those of the command line for the init at `init`; none where that is not systemd. `began` is
-/// CLOCK_BOOTTIME at the entry of /init, in nanoseconds; this early that is the monotonic clock too.
+/// Returns the arguments that precede those of the command line; none if `init` is not systemd.
+/// `began` is CLOCK_BOOTTIME at the entry of /init, in nanoseconds; this early it equals the
+/// monotonic clock.
 pub(super) fn arguments(init: &Path, began: u64) -> Vec<OsString> {
     let real = std::fs::canonicalize(init).unwrap_or_default();
     if !real.ends_with("systemd/systemd") {
@@ -30,7 +31,7 @@ pub(super) fn arguments(init: &Path, began: u64) -> Vec<OsString> {
             .map(OsString::from)
             .chain([memory.into_raw_fd().to_string().into()])
             .collect(),
-        // It only helps a reader.
+        // The time is only informative.
         Err(_) => Vec::new(),
     }
 }

@@ -1,4 +1,4 @@
-//! The block devices that are there, and which of them is meant.
+//! The block devices of the machine, and the lookup of the one that a name stands for.
 
 use std::collections::HashMap;
 use std::fs;
@@ -12,32 +12,33 @@ use crate::sys::Root;
 use crate::sys::block::{self, BlockDevice, Disk};
 use crate::sys::disk_ids;
 
-/// Discoverable Partitions Specification: to be mounted read-only; not to be mounted by itself.
+/// Attributes of the Discoverable Partitions Specification: mount read-only; do not mount
+/// automatically.
 const READ_ONLY: u64 = 1 << 60;
 const NO_AUTO: u64 = 1 << 63;
-/// The type of an EFI system partition.
+/// Type GUID of an EFI system partition.
 const ESP: &str = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b";
 
-/// A device that is meant.
+/// A device that a name stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Candidate {
-    /// Its node.
+    /// Path of the node.
     pub(super) node: PathBuf,
-    /// Its device number.
+    /// Device number: major and minor.
     pub(super) number: (u32, u32),
-    /// What its superblock shows, where that can be mounted.
+    /// Filesystem type of the superblock, if it is one that can be mounted.
     pub(super) fstype: Option<String>,
-    /// blkid's TYPE of whatever it holds.
+    /// blkid's TYPE of the content, whatever it is.
     pub(super) kind: Option<&'static str>,
-    /// UUID of what it holds.
+    /// UUID of the content.
     pub(super) uuid: Option<String>,
-    /// Its partition entry asks for a mount without writing.
+    /// Whether the partition entry asks for a read-only mount.
     pub(super) read_only: bool,
-    /// The nodes of other devices that would do as well.
+    /// Nodes of other devices that the name stands for too.
     pub(super) duplicates: Vec<String>,
 }
 
-/// What a device must hold to be meant by UUID= or LABEL=.
+/// The content that a device needs if it is looked up by UUID= or LABEL=.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Content {
     /// A filesystem.
@@ -46,7 +47,7 @@ pub(super) enum Content {
     Any,
 }
 
-/// What one device holds.
+/// The content of one device.
 #[derive(Debug, Clone)]
 struct ProbedDevice {
     device: BlockDevice,
@@ -54,26 +55,27 @@ struct ProbedDevice {
     entry: Option<disk::Partition>,
 }
 
-/// The block devices. What has been read of one is kept until something changes.
+/// The block devices. The content of each is cached until something changes.
 #[derive(Debug)]
 pub(crate) struct Devices {
-    root: Root,
-    known: HashMap<String, ProbedDevice>,
+    dir: Root,
+    probed: HashMap<String, ProbedDevice>,
     tables: HashMap<String, Option<Table>>,
 }
 
 impl Devices {
-    pub(crate) fn new(root: &Root) -> Self {
-        Self { root: root.clone(), known: HashMap::new(), tables: HashMap::new() }
+    pub(crate) fn new(dir: &Root) -> Self {
+        Self { dir: dir.clone(), probed: HashMap::new(), tables: HashMap::new() }
     }
 
-    /// Forgets what devices hold: one may have changed.
+    /// Drops the cache, because a device may have changed.
     pub(crate) fn forget_changed(&mut self) {
-        self.known.clear();
+        self.probed.clear();
         self.tables.clear();
     }
 
-    /// The device that is meant by `name`, if it is there; the first by its name where several are.
+    /// Returns the device that `name` stands for. If there are several, the first one by node name
+    /// is used.
     pub(super) fn find(&mut self, name: &RootName, holds: Content) -> Option<Candidate> {
         match name {
             RootName::Device(path) => self.by_path(path),
@@ -84,25 +86,25 @@ impl Devices {
     }
 
     fn by_path(&mut self, path: &str) -> Option<Candidate> {
-        let node = self.root.join(path);
+        let node = self.dir.join(path);
         let meta = fs::metadata(&node).ok().filter(|m| m.file_type().is_block_device())?;
         let number = (rustix::fs::major(meta.rdev()), rustix::fs::minor(meta.rdev()));
-        let devices = block::list(&self.root).unwrap_or_default();
-        let known = devices.into_iter().find(|d| d.number == number).map(|d| self.known(d));
+        let devices = block::list(&self.dir).unwrap_or_default();
+        let known = devices.into_iter().find(|d| d.number == number).map(|d| self.probe(d));
         let mut candidate = known.map_or_else(|| unknown(number), |k| self.candidate(&k));
         candidate.node = node;
         Some(candidate)
     }
 
-    /// A device that udev would make this link to; or that somebody has made it to.
+    /// Returns the device that udev would link to, or that an existing link points to.
     fn by_link(&mut self, link: &str) -> Option<Candidate> {
         let path = format!("disk/{link}");
         let mut hits = self.probe_all();
-        hits.retain(|k| disk_ids::links(&self.root, &k.device).contains(&path));
+        hits.retain(|k| disk_ids::links(&self.dir, &k.device).contains(&path));
         let Some((first, others)) = hits.split_first() else {
             return self.by_path(&format!("/dev/{path}"));
         };
-        let duplicates = others.iter().map(|k| k.seen.name.clone()).collect();
+        let duplicates = others.iter().map(|k| format!("/dev/{}", k.seen.name)).collect();
         Some(Candidate { duplicates, ..self.candidate(first) })
     }
 
@@ -118,7 +120,8 @@ impl Devices {
         Some(Candidate { duplicates, ..self.candidate(hit) })
     }
 
-    /// The partition whose type says that it is a root; first on a disk that has an EFI system partition too.
+    /// Returns the partition whose type is that of a root. Disks that also have an EFI system
+    /// partition are preferred.
     fn by_type(&mut self) -> Option<Candidate> {
         let wanted = disk::root_type_guid()?;
         let devices = self.probe_all();
@@ -135,7 +138,7 @@ impl Devices {
         Some(Candidate { duplicates, ..self.candidate(first) })
     }
 
-    /// The devices that hold a filesystem of this kind and UUID.
+    /// Returns the devices that hold a filesystem of this type and UUID.
     pub(super) fn holders(&mut self, kind: &str, uuid: &str) -> Vec<BlockDevice> {
         let is_one =
             |k: &ProbedDevice| k.seen.kinds == [kind] && k.seen.uuid.as_deref() == Some(uuid);
@@ -146,7 +149,7 @@ impl Devices {
         let ProbedDevice { device, seen, entry } = known;
         let kind = seen.kinds.first().copied().filter(|_| seen.kinds.len() == 1);
         Candidate {
-            node: device.node(&self.root),
+            node: device.node(&self.dir),
             number: device.number,
             fstype: kind.filter(|_| seen.is_filesystem).map(str::to_owned),
             kind,
@@ -157,29 +160,29 @@ impl Devices {
         }
     }
 
-    /// Every block device with a medium and what it holds, for the record.
+    /// Returns every block device with a medium, and its content, for the record.
     pub(crate) fn seen(&mut self) -> Vec<SeenDevice> {
         let known = self.probe_all().into_iter();
         known
-            .map(|k| SeenDevice { links: disk_ids::links(&self.root, &k.device), ..k.seen })
+            .map(|k| SeenDevice { links: disk_ids::links(&self.dir, &k.device), ..k.seen })
             .collect()
     }
 
-    /// All block devices with a medium, each read once, sorted by name.
+    /// Probes all block devices with a medium, each once; sorted by name.
     fn probe_all(&mut self) -> Vec<ProbedDevice> {
-        let devices = block::list(&self.root).unwrap_or_default();
+        let devices = block::list(&self.dir).unwrap_or_default();
         let present = devices.into_iter().filter(|d| d.size > 0);
-        present.map(|device| self.known(device)).collect()
+        present.map(|device| self.probe(device)).collect()
     }
 
-    fn known(&mut self, device: BlockDevice) -> ProbedDevice {
-        if let Some(known) = self.known.get(&device.name).filter(|k| k.device == device) {
+    fn probe(&mut self, device: BlockDevice) -> ProbedDevice {
+        if let Some(known) = self.probed.get(&device.name).filter(|k| k.device == device) {
             return known.clone();
         }
         let known = self.read(device);
-        // What shows nothing may not have been ready, and is looked at again.
+        // A device without recognizable content may not have been ready: it is read again.
         if !known.seen.kinds.is_empty() {
-            self.known.insert(known.device.name.clone(), known.clone());
+            self.probed.insert(known.device.name.clone(), known.clone());
         }
         known
     }
@@ -190,11 +193,10 @@ impl Devices {
         let entry = table.as_ref().and_then(|table| {
             table.partitions.iter().find(|p| Some(p.number) == device.partition).cloned()
         });
-        let content =
-            Disk::open(&self.root, &device).map(|d| disk::examine(&d)).unwrap_or_default();
+        let content = Disk::open(&self.dir, &device).map(|d| disk::examine(&d)).unwrap_or_default();
         let kinds = content.found.iter().map(|p| p.kind).collect();
         let probe = content.single();
-        let told = block::partition_names(&self.root, &device.name);
+        let names = block::partition_names(&self.dir, &device.name);
         let seen = SeenDevice {
             name: disk::name::from_sysfs(&device.name).into_owned(),
             size: device.size,
@@ -205,21 +207,21 @@ impl Devices {
             is_filesystem: probe.as_ref().is_some_and(|p| p.usage == disk::Usage::Filesystem),
             uuid: probe.as_ref().and_then(|p| p.uuid.clone()),
             label: probe.and_then(|p| p.label),
-            part_uuid: told.0.or_else(|| entry.as_ref()?.uuid.clone()),
-            part_label: told.1.or_else(|| entry.as_ref()?.label.clone()),
+            part_uuid: names.0.or_else(|| entry.as_ref()?.uuid.clone()),
+            part_label: names.1.or_else(|| entry.as_ref()?.label.clone()),
             links: Vec::new(),
         };
         ProbedDevice { device, seen, entry }
     }
 
-    /// The partition table of a disk.
+    /// Returns the partition table of a disk.
     fn table(&mut self, disk: &str) -> Option<Table> {
         if let Some(table) = self.tables.get(disk) {
             return table.clone();
         }
-        let whole = block::device(&self.root, disk)?;
-        let sector = whole.sector_size(&self.root);
-        let table = Disk::open(&self.root, &whole).ok().and_then(|d| disk::partitions(&d, sector));
+        let whole = block::device(&self.dir, disk)?;
+        let sector = whole.sector_size(&self.dir);
+        let table = Disk::open(&self.dir, &whole).ok().and_then(|d| disk::partitions(&d, sector));
         if table.is_some() {
             self.tables.insert(disk.to_owned(), table.clone());
         }
@@ -227,7 +229,7 @@ impl Devices {
     }
 }
 
-/// A device that sysfs does not list.
+/// Returns a device that sysfs does not list.
 fn unknown(number: (u32, u32)) -> Candidate {
     Candidate {
         node: PathBuf::new(),
@@ -247,7 +249,7 @@ fn matches_name(known: &ProbedDevice, name: &RootName, holds: Content) -> bool {
     match name {
         RootName::Uuid(uuid) => content && same(seen.uuid.as_deref(), uuid),
         RootName::Label(label) => content && seen.label.as_ref() == Some(label),
-        // The kernel compares as many characters as it was given.
+        // Like the kernel, compares only as many characters as are given.
         RootName::PartUuid(uuid, _) => {
             same(seen.part_uuid.as_deref().and_then(|u| u.get(..uuid.len())), uuid)
         }
@@ -257,7 +259,7 @@ fn matches_name(known: &ProbedDevice, name: &RootName, holds: Content) -> bool {
     }
 }
 
-/// The partition `offset` places after `from` on the same disk (PARTNROFF).
+/// Returns the partition `offset` numbers after `from` on the same disk (PARTNROFF).
 fn sibling<'k>(
     devices: &'k [ProbedDevice],
     from: &ProbedDevice,

@@ -1,4 +1,5 @@
-//! A DHCP client on one interface: asks, asks again with growing waits, takes the first offer.
+//! A DHCP client on one interface. It sends requests with growing timeouts and accepts the first
+//! offer.
 
 use std::time::Duration;
 
@@ -7,39 +8,40 @@ use crate::net::dhcp::{self, Lease, Query, Reply};
 use crate::sys::boottime_ns;
 use crate::sys::net::{DhcpSocket, Interface};
 
-/// The first wait for an answer; each is twice as long as that before.
+/// Timeout of the first request; it doubles with each further one.
 const FIRST_TIMEOUT: Duration = Duration::from_secs(2);
-/// How often waits double.
+/// Number of times that the timeout doubles.
 const DOUBLINGS: u32 = 3;
-/// How often an address is asked for before any other is looked for.
+/// Number of requests for an offered address before the client looks for another offer.
 const REQUESTS: u32 = 4;
-/// More than an Ethernet frame holds.
+/// Size of the receive buffer: more than an Ethernet frame holds.
 const FRAME: usize = 2048;
 
-/// A client and where it stands.
+/// The state of one client.
 #[derive(Debug)]
 pub(super) struct DhcpClient {
     socket: DhcpSocket,
-    /// The number of the exchange.
+    /// Transaction number.
     number: u32,
+    /// Start of the exchange (CLOCK_BOOTTIME).
     began: u64,
-    ask: Query,
-    /// How often that has been asked.
+    query: Query,
+    /// Number of times that `query` has been sent.
     sent: u32,
-    /// When to ask again, on CLOCK_BOOTTIME.
+    /// Time of the next request (CLOCK_BOOTTIME).
     send_at: u64,
-    /// What went wrong last.
+    /// The last failure, in words.
     last_error: Option<String>,
 }
 
 impl DhcpClient {
-    /// A client on `interface`, which has a cable.
+    /// Opens a client on `interface`, which has a carrier.
     ///
     /// # Errors
     /// The socket cannot be opened.
     pub(super) fn new(interface: &Interface) -> crate::sys::Result<Self> {
         let now = boottime_ns();
-        // Different on every machine and in every boot, which is all that is asked of it.
+        // The number only has to differ between machines and between boots.
         let seed = u32::try_from(now >> 10 & u64::from(u32::MAX)).unwrap_or_default();
         let number = interface.mac.iter().fold(seed, |n, b| n.rotate_left(5) ^ u32::from(*b));
         let socket = DhcpSocket::open(interface)?;
@@ -47,14 +49,15 @@ impl DhcpClient {
             socket,
             number,
             began: now,
-            ask: Query::Discover,
+            query: Query::Discover,
             sent: 0,
             send_at: now,
             last_error: None,
         })
     }
 
-    /// Takes what has come, and asks where it is time to; gives the lease once there is one.
+    /// Handles the replies that have arrived, and sends a request if one is due. Returns the lease
+    /// once the server has confirmed it.
     pub(super) fn advance(
         &mut self,
         interface: &Interface,
@@ -62,8 +65,8 @@ impl DhcpClient {
     ) -> Option<Lease> {
         let mut frame = [0; FRAME];
         while let Some(bytes) = self.socket.receive(&mut frame) {
-            let answer = dhcp::decode(bytes, interface.mac, self.number);
-            if let Some(lease) = answer.and_then(|answer| self.take(answer)) {
+            let reply = dhcp::decode(bytes, interface.mac, self.number);
+            if let Some(lease) = reply.and_then(|reply| self.handle(reply)) {
                 return Some(lease);
             }
         }
@@ -74,50 +77,51 @@ impl DhcpClient {
         None
     }
 
-    fn take(&mut self, answer: Reply) -> Option<Lease> {
-        match (self.ask, answer) {
+    fn handle(&mut self, reply: Reply) -> Option<Lease> {
+        match (self.query, reply) {
             (Query::Discover, Reply::Offer(lease)) => {
-                self.start_phase(Query::Request(lease.address?, lease.server?), 0);
+                self.start_phase(Query::Request(lease.address?, lease.server?), Duration::ZERO);
                 None
             }
             (Query::Request(..), Reply::Ack(lease)) => Some(lease),
             (Query::Request(address, server), Reply::Nak(reason)) => {
                 self.last_error = Some(format!("{server} refused {address}: {reason}"));
-                self.start_phase(Query::Discover, nanoseconds(FIRST_TIMEOUT));
+                self.start_phase(Query::Discover, FIRST_TIMEOUT);
                 None
             }
             _ => None,
         }
     }
 
-    fn start_phase(&mut self, ask: Query, wait: u64) {
-        (self.ask, self.sent, self.send_at) = (ask, 0, boottime_ns().saturating_add(wait));
+    fn start_phase(&mut self, query: Query, delay: Duration) {
+        let send_at = boottime_ns().saturating_add(nanoseconds(delay));
+        (self.query, self.sent, self.send_at) = (query, 0, send_at);
     }
 
     fn send(&mut self, interface: &Interface, hostname: Option<&str>, now: u64) {
-        if self.sent >= REQUESTS && self.ask != Query::Discover {
-            (self.ask, self.sent) = (Query::Discover, 0);
+        if self.sent >= REQUESTS && self.query != Query::Discover {
+            (self.query, self.sent) = (Query::Discover, 0);
         }
         let seconds =
             u16::try_from(now.saturating_sub(self.began) / 1_000_000_000).unwrap_or(u16::MAX);
-        let bytes = dhcp::encode(self.ask, interface.mac, self.number, seconds, hostname);
+        let bytes = dhcp::encode(self.query, interface.mac, self.number, seconds, hostname);
         if let Err(error) = self.socket.send(interface, &bytes) {
             self.last_error = Some(error.to_string());
         }
-        let wait = nanoseconds(FIRST_TIMEOUT) << self.sent.min(DOUBLINGS);
+        let timeout = nanoseconds(FIRST_TIMEOUT) << self.sent.min(DOUBLINGS);
         self.sent += 1;
-        self.send_at = now.saturating_add(wait);
+        self.send_at = now.saturating_add(timeout);
     }
 
-    /// `DHCP on eth0 (3 sent, no offer)`
+    /// Returns what the client waits for: `a DHCP reply on eth0 (3 requests sent, no offer)`.
     pub(super) fn status(&self, interface: &Interface) -> String {
-        let lacking = match self.ask {
-            Query::Discover => format!("{} sent, no offer", self.sent),
+        let state = match self.query {
+            Query::Discover => format!("{} requests sent, no offer", self.sent),
             Query::Request(address, server) => {
-                format!("{server} offers {address}, {} sent, not confirmed", self.sent)
+                format!("{server} offers {address}, {} requests sent, no ack", self.sent)
             }
         };
         let last_error = self.last_error.as_ref().map_or_else(String::new, |t| format!("; {t}"));
-        format!("an answer to DHCP on {} ({lacking}{last_error})", interface.name)
+        format!("a DHCP reply on {} ({state}{last_error})", interface.name)
     }
 }

@@ -6,162 +6,173 @@ use std::time::Duration;
 use super::devices::{Candidate, Content};
 use super::fsck::Fsck;
 use super::multi_device::MultiDevice;
-use super::{Progress, RootStep, StepContext, StepError, UPPER, mount};
-use crate::boot::SYSROOT;
-use crate::cmdline::boot::Break;
+use super::{Awaited, Progress, RootStep, StepContext, StepError, UPPER, mount};
+use crate::boot::{SYSROOT, nanoseconds};
 use crate::cmdline::root::{RootCandidate, RootParams};
 use crate::cmdline::root_name::RootName;
 use crate::kmod::name::ModuleName;
 use crate::sys::boottime_ns;
 
-/// How long the devices are waited for that a filesystem over several can do without (`rootflags=degraded`).
+/// Longest wait for the missing devices of a filesystem that can be mounted without them
+/// (`rootflags=degraded`).
 const DEGRADED_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Where it stands.
+/// A device that was found, and what its mount takes.
+#[derive(Debug)]
+struct Source {
+    device: Candidate,
+    /// Filesystem types to try, in order.
+    types: Vec<String>,
+    /// Modules of these types.
+    modules: Vec<ModuleName>,
+}
+
+/// The state of the step.
 #[derive(Debug)]
 enum State {
-    /// Its device has not come yet.
+    /// The device has not been found yet.
     NeedsDevice,
-    /// The modules of its types are being loaded.
-    Loading(Candidate, Vec<String>, Vec<ModuleName>),
-    /// It is being checked.
-    Checking(Fsck, Candidate, Vec<String>, Vec<ModuleName>),
+    /// The modules of the filesystem types are being loaded.
+    LoadingModules(Source),
+    /// The filesystem is being checked.
+    Checking(Fsck, Source),
 }
 
 /// A filesystem to be mounted.
 #[derive(Debug)]
 pub(super) struct Filesystem {
     name: RootName,
-    /// What it is called in messages.
+    /// The filesystem in messages: the root's name, or the parameter that names it.
     text: String,
     fstypes: Vec<String>,
     flags: String,
     writable: bool,
-    /// Below the root folder.
+    /// Mount point, relative to the root directory.
     target: PathBuf,
-    /// Whether it is the root itself.
+    /// Whether this is the root filesystem itself.
     is_root: bool,
-    /// When devices were first missing of a filesystem over several, on CLOCK_BOOTTIME.
+    /// Time at which devices of a multi-device filesystem were first missing (CLOCK_BOOTTIME).
     incomplete_since: Option<u64>,
     state: State,
 }
 
 impl Filesystem {
-    /// The root.
+    /// Returns the step that mounts the root.
     pub(super) fn root(choice: &RootCandidate, params: &RootParams) -> Self {
         Self {
-            name: choice.name.clone(),
-            text: choice.text.clone(),
             fstypes: params.fstypes.clone(),
             flags: params.flags.clone(),
-            writable: params.writable,
-            target: SYSROOT.into(),
             is_root: true,
-            incomplete_since: None,
-            state: State::NeedsDevice,
+            ..Self::new(choice.name.clone(), choice.text.clone(), SYSROOT.into(), params.writable)
         }
     }
 
-    /// /usr, where the command line has one of its own.
+    /// Returns the step that mounts /usr, if the command line names a device for it.
     pub(super) fn usr(params: &RootParams) -> Option<Self> {
         let usr = &params.usr;
         let name = usr.name.clone()?;
+        let (text, target) = (format!("mount.usr={name}"), PathBuf::from(SYSROOT).join("usr"));
         Some(Self {
-            text: format!("mount.usr={name}"),
-            name,
             fstypes: usr.fstypes.clone(),
             flags: usr.flags.clone(),
-            writable: params.writable,
-            target: PathBuf::from(SYSROOT).join("usr"),
-            is_root: false,
-            incomplete_since: None,
-            state: State::NeedsDevice,
+            ..Self::new(name, text, target, params.writable)
         })
     }
 
-    /// The device that `coldplug.overlay=` names, for what is written.
+    /// Returns the step that mounts the upper side of an overlay.
     pub(super) fn upper(name: &RootName) -> Self {
-        let text = format!("coldplug.overlay={name}");
-        Self::other(name.clone(), text, UPPER, true)
+        Self::new(name.clone(), format!("coldplug.overlay={name}"), UPPER.into(), true)
     }
 
-    /// The loop device that holds the image of the root.
+    /// Returns the step that mounts the loop device of the image file `path`.
     pub(super) fn image(node: &Path, path: &str) -> Self {
         let name = RootName::Device(node.display().to_string());
-        Self::other(name, format!("coldplug.image={path}"), SYSROOT, false)
+        Self::new(name, format!("coldplug.image={path}"), SYSROOT.into(), false)
     }
 
-    fn other(name: RootName, text: String, target: &str, writable: bool) -> Self {
+    fn new(name: RootName, text: String, target: PathBuf, writable: bool) -> Self {
         Self {
             name,
             text,
             fstypes: Vec::new(),
             flags: String::new(),
             writable,
-            target: target.into(),
+            target,
             is_root: false,
             incomplete_since: None,
             state: State::NeedsDevice,
         }
     }
 
-    /// The device is there: asks for the modules of what it holds.
-    fn request_modules(&mut self, candidate: Candidate, cx: &mut StepContext<'_>) -> Progress {
-        let node = candidate.node.display().to_string();
-        cx.boot.warn_duplicates(&self.text, &candidate);
-        if self.is_root && cx.boot.record.root.device.as_ref() != Some(&node) {
-            cx.boot.record.root.device = Some(node);
-            cx.boot.end_phase("root device");
+    fn awaited(&self) -> Awaited {
+        match self.is_root {
+            true => Awaited::root(&self.text, &self.name),
+            false => Awaited::device(self.text.clone(), Some(&self.name)),
         }
-        let types = mount::types(&cx.boot.root, &self.fstypes, &candidate);
+    }
+
+    /// Requests the modules for what the device holds.
+    fn request_modules(&mut self, device: Candidate, cx: &mut StepContext<'_>) -> Progress {
+        cx.warn_duplicates(&self.text, &device);
+        if self.is_root {
+            cx.set_root_device(&device.node.display().to_string());
+        }
+        let types = mount::types(cx.dir, &self.fstypes, &device);
         let aliases: Vec<String> = types.iter().map(|t| format!("fs-{t}")).collect();
         let modules = cx.request_modules(&aliases.iter().map(String::as_str).collect::<Vec<_>>());
-        self.state = State::Loading(candidate, types, modules.clone());
+        self.state = State::LoadingModules(Source { device, types, modules: modules.clone() });
         Progress::LoadingModules(modules)
     }
 
-    /// Which devices of a filesystem over several have not come yet, in words. One that may be mounted without them
-    /// waits for them only so long.
-    fn missing(&mut self, candidate: &Candidate, cx: &mut StepContext<'_>) -> Option<String> {
-        let lack = MultiDevice::find(candidate, cx)?.missing()?;
+    /// Returns the devices that a multi-device filesystem still lacks. If the filesystem may be
+    /// mounted degraded, they are awaited for [`DEGRADED_TIMEOUT`] only.
+    fn missing(&mut self, device: &Candidate, cx: &mut StepContext<'_>) -> Option<Awaited> {
+        let missing = MultiDevice::find(device, cx)?.missing()?;
         let now = boottime_ns();
         let waited = now - *self.incomplete_since.get_or_insert(now);
-        let text = format!("{} ({lack})", self.text);
+        let text = format!("{} ({missing})", self.text);
         let degraded = self.flags.split(',').any(|word| word == "degraded");
-        if degraded && u128::from(waited) >= DEGRADED_TIMEOUT.as_nanos() {
-            cx.boot.warn_once(format!("{text}; going on without the rest"));
+        if degraded && waited >= nanoseconds(DEGRADED_TIMEOUT) {
+            cx.reporter.warn_once(format!("{text}; mounting degraded"));
             return None;
         }
-        Some(text)
+        Some(Awaited::members(text))
     }
 
-    fn mount(
-        &self,
-        candidate: &Candidate,
-        types: &[String],
-        modules: &[ModuleName],
-        cx: &mut StepContext<'_>,
-    ) -> Result<Progress, StepError> {
-        cx.boot.break_at(Break::Mount);
-        let target = cx.boot.root.join(&self.target);
-        let own = || (candidate.node.clone(), self.flags.clone());
-        let (node, flags) = MultiDevice::find(candidate, cx)
-            .map_or_else(own, |members| members.source(candidate.node.clone(), &self.flags));
+    /// Starts the check of the filesystem, or mounts it if no check is needed.
+    fn check(&mut self, source: Source, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
+        match Fsck::start(&source.device, cx.params.root.fsck, cx.dir) {
+            Some(check) => {
+                self.state = State::Checking(check?, source);
+                Ok(Progress::InProgress)
+            }
+            None => self.mount(source, cx),
+        }
+    }
+
+    fn mount(&self, source: Source, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
+        cx.reach_mount();
+        let device = &source.device;
+        let members = MultiDevice::find(device, cx);
+        let (node, flags) = match members {
+            Some(members) => members.source(device.node.clone(), &self.flags),
+            None => (device.node.clone(), self.flags.clone()),
+        };
         let options = mount::Options {
             flags: &flags,
-            writable: self.writable && !candidate.read_only,
-            guess: self.fstypes.is_empty() && candidate.fstype.is_none(),
+            writable: self.writable && !device.read_only,
+            guess: self.fstypes.is_empty() && device.fstype.is_none(),
         };
-        let source = Candidate { node, ..candidate.clone() };
-        let fstype =
-            mount::mount(&source, &target, types, &options).map_err(|e| match self.is_root {
-                true => StepError::from(e),
-                false => StepError::not_mounted(format!("{}: {e}", self.text)),
-            })?;
+        let target = cx.dir.join(&self.target);
+        let fstype = mount::mount(&node, &target, &source.types, &options).map_err(|error| {
+            match self.is_root {
+                true => StepError::System(error),
+                false => StepError::Parameter { parameter: self.text.clone(), error },
+            }
+        })?;
         if self.is_root {
-            cx.boot.record.root.fstype = Some(fstype);
-            cx.boot.record.root.way = mount::way(&cx.boot.root, candidate, modules);
-            cx.boot.end_phase("mount");
+            let modules = mount::needed_modules(cx.dir, device, source.modules);
+            cx.record_mount(&fstype, modules);
         }
         Ok(Progress::Done)
     }
@@ -171,27 +182,19 @@ impl RootStep for Filesystem {
     fn advance(&mut self, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
         match std::mem::replace(&mut self.state, State::NeedsDevice) {
             State::NeedsDevice => match cx.devices.find(&self.name, Content::Filesystem) {
-                Some(candidate) => Ok(self.request_modules(candidate, cx)),
-                None => Ok(Progress::NeedsDevice(self.text.clone())),
+                Some(device) => Ok(self.request_modules(device, cx)),
+                None => Ok(Progress::NeedsDevice(self.awaited())),
             },
-            State::Loading(candidate, types, modules) => {
-                if let Some(missing) = self.missing(&candidate, cx) {
-                    return Ok(Progress::NeedsDevice(missing));
-                }
-                match Fsck::start(&candidate, cx.boot.params.root.fsck, &cx.boot.root) {
-                    Some(check) => {
-                        self.state = State::Checking(check?, candidate, types, modules);
-                        Ok(Progress::InProgress)
-                    }
-                    None => self.mount(&candidate, &types, &modules, cx),
-                }
-            }
-            State::Checking(mut check, candidate, types, modules) => {
-                if !check.poll(cx.boot)? {
-                    self.state = State::Checking(check, candidate, types, modules);
+            State::LoadingModules(source) => match self.missing(&source.device, cx) {
+                Some(awaited) => Ok(Progress::NeedsDevice(awaited)),
+                None => self.check(source, cx),
+            },
+            State::Checking(mut check, source) => {
+                if !check.poll(cx.reporter)? {
+                    self.state = State::Checking(check, source);
                     return Ok(Progress::InProgress);
                 }
-                self.mount(&candidate, &types, &modules, cx)
+                self.mount(source, cx)
             }
         }
     }

@@ -1,20 +1,20 @@
 //! `coldplug.image=`: the root is a file on the filesystem that `root=` names.
 //!
-//! That filesystem goes to /run/coldplug/medium, from where it stays reachable; the file becomes a loop device, and what it
-//! holds is mounted in the other's place.
+//! That filesystem moves to /run/coldplug/medium, where it stays reachable. The file becomes a loop
+//! device, and the filesystem in it is mounted at /sysroot instead.
 
 use super::filesystem::Filesystem;
 use super::verity::open_inside;
 use super::{MEDIUM, Progress, RootStep, StepContext, StepError, move_sysroot_to};
 use crate::sys::loopdev::{self, Loop};
 
-/// Where it stands.
+/// The state of the step.
 #[derive(Debug)]
 enum State {
-    Begun,
+    Start,
     /// The module of loop devices is being loaded.
-    Loading,
-    /// The file is behind a loop device, which is being mounted.
+    LoadingModules,
+    /// The filesystem on the loop device is being mounted.
     Mounting(Loop, Box<Filesystem>),
 }
 
@@ -26,29 +26,31 @@ pub(super) struct ImageFile {
 
 impl ImageFile {
     pub(super) fn new(path: &str) -> Self {
-        Self { path: path.to_owned(), state: State::Begun }
+        Self { path: path.to_owned(), state: State::Start }
     }
 
     fn attach(&self, cx: &StepContext<'_>) -> Result<State, StepError> {
-        let root = &cx.boot.root;
-        move_sysroot_to(root, MEDIUM)?;
-        let named =
-            |text: String| StepError::not_mounted(format!("coldplug.image={}: {text}", self.path));
-        let file = open_inside(&root.join(MEDIUM), &self.path).map_err(|e| named(e.to_string()))?;
-        let device = loopdev::attach(root, &file, &self.path).map_err(|e| named(e.to_string()))?;
-        let mounted = Filesystem::image(&device.node, &self.path);
-        Ok(State::Mounting(device, Box::new(mounted)))
+        let dir = cx.dir;
+        move_sysroot_to(dir, MEDIUM)?;
+        let device = open_inside(&dir.join(MEDIUM), &self.path)
+            .and_then(|file| loopdev::attach(dir, &file, &self.path))
+            .map_err(|error| StepError::Parameter {
+                parameter: format!("coldplug.image={}", self.path),
+                error,
+            })?;
+        let filesystem = Filesystem::image(&device.node, &self.path);
+        Ok(State::Mounting(device, Box::new(filesystem)))
     }
 }
 
 impl RootStep for ImageFile {
     fn advance(&mut self, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
         match &mut self.state {
-            State::Begun => {
-                self.state = State::Loading;
+            State::Start => {
+                self.state = State::LoadingModules;
                 Ok(Progress::LoadingModules(cx.request_modules(&["loop"])))
             }
-            State::Loading => {
+            State::LoadingModules => {
                 self.state = self.attach(cx)?;
                 cx.devices.forget_changed();
                 self.advance(cx)
@@ -56,13 +58,10 @@ impl RootStep for ImageFile {
             State::Mounting(device, filesystem) => {
                 let progress = filesystem.advance(cx)?;
                 if progress == Progress::Done {
-                    cx.boot.record.root.layers.push(format!(
-                        "{} on {}",
-                        self.path,
-                        device.node.display()
-                    ));
-                    // The mount holds the device from here on.
-                    self.state = State::Begun;
+                    let node = device.node.display();
+                    cx.reporter.add_layer(format!("{} on {node}", self.path));
+                    // The mount keeps the device attached from now on.
+                    self.state = State::Start;
                 }
                 Ok(progress)
             }

@@ -1,22 +1,16 @@
-//! A root that holds an init: asked where another root could be taken instead.
+//! The check that a root holds an init, if another root is left to try.
 
 use super::{Progress, RootStep, StepContext, StepError};
-use crate::boot::{SYSROOT, switch_root, switch_root_error};
 
 #[derive(Debug)]
 pub(super) struct InitCheck;
 
 impl RootStep for InitCheck {
     fn advance(&mut self, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
-        let boot = &cx.boot;
-        let sysroot = boot.root.join(SYSROOT);
-        match switch_root::prepare(&boot.root, &sysroot, boot.params.boot.init.as_deref()) {
+        let device = cx.state.device.as_deref().unwrap_or_default();
+        match cx.check_root(device) {
             Ok(_) => Ok(Progress::Done),
-            Err(unfit) => {
-                let device = boot.record.root.device.as_deref().unwrap_or_default();
-                let stop = switch_root_error(device, unfit);
-                Err(StepError { text: stop.text, verdict: stop.verdict, is_final: true })
-            }
+            Err(error) => Err(StepError::SwitchRoot { error, is_final: true }),
         }
     }
 }

@@ -10,61 +10,62 @@ use super::devices::Candidate;
 use crate::kmod::name::ModuleName;
 use crate::sys::{Cause, Error, Result, Root, mount, procfs, sysfs};
 
-/// How to mount.
+/// Options of a mount.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Options<'a> {
-    /// As mount(8) has them.
+    /// The options of mount(8), separated by commas.
     pub(super) flags: &'a str,
-    /// Mount for writing, if the medium can be written.
+    /// Whether to mount for writing, if the medium can be written.
     pub(super) writable: bool,
-    /// The types are guesses: that one does not fit is no news.
+    /// Whether the types are guesses: then a type that does not fit is no error worth reporting.
     pub(super) guess: bool,
 }
 
-/// The modules of the filesystem, and those whose drivers hold the devices that it is on.
-pub(super) fn way(
-    root: &Root,
+/// Returns the modules that a mounted filesystem needs: its own, and those of the drivers of the
+/// devices below it.
+pub(super) fn needed_modules(
+    dir: &Root,
     candidate: &Candidate,
-    filesystem: &[ModuleName],
+    filesystem: Vec<ModuleName>,
 ) -> Vec<ModuleName> {
-    let device = sysfs::block_path(root, candidate.number).unwrap_or_default();
-    let mut way = sysfs::modules_above(root, &device);
-    way.extend(filesystem.iter().cloned());
-    way.sort_unstable();
-    way.dedup();
-    way
+    let device = sysfs::block_path(dir, candidate.number).unwrap_or_default();
+    let mut modules = sysfs::modules_above(dir, &device);
+    modules.extend(filesystem);
+    modules.sort_unstable();
+    modules.dedup();
+    modules
 }
 
-/// The types to try, in order: those that were given, else the one that was found, else every type that the kernel
-/// knows.
-pub(super) fn types(root: &Root, given: &[String], candidate: &Candidate) -> Vec<String> {
+/// Returns the types to try, in order: the given ones, else the one that was detected, else every
+/// type that the kernel knows.
+pub(super) fn types(dir: &Root, given: &[String], candidate: &Candidate) -> Vec<String> {
     match &candidate.fstype {
         _ if !given.is_empty() => given.to_vec(),
-        // The kernel's driver is called otherwise than the filesystem, and was once another.
+        // The kernel's driver has another name than the filesystem, and used to be another driver.
         Some(fstype) if fstype == "ntfs" => vec!["ntfs3".into(), fstype.clone()],
         Some(fstype) => vec![fstype.clone()],
-        None => procfs::filesystems(root).unwrap_or_default(),
+        None => procfs::filesystems(dir).unwrap_or_default(),
     }
 }
 
-/// Mounts the device at `target` as the first of `types` that fits; gives that type. As the kernel does, a medium that
-/// cannot be written is mounted read-only.
+/// Mounts `source` at `target` as the first of `types` that fits, and returns that type. Like the
+/// kernel, it mounts a medium that cannot be written read-only.
 ///
 /// # Errors
-/// None of the types fits; the error is that of the last one that the kernel knows.
+/// None of the types fits; the error is that of the last type that the kernel knows.
 pub(super) fn mount(
-    candidate: &Candidate,
+    source: &Path,
     target: &Path,
     types: &[String],
     options: &Options<'_>,
 ) -> Result<String> {
-    let source = candidate.node.to_string_lossy();
+    let source = source.to_string_lossy();
     let (own, data) = mount::parse_flags(options.flags);
     let mode = if options.writable { MountFlags::empty() } else { MountFlags::RDONLY };
     let mut last =
-        Error::new("mount", format_args!("{source} (no filesystem known there)"), Errno::INVAL);
+        Error::new("mount", format_args!("{source} (no known filesystem)"), Errno::INVAL);
     let mut refused = false;
-    // A place inside another filesystem is there, or cannot be made.
+    // A mount point inside another filesystem exists already, or cannot be created.
     let _ = fs::create_dir_all(target);
     for fstype in types {
         let attempt = |flags| mount::mount(&source, target, fstype, flags, &data);
@@ -77,7 +78,7 @@ pub(super) fn mount(
         match result {
             Ok(()) => return Ok(fstype.clone()),
             Err(_) if options.guess => {}
-            // A driver that is not there says less than one that was before it.
+            // The error of an earlier driver says more than the lack of this one.
             Err(e) if e.cause == Errno::NODEV && refused => {}
             Err(e) => {
                 refused = true;

@@ -1,6 +1,8 @@
-//! Filesystems over several devices: all of them have to be there, and the kernel wants to be told where.
+//! Filesystems that span several devices: the kernel needs all of them, and has to be told their
+//! nodes.
 //!
-//! btrfs takes its other devices as options `device=`, bcachefs all in a row with colons as its source.
+//! btrfs takes the other devices as options `device=`, bcachefs takes all of them, separated by
+//! colons, as the source.
 
 use std::path::PathBuf;
 
@@ -13,38 +15,34 @@ use crate::sys::block::Disk;
 #[derive(Debug)]
 pub(super) struct MultiDevice {
     kind: &'static str,
+    /// Devices found so far.
     nodes: Vec<PathBuf>,
-    /// How many there are to be.
+    /// Number of devices that the filesystem has.
     total: u64,
 }
 
 impl MultiDevice {
-    /// Those that the filesystem on `candidate` has; `None` where that is a filesystem of one device.
+    /// Finds the devices of the filesystem on `candidate`. Returns `None` if it has only one.
     pub(super) fn find(candidate: &Candidate, cx: &mut StepContext<'_>) -> Option<Self> {
         let kind = candidate.kind.filter(|kind| is_multi_device_type(kind))?;
         let uuid = candidate.uuid.as_deref()?;
         let found = cx.devices.holders(kind, uuid);
         let own = found.iter().find(|device| device.number == candidate.number)?;
-        let total = disk::member_count(&Disk::open(&cx.boot.root, own).ok()?)?;
-        let nodes = found.iter().map(|device| device.node(&cx.boot.root)).collect();
+        let total = disk::member_count(&Disk::open(cx.dir, own).ok()?)?;
+        let nodes = found.iter().map(|device| device.node(cx.dir)).collect();
         (total > 1).then_some(Self { kind, nodes, total })
     }
 
-    /// Whether devices are missing, in words.
+    /// Returns a message about missing devices, or `None` if all have been found.
     pub(super) fn missing(&self) -> Option<String> {
-        let there = self.nodes.len();
+        let count = self.nodes.len();
         let names: Vec<String> = self.nodes.iter().map(|n| n.display().to_string()).collect();
-        (u64::try_from(there).unwrap_or(u64::MAX) < self.total).then(|| {
-            format!(
-                "{there} of {} devices of its {} are there: {}",
-                self.total,
-                self.kind,
-                names.join(" ")
-            )
+        (u64::try_from(count).unwrap_or(u64::MAX) < self.total).then(|| {
+            format!("{count} of {} {} devices found: {}", self.total, self.kind, names.join(" "))
         })
     }
 
-    /// What is mounted, and with which options, in the place of `node` and `flags`.
+    /// Returns the source and the options of the mount, from the `node` and `flags` of one device.
     pub(super) fn source(&self, node: PathBuf, flags: &str) -> (PathBuf, String) {
         let names: Vec<String> = self.nodes.iter().map(|n| n.display().to_string()).collect();
         if self.kind == "bcachefs" {
@@ -56,7 +54,7 @@ impl MultiDevice {
     }
 }
 
-/// Whether filesystems of this kind may be on several devices.
+/// Returns whether filesystems of this type may span several devices.
 pub(super) fn is_multi_device_type(kind: &str) -> bool {
     matches!(kind, "btrfs" | "bcachefs")
 }
@@ -74,7 +72,7 @@ mod tests {
         assert_eq!(members("btrfs", 2).missing(), None);
         assert_eq!(
             members("btrfs", 3).missing().as_deref(),
-            Some("2 of 3 devices of its btrfs are there: /dev/a /dev/b")
+            Some("2 of 3 btrfs devices found: /dev/a /dev/b")
         );
         for (kind, flags, node, want) in [
             ("btrfs", "", "/dev/a", "device=/dev/a,device=/dev/b"),

@@ -1,9 +1,11 @@
-//! The network, where the root comes over it: an interface with a cable, an address, a route.
+//! The network of a root on a server: an interface with a carrier, an address, a route.
 //!
-//! What the kernel has set up by itself (CONFIG_IP_PNP) is used as it is. What was set up stays so behind the switch.
+//! A configuration by the kernel itself (CONFIG_IP_PNP) is used as it is. The configuration is kept
+//! after the switch.
 //!
 //! ```text
-//! /run/net-INTERFACE.conf      what is known of it, as klibc's ipconfig writes it: initramfs-tools and cloud-init read it
+//! /run/net-INTERFACE.conf      the configuration, in the format of klibc's ipconfig, which
+//!                              initramfs-tools and cloud-init read
 //! /run/coldplug/resolv.conf    name servers, resolv.conf(5)
 //! ```
 
@@ -11,25 +13,27 @@ use std::fmt::Display;
 use std::net::Ipv4Addr;
 
 use super::dhcp_client::DhcpClient;
-use super::{Boot, Progress, RootStep, StepContext, StepError};
+use super::state::NetworkState;
+use super::{Awaited, Progress, RootStep, StepContext, StepError};
 use crate::boot::write;
 use crate::cmdline::network::{AddressSource, NetworkParams};
 use crate::net::dhcp::Lease;
-use crate::report::{AddressBy, NetworkRecord, Verdict};
+use crate::report::{AddressBy, NetworkRecord};
+use crate::sys::Root;
 use crate::sys::net::{self, Interface};
 
 const RESOLV: &str = "run/coldplug/resolv.conf";
-/// The number of the loopback interface.
+/// Index of the loopback interface.
 const LOOPBACK: u32 = 1;
 
-/// An interface that may be the one.
+/// An interface that may lead to the server.
 #[derive(Debug)]
 struct Port {
     interface: Interface,
     client: Option<DhcpClient>,
 }
 
-/// The step that gives the machine an address.
+/// The step that configures the network.
 #[derive(Debug)]
 pub(super) struct Network {
     params: NetworkParams,
@@ -41,16 +45,16 @@ impl Network {
         Self { params: params.clone(), ports: Vec::new() }
     }
 
-    /// Switches on those that have come.
-    fn bring_up_new(&mut self, boot: &mut Boot) {
-        for interface in net::interfaces(&boot.root) {
+    /// Brings up interfaces that have appeared.
+    fn bring_up_new(&mut self, cx: &mut StepContext<'_>) {
+        for interface in net::interfaces(cx.dir) {
             let known = self.ports.iter().any(|port| port.interface == interface);
             if known || !self.is_selected(&interface) {
                 continue;
             }
             match net::set_up(interface.index) {
                 Ok(()) => self.ports.push(Port { interface, client: None }),
-                Err(error) => boot.warn_once(format!("{}: {error}", interface.name)),
+                Err(error) => cx.reporter.warn_once(format!("{}: {error}", interface.name)),
             }
         }
     }
@@ -63,29 +67,29 @@ impl Network {
         }
     }
 
-    /// What is lacking, in words.
-    fn missing(&self, boot: &Boot) -> String {
+    /// Returns what the configuration still needs, for messages.
+    fn missing(&self, dir: &Root) -> String {
         if !self.ports.is_empty() {
-            let words = |port: &Port| match &port.client {
+            let status = |port: &Port| match &port.client {
                 Some(client) => client.status(&port.interface),
-                None => format!("a cable in {}", port.interface.name),
+                None => format!("a carrier on {}", port.interface.name),
             };
-            return self.ports.iter().map(words).collect::<Vec<_>>().join(", or ");
+            return self.ports.iter().map(status).collect::<Vec<_>>().join(", or ");
         }
         let names: Vec<String> =
-            net::interfaces(&boot.root).into_iter().map(|interface| interface.name).collect();
-        let there = match names.as_slice() {
-            [] => "none is there".to_owned(),
-            names => format!("there: {}", names.join(", ")),
+            net::interfaces(dir).into_iter().map(|interface| interface.name).collect();
+        let found = match names.as_slice() {
+            [] => "none found".to_owned(),
+            names => format!("found: {}", names.join(", ")),
         };
         match (&self.params.ip.device, self.params.boot_mac) {
-            (Some(name), _) => format!("network interface {name} ({there})"),
-            (None, Some(_)) => format!("the network interface of BOOTIF= ({there})"),
-            (None, None) => format!("an Ethernet interface ({there})"),
+            (Some(name), _) => format!("network interface {name} ({found})"),
+            (None, Some(_)) => format!("the network interface of BOOTIF= ({found})"),
+            (None, None) => format!("an Ethernet interface ({found})"),
         }
     }
 
-    /// The lease that `ip=` amounts to.
+    /// Returns the static configuration of `ip=` as a lease.
     fn static_lease(&self) -> Option<Lease> {
         let ip = &self.params.ip;
         Some(Lease {
@@ -99,15 +103,15 @@ impl Network {
         })
     }
 
-    /// Gives the first interface with a cable that has one its lease.
-    fn lease(&mut self, cx: &mut StepContext<'_>) -> Result<Option<(Interface, Lease)>, StepError> {
-        let given = self.static_lease();
+    /// Returns the first interface with a carrier and a lease.
+    fn lease(&mut self, dir: &Root) -> Result<Option<(Interface, Lease)>, StepError> {
+        let fixed = self.static_lease();
         let hostname = self.params.ip.hostname.clone();
         for port in &mut self.ports {
-            if !net::has_carrier(&cx.boot.root, &port.interface) {
+            if !net::has_carrier(dir, &port.interface) {
                 continue;
             }
-            if let Some(lease) = given {
+            if let Some(lease) = fixed {
                 return Ok(Some((port.interface.clone(), lease)));
             }
             let client = match &mut port.client {
@@ -124,29 +128,27 @@ impl Network {
 
 impl RootStep for Network {
     fn advance(&mut self, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
-        if cx.boot.record.network.is_some() {
+        if cx.state.network.is_some() {
             return Ok(Progress::Done);
         }
-        if let Some((interface, server)) = net::set_up_by_kernel(&cx.boot.root) {
-            cx.boot.record.network = Some(by_kernel(interface, server));
+        if let Some((interface, server)) = net::set_up_by_kernel(cx.dir) {
+            record(cx, by_kernel(interface, server));
             return Ok(Progress::Done);
         }
         if self.params.ip.source == AddressSource::Static && self.params.ip.client.is_none() {
-            return Err(StepError {
-                text: "ip= gives no address and forbids to ask for one".into(),
-                verdict: Verdict::NoRoot,
-                is_final: true,
-            });
+            return Err(StepError::NoAddress);
         }
-        self.bring_up_new(cx.boot);
-        match self.lease(cx)? {
+        self.bring_up_new(cx);
+        match self.lease(cx.dir)? {
             Some((interface, lease)) => {
-                let by =
-                    if self.static_lease().is_some() { AddressBy::Static } else { AddressBy::Dhcp };
-                apply(&interface, &lease, by, cx.boot)?;
+                let by = match self.static_lease() {
+                    Some(_) => AddressBy::Static,
+                    None => AddressBy::Dhcp,
+                };
+                apply(&interface, &lease, by, cx)?;
                 Ok(Progress::Done)
             }
-            None => Ok(Progress::Polling(self.missing(cx.boot))),
+            None => Ok(Progress::Polling(Awaited::reply(self.missing(cx.dir)))),
         }
     }
 }
@@ -164,15 +166,26 @@ fn by_kernel(interface: String, server: Option<Ipv4Addr>) -> NetworkRecord {
     }
 }
 
-/// Sets the interface up by what a lease says.
+/// Keeps the configuration for later steps, and records it.
+fn record(cx: &mut StepContext<'_>, network: NetworkRecord) {
+    cx.state.network = Some(NetworkState {
+        interface: network.interface.clone(),
+        address: network.address,
+        server: network.next_server.or(network.dhcp_server),
+        root_path: network.root_path.clone(),
+    });
+    cx.reporter.set_network(network);
+}
+
+/// Configures the interface as the lease says.
 fn apply(
     interface: &Interface,
     lease: &Lease,
     by: AddressBy,
-    boot: &mut Boot,
+    cx: &mut StepContext<'_>,
 ) -> Result<(), StepError> {
     let Some(address) = lease.address else { return Ok(()) };
-    // The kernel's own traffic goes by it.
+    // The kernel's own traffic uses the loopback interface.
     let _ = net::set_up(LOOPBACK);
     net::add_address(interface, address, lease.prefix)?;
     if let Some(router) = lease.router {
@@ -182,10 +195,10 @@ fn apply(
     if let Some(name) = &lease.hostname
         && let Err(errno) = rustix::system::sethostname(name.as_bytes())
     {
-        boot.warn_once(format!("hostname {name}: {}", crate::sys::errno::text(errno)));
+        cx.reporter.warn_once(format!("hostname {name}: {}", crate::sys::errno::text(errno)));
     }
-    write_files(interface, lease, by, boot);
-    boot.record.network = Some(NetworkRecord {
+    write_files(interface, lease, by, cx);
+    let network = NetworkRecord {
         interface: interface.name.clone(),
         address: Some(address),
         prefix: Some(lease.prefix),
@@ -194,34 +207,36 @@ fn apply(
         dhcp_server: lease.server,
         next_server: lease.next_server,
         root_path: lease.root_path.clone(),
-    });
-    boot.end_phase("network");
+    };
+    record(cx, network);
+    cx.reporter.end_phase("network");
     Ok(())
 }
 
-/// Writes down what the real system may want to know.
-fn write_files(interface: &Interface, lease: &Lease, by: AddressBy, boot: &mut Boot) {
+/// Logs the configuration and writes the files for the real system.
+fn write_files(interface: &Interface, lease: &Lease, by: AddressBy, cx: &mut StepContext<'_>) {
     let address = lease.address.unwrap_or(Ipv4Addr::UNSPECIFIED);
-    boot.log.info(&format!("{}: {address}/{} ({})", interface.name, lease.prefix, by.as_str()));
-    let conf = boot.root.join(format!("run/net-{}.conf", interface.name));
+    let text = format!("{}: {address}/{} ({})", interface.name, lease.prefix, by.as_str());
+    cx.reporter.log().info(&text);
+    let conf = cx.dir.join(format!("run/net-{}.conf", interface.name));
     let mut files = vec![(conf, conf_text(interface, lease, by))];
     let mut resolv: String =
         lease.domain.iter().map(|domain| format!("search {domain}\n")).collect();
     resolv.extend(lease.dns.iter().map(|server| format!("nameserver {server}\n")));
-    files.push((boot.root.join(RESOLV), resolv));
+    files.push((cx.dir.join(RESOLV), resolv));
     for (path, text) in files.into_iter().filter(|(_, text)| !text.is_empty()) {
         if let Err(error) = write(&path, text.as_bytes()) {
-            boot.warn_once(error.to_string());
+            cx.reporter.warn_once(error.to_string());
         }
     }
 }
 
-/// Lines that a shell can read; what is not known is left out.
+/// Returns the assignments of net-INTERFACE.conf, which shells read. Unknown values are left out.
 fn conf_text(interface: &Interface, lease: &Lease, by: AddressBy) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: Option<&dyn Display>| {
         if let Some(value) = value {
-            // A server's text must not end the quotes.
+            // Text from a server must not close the quotes.
             let value = value.to_string().replace('\'', "");
             text.extend([name, "='", &value, "'\n"]);
         }
@@ -245,7 +260,7 @@ fn conf_text(interface: &Interface, lease: &Lease, by: AddressBy) -> String {
     text
 }
 
-/// The bits of the network's part of an address.
+/// Returns the netmask as a number.
 fn mask(lease: &Lease) -> u32 {
     u32::MAX.checked_shl(32 - u32::from(lease.prefix.min(32))).unwrap_or(0)
 }
@@ -255,7 +270,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_cannot_leave_its_quotes() {
+    fn text_from_a_server_cannot_close_the_quotes() {
         let interface = Interface { name: "eth0".into(), index: 2, mac: [2, 0, 0, 0, 0, 1] };
         let lease = Lease {
             address: Some(Ipv4Addr::new(10, 0, 2, 15)),

@@ -1,11 +1,12 @@
 //! A root on an NFS server.
 //!
-//! Where the root is, is asked in this order: `root=`, `nfsroot=`, the root path of DHCP; the server also of `ip=` and of what
-//! DHCP calls the next server. The kernel's default for the folder is /tftpboot/%s, where %s is the machine's name or
-//! address. Without a version in the options 4.2, 4.1, 4.0 and 3 are tried in this order.
+//! The export comes from the first of `root=`, `nfsroot=` and the root path of DHCP that names it;
+//! the server also from `ip=` and from what DHCP calls the next server. The kernel's default for the
+//! path is /tftpboot/%s, where %s is the name or the address of the machine. If the options name no
+//! version, 4.2, 4.1, 4.0 and 3 are tried in this order.
 //!
-//! mount(2) waits for the server: it is called in a thread, on a folder below /run/coldplug, and moved to its place when it
-//! has succeeded.
+//! mount(2) waits for the server. It runs in a thread, on a directory below /run/coldplug; the mount
+//! is moved to its place when it has succeeded.
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -16,33 +17,32 @@ use std::thread;
 use rustix::io::Errno;
 use rustix::mount::MountFlags;
 
-use super::{Boot, Progress, RootStep, StepContext, StepError};
+use super::state::NetworkState;
+use super::{Awaited, Progress, RootStep, StepContext, StepError};
 use crate::boot::SYSROOT;
-use crate::cmdline::boot::Break;
 use crate::cmdline::network::{NetworkParams, NfsExport};
 use crate::cmdline::root::{RootCandidate, RootParams};
 use crate::kmod::name::ModuleName;
-use crate::report::Verdict;
 use crate::sys::{self, Cause, mount, net};
 
 const MOUNT_POINT: &str = "run/coldplug/nfs";
 const DEFAULT_PATH: &str = "/tftpboot/%s";
 const VERSIONS: [&str; 4] = ["4.2", "4.1", "4.0", "3"];
 
-/// Where it stands.
+/// The state of the step.
 #[derive(Debug)]
 enum State {
     Start,
     /// The modules are being loaded.
-    Loading(Mount, Vec<ModuleName>),
-    /// The server is being asked; what came of it.
-    Mounting(Mount, Vec<ModuleName>, Answer),
+    LoadingModules(Mount, Vec<ModuleName>),
+    /// A thread is in mount(2).
+    Mounting(Mount, Vec<ModuleName>, MountResult),
 }
 
-/// What came of asking the server: the version that it speaks, or the error. Empty while it is being asked.
-type Answer = Arc<OnceLock<Result<&'static str, sys::Error>>>;
+/// Result of the thread: the NFS version, or the error. Empty while the thread runs.
+type MountResult = Arc<OnceLock<Result<&'static str, sys::Error>>>;
 
-/// What is mounted.
+/// Arguments of the mount.
 #[derive(Debug, Clone)]
 struct Mount {
     /// `SERVER:PATH`
@@ -52,10 +52,10 @@ struct Mount {
     options: String,
 }
 
-/// The root.
+/// The step that mounts the root.
 #[derive(Debug)]
 pub(super) struct Nfs {
-    place: NfsExport,
+    export: NfsExport,
     params: NetworkParams,
     flags: String,
     writable: bool,
@@ -63,18 +63,18 @@ pub(super) struct Nfs {
 }
 
 impl Nfs {
-    /// The root, if it is on a server.
+    /// Returns the step, if the root is on a server.
     pub(super) fn root(choice: &RootCandidate, params: &RootParams) -> Option<Self> {
-        let mut place = NfsExport::from_root_value(&choice.text)?;
-        if let Some(told) = &params.network.nfs {
-            place = place.or(told);
+        let mut export = NfsExport::from_root_value(&choice.text)?;
+        if let Some(nfsroot) = &params.network.nfs {
+            export = export.or(nfsroot);
         }
         let nfs4 = params.fstypes.first().is_some_and(|t| t == "nfs4");
-        if nfs4 && !names_version(&place.options) {
-            place.options = join(&place.options, "vers=4");
+        if nfs4 && !names_version(&export.options) {
+            export.options = join(&export.options, "vers=4");
         }
         Some(Self {
-            place,
+            export,
             params: params.network.clone(),
             flags: params.flags.clone(),
             writable: params.writable,
@@ -82,25 +82,17 @@ impl Nfs {
         })
     }
 
-    /// What is to be mounted, now that the network is known.
-    fn resolve(&self, boot: &Boot) -> Result<Mount, StepError> {
-        let network = boot.record.network.as_ref();
-        let told =
-            network.and_then(|n| NfsExport::parse(n.root_path.as_deref()?)).unwrap_or_default();
-        let place = self.place.clone().or(&told);
-        let next = network.and_then(|n| n.next_server.or(n.dhcp_server));
-        let Some(server) = place.server.or(self.params.ip.server).or(next) else {
-            return Err(StepError {
-                text: "no NFS server: root=, nfsroot=, ip= and DHCP name none".into(),
-                verdict: Verdict::NoRoot,
-                is_final: true,
-            });
-        };
-        let path = if place.path.is_empty() { DEFAULT_PATH } else { &place.path };
+    /// Returns what to mount, now that the network is configured.
+    fn resolve(&self, network: Option<&NetworkState>) -> Result<Mount, StepError> {
+        let by_dhcp = network.and_then(|n| NfsExport::parse(n.root_path.as_deref()?));
+        let export = self.export.clone().or(&by_dhcp.unwrap_or_default());
+        let server = export.server.or(self.params.ip.server);
+        let server = server.or(network.and_then(|n| n.server)).ok_or(StepError::NoNfsServer)?;
+        let path = if export.path.is_empty() { DEFAULT_PATH } else { &export.path };
         let own = network.and_then(|n| n.address);
         let own = own.or_else(|| net::source_to(server)).map(|a| a.to_string()).unwrap_or_default();
         let name = self.params.ip.hostname.as_ref().unwrap_or(&own);
-        let (flags, data) = mount::parse_flags(&join(&self.flags, &place.options));
+        let (flags, data) = mount::parse_flags(&join(&self.flags, &export.options));
         let mode = if self.writable { MountFlags::empty() } else { MountFlags::RDONLY };
         Ok(Mount {
             source: format!("{server}:{}", path.replace("%s", name)),
@@ -110,6 +102,7 @@ impl Nfs {
         })
     }
 
+    /// Moves the mount to /sysroot.
     fn finish(
         &mut self,
         mount: &Mount,
@@ -117,21 +110,18 @@ impl Nfs {
         modules: Vec<ModuleName>,
         cx: &mut StepContext<'_>,
     ) -> Result<Progress, StepError> {
-        let boot = &mut *cx.boot;
-        let target = boot.root.join(SYSROOT);
-        // The folder is there already where a root was tried before.
+        let target = cx.dir.join(SYSROOT);
+        // The directory exists already if another root was tried before.
         let _ = fs::create_dir_all(&target);
-        mount::move_to(&boot.root.join(MOUNT_POINT), &target)?;
-        let interface = boot.record.network.as_ref().map(|n| n.interface.clone());
-        let mut way = interface.map(|name| net::modules_of(&boot.root, &name)).unwrap_or_default();
-        way.extend(modules);
-        way.sort_unstable();
-        way.dedup();
-        let record = &mut boot.record.root;
-        record.device = Some(mount.source.clone());
-        record.fstype = Some(if version.starts_with('4') { "nfs4" } else { "nfs" }.to_owned());
-        record.way = way;
-        boot.end_phase("mount");
+        mount::move_to(&cx.dir.join(MOUNT_POINT), &target)?;
+        let interface = cx.state.network.as_ref().map(|n| n.interface.as_str());
+        let drivers = interface.map(|name| net::modules_of(cx.dir, name));
+        let mut needed = drivers.unwrap_or_default();
+        needed.extend(modules);
+        needed.sort_unstable();
+        needed.dedup();
+        cx.note_root_device(&mount.source);
+        cx.record_mount(if version.starts_with('4') { "nfs4" } else { "nfs" }, needed);
         Ok(Progress::Done)
     }
 }
@@ -140,23 +130,23 @@ impl RootStep for Nfs {
     fn advance(&mut self, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
         match std::mem::replace(&mut self.state, State::Start) {
             State::Start => {
-                let mount = self.resolve(cx.boot)?;
+                let mount = self.resolve(cx.state.network.as_ref())?;
                 let modules = cx.request_modules(&["fs-nfs", "nfsv3", "nfsv4"]);
-                self.state = State::Loading(mount, modules.clone());
+                self.state = State::LoadingModules(mount, modules.clone());
                 Ok(Progress::LoadingModules(modules))
             }
-            State::Loading(mount, modules) => {
-                cx.boot.break_at(Break::Mount);
-                let words = polling_text(&mount);
-                let answer = start(&mount, cx.boot.root.join(MOUNT_POINT))?;
-                self.state = State::Mounting(mount, modules, answer);
-                Ok(Progress::Polling(words))
+            State::LoadingModules(mount, modules) => {
+                cx.reach_mount();
+                let result = start(&mount, cx.dir.join(MOUNT_POINT))?;
+                let progress = polling(&mount);
+                self.state = State::Mounting(mount, modules, result);
+                Ok(progress)
             }
-            State::Mounting(mount, modules, answer) => match answer.get() {
+            State::Mounting(mount, modules, result) => match result.get() {
                 None => {
-                    let words = polling_text(&mount);
-                    self.state = State::Mounting(mount, modules, answer);
-                    Ok(Progress::Polling(words))
+                    let progress = polling(&mount);
+                    self.state = State::Mounting(mount, modules, result);
+                    Ok(progress)
                 }
                 Some(Ok(version)) => self.finish(&mount, version, modules, cx),
                 Some(Err(error)) => Err(error.clone().into()),
@@ -165,31 +155,34 @@ impl RootStep for Nfs {
     }
 }
 
-fn polling_text(mount: &Mount) -> String {
-    format!("an answer of NFS server {} to the mount of {}", mount.server, mount.source)
+fn polling(mount: &Mount) -> Progress {
+    let Mount { server, source, .. } = mount;
+    Progress::Polling(Awaited::reply(format!(
+        "NFS server {server} to answer the mount of {source}"
+    )))
 }
 
-fn start(mount: &Mount, place: PathBuf) -> sys::Result<Answer> {
+/// Starts the thread that mounts.
+fn start(mount: &Mount, place: PathBuf) -> sys::Result<MountResult> {
     fs::create_dir_all(&place).map_err(|e| sys::Error::io("mkdir", &place, &e))?;
-    let answer = Answer::default();
-    let (mount, theirs) = (mount.clone(), answer.clone());
+    let result = MountResult::default();
+    let (mount, theirs) = (mount.clone(), result.clone());
     let work = move || {
-        // Set once: every try has an answer of its own.
+        // Set only once: each attempt has its own result.
         let _ = theirs.set(attempt(&mount, &place));
     };
     let thread = thread::Builder::new().name("mount.nfs".into()).spawn(work);
     thread.map_err(|e| sys::Error::io("thread", Path::new("mount.nfs"), &e))?;
-    Ok(answer)
+    Ok(result)
 }
 
-/// Mounts; gives the version that did.
+/// Mounts with the first version that the server accepts, and returns that version.
 fn attempt(mount: &Mount, place: &Path) -> Result<&'static str, sys::Error> {
     let named = names_version(&mount.options);
     let mut last = None;
     for version in VERSIONS.into_iter().take(if named { 1 } else { VERSIONS.len() }) {
         let data = data(mount, (!named).then_some(version));
-        let fstype = "nfs";
-        match mount::mount(&mount.source, place, fstype, mount.flags, &data) {
+        match mount::mount(&mount.source, place, "nfs", mount.flags, &data) {
             Ok(()) => {
                 return Ok(if named { version_from_options(&mount.options) } else { version });
             }
@@ -208,7 +201,8 @@ fn attempt(mount: &Mount, place: &Path) -> Result<&'static str, sys::Error> {
     Err(last.unwrap_or_else(|| sys::Error::new("mount", &mount.source, Errno::INVAL)))
 }
 
-/// What the kernel wants of mount.nfs(8): the server's address, and no locks for which nobody here answers.
+/// Returns the options that mount.nfs(8) would pass to the kernel: with the address of the server,
+/// and without locks, because no lock daemon runs here.
 fn data(mount: &Mount, version: Option<&str>) -> String {
     let mut data = mount.options.clone();
     if let Some(version) = version {
@@ -229,7 +223,7 @@ fn names_version(options: &str) -> bool {
     options.split(',').any(|o| o.starts_with("vers=") || o.starts_with("nfsvers=") || is_version(o))
 }
 
-/// The version that options name; only whether it is 4 matters.
+/// Returns the major version that the options name: `4`, else `3`.
 fn version_from_options(options: &str) -> &'static str {
     let mut all = options.split(',');
     let is_4 = |o: &str| o.starts_with("v4") || o.contains("vers=4");
@@ -241,7 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kernel_is_told_what_mount_nfs_would_say() {
+    fn mount_options_are_those_of_mount_nfs() {
         let mount = |options: &str| Mount {
             source: "10.0.2.2:/srv".into(),
             server: Ipv4Addr::new(10, 0, 2, 2),

@@ -1,8 +1,9 @@
-//! `coldplug.overlay=`: the root is only read, and what is written goes elsewhere.
+//! `coldplug.overlay=`: the root is only read, and writes go to another filesystem.
 //!
 //! ```text
 //! /run/coldplug/lower     the root as it is
-//! /run/coldplug/upper     upper/ what was written, work/ overlayfs' own: a tmpfs, or the filesystem on a device
+//! /run/coldplug/upper     upper/ holds what is written, work/ belongs to overlayfs;
+//!                         a tmpfs, or the filesystem on a device
 //! /sysroot                the overlay of both
 //! ```
 //!
@@ -17,44 +18,45 @@ use crate::boot::SYSROOT;
 use crate::cmdline::storage::OverlayParams;
 use crate::sys::{Error, Result, Root, mount};
 
-/// The mount of the overlay; where the upper side is a device's, that is mounted before.
+/// The mount of the overlay. If the upper side is on a device, an earlier step has mounted it.
 #[derive(Debug)]
 pub(super) struct Overlay {
-    words: OverlayParams,
-    asked: bool,
+    params: OverlayParams,
+    /// Whether the module has been requested.
+    requested: bool,
 }
 
 impl Overlay {
-    pub(super) fn new(words: &OverlayParams) -> Self {
-        Self { words: words.clone(), asked: false }
+    pub(super) fn new(params: &OverlayParams) -> Self {
+        Self { params: params.clone(), requested: false }
     }
 
-    fn mount(&self, root: &Root) -> Result<()> {
-        let upper = root.join(UPPER);
-        if let OverlayParams::Tmpfs(size) = &self.words {
+    fn mount(&self, dir: &Root) -> Result<()> {
+        let upper = dir.join(UPPER);
+        if let OverlayParams::Tmpfs(size) = &self.params {
             let size = size.as_ref().map(|size| format!(",size={size}")).unwrap_or_default();
             fs::create_dir_all(&upper).map_err(|e| Error::io("mkdir", &upper, &e))?;
+            // Device nodes and set-uid programs are allowed by the overlay, not by its upper side.
             let flags = MountFlags::NODEV | MountFlags::NOSUID;
-            // Devices and set-uid programs are the overlay's to allow.
             mount::mount("tmpfs", &upper, "tmpfs", flags, &format!("mode=0755{size}"))?;
         }
         let (data, work) = (upper.join("upper"), upper.join("work"));
-        for folder in [&data, &work] {
-            fs::create_dir_all(folder).map_err(|e| Error::io("mkdir", folder, &e))?;
+        for directory in [&data, &work] {
+            fs::create_dir_all(directory).map_err(|e| Error::io("mkdir", directory, &e))?;
         }
-        move_sysroot_to(root, LOWER)?;
-        let lower = root.join(LOWER);
+        move_sysroot_to(dir, LOWER)?;
+        let lower = dir.join(LOWER);
         let options = format!(
             "lowerdir={},upperdir={},workdir={}",
             lower.display(),
             data.display(),
             work.display()
         );
-        mount::mount("overlay", &root.join(SYSROOT), "overlay", MountFlags::empty(), &options)
+        mount::mount("overlay", &dir.join(SYSROOT), "overlay", MountFlags::empty(), &options)
     }
 
-    fn text(&self) -> String {
-        match &self.words {
+    fn parameter(&self) -> String {
+        match &self.params {
             OverlayParams::Tmpfs(_) => "coldplug.overlay=tmpfs".to_owned(),
             OverlayParams::Device(name) => format!("coldplug.overlay={name}"),
         }
@@ -63,13 +65,17 @@ impl Overlay {
 
 impl RootStep for Overlay {
     fn advance(&mut self, cx: &mut StepContext<'_>) -> std::result::Result<Progress, StepError> {
-        if !self.asked {
-            self.asked = true;
+        if !self.requested {
+            self.requested = true;
             return Ok(Progress::LoadingModules(cx.request_modules(&["overlay"])));
         }
-        self.mount(&cx.boot.root)
-            .map_err(|e| StepError::not_mounted(format!("{}: {e}", self.text())))?;
-        cx.boot.record.root.layers.push(self.text());
-        Ok(Progress::Done)
+        let parameter = self.parameter();
+        match self.mount(cx.dir) {
+            Ok(()) => {
+                cx.reporter.add_layer(parameter);
+                Ok(Progress::Done)
+            }
+            Err(error) => Err(StepError::Parameter { parameter, error }),
+        }
     }
 }

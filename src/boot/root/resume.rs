@@ -1,63 +1,74 @@
-//! A hibernated system: handed to the kernel before anything is mounted, since its filesystems are in use.
+//! A hibernated system. It is handed to the kernel before anything is mounted, because its
+//! filesystems are in use.
 //!
-//! admin-guide/kernel-parameters `resume=`, power/swsusp: the image's place is written to /sys/power/resume; where
-//! there is a system to go on with, that write does not come back.
+//! admin-guide/kernel-parameters `resume=`, power/swsusp: the position of the image is written to
+//! /sys/power/resume. If the kernel resumes a system, that write does not return.
 
 use std::time::Duration;
 
 use super::devices::{Candidate, Content};
-use super::{Progress, RootStep, StepContext, StepError};
+use super::{Awaited, Progress, RootStep, StepContext, StepError};
+use crate::boot::{nanoseconds, seconds};
 use crate::cmdline::root_name::RootName;
 use crate::sys::{boottime_ns, sysfs};
 
-/// Longest wait for the device: to go on without it leaves an image behind that must never be used again.
+/// Longest wait for the device. A boot without it leaves a hibernation image behind that must never
+/// be used again.
 const DEVICE_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 pub(super) struct Resume {
     name: RootName,
-    /// Where the image starts, in pages; 0 on a swap partition.
+    /// Start of the image, in pages; 0 on a swap partition.
     offset: u64,
-    /// When the wait is over, on CLOCK_BOOTTIME.
-    until: Option<u64>,
+    /// Time at which the wait ends (CLOCK_BOOTTIME).
+    deadline: Option<u64>,
 }
 
 impl Resume {
     pub(super) fn new(name: RootName, offset: u64) -> Self {
-        Self { name, offset, until: None }
+        Self { name, offset, deadline: None }
     }
 
-    /// Whether the device is worth asking the kernel about: a swap partition without an image is not.
+    /// Returns whether the device may hold an image. A swap partition without the mark of an image
+    /// does not.
     fn may_hold_image(&self, candidate: &Candidate) -> bool {
         candidate.kind == Some("swsuspend") || self.offset > 0
+    }
+
+    /// Resumes from the device. Returns only if that fails.
+    fn resume(&self, candidate: &Candidate, cx: &mut StepContext<'_>) {
+        cx.reporter.log().info(&format!("resuming from {}", candidate.node.display()));
+        let result = sysfs::resume(cx.dir, candidate.number, self.offset);
+        let cause =
+            result.map_or_else(|e| e.to_string(), |()| "no image found by the kernel".into());
+        cx.reporter.warn(format!("resume={}: {cause}; booting without resume", self.name));
     }
 }
 
 impl RootStep for Resume {
     fn advance(&mut self, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
         let now = boottime_ns();
-        let longest = u64::try_from(DEVICE_TIMEOUT.as_nanos()).unwrap_or(u64::MAX);
-        let until = *self.until.get_or_insert_with(|| now.saturating_add(longest));
+        let deadline =
+            *self.deadline.get_or_insert_with(|| now.saturating_add(nanoseconds(DEVICE_TIMEOUT)));
+        let awaited = Awaited::device(format!("resume={}", self.name), Some(&self.name));
         let Some(candidate) = cx.devices.find(&self.name, Content::Any) else {
-            if now < until {
-                return Ok(Progress::NeedsDevice(format!("resume={}", self.name)));
+            if now < deadline {
+                return Ok(Progress::NeedsDevice(awaited));
             }
-            let text =
-                format!("resume={} did not come in {} s", self.name, DEVICE_TIMEOUT.as_secs());
-            cx.boot.warn(text + "; starting afresh");
+            let text = awaited.failure(&seconds(DEVICE_TIMEOUT));
+            cx.reporter.warn(text + "; booting without resume");
             return Ok(Progress::Done);
         };
         if !self.may_hold_image(&candidate) {
             return Ok(Progress::Done);
         }
-        // The kernel freezes all processes for it, and a load that is under way cannot be.
-        if !cx.loader.is_idle() && now < until {
+        // The kernel freezes all processes before it resumes; a load that is under way cannot be
+        // frozen.
+        if !cx.loader.is_idle() && now < deadline {
             return Ok(Progress::InProgress);
         }
-        cx.boot.log.info(&format!("resuming from {}", candidate.node.display()));
-        let result = sysfs::resume(&cx.boot.root, candidate.number, self.offset);
-        let cause = result.map_or_else(|e| e.to_string(), |()| "the kernel found no image".into());
-        cx.boot.warn(format!("resume={}: {cause}; starting afresh", self.name));
+        self.resume(&candidate, cx);
         Ok(Progress::Done)
     }
 }

@@ -1,5 +1,5 @@
-//! UBI volumes: flash without a block device. The kernel mounts them by their names, and they are waited for in
-//! /sys/class/ubi.
+//! UBI volumes: flash without a block device. The kernel mounts them by name, and /sys/class/ubi
+//! shows when they appear.
 //!
 //! ```text
 //! ubi0:rootfs  ubi:rootfs     the volume of that name on device 0; `!` may stand for `:`
@@ -11,12 +11,13 @@
 
 use rustix::mount::MountFlags;
 
-use super::{Progress, RootStep, StepContext, StepError};
+use super::{Awaited, Progress, RootStep, StepContext, StepError};
 use crate::boot::SYSROOT;
 use crate::cmdline::root::{RootCandidate, RootParams};
+use crate::cmdline::root_name::RootName;
 use crate::sys::{flash, mount};
 
-/// Whether `root=` names a volume.
+/// Returns whether `root=` names a volume.
 pub(super) fn is_volume(text: &str) -> bool {
     let name = text.strip_prefix("/dev/").unwrap_or(text);
     let Some(rest) = name.strip_prefix("ubi") else { return false };
@@ -30,27 +31,30 @@ pub(super) fn is_volume(text: &str) -> bool {
     }
 }
 
-/// Attaches flash, as the parameter `ubi.mtd=` has it: the module does that once, so what it names must be there first.
+/// Attaches flash as the parameter `ubi.mtd=` says. The module does that once, when it is loaded, so
+/// the MTD devices must exist before that.
 #[derive(Debug)]
 pub(super) struct Attach {
     mtd: Vec<String>,
-    asked: bool,
+    /// Whether the module has been requested.
+    requested: bool,
 }
 
 impl Attach {
     pub(super) fn new(mtd: &[String]) -> Self {
-        Self { mtd: mtd.to_vec(), asked: false }
+        Self { mtd: mtd.to_vec(), requested: false }
     }
 }
 
 impl RootStep for Attach {
     fn advance(&mut self, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
-        let there = |mtd: &&String| flash::has_mtd(&cx.boot.root, mtd);
-        if let Some(missing) = self.mtd.iter().find(|mtd| !there(mtd)) {
-            return Ok(Progress::NeedsDevice(format!("ubi.mtd={missing}")));
+        if let Some(missing) = self.mtd.iter().find(|mtd| !flash::has_mtd(cx.dir, mtd)) {
+            let name = RootName::parse(missing);
+            let awaited = Awaited::device(format!("ubi.mtd={missing}"), name.as_ref());
+            return Ok(Progress::NeedsDevice(awaited));
         }
-        if !self.asked {
-            self.asked = true;
+        if !self.requested {
+            self.requested = true;
             return Ok(Progress::LoadingModules(cx.request_modules(&["ubi"])));
         }
         Ok(Progress::Done)
@@ -60,58 +64,59 @@ impl RootStep for Attach {
 /// Mounts a volume.
 #[derive(Debug)]
 pub(super) struct Volume {
-    name: String,
+    choice: RootCandidate,
     fstype: String,
     flags: String,
     writable: bool,
-    asked: bool,
+    /// Whether the modules have been requested.
+    requested: bool,
 }
 
 impl Volume {
+    /// Returns the step that mounts the root.
     pub(super) fn root(choice: &RootCandidate, params: &RootParams) -> Self {
         Self {
-            name: choice.text.clone(),
+            choice: choice.clone(),
             fstype: params.fstypes.first().map_or("ubifs", String::as_str).to_owned(),
             flags: params.flags.clone(),
             writable: params.writable,
-            asked: false,
+            requested: false,
         }
     }
 
-    /// Whether the volume is there.
-    fn is_there(&self, cx: &StepContext<'_>) -> bool {
-        let name = self.name.strip_prefix("/dev/").unwrap_or(&self.name);
+    /// Returns whether the volume exists.
+    fn exists(&self, cx: &StepContext<'_>) -> bool {
+        let text = &self.choice.text;
+        let name = text.strip_prefix("/dev/").unwrap_or(text);
         let rest = name.strip_prefix("ubi").unwrap_or(name);
         let (device, volume) = rest.split_once([':', '!', '_']).unwrap_or(("0", rest));
         let device = if device.is_empty() { "0" } else { device };
         if rest.contains([':', '!']) {
-            flash::has_volume_called(&cx.boot.root, device, volume)
+            flash::has_volume_called(cx.dir, device, volume)
         } else {
-            flash::has_volume(&cx.boot.root, device, volume)
+            flash::has_volume(cx.dir, device, volume)
         }
     }
 }
 
 impl RootStep for Volume {
     fn advance(&mut self, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
-        if !self.asked {
-            self.asked = true;
+        let name = &self.choice.text;
+        if !self.requested {
+            self.requested = true;
             let filesystem = format!("fs-{}", self.fstype);
             return Ok(Progress::LoadingModules(cx.request_modules(&["ubi", &filesystem])));
         }
-        if !self.is_there(cx) {
-            return Ok(Progress::NeedsDevice(format!("root={}", self.name)));
+        if !self.exists(cx) {
+            return Ok(Progress::NeedsDevice(Awaited::root(name, &self.choice.name)));
         }
-        let boot = &mut cx.boot;
-        boot.record.root.device = Some(self.name.clone());
-        boot.end_phase("root device");
-        let target = boot.root.join(SYSROOT);
+        cx.set_root_device(name);
+        let target = cx.dir.join(SYSROOT);
         let (own, data) = mount::parse_flags(&self.flags);
         let mode = if self.writable { MountFlags::empty() } else { MountFlags::RDONLY };
         let _ = std::fs::create_dir_all(&target);
-        mount::mount(&self.name, &target, &self.fstype, own | mode, &data)?;
-        boot.record.root.fstype = Some(self.fstype.clone());
-        boot.end_phase("mount");
+        mount::mount(name, &target, &self.fstype, own | mode, &data)?;
+        cx.record_mount(&self.fstype, Vec::new());
         Ok(Progress::Done)
     }
 }

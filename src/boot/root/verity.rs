@@ -1,30 +1,32 @@
-//! dm-verity: the data device and its hash tree become /dev/mapper/root, of which each block is checked when it is read.
+//! dm-verity: the data device and its hash tree become /dev/mapper/root. The kernel checks each
+//! block when it reads it.
 //!
-//! What the kernel reads of it and is not as the root hash says is an I/O error, and the device's status says so ever after.
+//! A block that does not match the root hash is an I/O error, and from then on the status of the
+//! mapped device says so.
 
 use std::fs::File;
+use std::path::Path;
 
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
 use super::devices::{Candidate, Content};
-use super::{Progress, RootStep, StepContext, StepError};
-use crate::boot::{BootError, SYSROOT, switch_root, switch_root_error};
+use super::{Awaited, Progress, RootStep, StepContext, StepError};
+use crate::boot::SYSROOT;
 use crate::cmdline::root_name::RootName;
 use crate::cmdline::storage::VerityParams;
 use crate::disk::verity::{Devices, FEC_ROOTS, Fec, Tree};
-use crate::report::Verdict;
 use crate::sys::block::Disk;
 use crate::sys::dm::{self, Control, Target};
 use crate::sys::{self, Error, Root, block};
 
-/// What the mapped device is called, as systemd and veritysetup(8) have it.
+/// Name of the mapped device, the same as in systemd and veritysetup(8).
 const NAME: &str = "root";
-/// The device that the root is then on.
+/// Node of the mapped device.
 pub(crate) const DEVICE: &str = "/dev/mapper/root";
-/// `C` is what the kernel says once it has met a block that is not as it should be.
+/// Status of a device on which the kernel has found a block that does not match.
 const CORRUPTED: &str = "C";
 
-/// The devices it is made of.
+/// The devices that the mapped device is made of.
 #[derive(Debug, Clone)]
 struct Sources {
     data: Candidate,
@@ -34,48 +36,51 @@ struct Sources {
 
 #[derive(Debug)]
 pub(super) struct Verity {
-    words: VerityParams,
-    /// Its devices, once all have come; then its modules are loaded.
+    params: VerityParams,
+    /// The devices, once all have been found; from then on the modules are being loaded.
     sources: Option<Sources>,
-    /// The data device, once it is mapped.
+    /// Node of the data device, once it is mapped.
     mapped: Option<String>,
 }
 
 impl Verity {
-    pub(super) fn new(words: VerityParams) -> Self {
-        Self { words, sources: None, mapped: None }
+    pub(super) fn new(params: VerityParams) -> Self {
+        Self { params, sources: None, mapped: None }
     }
 
-    /// The device called `name`, or what is awaited.
+    /// Returns the device called `name`, or what has to be awaited.
     fn find(
         &self,
-        part: &str,
+        role: &str,
         name: Option<&RootName>,
         cx: &mut StepContext<'_>,
-    ) -> Result<Candidate, String> {
+    ) -> Result<Candidate, Awaited> {
         let found = name.and_then(|name| cx.devices.find(name, Content::Any));
-        let text = name.map(ToString::to_string).unwrap_or_default();
-        found.ok_or_else(|| format!("{text}, the {part} of roothash={},", self.words.root_hash))
-    }
-
-    fn sources(&self, cx: &mut StepContext<'_>) -> Result<Sources, String> {
-        let words = &self.words;
-        let fec = words.fec_device.as_ref();
-        Ok(Sources {
-            data: self.find("data device", words.data.as_ref(), cx)?,
-            hash: self.find("hash device", words.hash.as_ref(), cx)?,
-            fec: fec.map(|name| self.find("FEC device", Some(name), cx)).transpose()?,
+        found.ok_or_else(|| {
+            let name = name.map(ToString::to_string).unwrap_or_default();
+            let text = format!("{role} device {name} of roothash={}", self.params.root_hash);
+            Awaited::device(text, None)
         })
     }
 
-    fn map(&mut self, sources: &Sources, cx: &StepContext<'_>) -> Result<(), StepError> {
-        let root = &cx.boot.root;
-        let node = sources.data.node.display().to_string();
-        let wrong = |text: String| refused(format!("roothash of {node}: {text}"), false);
+    fn sources(&self, cx: &mut StepContext<'_>) -> Result<Sources, Awaited> {
+        let params = &self.params;
+        let fec = params.fec_device.as_ref();
+        Ok(Sources {
+            data: self.find("data", params.data.as_ref(), cx)?,
+            hash: self.find("hash", params.hash.as_ref(), cx)?,
+            fec: fec.map(|name| self.find("FEC", Some(name), cx)).transpose()?,
+        })
+    }
+
+    /// Creates the mapped device.
+    fn map(&mut self, sources: &Sources, dir: &Root) -> Result<(), StepError> {
+        let device = sources.data.node.display().to_string();
+        let failed = |cause| StepError::Verity { device: device.clone(), cause };
         let (disk, hash_size) =
-            open(root, &sources.hash).ok_or_else(|| wrong("its hash device is gone".into()))?;
-        let tree = tree(&self.words, &disk).map_err(|text| {
-            wrong(format!("{text} of the hash device {}", sources.hash.node.display()))
+            open(dir, &sources.hash).ok_or_else(|| failed("hash device has disappeared".into()))?;
+        let tree = tree(&self.params, &disk).map_err(|cause| {
+            failed(format!("hash device {}: {cause}", sources.hash.node.display()))
         })?;
         let devices = Devices {
             data: sources.data.number,
@@ -83,13 +88,13 @@ impl Verity {
             hash_size,
             fec: sources.fec.as_ref().map(|fec| Fec {
                 device: fec.number,
-                offset: self.words.fec_offset,
-                roots: self.words.fec_roots.unwrap_or(FEC_ROOTS),
+                offset: self.params.fec_offset,
+                roots: self.params.fec_roots.unwrap_or(FEC_ROOTS),
             }),
         };
-        let table = tree.table(&devices, &self.words.root_hash, &self.words.options);
-        activate(root, &tree, &table).map_err(|e| wrong(e.to_string()))?;
-        self.mapped = Some(node);
+        let table = tree.table(&devices, &self.params.root_hash, &self.params.options);
+        activate(dir, &tree, &table).map_err(|error| failed(error.to_string()))?;
+        self.mapped = Some(device);
         Ok(())
     }
 }
@@ -97,14 +102,14 @@ impl Verity {
 impl RootStep for Verity {
     fn advance(&mut self, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
         if let Some(sources) = self.sources.take() {
-            self.map(&sources, cx)?;
+            self.map(&sources, cx.dir)?;
             let (data, hash) = (sources.data.node.display(), sources.hash.node.display());
-            cx.boot.record.root.layers.push(format!("verity of {data} by {hash}"));
+            cx.reporter.add_layer(format!("verity of {data} by {hash}"));
             return Ok(Progress::Done);
         }
         Ok(match self.sources(cx) {
             Ok(sources) => {
-                let algorithm = self.words.algorithm.as_deref().unwrap_or("sha256");
+                let algorithm = self.params.algorithm.as_deref().unwrap_or("sha256");
                 let digest = format!("crypto-{algorithm}");
                 self.sources = Some(sources);
                 Progress::LoadingModules(cx.request_modules(&["dm_mod", "dm_verity", &digest]))
@@ -113,66 +118,61 @@ impl RootStep for Verity {
         })
     }
 
-    fn explain_failure(&self, cx: &StepContext<'_>) -> Option<String> {
-        let node = self.mapped.as_ref()?;
-        let status = Control::open(&cx.boot.root).and_then(|control| control.status(NAME));
-        (status.ok()? == CORRUPTED).then(|| {
-            format!(
-                "verification of {node} failed: it is not what roothash={} stands for",
-                self.words.root_hash
-            )
+    fn explain_failure(&self, cx: &StepContext<'_>) -> Option<StepError> {
+        let device = self.mapped.as_ref()?;
+        let status = Control::open(cx.dir).and_then(|control| control.status(NAME));
+        (status.ok()? == CORRUPTED).then(|| StepError::Corrupted {
+            device: device.clone(),
+            root_hash: self.params.root_hash.clone(),
+            failure: None,
         })
     }
 
     fn undo(&mut self, cx: &mut StepContext<'_>) {
         if self.mapped.take().is_some() {
-            let _ = Control::open(&cx.boot.root).and_then(|control| control.remove(NAME));
+            let _ = Control::open(cx.dir).and_then(|control| control.remove(NAME));
         }
     }
 }
 
-fn refused(text: String, is_final: bool) -> StepError {
-    StepError { text, verdict: Verdict::MountFailed, is_final }
-}
-
-/// The device opened, and its size.
-fn open(root: &Root, candidate: &Candidate) -> Option<(Disk, u64)> {
-    let devices = block::list(root).ok()?;
+/// Opens the device; returns its size too.
+fn open(dir: &Root, candidate: &Candidate) -> Option<(Disk, u64)> {
+    let devices = block::list(dir).ok()?;
     let device = devices.into_iter().find(|d| d.number == candidate.number)?;
-    Some((Disk::open(root, &device).ok()?, device.size))
+    Some((Disk::open(dir, &device).ok()?, device.size))
 }
 
-/// The tree as its superblock or the command line has it; what the command line says goes before.
-fn tree(words: &VerityParams, disk: &Disk) -> Result<Tree, String> {
-    let mut tree = if words.no_superblock {
-        let block = words.hash_block.unwrap_or(4096);
+/// Returns the tree as the command line and its superblock describe it; the command line wins.
+fn tree(params: &VerityParams, disk: &Disk) -> Result<Tree, String> {
+    let mut tree = if params.no_superblock {
+        let block = params.hash_block.unwrap_or(4096);
         Tree {
             hash_type: 1,
             algorithm: "sha256".to_owned(),
             data_block: 4096,
             hash_block: block,
             data_blocks: 0,
-            start: words.offset / u64::from(block.max(1)),
+            start: params.offset / u64::from(block.max(1)),
             salt: Vec::new(),
             uuid: None,
         }
     } else {
-        Tree::read(disk, words.offset)?
+        Tree::read(disk, params.offset)?
     };
-    let take = |place: &mut u32, value: Option<u32>| *place = value.unwrap_or(*place);
-    take(&mut tree.hash_type, words.format);
-    take(&mut tree.data_block, words.data_block);
-    take(&mut tree.hash_block, words.hash_block);
-    tree.data_blocks = words.data_blocks.unwrap_or(tree.data_blocks);
-    tree.algorithm = words.algorithm.clone().unwrap_or(tree.algorithm);
-    tree.salt = words.salt.clone().unwrap_or(tree.salt);
+    let set = |field: &mut u32, value: Option<u32>| *field = value.unwrap_or(*field);
+    set(&mut tree.hash_type, params.format);
+    set(&mut tree.data_block, params.data_block);
+    set(&mut tree.hash_block, params.hash_block);
+    tree.data_blocks = params.data_blocks.unwrap_or(tree.data_blocks);
+    tree.algorithm = params.algorithm.clone().unwrap_or(tree.algorithm);
+    tree.salt = params.salt.clone().unwrap_or(tree.salt);
     tree.check().map(|()| tree)
 }
 
-/// Makes the mapped device, which is not there or not at all.
-fn activate(root: &Root, tree: &Tree, table: &str) -> sys::Result<()> {
-    let control = Control::open(root)?;
-    // The form of libcryptsetup, so that its tools know the device.
+/// Creates the mapped device and its node. After an error there is no such device.
+fn activate(dir: &Root, tree: &Tree, table: &str) -> sys::Result<()> {
+    let control = Control::open(dir)?;
+    // The format of libcryptsetup, so that its tools recognize the device.
     let uuid = tree.uuid.as_deref().unwrap_or_default().replace('-', "");
     let (_, minor) = control.create(NAME, &format!("CRYPT-VERITY-{uuid}-{NAME}"))?;
     let sectors = tree.sectors().unwrap_or_default();
@@ -180,34 +180,32 @@ fn activate(root: &Root, tree: &Tree, table: &str) -> sys::Result<()> {
     let made = control
         .load(NAME, &target)
         .and_then(|()| control.resume(NAME))
-        .and_then(|()| dm::link(root, NAME, minor));
+        .and_then(|()| dm::link(dir, NAME, minor));
     made.inspect_err(|_| {
         let _ = control.remove(NAME);
     })
 }
 
-/// The last look before the switch: init itself, whose first page fault would come when nothing can be told any more.
+/// The last check of a verified root: reads the whole init. A corrupted block of it would otherwise
+/// show as a page fault after the switch, when nothing can be reported any more.
 #[derive(Debug)]
 pub(super) struct ReadInit;
 
 impl RootStep for ReadInit {
     fn advance(&mut self, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
-        let boot = &cx.boot;
-        let sysroot = boot.root.join(SYSROOT);
-        let unfit =
-            |stop: BootError| StepError { verdict: stop.verdict, ..refused(stop.text, false) };
-        let ready = switch_root::prepare(&boot.root, &sysroot, boot.params.boot.init.as_deref())
-            .map_err(|e| unfit(switch_root_error(&boot.record.root.spec, e)))?;
-        let mut file = open_inside(&sysroot, &ready.init)?;
+        let ready = cx
+            .check_root(cx.params.root.spec())
+            .map_err(|error| StepError::SwitchRoot { error, is_final: false })?;
+        let mut file = open_inside(&cx.dir.join(SYSROOT), &ready.init)?;
         let read = std::io::copy(&mut file, &mut std::io::sink());
         read.map_err(|e| Error::io("read", ready.init.as_ref(), &e))?;
         Ok(Progress::Done)
     }
 }
 
-/// Opens `path` as it will be found when `folder` is the root.
-pub(super) fn open_inside(folder: &std::path::Path, path: &str) -> sys::Result<File> {
-    let top = File::open(folder).map_err(|e| Error::io("open", folder, &e))?;
+/// Opens `path` as it will be found when `directory` is the root.
+pub(super) fn open_inside(directory: &Path, path: &str) -> sys::Result<File> {
+    let top = File::open(directory).map_err(|e| Error::io("open", directory, &e))?;
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
     openat2(&top, path, flags, Mode::empty(), ResolveFlags::IN_ROOT)
         .map(File::from)

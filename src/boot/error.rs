@@ -1,0 +1,118 @@
+//! The errors that end a boot.
+
+use std::fmt;
+
+use super::root::{Awaited, StepError};
+use super::seconds;
+use super::switch_root::SwitchRootError;
+use crate::cmdline::storage::StorageError;
+use crate::disk::seen::SeenDevice;
+use crate::kmod::name::ModuleName;
+use crate::report::Verdict;
+use crate::sys;
+
+use std::time::Duration;
+
+/// The cause that a boot cannot go on.
+#[derive(Debug)]
+pub(super) enum BootError {
+    /// /dev, /proc or /sys cannot be mounted, or the loader cannot start.
+    Setup(sys::Error),
+    /// The kernel command line asks for storage that cannot be set up as written.
+    Storage(StorageError),
+    /// A step towards the root failed for good.
+    Step(StepError),
+    /// Modules that a step needs were still loading at the deadline.
+    ModulesNotLoaded {
+        /// The root as the command line names it.
+        root: String,
+        /// Modules whose loads had not ended.
+        modules: Vec<ModuleName>,
+    },
+    /// What a step waits for did not appear before the deadline.
+    RootNotFound(Box<RootNotFound>),
+    /// The new root failed a check before the switch.
+    SwitchRoot(SwitchRootError),
+    /// The switch itself failed; mounts may have moved by then.
+    Switch(sys::Error),
+    /// The init of the new root, or the command of `coldplug.exec=`, cannot be executed.
+    Exec(sys::Error),
+}
+
+impl BootError {
+    /// Returns the verdict of a boot that ends with this error.
+    pub(super) fn verdict(&self) -> Verdict {
+        match self {
+            Self::Setup(_) => Verdict::NoMounts,
+            Self::Storage(_) | Self::ModulesNotLoaded { .. } => Verdict::MountFailed,
+            Self::Step(error) => error.verdict(),
+            Self::RootNotFound(_) => Verdict::NoRoot,
+            Self::SwitchRoot(error) => error.verdict(),
+            Self::Switch(_) => Verdict::SwitchFailed,
+            Self::Exec(_) => Verdict::ExecFailed,
+        }
+    }
+}
+
+impl fmt::Display for BootError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Setup(error) | Self::Switch(error) | Self::Exec(error) => error.fmt(f),
+            Self::Storage(error) => error.fmt(f),
+            Self::Step(error) => error.fmt(f),
+            Self::ModulesNotLoaded { root, modules } => {
+                let names: Vec<&str> = modules.iter().map(ModuleName::as_str).collect();
+                write!(f, "{root}: modules not loaded: {}", names.join(", "))
+            }
+            Self::RootNotFound(error) => error.fmt(f),
+            Self::SwitchRoot(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for BootError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Setup(error) | Self::Switch(error) | Self::Exec(error) => Some(error),
+            Self::Step(error) => Some(error),
+            Self::Storage(error) => Some(error),
+            Self::SwitchRoot(error) => Some(error),
+            Self::ModulesNotLoaded { .. } | Self::RootNotFound(_) => None,
+        }
+    }
+}
+
+/// What a boot waited for, and which devices were found instead.
+#[derive(Debug)]
+pub(super) struct RootNotFound {
+    /// What the last step waited for.
+    pub(super) awaited: Awaited,
+    /// Whether the kernel command line names a root.
+    pub(super) is_named: bool,
+    /// Time since the search for this root began.
+    pub(super) waited: Duration,
+    /// Devices that may be meant, one line each.
+    pub(super) near: Vec<String>,
+    /// All block devices found.
+    pub(super) seen: Vec<SeenDevice>,
+}
+
+impl fmt::Display for RootNotFound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_named {
+            f.write_str(&self.awaited.failure(&seconds(self.waited)))?;
+        } else {
+            f.write_str("no root= on the kernel command line and no root partition found by type")?;
+        }
+        for line in &self.near {
+            write!(f, "\n  {line}")?;
+        }
+        f.write_str(match self.seen.is_empty() {
+            true => "\n  no block devices seen",
+            false => "\nblock devices seen:",
+        })?;
+        self.seen.iter().try_for_each(|device| write!(f, "\n  {}", device.line()))
+    }
+}
+
+impl std::error::Error for RootNotFound {}

@@ -1,0 +1,148 @@
+//! The loader of a boot: its settings, the modules that are listed by name, its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::coldplug::Coldplug;
+use super::error::BootError;
+use super::reporter::Counters;
+use super::root_hint::RootHint;
+use super::{Boot, EXTRA_JOBS, REMAINING, rescue, write};
+use crate::cmdline::boot::{AsyncProbe, Decode, Settle};
+use crate::kmod::catalog::Catalog;
+use crate::kmod::name::ModuleName;
+use crate::load::{Inserter, Loader, Order, Outcome, Rank, Settings};
+use crate::report::Record;
+use crate::sys::moddir::{self, ModuleDir};
+use crate::sys::module::Kernel;
+use crate::sys::{self, procfs, sysfs};
+
+/// Longest wait for a module of `coldplug.modules=`; then the boot goes on without it.
+const LISTED_TIMEOUT: Duration = Duration::from_secs(30);
+
+impl Boot {
+    /// Starts the loader.
+    pub(super) fn loader(&mut self, root_hint: &RootHint) -> Result<Loader, BootError> {
+        let dir = ModuleDir::new(&self.dir, &self.release);
+        let catalog = Catalog::new(Arc::new(dir.clone()));
+        if !catalog.is_present() {
+            self.reporter.warn(format!(
+                "no modules for kernel {}: {} not found",
+                self.release,
+                dir.path().join("modules.dep").display()
+            ));
+        }
+        let mut warnings = Vec::new();
+        let config = moddir::config_with(&self.dir, &dir, &self.params.modules, &mut warnings);
+        for warning in warnings {
+            self.reporter.warn(warning.to_string());
+        }
+        let kernel = match self.params.boot.decode {
+            Decode::Kernel => sysfs::kernel_compression(&self.dir),
+            Decode::User => None,
+        };
+        let inserter = Inserter { ops: Arc::new(Kernel), dir: dir.path().to_owned(), kernel };
+        let jobs = self.params.boot.jobs.unwrap_or_else(|| sys::processors() + EXTRA_JOBS);
+        let settings = Settings { jobs, order: self.load_order(root_hint), apart: true };
+        Loader::new(self.dir.clone(), catalog, config, inserter, settings)
+            .inspect(|loader| rescue::set_shutdown_handle(loader.brake()))
+            .map_err(BootError::Setup)
+    }
+
+    /// Returns the order of loads: what the command line says, and what is known of the root.
+    fn load_order(&mut self, root_hint: &RootHint) -> Order {
+        let names = |list: &[String]| list.iter().map(|n| ModuleName::new(n)).collect();
+        let replay = self.replay();
+        let hold = self.params.boot.settle == Settle::Root && replay.is_empty();
+        Order {
+            alone: names(&self.params.boot.exclusive),
+            hold: hold.then_some(Rank::Root),
+            replay,
+            seed: self.params.boot.seed,
+            first: root_hint.modules.clone(),
+            probing: self.async_probe(),
+            serial: self.params.boot.jobs == Some(1),
+        }
+    }
+
+    /// Reads the order of the record that `coldplug.replay=` names; without one it is empty.
+    fn replay(&mut self) -> Vec<ModuleName> {
+        let Some(path) = &self.params.boot.replay else { return Vec::new() };
+        let text = std::fs::read_to_string(self.dir.join(path)).map_err(|e| e.to_string());
+        let order = text.and_then(|t| Record::order(&t).ok_or_else(|| "not a boot record".into()));
+        order.unwrap_or_else(|error| {
+            let text = format!("coldplug.replay: {path}: {error}");
+            self.reporter.warn(text);
+            Vec::new()
+        })
+    }
+
+    /// Returns which modules are loaded with `async_probe`.
+    ///
+    /// A probe in the kernel's asynchronous work may request a module and wait for modprobe. The
+    /// load by modprobe would wait for all asynchronous work, including that probe: a deadlock.
+    /// Modprobe's loads must not wait either; if the kernel has no switch for that, no module is
+    /// loaded with `async_probe`.
+    fn async_probe(&mut self) -> AsyncProbe {
+        let wanted = self.params.boot.async_probe;
+        if wanted != AsyncProbe::None
+            && let Err(error) = sysfs::set_async_probe(&self.dir, true)
+        {
+            self.reporter.warn(format!("coldplug.async: {error}; async_probe is not used"));
+            return AsyncProbe::None;
+        }
+        wanted
+    }
+
+    /// Loads the modules of `coldplug.modules=` before the first scan.
+    pub(super) fn load_listed(&mut self, loader: &Loader) {
+        for name in &self.params.boot.extra_modules {
+            match loader.want_name(name, Rank::Root) {
+                Some(modules) => {
+                    loader.wait_for(&modules, LISTED_TIMEOUT);
+                }
+                None => {
+                    let text = format!("coldplug.modules: no module or alias '{name}'");
+                    self.reporter.warn(text);
+                }
+            }
+        }
+    }
+
+    /// Stops the loader, because the module directory is another one after the switch. Loads that
+    /// have started go on; the modules whose loads have not ended are listed in
+    /// /run/coldplug/remaining.
+    pub(super) fn stop_loading(&mut self, loader: &Loader) {
+        loader.close();
+        if self.params.boot.async_probe != AsyncProbe::None {
+            let _ = sysfs::set_async_probe(&self.dir, false);
+        }
+        let open: Vec<String> = loader
+            .records()
+            .iter()
+            .filter(|m| matches!(m.outcome, Outcome::Loading | Outcome::Waiting))
+            .map(|m| m.name.to_string())
+            .collect();
+        let list = open.join("\n") + "\n";
+        if !open.is_empty()
+            && let Err(error) = write(&self.dir.join(REMAINING), list.as_bytes())
+        {
+            self.reporter.warn(format!("remaining modules: {error}"));
+        }
+        self.reporter.end_phase("close");
+    }
+
+    /// Records what was loaded.
+    pub(super) fn record_modules(&mut self, loader: &Loader, coldplug: &Coldplug<'_>) {
+        for warning in loader.take_warnings() {
+            self.reporter.warn(warning);
+        }
+        self.reporter.set_modules(loader.records());
+        self.reporter.set_counters(Counters {
+            modaliases: coldplug.modaliases(),
+            uevents: coldplug.counts,
+            lookup_us: loader.lookup_us(),
+            memory: (procfs::peak_memory(&self.dir, "self"), loader.peak_memory()),
+        });
+    }
+}

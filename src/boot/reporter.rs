@@ -1,0 +1,174 @@
+//! The log and the record of a boot.
+//!
+//! This is a sink: the boot never reads its own state back from it. What a later step needs is kept
+//! in [`super::root::RootState`] or in [`super::Boot`].
+
+use super::log::Log;
+use super::{RECORD, write};
+use crate::kmod::name::ModuleName;
+use crate::load::{ModuleRecord, Outcome};
+use crate::report::{NetworkRecord, Record, UeventCounts, Verdict};
+use crate::sys::DeferredDevice;
+use crate::sys::{Root, boottime_ns};
+
+use super::error::RootNotFound;
+
+/// The sink for everything that a boot reports.
+#[derive(Debug)]
+pub(super) struct Reporter {
+    log: Log,
+    record: Record,
+    /// CLOCK_BOOTTIME at the entry of /init.
+    began: u64,
+    /// Texts that [`Self::warn_once`] has logged.
+    warned: Vec<String>,
+}
+
+/// Counters of a boot for its record.
+#[derive(Debug)]
+pub(super) struct Counters {
+    /// Distinct modaliases seen.
+    pub(super) modaliases: u64,
+    pub(super) uevents: UeventCounts,
+    /// Time spent in lookups and plans, in microseconds.
+    pub(super) lookup_us: u64,
+    /// Peak memory of init and of the worker process, in bytes.
+    pub(super) memory: (Option<u64>, Option<u64>),
+}
+
+impl Reporter {
+    pub(super) fn new(began: u64) -> Self {
+        let record = Record { init_boottime_ns: began, ..Record::default() };
+        Self { log: Log::new(), record, began, warned: Vec::new() }
+    }
+
+    pub(super) fn log(&self) -> &Log {
+        &self.log
+    }
+
+    pub(super) fn log_mut(&mut self) -> &mut Log {
+        &mut self.log
+    }
+
+    /// Logs and records a warning.
+    pub(super) fn warn(&mut self, text: String) {
+        self.log.warn(&text);
+        self.record.warnings.push(text);
+    }
+
+    /// Logs and records a warning, unless this function has done so before.
+    pub(super) fn warn_once(&mut self, text: String) {
+        if !self.warned.contains(&text) {
+            self.warned.push(text.clone());
+            self.warn(text);
+        }
+    }
+
+    /// Records a warning without logging it.
+    pub(super) fn add_warning(&mut self, text: String) {
+        self.record.warnings.push(text);
+    }
+
+    /// Records the end of a phase of the boot.
+    pub(super) fn end_phase(&mut self, name: &'static str) {
+        self.record.phases.push((name, (boottime_ns() - self.began) / 1000));
+    }
+
+    pub(super) fn set_kernel(&mut self, release: &str) {
+        release.clone_into(&mut self.record.kernel);
+    }
+
+    /// Records how the command line names the root.
+    pub(super) fn set_root_spec(&mut self, spec: &str) {
+        spec.clone_into(&mut self.record.root.spec);
+    }
+
+    pub(super) fn set_root_device(&mut self, device: &str) {
+        self.record.root.device = Some(device.to_owned());
+    }
+
+    pub(super) fn set_root_fstype(&mut self, fstype: &str) {
+        self.record.root.fstype = Some(fstype.to_owned());
+    }
+
+    /// Records the modules that the root filesystem and its devices need.
+    pub(super) fn set_root_modules(&mut self, modules: Vec<ModuleName>) {
+        self.record.root.way = modules;
+    }
+
+    /// Records a layer below or above the root filesystem: verity, an image file, an overlay.
+    pub(super) fn add_layer(&mut self, text: String) {
+        self.record.root.layers.push(text);
+    }
+
+    pub(super) fn clear_layers(&mut self) {
+        self.record.root.layers.clear();
+    }
+
+    /// Records a root that failed although another one is left to try.
+    pub(super) fn add_failed_root(&mut self, text: String) {
+        self.record.root.passed_over.push(text);
+    }
+
+    /// Records what the boot waited for in vain, and what was found instead.
+    pub(super) fn set_not_found(&mut self, error: &RootNotFound) {
+        let waited_ms = u64::try_from(error.waited.as_millis()).unwrap_or(u64::MAX);
+        let root = &mut self.record.root;
+        root.awaited = Some((error.awaited.text().to_owned(), waited_ms));
+        root.seen.clone_from(&error.seen);
+        root.near.clone_from(&error.near);
+    }
+
+    pub(super) fn set_network(&mut self, network: NetworkRecord) {
+        self.record.network = Some(network);
+    }
+
+    /// Records the devices whose probe is deferred.
+    pub(super) fn set_deferred(&mut self, deferred: Vec<DeferredDevice>) {
+        self.record.deferred = deferred;
+    }
+
+    /// Records what became of each module, and logs it: failures as warnings.
+    pub(super) fn set_modules(&mut self, modules: Vec<ModuleRecord>) {
+        for module in &modules {
+            let line = module.line();
+            match module.outcome {
+                Outcome::Failed(_) => self.log.warn(&line),
+                _ => self.log.debug(&line),
+            }
+        }
+        self.record.modules = modules;
+    }
+
+    pub(super) fn set_counters(&mut self, counters: Counters) {
+        self.record.modaliases = counters.modaliases;
+        self.record.uevents = counters.uevents;
+        self.record.lookup_us = counters.lookup_us;
+        self.record.memory = counters.memory;
+    }
+
+    /// Records the exit status of the command of `coldplug.exec=`; -1 stands for a signal.
+    pub(super) fn set_exit(&mut self, status: i32) {
+        self.record.exit = Some(status);
+    }
+
+    /// Logs every module that was wanted and is not loaded.
+    pub(super) fn log_missing_modules(&self) {
+        for line in self.record.missing() {
+            self.log.warn(&line);
+        }
+    }
+
+    /// Writes the record below `dir` and prints the verdict, the last line of every boot. Returns
+    /// the record as JSON.
+    pub(super) fn finish(&mut self, dir: &Root, verdict: Verdict) -> String {
+        self.record.verdict = Some(verdict);
+        self.record.time_ms = (boottime_ns() - self.began) / 1_000_000;
+        let json = self.record.to_json() + "\n";
+        if let Err(error) = write(&dir.join(RECORD), json.as_bytes()) {
+            self.log.warn(&format!("record: {error}"));
+        }
+        self.log.print(&self.record.verdict_line());
+        json
+    }
+}

@@ -1,0 +1,128 @@
+//! The errors of steps towards the root.
+
+use std::fmt;
+use std::process::ExitStatus;
+
+use crate::boot::switch_root::SwitchRootError;
+use crate::report::Verdict;
+use crate::sys;
+
+/// The cause that a step cannot be done as things are.
+#[derive(Debug)]
+pub(in crate::boot) enum StepError {
+    /// An operation failed. A retry may help: a device or a module may still be on its way.
+    System(sys::Error),
+    /// An operation failed that `parameter` of the command line asks for. A retry may help.
+    Parameter {
+        /// The parameter with its value.
+        parameter: String,
+        /// The operation that failed.
+        error: sys::Error,
+    },
+    /// The check of a filesystem found errors that it cannot correct, or failed.
+    Fsck {
+        /// `fsck.ext4 /dev/vda1`
+        command: String,
+        /// Exit status of the command.
+        status: ExitStatus,
+    },
+    /// The tree of hashes cannot be used.
+    Verity {
+        /// Node of the data device.
+        device: String,
+        /// Why not.
+        cause: String,
+    },
+    /// dm-verity found a block that does not match the root hash.
+    Corrupted {
+        /// Node of the data device.
+        device: String,
+        /// The root hash of the command line.
+        root_hash: String,
+        /// The failure that the block led to.
+        failure: Option<Box<StepError>>,
+    },
+    /// `ip=` has neither an address nor a protocol to ask for one.
+    NoAddress,
+    /// Neither the command line nor DHCP names an NFS server.
+    NoNfsServer,
+    /// The root failed a check before the switch.
+    SwitchRoot {
+        /// The check that failed.
+        error: SwitchRootError,
+        /// Whether a retry is useless.
+        is_final: bool,
+    },
+}
+
+impl StepError {
+    /// Returns the verdict of a boot that ends with this error.
+    pub(in crate::boot) fn verdict(&self) -> Verdict {
+        match self {
+            Self::NoAddress | Self::NoNfsServer => Verdict::NoRoot,
+            Self::SwitchRoot { error, .. } => error.verdict(),
+            _ => Verdict::MountFailed,
+        }
+    }
+
+    /// Adds the failure that this error explains.
+    pub(super) fn with_failure(self, error: Self) -> Self {
+        match self {
+            Self::Corrupted { device, root_hash, .. } => {
+                Self::Corrupted { device, root_hash, failure: Some(Box::new(error)) }
+            }
+            explanation => explanation,
+        }
+    }
+
+    /// Returns whether a retry is useless.
+    pub(in crate::boot) fn is_final(&self) -> bool {
+        match self {
+            Self::System(_) | Self::Parameter { .. } | Self::Verity { .. } => false,
+            Self::SwitchRoot { is_final, .. } => *is_final,
+            Self::Fsck { .. } | Self::Corrupted { .. } | Self::NoAddress | Self::NoNfsServer => {
+                true
+            }
+        }
+    }
+}
+
+impl From<sys::Error> for StepError {
+    fn from(error: sys::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+impl fmt::Display for StepError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::System(error) => error.fmt(f),
+            Self::Parameter { parameter, error } => write!(f, "{parameter}: {error}"),
+            Self::Fsck { command, status } => write!(f, "{command}: errors remain ({status})"),
+            Self::Verity { device, cause } => write!(f, "roothash of {device}: {cause}"),
+            Self::Corrupted { device, root_hash, failure } => {
+                write!(
+                    f,
+                    "verification of {device} failed: it does not match roothash={root_hash}"
+                )?;
+                failure.as_ref().map_or(Ok(()), |failure| write!(f, " ({failure})"))
+            }
+            Self::NoAddress => f.write_str("ip=: no address, and none may be requested by DHCP"),
+            Self::NoNfsServer => {
+                f.write_str("no NFS server: none in root=, nfsroot= or ip=, and none from DHCP")
+            }
+            Self::SwitchRoot { error, .. } => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for StepError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::System(error) | Self::Parameter { error, .. } => Some(error),
+            Self::Corrupted { failure, .. } => failure.as_deref().map(|error| error as _),
+            Self::SwitchRoot { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+}

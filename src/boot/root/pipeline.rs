@@ -1,0 +1,187 @@
+//! The row of steps to one of the roots that the command line names.
+
+use std::collections::VecDeque;
+
+use super::devices::Content;
+use super::filesystem::Filesystem;
+use super::host_share::HostShare;
+use super::image_file::ImageFile;
+use super::init_check::InitCheck;
+use super::network::Network;
+use super::nfs::Nfs;
+use super::overlay::Overlay;
+use super::resume::Resume;
+use super::verity::{ReadInit, Verity};
+use super::{LOWER, MEDIUM, Progress, RootStep, StepContext, StepError, UPPER, ubi};
+use crate::boot::SYSROOT;
+use crate::cmdline::root::{RootCandidate, RootParams};
+use crate::cmdline::root_name::RootName;
+use crate::cmdline::storage::{OverlayParams, StorageParams};
+use crate::sys::mount as mounts;
+
+/// Mount points that steps use, uppermost first.
+pub(super) const MOUNT_POINTS: [&str; 4] = [SYSROOT, UPPER, LOWER, MEDIUM];
+
+/// The steps to the root that is being tried, and the roots that are left to try.
+#[derive(Debug)]
+pub(in crate::boot) struct RootPipeline {
+    params: RootParams,
+    storage: StorageParams,
+    choice: RootCandidate,
+    others: VecDeque<RootCandidate>,
+    done: Vec<Box<dyn RootStep>>,
+    steps: VecDeque<Box<dyn RootStep>>,
+    /// Whether the resume step is over. It runs once, before the first mount.
+    resumed: bool,
+}
+
+impl RootPipeline {
+    pub(in crate::boot) fn new(params: &RootParams, storage: StorageParams) -> Self {
+        let mut others = VecDeque::from(params.candidates());
+        let first = others.pop_front();
+        let implied = || RootCandidate { name: RootName::GptAuto, text: String::new(), wait: None };
+        let mut pipeline = Self {
+            params: params.clone(),
+            storage,
+            choice: first.unwrap_or_else(implied),
+            others,
+            done: Vec::new(),
+            steps: VecDeque::new(),
+            resumed: false,
+        };
+        pipeline.plan();
+        pipeline
+    }
+
+    /// Returns the root that is being tried.
+    pub(in crate::boot) fn choice(&self) -> &RootCandidate {
+        &self.choice
+    }
+
+    /// Returns whether another root is left to try.
+    pub(in crate::boot) fn has_more(&self) -> bool {
+        !self.others.is_empty()
+    }
+
+    /// Plans the steps to the root that is being tried.
+    fn plan(&mut self) {
+        let mut steps: Vec<Box<dyn RootStep>> = Vec::new();
+        let resume = self.params.resume.clone().filter(|_| !self.resumed);
+        if let Some(device) = resume {
+            steps.push(Box::new(Resume::new(device, self.params.resume_offset)));
+        }
+        self.plan_root(&mut steps);
+        steps.extend(Filesystem::usr(&self.params).map(|usr| Box::new(usr) as Box<dyn RootStep>));
+        if self.storage.verity.is_some() {
+            steps.push(Box::new(ReadInit));
+        } else if self.has_more() {
+            steps.push(Box::new(InitCheck));
+        }
+        self.steps = steps.into();
+    }
+
+    /// Plans the root filesystem with what lies below and above it.
+    fn plan_root(&self, steps: &mut Vec<Box<dyn RootStep>>) {
+        let storage = &self.storage;
+        let mut params = self.params.clone();
+        // The lower side of an overlay is only read.
+        params.writable &= storage.overlay.is_none();
+        let is_volume = ubi::is_volume(&self.choice.text);
+        if is_volume || !storage.ubi_mtd.is_empty() {
+            steps.push(Box::new(ubi::Attach::new(&storage.ubi_mtd)));
+        }
+        if let Some(verity) = &storage.verity {
+            steps.push(Box::new(Verity::new(verity.clone())));
+        }
+        if is_volume {
+            steps.push(Box::new(ubi::Volume::root(&self.choice, &params)));
+        } else {
+            steps.extend(root_steps(&self.choice, &params));
+        }
+        if let Some(path) = &storage.image {
+            steps.push(Box::new(ImageFile::new(path)));
+        }
+        if let Some(overlay) = &storage.overlay {
+            if let OverlayParams::Device(name) = overlay {
+                steps.push(Box::new(Filesystem::upper(name)));
+            }
+            steps.push(Box::new(Overlay::new(overlay)));
+        }
+    }
+
+    /// Goes as far as possible. [`Progress::Done`] means that the root is mounted.
+    ///
+    /// # Errors
+    /// A step failed. All steps have been undone; the next call starts from the first one.
+    pub(in crate::boot) fn advance(
+        &mut self,
+        cx: &mut StepContext<'_>,
+    ) -> Result<Progress, StepError> {
+        while let Some(step) = self.steps.front_mut() {
+            match step.advance(cx) {
+                Ok(Progress::Done) => self.done.extend(self.steps.pop_front()),
+                Ok(progress) => return Ok(progress),
+                Err(error) => {
+                    let explanation = self.done.iter().find_map(|step| step.explain_failure(cx));
+                    self.reset(cx);
+                    return Err(match explanation {
+                        Some(explanation) => explanation.with_failure(error),
+                        None => error,
+                    });
+                }
+            }
+        }
+        Ok(Progress::Done)
+    }
+
+    /// Switches to the next root. Returns `false` if none is left.
+    pub(in crate::boot) fn next_choice(&mut self, cx: &mut StepContext<'_>) -> bool {
+        let Some(next) = self.others.pop_front() else { return false };
+        self.choice = next;
+        self.reset(cx);
+        true
+    }
+
+    /// Warns about devices that have the root's name too and appeared after the root was found.
+    pub(in crate::boot) fn warn_later_duplicates(&self, cx: &mut StepContext<'_>) {
+        let name = &self.choice.name;
+        // The kernel's own names are unique.
+        if matches!(name, RootName::Device(_) | RootName::Number(..) | RootName::Other(_)) {
+            return;
+        }
+        let Some(mut first) = cx.devices.find(name, Content::Filesystem) else { return };
+        let used = cx.state.device.clone();
+        let others = std::mem::take(&mut first.duplicates);
+        let all = std::iter::once(first.node.display().to_string()).chain(others);
+        first.duplicates = all.filter(|node| Some(node) != used.as_ref()).collect();
+        first.node = used.unwrap_or_default().into();
+        cx.warn_duplicates(&self.choice.text, &first);
+    }
+
+    /// Undoes all steps and plans them anew.
+    fn reset(&mut self, cx: &mut StepContext<'_>) {
+        for place in MOUNT_POINTS {
+            let _ = mounts::detach(&cx.dir.join(place));
+        }
+        let begun = self.steps.front_mut().into_iter();
+        for step in begun.chain(self.done.iter_mut().rev()) {
+            step.undo(cx);
+        }
+        self.resumed |= !self.done.is_empty();
+        self.done.clear();
+        cx.reporter.clear_layers();
+        cx.devices.forget_changed();
+        self.plan();
+    }
+}
+
+/// Returns the steps to the root itself: on a host share, on a server, on a block device.
+fn root_steps(choice: &RootCandidate, params: &RootParams) -> Vec<Box<dyn RootStep>> {
+    if let Some(share) = HostShare::root(choice, params) {
+        return vec![Box::new(share)];
+    }
+    match Nfs::root(choice, params) {
+        Some(nfs) => vec![Box::new(Network::new(&params.network)), Box::new(nfs)],
+        None => vec![Box::new(Filesystem::root(choice, params))],
+    }
+}

@@ -1,0 +1,25 @@
+//! What one step finds out and another needs.
+
+use std::net::Ipv4Addr;
+
+/// What the steps have found out about the root. It outlives a failed attempt.
+#[derive(Debug, Default)]
+pub(in crate::boot) struct RootState {
+    /// The root device found last: a node, a tag, a UBI volume or an NFS export.
+    pub(super) device: Option<String>,
+    /// The network, once it is configured.
+    pub(super) network: Option<NetworkState>,
+}
+
+/// The interface that leads to the root's server, and what DHCP said about that server.
+#[derive(Debug)]
+pub(super) struct NetworkState {
+    /// Name of the interface.
+    pub(super) interface: String,
+    /// Address of this machine.
+    pub(super) address: Option<Ipv4Addr>,
+    /// The server that DHCP or the kernel names for the root.
+    pub(super) server: Option<Ipv4Addr>,
+    /// Root path of DHCP.
+    pub(super) root_path: Option<String>,
+}
