@@ -112,18 +112,13 @@ impl<'a> BasicVersions<'a> {
     }
 
     /// Returns the number of records.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.records.len() / RECORD_SIZE
-    }
-
-    /// Returns whether there are no records.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// Returns all records, in order.
     pub fn iter(self) -> impl Iterator<Item = SymbolVersion<'a>> {
-        (0..self.len()).filter_map(move |index| self.get(index))
+        (0..self.count()).filter_map(move |index| self.get(index))
     }
 }
 

@@ -108,7 +108,7 @@ impl Collector {
         let Some(table) = table else { return };
         // The table is at most half full and has each name once, so that searches are short and
         // terminate.
-        self.slots.resize(2 * table.len().next_power_of_two(), Slot::Empty);
+        self.slots.resize(2 * table.count().next_power_of_two(), Slot::Empty);
         for (position, version) in table.iter().enumerate() {
             let mut at = self.slot_of(version.name);
             while let Slot::Unused(other) = self.slots[at] {
