@@ -1,13 +1,13 @@
 //! In a guest beside udev: every block device and the links that coldplug works out for it, a device a line.
 
-use coldplug::sys::{Root, block, disk_ids};
+use coldplug::sys::{Root, block, disk_links};
 use std::io::{self, Write};
 
 fn main() -> io::Result<()> {
     let root = Root::default();
     let mut out = io::stdout().lock();
     for device in block::list(&root).map_err(io::Error::other)? {
-        let links = disk_ids::links(&root, &device);
+        let links = disk_links::links(&root, &device);
         writeln!(out, "{} {}", device.name, links.join(" "))?;
     }
     Ok(())

@@ -27,6 +27,7 @@ mod fat;
 mod gpt;
 pub mod identity;
 mod iso9660;
+pub mod links;
 mod luks;
 mod lvm;
 mod mbr;

@@ -7,7 +7,7 @@ mod boot_time;
 mod deferred;
 mod descriptors;
 pub mod device;
-pub mod disk_ids;
+pub mod disk_links;
 pub mod dm;
 pub mod errno;
 mod error;

@@ -10,7 +10,7 @@ use crate::disk::seen::SeenDevice;
 use crate::disk::{self, Table};
 use crate::sys::Root;
 use crate::sys::block::{self, BlockDevice, Disk};
-use crate::sys::disk_ids;
+use crate::sys::disk_links;
 
 /// Attributes of the Discoverable Partitions Specification: mount read-only; do not mount
 /// automatically.
@@ -100,7 +100,7 @@ impl Devices {
     fn by_link(&mut self, link: &str) -> Option<Candidate> {
         let path = format!("disk/{link}");
         let mut hits = self.probe_all();
-        hits.retain(|k| disk_ids::links(&self.dir, &k.device).contains(&path));
+        hits.retain(|k| disk_links::links(&self.dir, &k.device).contains(&path));
         let Some((first, others)) = hits.split_first() else {
             return self.by_path(&format!("/dev/{path}"));
         };
@@ -164,7 +164,7 @@ impl Devices {
     pub(crate) fn seen(&mut self) -> Vec<SeenDevice> {
         let known = self.probe_all().into_iter();
         known
-            .map(|k| SeenDevice { links: disk_ids::links(&self.dir, &k.device), ..k.seen })
+            .map(|k| SeenDevice { links: disk_links::links(&self.dir, &k.device), ..k.seen })
             .collect()
     }
 

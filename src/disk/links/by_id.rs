@@ -1,10 +1,7 @@
 //! What is in /dev/disk/by-id: the names of a disk by what it says of itself.
 
 use super::chain::{Chain, Node};
-use crate::disk;
 use crate::disk::identity::{self, Identity};
-use crate::sys::block::{self, Disk};
-use crate::sys::{Root, sysfs};
 
 /// Names while they are gathered.
 #[derive(Debug, Default)]
@@ -20,16 +17,16 @@ impl Names {
 }
 
 /// The names of the disk `name`, whose chain this is.
-pub(super) fn ids(root: &Root, chain: &Chain, name: &str) -> Vec<String> {
+pub(super) fn names(chain: &Chain<'_>, name: &str) -> Vec<String> {
     let mut names = Names::default();
     match name.trim_end_matches(|c: char| c.is_ascii_digit()) {
         "mmcblk" => card(chain, "mmc", &mut names),
         "msblk" | "mspblk" => card(chain, "memstick", &mut names),
         "dm-" => mapped(chain.first(), &mut names),
-        "md" => array(root, name, &mut names),
+        "md" => array(chain.first(), &mut names),
         _ if name.starts_with("nvme") => nvme(chain, &mut names),
         _ if name.starts_with("vd") => names.add("virtio", chain.text("serial")),
-        _ if name.starts_with("sd") || name.starts_with("sr") => scsi(root, chain, &mut names),
+        _ if name.starts_with("sd") || name.starts_with("sr") => scsi(chain, &mut names),
         _ if name.starts_with("pmem") => names.add("pmem", chain.text("uuid")),
         _ => {}
     }
@@ -38,7 +35,7 @@ pub(super) fn ids(root: &Root, chain: &Chain, name: &str) -> Vec<String> {
 
 /// The identifier that the namespace has, and model and serial number of its controller, with and without the number of
 /// the namespace.
-fn nvme(chain: &Chain, names: &mut Names) {
+fn nvme(chain: &Chain<'_>, names: &mut Names) {
     names.add("nvme", chain.text("wwid"));
     if let (Some(model), Some(serial)) = (chain.text("model"), chain.text("serial")) {
         // Each with blanks of its own to lose.
@@ -49,7 +46,7 @@ fn nvme(chain: &Chain, names: &mut Names) {
 }
 
 /// A card by its name and serial number; what is hidden in it has other names.
-fn card(chain: &Chain, bus: &str, names: &mut Names) {
+fn card(chain: &Chain<'_>, bus: &str, names: &mut Names) {
     if let Some(card) = chain.nodes().iter().find(|node| node.subsystem == bus)
         && let (Some(name), Some(serial)) = (card.text("name"), card.text("serial"))
     {
@@ -58,20 +55,15 @@ fn card(chain: &Chain, bus: &str, names: &mut Names) {
 }
 
 /// A mapped device, by what it was given at its making.
-fn mapped(device: &Node, names: &mut Names) {
+fn mapped(device: &Node<'_>, names: &mut Names) {
     names.add("dm-name", device.text("dm/name"));
     names.add("dm-uuid", device.text("dm/uuid"));
 }
 
 /// An array, by what its first member says; mdadm writes the UUID in four groups.
-fn array(root: &Root, name: &str, names: &mut Names) {
-    let folder = root.join("sys/class/block").join(name).join("slaves");
-    let first = sysfs::names_in(&folder).into_iter().min();
-    let probe = first.and_then(|member| {
-        let device = block::device(root, &member)?;
-        disk::probe(&Disk::open(root, &device).ok()?)
-    });
-    let Some(probe) = probe else { return };
+fn array(device: &Node<'_>, names: &mut Names) {
+    let first = device.entries("slaves").into_iter().min();
+    let Some(probe) = first.and_then(|member| device.probe(&member)) else { return };
     names.add("md-name", probe.label);
     names.add("md-uuid", probe.uuid.map(|uuid| groups(&uuid)));
 }
@@ -89,7 +81,7 @@ fn groups(uuid: &str) -> String {
 }
 
 /// Whatever speaks SCSI: disks behind ATA, USB and real SCSI.
-fn scsi(root: &Root, chain: &Chain, names: &mut Names) {
+fn scsi(chain: &Chain<'_>, names: &mut Names) {
     let Some((place, device)) = chain.find(0, "scsi", "scsi_device") else { return };
     let is = |attribute, value| device.text(attribute).as_deref() == Some(value);
     let late =
@@ -98,7 +90,7 @@ fn scsi(root: &Root, chain: &Chain, names: &mut Names) {
     let usb = usb(chain, device);
     let on_usb = chain.has("usb");
     let asks_ata = is("vendor", "ATA") || (is("type", "5") && late) || (on_usb && fixed);
-    let ata = asks_ata.then(|| ata(root, chain, place)).flatten();
+    let ata = asks_ata.then(|| ata(chain, place)).flatten();
     let found = match (ata, &usb) {
         (Some(identity), _) => Some(("ata", identity)),
         (None, Some(serial)) => Some(("usb", Identity { serial: serial.clone(), wwn: None })),
@@ -112,7 +104,7 @@ fn scsi(root: &Root, chain: &Chain, names: &mut Names) {
 }
 
 /// By its IDENTIFY data, as the kernel's ATA driver keeps them, else as the adapter translates them.
-fn ata(root: &Root, chain: &Chain, place: usize) -> Option<Identity> {
+fn ata(chain: &Chain<'_>, place: usize) -> Option<Identity> {
     let kept = || {
         let port = chain
             .nodes()
@@ -124,7 +116,7 @@ fn ata(root: &Root, chain: &Chain, place: usize) -> Option<Identity> {
         let ends = if channel == 0 { vec![plain, fanned] } else { vec![fanned] };
         ends.iter().find_map(|end| {
             let name = format!("dev{}.{end}", port.number());
-            identity::identify_of_text(&Node::of_class(root, "ata_device", &name)?.text("id")?)
+            identity::identify_of_text(&port.of_class("ata_device", &name)?.text("id")?)
         })
     };
     let translated =
@@ -132,7 +124,7 @@ fn ata(root: &Root, chain: &Chain, place: usize) -> Option<Identity> {
     identity::ata(&kept().or_else(translated)?)
 }
 
-fn by_pages(device: &Node) -> Option<Identity> {
+fn by_pages(device: &Node<'_>) -> Option<Identity> {
     // sysfs gives them in full length, with a line end.
     let field = |name: &str, length: usize| {
         let mut bytes = device.bytes(name)?;
@@ -149,14 +141,14 @@ fn by_pages(device: &Node) -> Option<Identity> {
 }
 
 /// Host, channel, target and unit that a SCSI device is called by.
-pub(super) fn address(device: &Node) -> Option<[u32; 4]> {
+pub(super) fn address(device: &Node<'_>) -> Option<[u32; 4]> {
     let mut parts = device.name.split(':').map(str::parse);
     let mut next = || parts.next()?.ok();
     Some([next()?, next()?, next()?, next()?])
 }
 
 /// The name that a disk on USB has for it; `None` for any other.
-fn usb(chain: &Chain, scsi: &Node) -> Option<String> {
+fn usb(chain: &Chain<'_>, scsi: &Node<'_>) -> Option<String> {
     /// Of mass storage, those that speak SCSI: ATAPI, and transparent.
     const SCSI: [&str; 2] = ["02", "06"];
     let (place, interface) = chain.find(0, "usb", "usb_interface")?;

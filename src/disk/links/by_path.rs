@@ -5,9 +5,8 @@
 //! pci-0000:00:1f.2-ata-1.0     platform-3f202000.mmc     pci-0000:00:05.0-usb-0:1:1.0-scsi-0:0:0:0
 //! ```
 
+use super::by_id::address;
 use super::chain::{Chain, Node};
-use super::names::address;
-use crate::sys::{Root, sysfs};
 
 /// Buses whose devices are named by their place: the bus, and whether a disk right on it is unmistakable.
 const PLACES: [(&str, bool); 7] = [
@@ -45,13 +44,13 @@ impl Path {
 }
 
 /// The paths of the disk `name`, whose chain this is; the one that every udev knows comes first.
-pub(super) fn paths(root: &Root, chain: &Chain, name: &str) -> Vec<String> {
+pub(super) fn paths(chain: &Chain<'_>, name: &str) -> Vec<String> {
     let virtual_nvme = chain.has("nvme-subsystem");
     if chain.first().lies_below("virtual/") && !virtual_nvme {
         return Vec::new();
     }
     let mut path = Path::default();
-    if walk(root, chain, 0, &mut path).is_none() || !path.anchored || !path.sure {
+    if walk(chain, 0, &mut path).is_none() || !path.anchored || !path.sure {
         return Vec::new();
     }
     let join = |parts: &[String]| parts.iter().rev().cloned().collect::<Vec<_>>().join("-");
@@ -80,7 +79,7 @@ fn boot_part(name: &str) -> Option<&str> {
 }
 
 /// Goes up from place `at`; `None` where a part of the way cannot be named.
-fn walk(root: &Root, chain: &Chain, mut at: usize, path: &mut Path) -> Option<()> {
+fn walk(chain: &Chain<'_>, mut at: usize, path: &mut Path) -> Option<()> {
     while let Some(node) = chain.nodes().get(at) {
         let bus = node.subsystem.as_str();
         if let Some((_, sure)) = PLACES.iter().find(|(name, _)| *name == bus) {
@@ -93,7 +92,7 @@ fn walk(root: &Root, chain: &Chain, mut at: usize, path: &mut Path) -> Option<()
                 "virtio" => path.sure = true,
                 "scsi" => {
                     path.sure = true;
-                    at = scsi(root, chain, at, path)?;
+                    at = scsi(chain, at, path)?;
                 }
                 "usb" => {
                     path.sure = true;
@@ -101,7 +100,7 @@ fn walk(root: &Root, chain: &Chain, mut at: usize, path: &mut Path) -> Option<()
                 }
                 "nvme" | "nvme-subsystem" => {
                     if let Some(number) = chain.first().text("nsid") {
-                        return nvme(root, chain, at, path, &number);
+                        return nvme(chain, at, path, &number);
                     }
                 }
                 "spi" => {
@@ -117,25 +116,25 @@ fn walk(root: &Root, chain: &Chain, mut at: usize, path: &mut Path) -> Option<()
 }
 
 /// A namespace, and the way of its controller.
-fn nvme(root: &Root, chain: &Chain, at: usize, path: &mut Path, number: &str) -> Option<()> {
+fn nvme(chain: &Chain<'_>, at: usize, path: &mut Path, number: &str) -> Option<()> {
     path.place(format!("nvme-{number}"));
     (path.sure, path.anchored) = (true, true);
     if chain.nodes().get(at)?.subsystem == "nvme" {
-        return walk(root, chain, chain.last_of(at, "nvme") + 1, path);
+        return walk(chain, chain.last_of(at, "nvme") + 1, path);
     }
     // A namespace of several controllers has the way of that with its number.
     let digits = chain.first().name.strip_prefix("nvme")?;
     let digits = digits.split(|c: char| !c.is_ascii_digit()).next()?;
-    let controller = Node::of_class(root, "nvme", &format!("nvme{digits}"))?;
+    let controller = chain.first().of_class("nvme", &format!("nvme{digits}"))?;
     if controller.lies_below("virtual/") {
         return None;
     }
-    let chain = Chain::of(root, controller)?;
-    walk(root, &chain, chain.last_of(0, "nvme") + 1, path)
+    let chain = Chain::of(controller);
+    walk(&chain, chain.last_of(0, "nvme") + 1, path)
 }
 
 /// The port that a USB device is in, without the number of its bus, which depends on who came first.
-fn usb(chain: &Chain, at: usize, path: &mut Path) -> usize {
+fn usb(chain: &Chain<'_>, at: usize, path: &mut Path) -> usize {
     let node = &chain.nodes()[at];
     let port = node.name.split_once('-').map(|(_, port)| port);
     let known = matches!(node.kind().as_deref(), Some("usb_interface" | "usb_device"));
@@ -150,7 +149,7 @@ fn usb(chain: &Chain, at: usize, path: &mut Path) -> usize {
 }
 
 /// The version of USB that a root hub speaks, by its protocol.
-fn usb_version(hub: &Node) -> Option<u8> {
+fn usb_version(hub: &Node<'_>) -> Option<u8> {
     match u8::from_str_radix(&hub.text("bDeviceProtocol")?, 16).ok()? {
         0 if hub.text("speed")? == "480" => Some(2),
         0 => Some(1),
@@ -161,7 +160,7 @@ fn usb_version(hub: &Node) -> Option<u8> {
 }
 
 /// Where a SCSI device is, by what carries it; gives the place from which to go on.
-fn scsi(root: &Root, chain: &Chain, at: usize, path: &mut Path) -> Option<usize> {
+fn scsi(chain: &Chain<'_>, at: usize, path: &mut Path) -> Option<usize> {
     let device = chain.nodes().get(at)?;
     if device.kind().as_deref() != Some("scsi_device") {
         return Some(at);
@@ -171,16 +170,16 @@ fn scsi(root: &Root, chain: &Chain, at: usize, path: &mut Path) -> Option<usize>
         path.anchored = true;
         return Some(chain.last_of(at, "scsi"));
     }
-    type Carrier = fn(&Root, &Chain, usize) -> Option<String>;
+    type Carrier = fn(&Chain<'_>, usize) -> Option<String>;
     const CARRIERS: [(&str, Carrier); 3] =
         [("rport-", fibre_channel), ("end_device-", sas), ("session", iscsi)];
     if let Some((_, part)) = CARRIERS.iter().find(|(word, _)| device.lies_below(word)) {
-        path.parts.push(format!("{}-{}", part(root, chain, at)?, unit(device)?));
+        path.parts.push(format!("{}-{}", part(chain, at)?, unit(device)?));
         path.anchored = true;
         return Some(at);
     }
     if device.lies_below("ata") {
-        let (part, older) = ata(root, chain, at)?;
+        let (part, older) = ata(chain, at)?;
         path.parts.push(part);
         path.older = Some(vec![older]);
         return Some(at);
@@ -195,7 +194,7 @@ fn scsi(root: &Root, chain: &Chain, at: usize, path: &mut Path) -> Option<usize>
 }
 
 /// `lun-0`, or the whole 64 bits of a number that does not fit into the first form.
-fn unit(device: &Node) -> Option<String> {
+fn unit(device: &Node<'_>) -> Option<String> {
     let number: u64 = device.number().parse().ok()?;
     let (low, high) = (number & 0xffff, number >> 16 & 0xffff);
     Some(if number < 256 {
@@ -206,54 +205,54 @@ fn unit(device: &Node) -> Option<String> {
 }
 
 /// The place of the nearest device with this kind, and of what that hangs on.
-fn above<'a>(chain: &'a Chain, at: usize, kind: &str) -> Option<(usize, &'a Node)> {
+fn above<'a>(chain: &'a Chain<'_>, at: usize, kind: &str) -> Option<(usize, &'a Node<'a>)> {
     let (place, _) = chain.find(at, "scsi", kind)?;
     Some((place + 1, chain.nodes().get(place + 1)?))
 }
 
-fn fibre_channel(root: &Root, chain: &Chain, at: usize) -> Option<String> {
+fn fibre_channel(chain: &Chain<'_>, at: usize) -> Option<String> {
     let (_, target) = chain.find(at, "scsi", "scsi_target")?;
-    let port = Node::of_class(root, "fc_transport", &target.name)?.text("port_name")?;
+    let port = chain.first().of_class("fc_transport", &target.name)?.text("port_name")?;
     Some(format!("fc-{port}"))
 }
 
 /// By the phy that leads to a disk, where it has one only; else by the disk's own address.
-fn sas(root: &Root, chain: &Chain, at: usize) -> Option<String> {
+fn sas(chain: &Chain<'_>, at: usize) -> Option<String> {
     let (place, end) = above(chain, at, "scsi_target")?;
-    let device = Node::of_class(root, "sas_device", &end.name)?;
+    let device = chain.first().of_class("sas_device", &end.name)?;
     let port = chain.nodes().get(place + 1)?;
-    if Node::of_class(root, "sas_port", &port.name)?.text("num_phys")? != "1" {
+    if chain.first().of_class("sas_port", &port.name)?.text("num_phys")? != "1" {
         return Some(format!("sas-{}", device.text("sas_address")?));
     }
     let phy = device.text("phy_identifier")?;
-    let expander = Node::of_class(root, "sas_device", &chain.nodes().get(place + 2)?.name);
+    let expander = chain.first().of_class("sas_device", &chain.nodes().get(place + 2)?.name);
     Some(match expander {
         Some(expander) => format!("sas-exp{}-phy{phy}", expander.text("sas_address")?),
         None => format!("sas-phy{phy}"),
     })
 }
 
-fn iscsi(root: &Root, chain: &Chain, at: usize) -> Option<String> {
+fn iscsi(chain: &Chain<'_>, at: usize) -> Option<String> {
     let session = chain.nodes().iter().skip(at + 1).find(|n| n.name.starts_with("session"))?;
-    let target = Node::of_class(root, "iscsi_session", &session.name)?.text("targetname")?;
+    let target = chain.first().of_class("iscsi_session", &session.name)?.text("targetname")?;
     let name = format!("connection{}:0", session.number());
-    let connection = Node::of_class(root, "iscsi_connection", &name)?;
+    let connection = chain.first().of_class("iscsi_connection", &name)?;
     let (address, port) =
         (connection.text("persistent_address")?, connection.text("persistent_port")?);
     Some(format!("ip-{address}:{port}-iscsi-{target}"))
 }
 
 /// Now, and as it was called before.
-fn ata(root: &Root, chain: &Chain, at: usize) -> Option<(String, String)> {
+fn ata(chain: &Chain<'_>, at: usize) -> Option<(String, String)> {
     let (_, port) = above(chain, at, "scsi_host")?;
-    let number = Node::of_class(root, "ata_port", &port.name)?.text("port_no")?;
+    let number = chain.first().of_class("ata_port", &port.name)?.text("port_no")?;
     let [_, channel, target, _] = address(chain.nodes().get(at)?)?;
     // Behind a port multiplier, its port; else master or slave.
     let end = if channel == 0 { target.to_string() } else { format!("{channel}.0") };
     Some((format!("ata-{number}.{end}"), format!("ata-{number}")))
 }
 
-fn hyper_v(chain: &Chain, at: usize) -> Option<String> {
+fn hyper_v(chain: &Chain<'_>, at: usize) -> Option<String> {
     let (_, bus) = above(chain, at, "scsi_host")?;
     let id = bus.text("device_id")?;
     let id = id.strip_prefix('{')?.strip_suffix('}')?;
@@ -261,10 +260,10 @@ fn hyper_v(chain: &Chain, at: usize) -> Option<String> {
 }
 
 /// By the kernel's own numbers; that of the host is counted from the first of its adapter.
-fn numbered(chain: &Chain, at: usize) -> Option<(usize, String)> {
+fn numbered(chain: &Chain<'_>, at: usize) -> Option<(usize, String)> {
     let (place, host) = chain.find(at, "scsi", "scsi_host")?;
     let [number, channel, target, unit] = address(chain.nodes().get(at)?)?;
-    let names = sysfs::names_in(host.folder());
+    let names = host.siblings();
     let numbers = names.iter().filter_map(|name| name.strip_prefix("host")?.parse::<u32>().ok());
     let first = numbers.min().unwrap_or(number);
     Some((place, format!("scsi-{}:{channel}:{target}:{unit}", number.saturating_sub(first))))
@@ -273,129 +272,169 @@ fn numbered(chain: &Chain, at: usize) -> Option<(usize, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
-    use std::os::unix::fs::symlink;
-    use std::path::Path as File;
+    use std::collections::BTreeMap;
+    use std::path::PathBuf;
 
-    /// Puts a device below /sys/devices: its subsystem, its kind, and attributes.
-    fn device(root: &File, path: &str, subsystem: &str, kind: &str, attributes: &[(&str, &str)]) {
-        let folder = root.join("sys/devices").join(path);
-        fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join("uevent"), format!("DEVTYPE={kind}\n")).unwrap();
-        if !subsystem.is_empty() {
-            symlink(format!("/sys/any/{subsystem}"), folder.join("subsystem")).unwrap();
+    use crate::disk::Probe;
+    use crate::disk::links::DeviceTree;
+
+    type FilePath = std::path::Path;
+
+    /// Devices in memory.
+    #[derive(Default)]
+    struct Tree {
+        devices: BTreeMap<PathBuf, Device>,
+    }
+
+    #[derive(Default)]
+    struct Device {
+        subsystem: String,
+        attributes: BTreeMap<String, String>,
+    }
+
+    impl DeviceTree for Tree {
+        fn class_device(&self, class: &str, name: &str) -> Option<PathBuf> {
+            let is_it = |path: &FilePath, device: &Device| {
+                device.subsystem == class && path.file_name().is_some_and(|last| last == name)
+            };
+            self.devices
+                .iter()
+                .find(|(path, device)| is_it(path, device))
+                .map(|(path, _)| path.clone())
         }
-        for (name, value) in attributes {
-            fs::write(folder.join(name), format!("{value}\n")).unwrap();
+
+        fn subsystem(&self, path: &FilePath) -> Option<String> {
+            Some(self.devices.get(path)?.subsystem.clone())
         }
-        let name = folder.file_name().unwrap();
-        let class = root.join("sys/class").join(subsystem);
-        fs::create_dir_all(&class).unwrap();
-        let _ = symlink(&folder, class.join(name));
+
+        fn attribute(&self, path: &FilePath, name: &str) -> Option<Vec<u8>> {
+            Some(self.devices.get(path)?.attributes.get(name)?.clone().into_bytes())
+        }
+
+        fn entries(&self, path: &FilePath) -> Vec<String> {
+            let names = self.devices.keys().filter_map(|device| device.strip_prefix(path).ok());
+            names.filter_map(|rest| Some(rest.iter().next()?.to_str()?.to_owned())).collect()
+        }
+
+        fn probe(&self, _: &str) -> Option<Probe> {
+            None
+        }
+    }
+
+    /// Adds a device: its subsystem, its kind, and attributes.
+    fn device(
+        tree: &mut Tree,
+        path: &str,
+        subsystem: &str,
+        kind: &str,
+        attributes: &[(&str, &str)],
+    ) {
+        let uevent = [("uevent", format!("DEVTYPE={kind}"))];
+        let others = attributes.iter().map(|(name, value)| (*name, (*value).to_owned()));
+        let all = uevent.into_iter().chain(others);
+        let attributes = all.map(|(name, value)| (name.to_owned(), format!("{value}\n"))).collect();
+        tree.devices.insert(path.into(), Device { subsystem: subsystem.to_owned(), attributes });
     }
 
     /// A SCSI disk `sda` below `path`, whose host is its last part but the target and the disk.
-    fn scsi_disk(root: &File, path: &str, address: &str) {
+    fn scsi_disk(tree: &mut Tree, path: &str, address: &str) {
         let target = format!("{path}/target{}", address.rsplit_once(':').unwrap().0);
-        device(root, &target, "scsi", "scsi_target", &[]);
-        device(root, &format!("{target}/{address}"), "scsi", "scsi_device", &[]);
-        device(root, &format!("{target}/{address}/block/sda"), "block", "disk", &[]);
+        device(tree, &target, "scsi", "scsi_target", &[]);
+        device(tree, &format!("{target}/{address}"), "scsi", "scsi_device", &[]);
+        device(tree, &format!("{target}/{address}/block/sda"), "block", "disk", &[]);
     }
 
-    fn paths_of(root: &File, name: &str) -> Vec<String> {
-        let root = Root::at(root);
-        Chain::of_block(&root, name).map(|c| paths(&root, &c, name)).unwrap_or_default()
+    fn paths_of(tree: &Tree, name: &str) -> Vec<String> {
+        Chain::of_block(tree, name).map(|chain| paths(&chain, name)).unwrap_or_default()
     }
 
     #[test]
     fn what_carries_a_scsi_disk_names_its_place() {
-        type Tree = fn(&File);
-        let trees: [(Tree, &[&str]); 5] = [
+        type Fill = fn(&mut Tree);
+        let trees: [(Fill, &[&str]); 5] = [
             (
-                |root| {
-                    device(root, "pci/0000:00:02.0/host3/rport-3:0-1", "", "", &[]);
-                    scsi_disk(root, "pci/0000:00:02.0/host3/rport-3:0-1", "3:0:1:300");
-                    device(root, "any/target3:0:1", "fc_transport", "", &[("port_name", "0x21")]);
+                |tree| {
+                    device(tree, "pci/0000:00:02.0/host3/rport-3:0-1", "", "", &[]);
+                    scsi_disk(tree, "pci/0000:00:02.0/host3/rport-3:0-1", "3:0:1:300");
+                    device(tree, "any/target3:0:1", "fc_transport", "", &[("port_name", "0x21")]);
                 },
                 &["pci-0000:00:02.0-fc-0x21-lun-0x012c000000000000"],
             ),
             (
-                |root| {
-                    device(root, "pci/0000:00:02.0/host3/session7", "", "", &[]);
-                    scsi_disk(root, "pci/0000:00:02.0/host3/session7", "3:0:0:1");
-                    device(root, "a/session7", "iscsi_session", "", &[("targetname", "iqn.x")]);
+                |tree| {
+                    device(tree, "pci/0000:00:02.0/host3/session7", "", "", &[]);
+                    scsi_disk(tree, "pci/0000:00:02.0/host3/session7", "3:0:0:1");
+                    device(tree, "a/session7", "iscsi_session", "", &[("targetname", "iqn.x")]);
                     let ends = [("persistent_address", "10.0.0.1"), ("persistent_port", "3260")];
-                    device(root, "a/connection7:0", "iscsi_connection", "", &ends);
+                    device(tree, "a/connection7:0", "iscsi_connection", "", &ends);
                 },
                 &["pci-0000:00:02.0-ip-10.0.0.1:3260-iscsi-iqn.x-lun-1"],
             ),
             (
-                |root| {
+                |tree| {
                     let port = "pci/0000:00:02.0/host3/expander-3:0/port-3:0:1";
                     for part in ["pci/0000:00:02.0/host3/expander-3:0", port] {
-                        device(root, part, "", "", &[]);
+                        device(tree, part, "", "", &[]);
                     }
                     let end = format!("{port}/end_device-3:0:1");
-                    device(root, &end, "", "", &[]);
-                    scsi_disk(root, &end, "3:0:1:0");
+                    device(tree, &end, "", "", &[]);
+                    scsi_disk(tree, &end, "3:0:1:0");
                     device(
-                        root,
+                        tree,
                         "a/end_device-3:0:1",
                         "sas_device",
                         "",
                         &[("phy_identifier", "4")],
                     );
-                    device(root, "a/port-3:0:1", "sas_port", "", &[("num_phys", "1")]);
-                    device(root, "a/expander-3:0", "sas_device", "", &[("sas_address", "0x5")]);
+                    device(tree, "a/port-3:0:1", "sas_port", "", &[("num_phys", "1")]);
+                    device(tree, "a/expander-3:0", "sas_device", "", &[("sas_address", "0x5")]);
                 },
                 &["pci-0000:00:02.0-sas-exp0x5-phy4-lun-0"],
             ),
             (
-                |root| {
+                |tree| {
                     let bus = [("device_id", "{f8b3781a-1e82}")];
-                    device(root, "LNX/VMBUS:00/f8b3", "vmbus", "", &bus);
-                    device(root, "LNX", "acpi", "", &[]);
-                    device(root, "LNX/VMBUS:00/f8b3/host0", "scsi", "scsi_host", &[]);
-                    scsi_disk(root, "LNX/VMBUS:00/f8b3/host0", "0:0:0:2");
+                    device(tree, "LNX/VMBUS:00/f8b3", "vmbus", "", &bus);
+                    device(tree, "LNX", "acpi", "", &[]);
+                    device(tree, "LNX/VMBUS:00/f8b3/host0", "scsi", "scsi_host", &[]);
+                    scsi_disk(tree, "LNX/VMBUS:00/f8b3/host0", "0:0:0:2");
                 },
                 &["acpi-LNX-vmbus-f8b3781a1e82-lun-2"],
             ),
             (
-                |root| {
-                    device(root, "pci/0000:00:02.0/ata5", "", "", &[]);
-                    device(root, "pci/0000:00:02.0/ata5/host4", "scsi", "scsi_host", &[]);
-                    scsi_disk(root, "pci/0000:00:02.0/ata5/host4", "4:2:0:0");
-                    device(root, "a/ata5", "ata_port", "", &[("port_no", "3")]);
+                |tree| {
+                    device(tree, "pci/0000:00:02.0/ata5", "", "", &[]);
+                    device(tree, "pci/0000:00:02.0/ata5/host4", "scsi", "scsi_host", &[]);
+                    scsi_disk(tree, "pci/0000:00:02.0/ata5/host4", "4:2:0:0");
+                    device(tree, "a/ata5", "ata_port", "", &[("port_no", "3")]);
                 },
                 &["pci-0000:00:02.0-ata-3.2.0", "pci-0000:00:02.0-ata-3"],
             ),
         ];
-        for (tree, want) in trees {
-            let scratch = tempfile::tempdir().unwrap();
-            let root = fs::canonicalize(scratch.path()).unwrap();
-            device(&root, "pci/0000:00:02.0", "pci", "", &[]);
-            tree(&root);
-            assert_eq!(paths_of(&root, "sda"), want);
+        for (fill, want) in trees {
+            let mut tree = Tree::default();
+            device(&mut tree, "pci/0000:00:02.0", "pci", "", &[]);
+            fill(&mut tree);
+            assert_eq!(paths_of(&tree, "sda"), want);
         }
     }
 
     #[test]
     fn cards_and_namespaces() {
-        let scratch = tempfile::tempdir().unwrap();
-        let root = fs::canonicalize(scratch.path()).unwrap();
-        device(&root, "platform/soc", "platform", "", &[]);
-        device(&root, "platform/soc/3f20.mmc", "platform", "", &[]);
-        device(&root, "platform/soc/3f20.mmc/mmc0:1", "mmc", "", &[]);
+        let mut tree = Tree::default();
+        device(&mut tree, "platform/soc", "platform", "", &[]);
+        device(&mut tree, "platform/soc/3f20.mmc", "platform", "", &[]);
+        device(&mut tree, "platform/soc/3f20.mmc/mmc0:1", "mmc", "", &[]);
         let card = "platform/soc/3f20.mmc/mmc0:1/block";
-        device(&root, &format!("{card}/mmcblk0"), "block", "disk", &[]);
-        device(&root, &format!("{card}/mmcblk0/mmcblk0boot1"), "block", "disk", &[]);
-        device(&root, "pci/0000:00:02.0", "pci", "", &[]);
-        device(&root, "pci/0000:00:02.0/nvme/nvme2", "nvme", "", &[]);
-        device(&root, "virtual/nvme-subsystem/s0", "nvme-subsystem", "", &[]);
+        device(&mut tree, &format!("{card}/mmcblk0"), "block", "disk", &[]);
+        device(&mut tree, &format!("{card}/mmcblk0/mmcblk0boot1"), "block", "disk", &[]);
+        device(&mut tree, "pci/0000:00:02.0", "pci", "", &[]);
+        device(&mut tree, "pci/0000:00:02.0/nvme/nvme2", "nvme", "", &[]);
+        device(&mut tree, "virtual/nvme-subsystem/s0", "nvme-subsystem", "", &[]);
         let many = "virtual/nvme-subsystem/s0/nvme2n1";
-        device(&root, many, "block", "disk", &[("nsid", "7")]);
-        device(&root, "virtual/block/loop0", "block", "disk", &[]);
-        device(&root, "pci/0000:00:02.0/block/odd", "block", "disk", &[]);
+        device(&mut tree, many, "block", "disk", &[("nsid", "7")]);
+        device(&mut tree, "virtual/block/loop0", "block", "disk", &[]);
+        device(&mut tree, "pci/0000:00:02.0/block/odd", "block", "disk", &[]);
         for (name, want) in [
             ("mmcblk0", &["platform-3f20.mmc"][..]),
             ("mmcblk0boot1", &["platform-3f20.mmc-boot1"]),
@@ -404,7 +443,7 @@ mod tests {
             ("odd", &[]),
             ("gone", &[]),
         ] {
-            assert_eq!(paths_of(&root, name), want, "{name}");
+            assert_eq!(paths_of(&tree, name), want, "{name}");
         }
     }
 }
