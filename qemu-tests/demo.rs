@@ -3,19 +3,19 @@
 //! Debian's 6.1 cloud kernel, an image with all its modules, and a q35 with a virtio disk, a network card, a
 //! random number generator and a USB keyboard. The root's init is guest.rs, which powers off.
 
-use harness::image;
+use harness::{image, paths};
 use std::process::Command;
 
-use harness::image::{LABEL, ROOT};
+use harness::disk::{LABEL, ROOT};
 use harness::kernel::Kernel;
-use harness::vm::{Bus, Vm};
+use harness::machine::{Bus, Machine};
 
 fn main() {
     let tree = Kernel::Cloud61.get();
     let image = image::coldplug(&tree, &["--all"]);
     println!("image:  {}", image.display());
     println!("kernel: {}\n", tree.vmlinuz().display());
-    let vm = Vm::with_defaults(&tree, &image)
+    let vm = Machine::with_defaults(&tree, &image)
         .device("virtio-net-pci")
         .device("virtio-rng-pci")
         .device("qemu-xhci")
@@ -30,6 +30,6 @@ fn main() {
     let record = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(record.path(), boot.record().to_string()).unwrap();
     println!("\n$ coldplug report");
-    let status = Command::new(image::program("coldplug")).arg("report").arg(record.path()).status();
+    let status = Command::new(paths::program("coldplug")).arg("report").arg(record.path()).status();
     assert!(status.unwrap().success(), "the boot left no record");
 }

@@ -10,8 +10,8 @@
 //! | `SOAK_AT_ONCE` | machines that run side by side (2) |
 
 use harness::kernel::{Kernel, Tree};
-use harness::machines::Reached;
-use harness::{image, machines};
+use harness::measured::Reached;
+use harness::{image, measured};
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
@@ -40,7 +40,7 @@ fn main() {
     let boots = number_of("SOAK", 50);
     let tree = Kernel::Full61.get();
     let image = image::coldplug(&tree, &["--all"]);
-    if !machines::knows("coldplug.seed=1") {
+    if !measured::knows("coldplug.seed=1") {
         println!(
             "this coldplug does not know coldplug.seed=: only the number of loads at once differs"
         );
@@ -130,7 +130,7 @@ fn boot(number: usize, tree: &Tree, image: &Path) -> Row {
     };
     let more = std::env::var("SOAK_WORDS").unwrap_or_default();
     let words = format!("{order} {more}").trim().to_owned();
-    let vm = machines::fleet(tree, image).cmdline("root=/dev/vda").cmdline(&words);
+    let vm = measured::fleet(tree, image).cmdline("root=/dev/vda").cmdline(&words);
     // One boot that fails does not end the table; its message is on standard error.
     let done = std::panic::catch_unwind(AssertUnwindSafe(|| {
         let boot = vm.run();

@@ -12,9 +12,9 @@
 //! repeats on a noisy machine; of each kind the least of `BENCH_RUNS` (3) is printed. `--wall` is the guest's clock, which there is the host's.
 
 use harness::kernel::{Kernel, Tree};
-use harness::machines::knows;
-use harness::vm::{Facts, Vm};
-use harness::{image, machines};
+use harness::machine::{Facts, Machine};
+use harness::measured::knows;
+use harness::{image, measured};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -23,12 +23,12 @@ use std::time::Duration;
 const DEADLINE: Duration = Duration::from_secs(900);
 
 /// Makes a machine that boots an image.
-type Machine = fn(&Tree, &Path) -> Vm;
+type MakeMachine = fn(&Tree, &Path) -> Machine;
 
 fn main() {
     let parts: [(&str, fn()); 4] = [
-        ("--virtio", || guest_time("virtio", machines::virtio, &Kernel::Cloud61.get(), &VIRTIO)),
-        ("--fleet", || guest_time("fleet", machines::fleet, &Kernel::Full61.get(), &FLEET)),
+        ("--virtio", || guest_time("virtio", measured::virtio, &Kernel::Cloud61.get(), &VIRTIO)),
+        ("--fleet", || guest_time("fleet", measured::fleet, &Kernel::Full61.get(), &FLEET)),
         ("--image", images),
         ("--wall", wall),
     ];
@@ -93,7 +93,7 @@ const FLEET: [Row; 11] = [
 ];
 
 /// One table of guest times.
-fn guest_time(name: &str, machine: Machine, tree: &Tree, rows: &[Row]) {
+fn guest_time(name: &str, machine: MakeMachine, tree: &Tree, rows: &[Row]) {
     let image = image::coldplug(tree, &["--all"]);
     let first = boot(machine, tree, &image, "");
     let modules = first.modules();
@@ -162,7 +162,7 @@ const ROOTS: &[&str] = &["--modules", "virtio_blk,virtio_pci,ext4"];
 fn images() {
     let tree = Kernel::Full61.get();
     let dir = tempfile::tempdir().unwrap();
-    let all = boot(machines::virtio, &tree, &image::coldplug(&tree, &["--all"]), "");
+    let all = boot(measured::virtio, &tree, &image::coldplug(&tree, &["--all"]), "");
     let loaded = all.modules();
     println!("\nimages of Debian's full kernel: guest ms, the least of {} runs", runs());
     println!("{:<26} {:>9} {:>9} {:>8} {:>9}", "", "to /init", "to root's", "modules", "together");
@@ -186,7 +186,7 @@ fn images() {
     for (name, carries, words) in rows {
         let image = image_that(&carries, &tree, &loaded, dir.path());
         let least =
-            least((0..runs()).map(|_| Times::new(&boot(machines::virtio, &tree, &image, words))));
+            least((0..runs()).map(|_| Times::new(&boot(measured::virtio, &tree, &image, words))));
         let whole = least.before_ms + least.init_ms;
         let base = *base.get_or_insert(whole);
         let size = std::fs::metadata(&image).unwrap().len();
@@ -220,8 +220,8 @@ fn image_that(carries: &Carries, tree: &Tree, loaded: &[&str], dir: &Path) -> Pa
 
 /// Two processors: two loads at once against one.
 fn wall() {
-    let machines: [(&str, Machine, Kernel); 2] =
-        [("virtio", machines::virtio, Kernel::Cloud61), ("fleet", machines::fleet, Kernel::Full61)];
+    let machines: [(&str, MakeMachine, Kernel); 2] =
+        [("virtio", measured::virtio, Kernel::Cloud61), ("fleet", measured::fleet, Kernel::Full61)];
     for (name, machine, kernel) in machines {
         let tree = kernel.get();
         let image = image::coldplug(&tree, &["--all"]);
@@ -242,7 +242,7 @@ fn wall() {
 }
 
 /// One boot whose instructions are counted; its root is the virtio disk unless `words` name one.
-fn boot(machine: Machine, tree: &Tree, image: &Path, words: &str) -> Facts {
+fn boot(machine: MakeMachine, tree: &Tree, image: &Path, words: &str) -> Facts {
     let named = words.split(' ').any(|word| word.starts_with("root="));
     let root = if named { "" } else { "root=/dev/vda" };
     let vm = machine(tree, image).timed().deadline(DEADLINE);

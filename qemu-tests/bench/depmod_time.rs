@@ -9,7 +9,7 @@
 //! What both write is compared once, byte for byte. Peak memory is that of the kernel's accounts (`ru_maxrss`).
 
 use harness::kernel::{Kernel, Tree};
-use harness::{image, kmod34, tool};
+use harness::{kmod34, paths, tool};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -52,7 +52,7 @@ fn compare(kernel: Kernel, goal: f64) {
 }
 
 fn our_depmod() -> Command {
-    let mut command = Command::new(image::program("coldplug"));
+    let mut command = Command::new(paths::program("coldplug"));
     command.arg("depmod");
     command
 }

@@ -5,7 +5,7 @@
 //! the instructions of one run stand beside: they repeat on a noisy machine.
 
 use harness::kernel::{Kernel, Tree};
-use harness::{image, tool};
+use harness::{paths, tool};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -33,7 +33,7 @@ const LINES: &[&[&str]] = &[
 fn main() {
     let tree = Kernel::Full61.get();
     let links = tempfile::tempdir().unwrap();
-    let ours = link(&image::program("coldplug"), &links.path().join("ours"));
+    let ours = link(&paths::program("coldplug"), &links.path().join("ours"));
     let kmod = link(&tool::find("modprobe", "kmod"), &links.path().join("kmod"));
     println!("modprobe, {PAIRS} pairs: ms, least and median; ratio of the medians; instructions");
     println!(

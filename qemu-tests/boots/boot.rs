@@ -3,12 +3,11 @@
 //! `make test` runs them; they need the release builds for musl of `coldplug` and of the guest's
 //! programs. Kernels are Debian's (kernel.rs); everything else is made in the run.
 
-use harness::image::{DECOY, Disk, LABEL, ROOT, UUID};
+use harness::disk::{DECOY, Disk, LABEL, ROOT, UUID};
 use harness::kernel::{Kernel, Tree};
+use harness::machine::{Boot, Bus, Facts, Machine};
 use harness::run::{BOOT, Test};
-use harness::vm::{Boot, Bus, Facts, Vm};
-use harness::{image, tool};
-use harness::{note, tests};
+use harness::{disk, files, image, note, tests, tool};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
@@ -64,7 +63,7 @@ fn stored_image_of(kernel: Kernel) -> (Tree, PathBuf) {
 }
 
 /// `vm` with `disk` on `bus`.
-fn attach(vm: Vm, bus: Bus, disk: Disk) -> Vm {
+fn attach(vm: Machine, bus: Bus, disk: Disk) -> Machine {
     let file = vm.dir().join(disk.label);
     disk.make(&file);
     vm.disk(bus, &file)
@@ -73,13 +72,13 @@ fn attach(vm: Vm, bus: Bus, disk: Disk) -> Vm {
 /// Boots `image` with the root disk on `bus` as `root=`, and expects the root's init to run.
 #[track_caller]
 fn boots(kernel: &(Tree, PathBuf), bus: Bus, root: &str) -> (Boot, Facts) {
-    let vm = Vm::new(&kernel.0, &kernel.1).cmdline(&format!("root={root}"));
+    let vm = Machine::new(&kernel.0, &kernel.1).cmdline(&format!("root={root}"));
     ends_well(attach(vm, bus, ROOT))
 }
 
 /// Runs `vm`; its root's init must have been reached.
 #[track_caller]
-fn ends_well(vm: Vm) -> (Boot, Facts) {
+fn ends_well(vm: Machine) -> (Boot, Facts) {
     let boot = vm.run();
     boot.expect("ok");
     let facts = boot.facts();
@@ -126,7 +125,7 @@ fn the_floor_boots() {
         "virtio_blk",
     ];
     let image = image::floor(&tree, &modules);
-    let vm = Vm::new(&tree, &image).cmdline("root=/dev/vda");
+    let vm = Machine::new(&tree, &image).cmdline("root=/dev/vda");
     let ballast = vec![7; 4 << 20];
     let image = image::overlay(&image, &[("ballast", &ballast)], &vm.dir().join("image"));
     let boot = attach(vm.image(&image), Bus::VirtioBlk, ROOT).run();
@@ -211,7 +210,8 @@ fn the_boot_record_agrees_with_the_kernel() {
 
 fn words_for_init_reach_it() {
     let (tree, image) = image_of(Kernel::Cloud61);
-    let vm = Vm::new(&tree, &image).cmdline("root=/dev/vda rw init=/opt/first wish=2 -- 3 four");
+    let vm =
+        Machine::new(&tree, &image).cmdline("root=/dev/vda rw init=/opt/first wish=2 -- 3 four");
     let (_, facts) =
         ends_well(attach(vm, Bus::VirtioBlk, Disk { init: Some("opt/first"), ..ROOT }));
     assert_eq!(facts.lines("argv"), ["/opt/first", "3", "four"]);
@@ -226,7 +226,7 @@ fn xz_on_6_12_by_the_kernels_road() {
 
 fn xz_on_6_12_by_the_user_space_road() {
     let (tree, image) = stored_image_of(Kernel::Cloud612);
-    let vm = Vm::new(&tree, &image).cmdline("root=/dev/vda coldplug.decode=user");
+    let vm = Machine::new(&tree, &image).cmdline("root=/dev/vda coldplug.decode=user");
     let (_, facts) = ends_well(attach(vm, Bus::VirtioBlk, ROOT));
     assert_eq!(roads(&facts.record()), ["image"].into());
 }
@@ -269,7 +269,7 @@ fn usb_storage_root() {
 /// The root is the second disk, so that the first one that comes is the wrong one.
 fn root_is_second(spec: &str) {
     let (tree, image) = image_of(Kernel::Cloud61);
-    let vm = Vm::new(&tree, &image).cmdline(&format!("root={spec}"));
+    let vm = Machine::new(&tree, &image).cmdline(&format!("root={spec}"));
     let vm = attach(attach(vm, Bus::VirtioBlk, DECOY), Bus::VirtioBlk, ROOT);
     let (_, facts) = ends_well(vm);
     assert_eq!(facts.mount("/").unwrap().source, "/dev/vdb");
@@ -286,7 +286,7 @@ fn root_by_label() {
 
 fn a_root_that_never_comes() {
     let (tree, image) = image_of(Kernel::Cloud61);
-    let vm = Vm::new(&tree, &image).cmdline("root=UUID=00000000-dead coldplug.timeout=3");
+    let vm = Machine::new(&tree, &image).cmdline("root=UUID=00000000-dead coldplug.timeout=3");
     let boot = attach(vm, Bus::VirtioBlk, DECOY).deadline(Duration::from_secs(60)).run();
     boot.expect("no-root");
     assert_eq!(boot.record()["verdict"], "no-root");
@@ -295,13 +295,14 @@ fn a_root_that_never_comes() {
 
 fn an_image_of_another_kernel() {
     let (_, image) = image_of(Kernel::Cloud612);
-    let vm = Vm::new(&Kernel::Cloud61.get(), &image).cmdline("root=/dev/vda coldplug.timeout=3");
+    let vm =
+        Machine::new(&Kernel::Cloud61.get(), &image).cmdline("root=/dev/vda coldplug.timeout=3");
     attach(vm, Bus::VirtioBlk, ROOT).run().expect("no-root");
 }
 
 fn a_root_without_a_file_system() {
     let (tree, image) = image_of(Kernel::Cloud61);
-    let vm = Vm::new(&tree, &image).cmdline("root=/dev/vda coldplug.timeout=3");
+    let vm = Machine::new(&tree, &image).cmdline("root=/dev/vda coldplug.timeout=3");
     let file = vm.dir().join("blank");
     fs::write(&file, vec![0; 1 << 20]).unwrap();
     let boot = vm.disk(Bus::VirtioBlk, &file).run();
@@ -315,7 +316,7 @@ fn root_by_partition() {
     const TABLE: &str = "label: gpt\nstart=2048, size=32768, uuid=C01D9106-0000-4000-8000-0000000000AA, name=cold-part\n";
     for root in ["PARTUUID=c01d9106-0000-4000-8000-0000000000aa", "PARTLABEL=cold-part"] {
         let (tree, image) = image_of(Kernel::Cloud61);
-        let vm = Vm::new(&tree, &image).cmdline(&format!("root={root}"));
+        let vm = Machine::new(&tree, &image).cmdline(&format!("root={root}"));
         let (file, part) = (vm.dir().join("disk"), vm.dir().join("part"));
         let content = fs::read(ROOT.make(&part)).unwrap();
         let disk = [vec![0; 1 << 20], content, vec![0; 1 << 20]].concat();
@@ -328,7 +329,7 @@ fn root_by_partition() {
 
 fn a_delay_does_not_eat_the_time_to_wait() {
     let (tree, image) = image_of(Kernel::Cloud61);
-    let vm = Vm::new(&tree, &image).cmdline("root=/dev/vda rootdelay=4 coldplug.timeout=3");
+    let vm = Machine::new(&tree, &image).cmdline("root=/dev/vda rootdelay=4 coldplug.timeout=3");
     let (boot, _) = ends_well(attach(vm, Bus::VirtioBlk, ROOT));
     assert!(boot.figure("time").parse::<u64>().unwrap() >= 4000);
 }
@@ -336,7 +337,7 @@ fn a_delay_does_not_eat_the_time_to_wait() {
 fn root_first_leaves_the_rest() {
     let (tree, image) = image_of(Kernel::Cloud61);
     let words = "root=/dev/vda coldplug.settle=root coldplug.jobs=1 coldplug.modules=virtio_blk";
-    let vm = Vm::with_defaults(&tree, &image).cmdline(words);
+    let vm = Machine::with_defaults(&tree, &image).cmdline(words);
     let (_, facts) = ends_well(attach(vm, Bus::VirtioBlk, ROOT));
     let record = facts.record();
     let left = with_outcome(&record, "waiting");
@@ -345,11 +346,11 @@ fn root_first_leaves_the_rest() {
 
 fn a_command_in_the_place_of_init() {
     let (tree, image) = image_of(Kernel::Cloud61);
-    let vm = Vm::new(&tree, &image).cmdline("root=/dev/vda \"coldplug.exec=exit 7\"");
+    let vm = Machine::new(&tree, &image).cmdline("root=/dev/vda \"coldplug.exec=exit 7\"");
     let dir = tempfile::tempdir().unwrap();
-    let busybox = fs::read(tool::find("busybox", "busybox-static")).unwrap();
-    image::put(dir.path(), "bin/sh", &busybox, 0o755);
-    image::put(dir.path(), "sbin/init", b"#!/bin/sh\n", 0o755);
+    let busybox = files::busybox();
+    files::put(dir.path(), "bin/sh", &busybox, 0o755);
+    files::put(dir.path(), "sbin/init", b"#!/bin/sh\n", 0o755);
     let file = vm.dir().join("root");
     let boot = vm.disk(Bus::VirtioBlk, &ROOT.make_of(dir.path(), "16M", &file)).run();
     boot.expect("ok");
@@ -360,7 +361,7 @@ fn a_size_that_lies_costs_one_module() {
     let tree = Kernel::Cloud61Zst.get();
     let image =
         image::coldplug(&tree, &["--modules", "@virtio,virtio_net", "--modules-as", "stored"]);
-    let vm = Vm::new(&tree, &image).args(["-m", "160"]).cmdline("root=/dev/vda");
+    let vm = Machine::new(&tree, &image).args(["-m", "160"]).cmdline("root=/dev/vda");
     let vm = vm.args(["-netdev", "user,id=n0,restrict=on"]).device("virtio-net-pci,netdev=n0");
     let path = format!("lib/modules/{}/{}", tree.release, tree.module("virtio_net").unwrap());
     let mut bytes = fs::read(tree.root.join(&path)).unwrap();
@@ -380,7 +381,7 @@ fn a_size_that_lies_costs_one_module() {
 
 fn corrupt_modules_among_good_ones() {
     let (tree, image) = stored_image_of(Kernel::Cloud61);
-    let vm = Vm::new(&tree, &image).cmdline("root=/dev/vda");
+    let vm = Machine::new(&tree, &image).cmdline("root=/dev/vda");
     let vm = vm.device("virtio-rng-pci").device("virtio-balloon-pci").device("virtio-serial-pci");
     let path = |name| format!("lib/modules/{}/{}", tree.release, tree.module(name).unwrap());
     let half = fs::read(tree.root.join(path("virtio_rng"))).unwrap();
@@ -403,8 +404,8 @@ fn corrupt_modules_among_good_ones() {
 
 fn a_root_without_init() {
     let (tree, image) = image_of(Kernel::Cloud61);
-    let busybox = fs::read(tool::find("busybox", "busybox-static")).unwrap();
-    let vm = Vm::new(&tree, &image).cmdline("root=/dev/vda rw coldplug.onfail=shell");
+    let busybox = files::busybox();
+    let vm = Machine::new(&tree, &image).cmdline("root=/dev/vda rw coldplug.onfail=shell");
     let image = image::overlay(&image, &[("bin/sh", &busybox)], &vm.dir().join("image"));
     let disks = tempfile::tempdir().unwrap();
     let root = disks.path().join("root.img");
@@ -419,12 +420,12 @@ fn a_root_without_init() {
     machine.finish();
     let mut look = tool::command("debugfs", "e2fsprogs");
     let kept = tool::run(look.args(["-R", "cat /etc/keep"]).arg(&root));
-    assert_eq!(kept, image::KEPT);
+    assert_eq!(kept, disk::KEPT);
 }
 
 fn a_controller_that_is_plugged_in_late() {
     let (tree, image) = image_of(Kernel::Full61);
-    let vm = Vm::new(&tree, &image).cmdline(&format!("root=UUID={UUID}"));
+    let vm = Machine::new(&tree, &image).cmdline(&format!("root=UUID={UUID}"));
     let vm = attach(vm, Bus::VirtioBlk, DECOY).device("pcie-root-port,id=socket,chassis=1,slot=1");
     let mut machine = attach(vm, Bus::Unplugged, ROOT).start();
     machine.wait_for("[vda]");
@@ -441,7 +442,7 @@ fn a_controller_that_is_plugged_in_late() {
 
 fn a_damaged_index_falls_back_to_text() {
     let (tree, image) = image_of(Kernel::Cloud61);
-    let vm = Vm::new(&tree, &image).cmdline("root=/dev/vda");
+    let vm = Machine::new(&tree, &image).cmdline("root=/dev/vda");
     let path = |name| format!("lib/modules/{}/{name}", tree.release);
     let text = fs::read_to_string(tree.modules().join("modules.alias")).unwrap();
     let torn = text.replacen('\n', "\nalias torn\n", 1);
@@ -489,8 +490,8 @@ $bb poweroff -f
 "#;
 
 /// The machine of the comparison: what QEMU adds by itself stays.
-fn comparison(tree: &Tree, image: &std::path::Path) -> Vm {
-    let vm = Vm::with_defaults(tree, image)
+fn comparison(tree: &Tree, image: &std::path::Path) -> Machine {
+    let vm = Machine::with_defaults(tree, image)
         .args(["-m", "2048", "-cpu", "max", "-netdev", "user,id=n0,restrict=on", "-netdev"])
         .args(["user,id=n1,restrict=on", "-device", "qemu-xhci,id=usb"])
         .cmdline("root=/dev/vda")
@@ -498,7 +499,7 @@ fn comparison(tree: &Tree, image: &std::path::Path) -> Vm {
     let vm =
         ["virtio-net-pci,netdev=n0", "e1000e,netdev=n1", "virtio-rng-pci", "usb-kbd,bus=usb.0"]
             .into_iter()
-            .fold(vm, Vm::device);
+            .fold(vm, Machine::device);
     attach(attach(vm, Bus::VirtioBlk, ROOT), Bus::Nvme, DECOY)
 }
 

@@ -1,11 +1,10 @@
 //! A Debian 12 with systemd, as debootstrap(8) makes it: booted with our image and with the one that it makes of itself.
 
-use harness::image::UUID;
+use harness::disk::UUID;
 use harness::kernel::{Tree, cache, lock};
+use harness::machine::{Boot, Bus, Machine};
 use harness::run::{BOOT, Test};
-use harness::vm::{Boot, Bus, Vm};
-use harness::{apt, image, tool};
-use harness::{note, tests};
+use harness::{apt, files, image, note, tests, tool};
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -60,10 +59,10 @@ fn disk(tree: &Tree, file: &Path) {
     let scratch = tempfile::tempdir().unwrap();
     let dir = scratch.path().join("root");
     tool::run(tool::command("cp", "coreutils").arg("-a").args([&tree.root, &dir]));
-    image::put(&dir, "etc/systemd/system/report.service", REPORT.as_bytes(), 0o644);
-    image::put(&dir, "usr/local/sbin/report", SCRIPT.as_bytes(), 0o755);
+    files::put(&dir, "etc/systemd/system/report.service", REPORT.as_bytes(), 0o644);
+    files::put(&dir, "usr/local/sbin/report", SCRIPT.as_bytes(), 0o755);
     let fstab = format!("UUID={UUID} / ext4 defaults 0 1\n");
-    image::put(&dir, "etc/fstab", fstab.as_bytes(), 0o644);
+    files::put(&dir, "etc/fstab", fstab.as_bytes(), 0o644);
     let wants = dir.join("etc/systemd/system/multi-user.target.wants");
     fs::create_dir_all(&wants).unwrap();
     symlink("../report.service", wants.join("report.service")).unwrap();
@@ -76,7 +75,7 @@ fn disk(tree: &Tree, file: &Path) {
 }
 
 fn boot(tree: &Tree, image: &Path) -> Boot {
-    let vm = Vm::new(tree, image)
+    let vm = Machine::new(tree, image)
         .cmdline(&format!("root=UUID={UUID} ro systemd.log_color=no"))
         .deadline(Duration::from_secs(600));
     let file = vm.dir().join("debian");
@@ -94,7 +93,7 @@ fn told<'b>(boot: &'b Boot, word: &str) -> Vec<&'b str> {
 
 /// The image with what the shutdown needs.
 fn with_shutdown(image: &Path, out: &Path) -> PathBuf {
-    let busybox = fs::read(tool::find("busybox", "busybox-static")).unwrap();
+    let busybox = files::busybox();
     let files: [(&str, &[u8]); 2] =
         [("run/initramfs/shutdown", SHUTDOWN.as_bytes()), ("run/initramfs/bin/busybox", &busybox)];
     image::overlay(image, &files, out)

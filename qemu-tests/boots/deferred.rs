@@ -6,11 +6,10 @@
 //! coldplug_mmc        its driver says that it waits for /board/regulator, which nobody has
 //! ```
 
-use harness::image::ROOT;
+use harness::disk::ROOT;
+use harness::machine::{Boot, Bus, Facts, Machine};
 use harness::run::{BOOT, Test};
-use harness::tests;
-use harness::vm::{Boot, Bus, Facts, Vm};
-use harness::{image, testmod};
+use harness::{image, own_modules, tests};
 use serde_json::Value;
 
 /// The tests of this module, by what they need.
@@ -22,9 +21,9 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
 
 /// Boots the board, and whatever else is among `devices`.
 fn boot(words: &str, devices: &[&str]) -> (Boot, Facts) {
-    let tree = testmod::tree();
+    let tree = own_modules::tree();
     let image = image::coldplug(&tree, &["--all"]);
-    let vm = Vm::new(&tree, &image).cmdline("root=/dev/vda").cmdline(words);
+    let vm = Machine::new(&tree, &image).cmdline("root=/dev/vda").cmdline(words);
     let vm = devices.iter().fold(vm.device("virtio-keyboard-pci"), |vm, device| vm.device(device));
     let file = ROOT.make(&vm.dir().join("root"));
     let boot = vm.disk(Bus::VirtioBlk, &file).run();

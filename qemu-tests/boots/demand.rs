@@ -5,14 +5,13 @@
 //! docs/aliases.md         a table of what is asked for by what; its last column are such commands
 //! ```
 
+use harness::disk::{ROOT, UUID};
+use harness::files::put;
 use harness::guest::{Output, Report};
-use harness::image::{ROOT, UUID, put};
 use harness::kernel::{Kernel, Tree};
+use harness::machine::{Boot, Bus, Facts, Machine};
 use harness::run::{BOOT, Test};
-use harness::vm::{Boot, Bus, Facts, Vm};
-use harness::{image, kernel, testmod, tool};
-use harness::{note, paths, tests, transcript};
-use std::collections::BTreeSet;
+use harness::{disk, files, image, kernel, note, own_modules, paths, tests, transcript};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -40,7 +39,7 @@ const MANY: usize = 60;
 const RUNAWAY: [&str; 2] = ["kmod busy", "runaway loop"];
 
 /// A machine to be.
-struct Machine<'a> {
+struct Setup<'a> {
     tree: &'a Tree,
     /// What the root has under /lib/modules; what these need comes with them.
     modules: &'a [&'a str],
@@ -48,14 +47,14 @@ struct Machine<'a> {
     files: &'a [(&'a str, &'a str)],
 }
 
-impl Machine<'_> {
+impl Setup<'_> {
     /// Boots it and carries out `commands`.
     fn run(&self, commands: &[String]) -> Boot {
         let image = image::coldplug(self.tree, &["--modules", "virtio_pci,virtio_blk,ext4"]);
-        let vm = Vm::new(self.tree, &image)
+        let vm = Machine::new(self.tree, &image)
             .cmdline(&format!("root=UUID={UUID} rw"))
             .deadline(Duration::from_secs(400));
-        let disks = [self.root(commands, vm.dir()), vfat(vm.dir())];
+        let disks = [self.root(commands, vm.dir()), disk::vfat(&vm.dir().join("vfat.img"))];
         let vm = disks.iter().fold(vm, |vm, disk| vm.disk(Bus::VirtioBlk, disk));
         let boot = vm.device("virtio-net-pci").run();
         boot.expect("ok");
@@ -65,11 +64,11 @@ impl Machine<'_> {
     /// The root disk, made in `dir`.
     fn root(&self, commands: &[String], dir: &Path) -> PathBuf {
         let root = dir.join("root");
-        let program = |name| fs::read(image::program(name)).unwrap();
+        let program = |name| fs::read(paths::program(name)).unwrap();
         put(&root, "sbin/init", &program("examples/guest_demand"), 0o755);
         put(&root, "sbin/coldplug", &program("coldplug"), 0o755);
         put(&root, "sbin/kmod", b"#!/bin/sh\n", 0o755);
-        let busybox = fs::read(tool::find("busybox", "busybox-static")).unwrap();
+        let busybox = files::busybox();
         put(&root, "bin/busybox", &busybox, 0o755);
         for name in ["sh", "cat", "dmesg", "grep", "kill", "ls", "sleep", "sed"] {
             symlink("busybox", root.join("bin").join(name)).unwrap();
@@ -85,36 +84,9 @@ impl Machine<'_> {
         for dir in ["mnt", "var/lib"] {
             fs::create_dir_all(root.join(dir)).unwrap();
         }
-        self.install_modules(&root);
+        disk::install_modules(self.tree, self.modules, &root);
         ROOT.make_of(&root, "96M", &dir.join("root.img"))
     }
-
-    fn install_modules(&self, root: &Path) {
-        let tree = self.tree;
-        let to = root.join("lib/modules").join(&tree.release);
-        let dep = fs::read_to_string(tree.modules().join("modules.dep")).unwrap();
-        let mut files = BTreeSet::new();
-        for name in self.modules {
-            let file = tree.module(name).unwrap_or_else(|| panic!("no module {name}"));
-            let line = dep.lines().find(|l| l.split(':').next() == Some(&*file)).unwrap();
-            files.extend(line.split([':', ' ']).filter(|word| !word.is_empty()));
-        }
-        for file in files {
-            put(&to, file, &fs::read(tree.modules().join(file)).unwrap(), 0o644);
-        }
-        for list in ["modules.builtin", "modules.builtin.modinfo", "modules.order"] {
-            put(&to, list, &fs::read(tree.modules().join(list)).unwrap(), 0o644);
-        }
-        tool::run(tool::command("depmod", "kmod").arg("-b").arg(root).arg(&tree.release));
-    }
-}
-
-/// An empty FAT.
-fn vfat(dir: &Path) -> PathBuf {
-    let file = dir.join("vfat.img");
-    fs::File::create(&file).unwrap().set_len(8 << 20).unwrap();
-    tool::run(tool::command("mkfs.vfat", "dosfstools").arg(&file));
-    file
 }
 
 /// What the command with this number printed.
@@ -125,7 +97,7 @@ fn printed(facts: &Facts, number: usize) -> String {
 
 /// Boots `machine`, carries out the commands of the transcript `name`, and compares what they gave.
 #[track_caller]
-fn check(machine: &Machine<'_>, name: &str) -> Boot {
+fn check(machine: &Setup<'_>, name: &str) -> Boot {
     let file = paths::data("demand").join(name).with_extension("txt");
     let boot = machine.run(&transcript::commands(&file));
     note!("{}", boot.tail());
@@ -149,7 +121,7 @@ const CLEANED_CONF: &str = "alias char-major-62-0 virtio_net\n";
 fn what_was_loaded_on_demand_goes_when_it_is_unused() {
     for kernel in [Kernel::Cloud61, Kernel::Cloud612] {
         let files = [("etc/modprobe.d/x.conf", CLEANED_CONF)];
-        check(&Machine { tree: &kernel.get(), modules: CLEANED, files: &files }, "autoclean");
+        check(&Setup { tree: &kernel.get(), modules: CLEANED, files: &files }, "autoclean");
     }
 }
 
@@ -160,18 +132,18 @@ fn settings_come_back_with_their_module() {
     )];
     for kernel in [Kernel::Cloud61, Kernel::Cloud612] {
         let modules = ["tcp_vegas", "xfs"];
-        check(&Machine { tree: &kernel.get(), modules: &modules, files: &files }, "settings");
+        check(&Setup { tree: &kernel.get(), modules: &modules, files: &files }, "settings");
     }
 }
 
 fn the_helper_is_set_shown_and_switched_off() {
     let modules = ["vfat", "nls_cp437", "nls_ascii"];
-    check(&Machine { tree: &Kernel::Cloud61.get(), modules: &modules, files: &[] }, "helper");
+    check(&Setup { tree: &Kernel::Cloud61.get(), modules: &modules, files: &[] }, "helper");
 }
 
 fn events_are_shown_and_commands_run_for_them() {
     let modules = ["dummy", "tcp_vegas"];
-    check(&Machine { tree: &Kernel::Cloud61.get(), modules: &modules, files: &[] }, "monitor");
+    check(&Setup { tree: &Kernel::Cloud61.get(), modules: &modules, files: &[] }, "monitor");
 }
 
 /// `install` commands that have the kernel ask for their own module, and a module that does.
@@ -181,7 +153,7 @@ fn loops_end() {
     let modules = ["coldplug_self", "dummy"];
     let files = [("etc/modprobe.d/x.conf", conf)];
     let boot =
-        check(&Machine { tree: &testmod::tree(), modules: &modules, files: &files }, "loops");
+        check(&Setup { tree: &own_modules::tree(), modules: &modules, files: &files }, "loops");
     boot.check(
         boot.console.contains("coldplug_self: asked for itself, answer 256"),
         "the request for itself was not refused",
@@ -206,7 +178,7 @@ fn plain_modules(tree: &Tree) -> Vec<String> {
 }
 
 fn many_requests_at_once_are_all_answered() {
-    for tree in [testmod::tree(), Kernel::Cloud612.get()] {
+    for tree in [own_modules::tree(), Kernel::Cloud612.get()] {
         let has_own = tree.module("coldplug_once").is_some();
         let one = if has_own { "coldplug_once" } else { "loop" };
         let mut modules = plain_modules(&tree);
@@ -219,7 +191,7 @@ fn many_requests_at_once_are_all_answered() {
         let mut all: Vec<&str> = modules.iter().map(String::as_str).collect();
         all.push(one);
         let files = [("etc/modprobe.d/x.conf", &*conf)];
-        let machine = Machine { tree: &tree, modules: &all, files: &files };
+        let machine = Setup { tree: &tree, modules: &all, files: &files };
         let commands = [
             format!("together {MANY} c 61 0 0"),
             format!("loaded {one}"),
@@ -302,7 +274,7 @@ fn every_family_of_aliases_is_asked_for_and_answered() {
     }
     let tree = Kernel::Full61.get();
     let files = [("etc/modprobe.d/x.conf", "alias char-major-10-30 softdog\n")];
-    let boot = Machine { tree: &tree, modules: &modules, files: &files }.run(&commands);
+    let boot = Setup { tree: &tree, modules: &modules, files: &files }.run(&commands);
     let facts = boot.facts();
     let mut wrong = String::new();
     for (row, [example, module, tries]) in rows.iter().enumerate() {
@@ -329,8 +301,8 @@ fn every_family_of_aliases_is_asked_for_and_answered() {
 fn an_image_has_a_helper_wherever_the_kernel_looks_for_it() {
     let tree = Kernel::Cloud61.get();
     let image = image::coldplug(&tree, &["--modules", "virtio_pci,virtio_blk,ext4,loop"]);
-    let busybox = fs::read(tool::find("busybox", "busybox-static")).unwrap();
-    let vm = Vm::new(&tree, &image);
+    let busybox = files::busybox();
+    let vm = Machine::new(&tree, &image);
     let words = "root=/dev/vda coldplug.break=scan sysctl.kernel.modprobe=/usr/libexec/load";
     let image = image::overlay(&image, &[("bin/sh", &busybox)], &vm.dir().join("image"));
     let mut machine = vm.image(&image).cmdline(words).start();

@@ -1,11 +1,10 @@
 //! The loading engine in QEMU: orders that repeat, loads that are left and finished later, lost events.
 
-use harness::image::ROOT;
+use harness::disk::ROOT;
 use harness::kernel::{Kernel, Tree};
+use harness::machine::{Boot, Bus, Facts, Machine};
 use harness::run::{BOOT, Test};
-use harness::tests;
-use harness::vm::{Boot, Bus, Facts, Vm};
-use harness::{image, testmod, tool};
+use harness::{disk, files, image, own_modules, paths, tests, tool};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
@@ -34,8 +33,8 @@ fn image_of(kernel: Kernel) -> (Tree, PathBuf) {
 }
 
 /// A machine with some twenty modules to load, and its root on virtio-blk.
-fn machine(tree: &Tree, image: &Path, words: &str) -> Vm {
-    let vm = Vm::with_defaults(tree, image).cmdline(words).args([
+fn machine(tree: &Tree, image: &Path, words: &str) -> Machine {
+    let vm = Machine::with_defaults(tree, image).cmdline(words).args([
         "-netdev",
         "user,id=n0,restrict=on",
         "-netdev",
@@ -49,13 +48,13 @@ fn machine(tree: &Tree, image: &Path, words: &str) -> Vm {
         "virtio-serial-pci",
         "virtio-scsi-pci",
     ];
-    let vm = devices.into_iter().fold(vm, Vm::device);
+    let vm = devices.into_iter().fold(vm, Machine::device);
     let file = ROOT.make(&vm.dir().join("root"));
     vm.disk(Bus::VirtioBlk, &file)
 }
 
 #[track_caller]
-fn ends_well(vm: Vm) -> (Boot, Facts) {
+fn ends_well(vm: Machine) -> (Boot, Facts) {
     let boot = vm.run();
     boot.expect("ok");
     let facts = boot.facts();
@@ -129,14 +128,14 @@ fn what_the_root_does_not_need_is_left_and_finished() {
         format!("root=LABEL={} coldplug.settle=root init=/bin/sh -- -c /finish", LARGE.label);
     let vm = machine(&tree, &image, &words);
     let root = tempfile::tempdir().unwrap();
-    let busybox = fs::read(tool::find("busybox", "busybox-static")).unwrap();
-    image::put(root.path(), "bin/sh", &busybox, 0o755);
-    image::put(root.path(), "bin/coldplug", &fs::read(image::program("coldplug")).unwrap(), 0o755);
+    let busybox = files::busybox();
+    files::put(root.path(), "bin/sh", &busybox, 0o755);
+    files::put(root.path(), "bin/coldplug", &fs::read(paths::program("coldplug")).unwrap(), 0o755);
     let script = "#!/bin/sh\ncoldplug finish >/dev/console 2>&1\necho \"status $?\" >/dev/console\n\
                   [ -e /run/coldplug/remaining ] || echo list-gone >/dev/console\nexec /sbin/init\n";
-    image::put(root.path(), "finish", script.as_bytes(), 0o755);
-    let guest = fs::read(image::program("examples/guest")).unwrap();
-    image::put(root.path(), "sbin/init", &guest, 0o755);
+    files::put(root.path(), "finish", script.as_bytes(), 0o755);
+    let guest = fs::read(paths::program("examples/guest")).unwrap();
+    files::put(root.path(), "sbin/init", &guest, 0o755);
     let modules = root.path().join("lib/modules");
     fs::create_dir_all(&modules).unwrap();
     tool::run(tool::command("cp", "coreutils").arg("-a").args([&tree.modules(), &modules]));
@@ -160,7 +159,7 @@ fn what_the_root_does_not_need_is_left_and_finished() {
 
 /// A kernel with the modules of testmod.rs, and an image with all modules.
 fn own_modules() -> (Tree, PathBuf) {
-    let tree = testmod::tree();
+    let tree = own_modules::tree();
     let image = image::coldplug(&tree, &["--all"]);
     (tree, image)
 }
@@ -212,7 +211,7 @@ fn a_hidden_dependency_is_found_by_replay() {
 fn a_boot_that_gives_up_during_a_scan_ends() {
     let (tree, image) = image_of(Kernel::Full61);
     for words in ["", "coldplug.async=all"] {
-        let vm = Vm::new(&tree, &image)
+        let vm = Machine::new(&tree, &image)
             .args(["-blockdev", "driver=null-co,node-name=none0,size=33554432,read-zeroes=on"])
             .device("lsi53c895a,id=lsi")
             .device("scsi-hd,drive=none0,bus=lsi.0")
@@ -226,5 +225,5 @@ fn a_boot_that_gives_up_during_a_scan_ends() {
 }
 
 /// The root that holds its modules; the small one beside it has another label.
-const LARGE: image::Disk =
-    image::Disk { uuid: "c01d9106-0000-4000-8000-00000000000e", label: "large", init: None };
+const LARGE: disk::Disk =
+    disk::Disk { uuid: "c01d9106-0000-4000-8000-00000000000e", label: "large", init: None };

@@ -1,10 +1,9 @@
 //! A boot from each filesystem that a root may have; the guest reports facts, the test asserts on them.
 
 use harness::kernel::Kernel;
+use harness::machine::{Bus, Machine};
 use harness::run::{BOOT, Test};
-use harness::tests;
-use harness::vm::{Bus, Vm};
-use harness::{disks, image};
+use harness::{disk, filesystem, image, tests};
 
 /// The tests of this module, by what they need.
 pub(crate) const TESTS: &[Test] = tests![BOOT =>
@@ -28,8 +27,8 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
 fn boots_from(kind: &str, kernel: Kernel) {
     let tree = kernel.get();
     let image = image::coldplug(&tree, &["--modules", "@virtio,@filesystems"]);
-    let vm = Vm::new(&tree, &image).cmdline("root=/dev/vda");
-    let disk = disks::make(kind, &vm.dir().join("disk"));
+    let vm = Machine::new(&tree, &image).cmdline("root=/dev/vda");
+    let disk = filesystem::make(kind, &vm.dir().join("disk"));
     let boot = vm.disk(Bus::VirtioBlk, &disk).run();
     boot.expect("ok");
     let facts = boot.facts();
@@ -37,7 +36,7 @@ fn boots_from(kind: &str, kernel: Kernel) {
     boot.check((root.kind, root.source) == (kind, "/dev/vda"), &format!("the root is {root:?}"));
     boot.check(root.options.contains(&"ro"), &format!("the root is {root:?}"));
     assert_eq!(facts.lines("argv"), ["/sbin/init"]);
-    assert_eq!(*facts.get("keep"), image::KEPT);
+    assert_eq!(*facts.get("keep"), disk::KEPT);
     assert_eq!(*facts.get("own_mounts"), serde_json::json!([]), "mounts the guest had to make");
     assert_eq!(facts.record()["root"]["fstype"], kind);
     let left = facts.meminfo_kib("Unevictable");

@@ -8,11 +8,10 @@
 //! ```
 
 use harness::kernel::Kernel;
-use harness::machines::Reached;
+use harness::machine::Facts;
+use harness::measured::Reached;
 use harness::run::{BOOT, Test};
-use harness::vm::Facts;
-use harness::{image, kernel, machines, tool};
-use harness::{note, tests};
+use harness::{image, kernel, measured, note, paths, tests, tool};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -36,14 +35,14 @@ static PARALLEL: LazyLock<Facts> = LazyLock::new(|| boot("coldplug.seed=7"));
 fn boot(words: &str) -> Facts {
     let tree = Kernel::Full61.get();
     let image = image::coldplug(&tree, &["--all"]);
-    let boot = machines::fleet(&tree, &image).cmdline("root=/dev/vda").cmdline(words).run();
+    let boot = measured::fleet(&tree, &image).cmdline("root=/dev/vda").cmdline(words).run();
     boot.expect("ok");
     boot.facts()
 }
 
 /// The lists that a peer's init has told, by their names.
 fn peer(image: &Path, words: &str) -> BTreeMap<String, BTreeSet<String>> {
-    let boot = machines::fleet(&Kernel::Full61.get(), image).cmdline(words).run();
+    let boot = measured::fleet(&Kernel::Full61.get(), image).cmdline(words).run();
     let lines = boot.facts_text.lines().filter_map(|line| line.split_once(' '));
     let lists: BTreeMap<_, _> =
         lines.map(|(name, list)| (name.to_owned(), set(list.split(' ')))).collect();
@@ -186,7 +185,7 @@ fn the_plan_is_the_boot() {
     let tree = Kernel::Full61.get();
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), SERIAL.get("capture").as_str().expect("a capture")).unwrap();
-    let mut command = std::process::Command::new(image::program("coldplug"));
+    let mut command = std::process::Command::new(paths::program("coldplug"));
     command.args(["plan", "--json", "--root"]).arg(&tree.root).arg("--from").arg(file.path());
     let plan: Value = serde_json::from_str(&tool::run(&mut command)).unwrap();
     let record = SERIAL.record();

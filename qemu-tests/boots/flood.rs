@@ -1,11 +1,10 @@
 //! More events at once than the socket holds: nothing may be missed for it.
 
-use harness::image::{LABEL, ROOT};
+use harness::disk::{LABEL, ROOT};
 use harness::kernel::Kernel;
+use harness::machine::{Bus, Machine};
 use harness::run::{BOOT, Test};
-use harness::vm::{Bus, Vm};
-use harness::{image, machines};
-use harness::{note, tests};
+use harness::{image, measured, note, tests};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
@@ -30,9 +29,9 @@ const KINDS: [(&str, &str); 5] = [
 ];
 
 /// The machine: a root port for every device, eight to a slot, and nothing in them.
-fn machine() -> Vm {
+fn machine() -> Machine {
     let tree = Kernel::Full61.get();
-    let vm = Vm::new(&tree, &image::coldplug(&tree, &["--all"]))
+    let vm = Machine::new(&tree, &image::coldplug(&tree, &["--all"]))
         .cmdline(&format!("root=LABEL={LABEL} coldplug.rcvbuf=4096"));
     let ports = (0..DEVICES).map(|n| {
         let (slot, function) = (n / 8 + 8, n % 8);
@@ -101,7 +100,7 @@ fn a_flood_of_devices_is_taken_whole() {
     }
     let uevents = &facts.record()["uevents"];
     note!("{uevents}");
-    if machines::knows("coldplug.rcvbuf=4096") {
+    if measured::knows("coldplug.rcvbuf=4096") {
         assert!(uevents["lost"].as_u64().unwrap() > 0, "the socket held it all: {uevents}");
     }
 }

@@ -1,12 +1,12 @@
 //! Roots without a block device: what a host exports by a tag (9p, virtiofs), and NFS over a network that has to be set up
 //! first.
 
-use harness::image::{program, put};
+use harness::files::put;
 use harness::kernel::Kernel;
+use harness::machine::{Boot, Facts, Machine};
+use harness::paths::program;
 use harness::run::{BOOT, Test};
-use harness::tests;
-use harness::vm::{Boot, Facts, Vm};
-use harness::{image, tool};
+use harness::{image, tests, tool};
 use serde_json::json;
 use std::fs;
 use std::net::{TcpListener, TcpStream, UdpSocket};
@@ -33,10 +33,10 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
 const SERVER: Duration = Duration::from_secs(20);
 
 /// A machine whose image carries the sets for a virtual machine and the network, and nothing more.
-fn machine(kernel: Kernel) -> Vm {
+fn machine(kernel: Kernel) -> Machine {
     let tree = kernel.get();
     let image = image::coldplug(&tree, &["--modules", "@virtio,@network"]);
-    Vm::new(&tree, &image)
+    Machine::new(&tree, &image)
 }
 
 /// A folder that is a root, with guest.rs as its init.
@@ -50,7 +50,7 @@ fn root_folder() -> TempDir {
 }
 
 #[track_caller]
-fn ends_well(vm: Vm, kind: &str, source: &str) -> (Boot, Facts) {
+fn ends_well(vm: Machine, kind: &str, source: &str) -> (Boot, Facts) {
     let boot = vm.run();
     boot.expect("ok");
     let facts = boot.facts();
@@ -59,7 +59,7 @@ fn ends_well(vm: Vm, kind: &str, source: &str) -> (Boot, Facts) {
     (boot, facts)
 }
 
-fn with_9p(vm: Vm, dir: &Path, tag: &str) -> Vm {
+fn with_9p(vm: Machine, dir: &Path, tag: &str) -> Machine {
     let export = format!("local,id={tag},path={},security_model=none", dir.display());
     vm.args(["-fsdev", &export]).device(&format!("virtio-9p-pci,fsdev={tag},mount_tag={tag}"))
 }
@@ -205,7 +205,7 @@ fn rpcbind() -> Option<Server> {
     Some(server)
 }
 
-fn with_network(vm: Vm, net: &str) -> Vm {
+fn with_network(vm: Machine, net: &str) -> Machine {
     vm.args(["-netdev", net]).device("virtio-net-pci,netdev=n0,mac=52:54:00:12:34:56,romfile=")
 }
 

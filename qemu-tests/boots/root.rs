@@ -1,12 +1,11 @@
 //! Boots that find their root: every way to name it, several in order, what is mounted beside it, and what is said when
 //! it does not come.
 
-use harness::image::{DECOY, Disk, LABEL, ROOT, UUID};
+use harness::disk::{DECOY, Disk, LABEL, ROOT, UUID};
 use harness::kernel::{Kernel, Tree};
+use harness::machine::{Boot, Bus, Facts, Machine};
 use harness::run::{BOOT, Test};
-use harness::tests;
-use harness::vm::{Boot, Bus, Facts, Vm};
-use harness::{image, tool};
+use harness::{files, image, tests, tool};
 use std::fs;
 use std::os::unix::fs::{FileExt, symlink};
 use std::path::{Path, PathBuf};
@@ -39,20 +38,20 @@ fn image_of(kernel: Kernel) -> (Tree, PathBuf) {
 }
 
 /// A small machine without a disk yet.
-fn machine(words: &str) -> Vm {
+fn machine(words: &str) -> Machine {
     let (tree, image) = image_of(Kernel::Cloud61);
-    Vm::new(&tree, &image).cmdline(words)
+    Machine::new(&tree, &image).cmdline(words)
 }
 
 /// `vm` with `disk` on a bus of virtio.
-fn attach(vm: Vm, disk: Disk) -> Vm {
+fn attach(vm: Machine, disk: Disk) -> Machine {
     let file = vm.dir().join(disk.label);
     disk.make(&file);
     vm.disk(Bus::VirtioBlk, &file)
 }
 
 #[track_caller]
-fn ends_well(vm: Vm) -> (Boot, Facts) {
+fn ends_well(vm: Machine) -> (Boot, Facts) {
     let boot = vm.run();
     boot.expect("ok");
     let facts = boot.facts();
@@ -75,7 +74,7 @@ const PART: &str = "c01d9106-0000-4000-8000-0000000000aa";
 const ROOT_TYPE: &str = "4f68bce3-e8cd-4db1-96e7-fbcaf984b709";
 
 /// The root on the second partition of a GPT; the first holds the decoy.
-fn gpt(vm: Vm) -> Vm {
+fn gpt(vm: Machine) -> Machine {
     let table = format!(
         "label: gpt\nstart=2048, size=32768, uuid={PART}, name=\"first part\"\n\
          start=34816, size=32768, uuid=c01d9106-0000-4000-8000-0000000000ab, type={ROOT_TYPE}, name=cold-part\n"
@@ -86,7 +85,7 @@ fn gpt(vm: Vm) -> Vm {
 }
 
 /// The root on the first logical partition of an MBR.
-fn mbr(vm: Vm) -> Vm {
+fn mbr(vm: Machine) -> Machine {
     let table = "label: dos\nlabel-id: 0x89abcdef\nstart=2048, size=2048, type=83\n\
                  start=4096, size=100000, type=5\nstart=6144, size=32768, type=83\n";
     let (file, root) = (vm.dir().join("mbr"), vm.dir().join("root"));
@@ -285,7 +284,7 @@ fn near_misses() {
 }
 
 /// A GPT whose second partition is no root.
-fn gpt_of_decoys(vm: Vm) -> Vm {
+fn gpt_of_decoys(vm: Machine) -> Machine {
     let table = format!(
         "label: gpt\nstart=2048, size=32768, uuid={PART}, name=\"first part\"\n\
          start=34816, size=32768, uuid=c01d9106-0000-4000-8000-0000000000ac, name=cold-part\n"
@@ -329,15 +328,15 @@ fn a_hibernated_system_goes_on() {
     let (tree, image) = image_of(Kernel::Full61);
     let scratch = tempfile::tempdir().unwrap();
     let dir = scratch.path().join("tree");
-    let busybox = fs::read(tool::find("busybox", "busybox-static")).unwrap();
-    image::put(&dir, "bin/busybox", &busybox, 0o755);
-    image::put(&dir, "sbin/init", SLEEPER.as_bytes(), 0o755);
+    let busybox = files::busybox();
+    files::put(&dir, "bin/busybox", &busybox, 0o755);
+    files::put(&dir, "sbin/init", SLEEPER.as_bytes(), 0o755);
     let (root, swap) = (scratch.path().join("root"), scratch.path().join("swap"));
     ROOT.make_of(&dir, "16M", &root);
     fs::File::create(&swap).unwrap().set_len(512 << 20).unwrap();
     tool::run(tool::command("mkswap", "util-linux").args(["-q", "-L", "sleep"]).arg(&swap));
     let start = |words: &str| {
-        Vm::new(&tree, &image)
+        Machine::new(&tree, &image)
             .args(["-m", "512"])
             .cmdline(&format!("root=/dev/vda resume=LABEL=sleep nokaslr {words}"))
             .disk(Bus::VirtioBlk, &root)
@@ -359,7 +358,7 @@ fn a_hibernated_system_goes_on() {
 fn damaged(words: &str, request: &str) -> Boot {
     let vm = machine(&format!("root=/dev/vda {words}"));
     let e2fsck = tool::find("e2fsck", "e2fsprogs");
-    let libraries = image::libraries(&e2fsck);
+    let libraries = files::libraries(&e2fsck);
     let paths = libraries.iter().map(|path| path.to_str().unwrap().trim_start_matches('/'));
     let mut files: Vec<(&str, Vec<u8>)> =
         paths.zip(&libraries).map(|(name, path)| (name, fs::read(path).unwrap())).collect();
@@ -396,9 +395,9 @@ fn errors_that_are_left_end_the_boot() {
 }
 
 /// An image with a shell.
-fn with_shell(words: &str) -> Vm {
+fn with_shell(words: &str) -> Machine {
     let vm = machine(words);
-    let busybox = fs::read(tool::find("busybox", "busybox-static")).unwrap();
+    let busybox = files::busybox();
     let files: [(&str, &[u8]); 1] = [("bin/sh", &busybox)];
     let image = image::overlay(&image_of(Kernel::Cloud61).1, &files, &vm.dir().join("image"));
     attach(vm.image(&image), ROOT)

@@ -1,11 +1,10 @@
 //! Boots from what lies below and above a root filesystem: verity, images, overlays, several devices, flash.
 
-use harness::image::{DECOY, Disk, ROOT};
+use harness::disk::{DECOY, Disk, ROOT};
 use harness::kernel::Kernel;
+use harness::machine::{Boot, Bus, Facts, Machine};
 use harness::run::{BOOT, Test};
-use harness::tests;
-use harness::vm::{Boot, Bus, Facts, Vm};
-use harness::{disks, image, tool};
+use harness::{disk, filesystem, image, paths, tests, tool};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -40,19 +39,19 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
 ];
 
 /// A machine with this kernel and what the sets of modules carry.
-fn machine(kernel: Kernel, line: &str) -> Vm {
+fn machine(kernel: Kernel, line: &str) -> Machine {
     let tree = kernel.get();
     let image = image::coldplug(&tree, &["--modules", "@virtio,@storage,@filesystems"]);
-    Vm::new(&tree, &image).cmdline(line)
+    Machine::new(&tree, &image).cmdline(line)
 }
 
 /// Runs `vm`; the root's init must have been reached, and be the root's.
 #[track_caller]
-fn ends_well(vm: Vm) -> (Boot, Facts) {
+fn ends_well(vm: Machine) -> (Boot, Facts) {
     let boot = vm.run();
     boot.expect("ok");
     let facts = boot.facts();
-    assert_eq!(*facts.get("keep"), image::KEPT);
+    assert_eq!(*facts.get("keep"), disk::KEPT);
     assert_eq!(facts.lines("argv"), ["/sbin/init"]);
     let left = facts.meminfo_kib("Unevictable");
     boot.check(left < 1024, &format!("{left} KiB of the initramfs are still in memory"));
@@ -61,7 +60,7 @@ fn ends_well(vm: Vm) -> (Boot, Facts) {
 
 /// Runs `vm`, which must be refused with `verdict` and all of `words`, and no init reached.
 #[track_caller]
-fn ends_in(vm: Vm, verdict: &str, words: &[&str]) -> Boot {
+fn ends_in(vm: Machine, verdict: &str, words: &[&str]) -> Boot {
     let boot = vm.run();
     boot.expect(verdict);
     boot.check(boot.facts_text.is_empty(), "an init ran");
@@ -123,7 +122,7 @@ fn an_overlay_on_a_disk_keeps() {
 fn an_upper_side_without_a_filesystem() {
     let vm = machine(Kernel::Cloud61, "root=/dev/vda coldplug.overlay=/dev/vdb");
     let root = ROOT.make(&vm.dir().join("root"));
-    let blank = disks::blank(1, &vm.dir().join("blank"));
+    let blank = disk::blank(1, &vm.dir().join("blank"));
     let vm = vm.disk(Bus::VirtioBlk, &root).disk(Bus::VirtioBlk, &blank);
     ends_in(vm, "mount-failed", &["coldplug.overlay=/dev/vdb: mount /dev/vdb"]);
 }
@@ -131,7 +130,7 @@ fn an_upper_side_without_a_filesystem() {
 fn an_upper_side_that_cannot_be_written() {
     let vm = machine(Kernel::Cloud61, "root=/dev/vda coldplug.overlay=/dev/vdb");
     let root = ROOT.make(&vm.dir().join("root"));
-    let upper = disks::make("squashfs", &vm.dir().join("upper"));
+    let upper = filesystem::make("squashfs", &vm.dir().join("upper"));
     let vm = vm.disk(Bus::VirtioBlk, &root).disk(Bus::VirtioBlk, &upper);
     ends_in(vm, "mount-failed", &["coldplug.overlay=/dev/vdb: mkdir", "Read-only file system"]);
 }
@@ -140,7 +139,7 @@ fn an_upper_side_that_cannot_be_written() {
 fn medium(kind: &str, file: &Path) -> PathBuf {
     let dir = scratch();
     fs::create_dir(dir.path().join("images")).unwrap();
-    disks::make(kind, &dir.path().join("images/root"));
+    filesystem::make(kind, &dir.path().join("images/root"));
     // As images are found on media: behind a link.
     std::os::unix::fs::symlink("/images/root", dir.path().join("current")).unwrap();
     Disk { init: None, label: "medium", ..ROOT }.make_of(dir.path(), "64M", file)
@@ -186,7 +185,7 @@ fn an_image_that_is_not_there() {
 fn btrfs_whose_second_disk_comes_late() {
     let vm = machine(Kernel::Full61, "root=LABEL=pair coldplug.modules=nvme");
     let (first, second) = (vm.dir().join("first"), vm.dir().join("second"));
-    disks::make_pair(&first, &second);
+    filesystem::make_pair(&first, &second);
     let vm = vm.disk(Bus::VirtioBlk, &first).disk(Bus::Unplugged, &second);
     let mut machine = vm.device("pcie-root-port,id=socket,chassis=1,slot=1").start();
     // Told by what waits, so the first disk has been read by then.
@@ -197,13 +196,13 @@ fn btrfs_whose_second_disk_comes_late() {
     boot.expect("ok");
     let facts = boot.facts();
     assert_eq!(facts.mount("/").unwrap().kind, "btrfs");
-    assert_eq!(*facts.get("keep"), image::KEPT);
+    assert_eq!(*facts.get("keep"), disk::KEPT);
 }
 
 fn btrfs_whose_second_disk_never_comes() {
     let vm = machine(Kernel::Cloud61, "root=LABEL=pair coldplug.timeout=20");
     let (first, second) = (vm.dir().join("first"), vm.dir().join("second"));
-    disks::make_pair(&first, &second);
+    filesystem::make_pair(&first, &second);
     let words = ["LABEL=pair (1 of 2 btrfs devices found: /dev/vda) incomplete after"];
     ends_in(vm.disk(Bus::VirtioBlk, &first), "no-root", &words);
 }
@@ -220,7 +219,7 @@ impl Verity {
     /// By veritysetup(8) with `options`.
     fn new(options: &[&str]) -> Self {
         let dir = scratch();
-        let data = disks::make("ext4", &dir.path().join("data"));
+        let data = filesystem::make("ext4", &dir.path().join("data"));
         let hash = dir.path().join("hash");
         let mut format = tool::command("veritysetup", "cryptsetup-bin");
         let told = tool::run(format.arg("format").args([&data, &hash]).args(options));
@@ -229,7 +228,7 @@ impl Verity {
     }
 
     /// A machine with both disks, whose command line is `line` with HASH for the root hash.
-    fn machine(&self, line: &str) -> Vm {
+    fn machine(&self, line: &str) -> Machine {
         machine(Kernel::Cloud61, &line.replace("HASH", &self.root_hash))
             .disk(Bus::VirtioBlk, &self.data)
             .disk(Bus::VirtioBlk, &self.hash)
@@ -244,7 +243,7 @@ impl Verity {
 
     /// Where a block of init's lies in the data.
     fn init_block(&self) -> usize {
-        let init = fs::read(image::program("examples/guest")).unwrap();
+        let init = fs::read(paths::program("examples/guest")).unwrap();
         let data = fs::read(&self.data).unwrap();
         let block = &init[64 << 10..][..4096];
         data.chunks(4096).position(|b| b == block).expect("init in the data") * 4096
@@ -375,15 +374,15 @@ fn flash(content: &Path, kind: &str, file: &Path) -> PathBuf {
 fn ubifs(file: &Path) -> PathBuf {
     let mut mkfs = tool::command("mkfs.ubifs", "mtd-utils");
     mkfs.args(["-m", "8", "-e", "130944", "-c", "200", "-r"]);
-    tool::run(mkfs.arg(disks::content().path()).arg("-o").arg(file));
+    tool::run(mkfs.arg(filesystem::content().path()).arg("-o").arg(file));
     file.to_owned()
 }
 
 /// A machine with that flash, which is made of a disk that must be there first: nothing of the kernel's asks for it.
-fn machine_with_flash(disk: &Path, line: &str) -> Vm {
+fn machine_with_flash(disk: &Path, line: &str) -> Machine {
     let tree = Kernel::Full61.get();
     let sets = "@virtio,@storage,@filesystems,block2mtd";
-    Vm::new(&tree, &image::coldplug(&tree, &["--modules", sets]))
+    Machine::new(&tree, &image::coldplug(&tree, &["--modules", sets]))
         .cmdline("coldplug.modules=virtio_pci,virtio_blk,block2mtd")
         .cmdline("block2mtd.block2mtd=/dev/vda,131072 ubi.mtd=0")
         .cmdline(line)
@@ -402,7 +401,7 @@ fn ubi_volumes_by_their_names() {
 
 fn a_block_device_of_a_ubi_volume() {
     let dir = scratch();
-    let content = disks::make("squashfs", &dir.path().join("squashfs"));
+    let content = filesystem::make("squashfs", &dir.path().join("squashfs"));
     let disk = flash(&content, "static", &dir.path().join("flash"));
     let (_, facts) = ends_well(machine_with_flash(&disk, "root=/dev/ubiblock0_0 ubi.block=0,0"));
     assert_eq!(mounted(&facts, "/"), ("squashfs", "/dev/ubiblock0_0"));

@@ -8,15 +8,13 @@
 //! and in /opt modules that were changed. Nothing else runs there: a module that comes without a command
 //! has been loaded by the kernel's helper.
 
+use harness::disk::{ROOT, UUID};
+use harness::files::put;
 use harness::guest::Report;
-use harness::image::{ROOT, UUID, put};
 use harness::kernel::{Kernel, Tree};
+use harness::machine::{Bus, Machine};
 use harness::run::{BOOT, Test};
-use harness::transcript;
-use harness::vm::{Bus, Vm};
-use harness::{image, tool};
-use harness::{note, paths, tests};
-use std::collections::BTreeSet;
+use harness::{disk, files, image, note, paths, tests, tool, transcript};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -29,7 +27,8 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
     refusals_of_the_command_line,
 ];
 
-/// What the root has under /lib/modules; what these need comes with them.
+/// What the root has under /lib/modules; those that these need come with them. A
+/// kernel may lack some.
 const MODULES: &[&str] = &[
     "xfs",
     "vfat",
@@ -81,10 +80,13 @@ fn refusals_of_the_command_line() {
 fn check(kernel: Kernel, transcript: &str, words: &str) {
     let file = paths::data("running-kernel").join(transcript).with_extension("txt");
     let tree = kernel.get();
-    let vm =
-        Vm::new(&tree, &image::coldplug(&tree, &["--all"])).cmdline(&format!("root=UUID={UUID}"));
-    let disks =
-        [root(&tree, &transcript::commands(&file), vm.dir()), xfs(vm.dir()), vfat(vm.dir())];
+    let vm = Machine::new(&tree, &image::coldplug(&tree, &["--all"]))
+        .cmdline(&format!("root=UUID={UUID}"));
+    let disks = [
+        root(&tree, &transcript::commands(&file), vm.dir()),
+        xfs(vm.dir()),
+        disk::vfat(&vm.dir().join("vfat.img")),
+    ];
     let vm = disks.iter().fold(vm.cmdline(words), |vm, disk| vm.disk(Bus::VirtioBlk, disk));
     let boot = vm.run();
     boot.expect("ok");
@@ -104,11 +106,11 @@ fn check(kernel: Kernel, transcript: &str, words: &str) {
 fn root(tree: &Tree, commands: &[String], dir: &Path) -> PathBuf {
     let root = dir.join("root");
     let release = |text: &str| text.replace("RELEASE", &tree.release);
-    put(&root, "sbin/init", &fs::read(image::program("examples/guest_tools")).unwrap(), 0o755);
+    put(&root, "sbin/init", &fs::read(paths::program("examples/guest_tools")).unwrap(), 0o755);
     if transcript::is_kmod() {
-        image::install_kmod(&root, "sbin/coldplug");
+        files::install_kmod(&root, "sbin/coldplug");
     } else {
-        put(&root, "sbin/coldplug", &fs::read(image::program("coldplug")).unwrap(), 0o755);
+        put(&root, "sbin/coldplug", &fs::read(paths::program("coldplug")).unwrap(), 0o755);
     }
     for tool in TOOLS {
         symlink("coldplug", root.join("sbin").join(tool)).unwrap();
@@ -116,35 +118,14 @@ fn root(tree: &Tree, commands: &[String], dir: &Path) -> PathBuf {
     put(&root, "etc/commands", release(&commands.join("\n")).as_bytes(), 0o644);
     put(&root, "etc/modprobe.d/loop.conf", OPTIONS.as_bytes(), 0o644);
     fs::create_dir(root.join("mnt")).unwrap();
-    install_modules(tree, &root);
+    let there: Vec<_> = MODULES.iter().copied().filter(|m| tree.module(m).is_some()).collect();
+    disk::install_modules(tree, &there, &root);
     if tree.module("dummy").unwrap().ends_with(".ko") {
         install_changed(tree, &root);
     }
     fs::create_dir_all(root.join("opt")).unwrap();
     symlink("/sbin/coldplug", root.join("opt/modprobe")).unwrap();
     ROOT.make_of(&root, "48M", &dir.join("root.img"))
-}
-
-/// Copies [`MODULES`] and what they need, and makes the indexes of these alone.
-fn install_modules(tree: &Tree, root: &Path) {
-    let to = root.join("lib/modules").join(&tree.release);
-    let dep = fs::read_to_string(tree.modules().join("modules.dep")).unwrap();
-    for file in closure(tree, &dep) {
-        let bytes = fs::read(tree.modules().join(file)).unwrap();
-        put(&to, file, &bytes, 0o644);
-    }
-    for list in ["modules.builtin", "modules.builtin.modinfo", "modules.order"] {
-        put(&to, list, &fs::read(tree.modules().join(list)).unwrap(), 0o644);
-    }
-    tool::run(tool::command("depmod", "kmod").arg("-b").arg(root).arg(&tree.release));
-}
-
-/// The files of [`MODULES`] and of all they need, from the lines of modules.dep.
-fn closure<'a>(tree: &Tree, dep: &'a str) -> BTreeSet<&'a str> {
-    let files = MODULES.iter().filter_map(|name| tree.module(name));
-    let lines =
-        files.flat_map(|file| dep.lines().filter(move |l| l.split(':').next() == Some(&*file)));
-    lines.flat_map(|line| line.split([':', ' ']).filter(|word| !word.is_empty())).collect()
 }
 
 /// The release of a kernel that this is not, of the same length.
@@ -205,7 +186,7 @@ fn changed(module: &[u8], from: &str, to: &str) -> Vec<u8> {
 
 /// An XFS with the file `hello`.
 fn xfs(dir: &Path) -> PathBuf {
-    let file = blank(&dir.join("xfs.img"), 300 << 20);
+    let file = disk::blank(300, &dir.join("xfs.img"));
     let hello = dir.join("hello");
     fs::write(&hello, HELLO).unwrap();
     let proto = dir.join("proto");
@@ -213,17 +194,4 @@ fn xfs(dir: &Path) -> PathBuf {
     fs::write(&proto, text).unwrap();
     tool::run(tool::command("mkfs.xfs", "xfsprogs").arg("-q").arg("-p").args([&proto, &file]));
     file
-}
-
-/// An empty FAT that can be mounted as vfat.
-fn vfat(dir: &Path) -> PathBuf {
-    let file = blank(&dir.join("vfat.img"), 8 << 20);
-    tool::run(tool::command("mkfs.vfat", "dosfstools").arg(&file));
-    file
-}
-
-/// A sparse file.
-fn blank(path: &Path, size: u64) -> PathBuf {
-    fs::File::create(path).unwrap().set_len(size).unwrap();
-    path.to_owned()
 }

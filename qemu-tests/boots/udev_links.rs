@@ -2,10 +2,9 @@
 //! QEMU has.
 
 use harness::kernel::Kernel;
+use harness::machine::Machine;
 use harness::run::{BOOT, Test};
-use harness::vm::Vm;
-use harness::{image, tool};
-use harness::{note, tests};
+use harness::{disk, image, note, paths, tests, tool};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
@@ -95,8 +94,8 @@ fn disk(file: &Path) {
 fn udev_gives_the_same_names() {
     let tree = Kernel::Full61.get();
     let image = image::udev_of_disks(&tree, include_str!("../data/udev_links/init"));
-    let program = std::fs::read(image::program("examples/disk_links")).unwrap();
-    let vm = Vm::new(&tree, &image);
+    let program = std::fs::read(paths::program("examples/disk_links")).unwrap();
+    let vm = Machine::new(&tree, &image);
     let image = image::overlay(&image, &[("bin/disk_links", &program)], &vm.dir().join("image"));
     let mut vm = vm.image(&image).args(["-m", "2048"]).deadline(Duration::from_secs(200));
     for controller in CONTROLLERS {
@@ -142,10 +141,10 @@ fn beyond(links: &Links, others: &Links, but: impl Fn(&str, &str) -> bool) -> Ve
 fn boots_from_the_second_disk(device: &str, root: &str) {
     let tree = Kernel::Cloud61.get();
     let image = image::coldplug(&tree, &["--all"]);
-    let vm = Vm::new(&tree, &image).cmdline(&format!("root={root}"));
+    let vm = Machine::new(&tree, &image).cmdline(&format!("root={root}"));
     let [first, second] = ["first", "second"].map(|name| vm.dir().join(name));
-    image::DECOY.make(&first);
-    image::ROOT.make(&second);
+    disk::DECOY.make(&first);
+    disk::ROOT.make(&second);
     let drive =
         |id: &str, file: &Path| format!("if=none,id={id},format=raw,file={}", file.display());
     let vm = vm.args(["-drive", &drive("a", &first)]).args(["-drive", &drive("b", &second)]);
@@ -173,9 +172,9 @@ fn a_root_is_named_by_its_place() {
 fn a_serial_number_that_is_not_there_is_told_with_those_that_are() {
     let tree = Kernel::Cloud61.get();
     let image = image::coldplug(&tree, &["--all"]);
-    let vm = Vm::new(&tree, &image).cmdline("root=ID=virtio-roof coldplug.timeout=5");
+    let vm = Machine::new(&tree, &image).cmdline("root=ID=virtio-roof coldplug.timeout=5");
     let file = vm.dir().join("disk");
-    image::ROOT.make(&file);
+    disk::ROOT.make(&file);
     let drive = format!("if=none,id=a,format=raw,file={}", file.display());
     let boot = vm.args(["-drive", &drive]).device("virtio-blk-pci,drive=a,serial=root").run();
     boot.expect("no-root");

@@ -1,7 +1,7 @@
 //! Commands that the guest carries out, and what it reported of them.
 
+use crate::machine::Facts;
 use crate::transcript::{self, Session};
-use crate::vm::Facts;
 
 /// What one command of the guest printed.
 #[derive(Debug, Clone, PartialEq, Eq)]

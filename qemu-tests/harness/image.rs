@@ -3,33 +3,15 @@
 //! Images of coldplug and of kmod are kept below the target directory under a name that is the
 //! hash of all that went into them, so that test processes share them.
 
+use crate::files::{install, install_kmod, install_with_libraries, put};
 use crate::kernel::{Tree, lock, stem};
-use crate::run::unavailable;
+use crate::paths::program;
 use crate::{paths, tool};
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-
-/// UUID of the root disk.
-pub const UUID: &str = "c01d9106-0000-4000-8000-000000000001";
-/// Label of the root disk.
-pub const LABEL: &str = "coldplug-root";
-
-/// Returns the path of a program of the release build for musl, such as `examples/guest`. The test
-/// is ignored if it has not been built.
-pub fn program(name: &str) -> PathBuf {
-    let path = match (name, std::env::var_os("COLDPLUG_BIN")) {
-        ("coldplug", Some(path)) => PathBuf::from(path),
-        _ => paths::release(name),
-    };
-    if !path.is_file() {
-        unavailable(format!("{} is missing: run `make binary guests`", path.display()));
-    }
-    path
-}
 
 /// An image by `coldplug image build` for `tree` with `options`, such as `--all`.
 pub fn coldplug(tree: &Tree, options: &[&str]) -> PathBuf {
@@ -138,19 +120,6 @@ fn in_shell(kind: &str, tree: &Tree, script: &str, fill: impl FnOnce(&Path)) -> 
     })
 }
 
-/// Puts Debian's kmod into `dir` as `name`, with the libraries it needs.
-pub fn install_kmod(dir: &Path, name: &str) {
-    install_with_libraries(dir, &fs::canonicalize(tool::find("kmod", "kmod")).unwrap(), name);
-}
-
-/// Puts `program` into `dir` as `name`, with the libraries it needs.
-fn install_with_libraries(dir: &Path, program: &Path, name: &str) {
-    install(dir, program, name);
-    for library in libraries(program) {
-        install(dir, &library, library.to_str().unwrap().trim_start_matches('/'));
-    }
-}
-
 /// `image` followed by an archive of `files`, which replace those of the same name.
 ///
 /// The kernel unpacks archives one after the other; a plain one starts at a multiple of four.
@@ -164,78 +133,6 @@ pub fn overlay(image: &Path, files: &[(&str, &[u8])], out: &Path) -> PathBuf {
     bytes.extend(archive(dir.path()));
     fs::write(out, bytes).unwrap();
     out.to_owned()
-}
-
-/// Text of /etc/keep on every disk.
-pub const KEPT: &str = "this file must stay\n";
-
-/// What a root disk holds.
-#[derive(Debug, Clone, Copy)]
-pub struct Disk {
-    /// The UUID of its ext4.
-    pub uuid: &'static str,
-    /// The label of its ext4.
-    pub label: &'static str,
-    /// Where guest.rs lies in it, such as `sbin/init`.
-    pub init: Option<&'static str>,
-}
-
-/// The root that a boot is to find.
-pub const ROOT: Disk = Disk { uuid: UUID, label: LABEL, init: Some("sbin/init") };
-/// A file system that is not the one asked for.
-pub const DECOY: Disk =
-    Disk { uuid: "c01d9106-0000-4000-8000-00000000000d", label: "decoy", init: None };
-
-impl Disk {
-    /// Writes the disk as one ext4 without partitions to `file`.
-    pub fn make(self, file: &Path) -> PathBuf {
-        let dir = tempfile::tempdir().unwrap();
-        if let Some(init) = self.init {
-            put(dir.path(), init, &fs::read(program("examples/guest")).unwrap(), 0o755);
-        }
-        self.make_of(dir.path(), "16M", file)
-    }
-
-    /// The same with what lies in `dir`, of `size`.
-    pub fn make_of(self, dir: &Path, size: &str, file: &Path) -> PathBuf {
-        furnish(dir);
-        tool::run(
-            tool::command("mkfs.ext4", "e2fsprogs")
-                .args(["-q", "-F", "-U", self.uuid, "-L", self.label, "-d"])
-                .args([dir, file])
-                .arg(size),
-        );
-        file.to_owned()
-    }
-}
-
-/// Puts into `dir` what every root has.
-pub fn furnish(dir: &Path) {
-    for sub in ["dev", "proc", "sys", "run", "tmp", "etc", "sbin"] {
-        fs::create_dir_all(dir.join(sub)).unwrap();
-    }
-    put(dir, "etc/keep", KEPT.as_bytes(), 0o644);
-}
-
-/// Writes a file and the directories above it.
-pub fn put(dir: &Path, name: &str, bytes: &[u8], mode: u32) {
-    let path = dir.join(name);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(&path, bytes).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-}
-
-fn install(dir: &Path, from: &Path, name: &str) {
-    put(dir, name, &fs::read(from).unwrap(), 0o755);
-}
-
-/// The shared libraries and the loader that ldd(1) names for `program`.
-pub fn libraries(program: &Path) -> Vec<PathBuf> {
-    tool::run(tool::command("ldd", "libc-bin").arg(program))
-        .split_ascii_whitespace()
-        .filter(|word| word.starts_with('/'))
-        .map(PathBuf::from)
-        .collect()
 }
 
 /// A newc archive of all below `dir`, by cpio(1).

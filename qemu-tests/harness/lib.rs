@@ -2,33 +2,33 @@
 //!
 //! | module | purpose |
 //! | --- | --- |
-//! | [`run`] | the main function of a test target: which tests there are and what each needs |
-//! | [`paths`] | directories of the checkout and of the build |
-//! | [`tool`] | external commands |
+//! | [`run`] | the main function of a test target: its tests, and what each needs |
+//! | [`paths`], [`tool`], [`files`] | directories of the build, external commands, files of roots |
+//! | [`transcript`], [`guest`] | commands and what is expected of them, in one format |
 //! | [`apt`], [`kernel`], [`kmod34`] | packages of Debian: kernels to boot, kmod 34 |
-//! | [`testmod`] | kernel modules written for the tests |
-//! | [`image`] | initramfs images, and programs of the release build |
-//! | [`disks`] | disks with a root in any filesystem |
-//! | [`vm`], [`qmp`] | a machine in QEMU, and what it reported |
-//! | [`machines`], [`sysfs_names`] | the machines that are measured, and the state that a boot leads to |
-//! | [`guest`] | commands that the guest carries out |
-//! | [`transcript`] | commands and what is expected of them, in one format |
+//! | [`own_modules`] | kernel modules written for the tests |
+//! | [`image`] | initramfs images |
+//! | [`disk`], [`filesystem`] | disks with a root, in ext4 and in other filesystems |
+//! | [`machine`], [`qmp`] | a machine in QEMU, and what it reported |
+//! | [`measured`], [`sysfs_names`] | the machines that are measured, and the state that a boot leads to |
 //! | [`supervisor`], [`fake_kernel`] | commands in a fake root under a fake kernel |
 
 pub mod apt;
-pub mod disks;
+pub mod disk;
 pub mod fake_kernel;
+pub mod files;
+pub mod filesystem;
 pub mod guest;
 pub mod image;
 pub mod kernel;
 pub mod kmod34;
-pub mod machines;
+pub mod machine;
+pub mod measured;
+pub mod own_modules;
 pub mod paths;
 pub mod qmp;
 pub mod run;
 pub mod supervisor;
 pub mod sysfs_names;
-pub mod testmod;
 pub mod tool;
 pub mod transcript;
-pub mod vm;

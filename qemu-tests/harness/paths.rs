@@ -1,5 +1,6 @@
 //! Directories of the checkout and of the build.
 
+use crate::run::unavailable;
 use std::path::{Path, PathBuf};
 
 /// Returns the root of the checkout.
@@ -30,4 +31,17 @@ pub fn scratch() -> PathBuf {
 /// Returns the path of `name` in the release build for musl.
 pub fn release(name: &str) -> PathBuf {
     target().join("x86_64-unknown-linux-musl/release").join(name)
+}
+
+/// Returns the path of a program of the release build for musl, such as `examples/guest`. The test
+/// is ignored if it has not been built.
+pub fn program(name: &str) -> PathBuf {
+    let path = match (name, std::env::var_os("COLDPLUG_BIN")) {
+        ("coldplug", Some(path)) => PathBuf::from(path),
+        _ => release(name),
+    };
+    if !path.is_file() {
+        unavailable(format!("{} is missing: run `make binary guests`", path.display()));
+    }
+    path
 }

@@ -4,9 +4,8 @@
 
 use goblin::elf::Elf;
 use goblin::elf::program_header::PT_INTERP;
-use harness::paths;
 use harness::run::{Need, Test};
-use harness::tests;
+use harness::{paths, tests};
 
 /// The tests of this module, by what they need.
 pub(crate) const TESTS: &[Test] = tests![[Need::Program("coldplug"), Need::Program("coldplug-init")] =>

@@ -9,10 +9,9 @@
 //! In a command `TREE` is the tree, `HERE` the directory of the case, `MOD` is `-d TREE -S 1.0` and
 //! `INFO` is `-b TREE -k 1.0`.
 
-use harness::paths;
 use harness::run::Test;
-use harness::tests;
 use harness::transcript::{self, Session};
+use harness::{paths, tests};
 use std::process::{Command, Output, Stdio};
 
 /// The tests of this module, by what they need.

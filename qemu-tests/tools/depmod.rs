@@ -3,8 +3,7 @@
 
 use harness::kernel::Kernel;
 use harness::run::{Need, RELEASE as RELEASE_BUILD, Test};
-use harness::{image, kmod34, tool};
-use harness::{note, tests};
+use harness::{kmod34, note, paths, tests, tool};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -33,7 +32,7 @@ pub(crate) const TESTS: &[Test] = tests![RELEASE_BUILD =>
 const RELEASE: &str = "6.1.0-test";
 
 fn ours() -> Command {
-    let mut command = Command::new(image::program("coldplug"));
+    let mut command = Command::new(paths::program("coldplug"));
     command.arg("depmod");
     command
 }
@@ -375,7 +374,7 @@ fn an_image_needs_no_index() {
     let tree = Tree::new();
     let build = |name: &str| {
         let out = tree.top.path().join(name);
-        let mut command = Command::new(image::program("coldplug"));
+        let mut command = Command::new(paths::program("coldplug"));
         command.args(["image", "build", "--all", "--no-firmware", "-k", RELEASE, "-r"]);
         let output = command.arg(tree.top.path().join("r")).arg("-o").arg(&out).output().unwrap();
         assert!(output.status.success(), "{output:?}");

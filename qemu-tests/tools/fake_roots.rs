@@ -17,7 +17,7 @@
 use harness::fake_kernel::{self, FakeKernel};
 use harness::run::{Need, Test};
 use harness::transcript::{self, Session};
-use harness::{image, note, paths, supervisor, tests, tool};
+use harness::{files, note, paths, supervisor, tests, tool};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixDatagram;
@@ -26,14 +26,14 @@ use std::path::Path;
 const TOOLS: [&str; 5] = ["modprobe", "insmod", "rmmod", "lsmod", "modinfo"];
 
 /// A fake root with its kernel.
-struct Machine {
+struct FakeRoot {
     dir: tempfile::TempDir,
     kernel: FakeKernel,
     release: String,
     log: UnixDatagram,
 }
 
-impl Machine {
+impl FakeRoot {
     fn new() -> Self {
         let dir = tempfile::tempdir_in(paths::scratch()).unwrap();
         let root = dir.path();
@@ -124,14 +124,14 @@ fn place(from: &Path, to: &Path) {
 }
 
 fn place_ours(root: &Path) -> String {
-    place(&image::program("coldplug"), &root.join("bin/coldplug"));
+    place(&paths::program("coldplug"), &root.join("bin/coldplug"));
     "/bin/coldplug".to_owned()
 }
 
 fn place_kmod(root: &Path) -> String {
     let kmod = fs::canonicalize(tool::find("kmod", "kmod")).unwrap();
     place(&kmod, &root.join("bin/kmod"));
-    for library in image::libraries(&kmod) {
+    for library in files::libraries(&kmod) {
         place(&library, &root.join(library.strip_prefix("/").unwrap()));
     }
     "/bin/kmod".to_owned()
@@ -140,18 +140,18 @@ fn place_kmod(root: &Path) -> String {
 /// The fake roots of a topic, one after the other.
 #[derive(Default)]
 struct FakeRoots {
-    machine: Option<Machine>,
+    machine: Option<FakeRoot>,
 }
 
 impl FakeRoots {
-    fn machine(&mut self) -> &mut Machine {
+    fn machine(&mut self) -> &mut FakeRoot {
         self.machine.as_mut().expect("a scenario comes first")
     }
 }
 
 impl Session for FakeRoots {
     fn scenario(&mut self) {
-        self.machine = Some(Machine::new());
+        self.machine = Some(FakeRoot::new());
     }
 
     fn set_up(&mut self, key: &str, value: &str) {

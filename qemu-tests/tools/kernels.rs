@@ -5,8 +5,7 @@
 
 use harness::kernel::{Kernel, Tree};
 use harness::run::{RELEASE, Test};
-use harness::{image, tool};
-use harness::{note, tests};
+use harness::{note, paths, tests, tool};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -26,7 +25,7 @@ const BATCH: usize = 4000;
 fn ask(name: &str, kmod: bool, words: &[String], operands: &[String]) -> Output {
     let mut command = match kmod {
         true => tool::command(name, "kmod"),
-        false => Command::new(image::program("coldplug")),
+        false => Command::new(paths::program("coldplug")),
     };
     if !kmod {
         command.arg(name);

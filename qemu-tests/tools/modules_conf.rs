@@ -9,11 +9,9 @@
 //! the new one; and kmod's modprobe, which knows the new language alone, has to answer as ours. The modules that
 //! are named are all there.
 
-use harness::paths;
 use harness::run::Test;
-use harness::tool;
 use harness::transcript::{self, Session};
-use harness::{note, tests};
+use harness::{note, paths, tests, tool};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,17 +1,19 @@
 //! The two machines that are measured, each with the root disk that its boots are to find at /dev/vda.
 
-use crate::image::{ROOT, program, put};
+use crate::disk::ROOT;
+use crate::files::put;
 use crate::kernel::Tree;
+use crate::machine::{Bus, Facts, Machine};
 use crate::paths;
+use crate::paths::program;
 use crate::sysfs_names::without_numbers;
-use crate::vm::{Bus, Facts, Vm};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
 /// A disk, a network card and a random number generator, all virtio.
-pub fn virtio(tree: &Tree, image: &Path) -> Vm {
-    let vm = Vm::new(tree, image)
+pub fn virtio(tree: &Tree, image: &Path) -> Machine {
+    let vm = Machine::new(tree, image)
         .args(["-netdev", "user,id=n0,restrict=on"])
         .device("virtio-net-pci,netdev=n0")
         .device("virtio-rng-pci");
@@ -19,12 +21,12 @@ pub fn virtio(tree: &Tree, image: &Path) -> Vm {
 }
 
 /// The fleet machine of data/fleet/machine.args, and a virtio disk.
-pub fn fleet(tree: &Tree, image: &Path) -> Vm {
-    with_root(Vm::fleet(tree, image))
+pub fn fleet(tree: &Tree, image: &Path) -> Machine {
+    with_root(Machine::fleet(tree, image))
 }
 
 /// Adds a root with guest.rs as its init, and coldplug, so that the guest can capture the machine.
-fn with_root(vm: Vm) -> Vm {
+fn with_root(vm: Machine) -> Machine {
     let dir = tempfile::tempdir().unwrap();
     for (name, from) in [("sbin/init", "examples/guest"), ("bin/coldplug", "coldplug")] {
         put(dir.path(), name, &fs::read(program(from)).unwrap(), 0o755);

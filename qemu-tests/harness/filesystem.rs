@@ -3,11 +3,14 @@
 //! What no tool of Debian's can fill from outside is filled by a machine of its own: a kernel that knows the filesystem,
 //! busybox, and kmod.
 
-use crate::image::{self, Disk, ROOT};
+use crate::disk::{Disk, ROOT, blank, furnish};
+use crate::files::put;
+use crate::image;
 use crate::kernel::Kernel;
+use crate::machine::{Bus, Machine};
+use crate::paths::program;
 use crate::tool;
-use crate::vm::{Bus, Vm};
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -41,9 +44,9 @@ const MAKERS: [(&str, u64, Fill); 13] = [
 /// The root as a folder.
 pub fn content() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
-    let guest = fs::read(image::program("examples/guest")).unwrap();
-    image::put(dir.path(), "sbin/init", &guest, 0o755);
-    image::furnish(dir.path());
+    let guest = fs::read(program("examples/guest")).unwrap();
+    put(dir.path(), "sbin/init", &guest, 0o755);
+    furnish(dir.path());
     dir
 }
 
@@ -69,12 +72,6 @@ pub fn make_of(kind: &str, dir: &Path, file: &Path) -> PathBuf {
             fill_by_machine(*kernel, kind, "", dir, &[file]);
         }
     }
-    file.to_owned()
-}
-
-/// A disk of so many megabytes with nothing on it.
-pub fn blank(megabytes: u64, file: &Path) -> PathBuf {
-    File::create(file).unwrap().set_len(megabytes << 20).unwrap();
     file.to_owned()
 }
 
@@ -120,7 +117,7 @@ $bb poweroff -f
 /// Has a machine mount the filesystem on `disks` and copy `dir` to it.
 fn fill_by_machine(kernel: Kernel, kind: &str, options: &str, dir: &Path, disks: &[&Path]) {
     let tree = kernel.get();
-    let vm = Vm::new(&tree, &image::kmod(&tree, FILL_INIT));
+    let vm = Machine::new(&tree, &image::kmod(&tree, FILL_INIT));
     let vm = vm.cmdline(&format!("fs={kind} options={options}"));
     let from = vm.dir().join("from");
     let vm = vm.disk(Bus::VirtioBlk, &Disk { init: None, ..ROOT }.make_of(dir, "32M", &from));

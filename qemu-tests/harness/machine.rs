@@ -75,7 +75,7 @@ impl Bus {
 
 /// A machine to be: a builder.
 #[derive(Debug)]
-pub struct Vm {
+pub struct Machine {
     dir: TempDir,
     image: PathBuf,
     accel: String,
@@ -85,7 +85,7 @@ pub struct Vm {
     deadline: Duration,
 }
 
-impl Vm {
+impl Machine {
     /// A q35 with three serial ports and nothing else that `kernel` and `image` boot on.
     pub fn new(kernel: &Tree, image: &Path) -> Self {
         Self::with_defaults(kernel, image).args(["-nodefaults"])
