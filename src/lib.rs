@@ -9,8 +9,8 @@
 //! - [`disk`]: partition tables and superblocks → UUID, LABEL, PARTUUID, PARTLABEL, type
 //! - [`net`]: DHCP messages
 //! - [`machine`]: a captured machine: its devices as a text
+//! - [`sys`]: the kernel's interface: one small function per fact or action
 //! - [`report`]: the boot record and the verdict
-//! - [`sys`]: the kernel's face: one small function per fact or act
 //! - [`load`]: carries out a plan, each module as soon as its own dependencies are live
 //! - [`depmod`]: reads the modules of a tree and writes its index files
 //! - [`image`]: initramfs images: what goes in, and the newc archive
@@ -22,7 +22,8 @@
 //! 1. `kmod`, `cmdline`, `disk`, `net`, `machine` and `report` do no I/O: no files, no clock, no printing. Any bytes may be given to
 //!    their parsers; none panics.
 //! 2. Paths below /sys, /proc, /dev, /etc and /lib hang from one [`sys::Root`].
-//! 3. `sys` decides nothing; its errors name operation, object and errno.
+//! 3. `sys` has no policy (its documentation lists what it does on its own); its errors name operation,
+//!    object and cause.
 //! 4. `load` never prints and never exits; one bad module never stops the rest.
 //! 5. Only `boot` waits, and `modprobe` with `-r -w`, `--jobs` or for the kernel; every wait has a deadline; PID 1 never ends.
 //! 6. Only `applet` chooses an exit code.

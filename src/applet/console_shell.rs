@@ -8,7 +8,7 @@ use super::{Exit, out};
 use crate::sys::process;
 
 pub(super) fn run(_args: &[OsString]) -> Exit {
-    let error = process::session_shell(Path::new("/bin/sh"));
+    let error = process::exec_shell_in_new_session(Path::new("/bin/sh"));
     out::error(&format!("console-shell: {error}"));
     Exit::Failure
 }

@@ -9,7 +9,7 @@ use super::args::{Arg, Args, Opt};
 use super::{Exit, out, scan};
 use crate::kmod::modules_conf::{self, Converted};
 use crate::sys::atomic_file::AtomicFile;
-use crate::sys::modules_conf::OldMachine;
+use crate::sys::modules_conf::HostEnvironment;
 use crate::sys::{self, Error};
 
 const HELP: &str = "\
@@ -71,7 +71,7 @@ fn convert(options: &Options) -> Result<Exit, String> {
     let text = fs::read(&file).map_err(|e| Error::io("read", &file, &e).to_string())?;
     let release = options.kernel.clone().unwrap_or_else(sys::release);
     let name = file.to_string_lossy();
-    let converted = modules_conf::convert(&name, &text, &OldMachine::new(&release));
+    let converted = modules_conf::convert(&name, &text, &HostEnvironment::new(&release));
     let text = format!("{}{converted}", head(&name, &release));
     match &options.output {
         Some(path) => replace(path, text.as_bytes()).map_err(|e| e.to_string())?,

@@ -12,19 +12,24 @@ use crate::kmod::elf;
 use crate::kmod::name::ModuleName;
 use crate::kmod::signature;
 use crate::load::InsertError;
-use crate::sys::kmsg::Mark;
+use crate::sys::kmsg::LogPosition;
 use crate::sys::modfile::ImageError;
 use crate::sys::module_errno::{KERNEL_LOG, meaning};
 use crate::sys::{procfs, release};
 
 /// The kernel's log before a module is tried; `None` where nothing is shown.
-pub(super) fn log_mark(tool: &Tool) -> Option<Mark> {
-    tool.shows(Level::Error).then(|| Mark::now(&tool.root))
+pub(super) fn log_mark(tool: &Tool) -> Option<LogPosition> {
+    tool.shows(Level::Error).then(|| LogPosition::end(&tool.root))
 }
 
 /// Says why the module file at `path`, which was tried after `log` was marked, did not get in. Nothing is looked
 /// at where nothing is shown.
-pub(super) fn load_failure(tool: &Tool, path: &Path, error: &InsertError, log: Option<&Mark>) {
+pub(super) fn load_failure(
+    tool: &Tool,
+    path: &Path,
+    error: &InsertError,
+    log: Option<&LogPosition>,
+) {
     let Some(log) = log else { return };
     let image = match error {
         InsertError::Missing => None,
@@ -58,8 +63,8 @@ fn value<'a>(info: Option<&'a [(String, String)]>, key: &str) -> Option<&'a str>
 
 /// The last line of the kernel's log about the module `name`; lockdown's lines and those about an
 /// `unsigned` one don't name it.
-fn kernel_line(log: &Mark, name: &str, unsigned: bool) -> Option<String> {
-    log.last(|line| {
+fn kernel_line(log: &LogPosition, name: &str, unsigned: bool) -> Option<String> {
+    log.last_record(|line| {
         line.contains(name)
             || line.starts_with("Lockdown:")
             || (unsigned && line.contains("unsigned module"))

@@ -9,7 +9,7 @@ use super::Exit;
 use super::args::{Arg, Args, Opt};
 use super::paths::absolute;
 use super::tool::{Fail, Level, Tool};
-use crate::sys::helper::OURSELVES;
+use crate::sys::process::SELF_EXE;
 use crate::sys::{Cause, helper};
 
 const OPTIONS: &[Opt] = &[Opt('h', "help", false)];
@@ -47,8 +47,8 @@ pub(super) fn run(args: &[OsString]) -> Exit {
 
 /// A link of this program that is called modprobe, or else the program.
 fn own(tool: &Tool) -> Result<PathBuf, Fail> {
-    let program = fs::canonicalize(OURSELVES)
-        .map_err(|e| tool.error(&format!("{OURSELVES}: {}", Cause::from(&e))))?;
+    let program = fs::canonicalize(SELF_EXE)
+        .map_err(|e| tool.error(&format!("{SELF_EXE}: {}", Cause::from(&e))))?;
     let beside = program.with_file_name("modprobe");
     let links = [beside, "/sbin/modprobe".into(), "/usr/sbin/modprobe".into()];
     let is_ours = |link: &PathBuf| fs::canonicalize(link).is_ok_and(|target| target == program);
@@ -74,7 +74,7 @@ fn unfit(tool: &Tool, path: &Path) -> Option<String> {
 }
 
 fn set(tool: &Tool, path: Option<&Path>) -> Result<(), Fail> {
-    helper::set(&tool.root, path).map_err(|error| tool.error(&error.to_string()))
+    helper::set_path(&tool.root, path).map_err(|error| tool.error(&error.to_string()))
 }
 
 fn show(tool: &Tool) -> Result<(), Fail> {

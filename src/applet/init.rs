@@ -8,7 +8,7 @@ use crate::boot;
 use crate::sys::{Root, process};
 
 pub(super) fn run(args: &[OsString]) -> Exit {
-    if !process::is_first() {
+    if !process::is_pid1() {
         out::error("init: this is the first process of an initramfs; see 'coldplug image build'");
         return Exit::Failure;
     }

@@ -72,7 +72,7 @@ impl Applet {
     fn call(&self, args: &[OsString]) -> Exit {
         let asks = args.get(1).is_some_and(|word| word == "--help" || word == "-h");
         // The arguments of PID 1 are the real init's.
-        if asks && PLAIN.contains(&self.name) && !process::is_first() {
+        if asks && PLAIN.contains(&self.name) && !process::is_pid1() {
             out::line(&format!("usage: coldplug {}\n\n{}", self.name, self.help));
             return Exit::Success;
         }
@@ -187,7 +187,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     let exit = match (own, args.get(1)) {
         (Some(applet), _) => applet.call(&args),
         // An image may call its init by any name (rdinit=).
-        (None, _) if process::is_first() => init::run(&args),
+        (None, _) if process::is_pid1() => init::run(&args),
         // As the kernel calls its helper, whatever that is called: PATH -q -- NAME.
         (None, Some(quiet)) if quiet == "-q" && args.get(2).is_some_and(|a| a == "--") => {
             modprobe::run(&args)

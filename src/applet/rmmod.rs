@@ -12,7 +12,7 @@ use crate::kmod::catalog::Catalog;
 use crate::kmod::name::ModuleName;
 use crate::load;
 use crate::sys::moddir::ModuleDir;
-use crate::sys::{errno, mark, sysfs};
+use crate::sys::{autoclean_marker, errno, sysfs};
 
 const OPTIONS: &[Opt] = &[
     Opt('a', "all", false),
@@ -93,7 +93,7 @@ fn remove(tool: &Tool, catalog: &Catalog, operand: &OsString, force: bool) -> Re
         tool.error(&format!("could not remove '{name}': {reason}"));
         tool.error(&format!("could not remove module {operand}: {reason}"))
     })?;
-    mark::remove(&tool.root, &name);
+    autoclean_marker::remove(&tool.root, &name);
     Ok(())
 }
 

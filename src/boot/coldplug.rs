@@ -8,7 +8,7 @@ use crate::kmod::uevent::{Modalias, Uevent};
 use crate::load::Loader;
 use crate::report::UeventCounts;
 use crate::sys::uevent::{Received, Socket};
-use crate::sys::{self, Result, Root, boottime_ns, sysfs};
+use crate::sys::{self, Result, Root, boottime_ns, devices, usb};
 
 use super::root_hint::RootHint;
 
@@ -104,7 +104,7 @@ impl<'a> Coldplug<'a> {
     /// # Errors
     /// /sys/devices cannot be read.
     pub(super) fn scan(&mut self) -> Result<usize> {
-        let mut devices = sysfs::modaliases(self.root)?;
+        let mut devices = devices::modaliases(self.root)?;
         self.counts.scans += 1;
         devices.sort_by_key(|d| self.root_hint.scan_priority(&d.modalias));
         Ok(devices.iter().filter(|d| self.device(&d.path, &d.modalias)).count())
@@ -117,7 +117,12 @@ impl<'a> Coldplug<'a> {
         }
         self.seen.insert(modalias.clone());
         let rank = self.root_hint.rank(modalias);
-        self.loader.want_device(path, modalias, &sysfs::modules_above(self.root, path), rank);
+        self.loader.want_device(
+            path,
+            modalias,
+            &devices::modules_of_ancestors(self.root, path),
+            rank,
+        );
         true
     }
 
@@ -194,7 +199,7 @@ impl<'a> Coldplug<'a> {
         // A modalias that does not fit into the event is left out of it; the file still has it.
         let modalias = match event.get("MODALIAS") {
             Some(text) => Modalias::new(text),
-            None => sysfs::modalias_of(self.root, &path),
+            None => devices::modalias_of(self.root, &path),
         };
         let Some(modalias) = modalias else { return false };
         if !self.in_rounds || !comes_in_its_own_time(&path) {
@@ -232,7 +237,7 @@ impl<'a> Coldplug<'a> {
     /// Whether no bus may still be looking for devices.
     pub(super) fn is_quiet(&self) -> bool {
         let now = boottime_ns();
-        let told = || now >= self.usb.told && sysfs::usb_hubs_at_rest(self.root) == Some(true);
+        let told = || now >= self.usb.told && usb::hubs_idle(self.root) == Some(true);
         now >= self.quiet_at && (now >= self.usb.latest || told())
     }
 

@@ -5,7 +5,7 @@ use rustix::mount::MountFlags;
 
 use super::Boot;
 use crate::sys::DeferredDevice;
-use crate::sys::{Root, mount, sysfs};
+use crate::sys::{Root, deferred_probe, mount};
 
 const DEBUGFS: &str = "sys/kernel/debug";
 /// The kernel's default of `deferred_probe_timeout`, in seconds, if modules can be loaded.
@@ -16,7 +16,7 @@ impl Boot {
     /// load (CLOCK_BOOTTIME, ns).
     pub(super) fn report_deferred(&mut self, loads_ended: u64) {
         let mut found = devices_deferred(&self.dir);
-        merge(&mut found, sysfs::unmet_suppliers(&self.dir));
+        merge(&mut found, deferred_probe::unmet_suppliers(&self.dir));
         for deferred in &found {
             self.reporter.log().warn(&deferred.line());
         }
@@ -54,14 +54,14 @@ fn merge(found: &mut Vec<DeferredDevice>, more: Vec<DeferredDevice>) {
 /// Returns the kernel's list of deferred devices; it is empty on a kernel without debugfs. If
 /// debugfs is not mounted, it is mounted for the read.
 fn devices_deferred(dir: &Root) -> Vec<DeferredDevice> {
-    if let Some(list) = sysfs::devices_deferred(dir) {
+    if let Some(list) = deferred_probe::devices_deferred(dir) {
         return list;
     }
     let place = dir.join(DEBUGFS);
     if mount::mount("debugfs", &place, "debugfs", MountFlags::empty(), "").is_err() {
         return Vec::new();
     }
-    let list = sysfs::devices_deferred(dir).unwrap_or_default();
+    let list = deferred_probe::devices_deferred(dir).unwrap_or_default();
     let _ = mount::detach(&place);
     list
 }

@@ -90,8 +90,8 @@ fn mount_around(dir: &Root, early: &Early) -> Result<()> {
     let (target, aside) = (dir.join(early.path), dir.join(SYSROOT));
     fs::create_dir_all(&aside).map_err(|e| Error::io("mkdir", &aside, &e))?;
     mount::mount(early.fstype, &aside, early.fstype, early.flags, early.data)?;
-    let copied = tree::copy(&target, &aside);
-    mount::move_to(&aside, &target)?;
+    let copied = tree::copy_contents(&target, &aside);
+    mount::move_mount(&aside, &target)?;
     copied
 }
 

@@ -10,6 +10,7 @@ mod deferred_probe;
 mod early_mounts;
 mod error;
 mod finish;
+mod kernel_helper;
 mod loading;
 mod log;
 mod reporter;
@@ -35,7 +36,7 @@ use crate::cmdline::storage::StorageParams;
 use crate::load::{Loader, Rank};
 use crate::report::Verdict;
 use crate::sys::uevent::Socket;
-use crate::sys::{self, Root, boottime_ns, device, helper, process, procfs};
+use crate::sys::{self, Root, boottime_ns, port, process, procfs};
 use breakpoint::Breakpoint;
 use coldplug::Coldplug;
 use error::BootError;
@@ -110,7 +111,7 @@ impl Boot {
         let failed = early_mounts::mount_all(&self.dir).map_err(BootError::Setup)?;
         // Before the mounts the kernel may have had no console to open.
         let _ = process::open_console(&self.dir);
-        let helper = helper::provide(&self.dir).err();
+        let helper = kernel_helper::link_if_missing(&self.dir).err();
         for error in failed.into_iter().chain(helper) {
             self.reporter.add_warning(error.to_string());
         }
@@ -211,11 +212,11 @@ impl Boot {
 
     /// Runs the command of `coldplug.exec=` instead of the real init, then powers off.
     fn run_exec_command(&mut self, command: &str) -> BootError {
-        match process::shell_command(command, &[]) {
+        match process::run_shell_command(command, &[]) {
             Ok(status) => {
                 self.reporter.set_exit(status.code().unwrap_or(-1));
                 self.finish_record(Verdict::Ok);
-                rescue::leave(process::Leave::PowerOff)
+                rescue::leave(process::Shutdown::PowerOff)
             }
             Err(error) => BootError::Exec(sys::Error {
                 object: format!("{} for coldplug.exec=", error.object),
@@ -229,7 +230,7 @@ impl Boot {
         let json = self.reporter.finish(&self.dir, verdict);
         // Last and with a short timeout: the port may be slow, or nobody may read from it.
         if let Some(path) = &self.params.boot.report
-            && let Err(error) = device::write(&self.dir.join(path), json.as_bytes(), REPORT_TIMEOUT)
+            && let Err(error) = port::write(&self.dir.join(path), json.as_bytes(), REPORT_TIMEOUT)
         {
             self.reporter.log().debug(&format!("coldplug.report: {error}"));
         }

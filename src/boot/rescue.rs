@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::{Boot, BootError};
 use crate::cmdline::boot::{BootParams, OnFailure};
 use crate::load::Brake;
-use crate::sys::process::{self, Leave};
+use crate::sys::process::{self, Shutdown};
 use crate::sys::{Root, kmsg::Kmsg, kmsg::Priority, sysfs};
 
 /// What to do when the boot cannot go on.
@@ -44,7 +44,7 @@ pub(super) fn set_policy(params: &BootParams) {
 /// Installs a hook that keeps PID 1 alive after a panic of coldplug. Only PID 1 gets it: in other
 /// processes a panic is a message and an exit code.
 pub(super) fn install_panic_hook(root: &Root) {
-    if !process::is_first() {
+    if !process::is_pid1() {
         return;
     }
     let root = root.clone();
@@ -77,12 +77,12 @@ impl Boot {
 fn apply_policy(root: &Root) -> ! {
     let policy = *POLICY.lock().unwrap_or_else(PoisonError::into_inner);
     match policy {
-        Policy { onfail: Some(OnFailure::Reboot), .. } => leave(Leave::Reboot),
-        Policy { onfail: Some(OnFailure::PowerOff), .. } => leave(Leave::PowerOff),
-        Policy { onfail: Some(OnFailure::Halt), .. } => leave(Leave::Halt),
+        Policy { onfail: Some(OnFailure::Reboot), .. } => leave(Shutdown::Reboot),
+        Policy { onfail: Some(OnFailure::PowerOff), .. } => leave(Shutdown::PowerOff),
+        Policy { onfail: Some(OnFailure::Halt), .. } => leave(Shutdown::Halt),
         Policy { onfail: None, panic: Some(delay) } if delay != 0 => {
             thread::sleep(Duration::from_secs(u64::try_from(delay).unwrap_or(0)));
-            leave(Leave::Reboot)
+            leave(Shutdown::Reboot)
         }
         _ => offer_shell(root),
     }
@@ -93,7 +93,7 @@ fn offer_shell(root: &Root) -> ! {
     match shell(root) {
         Ok(()) => {
             write_console(root, "coldplug: shell exited; rebooting");
-            leave(Leave::Reboot)
+            leave(Shutdown::Reboot)
         }
         Err(error) => {
             write_console(
@@ -117,9 +117,9 @@ pub(super) fn shell(root: &Root) -> crate::sys::Result<()> {
         return Err(crate::sys::Error::new("shell", "/bin/sh", rustix::io::Errno::NOENT));
     }
     // /dev/console cannot be a controlling terminal; the terminal behind it can.
-    let terminal = sysfs::console(root)
+    let terminal = sysfs::active_console(root)
         .map_or_else(|| root.join("dev/console"), |tty| root.join("dev").join(tty));
-    process::interactive_self("console-shell", &terminal).map(|_status| ())
+    process::run_self_on_terminal("console-shell", &terminal).map(|_status| ())
 }
 
 /// Reboots, powers off or halts the machine. Idles if the kernel refuses.
@@ -127,19 +127,19 @@ pub(super) fn shell(root: &Root) -> crate::sys::Result<()> {
 /// Loads that are under way are drained first. reboot(2) holds the lock of suspend while it waits
 /// for all asynchronous probing, and the scan of a parallel SCSI bus takes that lock: a deadlock
 /// (seen on 6.1).
-pub(super) fn leave(how: Leave) -> ! {
+pub(super) fn leave(how: Shutdown) -> ! {
     let brake = SHUTDOWN.try_lock().ok().and_then(|loads| loads.clone());
     if brake.is_some_and(|brake| !brake.halt(DRAIN_TIMEOUT)) {
         write_console(&Root::default(), "coldplug: shutting down while modules are still loading");
     }
-    let _ = process::leave(how);
+    let _ = process::shut_down(how);
     idle()
 }
 
 /// Reaps orphans forever.
 fn idle() -> ! {
     loop {
-        process::reap();
+        process::reap_children();
         thread::sleep(Duration::from_secs(1));
     }
 }

@@ -19,7 +19,7 @@ use rustix::mount::MountPropagationFlags;
 
 use super::early_mounts::moved_mounts;
 use crate::report::Verdict;
-use crate::sys::tree::{self, Emptied};
+use crate::sys::tree::{self, Removed};
 use crate::sys::{Error, Result, Root, errno, mount, process};
 
 /// Programs that the kernel tries in this order if there is no init=.
@@ -142,11 +142,11 @@ fn is_executable(new: &File, path: &str) -> std::result::Result<(), Errno> {
 /// # Errors
 /// XDEV if `dir` is not such a directory: it is not in memory, holds no /init, or is the current
 /// root.
-pub fn free_initramfs(dir: BorrowedFd<'_>) -> std::result::Result<Emptied, Errno> {
+pub fn free_initramfs(dir: BorrowedFd<'_>) -> std::result::Result<Removed, Errno> {
     let in_memory = fstatfs(dir).is_ok_and(|s| matches!(s.f_type, RAMFS_MAGIC | TMPFS_MAGIC));
     let in_use = fstat(dir)?.st_dev == stat("/")?.st_dev;
     let ours = statat(dir, "init", AtFlags::SYMLINK_NOFOLLOW).is_ok();
-    if in_memory && ours && !in_use { tree::empty(dir) } else { Err(Errno::XDEV) }
+    if in_memory && ours && !in_use { tree::remove_contents(dir) } else { Err(Errno::XDEV) }
 }
 
 impl Ready {
@@ -180,7 +180,7 @@ impl Ready {
             // A read-only root without this directory goes without the mount.
             let _ = fs::create_dir(&to);
         }
-        if mount::move_to(&from, &to).is_err() {
+        if mount::move_mount(&from, &to).is_err() {
             let _ = mount::detach(&from);
         }
     }

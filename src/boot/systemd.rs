@@ -25,7 +25,7 @@ pub(super) fn arguments(init: &Path, began: u64) -> Vec<OsString> {
     let since = sys::boottime_ns().saturating_sub(began) / 1000;
     let start = process::realtime_us().saturating_sub(since);
     let state = format!("initrd-timestamp={start} {}\n\n", began / 1000);
-    match process::inherited_memory("systemd-state", state.as_bytes()) {
+    match process::memfd("systemd-state", state.as_bytes()) {
         Ok(memory) => ["--switched-root", "--system", "--deserialize"]
             .into_iter()
             .map(OsString::from)

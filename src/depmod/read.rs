@@ -53,7 +53,7 @@ impl fmt::Display for ReadError {
             Self::TooShort => write!(f, "{invalid} (too short to be a module)"),
             Self::Shrunk => f.write_str("the file became shorter while it was read"),
             Self::Decode(error) => write!(f, "{invalid} ({error})"),
-            Self::Elf(error) => write!(f, "{} ({error})", errno::text(errno::of_elf(*error))),
+            Self::Elf(error) => write!(f, "{} ({error})", errno::text(errno::from_elf(*error))),
         }
     }
 }

@@ -70,7 +70,7 @@ impl Actor {
     /// Carries out a task.
     pub(super) fn act(&self, task: &Task) -> Done {
         let start_us = boottime_ns() / 1000;
-        process::be_nice(task.gently);
+        process::set_low_priority(task.gently);
         let done = match task.is_file {
             true => self.insert(task),
             false => Done::at_once(self.command(&task.what, &task.module, &task.options)),

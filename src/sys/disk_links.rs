@@ -36,7 +36,7 @@ impl DeviceTree for Root {
     }
 
     fn entries(&self, path: &Path) -> Vec<String> {
-        sysfs::names_in(&self.join("sys/devices").join(path))
+        sysfs::entry_names(&self.join("sys/devices").join(path))
     }
 
     fn probe(&self, name: &str) -> Option<Probe> {

@@ -1,10 +1,10 @@
-//! The device mapper, by its control node.
+//! The device mapper, through its control node.
 //!
 //! ```text
-//! struct dm_ioctl, in the machine's byte order          struct dm_target_spec, after it
+//! struct dm_ioctl, in native byte order                 struct dm_target_spec, after it
 //!   0 version, 3 × u32: 4.0.0    32 event_nr, u32         0 first sector, u64     20 next, u32
 //!  12 size of all, u32           40 device number, u64    8 sectors, u64          24 type, 16
-//!  16 start of data, u32         48 name, 128            16 status, i32           40 parameters, to a NUL
+//!  16 start of data, u32         48 name, 128            16 status, i32      40 parameters, NUL
 //!  20 targets, u32               176 uuid, 129
 //!  28 flags, u32                 305 to 312 padding
 //! ```
@@ -27,23 +27,23 @@ const TABLE_STATUS: u8 = 12;
 
 const READ_ONLY: u32 = 1;
 
-/// Where the data begins: behind the header.
+/// Offset of the data: after the header.
 const DATA: u32 = 312;
 const NAME: usize = 48;
 const UUID: usize = 176;
 const PADDING: usize = 305;
 const TARGET: usize = 40;
-/// Room for an answer; a status of a target that is looked at here is a word.
+/// Room for an answer; the status of a verity target is one letter.
 const ANSWER: usize = 4096;
 
-/// One line of a device's table.
+/// The one line of a device's table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target<'a> {
-    /// Its length in sectors of 512 bytes; it begins at the device's first.
+    /// Length in sectors of 512 bytes, from the start of the device.
     pub sectors: u64,
-    /// `verity`, `linear`, …
+    /// Target type: `verity`, `linear`.
     pub kind: &'a str,
-    /// What that takes.
+    /// Parameters of the target type.
     pub parameters: &'a str,
 }
 
@@ -52,32 +52,32 @@ pub struct Target<'a> {
 pub struct Control(File);
 
 impl Control {
-    /// Opens /dev/mapper/control. The module `dm_mod` brings it.
+    /// Opens /dev/mapper/control, which the module `dm_mod` creates.
     ///
     /// # Errors
-    /// It is not there.
+    /// The node does not exist.
     pub fn open(root: &Root) -> Result<Self> {
         let path = root.join("dev/mapper/control");
         let file = OpenOptions::new().read(true).write(true).open(&path);
         file.map(Self).map_err(|e| Error::io("open", &path, &e))
     }
 
-    /// Makes the device `name`, without a table, and gives its number.
+    /// DM_DEV_CREATE: creates the device `name` without a table. Returns its number (major, minor).
     ///
     /// # Errors
-    /// There is one of that name or UUID.
+    /// EBUSY if a device has that name or UUID.
     pub fn create(&self, name: &str, uuid: &str) -> Result<(u32, u32)> {
         let mut message = message(name, DM_HEADER).map_err(|e| failed("create", name, e))?;
-        put(&mut message[UUID..PADDING], uuid).map_err(|e| failed("create", name, e))?;
+        put_str(&mut message[UUID..PADDING], uuid).map_err(|e| failed("create", name, e))?;
         raw::dm(&self.0, CREATE, &mut message).map_err(|e| failed("create", name, e))?;
-        Ok(number(u64_at(&message, 40)))
+        Ok(decode_dev(u64_at(&message, 40)))
     }
 
-    /// Gives the device a read-only table of one target; it comes to life with [`Self::resume`].
+    /// DM_TABLE_LOAD: loads a read-only table of one target. [`Self::resume`] activates it.
     ///
     /// # Errors
-    /// The kernel does not know the target, or refuses its parameters; its log says why.
-    pub fn load(&self, name: &str, target: &Target<'_>) -> Result<()> {
+    /// The kernel lacks the target type, or refuses its parameters; its log has the reason.
+    pub fn load_table(&self, name: &str, target: &Target<'_>) -> Result<()> {
         let failed = |e| failed("load the table of", name, e);
         let length = (TARGET + target.parameters.len() + 1).next_multiple_of(8);
         let mut message = message(name, DM_HEADER + length).map_err(failed)?;
@@ -85,32 +85,32 @@ impl Control {
         message[28..32].copy_from_slice(&READ_ONLY.to_ne_bytes());
         let spec = &mut message[DM_HEADER..];
         spec[8..16].copy_from_slice(&target.sectors.to_ne_bytes());
-        put(&mut spec[24..TARGET], target.kind).map_err(failed)?;
-        put(&mut spec[TARGET..], target.parameters).map_err(failed)?;
+        put_str(&mut spec[24..TARGET], target.kind).map_err(failed)?;
+        put_str(&mut spec[TARGET..], target.parameters).map_err(failed)?;
         raw::dm(&self.0, TABLE_LOAD, &mut message).map_err(failed)
     }
 
-    /// Brings the loaded table to life.
+    /// DM_DEV_SUSPEND without DM_SUSPEND_FLAG: activates the loaded table.
     ///
     /// # Errors
-    /// The kernel's answer.
+    /// The errno of the ioctl.
     pub fn resume(&self, name: &str) -> Result<()> {
-        // A suspend without its flag is a resume.
-        self.plain(SUSPEND, name).map_err(|e| failed("resume", name, e))
+        self.request(SUSPEND, name).map_err(|e| failed("resume", name, e))
     }
 
-    /// Takes the device away.
+    /// DM_DEV_REMOVE: removes the device.
     ///
     /// # Errors
-    /// EBUSY while it is in use.
+    /// EBUSY if it is in use.
     pub fn remove(&self, name: &str) -> Result<()> {
-        self.plain(REMOVE, name).map_err(|e| failed("remove", name, e))
+        self.request(REMOVE, name).map_err(|e| failed("remove", name, e))
     }
 
-    /// What the device's one target says of its state; of verity it is `V`, or `C` after a block that was corrupted.
+    /// DM_TABLE_STATUS: returns the status text of the one target. For verity it is `V`, or `C` after a
+    /// corrupted block.
     ///
     /// # Errors
-    /// There is no such device.
+    /// ENXIO if the device does not exist.
     pub fn status(&self, name: &str) -> Result<String> {
         let failed = |e| failed("ask the status of", name, e);
         let mut message = message(name, DM_HEADER + ANSWER).map_err(failed)?;
@@ -121,16 +121,18 @@ impl Control {
         Ok(String::from_utf8_lossy(text).into_owned())
     }
 
-    fn plain(&self, request: u8, name: &str) -> std::result::Result<(), Errno> {
+    /// Sends a request without data.
+    fn request(&self, request: u8, name: &str) -> std::result::Result<(), Errno> {
         raw::dm(&self.0, request, &mut message(name, DM_HEADER)?)
     }
 }
 
-/// Makes /dev/mapper/`name` lead to the device's node, as udev does; devtmpfs has the node alone.
+/// symlink(2): links /dev/mapper/`name` to the node of the device, as udev does; devtmpfs creates only
+/// the node.
 ///
 /// # Errors
-/// The link cannot be made.
-pub fn link(root: &Root, name: &str, minor: u32) -> Result<()> {
+/// The link cannot be created.
+pub fn create_symlink(root: &Root, name: &str, minor: u32) -> Result<()> {
     let path = root.join(Path::new("dev/mapper").join(name));
     let _ = fs::remove_file(&path);
     std::os::unix::fs::symlink(format!("../dm-{minor}"), &path)
@@ -141,17 +143,20 @@ fn failed(op: &'static str, name: &str, errno: Errno) -> Error {
     Error::new(op, format_args!("the mapped device {name}"), errno)
 }
 
-/// A message about the device `name`, `length` bytes long.
+/// Returns a request for the device `name`, `length` bytes long.
 fn message(name: &str, length: usize) -> std::result::Result<Vec<u8>, Errno> {
     let mut message = vec![0; length];
     message[0..4].copy_from_slice(&4_u32.to_ne_bytes());
     message[16..20].copy_from_slice(&DATA.to_ne_bytes());
-    put(&mut message[NAME..UUID], name)?;
+    put_str(&mut message[NAME..UUID], name)?;
     Ok(message)
 }
 
-/// Writes a text with the NUL behind it.
-fn put(place: &mut [u8], text: &str) -> std::result::Result<(), Errno> {
+/// Writes `text` and a NUL at the start of `place`.
+///
+/// # Errors
+/// ENAMETOOLONG, or EINVAL for a text that contains a NUL.
+fn put_str(place: &mut [u8], text: &str) -> std::result::Result<(), Errno> {
     let room = place.get_mut(..text.len() + 1).ok_or(Errno::NAMETOOLONG)?;
     room[..text.len()].copy_from_slice(text.as_bytes());
     if text.contains('\0') { Err(Errno::INVAL) } else { Ok(()) }
@@ -165,8 +170,8 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     bytes.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_ne_bytes)
 }
 
-/// linux/kdev_t.h: huge_encode_dev, back.
-fn number(code: u64) -> (u32, u32) {
+/// Decodes a device number: the inverse of `huge_encode_dev` of linux/kdev_t.h.
+fn decode_dev(code: u64) -> (u32, u32) {
     let part = |bits: u64| u32::try_from(bits).unwrap_or(u32::MAX);
     (part((code & 0xfff00) >> 8), part((code & 0xff) | ((code >> 12) & 0xfff00)))
 }
@@ -176,14 +181,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_of_devices() {
+    fn device_numbers_are_decoded() {
         for (code, want) in [(0xfe00, (254, 0)), (0xfd10, (253, 16)), (0x10_fe00, (254, 256))] {
-            assert_eq!(number(code), want, "{code:x}");
+            assert_eq!(decode_dev(code), want, "{code:x}");
         }
     }
 
     #[test]
-    fn a_message_holds_its_texts_or_is_refused() {
+    fn a_text_that_does_not_fit_is_an_error() {
         let message = message("root", DM_HEADER + 8).unwrap();
         assert_eq!(message[..20], [4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x38, 1, 0, 0]);
         assert_eq!(message[48..53], *b"root\0");

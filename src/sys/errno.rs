@@ -1,4 +1,5 @@
-//! errno in the words of glibc's strerror(3), which scripts and people know; musl's differ.
+//! The texts of errno: those of glibc's strerror(3), which scripts and people know. The texts of musl
+//! differ.
 
 use rustix::io::Errno;
 
@@ -70,15 +71,15 @@ const TEXTS: [(Errno, &str); 63] = [
     (Errno::REMOTEIO, "Remote I/O error"),
 ];
 
-/// What glibc's strerror(3) says of `errno`.
+/// strerror(3): returns glibc's text for `errno`.
 pub fn text(errno: Errno) -> String {
     let known = TEXTS.iter().find(|(e, _)| *e == errno);
     known
         .map_or_else(|| format!("Unknown error {}", errno.raw_os_error()), |(_, t)| (*t).to_owned())
 }
 
-/// What kmod makes of a damaged module.
-pub fn of_elf(error: ElfError) -> Errno {
+/// Returns the errno that kmod returns for a damaged module.
+pub fn from_elf(error: ElfError) -> Errno {
     match error {
         ElfError::NotElf => Errno::NOEXEC,
         ElfError::Broken(_) => Errno::INVAL,
@@ -89,10 +90,10 @@ pub fn of_elf(error: ElfError) -> Errno {
 mod tests {
     use super::*;
 
-    /// Tests run on glibc as well as on musl; only glibc's words are the oracle.
+    /// Tests run with glibc and with musl; only glibc has the texts to compare with.
     #[cfg(target_env = "gnu")]
     #[test]
-    fn the_words_are_glibcs() {
+    fn texts_equal_those_of_glibc() {
         for (errno, text) in TEXTS {
             let full = std::io::Error::from(errno).to_string();
             assert_eq!(full.split(" (os error").next(), Some(text));

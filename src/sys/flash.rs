@@ -1,28 +1,29 @@
-//! Raw flash and the volumes on it, as /sys/class/mtd and /sys/class/ubi have them.
+//! MTD devices and UBI volumes, from /sys/class/mtd and /sys/class/ubi.
 
 use std::fs;
 
 use super::Root;
 
-/// Whether the MTD device that `ubi.mtd=` means is there: its number, name or node stands before the first comma.
+/// Reports whether the MTD device of a `ubi.mtd=` parameter exists. The text before the first comma
+/// is its number, name or node.
 pub fn has_mtd(root: &Root, parameter: &str) -> bool {
     let wanted = parameter.split(',').next().unwrap_or_default();
-    let folder = root.join("sys/class/mtd");
+    let dir = root.join("sys/class/mtd");
     let number = wanted.strip_prefix("/dev/mtd").unwrap_or(wanted);
-    if folder.join(format!("mtd{number}")).exists() {
+    if dir.join(format!("mtd{number}")).exists() {
         return true;
     }
-    let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
+    let entries = fs::read_dir(&dir).into_iter().flatten().flatten();
     entries.map(|entry| entry.path().join("name")).any(|path| is_text(&path, wanted))
 }
 
-/// Whether the UBI device has a volume of that number.
+/// Reports whether the UBI device `device` has the volume `number`.
 pub fn has_volume(root: &Root, device: &str, number: &str) -> bool {
     root.join(format!("sys/class/ubi/ubi{device}_{number}")).exists()
 }
 
-/// Whether the UBI device has a volume of that name.
-pub fn has_volume_called(root: &Root, device: &str, name: &str) -> bool {
+/// Reports whether the UBI device `device` has a volume named `name`.
+pub fn has_volume_named(root: &Root, device: &str, name: &str) -> bool {
     let prefix = format!("ubi{device}_");
     let entries = fs::read_dir(root.join("sys/class/ubi")).into_iter().flatten().flatten();
     entries
@@ -30,6 +31,7 @@ pub fn has_volume_called(root: &Root, device: &str, name: &str) -> bool {
         .any(|entry| is_text(&entry.path().join("name"), name))
 }
 
+/// Reports whether a file holds `text` and a newline.
 fn is_text(path: &std::path::Path, text: &str) -> bool {
     fs::read_to_string(path).is_ok_and(|found| found.trim_end_matches('\n') == text)
 }
@@ -59,6 +61,6 @@ mod tests {
             assert_eq!(has_mtd(&root, name), want, "{name}");
         }
         assert!(has_volume(&root, "0", "2") && !has_volume(&root, "1", "2"));
-        assert!(has_volume_called(&root, "0", "rootfs") && !has_volume_called(&root, "0", "roo"));
+        assert!(has_volume_named(&root, "0", "rootfs") && !has_volume_named(&root, "0", "roo"));
     }
 }

@@ -1,4 +1,5 @@
-//! /dev/kmsg: one record, one write; and what the kernel has logged since a moment.
+//! /dev/kmsg: writing records, and reading what was logged after a position (the kernel's
+//! ABI/testing/dev-kmsg).
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -6,23 +7,23 @@ use std::os::unix::fs::OpenOptionsExt;
 
 use super::{Error, Result, Root};
 
-/// The longest record the kernel takes, its prefix included: longer ones are refused (EINVAL).
-const RECORD: usize = 976;
+/// Length of the longest record with its prefix, in bytes; longer ones are refused (EINVAL).
+const MAX_RECORD: usize = 976;
 
-/// Priorities of syslog(3), as far as they are used.
+/// Priorities of syslog(3) that coldplug uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Priority {
-    /// 3
+    /// LOG_ERR.
     Err = 3,
-    /// 4
+    /// LOG_WARNING.
     Warning = 4,
-    /// 6
+    /// LOG_INFO.
     Info = 6,
-    /// 7
+    /// LOG_DEBUG.
     Debug = 7,
 }
 
-/// The kernel's log, open for writing.
+/// The kernel log, open for writing.
 #[derive(Debug)]
 pub struct Kmsg(File);
 
@@ -30,7 +31,7 @@ impl Kmsg {
     /// Opens /dev/kmsg.
     ///
     /// # Errors
-    /// The node is missing, or the kernel was built without.
+    /// The node is missing, or the kernel was built without CONFIG_PRINTK.
     pub fn open(root: &Root) -> Result<Self> {
         let path = root.join("dev/kmsg");
         let file =
@@ -38,38 +39,39 @@ impl Kmsg {
         Ok(Self(file))
     }
 
-    /// Writes one record, cut to what the kernel takes. A log that cannot be written is no reason to stop.
+    /// Writes one record of `coldplug`, truncated to the length that the kernel accepts. Failures are
+    /// ignored, because there is nowhere left to report them.
     pub fn write(&self, priority: Priority, text: &str) {
         self.write_as(priority as u8, "coldplug", text);
     }
 
-    /// As [`Self::write`], by the program `ident`.
+    /// Writes one record of the program `ident`, as [`Self::write`] does.
     pub fn write_as(&self, priority: u8, ident: &str, text: &str) {
         // Facility 3 is "daemon".
         let mut record = format!("<{}>{ident}: {text}", 3 * 8 + priority);
-        let mut end = record.len().min(RECORD - 1);
+        let mut end = record.len().min(MAX_RECORD - 1);
         while !record.is_char_boundary(end) {
             end -= 1;
         }
         record.truncate(end);
-        // Without it the kernel keeps the record back until the next one comes: it might go on.
+        // Without a newline the kernel holds the record back for a continuation.
         record.push('\n');
         let _ = (&self.0).write(record.as_bytes());
     }
 }
 
-/// A place in the kernel's log: what comes behind it can be read.
+/// A position in the kernel log.
 ///
 /// ```text
-/// 6,1234,5140900,-;the text      priority and facility, number, microseconds, flags
+/// 6,1234,5140900,-;text      priority and facility, sequence number, microseconds, flags
 /// ```
 #[derive(Debug)]
-pub struct Mark(Option<File>);
+pub struct LogPosition(Option<File>);
 
-impl Mark {
-    /// The end of the log as it is now. Where the log may not be read, nothing comes behind it. A plain file in its
-    /// place, in a tree of files, is read from its start.
-    pub fn now(root: &Root) -> Self {
+impl LogPosition {
+    /// Returns the end of the log. If the log is not readable, [`Self::last_record`] finds nothing. A
+    /// regular file in its place, as in a test tree, is read from its start.
+    pub fn end(root: &Root) -> Self {
         let open = || -> std::io::Result<File> {
             let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
             let mut file =
@@ -82,8 +84,8 @@ impl Mark {
         Self(open().ok())
     }
 
-    /// The last record behind the mark that `wanted` takes.
-    pub fn last(&self, wanted: impl Fn(&str) -> bool) -> Option<String> {
+    /// Returns the text of the last record after this position that `wanted` accepts.
+    pub fn last_record(&self, wanted: impl Fn(&str) -> bool) -> Option<String> {
         let mut file = self.0.as_ref()?;
         let mut buffer = vec![0; 8192];
         let mut found = None;
@@ -91,7 +93,7 @@ impl Mark {
             let len = match file.read(&mut buffer) {
                 Ok(0) => return found,
                 Ok(len) => len,
-                // The record was overwritten while we read: the next one is there.
+                // EPIPE: the record was overwritten; the next read returns the one after it.
                 Err(e) if e.raw_os_error() == Some(rustix::io::Errno::PIPE.raw_os_error()) => {
                     continue;
                 }
@@ -102,7 +104,7 @@ impl Mark {
     }
 }
 
-/// The first line of a record's text.
+/// Returns the first line of the text of a record.
 fn record_text(record: &[u8]) -> Option<String> {
     let record = String::from_utf8_lossy(record);
     let (_, text) = record.split_once(';')?;
@@ -114,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn records_are_read_as_the_kernel_writes_them() {
+    fn records_of_the_kernel_are_parsed() {
         let record = b"4,12,5000,-;ext9: Unknown symbol x (err -2)\n SUBSYSTEM=module\n";
         assert_eq!(record_text(record).as_deref(), Some("ext9: Unknown symbol x (err -2)"));
         assert_eq!(record_text(b"garbage"), None);

@@ -1,4 +1,4 @@
-//! Loop devices: a file as a block device, read-only.
+//! Loop devices: a file as a read-only block device.
 //!
 //! ```text
 //! struct loop_config          struct loop_info64, at 8 of it
@@ -19,25 +19,28 @@ use super::raw;
 use super::{Error, Result, Root};
 
 const READ_ONLY: u32 = 1;
-/// The file is let go with the last user of the device.
+/// The kernel detaches the file when the last user closes the device.
 const AUTOCLEAR: u32 = 4;
 const INFO: usize = 232;
 const NAME: std::ops::Range<usize> = 56..119;
-/// How often another process may take the device that was free.
-const TRIES: usize = 16;
+/// Attempts to get a free device before another process does.
+const MAX_ATTEMPTS: usize = 16;
 
-/// A loop device with a file behind it. Unless something else has opened it by then, it is free again when this is dropped.
+/// A loop device with a backing file. Dropping it frees the device, unless it is open elsewhere, such as
+/// by a mount.
 #[derive(Debug)]
 pub struct Loop {
-    /// Its node.
+    /// Path of the node.
     pub node: PathBuf,
     _device: File,
 }
 
-/// Puts `file`, which is called `name`, behind a free loop device. The module `loop` brings these.
+/// Attaches `file` to a free loop device; `name` is shown by losetup(8). The module `loop` provides the
+/// devices. Between LOOP_CTL_GET_FREE and LOOP_CONFIGURE another process may take the device (EBUSY);
+/// then the next free one is tried, as loop(4) prescribes.
 ///
 /// # Errors
-/// There is no loop device, or the file is none that could be behind one.
+/// There is no loop device, or the file cannot back one.
 pub fn attach(root: &Root, file: &File, name: &str) -> Result<Loop> {
     let control = root.join("dev/loop-control");
     let control_file = OpenOptions::new()
@@ -46,12 +49,12 @@ pub fn attach(root: &Root, file: &File, name: &str) -> Result<Loop> {
         .open(&control)
         .map_err(|e| Error::io("open", &control, &e))?;
     let mut last = Errno::BUSY;
-    for _ in 0..TRIES {
+    for _ in 0..MAX_ATTEMPTS {
         let number = raw::loop_free(&control_file)
             .map_err(|e| Error::new("LOOP_CTL_GET_FREE", control.display(), e))?;
         let node = root.join(format!("dev/loop{number}"));
         let device = File::open(&node).map_err(|e| Error::io("open", &node, &e))?;
-        match back(&device, file, name) {
+        match set_backing_file(&device, file, name) {
             Ok(()) => return Ok(Loop { node, _device: device }),
             Err(Errno::BUSY) => {}
             Err(errno) => {
@@ -63,8 +66,8 @@ pub fn attach(root: &Root, file: &File, name: &str) -> Result<Loop> {
     Err(Error::new("attach to a loop device", name, last))
 }
 
-/// Up to Linux 5.7 it took two steps.
-fn back(device: &File, file: &File, name: &str) -> std::result::Result<(), Errno> {
+/// Sets the backing file with LOOP_CONFIGURE or, before Linux 5.8, in two steps.
+fn set_backing_file(device: &File, file: &File, name: &str) -> std::result::Result<(), Errno> {
     match configure(device, file, name) {
         Err(Errno::NOTTY | Errno::INVAL) => {}
         done => return done,
@@ -83,7 +86,7 @@ fn configure(device: &File, file: &File, name: &str) -> std::result::Result<(), 
     raw::loop_configure(device, &mut config)
 }
 
-/// The name is for losetup(8) to show; what does not fit is cut off.
+/// Returns a `struct loop_info64`. A name that does not fit is truncated.
 fn info(name: &str) -> [u8; INFO] {
     let mut info = [0; INFO];
     info[52..56].copy_from_slice(&(READ_ONLY | AUTOCLEAR).to_ne_bytes());
@@ -98,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_name_is_cut() {
+    fn a_long_name_is_truncated() {
         let info = info(&"x".repeat(80));
         assert_eq!((info[52], info[118], info[119]), (5, b'x', 0));
     }

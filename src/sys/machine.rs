@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::{Result, Root, procfs, sysfs};
+use super::{Result, Root, devices, procfs, sysfs};
 use crate::kmod::name::ModuleName;
 use crate::machine::capture::{Capture, Device, RootFs};
 
@@ -12,7 +12,7 @@ use crate::machine::capture::{Capture, Device, RootFs};
 /// # Errors
 /// /sys/devices cannot be read.
 pub fn capture(root: &Root) -> Result<Capture> {
-    let devices = sysfs::modaliases(root)?;
+    let devices = devices::modaliases(root)?;
     let is_live = *root == Root::default();
     Ok(Capture {
         kernel: procfs::sysctl(root, "kernel/osrelease").ok(),
@@ -24,7 +24,7 @@ pub fn capture(root: &Root) -> Result<Capture> {
 }
 
 /// Adds to a device what its links tell.
-fn describe(root: &Root, device: sysfs::Device) -> Device {
+fn describe(root: &Root, device: devices::Device) -> Device {
     let dir = root.join("sys/devices").join(&device.path);
     let driver = target(&dir.join("driver"));
     // Drivers of ACPI have no link to their module; most are called as it is.

@@ -1,12 +1,23 @@
-//! The kernel's face: one small function per fact or act. Nothing here decides, retries or prints; errors
-//! name operation, object and errno.
+//! The kernel's interface: one small function per fact or action. Errors name operation, object and
+//! cause.
+//!
+//! This layer has no policy: callers choose modules, devices, deadlines and options, and callers
+//! print. On its own it does only what a man page prescribes for a call:
+//!
+//! - A call that a signal interrupts (EINTR), or that writes only a part, is repeated.
+//! - An address or route that is already there (EEXIST) counts as added.
+//! - A loop device that another process takes first (EBUSY) is replaced by the next free one, and a
+//!   kernel without LOOP_CONFIGURE gets the older calls.
+//! - Configuration directories are merged by the precedence of modprobe.d(5).
+//! - A message for the system log goes to /dev/kmsg, or to /dev/log if that is not writable.
 
 pub mod atomic_file;
+pub mod autoclean_marker;
 pub mod block;
 mod boot_time;
-mod deferred;
+pub mod deferred_probe;
 mod descriptors;
-pub mod device;
+pub mod devices;
 pub mod disk_links;
 pub mod dm;
 pub mod errno;
@@ -16,7 +27,6 @@ pub mod helper;
 pub mod kmsg;
 pub mod loopdev;
 pub mod machine;
-pub mod mark;
 pub mod moddir;
 pub mod modfile;
 pub mod module;
@@ -25,26 +35,28 @@ pub mod module_errno;
 pub mod modules_conf;
 pub mod mount;
 pub mod net;
+pub mod port;
 pub mod process;
 pub mod procfs;
+pub mod semaphore;
 pub mod settings;
-pub mod slot;
 pub mod sysfs;
 pub mod syslog;
 pub mod tree;
 pub mod uevent;
+pub mod usb;
 
 mod raw;
 
 pub use boot_time::BootTime;
-pub use deferred::DeferredDevice;
+pub use deferred_probe::DeferredDevice;
 pub use error::{Cause, Error, Result};
 
 use std::path::{Path, PathBuf};
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// The prefix of every path below /sys, /proc, /dev, /etc, /run and /lib: `/`, or a tree of files.
+/// Prefix of every path below /sys, /proc, /dev, /etc, /run and /lib: `/`, or a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Root(PathBuf);
 
@@ -55,12 +67,12 @@ impl Default for Root {
 }
 
 impl Root {
-    /// The tree below `path`.
+    /// Returns the prefix `path`.
     pub fn at(path: impl Into<PathBuf>) -> Self {
         Self(path.into())
     }
 
-    /// The path below this root that is called `path` (absolute or not) in it.
+    /// Returns the path below this prefix for `path`, which may start with a slash.
     pub fn join(&self, path: impl AsRef<Path>) -> PathBuf {
         let path = path.as_ref();
         self.0.join(path.strip_prefix("/").unwrap_or(path))
@@ -73,17 +85,18 @@ pub fn boottime_ns() -> u64 {
     u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
 }
 
-/// How many processors there are to work with; 1 where the kernel does not say.
+/// sched_getaffinity(2): returns the number of processors that this process may use, or 1 if that is
+/// unknown.
 pub fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// The running kernel's release, as uname(2) gives it.
+/// uname(2): returns the release of the running kernel.
 pub fn release() -> String {
     rustix::system::uname().release().to_string_lossy().into_owned()
 }
 
-/// The machine's architecture, as `uname -m` has it.
+/// uname(2): returns the machine's architecture, as `uname -m` prints it.
 pub fn machine() -> String {
     rustix::system::uname().machine().to_string_lossy().into_owned()
 }

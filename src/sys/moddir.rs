@@ -1,4 +1,4 @@
-//! /lib/modules/RELEASE and the modprobe.d folders, as files.
+//! /lib/modules/RELEASE and the directories of modprobe.d(5).
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -13,12 +13,13 @@ use crate::kmod::catalog::IndexFiles;
 use crate::kmod::conf::Config;
 use crate::kmod::index::Bytes;
 
-/// Where the folders of configuration lie, highest precedence first.
-const CONFIG_PLACES: [&str; 5] = ["etc", "run", "usr/local/lib", "usr/lib", "lib"];
+/// Parents of the configuration directories, highest precedence first.
+const CONFIG_PARENTS: [&str; 5] = ["etc", "run", "usr/local/lib", "usr/lib", "lib"];
 
-/// Where the tools look for the configuration called `name` (`modprobe.d`, `depmod.d`), highest precedence first.
+/// Returns the directories of the configuration `name` (`modprobe.d`, `depmod.d`), highest precedence
+/// first.
 pub fn config_dirs(root: &Root, name: &str) -> Vec<PathBuf> {
-    CONFIG_PLACES.map(|place| root.join(place).join(name)).to_vec()
+    CONFIG_PARENTS.map(|parent| root.join(parent).join(name)).to_vec()
 }
 
 /// The module directory of one kernel.
@@ -26,22 +27,22 @@ pub fn config_dirs(root: &Root, name: &str) -> Vec<PathBuf> {
 pub struct ModuleDir(PathBuf);
 
 impl ModuleDir {
-    /// The directory of kernel `release` below `root`.
+    /// Returns the directory of the kernel `release` below `root`.
     pub fn new(root: &Root, release: &str) -> Self {
         Self(root.join("lib/modules").join(release))
     }
 
-    /// The directory at `path`.
+    /// Returns the directory at `path`.
     pub fn at(path: impl Into<PathBuf>) -> Self {
         Self(path.into())
     }
 
-    /// The release of the kernel that it is for: its last name.
+    /// Returns the release of its kernel: the last component of the path.
     pub fn release(&self) -> String {
         self.path().file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    /// Its path.
+    /// Returns its path.
     pub fn path(&self) -> &Path {
         &self.0
     }
@@ -58,14 +59,15 @@ impl IndexFiles for ModuleDir {
     }
 }
 
-/// The configuration of `root` for the modules in `dir`: modprobe.d, then the modules' own softdeps and
-/// weakdeps, all in byte order of their names. Of equal names only the one of the highest directory is
-/// read. The kernel command line is not part of it.
+/// Reads the configuration of `root` for the modules in `dir`: modprobe.d, modules.softdep and
+/// modules.weakdep, ordered by file name. If several directories have a file of one name, the file in
+/// the directory of the highest precedence is used. The kernel command line is not read.
 pub fn config(root: &Root, dir: &ModuleDir, warnings: &mut Vec<Warning>) -> Config {
     config_at(&config_dirs(root, "modprobe.d"), dir, warnings)
 }
 
-/// As [`config`], with the module parameters of the kernel command line behind it.
+/// Reads the configuration as [`config`] does and appends the module words of the kernel command line
+/// `line`.
 pub fn config_with(
     root: &Root,
     dir: &ModuleDir,
@@ -78,17 +80,18 @@ pub fn config_with(
     config
 }
 
-/// As [`config`], from these folders and files, highest precedence first, instead of modprobe.d. A file
-/// needs no ending and sorts under its name; a path that does not exist says nothing. A file may also be a
-/// modules.conf(5), which is told by its lines; what an image carries reads none, as an image is made of what is converted.
+/// Reads the configuration as [`config`] does, from these directories and files, highest precedence
+/// first, instead of modprobe.d. A file needs no suffix and is ordered by its name. Missing paths are
+/// ignored. A file may also be a modules.conf(5), which is detected by its content. The build for an
+/// image does not read modules.conf, because images are made from the converted configuration.
 pub fn config_at(paths: &[PathBuf], dir: &ModuleDir, warnings: &mut Vec<Warning>) -> Config {
-    let mut files = conf_files_of(paths, warnings);
+    let mut files = merged_conf_files(paths, warnings);
     for own in ["modules.softdep", "modules.weakdep"] {
         files.insert(own.into(), dir.path().join(own));
     }
     let mut config = Config::default();
     for path in files.values() {
-        // A file that cannot be opened says nothing, as with kmod.
+        // kmod ignores files that cannot be opened.
         let Ok(bytes) = fs::read(path) else { continue };
         let name = path.to_string_lossy();
         #[cfg(feature = "host")]
@@ -102,9 +105,9 @@ pub fn config_at(paths: &[PathBuf], dir: &ModuleDir, warnings: &mut Vec<Warning>
     config
 }
 
-/// The files that these folders and files, highest precedence first, come to, by name. Of equal names only the one of
-/// the highest directory is among them.
-pub fn conf_files_of(
+/// Returns the configuration files in these directories and files, highest precedence first, by name.
+/// If several have one name, the first one is used.
+pub fn merged_conf_files(
     paths: &[PathBuf],
     warnings: &mut Vec<Warning>,
 ) -> BTreeMap<OsString, PathBuf> {
@@ -121,9 +124,10 @@ pub fn conf_files_of(
     files
 }
 
-/// The `*.conf` files of a folder that do not start with a dot; a folder of such a name is warned of.
-fn conf_files(folder: &Path, warnings: &mut Vec<Warning>) -> Vec<(OsString, PathBuf)> {
-    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+/// Returns the `*.conf` files of a directory without those that start with a dot. A directory with
+/// such a name is reported.
+fn conf_files(dir: &Path, warnings: &mut Vec<Warning>) -> Vec<(OsString, PathBuf)> {
+    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
     let mut files = Vec::new();
     for entry in entries.flatten() {
         let name = entry.file_name();
@@ -150,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_highest_directory_masks_and_names_sort() {
+    fn the_highest_directory_wins_and_names_are_sorted() {
         let scratch = tempfile::tempdir().unwrap();
         let put = |path: &str, text: &str| {
             let path = scratch.path().join(path);

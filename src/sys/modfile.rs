@@ -1,4 +1,4 @@
-//! One module file: its descriptor for the kernel, or its decoded image.
+//! One module file: its descriptor for finit_module(2), or its decoded image for init_module(2).
 
 use std::fs::File;
 use std::io::{Read, Seek};
@@ -18,14 +18,16 @@ pub struct ModuleFile {
     compression: Compression,
 }
 
-/// Why a module's image cannot be had.
+/// Why a module file has no image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ImageError {
     /// The file cannot be read.
     Read(Error),
-    /// Its content cannot be decoded.
+    /// Its content is damaged, or larger than the limit.
     Decode(DecodeError),
 }
+
+impl std::error::Error for ImageError {}
 
 impl std::fmt::Display for ImageError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -37,10 +39,11 @@ impl std::fmt::Display for ImageError {
 }
 
 impl ModuleFile {
-    /// Opens `path` for reading, which is all that finit_module(2) allows, and reads its first bytes.
+    /// Opens `path` read-only, because finit_module(2) returns ETXTBSY for a writable descriptor, and
+    /// reads the first bytes. A file that is too short to be a module counts as not compressed.
     ///
     /// # Errors
-    /// It cannot be opened or read. A file too short to be a module is plain.
+    /// The file cannot be opened or read.
     pub fn open(path: &Path) -> Result<Self> {
         let failed = |op| move |e: std::io::Error| Error::io(op, path, &e);
         let mut file = File::open(path).map_err(failed("open"))?;
@@ -49,27 +52,28 @@ impl ModuleFile {
         Ok(Self { file, path: path.to_owned(), compression: Compression::detect(&head) })
     }
 
-    /// Its compression, told by its content.
+    /// Returns the compression, detected by content.
     pub fn compression(&self) -> Compression {
         self.compression
     }
 
-    /// Its descriptor.
+    /// Returns the descriptor.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
 
-    /// Its image, decoded, of at most `limit` bytes.
+    /// Returns the decoded image, at most `limit` bytes.
     ///
     /// # Errors
-    /// It cannot be read, is damaged, or is larger.
+    /// The file cannot be read, is damaged, or is larger than `limit` (EFBIG).
     pub fn image(&mut self, limit: usize) -> std::result::Result<Vec<u8>, ImageError> {
         let (mut bytes, mut image) = (Vec::new(), Vec::new());
         self.image_into(&mut Decoder::default(), &mut bytes, &mut image, limit)?;
         Ok(image)
     }
 
-    /// As [`Self::image`], into memory that is used again; `bytes` is for the file as it is.
+    /// Decodes the image into `image`, as [`Self::image`] does, to reuse its memory. `bytes` holds the
+    /// compressed file meanwhile.
     ///
     /// # Errors
     /// As [`Self::image`].
@@ -94,14 +98,14 @@ impl ModuleFile {
         limit: usize,
     ) -> std::result::Result<(), ImageError> {
         let failed = |e: std::io::Error| ImageError::Read(Error::io("read", &self.path, &e));
-        let told = |errno| ImageError::Read(Error::new("read", self.path.display(), errno));
+        let error = |errno| ImageError::Read(Error::new("read", self.path.display(), errno));
         let len = self.file.metadata().map_err(failed)?.len();
         if len > limit as u64 {
-            return Err(told(Errno::FBIG));
+            return Err(error(Errno::FBIG));
         }
         bytes.clear();
         let len = usize::try_from(len).unwrap_or(usize::MAX);
-        bytes.try_reserve_exact(len).map_err(|_| told(Errno::NOMEM))?;
+        bytes.try_reserve_exact(len).map_err(|_| error(Errno::NOMEM))?;
         self.file.rewind().map_err(failed)?;
         self.file.read_to_end(bytes).map_err(failed)?;
         Ok(())

@@ -28,12 +28,13 @@ impl InitFlags {
     }
 }
 
-/// The calls by which modules come and go, and what a configuration may put in their place.
+/// The calls that load and remove modules, and the commands that a configuration may substitute for
+/// them. All methods are required, so that no implementation for tests reaches the real kernel.
 pub trait ModuleOps: Send + Sync {
-    /// finit_module(2): the kernel reads the module from `file`.
+    /// finit_module(2): loads the module in `file`, with parameters `args`.
     ///
     /// # Errors
-    /// The kernel's answer.
+    /// The errno of the call.
     fn finit_module(
         &self,
         file: BorrowedFd<'_>,
@@ -41,28 +42,28 @@ pub trait ModuleOps: Send + Sync {
         flags: InitFlags,
     ) -> Result<(), Errno>;
 
-    /// init_module(2): the module is `image`.
+    /// init_module(2): loads the module in `image`, with parameters `args`.
     ///
     /// # Errors
-    /// The kernel's answer.
+    /// The errno of the call.
     fn init_module(&self, image: &[u8], args: &CStr) -> Result<(), Errno>;
 
-    /// init_module(2) for an image whose memory the caller may use again once the kernel has copied it.
+    /// init_module(2) for an image whose memory the caller may reuse once the kernel has copied it.
     ///
     /// # Errors
-    /// The kernel's answer.
+    /// The errno of the call.
     fn init_module_at(&self, image: *const [u8], args: &CStr) -> Result<(), Errno>;
 
-    /// delete_module(2), never waiting.
+    /// delete_module(2) with O_NONBLOCK, and with O_TRUNC if `force` is set: removes a module.
     ///
     /// # Errors
-    /// The kernel's answer.
+    /// The errno of the call.
     fn delete_module(&self, name: &CStr, force: bool) -> Result<(), Errno>;
 
-    /// sh(1) with the install command that the configuration has for `module`.
+    /// Runs an install or remove command of modprobe.d(5) for `module` with sh(1) and waits for it.
     ///
     /// # Errors
-    /// No shell can be started.
+    /// The shell cannot be started.
     fn command(&self, command: &str, module: &ModuleName) -> super::Result<ExitStatus>;
 }
 
@@ -95,11 +96,11 @@ impl ModuleOps for Kernel {
     }
 
     fn command(&self, command: &str, module: &ModuleName) -> super::Result<ExitStatus> {
-        process::shell_command(command, &[("MODPROBE_MODULE", module.as_str())])
+        process::run_shell_command(command, &[("MODPROBE_MODULE", module.as_str())])
     }
 }
 
-/// A kernel that takes every module and has every command succeed: nothing is done.
+/// A kernel that does nothing: every load, removal and command succeeds.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct DryRun;
 

@@ -1,4 +1,4 @@
-//! A modules.conf(5) of this machine, in the place of a modprobe.d(5).
+//! The modules.conf(5) of modutils in the place of modprobe.d(5).
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,8 @@ use crate::kmod::Warning;
 use crate::kmod::conf::Config;
 use crate::kmod::modules_conf::{self, Outside};
 
-/// Adds what a modules.conf says with the kernel `release`, as its conversion would be added; false where the file is none.
+/// Converts a modules.conf for the kernel `release` and adds the result to `config`. Returns false if
+/// the file is not a modules.conf.
 pub(super) fn add(
     config: &mut Config,
     name: &str,
@@ -19,25 +20,25 @@ pub(super) fn add(
     if !modules_conf::is_old(bytes) {
         return false;
     }
-    let converted = modules_conf::convert(name, bytes, &OldMachine::new(release));
+    let converted = modules_conf::convert(name, bytes, &HostEnvironment::new(release));
     config.add_file(name, converted.to_string().as_bytes(), warnings);
     warnings.extend(converted.wrong);
     warnings.extend(converted.unsure);
     true
 }
 
-/// This machine with a kernel, for a modules.conf(5).
+/// The machine that a modules.conf(5) asks about: this one, with a kernel release.
 #[derive(Debug)]
-pub struct OldMachine(String);
+pub struct HostEnvironment(String);
 
-impl OldMachine {
-    /// With the kernel `release`.
+impl HostEnvironment {
+    /// Returns this machine with the kernel `release`.
     pub fn new(release: &str) -> Self {
         Self(release.to_owned())
     }
 }
 
-impl Outside for OldMachine {
+impl Outside for HostEnvironment {
     fn release(&self) -> &str {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! mount(2), and what a path is mounted from.
+//! mount(2), umount2(2), and the flags of mount(8).
 
 use std::ffi::CString;
 use std::path::Path;
@@ -8,10 +8,10 @@ use rustix::mount::{MountFlags, UnmountFlags};
 
 use super::{Error, Result};
 
-/// Mounts `source` on `target` as `fstype` with the filesystem's own options `data`.
+/// mount(2): mounts `source` on `target` as `fstype`, with the filesystem's own options in `data`.
 ///
 /// # Errors
-/// The kernel's answer.
+/// The errno of the call.
 pub fn mount(
     source: &str,
     target: &Path,
@@ -25,26 +25,28 @@ pub fn mount(
     rustix::mount::mount(source, target, fstype, flags, data.as_c_str()).map_err(failed)
 }
 
-/// Moves the mount at `from` to `to` (MS_MOVE).
+/// mount(2) with MS_MOVE: moves the mount at `from` to `to`.
 ///
 /// # Errors
-/// The kernel's answer.
-pub fn move_to(from: &Path, to: &Path) -> Result<()> {
+/// The errno of the call.
+pub fn move_mount(from: &Path, to: &Path) -> Result<()> {
     rustix::mount::mount_move(from, to).map_err(|e| {
         Error::new("move mount", format_args!("{} to {}", from.display(), to.display()), e)
     })
 }
 
-/// Takes the mount at `path` out of sight at once; it goes when its last user does (MNT_DETACH).
+/// umount2(2) with MNT_DETACH: detaches the mount at `path` from the tree. The filesystem is released
+/// with its last user.
 ///
 /// # Errors
-/// The kernel's answer.
+/// The errno of the call.
 pub fn detach(path: &Path) -> Result<()> {
     rustix::mount::unmount(path, UnmountFlags::DETACH)
         .map_err(|e| Error::new("umount", path.display(), e))
 }
 
-/// Flags and filesystem options of a comma list as mount(8) and `rootflags=` have it.
+/// Splits a comma-separated list, as in mount(8) and `rootflags=`, into mount flags and the options of
+/// the filesystem.
 pub fn parse_flags(list: &str) -> (MountFlags, String) {
     const KNOWN: [(&str, MountFlags); 8] = [
         ("nosuid", MountFlags::NOSUID),
@@ -72,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn flags_are_taken_out_of_the_list() {
+    fn flags_are_separated_from_options() {
         let (flags, data) = parse_flags("noatime,subvol=@,defaults,nodev,,x=1");
         assert_eq!(flags, MountFlags::NOATIME | MountFlags::NODEV);
         assert_eq!(data, "subvol=@,x=1");

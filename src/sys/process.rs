@@ -1,4 +1,4 @@
-//! Processes: the console, children, the way out.
+//! Processes: the console, children, exec and reboot.
 
 use std::ffi::{CStr, OsStr, OsString};
 use std::fs::{File, OpenOptions};
@@ -13,21 +13,23 @@ use rustix::fs::{FileType, MemfdFlags, OFlags};
 use rustix::process::{Pid, WaitOptions};
 use rustix::system::RebootCommand;
 
-use super::helper::OURSELVES;
 use super::{Error, Result, Root};
 
-/// What runs commands.
+/// The shell of system(3).
 const SHELL: &str = "/bin/sh";
-/// open(2): a terminal does not become the controlling one by being opened.
+/// open(2): opening a terminal does not make it the controlling terminal.
 const O_NOCTTY: i32 = OFlags::NOCTTY.bits().cast_signed();
+/// proc_pid_exe(5): the program that runs.
+pub const SELF_EXE: &str = "/proc/self/exe";
 
-/// Whether we are the first process.
-pub fn is_first() -> bool {
+/// Reports whether this is process 1.
+pub fn is_pid1() -> bool {
     rustix::process::getpid() == Pid::INIT
 }
 
-/// Whether we were started without a standard error. Then /dev/null is there, open for reading as well,
-/// which a shell's `2>/dev/null` is not, or else a directory (descriptors.rs).
+/// Reports whether this process was started without a standard error. Descriptor 2 is then
+/// /dev/null, open for reading too, which the `2>/dev/null` of a shell is not, or a directory
+/// (descriptors.rs).
 pub fn stderr_was_closed() -> bool {
     const NULL: (u32, u32) = (1, 3);
     let stderr = rustix::stdio::stderr();
@@ -41,7 +43,7 @@ pub fn stderr_was_closed() -> bool {
     number == Ok(NULL) && mode == Ok(OFlags::RDWR)
 }
 
-/// Puts /dev/console on the descriptors 0, 1 and 2.
+/// dup2(2): makes /dev/console the descriptors 0, 1 and 2.
 ///
 /// # Errors
 /// There is no console.
@@ -58,7 +60,8 @@ pub fn open_console(root: &Root) -> Result<()> {
     rustix::stdio::dup2_stderr(&console).map_err(failed)
 }
 
-/// execve(2): becomes the program at `path`, called `args[0]`, with the environment as it is.
+/// execve(2): replaces this process with the program at `path`, called `args[0]`, in the same
+/// environment. Returns only on failure.
 pub fn exec(path: &Path, args: &[OsString]) -> Error {
     let mut command = Command::new(path);
     if let Some((name, rest)) = args.split_first() {
@@ -68,47 +71,53 @@ pub fn exec(path: &Path, args: &[OsString]) -> Error {
     Error::io("exec", path, &error)
 }
 
-/// Runs a shell command and waits for it.
+/// Runs a shell command with additions to the environment and waits until it ends, as system(3)
+/// does.
 ///
 /// # Errors
 /// There is no shell at /bin/sh.
-pub fn shell_command(command: &str, environment: &[(&str, &str)]) -> Result<ExitStatus> {
-    let mut child = start_command(command.as_ref(), environment)?;
+pub fn run_shell_command(command: &str, environment: &[(&str, &str)]) -> Result<ExitStatus> {
+    let mut child = spawn_shell_command(command.as_ref(), environment)?;
     child.wait().map_err(|e| Error::io("wait", Path::new(SHELL), &e))
 }
 
-/// Starts a shell command, and does not wait for it.
+/// Starts a shell command with additions to the environment and does not wait.
 ///
 /// # Errors
 /// There is no shell at /bin/sh.
-pub fn start_command<T: AsRef<OsStr>>(command: &OsStr, environment: &[(T, T)]) -> Result<Child> {
+pub fn spawn_shell_command<T: AsRef<OsStr>>(
+    command: &OsStr,
+    environment: &[(T, T)],
+) -> Result<Child> {
     let mut shell = Command::new(SHELL);
-    // As system(3) calls it: it is the name before the shell's own messages.
+    // The name that system(3) uses; the shell prints it before its own messages.
     shell.arg0("sh").arg("-c").arg(command).stdin(Stdio::null());
     shell.envs(environment.iter().map(|(name, value)| (name, value)));
     shell.spawn().map_err(|e| Error::io("exec", Path::new(SHELL), &e))
 }
 
-/// Starts this program once more as `coldplug APPLET` on `terminal`, for a person, and waits for its end.
+/// Runs this program as `coldplug APPLET` with `terminal` as its descriptors 0, 1 and 2, and waits
+/// until it ends.
 ///
 /// # Errors
-/// There is no terminal, or /proc is missing.
-pub fn interactive_self(applet: &str, terminal: &Path) -> Result<ExitStatus> {
+/// The terminal cannot be opened, or /proc is not mounted.
+pub fn run_self_on_terminal(applet: &str, terminal: &Path) -> Result<ExitStatus> {
     let open = || OpenOptions::new().read(true).write(true).custom_flags(O_NOCTTY).open(terminal);
     let failed = |e: std::io::Error| Error::io("open", terminal, &e);
     let stdin: File = open().map_err(failed)?;
     let (stdout, stderr) = (open().map_err(failed)?, open().map_err(failed)?);
-    let mut command = ourselves(applet);
+    let mut command = self_command(applet);
     command.stdin(stdin).stdout(stdout).stderr(stderr);
     command
         .spawn()
         .and_then(|mut child| child.wait())
-        .map_err(|e| Error::io("exec", Path::new(OURSELVES), &e))
+        .map_err(|e| Error::io("exec", Path::new(SELF_EXE), &e))
 }
 
-/// Makes the terminal on descriptor 0 the controlling terminal of a new session, so that Ctrl-C and job control
-/// work, and becomes `shell`. Comes back only with an error.
-pub fn session_shell(shell: &Path) -> Error {
+/// setsid(2), TIOCSCTTY, execve(2): makes the terminal on descriptor 0 the controlling terminal of
+/// a new session, so that Ctrl-C and job control work, and replaces this process with `shell`.
+/// Returns only on failure.
+pub fn exec_shell_in_new_session(shell: &Path) -> Error {
     let session = rustix::process::setsid()
         .and_then(|_| rustix::process::ioctl_tiocsctty(std::io::stdin()))
         .map_err(|e| Error::new("setsid", shell.display(), e));
@@ -118,29 +127,30 @@ pub fn session_shell(shell: &Path) -> Error {
     }
 }
 
-/// Starts this program once more as `coldplug APPLET WORD...`, with `stdin` and nothing else open, and does not wait
-/// for it. Gives its process number.
+/// Starts this program as `coldplug APPLET WORD...` with `stdin` as its only open descriptor besides
+/// /dev/null, and does not wait. Returns its process ID.
 ///
 /// # Errors
-/// It cannot be started: /proc or /dev/null is missing, or there is no memory for it.
+/// It cannot be started: /proc or /dev/null is missing, or there is not enough memory.
 pub fn spawn_self(applet: &str, words: &[&str], stdin: File) -> Result<u32> {
-    let mut command = ourselves(applet);
+    let mut command = self_command(applet);
     command.args(words).stdin(stdin).stdout(Stdio::null()).stderr(Stdio::null());
-    command.spawn().map(|child| child.id()).map_err(|e| Error::io("exec", Path::new(OURSELVES), &e))
+    command.spawn().map(|child| child.id()).map_err(|e| Error::io("exec", Path::new(SELF_EXE), &e))
 }
 
-/// `coldplug APPLET`, by this very program.
-fn ourselves(applet: &str) -> Command {
-    let mut command = Command::new(OURSELVES);
+/// Returns the command `coldplug APPLET`, with the program that runs.
+fn self_command(applet: &str) -> Command {
+    let mut command = Command::new(SELF_EXE);
     command.arg0("coldplug").arg(applet);
     command
 }
 
-/// A file in memory that holds `bytes`, read from its start, and that stays open over execve(2) (memfd_create(2)).
+/// memfd_create(2): returns a file in memory that holds `bytes`, is read from its start, and stays
+/// open across execve(2).
 ///
 /// # Errors
-/// The kernel has none, or no memory.
-pub fn inherited_memory(name: &str, bytes: &[u8]) -> Result<OwnedFd> {
+/// The kernel lacks memfd_create(2), or memory.
+pub fn memfd(name: &str, bytes: &[u8]) -> Result<OwnedFd> {
     let failed = |errno| Error::new("memfd_create", name, errno);
     let memory = rustix::fs::memfd_create(name, MemfdFlags::empty()).map_err(failed)?;
     let mut file = File::from(memory);
@@ -150,53 +160,53 @@ pub fn inherited_memory(name: &str, bytes: &[u8]) -> Result<OwnedFd> {
     Ok(file.into())
 }
 
-/// CLOCK_REALTIME in microseconds.
+/// Returns CLOCK_REALTIME in microseconds since 1970.
 pub fn realtime_us() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
     let us = now.tv_sec.saturating_mul(1_000_000).saturating_add(now.tv_nsec / 1000);
     u64::try_from(us).unwrap_or(0)
 }
 
-/// PR_SET_NAME of prctl(2): what ps(1) and the kernel's messages call this process.
+/// PR_SET_NAME of prctl(2): sets the name of this process in ps(1) and in kernel messages.
 pub fn set_name(name: &CStr) {
-    // It only helps a reader.
+    // Only readers of ps(1) notice a failure.
     let _ = rustix::thread::set_name(name);
 }
 
-/// setpriority(2): makes the calling thread yield to all others, or takes its full share again.
-pub fn be_nice(nice: bool) {
-    // A thread that stays as it was only takes more or less time.
-    let _ = rustix::process::setpriority_process(None, if nice { 19 } else { 0 });
+/// setpriority(2): sets the nice value of the calling thread to 19, the lowest priority, or to 0.
+pub fn set_low_priority(low: bool) {
+    // A failure changes how long the work takes and nothing else.
+    let _ = rustix::process::setpriority_process(None, if low { 19 } else { 0 });
 }
 
-/// Reaps every child that has ended, without waiting. For processes whose parents have died and left
-/// them to us.
-pub fn reap() -> usize {
+/// wait(2) with WNOHANG, until no ended child is left: reaps processes that process 1 has inherited.
+/// Returns how many were reaped.
+pub fn reap_children() -> usize {
     let ended = || matches!(rustix::process::wait(WaitOptions::NOHANG), Ok(Some(_)));
     std::iter::repeat_with(ended).take_while(|e| *e).count()
 }
 
-/// How the machine is left.
+/// What reboot(2) does with the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Leave {
-    /// Restart.
+pub enum Shutdown {
+    /// RB_AUTOBOOT.
     Reboot,
-    /// Power off.
+    /// RB_POWER_OFF.
     PowerOff,
-    /// Stop.
+    /// RB_HALT_SYSTEM.
     Halt,
 }
 
-/// reboot(2) after sync(2). Comes back only where the kernel refuses.
+/// sync(2), then reboot(2). Returns only on failure.
 ///
 /// # Errors
-/// The kernel's answer.
-pub fn leave(how: Leave) -> Result<()> {
+/// The errno of reboot(2).
+pub fn shut_down(how: Shutdown) -> Result<()> {
     rustix::fs::sync();
     let (command, name) = match how {
-        Leave::Reboot => (RebootCommand::Restart, "restart"),
-        Leave::PowerOff => (RebootCommand::PowerOff, "power off"),
-        Leave::Halt => (RebootCommand::Halt, "halt"),
+        Shutdown::Reboot => (RebootCommand::Restart, "restart"),
+        Shutdown::PowerOff => (RebootCommand::PowerOff, "power off"),
+        Shutdown::Halt => (RebootCommand::Halt, "halt"),
     };
     rustix::system::reboot(command).map_err(|e| Error::new("reboot", name, e))
 }

@@ -1,11 +1,11 @@
-//! /proc: the command line, the filesystems, what is mounted.
+//! /proc: the kernel command line, modules, filesystems, sysctls and memory use, proc(5).
 
 use std::path::Path;
 
 use super::{Error, Result, Root};
 use crate::cmdline::KernelCommandLine;
 
-/// /proc/cmdline, bytes that are not UTF-8 replaced.
+/// Returns /proc/cmdline. Bytes that are not UTF-8 are replaced.
 ///
 /// # Errors
 /// The file cannot be read: /proc is not mounted.
@@ -18,15 +18,15 @@ pub fn kernel_command_line(root: &Root) -> KernelCommandLine {
     KernelCommandLine::parse(&cmdline(root).unwrap_or_default())
 }
 
-/// /proc/modules, bytes that are not UTF-8 replaced.
+/// Returns /proc/modules. Bytes that are not UTF-8 are replaced.
 ///
 /// # Errors
-/// The file cannot be read: /proc is not mounted, or the kernel knows no modules.
+/// The file cannot be read: /proc is not mounted, or the kernel was built without modules.
 pub fn modules(root: &Root) -> Result<String> {
     read(&root.join("proc/modules"))
 }
 
-/// The filesystems of /proc/filesystems that live on a device, in the kernel's order.
+/// Returns the filesystems in /proc/filesystems that need a block device, in the kernel's order.
 ///
 /// # Errors
 /// The file cannot be read.
@@ -44,7 +44,7 @@ pub fn set_sysctl(root: &Root, name: &str, value: &str) -> Result<()> {
     std::fs::write(&path, value).map_err(|e| Error::io("write", &path, &e))
 }
 
-/// The value of the sysctl `name`, without its newline.
+/// Returns the value of the sysctl `name` without its newline.
 ///
 /// # Errors
 /// There is no such sysctl.
@@ -52,7 +52,8 @@ pub fn sysctl(root: &Root, name: &str) -> Result<String> {
     Ok(read(&root.join("proc/sys").join(name))?.trim_end().to_owned())
 }
 
-/// The most memory that a process (its number, or `self`) has had, in bytes: VmHWM of its status file.
+/// Returns the peak resident set size of a process (an ID or `self`) in bytes: VmHWM of its status
+/// file, proc_pid_status(5).
 pub fn peak_memory(root: &Root, process: &str) -> Option<u64> {
     let text = read(&root.join("proc").join(process).join("status")).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

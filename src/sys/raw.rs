@@ -1,5 +1,5 @@
-//! What has no safe form, and nothing else: a file mapping, the ioctls of stacked devices, a system call on memory that
-//! others may write, and a function that runs before `main`.
+//! The only unsafe code: a file mapping, the ioctls of loop devices and the device mapper,
+//! init_module(2) on memory that others may write, and a function that runs before `main`.
 
 #![allow(unsafe_code)]
 
@@ -13,21 +13,21 @@ use rustix::io::Errno;
 use rustix::ioctl::{Direction, Ioctl, IoctlOutput, Opcode, ioctl, opcode};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
-/// What the C library calls before `main`.
-// SAFETY: the section is made of functions without arguments; this one allocates nothing and uses nothing of
-// the standard library that has to be set up first.
+/// A function that the C library calls before `main`.
+// SAFETY: the section consists of functions without arguments. This one allocates nothing and uses
+// nothing of the standard library that must be initialised first.
 #[used]
 #[unsafe(link_section = ".init_array")]
-static BEFORE_MAIN: extern "C" fn() = descriptors::fill;
+static BEFORE_MAIN: extern "C" fn() = descriptors::open_missing;
 
-/// The bytes of a file, mapped: only the pages that are looked at are read.
+/// The bytes of a file, mapped into memory: the kernel reads only the pages that are accessed.
 pub(super) struct Map {
     start: *mut c_void,
     len: usize,
 }
 
 impl Map {
-    /// mmap(2): `len` bytes of `file`, private and read-only.
+    /// mmap(2): maps `len` bytes of `file`, private and read-only.
     pub(super) fn new(file: impl AsFd, len: usize) -> rustix::io::Result<Self> {
         // SAFETY: the kernel chooses the address, so no memory of ours is replaced. The mapping is
         // private and read-only and lives until `drop`. Index files are replaced by rename and never
@@ -48,7 +48,7 @@ impl AsRef<[u8]> for Map {
 impl Drop for Map {
     fn drop(&mut self) {
         // SAFETY: this is the mapping made in `new`, and nothing borrows it any more.
-        // An error would mean a wrong address; there is nothing to do about it here.
+        // An error would mean a wrong address, which `new` excludes.
         let _ = unsafe { munmap(self.start, self.len) };
     }
 }
@@ -64,11 +64,12 @@ unsafe impl Send for Map {}
 // SAFETY: as above: shared reads only.
 unsafe impl Sync for Map {}
 
-/// An ioctl(2): its request, and a number or the address of what it reads and writes. The result is the call's own.
+/// An ioctl(2): the request, and a number or the address of the data that it reads and writes. The
+/// output is the return value of the call.
 struct Call(Opcode, *mut c_void);
 
-// SAFETY: the call is marked as one that may write, and gives its result as it is. Whether the argument fits the
-// request is for the functions below to see to.
+// SAFETY: the call is marked as one that may write, and returns its result unchanged. The functions
+// below make sure that the argument fits the request.
 unsafe impl Ioctl for Call {
     type Output = c_int;
     const IS_MUTATING: bool = true;
@@ -86,11 +87,11 @@ unsafe impl Ioctl for Call {
     }
 }
 
-/// The length of linux/dm-ioctl.h's `struct dm_ioctl`, which the requests carry in their numbers.
+/// Length of `struct dm_ioctl` of linux/dm-ioctl.h in bytes, which is part of the request numbers.
 pub(super) const DM_HEADER: usize = 312;
 
-/// A request of the device mapper: `message` is a `struct dm_ioctl` and its data, whose length is put into it here. The answer is
-/// written over it.
+/// DM_* ioctl(2): sends a request of the device mapper. `message` is a `struct dm_ioctl` with its data;
+/// its length field is set here. The answer overwrites it.
 pub(super) fn dm(control: impl AsFd, request: u8, message: &mut [u8]) -> rustix::io::Result<()> {
     let length = u32::try_from(message.len()).map_err(|_| Errno::TOOBIG)?;
     if message.len() < DM_HEADER {
@@ -98,38 +99,39 @@ pub(super) fn dm(control: impl AsFd, request: u8, message: &mut [u8]) -> rustix:
     }
     message[12..16].copy_from_slice(&length.to_ne_bytes());
     let request = opcode::from_components(Direction::ReadWrite, 0xfd, request, DM_HEADER);
-    // SAFETY: the kernel reads and writes no more than the length in the header, which is that of the slice. No request
-    // of this group keeps the address.
+    // SAFETY: the kernel reads and writes at most the length in the header, which is the length of the
+    // slice. No request of this group keeps the address.
     unsafe { ioctl(control, Call(request, message.as_mut_ptr().cast())) }.map(drop)
 }
 
-/// LOOP_CTL_GET_FREE: the number of a loop device that nobody uses, made if there is none.
+/// LOOP_CTL_GET_FREE: returns the number of a free loop device, which the kernel creates if there is
+/// none.
 pub(super) fn loop_free(control: impl AsFd) -> rustix::io::Result<u32> {
-    // SAFETY: the request takes no argument and gives a number.
+    // SAFETY: the request takes no argument and returns a number.
     let number = unsafe { ioctl(control, Call(0x4c82, ptr::null_mut())) }?;
     u32::try_from(number).map_err(|_| Errno::INVAL)
 }
 
-/// LOOP_CONFIGURE, with a `struct loop_config`.
+/// LOOP_CONFIGURE: sets the backing file and the flags from a `struct loop_config`.
 pub(super) fn loop_configure(device: impl AsFd, config: &mut [u8; 304]) -> rustix::io::Result<()> {
     // SAFETY: the structure has this size, and the kernel does not keep the address.
     unsafe { ioctl(device, Call(0x4c0a, config.as_mut_ptr().cast())) }.map(drop)
 }
 
-/// LOOP_SET_FD: backs the device with `file`.
+/// LOOP_SET_FD: sets the backing file.
 pub(super) fn loop_set_file(device: impl AsFd, file: impl AsFd) -> rustix::io::Result<()> {
     let number = usize::try_from(file.as_fd().as_raw_fd()).map_err(|_| Errno::BADF)?;
-    // SAFETY: the argument is the number of a descriptor that is open here.
+    // SAFETY: the argument is the number of an open descriptor.
     unsafe { ioctl(device, Call(0x4c00, ptr::without_provenance_mut(number))) }.map(drop)
 }
 
-/// LOOP_SET_STATUS64, with a `struct loop_info64`.
+/// LOOP_SET_STATUS64: sets the flags and the name from a `struct loop_info64`.
 pub(super) fn loop_set_status(device: impl AsFd, info: &mut [u8; 232]) -> rustix::io::Result<()> {
     // SAFETY: the structure has this size, and the kernel does not keep the address.
     unsafe { ioctl(device, Call(0x4c04, info.as_mut_ptr().cast())) }.map(drop)
 }
 
-/// LOOP_CLR_FD: takes the file away again.
+/// LOOP_CLR_FD: detaches the backing file.
 pub(super) fn loop_clear(device: impl AsFd) -> rustix::io::Result<()> {
     // SAFETY: the request takes no argument.
     unsafe { ioctl(device, Call(0x4c01, ptr::null_mut())) }.map(drop)
@@ -138,19 +140,21 @@ pub(super) fn loop_clear(device: impl AsFd) -> rustix::io::Result<()> {
 mod libc {
     use super::{c_char, c_int, c_ulong, c_void};
 
-    // SAFETY: as init_module(2) has it; every libc for Linux has the call without declaring it.
+    // SAFETY: the signature is that of init_module(2). Every libc for Linux has the function without
+    // declaring it.
     unsafe extern "C" {
         pub(super) fn init_module(image: *const c_void, len: c_ulong, args: *const c_char)
         -> c_int;
     }
 }
 
-/// init_module(2) with an image that the caller may overwrite or free once the kernel has copied it, while the call
-/// still waits. A slice would have to stay as it is until the call comes back.
+/// init_module(2) with an image that the caller may overwrite or free as soon as the kernel has copied
+/// it, while the call still runs. A slice would have to stay unchanged until the call returns.
 pub(super) fn init_module(image: *const [u8], args: &CStr) -> Result<(), Errno> {
     let len = c_ulong::try_from(image.len()).map_err(|_| Errno::FBIG)?;
-    // SAFETY: nothing of this process reads through the pointer. The kernel does, and checks it: memory that is gone is
-    // EFAULT, and one that changes is an image that it refuses. `args` ends with a NUL and outlives the call.
+    // SAFETY: this process does not read through the pointer. The kernel does, and checks it: unmapped
+    // memory is EFAULT, and it refuses an image that changes. `args` ends with a NUL and outlives the
+    // call.
     let answer = unsafe { libc::init_module(image.cast(), len, args.as_ptr()) };
     match answer {
         0 => Ok(()),
@@ -161,8 +165,9 @@ pub(super) fn init_module(image: *const [u8], args: &CStr) -> Result<(), Errno> 
     }
 }
 
-/// The two functions of libunwind that a backtrace of the standard library calls. In the released program a panic aborts with
-/// its message, and a backtrace would have no names: it ends before its first frame, and 60 KB of libunwind can go.
+/// The two functions of libunwind that a backtrace of the standard library calls. In the release build a
+/// panic aborts with its message, and a backtrace would have no symbol names. With these functions the
+/// backtrace ends before its first frame, and 60 KB of libunwind are not linked.
 #[cfg(all(target_env = "musl", panic = "abort"))]
 mod no_backtrace {
     use super::{c_int, c_void};
@@ -170,13 +175,13 @@ mod no_backtrace {
     /// _URC_END_OF_STACK, of the Itanium C++ ABI.
     const END_OF_STACK: c_int = 5;
 
-    // SAFETY: the name is libunwind's, and so are arguments and result; nothing is called or looked at.
+    // SAFETY: name, arguments and result are those of libunwind. Nothing is called or read.
     #[unsafe(no_mangle)]
     extern "C" fn _Unwind_Backtrace(_trace: *const c_void, _argument: *mut c_void) -> c_int {
         END_OF_STACK
     }
 
-    // SAFETY: as above. It is asked for frames of a backtrace, of which there are none.
+    // SAFETY: as above. It is called for the frames of a backtrace, and there are none.
     #[unsafe(no_mangle)]
     extern "C" fn _Unwind_GetIP(_context: *const c_void) -> usize {
         0

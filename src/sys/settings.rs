@@ -1,4 +1,5 @@
-//! Settings of modules: settings.d, the files of the kernel that hold them, and what is saved of them in /var/lib/coldplug.
+//! Settings of modules: settings.d, the files in /sys and /proc that hold the values, and the values
+//! saved in /var/lib/coldplug/settings.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -14,13 +15,13 @@ use crate::kmod::settings::{Setting, Settings, format_saved, parse_saved};
 
 const SAVED: &str = "var/lib/coldplug/settings";
 
-/// What the configuration of `root` names: coldplug/settings.d in /etc, /run and the lib folders, by modprobe.d's rules of
-/// precedence and order.
+/// Reads coldplug/settings.d of `root` in /etc, /run and the lib directories, by the precedence and the
+/// order of modprobe.d(5).
 pub fn config(root: &Root, warnings: &mut Vec<Warning>) -> Settings {
-    let folders = moddir::config_dirs(root, "coldplug/settings.d");
+    let dirs = moddir::config_dirs(root, "coldplug/settings.d");
     let mut settings = Settings::default();
-    for path in moddir::conf_files_of(&folders, warnings).values() {
-        // A file that cannot be opened says nothing, as in modprobe.d.
+    for path in moddir::merged_conf_files(&dirs, warnings).values() {
+        // Files that cannot be opened are ignored, as in modprobe.d.
         if let Ok(bytes) = fs::read(path) {
             settings.add_file(&path.to_string_lossy(), &bytes, warnings);
         }
@@ -28,11 +29,11 @@ pub fn config(root: &Root, warnings: &mut Vec<Warning>) -> Settings {
     settings
 }
 
-/// The paths that `settings` name for `module` as it is loaded now, each once: what a pattern stands for is sorted, and only
-/// what can be read and written is among it.
+/// Returns the paths that `settings` name for the loaded `module`, each once. A pattern stands for the
+/// parameters that are readable and writable, sorted.
 pub fn paths(root: &Root, settings: &Settings, module: &ModuleName) -> Vec<String> {
-    let folder = format!("/sys/module/{module}/parameters");
-    let entries = fs::read_dir(root.join(&folder)).into_iter().flatten().flatten();
+    let dir = format!("/sys/module/{module}/parameters");
+    let entries = fs::read_dir(root.join(&dir)).into_iter().flatten().flatten();
     let both = |mode: u32| mode & 0o400 != 0 && mode & 0o200 != 0;
     let open = entries.filter(|entry| entry.metadata().is_ok_and(|m| both(m.mode())));
     let mut names: Vec<String> =
@@ -44,7 +45,7 @@ pub fn paths(root: &Root, settings: &Settings, module: &ModuleName) -> Vec<Strin
             Setting::Path(path) => vec![path.clone()],
             Setting::Parameter(_) => {
                 let matching = names.iter().filter(|name| setting.is_parameter(name));
-                matching.map(|name| format!("{folder}/{name}")).collect()
+                matching.map(|name| format!("{dir}/{name}")).collect()
             }
         };
         for path in named {
@@ -56,10 +57,10 @@ pub fn paths(root: &Root, settings: &Settings, module: &ModuleName) -> Vec<Strin
     paths
 }
 
-/// The value of the setting at `path`, without its last newline.
+/// Returns the value of the setting at `path` without the final newline.
 ///
 /// # Errors
-/// It cannot be read.
+/// The file cannot be read.
 pub fn value(root: &Root, path: &str) -> Result<String> {
     let path = root.join(path);
     let bytes = fs::read(&path).map_err(|e| Error::io("read", &path, &e))?;
@@ -67,20 +68,20 @@ pub fn value(root: &Root, path: &str) -> Result<String> {
     Ok(text.strip_suffix('\n').unwrap_or(&text).to_owned())
 }
 
-/// Gives the setting at `path` a value.
+/// Writes `value` to the setting at `path`.
 ///
 /// # Errors
-/// There is no such setting, or the kernel refuses the value.
+/// The setting does not exist, or the kernel refuses the value.
 pub fn set_value(root: &Root, path: &str, value: &str) -> Result<()> {
     let path = root.join(path);
     let failed = |op| {
         let path = &path;
         move |e: std::io::Error| Error::io(op, path, &e)
     };
-    // Truncated but never made: what is not there is no setting.
+    // Not created if missing: a missing file is not a setting.
     let mut file =
         OpenOptions::new().write(true).truncate(true).open(&path).map_err(failed("open"))?;
-    // In one piece: the kernel takes each write for a whole value.
+    // One write(2), because the kernel takes each write as a whole value.
     file.write_all(format!("{value}\n").as_bytes()).map_err(failed("write"))
 }
 
@@ -88,10 +89,10 @@ fn saved_path(root: &Root, module: &ModuleName) -> PathBuf {
     root.join(SAVED).join(module.as_str())
 }
 
-/// What is saved for `module`, paths and values; nothing where nothing is.
+/// Returns the saved paths and values of `module`; none if nothing is saved.
 ///
 /// # Errors
-/// The file is there and cannot be read.
+/// The file exists and cannot be read.
 pub fn read_saved(root: &Root, module: &ModuleName) -> Result<Vec<(String, String)>> {
     let path = saved_path(root, module);
     match fs::read(&path) {
@@ -105,7 +106,7 @@ pub fn read_saved(root: &Root, module: &ModuleName) -> Result<Vec<(String, Strin
     }
 }
 
-/// Saves paths and values for `module`, in the place of what was saved before.
+/// Saves paths and values for `module` and replaces earlier ones.
 ///
 /// # Errors
 /// The file cannot be written.

@@ -1,7 +1,8 @@
-//! The system log: a record of the kernel's log, which every log daemon reads, or else as syslog(3) one datagram to /dev/log.
+//! The system log: a record in the kernel log, which every log daemon reads, or one datagram to
+//! /dev/log as syslog(3) sends it.
 //!
-//! The kernel's log comes first since opening a socket may need a module, for which the kernel would start modprobe, which
-//! would have something to say.
+//! The kernel log comes first, because opening a socket may need a module: the kernel would start
+//! modprobe to load it, and that modprobe would have a message to log.
 
 use std::os::unix::net::UnixDatagram;
 
@@ -11,14 +12,14 @@ use super::kmsg::Kmsg;
 /// LOG_DAEMON.
 const FACILITY: u8 = 3;
 
-/// Sends one message of `priority` (0 to 7) by the program `ident`. A message that cannot be sent is lost: there is nowhere
-/// left to say so.
+/// Sends one message of the program `ident` with `priority` (0 to 7). Failures are ignored, because
+/// there is nowhere left to report them.
 pub fn send(root: &Root, priority: u8, ident: &str, text: &str) {
     if let Ok(kmsg) = Kmsg::open(root) {
         kmsg.write_as(priority, ident, text);
         return;
     }
-    // Who may not write there still has the socket.
+    // Unprivileged users cannot write to the kernel log, but to the socket.
     let _ = UnixDatagram::unbound().and_then(|socket| {
         let message = format!("<{}>{ident}: {text}", FACILITY * 8 + priority);
         socket.send_to(message.as_bytes(), root.join("dev/log"))
@@ -39,7 +40,7 @@ mod tests {
         let mut buffer = [0; 100];
         let len = log.recv(&mut buffer).unwrap();
         assert_eq!(&buffer[..len], b"<27>modprobe: ERROR: text");
-        // From now on it is the kernel's.
+        // With /dev/kmsg, the message goes there.
         std::fs::write(scratch.path().join("dev/kmsg"), "").unwrap();
         send(&root, 4, "modprobe", "WARNING: text");
         let kmsg = std::fs::read_to_string(scratch.path().join("dev/kmsg")).unwrap();

@@ -1,4 +1,4 @@
-//! Folders with all that is below them: emptied without leaving their filesystem, copied.
+//! Directory trees: copying, and removing their contents without leaving the filesystem.
 
 use std::ffi::CString;
 use std::fs;
@@ -9,12 +9,12 @@ use std::path::Path;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, fstat, openat, statat, unlinkat};
 use rustix::io::Errno;
 
-/// Copies what lies below `from` into the folder `to`: folders, files with their permissions, links as they are.
-/// Everything else is left out.
+/// Copies the contents of the directory `from` into the directory `to`: directories and files with
+/// their permissions, and symbolic links. Other file types are skipped.
 ///
 /// # Errors
-/// Something cannot be read or written; what has been copied until then stays.
-pub fn copy(from: &Path, to: &Path) -> super::Result<()> {
+/// An entry cannot be read or written. What was copied before it stays.
+pub fn copy_contents(from: &Path, to: &Path) -> super::Result<()> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |e: std::io::Error| super::Error::io("copy", &path, &e)
@@ -25,7 +25,7 @@ pub fn copy(from: &Path, to: &Path) -> super::Result<()> {
         let kind = entry.file_type().map_err(failed(&source))?;
         if kind.is_dir() {
             fs::create_dir(&target).map_err(failed(&target))?;
-            copy(&source, &target)?;
+            copy_contents(&source, &target)?;
             let mode = entry.metadata().map_err(failed(&source))?.permissions();
             fs::set_permissions(&target, mode).map_err(failed(&target))?;
         } else if kind.is_symlink() {
@@ -38,39 +38,39 @@ pub fn copy(from: &Path, to: &Path) -> super::Result<()> {
     Ok(())
 }
 
-/// What [`empty`] did.
+/// What [`remove_contents`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Emptied {
-    /// Entries that are gone.
+pub struct Removed {
+    /// Number of entries removed.
     pub removed: u64,
-    /// Entries that would not go, mount points and what is below them included.
+    /// Number of entries that could not be removed: mount points, and directories above them.
     pub kept: u64,
 }
 
-/// Deepest folder gone into.
-const DEPTH: usize = 64;
+/// Depth at which the descent stops.
+const MAX_DEPTH: usize = 64;
 
-/// Deletes everything below `dir` that is on the same filesystem. Links are deleted and not followed,
-/// and a folder on another device is left as it is. What can't be deleted is counted.
+/// unlinkat(2), recursively: removes everything below `dir` that is on the same filesystem. Symbolic
+/// links are removed and not followed. A directory on another device stays. Failures are counted.
 ///
 /// # Errors
-/// `dir` itself cannot be looked at.
-pub fn empty(dir: BorrowedFd<'_>) -> Result<Emptied, Errno> {
-    let mut done = Emptied::default();
-    empty_below(dir, fstat(dir)?.st_dev, 0, &mut done)?;
+/// fstat(2) or getdents64(2) fails for `dir` itself.
+pub fn remove_contents(dir: BorrowedFd<'_>) -> Result<Removed, Errno> {
+    let mut done = Removed::default();
+    remove_below(dir, fstat(dir)?.st_dev, 0, &mut done)?;
     Ok(done)
 }
 
-fn empty_below(
+fn remove_below(
     dir: BorrowedFd<'_>,
     device: u64,
     depth: usize,
-    done: &mut Emptied,
+    done: &mut Removed,
 ) -> Result<(), Errno> {
-    for (name, is_folder) in entries(dir)? {
-        let gone = match is_folder {
+    for (name, is_dir) in entries(dir)? {
+        let gone = match is_dir {
             false => unlinkat(dir, &name, AtFlags::empty()),
-            true => empty_folder(dir, &name, device, depth, done),
+            true => remove_dir(dir, &name, device, depth, done),
         };
         match gone {
             Ok(()) => done.removed += 1,
@@ -80,30 +80,30 @@ fn empty_below(
     Ok(())
 }
 
-fn empty_folder(
+fn remove_dir(
     dir: BorrowedFd<'_>,
     name: &CString,
     device: u64,
     depth: usize,
-    done: &mut Emptied,
+    done: &mut Removed,
 ) -> Result<(), Errno> {
-    let folder: OwnedFd = openat(
+    let child: OwnedFd = openat(
         dir,
         name,
         OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
         Mode::empty(),
     )?;
-    if fstat(&folder)?.st_dev != device {
+    if fstat(&child)?.st_dev != device {
         return Err(Errno::XDEV);
     }
-    if depth < DEPTH {
-        empty_below(folder.as_fd(), device, depth + 1, done)?;
+    if depth < MAX_DEPTH {
+        remove_below(child.as_fd(), device, depth + 1, done)?;
     }
     unlinkat(dir, name, AtFlags::REMOVEDIR)
 }
 
-/// All entries of a folder, each with whether it is a folder itself. They are read before any is
-/// deleted: a listing that goes on while its folder changes may skip some.
+/// Returns the entries of a directory, and for each whether it is a directory. All are read before
+/// one is removed, because a listing of a directory that changes may skip entries.
 fn entries(dir: BorrowedFd<'_>) -> Result<Vec<(CString, bool)>, Errno> {
     let mut found = Vec::new();
     let mut buffer = vec![MaybeUninit::uninit(); 16 << 10];
@@ -130,7 +130,7 @@ mod tests {
     use std::fs::{self, File};
 
     #[test]
-    fn copies_keep_what_they_are() {
+    fn copies_keep_types_and_permissions() {
         use std::os::unix::fs::PermissionsExt;
         let scratch = tempfile::tempdir().unwrap();
         let (from, to) = (scratch.path().join("from"), scratch.path().join("to"));
@@ -140,15 +140,15 @@ mod tests {
         fs::set_permissions(from.join("a/shutdown"), fs::Permissions::from_mode(0o700)).unwrap();
         fs::set_permissions(from.join("a/b"), fs::Permissions::from_mode(0o500)).unwrap();
         std::os::unix::fs::symlink("/nowhere", from.join("a/link")).unwrap();
-        copy(&from, &to).unwrap();
+        copy_contents(&from, &to).unwrap();
         let mode = |name: &str| fs::metadata(to.join(name)).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode("a/shutdown"), mode("a/b")), (0o700, 0o500));
         assert_eq!(fs::read_link(to.join("a/link")).unwrap(), Path::new("/nowhere"));
-        assert!(copy(&scratch.path().join("none"), &to).is_err());
+        assert!(copy_contents(&scratch.path().join("none"), &to).is_err());
     }
 
     #[test]
-    fn all_goes_and_links_are_not_followed() {
+    fn contents_are_removed_and_links_not_followed() {
         let scratch = tempfile::tempdir().unwrap();
         let (inside, outside) = (scratch.path().join("in"), scratch.path().join("out"));
         fs::create_dir_all(inside.join("a/b/c")).unwrap();
@@ -157,8 +157,8 @@ mod tests {
             fs::write(file, "x").unwrap();
         }
         std::os::unix::fs::symlink(&outside, inside.join("a/link")).unwrap();
-        let done = empty(File::open(&inside).unwrap().as_fd()).unwrap();
-        assert_eq!(done, Emptied { removed: 6, kept: 0 });
+        let done = remove_contents(File::open(&inside).unwrap().as_fd()).unwrap();
+        assert_eq!(done, Removed { removed: 6, kept: 0 });
         assert_eq!(fs::read_dir(&inside).unwrap().count(), 0);
         assert!(outside.join("keep").exists());
     }

@@ -1,4 +1,4 @@
-//! The kernel's uevent socket, netlink(7) with NETLINK_KOBJECT_UEVENT.
+//! The uevent socket: netlink(7) with NETLINK_KOBJECT_UEVENT.
 
 use std::io::IoSliceMut;
 use std::mem::MaybeUninit;
@@ -13,56 +13,58 @@ use rustix::net::{
 
 use super::{Error, Result};
 
-/// The kernel's own multicast group; udev's echoes come in group 2.
+/// Multicast group of the kernel; udev repeats events in group 2.
 const KERNEL_GROUP: u32 = 1;
-/// A limit and no allocation: room for the bursts of a large machine.
+/// Default size of the receive buffer in bytes, for the bursts of a large machine. It is a limit; the
+/// kernel does not allocate it in advance.
 const BUFFER: usize = 16 << 20;
 
 /// The open socket.
 #[derive(Debug)]
 pub struct Socket(OwnedFd);
 
-/// What one look at the socket gave.
+/// Result of one read from the socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Received<'a> {
-    /// A message of the kernel.
+    /// A message from the kernel.
     Message(&'a [u8]),
-    /// Events have been lost: the buffer ran over.
+    /// The receive buffer overran (ENOBUFS) and events were lost.
     Lost,
-    /// A message was cut: it is longer than the buffer.
+    /// A message was longer than the buffer and was truncated.
     Truncated,
-    /// Something that the kernel did not send.
+    /// A message from another sender than the kernel.
     Foreign,
-    /// Nothing is waiting.
+    /// No message is waiting.
     Empty,
 }
 
 impl Socket {
-    /// Opens and binds the socket; from here on no event is missed but by an overrun, which is told.
+    /// Opens and binds the socket. From then on events are lost only by an overrun, which is reported.
     ///
-    /// `buffer` is the size of the receive buffer in bytes; the kernel takes twice as much, and no less than some 2 KiB.
+    /// `buffer` is the size of the receive buffer in bytes. The kernel doubles it, and has a minimum of
+    /// about 2 KiB.
     ///
     /// # Errors
-    /// The kernel has no netlink (CONFIG_NET), or another program's socket forbids it.
+    /// The kernel was built without CONFIG_NET, or a security policy forbids the socket.
     pub fn open(buffer: Option<usize>) -> Result<Self> {
         let failed = |op| move |errno| Error::new(op, "uevent socket", errno);
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let fd =
             socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(KOBJECT_UEVENT))
                 .map_err(failed("socket"))?;
-        // Without the right to exceed the limit the default buffer stays; an overrun is told anyway.
+        // Without CAP_NET_ADMIN the default buffer stays; an overrun is reported anyway.
         let _ = sockopt::set_socket_recv_buffer_size_force(&fd, buffer.unwrap_or(BUFFER));
-        // Where the sender's credentials cannot be had, its port alone tells who it is.
+        // Without credentials, the port alone identifies the sender.
         let _ = sockopt::set_socket_passcred(&fd, true);
         bind(&fd, &SocketAddrNetlink::new(0, KERNEL_GROUP)).map_err(failed("bind"))?;
         Ok(Self(fd))
     }
 
-    /// Takes the next message, without waiting. `buffer` should hold 8 KiB: the kernel's 2 KiB of
-    /// environment and the header.
+    /// recvmsg(2): receives the next message without waiting. A buffer of 8 KiB is enough for the 2 KiB
+    /// of environment that the kernel sends and the header. The call is repeated after EINTR.
     ///
     /// # Errors
-    /// Anything but "nothing there", "interrupted" and an overrun.
+    /// An errno other than EAGAIN, EINTR and ENOBUFS.
     pub fn receive<'a>(&self, buffer: &'a mut [u8]) -> Result<Received<'a>> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -76,7 +78,7 @@ impl Socket {
         match got {
             Ok(got) if got.flags.contains(ReturnFlags::TRUNC) => Ok(Received::Truncated),
             Ok(got) => {
-                // Port 0 is the kernel's; no process can have it. The kernel's messages come from user 0.
+                // Port 0 belongs to the kernel; no process can have it. Its messages have user 0.
                 let sender = got.address.and_then(|a| SocketAddrNetlink::try_from(a).ok());
                 let kernel = sender.is_some_and(|s| s.pid() == 0) && control.drain().all(is_root);
                 Ok(if kernel { Received::Message(&buffer[..got.bytes]) } else { Received::Foreign })
@@ -88,6 +90,7 @@ impl Socket {
     }
 }
 
+/// Reports whether the credentials of a message, if there are any, name user 0.
 fn is_root(message: RecvAncillaryMessage<'_>) -> bool {
     !matches!(message, RecvAncillaryMessage::ScmCredentials(sender) if !sender.uid.is_root())
 }

@@ -22,7 +22,7 @@ use crate::kmod::name::ModuleName;
 use crate::kmod::proc_modules;
 use crate::load;
 use crate::sys::moddir::ModuleDir;
-use crate::sys::{boottime_ns, errno, mark, procfs, sysfs};
+use crate::sys::{autoclean_marker, boottime_ns, errno, procfs, sysfs};
 
 /// Modules that hold something the kernel does not count: memory disks and the policies of packet filters.
 const HOLDERS: [&str; 6] = ["brd", "zram", "iptable_*", "ip6table_*", "arptable_*", "ebtable_*"];
@@ -81,18 +81,20 @@ impl Visit<'_> {
     /// Takes marks of earlier loads away: who loads a module by hand wants it to stay.
     fn forget_the_gone(&self) {
         let root = &self.tool.root;
-        for module in mark::modules(root) {
-            let of = mark::read(root, &module).map(|mark| mark.sysfs_inode);
-            if (of.is_none() || of != mark::instance(root, &module)) && !self.plan.dry_run {
-                mark::remove(root, &module);
+        for module in autoclean_marker::modules(root) {
+            let of = autoclean_marker::read(root, &module).map(|mark| mark.sysfs_inode);
+            if (of.is_none() || of != autoclean_marker::sysfs_inode(root, &module))
+                && !self.plan.dry_run
+            {
+                autoclean_marker::remove(root, &module);
             }
         }
     }
 
     fn module(&self, module: &ModuleName) -> Result<(), Fail> {
         let root = &self.tool.root;
-        let Some(mark) = mark::read(root, module) else { return Ok(()) };
-        if mark::instance(root, module) != Some(mark.sysfs_inode) {
+        let Some(mark) = autoclean_marker::read(root, module) else { return Ok(()) };
+        if autoclean_marker::sysfs_inode(root, module) != Some(mark.sysfs_inode) {
             return Ok(());
         }
         if let Some(why) = self.in_use(module) {
@@ -107,7 +109,7 @@ impl Visit<'_> {
             None if self.holds(module) => {
                 self.tell(&format!("{module} stays: what it holds is not counted"));
                 if !self.plan.dry_run {
-                    mark::remove(root, module);
+                    autoclean_marker::remove(root, module);
                 }
                 Ok(())
             }
@@ -168,7 +170,7 @@ impl Visit<'_> {
             self.tool.error(&complaint);
         }
         // First the mark: whoever loads the module again from now on writes a new one.
-        mark::remove(root, module);
+        autoclean_marker::remove(root, module);
         match load::delete(&*self.tool.ops, module, false, Duration::ZERO) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(reason) => {
@@ -187,7 +189,7 @@ impl Visit<'_> {
         if self.plan.dry_run {
             return;
         }
-        if let Err(error) = mark::write(&self.tool.root, module, mark) {
+        if let Err(error) = autoclean_marker::write(&self.tool.root, module, mark) {
             self.tool.error(&error.to_string());
         }
     }

@@ -41,7 +41,7 @@ impl Info {
 /// Everything that the file at `path` says.
 pub(super) fn read(path: &Path) -> Result<Info, Errno> {
     let image = read_image(path)?;
-    let sections = Sections::parse(&image).map_err(errno::of_elf)?;
+    let sections = Sections::parse(&image).map_err(errno::from_elf)?;
     sections.get(".modinfo").ok_or(Errno::NODATA)?;
     let strings = sections.modinfo().map(<[u8]>::to_vec).collect();
     Ok(Info { strings, extra: extra(&image, &sections) })

@@ -15,7 +15,7 @@ use crate::kmod::autoclean::AutocleanMarker;
 use crate::kmod::name::ModuleName;
 use crate::sys::kmsg::Kmsg;
 use crate::sys::sysfs::{self, InitState};
-use crate::sys::{mark, slot};
+use crate::sys::{autoclean_marker, semaphore};
 
 /// The longest wait for a module that another is loading: as long as the kernel itself waits for a symbol of one.
 const INIT: Duration = Duration::from_secs(30);
@@ -38,18 +38,18 @@ impl Modprobe<'_> {
     pub(super) fn mark(&self, module: &ModuleName) {
         let root = &self.tool.root;
         let Some(request) = &self.options.demand else { return };
-        let Some(sysfs_inode) = mark::instance(root, module) else { return };
+        let Some(sysfs_inode) = autoclean_marker::sysfs_inode(root, module) else { return };
         let mark =
             AutocleanMarker { sysfs_inode, unused_since_secs: None, request: request.clone() };
         // Where there is no /run nothing is ever cleaned.
-        let _ = mark::write(root, module, &mark);
+        let _ = autoclean_marker::write(root, module, &mark);
     }
 
     /// A person wants `module`, which is loaded: it no longer goes by itself.
     pub(super) fn unmark(&self, module: &ModuleName) {
         let options = &self.options;
         if options.demand.is_none() && !options.dry_run && !options.show_depends {
-            mark::remove(&self.tool.root, module);
+            autoclean_marker::remove(&self.tool.root, module);
         }
     }
 
@@ -82,7 +82,7 @@ impl Modprobe<'_> {
     pub(super) fn place(&self, module: &ModuleName) -> Result<Option<File>, Errno> {
         let root = &self.tool.root;
         let Some(request) = &self.options.demand else { return Ok(None) };
-        let taken = until(PLACE, || match slot::take(root, module.as_str(), PLACES) {
+        let taken = until(PLACE, || match semaphore::try_acquire(root, module.as_str(), PLACES) {
             // Without /run nobody can be counted, and the kernel's own bound has to do.
             Err(_) => Some(None),
             Ok(place) => place.map(Some),

@@ -184,7 +184,7 @@ impl<'a> Modprobe<'a> {
             (RUNNING, &running),
         ];
         environment.extend(self.options.demand.as_deref().map(|request| (REQUEST, request)));
-        let status = process::shell_command(command, &environment)?;
+        let status = process::run_shell_command(command, &environment)?;
         Ok(status.code().unwrap_or(0))
     }
 

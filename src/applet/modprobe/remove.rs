@@ -10,7 +10,7 @@ use crate::applet::settings;
 use crate::applet::tool::Fail;
 use crate::kmod::name::ModuleName;
 use crate::load;
-use crate::sys::{errno, mark, sysfs};
+use crate::sys::{autoclean_marker, errno, sysfs};
 
 /// How a module is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,7 +200,7 @@ impl Modprobe<'_> {
         let wait = self.options.wait.unwrap_or(Duration::ZERO);
         match load::delete(&*self.tool.ops, module, self.options.force, wait) {
             Ok(()) => {
-                mark::remove(&self.tool.root, module);
+                autoclean_marker::remove(&self.tool.root, module);
                 Ok(())
             }
             Err(Errno::EXIST) if self.options.first_time => {

@@ -116,7 +116,7 @@ type List = for<'a> fn(&Sections<'a>) -> Option<Vec<SymbolVersion<'a>>>;
 
 fn symbol_lines(path: &Path, list: List) -> Result<Vec<u8>, Errno> {
     let image = read_image(path)?;
-    let sections = Sections::parse(&image).map_err(errno::of_elf)?;
+    let sections = Sections::parse(&image).map_err(errno::from_elf)?;
     let mut text = Vec::new();
     for symbol in list(&sections).ok_or(Errno::NODATA)? {
         let name = symbol.name.strip_prefix(b".").unwrap_or(symbol.name);

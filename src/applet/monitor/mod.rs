@@ -236,7 +236,7 @@ impl<'a> Monitor<'a> {
     fn start(&mut self) {
         let Some(line) = &self.options.exec else { return };
         while let Some((device, keys)) = self.queue.take() {
-            match process::start_command(line, &keys) {
+            match process::spawn_shell_command(line, &keys) {
                 Ok(child) => self.commands.push(Command { device, child }),
                 Err(error) => {
                     self.tool.error(&error.to_string());

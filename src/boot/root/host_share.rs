@@ -105,7 +105,7 @@ impl HostShare {
 
     /// Returns the progress of a tag that is not there yet, with the tags that are.
     fn polling(&self, cx: &StepContext<'_>) -> Progress {
-        let tags = sysfs::export_tags(cx.dir, self.fstype);
+        let tags = sysfs::host_share_tags(cx.dir, self.fstype);
         let available = match tags.as_deref() {
             Some([]) => "none available".to_owned(),
             Some(tags) => format!("available: {}", tags.join(", ")),
@@ -131,7 +131,7 @@ impl RootStep for HostShare {
             return Ok(Progress::LoadingModules(modules.clone()));
         }
         let by_virtio = self.fstype != "9p" || self.transport() == "virtio";
-        let tags = sysfs::export_tags(cx.dir, self.fstype).filter(|_| by_virtio);
+        let tags = sysfs::host_share_tags(cx.dir, self.fstype).filter(|_| by_virtio);
         // A device that is bound may not have announced its tag yet. If the kernel has no list of
         // tags, only an attempt to mount shows whether the tag exists.
         let is_listed = tags.map(|tags| tags.contains(&self.tag));

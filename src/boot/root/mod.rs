@@ -167,5 +167,5 @@ const MEDIUM: &str = "run/coldplug/medium";
 fn move_sysroot_to(dir: &Root, place: &str) -> sys::Result<()> {
     let place = dir.join(place);
     std::fs::create_dir_all(&place).map_err(|e| Error::io("mkdir", &place, &e))?;
-    mounts::move_to(&dir.join(SYSROOT), &place)
+    mounts::move_mount(&dir.join(SYSROOT), &place)
 }

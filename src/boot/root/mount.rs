@@ -8,7 +8,7 @@ use rustix::mount::MountFlags;
 
 use super::devices::Candidate;
 use crate::kmod::name::ModuleName;
-use crate::sys::{Cause, Error, Result, Root, mount, procfs, sysfs};
+use crate::sys::{Cause, Error, Result, Root, devices, mount, procfs};
 
 /// Options of a mount.
 #[derive(Debug, Clone, Copy)]
@@ -28,8 +28,8 @@ pub(super) fn needed_modules(
     candidate: &Candidate,
     filesystem: Vec<ModuleName>,
 ) -> Vec<ModuleName> {
-    let device = sysfs::block_path(dir, candidate.number).unwrap_or_default();
-    let mut modules = sysfs::modules_above(dir, &device);
+    let device = devices::block_device_path(dir, candidate.number).unwrap_or_default();
+    let mut modules = devices::modules_of_ancestors(dir, &device);
     modules.extend(filesystem);
     modules.sort_unstable();
     modules.dedup();

@@ -52,7 +52,7 @@ impl Network {
             if known || !self.is_selected(&interface) {
                 continue;
             }
-            match net::set_up(interface.index) {
+            match net::bring_up(interface.index) {
                 Ok(()) => self.ports.push(Port { interface, client: None }),
                 Err(error) => cx.reporter.warn_once(format!("{}: {error}", interface.name)),
             }
@@ -131,7 +131,7 @@ impl RootStep for Network {
         if cx.state.network.is_some() {
             return Ok(Progress::Done);
         }
-        if let Some((interface, server)) = net::set_up_by_kernel(cx.dir) {
+        if let Some((interface, server)) = net::configured_by_kernel(cx.dir) {
             record(cx, by_kernel(interface, server));
             return Ok(Progress::Done);
         }
@@ -156,7 +156,7 @@ impl RootStep for Network {
 fn by_kernel(interface: String, server: Option<Ipv4Addr>) -> NetworkRecord {
     NetworkRecord {
         interface,
-        address: server.and_then(net::source_to),
+        address: server.and_then(net::source_address_for),
         prefix: None,
         by: AddressBy::Kernel,
         router: None,
@@ -186,7 +186,7 @@ fn apply(
 ) -> Result<(), StepError> {
     let Some(address) = lease.address else { return Ok(()) };
     // The kernel's own traffic uses the loopback interface.
-    let _ = net::set_up(LOOPBACK);
+    let _ = net::bring_up(LOOPBACK);
     net::add_address(interface, address, lease.prefix)?;
     if let Some(router) = lease.router {
         let direct = (u32::from(address) ^ u32::from(router)) & mask(lease) != 0;

@@ -90,7 +90,10 @@ impl Nfs {
         let server = server.or(network.and_then(|n| n.server)).ok_or(StepError::NoNfsServer)?;
         let path = if export.path.is_empty() { DEFAULT_PATH } else { &export.path };
         let own = network.and_then(|n| n.address);
-        let own = own.or_else(|| net::source_to(server)).map(|a| a.to_string()).unwrap_or_default();
+        let own = own
+            .or_else(|| net::source_address_for(server))
+            .map(|a| a.to_string())
+            .unwrap_or_default();
         let name = self.params.ip.hostname.as_ref().unwrap_or(&own);
         let (flags, data) = mount::parse_flags(&join(&self.flags, &export.options));
         let mode = if self.writable { MountFlags::empty() } else { MountFlags::RDONLY };
@@ -113,9 +116,9 @@ impl Nfs {
         let target = cx.dir.join(SYSROOT);
         // The directory exists already if another root was tried before.
         let _ = fs::create_dir_all(&target);
-        mount::move_to(&cx.dir.join(MOUNT_POINT), &target)?;
+        mount::move_mount(&cx.dir.join(MOUNT_POINT), &target)?;
         let interface = cx.state.network.as_ref().map(|n| n.interface.as_str());
-        let drivers = interface.map(|name| net::modules_of(cx.dir, name));
+        let drivers = interface.map(|name| net::interface_modules(cx.dir, name));
         let mut needed = drivers.unwrap_or_default();
         needed.extend(modules);
         needed.sort_unstable();

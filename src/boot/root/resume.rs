@@ -39,7 +39,7 @@ impl Resume {
     /// Resumes from the device. Returns only if that fails.
     fn resume(&self, candidate: &Candidate, cx: &mut StepContext<'_>) {
         cx.reporter.log().info(&format!("resuming from {}", candidate.node.display()));
-        let result = sysfs::resume(cx.dir, candidate.number, self.offset);
+        let result = sysfs::resume_hibernation(cx.dir, candidate.number, self.offset);
         let cause =
             result.map_or_else(|e| e.to_string(), |()| "no image found by the kernel".into());
         cx.reporter.warn(format!("resume={}: {cause}; booting without resume", self.name));

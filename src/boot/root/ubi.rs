@@ -92,7 +92,7 @@ impl Volume {
         let (device, volume) = rest.split_once([':', '!', '_']).unwrap_or(("0", rest));
         let device = if device.is_empty() { "0" } else { device };
         if rest.contains([':', '!']) {
-            flash::has_volume_called(cx.dir, device, volume)
+            flash::has_volume_named(cx.dir, device, volume)
         } else {
             flash::has_volume(cx.dir, device, volume)
         }

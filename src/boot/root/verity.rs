@@ -178,9 +178,9 @@ fn activate(dir: &Root, tree: &Tree, table: &str) -> sys::Result<()> {
     let sectors = tree.sectors().unwrap_or_default();
     let target = Target { sectors, kind: "verity", parameters: table };
     let made = control
-        .load(NAME, &target)
+        .load_table(NAME, &target)
         .and_then(|()| control.resume(NAME))
-        .and_then(|()| dm::link(dir, NAME, minor));
+        .and_then(|()| dm::create_symlink(dir, NAME, minor));
     made.inspect_err(|_| {
         let _ = control.remove(NAME);
     })

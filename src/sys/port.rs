@@ -1,4 +1,4 @@
-//! Writing to a port that may be slow, or have nobody at its other end.
+//! Writing to a port that may be slow or have no reader, such as a serial or virtio port.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
@@ -13,12 +13,12 @@ use rustix::io::Errno;
 
 use super::{Error, Result};
 
-/// Writes `bytes` to the port or file at `path`, which is made if it is not there. Gives up when nothing is
-/// taken for `patience`.
+/// Writes `bytes` to the port or file at `path`, which is created if it does not exist. Gives up if
+/// the port accepts no byte for `stall_timeout`.
 ///
 /// # Errors
-/// It cannot be opened or written; ETIME where it takes nothing.
-pub fn write(path: &Path, bytes: &[u8], patience: Duration) -> Result<()> {
+/// It cannot be opened or written; ETIME after `stall_timeout`.
+pub fn write(path: &Path, bytes: &[u8], stall_timeout: Duration) -> Result<()> {
     let failed = |e: std::io::Error| Error::io("write", path, &e);
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
     let mut port = OpenOptions::new()
@@ -35,7 +35,7 @@ pub fn write(path: &Path, bytes: &[u8], patience: Duration) -> Result<()> {
             Err(e) if e.kind() == ErrorKind::Interrupted => {}
             Err(e) if e.kind() == ErrorKind::WouldBlock => {
                 let mut fds = [PollFd::from_borrowed_fd(port.as_fd(), PollFlags::OUT)];
-                let timeout = Timespec::try_from(patience).ok();
+                let timeout = Timespec::try_from(stall_timeout).ok();
                 if poll(&mut fds, timeout.as_ref()) == Ok(0) {
                     return Err(Error::new("write", path.display(), Errno::TIME));
                 }
@@ -52,7 +52,7 @@ mod tests {
     use crate::sys::Cause;
 
     #[test]
-    fn a_file_is_written_and_a_full_pipe_given_up() {
+    fn a_file_is_written_and_a_full_pipe_times_out() {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("file");
         write(&path, b"text", Duration::ZERO).unwrap();
