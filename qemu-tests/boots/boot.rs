@@ -48,13 +48,6 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
     loads_what_kmod_loads,
 ];
 
-/// Carries every module of `kernel`.
-fn image_of(kernel: Kernel) -> (Tree, PathBuf) {
-    let tree = kernel.get();
-    let image = image::coldplug(&tree, &["--all"]);
-    (tree, image)
-}
-
 /// Carries every module in the form that the kernel's package has.
 fn stored_image_of(kernel: Kernel) -> (Tree, PathBuf) {
     let tree = kernel.get();
@@ -62,29 +55,11 @@ fn stored_image_of(kernel: Kernel) -> (Tree, PathBuf) {
     (tree, image)
 }
 
-/// `vm` with `disk` on `bus`.
-fn attach(vm: Machine, bus: Bus, disk: Disk) -> Machine {
-    let file = vm.dir().join(disk.label);
-    disk.make(&file);
-    vm.disk(bus, &file)
-}
-
 /// Boots `image` with the root disk on `bus` as `root=`, and expects the root's init to run.
 #[track_caller]
 fn boots(kernel: &(Tree, PathBuf), bus: Bus, root: &str) -> (Boot, Facts) {
     let vm = Machine::new(&kernel.0, &kernel.1).cmdline(&format!("root={root}"));
-    ends_well(attach(vm, bus, ROOT))
-}
-
-/// Runs `vm`; its root's init must have been reached.
-#[track_caller]
-fn ends_well(vm: Machine) -> (Boot, Facts) {
-    let boot = vm.run();
-    boot.expect("ok");
-    let facts = boot.facts();
-    let root = facts.mount("/").expect("a root in mountinfo");
-    boot.check(root.kind == "ext4", &format!("the root is {root:?}"));
-    (boot, facts)
+    vm.attach(bus, ROOT).run_ok()
 }
 
 /// Entries of the record's `modules` that say `outcome`.
@@ -128,7 +103,7 @@ fn the_floor_boots() {
     let vm = Machine::new(&tree, &image).cmdline("root=/dev/vda");
     let ballast = vec![7; 4 << 20];
     let image = image::overlay(&image, &[("ballast", &ballast)], &vm.dir().join("image"));
-    let boot = attach(vm.image(&image), Bus::VirtioBlk, ROOT).run();
+    let boot = vm.image(&image).attach(Bus::VirtioBlk, ROOT).run();
     let facts = boot.facts();
     assert_eq!(facts.modules(), modules);
     assert_eq!(facts.mount("/").unwrap().kind, "ext4");
@@ -153,7 +128,7 @@ fn every_kernel_is_whole() {
 }
 
 fn virtio_blk_on_6_1_hands_over_a_clean_system() {
-    let (boot, facts) = boots(&image_of(Kernel::Cloud61), Bus::VirtioBlk, "/dev/vda");
+    let (boot, facts) = boots(&image::all_of(Kernel::Cloud61), Bus::VirtioBlk, "/dev/vda");
     assert_eq!(facts.lines("argv"), ["/sbin/init"]);
     assert_eq!(facts.mount("/").unwrap().source, "/dev/vda");
     assert!(facts.mount("/").unwrap().options.contains(&"ro"), "{:?}", facts.mount("/"));
@@ -175,7 +150,7 @@ fn virtio_blk_on_6_1_hands_over_a_clean_system() {
 }
 
 fn the_real_init_gets_a_clean_process() {
-    let (_, facts) = boots(&image_of(Kernel::Cloud61), Bus::VirtioBlk, "/dev/vda");
+    let (_, facts) = boots(&image::all_of(Kernel::Cloud61), Bus::VirtioBlk, "/dev/vda");
     for (field, want) in
         [("Pid:", "1"), ("Threads:", "1"), ("Umask:", "0022"), ("SigBlk:", "0000000000000000")]
     {
@@ -186,7 +161,7 @@ fn the_real_init_gets_a_clean_process() {
 }
 
 fn the_boot_record_agrees_with_the_kernel() {
-    let (boot, facts) = boots(&image_of(Kernel::Cloud61), Bus::VirtioBlk, "/dev/vda");
+    let (boot, facts) = boots(&image::all_of(Kernel::Cloud61), Bus::VirtioBlk, "/dev/vda");
     let record = facts.record();
     assert_eq!(record["verdict"], "ok");
     assert_eq!(record["root"]["device"], "/dev/vda");
@@ -209,11 +184,10 @@ fn the_boot_record_agrees_with_the_kernel() {
 }
 
 fn words_for_init_reach_it() {
-    let (tree, image) = image_of(Kernel::Cloud61);
+    let (tree, image) = image::all_of(Kernel::Cloud61);
     let vm =
         Machine::new(&tree, &image).cmdline("root=/dev/vda rw init=/opt/first wish=2 -- 3 four");
-    let (_, facts) =
-        ends_well(attach(vm, Bus::VirtioBlk, Disk { init: Some("opt/first"), ..ROOT }));
+    let (_, facts) = vm.attach(Bus::VirtioBlk, Disk { init: Some("opt/first"), ..ROOT }).run_ok();
     assert_eq!(facts.lines("argv"), ["/opt/first", "3", "four"]);
     assert_eq!(facts.get("env")["wish"], "2");
     assert!(facts.mount("/").unwrap().options.contains(&"rw"), "{:?}", facts.mount("/"));
@@ -227,7 +201,7 @@ fn xz_on_6_12_by_the_kernels_road() {
 fn xz_on_6_12_by_the_user_space_road() {
     let (tree, image) = stored_image_of(Kernel::Cloud612);
     let vm = Machine::new(&tree, &image).cmdline("root=/dev/vda coldplug.decode=user");
-    let (_, facts) = ends_well(attach(vm, Bus::VirtioBlk, ROOT));
+    let (_, facts) = vm.attach(Bus::VirtioBlk, ROOT).run_ok();
     assert_eq!(roads(&facts.record()), ["image"].into());
 }
 
@@ -247,31 +221,31 @@ fn plain_on_6_1() {
 }
 
 fn virtio_scsi_root() {
-    let (_, facts) = boots(&image_of(Kernel::Cloud61), Bus::VirtioScsi, "/dev/sda");
+    let (_, facts) = boots(&image::all_of(Kernel::Cloud61), Bus::VirtioScsi, "/dev/sda");
     assert_eq!(facts.mount("/").unwrap().source, "/dev/sda");
 }
 
 fn ahci_root() {
-    let (_, facts) = boots(&image_of(Kernel::Full61), Bus::Ahci, "/dev/sda");
+    let (_, facts) = boots(&image::all_of(Kernel::Full61), Bus::Ahci, "/dev/sda");
     assert!(facts.modules().contains(&"ahci"));
 }
 
 fn nvme_root() {
-    let (_, facts) = boots(&image_of(Kernel::Full61), Bus::Nvme, "/dev/nvme0n1");
+    let (_, facts) = boots(&image::all_of(Kernel::Full61), Bus::Nvme, "/dev/nvme0n1");
     assert_eq!(facts.mount("/").unwrap().source, "/dev/nvme0n1");
 }
 
 fn usb_storage_root() {
-    let (_, facts) = boots(&image_of(Kernel::Full61), Bus::UsbStorage, "/dev/sda");
+    let (_, facts) = boots(&image::all_of(Kernel::Full61), Bus::UsbStorage, "/dev/sda");
     assert!(facts.modules().contains(&"usb_storage"));
 }
 
 /// The root is the second disk, so that the first one that comes is the wrong one.
 fn root_is_second(spec: &str) {
-    let (tree, image) = image_of(Kernel::Cloud61);
+    let (tree, image) = image::all_of(Kernel::Cloud61);
     let vm = Machine::new(&tree, &image).cmdline(&format!("root={spec}"));
-    let vm = attach(attach(vm, Bus::VirtioBlk, DECOY), Bus::VirtioBlk, ROOT);
-    let (_, facts) = ends_well(vm);
+    let vm = vm.attach(Bus::VirtioBlk, DECOY).attach(Bus::VirtioBlk, ROOT);
+    let (_, facts) = vm.run_ok();
     assert_eq!(facts.mount("/").unwrap().source, "/dev/vdb");
     assert_eq!(facts.record()["root"]["spec"], spec);
 }
@@ -285,23 +259,23 @@ fn root_by_label() {
 }
 
 fn a_root_that_never_comes() {
-    let (tree, image) = image_of(Kernel::Cloud61);
+    let (tree, image) = image::all_of(Kernel::Cloud61);
     let vm = Machine::new(&tree, &image).cmdline("root=UUID=00000000-dead coldplug.timeout=3");
-    let boot = attach(vm, Bus::VirtioBlk, DECOY).deadline(Duration::from_secs(60)).run();
+    let boot = vm.attach(Bus::VirtioBlk, DECOY).deadline(Duration::from_secs(60)).run();
     boot.expect("no-root");
     assert_eq!(boot.record()["verdict"], "no-root");
     boot.check(boot.facts_text.is_empty(), "an init ran without a root");
 }
 
 fn an_image_of_another_kernel() {
-    let (_, image) = image_of(Kernel::Cloud612);
+    let (_, image) = image::all_of(Kernel::Cloud612);
     let vm =
         Machine::new(&Kernel::Cloud61.get(), &image).cmdline("root=/dev/vda coldplug.timeout=3");
-    attach(vm, Bus::VirtioBlk, ROOT).run().expect("no-root");
+    vm.attach(Bus::VirtioBlk, ROOT).run().expect("no-root");
 }
 
 fn a_root_without_a_file_system() {
-    let (tree, image) = image_of(Kernel::Cloud61);
+    let (tree, image) = image::all_of(Kernel::Cloud61);
     let vm = Machine::new(&tree, &image).cmdline("root=/dev/vda coldplug.timeout=3");
     let file = vm.dir().join("blank");
     fs::write(&file, vec![0; 1 << 20]).unwrap();
@@ -315,37 +289,37 @@ fn a_root_without_a_file_system() {
 fn root_by_partition() {
     const TABLE: &str = "label: gpt\nstart=2048, size=32768, uuid=C01D9106-0000-4000-8000-0000000000AA, name=cold-part\n";
     for root in ["PARTUUID=c01d9106-0000-4000-8000-0000000000aa", "PARTLABEL=cold-part"] {
-        let (tree, image) = image_of(Kernel::Cloud61);
+        let (tree, image) = image::all_of(Kernel::Cloud61);
         let vm = Machine::new(&tree, &image).cmdline(&format!("root={root}"));
         let (file, part) = (vm.dir().join("disk"), vm.dir().join("part"));
         let content = fs::read(ROOT.make(&part)).unwrap();
         let disk = [vec![0; 1 << 20], content, vec![0; 1 << 20]].concat();
         fs::write(&file, disk).unwrap();
         tool::feed(tool::command("sfdisk", "fdisk").arg("-q").arg(&file), TABLE.as_bytes());
-        let (_, facts) = ends_well(vm.disk(Bus::VirtioBlk, &file));
+        let (_, facts) = vm.disk(Bus::VirtioBlk, &file).run_ok();
         assert_eq!(facts.mount("/").unwrap().source, "/dev/vda1", "{root}");
     }
 }
 
 fn a_delay_does_not_eat_the_time_to_wait() {
-    let (tree, image) = image_of(Kernel::Cloud61);
+    let (tree, image) = image::all_of(Kernel::Cloud61);
     let vm = Machine::new(&tree, &image).cmdline("root=/dev/vda rootdelay=4 coldplug.timeout=3");
-    let (boot, _) = ends_well(attach(vm, Bus::VirtioBlk, ROOT));
+    let (boot, _) = vm.attach(Bus::VirtioBlk, ROOT).run_ok();
     assert!(boot.figure("time").parse::<u64>().unwrap() >= 4000);
 }
 
 fn root_first_leaves_the_rest() {
-    let (tree, image) = image_of(Kernel::Cloud61);
+    let (tree, image) = image::all_of(Kernel::Cloud61);
     let words = "root=/dev/vda coldplug.settle=root coldplug.jobs=1 coldplug.modules=virtio_blk";
     let vm = Machine::with_defaults(&tree, &image).cmdline(words);
-    let (_, facts) = ends_well(attach(vm, Bus::VirtioBlk, ROOT));
+    let (_, facts) = vm.attach(Bus::VirtioBlk, ROOT).run_ok();
     let record = facts.record();
     let left = with_outcome(&record, "waiting");
     assert!(!left.is_empty(), "one after the other, and nothing is left: {:#}", record["modules"]);
 }
 
 fn a_command_in_the_place_of_init() {
-    let (tree, image) = image_of(Kernel::Cloud61);
+    let (tree, image) = image::all_of(Kernel::Cloud61);
     let vm = Machine::new(&tree, &image).cmdline("root=/dev/vda \"coldplug.exec=exit 7\"");
     let dir = tempfile::tempdir().unwrap();
     let busybox = files::busybox();
@@ -370,7 +344,7 @@ fn a_size_that_lies_costs_one_module() {
     let highest = if bytes[4] & 0x20 == 0 { 9 } else { 8 };
     bytes[highest] = 0x0f;
     let image = image::overlay(&image, &[(&*path, &bytes)], &vm.dir().join("image"));
-    let (boot, facts) = ends_well(attach(vm.image(&image), Bus::VirtioBlk, ROOT));
+    let (boot, facts) = vm.image(&image).attach(Bus::VirtioBlk, ROOT).run_ok();
     assert_eq!(boot.figure("failed"), "1");
     let record = facts.record();
     assert!(
@@ -391,8 +365,8 @@ fn corrupt_modules_among_good_ones() {
         (&*path("virtio_console"), b"".as_slice()),
     ];
     let image = image::overlay(&image, &bad, &vm.dir().join("image"));
-    let vm = attach(vm.image(&image), Bus::VirtioBlk, ROOT);
-    let (boot, facts) = ends_well(vm);
+    let vm = vm.image(&image).attach(Bus::VirtioBlk, ROOT);
+    let (boot, facts) = vm.run_ok();
     assert_eq!(boot.figure("failed"), "3");
     for name in ["virtio_rng", "virtio_balloon", "virtio_console"] {
         let record = facts.record();
@@ -403,7 +377,7 @@ fn corrupt_modules_among_good_ones() {
 }
 
 fn a_root_without_init() {
-    let (tree, image) = image_of(Kernel::Cloud61);
+    let (tree, image) = image::all_of(Kernel::Cloud61);
     let busybox = files::busybox();
     let vm = Machine::new(&tree, &image).cmdline("root=/dev/vda rw coldplug.onfail=shell");
     let image = image::overlay(&image, &[("bin/sh", &busybox)], &vm.dir().join("image"));
@@ -424,10 +398,10 @@ fn a_root_without_init() {
 }
 
 fn a_controller_that_is_plugged_in_late() {
-    let (tree, image) = image_of(Kernel::Full61);
+    let (tree, image) = image::all_of(Kernel::Full61);
     let vm = Machine::new(&tree, &image).cmdline(&format!("root=UUID={UUID}"));
-    let vm = attach(vm, Bus::VirtioBlk, DECOY).device("pcie-root-port,id=socket,chassis=1,slot=1");
-    let mut machine = attach(vm, Bus::Unplugged, ROOT).start();
+    let vm = vm.attach(Bus::VirtioBlk, DECOY).device("pcie-root-port,id=socket,chassis=1,slot=1");
+    let mut machine = vm.attach(Bus::Unplugged, ROOT).start();
     machine.wait_for("[vda]");
     // The first disk has come and is not the root. A moment later all that was there has settled.
     std::thread::sleep(Duration::from_secs(3));
@@ -441,7 +415,7 @@ fn a_controller_that_is_plugged_in_late() {
 }
 
 fn a_damaged_index_falls_back_to_text() {
-    let (tree, image) = image_of(Kernel::Cloud61);
+    let (tree, image) = image::all_of(Kernel::Cloud61);
     let vm = Machine::new(&tree, &image).cmdline("root=/dev/vda");
     let path = |name| format!("lib/modules/{}/{name}", tree.release);
     let text = fs::read_to_string(tree.modules().join("modules.alias")).unwrap();
@@ -451,7 +425,7 @@ fn a_damaged_index_falls_back_to_text() {
         (&*path("modules.alias"), torn.as_bytes()),
     ];
     let image = image::overlay(&image, &bad, &vm.dir().join("image"));
-    let (_, facts) = ends_well(attach(vm.image(&image), Bus::VirtioBlk, ROOT));
+    let (_, facts) = vm.image(&image).attach(Bus::VirtioBlk, ROOT).run_ok();
     let record = facts.record();
     assert!(warns(&record, &["modules.alias.bin"]), "{:#}", record["warnings"]);
     assert!(warns(&record, &["modules.alias line 2"]), "{:#}", record["warnings"]);
@@ -500,7 +474,7 @@ fn comparison(tree: &Tree, image: &std::path::Path) -> Machine {
         ["virtio-net-pci,netdev=n0", "e1000e,netdev=n1", "virtio-rng-pci", "usb-kbd,bus=usb.0"]
             .into_iter()
             .fold(vm, Machine::device);
-    attach(attach(vm, Bus::VirtioBlk, ROOT), Bus::Nvme, DECOY)
+    vm.attach(Bus::VirtioBlk, ROOT).attach(Bus::Nvme, DECOY)
 }
 
 fn loads_what_kmod_loads() {
@@ -512,8 +486,8 @@ fn loads_what_kmod_loads() {
         theirs.contains("virtio_blk") && theirs.contains("ext4"),
         "kmod's side is not whole",
     );
-    let (tree, image) = image_of(Kernel::Full61);
-    let (_, facts) = ends_well(comparison(&tree, &image));
+    let (tree, image) = image::all_of(Kernel::Full61);
+    let (_, facts) = comparison(&tree, &image).run_ok();
     let ours: BTreeSet<_> = facts.modules().into_iter().collect();
     let missing: Vec<_> = theirs.difference(&ours).collect();
     let extra: Vec<_> = ours.difference(&theirs).collect();

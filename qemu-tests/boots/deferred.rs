@@ -26,10 +26,7 @@ fn boot(words: &str, devices: &[&str]) -> (Boot, Facts) {
     let vm = Machine::new(&tree, &image).cmdline("root=/dev/vda").cmdline(words);
     let vm = devices.iter().fold(vm.device("virtio-keyboard-pci"), |vm, device| vm.device(device));
     let file = ROOT.make(&vm.dir().join("root"));
-    let boot = vm.disk(Bus::VirtioBlk, &file).run();
-    boot.expect("ok");
-    let facts = boot.facts();
-    (boot, facts)
+    vm.disk(Bus::VirtioBlk, &file).run_ok()
 }
 
 /// Device and supplier of each entry that the record has, the supplier `-` where it is not known.

@@ -2,7 +2,7 @@
 
 use harness::disk::ROOT;
 use harness::kernel::{Kernel, Tree};
-use harness::machine::{Boot, Bus, Facts, Machine};
+use harness::machine::{Bus, Facts, Machine};
 use harness::run::{BOOT, Test};
 use harness::{disk, files, image, own_modules, paths, tests, tool};
 use serde_json::Value;
@@ -26,12 +26,6 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
 /// The longest that a boot may take whose instructions are counted, on a busy host.
 const LONG: Duration = Duration::from_secs(300);
 
-fn image_of(kernel: Kernel) -> (Tree, PathBuf) {
-    let tree = kernel.get();
-    let image = image::coldplug(&tree, &["--all"]);
-    (tree, image)
-}
-
 /// A machine with some twenty modules to load, and its root on virtio-blk.
 fn machine(tree: &Tree, image: &Path, words: &str) -> Machine {
     let vm = Machine::with_defaults(tree, image).cmdline(words).args([
@@ -53,14 +47,6 @@ fn machine(tree: &Tree, image: &Path, words: &str) -> Machine {
     vm.disk(Bus::VirtioBlk, &file)
 }
 
-#[track_caller]
-fn ends_well(vm: Machine) -> (Boot, Facts) {
-    let boot = vm.run();
-    boot.expect("ok");
-    let facts = boot.facts();
-    (boot, facts)
-}
-
 /// What the record says of each module that was tried, in its order.
 fn told(facts: &Facts) -> Vec<String> {
     let record = facts.record();
@@ -78,9 +64,9 @@ fn set(facts: &Facts) -> BTreeSet<String> {
 }
 
 fn one_after_the_other_is_the_same_every_time() {
-    let (tree, image) = image_of(Kernel::Cloud61);
+    let (tree, image) = image::all_of(Kernel::Cloud61);
     let words = "root=/dev/vda coldplug.jobs=1";
-    let boots = [(); 2].map(|()| ends_well(machine(&tree, &image, words)).1);
+    let boots = [(); 2].map(|()| machine(&tree, &image, words).run_ok().1);
     assert_eq!(told(&boots[0]), told(&boots[1]));
     let record = boots[0].record();
     let mut last = 0;
@@ -92,38 +78,38 @@ fn one_after_the_other_is_the_same_every_time() {
 }
 
 fn any_order_loads_the_same_modules() {
-    let (tree, image) = image_of(Kernel::Cloud61);
-    let plain = set(&ends_well(machine(&tree, &image, "root=/dev/vda")).1);
+    let (tree, image) = image::all_of(Kernel::Cloud61);
+    let plain = set(&machine(&tree, &image, "root=/dev/vda").run_ok().1);
     for words in ["coldplug.seed=1 coldplug.jobs=8", "coldplug.seed=2", "coldplug.async=all"] {
-        let (_, facts) = ends_well(machine(&tree, &image, &format!("root=/dev/vda {words}")));
+        let (_, facts) = machine(&tree, &image, &format!("root=/dev/vda {words}")).run_ok();
         assert_eq!(set(&facts), plain, "{words}");
     }
 }
 
 fn an_earlier_order_is_replayed() {
-    let (tree, image) = image_of(Kernel::Cloud61);
+    let (tree, image) = image::all_of(Kernel::Cloud61);
     let words = "root=/dev/vda coldplug.seed=7 coldplug.jobs=1";
-    let (_, first) = ends_well(machine(&tree, &image, words));
+    let (_, first) = machine(&tree, &image, words).run_ok();
     let record = first.record().to_string();
     let words = "root=/dev/vda coldplug.replay=/record.json coldplug.alone=virtio_net";
     let vm = machine(&tree, &image, words);
     let image = image::overlay(&image, &[("record.json", record.as_bytes())], &vm.dir().join("i"));
-    let (_, again) = ends_well(vm.image(&image));
+    let (_, again) = vm.image(&image).run_ok();
     assert_eq!(told(&again), told(&first));
 }
 
 fn a_buffer_that_overflows_loses_no_device() {
-    let (tree, image) = image_of(Kernel::Cloud61);
-    let plain = set(&ends_well(machine(&tree, &image, "root=/dev/vda")).1);
+    let (tree, image) = image::all_of(Kernel::Cloud61);
+    let plain = set(&machine(&tree, &image, "root=/dev/vda").run_ok().1);
     let (boot, facts) =
-        ends_well(machine(&tree, &image, "root=/dev/vda coldplug.rcvbuf=2048 coldplug.jobs=8"));
+        machine(&tree, &image, "root=/dev/vda coldplug.rcvbuf=2048 coldplug.jobs=8").run_ok();
     assert_eq!(set(&facts), plain);
     let counts = facts.record()["uevents"].clone();
     boot.check(counts["rescans"].as_u64() > Some(0), &format!("nothing was lost: {counts}"));
 }
 
 fn what_the_root_does_not_need_is_left_and_finished() {
-    let (tree, image) = image_of(Kernel::Cloud61);
+    let (tree, image) = image::all_of(Kernel::Cloud61);
     let words =
         format!("root=LABEL={} coldplug.settle=root init=/bin/sh -- -c /finish", LARGE.label);
     let vm = machine(&tree, &image, &words);
@@ -141,7 +127,7 @@ fn what_the_root_does_not_need_is_left_and_finished() {
     tool::run(tool::command("cp", "coreutils").arg("-a").args([&tree.modules(), &modules]));
     let file = vm.dir().join("large");
     let (boot, facts) =
-        ends_well(vm.disk(Bus::VirtioBlk, &LARGE.make_of(root.path(), "256M", &file)));
+        vm.disk(Bus::VirtioBlk, &LARGE.make_of(root.path(), "256M", &file)).run_ok();
     boot.check(boot.console.contains("status 0") && boot.console.contains("list-gone"), "finish");
     let record = boot.record();
     let left = record["modules"].as_array().unwrap();
@@ -150,7 +136,7 @@ fn what_the_root_does_not_need_is_left_and_finished() {
     let way: Vec<_> =
         record["root"]["way"].as_array().unwrap().iter().map(|m| m.as_str()).collect();
     assert!(way.contains(&Some("virtio_blk")) && way.contains(&Some("virtio_pci")), "{way:?}");
-    let plain = set(&ends_well(machine(&tree, &image, "root=/dev/vda")).1);
+    let plain = set(&machine(&tree, &image, "root=/dev/vda").run_ok().1);
     assert_eq!(set(&facts), plain);
     let after = facts.record();
     let open = after["modules"].as_array().unwrap().iter();
@@ -175,7 +161,7 @@ fn a_slow_module_does_not_hold_up_the_root() {
     let (tree, image) = own_modules();
     // The delay lets everything begin before the root is looked for.
     let words = "root=/dev/vda coldplug.settle=root rootdelay=3 coldplug.jobs=8";
-    let (boot, facts) = ends_well(machine(&tree, &image, words));
+    let (boot, facts) = machine(&tree, &image, words).run_ok();
     let told = facts.record();
     boot.check(outcome(&facts, "coldplug_slow") == "loading", &format!("{:#}", told["modules"]));
     // The guest has waited for all that init left running.
@@ -186,10 +172,10 @@ fn a_hidden_dependency_is_found_by_replay() {
     let (tree, image) = own_modules();
     let order = |words: &str, record: Option<&Value>| {
         let vm = machine(&tree, &image, &format!("root=/dev/vda {words}"));
-        let Some(record) = record else { return ends_well(vm).1 };
+        let Some(record) = record else { return vm.run_ok().1 };
         let text = record.to_string();
         let with = image::overlay(&image, &[("r.json", text.as_bytes())], &vm.dir().join("i"));
-        ends_well(vm.image(&with)).1
+        vm.image(&with).run_ok().1
     };
     let mut seen = BTreeSet::new();
     for seed in 1..20 {
@@ -209,7 +195,7 @@ fn a_hidden_dependency_is_found_by_replay() {
 /// A parallel SCSI bus is being scanned when the boot gives up: reboot(2) must not meet that (guest time, so that it does
 /// in every run).
 fn a_boot_that_gives_up_during_a_scan_ends() {
-    let (tree, image) = image_of(Kernel::Full61);
+    let (tree, image) = image::all_of(Kernel::Full61);
     for words in ["", "coldplug.async=all"] {
         let vm = Machine::new(&tree, &image)
             .args(["-blockdev", "driver=null-co,node-name=none0,size=33554432,read-zeroes=on"])

@@ -2,13 +2,13 @@
 //! it does not come.
 
 use harness::disk::{DECOY, Disk, LABEL, ROOT, UUID};
-use harness::kernel::{Kernel, Tree};
-use harness::machine::{Boot, Bus, Facts, Machine};
+use harness::kernel::Kernel;
+use harness::machine::{Boot, Bus, Machine};
 use harness::run::{BOOT, Test};
 use harness::{files, image, tests, tool};
 use std::fs;
 use std::os::unix::fs::{FileExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The tests of this module, by what they need.
 pub(crate) const TESTS: &[Test] = tests![BOOT =>
@@ -30,32 +30,10 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
     a_shell_when_the_root_does_not_come,
 ];
 
-/// Carries every module of `kernel`.
-fn image_of(kernel: Kernel) -> (Tree, PathBuf) {
-    let tree = kernel.get();
-    let image = image::coldplug(&tree, &["--all"]);
-    (tree, image)
-}
-
 /// A small machine without a disk yet.
 fn machine(words: &str) -> Machine {
-    let (tree, image) = image_of(Kernel::Cloud61);
+    let (tree, image) = image::all_of(Kernel::Cloud61);
     Machine::new(&tree, &image).cmdline(words)
-}
-
-/// `vm` with `disk` on a bus of virtio.
-fn attach(vm: Machine, disk: Disk) -> Machine {
-    let file = vm.dir().join(disk.label);
-    disk.make(&file);
-    vm.disk(Bus::VirtioBlk, &file)
-}
-
-#[track_caller]
-fn ends_well(vm: Machine) -> (Boot, Facts) {
-    let boot = vm.run();
-    boot.expect("ok");
-    let facts = boot.facts();
-    (boot, facts)
 }
 
 /// A disk with a table of sfdisk(8), and `contents` at their first sectors.
@@ -105,14 +83,14 @@ fn names_on_a_gpt() {
         "",
     ] {
         let vm = machine(&if root.is_empty() { String::new() } else { format!("root={root}") });
-        let (_, facts) = ends_well(gpt(vm));
+        let (_, facts) = gpt(vm).run_ok();
         assert_eq!(facts.mount("/").unwrap().source, "/dev/vda2", "{root}");
     }
 }
 
 fn names_on_an_mbr() {
     for root in ["PARTUUID=89abcdef-05", "/dev/vda5", "254:5", "fe05", "0xfe05"] {
-        let (_, facts) = ends_well(mbr(machine(&format!("root={root}"))));
+        let (_, facts) = mbr(machine(&format!("root={root}"))).run_ok();
         assert_eq!(facts.mount("/").unwrap().source, "/dev/vda5", "{root}");
     }
 }
@@ -126,10 +104,10 @@ fn names_of_a_filesystem() {
         "root=UUID=C01D9106-0000-4000-8000-000000000001",
         "root=/dev/disk/by-uuid/c01d9106-0000-4000-8000-000000000001",
     ] {
-        let vm = attach(machine(root), DECOY);
+        let vm = machine(root).attach(Bus::VirtioBlk, DECOY);
         let file = vm.dir().join("labelled");
         labelled.make(&file);
-        let (_, facts) = ends_well(vm.disk(Bus::VirtioBlk, &file));
+        let (_, facts) = vm.disk(Bus::VirtioBlk, &file).run_ok();
         assert_eq!(facts.mount("/").unwrap().source, "/dev/vdb", "{root}");
     }
 }
@@ -138,7 +116,7 @@ fn a_damaged_gpt_has_a_backup() {
     let vm = gpt(machine("root=PARTLABEL=cold-part gpt"));
     let disk = fs::OpenOptions::new().write(true).open(vm.dir().join("gpt")).unwrap();
     disk.write_all_at(&[0; 512], 512).unwrap();
-    let (_, facts) = ends_well(vm);
+    let (_, facts) = vm.run_ok();
     assert_eq!(facts.mount("/").unwrap().source, "/dev/vda2");
 }
 
@@ -148,16 +126,16 @@ fn a_partition_that_asks_not_to_be_written() {
     tool::run(
         tool::command("sfdisk", "fdisk").args(["-q", "--part-attrs"]).arg(&file).args(["2", "60"]),
     );
-    let (_, facts) = ends_well(vm);
+    let (_, facts) = vm.run_ok();
     let root = facts.mount("/").unwrap();
     assert!(root.options.contains(&"ro"), "{root:?}");
 }
 
 fn two_disks_of_one_uuid_are_told() {
-    let vm = attach(machine(&format!("root=UUID={UUID}")), ROOT);
+    let vm = machine(&format!("root=UUID={UUID}")).attach(Bus::VirtioBlk, ROOT);
     let file = vm.dir().join("twin");
     ROOT.make(&file);
-    let (_, facts) = ends_well(vm.disk(Bus::VirtioBlk, &file));
+    let (_, facts) = vm.disk(Bus::VirtioBlk, &file).run_ok();
     assert_eq!(facts.mount("/").unwrap().source, "/dev/vda");
     let warnings = facts.record()["warnings"].to_string();
     assert!(warnings.contains("matches /dev/vda (used) and /dev/vdb"), "{warnings}");
@@ -172,8 +150,9 @@ fn the_first_root_that_is_good() {
     // A feature that no kernel has: ext4's s_feature_incompat.
     let disk = fs::OpenOptions::new().write(true).open(&broken).unwrap();
     disk.write_all_at(&[0xff; 4], 1024 + 0x60).unwrap();
-    let vm = attach(attach(vm.disk(Bus::VirtioBlk, &broken), DECOY), ROOT);
-    let (boot, facts) = ends_well(vm);
+    let vm =
+        vm.disk(Bus::VirtioBlk, &broken).attach(Bus::VirtioBlk, DECOY).attach(Bus::VirtioBlk, ROOT);
+    let (boot, facts) = vm.run_ok();
     assert_eq!(facts.mount("/").unwrap().source, "/dev/vdc");
     let record = facts.record();
     assert_eq!(record["root"]["spec"], roots.as_str());
@@ -197,7 +176,7 @@ fn the_first_root_that_is_good() {
 
 fn none_of_several_roots() {
     let vm = machine("coldplug.root=LABEL=a,wait=1;LABEL=b,wait=1");
-    let boot = attach(vm, DECOY).run();
+    let boot = vm.attach(Bus::VirtioBlk, DECOY).run();
     boot.expect("no-root");
     let root = boot.record()["root"].clone();
     assert_eq!(root["passed_over"].as_array().unwrap().len(), 1, "{root:#}");
@@ -225,7 +204,7 @@ fn usr_is_mounted_before_the_switch() {
             .args([dir.path(), &file])
             .arg("16M"),
     );
-    let (_, facts) = ends_well(attach(vm.disk(Bus::VirtioBlk, &file), usr));
+    let (_, facts) = vm.disk(Bus::VirtioBlk, &file).attach(Bus::VirtioBlk, usr).run_ok();
     let usr = facts.mount("/usr").expect("/usr in mountinfo");
     assert_eq!((usr.source, usr.kind), ("/dev/vdb", "ext4"));
     assert!(usr.options.contains(&"noatime") && usr.options.contains(&"ro"), "{usr:?}");
@@ -233,7 +212,7 @@ fn usr_is_mounted_before_the_switch() {
 
 fn a_usr_that_does_not_come_is_named() {
     let vm = machine(&format!("root=UUID={UUID} mount.usr=LABEL=Decoy coldplug.timeout=2"));
-    let boot = attach(attach(vm, ROOT), DECOY).run();
+    let boot = vm.attach(Bus::VirtioBlk, ROOT).attach(Bus::VirtioBlk, DECOY).run();
     boot.expect("no-root");
     boot.check(boot.console.contains("mount.usr=LABEL=Decoy not found after 2"), "its name");
     let near = "vdb has LABEL=decoy: upper and lower case differ";
@@ -325,7 +304,7 @@ $bb poweroff -f
 "#;
 
 fn a_hibernated_system_goes_on() {
-    let (tree, image) = image_of(Kernel::Full61);
+    let (tree, image) = image::all_of(Kernel::Full61);
     let scratch = tempfile::tempdir().unwrap();
     let dir = scratch.path().join("tree");
     let busybox = files::busybox();
@@ -364,7 +343,7 @@ fn damaged(words: &str, request: &str) -> Boot {
         paths.zip(&libraries).map(|(name, path)| (name, fs::read(path).unwrap())).collect();
     files.push(("sbin/fsck.ext4", fs::read(&e2fsck).unwrap()));
     let files: Vec<(&str, &[u8])> = files.iter().map(|(n, b)| (*n, b.as_slice())).collect();
-    let image = image::overlay(&image_of(Kernel::Cloud61).1, &files, &vm.dir().join("image"));
+    let image = image::overlay(&image::all_of(Kernel::Cloud61).1, &files, &vm.dir().join("image"));
     let file = vm.dir().join("root");
     ROOT.make(&file);
     for request in [request, "set_super_value state 2"] {
@@ -399,8 +378,8 @@ fn with_shell(words: &str) -> Machine {
     let vm = machine(words);
     let busybox = files::busybox();
     let files: [(&str, &[u8]); 1] = [("bin/sh", &busybox)];
-    let image = image::overlay(&image_of(Kernel::Cloud61).1, &files, &vm.dir().join("image"));
-    attach(vm.image(&image), ROOT)
+    let image = image::overlay(&image::all_of(Kernel::Cloud61).1, &files, &vm.dir().join("image"));
+    vm.image(&image).attach(Bus::VirtioBlk, ROOT)
 }
 
 fn a_stop_on_request_goes_on() {

@@ -2,7 +2,7 @@
 
 use harness::disk::{DECOY, Disk, ROOT};
 use harness::kernel::Kernel;
-use harness::machine::{Boot, Bus, Facts, Machine};
+use harness::machine::{Bus, Facts, Machine};
 use harness::run::{BOOT, Test};
 use harness::{disk, filesystem, image, paths, tests, tool};
 use serde_json::{Value, json};
@@ -45,31 +45,6 @@ fn machine(kernel: Kernel, line: &str) -> Machine {
     Machine::new(&tree, &image).cmdline(line)
 }
 
-/// Runs `vm`; the root's init must have been reached, and be the root's.
-#[track_caller]
-fn ends_well(vm: Machine) -> (Boot, Facts) {
-    let boot = vm.run();
-    boot.expect("ok");
-    let facts = boot.facts();
-    assert_eq!(*facts.get("keep"), disk::KEPT);
-    assert_eq!(facts.lines("argv"), ["/sbin/init"]);
-    let left = facts.meminfo_kib("Unevictable");
-    boot.check(left < 1024, &format!("{left} KiB of the initramfs are still in memory"));
-    (boot, facts)
-}
-
-/// Runs `vm`, which must be refused with `verdict` and all of `words`, and no init reached.
-#[track_caller]
-fn ends_in(vm: Machine, verdict: &str, words: &[&str]) -> Boot {
-    let boot = vm.run();
-    boot.expect(verdict);
-    boot.check(boot.facts_text.is_empty(), "an init ran");
-    for word in words {
-        boot.check(boot.console.contains(word), &format!("{word:?} is not told"));
-    }
-    boot
-}
-
 /// Type and source of the mount at `point`.
 #[track_caller]
 fn mounted<'f>(facts: &'f Facts, point: &str) -> (&'f str, &'f str) {
@@ -90,7 +65,7 @@ fn two_boots_over(over: &str, upper: Option<&Path>) -> (Facts, Facts) {
     let boot = |mark: &str| {
         let line = format!("root=LABEL={} rw coldplug.overlay={over} {mark}", ROOT.label);
         let vm = machine(Kernel::Cloud61, &line).disk(Bus::VirtioBlk, &root);
-        ends_well(upper.into_iter().fold(vm, |vm, disk| vm.disk(Bus::VirtioBlk, disk))).1
+        upper.into_iter().fold(vm, |vm, disk| vm.disk(Bus::VirtioBlk, disk)).run_clean().1
     };
     let facts = (boot("mark=first"), boot("mark=second"));
     assert!(before == fs::read(&root).unwrap(), "the root below was written to");
@@ -124,7 +99,7 @@ fn an_upper_side_without_a_filesystem() {
     let root = ROOT.make(&vm.dir().join("root"));
     let blank = disk::blank(1, &vm.dir().join("blank"));
     let vm = vm.disk(Bus::VirtioBlk, &root).disk(Bus::VirtioBlk, &blank);
-    ends_in(vm, "mount-failed", &["coldplug.overlay=/dev/vdb: mount /dev/vdb"]);
+    vm.run_failed("mount-failed", &["coldplug.overlay=/dev/vdb: mount /dev/vdb"]);
 }
 
 fn an_upper_side_that_cannot_be_written() {
@@ -132,7 +107,7 @@ fn an_upper_side_that_cannot_be_written() {
     let root = ROOT.make(&vm.dir().join("root"));
     let upper = filesystem::make("squashfs", &vm.dir().join("upper"));
     let vm = vm.disk(Bus::VirtioBlk, &root).disk(Bus::VirtioBlk, &upper);
-    ends_in(vm, "mount-failed", &["coldplug.overlay=/dev/vdb: mkdir", "Read-only file system"]);
+    vm.run_failed("mount-failed", &["coldplug.overlay=/dev/vdb: mkdir", "Read-only file system"]);
 }
 
 /// An ext4 without an init that holds an image of this kind as /images/root.
@@ -150,7 +125,7 @@ fn boots_an_image(kind: &str, more: &str) -> Facts {
     let line = format!("root=LABEL=medium coldplug.image=/current {more}");
     let vm = machine(Kernel::Cloud61, &line);
     let disk = medium(kind, &vm.dir().join("medium"));
-    let (_, facts) = ends_well(vm.disk(Bus::VirtioBlk, &disk));
+    let (_, facts) = vm.disk(Bus::VirtioBlk, &disk).run_clean();
     assert_eq!(mounted(&facts, "/run/coldplug/medium"), ("ext4", "/dev/vda"));
     facts
 }
@@ -179,7 +154,7 @@ fn an_image_that_is_not_there() {
     let vm = machine(Kernel::Cloud61, "root=LABEL=medium coldplug.image=/other");
     let disk = medium("squashfs", &vm.dir().join("medium"));
     let words = ["coldplug.image=/other", "No such file or directory"];
-    ends_in(vm.disk(Bus::VirtioBlk, &disk), "mount-failed", &words);
+    vm.disk(Bus::VirtioBlk, &disk).run_failed("mount-failed", &words);
 }
 
 fn btrfs_whose_second_disk_comes_late() {
@@ -204,7 +179,7 @@ fn btrfs_whose_second_disk_never_comes() {
     let (first, second) = (vm.dir().join("first"), vm.dir().join("second"));
     filesystem::make_pair(&first, &second);
     let words = ["LABEL=pair (1 of 2 btrfs devices found: /dev/vda) incomplete after"];
-    ends_in(vm.disk(Bus::VirtioBlk, &first), "no-root", &words);
+    vm.disk(Bus::VirtioBlk, &first).run_failed("no-root", &words);
 }
 
 /// A root on dm-verity.
@@ -265,20 +240,20 @@ fn is_verified(facts: &Facts) {
 
 fn a_verified_root() {
     let verity = Verity::new(&[]);
-    is_verified(&ends_well(verity.machine(&format!("{OWN_WORDS} rw"))).1);
+    is_verified(&verity.machine(&format!("{OWN_WORDS} rw")).run_clean().1);
 }
 
 fn a_verified_root_in_the_words_of_systemd() {
     let verity = Verity::new(&["--hash=sha512", "--data-block-size=1024", "--salt=-"]);
     let line = "roothash=HASH systemd.verity_root_data=/dev/vda systemd.verity_root_hash=/dev/vdb \
                 systemd.verity_root_options=panic-on-corruption,check-at-most-once";
-    is_verified(&ends_well(verity.machine(line)).1);
+    is_verified(&verity.machine(line).run_clean().1);
 }
 
 fn a_verified_root_without_a_superblock() {
     let verity = Verity::new(&["--no-superblock", "--salt=beef"]);
     let line = format!("{OWN_WORDS},superblock=no,salt=beef,datablocks=4096");
-    is_verified(&ends_well(verity.machine(&line)).1);
+    is_verified(&verity.machine(&line).run_clean().1);
 }
 
 fn partitions_named_by_the_root_hash_alone() {
@@ -297,7 +272,7 @@ fn partitions_named_by_the_root_hash_alone() {
     fs::write(&disk, [vec![0; 1 << 20], data, hash].concat()).unwrap();
     tool::feed(tool::command("sfdisk", "fdisk").arg("-q").arg(&disk), table.as_bytes());
     let line = format!("roothash={}", verity.root_hash);
-    is_verified(&ends_well(machine(Kernel::Cloud61, &line).disk(Bus::VirtioBlk, &disk)).1);
+    is_verified(&machine(Kernel::Cloud61, &line).disk(Bus::VirtioBlk, &disk).run_clean().1);
 }
 
 const FAILED: &str = "verification of /dev/vda failed";
@@ -305,13 +280,13 @@ const FAILED: &str = "verification of /dev/vda failed";
 fn a_bit_turned_over_in_the_superblock() {
     let verity = Verity::new(&[]);
     verity.flip(1024 + 0x68);
-    ends_in(verity.machine(OWN_WORDS), "mount-failed", &[FAILED]);
+    verity.machine(OWN_WORDS).run_failed("mount-failed", &[FAILED]);
 }
 
 fn a_bit_turned_over_in_init() {
     let verity = Verity::new(&[]);
     verity.flip(verity.init_block() + 77);
-    ends_in(verity.machine(OWN_WORDS), "mount-failed", &[FAILED, "read /sbin/init"]);
+    verity.machine(OWN_WORDS).run_failed("mount-failed", &[FAILED, "read /sbin/init"]);
 }
 
 fn a_bit_that_error_correction_turns_back() {
@@ -320,7 +295,7 @@ fn a_bit_that_error_correction_turns_back() {
     let verity = Verity::new(&["--fec-device", fec.to_str().unwrap(), "--fec-roots", "4"]);
     verity.flip(verity.init_block() + 77);
     let line = format!("{OWN_WORDS},fecdevice=/dev/vdc,fecroots=4");
-    let (boot, facts) = ends_well(verity.machine(&line).disk(Bus::VirtioBlk, &fec));
+    let (boot, facts) = verity.machine(&line).disk(Bus::VirtioBlk, &fec).run_clean();
     is_verified(&facts);
     boot.check(boot.console.contains("corrected"), "nothing was corrected");
 }
@@ -330,28 +305,28 @@ fn a_wrong_root_hash() {
     let last = if verity.root_hash.ends_with('0') { '1' } else { '0' };
     verity.root_hash.pop();
     verity.root_hash.push(last);
-    ends_in(verity.machine(OWN_WORDS), "mount-failed", &[FAILED]);
+    verity.machine(OWN_WORDS).run_failed("mount-failed", &[FAILED]);
 }
 
 fn words_that_make_no_sense_are_no_way_round() {
     let verity = Verity::new(&[]);
     let line =
         "root=/dev/vda coldplug.verity=roothash=HASH,data=/dev/vda,hash=/dev/vdb,hashofset=0";
-    ends_in(verity.machine(line), "mount-failed", &["'hashofset=0' is no option"]);
+    verity.machine(line).run_failed("mount-failed", &["'hashofset=0' is no option"]);
 }
 
 fn a_hash_device_that_never_comes() {
     let verity = Verity::new(&[]);
     let line = OWN_WORDS.replace("hash=/dev/vdb", "hash=LABEL=tree") + " coldplug.timeout=10";
     let words = ["hash device LABEL=tree of roothash="];
-    ends_in(verity.machine(&line), "no-root", &words);
+    verity.machine(&line).run_failed("no-root", &words);
 }
 
 fn a_hash_device_without_a_tree() {
     let verity = Verity::new(&[]);
     let line = OWN_WORDS.replace("hash=/dev/vdb", "hash=/dev/vda");
     let words = ["roothash of /dev/vda: hash device /dev/vda: no verity superblock at offset 0"];
-    ends_in(verity.machine(&line).deadline(Duration::from_secs(60)), "mount-failed", &words);
+    verity.machine(&line).deadline(Duration::from_secs(60)).run_failed("mount-failed", &words);
 }
 
 /// Flash of 128 KiB blocks, kept by a disk, with a volume of UBI that holds `content`.
@@ -394,7 +369,7 @@ fn ubi_volumes_by_their_names() {
     let content = ubifs(&dir.path().join("ubifs"));
     for root in ["ubi0:rootfs", "ubi0_0", "/dev/ubi0_0"] {
         let disk = flash(&content, "dynamic", &dir.path().join("flash"));
-        let (_, facts) = ends_well(machine_with_flash(&disk, &format!("root={root}")));
+        let (_, facts) = machine_with_flash(&disk, &format!("root={root}")).run_clean();
         assert_eq!(mounted(&facts, "/"), ("ubifs", root));
     }
 }
@@ -403,11 +378,11 @@ fn a_block_device_of_a_ubi_volume() {
     let dir = scratch();
     let content = filesystem::make("squashfs", &dir.path().join("squashfs"));
     let disk = flash(&content, "static", &dir.path().join("flash"));
-    let (_, facts) = ends_well(machine_with_flash(&disk, "root=/dev/ubiblock0_0 ubi.block=0,0"));
+    let (_, facts) = machine_with_flash(&disk, "root=/dev/ubiblock0_0 ubi.block=0,0").run_clean();
     assert_eq!(mounted(&facts, "/"), ("squashfs", "/dev/ubiblock0_0"));
 }
 
 fn a_ubi_volume_that_is_not_there() {
     let vm = machine(Kernel::Full61, "root=ubi:rootfs coldplug.timeout=20");
-    ends_in(vm, "no-root", &["root device ubi:rootfs not found after"]);
+    vm.run_failed("no-root", &["root device ubi:rootfs not found after"]);
 }

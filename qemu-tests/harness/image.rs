@@ -4,7 +4,7 @@
 //! hash of all that went into them, so that test processes share them.
 
 use crate::files::{install, install_kmod, install_with_libraries, put};
-use crate::kernel::{Tree, lock, stem};
+use crate::kernel::{Kernel, Tree, lock, stem};
 use crate::paths::program;
 use crate::{paths, tool};
 use std::fs;
@@ -29,6 +29,13 @@ pub fn coldplug(tree: &Tree, options: &[&str]) -> PathBuf {
                 .args(options),
         );
     })
+}
+
+/// Returns `kernel` and an image by coldplug that carries all of its modules.
+pub fn all_of(kernel: Kernel) -> (Tree, PathBuf) {
+    let tree = kernel.get();
+    let image = coldplug(&tree, &["--all"]);
+    (tree, image)
 }
 
 /// An image of floor.rs that loads `modules`, in that order or in any that modules.dep allows.

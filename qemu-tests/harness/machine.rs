@@ -9,6 +9,7 @@
 //! `panic=-1`, `oops=panic` and `-no-reboot` make a dead guest end the run, and one whose kernel has a fault. The accelerator is TCG unless the
 //! variable `ACCEL` names another.
 
+use crate::disk::{Disk, KEPT};
 use crate::kernel::Tree;
 use crate::qmp::Qmp;
 use crate::{note, tool};
@@ -191,6 +192,13 @@ impl Machine {
         bus.devices(&id).iter().fold(vm, |vm, device| vm.device(device))
     }
 
+    /// Attaches `disk`, which is made in the directory of the machine.
+    pub fn attach(self, bus: Bus, disk: Disk) -> Self {
+        let file = self.dir().join(disk.label);
+        disk.make(&file);
+        self.disk(bus, &file)
+    }
+
     /// A directory that lives as long as the machine does, for its disks.
     pub fn dir(&self) -> &Path {
         self.dir.path()
@@ -226,6 +234,45 @@ impl Machine {
             running.again();
         }
         running.finish()
+    }
+
+    /// Runs the machine, which must reach the init of its root with the verdict ok.
+    #[track_caller]
+    pub fn run_ok(self) -> (Boot, Facts) {
+        let boot = self.run();
+        boot.expect("ok");
+        let facts = boot.facts();
+        let root = facts.mount("/").expect("a root in mountinfo");
+        boot.check(
+            !["rootfs", "ramfs", "tmpfs"].contains(&root.kind),
+            &format!("the root is {root:?}"),
+        );
+        (boot, facts)
+    }
+
+    /// Runs the machine, which must reach /sbin/init of a root that [`disk`](crate::disk) made, and
+    /// free the memory of the initramfs.
+    #[track_caller]
+    pub fn run_clean(self) -> (Boot, Facts) {
+        let (boot, facts) = self.run_ok();
+        assert_eq!(*facts.get("keep"), KEPT);
+        assert_eq!(facts.lines("argv"), ["/sbin/init"]);
+        let left = facts.meminfo_kib("Unevictable");
+        boot.check(left < 1024, &format!("{left} KiB of the initramfs are still in memory"));
+        (boot, facts)
+    }
+
+    /// Runs the machine, whose boot must end with `verdict` and all of `texts` on the console, and
+    /// reach no init.
+    #[track_caller]
+    pub fn run_failed(self, verdict: &str, texts: &[&str]) -> Boot {
+        let boot = self.run();
+        boot.expect(verdict);
+        boot.check(boot.facts_text.is_empty(), "an init ran");
+        for text in texts {
+            boot.check(boot.console.contains(text), &format!("{text:?} is not on the console"));
+        }
+        boot
     }
 
     fn command(&self) -> Command {
