@@ -23,7 +23,7 @@ pub(super) fn probe(device: &Device<'_>) -> Option<Probe> {
         return None;
     }
     let label = search(device, &sector).flatten();
-    Some(Probe::filesystem("exfat").named(text::serial(array(&sector, 100)), label))
+    Some(Probe::filesystem("exfat").with_names(text::serial(array(&sector, 100)), label))
 }
 
 /// Whether sector 0 is exFAT's and so no partition table.

@@ -30,7 +30,7 @@ pub(super) fn probe(device: &Device<'_>) -> Option<Probe> {
     let kind = kind(le32(&sb, 0x5c)?, le32(&sb, 0x60)?, le32(&sb, 0x64)?)?;
     let usage = if kind == "jbd" { Usage::Other } else { Usage::Filesystem };
     let label = text::label(sb.get(0x78..0x88));
-    Some(Probe::new(kind, usage).named(text::uuid(array(&sb, 0x68)), label))
+    Some(Probe::new(kind, usage).with_names(text::uuid(array(&sb, 0x68)), label))
 }
 
 /// blkid's rule: a journal device first; then what ext3 cannot understand is ext4; then the journal decides.

@@ -49,12 +49,12 @@ pub(super) fn probe(device: &Device<'_>) -> Option<Probe> {
     if boot.is_fat32 {
         info_is_sound(device, &boot, &sector)?;
         let label = search_chain(device, &boot, le32(&sector, 0x2c)?);
-        return Some(probe.named(text::serial(array(&sector, 0x43)), label));
+        return Some(probe.with_names(text::serial(array(&sector, 0x43)), label));
     }
     let root = u64::from(boot.reserved.wrapping_add(boot.all_fats).wrapping_mul(boot.sector));
     let label = search(device, root, u64::from(boot.root_entries) * ENTRY as u64).flatten();
     let serial = matches!(sector[0x26], 0x28 | 0x29).then(|| array(&sector, 0x27)).flatten();
-    Some(probe.named(text::serial(serial), label))
+    Some(probe.with_names(text::serial(serial), label))
 }
 
 /// Whether sector 0 is FAT's boot sector and so no partition table, though it ends in 55 aa as well.

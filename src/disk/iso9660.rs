@@ -24,7 +24,7 @@ pub(super) fn probe(device: &Device<'_>) -> Option<Probe> {
     let probe = Probe::filesystem("iso9660");
     let primary = device.head().get(0x8000..0x8000 + 847)?;
     if has(primary, 9, b"CDROM") && !has(primary, 1, b"CD001") {
-        return Some(probe.named(None, text::label(primary.get(48..80))));
+        return Some(probe.with_names(None, text::label(primary.get(48..80))));
     }
     if !has(primary, 1, b"CD001") {
         return None;
@@ -34,7 +34,7 @@ pub(super) fn probe(device: &Device<'_>) -> Option<Probe> {
         Some(joliet) => text::utf16be(Some(&joliet)),
         None => text::label(Some(id)),
     };
-    Some(probe.named(date(primary, 830).or_else(|| date(primary, 813)).flatten(), label))
+    Some(probe.with_names(date(primary, 830).or_else(|| date(primary, 813)).flatten(), label))
 }
 
 /// `Some(None)` for a date of zero bytes, which counts as set but names nothing.

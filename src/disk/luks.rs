@@ -27,9 +27,9 @@ fn header(device: &Device<'_>, start: usize, magic: &[u8]) -> Option<Probe> {
     let probe = Probe::new("crypto_LUKS", Usage::Crypto);
     let uuid = text::label(header.get(168..208));
     match be16(header, 6)? {
-        1 => Some(probe.named(uuid, None)),
+        1 => Some(probe.with_names(uuid, None)),
         2 if be64(header, 256)? != start as u64 => None,
-        2 => Some(probe.named(uuid, text::label(header.get(24..72)))),
+        2 => Some(probe.with_names(uuid, text::label(header.get(24..72)))),
         _ => Some(probe),
     }
 }

@@ -17,7 +17,7 @@ const GROUPS: [usize; 7] = [6, 4, 4, 4, 4, 4, 6];
 
 pub(super) fn probe(device: &Device<'_>) -> Option<Probe> {
     let uuid = (0..4u8).find_map(|sector| label(device, sector))?;
-    Some(Probe::new("LVM2_member", Usage::Raid).named(Some(uuid), None))
+    Some(Probe::new("LVM2_member", Usage::Raid).with_names(Some(uuid), None))
 }
 
 fn label(device: &Device<'_>, number: u8) -> Option<String> {

@@ -101,7 +101,7 @@ impl Probe {
         Self::new(kind, Usage::Filesystem)
     }
 
-    fn named(self, uuid: Option<String>, label: Option<String>) -> Self {
+    fn with_names(self, uuid: Option<String>, label: Option<String>) -> Self {
         Self { uuid, label, ..self }
     }
 }
@@ -137,7 +137,7 @@ const FORMATS: [Format; 23] = [
     format(luks::probe, 0),
     member(plain::ubi, 0),
     format(fat::probe, 0),
-    format(swap::suspended, 40960),
+    format(swap::hibernated, 40960),
     format(swap::probe, 40960),
     format(xfs::probe, 0),
     format(ext::probe, 0),

@@ -31,7 +31,7 @@ pub(super) fn probe(device: &Device<'_>) -> Option<Probe> {
     let volume = record(device, &mft, VOLUME)?;
     let serial = le64(device.head(), 0x48)?;
     let uuid = (serial != 0).then(|| format!("{serial:016X}"));
-    Some(Probe::filesystem("ntfs").named(uuid, volume_name(&volume)))
+    Some(Probe::filesystem("ntfs").with_names(uuid, volume_name(&volume)))
 }
 
 /// Whether sector 0 is NTFS's and so no partition table.

@@ -31,7 +31,7 @@ fn block<'a>(device: &'a Device<'_>, start: usize, at: usize, magic: &[u8]) -> O
 pub(super) fn btrfs(device: &Device<'_>) -> Option<Probe> {
     let sb = block(device, 0x10000, 0x40, b"_BHRfS_M")?;
     let label = text::label(Some(sb.get(0x12b..0x22b)?));
-    Some(Probe::filesystem("btrfs").named(text::uuid(array(sb, 0x20)), label))
+    Some(Probe::filesystem("btrfs").with_names(text::uuid(array(sb, 0x20)), label))
 }
 
 /// How many devices the btrfs or bcachefs that `source` belongs to is made of, by the superblock there; none for
@@ -58,7 +58,7 @@ pub(super) fn f2fs(device: &Device<'_>) -> Option<Probe> {
     if (le16(sb, 4)?, le16(sb, 6)?) == (1, 0) {
         return Some(probe);
     }
-    Some(probe.named(text::uuid(array(sb, 0x6c)), text::utf16le(sb.get(0x7c..0x47c))))
+    Some(probe.with_names(text::uuid(array(sb, 0x6c)), text::utf16le(sb.get(0x7c..0x47c))))
 }
 
 pub(super) fn erofs(device: &Device<'_>) -> Option<Probe> {
@@ -67,7 +67,7 @@ pub(super) fn erofs(device: &Device<'_>) -> Option<Probe> {
         return None;
     }
     let label = text::label(sb.get(64..80));
-    Some(Probe::filesystem("erofs").named(text::uuid(array(sb, 48)), label))
+    Some(Probe::filesystem("erofs").with_names(text::uuid(array(sb, 48)), label))
 }
 
 pub(super) fn squashfs(device: &Device<'_>) -> Option<Probe> {
@@ -85,19 +85,19 @@ pub(super) fn squashfs3(device: &Device<'_>) -> Option<Probe> {
 
 pub(super) fn ubifs(device: &Device<'_>) -> Option<Probe> {
     let sb = block(device, 0, 0, b"\x31\x18\x10\x06")?;
-    Some(Probe::filesystem("ubifs").named(text::uuid(array(sb, 108)), None))
+    Some(Probe::filesystem("ubifs").with_names(text::uuid(array(sb, 108)), None))
 }
 
 pub(super) fn ubi(device: &Device<'_>) -> Option<Probe> {
     let image = be32(block(device, 0, 0, b"UBI#")?, 24)?;
     let uuid = (image != 0).then(|| image.to_string());
-    Some(Probe::new("ubi", Usage::Raid).named(uuid, None))
+    Some(Probe::new("ubi", Usage::Raid).with_names(uuid, None))
 }
 
 pub(super) fn verity(device: &Device<'_>) -> Option<Probe> {
     let sb = block(device, 0, 0, b"verity\0\0")?;
     let probe = Probe::new("DM_verity_hash", Usage::Crypto);
-    (le32(sb, 8)? == 1).then(|| probe.named(text::uuid(array(sb, 16)), None))
+    (le32(sb, 8)? == 1).then(|| probe.with_names(text::uuid(array(sb, 16)), None))
 }
 
 const BCACHE: &[u8] = b"\xc6\x85\x73\xf6\x4e\x1a\x45\xca\x82\x65\xf5\x7f\x48\xba\x6d\x81";
@@ -106,14 +106,14 @@ const BCACHEFS: &[u8] = b"\xc6\x85\x73\xf6\x66\xce\x90\xa9\xd9\x6a\x60\xcf\x80\x
 pub(super) fn bcache(device: &Device<'_>) -> Option<Probe> {
     let sb = block(device, 0x1000, 24, BCACHE)?;
     let probe = Probe::new("bcache", Usage::Other);
-    (le64(sb, 8)? == 8).then(|| probe.named(text::uuid(array(sb, 40)), None))
+    (le64(sb, 8)? == 8).then(|| probe.with_names(text::uuid(array(sb, 40)), None))
 }
 
 pub(super) fn bcachefs(device: &Device<'_>) -> Option<Probe> {
     let sb = block(device, 0x1000, 24, BCACHEFS)?;
     let label = text::label(sb.get(72..104));
     let probe = Probe::filesystem("bcachefs");
-    (le64(sb, 104)? == 8).then(|| probe.named(text::uuid(array(sb, 56)), label))
+    (le64(sb, 104)? == 8).then(|| probe.with_names(text::uuid(array(sb, 56)), label))
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ fn version_1(device: &Device<'_>, at: u64) -> Option<Probe> {
     let sb = device.bytes(at, 256)?;
     let sound = le32(&sb, 0)? == MAGIC && le32(&sb, 4)? == 1 && le64(&sb, 144)? == at >> 9;
     let probe = Probe::new("linux_raid_member", Usage::Raid);
-    sound.then(|| probe.named(text::uuid(array(&sb, 16)), text::label(sb.get(32..64))))
+    sound.then(|| probe.with_names(text::uuid(array(&sb, 16)), text::label(sb.get(32..64))))
 }
 
 fn version_0(device: &Device<'_>) -> Option<Probe> {
@@ -46,7 +46,7 @@ fn version_0(device: &Device<'_>) -> Option<Probe> {
     for (four, place) in uuid.chunks_exact_mut(4).zip(places) {
         four.copy_from_slice(&word(&sb, *place)?.to_be_bytes());
     }
-    Some(Probe::new("linux_raid_member", Usage::Raid).named(text::uuid(Some(uuid)), None))
+    Some(Probe::new("linux_raid_member", Usage::Raid).with_names(text::uuid(Some(uuid)), None))
 }
 
 /// A superblock at the end of the last partition also stands near the end of the disk: then the partition

@@ -12,19 +12,21 @@ use super::bytes::{array, be16, be32, be64, has};
 use super::device::Device;
 use super::{Probe, text};
 
+/// Minimum size of an allocation group, in blocks.
 const MIN_AG_BLOCKS: u64 = 64;
 
 pub(super) fn probe(device: &Device<'_>) -> Option<Probe> {
     let sb = device.head();
-    if !has(sb, 0, b"XFSB") || !plausible(sb)? {
+    if !has(sb, 0, b"XFSB") || !is_consistent(sb)? {
         return None;
     }
     let label = text::label(sb.get(108..120));
-    Some(Probe::filesystem("xfs").named(text::uuid(array(sb, 32)), label))
+    Some(Probe::filesystem("xfs").with_names(text::uuid(array(sb, 32)), label))
 }
 
-/// Sizes that agree with their logarithms and with each other, as four letters alone prove little.
-fn plausible(sb: &[u8]) -> Option<bool> {
+/// Returns whether the sizes agree with their logarithms and with each other, because a magic of
+/// four letters alone proves little.
+fn is_consistent(sb: &[u8]) -> Option<bool> {
     let (block, sector, inode) =
         (be32(sb, 4)?, u32::from(be16(sb, 102)?), u32::from(be16(sb, 104)?));
     let [block_log, sector_log, inode_log, per_block_log] = array(sb, 120)?;
@@ -43,7 +45,7 @@ fn is_power(size: u32, log: u8, allowed: std::ops::RangeInclusive<u8>) -> bool {
     allowed.contains(&log) && size == 1 << log
 }
 
-/// The allocation groups hold all blocks, and none but the last is short.
+/// Returns whether the allocation groups hold all blocks and only the last group is short.
 fn groups_fit(blocks: u64, groups: u64, group: u64) -> bool {
     groups > 0
         && blocks > 0
@@ -56,7 +58,7 @@ mod tests {
     use super::groups_fit;
 
     #[test]
-    fn groups() {
+    fn allocation_groups_hold_all_blocks() {
         assert!(groups_fit(4096, 4, 1024));
         assert!(groups_fit(3072 + 64, 4, 1024));
         assert!(!groups_fit(3072 + 63, 4, 1024));

@@ -1,27 +1,32 @@
-//! ZFS pool members. Big-endian list in XDR form; uberblocks in the byte order of the machine that wrote.
+//! ZFS pool members. The list is big-endian XDR; uberblocks have the byte order of the host that
+//! wrote them.
 //!
 //! ```text
 //! label 0 of 4, 256 KiB at the start of the device:
 //!  16 KiB  01 │ 00 or 01 │ 0 0 │ version 0, u32 │ flags 1, u32 │ pairs …
-//!          pair: size, u32 │ decoded size, u32 │ name length, u32 │ name, to 4 │ type, u32 │ count, u32 │ value
+//!          pair: size, u32 │ decoded size, u32 │ name length, u32 │ name, padded to 4
+//!                │ type, u32 │ count, u32 │ value
 //!          name: string (type 9): length, u32 │ bytes       pool_guid: u64 (type 8)
 //! 128 KiB  uberblocks every KiB: 00bab10c, u64 │ …
 //! ```
 //!
-//! blkid also takes labels 1 to 3 when label 0 is gone. Not so here: it costs a megabyte of reads on each
-//! large device, and what is left at the end of a disk is mostly of a pool that is gone.
+//! Unlike blkid, this parser ignores labels 1 to 3 when label 0 is missing: they cost a megabyte
+//! of reads on each large device, and a label at the end of a disk is usually left over from a
+//! destroyed pool.
 
 use super::bytes::{array, be32, be64, has, index};
 use super::device::Device;
 use super::{Probe, Usage, text};
 
+/// Offset of the name-value list.
 const LIST: usize = 16 * 1024;
 const UBERBLOCKS: u64 = 128 * 1024;
 const UBERBLOCKS_END: u64 = 256 * 1024;
-const PIECE: usize = 16 * 1024;
+/// Size of one read, in bytes.
+const CHUNK: usize = 16 * 1024;
 const MAGIC: u64 = 0x00ba_b10c;
-/// Fewer would not prove a pool.
-const WANTED: usize = 4;
+/// Minimum number of uberblocks; fewer do not prove that there is a pool.
+const MIN_UBERBLOCKS: usize = 4;
 const UINT64: u32 = 8;
 const STRING: u32 = 9;
 
@@ -34,15 +39,15 @@ pub(super) fn probe(device: &Device<'_>) -> Option<Probe> {
         return None;
     }
     let (uuid, label) = names(list.get(12..)?);
-    Some(Probe::new("zfs_member", Usage::Raid).named(uuid, label))
+    Some(Probe::new("zfs_member", Usage::Raid).with_names(uuid, label))
 }
 
 fn has_uberblocks(device: &Device<'_>) -> bool {
     let mut found = 0;
-    for at in (UBERBLOCKS..UBERBLOCKS_END).step_by(PIECE) {
-        let Some(piece) = device.bytes(at, PIECE) else { return false };
-        found += piece.chunks_exact(1024).filter(|block| is_uberblock(block)).count();
-        if found >= WANTED {
+    for at in (UBERBLOCKS..UBERBLOCKS_END).step_by(CHUNK) {
+        let Some(chunk) = device.bytes(at, CHUNK) else { return false };
+        found += chunk.chunks_exact(1024).filter(|block| is_uberblock(block)).count();
+        if found >= MIN_UBERBLOCKS {
             return true;
         }
     }
@@ -55,7 +60,7 @@ fn is_uberblock(block: &[u8]) -> bool {
     })
 }
 
-/// The pool's GUID, decimal as blkid prints it, and its name.
+/// Returns the GUID of the pool, in decimal as in blkid, and its name.
 fn names(mut pairs: &[u8]) -> (Option<String>, Option<String>) {
     let (mut uuid, mut label) = (None, None);
     while let Some((name, kind, value)) = pair(pairs) {
@@ -70,7 +75,7 @@ fn names(mut pairs: &[u8]) -> (Option<String>, Option<String>) {
     (uuid.filter(|guid| *guid != 0).map(|guid| guid.to_string()), label)
 }
 
-/// Name, type and value of the first pair; none at the end of the list.
+/// Returns name, type and value of the first pair, or `None` at the end of the list.
 fn pair(pairs: &[u8]) -> Option<(&[u8], u32, &[u8])> {
     let body = pairs.get(..index(be32(pairs, 0)?)?)?;
     let length = index(be32(body, 8)?)?;

@@ -14,7 +14,7 @@ use super::{Awaited, Progress, RootStep, StepContext, StepError};
 use crate::boot::SYSROOT;
 use crate::cmdline::root_name::RootName;
 use crate::cmdline::storage::VerityParams;
-use crate::disk::verity::{Devices, FEC_ROOTS, Fec, Tree};
+use crate::disk::verity::{Devices, FEC_ROOTS, Fec, HashTree, VerityError};
 use crate::sys::block::Disk;
 use crate::sys::dm::{self, Control, Target};
 use crate::sys::{self, Error, Root, block};
@@ -77,7 +77,7 @@ impl Verity {
     fn map(&mut self, sources: &Sources, dir: &Root) -> Result<(), StepError> {
         let device = sources.data.node.display().to_string();
         let failed = |cause| StepError::Verity { device: device.clone(), cause };
-        let (disk, hash_size) =
+        let (disk, hash_device_size) =
             open(dir, &sources.hash).ok_or_else(|| failed("hash device has disappeared".into()))?;
         let tree = tree(&self.params, &disk).map_err(|cause| {
             failed(format!("hash device {}: {cause}", sources.hash.node.display()))
@@ -85,14 +85,14 @@ impl Verity {
         let devices = Devices {
             data: sources.data.number,
             hash: sources.hash.number,
-            hash_size,
+            hash_device_size,
             fec: sources.fec.as_ref().map(|fec| Fec {
                 device: fec.number,
                 offset: self.params.fec_offset,
                 roots: self.params.fec_roots.unwrap_or(FEC_ROOTS),
             }),
         };
-        let table = tree.table(&devices, &self.params.root_hash, &self.params.options);
+        let table = tree.table_line(&devices, &self.params.root_hash, &self.params.options);
         activate(dir, &tree, &table).map_err(|error| failed(error.to_string()))?;
         self.mapped = Some(device);
         Ok(())
@@ -143,26 +143,26 @@ fn open(dir: &Root, candidate: &Candidate) -> Option<(Disk, u64)> {
 }
 
 /// Returns the tree as the command line and its superblock describe it; the command line wins.
-fn tree(params: &VerityParams, disk: &Disk) -> Result<Tree, String> {
+fn tree(params: &VerityParams, disk: &Disk) -> Result<HashTree, VerityError> {
     let mut tree = if params.no_superblock {
         let block = params.hash_block.unwrap_or(4096);
-        Tree {
+        HashTree {
             hash_type: 1,
             algorithm: "sha256".to_owned(),
-            data_block: 4096,
-            hash_block: block,
+            data_block_size: 4096,
+            hash_block_size: block,
             data_blocks: 0,
-            start: params.offset / u64::from(block.max(1)),
+            hash_start: params.offset / u64::from(block.max(1)),
             salt: Vec::new(),
             uuid: None,
         }
     } else {
-        Tree::read(disk, params.offset)?
+        HashTree::read(disk, params.offset)?
     };
     let set = |field: &mut u32, value: Option<u32>| *field = value.unwrap_or(*field);
     set(&mut tree.hash_type, params.format);
-    set(&mut tree.data_block, params.data_block);
-    set(&mut tree.hash_block, params.hash_block);
+    set(&mut tree.data_block_size, params.data_block);
+    set(&mut tree.hash_block_size, params.hash_block);
     tree.data_blocks = params.data_blocks.unwrap_or(tree.data_blocks);
     tree.algorithm = params.algorithm.clone().unwrap_or(tree.algorithm);
     tree.salt = params.salt.clone().unwrap_or(tree.salt);
@@ -170,7 +170,7 @@ fn tree(params: &VerityParams, disk: &Disk) -> Result<Tree, String> {
 }
 
 /// Creates the mapped device and its node. After an error there is no such device.
-fn activate(dir: &Root, tree: &Tree, table: &str) -> sys::Result<()> {
+fn activate(dir: &Root, tree: &HashTree, table: &str) -> sys::Result<()> {
     let control = Control::open(dir)?;
     // The format of libcryptsetup, so that its tools recognize the device.
     let uuid = tree.uuid.as_deref().unwrap_or_default().replace('-', "");
