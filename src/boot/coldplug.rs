@@ -2,28 +2,28 @@
 //! Each distinct modalias is requested once.
 
 use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
 
 use crate::kmod::name::ModuleName;
 use crate::kmod::uevent::{Modalias, Uevent};
 use crate::load::Loader;
 use crate::report::UeventCounts;
 use crate::sys::uevent::{Received, Socket};
-use crate::sys::{self, Result, Root, boottime_ns, devices, usb};
+use crate::sys::{self, BootTime, Result, Root, devices, usb};
 
 use super::root_hint::RootHint;
 
-const MS: u64 = 1_000_000;
-
 /// How long after an event more of the same may come, although nothing is being loaded. A bus that looks
 /// for its devices in its own time gives no other sign of being done.
-const QUIET: [(&str, u64); 2] = [("mmc_host", 300 * MS), ("mmc", 100 * MS)];
+const QUIET: [(&str, Duration); 2] =
+    [("mmc_host", Duration::from_millis(300)), ("mmc", Duration::from_millis(100))];
 /// The same of USB, where the kernel does not say that all hubs have gone through their ports: a hub debounces a port
 /// for 100 ms, resets it, and goes on with the next.
-const USB: u64 = 400 * MS;
+const USB: Duration = Duration::from_millis(400);
 /// The same where it says so: a device has 100 ms from power to showing itself, which its hub has waited for.
-const USB_TOLD: u64 = 100 * MS;
+const USB_TOLD: Duration = Duration::from_millis(100);
 /// How soon it is asked again.
-const ASK: u64 = 20 * MS;
+const ASK: Duration = Duration::from_millis(20);
 
 /// The set of devices seen, and what their events tell.
 #[derive(Debug)]
@@ -37,13 +37,13 @@ pub(super) struct Coldplug<'a> {
     in_rounds: bool,
     /// What the next round asks for.
     arrived: BTreeMap<String, Modalias>,
-    /// The time until which a bus may still be looking for devices, on CLOCK_BOOTTIME.
-    quiet_at: u64,
+    /// The time until which a bus may still be looking for devices.
+    quiet_at: BootTime,
     /// The same for USB.
     usb: Usb,
     processors: usize,
-    /// When [`Self::tick`] was last called, on CLOCK_BOOTTIME, and how many loads were at work.
-    ticked: u64,
+    /// When [`Self::tick`] was last called, and how many loads were at work.
+    ticked: BootTime,
     busy: usize,
     /// How many had been started then.
     started: u64,
@@ -52,13 +52,13 @@ pub(super) struct Coldplug<'a> {
     last_event: Option<u64>,
 }
 
-/// Until when USB may still be looking for devices, on CLOCK_BOOTTIME.
+/// Until when USB may still be looking for devices.
 #[derive(Debug, Default)]
 struct Usb {
     /// If its hubs say that they are done.
-    told: u64,
+    told: BootTime,
     /// In any case.
-    latest: u64,
+    latest: BootTime,
 }
 
 /// What a look at the socket gave.
@@ -87,10 +87,10 @@ impl<'a> Coldplug<'a> {
             seen: HashSet::new(),
             in_rounds,
             arrived: BTreeMap::new(),
-            quiet_at: 0,
+            quiet_at: BootTime::default(),
             usb: Usb::default(),
             processors: sys::processors(),
-            ticked: boottime_ns(),
+            ticked: BootTime::now(),
             busy: 0,
             started: 0,
             counts,
@@ -220,7 +220,7 @@ impl<'a> Coldplug<'a> {
     /// A bus looks for its devices with what the loads leave of the processors: while they take more than there are, time
     /// counts towards its quiet by the share that one more task gets.
     pub(super) fn tick(&mut self) {
-        let now = boottime_ns();
+        let now = BootTime::now();
         let last = std::mem::replace(&mut self.ticked, now);
         let (busy, started) = (self.loader.busy(), self.loader.started());
         // A load may have come and gone since.
@@ -230,44 +230,41 @@ impl<'a> Coldplug<'a> {
         let lost = lost(now - last, tasks, self.processors);
         let ends = [&mut self.quiet_at, &mut self.usb.told, &mut self.usb.latest];
         for end in ends.into_iter().filter(|end| **end > last) {
-            *end += lost;
+            *end = *end + lost;
         }
     }
 
     /// Whether no bus may still be looking for devices.
     pub(super) fn is_quiet(&self) -> bool {
-        let now = boottime_ns();
+        let now = BootTime::now();
         let told = || now >= self.usb.told && usb::hubs_idle(self.root) == Some(true);
         now >= self.quiet_at && (now >= self.usb.latest || told())
     }
 
-    /// When it may be quiet next, on CLOCK_BOOTTIME; `None` where time brings nothing new.
-    pub(super) fn quiet_next(&self) -> Option<u64> {
-        let now = boottime_ns();
+    /// When it may be quiet next; `None` where time brings nothing new.
+    pub(super) fn quiet_next(&self) -> Option<BootTime> {
+        let now = BootTime::now();
         let open = now < self.usb.latest;
-        let usb = if open { self.usb.latest.min(self.usb.told.max(now + ASK)) } else { 0 };
+        let usb = if open { self.usb.latest.min(self.usb.told.max(now + ASK)) } else { now };
         Some(self.quiet_at.max(usb)).filter(|at| *at > now)
     }
 
     fn note_bus(&mut self, event: &Uevent<'_>) {
         let Some(subsystem) = event.get("SUBSYSTEM") else { return };
-        let now = boottime_ns();
+        let now = BootTime::now();
         if subsystem == b"usb" {
             self.usb = Usb { told: now + USB_TOLD, latest: self.usb.latest.max(now + USB) };
         }
         if let Some((_, quiet)) = QUIET.iter().find(|(name, _)| name.as_bytes() == subsystem) {
-            self.quiet_at = self.quiet_at.max(now + quiet);
+            self.quiet_at = self.quiet_at.max(now + *quiet);
         }
     }
 }
 
 /// What one of `tasks` on so many `processors` does without, of this time.
-fn lost(time: u64, tasks: usize, processors: usize) -> u64 {
-    if tasks <= processors {
-        return 0;
-    }
-    let (tasks, processors) = (tasks as u64, processors as u64);
-    time / tasks * (tasks - processors)
+fn lost(time: Duration, tasks: usize, processors: usize) -> Duration {
+    let [tasks, processors] = [tasks, processors].map(|n| u32::try_from(n).unwrap_or(u32::MAX));
+    time / tasks.max(1) * tasks.saturating_sub(processors)
 }
 
 /// Whether a device is behind a USB, SCSI or MMC host, on a serial port or an HD audio bus, and may come up long after the load
@@ -282,6 +279,8 @@ fn comes_in_its_own_time(path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::{comes_in_its_own_time, lost};
 
     #[test]
@@ -289,7 +288,11 @@ mod tests {
         for (tasks, processors, want) in
             [(1, 1, 0), (2, 2, 0), (2, 1, 600), (4, 1, 900), (4, 3, 300)]
         {
-            assert_eq!(lost(1200, tasks, processors), want, "{tasks} on {processors}");
+            assert_eq!(
+                lost(Duration::from_nanos(1200), tasks, processors),
+                Duration::from_nanos(want),
+                "{tasks} on {processors}"
+            );
         }
     }
 

@@ -5,7 +5,7 @@ use rustix::mount::MountFlags;
 
 use super::Boot;
 use crate::sys::DeferredDevice;
-use crate::sys::{Root, deferred_probe, mount};
+use crate::sys::{BootTime, Root, deferred_probe, mount};
 
 const DEBUGFS: &str = "sys/kernel/debug";
 /// The kernel's default of `deferred_probe_timeout`, in seconds, if modules can be loaded.
@@ -13,8 +13,8 @@ const DEFAULT_TIMEOUT: i64 = 10;
 
 impl Boot {
     /// Logs and records the devices whose probe is deferred. `loads_ended` is the time of the last
-    /// load (CLOCK_BOOTTIME, ns).
-    pub(super) fn report_deferred(&mut self, loads_ended: u64) {
+    /// load (CLOCK_BOOTTIME).
+    pub(super) fn report_deferred(&mut self, loads_ended: BootTime) {
         let mut found = devices_deferred(&self.dir);
         merge(&mut found, deferred_probe::unmet_suppliers(&self.dir));
         for deferred in &found {
@@ -27,10 +27,10 @@ impl Boot {
     /// Warns if the kernel may have given up on suppliers before their modules were loaded: devices
     /// may have been probed without them. Each driver that registers restarts the kernel's timer, so
     /// the default timeout alone proves nothing; then a device must still be waiting.
-    fn warn_about_timeout(&mut self, loads_ended: u64, waiting: bool) {
+    fn warn_about_timeout(&mut self, loads_ended: BootTime, waiting: bool) {
         let given = self.params.boot.deferred_timeout;
         let timeout = given.unwrap_or(DEFAULT_TIMEOUT);
-        let passed = i64::try_from(loads_ended / 1_000_000_000).unwrap_or(i64::MAX);
+        let passed = i64::try_from(loads_ended.as_secs()).unwrap_or(i64::MAX);
         if timeout >= 0 && passed >= timeout && (given.is_some() || waiting) {
             self.reporter.warn(format!(
                 "deferred_probe_timeout is {timeout} s, and modules were loaded until {passed} s \

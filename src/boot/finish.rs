@@ -18,10 +18,10 @@ use crate::sys::moddir::{self, ModuleDir};
 use crate::sys::module::Kernel;
 use crate::sys::sysfs::{self, InitState};
 use crate::sys::uevent::Socket;
-use crate::sys::{self, Root, boottime_ns, procfs};
+use crate::sys::{self, BootTime, Root, procfs};
 
 /// The longest that the whole may take.
-const TIMEOUT: u64 = 120_000_000_000;
+const TIMEOUT: Duration = Duration::from_secs(120);
 /// How often is looked whether a bus has become quiet.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -68,7 +68,7 @@ pub fn finish(root: &Root) -> sys::Result<Finished> {
 
 /// What the boot had begun has ended by itself, or another program has loaded it.
 fn already_loaded(name: &str) -> ModuleRecord {
-    let now_us = boottime_ns() / 1000;
+    let now = BootTime::now();
     ModuleRecord {
         name: name.into(),
         outcome: Outcome::Already,
@@ -77,9 +77,9 @@ fn already_loaded(name: &str) -> ModuleRecord {
         path: None,
         options: String::new(),
         method: None,
-        start_us: now_us,
-        live_us: None,
-        end_us: now_us,
+        start: now,
+        live: None,
+        end: now,
     }
 }
 
@@ -97,9 +97,9 @@ fn loader(root: &Root, warnings: &mut Vec<String>) -> sys::Result<Loader> {
 
 /// Until nothing is left to load and a scan finds nothing new.
 fn settle(loader: &Loader, coldplug: &mut Coldplug<'_>, socket: &Socket) -> sys::Result<()> {
-    let end = boottime_ns() + TIMEOUT;
+    let end = BootTime::now() + TIMEOUT;
     coldplug.scan()?;
-    while boottime_ns() < end {
+    while BootTime::now() < end {
         let idle = loader.is_idle();
         coldplug.tick();
         let drained = coldplug.drain(socket)?;

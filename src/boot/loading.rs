@@ -141,7 +141,7 @@ impl Boot {
         self.reporter.set_counters(Counters {
             modaliases: coldplug.modaliases(),
             uevents: coldplug.counts,
-            lookup_us: loader.lookup_us(),
+            lookup: loader.lookup_time(),
             memory: (procfs::peak_memory(&self.dir, "self"), loader.peak_memory()),
         });
     }

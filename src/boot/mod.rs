@@ -36,7 +36,7 @@ use crate::cmdline::storage::StorageParams;
 use crate::load::{Loader, Rank};
 use crate::report::Verdict;
 use crate::sys::uevent::Socket;
-use crate::sys::{self, Root, boottime_ns, port, process, procfs};
+use crate::sys::{self, BootTime, Root, port, process, procfs};
 use breakpoint::Breakpoint;
 use coldplug::Coldplug;
 use error::BootError;
@@ -70,13 +70,13 @@ struct Boot {
     params: KernelCommandLine,
     breakpoint: Breakpoint,
     reporter: Reporter,
-    /// CLOCK_BOOTTIME at the entry of /init, in nanoseconds.
-    began: u64,
+    /// Time of the entry of /init.
+    began: BootTime,
 }
 
 /// Boots: from the entry of /init to the exec of the real init. Never returns.
 pub fn run(dir: Root, args: Vec<OsString>) -> ! {
-    let began = boottime_ns();
+    let began = BootTime::now();
     rescue::install_panic_hook(&dir);
     let mut boot = Boot {
         dir,
@@ -257,9 +257,4 @@ fn seconds(duration: Duration) -> String {
         0 => format!("{} s", duration.as_secs()),
         tenths => format!("{}.{tenths} s", duration.as_secs()),
     }
-}
-
-/// Returns a duration in nanoseconds, for comparisons with CLOCK_BOOTTIME.
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -3,13 +3,14 @@
 //! This is a sink: the boot never reads its own state back from it. What a later step needs is kept
 //! in [`super::root::RootState`] or in [`super::Boot`].
 
+use std::time::Duration;
+
 use super::log::Log;
 use super::{RECORD, write};
 use crate::kmod::name::ModuleName;
 use crate::load::{ModuleRecord, Outcome};
 use crate::report::{NetworkRecord, Record, UeventCounts, Verdict};
-use crate::sys::DeferredDevice;
-use crate::sys::{Root, boottime_ns};
+use crate::sys::{BootTime, DeferredDevice, Root};
 
 use super::error::RootNotFound;
 
@@ -18,8 +19,8 @@ use super::error::RootNotFound;
 pub(super) struct Reporter {
     log: Log,
     record: Record,
-    /// CLOCK_BOOTTIME at the entry of /init.
-    began: u64,
+    /// Time of the entry of /init.
+    began: BootTime,
     /// Texts that [`Self::warn_once`] has logged.
     warned: Vec<String>,
 }
@@ -31,14 +32,14 @@ pub(super) struct Counters {
     pub(super) modaliases: u64,
     pub(super) uevents: UeventCounts,
     /// Time spent in lookups and plans, in microseconds.
-    pub(super) lookup_us: u64,
+    pub(super) lookup: Duration,
     /// Peak memory of init and of the worker process, in bytes.
     pub(super) memory: (Option<u64>, Option<u64>),
 }
 
 impl Reporter {
-    pub(super) fn new(began: u64) -> Self {
-        let record = Record { init_boottime_ns: began, ..Record::default() };
+    pub(super) fn new(began: BootTime) -> Self {
+        let record = Record { init_entry: began, ..Record::default() };
         Self { log: Log::new(), record, began, warned: Vec::new() }
     }
 
@@ -71,7 +72,7 @@ impl Reporter {
 
     /// Records the end of a phase of the boot.
     pub(super) fn end_phase(&mut self, name: &'static str) {
-        self.record.phases.push((name, (boottime_ns() - self.began) / 1000));
+        self.record.phases.push((name, self.began.elapsed()));
     }
 
     pub(super) fn set_kernel(&mut self, release: &str) {
@@ -112,9 +113,8 @@ impl Reporter {
 
     /// Records what the boot waited for in vain, and what was found instead.
     pub(super) fn set_not_found(&mut self, error: &RootNotFound) {
-        let waited_ms = u64::try_from(error.waited.as_millis()).unwrap_or(u64::MAX);
         let root = &mut self.record.root;
-        root.awaited = Some((error.awaited.text().to_owned(), waited_ms));
+        root.awaited = Some((error.awaited.text().to_owned(), error.waited));
         root.seen.clone_from(&error.seen);
         root.near.clone_from(&error.near);
     }
@@ -143,7 +143,7 @@ impl Reporter {
     pub(super) fn set_counters(&mut self, counters: Counters) {
         self.record.modaliases = counters.modaliases;
         self.record.uevents = counters.uevents;
-        self.record.lookup_us = counters.lookup_us;
+        self.record.lookup = counters.lookup;
         self.record.memory = counters.memory;
     }
 
@@ -163,7 +163,7 @@ impl Reporter {
     /// the record as JSON.
     pub(super) fn finish(&mut self, dir: &Root, verdict: Verdict) -> String {
         self.record.verdict = Some(verdict);
-        self.record.time_ms = (boottime_ns() - self.began) / 1_000_000;
+        self.record.time = self.began.elapsed();
         let json = self.record.to_json() + "\n";
         if let Err(error) = write(&dir.join(RECORD), json.as_bytes()) {
             self.log.warn(&format!("record: {error}"));

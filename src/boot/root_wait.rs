@@ -13,12 +13,12 @@ use super::error::{BootError, RootNotFound};
 use super::root::{
     Awaited, Devices, Progress, RootPipeline, RootState, StepContext, StepError, near_misses,
 };
-use super::{Boot, nanoseconds, seconds};
+use super::{Boot, seconds};
 use crate::cmdline::boot::Settle;
 use crate::cmdline::storage::StorageParams;
 use crate::kmod::name::ModuleName;
 use crate::load::Loader;
-use crate::sys::boottime_ns;
+use crate::sys::BootTime;
 use crate::sys::uevent::Socket;
 
 /// Interval between scans if there is no uevent socket.
@@ -59,8 +59,8 @@ enum Stage {
 struct Failure {
     /// The latest error.
     error: StepError,
-    /// Time of the first failure (CLOCK_BOOTTIME).
-    first: u64,
+    /// Time of the first failure.
+    first: BootTime,
 }
 
 pub(super) struct RootWait<'a, 'b> {
@@ -72,20 +72,20 @@ pub(super) struct RootWait<'a, 'b> {
     state: RootState,
     pipeline: RootPipeline,
     stage: Stage,
-    /// Time at which the wait ends (CLOCK_BOOTTIME); `None` means never.
-    deadline: Option<u64>,
-    /// Time at which the wait for the current root began (CLOCK_BOOTTIME).
-    began: u64,
-    /// Time of the next progress message (CLOCK_BOOTTIME).
-    next_progress: u64,
-    /// Time before which the root is not looked for (CLOCK_BOOTTIME), because of `rootdelay=` or a
-    /// failed mount.
-    not_before: u64,
+    /// Time at which the wait ends; `None` means never.
+    deadline: Option<BootTime>,
+    /// Time at which the wait for the current root began.
+    began: BootTime,
+    /// Time of the next progress message.
+    next_progress: BootTime,
+    /// Time before which the root is not looked for, because of `rootdelay=` or a failed
+    /// mount.
+    not_before: BootTime,
     failure: Option<Failure>,
     /// Whether block devices may have appeared since the last lookup.
     device_change: bool,
-    /// Time until which modules that the root does not need are held back (CLOCK_BOOTTIME).
-    hold_until: Option<u64>,
+    /// Time until which modules that the root does not need are held back.
+    hold_until: Option<BootTime>,
     /// Whether the last scan, made when nothing was left to do, found nothing new.
     complete: bool,
 }
@@ -113,7 +113,7 @@ impl<'a, 'b> RootWait<'a, 'b> {
             coldplug,
             socket,
             deadline,
-            began: boottime_ns(),
+            began: BootTime::now(),
             next_progress: after(PROGRESS_INTERVAL),
             not_before,
             failure: None,
@@ -124,11 +124,11 @@ impl<'a, 'b> RootWait<'a, 'b> {
     }
 
     /// Loads what devices need until the root is mounted at /sysroot. Returns the time at which the
-    /// loop ended (CLOCK_BOOTTIME).
+    /// loop ended.
     ///
     /// # Errors
     /// The root was not found in time, or cannot be mounted.
-    pub(super) fn run(mut self) -> Result<u64, BootError> {
+    pub(super) fn run(mut self) -> Result<BootTime, BootError> {
         self.scan();
         self.boot.reporter.end_phase("scan");
         loop {
@@ -153,7 +153,7 @@ impl<'a, 'b> RootWait<'a, 'b> {
             pipeline.warn_later_duplicates(&mut cx);
         }
         self.boot.reporter.end_phase("load");
-        Ok(boottime_ns())
+        Ok(BootTime::now())
     }
 
     /// Returns the pipeline and the context of its steps.
@@ -231,7 +231,7 @@ impl<'a, 'b> RootWait<'a, 'b> {
     /// the next module of a replayed record does not appear. Returns whether it did.
     fn release_held(&mut self, settled: bool, fresh: bool) -> bool {
         let looking = matches!(self.stage, Stage::NeedsDevice(_) | Stage::Polling(_));
-        let late = self.hold_until.is_some_and(|until| looking && boottime_ns() >= until);
+        let late = self.hold_until.is_some_and(|until| looking && BootTime::now() >= until);
         let held = self.hold_until.is_some();
         let root_first = held && looking && !fresh && self.coldplug.is_quiet();
         let stuck = (settled || root_first) && self.loader.is_holding();
@@ -245,7 +245,7 @@ impl<'a, 'b> RootWait<'a, 'b> {
 
     /// Advances the pipeline if something that it needs may have changed.
     fn advance(&mut self, settled: bool) {
-        let now = boottime_ns();
+        let now = BootTime::now();
         let due = match &self.stage {
             Stage::NeedsDevice(_) => {
                 (self.device_change || settled || self.failure.is_some()) && now >= self.not_before
@@ -285,7 +285,7 @@ impl<'a, 'b> RootWait<'a, 'b> {
                 Stage::Mounted
             }
             Err(error) => {
-                let first = self.failure.take().map_or_else(boottime_ns, |failure| failure.first);
+                let first = self.failure.take().map_or_else(BootTime::now, |failure| failure.first);
                 self.failure = Some(Failure { error, first });
                 self.not_before = after(RETRY_DELAY);
                 needs_root_device(&self.pipeline)
@@ -295,7 +295,7 @@ impl<'a, 'b> RootWait<'a, 'b> {
 
     /// Returns whether the loop is over: the root is mounted and, by default, all has settled.
     fn is_over(&mut self, settled: bool) -> Result<bool, BootError> {
-        let late = self.deadline.is_some_and(|d| boottime_ns() >= d);
+        let late = self.deadline.is_some_and(|d| BootTime::now() >= d);
         match (&self.stage, self.boot.params.boot.settle) {
             (Stage::Mounted, Settle::Root) => Ok(true),
             (Stage::Mounted, Settle::All) if late => {
@@ -319,7 +319,7 @@ impl<'a, 'b> RootWait<'a, 'b> {
         let params = &self.boot.params.root;
         let failed = self.failure.as_ref().is_some_and(|Failure { error, first }| {
             let period = if self.pipeline.has_more() { Duration::ZERO } else { RETRY_PERIOD };
-            let tried = boottime_ns() >= first.saturating_add(nanoseconds(period));
+            let tried = first.elapsed() >= period;
             error.is_final() || (settled && tried)
         });
         let patient = params.timeout.is_none() && !self.pipeline.has_more();
@@ -343,15 +343,15 @@ impl<'a, 'b> RootWait<'a, 'b> {
         reporter.add_failed_root(format!("{failed}: {error}"));
         self.stage = needs_root_device(&self.pipeline);
         self.deadline = deadline(self.boot, &self.pipeline, Duration::ZERO);
-        self.began = boottime_ns();
-        (self.not_before, self.failure, self.device_change) = (0, None, true);
+        self.began = BootTime::now();
+        (self.not_before, self.failure, self.device_change) = (BootTime::default(), None, true);
         Ok(())
     }
 
     /// Tells a person at the console what the machine waits for.
     fn log_progress(&mut self) {
         let (Stage::NeedsDevice(awaited) | Stage::Polling(awaited)) = &self.stage else { return };
-        if boottime_ns() < self.next_progress {
+        if BootTime::now() < self.next_progress {
             return;
         }
         self.next_progress = after(PROGRESS_INTERVAL);
@@ -365,7 +365,7 @@ impl<'a, 'b> RootWait<'a, 'b> {
 
     /// Returns how long the current root has been waited for.
     fn waited(&self) -> Duration {
-        Duration::from_nanos(boottime_ns().saturating_sub(self.began))
+        self.began.elapsed()
     }
 
     /// Returns why the root is not mounted at the deadline.
@@ -402,29 +402,29 @@ impl<'a, 'b> RootWait<'a, 'b> {
         BootError::RootNotFound(Box::new(error))
     }
 
-    /// Returns the time of the next wakeup (CLOCK_BOOTTIME) if no event comes first.
-    fn wakeup(&self) -> u64 {
-        let now = boottime_ns();
+    /// Returns the time of the next wakeup if no event comes first.
+    fn wakeup(&self) -> BootTime {
+        let now = BootTime::now();
         let quiet = self.coldplug.quiet_next().filter(|_| self.loader.is_idle());
         let retry = Some(self.not_before).filter(|at| *at > now);
         let polls = matches!(self.stage, Stage::InProgress | Stage::Polling(_));
         let poll = polls.then(|| after(POLL_INTERVAL));
         let held = self.hold_until.filter(|at| *at > now);
         let latest = after(if self.socket.is_some() { MAX_SLEEP } else { SCAN_INTERVAL });
-        [quiet, retry, self.deadline, held, poll].into_iter().flatten().fold(latest, u64::min)
+        [quiet, retry, self.deadline, held, poll].into_iter().flatten().fold(latest, BootTime::min)
     }
 
     /// Sleeps until a load ends, an event arrives, a bus is quiet or a deadline passes. If the last
     /// events brought something new, it only collects what has ended.
     fn sleep(&self, drained: Drained) {
         let new = drained.fresh || drained.lost;
-        let left = if new { 0 } else { self.wakeup().saturating_sub(boottime_ns()) };
+        let left = if new { Duration::ZERO } else { self.wakeup() - BootTime::now() };
         let mut fds = vec![PollFd::from_borrowed_fd(self.loader.wake_fd(), PollFlags::IN)];
         fds.extend(
             self.socket.as_ref().map(|s| PollFd::from_borrowed_fd(s.as_fd(), PollFlags::IN)),
         );
         // Interrupted or not: the loop checks everything again.
-        let _ = poll(&mut fds, Timespec::try_from(Duration::from_nanos(left)).ok().as_ref());
+        let _ = poll(&mut fds, Timespec::try_from(left).ok().as_ref());
         self.loader.clear_wake();
     }
 }
@@ -439,13 +439,13 @@ fn needs_root_device(pipeline: &RootPipeline) -> Stage {
     Stage::NeedsDevice(Awaited::root(&choice.text, &choice.name))
 }
 
-/// Returns the time at which the wait for the current root ends (CLOCK_BOOTTIME). `delay` does not
+/// Returns the time at which the wait for the current root ends. `delay` does not
 /// count against its timeout.
-fn deadline(boot: &Boot, pipeline: &RootPipeline, delay: Duration) -> Option<u64> {
+fn deadline(boot: &Boot, pipeline: &RootPipeline, delay: Duration) -> Option<BootTime> {
     let timeout = pipeline.choice().wait.or(boot.params.root.timeout);
     timeout.map(|timeout| after(delay + timeout))
 }
 
-fn after(duration: Duration) -> u64 {
-    boottime_ns().saturating_add(nanoseconds(duration))
+fn after(duration: Duration) -> BootTime {
+    BootTime::now() + duration
 }

@@ -10,7 +10,7 @@ use crate::kmod::name::ModuleName;
 use crate::kmod::plan::Action;
 use crate::sys::module::InitFlags;
 use crate::sys::sysfs::{self, InitState};
-use crate::sys::{Root, boottime_ns, process};
+use crate::sys::{BootTime, Root, process};
 
 /// What carries out steps.
 #[derive(Debug)]
@@ -69,13 +69,13 @@ impl Actor {
 
     /// Carries out a task.
     pub(super) fn act(&self, task: &Task) -> Done {
-        let start_us = boottime_ns() / 1000;
+        let start = BootTime::now();
         process::set_low_priority(task.gently);
         let done = match task.is_file {
             true => self.insert(task),
             false => Done::at_once(self.command(&task.what, &task.module, &task.options)),
         };
-        Done { start_us, end_us: boottime_ns() / 1000, ..done }
+        Done { start, end: BootTime::now(), ..done }
     }
 
     /// Loads a file. It is worth another try where it may have failed only for what was loaded beside it: a driver

@@ -9,6 +9,7 @@ use super::record::{ModuleRecord, Origin};
 use crate::cmdline::boot::AsyncProbe;
 use crate::kmod::name::ModuleName;
 use crate::kmod::plan::{Action, Reason, Step};
+use crate::sys::BootTime;
 
 /// A step that can be carried out now.
 #[derive(Debug, Clone)]
@@ -26,8 +27,8 @@ pub(super) struct Job {
 pub(super) struct Done {
     pub(super) outcome: Outcome,
     pub(super) method: Option<LoadMethod>,
-    pub(super) start_us: u64,
-    pub(super) end_us: u64,
+    pub(super) start: BootTime,
+    pub(super) end: BootTime,
     /// It may have failed only for what was loaded beside it.
     pub(super) again: bool,
 }
@@ -35,7 +36,13 @@ pub(super) struct Done {
 impl Done {
     /// An outcome that took no time: nothing was tried.
     pub(super) fn at_once(outcome: Outcome) -> Self {
-        Self { outcome, method: None, start_us: 0, end_us: 0, again: false }
+        Self {
+            outcome,
+            method: None,
+            start: BootTime::default(),
+            end: BootTime::default(),
+            again: false,
+        }
     }
 }
 
@@ -59,10 +66,10 @@ struct Node {
     running: bool,
     /// And gently so.
     gently: bool,
-    /// When it was given out, in microseconds.
-    start_us: u64,
-    /// When the kernel had it live, in microseconds, where that was before its load came back.
-    live_us: Option<u64>,
+    /// When it was given out.
+    start: BootTime,
+    /// When the kernel had it live, where that was before its load came back.
+    live: Option<BootTime>,
     done: Option<Done>,
 }
 
@@ -128,8 +135,8 @@ impl Graph {
             put_off: false,
             running: false,
             gently: false,
-            start_us: 0,
-            live_us: None,
+            start: BootTime::default(),
+            live: None,
             done: None,
         });
         for (before, hard) in prior {
@@ -147,7 +154,7 @@ impl Graph {
                 self.nodes[id].broken.get_or_insert(broken);
             }
             Some(_) => {}
-            None if self.nodes[before].live_us.is_some() => {}
+            None if self.nodes[before].live.is_some() => {}
             None => {
                 self.nodes[before].users.push((id, hard));
                 self.nodes[id].waits += 1;
@@ -268,7 +275,7 @@ impl Graph {
     /// Whether steps are kept back that nothing under way will set free: nothing of the rank that is open runs or is
     /// about to, or a record is replayed and what comes next in it has not been asked for.
     pub(super) fn is_holding(&self) -> bool {
-        let open = |node: &Node| node.done.is_none() && node.live_us.is_none();
+        let open = |node: &Node| node.done.is_none() && node.live.is_none();
         match self.order.hold {
             Some(limit) => !self.nodes.iter().any(|node| node.rank <= limit && open(node)),
             None => self.is_idle() && !self.ready.is_empty(),
@@ -289,8 +296,8 @@ impl Graph {
     }
 
     /// Notes when step `id`, which was taken, was given out.
-    pub(super) fn note_start(&mut self, id: usize, now_us: u64) {
-        self.nodes[id].start_us = now_us;
+    pub(super) fn note_start(&mut self, id: usize, now: BootTime) {
+        self.nodes[id].start = now;
     }
 
     /// Ends every step that runs, since what carried it out is gone.
@@ -298,7 +305,7 @@ impl Graph {
         let running: Vec<usize> =
             (0..self.nodes.len()).filter(|id| self.nodes[*id].running).collect();
         for id in running {
-            let outcome = match self.nodes[id].live_us {
+            let outcome = match self.nodes[id].live {
                 Some(_) => Outcome::Loaded,
                 None => Outcome::Failed(reason.to_owned()),
             };
@@ -312,7 +319,7 @@ impl Graph {
         self.alone_runs = false;
         self.aside_runs &= !self.nodes[id].gently;
         self.nodes[id].running = false;
-        self.waiting -= usize::from(self.nodes[id].live_us.is_some());
+        self.waiting -= usize::from(self.nodes[id].live.is_some());
         if done.again && !self.nodes[id].put_off {
             self.nodes[id].put_off = true;
             self.later.push_back(id);
@@ -326,7 +333,7 @@ impl Graph {
         let outcome = done.outcome.clone();
         self.nodes[id].done = Some(done);
         self.ended += 1;
-        if self.nodes[id].live_us.is_none() {
+        if self.nodes[id].live.is_none() {
             self.settled.push(id);
         }
         self.release(id, &outcome);
@@ -358,14 +365,14 @@ impl Graph {
         }
     }
 
-    /// The kernel has `module` live since `now_us`: what waits for it need not wait for its load to come back, which
+    /// The kernel has `module` live since `now`: what waits for it need not wait for its load to come back, which
     /// it does only when all asynchronous work of the system has ended.
-    pub(super) fn note_live(&mut self, module: &ModuleName, now_us: u64) {
+    pub(super) fn note_live(&mut self, module: &ModuleName, now: BootTime) {
         if !self.is_coming(module) {
             return;
         }
         let id = self.by_name[module];
-        self.nodes[id].live_us = Some(now_us);
+        self.nodes[id].live = Some(now);
         self.waiting += 1;
         self.settled.push(id);
         self.release(id, &Outcome::Loaded);
@@ -373,13 +380,13 @@ impl Graph {
 
     /// Whether `module` is being loaded and not live yet.
     pub(super) fn is_coming(&self, module: &ModuleName) -> bool {
-        let coming = |id: &usize| self.nodes[*id].running && self.nodes[*id].live_us.is_none();
+        let coming = |id: &usize| self.nodes[*id].running && self.nodes[*id].live.is_none();
         self.by_name.get(module).is_some_and(coming)
     }
 
     /// The modules that are being loaded and not live yet.
     pub(super) fn coming(&self) -> Vec<ModuleName> {
-        let nodes = self.nodes.iter().filter(|node| node.running && node.live_us.is_none());
+        let nodes = self.nodes.iter().filter(|node| node.running && node.live.is_none());
         nodes.map(|node| node.step.module.clone()).collect()
     }
 
@@ -423,14 +430,14 @@ impl Graph {
 
     /// Whether nothing is left to do for `module`, or it is live already.
     pub(super) fn is_done(&self, module: &ModuleName) -> bool {
-        let done = |node: &Node| node.done.is_some() || node.live_us.is_some();
+        let done = |node: &Node| node.done.is_some() || node.live.is_some();
         self.by_name.get(module).is_none_or(|id| done(&self.nodes[*id]))
     }
 
     /// Everything that was asked for: first what is live or has ended, in the order in which it came to that.
     pub(super) fn records(&self) -> Vec<ModuleRecord> {
         let ended = self.settled.iter().map(|id| &self.nodes[*id]);
-        let open = |node: &&Node| node.done.is_none() && node.live_us.is_none();
+        let open = |node: &&Node| node.done.is_none() && node.live.is_none();
         let open = self.nodes.iter().filter(open);
         let refused = self.refused.iter().filter(|(name, ..)| !self.knows(name)).map(refusal);
         ended.chain(open).map(record).chain(refused).collect()
@@ -450,8 +457,8 @@ fn because_of(module: &ModuleName, outcome: &Outcome) -> Outcome {
 }
 
 fn record(node: &Node) -> ModuleRecord {
-    let unfinished = match node.live_us {
-        Some(end_us) => Done { start_us: node.start_us, end_us, ..Done::at_once(Outcome::Loaded) },
+    let unfinished = match node.live {
+        Some(end) => Done { start: node.start, end, ..Done::at_once(Outcome::Loaded) },
         None if node.running => Done::at_once(Outcome::Loading),
         None => Done::at_once(Outcome::Waiting),
     };
@@ -476,9 +483,9 @@ fn record(node: &Node) -> ModuleRecord {
         path,
         options: node.step.options.clone(),
         method: done.method,
-        start_us: done.start_us,
-        live_us: node.live_us,
-        end_us: done.end_us,
+        start: done.start,
+        live: node.live,
+        end: done.end,
     }
 }
 
@@ -491,9 +498,9 @@ fn refusal((name, outcome, origin): &(ModuleName, Outcome, Origin)) -> ModuleRec
         path: None,
         options: String::new(),
         method: None,
-        start_us: 0,
-        live_us: None,
-        end_us: 0,
+        start: BootTime::default(),
+        live: None,
+        end: BootTime::default(),
     }
 }
 
@@ -521,7 +528,13 @@ mod tests {
                 bad.iter().find(|(b, _)| *b == name).map_or(Outcome::Loaded, |(_, o)| o.clone());
             graph.finish(
                 job.id,
-                Done { outcome, method: None, start_us: 1, end_us: 2, again: false },
+                Done {
+                    outcome,
+                    method: None,
+                    start: BootTime::from_nanos(1),
+                    end: BootTime::from_nanos(2),
+                    again: false,
+                },
             );
         }
         assert!(graph.is_idle());
@@ -588,8 +601,8 @@ mod tests {
         }
         let slow = graph.take().unwrap();
         assert!(graph.take().is_none() && graph.is_coming(&"slow".into()));
-        graph.note_live(&"slow".into(), 7);
-        graph.note_live(&"user".into(), 7);
+        graph.note_live(&"slow".into(), BootTime::default());
+        graph.note_live(&"user".into(), BootTime::default());
         assert!(!graph.is_coming(&"slow".into()) && graph.is_done(&"slow".into()));
         assert_eq!((graph.running(), graph.busy()), (1, 0));
         graph.add(step("late", &["slow"], &[]), None, Rank::Rest);
@@ -618,7 +631,13 @@ mod tests {
             graph.add(s, None, Rank::Rest);
         }
         let (a, b) = (graph.take().unwrap(), graph.take().unwrap());
-        let done = |outcome, again| Done { outcome, method: None, start_us: 0, end_us: 0, again };
+        let done = |outcome, again| Done {
+            outcome,
+            method: None,
+            start: BootTime::default(),
+            end: BootTime::default(),
+            again,
+        };
         graph.finish(a.id, done(Outcome::Failed("taken".into()), true));
         assert!(graph.take().is_none() && !graph.is_idle(), "b still runs");
         graph.finish(b.id, done(Outcome::Loaded, false));
@@ -714,7 +733,7 @@ mod tests {
         }
         let a = graph.take().unwrap();
         assert!(graph.take().is_none(), "a runs");
-        graph.note_live(&"a".into(), 1);
+        graph.note_live(&"a".into(), BootTime::default());
         assert!(graph.take().is_none(), "it is live and still runs");
         graph.finish(a.id, Done::at_once(Outcome::Loaded));
         let b = graph.take().unwrap();
@@ -740,7 +759,7 @@ mod tests {
         graph.finish(given[2].id, Done::at_once(Outcome::Loaded));
         assert_eq!(graph.take().unwrap().step.module.as_str(), "b");
         graph.finish(given[0].id, Done::at_once(Outcome::Loaded));
-        graph.note_live(&"s".into(), 1);
+        graph.note_live(&"s".into(), BootTime::default());
         assert!(graph.is_holding());
     }
 
@@ -783,7 +802,7 @@ mod tests {
             graph.add(s, None, Rank::Rest);
         }
         let (_a, _b) = (graph.take(), graph.take());
-        graph.note_live(&"a".into(), 3);
+        graph.note_live(&"a".into(), BootTime::default());
         graph.give_up("gone");
         assert!(graph.is_idle());
         let words: Vec<&str> = graph.records().iter().map(|r| r.outcome.as_str()).collect();

@@ -21,7 +21,7 @@ use crate::kmod::conf::Config;
 use crate::kmod::name::ModuleName;
 use crate::kmod::plan::{Planner, Reason};
 use crate::kmod::uevent::Modalias;
-use crate::sys::{self, Error, Root, boottime_ns, procfs};
+use crate::sys::{self, BootTime, Error, Root, procfs};
 
 /// How the Loader works.
 #[derive(Debug, Clone, Default)]
@@ -127,7 +127,7 @@ impl Loader {
         parents: &[ModuleName],
         rank: Rank,
     ) -> usize {
-        let begun = boottime_ns();
+        let begun = BootTime::now();
         let found = self.catalog.lookup_modalias(&self.config, &modalias.normalized());
         let origin = |f: &Match| Origin {
             device: Some(device.to_owned()),
@@ -141,7 +141,7 @@ impl Loader {
     /// Asks for a module by name or alias, as modprobe(8) would. Gives the modules it stands for that
     /// are not builtin; `None` where nothing of that name is known.
     pub fn want_name(&self, name: &str, rank: Rank) -> Option<Vec<ModuleName>> {
-        let begun = boottime_ns();
+        let begun = BootTime::now();
         let found = self.catalog.lookup(&self.config, name);
         let origin = |f: &Match| Origin {
             device: None,
@@ -159,7 +159,7 @@ impl Loader {
         parents: &[ModuleName],
         rank: Rank,
         origin: impl Fn(&Match) -> Origin,
-        begun: u64,
+        begun: BootTime,
     ) {
         let mut graph = self.shared.graph();
         let live = |module: &ModuleName| self.shared.actor.is_live(module);
@@ -193,7 +193,8 @@ impl Loader {
         for cycle in plan.cycles {
             lock(&self.warnings).push(format!("dependencies in a circle: {cycle}"));
         }
-        self.lookup_ns.fetch_add(boottime_ns().saturating_sub(begun), Ordering::Relaxed);
+        let spent = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.lookup_ns.fetch_add(spent, Ordering::Relaxed);
         self.shared.employ();
     }
 
@@ -210,7 +211,7 @@ impl Loader {
     /// Tells that the kernel has `module` live, though its load may not have come back yet.
     pub fn note_live(&self, module: &ModuleName) {
         if self.shared.graph().is_coming(module) && self.shared.actor.is_live(module) {
-            self.shared.graph().note_live(module, boottime_ns() / 1000);
+            self.shared.graph().note_live(module, BootTime::now());
             self.shared.employ();
         }
     }
@@ -325,9 +326,9 @@ impl Loader {
         all
     }
 
-    /// Time spent in look-ups and plans so far, in microseconds.
-    pub fn lookup_us(&self) -> u64 {
-        self.lookup_ns.load(Ordering::Relaxed) / 1000
+    /// Returns the time spent in lookups and plans so far.
+    pub fn lookup_time(&self) -> Duration {
+        Duration::from_nanos(self.lookup_ns.load(Ordering::Relaxed))
     }
 
     /// The most memory that the loading process has had, in bytes; `None` where there is no such process.
@@ -541,7 +542,7 @@ impl Shared {
             jobs => graph.busy() < jobs && graph.running() < jobs + WAITING,
         };
         let job = if room { graph.take() } else { None }?;
-        graph.note_start(job.id, boottime_ns() / 1000);
+        graph.note_start(job.id, BootTime::now());
         Some(job)
     }
 }

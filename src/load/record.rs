@@ -2,6 +2,7 @@
 
 use super::outcome::{LoadMethod, Outcome};
 use crate::kmod::name::ModuleName;
+use crate::sys::BootTime;
 
 /// The request that a module was loaded for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,12 +32,12 @@ pub struct ModuleRecord {
     pub options: String,
     /// How it got into the kernel.
     pub method: Option<LoadMethod>,
-    /// When its load began, in microseconds since the kernel started.
-    pub start_us: u64,
-    /// When the kernel had it live, where that was told before its load came back.
-    pub live_us: Option<u64>,
-    /// When its load ended.
-    pub end_us: u64,
+    /// Time at which its load began; zero if it was never tried.
+    pub start: BootTime,
+    /// Time at which the kernel had it live, if that was known before its load returned.
+    pub live: Option<BootTime>,
+    /// Time at which its load ended; zero if it has not.
+    pub end: BootTime,
 }
 
 impl ModuleRecord {

@@ -3,12 +3,13 @@
 //!
 //! ```text
 //! id \0 module \0 file|command \0 gently|- \0 path or command \0 options \0
-//! id \0 start_us \0 end_us \0 method or nothing \0 again|- \0 outcome \0 its reason \0
+//! id \0 start_ns \0 end_ns \0 method or nothing \0 again|- \0 outcome \0 its reason \0
 //! ```
 
 use super::act::Task;
 use super::graph::Done;
 use super::outcome::{LoadMethod, Outcome};
+use crate::sys::BootTime;
 
 /// The longest message: a path and options as long as the kernel takes them, and more.
 pub(super) const LONGEST: usize = 16 << 10;
@@ -34,22 +35,31 @@ pub(super) fn parse_task(message: &[u8]) -> Option<Task> {
 
 /// The message for what became of task `id`.
 pub(super) fn done(id: usize, done: &Done) -> Option<Vec<u8>> {
-    let (id, start) = (id.to_string(), done.start_us.to_string());
+    let (id, start) = (id.to_string(), done.start.as_nanos().to_string());
     let reason = done.outcome.reason().unwrap_or_default();
     let again = if done.again { "again" } else { "-" };
     let method = done.method.map_or("", LoadMethod::as_str);
-    joined(&[&id, &start, &done.end_us.to_string(), method, again, done.outcome.as_str(), &reason])
+    joined(&[
+        &id,
+        &start,
+        &done.end.as_nanos().to_string(),
+        method,
+        again,
+        done.outcome.as_str(),
+        &reason,
+    ])
 }
 
 /// What became of which task.
 pub(super) fn parse_done(message: &[u8]) -> Option<(usize, Done)> {
     let mut fields = fields(message)?;
     let id = fields.next()?.parse().ok()?;
-    let (start, end) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    let mut time = || Some(BootTime::from_nanos(fields.next()?.parse().ok()?));
+    let (start, end) = (time()?, time()?);
     let method = LoadMethod::parse(fields.next()?);
     let again = fields.next()? == "again";
     let outcome = Outcome::parse(fields.next()?, fields.next()?)?;
-    Some((id, Done { method, again, start_us: start, end_us: end, ..Done::at_once(outcome) }))
+    Some((id, Done { method, again, start, end, ..Done::at_once(outcome) }))
 }
 
 fn joined(fields: &[&str]) -> Option<Vec<u8>> {
@@ -86,8 +96,13 @@ mod tests {
             (Outcome::Disabled, None),
             (Outcome::Failed("no: such thing".into()), None),
         ] {
-            let sent =
-                Done { method, again: true, start_us: 5, end_us: 6, ..Done::at_once(outcome) };
+            let sent = Done {
+                method,
+                again: true,
+                start: BootTime::from_nanos(5),
+                end: BootTime::from_nanos(6),
+                ..Done::at_once(outcome)
+            };
             assert_eq!(parse_done(&done(3, &sent).unwrap()), Some((3, sent)));
         }
     }

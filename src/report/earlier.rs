@@ -49,6 +49,7 @@ impl Record {
 mod tests {
     use super::*;
     use crate::load::Outcome;
+    use crate::sys::BootTime;
 
     const RECORD: &str = r#"{"modules": [
         {"name": "a", "outcome": "loaded", "end_us": 5}, {"name": "b", "outcome": "waiting", "end_us": 0},
@@ -71,9 +72,9 @@ mod tests {
             path: None,
             options: String::new(),
             method: None,
-            start_us: 8,
-            live_us: None,
-            end_us: 9,
+            start: BootTime::from_nanos(8000),
+            live: None,
+            end: BootTime::from_nanos(9000),
         };
         let text = Record::updated(RECORD, &[module("b"), module("c"), module("d")]).unwrap();
         let record: Value = serde_json::from_str(&text).unwrap();

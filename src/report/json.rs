@@ -1,5 +1,7 @@
 //! The record as JSON, one object; its fields are described in docs/record.md.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 
 use super::Record;
@@ -13,8 +15,8 @@ impl Record {
             "version": env!("CARGO_PKG_VERSION"),
             "kernel": self.kernel,
             "verdict": self.verdict.map(|v| v.to_string()),
-            "init_boottime_ns": self.init_boottime_ns,
-            "time_ms": self.time_ms,
+            "init_boottime_ns": self.init_entry.as_nanos(),
+            "time_ms": millis(self.time),
             "exit": self.exit,
             "root": self.root.to_json(),
             "network": self.network.as_ref().map(super::NetworkRecord::to_json),
@@ -30,14 +32,24 @@ impl Record {
                 "scans": self.uevents.scans,
                 "rescans": self.uevents.rescans,
             },
-            "lookup_us": self.lookup_us,
+            "lookup_us": micros(self.lookup),
             "memory": {"init": self.memory.0, "loader": self.memory.1},
             "deferred": self.deferred.iter().map(deferred).collect::<Vec<_>>(),
-            "phases_us": self.phases.iter().map(|(name, end)| json!([name, end])).collect::<Vec<_>>(),
+            "phases_us": self.phases.iter().map(|(name, end)| json!([name, micros(*end)])).collect::<Vec<_>>(),
             "warnings": self.warnings,
         })
         .to_string()
     }
+}
+
+/// Returns whole microseconds; they last for 584,000 years.
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Returns whole milliseconds.
+pub(super) fn millis(time: Duration) -> u64 {
+    micros(time) / 1000
 }
 
 fn deferred(d: &DeferredDevice) -> Value {
@@ -63,9 +75,9 @@ pub(super) fn module(m: &ModuleRecord) -> Value {
     put("path", m.path.as_deref().and_then(text));
     put("options", Some(m.options.as_str()).filter(|o| !o.is_empty()).and_then(text));
     put("road", m.method.map(|r| r.as_str().into()));
-    put("start_us", Some(m.start_us.into()));
-    put("live_us", m.live_us.map(Value::from));
-    put("end_us", Some(m.end_us.into()));
+    put("start_us", Some(m.start.as_micros().into()));
+    put("live_us", m.live.map(|live| live.as_micros().into()));
+    put("end_us", Some(m.end.as_micros().into()));
     put("error", m.outcome.reason().map(Value::from));
     Value::Object(object)
 }

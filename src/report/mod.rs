@@ -12,8 +12,10 @@ pub use root::RootRecord;
 pub use text::printable;
 pub use verdict::{Counts, Verdict};
 
+use std::time::Duration;
+
 use crate::load::{ModuleRecord, Outcome};
-use crate::sys::DeferredDevice;
+use crate::sys::{BootTime, DeferredDevice};
 
 /// Counters of the uevent socket.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -41,12 +43,12 @@ pub struct UeventCounts {
 pub struct Record {
     /// The kernel's release.
     pub kernel: String,
-    /// CLOCK_BOOTTIME at the entry of /init, in nanoseconds.
-    pub init_boottime_ns: u64,
+    /// Time of the entry of /init.
+    pub init_entry: BootTime,
     /// How it ended; `None` while it runs.
     pub verdict: Option<Verdict>,
-    /// From the entry of /init to the verdict, in milliseconds.
-    pub time_ms: u64,
+    /// Time from the entry of /init to the verdict.
+    pub time: Duration,
     /// The root.
     pub root: RootRecord,
     /// The network, where the root came over it.
@@ -57,10 +59,10 @@ pub struct Record {
     pub modaliases: u64,
     /// The socket's counters.
     pub uevents: UeventCounts,
-    /// Phases in order: name, and when each ended in microseconds since the entry of /init.
-    pub phases: Vec<(&'static str, u64)>,
-    /// Time in look-ups and plans, in microseconds.
-    pub lookup_us: u64,
+    /// Phases in order: the name, and the time from the entry of /init to the end of the phase.
+    pub phases: Vec<(&'static str, Duration)>,
+    /// Time spent in lookups and plans.
+    pub lookup: Duration,
     /// The most memory that init has had, and that the loading process has had, in bytes.
     pub memory: (Option<u64>, Option<u64>),
     /// Devices that wait for others, at the end.
@@ -104,7 +106,7 @@ impl Record {
         let verdict = self.verdict.unwrap_or(Verdict::Unfinished);
         let mut line = format!(
             "coldplug: verdict={verdict} modules={loaded}/{wanted} failed={failed} time={}",
-            self.time_ms
+            self.time.as_millis()
         );
         if let Some(status) = self.exit {
             line.push_str(&format!(" exit={status}"));

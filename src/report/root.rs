@@ -1,7 +1,10 @@
 //! The root in the record: how it was named, what it was found to be, what was there instead.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
+use super::json::millis;
 use crate::disk::seen::SeenDevice;
 use crate::kmod::name::ModuleName;
 
@@ -18,8 +21,8 @@ pub struct RootRecord {
     pub layers: Vec<String>,
     /// Roots that were tried first, each with the reason why it was not taken.
     pub passed_over: Vec<String>,
-    /// What was waited for at the end, and how long, in milliseconds; where the root did not come.
-    pub awaited: Option<(String, u64)>,
+    /// The device or event that was waited for at the end, and for how long, if the root was not found.
+    pub awaited: Option<(String, Duration)>,
     /// Block devices seen, where the root did not come.
     pub seen: Vec<SeenDevice>,
     /// What may be meant instead, where the root did not come.
@@ -33,7 +36,7 @@ impl RootRecord {
         let awaited = self.awaited.as_ref();
         json!({"spec": self.spec, "device": self.device, "fstype": self.fstype, "layers": self.layers,
             "passed_over": self.passed_over,
-            "awaited": awaited.map(|(what, ms)| json!({"name": what, "ms": ms})),
+            "awaited": awaited.map(|(name, time)| json!({"name": name, "ms": millis(*time)})),
             "seen": self.seen.iter().map(seen).collect::<Vec<_>>(),
             "near": self.near,
             "way": self.way.iter().map(ModuleName::as_str).collect::<Vec<_>>()})

@@ -83,7 +83,8 @@ mod tests {
     use super::super::Verdict;
     use super::*;
     use crate::load::{LoadMethod, ModuleRecord, Origin, Outcome};
-    use crate::sys::DeferredDevice;
+    use crate::sys::{BootTime, DeferredDevice};
+    use std::time::Duration;
 
     fn record() -> Record {
         let module = |name: &str, outcome, origin: Option<Origin>| ModuleRecord {
@@ -94,9 +95,9 @@ mod tests {
             path: None,
             options: String::new(),
             method: Some(LoadMethod::File),
-            start_us: 1000,
-            live_us: None,
-            end_us: 3500,
+            start: BootTime::from_nanos(1_000_000),
+            live: None,
+            end: BootTime::from_nanos(3_500_000),
         };
         let origin = Origin {
             device: Some("pci0/x".into()),
@@ -105,7 +106,7 @@ mod tests {
         };
         Record {
             verdict: Some(Verdict::Ok),
-            time_ms: 12,
+            time: Duration::from_millis(12),
             deferred: vec![DeferredDevice {
                 device: "eth".into(),
                 supplier: Some("clk".into()),

@@ -13,6 +13,9 @@ pub struct BootTime {
 }
 
 impl BootTime {
+    /// Start of the kernel; in a record, a time that has not come.
+    pub const ZERO: Self = Self { ns: 0 };
+
     /// Returns the time now.
     pub fn now() -> Self {
         let now = clock_gettime(ClockId::Boottime);
@@ -33,6 +36,11 @@ impl BootTime {
     /// Returns the microseconds since the kernel started, as the boot record has them.
     pub const fn as_micros(self) -> u64 {
         self.ns / 1000
+    }
+
+    /// Returns the whole seconds since the kernel started.
+    pub const fn as_secs(self) -> u64 {
+        self.ns / 1_000_000_000
     }
 
     /// Returns the time that has passed since; zero if `self` lies ahead.

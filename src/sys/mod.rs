@@ -54,8 +54,6 @@ pub use error::{Cause, Error, Result};
 
 use std::path::{Path, PathBuf};
 
-use rustix::time::{ClockId, clock_gettime};
-
 /// Prefix of every path below /sys, /proc, /dev, /etc, /run and /lib: `/`, or a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Root(PathBuf);
@@ -77,12 +75,6 @@ impl Root {
         let path = path.as_ref();
         self.0.join(path.strip_prefix("/").unwrap_or(path))
     }
-}
-
-/// CLOCK_BOOTTIME in nanoseconds: time since the kernel started, sleep included.
-pub fn boottime_ns() -> u64 {
-    let now = clock_gettime(ClockId::Boottime);
-    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
 }
 
 /// sched_getaffinity(2): returns the number of processors that this process may use, or 1 if that is

@@ -22,7 +22,7 @@ use crate::kmod::name::ModuleName;
 use crate::kmod::proc_modules;
 use crate::load;
 use crate::sys::moddir::ModuleDir;
-use crate::sys::{autoclean_marker, boottime_ns, errno, procfs, sysfs};
+use crate::sys::{BootTime, autoclean_marker, errno, procfs, sysfs};
 
 /// Modules that hold something the kernel does not count: memory disks and the policies of packet filters.
 const HOLDERS: [&str; 6] = ["brd", "zram", "iptable_*", "ip6table_*", "arptable_*", "ebtable_*"];
@@ -104,7 +104,7 @@ impl Visit<'_> {
             }
             return Ok(());
         }
-        let now = Duration::from_nanos(boottime_ns()).as_secs();
+        let now = BootTime::now().as_secs();
         match mark.unused_since_secs {
             None if self.holds(module) => {
                 self.tell(&format!("{module} stays: what it holds is not counted"));

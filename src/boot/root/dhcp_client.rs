@@ -3,9 +3,8 @@
 
 use std::time::Duration;
 
-use crate::boot::nanoseconds;
 use crate::net::dhcp::{self, Lease, Query, Reply};
-use crate::sys::boottime_ns;
+use crate::sys::BootTime;
 use crate::sys::net::{DhcpSocket, Interface};
 
 /// Timeout of the first request; it doubles with each further one.
@@ -23,13 +22,13 @@ pub(super) struct DhcpClient {
     socket: DhcpSocket,
     /// Transaction number.
     number: u32,
-    /// Start of the exchange (CLOCK_BOOTTIME).
-    began: u64,
+    /// Start of the exchange.
+    began: BootTime,
     query: Query,
     /// Number of times that `query` has been sent.
     sent: u32,
-    /// Time of the next request (CLOCK_BOOTTIME).
-    send_at: u64,
+    /// Time of the next request.
+    send_at: BootTime,
     /// The last failure, in words.
     last_error: Option<String>,
 }
@@ -40,9 +39,9 @@ impl DhcpClient {
     /// # Errors
     /// The socket cannot be opened.
     pub(super) fn new(interface: &Interface) -> crate::sys::Result<Self> {
-        let now = boottime_ns();
+        let now = BootTime::now();
         // The number only has to differ between machines and between boots.
-        let seed = u32::try_from(now >> 10 & u64::from(u32::MAX)).unwrap_or_default();
+        let seed = u32::try_from(now.as_nanos() >> 10 & u64::from(u32::MAX)).unwrap_or_default();
         let number = interface.mac.iter().fold(seed, |n, b| n.rotate_left(5) ^ u32::from(*b));
         let socket = DhcpSocket::open(interface)?;
         Ok(Self {
@@ -70,7 +69,7 @@ impl DhcpClient {
                 return Some(lease);
             }
         }
-        let now = boottime_ns();
+        let now = BootTime::now();
         if now >= self.send_at {
             self.send(interface, hostname, now);
         }
@@ -94,23 +93,22 @@ impl DhcpClient {
     }
 
     fn start_phase(&mut self, query: Query, delay: Duration) {
-        let send_at = boottime_ns().saturating_add(nanoseconds(delay));
+        let send_at = BootTime::now() + delay;
         (self.query, self.sent, self.send_at) = (query, 0, send_at);
     }
 
-    fn send(&mut self, interface: &Interface, hostname: Option<&str>, now: u64) {
+    fn send(&mut self, interface: &Interface, hostname: Option<&str>, now: BootTime) {
         if self.sent >= REQUESTS && self.query != Query::Discover {
             (self.query, self.sent) = (Query::Discover, 0);
         }
-        let seconds =
-            u16::try_from(now.saturating_sub(self.began) / 1_000_000_000).unwrap_or(u16::MAX);
+        let seconds = u16::try_from((now - self.began).as_secs()).unwrap_or(u16::MAX);
         let bytes = dhcp::encode(self.query, interface.mac, self.number, seconds, hostname);
         if let Err(error) = self.socket.send(interface, &bytes) {
             self.last_error = Some(error.to_string());
         }
-        let timeout = nanoseconds(FIRST_TIMEOUT) << self.sent.min(DOUBLINGS);
+        let timeout = FIRST_TIMEOUT * (1 << self.sent.min(DOUBLINGS));
         self.sent += 1;
-        self.send_at = now.saturating_add(timeout);
+        self.send_at = now + timeout;
     }
 
     /// Returns what the client waits for: `a DHCP reply on eth0 (3 requests sent, no offer)`.

@@ -7,11 +7,11 @@ use super::devices::{Candidate, Content};
 use super::fsck::Fsck;
 use super::multi_device::MultiDevice;
 use super::{Awaited, Progress, RootStep, StepContext, StepError, UPPER, mount};
-use crate::boot::{SYSROOT, nanoseconds};
+use crate::boot::SYSROOT;
 use crate::cmdline::root::{RootCandidate, RootParams};
 use crate::cmdline::root_name::RootName;
 use crate::kmod::name::ModuleName;
-use crate::sys::boottime_ns;
+use crate::sys::BootTime;
 
 /// Longest wait for the missing devices of a filesystem that can be mounted without them
 /// (`rootflags=degraded`).
@@ -51,8 +51,8 @@ pub(super) struct Filesystem {
     target: PathBuf,
     /// Whether this is the root filesystem itself.
     is_root: bool,
-    /// Time at which devices of a multi-device filesystem were first missing (CLOCK_BOOTTIME).
-    incomplete_since: Option<u64>,
+    /// Time at which devices of a multi-device filesystem were first missing.
+    incomplete_since: Option<BootTime>,
     state: State,
 }
 
@@ -128,11 +128,11 @@ impl Filesystem {
     /// mounted degraded, they are awaited for [`DEGRADED_TIMEOUT`] only.
     fn missing(&mut self, device: &Candidate, cx: &mut StepContext<'_>) -> Option<Awaited> {
         let missing = MultiDevice::find(device, cx)?.missing()?;
-        let now = boottime_ns();
+        let now = BootTime::now();
         let waited = now - *self.incomplete_since.get_or_insert(now);
         let text = format!("{} ({missing})", self.text);
         let degraded = self.flags.split(',').any(|word| word == "degraded");
-        if degraded && waited >= nanoseconds(DEGRADED_TIMEOUT) {
+        if degraded && waited >= DEGRADED_TIMEOUT {
             cx.reporter.warn_once(format!("{text}; mounting degraded"));
             return None;
         }

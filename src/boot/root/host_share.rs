@@ -9,10 +9,10 @@
 use std::time::Duration;
 
 use super::{Awaited, Progress, RootStep, StepContext, StepError};
-use crate::boot::{SYSROOT, nanoseconds};
+use crate::boot::SYSROOT;
 use crate::cmdline::root::{RootCandidate, RootParams};
 use crate::kmod::name::ModuleName;
-use crate::sys::{Cause, boottime_ns, mount, sysfs};
+use crate::sys::{BootTime, Cause, mount, sysfs};
 use rustix::io::Errno;
 use rustix::mount::MountFlags;
 
@@ -34,9 +34,9 @@ pub(super) struct HostShare {
     writable: bool,
     modules: Option<Vec<ModuleName>>,
     /// Delay of the next retry after the kernel has reported an unknown tag.
-    retry_delay: u64,
-    /// Time of the next attempt (CLOCK_BOOTTIME).
-    retry_at: u64,
+    retry_delay: Duration,
+    /// Time of the next attempt.
+    retry_at: BootTime,
 }
 
 impl HostShare {
@@ -58,8 +58,8 @@ impl HostShare {
             flags: params.flags.clone(),
             writable: params.writable,
             modules: None,
-            retry_delay: nanoseconds(FIRST_RETRY_DELAY),
-            retry_at: 0,
+            retry_delay: FIRST_RETRY_DELAY,
+            retry_at: BootTime::default(),
         })
     }
 
@@ -95,8 +95,8 @@ impl HostShare {
                 Ok(Progress::Done)
             }
             Err(error) if !is_listed && is_unknown_tag(&error.cause) => {
-                self.retry_at = boottime_ns().saturating_add(self.retry_delay);
-                self.retry_delay = (self.retry_delay * 2).min(nanoseconds(MAX_RETRY_DELAY));
+                self.retry_at = BootTime::now() + self.retry_delay;
+                self.retry_delay = (self.retry_delay * 2).min(MAX_RETRY_DELAY);
                 Ok(self.polling(cx))
             }
             Err(error) => Err(error.into()),
@@ -135,7 +135,7 @@ impl RootStep for HostShare {
         // A device that is bound may not have announced its tag yet. If the kernel has no list of
         // tags, only an attempt to mount shows whether the tag exists.
         let is_listed = tags.map(|tags| tags.contains(&self.tag));
-        if is_listed != Some(false) && boottime_ns() >= self.retry_at {
+        if is_listed != Some(false) && BootTime::now() >= self.retry_at {
             return self.mount(is_listed.is_some(), cx);
         }
         Ok(self.polling(cx))

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use super::devices::{Candidate, Content};
 use super::{Awaited, Progress, RootStep, StepContext, StepError};
-use crate::boot::{nanoseconds, seconds};
+use crate::boot::seconds;
 use crate::cmdline::root_name::RootName;
-use crate::sys::{boottime_ns, sysfs};
+use crate::sys::{BootTime, sysfs};
 
 /// Longest wait for the device. A boot without it leaves a hibernation image behind that must never
 /// be used again.
@@ -21,8 +21,8 @@ pub(super) struct Resume {
     name: RootName,
     /// Start of the image, in pages; 0 on a swap partition.
     offset: u64,
-    /// Time at which the wait ends (CLOCK_BOOTTIME).
-    deadline: Option<u64>,
+    /// Time at which the wait ends.
+    deadline: Option<BootTime>,
 }
 
 impl Resume {
@@ -48,9 +48,8 @@ impl Resume {
 
 impl RootStep for Resume {
     fn advance(&mut self, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
-        let now = boottime_ns();
-        let deadline =
-            *self.deadline.get_or_insert_with(|| now.saturating_add(nanoseconds(DEVICE_TIMEOUT)));
+        let now = BootTime::now();
+        let deadline = *self.deadline.get_or_insert_with(|| now + DEVICE_TIMEOUT);
         let awaited = Awaited::device(format!("resume={}", self.name), Some(&self.name));
         let Some(candidate) = cx.devices.find(&self.name, Content::Any) else {
             if now < deadline {
