@@ -1,19 +1,19 @@
-//! The layer rule, held by reading the sources: a folder may use only the folders before it, and
-//! unsafe code stands in one file.
+//! Tests of the layer rule, which read the sources: a directory may use only the directories before
+//! it, and unsafe code stands in one file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The layers, lowest first, as in the crate's documentation.
+/// The layers, lowest first, as in the documentation of the crate.
 const LAYERS: [&str; 12] = [
     "kmod", "cmdline", "disk", "net", "machine", "sys", "load", "depmod", "report", "image",
     "boot", "applet",
 ];
 
-/// The layers without I/O.
-const PURE: [&str; 6] = ["kmod", "machine", "cmdline", "disk", "net", "report"];
+/// The layers that do no I/O.
+const PURE: [&str; 6] = ["kmod", "cmdline", "disk", "net", "machine", "report"];
 
-/// Words that mean I/O; the pure layers may hold none of them.
+/// Texts that mean I/O, which pure layers may not contain.
 const IMPURE: [&str; 8] = [
     "std::fs",
     "std::env",
@@ -36,7 +36,7 @@ fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The code of a file without comments and without its inline test module.
+/// Returns the code of a file without comments and without its inline test module.
 fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap();
     let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
@@ -47,7 +47,7 @@ fn code(path: &Path) -> String {
         .join("\n")
 }
 
-/// Layers named by `crate::NAME` or by `crate::{NAME…, NAME…}` in a file's code.
+/// Returns the layers that `crate::NAME` or `crate::{NAME…, NAME…}` names in the code of a file.
 fn used_layers(code: &str) -> Vec<&'static str> {
     LAYERS
         .into_iter()

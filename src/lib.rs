@@ -2,32 +2,33 @@
 //!
 //! # Map
 //!
-//! One folder is one layer; a folder uses only the folders above it in this list:
+//! One directory is one layer. A layer uses only the layers above it in this list:
 //!
 //! - [`kmod`]: what module files, indexes and configuration *mean*; bytes in, values out
-//! - [`cmdline`]: the kernel command line: its words and what each asks for
-//! - [`disk`]: partition tables and superblocks → UUID, LABEL, PARTUUID, PARTLABEL, type
+//! - [`cmdline`]: the kernel command line, parsed once, and the table of its parameters
+//! - [`disk`]: partition tables and superblocks, verity trees, udev's links to disks
 //! - [`net`]: DHCP messages
-//! - [`machine`]: a captured machine: its devices as a text
-//! - [`sys`]: the kernel's interface: one small function per fact or action
-//! - [`report`]: the boot record and the verdict
-//! - [`load`]: carries out a plan, each module as soon as its own dependencies are live
+//! - [`machine`]: the text that describes a captured machine
+//! - [`sys`]: the interface to the kernel: one small function per fact or action
+//! - [`load`]: executes a plan, each module as soon as its own dependencies are live
 //! - [`depmod`]: reads the modules of a tree and writes its index files
-//! - [`image`]: initramfs images: what goes in, and the newc archive
-//! - [`boot`]: PID 1: the order of things, waiting, root, switch_root, rescue
-//! - [`applet`]: command lines; the only place that picks an exit code
+//! - [`report`]: the boot record, its text and the verdict
+//! - [`image`]: initramfs images: selection of files, and the newc archive
+//! - [`boot`]: PID 1: order of the boot, waiting, root, switch_root, rescue
+//! - [`applet`]: command lines; the only place that chooses an exit code
 //!
 //! # Invariants
 //!
-//! 1. `kmod`, `cmdline`, `disk`, `net`, `machine` and `report` do no I/O: no files, no clock, no printing. Any bytes may be given to
-//!    their parsers; none panics.
-//! 2. Paths below /sys, /proc, /dev, /etc and /lib hang from one [`sys::Root`].
-//! 3. `sys` has no policy (its documentation lists what it does on its own); its errors name operation,
-//!    object and cause.
-//! 4. `load` never prints and never exits; one bad module never stops the rest.
-//! 5. Only `boot` waits, and `modprobe` with `-r -w`, `--jobs` or for the kernel; every wait has a deadline; PID 1 never ends.
+//! 1. `kmod`, `cmdline`, `disk`, `net`, `machine` and `report` do no I/O: no files, no clock, no
+//!    printing. Their parsers accept any bytes and never panic.
+//! 2. Paths below /sys, /proc, /dev, /etc and /lib start at one [`sys::Root`].
+//! 3. `sys` has no policy (its documentation lists what it does on its own). Its errors name
+//!    operation, object and cause.
+//! 4. `load` never prints and never exits. One bad module never stops the others.
+//! 5. Every wait has a deadline, except the wait for the root under `rootwait` and `coldplug
+//!    monitor`. PID 1 never exits.
 //! 6. Only `applet` chooses an exit code.
-//! 7. Unsafe code stands in `sys/raw.rs` alone.
+//! 7. Unsafe code is in `sys/raw.rs` only.
 #![cfg_attr(
     test,
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)

@@ -1,7 +1,7 @@
-//! The names of udev's links in /dev/disk/by-…, as `root=` may give them.
+//! Names of udev's links in /dev/disk/by-…, which `root=` may contain.
 
-/// The label behind the name of a link: `\x20` and the like become their byte again; any other
-/// backslash stands for itself.
+/// Returns the label that a link name stands for: `\x20` and the like become their byte again. Any
+/// other backslash stands for itself.
 #[must_use]
 pub fn decode(name: &str) -> String {
     let mut bytes = Vec::with_capacity(name.len());

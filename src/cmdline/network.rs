@@ -1,71 +1,73 @@
-//! What the kernel command line says about the network, admin-guide/nfs/nfsroot:
+//! The network as the kernel command line describes it (admin-guide/nfs/nfsroot).
 //!
 //! ```text
-//! ip=CLIENT:SERVER:GATEWAY:NETMASK:HOSTNAME:DEVICE:AUTOCONF:DNS0:DNS1:NTP0     fields may be empty, those at the end left out
-//! ip=AUTOCONF                        off, none: nothing; on, any, dhcp, both: DHCP
+//! ip=CLIENT:SERVER:GATEWAY:NETMASK:HOSTNAME:DEVICE:AUTOCONF:DNS0:DNS1:NTP0
+//!                                    fields may be empty, trailing fields omitted
+//! ip=AUTOCONF                        off, none: static; on, any, dhcp, both: DHCP
 //! ip=DEVICE:AUTOCONF                 dracut.cmdline(7)
-//! BOOTIF=01-aa-bb-cc-dd-ee-ff        the interface that a boot loader has used, by its address
-//! nfsroot=[SERVER:]PATH[,OPTIONS]    where the root is
-//! root=/dev/nfs   nfs:SERVER:PATH:OPTIONS   nfs4:…   SERVER:/PATH              that it is there, and dracut's forms
+//! BOOTIF=01-aa-bb-cc-dd-ee-ff        hardware address of the boot loader's interface
+//! nfsroot=[SERVER:]PATH[,OPTIONS]    the root on a server
+//! root=/dev/nfs   nfs:SERVER:PATH:OPTIONS   nfs4:…   SERVER:/PATH
+//!                                    the kernel's and dracut's forms of a root on a server
 //! ```
 
 use core::net::Ipv4Addr;
 
-/// How an interface comes to its address.
+/// Source of an interface's address.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum AddressSource {
-    /// It has one, or is given that of the command line.
+    /// The command line, or whatever has configured the interface before.
     Static,
-    /// It asks.
+    /// A DHCP server.
     #[default]
     Dhcp,
 }
 
-/// `ip=`.
+/// The value of `ip=`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct IpConfig {
-    /// The address.
+    /// Address of this machine.
     pub client: Option<Ipv4Addr>,
-    /// The server that holds the root, unless `nfsroot=` names one.
+    /// Server of the root unless `nfsroot=` names one.
     pub server: Option<Ipv4Addr>,
-    /// The router to everything else.
+    /// Default router.
     pub gateway: Option<Ipv4Addr>,
-    /// The length of the network's part of the address.
+    /// Length of the network prefix in bits.
     pub prefix: Option<u8>,
-    /// The machine's name.
+    /// Host name.
     pub hostname: Option<String>,
-    /// The interface; none: all that are Ethernet.
+    /// Name of the interface; `None` means every Ethernet interface.
     pub device: Option<String>,
-    /// Where the address comes from, if none is given.
+    /// Source of the address if `client` is `None`.
     pub source: AddressSource,
-    /// Name servers.
+    /// Addresses of name servers.
     pub dns: Vec<Ipv4Addr>,
 }
 
-/// All that is said about the network.
+/// The parameters of the network.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NetworkParams {
     /// `ip=`.
     pub ip: IpConfig,
     /// `nfsroot=`.
     pub nfs: Option<NfsExport>,
-    /// `BOOTIF=`.
+    /// `BOOTIF=`: hardware address.
     pub boot_mac: Option<[u8; 6]>,
 }
 
-/// A folder on an NFS server.
+/// A directory on an NFS server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NfsExport {
-    /// The server, where one is named.
+    /// Address of the server, if it is named.
     pub server: Option<Ipv4Addr>,
-    /// The folder; empty where none is named.
+    /// Path of the directory; empty if it is not named.
     pub path: String,
-    /// Mount options, a comma list.
+    /// Mount options, separated by commas.
     pub options: String,
 }
 
 impl IpConfig {
-    /// Reads the value of `ip=`; `None` where a field makes no sense.
+    /// Parses the value of `ip=`; `None` if a field is malformed.
     pub fn parse(text: &str) -> Option<Self> {
         let fields: Vec<&str> = text.split(':').collect();
         match fields.as_slice() {
@@ -83,7 +85,7 @@ impl IpConfig {
         let client = address(field(0))?;
         let prefix = match (field(3), client) {
             (Some(mask), _) => Some(prefix(mask)?),
-            (None, Some(client)) => Some(class(client)),
+            (None, Some(client)) => Some(prefix_of_class(client)),
             (None, None) => None,
         };
         let dns = [address(field(7))?, address(field(8))?].into_iter().flatten().collect();
@@ -100,8 +102,8 @@ impl IpConfig {
     }
 }
 
-/// The address in a field; `Some(None)` where it is empty or only zeros, `None` where it is no
-/// address.
+/// Parses the address in a field; `Some(None)` if it is empty or all zeros, `None` if it is
+/// malformed.
 fn address(field: Option<&str>) -> Option<Option<Ipv4Addr>> {
     let Some(text) = field else { return Some(None) };
     let address: Ipv4Addr = text.parse().ok()?;
@@ -120,23 +122,23 @@ fn is_interface(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic())
 }
 
-/// `255.255.255.0`, or `24`.
+/// Parses a netmask, `255.255.255.0` or `24`, to a prefix length.
 fn prefix(mask: &str) -> Option<u8> {
     if let Ok(length) = mask.parse::<u8>() {
         return Some(length).filter(|length| *length <= 32);
     }
-    prefix_of(mask.parse().ok()?)
+    prefix_of_mask(mask.parse().ok()?)
 }
 
-/// The length of a mask; `None` where its ones are not together.
-pub(crate) fn prefix_of(mask: Ipv4Addr) -> Option<u8> {
+/// Returns the prefix length of a netmask; `None` if its ones are not contiguous.
+pub(crate) fn prefix_of_mask(mask: Ipv4Addr) -> Option<u8> {
     let bits = u32::from(mask);
     let ones = bits.leading_ones();
     u8::try_from(ones).ok().filter(|_| ones == bits.count_ones())
 }
 
-/// What the first bits of an address say where no mask is given.
-pub(crate) fn class(address: Ipv4Addr) -> u8 {
+/// Returns the prefix length of an address without a netmask, by its class.
+pub(crate) fn prefix_of_class(address: Ipv4Addr) -> u8 {
     match address.octets()[0] {
         0..128 => 8,
         128..192 => 16,
@@ -144,7 +146,8 @@ pub(crate) fn class(address: Ipv4Addr) -> u8 {
     }
 }
 
-/// The address behind the type of hardware, `01-aa-bb-cc-dd-ee-ff`.
+/// Parses a hardware address; the hardware type in front, as in `01-aa-bb-cc-dd-ee-ff`, is
+/// optional.
 pub(super) fn mac(text: &str) -> Option<[u8; 6]> {
     let digits = text.split(['-', ':']).map(|byte| u8::from_str_radix(byte, 16).ok());
     let bytes: Vec<u8> = digits.collect::<Option<_>>()?;
@@ -152,8 +155,8 @@ pub(super) fn mac(text: &str) -> Option<[u8; 6]> {
 }
 
 impl NfsExport {
-    /// Reads `[SERVER:]PATH[,OPTIONS]`, and `:OPTIONS` as dracut has it; `None` where the server is
-    /// no address.
+    /// Parses `[SERVER:]PATH[,OPTIONS]`, with `:OPTIONS` as in dracut; `None` if the server is not
+    /// an address.
     pub fn parse(text: &str) -> Option<Self> {
         let head = text.split([',', '/']).next().unwrap_or_default();
         let (server, rest) = match text.split_once(':') {
@@ -164,27 +167,27 @@ impl NfsExport {
         Some(Self { server, path: path.to_owned(), options: options.to_owned() })
     }
 
-    /// Reads a value of `root=` that means NFS; `None` for any other. `/dev/nfs` names no place.
+    /// Parses a value of `root=` that means NFS; `None` for any other. `/dev/nfs` names no export.
     pub fn from_root_value(text: &str) -> Option<Self> {
         if ["/dev/nfs", "/dev/nfs4", "dhcp"].contains(&text) {
             return Some(Self::default());
         }
         for (word, option) in [("nfs4:", "vers=4"), ("nfs:", "")] {
             if let Some(rest) = text.strip_prefix(word) {
-                let mut place = Self::parse(rest)?;
+                let mut export = Self::parse(rest)?;
                 if !option.is_empty() {
-                    let given = std::mem::take(&mut place.options);
-                    place.options =
+                    let given = std::mem::take(&mut export.options);
+                    export.options =
                         if given.is_empty() { option.into() } else { format!("{option},{given}") };
                 }
-                return Some(place);
+                return Some(export);
             }
         }
-        // An address alone stands before the colon.
-        Self::parse(text).filter(|place| place.server.is_some() && place.path.starts_with('/'))
+        // Before the colon only an address is a server: other texts are devices or tags.
+        Self::parse(text).filter(|export| export.server.is_some() && export.path.starts_with('/'))
     }
 
-    /// This place, and from `other` what it leaves open.
+    /// Returns this export, with missing parts replaced by those of `other`.
     #[must_use]
     pub fn or(self, other: &Self) -> Self {
         let or = |own: String, other: &str| if own.is_empty() { other.to_owned() } else { own };
@@ -255,25 +258,25 @@ mod tests {
     }
 
     #[test]
-    fn places_on_servers() {
-        let place = |server: &str, path: &str, options: &str| {
+    fn nfs_exports() {
+        let export = |server: &str, path: &str, options: &str| {
             Some(NfsExport { server: at(server), path: path.into(), options: options.into() })
         };
         for (text, want) in [
-            ("10.0.0.1:/srv/root,vers=3,nolock", place("10.0.0.1", "/srv/root", "vers=3,nolock")),
-            ("/srv/%s", place("", "/srv/%s", "")),
-            ("/srv,port=2049", place("", "/srv", "port=2049")),
-            ("10.0.0.1:/srv:vers=4", place("10.0.0.1", "/srv", "vers=4")),
+            ("10.0.0.1:/srv/root,vers=3,nolock", export("10.0.0.1", "/srv/root", "vers=3,nolock")),
+            ("/srv/%s", export("", "/srv/%s", "")),
+            ("/srv,port=2049", export("", "/srv", "port=2049")),
+            ("10.0.0.1:/srv:vers=4", export("10.0.0.1", "/srv", "vers=4")),
             ("server:/srv", None),
         ] {
             assert_eq!(NfsExport::parse(text), want, "{text}");
         }
         for (text, want) in [
-            ("/dev/nfs", place("", "", "")),
-            ("nfs:10.0.0.1:/srv:ro", place("10.0.0.1", "/srv", "ro")),
-            ("nfs4:10.0.0.1:/srv", place("10.0.0.1", "/srv", "vers=4")),
-            ("nfs4:/srv,soft", place("", "/srv", "vers=4,soft")),
-            ("10.0.0.1:/srv", place("10.0.0.1", "/srv", "")),
+            ("/dev/nfs", export("", "", "")),
+            ("nfs:10.0.0.1:/srv:ro", export("10.0.0.1", "/srv", "ro")),
+            ("nfs4:10.0.0.1:/srv", export("10.0.0.1", "/srv", "vers=4")),
+            ("nfs4:/srv,soft", export("", "/srv", "vers=4,soft")),
+            ("10.0.0.1:/srv", export("10.0.0.1", "/srv", "")),
             ("/dev/sda1", None),
             ("8:1", None),
             ("rootfs", None),
@@ -281,8 +284,8 @@ mod tests {
             assert_eq!(NfsExport::from_root_value(text), want, "{text}");
         }
         let own = NfsExport { path: "/a".into(), ..NfsExport::default() };
-        let other = place("10.0.0.1", "/b", "soft").unwrap();
-        assert_eq!(Some(own.or(&other)), place("10.0.0.1", "/a", "soft"));
+        let other = export("10.0.0.1", "/b", "soft").unwrap();
+        assert_eq!(Some(own.or(&other)), export("10.0.0.1", "/a", "soft"));
     }
 
     #[test]

@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_mounted_and_resumed() {
+    fn usr_resume_and_checks_are_parsed() {
         let p = parse(
             "mount.usr=LABEL=usr mount.usrfstype=ext4,xfs mount.usrflags=noatime resume=UUID=5 \
              resume_offset=4096 coldplug.fsck=no rw",

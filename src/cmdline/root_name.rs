@@ -1,13 +1,17 @@
-//! How a device is named on the kernel command line.
+//! Names of devices on the kernel command line.
 //!
 //! ```text
-//! /dev/NAME                                   the kernel's name
-//! UUID=  LABEL=  /dev/disk/by-uuid/  by-label/          of the filesystem; in links udev's escapes, as \x20
-//! PARTUUID=  PARTLABEL=  /dev/disk/by-partuuid/ …       of the partition; an MBR's is SSSSSSSS-NN
-//! PARTUUID=…/PARTNROFF=N                      the partition N places after that one
-//! ID=  /dev/disk/by-id/  /dev/disk/by-path/   as udev makes them of what a disk says of itself, and where it hangs
-//! MAJOR:MINOR  b302  0xb302                   the device number; hexadecimal in the kernel's encoding
-//! gpt-auto                                    the partition whose type says that it is a root of this architecture
+//! /dev/NAME                     the kernel's name
+//! UUID=  LABEL=                 UUID or label of the filesystem
+//! PARTUUID=  PARTLABEL=         UUID or label of the partition; on an MBR SSSSSSSS-NN
+//! PARTUUID=…/PARTNROFF=N        the partition whose number is higher by N
+//! /dev/disk/by-uuid/ by-label/ by-partuuid/ by-partlabel/
+//!                               the same as links of udev, with escapes such as \x20
+//! ID=  /dev/disk/by-id/  /dev/disk/by-path/
+//!                               how a disk identifies itself, and where it is connected, as udev
+//!                               names it
+//! MAJOR:MINOR  b302  0xb302     device number; hexadecimal in the kernel's encoding
+//! gpt-auto                      the partition whose type marks it as a root of this architecture
 //! ```
 //!
 //! The kernel's forms are those of block/early-lookup.c, the tags those of mount(8).
@@ -16,7 +20,7 @@ use std::fmt;
 
 use super::link_name;
 
-/// How a device is named.
+/// Name of a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RootName {
     /// `/dev/NAME`.
@@ -31,16 +35,16 @@ pub enum RootName {
     PartLabel(String),
     /// `MAJOR:MINOR`, or the kernel's hexadecimal form.
     Number(u32, u32),
-    /// A link below /dev/disk that udev makes, as `by-id/…` or `by-path/…`.
+    /// A link of udev below /dev/disk, such as `by-id/…` or `by-path/…`.
     Link(String),
-    /// The partition whose type says that it is a root.
+    /// The partition whose GPT type marks it as a root.
     GptAuto,
-    /// Anything else, such as a tag of a filesystem without a device.
+    /// Anything else, such as the tag of a filesystem without a device.
     Other(String),
 }
 
 impl RootName {
-    /// Reads the value of `root=`; `None` where it is empty.
+    /// Parses the value of `root=`; `None` if it is empty.
     pub fn parse(text: &str) -> Option<Self> {
         type Make = fn(String) -> RootName;
         const BY: [(&str, Make); 4] = [
@@ -78,7 +82,7 @@ impl RootName {
 }
 
 impl fmt::Display for RootName {
-    /// The name in the form in which mount(8) writes it.
+    /// Writes the name in the form of mount(8).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Device(text) | Self::Other(text) => f.write_str(text),
@@ -101,7 +105,7 @@ fn part_uuid(text: String) -> RootName {
     }
 }
 
-/// `8:1`, or `801` in the kernel's old and new hexadecimal device encodings.
+/// Parses `8:1`, or `801` in the kernel's old and new hexadecimal encoding of device numbers.
 fn number(text: &str) -> Option<RootName> {
     if let Some((major, minor)) = text.split_once(':') {
         return Some(RootName::Number(major.parse().ok()?, minor.parse().ok()?));
@@ -112,7 +116,7 @@ fn number(text: &str) -> Option<RootName> {
     Some(RootName::Number((code & 0xfff00) >> 8, (code & 0xff) | ((code >> 12) & 0xfff00)))
 }
 
-/// Quotes around a tag's value, as fstab(5) allows them, taken off.
+/// Removes the quotes that fstab(5) allows around the value of a tag.
 fn unquote(text: &str) -> String {
     let inner = |q: char| text.strip_prefix(q).and_then(|t| t.strip_suffix(q));
     inner('"').or_else(|| inner('\'')).unwrap_or(text).to_owned()
@@ -123,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn devices_are_named_in_many_ways() {
+    fn every_form_of_a_name_is_parsed() {
         for (text, want, shown) in [
             ("/dev/vda1", RootName::Device("/dev/vda1".into()), "/dev/vda1"),
             ("UUID=ab-CD", RootName::Uuid("ab-CD".into()), "UUID=ab-CD"),

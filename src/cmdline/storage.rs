@@ -387,10 +387,11 @@ mod tests {
     }
 
     #[test]
-    fn both_dialects_say_the_same() {
+    fn both_dialects_mean_the_same() {
         let own = verity(&format!(
             "coldplug.verity=roothash={HASH},data=LABEL=a,hash=/dev/vdb,hashoffset=4096,salt=ab,\
-             fecdevice=UUID=1,fecroots=4,ignore-zero-blocks,algorithm=sha512,datablocks=5,superblock=no"
+             fecdevice=UUID=1,fecroots=4,ignore-zero-blocks,algorithm=sha512,datablocks=5,\
+             superblock=no"
         ));
         let theirs = verity(&format!(
             "roothash={HASH} systemd.verity_root_data=LABEL=a systemd.verity_root_hash=/dev/vdb \
@@ -425,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_named() {
+    fn errors_name_the_word() {
         for (line, part) in [
             ("coldplug.image=a", "coldplug.image=a: the path must begin with /"),
             ("coldplug.verity", "coldplug.verity: roothash= is missing"),

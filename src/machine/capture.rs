@@ -1,5 +1,5 @@
-//! A captured machine: its devices and what they say of themselves, as a text that a person can
-//! read and `coldplug plan --from` takes.
+//! A captured machine: its devices and how they describe themselves, as a text for people that
+//! `coldplug plan --from` reads.
 //!
 //! ```text
 //! coldplug-capture 1           the first line: the version of the format
@@ -8,71 +8,71 @@
 //! cmdline TEXT                 /proc/cmdline
 //! root TYPE PATH               the filesystem at /, and its block device below /sys/devices
 //!
-//! device PATH                  below /sys/devices; the lines up to the next device are its own
+//! device PATH                  below /sys/devices; the lines up to the next device belong to it
 //!   modalias TEXT              from its file `modalias`, or from its `uevent`
 //!   subsystem NAME
-//!   driver NAME                what it is bound to,
-//!   module NAME                and the loadable module that this driver is in
+//!   driver NAME                the driver that the device is bound to
+//!   module NAME                the loadable module that contains this driver
 //! ```
 //!
-//! All but the first line and a device's `modalias` may be missing. Devices are sorted by path, so
-//! that what hangs below a device comes after it. Blanks around a line and after its first word,
-//! empty lines and lines that start with `#` say nothing. A value is the rest of its line;
-//! backslashes, blanks at its ends and bytes that are no printable ASCII stand in it as `\xNN`.
+//! Only the first line and a device's `modalias` are required. Devices are sorted by path, so that
+//! a device comes after its parents. White space around a line and after its first word, empty
+//! lines and lines that begin with `#` are ignored. A value is the rest of its line; backslashes,
+//! spaces at either end and bytes other than printable ASCII are written as `\xNN`.
 
 use std::fmt::{self, Write};
 
 use crate::kmod::name::ModuleName;
 use crate::kmod::uevent::Modalias;
 
-/// The first line.
+/// The first line, with the version of the format.
 const HEAD: &str = "coldplug-capture 1";
 
-/// A machine as it was found.
+/// A machine at the time of the capture.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Capture {
-    /// Its kernel's release.
+    /// Release of the running kernel.
     pub kernel: Option<String>,
-    /// Its architecture, as `uname -m` has it.
+    /// Architecture, as in `uname -m`.
     pub machine: Option<String>,
-    /// Its kernel command line.
+    /// Kernel command line.
     pub cmdline: String,
-    /// The root it ran from.
+    /// The mounted root filesystem.
     pub root: Option<RootFs>,
-    /// Its devices, sorted by path.
+    /// The devices that have a modalias, sorted by path.
     pub devices: Vec<Device>,
 }
 
 /// The filesystem at `/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RootFs {
-    /// Its type.
+    /// Filesystem type.
     pub fstype: String,
-    /// Its block device, as a path below /sys/devices.
+    /// Path of the block device below /sys/devices.
     pub device: String,
 }
 
-/// A device that says what it is.
+/// A device that has a modalias.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
-    /// Its path below /sys/devices.
+    /// Path below /sys/devices.
     pub path: String,
-    /// What it says.
+    /// How the device describes itself.
     pub modalias: Modalias,
-    /// The bus or class it belongs to.
+    /// Bus or class.
     pub subsystem: Option<String>,
-    /// The driver it is bound to.
+    /// Driver that the device is bound to.
     pub driver: Option<String>,
-    /// The loadable module that the driver is in; `None` for one that is built in.
+    /// Loadable module that contains the driver; `None` if the driver is built in.
     pub module: Option<ModuleName>,
 }
 
-/// What is wrong with a capture, and where.
+/// Error in the text of a capture.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CaptureError {
-    /// The line, counted from 1.
+    /// Line number, from 1.
     pub line: usize,
-    /// What is wrong.
+    /// Description of the error.
     pub text: String,
 }
 
@@ -85,7 +85,7 @@ impl fmt::Display for CaptureError {
 impl std::error::Error for CaptureError {}
 
 impl Capture {
-    /// The text of the capture.
+    /// Returns the text of the capture.
     pub fn to_text(&self) -> String {
         let mut text = format!("{HEAD}\n");
         put(&mut text, "kernel", self.kernel.as_deref());
@@ -104,10 +104,10 @@ impl Capture {
         text
     }
 
-    /// Reads the text of a capture.
+    /// Parses the text of a capture.
     ///
     /// # Errors
-    /// The first line that makes no sense.
+    /// The first malformed line.
     pub fn parse(text: &[u8]) -> Result<Self, CaptureError> {
         let mut lines = text.split(|b| *b == b'\n').enumerate().map(|(at, line)| (at + 1, line));
         check_head(lines.next().map_or(&[], |(_, line)| line))?;
@@ -135,24 +135,22 @@ fn check_head(line: &[u8]) -> Result<(), CaptureError> {
     let wrong = |text| Err(CaptureError { line: 1, text });
     match line.strip_prefix("coldplug-capture ") {
         _ if line == HEAD => Ok(()),
-        Some(version) => {
-            wrong(format!("version {version} of the format; this program reads version 1"))
-        }
-        None => wrong(format!("no capture: its first line is '{HEAD}'")),
+        Some(version) => wrong(format!("capture format {version} is not supported, only format 1")),
+        None => wrong(format!("not a capture: the first line must be '{HEAD}'")),
     }
 }
 
-/// A capture on its way to be read.
+/// The state of the parser.
 #[derive(Default)]
 struct Reader {
     capture: Capture,
-    /// The device that the lines belong to.
+    /// The device to which the next lines belong.
     open: Option<Open>,
-    /// The last line that said something.
+    /// Number of the last line that was not empty.
     last: usize,
 }
 
-/// A device whose modalias may not have come yet.
+/// A device whose lines are not all read.
 #[derive(Default)]
 struct Open {
     path: String,
@@ -168,9 +166,9 @@ impl Reader {
             line.split_at(line.iter().position(u8::is_ascii_whitespace).unwrap_or(line.len()));
         let key = String::from_utf8_lossy(key).into_owned();
         let value = unescape(value.trim_ascii_start())
-            .ok_or_else(|| format!("{key}: a backslash that is not \\xNN"))?;
+            .ok_or_else(|| format!("{key}: a backslash must be written \\x5c"))?;
         if value.is_empty() {
-            return Err(format!("'{key}' without a value"));
+            return Err(format!("'{key}' has no value"));
         }
         match (key.as_str(), &mut self.open) {
             ("device", _) => self.device(text(value)),
@@ -180,7 +178,7 @@ impl Reader {
             }
             ("kernel" | "machine" | "cmdline" | "root", None) => self.fact(&key, text(value)),
             ("kernel" | "machine" | "cmdline" | "root", Some(_)) => {
-                Err(format!("'{key}' behind the first device"))
+                Err(format!("'{key}' after the first device"))
             }
             _ => Err(format!("unknown word '{key}'")),
         }
@@ -193,7 +191,7 @@ impl Reader {
             "machine" => once(&mut capture.machine, value, key),
             "root" => {
                 let (fstype, device) =
-                    value.split_once(' ').ok_or("root: not a type and a path")?;
+                    value.split_once(' ').ok_or("root: expected a filesystem type and a path")?;
                 let root = RootFs { fstype: fstype.to_owned(), device: device.to_owned() };
                 once(&mut capture.root, root, key)
             }
@@ -209,17 +207,17 @@ impl Reader {
         self.close()?;
         let last = self.capture.devices.last().map(|d| d.path.as_str());
         if last.is_some_and(|last| last >= path.as_str()) {
-            return Err(format!("device {path} is not in the order of the paths, or there twice"));
+            return Err(format!("device {path} is not in order, or occurs twice"));
         }
         self.open = Some(Open { path, ..Open::default() });
         Ok(())
     }
 
-    /// Ends the device that is open.
+    /// Stores the device that is open.
     fn close(&mut self) -> Result<(), String> {
         let Some(open) = self.open.take() else { return Ok(()) };
         let Open { path, modalias, subsystem, driver, module } = open;
-        let modalias = modalias.ok_or_else(|| format!("no modalias for device {path} above"))?;
+        let modalias = modalias.ok_or_else(|| format!("device {path} above has no modalias"))?;
         self.capture.devices.push(Device { path, modalias, subsystem, driver, module });
         Ok(())
     }
@@ -244,7 +242,7 @@ impl Open {
                 let value = text(value);
                 let module = ModuleName::new(&value);
                 if module.as_str().is_empty() {
-                    return Err(format!("'{value}' is no module's name"));
+                    return Err(format!("'{value}' is not the name of a module"));
                 }
                 once(&mut self.module, module, key)
             }
@@ -260,7 +258,7 @@ fn once<T>(place: &mut Option<T>, value: T, key: &str) -> Result<(), String> {
 }
 
 fn twice(key: &str) -> String {
-    format!("a second '{key}'")
+    format!("'{key}' occurs twice")
 }
 
 fn text(bytes: Vec<u8>) -> String {
@@ -271,9 +269,9 @@ fn escape(bytes: &[u8]) -> String {
     let last = bytes.len().saturating_sub(1);
     let mut out = String::with_capacity(bytes.len());
     for (at, byte) in bytes.iter().enumerate() {
-        let blank_at_an_end = *byte == b' ' && (at == 0 || at == last);
+        let outer_space = *byte == b' ' && (at == 0 || at == last);
         match byte {
-            b' '..=b'~' if *byte != b'\\' && !blank_at_an_end => out.push(char::from(*byte)),
+            b' '..=b'~' if *byte != b'\\' && !outer_space => out.push(char::from(*byte)),
             _ => {
                 let _ = write!(out, "\\x{byte:02x}");
             }
@@ -282,7 +280,7 @@ fn escape(bytes: &[u8]) -> String {
     out
 }
 
-/// The bytes that `text` stands for; `None` where a backslash is followed by anything but `xNN`.
+/// Returns the bytes that `text` stands for; `None` if a backslash is not followed by `xNN`.
 fn unescape(text: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(text.len());
     let mut parts = text.split(|b| *b == b'\\');
@@ -311,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_comes_back_as_it_was() {
+    fn written_captures_parse_to_the_same_machine() {
         let capture = Capture {
             kernel: Some("6.1.0".into()),
             machine: Some("x86_64".into()),
@@ -340,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_person_adds_or_leaves_out() {
+    fn comments_and_missing_facts_are_allowed() {
         let text = "coldplug-capture 1\r\n\n  # mine\ndevice a\nmodalias x\n\tdriver  d";
         let capture = Capture::parse(text.as_bytes()).unwrap();
         assert_eq!((capture.kernel, capture.root), (None, None));
@@ -349,39 +347,45 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_its_line() {
+    fn errors_name_the_line() {
         for (text, want) in [
-            ("", "line 1: no capture: its first line is 'coldplug-capture 1'"),
-            ("device a\n", "line 1: no capture: its first line is 'coldplug-capture 1'"),
-            (
-                "coldplug-capture 2\n",
-                "line 1: version 2 of the format; this program reads version 1",
-            ),
+            ("", "line 1: not a capture: the first line must be 'coldplug-capture 1'"),
+            ("device a\n", "line 1: not a capture: the first line must be 'coldplug-capture 1'"),
+            ("coldplug-capture 2\n", "line 1: capture format 2 is not supported, only format 1"),
             ("coldplug-capture 1\n\ndrivers x", "line 3: unknown word 'drivers'"),
-            ("coldplug-capture 1\nkernel", "line 2: 'kernel' without a value"),
-            ("coldplug-capture 1\nkernel 1\nkernel 2", "line 3: a second 'kernel'"),
-            ("coldplug-capture 1\ncmdline 1\ncmdline 2", "line 3: a second 'cmdline'"),
-            ("coldplug-capture 1\nroot ext4", "line 2: root: not a type and a path"),
+            ("coldplug-capture 1\nkernel", "line 2: 'kernel' has no value"),
+            ("coldplug-capture 1\nkernel 1\nkernel 2", "line 3: 'kernel' occurs twice"),
+            ("coldplug-capture 1\ncmdline 1\ncmdline 2", "line 3: 'cmdline' occurs twice"),
+            (
+                "coldplug-capture 1\nroot ext4",
+                "line 2: root: expected a filesystem type and a path",
+            ),
             ("coldplug-capture 1\nmodalias x", "line 2: 'modalias' before the first device"),
             (
                 "coldplug-capture 1\ndevice a\nmodalias x\nkernel 1",
-                "line 4: 'kernel' behind the first device",
+                "line 4: 'kernel' after the first device",
             ),
-            ("coldplug-capture 1\ndevice a\nmodalias x\nmodalias y", "line 4: a second 'modalias'"),
-            ("coldplug-capture 1\ndevice a\nmodule b/.ko", "line 3: 'b/.ko' is no module's name"),
-            ("coldplug-capture 1\ndevice a\ndevice b", "line 3: no modalias for device a above"),
-            ("coldplug-capture 1\ndevice a\n\n", "line 2: no modalias for device a above"),
+            (
+                "coldplug-capture 1\ndevice a\nmodalias x\nmodalias y",
+                "line 4: 'modalias' occurs twice",
+            ),
+            (
+                "coldplug-capture 1\ndevice a\nmodule b/.ko",
+                "line 3: 'b/.ko' is not the name of a module",
+            ),
+            ("coldplug-capture 1\ndevice a\ndevice b", "line 3: device a above has no modalias"),
+            ("coldplug-capture 1\ndevice a\n\n", "line 2: device a above has no modalias"),
             (
                 "coldplug-capture 1\ndevice b\nmodalias x\ndevice a",
-                "line 4: device a is not in the order of the paths, or there twice",
+                "line 4: device a is not in order, or occurs twice",
             ),
             (
                 "coldplug-capture 1\ndevice a\nmodalias a\\n",
-                "line 3: modalias: a backslash that is not \\xNN",
+                "line 3: modalias: a backslash must be written \\x5c",
             ),
             (
                 "coldplug-capture 1\ndevice a\nmodalias a\\x+1",
-                "line 3: modalias: a backslash that is not \\xNN",
+                "line 3: modalias: a backslash must be written \\x5c",
             ),
         ] {
             assert_eq!(Capture::parse(text.as_bytes()).unwrap_err().to_string(), want, "{text}");
@@ -390,12 +394,12 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn any_bytes_come_back(bytes in proptest::collection::vec(0u8.., 0..40)) {
+        fn any_bytes_survive_escaping(bytes in proptest::collection::vec(0u8.., 0..40)) {
             proptest::prop_assert_eq!(unescape(escape(&bytes).as_bytes()), Some(bytes));
         }
 
         #[test]
-        fn any_text_is_read_or_refused(text in r"(coldplug-capture 1\n)?([a-z ]{0,9}[ \\x\n]{0,3}){0,6}") {
+        fn no_text_panics(text in r"(coldplug-capture 1\n)?([a-z ]{0,9}[ \\x\n]{0,3}){0,6}") {
             let _ = Capture::parse(text.as_bytes());
         }
     }

@@ -1,13 +1,14 @@
 //! DHCP messages, RFC 2131 and 2132.
 //!
 //! ```text
-//!   0 op: 1 request, 2 reply │ 1 1 Ethernet, 2 6 │ 4 number of the exchange │ 8 seconds │ 10 flags: 8000 answer by broadcast
-//!  12 own address │ 16 address given │ 20 next server │ 24 relay │ 28 hardware address, 16
-//!  44 server's name, 64 │ 108 file, 128 │ 236 63 82 53 63 │ 240 options: code, length, value; 0 is padding, 255 the end
+//!   0 op: 1 request, 2 reply │ 1 1 Ethernet, 2 6 │ 4 transaction number │ 8 seconds
+//!  10 flags: 8000 broadcast the reply │ 12 client address │ 16 assigned address │ 20 next server
+//!  24 relay │ 28 hardware address, 16 │ 44 name of the server, 64 │ 108 file, 128
+//! 236 63 82 53 63 │ 240 options: code, length, value; 0 is padding, 255 the end
 //! ```
 //!
-//! Written here, as `dhcproto` adds 225 KB to the program, and `edge-dhcp` panics on option lengths
-//! that are no multiple of four and sets another bit than that of the broadcast.
+//! Our own code, because `dhcproto` adds 225 KB to the program, and `edge-dhcp` panics on option
+//! lengths that are not a multiple of four and sets a bit other than the broadcast bit.
 
 use core::net::Ipv4Addr;
 
@@ -15,7 +16,7 @@ use crate::cmdline::network;
 
 const COOKIE: [u8; 4] = [0x63, 0x82, 0x53, 0x63];
 const OPTIONS: usize = 240;
-/// The shortest message that every relay passes on.
+/// Length of the shortest message that every relay forwards.
 const SHORTEST: usize = 300;
 const BROADCAST: [u8; 2] = [0x80, 0];
 
@@ -34,56 +35,56 @@ const MESSAGE: u8 = 56;
 const SIZE: u8 = 57;
 const CLIENT: u8 = 61;
 
-/// What is asked.
+/// A message to a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Query {
-    /// Who has an address for us?
+    /// Asks all servers for an offer.
     Discover,
-    /// This address of this server, please.
+    /// Accepts this address from this server.
     Request(Ipv4Addr, Ipv4Addr),
 }
 
-/// What a server says.
+/// A message from a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
-    /// It has an address for us.
+    /// The server offers an address.
     Offer(Lease),
-    /// The address is ours.
+    /// The server confirms the address.
     Ack(Lease),
-    /// It is not, with the server's reason.
+    /// The server refuses, with its reason.
     Nak(String),
 }
 
-/// An address and what comes with it.
+/// An address and the parameters that come with it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Lease {
-    /// The address.
+    /// Address of this machine.
     pub address: Option<Ipv4Addr>,
-    /// The length of the network's part of it.
+    /// Length of the network prefix in bits.
     pub prefix: u8,
-    /// The router to everything else.
+    /// Default router.
     pub router: Option<Ipv4Addr>,
-    /// Name servers.
+    /// Addresses of name servers.
     pub dns: Vec<Ipv4Addr>,
-    /// The machine's name.
+    /// Host name.
     pub hostname: Option<String>,
-    /// The domain that it is in.
+    /// Domain name.
     pub domain: Option<String>,
-    /// Where the root is.
+    /// Path of the root (option 17).
     pub root_path: Option<String>,
-    /// The server that the boot goes on with.
+    /// Server from which the boot continues.
     pub next_server: Option<Ipv4Addr>,
-    /// The server that says so.
+    /// Address of the DHCP server.
     pub server: Option<Ipv4Addr>,
-    /// For how long, in seconds.
+    /// Duration of the lease in seconds.
     pub seconds: Option<u32>,
 }
 
-/// The message that asks, from the interface with the address `mac` in the exchange `number`, begun
-/// `seconds` ago.
+/// Returns the message `query` from the interface with the address `mac`, for the transaction
+/// `number` that began `seconds` ago.
 #[must_use]
 pub fn encode(
-    ask: Query,
+    query: Query,
     mac: [u8; 6],
     number: u32,
     seconds: u16,
@@ -94,7 +95,7 @@ pub fn encode(
     put(0, &[1, 1, 6]);
     put(4, &number.to_be_bytes());
     put(8, &seconds.to_be_bytes());
-    // The interface has no address yet that an answer could be sent to.
+    // The interface has no address yet to which a reply could be sent.
     put(10, &BROADCAST);
     put(28, &mac);
     put(236, &COOKIE);
@@ -104,7 +105,7 @@ pub fn encode(
             bytes.extend(value);
         }
     };
-    match ask {
+    match query {
         Query::Discover => option(KIND, &[1]),
         Query::Request(address, server) => {
             option(KIND, &[3]);
@@ -123,7 +124,7 @@ pub fn encode(
     bytes
 }
 
-/// What a server has answered to `mac` in the exchange `number`; `None` for any other message.
+/// Returns the reply to `mac` in the transaction `number`; `None` for any other message.
 #[must_use]
 pub fn decode(bytes: &[u8], mac: [u8; 6], number: u32) -> Option<Reply> {
     let ours = bytes.first() == Some(&2)
@@ -135,10 +136,10 @@ pub fn decode(bytes: &[u8], mac: [u8; 6], number: u32) -> Option<Reply> {
     let first = |code| addresses(option(code)?).next();
     let text = |code| option(code).map(text).filter(|text| !text.is_empty());
     let address = addresses(bytes.get(16..20)?).next();
-    let mask = first(MASK).and_then(network::prefix_of);
+    let mask = first(MASK).and_then(network::prefix_of_mask);
     let lease = || Lease {
         address,
-        prefix: mask.or_else(|| address.map(network::class)).unwrap_or_default(),
+        prefix: mask.or_else(|| address.map(network::prefix_of_class)).unwrap_or_default(),
         router: first(ROUTER),
         dns: option(DNS).map(|list| addresses(list).collect()).unwrap_or_default(),
         hostname: text(HOSTNAME),
@@ -156,7 +157,7 @@ pub fn decode(bytes: &[u8], mac: [u8; 6], number: u32) -> Option<Reply> {
     }
 }
 
-/// The value of the first option with this code.
+/// Returns the value of the first option with this code.
 fn option(options: &[u8], code: u8) -> Option<&[u8]> {
     let mut rest = options;
     loop {
@@ -176,13 +177,13 @@ fn option(options: &[u8], code: u8) -> Option<&[u8]> {
     }
 }
 
-/// Addresses one after the other; what is no address of a machine is left out.
+/// Returns the addresses in a list, without unspecified ones.
 fn addresses(bytes: &[u8]) -> impl Iterator<Item = Ipv4Addr> {
     let quads = bytes.chunks_exact(4).filter_map(|four| <[u8; 4]>::try_from(four).ok());
     quads.map(Ipv4Addr::from).filter(|address| !address.is_unspecified())
 }
 
-/// Text as it may stand in a file: without what controls a terminal.
+/// Returns the text without control characters, safe to print and to write to a file.
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).chars().filter(|c| !c.is_control()).collect()
 }
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_carry_what_servers_need() {
+    fn queries_carry_what_servers_need() {
         let bytes = encode(Query::Discover, MAC, 7, 3, Some("box"));
         assert_eq!(
             (bytes.len(), &bytes[..12]),
@@ -226,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_read() {
+    fn replies_are_decoded() {
         let options = [
             &[
                 MASK, 4, 255, 255, 252, 0, ROUTER, 8, 10, 0, 2, 2, 10, 0, 2, 3, 0, DNS, 5, 10, 0,
@@ -267,7 +268,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_message_is_too_odd(tail in prop::collection::vec(any::<u8>(), 0..200), cut in 0..400_usize) {
+        fn no_message_panics(
+            tail in prop::collection::vec(any::<u8>(), 0..200),
+            cut in 0..400_usize,
+        ) {
             let mut bytes = reply(5, &tail);
             bytes.truncate(cut);
             let _ = decode(&bytes, MAC, 7);

@@ -1,4 +1,4 @@
-//! A machine captured: what [`crate::machine::capture`] holds, from /sys and /proc.
+//! Fills a [`Capture`](crate::machine::capture) from /sys and /proc.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,8 @@ use super::{Result, Root, devices, procfs, sysfs};
 use crate::kmod::name::ModuleName;
 use crate::machine::capture::{Capture, Device, RootFs};
 
-/// Captures the machine whose /sys and /proc hang from `root`. What /proc does not tell is left out.
+/// Captures the machine whose /sys and /proc lie below `root`. Facts that /proc does not hold are
+/// omitted.
 ///
 /// # Errors
 /// /sys/devices cannot be read.
@@ -23,29 +24,29 @@ pub fn capture(root: &Root) -> Result<Capture> {
     })
 }
 
-/// Adds to a device what its links tell.
+/// Adds subsystem, driver and module of a device, from its links.
 fn describe(root: &Root, device: devices::Device) -> Device {
     let dir = root.join("sys/devices").join(&device.path);
     let driver = target(&dir.join("driver"));
-    // Drivers of ACPI have no link to their module; most are called as it is.
+    // ACPI drivers have no link to their module; most have its name.
     let module = target(&dir.join("driver/module")).or_else(|| driver.clone());
     let module = module.map(|name| ModuleName::new(&name));
     Device {
         subsystem: target(&dir.join("subsystem")),
         driver,
-        // A driver that is built in may have a folder in /sys/module too, but no state.
+        // A built-in driver may have a directory in /sys/module too, but no state.
         module: module.filter(|name| sysfs::initstate(root, name).is_some()),
         path: device.path,
         modalias: device.modalias,
     }
 }
 
-/// The last name of a link's target.
+/// Returns the last part of a link's target.
 fn target(link: &Path) -> Option<String> {
     Some(fs::read_link(link).ok()?.file_name()?.to_string_lossy().into_owned())
 }
 
-/// The filesystem at `/`, where it is on a block device.
+/// Returns the filesystem at `/` if it is on a block device.
 fn root_fs(root: &Root) -> Option<RootFs> {
     let mounts = fs::read_to_string(root.join("proc/self/mountinfo")).ok()?;
     let (number, fstype) = root_mount(&mounts)?;
@@ -54,7 +55,7 @@ fn root_fs(root: &Root) -> Option<RootFs> {
     Some(RootFs { fstype: fstype.to_owned(), device })
 }
 
-/// Device number and type of the mount at `/`, the last one if several lie over each other.
+/// Returns device number and type of the mount at `/`; the last one if several are stacked.
 ///
 /// ```text
 /// ID PARENT MAJOR:MINOR ROOT POINT OPTIONS TAG… - TYPE SOURCE OPTIONS       proc_pid_mountinfo(5)

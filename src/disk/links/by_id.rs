@@ -1,9 +1,9 @@
-//! What is in /dev/disk/by-id: the names of a disk by what it says of itself.
+//! Links in /dev/disk/by-id: the names of a disk by how it identifies itself.
 
 use super::chain::{Chain, Node};
 use crate::disk::identity::{self, Identity};
 
-/// Names while they are gathered.
+/// Names while they are collected.
 #[derive(Debug, Default)]
 struct Names(Vec<String>);
 
@@ -16,7 +16,7 @@ impl Names {
     }
 }
 
-/// The names of the disk `name`, whose chain this is.
+/// Returns the names of the disk `name` with this chain.
 pub(super) fn names(chain: &Chain<'_>, name: &str) -> Vec<String> {
     let mut names = Names::default();
     match name.trim_end_matches(|c: char| c.is_ascii_digit()) {
@@ -33,19 +33,19 @@ pub(super) fn names(chain: &Chain<'_>, name: &str) -> Vec<String> {
     names.0
 }
 
-/// The identifier that the namespace has, and model and serial number of its controller, with and without the number of
-/// the namespace.
+/// Adds the identifier of the namespace, and model and serial number of its controller with and
+/// without the number of the namespace.
 fn nvme(chain: &Chain<'_>, names: &mut Names) {
     names.add("nvme", chain.text("wwid"));
     if let (Some(model), Some(serial)) = (chain.text("model"), chain.text("serial")) {
-        // Each with blanks of its own to lose.
+        // Spaces are removed from each separately.
         let name = identity::link_part(&format!("{model}_{serial}"));
         names.add("nvme", chain.text("nsid").map(|number| format!("{name}_{number}")));
         names.add("nvme", Some(name));
     }
 }
 
-/// A card by its name and serial number; what is hidden in it has other names.
+/// Adds name and serial number of a card. Its hidden partitions have other names.
 fn card(chain: &Chain<'_>, bus: &str, names: &mut Names) {
     if let Some(card) = chain.nodes().iter().find(|node| node.subsystem == bus)
         && let (Some(name), Some(serial)) = (card.text("name"), card.text("serial"))
@@ -54,13 +54,13 @@ fn card(chain: &Chain<'_>, bus: &str, names: &mut Names) {
     }
 }
 
-/// A mapped device, by what it was given at its making.
+/// Adds the name and UUID with which a mapped device was created.
 fn mapped(device: &Node<'_>, names: &mut Names) {
     names.add("dm-name", device.text("dm/name"));
     names.add("dm-uuid", device.text("dm/uuid"));
 }
 
-/// An array, by what its first member says; mdadm writes the UUID in four groups.
+/// Adds name and UUID of an array, from its first member. mdadm writes the UUID in four groups.
 fn array(device: &Node<'_>, names: &mut Names) {
     let first = device.entries("slaves").into_iter().min();
     let Some(probe) = first.and_then(|member| device.probe(&member)) else { return };
@@ -68,7 +68,7 @@ fn array(device: &Node<'_>, names: &mut Names) {
     names.add("md-uuid", probe.uuid.map(|uuid| groups(&uuid)));
 }
 
-/// `a95a2f3c-9b4e-…` as `a95a2f3c:9b4e…`: four groups of eight digits.
+/// Returns `a95a2f3c-9b4e-…` as `a95a2f3c:9b4e…`: four groups of eight digits.
 fn groups(uuid: &str) -> String {
     let mut text = String::new();
     for (at, digit) in uuid.chars().filter(|c| *c != '-').enumerate() {
@@ -80,9 +80,9 @@ fn groups(uuid: &str) -> String {
     text
 }
 
-/// Whatever speaks SCSI: disks behind ATA, USB and real SCSI.
+/// Adds the names of a device that the SCSI layer drives: on ATA, USB or SCSI.
 fn scsi(chain: &Chain<'_>, names: &mut Names) {
-    let Some((place, device)) = chain.find(0, "scsi", "scsi_device") else { return };
+    let Some((index, device)) = chain.find(0, "scsi", "scsi_device") else { return };
     let is = |attribute, value| device.text(attribute).as_deref() == Some(value);
     let late =
         device.text("scsi_level").is_some_and(|level| level.starts_with(['6', '7', '8', '9']));
@@ -90,7 +90,7 @@ fn scsi(chain: &Chain<'_>, names: &mut Names) {
     let usb = usb(chain, device);
     let on_usb = chain.has("usb");
     let asks_ata = is("vendor", "ATA") || (is("type", "5") && late) || (on_usb && fixed);
-    let ata = asks_ata.then(|| ata(chain, place)).flatten();
+    let ata = asks_ata.then(|| ata(chain, index)).flatten();
     let found = match (ata, &usb) {
         (Some(identity), _) => Some(("ata", identity)),
         (None, Some(serial)) => Some(("usb", Identity { serial: serial.clone(), wwn: None })),
@@ -103,15 +103,16 @@ fn scsi(chain: &Chain<'_>, names: &mut Names) {
     }
 }
 
-/// By its IDENTIFY data, as the kernel's ATA driver keeps them, else as the adapter translates them.
-fn ata(chain: &Chain<'_>, place: usize) -> Option<Identity> {
+/// Returns the identity from IDENTIFY data: those that the kernel's ATA driver keeps, otherwise
+/// those that the adapter translates.
+fn ata(chain: &Chain<'_>, index: usize) -> Option<Identity> {
     let kept = || {
         let port = chain
             .nodes()
             .iter()
             .find(|node| node.name.strip_prefix("ata").is_some_and(|n| n.parse::<u32>().is_ok()))?;
-        let [_, channel, target, _] = address(chain.nodes().get(place)?)?;
-        // Behind a port multiplier its ports are the channels.
+        let [_, channel, target, _] = address(chain.nodes().get(index)?)?;
+        // Behind a port multiplier, the channels are its ports.
         let (plain, fanned) = (format!("{target}"), format!("{channel}.0"));
         let ends = if channel == 0 { vec![plain, fanned] } else { vec![fanned] };
         ends.iter().find_map(|end| {
@@ -120,12 +121,12 @@ fn ata(chain: &Chain<'_>, place: usize) -> Option<Identity> {
         })
     };
     let translated =
-        || identity::identify_of_page_89(&chain.nodes().get(place)?.bytes("vpd_pg89")?);
+        || identity::identify_of_page_89(&chain.nodes().get(index)?.bytes("vpd_pg89")?);
     identity::ata(&kept().or_else(translated)?)
 }
 
 fn by_pages(device: &Node<'_>) -> Option<Identity> {
-    // sysfs gives them in full length, with a line end.
+    // In sysfs the fields have their full length and a newline.
     let field = |name: &str, length: usize| {
         let mut bytes = device.bytes(name)?;
         bytes.truncate(length);
@@ -140,19 +141,19 @@ fn by_pages(device: &Node<'_>) -> Option<Identity> {
     )
 }
 
-/// Host, channel, target and unit that a SCSI device is called by.
+/// Returns host, channel, target and unit from the name of a SCSI device.
 pub(super) fn address(device: &Node<'_>) -> Option<[u32; 4]> {
     let mut parts = device.name.split(':').map(str::parse);
     let mut next = || parts.next()?.ok();
     Some([next()?, next()?, next()?, next()?])
 }
 
-/// The name that a disk on USB has for it; `None` for any other.
+/// Returns the name of a disk on USB; `None` for any other disk.
 fn usb(chain: &Chain<'_>, scsi: &Node<'_>) -> Option<String> {
-    /// Of mass storage, those that speak SCSI: ATAPI, and transparent.
+    /// Subclasses of mass storage that use SCSI commands: ATAPI and transparent.
     const SCSI: [&str; 2] = ["02", "06"];
-    let (place, interface) = chain.find(0, "usb", "usb_interface")?;
-    let (_, device) = chain.find(place, "usb", "usb_device")?;
+    let (index, interface) = chain.find(0, "usb", "usb_interface")?;
+    let (_, device) = chain.find(index, "usb", "usb_device")?;
     let storage = interface.text("bInterfaceClass").as_deref() == Some("08");
     let subclass = interface.text("bInterfaceSubClass").unwrap_or_default();
     let speaks_scsi = storage && SCSI.contains(&&*subclass);

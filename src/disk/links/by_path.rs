@@ -1,15 +1,17 @@
-//! What is in /dev/disk/by-path: the ports that lead to a disk, as udev's `path_id` puts them together, from the device
-//! upwards.
+//! Links in /dev/disk/by-path: the ports that lead to a disk, assembled from the device upwards as
+//! udev's `path_id` does.
 //!
 //! ```text
-//! pci-0000:00:1f.2-ata-1.0     platform-3f202000.mmc     pci-0000:00:05.0-usb-0:1:1.0-scsi-0:0:0:0
+//! pci-0000:00:1f.2-ata-1.0     platform-3f202000.mmc
+//! pci-0000:00:05.0-usb-0:1:1.0-scsi-0:0:0:0
 //! ```
 
 use super::by_id::address;
 use super::chain::{Chain, Node};
 
-/// Buses whose devices are named by their place: the bus, and whether a disk right on it is unmistakable.
-const PLACES: [(&str, bool); 7] = [
+/// Buses whose devices are named by their address, and whether that address alone makes the path of
+/// a disk unique.
+const BUSES: [(&str, bool); 7] = [
     ("pci", false),
     ("platform", true),
     ("amba", true),
@@ -19,23 +21,23 @@ const PLACES: [(&str, bool); 7] = [
     ("ccw", true),
 ];
 
-/// A path while it is put together, last part first.
+/// A path while it is assembled, last part first.
 #[derive(Debug, Default)]
 struct Path {
     parts: Vec<String>,
-    /// What an ATA disk was called before its place on the cable counted.
+    /// The parts of an older form, in which an ATA disk is named without its index on the cable.
     older: Option<Vec<String>>,
-    /// The version of USB that the bus has.
+    /// Index of the USB part, and the USB version of its bus.
     usb: Option<(usize, u8)>,
-    /// It begins at a place that has a name of its own.
+    /// Whether the path reaches a bus whose devices have addresses.
     anchored: bool,
-    /// The way from there is known to be unmistakable.
-    sure: bool,
+    /// Whether the path from there is known to be unique.
+    unique: bool,
 }
 
 impl Path {
-    /// A part that both forms have.
-    fn place(&mut self, part: String) {
+    /// Adds a part to both forms.
+    fn push_everywhere(&mut self, part: String) {
         if let Some(older) = &mut self.older {
             older.push(part.clone());
         }
@@ -43,14 +45,15 @@ impl Path {
     }
 }
 
-/// The paths of the disk `name`, whose chain this is; the one that every udev knows comes first.
+/// Returns the paths of the disk `name` with this chain; the form that all versions of udev make
+/// comes first.
 pub(super) fn paths(chain: &Chain<'_>, name: &str) -> Vec<String> {
     let virtual_nvme = chain.has("nvme-subsystem");
     if chain.first().lies_below("virtual/") && !virtual_nvme {
         return Vec::new();
     }
     let mut path = Path::default();
-    if walk(chain, 0, &mut path).is_none() || !path.anchored || !path.sure {
+    if walk(chain, 0, &mut path).is_none() || !path.anchored || !path.unique {
         return Vec::new();
     }
     let join = |parts: &[String]| parts.iter().rev().cloned().collect::<Vec<_>>().join("-");
@@ -73,29 +76,30 @@ pub(super) fn paths(chain: &Chain<'_>, name: &str) -> Vec<String> {
     }
 }
 
-/// The number of a card's boot partition, which is a disk to the kernel: `mmcblk0boot1`.
+/// Returns the number of a card's boot partition, which the kernel treats as a disk:
+/// `mmcblk0boot1`.
 fn boot_part(name: &str) -> Option<&str> {
     name.strip_prefix("mmcblk")?.split_once("boot").map(|(_, number)| number)
 }
 
-/// Goes up from place `at`; `None` where a part of the way cannot be named.
+/// Adds the parts from index `at` of the chain upwards; `None` if one of them has no name.
 fn walk(chain: &Chain<'_>, mut at: usize, path: &mut Path) -> Option<()> {
     while let Some(node) = chain.nodes().get(at) {
         let bus = node.subsystem.as_str();
-        if let Some((_, sure)) = PLACES.iter().find(|(name, _)| *name == bus) {
-            path.place(format!("{bus}-{}", node.name));
+        if let Some((_, unique)) = BUSES.iter().find(|(name, _)| *name == bus) {
+            path.push_everywhere(format!("{bus}-{}", node.name));
             path.anchored = true;
-            path.sure |= sure;
+            path.unique |= unique;
             at = chain.last_of(at, bus);
         } else {
             match bus {
-                "virtio" => path.sure = true,
+                "virtio" => path.unique = true,
                 "scsi" => {
-                    path.sure = true;
+                    path.unique = true;
                     at = scsi(chain, at, path)?;
                 }
                 "usb" => {
-                    path.sure = true;
+                    path.unique = true;
                     at = usb(chain, at, path);
                 }
                 "nvme" | "nvme-subsystem" => {
@@ -115,14 +119,14 @@ fn walk(chain: &Chain<'_>, mut at: usize, path: &mut Path) -> Option<()> {
     Some(())
 }
 
-/// A namespace, and the way of its controller.
+/// Adds a namespace and the path of its controller.
 fn nvme(chain: &Chain<'_>, at: usize, path: &mut Path, number: &str) -> Option<()> {
-    path.place(format!("nvme-{number}"));
-    (path.sure, path.anchored) = (true, true);
+    path.push_everywhere(format!("nvme-{number}"));
+    (path.unique, path.anchored) = (true, true);
     if chain.nodes().get(at)?.subsystem == "nvme" {
         return walk(chain, chain.last_of(at, "nvme") + 1, path);
     }
-    // A namespace of several controllers has the way of that with its number.
+    // A namespace of several controllers has the path of the controller with the same number.
     let digits = chain.first().name.strip_prefix("nvme")?;
     let digits = digits.split(|c: char| !c.is_ascii_digit()).next()?;
     let controller = chain.first().of_class("nvme", &format!("nvme{digits}"))?;
@@ -133,7 +137,8 @@ fn nvme(chain: &Chain<'_>, at: usize, path: &mut Path, number: &str) -> Option<(
     walk(&chain, chain.last_of(0, "nvme") + 1, path)
 }
 
-/// The port that a USB device is in, without the number of its bus, which depends on who came first.
+/// Adds the port of a USB device, without the number of its bus, which depends on the order of
+/// detection. Returns the index of the last device that the part covers.
 fn usb(chain: &Chain<'_>, at: usize, path: &mut Path) -> usize {
     let node = &chain.nodes()[at];
     let port = node.name.split_once('-').map(|(_, port)| port);
@@ -148,7 +153,7 @@ fn usb(chain: &Chain<'_>, at: usize, path: &mut Path) -> usize {
     last
 }
 
-/// The version of USB that a root hub speaks, by its protocol.
+/// Returns the USB version of a root hub, by its protocol.
 fn usb_version(hub: &Node<'_>) -> Option<u8> {
     match u8::from_str_radix(&hub.text("bDeviceProtocol")?, 16).ok()? {
         0 if hub.text("speed")? == "480" => Some(2),
@@ -159,7 +164,8 @@ fn usb_version(hub: &Node<'_>) -> Option<u8> {
     }
 }
 
-/// Where a SCSI device is, by what carries it; gives the place from which to go on.
+/// Adds the part for a SCSI device, by its transport. Returns the index of the last device that the
+/// part covers.
 fn scsi(chain: &Chain<'_>, at: usize, path: &mut Path) -> Option<usize> {
     let device = chain.nodes().get(at)?;
     if device.kind().as_deref() != Some("scsi_device") {
@@ -170,10 +176,10 @@ fn scsi(chain: &Chain<'_>, at: usize, path: &mut Path) -> Option<usize> {
         path.anchored = true;
         return Some(chain.last_of(at, "scsi"));
     }
-    type Carrier = fn(&Chain<'_>, usize) -> Option<String>;
-    const CARRIERS: [(&str, Carrier); 3] =
+    type Transport = fn(&Chain<'_>, usize) -> Option<String>;
+    const TRANSPORTS: [(&str, Transport); 3] =
         [("rport-", fibre_channel), ("end_device-", sas), ("session", iscsi)];
-    if let Some((_, part)) = CARRIERS.iter().find(|(word, _)| device.lies_below(word)) {
+    if let Some((_, part)) = TRANSPORTS.iter().find(|(word, _)| device.lies_below(word)) {
         path.parts.push(format!("{}-{}", part(chain, at)?, unit(device)?));
         path.anchored = true;
         return Some(at);
@@ -193,7 +199,7 @@ fn scsi(chain: &Chain<'_>, at: usize, path: &mut Path) -> Option<usize> {
     Some(host)
 }
 
-/// `lun-0`, or the whole 64 bits of a number that does not fit into the first form.
+/// Returns `lun-0`, or all 64 bits of a number that does not fit into this form.
 fn unit(device: &Node<'_>) -> Option<String> {
     let number: u64 = device.number().parse().ok()?;
     let (low, high) = (number & 0xffff, number >> 16 & 0xffff);
@@ -204,10 +210,10 @@ fn unit(device: &Node<'_>) -> Option<String> {
     })
 }
 
-/// The place of the nearest device with this kind, and of what that hangs on.
+/// Returns the parent, with its index, of the nearest device of this kind.
 fn above<'a>(chain: &'a Chain<'_>, at: usize, kind: &str) -> Option<(usize, &'a Node<'a>)> {
-    let (place, _) = chain.find(at, "scsi", kind)?;
-    Some((place + 1, chain.nodes().get(place + 1)?))
+    let (index, _) = chain.find(at, "scsi", kind)?;
+    Some((index + 1, chain.nodes().get(index + 1)?))
 }
 
 fn fibre_channel(chain: &Chain<'_>, at: usize) -> Option<String> {
@@ -216,16 +222,16 @@ fn fibre_channel(chain: &Chain<'_>, at: usize) -> Option<String> {
     Some(format!("fc-{port}"))
 }
 
-/// By the phy that leads to a disk, where it has one only; else by the disk's own address.
+/// Names a disk by the phy that leads to it if there is only one, otherwise by its SAS address.
 fn sas(chain: &Chain<'_>, at: usize) -> Option<String> {
-    let (place, end) = above(chain, at, "scsi_target")?;
+    let (index, end) = above(chain, at, "scsi_target")?;
     let device = chain.first().of_class("sas_device", &end.name)?;
-    let port = chain.nodes().get(place + 1)?;
+    let port = chain.nodes().get(index + 1)?;
     if chain.first().of_class("sas_port", &port.name)?.text("num_phys")? != "1" {
         return Some(format!("sas-{}", device.text("sas_address")?));
     }
     let phy = device.text("phy_identifier")?;
-    let expander = chain.first().of_class("sas_device", &chain.nodes().get(place + 2)?.name);
+    let expander = chain.first().of_class("sas_device", &chain.nodes().get(index + 2)?.name);
     Some(match expander {
         Some(expander) => format!("sas-exp{}-phy{phy}", expander.text("sas_address")?),
         None => format!("sas-phy{phy}"),
@@ -242,12 +248,12 @@ fn iscsi(chain: &Chain<'_>, at: usize) -> Option<String> {
     Some(format!("ip-{address}:{port}-iscsi-{target}"))
 }
 
-/// Now, and as it was called before.
+/// Returns the present and the older form.
 fn ata(chain: &Chain<'_>, at: usize) -> Option<(String, String)> {
     let (_, port) = above(chain, at, "scsi_host")?;
     let number = chain.first().of_class("ata_port", &port.name)?.text("port_no")?;
     let [_, channel, target, _] = address(chain.nodes().get(at)?)?;
-    // Behind a port multiplier, its port; else master or slave.
+    // Behind a port multiplier the number of its port, otherwise master or slave.
     let end = if channel == 0 { target.to_string() } else { format!("{channel}.0") };
     Some((format!("ata-{number}.{end}"), format!("ata-{number}")))
 }
@@ -259,14 +265,15 @@ fn hyper_v(chain: &Chain<'_>, at: usize) -> Option<String> {
     Some(format!("vmbus-{}", id.replace('-', "")))
 }
 
-/// By the kernel's own numbers; that of the host is counted from the first of its adapter.
+/// Returns the kernel's own numbers. The number of the host counts from the first host of its
+/// adapter.
 fn numbered(chain: &Chain<'_>, at: usize) -> Option<(usize, String)> {
-    let (place, host) = chain.find(at, "scsi", "scsi_host")?;
+    let (index, host) = chain.find(at, "scsi", "scsi_host")?;
     let [number, channel, target, unit] = address(chain.nodes().get(at)?)?;
     let names = host.siblings();
     let numbers = names.iter().filter_map(|name| name.strip_prefix("host")?.parse::<u32>().ok());
     let first = numbers.min().unwrap_or(number);
-    Some((place, format!("scsi-{}:{channel}:{target}:{unit}", number.saturating_sub(first))))
+    Some((index, format!("scsi-{}:{channel}:{target}:{unit}", number.saturating_sub(first))))
 }
 
 #[cfg(test)]
@@ -336,7 +343,7 @@ mod tests {
         tree.devices.insert(path.into(), Device { subsystem: subsystem.to_owned(), attributes });
     }
 
-    /// A SCSI disk `sda` below `path`, whose host is its last part but the target and the disk.
+    /// Adds a SCSI disk `sda` with its target below `path`.
     fn scsi_disk(tree: &mut Tree, path: &str, address: &str) {
         let target = format!("{path}/target{}", address.rsplit_once(':').unwrap().0);
         device(tree, &target, "scsi", "scsi_target", &[]);
@@ -349,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn what_carries_a_scsi_disk_names_its_place() {
+    fn the_transport_names_a_scsi_disk() {
         type Fill = fn(&mut Tree);
         let trees: [(Fill, &[&str]); 5] = [
             (

@@ -122,7 +122,8 @@ impl<'a> Chain<'a> {
         self.0.iter().find_map(|node| node.text(attribute))
     }
 
-    /// Returns the index of the last device in an unbroken run of `subsystem` that begins at `from`.
+    /// Returns the index of the last device in an unbroken run of `subsystem` that begins at
+    /// `from`.
     pub(super) fn last_of(&self, from: usize, subsystem: &str) -> usize {
         let run = self.0.iter().skip(from).take_while(|node| node.subsystem == subsystem).count();
         from + run.saturating_sub(1)

@@ -1,6 +1,6 @@
-//! The links in /dev/disk that udev would make for a disk or partition, derived from sysfs: its rules
-//! 60-persistent-storage.rules, 60-persistent-storage-dm.rules and 63-md-raid-arrays.rules (systemd 252
-//! and 257).
+//! The links in /dev/disk that udev would make for a disk or partition, derived from sysfs: its
+//! rules 60-persistent-storage.rules, 60-persistent-storage-dm.rules and 63-md-raid-arrays.rules
+//! (systemd 252 and 257).
 //!
 //! ```text
 //! /dev/disk/by-id/WHAT[-partN]        by_id.rs: model and serial number, world wide name
@@ -8,7 +8,8 @@
 //! /dev/disk/by-diskseq/NUMBER[-partN] the kernel's count of disks
 //! ```
 //!
-//! Links by content (by-uuid, by-label, by-partuuid, by-partlabel) follow from probing and are not made here.
+//! Links by content (by-uuid, by-label, by-partuuid, by-partlabel) follow from probing and are not
+//! made here.
 
 mod by_id;
 mod by_path;
@@ -24,8 +25,8 @@ pub trait DeviceTree {
     /// Returns the path of the device called `name` in /sys/class/`class`.
     fn class_device(&self, class: &str, name: &str) -> Option<PathBuf>;
 
-    /// Returns the subsystem of the device at `path`, empty if it belongs to none; `None` if the directory is not a
-    /// device.
+    /// Returns the subsystem of the device at `path`, empty if it belongs to none; `None` if the
+    /// directory is not a device.
     fn subsystem(&self, path: &Path) -> Option<String>;
 
     /// Returns the content of a file of the device at `path`.
@@ -41,8 +42,9 @@ pub trait DeviceTree {
 /// Prefixes of disks for which the rules for storage make no links by path.
 const WITHOUT_PATH: [&str; 5] = ["dm-", "md", "ram", "fd", "mtdblock"];
 
-/// Returns the links to the disk called `disk` in /sys/class/block, or to one of its partitions, as paths below /dev:
-/// `disk/by-id/virtio-root-part1`. They are sorted; there are none if the disk has vanished.
+/// Returns the links to the disk called `disk` in /sys/class/block, or to one of its partitions, as
+/// paths below /dev: `disk/by-id/virtio-root-part1`. They are sorted; there are none if the disk
+/// has vanished.
 pub fn links(tree: &dyn DeviceTree, disk: &str, partition: Option<u32>) -> Vec<String> {
     let Some(chain) = Chain::of_block(tree, disk) else { return Vec::new() };
     let suffix = partition.map_or_else(String::new, |number| format!("-part{number}"));
