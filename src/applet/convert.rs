@@ -1,4 +1,4 @@
-//! `convert [FILE] [-o OUT] [-k RELEASE]`: a modules.conf(5) of modutils as modprobe.d(5) has it.
+//! `convert [FILE] [-o OUT] [-k RELEASE]`: converts a modules.conf(5) of modutils to modprobe.d(5).
 
 use std::ffi::OsString;
 use std::fs;
@@ -15,20 +15,22 @@ use crate::sys::{self, Error};
 const HELP: &str = "\
 usage: coldplug convert [option…] [FILE]
 
-Writes FILE, a configuration of modutils (default /etc/modules.conf, else /etc/conf.modules), as
-modprobe.d has it. What has no equivalent stays as a comment that says why. Commands in it are not
-run. Lines that are wrong are named, and the status is then 1.
-  -o, --output OUT        write to OUT, which is replaced as a whole (default: standard output)
-  -k, --kernel RELEASE    for this kernel (default: the one that runs)
+Convert FILE, a configuration of modutils, to the format of modprobe.d. Without FILE, convert
+/etc/modules.conf, or /etc/conf.modules if it does not exist. A line without an equivalent becomes
+a comment with the reason. Commands in FILE are not run. Invalid lines are reported, and the exit
+status is 1.
+  -o, --output OUT        write to OUT instead of standard output; an error leaves OUT unchanged
+  -k, --kernel RELEASE    kernel release that replaces `uname -r` (default: the running kernel)
+  -h, --help              show this help
 ";
 
 const OPTIONS: &[Opt] =
     &[Opt('o', "output", true), Opt('k', "kernel", true), Opt('h', "help", false)];
 
-/// Where modutils looked.
+/// The files that modutils read.
 const FILES: [&str; 2] = ["/etc/modules.conf", "/etc/conf.modules"];
 
-/// What a command line asks for.
+/// A parsed command line.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Options {
     help: bool,
@@ -39,7 +41,7 @@ struct Options {
 
 pub(super) fn run(args: &[OsString]) -> Exit {
     let done = parse(args)
-        .map_err(|error| format!("{error}; coldplug convert --help shows the usage"))
+        .map_err(|error| format!("{error}\nhint: see 'coldplug convert --help'"))
         .and_then(|options| convert(&options));
     match done {
         Ok(exit) => exit,
@@ -72,7 +74,7 @@ fn convert(options: &Options) -> Result<Exit, String> {
     let release = options.kernel.clone().unwrap_or_else(sys::release);
     let name = file.to_string_lossy();
     let converted = modules_conf::convert(&name, &text, &HostEnvironment::new(&release));
-    let text = format!("{}{converted}", head(&name, &release));
+    let text = format!("{}{converted}", header(&name, &release));
     match &options.output {
         Some(path) => replace(path, text.as_bytes()).map_err(|e| e.to_string())?,
         None => out::line(text.trim_end_matches('\n')),
@@ -85,24 +87,25 @@ fn default_file() -> PathBuf {
     there.unwrap_or(&FILES[0]).into()
 }
 
-/// What stands over the lines.
-fn head(name: &str, release: &str) -> String {
+/// Returns the comment at the start of the output.
+fn header(name: &str, release: &str) -> String {
     let name = name.escape_default();
     format!(
-        "# {name} of modutils, in the words of modprobe.d(5), for kernel {release}.\n\
-         # The aliases that modutils had by itself are not here: modules of today bring their own.\n\n"
+        "# Converted from {name} of modutils for kernel {release}.\n\
+         # The built-in aliases of modutils are left out, because modules have their own \
+         aliases.\n\n"
     )
 }
 
-/// Names the lines that do not count; only wrong ones are a failure.
+/// Prints the warnings. Invalid lines are a failure, undecided lines are not.
 fn report(converted: &Converted) -> Exit {
-    for warning in converted.wrong.iter().chain(&converted.unsure) {
+    for warning in converted.invalid.iter().chain(&converted.undecided) {
         out::error(&format!("coldplug convert: {warning}"));
     }
-    if converted.wrong.is_empty() { Exit::Success } else { Exit::Failure }
+    if converted.invalid.is_empty() { Exit::Success } else { Exit::Failure }
 }
 
-/// Puts `bytes` at `path`.
+/// Writes `bytes` to `path`, which is replaced when they are complete.
 fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let written = AtomicFile::create_output(path).and_then(|mut file| {
         file.write_all(bytes)?;
@@ -121,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn options_are_read() {
+    fn options_are_parsed() {
         let got = parse(&args("-o out --kernel=2.4.18 in")).unwrap();
         let want = Options {
             help: false,

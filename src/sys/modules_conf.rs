@@ -1,12 +1,13 @@
 //! The modules.conf(5) of modutils in the place of modprobe.d(5).
 
+use std::error::Error as StdError;
 use std::fs;
 use std::path::Path;
 
-use super::Cause;
+use super::Error;
 use crate::kmod::Warning;
 use crate::kmod::conf::Config;
-use crate::kmod::modules_conf::{self, Outside};
+use crate::kmod::modules_conf::{self, Environment};
 
 /// Converts a modules.conf for the kernel `release` and adds the result to `config`. Returns false if
 /// the file is not a modules.conf.
@@ -17,13 +18,13 @@ pub(super) fn add(
     release: &str,
     warnings: &mut Vec<Warning>,
 ) -> bool {
-    if !modules_conf::is_old(bytes) {
+    if !modules_conf::is_modules_conf(bytes) {
         return false;
     }
     let converted = modules_conf::convert(name, bytes, &HostEnvironment::new(release));
     config.add_file(name, converted.to_string().as_bytes(), warnings);
-    warnings.extend(converted.wrong);
-    warnings.extend(converted.unsure);
+    warnings.extend(converted.invalid);
+    warnings.extend(converted.undecided);
     true
 }
 
@@ -38,7 +39,7 @@ impl HostEnvironment {
     }
 }
 
-impl Outside for HostEnvironment {
+impl Environment for HostEnvironment {
     fn release(&self) -> &str {
         &self.0
     }
@@ -47,7 +48,7 @@ impl Outside for HostEnvironment {
         Path::new(path).exists()
     }
 
-    fn read(&self, path: &str) -> Result<Vec<u8>, String> {
-        fs::read(path).map_err(|error| Cause::from(&error).to_string())
+    fn read(&self, path: &str) -> Result<Vec<u8>, Box<dyn StdError>> {
+        fs::read(path).map_err(|error| Error::io("read", Path::new(path), &error).into())
     }
 }

@@ -1,44 +1,51 @@
-//! What an `if` decides.
+//! The conditions of `if`.
 //!
 //! ```text
 //! ! CONDITION
-//! -f FILE             the file is there; also -e
-//! -k                  the kernel has called, and wants modules that go by themselves: not known here
-//! WORD == WORD        as texts; also =, !=, <, <=, >, >=
-//! -n WORD == WORD     as numbers: what strtol(3) makes of the start
-//! WORD                neither empty nor 0 nor false
+//! -f FILE             the file exists; also -e
+//! -k                  the kernel has called modprobe, and wants autoclean modules: undecided
+//! WORD == WORD        comparison of texts; also =, !=, <, <=, >, >=
+//! -n WORD == WORD     comparison of numbers, as strtol(3) parses their start
+//! WORD                true unless it is empty, 0 or false
 //! ```
 
-use super::words::{Variables, first};
-use super::{Outside, Trouble};
 use std::cmp::Ordering;
 
-/// Whether the condition `text` holds.
+use super::Environment;
+use super::error::{Invalid, LineError, Undecided, invalid, undecided};
+use super::words::{Variables, split_word};
+
+/// Evaluates the condition `text`.
 pub(super) fn holds(
     text: &str,
     variables: &Variables,
-    outside: &dyn Outside,
-) -> Result<bool, Trouble> {
+    environment: &dyn Environment,
+) -> Result<bool, LineError> {
     let mut negated = false;
     let mut text = text;
     while let Some(rest) = text.strip_prefix('!').filter(|rest| !rest.starts_with('=')) {
         negated = !negated;
         text = rest.trim_ascii_start();
     }
-    Ok(plain(text, variables, outside)? != negated)
+    Ok(holds_plain(text, variables, environment)? != negated)
 }
 
-fn plain(text: &str, variables: &Variables, outside: &dyn Outside) -> Result<bool, Trouble> {
-    let (word, rest) = first(text);
+/// Evaluates a condition without `!`.
+fn holds_plain(
+    text: &str,
+    variables: &Variables,
+    environment: &dyn Environment,
+) -> Result<bool, LineError> {
+    let (word, rest) = split_word(text);
     match word {
-        "" => Trouble::wrong("a condition is missing"),
-        "-k" => Trouble::unsure("'-k' hangs on who calls"),
+        "" => invalid(Invalid::MissingCondition),
+        "-k" => undecided(Undecided::Caller),
         "-f" | "-e" => {
             let file = variables.expand_first(rest)?;
             match file.contains(['*', '?', '[']) {
-                _ if file.is_empty() => Trouble::wrong(format!("'{word}' needs a file")),
-                true => Trouble::unsure(format!("'{file}' is a pattern of files")),
-                false => Ok(outside.exists(&file)),
+                _ if file.is_empty() => invalid(Invalid::MissingFile(word.to_owned())),
+                true => undecided(Undecided::Pattern(file)),
+                false => Ok(environment.exists(&file)),
             }
         }
         "-n" => compare(rest, variables, |a, b| number(a).cmp(&number(b))),
@@ -51,9 +58,9 @@ fn compare(
     text: &str,
     variables: &Variables,
     order: impl Fn(&str, &str) -> Ordering,
-) -> Result<bool, Trouble> {
-    let (left, rest) = first(text);
-    let (operator, right) = first(rest);
+) -> Result<bool, LineError> {
+    let (left, rest) = split_word(text);
+    let (operator, right) = split_word(rest);
     let holds: fn(Ordering) -> bool = match operator {
         "==" | "=" => Ordering::is_eq,
         "!=" => Ordering::is_ne,
@@ -61,13 +68,14 @@ fn compare(
         "<=" => Ordering::is_le,
         ">" => Ordering::is_gt,
         ">=" => Ordering::is_ge,
-        other => return Trouble::wrong(format!("'{other}' does not compare")),
+        other => return invalid(Invalid::BadOperator(other.to_owned())),
     };
     let (left, right) = (variables.expand_first(left)?, variables.expand_first(right)?);
     Ok(holds(order(&left, &right)))
 }
 
-/// strtol(3) with base 0: `0x1f`, `017`, `17`; what follows is passed over, and no number is 0.
+/// Parses a number like strtol(3) with base 0: `0x1f`, `017`, `17`. The rest of the text is
+/// ignored, and a text without digits is 0.
 fn number(text: &str) -> i64 {
     let (sign, digits) = match text.strip_prefix('-') {
         Some(digits) => (-1, digits),
@@ -87,21 +95,21 @@ mod tests {
     use super::super::Machine;
     use super::*;
 
-    fn decide(text: &str) -> String {
+    fn evaluate(text: &str) -> String {
         let mut variables = Variables { release: "2.4.18".into(), ..Variables::default() };
         for (name, value) in [("ON", "1"), ("OFF", "false"), ("NONE", ""), ("V", "0x10")] {
-            *variables.defined.of(name) = Some(value.into());
+            *variables.defined.get_or_insert(name) = Some(value.into());
         }
         let machine = Machine([("/etc/a", "")].into());
         match holds(text, &variables, &machine) {
             Ok(holds) => holds.to_string(),
-            Err(Trouble::Wrong(why)) => format!("wrong: {why}"),
-            Err(Trouble::Unsure(why)) => format!("unsure: {why}"),
+            Err(LineError::Invalid(error)) => format!("invalid: {error}"),
+            Err(LineError::Undecided(reason)) => format!("undecided: {reason}"),
         }
     }
 
     #[test]
-    fn conditions_are_decided() {
+    fn conditions_are_evaluated() {
         for (text, want) in [
             ("-f /etc/a", "true"),
             ("-e /etc/b", "false"),
@@ -109,9 +117,9 @@ mod tests {
             ("!-f /etc/a", "false"),
             ("! ! -f /etc/a", "true"),
             ("-f /etc/`kernelversion`", "false"),
-            ("-f /etc/*", "unsure: '/etc/*' is a pattern of files"),
-            ("-f", "wrong: '-f' needs a file"),
-            ("! -k", "unsure: '-k' hangs on who calls"),
+            ("-f /etc/*", "undecided: '/etc/*' is a pattern of files"),
+            ("-f", "invalid: '-f' needs a file"),
+            ("! -k", "undecided: '-k' depends on the caller of modprobe"),
             ("`uname -r` == 2.4.18", "true"),
             ("`kernelversion` = \"2.4\"", "true"),
             ("`uname -r` >= 2.4.2", "false"),
@@ -129,12 +137,12 @@ mod tests {
             ("$NONE", "false"),
             ("! $OFF", "true"),
             ("0", "false"),
-            ("`test -d /x`", "unsure: the command `test -d /x` is not run"),
-            ("a ~ b", "wrong: '~' does not compare"),
-            ("", "wrong: a condition is missing"),
-            ("!", "wrong: a condition is missing"),
+            ("`test -d /x`", "undecided: command `test -d /x` is not run"),
+            ("a ~ b", "invalid: '~' is not a comparison operator"),
+            ("", "invalid: missing condition"),
+            ("!", "invalid: missing condition"),
         ] {
-            assert_eq!(decide(text), want, "{text}");
+            assert_eq!(evaluate(text), want, "{text}");
         }
     }
 }

@@ -1,35 +1,38 @@
-//! Which of the two languages a file is in. What both know (alias, options, install, remove) says nothing; a word
-//! that only modprobe.d knows settles it.
+//! Detection of the language of a file. Keywords of both languages (alias, options, install,
+//! remove) decide nothing; a keyword that only modprobe.d has excludes modules.conf.
 
 use super::lines::lines;
-use super::statement::{self, Sentence};
-use super::words::first;
+use super::statement::{self, SplitLine};
+use super::words::split_word;
 use crate::kmod::conf;
 
-/// Whether `text` is a modules.conf(5) and no modprobe.d(5): it has lines that only the first knows and none
-/// that only the second does. The two join lines differently, so what is a line in one alone is no sign.
-pub fn is_old(text: &[u8]) -> bool {
+/// Returns whether `text` is a modules.conf(5) and not a modprobe.d(5): it has lines that only
+/// modules.conf has, and none that only modprobe.d has. The two languages join lines differently,
+/// so a line must be a sign in both.
+pub fn is_modules_conf(text: &[u8]) -> bool {
     let old: Vec<String> = lines(text).into_iter().map(|line| line.text).collect();
     let new: Vec<String> = conf::logical_lines(text)
         .into_iter()
         .map(|(_, line)| String::from_utf8_lossy(&line).into_owned())
         .collect();
     let both = [old, new];
-    both.iter().all(|lines| lines.iter().any(|line| is_sign(&Sentence::new(line))))
-        && !both.iter().flatten().any(|line| statement::is_of_modprobe_d(Sentence::new(line).word))
+    let is_modprobe_d = |line: &String| statement::is_of_modprobe_d(SplitLine::new(line).keyword);
+    both.iter().all(|lines| lines.iter().any(|line| is_sign(&SplitLine::new(line))))
+        && !both.iter().flatten().any(is_modprobe_d)
 }
 
-/// Whether only modules.conf(5) knows such a line. `include` is none: older modprobe.conf files had it too.
-fn is_sign(sentence: &Sentence<'_>) -> bool {
-    let Sentence { add, word, assigns, rest } = *sentence;
-    if statement::nothing(sentence).is_some() {
+/// Returns whether only modules.conf(5) has such a line. `include` is not a sign, because older
+/// modprobe.conf files had it, too.
+fn is_sign(line: &SplitLine<'_>) -> bool {
+    let SplitLine { add, keyword, assigns, rest } = *line;
+    if statement::no_equivalent(line).is_some() {
         return true;
     }
-    match word {
+    match keyword {
         "if" | "else" | "elseif" | "endif" | "define" => !assigns && !add,
         "above" | "below" | "probe" | "probeall" => !assigns && !rest.is_empty(),
         "pre-install" | "post-install" | "pre-remove" | "post-remove" => !rest.is_empty(),
-        "options" => add || first(rest).0 == "-k",
+        "options" => add || split_word(rest).0 == "-k",
         _ => false,
     }
 }
@@ -39,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_languages_are_told_apart() {
+    fn the_language_is_detected() {
         for (text, want) in [
             ("alias eth0 off\noptions sb io=1\ninstall a b\nremove a b\n# above a b", false),
             ("", false),
@@ -58,12 +61,12 @@ mod tests {
             ("blacklist a\nabove a b", false),
             ("softdep a pre: b\nif x", false),
             ("mask a\nkeep", false),
-            // One line to kmod, and one to modutils.
+            // Lines that kmod and modutils join differently.
             ("install a b \\\nif x", false),
             ("install a b \\ \nif x; then y; fi", false),
             ("# x \\\nif x", false),
         ] {
-            assert_eq!(is_old(text.as_bytes()), want, "{text:?}");
+            assert_eq!(is_modules_conf(text.as_bytes()), want, "{text:?}");
         }
     }
 }

@@ -1,31 +1,32 @@
-//! What belongs to one module: what is loaded with it, and its commands; and the lines that these come to.
+//! Everything that belongs to one module: the modules loaded with it, its commands, and the lines
+//! of modprobe.d for them.
 
 use super::shell::{MODPROBE, exports};
-use super::statement::{Statement, When};
+use super::statement::{CommandKind, Statement};
 use super::table::Table;
 
-/// What was defined.
-type Defined = Table<Option<String>>;
+/// The variables by name; `None` if the value is unknown.
+type Variables = Table<Option<String>>;
 
-/// What belongs to a module and goes into one line.
+/// Everything that goes into the line of one module.
 #[derive(Debug, Default)]
 pub(super) struct Group {
-    /// The module, as it is written.
+    /// The name of the module, as written in the file.
     module: String,
-    /// The last item that says something of it.
+    /// The index of the last item about the module.
     last: usize,
     above: Vec<String>,
     below: Vec<String>,
-    commands: Vec<(When, String)>,
+    commands: Vec<(CommandKind, String)>,
 }
 
 impl Group {
-    /// Adds what item `at` says of `module`.
+    /// Adds the statement of item `at` about `module`.
     pub(super) fn add(&mut self, at: usize, statement: &Statement, module: &str) {
         self.last = at;
         module.clone_into(&mut self.module);
         match statement {
-            Statement::Pull { above, names, .. } => {
+            Statement::PullIn { above, names, .. } => {
                 let list = if *above { &mut self.above } else { &mut self.below };
                 for name in names {
                     if !list.contains(name) {
@@ -33,35 +34,35 @@ impl Group {
                     }
                 }
             }
-            Statement::Command { when, command, .. } => {
-                self.commands.push((*when, command.clone()))
+            Statement::Command { kind, command, .. } => {
+                self.commands.push((*kind, command.clone()));
             }
             _ => {}
         }
     }
 
-    /// Whether its lines stand where item `at` does.
+    /// Returns whether item `at` is the last of the group, so that the lines replace it.
     pub(super) fn ends_at(&self, at: usize) -> bool {
         self.last == at
     }
 
-    /// Its lines.
-    pub(super) fn lines(&self, defined: &Defined) -> Vec<String> {
-        let installs = self.commands.iter().any(|(when, _)| *when <= When::PostInstall);
-        let removes = self.commands.iter().any(|(when, _)| *when > When::PostInstall);
+    /// Returns the lines of modprobe.d.
+    pub(super) fn lines(&self, variables: &Variables) -> Vec<String> {
+        let installs = self.commands.iter().any(|(kind, _)| *kind <= CommandKind::PostInstall);
+        let removes = self.commands.iter().any(|(kind, _)| *kind > CommandKind::PostInstall);
         let mut lines = Vec::new();
         if installs {
-            lines.push(["install ", &self.module, " ", &self.install(defined)].concat());
+            lines.push(["install ", &self.module, " ", &self.install(variables)].concat());
         } else if !self.above.is_empty() || !self.below.is_empty() {
             lines.push(self.softdep());
         }
         if removes || installs && !self.above.is_empty() {
-            lines.push(["remove ", &self.module, " ", &self.remove(defined)].concat());
+            lines.push(["remove ", &self.module, " ", &self.remove(variables)].concat());
         }
         lines
     }
 
-    /// modutils loaded each of a list before what stands left of it.
+    /// Returns the softdep line. The lists are reversed: modutils loaded them from right to left.
     fn softdep(&self) -> String {
         let mut words = vec!["softdep", &self.module];
         for (word, names) in [("pre:", &self.below), ("post:", &self.above)] {
@@ -73,50 +74,52 @@ impl Group {
         words.join(" ")
     }
 
-    fn install(&self, defined: &Defined) -> String {
-        let own = [MODPROBE, "--ignore-install", &self.module, "$CMDLINE_OPTS"].join(" ");
-        let whens = [When::PreInstall, When::Install, When::PostInstall];
-        let main = self.chain(whens, &own, !self.above.is_empty() || !self.below.is_empty());
-        let mut line = exports(&main, defined);
-        calls(&mut line, "-q", self.below.iter().rev());
+    fn install(&self, variables: &Variables) -> String {
+        let load = [MODPROBE, "--ignore-install", &self.module, "$CMDLINE_OPTS"].join(" ");
+        let kinds = [CommandKind::PreInstall, CommandKind::Install, CommandKind::PostInstall];
+        let has_others = !self.above.is_empty() || !self.below.is_empty();
+        let main = self.chain(kinds, &load, has_others);
+        let mut line = exports(&main, variables);
+        add_calls(&mut line, "-q", self.below.iter().rev());
         line += &main;
         if !self.above.is_empty() {
             line += " && { ";
-            calls(&mut line, "-q", self.above.iter().rev());
+            add_calls(&mut line, "-q", self.above.iter().rev());
             line += ":; }";
         }
         line
     }
 
-    fn remove(&self, defined: &Defined) -> String {
-        let own = [MODPROBE, "-r", "--ignore-remove", &self.module].join(" ");
-        let whens = [When::PreRemove, When::Remove, When::PostRemove];
-        let main = self.chain(whens, &own, !self.above.is_empty());
-        let mut line = exports(&main, defined);
-        calls(&mut line, "-r -q", self.above.iter());
+    fn remove(&self, variables: &Variables) -> String {
+        let remove = [MODPROBE, "-r", "--ignore-remove", &self.module].join(" ");
+        let kinds = [CommandKind::PreRemove, CommandKind::Remove, CommandKind::PostRemove];
+        let main = self.chain(kinds, &remove, !self.above.is_empty());
+        let mut line = exports(&main, variables);
+        add_calls(&mut line, "-r -q", self.above.iter());
         line + &main
     }
 
-    /// The commands of `whens` one after the other, up to the first that fails; `own` where there is none
-    /// for the second. A single one is left as it is unless it goes `with` others.
-    fn chain(&self, whens: [When; 3], own: &str, with: bool) -> String {
-        let of = |when: When| self.commands.iter().filter(move |(w, _)| *w == when);
+    /// Joins the commands of `kinds` so that they run up to the first one that fails. If there is
+    /// none of the second kind, `default` stands in its place. A single command is unchanged unless
+    /// the line `has_others`.
+    fn chain(&self, kinds: [CommandKind; 3], default: &str, has_others: bool) -> String {
+        let of = |kind: CommandKind| self.commands.iter().filter(move |(k, _)| *k == kind);
         let mut parts: Vec<String> = Vec::new();
-        for when in whens {
-            parts.extend(of(when).map(|(_, command)| ["( ", command, " )"].concat()));
-            if when == whens[1] && of(when).next().is_none() {
-                parts.push(own.to_owned());
+        for kind in kinds {
+            parts.extend(of(kind).map(|(_, command)| ["( ", command, " )"].concat()));
+            if kind == kinds[1] && of(kind).next().is_none() {
+                parts.push(default.to_owned());
             }
         }
-        match (&parts[..], of(whens[1]).next()) {
-            ([_], Some((_, command))) if !with => command.clone(),
+        match (&parts[..], of(kinds[1]).next()) {
+            ([_], Some((_, command))) if !has_others => command.clone(),
             _ => parts.join(" && "),
         }
     }
 }
 
 /// Adds a call of modprobe for each name.
-fn calls<'a>(line: &mut String, options: &str, names: impl Iterator<Item = &'a String>) {
+fn add_calls<'a>(line: &mut String, options: &str, names: impl Iterator<Item = &'a String>) {
     for name in names {
         *line += &[MODPROBE, options, name].join(" ");
         *line += "; ";

@@ -1,27 +1,27 @@
 //! The lines of a modules.conf.
 //!
 //! ```text
-//! physical line    TEXT [# COMMENT]        blanks at the end do not count
-//! TEXT ends in \   goes on in the next line, whose blanks at the start come to one
-//! TEXT ends in \\  one backslash, and the end
+//! physical line    TEXT [# COMMENT]        spaces at the end are ignored
+//! TEXT ends in \   continues in the next line, whose leading spaces become one
+//! TEXT ends in \\  one backslash, and the end of the line
 //! ```
 
 /// A line with its continuations.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Line {
-    /// The number of its last physical line, from 1.
+    /// Number of its last physical line, from 1.
     pub(super) number: usize,
-    /// What it says, without comments.
+    /// The text, without comments.
     pub(super) text: String,
-    /// The comments in it, without the `#`.
+    /// The comments, without the `#`.
     pub(super) comments: Vec<String>,
 }
 
-/// All lines of `bytes`, empty ones included.
+/// Returns all lines of `bytes`, including empty ones.
 pub(super) fn lines(bytes: &[u8]) -> Vec<Line> {
     let mut lines = Vec::new();
     let mut line = Line::default();
-    let mut goes_on = false;
+    let mut continues = false;
     let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     for (index, physical) in bytes.split(|b| *b == b'\n').enumerate() {
         let physical = decode(physical);
@@ -31,24 +31,25 @@ pub(super) fn lines(bytes: &[u8]) -> Vec<Line> {
         };
         line.number = index + 1;
         line.comments.extend(comment.map(|c| c.trim_ascii_end().to_owned()));
-        goes_on = append(&mut line.text, text.trim_ascii_end(), goes_on);
-        if !goes_on {
+        continues = append(&mut line.text, text.trim_ascii_end(), continues);
+        if !continues {
             lines.push(std::mem::take(&mut line));
         }
     }
-    if goes_on {
+    if continues {
         lines.push(line);
     }
     lines
 }
 
-/// Adds a physical line to the one it belongs to; gives whether there is more to come.
-fn append(line: &mut String, text: &str, continues: bool) -> bool {
+/// Appends a physical line to the line that it belongs to; `is_continuation` says whether it is not
+/// the first. Returns whether the line continues.
+fn append(line: &mut String, text: &str, is_continuation: bool) -> bool {
     let start = text.trim_ascii_start();
-    if continues && start.len() < text.len() {
+    if is_continuation && start.len() < text.len() {
         line.push(' ');
     }
-    let text = if continues { start } else { text };
+    let text = if is_continuation { start } else { text };
     match text.strip_suffix('\\') {
         None => line.push_str(text),
         Some(escaped) if escaped.ends_with('\\') => line.push_str(escaped),
@@ -60,7 +61,7 @@ fn append(line: &mut String, text: &str, continues: bool) -> bool {
     false
 }
 
-/// As UTF-8, else as Latin-1, in which files of that time were written.
+/// Decodes a line as UTF-8, or else as Latin-1, the encoding of most files of that time.
 fn decode(line: &[u8]) -> String {
     match std::str::from_utf8(line) {
         Ok(text) => text.to_owned(),
@@ -73,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn comments_go_and_continuations_join() {
+    fn comments_are_split_off_and_continuations_joined() {
         for (text, want) in [
             ("a b  \n\n c\n", "1:a b | 2: | 3: c"),
             ("a # b # c", "1:a{ b # c}"),

@@ -1,12 +1,12 @@
-//! modules.conf(5): the configuration of modutils, the module tools of Linux 2.4 and before, also called
-//! /etc/conf.modules; and what it comes to in modprobe.d(5).
+//! modules.conf(5): the configuration of modutils, the module tools of Linux 2.4 and before, also
+//! called /etc/conf.modules; and its conversion to modprobe.d(5).
 //!
 //! ```text
-//! alias NAME RESULT              RESULT: a module, another name, or off, or null
-//! options [-k] MODULE WORD…      -k, -o NAME and other words for insmod go with key=value ones
+//! alias NAME RESULT              RESULT: a module, another name, off, or null
+//! options [-k] MODULE WORD…      -k, -o NAME and other words for insmod among KEY=VALUE words
 //! above MODULE NAME…             loaded after the module; below: before it
 //! probe NAME NAME…               the first that can be loaded; probeall: all of them
-//! install MODULE COMMAND         in place of the load; pre-install, post-install, remove,
+//! install MODULE COMMAND         instead of the load; pre-install, post-install, remove,
 //!                                pre-remove, post-remove
 //! define VARIABLE WORD           $VARIABLE in the words that follow, and in commands
 //! include FILE
@@ -15,29 +15,33 @@
 //! path=DIR path[TAG]=DIR keep prune FILE… insmod_opt=… persistdir=… depfile=… KINDfile=…
 //! ```
 //!
-//! A `#` starts a comment anywhere. A backslash at the end of a line joins the next to it, whose indentation comes
-//! to one blank. Words are parted by blanks; `'` and `"` keep some together. Of lines that set the same the last
-//! counts, where `add` stands before the word the lists are joined; of commands the first counts.
-//! `` `uname -r` `` and `` `kernelversion` `` stand for the kernel's release and its first two parts. Any other
-//! command in a line was run by a shell when the file was read; here none is: what hangs on one stays a comment.
+//! A `#` starts a comment anywhere. A backslash at the end of a line joins it with the next line,
+//! whose indentation becomes one space. Words are separated by spaces and tabs; `'` and `"` quote
+//! them. If several lines set the same thing, the last one is used; after `add` the lists are
+//! joined. Of several commands the first one is used. `` `uname -r` `` and `` `kernelversion` ``
+//! are the kernel's release and its first two parts. modutils ran any other command in a line with
+//! a shell when it read the file. Here no command is run: a line that depends on one becomes a
+//! comment.
 //!
-//! | file | |
+//! | file | content |
 //! | --- | --- |
-//! | `lines` | bytes → lines without continuations and comments |
-//! | `words` | a line's words, with what stands for others put in |
-//! | `condition` | what an `if` decides |
-//! | `statement` | a line → what it says |
-//! | `shell` | commands, for the tools of today |
+//! | `lines` | lines without continuations and comments |
+//! | `words` | the words of a line, with variables expanded |
+//! | `condition` | the conditions of `if` |
+//! | `statement` | the meaning of a line |
+//! | `error` | why a line is not converted |
+//! | `shell` | shell commands, for the tools of today |
 //! | `table` | values by name |
-//! | `reader` | a file and what it includes → what counts of it |
-//! | `names` | a name → the modules behind it |
-//! | `group` | what belongs to one module |
-//! | `convert` | what counts → lines of modprobe.d |
-//! | `detect` | which of the two languages a file is in |
+//! | `reader` | the lines of a file and its includes, and which of them have an effect |
+//! | `names` | the modules that a name stands for |
+//! | `group` | everything that belongs to one module |
+//! | `convert` | the lines of modprobe.d |
+//! | `detect` | the language of a file |
 
 mod condition;
 mod convert;
 mod detect;
+mod error;
 mod group;
 mod lines;
 mod names;
@@ -47,41 +51,24 @@ mod statement;
 mod table;
 mod words;
 
-pub use convert::{Converted, Output, convert};
-pub use detect::is_old;
+use std::error::Error;
 
-/// What a modules.conf asks of the machine that it is read for.
-pub trait Outside {
-    /// The kernel's release, as `uname -r` has it.
+pub use convert::{Converted, Output, convert};
+pub use detect::is_modules_conf;
+
+/// The machine for which a modules.conf is read.
+pub trait Environment {
+    /// Returns the kernel's release, as `uname -r` prints it.
     fn release(&self) -> &str;
 
-    /// Whether the file at `path` is there, for `if -f`.
+    /// Returns whether the file at `path` exists, for `if -f`.
     fn exists(&self, path: &str) -> bool;
 
-    /// What the file at `path` holds, for `include`.
+    /// Returns the content of the file at `path`, for `include`.
     ///
     /// # Errors
-    /// Why it cannot be read, for a person.
-    fn read(&self, path: &str) -> Result<Vec<u8>, String>;
-}
-
-/// Why a line does not count.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Trouble {
-    /// It is not of the language.
-    Wrong(String),
-    /// What it says hangs on something that is not known here.
-    Unsure(String),
-}
-
-impl Trouble {
-    fn wrong<T>(text: impl Into<String>) -> Result<T, Self> {
-        Err(Self::Wrong(text.into()))
-    }
-
-    fn unsure<T>(text: impl Into<String>) -> Result<T, Self> {
-        Err(Self::Unsure(text.into()))
-    }
+    /// The file cannot be read. The message names the file.
+    fn read(&self, path: &str) -> Result<Vec<u8>, Box<dyn Error>>;
 }
 
 /// A machine for tests: one kernel, a few files.
@@ -90,7 +77,7 @@ impl Trouble {
 struct Machine(std::collections::BTreeMap<&'static str, &'static str>);
 
 #[cfg(test)]
-impl Outside for Machine {
+impl Environment for Machine {
     fn release(&self) -> &str {
         "2.4.18-3smp"
     }
@@ -99,8 +86,8 @@ impl Outside for Machine {
         self.0.contains_key(path)
     }
 
-    fn read(&self, path: &str) -> Result<Vec<u8>, String> {
-        let text = self.0.get(path).ok_or("No such file or directory")?;
+    fn read(&self, path: &str) -> Result<Vec<u8>, Box<dyn Error>> {
+        let text = self.0.get(path).ok_or_else(|| format!("read {path}: No such file"))?;
         Ok(text.as_bytes().to_vec())
     }
 }

@@ -1,66 +1,66 @@
-//! The modules behind a name. modutils followed names from alias to alias and through lists; an alias of
-//! modprobe.d names a module.
+//! The modules that a name stands for. modutils resolved names through several aliases and lists;
+//! an alias of modprobe.d names a module.
 
 use super::shell::{MODPROBE, quoted};
 use super::statement::is_parameter;
 use super::table::Table;
 
-/// The longest way from a name to its modules; longer ones are a mistake.
-const LIMIT: usize = 500;
+/// Most names that are resolved for one name; a longer chain is an error.
+const MAX_CHAIN: usize = 500;
 
 /// A `probe` or `probeall` list.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct List {
-    /// Whether all of it is loaded, and not the first that can be.
+    /// Whether all names are loaded (`probeall`), or the first one that can be loaded.
     pub(super) all: bool,
-    /// Names, and options behind them.
+    /// Names, each followed by its options.
     pub(super) words: Vec<String>,
 }
 
-/// What a name stands for.
+/// The meaning of a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Target {
     /// These modules, in this order.
     Modules(Vec<String>),
-    /// Nothing, on purpose: `off`, `null`.
+    /// Nothing, by `off` or `null`.
     Nothing,
-    /// What this command loads.
+    /// The modules that this command loads.
     Command(String),
-    /// It never ends.
-    Circle,
+    /// No module: the aliases form a cycle or a too long chain.
+    Cycle,
 }
 
 /// All names that stand for others, by their [`key`].
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    /// What aliases stand for.
+    /// The results of aliases.
     pub(super) aliases: Table<String>,
-    /// Lists; they come before an alias of the same name.
+    /// The lists; a list has priority over an alias of the same name.
     pub(super) lists: Table<List>,
 }
 
-/// A name as names are compared: dashes are underscores, as modprobe.d has them.
+/// Returns a name in the form for comparisons: with underscores for dashes, as in modprobe.d.
 pub(super) fn key(name: &str) -> String {
     let bytes = crate::kmod::alias::normalize(name.as_bytes());
     bytes.map_or_else(|_| name.to_owned(), |b| String::from_utf8_lossy(&b).into_owned())
 }
 
 impl Names {
-    /// What `name` stands for, itself where it is no name of others.
+    /// Returns the meaning of `name`: the module of this name if it is neither an alias nor a list.
     pub(super) fn target(&self, name: &str) -> Target {
-        self.follow(name, &mut Vec::new())
+        self.resolve(name, &mut Vec::new())
     }
 
-    fn follow(&self, name: &str, seen: &mut Vec<String>) -> Target {
+    fn resolve(&self, name: &str, seen: &mut Vec<String>) -> Target {
         let mut name = name;
         loop {
             let own = key(name);
-            if seen.len() > LIMIT || seen.contains(&own) {
-                return Target::Circle;
+            if seen.len() > MAX_CHAIN || seen.contains(&own) {
+                return Target::Cycle;
             }
             seen.push(own.clone());
             if let Some(list) = self.lists.get(&own) {
-                return self.list(list, &own, seen);
+                return self.resolve_list(list, &own, seen);
             }
             match self.aliases.get(&own) {
                 Some(off) if is_nothing(off) => return Target::Nothing,
@@ -70,20 +70,20 @@ impl Names {
         }
     }
 
-    /// What the list called `own` stands for.
-    fn list(&self, list: &List, own: &str, seen: &mut Vec<String>) -> Target {
+    /// Returns the meaning of the list whose key is `own`.
+    fn resolve_list(&self, list: &List, own: &str, seen: &mut Vec<String>) -> Target {
         let mut modules: Vec<String> = Vec::new();
         let mut off = false;
         let names = list.words.iter().filter(|word| !is_parameter(word));
-        let one_by_one = !list.all && names.clone().count() > 1;
-        if one_by_one || list.words.iter().any(|word| is_parameter(word)) {
+        let one_of_many = !list.all && names.clone().count() > 1;
+        if one_of_many || list.words.iter().any(|word| is_parameter(word)) {
             return Target::Command(list.command());
         }
         for name in names {
-            // What was seen in this list already is no circle.
+            // The list's own name stands for the module of this name and is not a cycle.
             let target = match key(name) {
                 same if same == own => Target::Modules(vec![name.clone()]),
-                _ => self.follow(name, seen),
+                _ => self.resolve(name, seen),
             };
             match target {
                 Target::Modules(more) => {
@@ -94,38 +94,40 @@ impl Names {
                     }
                 }
                 Target::Nothing => off = true,
-                Target::Circle => {}
+                // A name that occurs twice in the list is not an error.
+                Target::Cycle => {}
                 Target::Command(_) => return Target::Command(list.command()),
             }
         }
         match modules.is_empty() {
             true if off => Target::Nothing,
-            true => Target::Circle,
+            true => Target::Cycle,
             false => Target::Modules(modules),
         }
     }
 
-    /// The names on the way from `name` to the last alias, both included.
-    pub(super) fn way(&self, name: &str) -> Vec<String> {
-        let mut way = vec![key(name)];
-        while let Some(result) = way.last().and_then(|last| self.aliases.get(last)) {
+    /// Returns the keys of `name` and of the aliases that it resolves through, with the last
+    /// result.
+    pub(super) fn alias_chain(&self, name: &str) -> Vec<String> {
+        let mut chain = vec![key(name)];
+        while let Some(result) = chain.last().and_then(|last| self.aliases.get(last)) {
             let next = key(result);
-            if way.len() > LIMIT || way.contains(&next) {
+            if chain.len() > MAX_CHAIN || chain.contains(&next) {
                 break;
             }
-            way.push(next);
+            chain.push(next);
         }
-        way
+        chain
     }
 }
 
-/// Whether an alias with this result stands for nothing.
+/// Returns whether an alias with this result stands for nothing.
 pub(super) fn is_nothing(result: &str) -> bool {
     matches!(result, "off" | "null")
 }
 
 impl List {
-    /// The command that loads what is listed.
+    /// Returns the shell command that loads the modules of the list.
     fn command(&self) -> String {
         let mut calls: Vec<String> = Vec::new();
         for word in &self.words {
@@ -137,7 +139,7 @@ impl List {
         match self.all {
             false => calls.join(" || "),
             true if calls.len() == 1 => calls.concat(),
-            // One that could be loaded is enough.
+            // The list succeeds if one module could be loaded.
             true => ["ok=1; ", &calls.join(" && ok=0; "), " && ok=0; exit $ok"].concat(),
         }
     }
@@ -154,8 +156,8 @@ mod tests {
             let (kind, name) = (words.next().unwrap(), key(&words.next().unwrap()));
             let words: Vec<String> = words.collect();
             match kind.as_str() {
-                "alias" => *names.aliases.of(&name) = words.concat(),
-                all => *names.lists.of(&name) = List { all: all == "probeall", words },
+                "alias" => *names.aliases.get_or_insert(&name) = words.concat(),
+                all => *names.lists.get_or_insert(&name) = List { all: all == "probeall", words },
             }
         }
         names
@@ -170,13 +172,13 @@ mod tests {
             ("alias a-x b", "a_x", "[b]"),
             ("alias a b; alias b off", "a", "nothing"),
             ("alias a null", "a", "nothing"),
-            ("alias a b; alias b a", "a", "circle"),
+            ("alias a b; alias b a", "a", "cycle"),
             ("alias a a", "a", "[a]"),
             ("probeall a b c; alias c d", "a", "[b d]"),
             ("probeall a b c b; probeall c e b", "a", "[b e]"),
             ("probeall a b; alias b off", "a", "nothing"),
             ("probeall a a b", "a", "[a b]"),
-            ("probeall a b; probeall b a", "a", "circle"),
+            ("probeall a b; probeall b a", "a", "cycle"),
             ("probe a b", "a", "[b]"),
             ("probe a b c", "a", "/sbin/modprobe b || /sbin/modprobe c"),
             ("alias x a; probe a b c", "x", "/sbin/modprobe b || /sbin/modprobe c"),
@@ -192,22 +194,22 @@ mod tests {
                 Target::Modules(modules) => format!("[{}]", modules.join(" ")),
                 Target::Nothing => "nothing".into(),
                 Target::Command(command) => command,
-                Target::Circle => "circle".into(),
+                Target::Cycle => "cycle".into(),
             };
             assert_eq!(got, want, "{text}: {name}");
         }
     }
 
     #[test]
-    fn long_ways_end() {
+    fn long_chains_are_rejected() {
         let mut names = Names::default();
         for n in 0..10_000 {
-            *names.aliases.of(&format!("a{n}")) = format!("a{}", n + 1);
+            *names.aliases.get_or_insert(&format!("a{n}")) = format!("a{}", n + 1);
             let words = vec![format!("l{}", n + 1), format!("l{}", n + 2)];
-            *names.lists.of(&format!("l{n}")) = List { all: true, words };
+            *names.lists.get_or_insert(&format!("l{n}")) = List { all: true, words };
         }
-        assert_eq!(names.target("a0"), Target::Circle);
-        assert_eq!(names.target("l0"), Target::Circle);
-        assert_eq!(names.way("a0").len(), LIMIT + 1);
+        assert_eq!(names.target("a0"), Target::Cycle);
+        assert_eq!(names.target("l0"), Target::Cycle);
+        assert_eq!(names.alias_chain("a0").len(), MAX_CHAIN + 1);
     }
 }

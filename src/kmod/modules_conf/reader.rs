@@ -1,111 +1,122 @@
-//! A file, and those that it includes, line by line: what counts, what does not, and why.
+//! Reads a file and its includes line by line, and determines which lines have an effect.
 
 use std::rc::Rc;
 
+use super::Environment;
 use super::condition;
+use super::error::{Invalid, LineError, Undecided, invalid, undecided};
 use super::lines::{Line, lines};
-use super::statement::{Sentence, Statement, statement};
-use super::words::{Variables, first};
-use super::{Outside, Trouble};
+use super::statement::{SplitLine, Statement, statement};
+use super::words::{Variables, split_word};
 
-/// How deep files may include each other, as in modutils.
-const DEPTH: usize = 20;
+/// Deepest nesting of included files, as in modutils.
+const MAX_DEPTH: usize = 20;
 
-/// How many files may be included in all; more are a mistake.
-const FILES: usize = 200;
+/// Largest number of included files.
+const MAX_FILES: usize = 200;
 
-/// A line and what became of it.
+/// A line with its outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Item {
-    /// The file it stands in.
+    /// The file of the line.
     pub(super) file: Rc<str>,
-    /// Where in it.
+    /// The line.
     pub(super) line: Line,
-    /// What became of it.
-    pub(super) fate: Fate,
+    /// The outcome of the line.
+    pub(super) outcome: Outcome,
 }
 
-/// What became of a line.
+/// The outcome of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// It says nothing.
+pub(super) enum Outcome {
+    /// The line is empty.
     Empty,
-    /// It counts.
-    Counts(Statement),
-    /// It is done with, for this reason.
+    /// The line configures modprobe.
+    Statement(Statement),
+    /// The line is complete here, with a remark about its result.
     Done(String),
-    /// It is not known whether it counts; the reason, where it is this line's own.
-    Unsure(Option<String>),
-    /// It is not of the language.
-    Wrong(String),
+    /// A condition that cannot be evaluated, so that no branch has an effect.
+    UndecidedCondition(Undecided),
+    /// A line in a branch whose condition is undecided.
+    UndecidedBranch,
+    /// A line whose effect is undecided.
+    Undecided(Undecided),
+    /// The line is not valid.
+    Invalid(Invalid),
 }
 
-/// Whether the lines of a branch count.
+/// Whether the lines of a branch have an effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Branch {
-    Live,
-    Dead,
-    Unsure,
+    Active,
+    Inactive,
+    Undecided,
 }
 
-impl Branch {
-    fn of(holds: bool) -> Self {
-        if holds { Self::Live } else { Self::Dead }
+impl From<bool> for Branch {
+    fn from(holds: bool) -> Self {
+        if holds { Self::Active } else { Self::Inactive }
     }
 }
 
-/// An `if` that is open.
+/// An `if` whose `endif` was not read yet.
 struct If {
+    /// Line number of the `if`.
     line: usize,
-    /// What the lines around it are.
+    /// The state of the lines around it.
     around: Branch,
-    /// What the lines now are.
-    now: Branch,
-    /// Whether a branch of it was taken.
-    taken: Branch,
+    /// The state of its current branch.
+    current: Branch,
+    /// Whether one of its branches so far was active.
+    decided: Branch,
 }
 
 impl If {
     fn new(line: usize, around: Branch) -> Self {
-        Self { line, around, now: Branch::Dead, taken: Branch::Dead }
+        Self { line, around, current: Branch::Inactive, decided: Branch::Inactive }
     }
 
-    /// Whether the next condition matters.
-    fn asks(&self) -> bool {
-        self.around != Branch::Dead && self.taken != Branch::Live
+    /// Returns whether the next condition has to be evaluated.
+    fn needs_condition(&self) -> bool {
+        self.around != Branch::Inactive && self.decided != Branch::Active
     }
 
-    /// Goes to the branch whose condition is `holds`.
-    fn enter(&mut self, holds: Branch) {
-        use Branch::{Dead, Live, Unsure};
-        self.now = match (self.around, self.taken, holds) {
-            (Dead, ..) | (_, Live, _) | (.., Dead) => Dead,
-            (Live, Dead, Live) => Live,
-            _ => Unsure,
+    /// Enters the next branch; `condition` is the value of its condition.
+    fn enter(&mut self, condition: Branch) {
+        use Branch::{Active, Inactive, Undecided};
+        self.current = match (self.around, self.decided, condition) {
+            (Inactive, ..) | (_, Active, _) | (.., Inactive) => Inactive,
+            (Active, Inactive, Active) => Active,
+            _ => Undecided,
         };
-        self.taken = match (self.taken, holds) {
-            (Live, _) | (_, Live) => Live,
-            (Dead, Dead) => Dead,
-            _ => Unsure,
+        self.decided = match (self.decided, condition) {
+            (Active, _) | (_, Active) => Active,
+            (Inactive, Inactive) => Inactive,
+            _ => Undecided,
         };
     }
 }
 
-/// Reads `text`, which is what `file` holds.
-pub(super) fn read(file: &str, text: &[u8], outside: &dyn Outside) -> (Vec<Item>, Variables) {
-    let variables = Variables { release: outside.release().to_owned(), ..Variables::default() };
+/// Reads the file `file` with the content `text`. Returns its lines and the defined variables.
+pub(super) fn read(
+    file: &str,
+    text: &[u8],
+    environment: &dyn Environment,
+) -> (Vec<Item>, Variables) {
+    let variables = Variables { release: environment.release().to_owned(), ..Variables::default() };
     let mut reader =
-        Reader { outside, variables, items: Vec::new(), open: Vec::new(), included: 0 };
+        Reader { environment, variables, items: Vec::new(), open: Vec::new(), included: 0 };
     reader.file(file.into(), text);
     (reader.items, reader.variables)
 }
 
 struct Reader<'a> {
-    outside: &'a dyn Outside,
+    environment: &'a dyn Environment,
     variables: Variables,
     items: Vec<Item>,
     /// The files that are being read, the innermost last.
     open: Vec<Rc<str>>,
+    /// Number of files included so far.
     included: usize,
 }
 
@@ -114,137 +125,144 @@ impl Reader<'_> {
         self.open.push(Rc::clone(&file));
         let mut ifs: Vec<If> = Vec::new();
         for line in lines(text) {
-            let at = self.items.len();
-            let number = line.number;
-            let item = Item { file: Rc::clone(&file), line, fate: Fate::Empty };
-            self.items.push(item);
-            let text = self.items[at].line.text.clone();
-            let sentence = Sentence::new(&text);
-            self.items[at].fate = match self.control(&sentence, number, &mut ifs) {
-                Some(fate) => fate,
-                None => match ifs.last().map_or(Branch::Live, |level| level.now) {
-                    _ if sentence.word.is_empty() && !sentence.assigns => Fate::Empty,
-                    Branch::Live => self.live(&sentence),
-                    Branch::Dead => Fate::Done("not so here".into()),
-                    Branch::Unsure => self.unsure(&sentence),
-                },
-            };
+            let (at, number, text) = (self.items.len(), line.number, line.text.clone());
+            // The item comes before those of the files that it includes.
+            self.items.push(Item { file: Rc::clone(&file), line, outcome: Outcome::Empty });
+            self.items[at].outcome = self.outcome(&SplitLine::new(&text), number, &mut ifs);
         }
         self.open.pop();
         for level in ifs {
             let find = |item: &&mut Item| item.file == file && item.line.number == level.line;
-            // The file may be included twice: the last is this one.
+            // If the file was included before, its last occurrence is the one that was just read.
             if let Some(item) = self.items.iter_mut().rev().find(find) {
-                item.fate = Fate::Wrong("its 'endif' is missing".into());
+                item.outcome = Outcome::Invalid(Invalid::MissingEndif);
             }
         }
     }
 
-    /// `if` and what goes with it.
-    fn control(&mut self, sentence: &Sentence<'_>, line: usize, ifs: &mut Vec<If>) -> Option<Fate> {
-        if sentence.assigns {
+    fn outcome(&mut self, line: &SplitLine<'_>, number: usize, ifs: &mut Vec<If>) -> Outcome {
+        if let Some(outcome) = self.control(line, number, ifs) {
+            return outcome;
+        }
+        if line.keyword.is_empty() && !line.assigns {
+            return Outcome::Empty;
+        }
+        match ifs.last().map_or(Branch::Active, |level| level.current) {
+            Branch::Active => self.active(line),
+            Branch::Inactive => Outcome::Done("the condition is false".into()),
+            Branch::Undecided => self.in_undecided_branch(line),
+        }
+    }
+
+    /// Handles `if`, `elseif`, `else` and `endif`. Returns `None` for other lines.
+    fn control(
+        &mut self,
+        line: &SplitLine<'_>,
+        number: usize,
+        ifs: &mut Vec<If>,
+    ) -> Option<Outcome> {
+        if line.assigns {
             return None;
         }
-        match sentence.word {
+        let missing_if = || Outcome::Invalid(Invalid::MissingIf(line.keyword.to_owned()));
+        match line.keyword {
             "if" => {
-                let around = ifs.last().map_or(Branch::Live, |level| level.now);
-                ifs.push(If::new(line, around));
+                let around = ifs.last().map_or(Branch::Active, |level| level.current);
+                ifs.push(If::new(number, around));
             }
             "elseif" | "else" => {}
             "endif" => {
-                return Some(match ifs.pop() {
-                    Some(_) => Fate::Done(String::new()),
-                    None => Fate::Wrong("there is no 'if' for this 'endif'".into()),
-                });
+                let ended = ifs.pop().map(|_| Outcome::Done(String::new()));
+                return Some(ended.unwrap_or_else(missing_if));
             }
             _ => return None,
         }
-        let Some(level) = ifs.last_mut() else {
-            return Some(Fate::Wrong(format!("there is no 'if' for this '{}'", sentence.word)));
-        };
-        Some(self.branch(sentence, level))
+        Some(match ifs.last_mut() {
+            Some(level) => self.branch(line, level),
+            None => missing_if(),
+        })
     }
 
-    /// Goes to the branch that `sentence` opens.
-    fn branch(&self, sentence: &Sentence<'_>, level: &mut If) -> Fate {
-        if sentence.word == "else" || !level.asks() {
-            level.enter(Branch::Live);
-            return Fate::Done(String::new());
+    /// Enters the branch that `line` opens.
+    fn branch(&self, line: &SplitLine<'_>, level: &mut If) -> Outcome {
+        if line.keyword == "else" || !level.needs_condition() {
+            level.enter(Branch::Active);
+            return Outcome::Done(String::new());
         }
-        match condition::holds(sentence.rest, &self.variables, self.outside) {
+        match condition::holds(line.rest, &self.variables, self.environment) {
             Ok(holds) => {
-                level.enter(Branch::of(holds));
-                Fate::Done(if holds { "so it is" } else { "not so here" }.into())
+                level.enter(holds.into());
+                let text = if holds { "the condition is true" } else { "the condition is false" };
+                Outcome::Done(text.into())
             }
-            Err(trouble) => {
-                level.enter(Branch::Unsure);
-                match trouble {
-                    Trouble::Wrong(why) => Fate::Wrong(why),
-                    Trouble::Unsure(why) => {
-                        Fate::Unsure(Some(format!("{why}: none of its branches counts")))
-                    }
+            Err(error) => {
+                level.enter(Branch::Undecided);
+                match error {
+                    LineError::Invalid(error) => Outcome::Invalid(error),
+                    LineError::Undecided(reason) => Outcome::UndecidedCondition(reason),
                 }
             }
         }
     }
 
-    /// A line that counts.
-    fn live(&mut self, sentence: &Sentence<'_>) -> Fate {
-        let done = match (sentence.word, sentence.assigns) {
-            ("define", false) => self.define(sentence.rest),
-            ("include", false) => self.include(sentence.rest),
-            _ => statement(sentence, &self.variables).map(Fate::Counts),
+    /// Handles a line that has an effect.
+    fn active(&mut self, line: &SplitLine<'_>) -> Outcome {
+        let outcome = match (line.keyword, line.assigns) {
+            ("define", false) => self.define(line.rest),
+            ("include", false) => self.include(line.rest),
+            _ => statement(line, &self.variables).map(Outcome::Statement),
         };
-        match done {
-            Ok(fate) => fate,
-            Err(Trouble::Wrong(why)) => Fate::Wrong(why),
-            Err(Trouble::Unsure(why)) => {
-                Fate::Unsure(Some(format!("{why}: the line does not count")))
-            }
+        match outcome {
+            Ok(outcome) => outcome,
+            Err(LineError::Invalid(error)) => Outcome::Invalid(error),
+            Err(LineError::Undecided(reason)) => Outcome::Undecided(reason),
         }
     }
 
-    /// A line in a branch that may count: what it would define is not known from here on.
-    fn unsure(&mut self, sentence: &Sentence<'_>) -> Fate {
-        if sentence.word == "define" && !sentence.assigns {
-            let (name, _) = first(sentence.rest);
-            *self.variables.defined.of(name) = None;
+    /// Handles a line in an undecided branch: the variables that it defines are unknown from here
+    /// on.
+    fn in_undecided_branch(&mut self, line: &SplitLine<'_>) -> Outcome {
+        if line.keyword == "define" && !line.assigns {
+            let (name, _) = split_word(line.rest);
+            *self.variables.defined.get_or_insert(name) = None;
         }
-        Fate::Unsure(None)
+        Outcome::UndecidedBranch
     }
 
-    fn define(&mut self, rest: &str) -> Result<Fate, Trouble> {
-        let (name, value) = first(rest);
+    fn define(&mut self, rest: &str) -> Result<Outcome, LineError> {
+        let (name, value) = split_word(rest);
         let starts = name.starts_with(|c: char| c == '_' || c.is_ascii_alphabetic());
         if !starts || !name.chars().all(|c| c == '_' || c.is_ascii_alphanumeric()) {
-            return Trouble::wrong(format!("'{name}' is no name of a variable"));
+            return invalid(Invalid::BadVariable(name.to_owned()));
         }
         let value = self.variables.expand_first(value);
         let known = value.as_ref().ok().cloned();
-        *self.variables.defined.of(name) = known;
-        value.map(|value| Fate::Done(format!("${name} is '{value}' from here on")))
+        *self.variables.defined.get_or_insert(name) = known;
+        value.map(|value| Outcome::Done(format!("sets ${name} to '{value}'")))
     }
 
-    fn include(&mut self, rest: &str) -> Result<Fate, Trouble> {
+    fn include(&mut self, rest: &str) -> Result<Outcome, LineError> {
         let file = self.variables.expand_first(rest)?;
         if file.is_empty() {
-            return Trouble::wrong("'include' lacks a file");
+            return invalid(Invalid::MissingFile("include".to_owned()));
         }
         if file.contains(['*', '?', '[']) {
-            return Trouble::unsure(format!("'{file}' is a pattern of files"));
+            return undecided(Undecided::Pattern(file));
         }
         if let Some(at) = self.open.iter().position(|open| **open == *file) {
-            let circle = [&self.open[at..], &[file.into()]].concat().join(" includes ");
-            return Trouble::wrong(format!("files go in a circle: {circle}"));
+            let chain = [&self.open[at..], &[file.into()]].concat().join(" includes ");
+            return invalid(Invalid::IncludeCycle(chain));
         }
-        if self.open.len() > DEPTH || self.included >= FILES {
-            return Trouble::wrong(format!("'{file}' is included too deep, or the {FILES}th file"));
+        if self.open.len() > MAX_DEPTH || self.included >= MAX_FILES {
+            return invalid(Invalid::TooManyIncludes(file));
         }
         self.included += 1;
-        let text = self.outside.read(&file);
-        let text = text.map_err(|why| Trouble::Wrong(format!("cannot read {file}: {why}")))?;
+        let text = self
+            .environment
+            .read(&file)
+            .map_err(|error| LineError::Invalid(Invalid::Unreadable(error.to_string())))?;
         self.file(file.into(), &text);
-        Ok(Fate::Done("its lines:".into()))
+        Ok(Outcome::Done("included lines follow".into()))
     }
 }
 
@@ -253,24 +271,26 @@ mod tests {
     use super::super::Machine;
     use super::*;
 
-    fn fates(text: &str, files: &[(&'static str, &'static str)]) -> Vec<String> {
+    fn outcomes(text: &str, files: &[(&'static str, &'static str)]) -> Vec<String> {
         let machine = Machine(files.iter().copied().collect());
         let (items, _) = read("m", text.as_bytes(), &machine);
         let show = |item: &Item| {
-            let fate = match &item.fate {
-                Fate::Empty => return None,
-                Fate::Counts(_) => "counts".to_owned(),
-                Fate::Done(why) => why.clone(),
-                Fate::Unsure(why) => format!("? {}", why.as_deref().unwrap_or_default()),
-                Fate::Wrong(why) => format!("wrong: {why}"),
+            let outcome = match &item.outcome {
+                Outcome::Empty => return None,
+                Outcome::Statement(_) => "statement".to_owned(),
+                Outcome::Done(remark) => remark.clone(),
+                Outcome::UndecidedBranch => "undecided branch".to_owned(),
+                Outcome::UndecidedCondition(reason) => format!("undecided condition: {reason}"),
+                Outcome::Undecided(reason) => format!("undecided: {reason}"),
+                Outcome::Invalid(error) => format!("invalid: {error}"),
             };
-            Some(format!("{}:{} {fate}", item.file, item.line.number).trim().to_owned())
+            Some(format!("{}:{} {outcome}", item.file, item.line.number).trim().to_owned())
         };
         items.iter().filter_map(show).collect()
     }
 
     #[test]
-    fn branches_count_or_not() {
+    fn the_branch_whose_condition_is_true_is_active() {
         let x = "alias x y\n";
         for (text, want) in [
             (format!("if 1\n{x}else\n{x}endif\n{x}"), "+-+"),
@@ -286,10 +306,10 @@ mod tests {
             let machine = Machine::default();
             let (items, _) = read("m", text.as_bytes(), &machine);
             let alias = |item: &&Item| item.line.text.starts_with("alias");
-            let marks = items.iter().filter(alias).map(|item| match item.fate {
-                Fate::Counts(_) => '+',
-                Fate::Done(_) => '-',
-                Fate::Unsure(None) => '?',
+            let marks = items.iter().filter(alias).map(|item| match item.outcome {
+                Outcome::Statement(_) => '+',
+                Outcome::Done(_) => '-',
+                Outcome::UndecidedBranch => '?',
                 _ => '!',
             });
             assert_eq!(marks.collect::<String>(), want, "{text}");
@@ -297,85 +317,88 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_of_a_doubtful_branch_is_doubtful() {
+    fn a_variable_of_an_undecided_branch_is_unknown() {
         let text = "define A 1\nif $A\ndefine A 0\nendif\nif $A\nfrob\nendif\n\
                     if -k\ndefine A x\nendif\nif $A\nendif";
         assert_eq!(
-            fates(text, &[]),
+            outcomes(text, &[]),
             [
-                "m:1 $A is '1' from here on",
-                "m:2 so it is",
-                "m:3 $A is '0' from here on",
+                "m:1 sets $A to '1'",
+                "m:2 the condition is true",
+                "m:3 sets $A to '0'",
                 "m:4",
-                "m:5 not so here",
-                "m:6 not so here",
+                "m:5 the condition is false",
+                "m:6 the condition is false",
                 "m:7",
-                "m:8 ? '-k' hangs on who calls: none of its branches counts",
-                "m:9 ?",
+                "m:8 undecided condition: '-k' depends on the caller of modprobe",
+                "m:9 undecided branch",
                 "m:10",
-                "m:11 ? what $A is is not known: none of its branches counts",
+                "m:11 undecided condition: the value of $A is unknown",
                 "m:12",
             ]
         );
     }
 
     #[test]
-    fn files_are_included_and_circles_named() {
+    fn files_are_included_and_cycles_reported() {
         let files = [("/a", "alias a b\ninclude /b\n"), ("/b", "include /a\nfrob\n")];
         assert_eq!(
-            fates("define D /\ninclude ${D}a\ninclude /c\ninclude /x*\ninclude\n", &files),
+            outcomes("define D /\ninclude ${D}a\ninclude /c\ninclude /x*\ninclude\n", &files),
             [
-                "m:1 $D is '/' from here on",
-                "m:2 its lines:",
-                "/a:1 counts",
-                "/a:2 its lines:",
-                "/b:1 wrong: files go in a circle: /a includes /b includes /a",
-                "/b:2 wrong: nothing is called 'frob'",
-                "m:3 wrong: cannot read /c: No such file or directory",
-                "m:4 ? '/x*' is a pattern of files: the line does not count",
-                "m:5 wrong: 'include' lacks a file",
+                "m:1 sets $D to '/'",
+                "m:2 included lines follow",
+                "/a:1 statement",
+                "/a:2 included lines follow",
+                "/b:1 invalid: include cycle: /a includes /b includes /a",
+                "/b:2 invalid: unknown keyword 'frob'",
+                "m:3 invalid: read /c: No such file",
+                "m:4 undecided: '/x*' is a pattern of files",
+                "m:5 invalid: 'include' needs a file",
             ]
         );
     }
 
     #[test]
-    fn every_if_has_its_end_in_its_file() {
+    fn every_if_ends_in_its_file() {
         let files = [("/a", "endif\nif 1\nalias a b\n")];
         assert_eq!(
-            fates("if 1\ninclude /a\nelse\nendif\nelse\nelseif 1\nif=1\ndefine 1x y\n", &files),
+            outcomes("if 1\ninclude /a\nelse\nendif\nelse\nelseif 1\nif=1\ndefine 1x y\n", &files),
             [
-                "m:1 so it is",
-                "m:2 its lines:",
-                "/a:1 wrong: there is no 'if' for this 'endif'",
-                "/a:2 wrong: its 'endif' is missing",
-                "/a:3 counts",
+                "m:1 the condition is true",
+                "m:2 included lines follow",
+                "/a:1 invalid: 'endif' without 'if'",
+                "/a:2 invalid: 'if' without 'endif'",
+                "/a:3 statement",
                 "m:3",
                 "m:4",
-                "m:5 wrong: there is no 'if' for this 'else'",
-                "m:6 wrong: there is no 'if' for this 'elseif'",
-                "m:7 wrong: nothing is called 'if='",
-                "m:8 wrong: '1x' is no name of a variable",
+                "m:5 invalid: 'else' without 'if'",
+                "m:6 invalid: 'elseif' without 'if'",
+                "m:7 invalid: unknown keyword 'if='",
+                "m:8 invalid: '1x' is not a variable name",
             ]
         );
     }
 
     #[test]
-    fn too_many_files_are_an_end() {
+    fn the_number_of_included_files_is_limited() {
         struct Endless;
-        impl Outside for Endless {
+        impl Environment for Endless {
             fn release(&self) -> &str {
                 "1"
             }
             fn exists(&self, _: &str) -> bool {
                 true
             }
-            fn read(&self, path: &str) -> Result<Vec<u8>, String> {
+            fn read(&self, path: &str) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
                 Ok(format!("include {path}x\ninclude {path}y\n").into_bytes())
             }
         }
         let (items, _) = read("/", b"include /x", &Endless);
-        assert_eq!(items.iter().filter(|i| matches!(i.fate, Fate::Done(_))).count(), FILES);
+        assert_eq!(
+            items.iter().filter(|i| matches!(i.outcome, Outcome::Done(_))).count(),
+            MAX_FILES
+        );
         let deepest = items.iter().map(|i| i.file.len()).max();
-        assert_eq!(deepest, Some(DEPTH + 1));
+        assert_eq!(deepest, Some(MAX_DEPTH + 1));
     }
 }

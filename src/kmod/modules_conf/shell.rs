@@ -1,11 +1,11 @@
-//! Commands for the shell, of which modprobe.d has some too.
+//! Shell commands, which modprobe.d has, too.
 
 use super::table::Table;
 
 /// The command that loads a module.
 pub(super) const MODPROBE: &str = "/sbin/modprobe";
 
-/// A word for the shell.
+/// Quotes a word for a shell if necessary.
 pub(super) fn quoted(word: &str) -> String {
     let plain = |c: char| {
         c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | ',' | ':' | '=' | '+')
@@ -16,9 +16,9 @@ pub(super) fn quoted(word: &str) -> String {
     }
 }
 
-/// A command of that time for the tools of today: `-k`, which marked modules that may go by themselves, is gone, and
-/// an insmod that is given a name is modprobe.
-pub(super) fn today(command: &str) -> String {
+/// Rewrites a command for the tools of today: they have no `-k`, which marked modules as autoclean,
+/// and an insmod of a module name becomes modprobe.
+pub(super) fn modernize(command: &str) -> String {
     let mut words: Vec<&str> = command.split(' ').collect();
     let mut at = 0;
     while let Some(word) = words.get(at).copied() {
@@ -34,24 +34,24 @@ pub(super) fn today(command: &str) -> String {
     words.join(" ")
 }
 
-/// Whether a word names a module, and no file.
+/// Returns whether a word is a module name and not a file.
 fn is_name(word: &str) -> bool {
     let name = word.trim_end_matches(';');
-    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-    !name.is_empty() && !name.starts_with('-') && name.chars().all(fits)
+    let is_valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    !name.is_empty() && !name.starts_with('-') && name.chars().all(is_valid)
 }
 
-/// What was defined and is used in `command`, as the start of a line with it.
-pub(super) fn exports(command: &str, defined: &Table<Option<String>>) -> String {
-    let used = |name: &str| {
+/// Returns the `export` commands for the variables that `command` uses, to be put before it.
+pub(super) fn exports(command: &str, variables: &Table<Option<String>>) -> String {
+    let is_used = |name: &str| {
         let (plain, braced) = (format!("${name}"), format!("${{{name}"));
         let ends = |rest: &str| !rest.starts_with(|c: char| c == '_' || c.is_ascii_alphanumeric());
-        [plain, braced].iter().any(|use_of| command.split(use_of.as_str()).skip(1).any(ends))
+        [plain, braced].iter().any(|usage| command.split(usage.as_str()).skip(1).any(ends))
     };
     let mut text = String::new();
-    for (name, value) in defined.iter() {
-        // One that hangs on what is not known is not known here either.
-        if let Some(value) = value.as_ref().filter(|_| used(name)) {
+    for (name, value) in variables.iter() {
+        // A variable with an unknown value is not exported.
+        if let Some(value) = value.as_ref().filter(|_| is_used(name)) {
             text += &["export ", name, "=", &quoted(value), "; "].concat();
         }
     }
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_are_for_the_tools_of_today() {
+    fn commands_are_rewritten_for_the_tools_of_today() {
         for (command, want) in [
             ("modprobe -k a", "modprobe a"),
             ("x; /sbin/modprobe -k a && modprobe -q b", "x; /sbin/modprobe a && modprobe -q b"),
@@ -81,23 +81,23 @@ mod tests {
             ("echo  insmod", "echo  insmod"),
             ("modprobe -k", "modprobe"),
         ] {
-            assert_eq!(today(command), want);
+            assert_eq!(modernize(command), want);
         }
     }
 
     #[test]
-    fn what_is_used_is_exported() {
-        let mut defined = Table::default();
-        *defined.of("A") = Some("1".to_owned());
-        *defined.of("AB") = Some("x y".to_owned());
-        *defined.of("ABC") = None;
+    fn used_variables_are_exported() {
+        let mut variables = Table::default();
+        *variables.get_or_insert("A") = Some("1".to_owned());
+        *variables.get_or_insert("AB") = Some("x y".to_owned());
+        *variables.get_or_insert("ABC") = None;
         for (command, want) in [
             ("echo $A", "export A=1; "),
             ("echo ${AB}$A-", "export A=1; export AB='x y'; "),
             ("echo ${A:-2}", "export A=1; "),
             ("echo $ABC A", ""),
         ] {
-            assert_eq!(exports(command, &defined), want, "{command}");
+            assert_eq!(exports(command, &variables), want, "{command}");
         }
     }
 }

@@ -1,72 +1,80 @@
-//! What a line says.
+//! The meaning of a line.
 
-use super::words::{Variables, first};
-use super::{Trouble, shell};
+use super::error::{Invalid, LineError, invalid};
+use super::shell;
+use super::words::{Variables, split_word};
 use crate::kmod::alias;
 
-/// A line, split but not yet looked into.
+/// A line, split into keyword and arguments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Sentence<'a> {
-    /// Whether `add` stands before it.
+pub(super) struct SplitLine<'a> {
+    /// Whether `add` stands before the keyword.
     pub(super) add: bool,
     /// The first word.
-    pub(super) word: &'a str,
-    /// Whether a `=` ends that.
+    pub(super) keyword: &'a str,
+    /// Whether a `=` follows the keyword.
     pub(super) assigns: bool,
-    /// The rest.
+    /// The arguments.
     pub(super) rest: &'a str,
 }
 
-impl<'a> Sentence<'a> {
+impl<'a> SplitLine<'a> {
     /// Splits a line.
     pub(super) fn new(text: &'a str) -> Self {
         let text = text.trim_ascii_start();
         let added = text.strip_prefix("add").filter(|rest| rest.trim_ascii_start() != *rest);
         let text = added.map_or(text, str::trim_ascii_start);
         let end = text.find(|c: char| c == '=' || c.is_ascii_whitespace()).unwrap_or(text.len());
-        let (word, rest) = text.split_at(end);
+        let (keyword, rest) = text.split_at(end);
         let assigned = rest.strip_prefix('=');
         let rest = assigned.unwrap_or(rest).trim_ascii_start();
-        Self { add: added.is_some(), word, assigns: assigned.is_some(), rest }
+        Self { add: added.is_some(), keyword, assigns: assigned.is_some(), rest }
     }
 }
 
-/// Which of a module's commands.
+/// When a command of a module runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum When {
+pub(super) enum CommandKind {
+    /// Before the load.
     PreInstall,
+    /// Instead of the load.
     Install,
+    /// After the load.
     PostInstall,
+    /// Before the removal.
     PreRemove,
+    /// Instead of the removal.
     Remove,
+    /// After the removal.
     PostRemove,
 }
 
-/// What counts for modprobe.
+/// A line that configures modprobe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Statement {
     /// `alias NAME RESULT`.
     Alias { name: String, result: String },
     /// `options MODULE WORD…`.
     Options { name: String, words: Vec<String>, add: bool },
-    /// `above` and `below`.
-    Pull { above: bool, name: String, names: Vec<String>, add: bool },
-    /// `probe` and `probeall`; the words are names, and options behind them.
+    /// `above` and `below`: modules that are loaded together with another.
+    PullIn { above: bool, name: String, names: Vec<String>, add: bool },
+    /// `probe` and `probeall`; the words are names, each followed by its options.
     Probe { all: bool, name: String, words: Vec<String>, add: bool },
-    /// A command, for the shell.
-    Command { when: When, name: String, command: String },
-    /// It has no equivalent, and why.
-    Nothing(&'static str),
+    /// A shell command.
+    Command { kind: CommandKind, name: String, command: String },
+    /// A line without an equivalent, with the reason.
+    NoEquivalent(&'static str),
 }
 
 const INDEXES: &str = "the index files have fixed names in /lib/modules/RELEASE";
+const PERSISTDIR: &str = "modules store no persistent data since Linux 2.6";
 
-/// Lines that say nothing to modprobe: first word, whether it takes a `=`, why.
-const NOTHING: [(&str, bool, &str); 12] = [
-    ("keep", false, "it goes with 'path'"),
+/// Lines without an equivalent: keyword, whether a `=` follows it, reason.
+const NO_EQUIVALENT: [(&str, bool, &str); 12] = [
+    ("keep", false, "it applies to 'path' only"),
     ("prune", false, "depmod indexes modules only; depmod.d has 'exclude'"),
-    ("insmod_opt", true, "modprobe calls no insmod"),
-    ("persistdir", true, "modules have kept no data since Linux 2.6"),
+    ("insmod_opt", true, "modprobe does not run insmod"),
+    ("persistdir", true, PERSISTDIR),
     ("depfile", true, INDEXES),
     ("generic_stringfile", true, INDEXES),
     ("pcimapfile", true, INDEXES),
@@ -78,135 +86,158 @@ const NOTHING: [(&str, bool, &str); 12] = [
 ];
 
 const PATH: &str =
-    "modules lie below /lib/modules/RELEASE; for an order among them depmod.d has 'search'";
+    "modules are below /lib/modules/RELEASE; depmod.d has 'search' for an order among them";
 
-/// Why `sentence` has no equivalent, if it is of those.
-pub(super) fn nothing(sentence: &Sentence<'_>) -> Option<&'static str> {
-    let Sentence { word, assigns, .. } = *sentence;
-    if assigns && (word == "path" || word.starts_with("path[") && word.ends_with(']')) {
+/// Returns the reason if `line` has no equivalent.
+pub(super) fn no_equivalent(line: &SplitLine<'_>) -> Option<&'static str> {
+    let SplitLine { keyword, assigns, .. } = *line;
+    if assigns && (keyword == "path" || keyword.starts_with("path[") && keyword.ends_with(']')) {
         return Some(PATH);
     }
-    let known = |(name, equals, _): &&(&str, bool, _)| *name == word && *equals == assigns;
-    match NOTHING.iter().find(known) {
-        // The manual has it without a `=`, modutils with one.
-        None if word == "persistdir" => Some(NOTHING[3].2),
-        found => found.map(|(_, _, why)| *why),
+    let known = |(name, equals, _): &&(&str, bool, _)| *name == keyword && *equals == assigns;
+    match NO_EQUIVALENT.iter().find(known) {
+        // The manual page has it without `=`, modutils with.
+        None if keyword == "persistdir" => Some(PERSISTDIR),
+        found => found.map(|(_, _, reason)| *reason),
     }
 }
 
-/// The command that `word` announces.
-pub(super) fn when(word: &str) -> Option<When> {
-    Some(match word {
-        "pre-install" => When::PreInstall,
-        "install" => When::Install,
-        "post-install" => When::PostInstall,
-        "pre-remove" => When::PreRemove,
-        "remove" => When::Remove,
-        "post-remove" => When::PostRemove,
-        _ => return None,
-    })
+impl CommandKind {
+    /// Returns the kind of command that follows `keyword`.
+    fn parse(keyword: &str) -> Option<Self> {
+        Some(match keyword {
+            "pre-install" => Self::PreInstall,
+            "install" => Self::Install,
+            "post-install" => Self::PostInstall,
+            "pre-remove" => Self::PreRemove,
+            "remove" => Self::Remove,
+            "post-remove" => Self::PostRemove,
+            _ => return None,
+        })
+    }
+
+    /// Returns the keyword.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::PreInstall => "pre-install",
+            Self::Install => "install",
+            Self::PostInstall => "post-install",
+            Self::PreRemove => "pre-remove",
+            Self::Remove => "remove",
+            Self::PostRemove => "post-remove",
+        }
+    }
 }
 
-/// What a line says that is neither of `if`, `define` nor `include`.
+/// Parses a line other than `if`, `define` and `include`.
 pub(super) fn statement(
-    sentence: &Sentence<'_>,
+    line: &SplitLine<'_>,
     variables: &Variables,
-) -> Result<Statement, Trouble> {
-    let Sentence { add, word, assigns, rest } = *sentence;
-    if let Some(why) = nothing(sentence) {
-        return Ok(Statement::Nothing(why));
+) -> Result<Statement, LineError> {
+    let SplitLine { add, keyword, assigns, rest } = *line;
+    if let Some(reason) = no_equivalent(line) {
+        return Ok(Statement::NoEquivalent(reason));
     }
     if assigns {
-        return Trouble::wrong(format!("nothing is called '{word}='"));
+        return invalid(Invalid::UnknownKeyword([keyword, "="].concat()));
     }
-    if let Some(when) = when(word) {
-        return command(when, word, rest);
+    if let Some(kind) = CommandKind::parse(keyword) {
+        return command(kind, rest);
     }
-    Ok(match word {
+    match keyword {
         "alias" => {
-            let (name, rest) = named(word, rest, is_pattern)?;
-            let result = variables.expand_first(rest)?;
-            let result = checked(word, result, is_name)?;
-            Statement::Alias { name, result }
+            let (name, rest) = split_name(keyword, rest, is_pattern)?;
+            let result = check_name(keyword, variables.expand_first(rest)?, is_name)?;
+            Ok(Statement::Alias { name, result })
         }
         "options" => {
-            // Whether the module may go by itself; today none does.
-            let (flag, after) = first(rest);
-            let (name, rest) = named(word, if flag == "-k" { after } else { rest }, is_pattern)?;
-            Statement::Options { name, words: variables.expand(rest)?, add }
+            // `-k` marked the module as autoclean; today no module is.
+            let (flag, after) = split_word(rest);
+            let rest = if flag == "-k" { after } else { rest };
+            let (name, rest) = split_name(keyword, rest, is_pattern)?;
+            Ok(Statement::Options { name, words: variables.expand(rest)?, add })
         }
         "above" | "below" => {
-            let (name, rest) = named(word, rest, is_name)?;
+            let (name, rest) = split_name(keyword, rest, is_name)?;
             let names = variables.expand(rest)?;
-            for pulled in &names {
-                checked(word, pulled.clone(), is_name)?;
+            for pulled_in in &names {
+                check_name(keyword, pulled_in.clone(), is_name)?;
             }
-            Statement::Pull { above: word == "above", name, names, add }
+            Ok(Statement::PullIn { above: keyword == "above", name, names, add })
         }
-        "probe" | "probeall" => {
-            let (name, rest) = named(word, rest, is_pattern)?;
-            let words = variables.expand(rest)?;
-            // What comes first is a name.
-            checked(word, words.first().cloned().unwrap_or_default(), is_name)?;
-            for probed in words.iter().filter(|w| !is_parameter(w)) {
-                checked(word, probed.clone(), is_name)?;
-            }
-            Statement::Probe { all: word == "probeall", name, words, add }
-        }
-        _ if is_of_modprobe_d(word) => {
-            return Trouble::wrong(format!("'{word}' is a word of modprobe.d"));
-        }
-        _ => return Trouble::wrong(format!("nothing is called '{word}'")),
-    })
-}
-
-/// Whether only modprobe.d(5) knows the word.
-pub(super) fn is_of_modprobe_d(word: &str) -> bool {
-    matches!(word, "blacklist" | "softdep" | "weakdep" | "mask" | "rule" | "config")
-}
-
-fn command(when: When, word: &str, rest: &str) -> Result<Statement, Trouble> {
-    let (name, command) = named(word, rest, is_name)?;
-    if command.is_empty() {
-        return Trouble::wrong(format!("'{word} {name}' has no command"));
+        "probe" | "probeall" => probe(keyword, rest, add, variables),
+        _ if is_of_modprobe_d(keyword) => invalid(Invalid::ModprobeKeyword(keyword.to_owned())),
+        _ => invalid(Invalid::UnknownKeyword(keyword.to_owned())),
     }
-    Ok(Statement::Command { when, name, command: shell::today(command) })
 }
 
-/// The name that `rest` starts with, and what follows it.
-fn named<'a>(
-    word: &str,
+/// Returns whether only modprobe.d(5) has the keyword.
+pub(super) fn is_of_modprobe_d(keyword: &str) -> bool {
+    matches!(keyword, "blacklist" | "softdep" | "weakdep" | "mask" | "rule" | "config")
+}
+
+fn probe(
+    keyword: &str,
+    rest: &str,
+    add: bool,
+    variables: &Variables,
+) -> Result<Statement, LineError> {
+    let (name, rest) = split_name(keyword, rest, is_pattern)?;
+    let words = variables.expand(rest)?;
+    // The first word must be a name.
+    check_name(keyword, words.first().cloned().unwrap_or_default(), is_name)?;
+    for probed in words.iter().filter(|w| !is_parameter(w)) {
+        check_name(keyword, probed.clone(), is_name)?;
+    }
+    Ok(Statement::Probe { all: keyword == "probeall", name, words, add })
+}
+
+fn command(kind: CommandKind, rest: &str) -> Result<Statement, LineError> {
+    let (name, command) = split_name(kind.as_str(), rest, is_name)?;
+    if command.is_empty() {
+        return invalid(Invalid::MissingCommand([kind.as_str(), &name].join(" ")));
+    }
+    Ok(Statement::Command { kind, name, command: shell::modernize(command) })
+}
+
+/// Splits off the name at the start of `rest`.
+fn split_name<'a>(
+    keyword: &str,
     rest: &'a str,
-    fits: fn(char) -> bool,
-) -> Result<(String, &'a str), Trouble> {
-    let (name, rest) = first(rest);
-    Ok((checked(word, name.to_owned(), fits)?, rest))
+    is_valid: fn(char) -> bool,
+) -> Result<(String, &'a str), LineError> {
+    let (name, rest) = split_word(rest);
+    Ok((check_name(keyword, name.to_owned(), is_valid)?, rest))
 }
 
-/// A name that modprobe.d can have too.
-fn checked(word: &str, name: String, fits: fn(char) -> bool) -> Result<String, Trouble> {
+/// Checks that modprobe.d can have this name, too.
+fn check_name(
+    keyword: &str,
+    name: String,
+    is_valid: fn(char) -> bool,
+) -> Result<String, LineError> {
     if name.is_empty() {
-        return Trouble::wrong(format!("'{word}' lacks a name"));
+        return invalid(Invalid::MissingName(keyword.to_owned()));
     }
     let is_flag = name.starts_with('-');
-    if is_flag || !name.chars().all(fits) || alias::normalize(name.as_bytes()).is_err() {
-        return Trouble::wrong(format!("'{name}' is no name of a module"));
+    if is_flag || !name.chars().all(is_valid) || alias::normalize(name.as_bytes()).is_err() {
+        return invalid(Invalid::BadName(name));
     }
     Ok(name)
 }
 
-/// Whether a word gives a module's parameter a value.
+/// Returns whether a word has the form `PARAMETER=VALUE`.
 pub(super) fn is_parameter(word: &str) -> bool {
     let key = word.split_once('=').map(|(key, _)| key);
     key.is_some_and(|key| !key.is_empty() && !key.contains(|c: char| c.is_ascii_whitespace()))
 }
 
-/// What may stand in a name; a shell takes none of it for anything else.
+/// Returns whether a module name may have the character. None of them is special to a shell.
 fn is_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | '+' | ',' | ':' | '@' | '%')
 }
 
-/// What may stand in a name that is asked for; names of device files are patterns.
+/// Returns whether an alias may have the character. Names of device files are patterns.
 fn is_pattern(c: char) -> bool {
     is_name(c) || matches!(c, '*' | '?' | '[' | ']' | '!' | '^')
 }
@@ -215,12 +246,12 @@ fn is_pattern(c: char) -> bool {
 mod tests {
     use super::*;
 
-    fn say(text: &str) -> String {
+    fn parse(text: &str) -> String {
         let variables = Variables { release: "2.4.18".into(), ..Variables::default() };
-        match statement(&Sentence::new(text), &variables) {
-            Ok(said) => format!("{said:?}").replace("Statement::", ""),
-            Err(Trouble::Wrong(why)) => format!("wrong: {why}"),
-            Err(Trouble::Unsure(why)) => format!("unsure: {why}"),
+        match statement(&SplitLine::new(text), &variables) {
+            Ok(statement) => format!("{statement:?}").replace("Statement::", ""),
+            Err(LineError::Invalid(error)) => format!("invalid: {error}"),
+            Err(LineError::Undecided(reason)) => format!("undecided: {reason}"),
         }
     }
 
@@ -234,13 +265,13 @@ mod tests {
             ("add", (false, "add", false, "")),
             ("keep", (false, "keep", false, "")),
         ] {
-            let Sentence { add, word, assigns, rest } = Sentence::new(text);
-            assert_eq!((add, word, assigns, rest), want, "{text}");
+            let SplitLine { add, keyword, assigns, rest } = SplitLine::new(text);
+            assert_eq!((add, keyword, assigns, rest), want, "{text}");
         }
     }
 
     #[test]
-    fn lines_say_what_they_say() {
+    fn statements_are_parsed() {
         for (text, want) in [
             ("alias eth0 3c59x more", r#"Alias { name: "eth0", result: "3c59x" }"#),
             ("alias /dev/sg* sg", r#"Alias { name: "/dev/sg*", result: "sg" }"#),
@@ -250,44 +281,44 @@ mod tests {
             ),
             (
                 "add above a b `kernelversion`",
-                r#"Pull { above: true, name: "a", names: ["b", "2.4"], add: true }"#,
+                r#"PullIn { above: true, name: "a", names: ["b", "2.4"], add: true }"#,
             ),
             (
-                "probe eth0 ne io=0x300 3c59x",
-                r#"Probe { all: false, name: "eth0", words: ["ne", "io=0x300", "3c59x"], add: false }"#,
+                "probe eth0 ne io=1 3c59x",
+                r#"Probe { all: false, name: "eth0", words: ["ne", "io=1", "3c59x"], add: false }"#,
             ),
             (
                 "post-install a  echo `x` \"y\"",
-                r#"Command { when: PostInstall, name: "a", command: "echo `x` \"y\"" }"#,
+                r#"Command { kind: PostInstall, name: "a", command: "echo `x` \"y\"" }"#,
             ),
         ] {
-            assert_eq!(say(text), want, "{text}");
+            assert_eq!(parse(text), want, "{text}");
         }
         for text in ["keep", "prune x", "path=/x", "path[a]=x", "usbmapfile=x", "persistdir /x"] {
-            assert!(say(text).starts_with("Nothing("), "{text}: {}", say(text));
+            assert!(parse(text).starts_with("NoEquivalent("), "{text}: {}", parse(text));
         }
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn invalid_lines_are_reported() {
         for (text, want) in [
-            ("alias", "wrong: 'alias' lacks a name"),
-            ("alias a", "wrong: 'alias' lacks a name"),
-            ("alias a[ b", "wrong: 'a[' is no name of a module"),
-            ("options -k -k x=1", "wrong: '-k' is no name of a module"),
-            ("alias a b*", "wrong: 'b*' is no name of a module"),
-            ("alias a `cat x`", "unsure: the command `cat x` is not run"),
-            ("above a* b", "wrong: 'a*' is no name of a module"),
-            ("probe a", "wrong: 'probe' lacks a name"),
-            ("probe a 3c*", "wrong: '3c*' is no name of a module"),
-            ("install a", "wrong: 'install a' has no command"),
-            ("install=x", "wrong: nothing is called 'install='"),
-            ("keep=x", "wrong: nothing is called 'keep='"),
-            ("depfile x", "wrong: nothing is called 'depfile'"),
-            ("frob x", "wrong: nothing is called 'frob'"),
-            ("blacklist x", "wrong: 'blacklist' is a word of modprobe.d"),
+            ("alias", "invalid: 'alias' needs a module name"),
+            ("alias a", "invalid: 'alias' needs a module name"),
+            ("alias a[ b", "invalid: 'a[' is not a module name"),
+            ("options -k -k x=1", "invalid: '-k' is not a module name"),
+            ("alias a b*", "invalid: 'b*' is not a module name"),
+            ("alias a `cat x`", "undecided: command `cat x` is not run"),
+            ("above a* b", "invalid: 'a*' is not a module name"),
+            ("probe a", "invalid: 'probe' needs a module name"),
+            ("probe a 3c*", "invalid: '3c*' is not a module name"),
+            ("install a", "invalid: 'install a' needs a command"),
+            ("install=x", "invalid: unknown keyword 'install='"),
+            ("keep=x", "invalid: unknown keyword 'keep='"),
+            ("depfile x", "invalid: unknown keyword 'depfile'"),
+            ("frob x", "invalid: unknown keyword 'frob'"),
+            ("blacklist x", "invalid: 'blacklist' is a keyword of modprobe.d"),
         ] {
-            assert_eq!(say(text), want, "{text}");
+            assert_eq!(parse(text), want, "{text}");
         }
     }
 }

@@ -1,35 +1,35 @@
-//! The words of a line, and what stands for others in them.
+//! The words of a line, with commands and variables expanded.
 //!
 //! ```text
 //! `uname -r`  `kernelversion`      2.4.18-3  2.4
-//! $NAME  ${NAME}                   what a `define` has said
-//! 'a b'  "a b"  \c                 one word; the quotes and the backslash go
+//! $NAME  ${NAME}                   the value of a `define`
+//! 'a b'  "a b"  \c                 one word; the quotes and the backslash are removed
 //! ```
 
-use super::Trouble;
+use super::error::{Invalid, LineError, Undecided, invalid, undecided};
 use super::table::Table;
 
-/// What the words of a file may stand for.
+/// The values that words are expanded with.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Variables {
     /// The kernel's release.
     pub(super) release: String,
-    /// What was defined; `None` where it hangs on what is not known.
+    /// The defined variables; `None` if the definition is undecided.
     pub(super) defined: Table<Option<String>>,
 }
 
 impl Variables {
-    /// The words that `text` comes to.
-    pub(super) fn expand(&self, text: &str) -> Result<Vec<String>, Trouble> {
+    /// Expands `text` and splits it into words.
+    pub(super) fn expand(&self, text: &str) -> Result<Vec<String>, LineError> {
         Ok(split(&self.substitute(text)?))
     }
 
-    /// The first of them; empty where there are none.
-    pub(super) fn expand_first(&self, text: &str) -> Result<String, Trouble> {
+    /// Expands `text` and returns its first word, or an empty text.
+    pub(super) fn expand_first(&self, text: &str) -> Result<String, LineError> {
         Ok(self.expand(text)?.into_iter().next().unwrap_or_default())
     }
 
-    fn substitute(&self, text: &str) -> Result<String, Trouble> {
+    fn substitute(&self, text: &str) -> Result<String, LineError> {
         let mut out = String::new();
         let mut rest = text;
         while let Some(at) = rest.find(['`', '$']) {
@@ -43,53 +43,55 @@ impl Variables {
         Ok(out + rest)
     }
 
-    /// Puts in what the command at the start of `text` prints, if that is known; gives what follows it.
-    fn command<'a>(&self, text: &'a str, out: &mut String) -> Result<&'a str, Trouble> {
+    /// Appends the output of the command at the start of `text`. Returns the text after the
+    /// command.
+    fn command<'a>(&self, text: &'a str, out: &mut String) -> Result<&'a str, LineError> {
         let Some((command, rest)) = text.split_once('`') else {
-            return Trouble::wrong("a back-quote is not closed");
+            return invalid(Invalid::OpenBackQuote);
         };
         match command.trim_ascii() {
             "uname -r" => out.push_str(&self.release),
             "kernelversion" => out.push_str(two_parts(&self.release)),
-            other => return Trouble::unsure(format!("the command `{other}` is not run")),
+            other => return undecided(Undecided::Command(other.to_owned())),
         }
         Ok(rest)
     }
 
-    /// As `command`, for a variable.
-    fn variable<'a>(&self, text: &'a str, out: &mut String) -> Result<&'a str, Trouble> {
+    /// Appends the value of the variable at the start of `text`. Returns the text after the
+    /// variable.
+    fn variable<'a>(&self, text: &'a str, out: &mut String) -> Result<&'a str, LineError> {
+        let shell = || undecided(Undecided::Shell(text.to_owned()));
         let (name, rest) = match text.strip_prefix('{') {
             Some(braced) => match braced.split_once('}') {
                 Some((name, rest)) if name.chars().all(is_name) => (name, rest),
-                _ => return Trouble::unsure(format!("${text} is left to a shell")),
+                _ => return shell(),
             },
             None => text.split_at(text.find(|c| !is_name(c)).unwrap_or(text.len())),
         };
         match self.defined.get(name) {
             Some(Some(value)) => out.push_str(value),
-            Some(None) => return Trouble::unsure(format!("what ${name} is is not known")),
+            Some(None) => return undecided(Undecided::Variable(name.to_owned())),
             None if name.is_empty() && !text.starts_with(['(', '{']) => out.push('$'),
-            None if name.is_empty() => {
-                return Trouble::unsure(format!("${text} is left to a shell"));
-            }
-            None => return Trouble::unsure(format!("${name} is not defined here")),
+            None if name.is_empty() => return shell(),
+            None => return undecided(Undecided::Undefined(name.to_owned())),
         }
         Ok(rest)
     }
 }
 
-/// Whether a variable's name may hold it.
+/// Returns whether a variable name may have the character.
 fn is_name(c: char) -> bool {
     c == '_' || c.is_ascii_alphanumeric()
 }
 
-/// `2.4.18-3` → `2.4`
+/// Returns the first two parts of a release: `2.4.18-3` → `2.4`.
 fn two_parts(release: &str) -> &str {
     let end = release.match_indices('.').nth(1).map_or(release.len(), |(at, _)| at);
     &release[..end]
 }
 
-/// The words of `text`, without their quotes. Between quotes a backslash stays, and keeps a quote from ending the word.
+/// Splits `text` into words and removes the quotes. Between quotes a backslash is kept, and a quote
+/// after it does not end the word.
 fn split(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word = String::new();
@@ -117,8 +119,8 @@ fn take(word: &mut String) -> Option<String> {
     (!word.is_empty()).then(|| std::mem::take(word))
 }
 
-/// The first word of `text` as it stands, quotes included, and what follows it and the blanks behind it.
-pub(super) fn first(text: &str) -> (&str, &str) {
+/// Returns the first word of `text`, with its quotes, and the text after it without leading spaces.
+pub(super) fn split_word(text: &str) -> (&str, &str) {
     let text = text.trim_ascii_start();
     let mut quote = None;
     let end = text.find(|c| {
@@ -139,13 +141,13 @@ mod tests {
 
     fn variables() -> Variables {
         let mut variables = Variables { release: "2.4.18-3smp".into(), ..Variables::default() };
-        *variables.defined.of("A") = Some("one two".into());
-        *variables.defined.of("N") = None;
+        *variables.defined.get_or_insert("A") = Some("one two".into());
+        *variables.defined.get_or_insert("N") = None;
         variables
     }
 
     #[test]
-    fn words_are_split_and_what_they_stand_for_put_in() {
+    fn words_are_expanded_and_split() {
         for (text, want) in [
             (" a  b\tc ", "a|b|c"),
             ("x=\"a b\" 'c d' e\\f \\\"g h\"", "x=a b|c d|ef|g h"),
@@ -160,17 +162,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_named() {
+    fn unknown_values_are_reported() {
         for (text, want) in [
-            ("`uname -m`", "the command `uname -m` is not run"),
-            ("$(uname)", "$(uname) is left to a shell"),
-            ("x${A:-b}", "${A:-b} is left to a shell"),
-            ("$HOSTTYPE/x", "$HOSTTYPE is not defined here"),
-            ("$N", "what $N is is not known"),
+            ("`uname -m`", "command `uname -m` is not run"),
+            ("$(uname)", "$(uname) is shell syntax"),
+            ("x${A:-b}", "${A:-b} is shell syntax"),
+            ("$HOSTTYPE/x", "$HOSTTYPE is not defined"),
+            ("$N", "the value of $N is unknown"),
         ] {
-            assert_eq!(variables().expand(text), Trouble::unsure(want));
+            match variables().expand(text) {
+                Err(LineError::Undecided(reason)) => assert_eq!(reason.to_string(), want),
+                other => panic!("{text}: {other:?}"),
+            }
         }
-        assert_eq!(variables().expand("`x"), Trouble::wrong("a back-quote is not closed"));
+        assert_eq!(variables().expand("`x"), invalid(Invalid::OpenBackQuote));
     }
 
     #[test]
@@ -182,7 +187,7 @@ mod tests {
             ("", ("", "")),
             ("'a b", ("'a b", "")),
         ] {
-            assert_eq!(first(text), want);
+            assert_eq!(split_word(text), want);
         }
     }
 }
