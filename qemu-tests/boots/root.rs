@@ -234,18 +234,15 @@ fn near_misses() {
         ),
         (
             "PARTUUID=12345678-01",
-            "12345678-01 is the form of an MBR, but vda has a GPT, whose PARTUUIDs have 36 characters",
+            "12345678-01 has the format of an MBR, but vda has a GPT, whose PARTUUIDs have 36 characters",
         ),
-        (
-            "PARTUUID=89abcdef-03",
-            "vdb is the disk 89abcdef, which has no partition 03, only 01, 02, 05",
-        ),
-        ("LABEL=crypt", "vdc has this LABEL, but holds crypto_LUKS, which is not opened here"),
+        ("PARTUUID=89abcdef-03", "vdb has disk ID 89abcdef, but no partition 03, only 01, 02, 05"),
+        ("LABEL=crypt", "vdc has this LABEL, but holds crypto_LUKS, which coldplug does not open"),
         ("/dev/vda7", "vda has partitions 1, 2 only"),
-        ("/dev/vdc1", "vdc has no partitions; it is crypto_LUKS itself"),
-        ("/dev/sda2", "no sda here; vda2 ext4"),
-        ("/dev/mapper/root", "vdc holds crypto_LUKS, which is not opened here"),
-        ("cold-part", "vda2 has this PARTLABEL: root=PARTLABEL=cold-part"),
+        ("/dev/vdc1", "vdc has no partitions; the whole disk is crypto_LUKS"),
+        ("/dev/sda2", "no sda, but vda2 ext4"),
+        ("/dev/mapper/root", "vdc holds crypto_LUKS, which coldplug does not open"),
+        ("cold-part", "vda2 has this PARTLABEL: use root=PARTLABEL=cold-part"),
     ] {
         let vm = machine(&format!("root={root} coldplug.timeout=2"));
         let vm = gpt_of_decoys(vm);

@@ -1,11 +1,10 @@
-//! DeferredDevice probe: the kernel postpones the probe of a device until its suppliers are there, and
-//! reports that only in debugfs and sysfs.
+//! DeferredDevice probe: the kernel postpones the probe of a device until its suppliers are there,
+//! and reports that only in debugfs and sysfs.
 
 use rustix::mount::MountFlags;
 
 use super::Boot;
-use crate::sys::DeferredDevice;
-use crate::sys::{BootTime, Root, deferred_probe, mount};
+use crate::sys::{BootTime, DeferredDevice, Root, deferred_probe, mount};
 
 const DEBUGFS: &str = "sys/kernel/debug";
 /// The kernel's default of `deferred_probe_timeout`, in seconds, if modules can be loaded.
@@ -13,7 +12,7 @@ const DEFAULT_TIMEOUT: i64 = 10;
 
 impl Boot {
     /// Logs and records the devices whose probe is deferred. `loads_ended` is the time of the last
-    /// load (CLOCK_BOOTTIME).
+    /// load .
     pub(super) fn report_deferred(&mut self, loads_ended: BootTime) {
         let mut found = devices_deferred(&self.dir);
         merge(&mut found, deferred_probe::unmet_suppliers(&self.dir));
@@ -25,8 +24,8 @@ impl Boot {
     }
 
     /// Warns if the kernel may have given up on suppliers before their modules were loaded: devices
-    /// may have been probed without them. Each driver that registers restarts the kernel's timer, so
-    /// the default timeout alone proves nothing; then a device must still be waiting.
+    /// may have been probed without them. Each driver that registers restarts the kernel's timer,
+    /// so the default timeout alone proves nothing; then a device must still be waiting.
     fn warn_about_timeout(&mut self, loads_ended: BootTime, waiting: bool) {
         let given = self.params.boot.deferred_timeout;
         let timeout = given.unwrap_or(DEFAULT_TIMEOUT);

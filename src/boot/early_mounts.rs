@@ -84,8 +84,8 @@ fn mount_one(dir: &Root, early: &Early) -> Result<()> {
     }
 }
 
-/// Mounts over /run and keeps its content: the image's /run/initramfs is for the shutdown of the real
-/// system, which runs /run/initramfs/shutdown (systemd-shutdown(8)).
+/// Mounts over /run and keeps its content: the image's /run/initramfs is for the shutdown of the
+/// real system, which runs /run/initramfs/shutdown (systemd-shutdown(8)).
 fn mount_around(dir: &Root, early: &Early) -> Result<()> {
     let (target, aside) = (dir.join(early.path), dir.join(SYSROOT));
     fs::create_dir_all(&aside).map_err(|e| Error::io("mkdir", &aside, &e))?;

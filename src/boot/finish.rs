@@ -1,4 +1,4 @@
-//! What `coldplug.settle=root` has left, loaded in the real system by the same engine.
+//! `coldplug finish`: loads in the real system what `coldplug.settle=root` has left.
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -11,8 +11,7 @@ use super::root_hint::RootHint;
 use super::{EXTRA_JOBS, RECORD, REMAINING, write};
 use crate::cmdline::root::RootParams;
 use crate::kmod::catalog::Catalog;
-use crate::load::{Inserter, Loader, Rank, Settings};
-use crate::load::{ModuleRecord, Outcome};
+use crate::load::{Inserter, Loader, ModuleRecord, Outcome, Rank, Settings};
 use crate::report::Record;
 use crate::sys::moddir::{self, ModuleDir};
 use crate::sys::module::Kernel;
@@ -20,36 +19,36 @@ use crate::sys::sysfs::{self, InitState};
 use crate::sys::uevent::Socket;
 use crate::sys::{self, BootTime, Root, procfs};
 
-/// The longest that the whole may take.
+/// Longest wait for all loads.
 const TIMEOUT: Duration = Duration::from_secs(120);
-/// How often is looked whether a bus has become quiet.
+/// Interval between checks whether buses are quiet.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What came of it.
+/// The result of [`finish`].
 #[derive(Debug)]
 pub struct Finished {
     /// What became of each module.
     pub modules: Vec<ModuleRecord>,
-    /// What was passed over, in words.
+    /// Problems that did not stop the loads.
     pub warnings: Vec<String>,
 }
 
-/// Loads the modules that /run/coldplug/remaining names, and what devices want that these bring up, and enters them in the
-/// record of the boot. What has then been dealt with is taken off the list.
+/// Loads the modules that /run/coldplug/remaining lists, and the modules of devices that they bring
+/// up. Adds them to the record of the boot, and removes the list.
 ///
 /// # Errors
-/// There is no list, or the kernel gives no event socket.
-pub fn finish(root: &Root) -> sys::Result<Finished> {
-    let list = root.join(REMAINING);
+/// There is no list, or the uevent socket cannot be opened.
+pub fn finish(dir: &Root) -> sys::Result<Finished> {
+    let list = dir.join(REMAINING);
     let text = std::fs::read_to_string(&list).map_err(|e| sys::Error::io("read", &list, &e))?;
     let mut warnings = Vec::new();
     let socket = Socket::open(None)?;
-    let loader = loader(root, &mut warnings)?;
+    let loader = loader(dir, &mut warnings)?;
     let root_hint = RootHint::new(&RootParams::default(), None);
-    let mut coldplug = Coldplug::new(root, &loader, &root_hint, false);
+    let mut coldplug = Coldplug::new(dir, &loader, &root_hint, false);
     let mut modules = Vec::new();
     for name in text.lines().filter(|line| !line.is_empty()) {
-        if sysfs::initstate(root, &name.into()) == Some(InitState::Live) {
+        if sysfs::initstate(dir, &name.into()) == Some(InitState::Live) {
             modules.push(already_loaded(name));
         } else if loader.want_name(name, Rank::Rest).is_none() {
             warnings.push(format!("{REMAINING}: no module or alias '{name}'"));
@@ -59,14 +58,15 @@ pub fn finish(root: &Root) -> sys::Result<Finished> {
     loader.close();
     warnings.extend(loader.take_warnings());
     modules.extend(loader.records());
-    if let Err(error) = update_record(root, &modules) {
+    if let Err(error) = update_record(dir, &modules) {
         warnings.push(error.to_string());
     }
     std::fs::remove_file(&list).map_err(|e| sys::Error::io("unlink", &list, &e))?;
     Ok(Finished { modules, warnings })
 }
 
-/// What the boot had begun has ended by itself, or another program has loaded it.
+/// Returns the record of a module that is live already: the load of the boot has ended since, or
+/// another program has loaded it.
 fn already_loaded(name: &str) -> ModuleRecord {
     let now = BootTime::now();
     ModuleRecord {
@@ -83,19 +83,20 @@ fn already_loaded(name: &str) -> ModuleRecord {
     }
 }
 
+/// Starts a loader with the configuration of the real system.
 fn loader(root: &Root, warnings: &mut Vec<String>) -> sys::Result<Loader> {
     let dir = ModuleDir::new(root, &sys::release());
-    let mut passed_over = Vec::new();
+    let mut ignored = Vec::new();
     let params = procfs::kernel_command_line(root).modules;
-    let config = moddir::config_with(root, &dir, &params, &mut passed_over);
-    warnings.extend(passed_over.iter().map(ToString::to_string));
+    let config = moddir::config_with(root, &dir, &params, &mut ignored);
+    warnings.extend(ignored.iter().map(ToString::to_string));
     let kernel = sysfs::kernel_compression(root);
     let inserter = Inserter { ops: Arc::new(Kernel), dir: dir.path().to_owned(), kernel };
     let settings = Settings { jobs: sys::processors() + EXTRA_JOBS, ..Settings::default() };
     Loader::new(root.clone(), Catalog::new(Arc::new(dir)), config, inserter, settings)
 }
 
-/// Until nothing is left to load and a scan finds nothing new.
+/// Waits until nothing is left to load and a scan finds nothing new.
 fn settle(loader: &Loader, coldplug: &mut Coldplug<'_>, socket: &Socket) -> sys::Result<()> {
     let end = BootTime::now() + TIMEOUT;
     coldplug.scan()?;
@@ -115,16 +116,16 @@ fn settle(loader: &Loader, coldplug: &mut Coldplug<'_>, socket: &Socket) -> sys:
             PollFd::from_borrowed_fd(loader.wake_fd(), PollFlags::IN),
             PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN),
         ];
-        // Interrupted or not: the loop looks at everything again.
+        // Interrupted or not: the loop checks everything again.
         let _ = poll(&mut fds, Timespec::try_from(POLL_INTERVAL).ok().as_ref());
         loader.clear_wake();
     }
     Ok(())
 }
 
-/// Enters what became of `modules` in the record of the boot.
-fn update_record(root: &Root, modules: &[ModuleRecord]) -> sys::Result<()> {
-    let path = root.join(RECORD);
+/// Adds the results of `modules` to the record of the boot.
+fn update_record(dir: &Root, modules: &[ModuleRecord]) -> sys::Result<()> {
+    let path = dir.join(RECORD);
     let text = std::fs::read_to_string(&path).map_err(|e| sys::Error::io("read", &path, &e))?;
     match Record::updated(&text, modules) {
         Some(record) => write(&path, (record + "\n").as_bytes()),

@@ -140,7 +140,7 @@ impl Boot {
         self.reporter.set_modules(loader.records());
         self.reporter.set_counters(Counters {
             modaliases: coldplug.modaliases(),
-            uevents: coldplug.counts,
+            uevents: coldplug.counts(),
             lookup: loader.lookup_time(),
             memory: (procfs::peak_memory(&self.dir, "self"), loader.peak_memory()),
         });

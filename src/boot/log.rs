@@ -27,8 +27,8 @@ impl Log {
     /// Opens /dev/kmsg and the console, once /dev and /proc are mounted.
     pub(super) fn open(&mut self, root: &Root, level: LogLevel) {
         self.level = level;
-        // By default the kernel accepts only ten records in five seconds from one writer. This write
-        // fails if printk.devkmsg= is on the command line, which has priority.
+        // By default the kernel accepts only ten records in five seconds from one writer. This
+        // write fails if printk.devkmsg= is on the command line, which has priority.
         let _ = procfs::set_sysctl(root, "kernel/printk_devkmsg", "on\n");
         self.kernel_prints = procfs::sysctl(root, "kernel/printk")
             .ok()
@@ -81,7 +81,8 @@ impl Log {
     /// Writes one line to the console at any level: the verdict.
     pub(super) fn print(&self, line: &str) {
         let line = format!("{line}\n");
-        // If the console cannot be opened, descriptor 1 may still be the one that the kernel opened.
+        // If the console cannot be opened, descriptor 1 may still be the one that the kernel
+        // opened.
         let _ = match &self.console {
             Some(console) => (&*console).write_all(line.as_bytes()),
             None => std::io::stdout().write_all(line.as_bytes()),

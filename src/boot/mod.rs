@@ -5,10 +5,12 @@
 //! `coldplug.onfail=` says. PID 1 itself never exits.
 
 mod breakpoint;
+mod bus_settle;
 mod coldplug;
 mod deferred_probe;
 mod early_mounts;
 mod error;
+mod event_loop;
 mod finish;
 mod kernel_helper;
 mod loading;
@@ -17,7 +19,6 @@ mod reporter;
 mod rescue;
 mod root;
 mod root_hint;
-mod root_wait;
 mod switch_root;
 mod systemd;
 
@@ -40,8 +41,9 @@ use crate::sys::{self, BootTime, Root, port, process, procfs};
 use breakpoint::Breakpoint;
 use coldplug::Coldplug;
 use error::BootError;
+use event_loop::EventLoop;
 use reporter::Reporter;
-use root_wait::RootWait;
+use root::RootSearch;
 
 /// The mount point of the new root until the switch; systemd uses this name too.
 const SYSROOT: &str = "sysroot";
@@ -70,7 +72,7 @@ struct Boot {
     params: KernelCommandLine,
     breakpoint: Breakpoint,
     reporter: Reporter,
-    /// Time of the entry of /init.
+    /// Time at the entry of /init.
     began: BootTime,
 }
 
@@ -141,7 +143,7 @@ impl Boot {
     /// the scan, in the socket, or in both.
     fn open_uevent_socket(&mut self) -> Option<Socket> {
         let result = Socket::open(self.params.boot.rcvbuf);
-        result.inspect_err(|error| self.reporter.warn(root_wait::scanning_text(error))).ok()
+        result.inspect_err(|error| self.reporter.warn(event_loop::scanning_text(error))).ok()
     }
 
     /// Returns the record that the image contains. Most images contain none.
@@ -179,7 +181,8 @@ impl Boot {
             loader.want_name(&name, Rank::Root);
         }
         let mut coldplug = Coldplug::new(&dir, loader, root_hint, self.params.boot.jobs == Some(1));
-        let result = RootWait::new(self, loader, &mut coldplug, socket, storage).run();
+        let search = RootSearch::new(&dir, &self.params.root, storage);
+        let result = EventLoop::new(self, loader, &mut coldplug, socket, search).run();
         let loads_ended = result.as_ref().ok().copied();
         if loads_ended.is_some() {
             self.stop_loading(loader);

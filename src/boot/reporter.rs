@@ -5,21 +5,21 @@
 
 use std::time::Duration;
 
+use super::error::RootNotFound;
 use super::log::Log;
 use super::{RECORD, write};
 use crate::kmod::name::ModuleName;
 use crate::load::{ModuleRecord, Outcome};
 use crate::report::{NetworkRecord, Record, UeventCounts, Verdict};
-use crate::sys::{BootTime, DeferredDevice, Root};
-
-use super::error::RootNotFound;
+use crate::sys::DeferredDevice;
+use crate::sys::{BootTime, Root};
 
 /// The sink for everything that a boot reports.
 #[derive(Debug)]
 pub(super) struct Reporter {
     log: Log,
     record: Record,
-    /// Time of the entry of /init.
+    /// Time at the entry of /init.
     began: BootTime,
     /// Texts that [`Self::warn_once`] has logged.
     warned: Vec<String>,
@@ -31,7 +31,7 @@ pub(super) struct Counters {
     /// Distinct modaliases seen.
     pub(super) modaliases: u64,
     pub(super) uevents: UeventCounts,
-    /// Time spent in lookups and plans, in microseconds.
+    /// Time spent in lookups and plans.
     pub(super) lookup: Duration,
     /// Peak memory of init and of the worker process, in bytes.
     pub(super) memory: (Option<u64>, Option<u64>),

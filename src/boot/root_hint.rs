@@ -1,7 +1,7 @@
-//! The way to the root: which devices may have it behind them, told by what they say of themselves before any
-//! driver is there.
+//! Which devices the root may be behind, guessed from their modaliases before any driver is loaded.
 //!
-//! A guess only orders: what it leaves out is loaded when what it names has been, and the root has not come.
+//! A guess only sets the order of loads: if the devices that it names do not lead to the root, the
+//! modules of the others are loaded next.
 
 use crate::cmdline::root::RootParams;
 use crate::cmdline::root_name::RootName;
@@ -10,7 +10,7 @@ use crate::kmod::uevent::Modalias;
 use crate::load::Rank;
 use crate::report::Record;
 
-/// The kinds of devices that a root may be on.
+/// The kind of device that the root is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// /dev/vdX
@@ -21,22 +21,23 @@ enum Kind {
     Nvme,
     /// /dev/mmcblkX
     Mmc,
-    /// Named by what it holds.
+    /// Unknown: the root is named by its content.
     Any,
-    /// The record of an earlier boot names the modules.
+    /// The modules are known from the record of an earlier boot.
     Recorded,
 }
 
-/// What is known of the way before the boot begins.
+/// What is known about the root before the first load.
 #[derive(Debug, Clone)]
 pub struct RootHint {
     kind: Kind,
-    /// Modules that were on it in an earlier boot with the same `root=`.
+    /// Modules that the root needed in an earlier boot with the same `root=`.
     pub(super) modules: Vec<ModuleName>,
 }
 
 impl RootHint {
-    /// The way to the root of `params`. `record` is that of an earlier boot, in JSON.
+    /// Returns the hint for the root of `params`. `record` is the record of an earlier boot, in
+    /// JSON.
     pub fn new(params: &RootParams, record: Option<&str>) -> Self {
         let known = record.and_then(Record::way);
         let same = known.filter(|(spec, _)| spec == params.spec());
@@ -49,18 +50,18 @@ impl RootHint {
         }
     }
 
-    /// The rank of a device.
+    /// Returns the rank of the modules of a device.
     pub fn rank(&self, modalias: &Modalias) -> Rank {
         match storage(modalias.as_bytes()) {
-            Some(device) if leads(self.kind, device) => Rank::Root,
+            Some(device) if leads_to(self.kind, device) => Rank::Root,
             Some(_) => Rank::Storage,
             None if is_slow(modalias.as_bytes()) => Rank::Slow,
             None => Rank::Rest,
         }
     }
 
-    /// The place of a device among those that a scan has found. The processor is first: what it brings may check the
-    /// signatures of all other modules ([`crate::load::Loader::new`]).
+    /// Returns the sort key of a device in a scan. Processors come first, because their modules may
+    /// check the signatures of all other modules ([`crate::load::Loader::new`]).
     pub fn scan_priority(&self, modalias: &Modalias) -> (bool, Rank) {
         (!modalias.as_bytes().starts_with(b"cpu:"), self.rank(modalias))
     }
@@ -78,25 +79,25 @@ fn kind(root: Option<&RootName>) -> Kind {
     KINDS.iter().find(|(head, _)| path.starts_with(head)).map_or(Kind::Any, |(_, kind)| *kind)
 }
 
-/// What a device with storage on it, or behind it, is.
+/// The kind of a device that leads to storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Storage {
     Virtio,
     Nvme,
     Mmc,
     Scsi,
-    /// SCSI disks, or NVMe.
+    /// A RAID controller with SCSI or NVMe disks.
     Raid,
-    /// A bus or a board's part that may carry anything.
+    /// A bus, or a part of a board, that may lead to any kind of storage.
     Bus,
 }
 
-/// Whether a device may carry a root of this kind.
-fn leads(kind: Kind, device: Storage) -> bool {
+/// Returns whether a device may lead to a root of this kind.
+fn leads_to(kind: Kind, device: Storage) -> bool {
     match (kind, device) {
         (Kind::Recorded, _) => false,
         (_, Storage::Bus) => true,
-        // The others take long until they answer, and come next anyhow.
+        // The others are slow to probe, and have the next rank anyway.
         (Kind::Any, device) => {
             matches!(device, Storage::Virtio | Storage::Nvme | Storage::Mmc)
         }
@@ -112,18 +113,20 @@ fn leads(kind: Kind, device: Storage) -> bool {
     }
 }
 
-/// The bus of a modalias, and what follows its name.
+/// Splits a modalias into its bus and the rest.
 fn parts(modalias: &[u8]) -> Option<(&[u8], &[u8])> {
     Some(modalias.split_at(modalias.iter().position(|b| *b == b':')?))
 }
 
-/// What kind of storage a modalias speaks of, if any.
+/// Returns the kind of storage that a modalias leads to, if any.
 ///
 /// ```text
-/// pci:v00001AF4d00001042sv00001AF4sd00001100bc01sc00i00    class 01 is mass storage, 0C03 a USB host, 0805 an SD host
-/// virtio:d00000002v00001AF4                                2 is a disk, 8 a SCSI host
-/// usb:v46F4p0001d0000dc00dsc00dp00ic08isc06ip50in00        interface class 08 is mass storage
-/// scsi:t-0x00                                              a disk; 05 a CD, 07 and 0e and 14 disks of other kinds
+/// pci:v00001AF4d00001042sv00001AF4sd00001100bc01sc00i00       class 01 is mass storage,
+///                                                            0C03 a USB host, 0805 an SD host
+/// virtio:d00000002v00001AF4                                   2 is a disk, 8 a SCSI host
+/// usb:v46F4p0001d0000dc00dsc00dp00ic08isc06ip50in00           interface class 08 is mass storage
+/// scsi:t-0x00                                                 00 is a disk, 05 a CD drive,
+///                                                            07, 0e and 14 other kinds of disks
 /// ```
 fn storage(modalias: &[u8]) -> Option<Storage> {
     let (bus, rest) = parts(modalias)?;
@@ -134,20 +137,21 @@ fn storage(modalias: &[u8]) -> Option<Storage> {
         b"usb" if contains(rest, b"ic08") => Some(Storage::Scsi),
         b"scsi" => Some(Storage::Scsi),
         b"mmc" => Some(Storage::Mmc),
-        // On boards any part may be a clock or a supply of the disk's; virtual machines of other makers.
+        // On a board any part may be a clock or a regulator of the disk. The other buses are those
+        // of hypervisors and mainframes.
         b"of" | b"vmbus" | b"xen" | b"vio" | b"ccw" => Some(Storage::Bus),
         b"acpi" if contains(rest, b"LNRO0005") => Some(Storage::Virtio),
-        // Hosts of soldered flash on PCs have no PCI class.
+        // The hosts of soldered flash on PCs have no PCI class.
         b"acpi" if contains(rest, b"80860F14") || contains(rest, b"INT33") => Some(Storage::Mmc),
         _ => None,
     }
 }
 
-/// Whether a device answers in its own time, over a wire that is slow, and others may hang below it.
+/// Returns whether a device is on a slow bus, or is the host of one.
 ///
 /// ```text
 /// usb: hid: sdio: serio:      devices below such a host
-/// pci:…bc04sc03               HD audio, whose codecs are found when its driver is there
+/// pci:…bc04sc03               HD audio, whose driver finds the codecs
 /// ```
 fn is_slow(modalias: &[u8]) -> bool {
     match parts(modalias) {
@@ -157,7 +161,7 @@ fn is_slow(modalias: &[u8]) -> bool {
     }
 }
 
-/// Class and subclass of a PCI device.
+/// Returns class and subclass of a PCI device.
 fn class(device: &[u8]) -> Option<(&[u8], &[u8])> {
     let class = device.get(device.len().checked_sub(11)?..)?;
     Some((class.get(..4)?, class.get(4..8)?))
@@ -215,7 +219,7 @@ mod tests {
     ];
 
     #[test]
-    fn devices_are_ranked_by_what_they_say() {
+    fn devices_are_ranked_by_modalias() {
         for (line, modalias, want) in RANKS {
             let hint = RootHint::new(&KernelCommandLine::parse(line).root, None);
             let modalias = Modalias::new(modalias.as_bytes()).unwrap();
@@ -224,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_of_the_same_root_is_believed() {
+    fn a_record_of_the_same_root_is_used() {
         let record = r#"{"root": {"spec": "UUID=1", "way": ["virtio_blk", "ext4"]}}"#;
         let modalias = Modalias::new(BLK.as_bytes()).unwrap();
         for (line, record, modules, rank) in [

@@ -1,8 +1,8 @@
 //! switch_root: from the initramfs to the real root.
 //!
-//! All checks come first and change nothing; [`Ready::switch`] does not return to the initramfs.
-//! Up to Linux 6.x the initramfs is the root of the mount namespace, which pivot_root(2) refuses.
-//! Then the new root is moved over it and entered with chroot(2), and a separate process deletes the
+//! All checks come first and change nothing; [`Ready::switch`] does not return to the initramfs. Up
+//! to Linux 6.x the initramfs is the root of the mount namespace, which pivot_root(2) refuses. Then
+//! the new root is moved over it and entered with chroot(2), and a separate process deletes the
 //! files below it, so that the real init need not wait for that. Since Linux 7.0 pivot_root works,
 //! and the old root is unmounted as a whole.
 
@@ -150,7 +150,8 @@ pub fn free_initramfs(dir: BorrowedFd<'_>) -> std::result::Result<Removed, Errno
 }
 
 impl Ready {
-    /// Moves /dev, /proc, /sys and /run into the new root, makes it the root, and frees the old one.
+    /// Moves /dev, /proc, /sys and /run into the new root, makes it the root, and frees the old
+    /// one.
     ///
     /// # Errors
     /// The new root cannot be made the root. The mounts have moved by then.
@@ -185,7 +186,8 @@ impl Ready {
         }
     }
 
-    /// Starts the process that deletes the files of the initramfs, which nothing can reach any more.
+    /// Starts the process that deletes the files of the initramfs, which nothing can reach any
+    /// more.
     fn spawn_free(&self) {
         let spawned =
             self.old_root.try_clone().map(|dir| process::spawn_self("free-initramfs", &[], dir));

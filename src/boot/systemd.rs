@@ -15,15 +15,14 @@ use std::path::Path;
 use crate::sys::{BootTime, process};
 
 /// Returns the arguments that precede those of the command line; none if `init` is not systemd.
-/// `began` is the time of the entry of /init; this early it equals the
-/// monotonic clock.
+/// `began` is the time at the entry of /init; this early it equals the monotonic clock.
 pub(super) fn arguments(init: &Path, began: BootTime) -> Vec<OsString> {
     let real = std::fs::canonicalize(init).unwrap_or_default();
     if !real.ends_with("systemd/systemd") {
         return Vec::new();
     }
-    let since = u64::try_from(began.elapsed().as_micros()).unwrap_or(0);
-    let start = process::realtime_us().saturating_sub(since);
+    let elapsed = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let start = process::realtime_us().saturating_sub(elapsed);
     let state = format!("initrd-timestamp={start} {}\n\n", began.as_micros());
     match process::memfd("systemd-state", state.as_bytes()) {
         Ok(memory) => ["--switched-root", "--system", "--deserialize"]

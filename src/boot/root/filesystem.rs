@@ -144,7 +144,7 @@ impl Filesystem {
         match Fsck::start(&source.device, cx.params.root.fsck, cx.dir) {
             Some(check) => {
                 self.state = State::Checking(check?, source);
-                Ok(Progress::InProgress)
+                Ok(Progress::Working)
             }
             None => self.mount(source, cx),
         }
@@ -192,7 +192,7 @@ impl RootStep for Filesystem {
             State::Checking(mut check, source) => {
                 if !check.poll(cx.reporter)? {
                     self.state = State::Checking(check, source);
-                    return Ok(Progress::InProgress);
+                    return Ok(Progress::Working);
                 }
                 self.mount(source, cx)
             }

@@ -1,4 +1,5 @@
-//! A root that the host exports under a tag: 9p over virtio, and virtiofs. There is no block device.
+//! A root that the host exports under a tag: 9p over virtio, and virtiofs. There is no block
+//! device.
 //!
 //! ```text
 //! root=TAG rootfstype=9p rootflags=trans=virtio,version=9p2000.L        the kernel's own form

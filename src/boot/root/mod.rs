@@ -1,9 +1,9 @@
 //! From the names on the command line to a root that is mounted at /sysroot.
 //!
-//! A [`RootPipeline`] is a row of [`RootStep`]s: resume, find and mount the root, mount what goes on
-//! top of it, mount /usr. A step neither waits nor blocks: it goes as far as it can, returns what it
-//! needs, and is polled again when devices have appeared or loads have ended. A step that puts a
-//! filesystem on top of the root first moves the mount at /sysroot to a directory below
+//! A [`RootPipeline`] is a row of [`RootStep`]s: resume, find and mount the root, mount what goes
+//! on top of it, mount /usr. A step neither waits nor blocks: it goes as far as it can, returns
+//! what it needs, and is polled again when devices have appeared or loads have ended. A step that
+//! puts a filesystem on top of the root first moves the mount at /sysroot to a directory below
 //! /run/coldplug, so that steps need not know each other.
 
 mod awaited;
@@ -23,6 +23,7 @@ mod nfs;
 mod overlay;
 mod pipeline;
 mod resume;
+mod search;
 mod state;
 mod ubi;
 mod verity;
@@ -30,11 +31,8 @@ mod verity;
 use std::fmt;
 
 pub(super) use awaited::Awaited;
-pub(super) use devices::Devices;
 pub(super) use error::StepError;
-pub(super) use near_misses::near_misses;
-pub(super) use pipeline::RootPipeline;
-pub(super) use state::RootState;
+pub(super) use search::RootSearch;
 pub(super) use verity::DEVICE as VERITY_DEVICE;
 
 use super::SYSROOT;
@@ -46,7 +44,10 @@ use crate::cmdline::boot::Break;
 use crate::kmod::name::ModuleName;
 use crate::load::{Loader, Rank};
 use crate::sys::{self, Error, Root, mount as mounts};
-use devices::Candidate;
+use devices::{Candidate, Devices};
+use near_misses::near_misses;
+use pipeline::RootPipeline;
+use state::RootState;
 
 /// How far a step has come.
 #[derive(Debug, PartialEq, Eq)]
@@ -59,7 +60,7 @@ pub(super) enum Progress {
     /// The step needs the end of these modules' loads.
     LoadingModules(Vec<ModuleName>),
     /// The step needs the end of a child process or of all loads; it is polled without a deadline.
-    InProgress,
+    Working,
     /// The step is done.
     Done,
 }

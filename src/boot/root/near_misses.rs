@@ -1,14 +1,16 @@
-//! Near misses: what may be meant where a named device does not come.
+//! Near misses: devices that may be meant if a named device is not found.
 //!
-//! Every line names a device that is there and what keeps it from being the one; the most telling come first.
+//! Each line names a device and why it does not match; the most likely devices come first.
 
 use crate::cmdline::root_name::RootName;
 use crate::disk::name::{partition, split};
 use crate::disk::seen::SeenDevice;
 
-/// What among `seen` comes close to `wanted`, in words. At most a handful of lines.
-pub(crate) fn near_misses(wanted: &RootName, seen: &[SeenDevice]) -> Vec<String> {
-    const MOST: usize = 6;
+/// Longest list of near misses.
+const MAX_LINES: usize = 6;
+
+/// Returns a line for each device of `seen` that is close to `wanted`, at most [`MAX_LINES`].
+pub(super) fn near_misses(wanted: &RootName, seen: &[SeenDevice]) -> Vec<String> {
     let mut lines = match wanted {
         RootName::Device(path) => device(path.trim_start_matches("/dev/"), seen),
         RootName::Uuid(value) => tag(Tag::Uuid, value, seen),
@@ -20,11 +22,11 @@ pub(crate) fn near_misses(wanted: &RootName, seen: &[SeenDevice]) -> Vec<String>
         RootName::Link(wanted) => link(&format!("disk/{wanted}"), seen),
         RootName::Other(text) => other(text, seen),
     };
-    lines.truncate(MOST);
+    lines.truncate(MAX_LINES);
     lines
 }
 
-/// The names that a device has beside the kernel's.
+/// The names that a device has in addition to the one of the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Tag {
     Uuid,
@@ -36,7 +38,7 @@ enum Tag {
 impl Tag {
     const ALL: [Self; 4] = [Self::Uuid, Self::Label, Self::PartUuid, Self::PartLabel];
 
-    fn word(self) -> &'static str {
+    fn as_str(self) -> &'static str {
         match self {
             Self::Uuid => "UUID",
             Self::Label => "LABEL",
@@ -45,7 +47,7 @@ impl Tag {
         }
     }
 
-    fn of(self, device: &SeenDevice) -> Option<&str> {
+    fn value(self, device: &SeenDevice) -> Option<&str> {
         match self {
             Self::Uuid => &device.uuid,
             Self::Label => &device.label,
@@ -56,7 +58,7 @@ impl Tag {
     }
 }
 
-/// A value that no device has under this tag.
+/// Returns the lines for a value that no device has under this tag.
 fn tag(tag: Tag, wanted: &str, seen: &[SeenDevice]) -> Vec<String> {
     let mut lines: Vec<String> = seen.iter().filter_map(|d| unusable(tag, wanted, d)).collect();
     lines.extend(seen.iter().flat_map(|device| other_tag(tag, wanted, device)));
@@ -64,47 +66,50 @@ fn tag(tag: Tag, wanted: &str, seen: &[SeenDevice]) -> Vec<String> {
     lines
 }
 
-/// The right name on something that cannot be mounted as it is.
+/// Returns the line for a device that has the right name but cannot be mounted.
 fn unusable(tag: Tag, wanted: &str, device: &SeenDevice) -> Option<String> {
-    let same = tag.of(device).is_some_and(|have| have.eq_ignore_ascii_case(wanted));
+    let same = tag.value(device).is_some_and(|have| have.eq_ignore_ascii_case(wanted));
     if !same || device.is_filesystem || device.kinds.is_empty() {
         return None;
     }
-    Some(format!("{} has this {}, but {}", device.name, tag.word(), obstacle(device)))
+    Some(format!("{} has this {}, but {}", device.name, tag.as_str(), obstacle(device)))
 }
 
-/// What keeps the content of a device from being mounted.
+/// Returns why the content of a device cannot be mounted.
 fn obstacle(device: &SeenDevice) -> String {
     let kinds = device.kinds.join(" and ");
     match device.kinds.as_slice() {
-        [_, _, ..] => format!("shows {kinds} at once: wipefs(8) removes the one that is stale"),
-        ["crypto_LUKS"] => format!("holds {kinds}, which is not opened here"),
-        ["LVM2_member" | "linux_raid_member" | "zfs_member" | "DM_integrity"] => {
-            format!("holds {kinds}, which is not assembled here")
+        [_, _, ..] => {
+            format!("holds {kinds} signatures at once: remove the stale one with wipefs(8)")
         }
-        _ => format!("holds {kinds}, which is no filesystem"),
+        ["crypto_LUKS"] => format!("holds {kinds}, which coldplug does not open"),
+        ["LVM2_member" | "linux_raid_member" | "zfs_member" | "DM_integrity"] => {
+            format!("holds {kinds}, which coldplug does not assemble")
+        }
+        _ => format!("holds {kinds}, which is not a filesystem"),
     }
 }
 
-/// The value under another tag than the one that was named.
+/// Returns the lines for the value under another tag.
 fn other_tag(tag: Tag, wanted: &str, device: &SeenDevice) -> Vec<String> {
     let others = Tag::ALL.into_iter().filter(|other| *other != tag);
     let same =
-        others.filter(|o| o.of(device).is_some_and(|have| have.eq_ignore_ascii_case(wanted)));
-    same.map(|o| format!("{} has {}={wanted}, not {}", device.name, o.word(), tag.word())).collect()
+        others.filter(|o| o.value(device).is_some_and(|have| have.eq_ignore_ascii_case(wanted)));
+    same.map(|o| format!("{} has {}={wanted}, not {}", device.name, o.as_str(), tag.as_str()))
+        .collect()
 }
 
-/// The same tag with almost the same value.
+/// Returns the line for almost the same value under the same tag.
 fn close(tag: Tag, wanted: &str, device: &SeenDevice) -> Option<String> {
-    let have = tag.of(device).filter(|have| *have != wanted)?;
+    let have = tag.value(device).filter(|have| *have != wanted)?;
     let how = if have.eq_ignore_ascii_case(wanted) {
-        // UUIDs are compared without regard to case: there it is no reason.
+        // UUIDs are compared without regard to case.
         if tag != Tag::Label && tag != Tag::PartLabel {
             return None;
         }
         "upper and lower case differ".to_owned()
     } else if have.trim() == wanted.trim() {
-        "blanks at an end differ".to_owned()
+        "leading or trailing spaces differ".to_owned()
     } else {
         match distance(wanted, have) {
             1 => "one character differs".to_owned(),
@@ -112,10 +117,10 @@ fn close(tag: Tag, wanted: &str, device: &SeenDevice) -> Option<String> {
             _ => return None,
         }
     };
-    Some(format!("{} has {}={have}: {how}", device.name, tag.word()))
+    Some(format!("{} has {}={have}: {how}", device.name, tag.as_str()))
 }
 
-/// How many characters must be changed, added or taken away; 3 stands for more than two.
+/// Returns the number of characters to change, add or remove; 3 stands for more than two.
 fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     if a.len().abs_diff(b.len()) > 2 || a.len() > 256 {
@@ -138,7 +143,7 @@ fn part_uuid(wanted: &str, offset: i32, seen: &[SeenDevice]) -> Vec<String> {
     if let Some(base) = base.filter(|_| offset != 0) {
         let number = base.partition.map_or(0, |n| i64::from(n) + i64::from(offset));
         return vec![format!(
-            "{} is that PARTUUID, but its disk has no partition {number} (PARTNROFF={offset})",
+            "{} has this PARTUUID, but its disk has no partition {number} (PARTNROFF={offset})",
             base.name
         )];
     }
@@ -151,7 +156,7 @@ fn starts(have: Option<&str>, with: &str) -> bool {
     have.and_then(|have| have.get(..with.len())).is_some_and(|h| h.eq_ignore_ascii_case(with))
 }
 
-/// `SSSSSSSS-NN`, the form of an MBR, where it leads nowhere.
+/// Returns the line for `SSSSSSSS-NN`, the format of an MBR, that matches no partition.
 fn mbr_form(wanted: &str, seen: &[SeenDevice]) -> Option<String> {
     let (disk, number) = wanted.split_once('-')?;
     let hex = |t: &str| t.bytes().all(|b| b.is_ascii_hexdigit());
@@ -164,14 +169,14 @@ fn mbr_form(wanted: &str, seen: &[SeenDevice]) -> Option<String> {
         same.clone().filter_map(|d| d.partition.map(|n| format!("{n:02x}"))).collect();
     if let Some(there) = same.clone().next() {
         return Some(format!(
-            "{} is the disk {disk}, which has no partition {number}, only {}",
+            "{} has disk ID {disk}, but no partition {number}, only {}",
             there.disk.as_deref().unwrap_or(&there.name),
             numbers.join(", ")
         ));
     }
     let gpt = seen.iter().find(|d| d.table == Some("gpt"))?;
     Some(format!(
-        "{wanted} is the form of an MBR, but {} has a GPT, whose PARTUUIDs have 36 characters",
+        "{wanted} has the format of an MBR, but {} has a GPT, whose PARTUUIDs have 36 characters",
         gpt.disk.as_deref().unwrap_or(&gpt.name)
     ))
 }
@@ -180,24 +185,24 @@ fn gpt_auto(seen: &[SeenDevice]) -> Vec<String> {
     let disks: Vec<&SeenDevice> = seen.iter().filter(|d| d.disk.is_none()).collect();
     let gpt = disks.iter().filter(|d| d.table == Some("gpt"));
     let line = |d: &&SeenDevice| {
-        format!("{} has a GPT, but no partition of the type of a root of this architecture", d.name)
+        format!("{} has a GPT, but no root partition for this architecture", d.name)
     };
     let lines: Vec<String> = gpt.map(line).collect();
     if !lines.is_empty() {
         return lines;
     }
     let mbr = disks.iter().filter(|d| d.table == Some("dos"));
-    mbr.map(|d| format!("{} has an MBR, whose types do not tell roots apart", d.name)).collect()
+    mbr.map(|d| format!("{} has an MBR, which has no type for root partitions", d.name)).collect()
 }
 
-/// A name below /dev.
+/// Returns the lines for a name below /dev.
 fn device(wanted: &str, seen: &[SeenDevice]) -> Vec<String> {
     if wanted.starts_with("mapper/") || wanted.starts_with("md") {
         return assembled(seen);
     }
     let by_name = |name: &str| seen.iter().find(|d| d.name == name);
     if let Some(there) = by_name(wanted) {
-        return vec![format!("{} is there without a medium", there.name)];
+        return vec![format!("{} has no medium", there.name)];
     }
     let Some((disk, number)) = split(wanted).filter(|(disk, _)| !is_numbered(disk)) else {
         return other_disks(wanted, None, seen);
@@ -208,13 +213,14 @@ fn device(wanted: &str, seen: &[SeenDevice]) -> Vec<String> {
     }
 }
 
-/// Whether the names of such disks end in a number: what is left without it is no disk.
+/// Returns whether disks of this kind have a number at the end of their names: without it the name
+/// is not that of a disk.
 fn is_numbered(stem: &str) -> bool {
     let counts = ["nvme", "mmcblk", "nbd", "loop", "sr"].iter().any(|head| stem.starts_with(head));
     counts && !stem.ends_with(|c: char| c.is_ascii_digit())
 }
 
-/// Members of what would have to be put together first.
+/// Returns the lines for members of a volume that would have to be assembled first.
 fn assembled(seen: &[SeenDevice]) -> Vec<String> {
     let parts = seen.iter().filter(|d| !d.is_filesystem && !d.kinds.is_empty());
     parts.map(|d| format!("{} {}", d.name, obstacle(d))).collect()
@@ -229,13 +235,17 @@ fn no_such_partition(disk: &SeenDevice, seen: &[SeenDevice]) -> String {
     match (numbers.is_empty(), disk.kinds.is_empty()) {
         (false, _) => format!("{} has partitions {} only", disk.name, numbers.join(", ")),
         (true, false) => {
-            format!("{} has no partitions; it is {} itself", disk.name, disk.kinds.join(" and "))
+            format!(
+                "{} has no partitions; the whole disk is {}",
+                disk.name,
+                disk.kinds.join(" and ")
+            )
         }
         (true, true) => format!("{} has no partitions", disk.name),
     }
 }
 
-/// The same place on disks of another name.
+/// Returns the lines for the same partition number on other disks.
 fn other_disks(disk: &str, number: Option<u32>, seen: &[SeenDevice]) -> Vec<String> {
     let letter = |name: &str| name.trim_start_matches("sd").trim_start_matches("vd").to_owned();
     let whole = seen.iter().filter(|d| d.disk.is_none() && !is_minor(&d.name));
@@ -245,7 +255,7 @@ fn other_disks(disk: &str, number: Option<u32>, seen: &[SeenDevice]) -> Vec<Stri
         if let Some(there) = seen.iter().find(|d| d.name == name) {
             lines.push((
                 letter(disk) != letter(&other.name),
-                format!("no {disk} here; {}", there.line()),
+                format!("no {disk}, but {}", there.line()),
             ));
         }
     }
@@ -253,12 +263,12 @@ fn other_disks(disk: &str, number: Option<u32>, seen: &[SeenDevice]) -> Vec<Stri
     lines.into_iter().map(|(_, line)| line).collect()
 }
 
-/// Disks that hold no root unless they are named.
+/// Returns whether the disk holds no root unless it is named.
 fn is_minor(name: &str) -> bool {
     ["ram", "loop", "fd", "zram"].iter().any(|head| name.starts_with(head))
 }
 
-/// A link in /dev/disk that leads to no device.
+/// Returns the lines for a link in /dev/disk that leads to no device.
 fn link(wanted: &str, seen: &[SeenDevice]) -> Vec<String> {
     let whole = wanted.rsplit_once("-part").filter(|(_, n)| n.parse::<u32>().is_ok());
     if let Some((disk, _)) = whole
@@ -266,9 +276,9 @@ fn link(wanted: &str, seen: &[SeenDevice]) -> Vec<String> {
     {
         return vec![no_such_partition(disk, seen)];
     }
-    let folder = wanted.rsplit_once('/').map_or(wanted, |(folder, _)| folder);
-    let in_folder = |link: &&String| link.rsplit_once('/').is_some_and(|(f, _)| f == folder);
-    let all = seen.iter().flat_map(|d| d.links.iter().filter(in_folder).map(move |l| (d, l)));
+    let directory = wanted.rsplit_once('/').map_or(wanted, |(directory, _)| directory);
+    let in_directory = |link: &&String| link.rsplit_once('/').is_some_and(|(f, _)| f == directory);
+    let all = seen.iter().flat_map(|d| d.links.iter().filter(in_directory).map(move |l| (d, l)));
     let of_disks = all.clone().filter(|(d, _)| d.partition.is_none() || whole.is_some());
     let mut lines: Vec<(usize, String)> = of_disks
         .map(|(d, link)| (distance(wanted, link), format!("{} is /dev/{link}", d.name)))
@@ -277,16 +287,17 @@ fn link(wanted: &str, seen: &[SeenDevice]) -> Vec<String> {
     lines.into_iter().map(|(_, line)| line).collect()
 }
 
-/// Text that names no device.
+/// Returns the lines for text that names no device.
 fn other(text: &str, seen: &[SeenDevice]) -> Vec<String> {
     if seen.iter().any(|d| d.name == text) {
-        return vec![format!("{text} is a device: root=/dev/{text}")];
+        return vec![format!("{text} is a device: use root=/dev/{text}")];
     }
-    let has =
-        |tag: &Tag, d: &SeenDevice| tag.of(d).is_some_and(|have| have.eq_ignore_ascii_case(text));
+    let has = |tag: &Tag, d: &SeenDevice| {
+        tag.value(d).is_some_and(|have| have.eq_ignore_ascii_case(text))
+    };
     let hits =
         seen.iter().flat_map(|d| Tag::ALL.into_iter().filter(|t| has(t, d)).map(move |t| (d, t)));
-    hits.map(|(d, t)| format!("{} has this {}: root={}={text}", d.name, t.word(), t.word()))
+    hits.map(|(d, t)| format!("{} has this {}: use root={}={text}", d.name, t.as_str(), t.as_str()))
         .collect()
 }
 
@@ -350,37 +361,36 @@ mod tests {
             ("PARTLABEL=Root", "vda1 has LABEL=Root, not PARTLABEL"),
             ("PARTLABEL=Part 1", "vda1 has PARTLABEL=part 1: upper and lower case differ"),
             ("UUID=aaaa-1111-23", "vda1 has UUID=aaaa-1111-22: one character differs"),
-            ("UUID=bbbb", "vda2 has this UUID, but holds crypto_LUKS, which is not opened here"),
-            ("UUID=eeee", "sda3 has this UUID, but holds swap, which is no filesystem"),
+            (
+                "UUID=bbbb",
+                "vda2 has this UUID, but holds crypto_LUKS, which coldplug does not open",
+            ),
+            ("UUID=eeee", "sda3 has this UUID, but holds swap, which is not a filesystem"),
             (
                 "UUID=ffff",
-                "vdc has this UUID, but shows ext4 and xfs at once: wipefs(8) removes the one that is stale",
+                "vdc has this UUID, but holds ext4 and xfs signatures at once: remove the stale one \
+                 with wipefs(8)",
             ),
             ("UUID=89abcdef-01", "sda1 has PARTUUID=89abcdef-01, not UUID"),
             (
                 "PARTUUID=12345678-01",
-                "12345678-01 is the form of an MBR, but vda has a GPT, whose PARTUUIDs have 36 characters",
+                "12345678-01 has the format of an MBR, but vda has a GPT, whose PARTUUIDs have 36 \
+                 characters",
             ),
-            (
-                "PARTUUID=89abcdef-02",
-                "sda is the disk 89abcdef, which has no partition 02, only 01, 03",
-            ),
+            ("PARTUUID=89abcdef-02", "sda has disk ID 89abcdef, but no partition 02, only 01, 03"),
             ("PARTUUID=cccc", "vdb has UUID=cccc, not PARTUUID"),
             (
                 "PARTUUID=89abcdef-01/PARTNROFF=1",
-                "sda1 is that PARTUUID, but its disk has no partition 2 (PARTNROFF=1)",
+                "sda1 has this PARTUUID, but its disk has no partition 2 (PARTNROFF=1)",
             ),
             ("/dev/vda3", "vda has partitions 1, 2 only"),
-            ("/dev/vdb1", "vdb has no partitions; it is xfs itself"),
-            ("/dev/sdb1", "no sdb here; sda1 ext4 UUID=dddd LABEL=backup PARTUUID=89abcdef-01"),
-            ("/dev/nvme0n1", "no nvme0n1 here; sda (dos partition table)"),
-            ("/dev/mapper/vg-root", "vda2 holds crypto_LUKS, which is not opened here"),
-            ("Root", "vda1 has this LABEL: root=LABEL=Root"),
-            ("vdb", "vdb is a device: root=/dev/vdb"),
-            (
-                "gpt-auto",
-                "vda has a GPT, but no partition of the type of a root of this architecture",
-            ),
+            ("/dev/vdb1", "vdb has no partitions; the whole disk is xfs"),
+            ("/dev/sdb1", "no sdb, but sda1 ext4 UUID=dddd LABEL=backup PARTUUID=89abcdef-01"),
+            ("/dev/nvme0n1", "no nvme0n1, but sda (dos partition table)"),
+            ("/dev/mapper/vg-root", "vda2 holds crypto_LUKS, which coldplug does not open"),
+            ("Root", "vda1 has this LABEL: use root=LABEL=Root"),
+            ("vdb", "vdb is a device: use root=/dev/vdb"),
+            ("gpt-auto", "vda has a GPT, but no root partition for this architecture"),
         ] {
             let lines = near_misses(&RootName::parse(root).unwrap(), &machine());
             assert_eq!(lines.first().map(String::as_str), Some(want), "{root}: {lines:#?}");
@@ -388,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_far_is_not_named() {
+    fn distant_names_are_not_listed() {
         for root in ["LABEL=completely", "UUID=0", "PARTUUID=zz", "8:1", "/dev/disk/by-id/x"] {
             assert!(near_misses(&RootName::parse(root).unwrap(), &machine()).is_empty(), "{root}");
         }

@@ -1,12 +1,12 @@
 //! A root on an NFS server.
 //!
 //! The export comes from the first of `root=`, `nfsroot=` and the root path of DHCP that names it;
-//! the server also from `ip=` and from what DHCP calls the next server. The kernel's default for the
-//! path is /tftpboot/%s, where %s is the name or the address of the machine. If the options name no
-//! version, 4.2, 4.1, 4.0 and 3 are tried in this order.
+//! the server also from `ip=` and from what DHCP calls the next server. The kernel's default for
+//! the path is /tftpboot/%s, where %s is the name or the address of the machine. If the options
+//! name no version, 4.2, 4.1, 4.0 and 3 are tried in this order.
 //!
-//! mount(2) waits for the server. It runs in a thread, on a directory below /run/coldplug; the mount
-//! is moved to its place when it has succeeded.
+//! mount(2) waits for the server. It runs in a thread, on a directory below /run/coldplug; the
+//! mount is moved to its place when it has succeeded.
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -87,7 +87,8 @@ impl Nfs {
         let by_dhcp = network.and_then(|n| NfsExport::parse(n.root_path.as_deref()?));
         let export = self.export.clone().or(&by_dhcp.unwrap_or_default());
         let server = export.server.or(self.params.ip.server);
-        let server = server.or(network.and_then(|n| n.server)).ok_or(StepError::NoNfsServer)?;
+        let server =
+            server.or_else(|| network.and_then(|n| n.server)).ok_or(StepError::NoNfsServer)?;
         let path = if export.path.is_empty() { DEFAULT_PATH } else { &export.path };
         let own = network.and_then(|n| n.address);
         let own = own

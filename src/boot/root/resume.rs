@@ -65,7 +65,7 @@ impl RootStep for Resume {
         // The kernel freezes all processes before it resumes; a load that is under way cannot be
         // frozen.
         if !cx.loader.is_idle() && now < deadline {
-            return Ok(Progress::InProgress);
+            return Ok(Progress::Working);
         }
         self.resume(&candidate, cx);
         Ok(Progress::Done)

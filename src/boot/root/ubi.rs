@@ -31,8 +31,8 @@ pub(super) fn is_volume(text: &str) -> bool {
     }
 }
 
-/// Attaches flash as the parameter `ubi.mtd=` says. The module does that once, when it is loaded, so
-/// the MTD devices must exist before that.
+/// Attaches flash as the parameter `ubi.mtd=` says. The module does that once, when it is loaded,
+/// so the MTD devices must exist before that.
 #[derive(Debug)]
 pub(super) struct Attach {
     mtd: Vec<String>,

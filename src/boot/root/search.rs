@@ -1,0 +1,307 @@
+//! The search for the root: tries the roots that the command line names until one is mounted.
+
+use std::time::Duration;
+
+use super::{
+    Awaited, Devices, Progress, RootPipeline, RootState, StepContext, StepError, near_misses,
+};
+use crate::boot::error::{BootError, RootNotFound};
+use crate::boot::{Boot, seconds};
+use crate::cmdline::root::RootParams;
+use crate::cmdline::storage::StorageParams;
+use crate::kmod::name::ModuleName;
+use crate::load::Loader;
+use crate::sys::{BootTime, Root};
+
+/// Time for retries of a root that cannot be mounted, once everything has settled.
+const RETRY_PERIOD: Duration = Duration::from_secs(5);
+/// Delay before a retry.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// Interval between messages about a root that has not been found yet.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
+/// Interval between polls of a child process, or of a step that no uevent wakes.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+
+/// The state of the root that is being tried.
+#[derive(Debug)]
+enum Stage {
+    /// A device has not been found yet.
+    NeedsDevice(Awaited),
+    /// Something that no uevent announces is missing.
+    Polling(Awaited),
+    /// Modules of the root are being loaded.
+    LoadingModules(Vec<ModuleName>),
+    /// A child process works on the root.
+    Working,
+    /// The root is mounted.
+    Mounted,
+}
+
+/// A failure of the root that is being tried.
+#[derive(Debug)]
+struct Failure {
+    /// The latest error.
+    error: StepError,
+    /// Time of the first failure.
+    first: BootTime,
+}
+
+/// The search for the root.
+#[derive(Debug)]
+pub(in crate::boot) struct RootSearch {
+    devices: Devices,
+    state: RootState,
+    pipeline: RootPipeline,
+    stage: Stage,
+    /// Time at which the search for the current root began.
+    began: BootTime,
+    /// Time at which it ends; `None` means never.
+    deadline: Option<BootTime>,
+    /// Time of the next progress message.
+    next_progress: BootTime,
+    /// Time before which the root is not looked for, because of `rootdelay=` or a failure.
+    not_before: BootTime,
+    failure: Option<Failure>,
+    /// Whether block devices may have appeared since the last lookup.
+    device_change: bool,
+}
+
+impl RootSearch {
+    pub(in crate::boot) fn new(dir: &Root, params: &RootParams, storage: StorageParams) -> Self {
+        let (now, pipeline) = (BootTime::now(), RootPipeline::new(params, storage));
+        Self {
+            devices: Devices::new(dir),
+            state: RootState::default(),
+            stage: needs_root_device(&pipeline),
+            began: now,
+            // `rootdelay=` does not count against the timeout.
+            deadline: timeout(&pipeline, params).map(|timeout| now + params.delay + timeout),
+            pipeline,
+            next_progress: now + PROGRESS_INTERVAL,
+            not_before: now + params.delay,
+            failure: None,
+            device_change: true,
+        }
+    }
+
+    /// Notes that block devices may have appeared.
+    pub(in crate::boot) fn note_device_change(&mut self) {
+        self.device_change = true;
+    }
+
+    /// Drops what was read from block devices, because some have appeared, changed or disappeared.
+    pub(in crate::boot) fn forget_devices(&mut self) {
+        self.device_change = true;
+        self.devices.forget_changed();
+    }
+
+    /// Returns whether the root is mounted.
+    pub(in crate::boot) fn is_mounted(&self) -> bool {
+        matches!(self.stage, Stage::Mounted)
+    }
+
+    /// Returns whether something that the root needs has not appeared yet.
+    pub(in crate::boot) fn is_waiting(&self) -> bool {
+        matches!(self.stage, Stage::NeedsDevice(_) | Stage::Polling(_))
+    }
+
+    /// Returns the time at which [`Self::advance`] or [`Self::check`] is due next.
+    pub(in crate::boot) fn wakeup(&self) -> Option<BootTime> {
+        let now = BootTime::now();
+        let polls = matches!(self.stage, Stage::Working | Stage::Polling(_));
+        let poll = polls.then(|| now + POLL_INTERVAL);
+        let times = [self.deadline, Some(self.not_before), poll].into_iter().flatten();
+        // The deadline may have passed while a check of a filesystem runs.
+        times.filter(|at| *at > now).min()
+    }
+
+    /// Returns the pipeline and the context of its steps.
+    fn context<'a>(
+        &'a mut self,
+        boot: &'a mut Boot,
+        loader: &'a Loader,
+    ) -> (&'a mut RootPipeline, StepContext<'a>) {
+        let cx = StepContext {
+            dir: &boot.dir,
+            params: &boot.params,
+            loader,
+            devices: &mut self.devices,
+            state: &mut self.state,
+            reporter: &mut boot.reporter,
+            breakpoint: &mut boot.breakpoint,
+        };
+        (&mut self.pipeline, cx)
+    }
+
+    /// Advances the pipeline if something that it needs may have changed.
+    pub(in crate::boot) fn advance(&mut self, boot: &mut Boot, loader: &Loader, settled: bool) {
+        let now = BootTime::now();
+        let due = match &self.stage {
+            Stage::NeedsDevice(_) => {
+                (self.device_change || settled || self.failure.is_some()) && now >= self.not_before
+            }
+            Stage::LoadingModules(modules) => loader.is_done(modules),
+            Stage::Polling(_) => now >= self.not_before,
+            Stage::Working => true,
+            Stage::Mounted => false,
+        };
+        if due {
+            self.device_change = false;
+            self.run_pipeline(boot, loader);
+        }
+    }
+
+    /// Runs the pipeline until it needs something that is not there yet.
+    fn run_pipeline(&mut self, boot: &mut Boot, loader: &Loader) {
+        loop {
+            let (pipeline, mut cx) = self.context(boot, loader);
+            let result = pipeline.advance(&mut cx);
+            self.stage = self.stage_after(result);
+            // Modules that are built in or live already are no reason to sleep.
+            if !matches!(&self.stage, Stage::LoadingModules(m) if loader.is_done(m)) {
+                return;
+            }
+        }
+    }
+
+    fn stage_after(&mut self, result: Result<Progress, StepError>) -> Stage {
+        match result {
+            Ok(Progress::NeedsDevice(awaited)) => Stage::NeedsDevice(awaited),
+            Ok(Progress::Polling(awaited)) => Stage::Polling(awaited),
+            Ok(Progress::LoadingModules(modules)) => Stage::LoadingModules(modules),
+            Ok(Progress::Working) => Stage::Working,
+            Ok(Progress::Done) => {
+                self.deadline = None;
+                Stage::Mounted
+            }
+            Err(error) => {
+                let now = BootTime::now();
+                let first = self.failure.take().map_or(now, |failure| failure.first);
+                self.failure = Some(Failure { error, first });
+                self.not_before = now + RETRY_DELAY;
+                needs_root_device(&self.pipeline)
+            }
+        }
+    }
+
+    /// Switches to the next root if the current one has failed or was not found in time.
+    ///
+    /// # Errors
+    /// The current root was the last one.
+    pub(in crate::boot) fn check(
+        &mut self,
+        boot: &mut Boot,
+        loader: &Loader,
+        settled: bool,
+    ) -> Result<(), BootError> {
+        // The check of a large filesystem may take longer than the timeout of the root.
+        if matches!(self.stage, Stage::Working | Stage::Mounted) {
+            return Ok(());
+        }
+        let late = self.deadline.is_some_and(|deadline| BootTime::now() >= deadline);
+        if late || self.is_futile(&boot.params.root, settled) {
+            return self.try_next_root(boot, loader);
+        }
+        self.log_progress(boot);
+        Ok(())
+    }
+
+    /// Returns whether waiting on is useless before the deadline: no root is named and none was
+    /// detected, or the root that was found cannot be mounted and everything has settled. With
+    /// `rootwait` the boot waits all the same.
+    fn is_futile(&self, params: &RootParams, settled: bool) -> bool {
+        let failed = self.failure.as_ref().is_some_and(|Failure { error, first }| {
+            let period = if self.pipeline.has_more() { Duration::ZERO } else { RETRY_PERIOD };
+            let tried = BootTime::now() >= *first + period;
+            error.is_final() || (settled && tried)
+        });
+        let patient = params.timeout.is_none() && !self.pipeline.has_more();
+        (failed && !patient) || (settled && !params.is_named())
+    }
+
+    /// Switches to the next of the roots that the command line names.
+    ///
+    /// # Errors
+    /// This was the last root.
+    fn try_next_root(&mut self, boot: &mut Boot, loader: &Loader) -> Result<(), BootError> {
+        let error = self.timeout_error(boot, loader);
+        let failed = self.pipeline.choice().text.clone();
+        let (pipeline, mut cx) = self.context(boot, loader);
+        if !pipeline.next_choice(&mut cx) {
+            return Err(error);
+        }
+        let next = &self.pipeline.choice().text;
+        boot.reporter.warn(format!("root {failed} failed, trying {next}: {error}"));
+        boot.reporter.add_failed_root(format!("{failed}: {error}"));
+        self.stage = needs_root_device(&self.pipeline);
+        self.began = BootTime::now();
+        self.deadline = timeout(&self.pipeline, &boot.params.root).map(|t| self.began + t);
+        self.not_before = BootTime::default();
+        self.failure = None;
+        self.device_change = true;
+        Ok(())
+    }
+
+    /// Tells a person at the console what the machine waits for.
+    fn log_progress(&mut self, boot: &Boot) {
+        let (Stage::NeedsDevice(awaited) | Stage::Polling(awaited)) = &self.stage else { return };
+        if BootTime::now() < self.next_progress {
+            return;
+        }
+        self.next_progress = BootTime::now() + PROGRESS_INTERVAL;
+        let waited = seconds(self.began.elapsed());
+        let mut line = format!("still waiting for {awaited} after {waited}");
+        if matches!(self.stage, Stage::NeedsDevice(_)) {
+            let number = self.devices.seen().len();
+            line.push_str(&format!("; {number} block devices seen so far"));
+        }
+        boot.reporter.log().info(&line);
+    }
+
+    /// Returns why the root is not mounted at the deadline.
+    fn timeout_error(&mut self, boot: &mut Boot, loader: &Loader) -> BootError {
+        if let Some(failure) = self.failure.take() {
+            return BootError::Step(failure.error);
+        }
+        let modules = match &self.stage {
+            Stage::NeedsDevice(awaited) | Stage::Polling(awaited) => {
+                let awaited = awaited.clone();
+                return self.root_not_found(awaited, boot);
+            }
+            Stage::LoadingModules(modules) => modules.as_slice(),
+            Stage::Working | Stage::Mounted => &[],
+        };
+        let is_open = |module: &&ModuleName| !loader.is_done(std::slice::from_ref(*module));
+        BootError::ModulesNotLoaded {
+            root: self.pipeline.choice().text.clone(),
+            modules: modules.iter().filter(is_open).cloned().collect(),
+        }
+    }
+
+    /// Returns what was awaited, what was found instead, and what may be meant; records it too.
+    fn root_not_found(&mut self, awaited: Awaited, boot: &mut Boot) -> BootError {
+        let seen = self.devices.seen();
+        let near = awaited.name().map_or_else(Vec::new, |name| near_misses(name, &seen));
+        let is_named = boot.params.root.is_named();
+        let waited = self.began.elapsed();
+        let error = RootNotFound { awaited, is_named, waited, near, seen };
+        boot.reporter.set_not_found(&error);
+        BootError::RootNotFound(Box::new(error))
+    }
+
+    /// Warns about devices that have the root's name too and appeared after the root was found.
+    pub(in crate::boot) fn warn_later_duplicates(&mut self, boot: &mut Boot, loader: &Loader) {
+        let (pipeline, mut cx) = self.context(boot, loader);
+        pipeline.warn_later_duplicates(&mut cx);
+    }
+}
+
+fn needs_root_device(pipeline: &RootPipeline) -> Stage {
+    let choice = pipeline.choice();
+    Stage::NeedsDevice(Awaited::root(&choice.text, &choice.name))
+}
+
+/// Returns how long the current root is searched for; `None` means without end.
+fn timeout(pipeline: &RootPipeline, params: &RootParams) -> Option<Duration> {
+    pipeline.choice().wait.or(params.timeout)
+}
