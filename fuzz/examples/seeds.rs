@@ -126,7 +126,7 @@ impl Image {
 fn what(size: u64, sectors: &[(u32, Vec<u8>)]) -> String {
     let bytes = Sparse::write(size, sectors);
     let Some(device) = Sparse::parse(&bytes) else { return String::new() };
-    let tables = [512, 4096].map(|sector_size| disk::partitions(&device, sector_size));
+    let tables = [512, 4096].map(|sector_size| disk::partition_table(&device, sector_size));
     format!("{:?} {tables:?}", disk::examine(&device))
 }
 

@@ -2,7 +2,7 @@
 //! page is. A name can stand in a link.
 #![no_main]
 
-use coldplug::disk::identity::{ata, identify_of_page_89, identify_of_text, link_part, scsi, usb};
+use coldplug::disk::identity::{ata, identify_from_page_89, identify_from_text, link_part, scsi, usb};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -15,8 +15,8 @@ fuzz_target!(|data: &[u8]| {
         scsi(vendor, model, Some(first), Some(second)),
         scsi(vendor, model, Some(second), None),
         ata(&words),
-        identify_of_page_89(rest).and_then(|words| ata(&words)),
-        identify_of_text(&text).and_then(|words| ata(&words)),
+        identify_from_page_89(rest).and_then(|words| ata(&words)),
+        identify_from_text(&text).and_then(|words| ata(&words)),
     ];
     for disk in disks.into_iter().flatten() {
         assert!(!disk.serial.is_empty() && !disk.serial.contains(['/', '\0', ' ']), "{disk:?}");

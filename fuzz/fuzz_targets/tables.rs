@@ -11,7 +11,7 @@ fuzz_target!(|data: &[u8]| {
     let Some(device) = Sparse::parse(data) else { return };
     for sector_size in [512, 4096] {
         device.read.set(0);
-        let table = disk::partitions(&device, sector_size);
+        let table = disk::partition_table(&device, sector_size);
         assert!(device.read.get() < 3 << 19, "{} bytes read", device.read.get());
         let Some(table) = table else { continue };
         let numbers: HashSet<u32> = table.partitions.iter().map(|p| p.number).collect();

@@ -28,3 +28,26 @@ fn escaped(text: &[u8]) -> Option<u8> {
     }
     u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::decode;
+
+    #[test]
+    fn escapes_are_decoded() {
+        for (name, label) in [
+            ("root", "root"),
+            ("my\\x20disk", "my disk"),
+            ("a\\x2fb\\x5cc", "a/b\\c"),
+            ("Größe", "Größe"),
+            ("#+-.:=@_", "#+-.:=@_"),
+            ("tab\\x09here", "tab\there"),
+            ("odd\\xef\\xbf\\xbf", "odd\u{ffff}"),
+            ("a\\x2", "a\\x2"),
+            ("\\xzz", "\\xzz"),
+            ("\\x+1", "\\x+1"),
+        ] {
+            assert_eq!(decode(name), label);
+        }
+    }
+}

@@ -8,7 +8,7 @@
 
 use super::bytes::{array, has, index, le32};
 use super::device::Device;
-use super::{Probe, text};
+use super::{Superblock, text};
 
 const LABEL: u8 = 0x83;
 const END: u8 = 0x00;
@@ -17,13 +17,13 @@ const ENTRY: u64 = 32;
 const ENTRIES: usize = 2048;
 const LAST_CLUSTER: u32 = 0x0fff_fff6;
 
-pub(super) fn probe(device: &Device<'_>) -> Option<Probe> {
+pub(super) fn probe(device: &Device<'_>) -> Option<Superblock> {
     let sector = device.bytes(0, 512)?;
     if !is_boot_sector(&sector) {
         return None;
     }
     let label = search(device, &sector).flatten();
-    Some(Probe::filesystem("exfat").with_names(text::serial(array(&sector, 100)), label))
+    Some(Superblock::filesystem("exfat").with_names(text::serial(array(&sector, 100)), label))
 }
 
 /// Whether sector 0 is exFAT's and so no partition table.

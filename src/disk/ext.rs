@@ -12,7 +12,7 @@
 
 use super::bytes::{array, has, le32};
 use super::device::Device;
-use super::{Probe, Usage, text};
+use super::{Superblock, Usage, text};
 
 const HAS_JOURNAL: u32 = 0x4;
 const JOURNAL_DEV: u32 = 0x8;
@@ -22,7 +22,7 @@ const EXT3_RO_COMPAT: u32 = 0x1 | 0x2 | 0x4;
 const EXT3_INCOMPAT: u32 = 0x2 | 0x4 | 0x10;
 const RECOVER: u32 = 0x4;
 
-pub(super) fn probe(device: &Device<'_>) -> Option<Probe> {
+pub(super) fn probe(device: &Device<'_>) -> Option<Superblock> {
     let sb = device.bytes(0x400, 0x200)?;
     if !has(&sb, 0x38, b"\x53\xef") {
         return None;
@@ -30,7 +30,7 @@ pub(super) fn probe(device: &Device<'_>) -> Option<Probe> {
     let kind = kind(le32(&sb, 0x5c)?, le32(&sb, 0x60)?, le32(&sb, 0x64)?)?;
     let usage = if kind == "jbd" { Usage::Other } else { Usage::Filesystem };
     let label = text::label(sb.get(0x78..0x88));
-    Some(Probe::new(kind, usage).with_names(text::uuid(array(&sb, 0x68)), label))
+    Some(Superblock::new(kind, usage).with_names(text::uuid(array(&sb, 0x68)), label))
 }
 
 /// blkid's rule: a journal device first; then what ext3 cannot understand is ext4; then the journal decides.

@@ -18,7 +18,7 @@
 
 use super::bytes::{array, has, le16, le32};
 use super::device::Device;
-use super::{Probe, text};
+use super::{Superblock, text};
 
 const FAT12_MAX: u32 = 0xff4;
 const FAT16_MAX: u32 = 0xfff4;
@@ -42,10 +42,10 @@ struct Boot {
     is_fat32: bool,
 }
 
-pub(super) fn probe(device: &Device<'_>) -> Option<Probe> {
+pub(super) fn probe(device: &Device<'_>) -> Option<Superblock> {
     let sector = device.bytes(0, 512)?;
     let boot = boot(&sector)?;
-    let probe = Probe::filesystem("vfat");
+    let probe = Superblock::filesystem("vfat");
     if boot.is_fat32 {
         info_is_sound(device, &boot, &sector)?;
         let label = search_chain(device, &boot, le32(&sector, 0x2c)?);

@@ -13,7 +13,7 @@ use std::borrow::Cow;
 
 use super::bytes::{array, has, index, le32, le64};
 use super::device::Device;
-use super::table::{Partition, Table};
+use super::partition_table::{Partition, PartitionTable};
 use super::{crc, mbr, text};
 
 const ENTRY: usize = 128;
@@ -48,7 +48,7 @@ struct Header<'a> {
     entries: Cow<'a, [u8]>,
 }
 
-pub(super) fn read(device: &Device<'_>, sector_size: u64) -> Option<Table> {
+pub(super) fn read(device: &Device<'_>, sector_size: u64) -> Option<PartitionTable> {
     if device.size() <= FLOPPY || !mbr::is_protective(device) {
         return None;
     }
@@ -59,7 +59,7 @@ pub(super) fn read(device: &Device<'_>, sector_size: u64) -> Option<Table> {
         .zip(header.entries.chunks_exact(ENTRY))
         .filter_map(|(number, entry)| partition(&header, number, entry, sector_size))
         .collect();
-    Some(Table { kind: "gpt", uuid: header.disk, partitions })
+    Some(PartitionTable { kind: "gpt", uuid: header.disk, partitions })
 }
 
 fn header<'a>(device: &'a Device<'_>, sector_size: u64, at: u64, last: u64) -> Option<Header<'a>> {

@@ -50,7 +50,7 @@ pub fn ata(identify: &[u16]) -> Option<Identity> {
 
 /// The IDENTIFY data in page 89.
 #[must_use]
-pub fn identify_of_page_89(page: &[u8]) -> Option<Vec<u16>> {
+pub fn identify_from_page_89(page: &[u8]) -> Option<Vec<u16>> {
     content(page, 0x89)?;
     let bytes = page.get(PAGE_89)?;
     Some(bytes.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]])).collect())
@@ -58,7 +58,7 @@ pub fn identify_of_page_89(page: &[u8]) -> Option<Vec<u16>> {
 
 /// The IDENTIFY data as /sys/class/ata_device/devN.N/id has them: words in hexadecimal.
 #[must_use]
-pub fn identify_of_text(text: &str) -> Option<Vec<u16>> {
+pub fn identify_from_text(text: &str) -> Option<Vec<u16>> {
     text.split_ascii_whitespace().map(|word| u16::from_str_radix(word, 16).ok()).collect()
 }
 
@@ -227,17 +227,20 @@ mod tests {
             assert_eq!(ata(&words), Some(want.clone()), "{model}");
             let text: Vec<String> = words.iter().map(|w| format!("{w:04x}")).collect();
             assert_eq!(
-                identify_of_text(&text.join(" ")).as_deref().and_then(ata),
+                identify_from_text(&text.join(" ")).as_deref().and_then(ata),
                 Some(want.clone())
             );
             let mut page = vec![5, 0x89, 2, 0x38];
             page.resize(60, 0);
             page.extend(words.iter().flat_map(|w| w.to_le_bytes()));
-            assert_eq!(identify_of_page_89(&page).as_deref().and_then(ata), Some(want));
+            assert_eq!(identify_from_page_89(&page).as_deref().and_then(ata), Some(want));
         }
         assert_eq!(ata(&[0; 256]), None);
         assert_eq!(ata(&[0; 40]), None);
-        assert_eq!((identify_of_text("00xx"), identify_of_page_89(&[5, 0x80, 0, 0])), (None, None));
+        assert_eq!(
+            (identify_from_text("00xx"), identify_from_page_89(&[5, 0x80, 0, 0])),
+            (None, None)
+        );
     }
 
     fn page(code: u8, content: &[u8]) -> Vec<u8> {
@@ -306,7 +309,7 @@ mod tests {
                 *number = code;
             }
             let _ = scsi(&bytes, &bytes, Some(&page), Some(&page));
-            let _ = identify_of_page_89(&page).as_deref().and_then(ata);
+            let _ = identify_from_page_89(&page).as_deref().and_then(ata);
         }
     }
 }

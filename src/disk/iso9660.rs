@@ -12,7 +12,7 @@
 
 use super::bytes::{array, has};
 use super::device::Device;
-use super::{Probe, text};
+use super::{Superblock, text};
 
 const START: u64 = 0x8000;
 const SECTOR: u64 = 0x800;
@@ -20,8 +20,8 @@ const DESCRIPTORS: u64 = 16;
 const SUPPLEMENTARY: u8 = 2;
 const END: u8 = 0xff;
 
-pub(super) fn probe(device: &Device<'_>) -> Option<Probe> {
-    let probe = Probe::filesystem("iso9660");
+pub(super) fn probe(device: &Device<'_>) -> Option<Superblock> {
+    let probe = Superblock::filesystem("iso9660");
     let primary = device.head().get(0x8000..0x8000 + 847)?;
     if has(primary, 9, b"CDROM") && !has(primary, 1, b"CD001") {
         return Some(probe.with_names(None, text::label(primary.get(48..80))));

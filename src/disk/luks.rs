@@ -10,21 +10,21 @@
 
 use super::bytes::{be16, be64, has};
 use super::device::Device;
-use super::{Probe, Usage, text};
+use super::{Superblock, Usage, text};
 
 const SECOND: [usize; 3] = [0x4000, 0x8000, 0x10000];
 
-pub(super) fn probe(device: &Device<'_>) -> Option<Probe> {
+pub(super) fn probe(device: &Device<'_>) -> Option<Superblock> {
     header(device, 0, b"LUKS\xba\xbe")
         .or_else(|| SECOND.iter().find_map(|start| header(device, *start, b"SKUL\xba\xbe")))
 }
 
-fn header(device: &Device<'_>, start: usize, magic: &[u8]) -> Option<Probe> {
+fn header(device: &Device<'_>, start: usize, magic: &[u8]) -> Option<Superblock> {
     let header = device.head().get(start..start + 512)?;
     if !has(header, 0, magic) {
         return None;
     }
-    let probe = Probe::new("crypto_LUKS", Usage::Crypto);
+    let probe = Superblock::new("crypto_LUKS", Usage::Crypto);
     let uuid = text::label(header.get(168..208));
     match be16(header, 6)? {
         1 => Some(probe.with_names(uuid, None)),

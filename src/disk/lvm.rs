@@ -8,16 +8,16 @@
 
 use super::bytes::{has, le32, le64};
 use super::device::Device;
-use super::{Probe, Usage, crc};
+use super::{Superblock, Usage, crc};
 
 /// LVM begins its CRC-32 here and does not invert the result.
 const SEED: u32 = 0xf597_a6cf;
 /// The groups of a printed UUID.
 const GROUPS: [usize; 7] = [6, 4, 4, 4, 4, 4, 6];
 
-pub(super) fn probe(device: &Device<'_>) -> Option<Probe> {
+pub(super) fn probe(device: &Device<'_>) -> Option<Superblock> {
     let uuid = (0..4u8).find_map(|sector| label(device, sector))?;
-    Some(Probe::new("LVM2_member", Usage::Raid).with_names(Some(uuid), None))
+    Some(Superblock::new("LVM2_member", Usage::Raid).with_names(Some(uuid), None))
 }
 
 fn label(device: &Device<'_>, number: u8) -> Option<String> {

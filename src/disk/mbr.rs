@@ -10,7 +10,7 @@
 
 use super::bytes::{has, le32};
 use super::device::Device;
-use super::table::{Partition, Table};
+use super::partition_table::{Partition, PartitionTable};
 use super::{exfat, fat, ntfs};
 
 /// Type of the one entry that protects a GPT.
@@ -71,7 +71,7 @@ fn primary(device: &Device<'_>, sector_size: u64) -> Option<[Entry; 4]> {
     (sound && !alien).then_some(entries)
 }
 
-pub(super) fn read(device: &Device<'_>, sector_size: u64) -> Option<Table> {
+pub(super) fn read(device: &Device<'_>, sector_size: u64) -> Option<PartitionTable> {
     let entries = primary(device, sector_size)?;
     let signature = le32(device.head(), 440)?;
     let mut found: Vec<(u32, Entry)> =
@@ -81,7 +81,7 @@ pub(super) fn read(device: &Device<'_>, sector_size: u64) -> Option<Table> {
         chain(device, sector_size, *extended, &mut logical);
     }
     found.extend((5..).zip(logical));
-    Some(Table {
+    Some(PartitionTable {
         kind: "dos",
         uuid: (signature != 0).then(|| format!("{signature:08x}")),
         partitions: found.iter().map(|(n, entry)| partition(signature, *n, *entry)).collect(),

@@ -1,9 +1,10 @@
-//! What is on a block device: partition tables and superblocks → UUID, LABEL, PARTUUID, PARTLABEL, type.
+//! Parsers for the content of block devices: partition tables and superblocks → UUID, LABEL,
+//! PARTUUID, PARTLABEL, type.
 //!
-//! Pure: bytes come through [`Source`], values go out. The words, the text forms and the precedence are
-//! those of blkid(8) (util-linux 2.38), so that a name that works in an installed system works here too.
+//! Pure: bytes come through [`Source`], values go out. Terms, text forms and precedence are those
+//! of blkid(8) (util-linux 2.38), so that a name that works in an installed system works here too.
 //!
-//! # What is read
+//! # Areas read
 //!
 //! ```text
 //! 0        sector 0: MBR, boot sectors of vfat, exfat, ntfs; LUKS, verity, xfs, squashfs, UBI
@@ -11,12 +12,12 @@
 //! 4 KiB    md 1.2, bcache, bcachefs; LVM label in sectors 0 to 3
 //! 32 KiB   volume descriptors of iso9660 and udf
 //! 64 KiB   btrfs                                      ── one read of 68 KiB, the head, ends here ──
-//! end      md 0.90 and 1.0 (two reads of 4 KiB), the backup GPT header when the first is damaged
+//! end      md 0.90 and 1.0 (two reads of 4 KiB), the backup GPT header if the first is damaged
 //! ```
 //!
-//! Everything else (a FAT root directory, NTFS's $Volume record, …) is read only after the head has said
-//! that such a file system is there, and all reads together are bounded by an allowance, whatever the
-//! bytes say. An area that cannot be read is "not here", never an error.
+//! Other areas (a FAT root directory, NTFS's $Volume record, …) are read only if the head holds
+//! such a file system. All reads together are bounded by a budget, whatever the bytes are. If an
+//! area cannot be read, the format counts as absent; that is never an error.
 
 mod bytes;
 mod crc;
@@ -24,6 +25,7 @@ mod device;
 mod exfat;
 mod ext;
 mod fat;
+mod fixed_layout;
 mod gpt;
 pub mod identity;
 mod iso9660;
@@ -33,12 +35,11 @@ mod lvm;
 mod mbr;
 pub mod name;
 mod ntfs;
-mod partitions;
-mod plain;
+mod partition_table;
 mod raid;
 pub mod seen;
 mod swap;
-mod table;
+mod table_probe;
 mod text;
 mod udf;
 pub mod verity;
@@ -46,28 +47,28 @@ mod xfs;
 mod zfs;
 
 pub use device::Source;
+pub use fixed_layout::member_count;
 pub use gpt::root_type_guid;
-pub use partitions::partitions;
-pub use plain::member_count;
-pub use table::{Partition, Table};
+pub use partition_table::{Partition, PartitionTable};
+pub use table_probe::partition_table;
 
 use device::Device;
 
-/// What a superblock says its device is for: blkid's USAGE.
+/// Use of a device according to its superblock: blkid's USAGE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Usage {
-    /// Can be mounted.
+    /// A file system that can be mounted.
     Filesystem,
-    /// A member of something larger: md, LVM, ZFS, UBI.
+    /// A member of a volume: md, LVM, ZFS, UBI.
     Raid,
-    /// Must be opened first: LUKS, verity.
+    /// A layer that must be set up first: LUKS, verity.
     Crypto,
     /// Swap, journals, caches.
     Other,
 }
 
 impl Usage {
-    /// blkid's word for it.
+    /// Returns blkid's name of the usage.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -79,20 +80,20 @@ impl Usage {
     }
 }
 
-/// One superblock: what it is and what it is called.
+/// Type and names of a superblock.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Probe {
+pub struct Superblock {
     /// blkid's TYPE: `ext4`, `xfs`, `crypto_LUKS`, `linux_raid_member`, …
     pub kind: &'static str,
     /// blkid's USAGE.
     pub usage: Usage,
-    /// UUID in blkid's text form; none when the superblock has none or only zeros.
+    /// UUID in blkid's text form; `None` if the superblock has none or only zeros.
     pub uuid: Option<String>,
-    /// LABEL as blkid prints it: without the blanks at its end; bytes that are no UTF-8 are replaced.
+    /// LABEL as blkid prints it: without trailing spaces; bytes that are not UTF-8 are replaced.
     pub label: Option<String>,
 }
 
-impl Probe {
+impl Superblock {
     fn new(kind: &'static str, usage: Usage) -> Self {
         Self { kind, usage, uuid: None, label: None }
     }
@@ -106,36 +107,42 @@ impl Probe {
     }
 }
 
-/// One row of the search: how to look, from which device size on, and whether a second finding beside
-/// it is no contradiction (iso9660 and udf share a disc by design).
+/// A superblock format to search for.
 struct Format {
-    probe: fn(&Device<'_>) -> Option<Probe>,
-    smallest: u64,
-    tolerant: bool,
-    raid: bool,
+    probe: fn(&Device<'_>) -> Option<Superblock>,
+    /// Minimum size of the device, in bytes.
+    min_size: u64,
+    /// Whether a second superblock is no contradiction: iso9660 and udf share a disc by design.
+    may_coexist: bool,
+    /// Whether this is the format of volume members, for which floppies are not searched.
+    is_member: bool,
 }
 
-const fn member(probe: fn(&Device<'_>) -> Option<Probe>, smallest: u64) -> Format {
-    Format { probe, smallest, tolerant: false, raid: true }
+/// Returns the format of a volume member.
+const fn member(probe: fn(&Device<'_>) -> Option<Superblock>, min_size: u64) -> Format {
+    Format { probe, min_size, may_coexist: false, is_member: true }
 }
 
-const fn format(probe: fn(&Device<'_>) -> Option<Probe>, smallest: u64) -> Format {
-    Format { probe, smallest, tolerant: false, raid: false }
+/// Returns the format of a file system or of another single device.
+const fn format(probe: fn(&Device<'_>) -> Option<Superblock>, min_size: u64) -> Format {
+    Format { probe, min_size, may_coexist: false, is_member: false }
 }
 
-const fn disc(probe: fn(&Device<'_>) -> Option<Probe>) -> Format {
-    Format { probe, smallest: 0, tolerant: true, raid: false }
+/// Returns the format of an optical disc.
+const fn disc(probe: fn(&Device<'_>) -> Option<Superblock>) -> Format {
+    Format { probe, min_size: 0, may_coexist: true, is_member: false }
 }
 
-/// blkid's order: members of arrays first, as their content shines through; then file systems.
+/// The formats in blkid's order: members of arrays first, because the file system on an array is
+/// also visible on its members; then file systems.
 const FORMATS: [Format; 23] = [
     member(raid::probe, 0),
-    format(plain::bcache, 8192),
-    format(plain::bcachefs, 131_072),
+    format(fixed_layout::bcache, 8192),
+    format(fixed_layout::bcachefs, 131_072),
     member(lvm::probe, 0),
-    format(plain::verity, 0),
+    format(fixed_layout::verity, 0),
     format(luks::probe, 0),
-    member(plain::ubi, 0),
+    member(fixed_layout::ubi, 0),
     format(fat::probe, 0),
     format(swap::hibernated, 40960),
     format(swap::probe, 40960),
@@ -145,80 +152,88 @@ const FORMATS: [Format; 23] = [
     disc(iso9660::probe),
     member(zfs::probe, 64 << 20),
     format(ntfs::probe, 0),
-    format(plain::squashfs, 0),
-    format(plain::squashfs3, 0),
-    format(plain::btrfs, 1 << 20),
-    format(plain::ubifs, 0),
+    format(fixed_layout::squashfs, 0),
+    format(fixed_layout::squashfs3, 0),
+    format(fixed_layout::btrfs, 1 << 20),
+    format(fixed_layout::ubifs, 0),
     format(exfat::probe, 0),
-    format(plain::f2fs, 0),
-    format(plain::erofs, 0),
+    format(fixed_layout::f2fs, 0),
+    format(fixed_layout::erofs, 0),
 ];
 
-/// Up to this size a device is a floppy to blkid: no arrays there, and the first finding counts.
-const FLOPPY: u64 = 1440 * 1024;
+/// Maximum size of a floppy in blkid, in bytes: a floppy has no arrays, and the first superblock
+/// found is used.
+const FLOPPY_SIZE: u64 = 1440 * 1024;
 
-/// The superblock on a device, as `blkid -p` tells it.
+/// Returns the superblock on a device, as `blkid -p` reports it.
 ///
-/// An array member or an encrypted device hides the file systems after it. Two file systems at once are a
-/// contradiction and give none, as in blkid and udev: mounting either could destroy the other;
-/// [`examine`] tells which they were. An LVM or bcache label from before an MBR was written is
-/// stale and gives none. Otherwise a partition table beside a superblock changes nothing: bootable discs
-/// have both, and what a whole disk holds besides its partitions is found under its own names.
+/// An array member or an encrypted device hides the file systems after it in the search order. Two
+/// file systems at once are a contradiction and yield `None`, as in blkid and udev, because
+/// mounting either could destroy the other; [`examine`] returns both. An LVM or bcache label that
+/// is older than the MBR beside it is stale and ignored. Any other partition table beside a
+/// superblock has no effect: bootable discs have both, and the content of partitions is found
+/// under their own names.
 ///
-/// ext4 with the mark of test file systems is plain ext4 here, not ext4dev; not looked for are blkid's
-/// firmware RAIDs, external XFS logs, BitLocker and file systems that no initramfs mounts as root.
+/// An ext4 file system with the flag for test file systems is ext4 here rather than ext4dev. Unlike
+/// blkid, this function does not search for firmware RAIDs, external XFS logs, BitLocker, and file
+/// systems that no initramfs mounts as root.
 #[must_use]
-pub fn probe(source: &impl Source) -> Option<Probe> {
+pub fn probe(source: &impl Source) -> Option<Superblock> {
     examine(source).single()
 }
 
-/// What was found on a device.
+/// The superblocks on a device.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Content {
-    /// Every superblock that [`probe`] has to choose from, in blkid's order.
-    pub found: Vec<Probe>,
-    /// One of them tolerates no other.
-    strict: bool,
+    /// Every superblock that [`probe`] chooses from, in blkid's order.
+    pub superblocks: Vec<Superblock>,
+    /// Whether one of them contradicts any other.
+    is_exclusive: bool,
 }
 
 impl Content {
-    /// The one superblock that counts; none where two contradict each other.
+    /// Returns the superblock to use, or `None` if two of them contradict each other.
     #[must_use]
-    pub fn single(&self) -> Option<Probe> {
-        if self.found.len() > 1 && self.strict { None } else { self.found.first().cloned() }
+    pub fn single(&self) -> Option<Superblock> {
+        match self.superblocks.len() > 1 && self.is_exclusive {
+            true => None,
+            false => self.superblocks.first().cloned(),
+        }
     }
 }
 
-/// Every superblock on a device: for the message that names both when it is ambiguous.
+/// Returns every superblock on a device, for the message that names both if the content is
+/// ambiguous.
 #[must_use]
 pub fn examine(source: &impl Source) -> Content {
-    let (found, strict) = search(&Device::new(source));
-    Content { found, strict }
+    search(&Device::new(source))
 }
 
-/// All findings up to the first that hides the rest, and whether one of those before it tolerates no other.
-fn search(device: &Device<'_>) -> (Vec<Probe>, bool) {
-    let (mut found, mut strict) = (Vec::new(), false);
+/// Returns all superblocks up to the first that hides the rest.
+fn search(device: &Device<'_>) -> Content {
+    let mut content = Content::default();
     if device.size() <= 1024 {
-        return (found, strict);
+        return content;
     }
-    let floppy = device.size() <= FLOPPY;
+    let is_floppy = device.size() <= FLOPPY_SIZE;
     for format in &FORMATS {
-        if device.size() < format.smallest || (floppy && format.raid) {
+        if device.size() < format.min_size || (is_floppy && format.is_member) {
             continue;
         }
-        let Some(probe) = (format.probe)(device).filter(|p| !wiped(device, p)) else { continue };
-        let hides = matches!(probe.usage, Usage::Raid | Usage::Crypto);
-        found.push(probe);
-        if floppy || hides {
+        let found = (format.probe)(device).filter(|found| !is_stale(device, found));
+        let Some(superblock) = found else { continue };
+        let hides_rest = matches!(superblock.usage, Usage::Raid | Usage::Crypto);
+        content.superblocks.push(superblock);
+        if is_floppy || hides_rest {
             break;
         }
-        strict |= !format.tolerant;
+        content.is_exclusive |= !format.may_coexist;
     }
-    (found, strict)
+    content
 }
 
-/// pvcreate and make-bcache clear the start of the device, so an MBR there is younger than the label.
-fn wiped(device: &Device<'_>, probe: &Probe) -> bool {
-    matches!(probe.kind, "LVM2_member" | "bcache" | "bcachefs") && mbr::is_table(device)
+/// Returns whether an MBR is newer than the superblock: pvcreate and make-bcache clear the start
+/// of the device.
+fn is_stale(device: &Device<'_>, superblock: &Superblock) -> bool {
+    matches!(superblock.kind, "LVM2_member" | "bcache" | "bcachefs") && mbr::is_table(device)
 }

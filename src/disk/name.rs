@@ -1,23 +1,23 @@
-//! Names of disks and partitions: the kernel's rules (block/partitions/core.c, block/early-lookup.c) and
-//! udev's escapes of /dev/disk/by-*.
+//! Names of disks and partitions, by the kernel's rules (block/partitions/core.c,
+//! block/early-lookup.c).
 
 use std::borrow::Cow;
 
-pub use crate::cmdline::link_name::decode;
-
-/// The name of a disk's partition: `sda` 1 → `sda1`; with a `p` between digits: `nvme0n1` 2 → `nvme0n1p2`.
+/// Returns the name of a partition: `sda` 1 → `sda1`; if the disk name ends in a digit, with a `p`:
+/// `nvme0n1` 2 → `nvme0n1p2`.
 #[must_use]
-pub fn partition(disk: &str, number: u32) -> String {
-    let between = if disk.ends_with(|c: char| c.is_ascii_digit()) { "p" } else { "" };
-    format!("{disk}{between}{number}")
+pub fn partition_name(disk: &str, number: u32) -> String {
+    let separator = if disk.ends_with(|c: char| c.is_ascii_digit()) { "p" } else { "" };
+    format!("{disk}{separator}{number}")
 }
 
-/// Disk and number that a partition's name is made of: the reverse of [`partition`].
+/// Splits the name of a partition into disk and number: the inverse of [`partition_name`].
 ///
-/// Only a reading of the name: `mmcblk0` reads as partition 0 of nothing and gives none, but `loop1` reads
-/// as partition 1 of `loop`; whether that disk exists is for sysfs to say.
+/// Only the name is parsed: `mmcblk0` yields `None` because no partition has the number 0, but
+/// `loop1` yields partition 1 of `loop`. Whether that disk exists is up to the caller, who has
+/// sysfs.
 #[must_use]
-pub fn split(name: &str) -> Option<(&str, u32)> {
+pub fn split_partition_name(name: &str) -> Option<(&str, u32)> {
     let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
     let digits = name.get(stem.len()..)?;
     if stem.is_empty() || digits.starts_with('0') {
@@ -28,43 +28,13 @@ pub fn split(name: &str) -> Option<(&str, u32)> {
     Some((disk.unwrap_or(stem), number))
 }
 
-/// A device's name as a folder of sysfs: `cciss/c0d0` → `cciss!c0d0`.
+/// Returns the name below /dev of a sysfs directory: `cciss!c0d0` → `cciss/c0d0`.
 #[must_use]
-pub fn to_sysfs(name: &str) -> Cow<'_, str> {
-    replace(name, '/', "!")
-}
-
-/// The name below /dev of a folder of sysfs: `cciss!c0d0` → `cciss/c0d0`.
-#[must_use]
-pub fn from_sysfs(folder: &str) -> Cow<'_, str> {
-    replace(folder, '!', "/")
-}
-
-fn replace<'a>(text: &'a str, from: char, to: &str) -> Cow<'a, str> {
-    if text.contains(from) { Cow::Owned(text.replace(from, to)) } else { Cow::Borrowed(text) }
-}
-
-/// A label as the name of a link in /dev/disk/by-label and by-partlabel: everything but letters, digits,
-/// `#+-.:=@_` and sound characters beyond ASCII becomes `\x20` and the like.
-#[must_use]
-pub fn encode(label: &str) -> String {
-    let mut name = String::with_capacity(label.len());
-    for c in label.chars() {
-        if c.is_ascii_alphanumeric() || "#+-.:=@_".contains(c) || (!c.is_ascii() && !is_odd(c)) {
-            name.push(c);
-        } else {
-            let mut bytes = [0; 4];
-            for byte in c.encode_utf8(&mut bytes).bytes() {
-                name.push_str(&format!("\\x{byte:02x}"));
-            }
-        }
+pub fn from_sysfs(directory: &str) -> Cow<'_, str> {
+    match directory.contains('!') {
+        true => Cow::Owned(directory.replace('!', "/")),
+        false => Cow::Borrowed(directory),
     }
-    name
-}
-
-/// Characters that Unicode has set aside; udev escapes their bytes.
-fn is_odd(c: char) -> bool {
-    matches!(u32::from(c), 0xfdd0..=0xfdef) || u32::from(c) & 0xffff == 0xffff
 }
 
 #[cfg(test)]
@@ -72,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn partitions_of_disks() {
+    fn partition_names_are_built_and_split() {
         for (disk, number, name) in [
             ("sda", 1, "sda1"),
             ("sdp", 12, "sdp12"),
@@ -83,41 +53,21 @@ mod tests {
             ("md127", 1, "md127p1"),
             ("cciss/c0d0", 1, "cciss/c0d0p1"),
         ] {
-            assert_eq!(partition(disk, number), name);
-            assert_eq!(split(name), Some((disk, number)), "{name}");
+            assert_eq!(partition_name(disk, number), name);
+            assert_eq!(split_partition_name(name), Some((disk, number)), "{name}");
         }
     }
 
     #[test]
-    fn names_that_are_no_partition() {
+    fn other_names_are_not_partitions() {
         for name in ["sda", "mmcblk0", "", "12", "sda0", "sda01", "sda99999999999"] {
-            assert_eq!(split(name), None, "{name}");
+            assert_eq!(split_partition_name(name), None, "{name}");
         }
     }
 
     #[test]
-    fn slashes_in_sysfs() {
-        assert_eq!(to_sysfs("cciss/c0d0p1"), "cciss!c0d0p1");
+    fn sysfs_names_become_device_names() {
         assert_eq!(from_sysfs("cciss!c0d0p1"), "cciss/c0d0p1");
-        assert!(matches!(to_sysfs("sda"), Cow::Borrowed("sda")));
-    }
-
-    #[test]
-    fn link_names() {
-        for (label, name) in [
-            ("root", "root"),
-            ("my disk", "my\\x20disk"),
-            ("a/b\\c", "a\\x2fb\\x5cc"),
-            ("Größe", "Größe"),
-            ("#+-.:=@_", "#+-.:=@_"),
-            ("tab\there", "tab\\x09here"),
-            ("odd\u{ffff}", "odd\\xef\\xbf\\xbf"),
-        ] {
-            assert_eq!(encode(label), name);
-            assert_eq!(decode(name), label);
-        }
-        for (name, label) in [("a\\x2", "a\\x2"), ("\\xzz", "\\xzz"), ("\\x+1", "\\x+1")] {
-            assert_eq!(decode(name), label);
-        }
+        assert!(matches!(from_sysfs("sda"), Cow::Borrowed("sda")));
     }
 }

@@ -11,7 +11,7 @@
 
 use super::bytes::{array, has, index, le16, le32, le64};
 use super::device::Device;
-use super::{Probe, text};
+use super::{Superblock, text};
 
 const VOLUME: u64 = 3;
 const VOLUME_NAME: u32 = 0x60;
@@ -26,12 +26,12 @@ struct Mft {
     record: u64,
 }
 
-pub(super) fn probe(device: &Device<'_>) -> Option<Probe> {
+pub(super) fn probe(device: &Device<'_>) -> Option<Superblock> {
     let mft = mft(device)?;
     let volume = record(device, &mft, VOLUME)?;
     let serial = le64(device.head(), 0x48)?;
     let uuid = (serial != 0).then(|| format!("{serial:016X}"));
-    Some(Probe::filesystem("ntfs").with_names(uuid, volume_name(&volume)))
+    Some(Superblock::filesystem("ntfs").with_names(uuid, volume_name(&volume)))
 }
 
 /// Whether sector 0 is NTFS's and so no partition table.

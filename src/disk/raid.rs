@@ -9,12 +9,12 @@
 
 use super::bytes::{array, be32, le32, le64};
 use super::device::Device;
-use super::{Probe, Usage, partitions, text};
+use super::{Superblock, Usage, table_probe, text};
 
 const MAGIC: u32 = 0xa92b_4efc;
 const RESERVED: u64 = 0x10000;
 
-pub(super) fn probe(device: &Device<'_>) -> Option<Probe> {
+pub(super) fn probe(device: &Device<'_>) -> Option<Superblock> {
     let size = device.size();
     let last = (size > RESERVED).then(|| (size & !0xfff).saturating_sub(0x2000));
     version_0(device).or_else(|| {
@@ -22,14 +22,14 @@ pub(super) fn probe(device: &Device<'_>) -> Option<Probe> {
     })
 }
 
-fn version_1(device: &Device<'_>, at: u64) -> Option<Probe> {
+fn version_1(device: &Device<'_>, at: u64) -> Option<Superblock> {
     let sb = device.bytes(at, 256)?;
     let sound = le32(&sb, 0)? == MAGIC && le32(&sb, 4)? == 1 && le64(&sb, 144)? == at >> 9;
-    let probe = Probe::new("linux_raid_member", Usage::Raid);
+    let probe = Superblock::new("linux_raid_member", Usage::Raid);
     sound.then(|| probe.with_names(text::uuid(array(&sb, 16)), text::label(sb.get(32..64))))
 }
 
-fn version_0(device: &Device<'_>) -> Option<Probe> {
+fn version_0(device: &Device<'_>) -> Option<Superblock> {
     let at = (device.size() & !(RESERVED - 1)).checked_sub(RESERVED).filter(|at| *at > 0)?;
     let sb = device.bytes(at, 64)?;
     let word = match (le32(&sb, 0)?, be32(&sb, 0)?) {
@@ -46,13 +46,13 @@ fn version_0(device: &Device<'_>) -> Option<Probe> {
     for (four, place) in uuid.chunks_exact_mut(4).zip(places) {
         four.copy_from_slice(&word(&sb, *place)?.to_be_bytes());
     }
-    Some(Probe::new("linux_raid_member", Usage::Raid).with_names(text::uuid(Some(uuid)), None))
+    Some(Superblock::new("linux_raid_member", Usage::Raid).with_names(text::uuid(Some(uuid)), None))
 }
 
 /// A superblock at the end of the last partition also stands near the end of the disk: then the partition
 /// is the member, not the disk.
 fn in_partition(device: &Device<'_>, start: u64, superblock: u64) -> bool {
-    [512, 4096].iter().filter_map(|sector| partitions::read(device, *sector)).any(|table| {
+    [512, 4096].iter().filter_map(|sector| table_probe::read(device, *sector)).any(|table| {
         table.partitions.iter().any(|partition| {
             partition.start <= start && superblock + RESERVED <= partition.start + partition.size
         })

@@ -11,7 +11,7 @@
 
 use super::bytes::{has, le16, le32};
 use super::device::Device;
-use super::{Probe, text};
+use super::{Superblock, text};
 
 const RECOGNITION: u64 = 0x8000;
 /// Possible block sizes of an image, independent of the sector size of the device.
@@ -20,7 +20,7 @@ const RECOGNISED: [&[u8]; 5] = [b"BEA01", b"BOOT2", b"CD001", b"CDW02", b"TEA01"
 /// Limit of the length of a sequence, in blocks; the standard says 16.
 const MAX_SEQUENCE: u64 = 64;
 
-pub(super) fn probe(device: &Device<'_>) -> Option<Probe> {
+pub(super) fn probe(device: &Device<'_>) -> Option<Superblock> {
     let (length, start, block) = BLOCKS.iter().find_map(|block| anchor(device, *block))?;
     let (mut uuid, mut label) = (None, None);
     for number in 0..(u64::from(length) / block).min(MAX_SEQUENCE) {
@@ -37,7 +37,7 @@ pub(super) fn probe(device: &Device<'_>) -> Option<Probe> {
             _ => {}
         }
     }
-    Some(Probe::filesystem("udf").with_names(uuid, label))
+    Some(Superblock::filesystem("udf").with_names(uuid, label))
 }
 
 /// Returns the length and the first block of the sequence, and the block size.

@@ -10,18 +10,18 @@
 
 use super::bytes::{array, be16, be32, be64, has};
 use super::device::Device;
-use super::{Probe, text};
+use super::{Superblock, text};
 
 /// Minimum size of an allocation group, in blocks.
 const MIN_AG_BLOCKS: u64 = 64;
 
-pub(super) fn probe(device: &Device<'_>) -> Option<Probe> {
+pub(super) fn probe(device: &Device<'_>) -> Option<Superblock> {
     let sb = device.head();
     if !has(sb, 0, b"XFSB") || !is_consistent(sb)? {
         return None;
     }
     let label = text::label(sb.get(108..120));
-    Some(Probe::filesystem("xfs").with_names(text::uuid(array(sb, 32)), label))
+    Some(Superblock::filesystem("xfs").with_names(text::uuid(array(sb, 32)), label))
 }
 
 /// Returns whether the sizes agree with their logarithms and with each other, because a magic of

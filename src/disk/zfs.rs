@@ -16,7 +16,7 @@
 
 use super::bytes::{array, be32, be64, has, index};
 use super::device::Device;
-use super::{Probe, Usage, text};
+use super::{Superblock, Usage, text};
 
 /// Offset of the name-value list.
 const LIST: usize = 16 * 1024;
@@ -30,7 +30,7 @@ const MIN_UBERBLOCKS: usize = 4;
 const UINT64: u32 = 8;
 const STRING: u32 = 9;
 
-pub(super) fn probe(device: &Device<'_>) -> Option<Probe> {
+pub(super) fn probe(device: &Device<'_>) -> Option<Superblock> {
     let list = device.head().get(LIST..LIST + 4096)?;
     let is_list = (has(list, 0, &[1, 0]) || has(list, 0, &[1, 1]))
         && be32(list, 4)? == 0
@@ -39,7 +39,7 @@ pub(super) fn probe(device: &Device<'_>) -> Option<Probe> {
         return None;
     }
     let (uuid, label) = names(list.get(12..)?);
-    Some(Probe::new("zfs_member", Usage::Raid).with_names(uuid, label))
+    Some(Superblock::new("zfs_member", Usage::Raid).with_names(uuid, label))
 }
 
 fn has_uberblocks(device: &Device<'_>) -> bool {

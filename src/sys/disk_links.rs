@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::block::{self, BlockDevice, Disk};
 use super::{Root, sysfs};
 use crate::disk::links::DeviceTree;
-use crate::disk::{self, Probe};
+use crate::disk::{self, Superblock};
 
 /// Returns the links in /dev/disk that udev would make for `device`, as paths below /dev.
 pub fn links(root: &Root, device: &BlockDevice) -> Vec<String> {
@@ -39,7 +39,7 @@ impl DeviceTree for Root {
         sysfs::entry_names(&self.join("sys/devices").join(path))
     }
 
-    fn probe(&self, name: &str) -> Option<Probe> {
+    fn probe(&self, name: &str) -> Option<Superblock> {
         disk::probe(&Disk::open(self, &block::device(self, name)?).ok()?)
     }
 }

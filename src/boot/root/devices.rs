@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use crate::cmdline::root_name::RootName;
 use crate::disk::seen::SeenDevice;
-use crate::disk::{self, Table};
+use crate::disk::{self, PartitionTable};
 use crate::sys::Root;
 use crate::sys::block::{self, BlockDevice, Disk};
 use crate::sys::disk_links;
@@ -60,7 +60,7 @@ struct ProbedDevice {
 pub(crate) struct Devices {
     dir: Root,
     probed: HashMap<String, ProbedDevice>,
-    tables: HashMap<String, Option<Table>>,
+    tables: HashMap<String, Option<PartitionTable>>,
 }
 
 impl Devices {
@@ -194,7 +194,7 @@ impl Devices {
             table.partitions.iter().find(|p| Some(p.number) == device.partition).cloned()
         });
         let content = Disk::open(&self.dir, &device).map(|d| disk::examine(&d)).unwrap_or_default();
-        let kinds = content.found.iter().map(|p| p.kind).collect();
+        let kinds = content.superblocks.iter().map(|p| p.kind).collect();
         let probe = content.single();
         let names = block::partition_names(&self.dir, &device.name);
         let seen = SeenDevice {
@@ -215,13 +215,14 @@ impl Devices {
     }
 
     /// Returns the partition table of a disk.
-    fn table(&mut self, disk: &str) -> Option<Table> {
+    fn table(&mut self, disk: &str) -> Option<PartitionTable> {
         if let Some(table) = self.tables.get(disk) {
             return table.clone();
         }
         let whole = block::device(&self.dir, disk)?;
         let sector = whole.sector_size(&self.dir);
-        let table = Disk::open(&self.dir, &whole).ok().and_then(|d| disk::partitions(&d, sector));
+        let table =
+            Disk::open(&self.dir, &whole).ok().and_then(|d| disk::partition_table(&d, sector));
         if table.is_some() {
             self.tables.insert(disk.to_owned(), table.clone());
         }

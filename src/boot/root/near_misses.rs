@@ -3,7 +3,7 @@
 //! Each line names a device and why it does not match; the most likely devices come first.
 
 use crate::cmdline::root_name::RootName;
-use crate::disk::name::{partition, split};
+use crate::disk::name::{partition_name, split_partition_name};
 use crate::disk::seen::SeenDevice;
 
 /// Longest list of near misses.
@@ -204,7 +204,8 @@ fn device(wanted: &str, seen: &[SeenDevice]) -> Vec<String> {
     if let Some(there) = by_name(wanted) {
         return vec![format!("{} has no medium", there.name)];
     }
-    let Some((disk, number)) = split(wanted).filter(|(disk, _)| !is_numbered(disk)) else {
+    let Some((disk, number)) = split_partition_name(wanted).filter(|(disk, _)| !is_numbered(disk))
+    else {
         return other_disks(wanted, None, seen);
     };
     match by_name(disk) {
@@ -251,7 +252,7 @@ fn other_disks(disk: &str, number: Option<u32>, seen: &[SeenDevice]) -> Vec<Stri
     let whole = seen.iter().filter(|d| d.disk.is_none() && !is_minor(&d.name));
     let mut lines = Vec::new();
     for other in whole {
-        let name = number.map_or_else(|| other.name.clone(), |n| partition(&other.name, n));
+        let name = number.map_or_else(|| other.name.clone(), |n| partition_name(&other.name, n));
         if let Some(there) = seen.iter().find(|d| d.name == name) {
             lines.push((
                 letter(disk) != letter(&other.name),

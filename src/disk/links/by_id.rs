@@ -117,11 +117,11 @@ fn ata(chain: &Chain<'_>, index: usize) -> Option<Identity> {
         let ends = if channel == 0 { vec![plain, fanned] } else { vec![fanned] };
         ends.iter().find_map(|end| {
             let name = format!("dev{}.{end}", port.number());
-            identity::identify_of_text(&port.of_class("ata_device", &name)?.text("id")?)
+            identity::identify_from_text(&port.of_class("ata_device", &name)?.text("id")?)
         })
     };
     let translated =
-        || identity::identify_of_page_89(&chain.nodes().get(index)?.bytes("vpd_pg89")?);
+        || identity::identify_from_page_89(&chain.nodes().get(index)?.bytes("vpd_pg89")?);
     identity::ata(&kept().or_else(translated)?)
 }
 

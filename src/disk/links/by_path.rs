@@ -282,7 +282,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::path::PathBuf;
 
-    use crate::disk::Probe;
+    use crate::disk::Superblock;
     use crate::disk::links::DeviceTree;
 
     type FilePath = std::path::Path;
@@ -323,7 +323,7 @@ mod tests {
             names.filter_map(|rest| Some(rest.iter().next()?.to_str()?.to_owned())).collect()
         }
 
-        fn probe(&self, _: &str) -> Option<Probe> {
+        fn probe(&self, _: &str) -> Option<Superblock> {
             None
         }
     }

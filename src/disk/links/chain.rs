@@ -29,7 +29,7 @@ impl<'a> Node<'a> {
     }
 
     /// Returns what the block device called `name` holds.
-    pub(super) fn probe(&self, name: &str) -> Option<crate::disk::Probe> {
+    pub(super) fn probe(&self, name: &str) -> Option<crate::disk::Superblock> {
         self.tree.probe(name)
     }
 

@@ -17,7 +17,7 @@ mod chain;
 
 use std::path::{Path, PathBuf};
 
-use super::Probe;
+use super::Superblock;
 use chain::Chain;
 
 /// The devices of sysfs from which names are made. Paths are below /sys/devices.
@@ -36,7 +36,7 @@ pub trait DeviceTree {
     fn entries(&self, path: &Path) -> Vec<String>;
 
     /// Returns what the block device called `name` in /sys/class/block holds.
-    fn probe(&self, name: &str) -> Option<Probe>;
+    fn probe(&self, name: &str) -> Option<Superblock>;
 }
 
 /// Prefixes of disks for which the rules for storage make no links by path.

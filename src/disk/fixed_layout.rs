@@ -20,7 +20,7 @@
 
 use super::bytes::{array, be16, be32, has, le16, le32, le64};
 use super::device::Device;
-use super::{Probe, Usage, text};
+use super::{Superblock, Usage, text};
 
 /// A superblock with its magic in place, and no more of the device than the head.
 fn block<'a>(device: &'a Device<'_>, start: usize, at: usize, magic: &[u8]) -> Option<&'a [u8]> {
@@ -28,10 +28,10 @@ fn block<'a>(device: &'a Device<'_>, start: usize, at: usize, magic: &[u8]) -> O
     has(block, at, magic).then_some(block)
 }
 
-pub(super) fn btrfs(device: &Device<'_>) -> Option<Probe> {
+pub(super) fn btrfs(device: &Device<'_>) -> Option<Superblock> {
     let sb = block(device, 0x10000, 0x40, b"_BHRfS_M")?;
     let label = text::label(Some(sb.get(0x12b..0x22b)?));
-    Some(Probe::filesystem("btrfs").with_names(text::uuid(array(sb, 0x20)), label))
+    Some(Superblock::filesystem("btrfs").with_names(text::uuid(array(sb, 0x20)), label))
 }
 
 /// How many devices the btrfs or bcachefs that `source` belongs to is made of, by the superblock there; none for
@@ -52,67 +52,67 @@ pub fn member_count(source: &impl super::Source) -> Option<u64> {
 }
 
 /// Version 1.0 had another superblock, whose names cannot be told.
-pub(super) fn f2fs(device: &Device<'_>) -> Option<Probe> {
+pub(super) fn f2fs(device: &Device<'_>) -> Option<Superblock> {
     let sb = block(device, 0x400, 0, b"\x10\x20\xf5\xf2")?;
-    let probe = Probe::filesystem("f2fs");
+    let probe = Superblock::filesystem("f2fs");
     if (le16(sb, 4)?, le16(sb, 6)?) == (1, 0) {
         return Some(probe);
     }
     Some(probe.with_names(text::uuid(array(sb, 0x6c)), text::utf16le(sb.get(0x7c..0x47c))))
 }
 
-pub(super) fn erofs(device: &Device<'_>) -> Option<Probe> {
+pub(super) fn erofs(device: &Device<'_>) -> Option<Superblock> {
     let sb = block(device, 0x400, 0, b"\xe2\xe1\xf5\xe0")?;
     if *sb.get(12)? > 12 {
         return None;
     }
     let label = text::label(sb.get(64..80));
-    Some(Probe::filesystem("erofs").with_names(text::uuid(array(sb, 48)), label))
+    Some(Superblock::filesystem("erofs").with_names(text::uuid(array(sb, 48)), label))
 }
 
-pub(super) fn squashfs(device: &Device<'_>) -> Option<Probe> {
+pub(super) fn squashfs(device: &Device<'_>) -> Option<Superblock> {
     let sb = block(device, 0, 0, b"hsqs")?;
-    (le16(sb, 28)? >= 4).then(|| Probe::filesystem("squashfs"))
+    (le16(sb, 28)? >= 4).then(|| Superblock::filesystem("squashfs"))
 }
 
-pub(super) fn squashfs3(device: &Device<'_>) -> Option<Probe> {
+pub(super) fn squashfs3(device: &Device<'_>) -> Option<Superblock> {
     let major = match block(device, 0, 0, b"sqsh") {
         Some(sb) => be16(sb, 28)?,
         None => le16(block(device, 0, 0, b"hsqs")?, 28)?,
     };
-    (major <= 3).then(|| Probe::filesystem("squashfs3"))
+    (major <= 3).then(|| Superblock::filesystem("squashfs3"))
 }
 
-pub(super) fn ubifs(device: &Device<'_>) -> Option<Probe> {
+pub(super) fn ubifs(device: &Device<'_>) -> Option<Superblock> {
     let sb = block(device, 0, 0, b"\x31\x18\x10\x06")?;
-    Some(Probe::filesystem("ubifs").with_names(text::uuid(array(sb, 108)), None))
+    Some(Superblock::filesystem("ubifs").with_names(text::uuid(array(sb, 108)), None))
 }
 
-pub(super) fn ubi(device: &Device<'_>) -> Option<Probe> {
+pub(super) fn ubi(device: &Device<'_>) -> Option<Superblock> {
     let image = be32(block(device, 0, 0, b"UBI#")?, 24)?;
     let uuid = (image != 0).then(|| image.to_string());
-    Some(Probe::new("ubi", Usage::Raid).with_names(uuid, None))
+    Some(Superblock::new("ubi", Usage::Raid).with_names(uuid, None))
 }
 
-pub(super) fn verity(device: &Device<'_>) -> Option<Probe> {
+pub(super) fn verity(device: &Device<'_>) -> Option<Superblock> {
     let sb = block(device, 0, 0, b"verity\0\0")?;
-    let probe = Probe::new("DM_verity_hash", Usage::Crypto);
+    let probe = Superblock::new("DM_verity_hash", Usage::Crypto);
     (le32(sb, 8)? == 1).then(|| probe.with_names(text::uuid(array(sb, 16)), None))
 }
 
 const BCACHE: &[u8] = b"\xc6\x85\x73\xf6\x4e\x1a\x45\xca\x82\x65\xf5\x7f\x48\xba\x6d\x81";
 const BCACHEFS: &[u8] = b"\xc6\x85\x73\xf6\x66\xce\x90\xa9\xd9\x6a\x60\xcf\x80\x3d\xf7\xef";
 
-pub(super) fn bcache(device: &Device<'_>) -> Option<Probe> {
+pub(super) fn bcache(device: &Device<'_>) -> Option<Superblock> {
     let sb = block(device, 0x1000, 24, BCACHE)?;
-    let probe = Probe::new("bcache", Usage::Other);
+    let probe = Superblock::new("bcache", Usage::Other);
     (le64(sb, 8)? == 8).then(|| probe.with_names(text::uuid(array(sb, 40)), None))
 }
 
-pub(super) fn bcachefs(device: &Device<'_>) -> Option<Probe> {
+pub(super) fn bcachefs(device: &Device<'_>) -> Option<Superblock> {
     let sb = block(device, 0x1000, 24, BCACHEFS)?;
     let label = text::label(sb.get(72..104));
-    let probe = Probe::filesystem("bcachefs");
+    let probe = Superblock::filesystem("bcachefs");
     (le64(sb, 104)? == 8).then(|| probe.with_names(text::uuid(array(sb, 56)), label))
 }
 

@@ -2,7 +2,7 @@
 
 /// A partition table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Table {
+pub struct PartitionTable {
     /// blkid's PTTYPE: `gpt` or `dos`.
     pub kind: &'static str,
     /// blkid's PTUUID: the disk's GUID, or eight hexadecimal digits; none when it is zero.
@@ -11,7 +11,7 @@ pub struct Table {
     pub partitions: Vec<Partition>,
 }
 
-/// One entry of a [`Table`].
+/// One entry of a [`PartitionTable`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Partition {
     /// The kernel's number: for MBR, logical partitions count from 5.
