@@ -1,6 +1,7 @@
-//! Where the targets start from: real things, made small. `seeds CORPUS KERNELS` writes a folder for each target.
+//! Seeds of the fuzz targets: small inputs made by real tools. `seeds CORPUS KERNELS` writes a
+//! directory for each target.
 //!
-//! What a tool or a kernel of the cache would give is left out where there is none.
+//! Seeds of tools or kernels that are not installed are omitted.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -35,7 +36,7 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// A folder for each target.
+/// The corpus, with a directory for each target.
 struct Corpus(PathBuf);
 
 impl Corpus {
@@ -45,7 +46,7 @@ impl Corpus {
         fs::write(dir.join(name), bytes)
     }
 
-    /// The image that a tool makes, kept down to the sectors that tell what it is.
+    /// Writes the image that a tool makes, reduced to the sectors that identify it.
     fn device(&self, name: &str, words: &[&str]) -> io::Result<()> {
         let dir = tempfile::tempdir()?;
         let path = dir.path().join("image");
@@ -60,7 +61,7 @@ impl Corpus {
         }
         let file = File::open(&path)?;
         let image = Image { size: file.metadata()?.len(), file };
-        let seed = Sparse::write(image.size, &image.telling()?);
+        let seed = Sparse::write(image.size, &image.identifying_sectors()?);
         if name.ends_with("veritysetup") {
             self.put("verity", name, &[&[0; 8], &seed[..]].concat())?;
         }
@@ -68,7 +69,7 @@ impl Corpus {
         self.put("tables", name, &seed)
     }
 
-    /// A module as it lies there and decoded, and its signature.
+    /// Writes a module as it is stored, its decoded form, and its signature.
     fn module(&self, path: &Path) -> io::Result<()> {
         let (stored, name) = (fs::read(path)?, path.file_name().unwrap_or_default());
         let (name, limit) = (name.to_string_lossy(), compress::IMAGE_LIMIT);
@@ -81,7 +82,7 @@ impl Corpus {
     }
 }
 
-/// An image in a file.
+/// A disk image in a file.
 struct Image {
     file: File,
     size: u64,
@@ -98,8 +99,9 @@ impl Source for Image {
 }
 
 impl Image {
-    /// The sectors without which it is another device, found by leaving out one after the other.
-    fn telling(&self) -> io::Result<Vec<(u32, Vec<u8>)>> {
+    /// Returns the sectors that change the result of probing if they are missing, found by removing
+    /// each in turn.
+    fn identifying_sectors(&self) -> io::Result<Vec<(u32, Vec<u8>)>> {
         let mut sectors = Vec::new();
         let near = |number: u64| number < 600 || number + 600 > self.size / SECTOR as u64;
         for number in (0..self.size.div_ceil(SECTOR as u64)).filter(|number| near(*number)) {
@@ -109,11 +111,11 @@ impl Image {
                 sectors.push((number, bytes));
             }
         }
-        let want = what(self.size, &sectors);
+        let want = describe(self.size, &sectors);
         let mut at = 0;
         while at < sectors.len() {
             let sector = sectors.remove(at);
-            if what(self.size, &sectors) != want {
+            if describe(self.size, &sectors) != want {
                 sectors.insert(at, sector);
                 at += 1;
             }
@@ -122,35 +124,35 @@ impl Image {
     }
 }
 
-/// What a device is, in all respects.
-fn what(size: u64, sectors: &[(u32, Vec<u8>)]) -> String {
+/// Returns everything that probing finds on a device.
+fn describe(size: u64, sectors: &[(u32, Vec<u8>)]) -> String {
     let bytes = Sparse::write(size, sectors);
     let Some(device) = Sparse::parse(&bytes) else { return String::new() };
     let tables = [512, 4096].map(|sector_size| disk::partition_table(&device, sector_size));
     format!("{:?} {tables:?}", disk::examine(&device))
 }
 
-/// Runs a tool in `dir` with its input; none where it is not there or fails.
+/// Runs a tool in `dir` with its input; `None` if it is missing or fails.
 fn run(dir: &Path, words: &[&str], input: &[u8]) -> Option<()> {
     let mut command = Command::new(words[0]);
     command.args(&words[1..]).current_dir(dir).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = command.spawn().ok()?;
-    // A tool that does not read its input may be gone by now.
+    // A tool that does not read its input may have exited already.
     let _ = child.stdin.take()?.write_all(input);
     child.wait().ok()?.success().then_some(())
 }
 
-/// The smallest modules of each kernel in the cache.
+/// Returns the smallest modules of each kernel in the cache.
 fn modules(kernels: &Path) -> Vec<PathBuf> {
-    let mut taken = Vec::new();
+    let mut chosen = Vec::new();
     for kernel in fs::read_dir(kernels).into_iter().flatten().flatten() {
         let mut found = Vec::new();
         walk(&kernel.path(), &mut found);
         found.sort();
-        taken.extend(found.into_iter().take(3).map(|(_, path)| path));
+        chosen.extend(found.into_iter().take(3).map(|(_, path)| path));
     }
-    taken
+    chosen
 }
 
 fn walk(dir: &Path, found: &mut Vec<(u64, PathBuf)>) {
@@ -165,7 +167,7 @@ fn walk(dir: &Path, found: &mut Vec<(u64, PathBuf)>) {
     }
 }
 
-/// A name, and an index with a key of every sort.
+/// Returns a name, and an index with every kind of key.
 fn index_seed() -> Vec<u8> {
     let mut writer = index::Writer::default();
     let keys = ["ext4", "ext3", "pci:v*d*sv[0-9]", "pci:v00001AF4d*", "usb:?", "a"];
@@ -177,7 +179,7 @@ fn index_seed() -> Vec<u8> {
     [&[name.len() as u8], &name[..], &file].concat()
 }
 
-/// A message as a server sends it, made of one that a client sends.
+/// Returns a message of a server, made from one of a client.
 fn offer() -> Vec<u8> {
     let mut message = dhcp::encode(dhcp::Query::Discover, [2, 0, 0, 0, 0, 1], 7, 0, None);
     message.truncate(240);
@@ -202,7 +204,7 @@ fn archive() -> io::Result<Vec<u8>> {
     Ok(writer.finish()?.0)
 }
 
-/// Size in MiB, the tool and its words, `<` and its input.
+/// Size in MiB, the tool with its arguments, and its input after `<`.
 const DISKS: [&[&str]; 27] = [
     &["4", "mke2fs", "-q", "-t", "ext2", "-L", "LABEL", "image"],
     &["8", "mke2fs", "-q", "-t", "ext4", "-L", "LABEL", "image"],
@@ -267,7 +269,7 @@ const DISKS: [&[&str]; 27] = [
     &["64", "fdisk", "-b", "4096", "image", "<", "g\nn\n1\n\n+8M\nw\n"],
 ];
 
-/// Targets and texts for them.
+/// Targets and their texts.
 const TEXTS: [(&str, &[u8]); 21] = [
     ("alias", b"pci:v00001AF4d*sv*[!0-9]x\npci:v00001AF4d00001000sv00001AF4ax"),
     ("alias", b"a\\*b?[[:alpha:]a-z]*\na*b-cd"),

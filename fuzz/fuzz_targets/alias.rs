@@ -1,4 +1,5 @@
-//! Aliases: PATTERN, newline, TEXT. What always holds of a match, and a plain matcher where there are no brackets.
+//! Aliases: PATTERN, newline, TEXT. Checks properties of every match and, without brackets,
+//! compares with a simple matcher.
 #![no_main]
 
 use coldplug::kmod::alias::{fnmatch, is_wildcard, normalize, normalize_modalias};
@@ -29,7 +30,8 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(normalize_modalias(&normal), normal);
 });
 
-/// fnmatch(3) without brackets, by a table: which prefixes of the pattern match the text so far.
+/// Matches like fnmatch(3) without brackets, with a table of the pattern prefixes that match the
+/// text so far.
 fn plain(pattern: &[u8], text: &[u8]) -> bool {
     let mut elements = Vec::new();
     let mut rest = pattern.iter();

@@ -1,4 +1,4 @@
-//! The text files of a module directory and a name to look up, parted by bytes 0xff.
+//! The text files of a module directory and a name to look up, separated by bytes 0xff.
 #![no_main]
 
 use std::sync::Arc;

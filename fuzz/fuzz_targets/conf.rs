@@ -1,4 +1,4 @@
-//! modprobe.d and depmod.d: every line is taken or named, and what was taken can be asked for.
+//! modprobe.d and depmod.d: every line is parsed or reported, and lookups accept what was parsed.
 #![no_main]
 
 use coldplug::kmod::conf::Config;

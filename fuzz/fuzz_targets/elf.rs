@@ -1,4 +1,4 @@
-//! Modules as ELF: everything that modinfo, depmod and the loader ask of one.
+//! Modules as ELF: everything that modinfo, depmod and the loader read from one.
 #![no_main]
 
 use coldplug::kmod::depmod::facts::Collector;

@@ -1,5 +1,5 @@
-//! What a disk says of itself: pages of vital product data and IDENTIFY data. The first byte tells how long the first
-//! page is. A name can stand in a link.
+//! How a disk identifies itself: pages of vital product data and IDENTIFY data. The first byte is
+//! the length of the first page. A name is valid in a link.
 #![no_main]
 
 use coldplug::disk::identity::{ata, identify_from_page_89, identify_from_text, link_part, scsi, usb};

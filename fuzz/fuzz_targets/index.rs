@@ -1,4 +1,4 @@
-//! Index files: length of a name, the name, the file. Whatever a search finds has a key that matches.
+//! Index files: length of a name, the name, the file. The key of every match matches the name.
 #![no_main]
 
 use coldplug::kmod::alias::fnmatch;
@@ -13,7 +13,7 @@ fuzz_target!(|data: &[u8]| {
         assert_eq!(hit.key, String::from_utf8_lossy(name));
     }
     for hit in index.search(name).unwrap_or_default() {
-        // A key that is no text has been replaced.
+        // Bytes of a key that are not UTF-8 have been replaced.
         assert!(hit.key.contains('\u{fffd}') || fnmatch(hit.key.as_bytes(), name), "{}", hit.key);
     }
     let entries = index.entries().unwrap_or_default();

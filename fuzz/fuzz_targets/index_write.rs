@@ -1,4 +1,4 @@
-//! What is written into an index is found in it: `KEY VALUE` lines.
+//! Lookups find everything that was written into an index: `KEY VALUE` lines.
 #![no_main]
 
 use coldplug::kmod::alias::is_wildcard;

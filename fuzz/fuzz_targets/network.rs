@@ -1,9 +1,9 @@
-//! What a DHCP server answers, and `ip=`, `nfsroot=` and `root=` of a network. The head of a message is made ours, so
-//! that mutations go to what it says.
+//! Replies of a DHCP server, and `ip=`, `nfsroot=` and `root=` of a network. The header of the
+//! message is fixed, so that mutations reach the options.
 #![no_main]
 
-use coldplug::net::dhcp::{Reply, decode};
 use coldplug::cmdline::network::{IpConfig, NfsExport};
+use coldplug::net::dhcp::{Reply, decode};
 use libfuzzer_sys::fuzz_target;
 
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];

@@ -1,4 +1,4 @@
-//! newc archives: members lie within the bytes; what was read can be written and read again.
+//! newc archives: entries lie within the input; written entries can be read again.
 #![no_main]
 
 use coldplug::image::newc::{self, Entry, Kind, Writer};

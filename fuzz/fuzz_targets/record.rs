@@ -1,4 +1,4 @@
-//! Saved boot records: what a later boot, `coldplug finish` and `coldplug report` read of them.
+//! Saved boot records, as a later boot, `coldplug finish` and `coldplug report` read them.
 #![no_main]
 
 use coldplug::report::Record;

@@ -1,4 +1,4 @@
-//! settings.d, the values saved for a module, and the mark of what was loaded on demand.
+//! settings.d, the values saved for a module, and the marker of modules that were loaded on demand.
 #![no_main]
 
 use coldplug::kmod::autoclean::AutocleanMarker;

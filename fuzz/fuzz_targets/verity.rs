@@ -1,4 +1,5 @@
-//! Verity superblocks: eight bytes of offset, then a device. A tree that is taken has a table line the kernel can read.
+//! Verity superblocks: eight bytes of offset, then a device. An accepted tree has a table line that
+//! the kernel can parse.
 #![no_main]
 
 use coldplug::disk::verity::{Devices, FEC_ROOTS, Fec, HashTree};

@@ -1,30 +1,31 @@
-//! What fuzz targets and the maker of their seeds share: a device of any size in a few bytes.
+//! A device of any size in a few bytes, for the fuzz targets and the maker of their seeds.
 
 use std::cell::Cell;
 
 use coldplug::disk::Source;
 
-/// The smallest piece of a device.
+/// Length of a sector in bytes.
 pub const SECTOR: usize = 512;
 
-/// A device that is zero but for some sectors, so that mutations hit what a parser reads.
+/// A device that is zero except for some sectors, so that mutations hit what a parser reads.
 ///
 /// ```text
-/// size    u64: the device's length in bytes
-/// pieces  u32 number of a sector | its 512 bytes     the last may be cut off, later ones win
+/// size    u64: length of the device in bytes
+/// pieces  u32 number of a sector | its 512 bytes
 /// ```
 ///
-/// Numbers have their lowest byte first.
+/// The last piece may be truncated. If a sector occurs twice, the later piece is used. Numbers are
+/// little-endian.
 #[derive(Debug)]
 pub struct Sparse<'a> {
     size: u64,
     pieces: Vec<(u64, &'a [u8])>,
-    /// How many bytes were asked for.
+    /// Number of bytes that were requested.
     pub read: Cell<u64>,
 }
 
 impl<'a> Sparse<'a> {
-    /// The device that `data` describes; none where there is not even a size.
+    /// Parses the device that `data` describes; `None` if the size is truncated.
     #[must_use]
     pub fn parse(data: &'a [u8]) -> Option<Self> {
         let (size, pieces) = data.split_first_chunk()?;
@@ -35,7 +36,7 @@ impl<'a> Sparse<'a> {
         Some(Self { size: u64::from_le_bytes(*size), pieces: pieces.collect(), read: Cell::new(0) })
     }
 
-    /// The bytes that [`Self::parse`] reads as a device of `size` bytes with these sectors.
+    /// Returns the bytes that [`Self::parse`] reads as a device of `size` bytes with these sectors.
     #[must_use]
     pub fn write(size: u64, sectors: &[(u32, Vec<u8>)]) -> Vec<u8> {
         let mut out = size.to_le_bytes().to_vec();
