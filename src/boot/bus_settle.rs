@@ -75,9 +75,9 @@ impl BusSettle {
         }
     }
 
-    /// Extends the times by what a bus has lost to loads since the last call. A bus probes with the
-    /// processor time that loads leave: if there are more tasks than processors, time counts only by
-    /// the share that one more task gets.
+    /// Extends the times by what a bus has lost to loads since the last call. A bus probes with
+    /// the processor time that loads leave: if there are more tasks than processors, time counts
+    /// only by the share that one more task gets.
     pub(super) fn tick(&mut self, loader: &Loader) {
         let (time, started) = (BootTime::now(), loader.started());
         // A load may have started and ended since the last call.
@@ -119,8 +119,8 @@ fn lost(time: Duration, tasks: usize, processors: usize) -> Duration {
     time / tasks * (tasks - processors)
 }
 
-/// Returns whether a device may appear long after the load of its host's driver: it is behind a USB,
-/// SCSI or MMC host, on a serial port or on an HD audio bus.
+/// Returns whether a device may appear long after the load of its host's driver: it is behind a
+/// USB, SCSI or MMC host, on a serial port or on an HD audio bus.
 pub(super) fn is_behind_slow_bus(path: &str) -> bool {
     path.split('/').any(|part| {
         ["usb", "host", "mmc", "serio", "hdaudioC"].iter().any(|host| {

@@ -71,7 +71,7 @@ impl<'a, 'b> EventLoop<'a, 'b> {
         self.scan();
         self.boot.reporter.end_phase("scan");
         loop {
-            // Read before the events: the events that a finished load caused are in the socket then.
+            // Read before the events: then those that a finished load caused are in the socket.
             let idle = self.loader.is_idle();
             self.coldplug.tick();
             let drained = self.take_events();

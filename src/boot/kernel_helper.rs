@@ -8,8 +8,8 @@ use crate::sys::process::SELF_EXE;
 use crate::sys::{Error, Result, Root, helper};
 
 /// Links the path that the kernel is configured to start to this program, unless something exists
-/// there or the kernel requests no modules. The sysctl stays as it is, because the real root uses it
-/// too.
+/// there or the kernel requests no modules. The sysctl stays as it is, because the real root uses
+/// it too.
 ///
 /// # Errors
 /// The link cannot be created.

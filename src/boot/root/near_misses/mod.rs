@@ -1,0 +1,63 @@
+//! Near misses: devices that may be meant if a named device is not found.
+//!
+//! Each line names a device and why it does not match; the most likely devices come first.
+
+mod nodes;
+mod tags;
+
+use crate::cmdline::root_name::RootName;
+use crate::disk::seen::SeenDevice;
+use nodes::{device, link};
+use tags::{Tag, part_uuid, tag};
+
+/// Longest list of near misses.
+const MAX_LINES: usize = 6;
+
+/// Returns a line for each device of `seen` that is close to `wanted`, at most [`MAX_LINES`].
+pub(super) fn near_misses(wanted: &RootName, seen: &[SeenDevice]) -> Vec<String> {
+    let mut lines = match wanted {
+        RootName::Device(path) => device(path.trim_start_matches("/dev/"), seen),
+        RootName::Uuid(value) => tag(Tag::Uuid, value, seen),
+        RootName::Label(value) => tag(Tag::Label, value, seen),
+        RootName::PartUuid(value, offset) => part_uuid(value, *offset, seen),
+        RootName::PartLabel(value) => tag(Tag::PartLabel, value, seen),
+        RootName::GptAuto => gpt_auto(seen),
+        RootName::Number(..) => Vec::new(),
+        RootName::Link(wanted) => link(&format!("disk/{wanted}"), seen),
+        RootName::Other(text) => other(text, seen),
+    };
+    lines.truncate(MAX_LINES);
+    lines
+}
+
+/// Returns the lines for the root that is detected by partition type.
+fn gpt_auto(seen: &[SeenDevice]) -> Vec<String> {
+    let disks: Vec<&SeenDevice> = seen.iter().filter(|d| d.disk.is_none()).collect();
+    let gpt = disks.iter().filter(|d| d.table == Some("gpt"));
+    let line = |d: &&SeenDevice| {
+        format!("{} has a GPT, but no root partition for this architecture", d.name)
+    };
+    let lines: Vec<String> = gpt.map(line).collect();
+    if !lines.is_empty() {
+        return lines;
+    }
+    let mbr = disks.iter().filter(|d| d.table == Some("dos"));
+    mbr.map(|d| format!("{} has an MBR, which has no type for root partitions", d.name)).collect()
+}
+
+/// Returns the lines for text that names no device.
+fn other(text: &str, seen: &[SeenDevice]) -> Vec<String> {
+    if seen.iter().any(|d| d.name == text) {
+        return vec![format!("{text} is a device: use root=/dev/{text}")];
+    }
+    let has = |tag: &Tag, d: &SeenDevice| {
+        tag.value(d).is_some_and(|have| have.eq_ignore_ascii_case(text))
+    };
+    let hits =
+        seen.iter().flat_map(|d| Tag::ALL.into_iter().filter(|t| has(t, d)).map(move |t| (d, t)));
+    hits.map(|(d, t)| format!("{} has this {}: use root={}={text}", d.name, t.as_str(), t.as_str()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;
