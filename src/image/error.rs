@@ -63,7 +63,7 @@ impl Error {
         move |error| Self::System(sys::Error::io(op, path, &error))
     }
 
-    /// Returns what the user can do about the error.
+    /// Returns advice for the user, if there is any.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match self {

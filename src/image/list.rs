@@ -1,4 +1,4 @@
-//! File lists and module lists: the text files that say what an image consists of.
+//! File lists and module lists: the text files that define the content of an image.
 //!
 //! File lists have the grammar of the kernel's gen_init_cpio (usr/gen_init_cpio.c):
 //!
@@ -11,7 +11,7 @@
 //! ```
 //!
 //! MODE is octal. A LOCATION that starts with `@` names a file that the program supplies.
-//! A line of a module list holds module names, or globs that match paths in modules.dep.
+//! A line of a module list has module names, or globs that match paths in modules.dep.
 
 use std::fmt;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Initramfs images: what goes in, and the newc archive.
+//! Initramfs images: the selection of their content, and the newc archive.
 //!
 //! ```text
 //! command line ─► Options ─► Tree      index files (generated if there are none), modprobe.d

@@ -1,4 +1,4 @@
-//! The file that an image is written to, compressed as a whole if the options say so.
+//! The file that an image is written to, compressed as a whole if requested.
 
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};

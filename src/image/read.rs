@@ -27,7 +27,7 @@ pub enum ArchiveCause {
     Unsupported(&'static str),
     /// Its first bytes are neither those of an archive nor those of a known codec.
     Unknown,
-    /// The compressed data is damaged, or is too large after decompression.
+    /// The compressed data is damaged, or exceeds the limit after decompression.
     Decode(io::Error),
 }
 

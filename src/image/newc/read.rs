@@ -107,7 +107,7 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Returns the offset behind the last entry, where another archive of an image may start.
+    /// Returns the offset after the last entry, at which another archive of an image may start.
     #[must_use]
     pub fn offset(&self) -> usize {
         self.offset
@@ -118,7 +118,7 @@ impl<'a> Reader<'a> {
         self.offset += zeros;
     }
 
-    /// Reads the entry at the current offset and moves behind it.
+    /// Reads the entry at the current offset and advances to the next.
     fn entry(&mut self) -> Result<Member<'a>, &'static str> {
         let header = self.slice(self.offset, HEADER).ok_or("the header is truncated")?;
         let fields = parse_header(header)?;

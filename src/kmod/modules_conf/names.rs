@@ -26,11 +26,11 @@ pub(super) enum Target {
     Nothing,
     /// The modules that this command loads.
     Command(String),
-    /// No module: the aliases form a cycle or a too long chain.
+    /// No module: the aliases form a cycle, or a chain that is too long.
     Cycle,
 }
 
-/// All names that stand for others, by their [`key`].
+/// All aliases and lists, by the [`key`] of their name.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     /// The results of aliases.

@@ -1,4 +1,4 @@
-//! Shell commands, which modprobe.d has, too.
+//! Shell commands for the `install` and `remove` lines of modprobe.d.
 
 use super::table::Table;
 

@@ -210,7 +210,7 @@ fn split_name<'a>(
     Ok((check_name(keyword, name.to_owned(), is_valid)?, rest))
 }
 
-/// Checks that modprobe.d can have this name, too.
+/// Checks that the name is valid in modprobe.d.
 fn check_name(
     keyword: &str,
     name: String,
