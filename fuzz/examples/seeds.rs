@@ -276,64 +276,86 @@ const TEXTS: [(&str, &[u8]); 21] = [
     ("index_write", b"ext4 a\next3 b\next4 c\npci:v*d[0-9] c\npci:v* d\n"),
     (
         "catalog",
-        b"dev:a1\xffkernel/alpha.ko: kernel/beta.ko.xz\nkernel/beta.ko.xz:\n\xff# Aliases\nalias dev:a* alpha\nalias d[a]-? b\
-        \xffalias symbol:s alpha\n\xffkernel/in-side.ko\n\xffin_side.alias=dev:*\0in_side.license=GPL\0",
+        b"dev:a1\xffkernel/alpha.ko: kernel/beta.ko.xz\nkernel/beta.ko.xz:\n\xff# Aliases\n\
+        alias dev:a* alpha\nalias d[a]-? b\
+        \xffalias symbol:s alpha\n\xffkernel/in-side.ko\n\xffin_side.alias=dev:*\0\
+        in_side.license=GPL\0",
     ),
     (
         "conf",
-        b"# text\nalias net-pf-[0-9] a-b\nblacklist c\noptions d e=1 f=\"x y\"\ninstall g /bin/true \\\n  ; x\nremove h true\n\
-        softdep i pre: a b post: c\nweakdep j k\nmask snd*\nrule install-first\nrule merge-softdeps\n",
+        b"# text\nalias net-pf-[0-9] a-b\nblacklist c\noptions d e=1 f=\"x y\"\ninstall g \
+        /bin/true \\\n  ; x\nremove h true\n\
+        softdep i pre: a b post: c\nweakdep j k\nmask snd*\nrule install-first\nrule \
+        merge-softdeps\n",
     ),
-    ("conf", b"search updates built-in extra/x\noverride m ^6.* extra\nexternal * /x\nexclude .*\n"),
+    ("conf", b"search updates built-in extra/x\noverride m ^6.* extra\nexternal * /x\nexclude \
+        .*\n"),
     ("network", b"10.0.2.15:10.0.2.2:10.0.2.1:255.255.255.0:name:eth0:dhcp:10.0.2.3:8.8.8.8"),
     ("network", b"nfs4:10.0.2.2:/srv/root:vers=4.2,soft"),
     (
         "identity",
-        b"\x20\0\x80\0\x0c  SERIAL 1234          \0\x83\0\x18\x01\x03\0\x08\x50\0\xc5\0\x01\x02\x03\x04\x02\x01\0\x08ATA DISK",
+        b"\x20\0\x80\0\x0c  SERIAL \
+        1234          \0\x83\0\x18\x01\x03\0\x08\x50\0\xc5\0\x01\x02\x03\x04\x02\x01\0\x08ATA DISK",
     ),
     ("identity", b"\xff0040 3fff c837 0010 0000 0000 003f 0000 0000 0000 2020 5741 4243 4431 3233"),
     (
         "settings",
-        b"settings snd-hda index enable* /sys/class/x\nsettings a /proc/sys/net/y ../z\n/sys/module/a/parameters/b one\\ntwo\\\\\n",
+        b"settings snd-hda index enable* /sys/class/x\nsettings a /proc/sys/net/y ../z\n\
+        /sys/module/a/parameters/b one\\ntwo\\\\\n",
     ),
     (
         "cmdline",
-        b"coldplug.verity=roothash=00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff,data=LABEL=a,hash=/dev/vdb,\
-        hashoffset=4096,salt=ab coldplug.image=/a/b coldplug.overlay=tmpfs,size=10% systemd.verity=no roothash=00 \
+        b"coldplug.verity=roothash=00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff,\
+        data=LABEL=a,hash=/dev/vdb,\
+        hashoffset=4096,salt=ab coldplug.image=/a/b coldplug.overlay=tmpfs,size=10% \
+        systemd.verity=no roothash=00 \
         systemd.verity_root_data=UUID=x systemd.verity_root_options=panic-on-corruption",
     ),
     (
         "modules_conf",
-        b"alias eth0 off\nalias char-major-10 ne\noptions -k ne io=0x300 \"irq=5 6\"\nabove ne a b\nbelow ne c\nprobe x y z\n\
-        install ne /bin/true && x\npre-install ne cmd\npost-remove ne cmd \\\n more\ndefine V w\nif -f /x$V\npath=/lib\nelseif `uname -r` >= 2\n\
+        b"alias eth0 off\nalias char-major-10 ne\noptions -k ne io=0x300 \"irq=5 6\"\nabove ne \
+        a b\nbelow ne c\nprobe x y z\n\
+        install ne /bin/true && x\npre-install ne cmd\npost-remove ne cmd \\\n more\ndefine V \
+        w\nif -f /x$V\npath=/lib\nelseif `uname -r` >= 2\n\
         add options ne d=1\nelse\nkeep\nendif\ninclude /a\npath[misc]=/m # text\n",
     ),
     (
         "cmdline",
-        b"BOOT_IMAGE=/vmlinuz root=UUID=c01d9106-0000-4000-8000-0000000000aa rootfstype=ext4,xfs rootflags=noatime rootwait=5 \
-        rootdelay=1 ro init=/bin/sh \"a.b=c d\" modprobe.blacklist=a,b coldplug.mask=x*,y coldplug.jobs=2 panic=-1 -- single",
+        b"BOOT_IMAGE=/vmlinuz root=UUID=c01d9106-0000-4000-8000-0000000000aa rootfstype=ext4,\
+        xfs rootflags=noatime rootwait=5 \
+        rootdelay=1 ro init=/bin/sh \"a.b=c d\" modprobe.blacklist=a,b coldplug.mask=x*,y \
+        coldplug.jobs=2 panic=-1 -- single",
     ),
     (
         "cmdline",
-        b"coldplug.root=LABEL=a,wait=1;/dev/vda2;PARTUUID=1234-02/PARTNROFF=1,fstype=xfs mount.usr=ID=x mount.usrflags=ro \
-        root=0xb302 resume=LABEL=s fsck.mode=force fsck.repair=no coldplug.settle=root coldplug.async=all coldplug.onfail=halt",
+        b"coldplug.root=LABEL=a,wait=1;/dev/vda2;PARTUUID=1234-02/PARTNROFF=1,fstype=xfs \
+        mount.usr=ID=x mount.usrflags=ro \
+        root=0xb302 resume=LABEL=s fsck.mode=force fsck.repair=no coldplug.settle=root \
+        coldplug.async=all coldplug.onfail=halt",
     ),
     (
         "uevent",
-        b"add@/devices/pci0000:00/0000:00:03.0\0ACTION=add\0DEVPATH=/devices/pci0000:00/0000:00:03.0\0SUBSYSTEM=pci\0\
+        b"add@/devices/pci0000:00/0000:00:03.0\0ACTION=add\0DEVPATH=/devices/pci0000:00/0000:00:\
+        03.0\0SUBSYSTEM=pci\0\
         MODALIAS=pci:v00001AF4d00001000\0SEQNUM=1234\0",
     ),
     ("uevent", b"DRIVER=virtio-pci\nPCI_CLASS=20000\nMODALIAS=pci:v00001AF4-[x]\n"),
     (
         "capture",
-        b"coldplug-capture 1\nkernel 6.1.0\nmachine x86_64\ncmdline root=LABEL=x ro\nroot ext4 bus0/b/block/vda\n\n\
-        device bus0/a\n  modalias dev:a\\x20\n  subsystem bus\n  driver alpha\n  module alpha\n\ndevice bus0/b\n  modalias b\n",
+        b"coldplug-capture 1\nkernel 6.1.0\nmachine x86_64\ncmdline root=LABEL=x ro\nroot ext4 \
+        bus0/b/block/vda\n\n\
+        device bus0/a\n  modalias dev:a\\x20\n  subsystem bus\n  driver alpha\n  module \
+        alpha\n\ndevice bus0/b\n  modalias b\n",
     ),
     (
         "record",
-        b"{\"modules\":[{\"name\":\"a\",\"outcome\":\"loaded\",\"start_us\":1,\"end_us\":5},{\"name\":\"b\",\"outcome\":\"waiting\",\
-        \"end_us\":0,\"by\":\"a\"}],\"root\":{\"spec\":\"LABEL=x\",\"way\":[\"a\",\"b\"],\"device\":\"vda\",\"fstype\":\"ext4\"},\
-        \"warnings\":[\"w\"],\"deferred\":[{\"device\":\"d\",\"supplier\":\"s\",\"reason\":\"r\"}],\"verdict\":\"ok\",\"time_ms\":12}",
+        b"{\"modules\":[{\"name\":\"a\",\"outcome\":\"loaded\",\"start_us\":1,\"end_us\":5},\
+        {\"name\":\"b\",\"outcome\":\"waiting\",\
+        \"end_us\":0,\"by\":\"a\"}],\"root\":{\"spec\":\"LABEL=x\",\"way\":\
+        [\"a\",\"b\"],\"device\":\"vda\",\"fstype\":\"ext4\"},\
+        \"warnings\":[\"w\"],\"deferred\":\
+        [{\"device\":\"d\",\"supplier\":\"s\",\"reason\":\"r\"}],\"verdict\":\"ok\",\"time_ms\":\
+        12}",
     ),
     ("signature", b"issuer key octets\x01\x04\x01\x06\x03\0\0\0\0\0\0\x07"),
     ("decompress", b"plain"),
