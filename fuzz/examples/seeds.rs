@@ -305,7 +305,8 @@ const TEXTS: [(&str, &[u8]); 21] = [
     ),
     (
         "cmdline",
-        b"coldplug.verity=roothash=00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff,\
+        b"coldplug.verity=roothash=00112233445566778899aabbccddeeff\
+        00112233445566778899aabbccddeeff,\
         data=LABEL=a,hash=/dev/vdb,\
         hashoffset=4096,salt=ab coldplug.image=/a/b coldplug.overlay=tmpfs,size=10% \
         systemd.verity=no roothash=00 \

@@ -25,9 +25,9 @@ fuzz_target!(|data: &[u8]| {
     if let Some(ip) = IpConfig::parse(&text) {
         assert!(ip.prefix.is_none_or(|prefix| prefix <= 32), "{ip:?}");
     }
-    let (place, root) = (NfsExport::parse(&text), NfsExport::from_root_value(&text));
-    if let (Some(place), Some(root)) = (place, root) {
+    let (export, root) = (NfsExport::parse(&text), NfsExport::from_root_value(&text));
+    if let (Some(export), Some(root)) = (export, root) {
         assert_eq!(root.clone().or(&root), root);
-        let _ = root.or(&place);
+        let _ = root.or(&export);
     }
 });

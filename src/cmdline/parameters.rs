@@ -217,7 +217,7 @@ parameters! {
     }
     Boot {
         "coldplug.onfail", "=shell|reboot|poweroff|halt",
-        "What to do if the boot fails. Default: what `panic=` says, otherwise a shell if the \
+        "What to do if the boot fails. Default: as set by `panic=`, otherwise a shell if the \
          image holds one."
             => {
                 let action = keyword(word.value_or_empty(), &ON_FAILURE);
