@@ -1,4 +1,5 @@
-//! Tells the program its commit and target. Refuses nothing: without git the commit is "unknown".
+//! Passes the commit and the target to the program. Without git the commit is "unknown"; nothing
+//! fails.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,8 +10,8 @@ fn main() {
     println!("cargo::rustc-env=COLDPLUG_COMMIT={commit}");
     println!("cargo::rustc-env=COLDPLUG_TARGET={target}");
     println!("cargo::rerun-if-changed=build.rs");
-    // Its log changes with every commit, which HEAD itself, the name of a branch, does not. A file that is not there
-    // would have everything built anew each time.
+    // HEAD holds the name of a branch and changes only on checkout; its log changes with every
+    // commit. A missing file would cause a rebuild each time.
     for name in ["HEAD", "logs/HEAD"] {
         let path = git(&["rev-parse", "--git-path", name]);
         if let Some(path) = path.filter(|path| Path::new(path).exists()) {
@@ -19,7 +20,7 @@ fn main() {
     }
 }
 
-/// What git says; nothing where there is no git, or no repository.
+/// Returns the output of git, or `None` if there is no git or no repository.
 fn git(words: &[&str]) -> Option<String> {
     let out = Command::new("git").args(words).output().ok().filter(|out| out.status.success())?;
     Some(String::from_utf8(out.stdout).ok()?.trim().to_owned())

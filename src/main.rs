@@ -1,4 +1,4 @@
-//! The door: the arguments go in, an exit code comes out.
+//! Entry point of the program.
 
 use std::process::ExitCode;
 

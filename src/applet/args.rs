@@ -1,65 +1,115 @@
-//! Options as getopt_long(3) reads them: short ones bundle, long ones may be shortened as far as they
-//! stay unique, both may follow operands, `--` ends them.
+//! Options in the manner of getopt_long(3). Short options may be bundled, and long ones shortened
+//! to a unique prefix. Both may follow operands; `--` ends them.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
+use std::fmt;
 
 use lexopt::Parser;
 
-/// An option: its short letter, its long name, and whether it takes a value. One without a short letter has
-/// a control character for it, which stands for the option in [`Arg`] and can't be typed.
+use super::message::Error;
+use super::tool::Tool;
+
+/// An option: its short letter, its long name, and whether it takes a value. An option without a
+/// short letter has a control character instead: it stands for the option in [`Arg`] and cannot be
+/// typed.
 pub(super) struct Opt(pub(super) char, pub(super) &'static str, pub(super) bool);
 
-/// What stands on a command line.
+/// A parsed argument.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Arg {
-    /// An option, by its letter, with its value; empty for one that takes none.
+    /// An option, by its letter, and its value; empty if the option takes none.
     Opt(char, OsString),
-    /// Anything else.
+    /// Any other word.
     Operand(OsString),
 }
 
-/// A command line on its way to be read.
+/// A wrong option.
+#[derive(Debug)]
+pub(super) enum OptionError {
+    UnknownShort(char),
+    UnknownLong(String),
+    /// A prefix, and the options that start with it.
+    Ambiguous(String, Vec<&'static str>),
+    ShortNeedsValue(char),
+    LongNeedsValue(&'static str),
+    TakesNoValue(&'static str),
+    /// An error of the parser.
+    Other(String),
+}
+
+impl fmt::Display for OptionError {
+    /// Writes the text of getopt_long(3).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownShort(letter) => write!(f, "invalid option -- '{letter}'"),
+            Self::UnknownLong(name) => write!(f, "unrecognized option '--{name}'"),
+            Self::Ambiguous(name, all) => {
+                write!(f, "option '--{name}' is ambiguous; possibilities:")?;
+                all.iter().try_for_each(|name| write!(f, " '--{name}'"))
+            }
+            Self::ShortNeedsValue(letter) => {
+                write!(f, "option requires an argument -- '{letter}'")
+            }
+            Self::LongNeedsValue(name) => write!(f, "option '--{name}' requires an argument"),
+            Self::TakesNoValue(name) => write!(f, "option '--{name}' doesn't allow an argument"),
+            Self::Other(text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for OptionError {}
+
+impl From<OptionError> for Error {
+    fn from(error: OptionError) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+#[cfg(feature = "host")]
+impl From<lexopt::Error> for Error {
+    fn from(error: lexopt::Error) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+/// Parser of a command line.
 pub(super) struct Args {
     parser: Parser,
-    argv0: String,
     table: &'static [Opt],
 }
 
 impl Args {
-    /// Reads `args`, the command's own name first. `extra` stands before the rest.
+    /// Returns a parser of `args`, whose first word is the name of the command. The words of
+    /// `extra` come before the others.
     pub(super) fn new(args: &[OsString], extra: Vec<OsString>, table: &'static [Opt]) -> Self {
-        let argv0 = args.first().map_or_else(String::new, |a| a.to_string_lossy().into_owned());
         let words: VecDeque<OsString> =
             extra.into_iter().chain(args.iter().skip(1).cloned()).collect();
         let mut parser = Parser::from_args(words);
         parser.set_short_equals(false);
-        Self { parser, argv0, table }
+        Self { parser, table }
     }
 
-    /// The next option or operand; `None` at the end.
+    /// Parses the next option or operand. Returns `None` at the end.
     ///
     /// # Errors
-    /// getopt_long's own words about an option that is not known, or has a value too many or too few.
-    pub(super) fn next(&mut self) -> Result<Option<Arg>, String> {
-        self.read().map_err(|text| format!("{}: {text}", self.argv0))
-    }
-
-    fn read(&mut self) -> Result<Option<Arg>, String> {
+    /// The option is unknown, lacks a value, or has a value that it does not take.
+    pub(super) fn next(&mut self) -> Result<Option<Arg>, OptionError> {
         let table = self.table;
-        let (opt, is_long) = match self.parser.next().map_err(|e| e.to_string())? {
+        let next = self.parser.next().map_err(|error| OptionError::Other(error.to_string()))?;
+        let (opt, is_long) = match next {
             None => return Ok(None),
             Some(lexopt::Arg::Value(word)) => return Ok(Some(Arg::Operand(word))),
             Some(lexopt::Arg::Long(name)) => (long(table, name)?, true),
             Some(lexopt::Arg::Short(letter)) => {
                 let opt = table.iter().find(|o| o.0 == letter && !letter.is_control());
-                (opt.ok_or_else(|| format!("invalid option -- '{letter}'"))?, false)
+                (opt.ok_or(OptionError::UnknownShort(letter))?, false)
             }
         };
         let value = match (opt.2, is_long) {
             (true, _) => self.parser.value().map_err(|_| needs_value(opt, is_long))?,
             (false, true) if self.parser.optional_value().is_some() => {
-                return Err(format!("option '--{}' doesn't allow an argument", opt.1));
+                return Err(OptionError::TakesNoValue(opt.1));
             }
             (false, _) => OsString::new(),
         };
@@ -67,27 +117,55 @@ impl Args {
     }
 }
 
-fn needs_value(opt: &Opt, is_long: bool) -> String {
+fn needs_value(opt: &Opt, is_long: bool) -> OptionError {
     match is_long {
-        true => format!("option '--{}' requires an argument", opt.1),
-        false => format!("option requires an argument -- '{}'", opt.0),
+        true => OptionError::LongNeedsValue(opt.1),
+        false => OptionError::ShortNeedsValue(opt.0),
     }
 }
 
-/// The option called `name`, or the only one whose name starts so.
-fn long(table: &'static [Opt], name: &str) -> Result<&'static Opt, String> {
+/// Returns the option called `name`, or the only one whose name starts with it.
+fn long(table: &'static [Opt], name: &str) -> Result<&'static Opt, OptionError> {
     let starts: Vec<&Opt> = table.iter().filter(|o| o.1.starts_with(name)).collect();
     let exact = starts.iter().find(|o| o.1 == name);
     match (exact, &starts[..]) {
         (Some(opt), _) => Ok(opt),
-        (None, []) => Err(format!("unrecognized option '--{name}'")),
-        // Two names of one option are no doubt.
+        (None, []) => Err(OptionError::UnknownLong(name.to_owned())),
+        // Two names of the same option are not ambiguous.
         (None, [first, rest @ ..]) if rest.iter().all(|o| o.0 == first.0) => Ok(first),
         (None, many) => {
-            let names: Vec<String> = many.iter().map(|o| format!(" '--{}'", o.1)).collect();
-            Err(format!("option '--{name}' is ambiguous; possibilities:{}", names.concat()))
+            Err(OptionError::Ambiguous(name.to_owned(), many.iter().map(|o| o.1).collect()))
         }
     }
+}
+
+/// Parses a command line whose only option is `--help`. Returns the operands.
+///
+/// # Errors
+/// There is another option, or the help was asked for and is printed.
+pub(super) fn operands(tool: &Tool, args: &[OsString], help: &str) -> Result<Vec<OsString>, Error> {
+    let mut args = Args::new(args, Vec::new(), &[Opt('h', "help", false)]);
+    let mut operands = Vec::new();
+    while let Some(arg) = args.next()? {
+        match arg {
+            Arg::Operand(word) => operands.push(word),
+            Arg::Opt(..) => return Err(tool.help(help)),
+        }
+    }
+    Ok(operands)
+}
+
+/// Parses the value of `--kernel`. A release is the name of one directory; any other path would
+/// read elsewhere.
+///
+/// # Errors
+/// The word is empty, `.`, `..` or has a slash.
+pub(super) fn release(word: OsString) -> Result<String, Error> {
+    let word = word.to_string_lossy().into_owned();
+    if matches!(word.as_str(), "" | "." | "..") || word.contains('/') {
+        return Err(Error::Usage(format!("--kernel '{word}' is not a release")));
+    }
+    Ok(word)
 }
 
 #[cfg(test)]
@@ -118,8 +196,8 @@ mod tests {
                     letter.escape_default(),
                     value.into_string().unwrap()
                 )),
-                Err(text) => {
-                    out.push(text);
+                Err(error) => {
+                    out.push(error.to_string());
                     return out.join(" ");
                 }
             }
@@ -136,18 +214,20 @@ mod tests {
             ("--force --force-v", "[f] [\\u{1}]"),
             ("--reso", "[\\u{3}]"),
             ("- m", "- m"),
-            ("-a --frob -a", "[a] /sbin/x: unrecognized option '--frob'"),
-            ("-az", "[a] /sbin/x: invalid option -- 'z'"),
-            ("-C", "/sbin/x: option requires an argument -- 'C'"),
-            ("--config", "/sbin/x: option '--config' requires an argument"),
-            ("--all=x", "/sbin/x: option '--all' doesn't allow an argument"),
+            ("-a --frob -a", "[a] unrecognized option '--frob'"),
+            ("-az", "[a] invalid option -- 'z'"),
+            ("-C", "option requires an argument -- 'C'"),
+            ("--config", "option '--config' requires an argument"),
+            ("--all=x", "option '--all' doesn't allow an argument"),
             (
                 "--for",
-                "/sbin/x: option '--for' is ambiguous; possibilities: '--force-vermagic' '--force-modversion' '--force'",
+                "option '--for' is ambiguous; possibilities: '--force-vermagic' \
+                 '--force-modversion' '--force'",
             ),
             (
                 "--force-",
-                "/sbin/x: option '--force-' is ambiguous; possibilities: '--force-vermagic' '--force-modversion'",
+                "option '--force-' is ambiguous; possibilities: '--force-vermagic' \
+                 '--force-modversion'",
             ),
         ] {
             assert_eq!(read(words), want, "{words}");

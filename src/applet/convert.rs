@@ -5,12 +5,13 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::args::{Arg, Args, Opt};
-use super::{Exit, out, scan};
+use super::args::{self, Arg, Args, Opt};
+use super::message::{self, Error};
+use super::out;
 use crate::kmod::modules_conf::{self, Converted};
+use crate::sys;
 use crate::sys::atomic_file::AtomicFile;
 use crate::sys::modules_conf::HostEnvironment;
-use crate::sys::{self, Error};
 
 const HELP: &str = "\
 usage: coldplug convert [option…] [FILE]
@@ -39,47 +40,41 @@ struct Options {
     kernel: Option<String>,
 }
 
-pub(super) fn run(args: &[OsString]) -> Exit {
-    let done = parse(args)
-        .map_err(|error| format!("{error}\nhint: see 'coldplug convert --help'"))
-        .and_then(|options| convert(&options));
-    match done {
-        Ok(exit) => exit,
-        Err(why) => scan::tell("convert", args, Err(why)),
-    }
+pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
+    convert(&parse(args)?)
 }
 
-fn parse(args: &[OsString]) -> Result<Options, String> {
+fn parse(args: &[OsString]) -> Result<Options, Error> {
     let mut args = Args::new(args, Vec::new(), OPTIONS);
     let mut options = Options::default();
     while let Some(arg) = args.next()? {
         match arg {
             Arg::Opt('h', _) => options.help = true,
-            Arg::Opt('k', word) => options.kernel = Some(scan::release(word)?),
+            Arg::Opt('k', word) => options.kernel = Some(args::release(word)?),
             Arg::Opt(_, file) => options.output = Some(file.into()),
-            Arg::Operand(word) if options.file.is_some() => return Err(scan::unexpected(&word)),
+            Arg::Operand(word) if options.file.is_some() => return Err(Error::unexpected(&word)),
             Arg::Operand(file) => options.file = Some(file.into()),
         }
     }
     Ok(options)
 }
 
-fn convert(options: &Options) -> Result<Exit, String> {
+fn convert(options: &Options) -> Result<(), Error> {
     if options.help {
         out::line(HELP.trim_end());
-        return Ok(Exit::Success);
+        return Ok(());
     }
     let file = options.file.clone().unwrap_or_else(default_file);
-    let text = fs::read(&file).map_err(|e| Error::io("read", &file, &e).to_string())?;
+    let text = fs::read(&file).map_err(|e| sys::Error::io("read", &file, &e))?;
     let release = options.kernel.clone().unwrap_or_else(sys::release);
     let name = file.to_string_lossy();
     let converted = modules_conf::convert(&name, &text, &HostEnvironment::new(&release));
     let text = format!("{}{converted}", header(&name, &release));
     match &options.output {
-        Some(path) => replace(path, text.as_bytes()).map_err(|e| e.to_string())?,
+        Some(path) => replace(path, text.as_bytes())?,
         None => out::line(text.trim_end_matches('\n')),
     }
-    Ok(report(&converted))
+    report(&converted)
 }
 
 fn default_file() -> PathBuf {
@@ -98,21 +93,21 @@ fn header(name: &str, release: &str) -> String {
 }
 
 /// Prints the warnings. Invalid lines are a failure, undecided lines are not.
-fn report(converted: &Converted) -> Exit {
+fn report(converted: &Converted) -> Result<(), Error> {
     for warning in converted.invalid.iter().chain(&converted.undecided) {
-        out::error(&format!("coldplug convert: {warning}"));
+        message::warn("convert", &warning.to_string());
     }
-    if converted.invalid.is_empty() { Exit::Success } else { Exit::Failure }
+    Error::unless(converted.invalid.is_empty())
 }
 
 /// Writes `bytes` to `path`, which is replaced when they are complete.
-fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+fn replace(path: &Path, bytes: &[u8]) -> sys::Result<()> {
     let written = AtomicFile::create_output(path).and_then(|mut file| {
         file.write_all(bytes)?;
         file.sync()?;
         file.commit()
     });
-    written.map(|_| ()).map_err(|error| Error::io("write", path, &error))
+    written.map(|_| ()).map_err(|error| sys::Error::io("write", path, &error))
 }
 
 #[cfg(test)]
@@ -136,9 +131,9 @@ mod tests {
         for (words, want) in [
             ("a b", "unexpected argument 'b'"),
             ("-k ../x", "--kernel '../x' is not a release"),
-            ("-o", "convert: option requires an argument -- 'o'"),
+            ("-o", "option requires an argument -- 'o'"),
         ] {
-            assert_eq!(parse(&args(words)).unwrap_err(), want);
+            assert_eq!(parse(&args(words)).unwrap_err().to_string(), want);
         }
     }
 

@@ -1,35 +1,29 @@
-//! `finish`: loads in the real system what `coldplug.settle=root` has left, and says what it did. What other programs
-//! have loaded meanwhile counts as done.
+//! `finish`: loads in the real system the modules that `coldplug.settle=root` left, and prints what
+//! became of each. Modules that other programs have loaded since count as done.
 
 use std::ffi::OsString;
 
-use super::{Exit, out};
+use rustix::io::Errno;
+
+use super::message::{self, Error};
+use super::out;
 use crate::boot;
 use crate::load::Outcome;
-use crate::sys::{self, Root};
+use crate::sys::Root;
 
-pub(super) fn run(args: &[OsString]) -> Exit {
+pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
     if let Some(word) = args.get(1) {
-        out::error(&format!(
-            "finish: '{}' is too much; it takes no arguments",
-            word.to_string_lossy()
-        ));
-        return Exit::Failure;
+        return Err(Error::unexpected(word));
     }
     let finished = match boot::finish(&Root::default()) {
         Ok(finished) => finished,
-        Err(error) if error.cause == rustix::io::Errno::NOENT => {
-            let sys::Error { object, cause, .. } = &error;
-            out::line(&format!("nothing is left to load ({object}: {cause})"));
-            return Exit::Success;
+        Err(error) if error.cause == Errno::NOENT => {
+            out::line(&format!("nothing left to load ({}: {})", error.object, error.cause));
+            return Ok(());
         }
-        Err(error) => {
-            out::error(&format!("finish: {error}"));
-            return Exit::Failure;
-        }
+        Err(error) => return Err(error.into()),
     };
-    finished.warnings.iter().for_each(|warning| out::error(&format!("finish: {warning}")));
+    finished.warnings.iter().for_each(|warning| message::warn("finish", warning));
     finished.modules.iter().for_each(|module| out::line(&module.line()));
-    let failed = finished.modules.iter().any(|m| matches!(m.outcome, Outcome::Failed(_)));
-    if failed { Exit::Failure } else { Exit::Success }
+    Error::unless(!finished.modules.iter().any(|m| matches!(m.outcome, Outcome::Failed(_))))
 }

@@ -1,22 +1,19 @@
-//! `free-initramfs`: deletes the files of the initramfs whose root is descriptor 0. `init` starts it when the real
-//! root has taken over; nobody else has a use for it, and it refuses any other folder.
+//! `free-initramfs`: deletes the files of the initramfs whose root is descriptor 0. `init` starts
+//! it when the real root has taken over. It refuses any other directory.
 
 use std::ffi::OsString;
 use std::os::fd::AsFd;
 
-use super::{Exit, out};
+use super::message::Error;
 use crate::boot;
 use crate::sys::errno;
 
-pub(super) fn run(_args: &[OsString]) -> Exit {
+pub(super) fn run(_args: &[OsString]) -> Result<(), Error> {
     match boot::free_initramfs(std::io::stdin().as_fd()) {
-        Ok(_) => Exit::Success,
-        Err(error) => {
-            out::error(&format!(
-                "free-initramfs: standard input is no old initramfs: {}",
-                errno::text(error)
-            ));
-            Exit::Failure
-        }
+        Ok(_) => Ok(()),
+        Err(error) => Err(Error::Failed(format!(
+            "standard input: not an initramfs that init left: {}",
+            errno::text(error)
+        ))),
     }
 }

@@ -4,7 +4,9 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Exit, out, scan};
+use super::args;
+use super::message::{self, Error};
+use super::out;
 use crate::image::{self, Compress, ModuleFormat, Modules, Options, newc};
 use crate::report::printable;
 
@@ -45,62 +47,52 @@ enum Command {
     List(PathBuf),
 }
 
-pub(super) fn run(args: &[OsString]) -> Exit {
-    let done = match parse(args.iter().cloned()) {
-        Ok(Command::Help) => Ok(HELP.trim_end().to_owned()),
-        Ok(Command::Build { options, quiet }) => build(&options, quiet),
-        Ok(Command::List(path)) => list(&path),
-        Err(error) => Err(format!("{error}\nhint: see 'coldplug image --help'")),
+pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
+    let text = match parse(args.iter().cloned())? {
+        Command::Help => HELP.to_owned(),
+        Command::Build { options, quiet } => build(&options, quiet)?,
+        Command::List(path) => list(&path)?,
     };
-    match done {
-        Ok(text) if text.is_empty() => Exit::Success,
-        Ok(text) => {
-            out::line(&text);
-            Exit::Success
-        }
-        Err(why) => {
-            out::error(&format!("coldplug image: {why}"));
-            Exit::Failure
-        }
-    }
+    out::text(&text);
+    Ok(())
 }
 
-fn build(options: &Options, quiet: bool) -> Result<String, String> {
+fn build(options: &Options, quiet: bool) -> Result<String, Error> {
     let summary = image::build(options).map_err(|error| match error.hint() {
-        Some(hint) => format!("{error}\nhint: {hint}"),
-        None => error.to_string(),
+        Some(hint) => Error::Hinted(error.to_string(), hint),
+        None => Error::Failed(error.to_string()),
     })?;
     for notice in &summary.notices {
-        out::error(&format!("coldplug image: {notice}"));
+        message::warn("image", &notice.to_string());
     }
     // An output that is not a regular file may be standard output.
     let silent = quiet || fs::metadata(&options.out).is_ok_and(|out| !out.is_file());
     Ok(if silent { String::new() } else { summary.to_string() })
 }
 
-fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, lexopt::Error> {
+fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Error> {
     let mut parser = lexopt::Parser::from_iter(args);
     match parser.next()? {
         None | Some(lexopt::Arg::Long("help") | lexopt::Arg::Short('h')) => Ok(Command::Help),
         Some(lexopt::Arg::Value(word)) if word == "build" => parse_build(&mut parser),
         Some(lexopt::Arg::Value(word)) if word == "list" => parse_list(&mut parser),
-        Some(other) => Err(other.unexpected()),
+        Some(other) => Err(other.unexpected().into()),
     }
 }
 
-fn parse_list(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
+fn parse_list(parser: &mut lexopt::Parser) -> Result<Command, Error> {
     let mut file = None;
     while let Some(arg) = parser.next()? {
         match arg {
             lexopt::Arg::Long("help") | lexopt::Arg::Short('h') => return Ok(Command::Help),
             lexopt::Arg::Value(path) if file.is_none() => file = Some(PathBuf::from(path)),
-            other => return Err(other.unexpected()),
+            other => return Err(other.unexpected().into()),
         }
     }
-    file.map(Command::List).ok_or_else(|| "FILE is missing".into())
+    file.map(Command::List).ok_or_else(|| usage("FILE is missing"))
 }
 
-fn parse_build(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
+fn parse_build(parser: &mut lexopt::Parser) -> Result<Command, Error> {
     use lexopt::Arg::{Long, Short};
     use lexopt::ValueExt;
     let mut options = defaults();
@@ -108,7 +100,7 @@ fn parse_build(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
     while let Some(arg) = parser.next()? {
         match arg {
             Long("help") | Short('h') => return Ok(Command::Help),
-            Long("kernel") | Short('k') => options.release = scan::release(parser.value()?)?,
+            Long("kernel") | Short('k') => options.release = args::release(parser.value()?)?,
             Long("output") | Short('o') => options.out = parser.value()?.into(),
             Long("root") | Short('r') => options.root = parser.value()?.into(),
             Long("all") => options.modules = Modules::All,
@@ -124,17 +116,21 @@ fn parse_build(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
             Long("list") => options.list = Some(parser.value()?.into()),
             Long("no-firmware") => options.firmware = false,
             Long("quiet") | Short('q') => quiet = true,
-            other => return Err(other.unexpected()),
+            other => return Err(other.unexpected().into()),
         }
     }
     if options.release.is_empty() {
-        return Err("--kernel RELEASE is missing".into());
+        return Err(usage("--kernel RELEASE is missing"));
     }
     if options.out.file_name().is_none() {
-        return Err("-o OUT is missing or not the name of a file".into());
+        return Err(usage("-o OUT is missing or not the name of a file"));
     }
     options.mtime = mtime(std::env::var("SOURCE_DATE_EPOCH").ok().as_deref())?;
     Ok(Command::Build { options: Box::new(options), quiet })
+}
+
+fn usage(text: &str) -> Error {
+    Error::Usage(text.to_owned())
 }
 
 fn defaults() -> Options {
@@ -190,18 +186,18 @@ fn compress(word: &str) -> Result<Compress, String> {
 }
 
 /// Parses the date of the entries, in seconds since 1970; newc has 32 bits for it.
-fn mtime(source_date_epoch: Option<&str>) -> Result<u32, lexopt::Error> {
+fn mtime(source_date_epoch: Option<&str>) -> Result<u32, Error> {
     match source_date_epoch {
         None | Some("") => Ok(0),
         Some(text) => text
             .parse()
-            .map_err(|_| format!("SOURCE_DATE_EPOCH '{text}' is not a number of 32 bits").into()),
+            .map_err(|_| usage(&format!("SOURCE_DATE_EPOCH '{text}' is not a number of 32 bits"))),
     }
 }
 
 /// Returns the lines for all entries of an image. A damaged image is an error.
-fn list(path: &Path) -> Result<String, String> {
-    let failed = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
+fn list(path: &Path) -> Result<String, Error> {
+    let failed = |why: &dyn std::fmt::Display| Error::Failed(format!("{}: {why}", path.display()));
     let bytes = fs::read(path).map_err(|error| failed(&error))?;
     let archives = image::read::archives(&bytes).map_err(|error| failed(&error))?;
     if archives.is_empty() {

@@ -1,16 +1,18 @@
-//! `init`: PID 1 of an initramfs. It takes no options: its arguments go to the real init, and what it
-//! is to do stands on the kernel command line.
+//! `init`: PID 1 of an initramfs. It has no options: its arguments go to the real init, and its
+//! settings are on the kernel command line.
 
 use std::ffi::OsString;
 
-use super::{Exit, out};
+use super::message::Error;
 use crate::boot;
 use crate::sys::{Root, process};
 
-pub(super) fn run(args: &[OsString]) -> Exit {
+pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
     if !process::is_pid1() {
-        out::error("init: this is the first process of an initramfs; see 'coldplug image build'");
-        return Exit::Failure;
+        return Err(Error::Hinted(
+            "not PID 1: the kernel starts this as /init of an initramfs".into(),
+            "'coldplug image build' makes such an initramfs".into(),
+        ));
     }
     boot::run(Root::default(), args.to_vec())
 }

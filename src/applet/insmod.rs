@@ -1,13 +1,13 @@
-//! `insmod FILE [PARAMETER=VALUE...]`: one file into the kernel, without dependencies and configuration.
+//! `insmod FILE [PARAMETER=VALUE...]`: loads one file, without dependencies and configuration.
 
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::Exit;
 use super::args::{Arg, Args, Opt};
 use super::explain;
+use super::message::Error;
 use super::module_file::{errno_of, parameters};
-use super::tool::{Level, Tool};
+use super::tool::{Fail, Level, Tool};
 use crate::sys::Cause;
 use crate::sys::module::InitFlags;
 use crate::sys::module_errno::insmod_text;
@@ -27,65 +27,56 @@ const OPTIONS: &[Opt] = &[
 
 const HELP: &str = "[options] filename [module options]
 Options:
-\t-f, --force             insert although version and symbol versions differ
+\t-f, --force             load even if the kernel version or symbol versions differ
 \t    --force-modversion  ignore symbol versions
 \t    --force-vermagic    ignore the version magic
-\t-s, --syslog            messages go to the system log
-\t-v, --verbose           more messages
-\t-V, --version           show version
-\t-h, --help              show this help
+\t-s, --syslog            log messages to syslog
+\t-v, --verbose           print more messages
+\t-V, --version           print the version
+\t-h, --help              print this help
 ";
 
-pub(super) fn run(args: &[OsString]) -> Exit {
-    let tool = Tool::new(args, Level::Error);
+pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
+    let tool = Tool::kmod(args, Level::Error);
     let mut args = Args::new(args, Vec::new(), OPTIONS);
     let mut operands = Vec::new();
     let mut flags = InitFlags::default();
-    loop {
-        match args.next() {
-            Ok(None) => break,
-            Ok(Some(Arg::Operand(word))) => operands.push(word),
-            Ok(Some(Arg::Opt(letter, _))) => match letter {
+    while let Some(arg) = args.next().map_err(|error| tool.bad_option(&error))? {
+        match arg {
+            Arg::Operand(word) => operands.push(word),
+            Arg::Opt(letter, _) => match letter {
                 'f' => (flags.ignore_modversions, flags.ignore_vermagic) = (true, true),
                 FORCE_MODVERSION => flags.ignore_modversions = true,
                 FORCE_VERMAGIC => flags.ignore_vermagic = true,
                 's' => tool.use_syslog(),
-                'v' => tool.louder(),
-                'V' => return tool.version(),
-                _ => return tool.help(HELP),
+                'v' => tool.increase_verbosity(),
+                'V' => return Err(tool.version()),
+                _ => return Err(tool.help(HELP)),
             },
-            Err(text) => return tool.bad_option(&text),
         }
     }
-    insert(&tool, &operands, flags)
+    Ok(insert(&tool, &operands, flags)?)
 }
 
-fn insert(tool: &Tool, operands: &[OsString], flags: InitFlags) -> Exit {
+fn insert(tool: &Tool, operands: &[OsString], flags: InitFlags) -> Result<(), Fail> {
     let Some((file, words)) = operands.split_first() else {
-        tool.error("missing filename.");
-        return Exit::Failure;
+        return Err(tool.error("missing filename."));
     };
     let name = file.to_string_lossy();
     if name == "-" {
-        tool.error("this tool does not support loading from stdin!");
-        return Exit::Failure;
+        return Err(tool.error("this tool does not support loading from stdin!"));
     }
-    if let Err(error) = std::fs::metadata(file) {
-        let reason = Cause::from(&error);
-        tool.error(&format!("could not load module {name}: {reason}"));
-        return Exit::Failure;
-    }
+    std::fs::metadata(file).map_err(|error| {
+        tool.error(&format!("could not load module {name}: {}", Cause::from(&error)))
+    })?;
     let log = explain::log_mark(tool);
     let path = Path::new(file);
-    match tool.load(path, &parameters(words), flags) {
-        Ok(()) => Exit::Success,
-        Err(error) => {
-            let words = insmod_text(errno_of(&error));
-            tool.error(&format!("could not insert module {name}: {words}"));
-            explain::load_failure(tool, path, &error, log.as_ref());
-            Exit::Failure
-        }
-    }
+    tool.load(path, &parameters(words), flags).map_err(|error| {
+        let text = insmod_text(errno_of(&error));
+        let fail = tool.error(&format!("could not insert module {name}: {text}"));
+        explain::load_failure(tool, path, &error, log.as_ref());
+        fail
+    })
 }
 
 #[cfg(test)]
@@ -99,14 +90,14 @@ mod tests {
     fn try_insert(words: &[&str]) -> String {
         let sink = Sink::default();
         let ops: Arc<dyn ModuleOps> = Arc::new(Kernel);
-        let tool = Tool::on(Root::at("/nonexistent"), ops, &sink);
+        let tool = Tool::for_test(Root::at("/nonexistent"), ops, &sink);
         let words: Vec<OsString> = words.iter().map(Into::into).collect();
-        assert_eq!(insert(&tool, &words, InitFlags::default()), Exit::Failure);
+        assert_eq!(insert(&tool, &words, InitFlags::default()), Err(Fail::Continue));
         sink.take()
     }
 
     #[test]
-    fn what_can_not_be_loaded_is_said_in_kmods_words() {
+    fn failures_have_the_messages_of_kmod() {
         let scratch = tempfile::tempdir().unwrap();
         let short = scratch.path().join("short.ko");
         std::fs::write(&short, "abc").unwrap();

@@ -5,21 +5,20 @@ use std::ffi::OsString;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use super::{Exit, out};
+use super::message::Error;
 use crate::load::{self, Inserter};
 use crate::sys::module::Kernel;
 use crate::sys::{Root, process, sysfs};
 
-pub(super) fn run(args: &[OsString]) -> Exit {
+pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
     let socket = std::io::stdin().as_fd().try_clone_to_owned();
     let (Some(dir), Some(decode), Ok(socket)) = (args.get(1), args.get(2), socket) else {
-        out::error("load-server: this is started by init");
-        return Exit::Failure;
+        return Err(Error::Failed("wrong arguments: only init starts this command".into()));
     };
     process::set_name(c"coldplug-load");
     let root = Root::default();
     let kernel = (decode == "kernel").then(|| sysfs::kernel_compression(&root)).flatten();
     let inserter = Inserter { ops: Arc::new(Kernel), dir: dir.into(), kernel };
     load::serve(root, inserter, socket);
-    Exit::Success
+    Ok(())
 }

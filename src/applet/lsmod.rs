@@ -1,12 +1,12 @@
-//! `lsmod`: the loaded modules as a table.
+//! `lsmod`: shows the loaded modules as a table.
 
 use std::ffi::OsString;
 use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::Exit;
 use super::args::{Arg, Args, Opt};
+use super::message::Error;
 use super::tool::{Level, Tool};
 use crate::kmod::name::ModuleName;
 use crate::kmod::proc_modules::{self, LoadedModule};
@@ -24,14 +24,14 @@ const OPTIONS: &[Opt] = &[
 
 const HELP: &str = "[options]
 Options:
-\t-s, --syslog   messages go to the system log
-\t-v, --verbose  more messages; also each module's state and what it taints the kernel with
+\t-s, --syslog   log messages to syslog
+\t-v, --verbose  print more messages, and the state and taint flags of each module
 \t    --json     print a JSON array
-\t-V, --version  show version
-\t-h, --help     show this help
+\t-V, --version  print the version
+\t-h, --help     print this help
 ";
 
-/// How the modules are shown.
+/// Form of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Form {
     Table,
@@ -39,56 +39,54 @@ enum Form {
     Json,
 }
 
-pub(super) fn run(args: &[OsString]) -> Exit {
-    let tool = Tool::new(args, Level::Error);
+pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
+    let tool = Tool::kmod(args, Level::Error);
+    let form = parse(&tool, args)?;
+    let text = procfs::modules(&tool.root).map_err(|error| {
+        let reason = error.cause;
+        tool.error(&format!("could not open /proc/modules: {reason}"));
+        tool.error(&format!("could not get list of modules: {reason}"))
+    })?;
+    let rows = rows(&tool.root, &text);
+    tool.print(match form {
+        Form::Json => json(&rows),
+        other => table(&rows, other == Form::Wide),
+    });
+    Ok(())
+}
+
+fn parse(tool: &Tool, args: &[OsString]) -> Result<Form, Error> {
     let mut args = Args::new(args, Vec::new(), OPTIONS);
     let (mut operands, mut form) = (0, Form::Table);
-    loop {
-        match args.next() {
-            Ok(None) => break,
-            Ok(Some(Arg::Operand(_))) => operands += 1,
-            Ok(Some(Arg::Opt(letter, _))) => match letter {
+    while let Some(arg) = args.next().map_err(|error| tool.bad_option(&error))? {
+        match arg {
+            Arg::Operand(_) => operands += 1,
+            Arg::Opt(letter, _) => match letter {
                 's' => tool.use_syslog(),
                 'v' => {
-                    tool.louder();
+                    tool.increase_verbosity();
                     form = form.max(Form::Wide);
                 }
                 JSON => form = Form::Json,
-                'V' => return tool.version(),
-                _ => return tool.help(HELP),
+                'V' => return Err(tool.version()),
+                _ => return Err(tool.help(HELP)),
             },
-            Err(text) => return tool.bad_option(&text),
         }
     }
-    if operands > 0 {
-        tool.error("too many arguments provided.");
-        return Exit::Failure;
-    }
-    match procfs::modules(&tool.root) {
-        Ok(text) => {
-            let rows = rows(&tool.root, &text);
-            tool.print(match form {
-                Form::Json => json(&rows),
-                other => table(&rows, other == Form::Wide),
-            });
-            Exit::Success
-        }
-        Err(error) => {
-            let reason = error.cause;
-            tool.error(&format!("could not open /proc/modules: {reason}"));
-            tool.error(&format!("could not get list of modules: {reason}"));
-            Exit::Failure
-        }
+    match operands {
+        0 => Ok(form),
+        _ => Err(tool.error("too many arguments provided.").into()),
     }
 }
 
-/// A loaded module and what uses it.
+/// A loaded module and the modules that use it.
 struct Row<'a> {
     loaded: LoadedModule<'a>,
     holders: Vec<String>,
 }
 
-/// What there is; /sys has the last word, and where a module has just gone from it /proc/modules.
+/// Returns the loaded modules. The values of /sys are newer than those of `modules`, the text of
+/// /proc/modules, which are used if the module has just left /sys.
 fn rows<'a>(root: &Root, modules: &'a str) -> Vec<Row<'a>> {
     let row = |mut loaded: LoadedModule<'a>| {
         let name = ModuleName::new(loaded.name);
@@ -105,9 +103,9 @@ fn table(rows: &[Row<'_>], wide: bool) -> String {
     for Row { loaded, holders } in rows {
         let LoadedModule { name, size, refcnt: references, state, taint } = loaded;
         let more = if wide { format!("{state:<7}  {taint:<5}  ") } else { String::new() };
-        let blank = if holders.is_empty() { "" } else { " " };
+        let space = if holders.is_empty() { "" } else { " " };
         let holders = holders.join(",");
-        let _ = writeln!(table, "{name:<19} {size:>8}  {more}{references}{blank}{holders}");
+        let _ = writeln!(table, "{name:<19} {size:>8}  {more}{references}{space}{holders}");
     }
     table
 }
@@ -160,8 +158,14 @@ mod tests {
         assert_eq!(
             value,
             json!([
-                {"name": "xfs", "size": 2_162_688, "references": 0, "used_by": [], "state": "Live", "taint": ""},
-                {"name": "libcrc32c", "size": 16384, "references": 1, "used_by": ["xfs"], "state": "Loading", "taint": "OE"},
+                {
+                    "name": "xfs", "size": 2_162_688, "references": 0, "used_by": [],
+                    "state": "Live", "taint": ""
+                },
+                {
+                    "name": "libcrc32c", "size": 16384, "references": 1, "used_by": ["xfs"],
+                    "state": "Loading", "taint": "OE"
+                },
             ])
         );
     }

@@ -1,4 +1,5 @@
-//! Command lines: one file a command, one line of [`APPLETS`] each. The only layer that picks an exit code.
+//! Command lines: one file and one entry of [`COMMANDS`] per command. No other layer picks an exit
+//! code.
 
 mod args;
 mod autoclean;
@@ -17,6 +18,7 @@ mod init;
 mod insmod;
 mod load_server;
 mod lsmod;
+mod message;
 mod modinfo;
 mod modprobe;
 mod module_file;
@@ -31,6 +33,7 @@ mod rmmod;
 mod scan;
 mod settings;
 mod static_nodes;
+mod table;
 mod tool;
 
 use std::ffi::{OsStr, OsString};
@@ -38,64 +41,32 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::sys::{Cause, process};
-
-/// How a command ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
-    /// It did what it was asked.
-    Success,
-    /// It could not; it has said why.
-    Failure,
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        match exit {
-            Exit::Success => Self::SUCCESS,
-            Exit::Failure => Self::FAILURE,
-        }
-    }
-}
+use message::Error;
 
 /// One command.
 struct Applet {
     name: &'static str,
     help: &'static str,
-    /// Takes all arguments, the command's own name first.
-    run: fn(&[OsString]) -> Exit,
+    /// Runs the command. The first argument is its name.
+    run: fn(&[OsString]) -> Result<(), Error>,
 }
 
-/// Commands that take no options: all there is to say of them is their line.
-const PLAIN: [&str; 5] = ["init", "finish", "console-shell", "free-initramfs", "load-server"];
-
-impl Applet {
-    fn call(&self, args: &[OsString]) -> Exit {
-        let asks = args.get(1).is_some_and(|word| word == "--help" || word == "-h");
-        // The arguments of PID 1 are the real init's.
-        if asks && PLAIN.contains(&self.name) && !process::is_pid1() {
-            out::line(&format!("usage: coldplug {}\n\n{}", self.name, self.help));
-            return Exit::Success;
-        }
-        (self.run)(args)
-    }
-}
-
-/// Every command, by the name it is called with or as `coldplug NAME`.
-const APPLETS: &[Applet] = &[
+/// Commands for people, by the name they are called with or as `coldplug NAME`.
+const COMMANDS: &[Applet] = &[
     Applet {
         name: "init",
-        help: "PID 1 of an initramfs: load what devices need, mount the root, switch to it",
+        help: "run as PID 1 of an initramfs: load modules, mount the root, switch to it",
         run: init::run,
     },
     #[cfg(feature = "host")]
     Applet {
         name: "image",
-        help: "build an initramfs image, or list what one holds",
+        help: "build an initramfs image, or list its entries",
         run: image::run,
     },
     Applet {
         name: "finish",
-        help: "load what a boot with coldplug.settle=root has left",
+        help: "load the modules that a boot with coldplug.settle=root left",
         run: finish::run,
     },
     Applet {
@@ -106,27 +77,27 @@ const APPLETS: &[Applet] = &[
     #[cfg(feature = "host")]
     Applet {
         name: "plan",
-        help: "show what a boot would load, in what order and why",
+        help: "show which modules a boot would load, in what order and why",
         run: plan::run,
     },
     Applet {
         name: "report",
-        help: "show the record of the last boot: what was loaded and why",
+        help: "show the record of the last boot: loaded modules and the reasons",
         run: report::run,
     },
     Applet {
         name: "modprobe",
-        help: "load or remove modules with what they need; also the kernel's helper",
+        help: "load or remove modules with their dependencies; also for the kernel",
         run: modprobe::run,
     },
     Applet {
         name: "helper",
-        help: "show or set the program that the kernel starts for modules",
+        help: "show or set the program that the kernel runs to load modules",
         run: helper::run,
     },
     Applet {
         name: "autoclean",
-        help: "remove what was loaded on demand and is no longer used",
+        help: "remove unused modules that were loaded on demand",
         run: autoclean::run,
     },
     #[cfg(feature = "host")]
@@ -138,29 +109,14 @@ const APPLETS: &[Applet] = &[
     #[cfg(feature = "host")]
     Applet {
         name: "monitor",
-        help: "show the kernel's events about devices, or run a command for each",
+        help: "show uevents of the kernel, or run a command for each",
         run: monitor::run,
     },
-    Applet {
-        name: "console-shell",
-        help: "a shell on the terminal of standard input; started by init",
-        run: console_shell::run,
-    },
-    Applet {
-        name: "free-initramfs",
-        help: "delete the initramfs that init has left; started by init",
-        run: free_initramfs::run,
-    },
-    Applet {
-        name: "load-server",
-        help: "load the modules that standard input asks for; started by init",
-        run: load_server::run,
-    },
-    Applet { name: "insmod", help: "load one module file", run: insmod::run },
+    Applet { name: "insmod", help: "load a module file", run: insmod::run },
     Applet { name: "rmmod", help: "remove modules", run: rmmod::run },
-    Applet { name: "lsmod", help: "show the loaded modules", run: lsmod::run },
-    Applet { name: "list", help: "the same as lsmod", run: lsmod::run },
-    Applet { name: "modinfo", help: "show what modules say of themselves", run: modinfo::run },
+    Applet { name: "lsmod", help: "show loaded modules", run: lsmod::run },
+    Applet { name: "list", help: "same as lsmod", run: lsmod::run },
+    Applet { name: "modinfo", help: "show information about modules", run: modinfo::run },
     #[cfg(feature = "host")]
     Applet {
         name: "depmod",
@@ -170,56 +126,116 @@ const APPLETS: &[Applet] = &[
     #[cfg(feature = "host")]
     Applet {
         name: "convert",
-        help: "write a modules.conf of modutils as modprobe.d has it",
+        help: "convert a modules.conf of modutils to modprobe.d",
         run: convert::run,
     },
     Applet {
         name: "static-nodes",
-        help: "show the device nodes that load modules when they are opened",
+        help: "show the device nodes that load a module when they are opened",
         run: static_nodes::run,
     },
 ];
 
-/// Runs the applet that the arguments name and gives its exit code.
+/// Commands that init starts. The list of commands leaves them out.
+const INTERNAL: &[Applet] = &[
+    Applet {
+        name: "console-shell",
+        help: "run a shell on the terminal of standard input",
+        run: console_shell::run,
+    },
+    Applet {
+        name: "free-initramfs",
+        help: "delete the initramfs that init left",
+        run: free_initramfs::run,
+    },
+    Applet {
+        name: "load-server",
+        help: "load the modules that standard input asks for",
+        run: load_server::run,
+    },
+];
+
+/// Commands without options. Their entry in the table is their whole help.
+const WITHOUT_OPTIONS: [&str; 5] =
+    ["init", "finish", "console-shell", "free-initramfs", "load-server"];
+
+impl Applet {
+    /// Runs the command and prints its error. Returns its exit code.
+    fn call(&self, args: &[OsString]) -> ExitCode {
+        match self.answer_or_run(args) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                error.print(self.name);
+                error.exit_code()
+            }
+        }
+    }
+
+    fn answer_or_run(&self, args: &[OsString]) -> Result<(), Error> {
+        let asks = args.get(1).is_some_and(|word| word == "--help" || word == "-h");
+        // The arguments of PID 1 belong to the real init.
+        if asks && WITHOUT_OPTIONS.contains(&self.name) && !process::is_pid1() {
+            out::line(&format!("usage: coldplug {}\n\n{}", self.name, self.help));
+            return Ok(());
+        }
+        (self.run)(args)
+    }
+}
+
+/// Runs the command that the arguments name. Returns its exit code.
 pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.collect();
-    let own = args.first().and_then(|a| applet(a));
-    let exit = match (own, args.get(1)) {
-        (Some(applet), _) => applet.call(&args),
+    let code = dispatch(&args);
+    match out::take_failure() {
+        Some(error) => fail(&format!("standard output: {}", Cause::from(&error)), None),
+        None => code,
+    }
+}
+
+fn dispatch(args: &[OsString]) -> ExitCode {
+    let own = args.first().and_then(|a| find(a));
+    match (own, args.get(1)) {
+        (Some(applet), _) => applet.call(args),
         // An image may call its init by any name (rdinit=).
-        (None, _) if process::is_pid1() => init::run(&args),
-        // As the kernel calls its helper, whatever that is called: PATH -q -- NAME.
+        (None, _) if process::is_pid1() => call("init", args),
+        // The kernel calls its helper PATH -q -- NAME, whatever the name of the program.
         (None, Some(quiet)) if quiet == "-q" && args.get(2).is_some_and(|a| a == "--") => {
-            modprobe::run(&args)
+            call("modprobe", args)
         }
-        (None, Some(name)) => match applet(name) {
+        (None, Some(name)) => match find(name) {
             Some(applet) => applet.call(&args[1..]),
             None => help(name, args.get(2)),
         },
         (None, None) => help(OsStr::new("--help"), None),
-    };
-    match out::failure() {
-        Some(error) => refuse(&format!("standard output: {}", Cause::from(&error))),
-        None => exit,
     }
-    .into()
 }
 
-/// Says why nothing was done, or not all.
-fn refuse(why: &str) -> Exit {
-    out::error(&format!("coldplug: {why}"));
-    Exit::Failure
+/// Runs the command `name`, whatever the first argument is.
+fn call(name: &str, args: &[OsString]) -> ExitCode {
+    match find(OsStr::new(name)) {
+        Some(applet) => applet.call(args),
+        None => unknown(OsStr::new(name)),
+    }
 }
 
-/// The applet with the base name of `path`.
-fn applet(path: &OsStr) -> Option<&'static Applet> {
+/// Prints an error that belongs to no command.
+fn fail(text: &str, hint: Option<&str>) -> ExitCode {
+    out::error(&format!("coldplug: {text}"));
+    if let Some(hint) = hint {
+        message::hint(hint);
+    }
+    ExitCode::FAILURE
+}
+
+/// Returns the command with the base name of `path`.
+fn find(path: &OsStr) -> Option<&'static Applet> {
     let name = Path::new(path).file_name()?;
-    APPLETS.iter().find(|a| a.name == name)
+    COMMANDS.iter().chain(INTERNAL).find(|a| a.name == name)
 }
 
-/// `--help`, `help COMMAND` and `--version`; anything else is an error that says what there is.
-fn help(word: &OsStr, about: Option<&OsString>) -> Exit {
-    match (word.to_str(), about) {
+/// Answers `--help`, `help COMMAND` and `--version`. Any other word is an unknown command.
+fn help(word: &OsStr, command: Option<&OsString>) -> ExitCode {
+    match (word.to_str(), command) {
         (Some("-V" | "--version"), _) => {
             out::line(&format!(
                 "coldplug {} ({}, {})",
@@ -227,30 +243,32 @@ fn help(word: &OsStr, about: Option<&OsString>) -> Exit {
                 env!("COLDPLUG_COMMIT"),
                 env!("COLDPLUG_TARGET")
             ));
-            Exit::Success
+            ExitCode::SUCCESS
         }
-        (Some("help"), Some(name)) => match applet(name) {
+        (Some("help"), Some(name)) => match find(name) {
             Some(applet) => applet.call(&[name.clone(), "--help".into()]),
             None => unknown(name),
         },
         (Some("-h" | "--help" | "help"), _) => {
             out::line(&usage());
-            Exit::Success
+            ExitCode::SUCCESS
         }
         _ => unknown(word),
     }
 }
 
-fn unknown(word: &OsStr) -> Exit {
-    refuse(&format!("there is no command '{}'\n{}", word.to_string_lossy(), usage()))
+fn unknown(word: &OsStr) -> ExitCode {
+    let text = format!("unknown command '{}'", word.to_string_lossy());
+    fail(&text, Some("'coldplug help' lists the commands"))
 }
 
 fn usage() -> String {
-    let width = APPLETS.iter().map(|a| a.name.len()).max().unwrap_or(0);
+    let width = COMMANDS.iter().map(|a| a.name.len()).max().unwrap_or(0);
     let lines: Vec<String> =
-        APPLETS.iter().map(|a| format!("  {:width$}  {}", a.name, a.help)).collect();
+        COMMANDS.iter().map(|a| format!("  {:width$}  {}", a.name, a.help)).collect();
     format!(
-        "usage: coldplug COMMAND [ARGUMENT...], or COMMAND as a link to coldplug\n\n{}",
+        "usage: coldplug COMMAND [ARGUMENT...], or COMMAND as a link to coldplug\n\n{}\n\n\
+         'coldplug help COMMAND' describes a command.",
         lines.join("\n")
     )
 }
@@ -261,7 +279,7 @@ mod tests {
 
     #[cfg(feature = "host")]
     #[test]
-    fn units_call_commands_that_there_are() {
+    fn units_call_existing_commands() {
         for unit in [
             include_str!("../../initramfs/systemd/coldplug-autoclean.service"),
             include_str!("../../initramfs/systemd/coldplug-settings.service"),
@@ -272,7 +290,7 @@ mod tests {
             let is_call = |word: &&str| word.contains("/bin/coldplug") || word.contains("/rmmod");
             let at = words.iter().position(is_call).unwrap();
             let name = if words[at].ends_with("rmmod") { "rmmod" } else { words[at + 1] };
-            assert!(applet(OsStr::new(name)).is_some(), "{name}");
+            assert!(find(OsStr::new(name)).is_some(), "{name}");
         }
     }
 
@@ -285,7 +303,16 @@ mod tests {
             .collect();
         assert!(links.contains(&"/sbin/modprobe"));
         for link in links {
-            assert!(applet(OsStr::new(link)).is_some(), "{link} names no applet");
+            assert!(find(OsStr::new(link)).is_some(), "{link} is no command");
         }
+    }
+
+    #[test]
+    fn help_lists_commands_for_people_alone() {
+        let text = usage();
+        assert!(COMMANDS.iter().all(|a| text.contains(&format!("  {} ", a.name))));
+        assert!(
+            INTERNAL.iter().all(|a| !text.contains(a.name) && find(OsStr::new(a.name)).is_some())
+        );
     }
 }

@@ -17,14 +17,14 @@ impl Tool {
     /// Loads the module file at `path`.
     ///
     /// # Errors
-    /// The file can't be read, or the kernel refuses it.
+    /// The file cannot be read, or the kernel refuses it.
     pub(super) fn load(
         &self,
         path: &Path,
         args: &str,
         flags: InitFlags,
     ) -> Result<(), InsertError> {
-        // kmod reads six bytes to tell the compression, and gives up where there are less.
+        // kmod reads six bytes to detect the compression, and fails if there are fewer.
         if std::fs::metadata(path).is_ok_and(|m| m.is_file() && m.len() < 6) {
             return Err(InsertError::Kernel(Errno::INVAL));
         }
@@ -37,7 +37,7 @@ impl Tool {
     }
 }
 
-/// Parameters as one text: `k=v` becomes `k="v"` where v has a blank and no quote before it.
+/// Joins parameters with spaces. `k=v` becomes `k="v"` if v has a space and no leading quote.
 pub(super) fn parameters(words: &[OsString]) -> String {
     let quoted = words.iter().map(|word| {
         let word = word.to_string_lossy();
@@ -51,25 +51,28 @@ pub(super) fn parameters(words: &[OsString]) -> String {
     quoted.collect::<Vec<_>>().join(" ")
 }
 
-/// What went wrong as one errno, as kmod gives it back.
+/// Returns the errno that kmod reports for `error`.
 pub(super) fn errno_of(error: &InsertError) -> Errno {
     match error {
         InsertError::Missing => Errno::NOENT,
         InsertError::Image(ImageError::Read(Error { cause: Cause::Errno(errno), .. })) => *errno,
-        // kmod has errno alone.
+        // kmod reports nothing but an errno.
         InsertError::Image(ImageError::Read(_)) => Errno::INVAL,
         InsertError::Image(ImageError::Decode(_)) => Errno::INVAL,
         InsertError::Kernel(errno) => *errno,
     }
 }
 
-/// The decoded module in the file at `path`.
+/// Reads and decompresses the module file at `path`.
+///
+/// # Errors
+/// The errno that kmod reports.
 pub(super) fn read_image(path: &Path) -> Result<Vec<u8>, Errno> {
     let image = ModuleFile::open(path)
         .map_err(ImageError::Read)
         .and_then(|mut file| file.image(IMAGE_LIMIT))
         .map_err(|error| errno_of(&InsertError::Image(error)))?;
-    // As in kmod: less can't even tell its compression.
+    // kmod cannot detect the compression of a shorter file.
     if image.len() < 6 { Err(Errno::INVAL) } else { Ok(image) }
 }
 
@@ -78,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parameters_with_blanks_are_quoted() {
+    fn parameters_with_spaces_are_quoted() {
         for (words, want) in [
             (vec!["a=1", "b"], "a=1 b"),
             (vec!["a=b c", "d=\"e f\"", "g='h i'", "j k"], "a=\"b c\" d=\"e f\" g='h i' j k"),

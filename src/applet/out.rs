@@ -1,37 +1,44 @@
-//! Standard output and error that cannot panic. That a reader has gone is no failure; that what was written is not
-//! there, as on a full disk, is one.
+//! Standard output and standard error, written without panics. A reader that closed its end is no
+//! failure. Output that could not be written, as to a full disk, is one.
 
 use std::io::{self, ErrorKind, Write};
 use std::sync::Mutex;
 
-/// The first failure of standard output.
+/// First failure of a write to standard output.
 static FAILURE: Mutex<Option<io::Error>> = Mutex::new(None);
 
-/// One line on standard output.
+/// Prints one line on standard output.
 pub(super) fn line(text: &str) {
-    note(writeln!(io::stdout(), "{text}"));
+    record(writeln!(io::stdout(), "{text}"));
 }
 
-/// Whether nobody gets any more of what is written to standard output.
+/// Prints a text, without the lines that are empty at its end. An empty text prints nothing.
+pub(super) fn text(text: &str) {
+    if !text.is_empty() {
+        line(text.trim_end());
+    }
+}
+
+/// Returns whether a write to standard output has failed.
 #[cfg(feature = "host")]
-pub(super) fn is_gone() -> bool {
+pub(super) fn has_failed() -> bool {
     FAILURE.lock().is_ok_and(|failure| failure.is_some())
 }
 
-/// Keeps the failure of a write to standard output for [`failure`].
-pub(super) fn note(written: io::Result<()>) {
+/// Records the failure of a write to standard output for [`take_failure`].
+pub(super) fn record(written: io::Result<()>) {
     if let (Err(error), Ok(mut failure)) = (written, FAILURE.lock()) {
         failure.get_or_insert(error);
     }
 }
 
-/// Why standard output has not all that was written to it.
-pub(super) fn failure() -> Option<io::Error> {
-    note(io::stdout().flush());
+/// Flushes standard output and returns why a part of it was not written.
+pub(super) fn take_failure() -> Option<io::Error> {
+    record(io::stdout().flush());
     FAILURE.lock().ok()?.take().filter(|error| error.kind() != ErrorKind::BrokenPipe)
 }
 
-/// One line on standard error.
+/// Prints one line on standard error.
 pub(super) fn error(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// The module directory that `-d` and `-S` name, put together as kmod does it.
+/// Returns the module directory for the base directory `-d` and the release `-S`.
 pub(super) fn module_dir(base: Option<&OsString>, release: Option<&OsString>) -> String {
     let base = base.map_or_else(String::new, |b| b.to_string_lossy().into_owned());
     let base = match base.as_str() {
@@ -18,7 +18,7 @@ pub(super) fn module_dir(base: Option<&OsString>, release: Option<&OsString>) ->
     format!("{base}/lib/modules/{release}")
 }
 
-/// A path as kmod shows it: below the current folder, not cleaned.
+/// Returns an absolute path below the current directory, not normalized, as kmod prints it.
 pub(super) fn absolute(path: &Path) -> PathBuf {
     if path.is_absolute() {
         return path.to_owned();
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_directory_is_a_plain_concatenation() {
+    fn the_module_directory_is_a_concatenation() {
         let dir = |base: &str| module_dir(Some(&base.into()), Some(&"6.1".into()));
         assert_eq!(dir("/"), "//lib/modules/6.1");
         assert_eq!(dir(""), "/lib/modules/6.1");

@@ -1,13 +1,13 @@
-//! `report [FILE]`: the record of a boot as a table. FILE is the record in JSON; by default that of the
-//! boot that the machine is running from.
+//! `report [FILE]`: shows the record of a boot as a table.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::args::{Arg, Args, Opt};
-use super::{Exit, scan};
+use super::message::Error;
+use super::out;
 use crate::report::Record;
-use crate::sys::Error;
+use crate::sys;
 
 const HELP: &str = "\
 usage: coldplug report [FILE]
@@ -20,33 +20,34 @@ const OPTIONS: &[Opt] = &[Opt('h', "help", false)];
 
 const RECORD: &str = "/run/coldplug/record.json";
 
-pub(super) fn run(args: &[OsString]) -> Exit {
-    let done = match parse(args) {
-        Ok(Some(path)) => report(&path),
-        Ok(None) => Ok(HELP.to_owned()),
-        Err(error) => Err(format!("{error}; coldplug report --help shows the usage")),
+pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
+    let text = match parse(args)? {
+        Some(path) => report(&path)?,
+        None => HELP.to_owned(),
     };
-    scan::tell("report", args, done)
+    out::text(&text);
+    Ok(())
 }
 
-/// The file of the record; `None` where help is asked for.
-fn parse(args: &[OsString]) -> Result<Option<PathBuf>, String> {
+/// Returns the file of the record; `None` for `--help`.
+fn parse(args: &[OsString]) -> Result<Option<PathBuf>, Error> {
     let mut args = Args::new(args, Vec::new(), OPTIONS);
     let mut path = None;
     while let Some(arg) = args.next()? {
         match arg {
             Arg::Opt(..) => return Ok(None),
-            Arg::Operand(word) if path.is_some() => return Err(scan::unexpected(&word)),
+            Arg::Operand(word) if path.is_some() => return Err(Error::unexpected(&word)),
             Arg::Operand(file) => path = Some(file.into()),
         }
     }
     Ok(path.or_else(|| Some(RECORD.into())))
 }
 
-fn report(path: &Path) -> Result<String, String> {
+fn report(path: &Path) -> Result<String, Error> {
     let json = std::fs::read_to_string(path);
-    let json = json.map_err(|e| Error::io("read", path, &e).to_string())?;
-    Record::table(&json).ok_or_else(|| format!("{}: this is not a boot record", path.display()))
+    let json = json.map_err(|e| sys::Error::io("read", path, &e))?;
+    Record::table(&json)
+        .ok_or_else(|| Error::Failed(format!("{}: not a boot record", path.display())))
 }
 
 #[cfg(test)]
@@ -59,10 +60,10 @@ mod tests {
         let path = scratch.path().join("r.json");
         for (bytes, want) in [
             (&b"\xff\xfe"[..], format!("read {}: not valid UTF-8", path.display())),
-            (b"text", format!("{}: this is not a boot record", path.display())),
+            (b"text", format!("{}: not a boot record", path.display())),
         ] {
             std::fs::write(&path, bytes).unwrap();
-            assert_eq!(report(&path).unwrap_err(), want);
+            assert_eq!(report(&path).unwrap_err().to_string(), want);
         }
     }
 }

@@ -1,13 +1,15 @@
-//! `rmmod NAME...`: modules out of the kernel, without looking at what they need; `rmmod -a`: see autoclean.
+//! `rmmod NAME...`: removes modules, but not their dependencies. `rmmod -a`: see autoclean.
 
 use std::ffi::OsString;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::args::{Arg, Args, Opt};
-use super::autoclean::{Plan, visit};
+use super::autoclean::{Policy, run_pass};
+use super::message::Error;
 use super::paths::module_dir;
+use super::settings;
 use super::tool::{Fail, Level, Tool};
-use super::{Exit, settings};
 use crate::kmod::catalog::Catalog;
 use crate::kmod::name::ModuleName;
 use crate::load;
@@ -26,58 +28,56 @@ const OPTIONS: &[Opt] = &[
 const HELP: &str = "[options] modulename ...
 \trmmod [options] -a
 Options:
-\t-a, --all      what was loaded on demand and has been unused since the last time
-\t-f, --force    remove although it is in use; this may crash the machine
-\t-s, --syslog   messages go to the system log
-\t-v, --verbose  more messages
-\t-V, --version  show version
-\t-h, --help     show this help
+\t-a, --all      remove modules loaded on demand that were unused at the last run too
+\t-f, --force    remove even if in use; this may crash the machine
+\t-s, --syslog   log messages to syslog
+\t-v, --verbose  print more messages
+\t-V, --version  print the version
+\t-h, --help     print this help
 ";
 
-pub(super) fn run(args: &[OsString]) -> Exit {
-    let tool = Tool::new(args, Level::Error);
+pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
+    let tool = Tool::kmod(args, Level::Error);
     let mut args = Args::new(args, Vec::new(), OPTIONS);
     let (mut names, mut force) = (Vec::new(), false);
-    let (mut all, mut plan) = (false, Plan::default());
-    loop {
-        match args.next() {
-            Ok(None) => break,
-            Ok(Some(Arg::Operand(word))) => names.push(word),
-            Ok(Some(Arg::Opt(letter, _))) => match letter {
+    let (mut all, mut policy) = (false, Policy::default());
+    while let Some(arg) = args.next().map_err(|error| tool.bad_option(&error))? {
+        match arg {
+            Arg::Operand(word) => names.push(word),
+            Arg::Opt(letter, _) => match letter {
                 'a' => all = true,
                 'f' => force = true,
                 's' => tool.use_syslog(),
                 'v' => {
-                    plan.tells = true;
-                    tool.louder();
+                    policy.verbose = true;
+                    tool.increase_verbosity();
                 }
-                'V' => return tool.version(),
-                _ => return tool.help(HELP),
+                'V' => return Err(tool.version()),
+                _ => return Err(tool.help(HELP)),
             },
-            Err(text) => return tool.bad_option(&text),
         }
     }
     match (all, names.first()) {
-        (true, None) => return visit(&tool, &plan),
+        (true, None) => run_pass(&tool, &policy),
         (true, Some(name)) => {
-            tool.error(&format!("'{}' is too much: -a takes no names.", name.to_string_lossy()));
-            return Exit::Failure;
+            let name = name.to_string_lossy();
+            Err(tool.usage_error(&format!("unexpected argument '{name}': -a takes no names")))
         }
-        (false, _) => {}
+        (false, None) => Err(tool.error("missing module name.").into()),
+        (false, Some(_)) => remove_all(&tool, &names, force),
     }
-    if names.is_empty() {
-        tool.error("missing module name.");
-        return Exit::Failure;
-    }
-    let catalog = Catalog::new(std::sync::Arc::new(ModuleDir::at(module_dir(None, None))));
-    // All are tried, whatever becomes of the first.
-    let failed = names.iter().filter(|n| remove(&tool, &catalog, n, force).is_err()).count();
-    if failed == 0 { Exit::Success } else { Exit::Failure }
+}
+
+/// Removes all modules in `names`. A failure does not stop the others.
+fn remove_all(tool: &Tool, names: &[OsString], force: bool) -> Result<(), Error> {
+    let catalog = Catalog::new(Arc::new(ModuleDir::at(module_dir(None, None))));
+    let failed = names.iter().filter(|n| remove(tool, &catalog, n, force).is_err()).count();
+    Error::unless(failed == 0)
 }
 
 fn remove(tool: &Tool, catalog: &Catalog, operand: &OsString, force: bool) -> Result<(), Fail> {
     let operand = operand.to_string_lossy();
-    // A file of that name gives the module's name, as a path does.
+    // The name of an existing file is a path, and ends in the name of the module.
     let name = match std::path::Path::new(&*operand).exists() {
         true => ModuleName::new(&operand),
         false => operand.replace('-', "_").as_str().into(),
@@ -85,8 +85,8 @@ fn remove(tool: &Tool, catalog: &Catalog, operand: &OsString, force: bool) -> Re
     if !force {
         check(tool, catalog, &name)?;
     }
-    for complaint in settings::save(&tool.root, &name) {
-        tool.error(&complaint);
+    for problem in settings::save(&tool.root, &name) {
+        tool.error(&problem);
     }
     load::delete(&*tool.ops, &name, force, Duration::ZERO).map_err(|errno| {
         let reason = errno::text(errno);
@@ -97,7 +97,7 @@ fn remove(tool: &Tool, catalog: &Catalog, operand: &OsString, force: bool) -> Re
     Ok(())
 }
 
-/// Says why `name` can't be removed, before the kernel is asked.
+/// Checks that `name` can be removed, before the kernel is asked.
 fn check(tool: &Tool, catalog: &Catalog, name: &ModuleName) -> Result<(), Fail> {
     if catalog.is_builtin(name) {
         return Err(tool.error(&format!("Module {name} is builtin.")));
@@ -123,10 +123,9 @@ mod tests {
     use crate::sys::Root;
     use crate::sys::module::Kernel;
     use std::fs;
-    use std::sync::Arc;
 
     #[test]
-    fn what_stands_in_the_way_is_named() {
+    fn the_reason_against_removal_is_named() {
         let scratch = tempfile::tempdir().unwrap();
         let put = |path: &str, text: &str| {
             let path = scratch.path().join(path);
@@ -140,7 +139,7 @@ mod tests {
         put("sys/module/forever/x", "");
         put("m/modules.builtin", "kernel/inside.ko\n");
         let sink = Sink::default();
-        let tool = Tool::on(Root::at(scratch.path()), Arc::new(Kernel), &sink);
+        let tool = Tool::for_test(Root::at(scratch.path()), Arc::new(Kernel), &sink);
         let catalog = Catalog::new(Arc::new(ModuleDir::at(scratch.path().join("m"))));
         for (name, want) in [
             ("free", ""),

@@ -1,5 +1,5 @@
-//! `static-nodes [-f human|tmpfiles|devname] [-o FILE]`: the device nodes that load a module when they are
-//! opened.
+//! `static-nodes [-f human|tmpfiles|devname] [-o FILE]`: shows the device nodes that load a module
+//! when they are opened.
 //!
 //! ```text
 //! modules.devname     MODULE NODE TYPE-LETTER MAJOR:MINOR       fuse fuse c10:229
@@ -8,8 +8,8 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::Exit;
 use super::args::{Arg, Args, Opt};
+use super::message::Error;
 use super::paths::module_dir;
 use super::tool::{Level, Tool};
 use crate::kmod::catalog::IndexFiles;
@@ -21,9 +21,9 @@ const OPTIONS: &[Opt] =
 
 const HELP: &str = "[options]
 Options:
-\t-f, --format=FORMAT  human, tmpfiles or devname; default human
-\t-o, --output=FILE    write to FILE
-\t-h, --help           show this help
+\t-f, --format=FORMAT  human (default), tmpfiles or devname
+\t-o, --output=FILE    write to FILE instead of standard output
+\t-h, --help           print this help
 ";
 
 type Format = fn(&Node<'_>) -> String;
@@ -42,67 +42,65 @@ struct Node<'a> {
     minor: u32,
 }
 
-pub(super) fn run(args: &[OsString]) -> Exit {
-    let tool = Tool::new(args, Level::Error);
+pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
+    let tool = Tool::kmod(args, Level::Error);
     let mut args = Args::new(args, Vec::new(), OPTIONS);
     let (mut format, mut output): (Format, _) = (human, None);
-    loop {
-        match args.next() {
-            Ok(None) => break,
-            Ok(Some(Arg::Operand(_))) => {}
-            Ok(Some(Arg::Opt('f', value))) => {
-                match FORMATS.iter().find(|(name, _)| value == *name) {
-                    Some((_, known)) => format = *known,
-                    None => {
-                        tool.raw_error(&format!("Unknown format: '{}'.", value.to_string_lossy()));
-                        tool.help(HELP);
-                        return Exit::Failure;
-                    }
+    while let Some(arg) = args.next().map_err(|error| with_help(&tool, tool.bad_option(&error)))? {
+        match arg {
+            Arg::Operand(_) => {}
+            Arg::Opt('f', value) => match FORMATS.iter().find(|(name, _)| value == *name) {
+                Some((_, known)) => format = *known,
+                None => {
+                    tool.raw_error(&format!("Unknown format: '{}'.", value.to_string_lossy()));
+                    return Err(with_help(&tool, Error::Reported));
                 }
-            }
-            Ok(Some(Arg::Opt('o', value))) => output = Some(value),
-            Ok(Some(Arg::Opt(..))) => return tool.help(HELP),
-            Err(text) => {
-                tool.bad_option(&text);
-                tool.help(HELP);
-                return Exit::Failure;
-            }
+            },
+            Arg::Opt('o', value) => output = Some(value),
+            Arg::Opt(..) => return Err(tool.help(HELP)),
         }
     }
     show(&tool, &ModuleDir::at(module_dir(None, None)), format, output.as_deref().map(Path::new))
 }
 
-fn show(tool: &Tool, dir: &ModuleDir, format: Format, output: Option<&Path>) -> Exit {
+/// Prints the help after an error, as kmod does.
+fn with_help(tool: &Tool, error: Error) -> Error {
+    tool.help(HELP);
+    error
+}
+
+fn show(tool: &Tool, dir: &ModuleDir, format: Format, output: Option<&Path>) -> Result<(), Error> {
     let Some(file) = dir.open("modules.devname") else {
         let path = dir.path().join("modules.devname");
         tool.raw_error(&format!("Warning: {} not found - ignoring", path.display()));
-        return Exit::Success;
+        return Ok(());
     };
     let text = String::from_utf8_lossy((*file).as_ref());
-    let mut exit = Exit::Success;
-    let mut out = String::new();
+    let (mut out, mut valid) = (String::new(), true);
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         match parse(line) {
             Some(node) => out += &format(&node),
             None => {
                 tool.raw_error(&format!("Error: invalid devname entry: {line}"));
-                exit = Exit::Failure;
+                valid = false;
             }
         }
     }
-    let Some(path) = output else {
-        tool.print(out);
-        return exit;
-    };
-    let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all);
-    match folder.and_then(|()| std::fs::write(path, out)) {
-        Ok(()) => exit,
-        Err(error) => {
+    match output {
+        Some(path) => write(path, &out).map_err(|error| {
             let reason = Cause::from(&error);
             tool.raw_error(&format!("Error: could not create {}: {reason}", path.display()));
-            Exit::Failure
-        }
+            Error::Reported
+        })?,
+        None => tool.print(out),
     }
+    Error::unless(valid)
+}
+
+/// Writes `text` to `path`, whose directory is created if need be.
+fn write(path: &Path, text: &str) -> std::io::Result<()> {
+    path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+    std::fs::write(path, text)
 }
 
 fn parse(line: &str) -> Option<Node<'_>> {
@@ -117,14 +115,15 @@ fn human(node: &Node<'_>) -> String {
     let Node { module, name, major, minor, .. } = node;
     let kind = if node.kind == 'c' { "character" } else { "block" };
     format!(
-        "Module: {module}\n\tDevice node: /dev/{name}\n\t\tType: {kind} device\n\t\tMajor: {major}\n\t\tMinor: {minor}\n"
+        "Module: {module}\n\tDevice node: /dev/{name}\n\t\tType: {kind} device\n\
+         \t\tMajor: {major}\n\t\tMinor: {minor}\n"
     )
 }
 
 fn tmpfiles(node: &Node<'_>) -> String {
     let Node { name, kind, major, minor, .. } = node;
-    let folder = name.rsplit_once('/').map(|(dir, _)| format!("d /dev/{dir} 0755 - - -\n"));
-    folder.unwrap_or_default() + &format!("{kind}! /dev/{name} 0600 - - - {major}:{minor}\n")
+    let directory = name.rsplit_once('/').map(|(dir, _)| format!("d /dev/{dir} 0755 - - -\n"));
+    directory.unwrap_or_default() + &format!("{kind}! /dev/{name} 0600 - - - {major}:{minor}\n")
 }
 
 fn devname(node: &Node<'_>) -> String {
@@ -140,19 +139,19 @@ mod tests {
     use crate::sys::module::Kernel;
     use std::sync::Arc;
 
-    fn run(text: &str, format: Format) -> (Exit, String) {
+    fn run(text: &str, format: Format) -> (Result<(), Error>, String) {
         let scratch = tempfile::tempdir().unwrap();
         std::fs::write(scratch.path().join("modules.devname"), text).unwrap();
         let sink = Sink::default();
-        let tool = Tool::on(Root::default(), Arc::new(Kernel), &sink);
+        let tool = Tool::for_test(Root::default(), Arc::new(Kernel), &sink);
         let dir = ModuleDir::at(scratch.path());
-        let exit = show(&tool, &dir, format, None);
+        let result = show(&tool, &dir, format, None);
         drop(tool);
-        (exit, sink.take())
+        (result, sink.take())
     }
 
     #[test]
-    fn every_format_is_kmods() {
+    fn formats_are_those_of_kmod() {
         let text = "# head\nfuse fuse c10:229\nsnd_timer snd/timer c116:33\nloop loop0 b7:0\n";
         for (format, want) in [
             (
@@ -162,18 +161,19 @@ mod tests {
             ),
             (devname, "fuse fuse c10:229\nsnd_timer snd/timer c116:33\nloop loop0 b7:0\n"),
         ] {
-            assert_eq!(run(text, format), (Exit::Success, want.to_owned()));
+            assert_eq!(run(text, format), (Ok(()), want.to_owned()));
         }
         assert_eq!(
             run("fuse fuse c10:229\n", human).1,
-            "Module: fuse\n\tDevice node: /dev/fuse\n\t\tType: character device\n\t\tMajor: 10\n\t\tMinor: 229\n"
+            "Module: fuse\n\tDevice node: /dev/fuse\n\t\tType: character device\n\
+             \t\tMajor: 10\n\t\tMinor: 229\n"
         );
     }
 
     #[test]
-    fn a_bad_line_is_named_and_the_rest_goes_on() {
-        let (exit, said) = run("bad x10:2\nfuse fuse c10:229\n", devname);
-        assert_eq!(exit, Exit::Failure);
+    fn a_bad_line_is_named_and_skipped() {
+        let (result, said) = run("bad x10:2\nfuse fuse c10:229\n", devname);
+        assert_eq!(result, Err(Error::Reported));
         assert_eq!(said, "Error: invalid devname entry: bad x10:2\nfuse fuse c10:229\n");
     }
 }

@@ -1,5 +1,4 @@
-//! What the kmod tools share: messages with kmod's priorities, the module directory, parameters, loading
-//! one file, and words for what the kernel refuses.
+//! A tool at work: the messages of the kmod tools, their output, and the root they work on.
 
 use std::cell::{Cell, RefCell};
 use std::ffi::OsString;
@@ -7,10 +6,15 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Exit, out};
+use super::args::OptionError;
+use super::message::{self, Error};
+use super::out;
 use crate::sys::kmsg::Kmsg;
 use crate::sys::module::{Kernel, ModuleOps};
 use crate::sys::{Root, syslog};
+
+/// Bytes of output that are collected before they are written.
+const OUTPUT_LIMIT: usize = 32 << 10;
 
 /// Priorities of messages, as in syslog(3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,62 +24,103 @@ pub(super) enum Level {
     Warning = 4,
 }
 
-/// How an act failed. It has been said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fail {
-    /// Nothing more is done: a FATAL that was shown.
-    Stop,
-    /// What else was asked for is still tried.
-    GoOn,
+impl Level {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Fatal => "FATAL",
+            Self::Error => "ERROR",
+            Self::Warning => "WARNING",
+        }
+    }
 }
 
-/// A tool at work: what it is called, where it looks, and where it writes.
+/// Failure of one operand. Its message has been printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fail {
+    /// Stop: a FATAL message was printed.
+    Stop,
+    /// Continue with the next operand.
+    Continue,
+}
+
+impl From<Fail> for Error {
+    fn from(_: Fail) -> Self {
+        Self::Reported
+    }
+}
+
+/// Form of a tool's messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// `PROGRAM: LEVEL: TEXT`
+    Kmod,
+    /// `coldplug COMMAND: TEXT`
+    Coldplug,
+}
+
+/// Name, root and output of a running tool.
 pub(super) struct Tool {
-    prog: String,
+    /// Path that the tool was called by, as getopt_long(3) prints it.
+    argv0: String,
+    name: String,
+    form: Form,
     threshold: Cell<i32>,
     to_syslog: Cell<bool>,
     to_kmsg: Cell<bool>,
     pub(super) root: Root,
     pub(super) ops: Arc<dyn ModuleOps>,
-    /// What is still to be written to `out`.
-    waiting: RefCell<Vec<u8>>,
+    /// Output that has not been written to `out`.
+    pending: RefCell<Vec<u8>>,
     out: RefCell<Box<dyn Write>>,
     err: RefCell<Box<dyn Write>>,
 }
 
 impl Tool {
-    /// The tool called `args[0]`, on the running machine. Messages above `level` are not shown.
-    pub(super) fn new(args: &[OsString], level: Level) -> Self {
-        let name = args.first().and_then(|a| Path::new(a).file_name());
+    /// Returns the tool of kmod that is called `args[0]`. Messages less important than `level`
+    /// are not printed.
+    pub(super) fn kmod(args: &[OsString], level: Level) -> Self {
+        Self::new(args, Form::Kmod, level)
+    }
+
+    /// Returns the command of coldplug that is called `args[0]`.
+    pub(super) fn coldplug(args: &[OsString]) -> Self {
+        Self::new(args, Form::Coldplug, Level::Warning)
+    }
+
+    fn new(args: &[OsString], form: Form, level: Level) -> Self {
+        let argv0 = args.first().map_or_else(String::new, |a| a.to_string_lossy().into_owned());
+        let name = Path::new(&argv0).file_name();
         Self {
-            prog: name.map_or_else(String::new, |n| n.to_string_lossy().into_owned()),
+            name: name.map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
+            argv0,
+            form,
             threshold: Cell::new(level as i32),
             to_syslog: Cell::new(false),
             to_kmsg: Cell::new(false),
             root: Root::default(),
             ops: Arc::new(Kernel),
-            waiting: RefCell::default(),
+            pending: RefCell::default(),
             out: RefCell::new(Box::new(std::io::stdout())),
             err: RefCell::new(Box::new(std::io::stderr())),
         }
     }
 
-    /// The tool `prog` on a tree of files, with what it writes.
+    /// Returns modprobe on the tree `root` with `ops` as its kernel. Output goes to `sink`.
     #[cfg(test)]
-    pub(super) fn on(root: Root, ops: Arc<dyn ModuleOps>, sink: &Sink) -> Self {
-        let mut tool = Self::new(&["modprobe".into()], Level::Warning);
+    pub(super) fn for_test(root: Root, ops: Arc<dyn ModuleOps>, sink: &Sink) -> Self {
+        let mut tool = Self::kmod(&["modprobe".into()], Level::Warning);
         (tool.root, tool.ops) = (root, ops);
         (tool.out, tool.err) =
             (RefCell::new(Box::new(sink.clone())), RefCell::new(Box::new(sink.clone())));
         tool
     }
 
-    /// Shows one level more.
-    pub(super) fn louder(&self) {
+    /// Prints messages of one more level.
+    pub(super) fn increase_verbosity(&self) {
         self.threshold.set(self.threshold.get() + 1);
     }
 
-    /// Shows nothing at all.
+    /// Prints no more messages.
     pub(super) fn silence(&self) {
         self.threshold.set(0);
     }
@@ -85,93 +130,120 @@ impl Tool {
         self.to_syslog.set(true);
     }
 
-    /// Sends messages to the kernel's log and nowhere else: no socket is opened, which might need a module.
+    /// Sends messages to the kernel log alone: opening a socket may need a module.
     pub(super) fn use_kmsg(&self) {
         self.to_kmsg.set(true);
     }
 
-    /// Whether messages of this level are shown.
+    /// Returns whether messages of this level are printed.
     pub(super) fn shows(&self, level: Level) -> bool {
         self.threshold.get() >= level as i32
     }
 
-    /// Whether what is done is to be told as well.
+    /// Returns whether actions are printed too.
     pub(super) fn is_verbose(&self) -> bool {
         self.threshold.get() > Level::Warning as i32
     }
 
-    /// One message.
-    pub(super) fn say(&self, level: Level, text: &str) {
+    /// Prints or logs a message.
+    pub(super) fn message(&self, level: Level, text: &str) {
+        match self.form {
+            Form::Kmod => {
+                let text = format!("{}: {text}", level.as_str());
+                self.emit(level, &text, &format!("{}: {text}", self.name));
+            }
+            Form::Coldplug => self.emit(level, text, &format!("coldplug {}: {text}", self.name)),
+        }
+    }
+
+    /// Prints or logs what the user can do about the message before.
+    pub(super) fn hint(&self, text: &str) {
+        let text = format!("hint: {text}");
+        self.emit(Level::Error, &text, &text);
+    }
+
+    /// Writes `text` to the log that is in use, or else `line` to standard error.
+    fn emit(&self, level: Level, text: &str, line: &str) {
         if !self.shows(level) {
             return;
         }
-        let word = match level {
-            Level::Fatal => "FATAL",
-            Level::Error => "ERROR",
-            Level::Warning => "WARNING",
-        };
         if self.to_kmsg.get() {
             if let Ok(kmsg) = Kmsg::open(&self.root) {
-                kmsg.write_as(level as u8, &self.prog, &format!("{word}: {text}"));
+                kmsg.write_as(level as u8, &self.name, text);
             }
         } else if self.to_syslog.get() {
-            syslog::send(&self.root, level as u8, &self.prog, &format!("{word}: {text}"));
+            syslog::send(&self.root, level as u8, &self.name, text);
         } else {
-            self.raw_error(&format!("{}: {word}: {text}", self.prog));
+            self.raw_error(line);
         }
     }
 
-    /// An error after which the rest is still tried.
+    /// Prints an error that does not keep the next operand from being tried.
     pub(super) fn error(&self, text: &str) -> Fail {
-        self.say(Level::Error, text);
-        Fail::GoOn
+        self.message(Level::Error, text);
+        Fail::Continue
     }
 
-    /// An error of this level; a FATAL one ends the tool where it is shown, as in kmod.
+    /// Prints an error of this level. As in kmod, a FATAL one stops the tool only if it is printed.
     pub(super) fn fail(&self, level: Level, text: &str) -> Fail {
-        self.say(level, text);
-        if level == Level::Fatal && self.shows(level) { Fail::Stop } else { Fail::GoOn }
+        self.message(level, text);
+        if level == Level::Fatal && self.shows(level) { Fail::Stop } else { Fail::Continue }
     }
 
-    /// One line on standard error, without a head.
+    /// Prints an error about the command line, and a hint that names the help.
+    pub(super) fn usage_error(&self, text: &str) -> Error {
+        self.error(text);
+        self.hint(&message::help_of(&self.name));
+        Error::Reported
+    }
+
+    /// Prints a line on standard error, without the name of the tool.
     pub(super) fn raw_error(&self, text: &str) {
         self.flush();
         let _ = writeln!(self.err.borrow_mut(), "{text}");
     }
 
-    /// Bytes for standard output. They go out together: at the latest before anything else is written.
+    /// Queues output. It is written in few large pieces, at the latest before an error is printed.
     pub(super) fn print(&self, bytes: impl AsRef<[u8]>) {
-        let mut waiting = self.waiting.borrow_mut();
-        waiting.extend_from_slice(bytes.as_ref());
-        if waiting.len() > 32 << 10 {
-            drop(waiting);
+        let mut pending = self.pending.borrow_mut();
+        pending.extend_from_slice(bytes.as_ref());
+        if pending.len() > OUTPUT_LIMIT {
+            drop(pending);
             self.flush();
         }
     }
 
-    /// Writes what waits for standard output.
+    /// Writes the queued output.
     pub(super) fn flush(&self) {
-        let bytes = self.waiting.take();
+        let bytes = self.pending.take();
         if !bytes.is_empty() {
             let mut to = self.out.borrow_mut();
-            out::note(to.write_all(&bytes).and_then(|()| to.flush()));
+            out::record(to.write_all(&bytes).and_then(|()| to.flush()));
         }
     }
 
-    /// An option that is not understood.
-    pub(super) fn bad_option(&self, text: &str) -> Exit {
-        self.raw_error(text);
-        Exit::Failure
+    /// Prints an error about an option: for a tool of kmod in the form of getopt_long(3).
+    pub(super) fn bad_option(&self, error: &OptionError) -> Error {
+        match self.form {
+            Form::Kmod => {
+                self.raw_error(&format!("{}: {error}", self.argv0));
+                Error::Reported
+            }
+            Form::Coldplug => Error::Usage(error.to_string()),
+        }
     }
 
-    /// `--help`.
-    pub(super) fn help(&self, text: &str) -> Exit {
-        self.print(format!("Usage:\n\t{} {text}", self.prog));
-        Exit::Success
+    /// Prints the answer to `--help`.
+    pub(super) fn help(&self, text: &str) -> Error {
+        self.print(match self.form {
+            Form::Kmod => format!("Usage:\n\t{} {text}", self.name),
+            Form::Coldplug => format!("usage: coldplug {} {text}", self.name),
+        });
+        Error::Answered
     }
 
-    /// `--version`: first kmod's, which scripts look at, then our own.
-    pub(super) fn version(&self) -> Exit {
+    /// Prints the answer to `--version`: first the line of kmod, which scripts parse, then ours.
+    pub(super) fn version(&self) -> Error {
         self.print(concat!(
             "kmod version 34\n+ZSTD +XZ +ZLIB -OPENSSL -MBEDTLS\ncoldplug ",
             env!("CARGO_PKG_VERSION"),
@@ -181,7 +253,7 @@ impl Tool {
             env!("COLDPLUG_TARGET"),
             ")\n"
         ));
-        Exit::Success
+        Error::Answered
     }
 }
 
@@ -191,7 +263,7 @@ impl Drop for Tool {
     }
 }
 
-/// Somewhere to look at what a tool wrote.
+/// Collector of a tool's output.
 #[cfg(test)]
 #[derive(Clone, Default)]
 pub(super) struct Sink(std::rc::Rc<RefCell<Vec<u8>>>);
@@ -220,14 +292,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_shown_fatal_stops() {
+    fn only_a_printed_fatal_stops() {
         let sink = Sink::default();
-        let tool = Tool::on(Root::default(), Arc::new(Kernel), &sink);
+        let tool = Tool::for_test(Root::default(), Arc::new(Kernel), &sink);
         assert_eq!(tool.fail(Level::Fatal, "x"), Fail::Stop);
-        assert_eq!(tool.fail(Level::Warning, "y"), Fail::GoOn);
+        assert_eq!(tool.fail(Level::Warning, "y"), Fail::Continue);
         tool.silence();
-        tool.louder();
-        assert_eq!(tool.fail(Level::Fatal, "z"), Fail::GoOn);
+        tool.increase_verbosity();
+        assert_eq!(tool.fail(Level::Fatal, "z"), Fail::Continue);
         assert_eq!(sink.take(), "modprobe: FATAL: x\nmodprobe: WARNING: y\n");
+    }
+
+    #[test]
+    fn each_kind_of_command_has_its_form_of_messages() {
+        let sink = Sink::default();
+        let tool = |form| {
+            let mut tool = Tool::new(&["/sbin/x".into()], form, Level::Warning);
+            tool.err = RefCell::new(Box::new(sink.clone()));
+            tool
+        };
+        let kmod = tool(Form::Kmod);
+        kmod.error("m: text");
+        assert_eq!(kmod.bad_option(&OptionError::UnknownShort('z')), Error::Reported);
+        assert_eq!(sink.take(), "x: ERROR: m: text\n/sbin/x: invalid option -- 'z'\n");
+        let own = tool(Form::Coldplug);
+        own.message(Level::Warning, "m: text");
+        own.usage_error("unexpected argument 'y'");
+        assert_eq!(
+            sink.take(),
+            "coldplug x: m: text\ncoldplug x: unexpected argument 'y'\n\
+             hint: see 'coldplug help x'\n"
+        );
     }
 }

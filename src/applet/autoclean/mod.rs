@@ -1,13 +1,13 @@
-//! `autoclean`, and `rmmod -a`: one visit to the modules that were loaded on demand.
+//! `autoclean`, and `rmmod -a`: one pass over the modules that were loaded on demand.
 
-mod visit;
+mod pass;
 
 use std::ffi::OsString;
 
-use super::Exit;
 use super::args::{Arg, Args, Opt};
-use super::tool::{Level, Tool};
-pub(super) use visit::{Plan, visit};
+use super::message::Error;
+use super::tool::Tool;
+pub(super) use pass::{Policy, run_pass};
 
 const IDLE: char = '\u{1}';
 const KEEP: char = '\u{2}';
@@ -22,47 +22,42 @@ const OPTIONS: &[Opt] = &[
     Opt('h', "help", false),
 ];
 
-const HELP: &str = "[options]
-Removes what was loaded on demand and was unused at this visit and the one before.
-Options:
-\t    --idle=SECONDS  only what has been unused for so long
-\t    --keep=A,B      never these, names or patterns
-\t-n, --dry-run       print what would be done
-\t-s, --syslog        messages go to the system log
-\t-v, --verbose       print what is done
-\t-V, --version       show version
-\t-h, --help          show this help
+const HELP: &str = "[option…]
+
+Removes modules that were loaded on demand and are unused now and were at the last run.
+      --idle=SECONDS  only modules that have been unused for at least SECONDS
+      --keep=A,B      keep modules with these names or patterns
+  -n, --dry-run       print what would be done, and do nothing
+  -s, --syslog        log messages to syslog
+  -v, --verbose       print what is done
+  -V, --version       print the version
+  -h, --help          print this help
 ";
 
-pub(super) fn run(args: &[OsString]) -> Exit {
-    let tool = Tool::new(args, Level::Warning);
+pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
+    let tool = Tool::coldplug(args);
     let mut args = Args::new(args, Vec::new(), OPTIONS);
-    let mut plan = Plan::default();
-    loop {
-        match args.next() {
-            Ok(None) => break,
-            Ok(Some(Arg::Operand(word))) => {
-                tool.error(&format!("'{}' is too much. See -h.", word.to_string_lossy()));
-                return Exit::Failure;
-            }
-            Ok(Some(Arg::Opt(letter, value))) => match letter {
-                IDLE => match value.to_str().and_then(|text| text.parse().ok()) {
-                    Some(seconds) => plan.idle = seconds,
-                    None => {
-                        let text = value.to_string_lossy();
-                        tool.error(&format!("unexpected idle value '{text}'."));
-                        return Exit::Failure;
-                    }
-                },
-                KEEP => plan.keep_all(&value.to_string_lossy()),
-                'n' => plan.dry_run = true,
+    let mut policy = Policy::default();
+    while let Some(arg) = args.next()? {
+        match arg {
+            Arg::Operand(word) => return Err(Error::unexpected(&word)),
+            Arg::Opt(letter, value) => match letter {
+                IDLE => policy.idle_s = seconds(&value)?,
+                KEEP => policy.keep_all(&value.to_string_lossy()),
+                'n' => policy.dry_run = true,
                 's' => tool.use_syslog(),
-                'v' => plan.tells = true,
-                'V' => return tool.version(),
-                _ => return tool.help(HELP),
+                'v' => policy.verbose = true,
+                'V' => return Err(tool.version()),
+                _ => return Err(tool.help(HELP)),
             },
-            Err(text) => return tool.bad_option(&text),
         }
     }
-    visit(&tool, &plan)
+    run_pass(&tool, &policy)
+}
+
+fn seconds(value: &OsString) -> Result<u64, Error> {
+    let number = value.to_str().and_then(|text| text.parse().ok());
+    number.ok_or_else(|| {
+        Error::Usage(format!("unexpected --idle value '{}'", value.to_string_lossy()))
+    })
 }

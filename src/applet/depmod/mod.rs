@@ -13,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 
 use options::Options;
 
-use super::Exit;
+use super::message;
 use super::tool::{Level, Tool};
 use crate::depmod::{self, Error, Found, Listener, Output, Settings, Store};
 use crate::kmod::Warning;
@@ -34,21 +34,20 @@ const SHOWN: [&str; 6] = [
     "modules.devname",
 ];
 
-pub(super) fn run(args: &[OsString]) -> Exit {
-    let tool = Tool::new(args, Level::Warning);
-    let options = match Options::read(&tool, args) {
-        Ok(options) => options,
-        Err(exit) => return exit,
-    };
-    let depmod = Depmod { tool: &tool, options };
-    match depmod.run() {
-        Ok(()) => Exit::Success,
-        Err(Reported) => Exit::Failure,
-    }
+pub(super) fn run(args: &[OsString]) -> Result<(), message::Error> {
+    let tool = Tool::kmod(args, Level::Warning);
+    let options = Options::read(&tool, args)?;
+    Ok(Depmod { tool: &tool, options }.run()?)
 }
 
 /// An error that was printed and ends the command.
 struct Reported;
+
+impl From<Reported> for message::Error {
+    fn from(_: Reported) -> Self {
+        Self::Reported
+    }
+}
 
 struct Depmod<'a> {
     tool: &'a Tool,
@@ -197,13 +196,13 @@ impl Depmod<'_> {
 
     fn print(&self, notice: Notice) {
         match notice {
-            Notice::Error(text) => self.tool.say(Level::Error, &text),
-            Notice::Warning(text) => self.tool.say(Level::Warning, &text),
+            Notice::Error(text) => self.tool.message(Level::Error, &text),
+            Notice::Warning(text) => self.tool.message(Level::Warning, &text),
         }
     }
 
     fn fatal(&self, text: &str) -> Reported {
-        self.tool.say(Level::Fatal, text);
+        self.tool.message(Level::Fatal, text);
         Reported
     }
 }

@@ -3,8 +3,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::applet::Exit;
 use crate::applet::args::{Arg, Args, Opt};
+use crate::applet::message::Error;
 use crate::applet::paths::absolute;
 use crate::applet::tool::{Level, Tool};
 
@@ -69,28 +69,28 @@ pub(super) struct Options {
 }
 
 impl Options {
-    /// Parses the command line. On an error and for `--help` and `--version`, prints the text and
-    /// returns the exit code.
-    pub(super) fn read(tool: &Tool, args: &[OsString]) -> Result<Self, Exit> {
+    /// Parses the command line.
+    ///
+    /// # Errors
+    /// The command line is wrong, or `--help` or `--version` has been answered.
+    pub(super) fn read(tool: &Tool, args: &[OsString]) -> Result<Self, Error> {
         let mut args = Args::new(args, Vec::new(), OPTIONS);
         let (mut options, mut operands) = (Self::default(), Vec::new());
-        loop {
-            match args.next() {
-                Ok(None) => break,
-                Ok(Some(Arg::Operand(word))) => operands.push(word),
-                Ok(Some(Arg::Opt(letter, value))) => options.set(tool, letter, &value)?,
-                Err(text) => return Err(tool.bad_option(&text)),
+        while let Some(arg) = args.next().map_err(|error| tool.bad_option(&error))? {
+            match arg {
+                Arg::Operand(word) => operands.push(word),
+                Arg::Opt(letter, value) => options.set(tool, letter, &value)?,
             }
         }
         options.operands(tool, operands)?;
         if options.errors && options.symvers.is_none() && options.system_map.is_none() {
-            tool.say(Level::Warning, "-e needs -E or -F");
+            tool.message(Level::Warning, "-e needs -E or -F");
             options.errors = false;
         }
         Ok(options)
     }
 
-    fn set(&mut self, tool: &Tool, letter: char, value: &OsString) -> Result<(), Exit> {
+    fn set(&mut self, tool: &Tool, letter: char, value: &OsString) -> Result<(), Error> {
         let text = || value.to_string_lossy().into_owned();
         match letter {
             'a' => self.all = true,
@@ -106,13 +106,13 @@ impl Options {
             'P' => match *text().as_bytes() {
                 [one] => self.prefix = Some(one),
                 _ => {
-                    tool.say(Level::Fatal, "-P only takes a single char");
-                    return Err(Exit::Failure);
+                    tool.message(Level::Fatal, "-P only takes a single char");
+                    return Err(Error::Reported);
                 }
             },
             'v' => {
                 self.verbose = true;
-                tool.louder();
+                tool.increase_verbosity();
             }
             'w' => self.warn_duplicates = true,
             'V' => return Err(tool.version()),
@@ -121,7 +121,7 @@ impl Options {
         Ok(())
     }
 
-    fn operands(&mut self, tool: &Tool, operands: Vec<OsString>) -> Result<(), Exit> {
+    fn operands(&mut self, tool: &Tool, operands: Vec<OsString>) -> Result<(), Error> {
         let mut operands = operands.into_iter();
         self.release = match operands.next() {
             None => crate::sys::release(),
@@ -129,7 +129,7 @@ impl Options {
         };
         if !is_release(&self.release) {
             tool.error(&format!("Bad version passed {}", self.release));
-            return Err(Exit::Failure);
+            return Err(Error::Reported);
         }
         self.files = operands.map(PathBuf::from).collect();
         Ok(())

@@ -1,4 +1,4 @@
-//! What a module file says: the strings of `.modinfo`, the build id and the signature.
+//! The information in a module file: the strings of `.modinfo`, the build id and the signature.
 
 use std::path::Path;
 
@@ -9,16 +9,17 @@ use crate::kmod::elf::Sections;
 use crate::kmod::{modinfo, signature};
 use crate::sys::errno;
 
-/// A module's strings and what else its file holds.
+/// Information about a module.
 #[derive(Default)]
 pub(super) struct Info {
+    /// Strings of `.modinfo`, `KEY=VALUE`.
     pub(super) strings: Vec<Vec<u8>>,
-    /// Further fields, made from other parts of the file.
+    /// Fields from other parts of the file.
     pub(super) extra: Vec<(&'static str, Vec<u8>)>,
 }
 
 impl Info {
-    /// Puts what modinfo(8) breaks into lines of twenty bytes on one.
+    /// Joins the lines of twenty bytes into which modinfo(8) breaks long values.
     pub(super) fn join_lines(&mut self) {
         for (_, value) in &mut self.extra {
             if let Ok(text) = std::str::from_utf8(value) {
@@ -31,14 +32,17 @@ impl Info {
         self.strings.iter().map(Vec::as_slice).collect()
     }
 
-    /// Every field with its value.
+    /// Returns every field with its value.
     pub(super) fn pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let extra = self.extra.iter().map(|(key, value)| (key.as_bytes(), value.as_slice()));
         self.strings.iter().map(|string| modinfo::split_key_value(string)).chain(extra)
     }
 }
 
-/// Everything that the file at `path` says.
+/// Reads the information in the file at `path`.
+///
+/// # Errors
+/// The file cannot be read or is no module (ENODATA).
 pub(super) fn read(path: &Path) -> Result<Info, Errno> {
     let image = read_image(path)?;
     let sections = Sections::parse(&image).map_err(errno::from_elf)?;
@@ -47,10 +51,10 @@ pub(super) fn read(path: &Path) -> Result<Info, Errno> {
     Ok(Info { strings, extra: extra(&image, &sections) })
 }
 
-/// Build id and signature.
+/// Returns the fields for the build id and the signature.
 fn extra(image: &[u8], sections: &Sections<'_>) -> Vec<(&'static str, Vec<u8>)> {
     let mut extra = Vec::new();
-    // EI_DATA: 1 is the lower byte first.
+    // EI_DATA: 1 is little-endian.
     let little_endian = image.get(5) == Some(&1);
     let note = sections.get(".note.gnu.build-id");
     if let Some(id) = note.and_then(|note| modinfo::build_id(note, little_endian)) {

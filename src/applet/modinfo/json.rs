@@ -1,11 +1,12 @@
-//! `--json`: one object a module, all of them in one array.
+//! `--json`: one object per module, all in one array.
 
 use serde_json::{Map, Value, json};
 
 use super::Info;
 use crate::kmod::modinfo::{self, Parameter};
 
-/// What is shown of one module: the fields of which `shows` says so, each with its values in order.
+/// Returns the object of a module: the fields for which `shows` returns true, each with its values
+/// in order.
 pub(super) fn module(
     name: &str,
     filename: Option<&str>,
@@ -26,7 +27,7 @@ pub(super) fn module(
     Value::Object(object)
 }
 
-/// Every field but the parameters, by its name.
+/// Returns all fields except the parameters, by name.
 fn fields(info: &Info, shows: &dyn Fn(&[u8]) -> bool) -> Value {
     let mut fields: Map<String, Value> = Map::new();
     for (key, value) in info.pairs() {
@@ -49,7 +50,7 @@ fn parameter(parameter: &Parameter<'_>) -> Value {
     })
 }
 
-/// Bytes that are not UTF-8 are replaced: JSON has no others.
+/// Returns text for JSON, in which bytes that are not UTF-8 are replaced.
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
@@ -59,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_are_lists_and_parameters_apart() {
+    fn fields_are_lists_and_parameters_objects() {
         let strings = ["license=GPL", "alias=a", "parm=p:text", "parmtype=p:int", "alias=b"];
         let info = Info {
             strings: strings.iter().map(|s| s.as_bytes().to_vec()).collect(),

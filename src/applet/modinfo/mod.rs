@@ -1,4 +1,4 @@
-//! `modinfo MODULE|FILE...`: what modules say of themselves.
+//! `modinfo MODULE|FILE...`: shows information about modules.
 
 mod info;
 mod json;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::Exit;
+use super::message::Error;
 use super::paths::{absolute, module_dir};
 use super::tool::{Fail, Level, Tool};
 use crate::kmod::alias;
@@ -26,25 +26,21 @@ use info::Info;
 use options::{Form, Options, Show};
 use print::Printer;
 
-pub(super) fn run(args: &[OsString]) -> Exit {
-    let tool = Tool::new(args, Level::Error);
-    let options = match Options::parse(&tool, args) {
-        Ok(options) => options,
-        Err(exit) => return exit,
-    };
+pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
+    let tool = Tool::kmod(args, Level::Error);
+    let options = Options::parse(&tool, args)?;
     if options.operands.is_empty() {
-        tool.error("missing module or filename.");
-        return Exit::Failure;
+        return Err(tool.error("missing module or filename.").into());
     }
     let dir = ModuleDir::at(module_dir(options.base.as_ref(), options.release.as_ref()));
     let reader = Reader::new(&tool, dir, options.show);
     // A failure does not stop the loop: all operands are tried.
-    let failed =
-        options.operands.iter().filter(|o| reader.operand(o, options.by_name).is_err()).count();
+    let failed = options.operands.iter().filter(|o| reader.operand(o, options.by_name).is_err());
+    let failed = failed.count();
     if reader.printer.show.form == Form::Json {
         tool.print(format!("{}\n", Value::Array(reader.printer.objects.take())));
     }
-    if failed == 0 { Exit::Success } else { Exit::Failure }
+    Error::unless(failed == 0)
 }
 
 /// Finds the modules of each operand and prints them.
@@ -66,6 +62,7 @@ impl<'a> Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// Prints every module that an operand stands for.
     fn operand(&self, operand: &OsStr, by_name: bool) -> Result<(), Fail> {
         let word = operand.to_string_lossy();
         if by_name {
@@ -145,8 +142,8 @@ mod tests {
     use crate::sys::module::Kernel;
     use std::fs;
 
-    /// What is shown of the module m and of the built-in one.
-    fn shown(show: Show) -> String {
+    /// Returns what is printed for the module m and the built-in one.
+    fn printed(show: Show) -> String {
         let scratch = tempfile::tempdir().unwrap();
         let info = b"license=GPL\0parm=p:text\0parmtype=p:int\0alias=a\0Alias=b\0";
         let note = [&[4, 0, 0, 0, 22, 0, 0, 0, 3, 0, 0, 0][..], b"GNU\0", &[10; 24]].concat();
@@ -157,7 +154,7 @@ mod tests {
         put("modules.builtin", b"kernel/in-side.ko\n");
         put("modules.builtin.modinfo", b"in_side.license=MIT\0");
         let sink = Sink::default();
-        let tool = Tool::on(Root::default(), Arc::new(Kernel), &sink);
+        let tool = Tool::for_test(Root::default(), Arc::new(Kernel), &sink);
         let dir = ModuleDir::at(scratch.path());
         let reader = Reader::new(&tool, dir, show);
         for name in ["m", "in-side"] {
@@ -165,9 +162,9 @@ mod tests {
         }
         let objects = Value::Array(reader.printer.objects.take());
         drop(tool);
-        let printed = sink.take().replace('\0', "|");
-        let said = if objects == serde_json::json!([]) { printed } else { objects.to_string() };
-        said.replace(scratch.path().to_str().unwrap(), "")
+        let text = sink.take().replace('\0', "|");
+        let text = if objects == serde_json::json!([]) { text } else { objects.to_string() };
+        text.replace(scratch.path().to_str().unwrap(), "")
     }
 
     fn show(field: &str, end: u8, form: Form, ignore_case: bool) -> Show {
@@ -176,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn every_string_is_a_pair_on_request() {
+    fn key_value_prints_every_string() {
         let id = ["0A"; 22].join(":");
         let all = format!(
             "filename=/m.ko|license=GPL|parm=p:text|parmtype=p:int|alias=a|Alias=b|build-id={id}|\
@@ -188,12 +185,12 @@ mod tests {
             ("filename", "filename=/m.ko|filename=(builtin)|"),
             ("parm", "parm=p:text|"),
         ] {
-            assert_eq!(shown(show(field, 0, Form::KeyValue, false)), want, "{field}");
+            assert_eq!(printed(show(field, 0, Form::KeyValue, false)), want, "{field}");
         }
     }
 
     #[test]
-    fn capitals_count_unless_they_are_not_to() {
+    fn case_is_ignored_on_request() {
         for (field, ignore_case, want) in [
             ("License", false, ""),
             ("License", true, "GPL|MIT|"),
@@ -203,18 +200,19 @@ mod tests {
             ("PARM", true, "p:text (int)|"),
             ("NAME", true, "in_side|"),
         ] {
-            assert_eq!(shown(show(field, 0, Form::Columns, ignore_case)), want, "{field}");
+            assert_eq!(printed(show(field, 0, Form::Columns, ignore_case)), want, "{field}");
         }
     }
 
     #[test]
-    fn json_holds_what_is_asked_for() {
-        let objects: Value = serde_json::from_str(&shown(show("", 0, Form::Json, false))).unwrap();
+    fn json_holds_the_selected_fields() {
+        let objects: Value =
+            serde_json::from_str(&printed(show("", 0, Form::Json, false))).unwrap();
         assert_eq!(objects[0]["fields"]["build-id"][0], ["0A"; 22].join(":"));
         assert_eq!(objects[0]["parameters"][0]["type"], "int");
         assert_eq!(objects[1]["fields"]["name"][0], "in_side");
         assert_eq!(
-            shown(show("license", 0, Form::Json, false)),
+            printed(show("license", 0, Form::Json, false)),
             "[{\"builtin\":false,\"fields\":{\"license\":[\"GPL\"]},\"module\":\"m\"},\
              {\"builtin\":true,\"fields\":{\"license\":[\"MIT\"]},\"module\":\"in_side\"}]"
         );

@@ -2,8 +2,8 @@
 
 use std::ffi::OsString;
 
-use crate::applet::Exit;
 use crate::applet::args::{Arg, Args, Opt};
+use crate::applet::message::Error;
 use crate::applet::tool::Tool;
 
 const JSON: char = '\u{1}';
@@ -36,15 +36,15 @@ Options:
 \t-p, --parameters          print only 'parm'
 \t-n, --filename            print only 'filename'
 \t-0, --null                use \\0 instead of \\n
-\t-m, --modname             argument is a module name, not a file or alias
+\t-m, --modname             arguments are module names, not files or aliases
 \t-F, --field=FIELD         print only FIELD
-\t    --ignore-case         FIELD may be written in capitals or not
+\t    --ignore-case         ignore the case of FIELD
 \t    --json                print a JSON array
-\t    --key-value           every line is KEY=VALUE, with -0 as well
-\t-k, --set-version=VERSION use VERSION instead of that of the running kernel
-\t-b, --basedir=DIR         look below DIR/lib/modules
-\t-V, --version             show version
-\t-h, --help                show this help
+\t    --key-value           print every line as KEY=VALUE, also with -0
+\t-k, --set-version=VERSION use VERSION instead of the running kernel
+\t-b, --basedir=DIR         use the modules below DIR/lib/modules
+\t-V, --version             print the version
+\t-h, --help                print this help
 ";
 
 /// A parsed command line.
@@ -61,13 +61,13 @@ impl Options {
     /// Parses the command line.
     ///
     /// # Errors
-    /// The exit code, if nothing is left to do.
-    pub(super) fn parse(tool: &Tool, args: &[OsString]) -> Result<Self, Exit> {
+    /// An option is wrong, or `--help` or `--version` has been answered.
+    pub(super) fn parse(tool: &Tool, args: &[OsString]) -> Result<Self, Error> {
         let mut args = Args::new(args, Vec::new(), OPTIONS);
         let show = Show { field: None, end: b'\n', form: Form::Columns, ignore_case: false };
         let mut options =
             Self { show, base: None, release: None, by_name: false, operands: Vec::new() };
-        while let Some(arg) = args.next().map_err(|text| tool.bad_option(&text))? {
+        while let Some(arg) = args.next().map_err(|error| tool.bad_option(&error))? {
             match arg {
                 Arg::Operand(word) => options.operands.push(word),
                 Arg::Opt(letter, value) => options.set(tool, letter, value)?,
@@ -76,7 +76,7 @@ impl Options {
         Ok(options)
     }
 
-    fn set(&mut self, tool: &Tool, letter: char, value: OsString) -> Result<(), Exit> {
+    fn set(&mut self, tool: &Tool, letter: char, value: OsString) -> Result<(), Error> {
         let show = &mut self.show;
         match letter {
             'a' => show.field = Some("author".into()),
@@ -99,7 +99,7 @@ impl Options {
     }
 }
 
-/// What is shown, and how.
+/// What is printed, and how.
 pub(super) struct Show {
     pub(super) field: Option<String>,
     pub(super) end: u8,
@@ -108,7 +108,7 @@ pub(super) struct Show {
 }
 
 impl Show {
-    /// Whether the field `key` is the one that is asked for, where one is.
+    /// Returns whether `key` is the field that the user named.
     pub(super) fn names(&self, key: &[u8]) -> bool {
         self.field.as_deref().is_some_and(|field| match self.ignore_case {
             true => field.as_bytes().eq_ignore_ascii_case(key),
@@ -116,18 +116,19 @@ impl Show {
         })
     }
 
-    /// Whether the field `key` is shown.
+    /// Returns whether the field `key` is printed.
     pub(super) fn shows(&self, key: &[u8]) -> bool {
         self.field.is_none() || self.names(key)
     }
 }
 
-/// How fields are written.
+/// Form of the fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
-    /// As kmod does: a column of keys, or with -0 `KEY=VALUE` except for the file and the parameters.
+    /// That of kmod: a column of keys, or with -0 `KEY=VALUE` except for the file and the
+    /// parameters.
     Columns,
-    /// `KEY=VALUE` throughout, the strings as they stand in the file.
+    /// `KEY=VALUE` throughout, with the strings as they are in the file.
     KeyValue,
     /// One JSON array.
     Json,

@@ -1,4 +1,4 @@
-//! How the fields of a module are written.
+//! Prints the fields of a module.
 
 use std::cell::RefCell;
 
@@ -11,7 +11,7 @@ use crate::applet::tool::Tool;
 use crate::kmod::modinfo::{self, Parameter};
 use crate::kmod::name::ModuleName;
 
-/// Writes fields in the form of [`Show`].
+/// Prints fields in the form of [`Show`].
 pub(super) struct Printer<'a> {
     pub(super) tool: &'a Tool,
     pub(super) show: Show,
@@ -20,7 +20,7 @@ pub(super) struct Printer<'a> {
 }
 
 impl Printer<'_> {
-    /// Prints what `info` says of `module`; a built-in module has no file.
+    /// Prints the information about `module`; a built-in module has no file.
     pub(super) fn module(&self, module: &ModuleName, filename: Option<&str>, mut info: Info) {
         match self.show.form {
             Form::Columns => self.columns(&info),
@@ -29,15 +29,15 @@ impl Printer<'_> {
                     Some(_) => info.join_lines(),
                     None => info.extra.push(("name", module.as_str().into())),
                 }
-                self.print_clean(form, module, filename, &info);
+                self.print_own(form, module, filename, &info);
             }
         }
     }
 
     /// Prints in the forms that kmod does not have.
-    fn print_clean(&self, form: Form, module: &ModuleName, filename: Option<&str>, info: &Info) {
+    fn print_own(&self, form: Form, module: &ModuleName, filename: Option<&str>, info: &Info) {
         if form == Form::Json {
-            self.complain(&modinfo::parameters(&info.strings()).1);
+            self.report_invalid(&modinfo::parameters(&info.strings()).1);
             let shows = |key: &[u8]| self.show.shows(key);
             let object = json::module(module.as_str(), filename, info, &shows);
             self.objects.borrow_mut().push(object);
@@ -54,8 +54,8 @@ impl Printer<'_> {
     fn columns(&self, info: &Info) {
         if self.show.names(b"parm") {
             let (parameters, bad) = modinfo::parameters(&info.strings());
-            parameters.iter().for_each(|p| self.value(&described(p)));
-            return self.complain(&bad);
+            parameters.iter().for_each(|p| self.value(&format_parameter(p)));
+            return self.report_invalid(&bad);
         }
         if self.show.field.is_none() {
             return self.print_all(info.pairs(), &info.strings());
@@ -77,17 +77,17 @@ impl Printer<'_> {
             }
         }
         let (parameters, bad) = modinfo::parameters(strings);
-        self.complain(&bad);
+        self.report_invalid(&bad);
         for parameter in parameters {
             let value = match (&parameter.description, &parameter.kind) {
                 (None, Some(kind)) => [parameter.name, b":", kind].concat(),
-                _ => described(&parameter),
+                _ => format_parameter(&parameter),
             };
             self.line(&[&padded(b"parm"), &value]);
         }
     }
 
-    fn complain(&self, bad: &[&[u8]]) {
+    fn report_invalid(&self, bad: &[&[u8]]) {
         for string in bad {
             let string = String::from_utf8_lossy(string);
             self.tool.error(&format!("Found invalid \"{string}\": missing ':'"));
@@ -109,8 +109,8 @@ impl Printer<'_> {
     }
 }
 
-/// `NAME:TEXT (TYPE)`, as far as they are known.
-fn described(parameter: &Parameter<'_>) -> Vec<u8> {
+/// Returns `NAME:DESCRIPTION (TYPE)`, without unknown parts.
+fn format_parameter(parameter: &Parameter<'_>) -> Vec<u8> {
     let mut out = [parameter.name, b":", parameter.description.unwrap_or_default()].concat();
     if let Some(kind) = parameter.kind {
         out.extend([b" (", kind, b")"].concat());
@@ -118,7 +118,7 @@ fn described(parameter: &Parameter<'_>) -> Vec<u8> {
     out
 }
 
-/// A key and its colon, padded to sixteen columns.
+/// Returns the key and a colon, padded to 16 columns.
 fn padded(key: &[u8]) -> Vec<u8> {
     let mut out = [key, b":"].concat();
     out.resize(out.len().max(16), b' ');

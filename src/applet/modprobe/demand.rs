@@ -1,7 +1,8 @@
-//! On demand, for the kernel: the marks by which autoclean knows what may go, and waits that end. A helper that waited for
-//! ever for another one would hold up what the kernel wants, and fifty of them all that it wants.
+//! Loading on demand: marks for autoclean, and waits with a limit. The kernel runs at most fifty
+//! helpers at a time; a helper that waited for another without limit would block its request, and
+//! fifty of them all requests.
 //!
-//! And, for everybody: the settings that a module gets back.
+//! Restoring settings after any load is here too.
 
 use std::fs::File;
 use std::thread;
@@ -17,35 +18,38 @@ use crate::sys::kmsg::Kmsg;
 use crate::sys::sysfs::{self, InitState};
 use crate::sys::{autoclean_marker, semaphore};
 
-/// The longest wait for a module that another is loading: as long as the kernel itself waits for a symbol of one.
-const INIT: Duration = Duration::from_secs(30);
-/// How many install commands of one module may run at once, and how long the next one waits for a place.
-const PLACES: usize = 4;
-const PLACE: Duration = Duration::from_secs(2);
-/// How often is looked.
-const LOOK: Duration = Duration::from_millis(20);
+/// Longest wait for a module that another process is loading: the kernel waits as long for its
+/// symbols.
+const MAX_INIT_WAIT: Duration = Duration::from_secs(30);
+/// Number of install commands of the same module that may run in parallel.
+const MAX_COMMANDS: usize = 4;
+/// Longest wait until one of them has ended.
+const MAX_COMMAND_WAIT: Duration = Duration::from_secs(2);
+/// Interval between two checks.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 impl Modprobe<'_> {
-    /// What there is to do for a module that has just been loaded with `parameters` of the command line.
-    pub(super) fn has_come(&self, module: &ModuleName, parameters: &str) {
-        for complaint in settings::restore(&self.tool.root, module, parameters) {
-            self.complain(&complaint);
+    /// Restores the settings of a module that has just been loaded with `parameters` of the command
+    /// line, and marks it.
+    pub(super) fn after_load(&self, module: &ModuleName, parameters: &str) {
+        for problem in settings::restore(&self.tool.root, module, parameters) {
+            self.report_problem(&problem);
         }
         self.mark(module);
     }
 
-    /// Marks `module` for autoclean, if this is on demand.
+    /// Marks `module` for autoclean, if it was loaded on demand.
     pub(super) fn mark(&self, module: &ModuleName) {
         let root = &self.tool.root;
         let Some(request) = &self.options.demand else { return };
         let Some(sysfs_inode) = autoclean_marker::sysfs_inode(root, module) else { return };
         let mark =
             AutocleanMarker { sysfs_inode, unused_since_secs: None, request: request.clone() };
-        // Where there is no /run nothing is ever cleaned.
+        // Without /run, autoclean removes nothing.
         let _ = autoclean_marker::write(root, module, &mark);
     }
 
-    /// A person wants `module`, which is loaded: it no longer goes by itself.
+    /// Removes the mark of a loaded module that the user asks for: autoclean keeps it from now on.
     pub(super) fn unmark(&self, module: &ModuleName) {
         let options = &self.options;
         if options.demand.is_none() && !options.dry_run && !options.show_depends {
@@ -53,50 +57,57 @@ impl Modprobe<'_> {
         }
     }
 
-    /// On demand, waits while another is loading `module`, which may be waiting for us: where the module's init has asked
-    /// for what leads to itself. In the kernel that wait would have no end.
+    /// When loading on demand, waits while another process loads `module`. That process may wait
+    /// for this one, if the init of the module requested an alias that leads to the module itself.
+    /// In the kernel that wait would have no limit.
     ///
-    /// Gives whether the other has got it in.
+    /// Returns whether the other process has loaded it.
     ///
     /// # Errors
-    /// EBUSY, when that takes too long; it has been said.
-    pub(super) fn await_other(&self, module: &ModuleName) -> Result<bool, Errno> {
+    /// EBUSY after the longest wait; the message has been printed.
+    pub(super) fn wait_for_other_load(&self, module: &ModuleName) -> Result<bool, Errno> {
         let state = || sysfs::initstate(&self.tool.root, module);
         let Some(request) = &self.options.demand else { return Ok(false) };
         let ended = || Some(state()).filter(|state| *state != Some(InitState::Coming));
-        if let Some(state) = until(INIT, ended) {
+        if let Some(state) = poll_until(MAX_INIT_WAIT, ended) {
             return Ok(state == Some(InitState::Live));
         }
-        self.complain(&format!(
-            "{module} has been starting for {} s, and may be waiting for '{request}', which needs it: given up",
-            INIT.as_secs()
+        self.report_problem(&format!(
+            "{module}: gave up after {} s: still initializing, possibly waiting for '{request}', \
+             which needs it",
+            MAX_INIT_WAIT.as_secs()
         ));
         Err(Errno::BUSY)
     }
 
-    /// On demand, takes a place for the install command of `module`, which is held until the file is dropped: a command that
-    /// has the kernel ask for the same module would start itself without end. `None` where no place is needed.
+    /// When loading on demand, acquires a slot for the install command of `module`. The slot is
+    /// held until the file is dropped. A command that makes the kernel request the same module
+    /// would otherwise start itself without end. `None` if no slot is needed.
     ///
     /// # Errors
-    /// EBUSY, where none becomes free; it has been said.
-    pub(super) fn place(&self, module: &ModuleName) -> Result<Option<File>, Errno> {
+    /// EBUSY if no slot becomes free; the message has been printed.
+    pub(super) fn acquire_command_slot(&self, module: &ModuleName) -> Result<Option<File>, Errno> {
         let root = &self.tool.root;
         let Some(request) = &self.options.demand else { return Ok(None) };
-        let taken = until(PLACE, || match semaphore::try_acquire(root, module.as_str(), PLACES) {
-            // Without /run nobody can be counted, and the kernel's own bound has to do.
-            Err(_) => Some(None),
-            Ok(place) => place.map(Some),
+        let taken = poll_until(MAX_COMMAND_WAIT, || {
+            match semaphore::try_acquire(root, module.as_str(), MAX_COMMANDS) {
+                // Without /run commands cannot be counted; the limit of the kernel remains.
+                Err(_) => Some(None),
+                Ok(slot) => slot.map(Some),
+            }
         });
         taken.ok_or_else(|| {
-            self.complain(&format!(
-                "the install command of {module} is running {PLACES} times; it may lead to '{request}' itself: stopped"
+            self.report_problem(&format!(
+                "{module}: install command not started: it already runs {MAX_COMMANDS} times, \
+                 and may itself request '{request}'"
             ));
             Errno::BUSY
         })
     }
 
-    /// An error that is no reason to fail. The kernel's own requests are silent, so there it goes to the kernel's log.
-    pub(super) fn complain(&self, text: &str) {
+    /// Prints a problem that is no reason to fail. Requests of the kernel are quiet (`-q`), so the
+    /// message goes to the kernel log then.
+    pub(super) fn report_problem(&self, text: &str) {
         self.tool.error(text);
         if self.options.demand.is_some()
             && !self.tool.shows(crate::applet::tool::Level::Error)
@@ -107,14 +118,14 @@ impl Modprobe<'_> {
     }
 }
 
-/// What `look` gives, as soon as it gives something; `None` where that takes longer than `longest`.
-fn until<T>(longest: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
-    let end = Instant::now() + longest;
+/// Polls `check` until it returns a value, which is returned, or until `limit` is over.
+fn poll_until<T>(limit: Duration, mut check: impl FnMut() -> Option<T>) -> Option<T> {
+    let end = Instant::now() + limit;
     loop {
-        let seen = look();
-        if seen.is_some() || Instant::now() >= end {
-            return seen;
+        let value = check();
+        if value.is_some() || Instant::now() >= end {
+            return value;
         }
-        thread::sleep(LOOK);
+        thread::sleep(POLL_INTERVAL);
     }
 }

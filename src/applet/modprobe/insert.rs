@@ -1,4 +1,4 @@
-//! Modules into the kernel: the work list, walked one by one.
+//! Loading: the probe list of a module, item by item.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -19,21 +19,21 @@ use crate::sys::Cause;
 use crate::sys::module_errno::modprobe_text;
 use crate::sys::sysfs::{self, InitState};
 
-/// Why a member of the work list did not get in, as far as it has not been said.
-struct Refused {
+/// Reason why an item of the probe list was not loaded, as far as no message has been printed.
+struct LoadError {
     errno: Errno,
-    /// The file and its error, to be explained.
+    /// The file and its error, for the explanation.
     file: Option<(String, InsertError)>,
 }
 
-impl From<Errno> for Refused {
+impl From<Errno> for LoadError {
     fn from(errno: Errno) -> Self {
         Self { errno, file: None }
     }
 }
 
 impl Modprobe<'_> {
-    /// Inserts what `operand` stands for; the parameters are `None` with -a.
+    /// Loads the modules that `operand` names. The parameters are `None` with -a.
     pub(super) fn insert(&self, operand: &OsStr, words: Option<&[OsString]>) -> Result<(), Fail> {
         let name = operand.to_string_lossy();
         let parameters = words.map(parameters);
@@ -46,7 +46,7 @@ impl Modprobe<'_> {
             let dir = self.dir.path().display();
             return Err(self.not_found(&format!("Module {name} not found in directory {dir}")));
         }
-        // With several, the last one decides, as in kmod.
+        // The result is that of the last module, as in kmod.
         let mut result = Ok(());
         for found in &found {
             result = self.insert_found(found, None, parameters);
@@ -72,7 +72,7 @@ impl Modprobe<'_> {
             (Err(error), _) => Cause::from(&error),
         };
         let text = format!("Failed to get module from path {name}: {reason}");
-        Err(self.tool.fail(self.grave(), &text))
+        Err(self.tool.fail(self.operand_level(), &text))
     }
 
     fn insert_found(
@@ -91,7 +91,7 @@ impl Modprobe<'_> {
         if !options.show_depends && (builtin || self.is_live(&found.module)) {
             self.unmark(&found.module);
             return if options.first_time {
-                Err(self.refused(found, Errno::EXIST))
+                Err(self.report_failure(found, Errno::EXIST))
             } else {
                 Ok(())
             };
@@ -112,17 +112,18 @@ impl Modprobe<'_> {
         self.walk(found, &items, parameters)
     }
 
-    /// Why a module that is not loaded is not to be: it is masked, or one that it needs.
+    /// Returns why `module` must not be loaded: it is masked, or a module that it needs. A loaded
+    /// module is exempt.
     fn masked(&self, module: &ModuleName) -> Option<String> {
         if self.config.masks.is_empty() {
             return None;
         }
-        let open = |m: &ModuleName| self.options.show_depends || !self.is_live(m);
-        if let Some(place) = self.config.masks.origin(module).filter(|_| open(module)) {
+        let applies = |m: &ModuleName| self.options.show_depends || !self.is_live(m);
+        if let Some(place) = self.config.masks.origin(module).filter(|_| applies(module)) {
             return Some(format!("masked by {place}"));
         }
         let line = self.catalog.dep(module)?;
-        let (need, place) = self.config.masked_dependencies(&line).find(|(m, _)| open(m))?;
+        let (need, place) = self.config.masked_dependencies(&line).find(|(m, _)| applies(m))?;
         Some(format!("needs {need}, which is masked by {place}"))
     }
 
@@ -133,23 +134,23 @@ impl Modprobe<'_> {
         parameters: Option<&str>,
     ) -> Result<(), Fail> {
         for item in items {
-            // What is required has been looked at before the walk; a softdep is passed over.
+            // Masks of required modules were checked before the walk. A masked softdep is skipped.
             if !item.required && self.masked(&item.module).is_some() {
                 continue;
             }
             let log = explain::log_mark(self.tool);
-            let Err(refused) = self.member(item, parameters.filter(|_| item.requested)) else {
+            let Err(error) = self.load_item(item, parameters.filter(|_| item.requested)) else {
                 continue;
             };
-            let counts = match refused.errno {
+            let counts = match error.errno {
                 Errno::EXIST => item.requested && self.options.first_time,
                 _ => item.required,
             };
             if !counts {
                 continue;
             }
-            let fail = self.refused(found, refused.errno);
-            if let Some((path, error)) = &refused.file {
+            let fail = self.report_failure(found, error.errno);
+            if let Some((path, error)) = &error.file {
                 explain::load_failure(self.tool, Path::new(path), error, log.as_ref());
             }
             return Err(fail);
@@ -157,23 +158,23 @@ impl Modprobe<'_> {
         Ok(())
     }
 
-    /// Does what a member of the list is there for, and tells it before.
-    fn member(&self, item: &ProbeItem, parameters: Option<&str>) -> Result<(), Refused> {
+    /// Prints the action of an item, and carries it out.
+    fn load_item(&self, item: &ProbeItem, parameters: Option<&str>) -> Result<(), LoadError> {
         if !self.options.show_depends && (item.builtin || self.is_live(&item.module)) {
             return Ok(());
         }
         let parameters = parameters.unwrap_or_default();
         let args = match item.options.as_str() {
             "" => parameters.to_owned(),
-            // kmod's blank stands there even if nothing follows.
+            // kmod prints the space even if nothing follows.
             configured => format!("{configured} {parameters}"),
         };
         let path = match &item.action {
             Action::Insert(path) => self.dir.path().join(path).to_string_lossy().into_owned(),
             _ => String::new(),
         };
-        if self.tells() {
-            self.tell(item, &path, &args);
+        if self.prints_actions() {
+            self.print_action(item, &path, &args);
         }
         if self.options.dry_run {
             return Ok(());
@@ -188,14 +189,14 @@ impl Modprobe<'_> {
         }
     }
 
-    fn tell(&self, item: &ProbeItem, path: &str, args: &str) {
+    fn print_action(&self, item: &ProbeItem, path: &str, args: &str) {
         match &item.action {
             Action::Command(command) => self.tool.print(format!("install {command} {args}\n")),
             Action::Insert(_) => self.tool.print(format!("insmod {path} {args}\n")),
             Action::NoFile if item.builtin => self.tool.print(format!("builtin {}\n", item.module)),
             Action::NoFile | Action::Masked(_) => {}
         }
-        // What is told stands there before it is done.
+        // The action is written before it starts.
         self.tool.flush();
     }
 
@@ -205,39 +206,40 @@ impl Modprobe<'_> {
         path: String,
         args: &str,
         parameters: &str,
-    ) -> Result<(), Refused> {
-        if self.await_other(module)? {
+    ) -> Result<(), LoadError> {
+        if self.wait_for_other_load(module)? {
             return Ok(());
         }
         let result = self.tool.load(Path::new(&path), args, self.options.flags);
-        result.map_err(|error| Refused { errno: errno_of(&error), file: Some((path, error)) })?;
-        self.has_come(module, parameters);
+        result.map_err(|error| LoadError { errno: errno_of(&error), file: Some((path, error)) })?;
+        self.after_load(module, parameters);
         Ok(())
     }
 
-    fn install(&self, command: &str, module: &ModuleName, args: &str) -> Result<(), Refused> {
+    fn install(&self, command: &str, module: &ModuleName, args: &str) -> Result<(), LoadError> {
         let command = command.replace("$CMDLINE_OPTS", args);
-        let _place = self.place(module)?;
+        let _slot = self.acquire_command_slot(module)?;
         match self.command(&command, module) {
             Ok(0) => {
-                // A command may load it by other means than modprobe.
+                // The command may have loaded it by other means than modprobe.
                 self.mark(module);
                 return Ok(());
             }
             Ok(status) => {
                 self.tool.error(&format!(
-                    "Error running install command '{command}' for module {module}: retcode {status}"
+                    "Error running install command '{command}' for module {module}: \
+                     retcode {status}"
                 ));
             }
-            Err(error) => self.no_shell(&error),
+            Err(error) => self.report_no_shell(&error),
         }
         Err(Errno::INVAL.into())
     }
 
-    /// The last word about a module that did not get in, always with the name that was found.
-    fn refused(&self, found: &Match, errno: Errno) -> Fail {
-        let words = modprobe_text(errno);
-        self.tool.error(&format!("could not insert '{}': {words}", found.module))
+    /// Prints why a module was not loaded, always with the name that was found.
+    fn report_failure(&self, found: &Match, errno: Errno) -> Fail {
+        let text = modprobe_text(errno);
+        self.tool.error(&format!("could not insert '{}': {text}", found.module))
     }
 
     fn is_live(&self, module: &ModuleName) -> bool {

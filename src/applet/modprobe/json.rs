@@ -1,10 +1,10 @@
-//! `-c --json`: the configuration as one object. Each member is a list in the order in which it was read.
+//! `-c --json`: the configuration as one object. Each member is a list in the order of the files.
 
 use serde_json::{Value, json};
 
 use crate::kmod::conf::{Config, Entry};
 
-/// The configuration, and the patterns and modules of the indexes, as one line.
+/// Returns the configuration, and the patterns and modules of the indexes, as one line.
 pub(super) fn config(config: &Config, indexes: &[(String, String)]) -> String {
     let entries = |list: &[Entry], name: &str, text: &str| -> Value {
         list.iter().map(|e| json!({name: e.name, text: e.text})).collect()
@@ -18,7 +18,9 @@ pub(super) fn config(config: &Config, indexes: &[(String, String)]) -> String {
         "blacklist": config.blacklist,
         "install": entries(&config.install, "module", "command"),
         "kernel_blacklist": config.kernel_blacklist,
-        "mask": masks.map(|m| json!({"module": m.pattern, "place": m.origin.to_string()})).collect::<Value>(),
+        "mask": masks
+            .map(|m| json!({"module": m.pattern, "place": m.origin.to_string()}))
+            .collect::<Value>(),
         "options": entries(&config.options, "module", "options"),
         "remove": entries(&config.remove, "module", "command"),
         "rule": config.rules.names().collect::<Vec<_>>(),

@@ -1,5 +1,5 @@
-//! `modprobe`: modules into the kernel and out of it, by name, alias or file, with what they need and as
-//! modprobe.d(5) has it. `modprobe -q -- NAME` is what the kernel itself calls.
+//! `modprobe`: loads and removes modules by name, alias or file, with their dependencies and the
+//! configuration of modprobe.d(5). The kernel calls `modprobe -q -- NAME`.
 
 mod demand;
 mod insert;
@@ -13,14 +13,14 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::Exit;
+use super::message::Error;
 use super::paths::module_dir;
 use super::tool::{Fail, Level, Tool};
 use crate::kmod::catalog::Catalog;
 use crate::kmod::conf::Config;
 use crate::kmod::name::ModuleName;
 use crate::sys::moddir::{self, ModuleDir};
-use crate::sys::{Error, helper, process, procfs};
+use crate::sys::{self, helper, process, procfs};
 use options::Options;
 
 const HELP: &str = "[options] [-i] [-b] modulename
@@ -29,72 +29,71 @@ const HELP: &str = "[options] [-i] [-b] modulename
 \tmodprobe [options] -r -a [-i] modulename [modulename...]
 \tmodprobe [options] -c
 Management:
-\t-a, --all                 every operand is a module
+\t-a, --all                 treat every argument as a module name
 \t-r, --remove              remove modules
-\t    --remove-holders      also remove what uses them
-\t    --orphans             also remove all that is then unused, however deep
-\t-w, --wait <MSEC>         with -r: how long to wait for one in use
-\t    --first-time          fail if it is there (or gone) already
+\t    --remove-holders      also remove the modules that use them
+\t    --orphans             also remove all dependencies that are then unused, at any depth
+\t-w, --wait <MSEC>         with -r: wait up to MSEC milliseconds for a module in use
+\t    --first-time          fail if the module is already loaded (or removed)
 \t-i, --ignore-install, --ignore-remove
-\t                          no commands and no softdeps of the module
-\t-j, --jobs=N              with -a: load up to N modules at once
-\t-b, --use-blacklist       the blacklist applies to names too
-\t-k, --autoclean           mark what is loaded: it goes when it is unused (coldplug autoclean)
-\t-f, --force               --force-modversion --force-vermagic
+\t                          ignore install and remove commands and softdeps
+\t-j, --jobs=N              with -a: load up to N modules in parallel
+\t-b, --use-blacklist       apply the blacklist to names too
+\t-k, --autoclean           mark loaded modules for removal when unused (coldplug autoclean)
+\t-f, --force               same as --force-modversion --force-vermagic
 \t    --force-modversion    ignore symbol versions
 \t    --force-vermagic      ignore the version magic
 Query:
-\t-D, --show-depends        print what would be loaded
+\t-D, --show-depends        print the modules that would be loaded
 \t-c, --show-config         print the configuration
-\t    --json                print it as one JSON object
-\t-R, --show-alias          print the modules that a name stands for
+\t    --json                with -c: print one JSON object
+\t-R, --show-alias          print the modules that match a name or alias
 \t    --show-modversions    print the symbol versions of a module
 \t    --show-exports        print the symbols that a module exports
 General:
-\t-n, --dry-run             print what would be done
-\t-C, --config=FILE         use FILE or folder instead of modprobe.d
-\t-d, --dirname=DIR         look below DIR/lib/modules
-\t-S, --set-version=VERSION use VERSION instead of that of the running kernel
-\t-s, --syslog              messages go to the system log
-\t-q, --quiet               no messages
-\t-v, --verbose             more messages
-\t-V, --version             show version
-\t-h, --help                show this help
+\t-n, --dry-run             print what would be done, and do nothing
+\t-C, --config=FILE         use this file or directory instead of modprobe.d
+\t-d, --dirname=DIR         use the modules below DIR/lib/modules
+\t-S, --set-version=VERSION use VERSION instead of the running kernel
+\t-s, --syslog              log messages to syslog
+\t-q, --quiet               print no messages
+\t-v, --verbose             print more messages
+\t-V, --version             print the version
+\t-h, --help                print this help
 ";
 
-/// Modules whose install or remove command is running above us: theirs are not run again.
+/// Environment variable with the modules whose install or remove command is an ancestor of this
+/// process. These commands are not run again.
 const RUNNING: &str = "COLDPLUG_RUNNING";
-/// What the kernel has asked for, where an install command that is running above us was run for it.
+/// Environment variable with the request of the kernel for which an ancestor runs an install
+/// command.
 const REQUEST: &str = "COLDPLUG_REQUEST";
 
-pub(super) fn run(args: &[OsString]) -> Exit {
-    let tool = Tool::new(args, Level::Warning);
+pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
+    let tool = Tool::kmod(args, Level::Warning);
     let environment = |name| std::env::var(name).unwrap_or_default();
     let (request, called) = (std::env::var(REQUEST).ok(), helper::called_by_kernel());
     if called || request.is_some() {
-        // The system log takes a socket, and a socket may take a module.
+        // The system log needs a socket, and opening a socket may need a module.
         tool.use_kmsg();
     } else if process::stderr_was_closed() {
         tool.use_syslog();
     }
-    let mut options = match Options::read(&tool, args, &environment("MODPROBE_OPTIONS")) {
-        Ok(options) => options,
-        Err(exit) => return exit,
-    };
+    let mut options = Options::parse(&tool, args, &environment("MODPROBE_OPTIONS"))?;
     if called || request.is_some() || options.autoclean {
-        options.demand = Some(request.unwrap_or_else(|| options.names()));
+        options.demand = Some(request.unwrap_or_else(|| options.requested()));
     }
-    Modprobe::new(&tool, options, &environment(RUNNING)).run()
+    Ok(Modprobe::new(&tool, options, &environment(RUNNING)).run()?)
 }
 
-/// One call of modprobe.
+/// One run of modprobe.
 struct Modprobe<'a> {
     tool: &'a Tool,
     options: Options,
     dir: ModuleDir,
     catalog: Catalog,
     config: Config,
-    /// From [`RUNNING`].
+    /// Value of [`RUNNING`].
     running: Vec<ModuleName>,
 }
 
@@ -120,16 +119,15 @@ impl<'a> Modprobe<'a> {
         Self { tool, options, dir, catalog, config, running }
     }
 
-    fn run(&self) -> Exit {
+    fn run(&self) -> Result<(), Fail> {
         if self.options.operands.is_empty() && !self.options.show_config {
-            self.tool.error("missing parameters. See -h.");
-            return Exit::Failure;
+            return Err(self.tool.error("missing parameters. See -h."));
         }
-        let done = self.dispatch();
+        let result = self.dispatch();
         for warning in self.catalog.take_warnings() {
-            self.tool.say(Level::Warning, &warning.to_string());
+            self.tool.message(Level::Warning, &warning.to_string());
         }
-        if done.is_ok() { Exit::Success } else { Exit::Failure }
+        result
     }
 
     fn dispatch(&self) -> Result<(), Fail> {
@@ -137,7 +135,7 @@ impl<'a> Modprobe<'a> {
         match (&options.operands[..], options.show_config) {
             (_, true) => self.show_config(),
             (_, false) if options.json => {
-                return Err(self.tool.error("--json is for --show-config."));
+                return Err(self.tool.error("--json requires --show-config"));
             }
             ([first, ..], _) if options.show_modversions => return self.show_modversions(first),
             ([first, ..], _) if options.show_exports => return self.show_exports(first),
@@ -149,31 +147,32 @@ impl<'a> Modprobe<'a> {
         Ok(())
     }
 
-    /// Whether what is done is printed.
-    fn tells(&self) -> bool {
+    /// Returns whether actions are printed.
+    fn prints_actions(&self) -> bool {
         self.options.dry_run || self.tool.is_verbose()
     }
 
-    /// The priority of messages about operands: with `-a` the others are still tried.
-    fn grave(&self) -> Level {
+    /// Returns the level of errors about operands. With `-a` the other operands are still tried.
+    fn operand_level(&self) -> Level {
         if self.options.all { Level::Warning } else { Level::Fatal }
     }
 
-    /// Says that there is no such module, and where none at all are.
+    /// Prints that a module was not found, and whether the kernel has no modules at all.
     fn not_found(&self, text: &str) -> Fail {
-        let fail = self.tool.fail(self.grave(), text);
+        let fail = self.tool.fail(self.operand_level(), text);
         if !self.dir.path().is_dir() {
             let dir = self.dir.path().display();
-            self.tool.error(&format!(
-                "{dir} does not exist: the modules of this kernel are not installed, or an upgrade has removed them"
-            ));
+            let text = format!("{dir}: No such file or directory: this kernel has no modules");
+            self.tool.error(&text);
+            self.tool
+                .hint("install them; if an upgrade has removed them, reboot into the new kernel");
         }
         fail
     }
 
-    /// Runs the command that the configuration has for `module`; gives whether it succeeded. One that a
-    /// signal has ended counts as success, as in kmod.
-    fn command(&self, command: &str, module: &ModuleName) -> Result<i32, Error> {
+    /// Runs a command of the configuration for `module`. Returns its exit status, which is 0 if a
+    /// signal ended it, as in kmod.
+    fn command(&self, command: &str, module: &ModuleName) -> sys::Result<i32> {
         self.tool.flush();
         let mut running: Vec<&str> = self.running.iter().map(ModuleName::as_str).collect();
         running.push(module.as_str());
@@ -188,13 +187,13 @@ impl<'a> Modprobe<'a> {
         Ok(status.code().unwrap_or(0))
     }
 
-    /// Why a command could not be started at all.
-    fn no_shell(&self, error: &Error) {
+    /// Prints why a command could not be started.
+    fn report_no_shell(&self, error: &sys::Error) {
         self.tool.error(&format!("could not run a shell: {}", error.cause));
     }
 }
 
-/// Tries all operands; a failure does not keep the next from its turn, unless it stops everything.
+/// Runs `act` for all operands, unless one stops the tool.
 fn each(
     operands: &[OsString],
     mut act: impl FnMut(&OsString) -> Result<(), Fail>,
@@ -204,7 +203,7 @@ fn each(
         match act(operand) {
             Ok(()) => {}
             Err(Fail::Stop) => return Err(Fail::Stop),
-            Err(Fail::GoOn) => result = Err(Fail::GoOn),
+            Err(Fail::Continue) => result = Err(Fail::Continue),
         }
     }
     result

@@ -1,11 +1,11 @@
-//! modprobe's options: what they are called, and what was asked for.
+//! Options of modprobe.
 
 use std::ffi::OsString;
 use std::time::Duration;
 
 use super::HELP;
-use crate::applet::Exit;
 use crate::applet::args::{Arg, Args, Opt};
+use crate::applet::message::Error;
 use crate::applet::tool::{Level, Tool};
 use crate::sys::module::InitFlags;
 
@@ -23,7 +23,7 @@ const SHOW: char = '\u{10}';
 const ORPHANS: char = '\u{11}';
 const JSON: char = '\u{12}';
 
-/// The names that go out of use stand behind those that replace them.
+/// Each deprecated name follows the name that replaces it.
 const TABLE: &[Opt] = &[
     Opt('a', "all", false),
     Opt('r', "remove", false),
@@ -61,21 +61,21 @@ const TABLE: &[Opt] = &[
     Opt('h', "help", false),
 ];
 
-/// What was asked for.
+/// A parsed command line.
 #[derive(Debug, Default)]
 pub(super) struct Options {
     pub(super) all: bool,
     pub(super) remove: bool,
     pub(super) remove_holders: bool,
-    /// All dependencies that are then unused go as well, not only the first of each chain.
+    /// Remove all dependencies that are then unused, not only the first of each chain.
     pub(super) orphans: bool,
     pub(super) wait: Option<Duration>,
     pub(super) first_time: bool,
     pub(super) ignore_commands: bool,
     pub(super) use_blacklist: bool,
-    /// `-k`, as modutils had it.
+    /// `-k`, as in modutils.
     pub(super) autoclean: bool,
-    /// What was asked for, where modules are loaded on demand: for the kernel, or with `-k`.
+    /// The request, if modules are loaded on demand: for the kernel, or with `-k`.
     pub(super) demand: Option<String>,
     pub(super) force: bool,
     pub(super) flags: InitFlags,
@@ -85,35 +85,35 @@ pub(super) struct Options {
     pub(super) json: bool,
     pub(super) show_modversions: bool,
     pub(super) show_exports: bool,
-    /// How many modules of `-a` are loaded at once; 0 and 1 are one after the other.
+    /// Number of modules that `-a` loads in parallel; 0 and 1 are sequential.
     pub(super) jobs: usize,
     pub(super) dry_run: bool,
     pub(super) config: Vec<OsString>,
     pub(super) dirname: Option<OsString>,
     pub(super) release: Option<OsString>,
     pub(super) operands: Vec<OsString>,
-    /// MODPROBE_OPTIONS for what install commands start.
+    /// MODPROBE_OPTIONS for the processes of install commands.
     pub(super) inherited: String,
 }
 
 impl Options {
-    /// Reads the command line, the words of MODPROBE_OPTIONS before it.
+    /// Parses the words of MODPROBE_OPTIONS and then the command line.
     ///
     /// # Errors
-    /// The exit code, where there is nothing more to do.
-    pub(super) fn read(tool: &Tool, args: &[OsString], environment: &str) -> Result<Self, Exit> {
+    /// An option is wrong, or `--help` or `--version` has been answered.
+    pub(super) fn parse(tool: &Tool, args: &[OsString], environment: &str) -> Result<Self, Error> {
         let mut args = Args::new(args, split(environment), TABLE);
         let mut options = Self { inherited: environment.to_owned(), ..Self::default() };
-        while let Some(arg) = args.next().map_err(|text| tool.bad_option(&text))? {
+        while let Some(arg) = args.next().map_err(|error| tool.bad_option(&error))? {
             match arg {
                 Arg::Operand(word) => options.operands.push(word),
-                Arg::Opt(letter, value) => options.take(tool, letter, value)?,
+                Arg::Opt(letter, value) => options.set(tool, letter, value)?,
             }
         }
         Ok(options)
     }
 
-    fn take(&mut self, tool: &Tool, letter: char, value: OsString) -> Result<(), Exit> {
+    fn set(&mut self, tool: &Tool, letter: char, value: OsString) -> Result<(), Error> {
         match letter {
             'a' => self.all = true,
             'r' => self.remove = true,
@@ -154,17 +154,17 @@ impl Options {
             }
             'v' => {
                 self.inherit("-v");
-                tool.louder();
+                tool.increase_verbosity();
             }
             'V' => return Err(tool.version()),
             'h' => return Err(tool.help(HELP)),
-            old => return self.take_old(tool, old, value),
+            old => return self.set_deprecated(tool, old, value),
         }
         Ok(())
     }
 
-    /// A name that goes out of use does what its successor does, and says so.
-    fn take_old(&mut self, tool: &Tool, old: char, value: OsString) -> Result<(), Exit> {
+    /// Sets the option that replaces a deprecated name, and prints a warning.
+    fn set_deprecated(&mut self, tool: &Tool, old: char, value: OsString) -> Result<(), Error> {
         let (name, new, letter) = match old {
             REMOVE_DEPENDENCIES => ("remove-dependencies", "remove-holders", REMOVE_HOLDERS),
             RESOLVE_ALIAS => ("resolve-alias", "show-alias", 'R'),
@@ -174,12 +174,12 @@ impl Options {
             _ => return Ok(()),
         };
         let text = format!("--{name} is deprecated and scheduled for removal; use --{new}");
-        tool.say(Level::Warning, &text);
-        self.take(tool, letter, value)
+        tool.message(Level::Warning, &text);
+        self.set(tool, letter, value)
     }
 
-    /// What is asked for, in one text.
-    pub(super) fn names(&self) -> String {
+    /// Returns the requested names, separated by spaces.
+    pub(super) fn requested(&self) -> String {
         let names = if self.all {
             &self.operands[..]
         } else {
@@ -197,32 +197,32 @@ impl Options {
     }
 }
 
-/// Milliseconds as strtoul(3) reads them, base 0.
-fn wait(tool: &Tool, value: &OsString) -> Result<Duration, Exit> {
+/// Parses milliseconds as strtoul(3) does with base 0.
+fn wait(tool: &Tool, value: &OsString) -> Result<Duration, Error> {
     let text = value.to_string_lossy();
     let (digits, radix) = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         Some(digits) => (digits, 16),
         None if text.len() > 1 && text.starts_with('0') => (&text[1..], 8),
         None => (&text[..], 10),
     };
-    // A month and a half is for ever here; longer times could not be added to the clock.
+    // The limit is 49 days: a much longer time could not be added to the clock.
     let number = u64::from_str_radix(digits, radix).map(|ms| ms.min(u64::from(u32::MAX)));
     number.map(Duration::from_millis).map_err(|_| {
         tool.error(&format!("unexpected wait value '{text}'."));
-        Exit::Failure
+        Error::Reported
     })
 }
 
-/// How many modules may be loaded at once: 1 to 256.
-fn jobs(tool: &Tool, value: &OsString) -> Result<usize, Exit> {
+/// Parses the number of parallel loads, 1 to 256.
+fn jobs(tool: &Tool, value: &OsString) -> Result<usize, Error> {
     let text = value.to_string_lossy();
     text.parse().ok().filter(|n| (1..=256).contains(n)).ok_or_else(|| {
         tool.error(&format!("unexpected jobs value '{text}'."));
-        Exit::Failure
+        Error::Reported
     })
 }
 
-/// The words of MODPROBE_OPTIONS: parted by blanks, `'` and `"` quote and go.
+/// Splits MODPROBE_OPTIONS at spaces. `'` and `"` quote, and are removed.
 fn split(text: &str) -> Vec<OsString> {
     let mut words = Vec::new();
     let (mut word, mut quote) = (String::new(), None);
@@ -247,16 +247,16 @@ mod tests {
     use crate::sys::module::Kernel;
     use std::sync::Arc;
 
-    fn read(words: &str, environment: &str) -> (Result<Options, Exit>, String) {
+    fn read(words: &str, environment: &str) -> (Result<Options, Error>, String) {
         let sink = Sink::default();
-        let tool = Tool::on(Root::default(), Arc::new(Kernel), &sink);
+        let tool = Tool::for_test(Root::default(), Arc::new(Kernel), &sink);
         let args: Vec<OsString> = format!("modprobe {words}").split(' ').map(Into::into).collect();
-        let options = Options::read(&tool, &args, environment);
+        let options = Options::parse(&tool, &args, environment);
         (options, sink.take())
     }
 
     #[test]
-    fn options_set_what_they_are_there_for() {
+    fn options_are_parsed() {
         let (options, said) = read("-qabf --first m -D -w 0x10 x=1", "-C '/a b' -v");
         let options = options.unwrap();
         assert!(options.all && options.use_blacklist && options.force && options.first_time);
@@ -273,12 +273,13 @@ mod tests {
     }
 
     #[test]
-    fn old_names_warn_and_bad_values_end() {
+    fn deprecated_names_warn_and_bad_values_fail() {
         let (options, said) = read("--resolve-alias x", "");
         assert!(options.unwrap().show_alias);
         assert_eq!(
             said,
-            "modprobe: WARNING: --resolve-alias is deprecated and scheduled for removal; use --show-alias\n"
+            "modprobe: WARNING: --resolve-alias is deprecated and scheduled for removal; \
+             use --show-alias\n"
         );
         for (words, want) in [
             ("-w 5x m", "modprobe: ERROR: unexpected wait value '5x'.\n"),
@@ -287,9 +288,9 @@ mod tests {
             ("--nope -V", "modprobe: unrecognized option '--nope'\n"),
         ] {
             let (options, said) = read(words, "");
-            assert_eq!((options.err(), said.as_str()), (Some(Exit::Failure), want));
+            assert_eq!((options.err(), said.as_str()), (Some(Error::Reported), want));
         }
         assert!(read("--wait=010 m", "").0.unwrap().wait == Some(Duration::from_millis(8)));
-        assert_eq!(read("-V --nope", "").0.err(), Some(Exit::Success));
+        assert_eq!(read("-V --nope", "").0.err(), Some(Error::Answered));
     }
 }

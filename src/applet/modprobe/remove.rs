@@ -1,4 +1,4 @@
-//! Modules out of the kernel, with what they have brought along.
+//! Removal of modules and of the dependencies that are then unused.
 
 use std::ffi::OsStr;
 use std::time::Duration;
@@ -12,59 +12,61 @@ use crate::kmod::name::ModuleName;
 use crate::load;
 use crate::sys::{autoclean_marker, errno, sysfs};
 
-/// How a module is removed.
+/// Reason why a module is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum As {
-    /// It was asked for.
-    Asked,
-    /// A list led to it: one that is built in is passed over.
-    Listed,
+enum Reason {
+    /// It is an operand.
+    Requested,
+    /// It is a softdep or a holder of an operand. A built-in module is skipped.
+    Related,
 }
 
 impl Modprobe<'_> {
-    /// Removes what `operand`, always a name, stands for; the first that can't be removed ends it.
+    /// Removes the modules that `operand`, always a name, stands for. Stops at the first that
+    /// cannot be removed.
     pub(super) fn remove(&self, operand: &OsStr) -> Result<(), Fail> {
         let name = operand.to_string_lossy();
         let mut open = Vec::new();
         let found = self.catalog.lookup_all(&self.config, &name);
         if found.is_empty() {
-            // One that is loaded can go though its file has gone before, by an upgrade for example.
+            // A loaded module can be removed even if its file is gone, after an upgrade for
+            // example.
             let module = ModuleName::new(&name);
             return match sysfs::initstate(&self.tool.root, &module) {
-                Some(_) => self.remove_module(&module, false, As::Asked, &mut open),
+                Some(_) => self.remove_module(&module, false, Reason::Requested, &mut open),
                 None => Err(self.fatal(&format!("Module {name} not found."))),
             };
         }
         for found in found {
             let builtin = found.is_builtin() || self.catalog.is_builtin(&found.module);
-            self.remove_module(&found.module, builtin, As::Asked, &mut open)?;
+            self.remove_module(&found.module, builtin, Reason::Requested, &mut open)?;
         }
         Ok(())
     }
 
-    /// Removes one module; `open` are those whose removal has led to it, so that softdeps that go in a
-    /// circle end.
+    /// Removes one module. `open` holds the modules whose removal led to it, so that cycles of
+    /// softdeps end.
     fn remove_module(
         &self,
         module: &ModuleName,
         builtin: bool,
-        how: As,
+        reason: Reason,
         open: &mut Vec<ModuleName>,
     ) -> Result<(), Fail> {
         if open.contains(module) {
             return Ok(());
         }
         open.push(module.clone());
-        let result = self.remove_new(module, builtin, how, open);
+        let result = self.remove_once(module, builtin, reason, open);
         open.pop();
         result
     }
 
-    fn remove_new(
+    fn remove_once(
         &self,
         module: &ModuleName,
         builtin: bool,
-        how: As,
+        reason: Reason,
         open: &mut Vec<ModuleName>,
     ) -> Result<(), Fail> {
         let options = &self.options;
@@ -74,9 +76,9 @@ impl Modprobe<'_> {
             .filter(|_| !options.ignore_commands && !self.running.contains(module));
         let must_check = command.is_none() && !options.show_depends;
         if must_check && builtin {
-            return match how {
-                As::Asked => Err(self.fatal(&format!("Module {module} is builtin."))),
-                As::Listed => Ok(()),
+            return match reason {
+                Reason::Requested => Err(self.fatal(&format!("Module {module} is builtin."))),
+                Reason::Related => Ok(()),
             };
         }
         if must_check && !sysfs::has_module(&self.tool.root, module) {
@@ -107,7 +109,7 @@ impl Modprobe<'_> {
         self.remove_softdeps(module, false, open)
     }
 
-    /// Removes the softdeps of `module` on one side, last to first. Their failures do not count.
+    /// Removes the softdeps before or after `module`, last to first. Their failures are ignored.
     fn remove_softdeps(
         &self,
         module: &ModuleName,
@@ -120,7 +122,7 @@ impl Modprobe<'_> {
         let found: Vec<_> = found.collect();
         for found in found.iter().rev() {
             let builtin = found.is_builtin() || self.catalog.is_builtin(&found.module);
-            let result = self.remove_module(&found.module, builtin, As::Listed, open);
+            let result = self.remove_module(&found.module, builtin, Reason::Related, open);
             if result == Err(Fail::Stop) {
                 return result;
             }
@@ -128,16 +130,16 @@ impl Modprobe<'_> {
         Ok(())
     }
 
-    /// Removes what uses `module`, and what uses that; kmod stops after the first and then fails.
+    /// Removes the users of `module` and their users; kmod stops after the first and then fails.
     fn remove_holders(&self, module: &ModuleName, open: &mut Vec<ModuleName>) -> Result<(), Fail> {
         let holders = sysfs::holders(&self.tool.root, module);
         holders.iter().rev().try_for_each(|holder| {
             let holder = ModuleName::new(holder);
-            self.remove_module(&holder, false, As::Listed, open)
+            self.remove_module(&holder, false, Reason::Related, open)
         })
     }
 
-    /// Removes the dependencies of `module` that nobody uses, deepest first, in one pass.
+    /// Removes the unused dependencies of `module`, deepest first, in one pass.
     fn remove_unused(&self, module: &ModuleName) -> Result<(), Fail> {
         let line = self.catalog.dep(module);
         let needs = line.iter().flat_map(|l| &l.needs).filter_map(|p| ModuleName::from_path(p));
@@ -149,20 +151,20 @@ impl Modprobe<'_> {
         Ok(())
     }
 
-    /// Removes the dependencies of `module` that nobody uses any more, and theirs: modules.dep has users before
-    /// what they use.
+    /// Removes the dependencies of `module` that are now unused, and theirs. modules.dep lists
+    /// users before the modules they use.
     fn remove_orphans(&self, module: &ModuleName) -> Result<(), Fail> {
-        let mut gone = vec![module.clone()];
+        let mut removed = vec![module.clone()];
         let line = self.catalog.dep(module);
         let needs = line.iter().flat_map(|l| &l.needs).rev();
         for need in needs.filter_map(|path| ModuleName::from_path(path)) {
-            // With --dry-run those that would be gone are there still, and hold what they use.
+            // With --dry-run the removed modules still exist, and hold their dependencies.
             let holders = sysfs::holders(&self.tool.root, &need);
-            let holders = holders.iter().filter(|h| gone.contains(&ModuleName::new(h))).count();
+            let holders = holders.iter().filter(|h| removed.contains(&ModuleName::new(h))).count();
             let users = sysfs::refcnt(&self.tool.root, &need);
             if users.is_some_and(|n| usize::try_from(n).is_ok_and(|n| n <= holders)) {
                 self.delete(&need)?;
-                gone.push(need);
+                removed.push(need);
             }
         }
         Ok(())
@@ -170,7 +172,7 @@ impl Modprobe<'_> {
 
     fn remove_command(&self, command: &str, module: &ModuleName) -> Result<(), Fail> {
         let command = command.replace("$CMDLINE_OPTS", "");
-        if self.tells() {
+        if self.prints_actions() {
             self.tool.print(format!("remove {command}\n"));
         }
         if self.options.dry_run {
@@ -180,22 +182,22 @@ impl Modprobe<'_> {
             Ok(0) => Ok(()),
             Ok(_) => Err(self.fatal(&format!("Error running remove command for {module}"))),
             Err(error) => {
-                self.no_shell(&error);
+                self.report_no_shell(&error);
                 Err(self.fatal(&format!("Error running remove command for {module}")))
             }
         }
     }
 
     fn delete(&self, module: &ModuleName) -> Result<(), Fail> {
-        if self.tells() {
+        if self.prints_actions() {
             self.tool.print(format!("rmmod {module}\n"));
             self.tool.flush();
         }
         if self.options.dry_run {
             return Ok(());
         }
-        for complaint in settings::save(&self.tool.root, module) {
-            self.complain(&complaint);
+        for problem in settings::save(&self.tool.root, module) {
+            self.report_problem(&problem);
         }
         let wait = self.options.wait.unwrap_or(Duration::ZERO);
         match load::delete(&*self.tool.ops, module, self.options.force, wait) {
@@ -215,6 +217,6 @@ impl Modprobe<'_> {
     }
 
     fn fatal(&self, text: &str) -> Fail {
-        self.tool.fail(self.grave(), text)
+        self.tool.fail(self.operand_level(), text)
     }
 }

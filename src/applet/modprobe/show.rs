@@ -14,7 +14,8 @@ use crate::kmod::symbols::{self, SymbolVersion};
 use crate::sys::errno;
 
 impl Modprobe<'_> {
-    /// `-c`: every entry, then the aliases of the indexes; one JSON object with --json.
+    /// Prints every entry of the configuration and then the aliases of the indexes (`-c`), or one
+    /// JSON object.
     pub(super) fn show_config(&self) {
         let config = &self.config;
         if self.options.json {
@@ -64,17 +65,17 @@ impl Modprobe<'_> {
         self.tool.print(words.join(" ") + "\n");
     }
 
-    /// `--show-modversions`: the versions of symbols that a module was built against.
+    /// Prints the symbol versions that a module was built against (`--show-modversions`).
     pub(super) fn show_modversions(&self, operand: &OsStr) -> Result<(), Fail> {
         self.show_symbols(operand, "modversions", symbols::versions)
     }
 
-    /// `--show-exports`: the symbols that a module offers.
+    /// Prints the symbols that a module exports (`--show-exports`).
     pub(super) fn show_exports(&self, operand: &OsStr) -> Result<(), Fail> {
         self.show_symbols(operand, "symbols", symbols::exports)
     }
 
-    /// One line a symbol, for every module that `operand`, a file or a name, stands for.
+    /// Prints one line per symbol, for every module that `operand`, a file or a name, stands for.
     fn show_symbols(&self, operand: &OsStr, what: &str, list: List) -> Result<(), Fail> {
         let name = operand.to_string_lossy();
         let path = Path::new(operand);
@@ -96,7 +97,7 @@ impl Modprobe<'_> {
         Ok(())
     }
 
-    /// The modules that `name` stands for, each with its file where it has one.
+    /// Returns the modules that `name` stands for, each with its file; a built-in module has none.
     fn files(&self, name: &str) -> Result<Vec<(String, Option<PathBuf>)>, Fail> {
         let found = self.catalog.lookup_all(&self.config, name);
         if found.is_empty() {

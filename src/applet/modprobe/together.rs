@@ -60,9 +60,9 @@ impl Modprobe<'_> {
         loader.drive();
         loader.wait_for(&modules, LONGEST);
         for record in loader.records().iter().filter(|r| r.outcome == Outcome::Loaded) {
-            self.has_come(&record.name, "");
+            self.after_load(&record.name, "");
         }
-        if self.tells() {
+        if self.prints_actions() {
             self.tell_loaded(&loader);
         }
     }

@@ -1,15 +1,15 @@
-//! Which events are wanted: those that match one of each kind of conditions that there is.
+//! Selects events: an event must match one condition of each kind that is given.
 
 use std::ffi::OsStr;
 
 use crate::kmod::alias::{fnmatch, normalize};
 use crate::kmod::uevent::{Modalias, Uevent};
 
-/// The actions of the kernel, kobject_uevent(9).
+/// Actions of the kernel, as in kobject_uevent(9).
 const ACTIONS: [&str; 8] =
     ["add", "remove", "change", "move", "online", "offline", "bind", "unbind"];
 
-/// Conditions.
+/// Conditions of each kind. No condition of a kind selects everything.
 #[derive(Debug, Default)]
 pub(super) struct Filter {
     pub(super) subsystems: Vec<Vec<u8>>,
@@ -18,14 +18,14 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    /// Takes events of this action; gives whether there is such an action.
+    /// Selects events with this action. Returns false if the kernel has no such action.
     pub(super) fn add_action(&mut self, name: &OsStr) -> bool {
         let known = ACTIONS.into_iter().find(|action| name == *action);
         self.actions.extend(known);
         known.is_some()
     }
 
-    /// Takes events whose modalias matches; gives whether that is a pattern.
+    /// Selects events whose modalias matches. Returns false if `pattern` is no valid pattern.
     pub(super) fn add_modalias(&mut self, pattern: &[u8]) -> bool {
         let pattern = normalize(pattern).ok();
         let is_pattern = pattern.is_some();
@@ -33,17 +33,17 @@ impl Filter {
         is_pattern
     }
 
-    /// Whether `event` is wanted.
-    pub(super) fn takes(&self, event: &Uevent<'_>) -> bool {
+    /// Returns whether `event` is selected.
+    pub(super) fn matches(&self, event: &Uevent<'_>) -> bool {
         let subsystem = || event.get("SUBSYSTEM").unwrap_or_default();
         let modalias = || event.get("MODALIAS").and_then(Modalias::new).map(|m| m.normalized());
-        let matches = |text: Option<Vec<u8>>| {
+        let matches_modalias = |text: Option<Vec<u8>>| {
             text.is_some_and(|text| self.modaliases.iter().any(|p| fnmatch(p, &text)))
         };
         (self.subsystems.is_empty() || self.subsystems.iter().any(|s| s == subsystem()))
             && (self.actions.is_empty()
                 || self.actions.iter().any(|a| a.as_bytes() == event.action))
-            && (self.modaliases.is_empty() || matches(modalias()))
+            && (self.modaliases.is_empty() || matches_modalias(modalias()))
     }
 }
 
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_of_each_kind_has_to_match() {
+    fn one_condition_of_each_kind_must_match() {
         let message = b"add@/x\0SUBSYSTEM=pci\0MODALIAS=pci:v00008086d0\0";
         let event = Uevent::parse(message).unwrap();
         for (subsystems, actions, modaliases, want) in [
@@ -66,11 +66,11 @@ mod tests {
             let mut filter = Filter { subsystems, ..Filter::default() };
             assert!(actions.iter().all(|action| filter.add_action(OsStr::new(action))));
             assert!(modaliases.iter().all(|pattern| filter.add_modalias(pattern.as_bytes())));
-            assert_eq!(filter.takes(&event), want, "{filter:?}");
+            assert_eq!(filter.matches(&event), want, "{filter:?}");
         }
         let bare = Uevent::parse(b"add@/x\0SUBSYSTEM=pci\0").unwrap();
         let mut filter = Filter::default();
-        assert!(filter.add_modalias(b"*") && !filter.takes(&bare));
+        assert!(filter.add_modalias(b"*") && !filter.matches(&bare));
         assert!(!filter.add_modalias(b"[x") && !filter.add_action(OsStr::new("load")));
     }
 }

@@ -1,8 +1,8 @@
-//! `monitor`: the kernel's uevents, as they come; a line for each, or a command.
+//! `monitor`: prints a line for each uevent of the kernel, or runs a command.
 //!
 //! ```text
-//! ACTION DEVPATH SUBSYSTEM MODALIAS     a line, - for what an event does not have
-//! KEY=VALUE                             with --properties: all keys below it, and an empty line
+//! ACTION DEVPATH SUBSYSTEM MODALIAS     a line, with - for a key that the event lacks
+//! KEY=VALUE                             with --properties: every key, then an empty line
 //! ```
 
 mod filter;
@@ -17,8 +17,9 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde_json::{Map, Value};
 
 use super::args::{Arg, Args, Opt};
+use super::message::Error;
+use super::out;
 use super::tool::{Fail, Level, Tool};
-use super::{Exit, out};
 use crate::kmod::uevent::Uevent;
 use crate::sys::process;
 use crate::sys::uevent::{Received, Socket};
@@ -45,28 +46,31 @@ const OPTIONS: &[Opt] = &[
     Opt('h', "help", false),
 ];
 
-const HELP: &str = "[options]
-Options:
-\t    --subsystem=NAME  only events of this subsystem; may be given again
-\t    --action=NAME     only this: add remove change move online offline bind unbind; may be given again
-\t    --modalias=GLOB   only devices whose modalias matches; may be given again
-\t    --exec=COMMAND    run it by sh(1) for each event, the event's keys in its environment
-\t-j, --jobs=N          so many commands at once (4); those of one device run in order
-\t    --json            one JSON object a line
-\t-p, --properties      all keys of each event
-\t    --count=N         end after N events
-\t-V, --version         show version
-\t-h, --help            show this help
+const HELP: &str = "[option…]
+
+Prints each uevent of the kernel, or runs a command for it.
+      --subsystem=NAME  select events of this subsystem; may be repeated
+      --action=NAME     select events with this action; may be repeated
+                        (add remove change move online offline bind unbind)
+      --modalias=GLOB   select devices whose modalias matches; may be repeated
+      --exec=COMMAND    run COMMAND with sh(1), the keys of the event in its environment
+  -j, --jobs=N          run up to N commands in parallel (4), in order for the same device
+      --json            print one JSON object per line
+  -p, --properties      print all keys of each event
+      --count=N         exit after N events
+  -V, --version         print the version
+  -h, --help            print this help
 ";
 
-/// What an event may hold, and its header.
-const MESSAGE: usize = 8192;
-/// Commands that may wait. Then events wait in the socket, and where that runs over it is told.
-const WAITING: usize = 4096;
-/// How many commands run at once unless told.
-const JOBS: usize = 4;
+/// Largest uevent with its header, in bytes.
+const MAX_MESSAGE: usize = 8192;
+/// Maximum number of queued commands. Further events stay in the socket; a warning is printed if
+/// that overflows.
+const MAX_QUEUED: usize = 4096;
+/// Default number of commands that run in parallel.
+const DEFAULT_JOBS: usize = 4;
 
-/// How events are shown.
+/// Form in which events are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     Line,
@@ -74,7 +78,7 @@ enum Form {
     Json,
 }
 
-/// What was asked for.
+/// A parsed command line.
 struct Options {
     filter: Filter,
     form: Form,
@@ -83,70 +87,67 @@ struct Options {
     count: usize,
 }
 
-pub(super) fn run(args: &[OsString]) -> Exit {
-    let tool = Tool::new(args, Level::Warning);
-    let options = match read(&tool, args) {
-        Ok(options) => options,
-        Err(exit) => return exit,
-    };
-    let watched = Socket::open(None)
-        .map_err(|error| tool.error(&error.to_string()))
-        .and_then(|socket| Monitor::new(&tool, &options).watch(&socket));
-    if watched.is_ok() { Exit::Success } else { Exit::Failure }
+pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
+    let tool = Tool::coldplug(args);
+    let options = parse(&tool, args)?;
+    let socket = Socket::open(None)?;
+    Ok(Monitor::new(&tool, &options).run(&socket)?)
 }
 
-fn read(tool: &Tool, args: &[OsString]) -> Result<Options, Exit> {
+fn parse(tool: &Tool, args: &[OsString]) -> Result<Options, Error> {
     let mut args = Args::new(args, Vec::new(), OPTIONS);
     let mut options = Options {
         filter: Filter::default(),
         form: Form::Line,
         exec: None,
-        jobs: JOBS,
+        jobs: DEFAULT_JOBS,
         count: usize::MAX,
     };
-    while let Some(arg) = args.next().map_err(|text| tool.bad_option(&text))? {
-        let (letter, value) = match arg {
-            Arg::Opt(letter, value) => (letter, value),
-            Arg::Operand(word) => {
-                tool.error(&format!("'{}' is too much. See -h.", word.to_string_lossy()));
-                return Err(Exit::Failure);
-            }
-        };
-        let filter = &mut options.filter;
-        match letter {
-            SUBSYSTEM => filter.subsystems.push(value.as_bytes().to_vec()),
-            ACTION if !filter.add_action(&value) => return Err(bad(tool, "action", &value)),
-            ACTION => {}
-            MODALIAS if !filter.add_modalias(value.as_bytes()) => {
-                return Err(bad(tool, "modalias", &value));
-            }
-            MODALIAS => {}
-            EXEC => options.exec = Some(value),
-            'j' => options.jobs = number(tool, "jobs", &value)?,
-            COUNT => options.count = number(tool, "count", &value)?,
-            JSON => options.form = Form::Json,
-            'p' => options.form = Form::Properties,
-            'V' => return Err(tool.version()),
-            _ => return Err(tool.help(HELP)),
+    while let Some(arg) = args.next()? {
+        match arg {
+            Arg::Operand(word) => return Err(Error::unexpected(&word)),
+            Arg::Opt(letter, value) => options.set(tool, letter, value)?,
         }
     }
     Ok(options)
 }
 
-fn bad(tool: &Tool, what: &str, value: &OsStr) -> Exit {
-    tool.error(&format!("unexpected {what} value '{}'.", value.to_string_lossy()));
-    Exit::Failure
+impl Options {
+    fn set(&mut self, tool: &Tool, letter: char, value: OsString) -> Result<(), Error> {
+        let filter = &mut self.filter;
+        match letter {
+            SUBSYSTEM => filter.subsystems.push(value.as_bytes().to_vec()),
+            ACTION if !filter.add_action(&value) => return Err(bad_value("action", &value)),
+            ACTION => {}
+            MODALIAS if !filter.add_modalias(value.as_bytes()) => {
+                return Err(bad_value("modalias", &value));
+            }
+            MODALIAS => {}
+            EXEC => self.exec = Some(value),
+            'j' => self.jobs = number("jobs", &value)?,
+            COUNT => self.count = number("count", &value)?,
+            JSON => self.form = Form::Json,
+            'p' => self.form = Form::Properties,
+            'V' => return Err(tool.version()),
+            _ => return Err(tool.help(HELP)),
+        }
+        Ok(())
+    }
 }
 
-fn number(tool: &Tool, what: &str, value: &OsStr) -> Result<usize, Exit> {
+fn bad_value(option: &str, value: &OsStr) -> Error {
+    Error::Usage(format!("unexpected --{option} value '{}'", value.to_string_lossy()))
+}
+
+fn number(option: &str, value: &OsStr) -> Result<usize, Error> {
     let number = value.to_str().and_then(|text| text.parse().ok());
-    number.filter(|n| *n > 0).ok_or_else(|| bad(tool, what, value))
+    number.filter(|n| *n > 0).ok_or_else(|| bad_value(option, value))
 }
 
-/// A command's environment.
-type Keys = Vec<(OsString, OsString)>;
+/// Environment of a command.
+type Environment = Vec<(OsString, OsString)>;
 
-/// One that runs.
+/// A running command.
 struct Command {
     device: Vec<u8>,
     child: Child,
@@ -155,48 +156,48 @@ struct Command {
 struct Monitor<'a> {
     tool: &'a Tool,
     options: &'a Options,
-    queue: Queue<Keys>,
+    queue: Queue<Environment>,
     commands: Vec<Command>,
-    /// Events that are still to come.
-    left: usize,
+    /// Number of events until the end.
+    remaining: usize,
     failed: bool,
 }
 
 impl<'a> Monitor<'a> {
     fn new(tool: &'a Tool, options: &'a Options) -> Self {
         let queue = Queue::new(options.jobs);
-        Self { tool, options, queue, commands: Vec::new(), left: options.count, failed: false }
+        Self { tool, options, queue, commands: Vec::new(), remaining: options.count, failed: false }
     }
 
-    /// Takes events until there have been enough, and waits for the end of the commands.
-    fn watch(mut self, socket: &Socket) -> Result<(), Fail> {
-        while self.left > 0 || self.queue.waiting() > 0 || !self.commands.is_empty() {
-            self.start();
-            if out::is_gone() {
+    /// Handles events until the count is reached and all commands have ended.
+    fn run(mut self, socket: &Socket) -> Result<(), Fail> {
+        while self.remaining > 0 || self.queue.len() > 0 || !self.commands.is_empty() {
+            self.start_commands();
+            if out::has_failed() {
                 break;
             }
-            let is_open = self.left > 0 && self.queue.waiting() < WAITING;
-            self.wait(is_open.then_some(socket))?;
-            if is_open {
+            let is_accepting = self.remaining > 0 && self.queue.len() < MAX_QUEUED;
+            self.wait(is_accepting.then_some(socket))?;
+            if is_accepting {
                 self.drain(socket)?;
             }
-            self.end_commands();
+            self.reap_commands();
         }
-        if self.failed { Err(Fail::GoOn) } else { Ok(()) }
+        if self.failed { Err(Fail::Continue) } else { Ok(()) }
     }
 
-    /// Waits until an event is there, or a command has ended.
+    /// Waits until an event arrives or a command ends.
     fn wait(&self, socket: Option<&Socket>) -> Result<(), Fail> {
         self.tool.flush();
-        // Without it (ENOSYS, no descriptors) the end of a command is only looked for now and then.
-        let handle = |c: &Command| pidfd_open(Pid::from_child(&c.child), PidfdFlags::empty()).ok();
-        let handles: Vec<_> = self.commands.iter().filter_map(handle).collect();
+        // If pidfd_open fails (ENOSYS, no descriptors), the end of a command is polled for.
+        let pidfd = |c: &Command| pidfd_open(Pid::from_child(&c.child), PidfdFlags::empty()).ok();
+        let handles: Vec<_> = self.commands.iter().filter_map(pidfd).collect();
         let mut fds: Vec<PollFd<'_>> =
             handles.iter().map(|handle| PollFd::new(handle, PollFlags::IN)).collect();
         fds.extend(socket.map(|socket| PollFd::new(socket, PollFlags::IN)));
-        let blind = handles.len() < self.commands.len();
+        let must_poll = handles.len() < self.commands.len();
         let limit = rustix::time::Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
-        match poll(&mut fds, blind.then_some(&limit)) {
+        match poll(&mut fds, must_poll.then_some(&limit)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(errno) => {
                 Err(self.tool.error(&format!("poll: {}", crate::sys::errno::text(errno))))
@@ -204,16 +205,16 @@ impl<'a> Monitor<'a> {
         }
     }
 
+    /// Handles the events that have arrived.
     fn drain(&mut self, socket: &Socket) -> Result<(), Fail> {
-        let mut buffer = vec![0; MESSAGE];
-        while self.left > 0 && self.queue.waiting() < WAITING {
+        let mut buffer = vec![0; MAX_MESSAGE];
+        while self.remaining > 0 && self.queue.len() < MAX_QUEUED {
             match socket.receive(&mut buffer) {
                 Ok(Received::Empty) => break,
-                Ok(Received::Message(message)) => self.message(message),
+                Ok(Received::Message(message)) => self.handle(message),
                 Ok(Received::Foreign) => {}
                 Ok(Received::Lost | Received::Truncated) => {
-                    self.tool
-                        .say(Level::Warning, "events have been lost: there were too many at once.");
+                    self.tool.message(Level::Warning, "uevents lost: receive buffer overflow");
                 }
                 Err(error) => return Err(self.tool.error(&error.to_string())),
             }
@@ -221,61 +222,62 @@ impl<'a> Monitor<'a> {
         Ok(())
     }
 
-    fn message(&mut self, message: &[u8]) {
-        let Some(event) = Uevent::parse(message).filter(|e| self.options.filter.takes(e)) else {
+    fn handle(&mut self, message: &[u8]) {
+        let Some(event) = Uevent::parse(message).filter(|e| self.options.filter.matches(e)) else {
             return;
         };
-        self.left -= 1;
+        self.remaining -= 1;
         match self.options.exec {
-            Some(_) => self.queue.push(event.devpath, keys(&event)),
-            None => self.tool.print(shown(&event, self.options.form)),
+            Some(_) => self.queue.push(event.devpath, environment(&event)),
+            None => self.tool.print(format_event(&event, self.options.form)),
         }
     }
 
-    /// Starts what may run.
-    fn start(&mut self) {
+    /// Starts the queued commands that may run now.
+    fn start_commands(&mut self) {
         let Some(line) = &self.options.exec else { return };
-        while let Some((device, keys)) = self.queue.take() {
-            match process::spawn_shell_command(line, &keys) {
+        while let Some((device, environment)) = self.queue.pop() {
+            match process::spawn_shell_command(line, &environment) {
                 Ok(child) => self.commands.push(Command { device, child }),
                 Err(error) => {
                     self.tool.error(&error.to_string());
                     self.failed = true;
-                    self.queue.end(&device);
+                    self.queue.finish(&device);
                 }
             }
         }
     }
 
-    fn end_commands(&mut self) {
+    /// Removes the commands that have ended.
+    fn reap_commands(&mut self) {
         let mut at = 0;
         while let Some(command) = self.commands.get_mut(at) {
             match command.child.try_wait() {
                 Ok(None) => at += 1,
                 ended => {
                     let device = self.commands.remove(at).device;
-                    self.queue.end(&device);
-                    self.tell_end(&device, ended.ok().flatten());
+                    self.queue.finish(&device);
+                    self.check_status(&device, ended.ok().flatten());
                 }
             }
         }
     }
 
-    fn tell_end(&mut self, device: &[u8], status: Option<ExitStatus>) {
+    fn check_status(&mut self, device: &[u8], status: Option<ExitStatus>) {
         if let Some(status) = status.filter(|status| !status.success()) {
             self.failed = true;
             let device = String::from_utf8_lossy(device);
-            self.tool.error(&format!("the command for {device}: {status}"));
+            self.tool.error(&format!("{device}: command failed: {status}"));
         }
     }
 }
 
-fn keys(event: &Uevent<'_>) -> Keys {
+fn environment(event: &Uevent<'_>) -> Environment {
     let os = |bytes: &[u8]| OsStr::from_bytes(bytes).to_owned();
     event.pairs().map(|(key, value)| (os(key), os(value))).collect()
 }
 
-fn shown(event: &Uevent<'_>, form: Form) -> Vec<u8> {
+fn format_event(event: &Uevent<'_>, form: Form) -> Vec<u8> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     if form == Form::Json {
         let object: Map<String, Value> =
@@ -299,10 +301,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn events_are_shown_in_three_ways() {
+    fn events_have_three_forms() {
         let message = b"add@/devices/x\0ACTION=add\0SUBSYSTEM=usb\0A=1=2\0junk\0SEQNUM=4\0";
         let event = Uevent::parse(message).unwrap();
-        let show = |form| String::from_utf8(shown(&event, form)).unwrap();
+        let show = |form| String::from_utf8(format_event(&event, form)).unwrap();
         assert_eq!(show(Form::Line), "add /devices/x usb -\n");
         let all = "ACTION=add\nSUBSYSTEM=usb\nA=1=2\nSEQNUM=4\n\n";
         assert_eq!(show(Form::Properties), format!("add /devices/x usb -\n{all}"));

@@ -6,9 +6,10 @@ mod show;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::args::{Arg, Args, Opt};
-use super::scan::{Modules, release, tell, unexpected};
-use super::{Exit, out};
+use super::args::{Arg, Args, Opt, release};
+use super::message::{self, Error};
+use super::out;
+use super::scan::Modules;
 use crate::cmdline::KernelCommandLine;
 use crate::machine::capture::Capture;
 use crate::sys::{self, Root, machine};
@@ -47,14 +48,14 @@ struct Options {
     json: bool,
 }
 
-pub(super) fn run(args: &[OsString]) -> Exit {
-    let done = parse(args)
-        .map_err(|error| format!("{error}; coldplug plan --help shows the usage"))
-        .and_then(|options| if options.help { Ok(HELP.to_owned()) } else { plan(&options) });
-    tell("plan", args, done)
+pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
+    let options = parse(args)?;
+    let text = if options.help { HELP.to_owned() } else { plan(&options)? };
+    out::text(&text);
+    Ok(())
 }
 
-fn parse(args: &[OsString]) -> Result<Options, String> {
+fn parse(args: &[OsString]) -> Result<Options, Error> {
     let mut args = Args::new(args, Vec::new(), OPTIONS);
     let mut options = Options::default();
     while let Some(arg) = args.next()? {
@@ -65,30 +66,32 @@ fn parse(args: &[OsString]) -> Result<Options, String> {
             Arg::Opt('k', word) => options.kernel = Some(release(word)?),
             Arg::Opt('c', line) => options.cmdline = Some(line.to_string_lossy().into_owned()),
             Arg::Opt(..) => options.json = true,
-            Arg::Operand(word) => return Err(unexpected(&word)),
+            Arg::Operand(word) => return Err(Error::unexpected(&word)),
         }
     }
     Ok(options)
 }
 
-fn plan(options: &Options) -> Result<String, String> {
+fn plan(options: &Options) -> Result<String, Error> {
     let root = options.root.as_ref().map_or_else(Root::default, Root::at);
     let mut capture = match &options.from {
         Some(path) => read(path)?,
-        None => machine::capture(&root).map_err(|error| error.to_string())?,
+        None => machine::capture(&root)?,
     };
     if let Some(cmdline) = &options.cmdline {
         capture.cmdline.clone_from(cmdline);
     }
     let release = options.kernel.clone().or_else(|| capture.kernel.clone());
-    let release = release.ok_or("which kernel? The machine does not tell; --kernel does")?;
+    let release = release.ok_or_else(|| {
+        Error::Hinted("the capture names no kernel".into(), "name the kernel with --kernel".into())
+    })?;
     let params = KernelCommandLine::parse(&capture.cmdline);
-    let modules = Modules::new(&root, &release, &params);
+    let modules = Modules::new("plan", &root, &release, &params.modules);
     modules.check()?;
     for warning in &params.warnings {
-        out::error(&format!("coldplug plan: {warning}"));
+        message::warn("plan", &warning.to_string());
     }
-    let rehearsal = Rehearsal::new(&capture, modules, &params).map_err(|e| e.to_string())?.run();
+    let rehearsal = Rehearsal::new(&capture, modules, &params)?.run();
     Ok(match options.json {
         true => show::to_json(&release, &rehearsal),
         false => show::to_text(&release, &rehearsal),
@@ -96,16 +99,16 @@ fn plan(options: &Options) -> Result<String, String> {
 }
 
 /// The capture in the file at `path`.
-fn read(path: &Path) -> Result<Capture, String> {
-    let bytes = std::fs::read(path).map_err(|e| sys::Error::io("read", path, &e).to_string())?;
-    Capture::parse(&bytes).map_err(|error| format!("{} {error}", path.display()))
+fn read(path: &Path) -> Result<Capture, Error> {
+    let bytes = std::fs::read(path).map_err(|e| sys::Error::io("read", path, &e))?;
+    Capture::parse(&bytes).map_err(|error| Error::Failed(format!("{} {error}", path.display())))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parsed(args: &str) -> Result<Options, String> {
+    fn parsed(args: &str) -> Result<Options, Error> {
         let args = format!("plan {args}");
         parse(&args.split_whitespace().map(OsString::from).collect::<Vec<_>>())
     }
@@ -123,7 +126,7 @@ mod tests {
             ("extra", "unexpected argument"),
             ("--from", "option '--from' requires an argument"),
         ] {
-            let error = parsed(args).unwrap_err();
+            let error = parsed(args).unwrap_err().to_string();
             assert!(error.contains(why), "{args}: {error}");
         }
     }

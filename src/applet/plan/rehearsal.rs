@@ -63,7 +63,7 @@ impl<'a> Rehearsal<'a> {
         modules: Modules,
         params: &'a KernelCommandLine,
     ) -> sys::Result<Self> {
-        let found = capture.devices.iter().map(|device| modules.of(device)).collect();
+        let found = capture.devices.iter().map(|device| modules.for_device(device)).collect();
         let all = &capture.devices;
         let holders = all.iter().map(|device| holders(device, all, &modules)).collect();
         let dir = modules.dir.path().to_owned();

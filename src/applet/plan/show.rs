@@ -3,7 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::rehearsal::Rehearsed;
-use crate::applet::scan::{Row, columns, place};
+use crate::applet::scan::source_name;
+use crate::applet::table::{Row, table};
 use crate::kmod::catalog::Match;
 use crate::load::{ModuleRecord, Outcome};
 use crate::machine::capture::Device;
@@ -13,7 +14,7 @@ pub(super) fn to_text(release: &str, boot: &Rehearsed<'_>) -> String {
     let loaded = with(boot, Outcome::is_live);
     let mut text = format!("loaded with kernel {release}, in this order ({})\n", loaded.len());
     let rows: Vec<Row> = loaded.iter().enumerate().map(|(at, m)| numbered(at, m, boot)).collect();
-    text += &columns("  ", &rows);
+    text += &table("  ", &rows);
     let builtin = builtin(boot).into_iter().map(|(device, found)| in_kernel(device, found));
     section(&mut text, "built in", builtin.collect());
     let refusals = |modules: Vec<&ModuleRecord>| modules.iter().map(|m| refused(m, boot)).collect();
@@ -31,7 +32,7 @@ pub(super) fn to_text(release: &str, boot: &Rehearsed<'_>) -> String {
 fn section(text: &mut String, title: &str, rows: Vec<Row>) {
     if !rows.is_empty() {
         text.push_str(&format!("\n{title} ({})\n", rows.len()));
-        text.push_str(&columns("  ", &rows));
+        text.push_str(&table("  ", &rows));
     }
 }
 
@@ -66,7 +67,7 @@ fn numbered(at: usize, module: &ModuleRecord, boot: &Rehearsed<'_>) -> Row {
 
 fn in_kernel(device: &Device, found: &Match) -> Row {
     let pattern = found.pattern.as_deref().unwrap_or_default();
-    let alias = format!("{pattern} ({})", place(found.source));
+    let alias = format!("{pattern} ({})", source_name(found.source));
     vec![found.module.to_string(), device.path.clone(), alias]
 }
 
@@ -96,7 +97,7 @@ fn reason(module: &ModuleRecord, boot: &Rehearsed<'_>) -> String {
 /// Where the alias stands by which `device` has brought `module`.
 fn source(module: &ModuleRecord, device: &str, boot: &Rehearsed<'_>) -> Option<&'static str> {
     let (_, found) = boot.devices.iter().find(|(d, _)| d.path == device)?;
-    Some(place(found.iter().find(|f| f.module == module.name)?.source))
+    Some(source_name(found.iter().find(|f| f.module == module.name)?.source))
 }
 
 /// One object; the modules as in the record of a boot, without its times.
@@ -107,7 +108,7 @@ pub(super) fn to_json(release: &str, boot: &Rehearsed<'_>) -> String {
             "device": device.path,
             "modalias": device.modalias.to_string_lossy(),
             "alias": found.pattern,
-            "source": place(found.source),
+            "source": source_name(found.source),
         })
     });
     let unmatched = unmatched(boot).into_iter().map(|device| {

@@ -1,79 +1,76 @@
-//! `settings save|restore|show [MODULE...]`: the settings that settings.d names, by hand. modprobe, rmmod and autoclean save
-//! and restore them by themselves.
+//! `settings save|restore|show [MODULE...]`: the settings that settings.d names, saved and restored
+//! by hand. modprobe, rmmod and autoclean do so by themselves.
 
 use std::ffi::OsString;
 
 use super::save_restore::{restore, save};
-use crate::applet::Exit;
-use crate::applet::args::{Arg, Args, Opt};
+use crate::applet::args;
+use crate::applet::message::Error;
 use crate::applet::tool::{Level, Tool};
 use crate::kmod::name::ModuleName;
 use crate::kmod::settings::Settings;
 use crate::sys::{settings, sysfs};
 
-const OPTIONS: &[Opt] = &[Opt('h', "help", false)];
-
 const HELP: &str = "save|restore|show [MODULE...]
-\tsave     save the settings of loaded modules
-\trestore  give loaded modules what is saved for them
-\tshow     show each setting, and what is saved for it
-What is a setting stands in /etc/coldplug/settings.d/*.conf: settings MODULE PARAMETER|PATH...
+
+Saves, restores or shows the settings of modules (default: of all modules that have some).
+  save     save the settings of loaded modules
+  restore  set the saved settings of loaded modules
+  show     show each setting with its present and its saved value
+Lines 'settings MODULE PARAMETER|PATH...' in /etc/coldplug/settings.d/*.conf name the settings.
 ";
 
-pub(in crate::applet) fn run(args: &[OsString]) -> Exit {
-    let tool = Tool::new(args, Level::Warning);
-    let mut args = Args::new(args, Vec::new(), OPTIONS);
-    let mut words = Vec::new();
-    loop {
-        match args.next() {
-            Ok(None) => break,
-            Ok(Some(Arg::Operand(word))) => words.push(word.to_string_lossy().into_owned()),
-            Ok(Some(Arg::Opt(..))) => return tool.help(HELP),
-            Err(text) => return tool.bad_option(&text),
-        }
-    }
-    command(&tool, &words)
+/// What to do with the settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Action {
+    Save,
+    Restore,
+    Show,
 }
 
-fn command(tool: &Tool, words: &[String]) -> Exit {
-    let Some((act, names)) = words.split_first() else {
-        tool.error("one of save, restore and show is missing.");
-        return Exit::Failure;
+pub(in crate::applet) fn run(args: &[OsString]) -> Result<(), Error> {
+    let tool = Tool::coldplug(args);
+    let words = args::operands(&tool, args, HELP)?;
+    let Some((word, names)) = words.split_first() else {
+        return Err(Error::Usage("missing argument: save, restore or show".into()));
     };
-    if !matches!(act.as_str(), "save" | "restore" | "show") {
-        tool.error(&format!("'{act}' is none of save, restore and show."));
-        return Exit::Failure;
-    }
+    let action = match word.to_str() {
+        Some("save") => Action::Save,
+        Some("restore") => Action::Restore,
+        Some("show") => Action::Show,
+        _ => return Err(Error::unexpected(word)),
+    };
+    let names: Vec<_> = names.iter().map(|name| name.to_string_lossy().into_owned()).collect();
+    act(&tool, action, &names)
+}
+
+fn act(tool: &Tool, action: Action, names: &[String]) -> Result<(), Error> {
     let mut warnings = Vec::new();
     let config = settings::config(&tool.root, &mut warnings);
     let mut failed = !warnings.is_empty();
-    warnings.iter().for_each(|warning| tool.say(Level::Warning, &warning.to_string()));
-    for module in chosen(tool, &config, names, &mut failed) {
-        let complaints = match act.as_str() {
-            "show" => {
+    warnings.iter().for_each(|warning| tool.message(Level::Warning, &warning.to_string()));
+    for module in select(tool, &config, names, &mut failed) {
+        let problems = match action {
+            Action::Show => {
                 show(tool, &config, &module);
                 continue;
             }
-            _ if !sysfs::has_module(&tool.root, &module) => {
-                // Of all modules those that are there are meant.
-                absent(&module, names)
-            }
-            "save" => save(&tool.root, &module),
-            _ => restore(&tool.root, &module, ""),
+            _ if !sysfs::has_module(&tool.root, &module) => not_loaded(&module, names),
+            Action::Save => save(&tool.root, &module),
+            Action::Restore => restore(&tool.root, &module, ""),
         };
-        // What is wrong with the configuration has been said.
-        let complaints =
-            complaints.iter().filter(|c| !warnings.iter().any(|w| w.to_string() == **c));
-        for complaint in complaints {
+        // Faults of the configuration have been printed.
+        let problems = problems.iter().filter(|p| !warnings.iter().any(|w| w.to_string() == **p));
+        for problem in problems {
             failed = true;
-            tool.error(complaint);
+            tool.error(problem);
         }
     }
-    if failed { Exit::Failure } else { Exit::Success }
+    Error::unless(!failed)
 }
 
-/// The modules that are meant: those named, as far as they have settings, or all.
-fn chosen(tool: &Tool, config: &Settings, names: &[String], failed: &mut bool) -> Vec<ModuleName> {
+/// Returns the modules of `names` that have settings, or all if there are no names.
+fn select(tool: &Tool, config: &Settings, names: &[String], failed: &mut bool) -> Vec<ModuleName> {
     let all = config.modules();
     if names.is_empty() {
         return all;
@@ -84,7 +81,7 @@ fn chosen(tool: &Tool, config: &Settings, names: &[String], failed: &mut bool) -
         match all.contains(&module) {
             true => modules.push(module),
             false => {
-                tool.error(&format!("{name} has no settings in settings.d."));
+                tool.error(&format!("{name}: no settings in settings.d"));
                 *failed = true;
             }
         }
@@ -92,11 +89,13 @@ fn chosen(tool: &Tool, config: &Settings, names: &[String], failed: &mut bool) -
     modules
 }
 
-fn absent(module: &ModuleName, names: &[String]) -> Vec<String> {
+/// Returns the problem of a module that is not loaded. It is one only if the module was named.
+fn not_loaded(module: &ModuleName, names: &[String]) -> Vec<String> {
     let named = names.iter().any(|name| ModuleName::new(name) == *module);
-    if named { vec![format!("{module} is not loaded.")] } else { Vec::new() }
+    if named { vec![format!("{module}: not loaded")] } else { Vec::new() }
 }
 
+/// Prints each setting of `module` as a line `MODULE PATH VALUE SAVED`, with tabs.
 fn show(tool: &Tool, config: &Settings, module: &ModuleName) {
     let saved = settings::read_saved(&tool.root, module).unwrap_or_default();
     let mut paths = settings::paths(&tool.root, config, module);
@@ -108,7 +107,7 @@ fn show(tool: &Tool, config: &Settings, module: &ModuleName) {
         }
         shown.push(path);
         let now = settings::value(&tool.root, path).unwrap_or_else(|_| "-".to_owned());
-        let kept = saved.iter().find(|(p, _)| p == path).map_or("-", |(_, value)| value);
-        tool.print(format!("{module}\t{path}\t{now}\t{kept}\n"));
+        let saved_value = saved.iter().find(|(p, _)| p == path).map_or("-", |(_, value)| value);
+        tool.print(format!("{module}\t{path}\t{now}\t{saved_value}\n"));
     }
 }

@@ -1,4 +1,5 @@
-//! Settings of modules: saved when they go and given back when they come, and the command that shows and does it by hand.
+//! Settings of modules: saved before a module is removed, restored when it is loaded again, and the
+//! command that does so by hand.
 
 #[cfg(feature = "host")]
 mod command;

@@ -1,46 +1,49 @@
-//! Settings saved before a module goes, and given back when it has come.
+//! Saves the settings of a module before it is removed, and restores them after it is loaded.
 
 use crate::kmod::name::ModuleName;
 use crate::sys::{Root, settings, sysfs};
 
-/// What a parameter that is a text reads as before it has ever been set. Written back it would be that very text.
+/// Value that a string parameter reads as until it is set. Writing it back would set that very
+/// string.
 const UNSET: &str = "(null)";
 
-/// Saves what the configuration names for `module`, if it is loaded. Gives what went wrong, in words.
+/// Saves the settings that the configuration names for `module`, if it is loaded. Returns the
+/// messages about what failed.
 pub(in crate::applet) fn save(root: &Root, module: &ModuleName) -> Vec<String> {
     if !sysfs::has_module(root, module) {
         return Vec::new();
     }
     let mut warnings = Vec::new();
     let config = settings::config(root, &mut warnings);
-    let mut complaints: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    let mut problems: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     let mut values = Vec::new();
     for path in settings::paths(root, &config, module) {
         match settings::value(root, &path) {
             Ok(value) if value == UNSET => {}
             Ok(value) => values.push((path, value)),
-            Err(error) => complaints.push(format!("could not save a setting of {module}: {error}")),
+            Err(error) => problems.push(format!("{module}: could not save a setting: {error}")),
         }
     }
     if !values.is_empty()
         && let Err(error) = settings::save(root, module, &values)
     {
-        complaints.push(format!("could not save the settings of {module}: {error}"));
+        problems.push(format!("{module}: could not save the settings: {error}"));
     }
-    complaints
+    problems
 }
 
-/// Gives `module`, which has just been loaded with the parameters `given`, what is saved for it, as far as the configuration
-/// still names it. What was given now stays. Gives what went wrong, in words.
+/// Restores the saved settings of `module`, which has just been loaded with the parameters `given`.
+/// Settings that the configuration no longer names, and parameters in `given`, stay as they are.
+/// Returns the messages about what failed.
 pub(in crate::applet) fn restore(root: &Root, module: &ModuleName, given: &str) -> Vec<String> {
     let saved = match settings::read_saved(root, module) {
         Ok(saved) if saved.is_empty() => return Vec::new(),
         Ok(saved) => saved,
-        Err(error) => return vec![format!("could not restore the settings of {module}: {error}")],
+        Err(error) => return vec![format!("{module}: could not restore the settings: {error}")],
     };
     let mut warnings = Vec::new();
     let config = settings::config(root, &mut warnings);
-    let mut complaints: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    let mut problems: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     let paths = settings::paths(root, &config, module);
     let head = format!("/sys/module/{module}/parameters/");
     let is_given = |path: &str| path.strip_prefix(&head).is_some_and(|name| sets(given, name));
@@ -49,13 +52,13 @@ pub(in crate::applet) fn restore(root: &Root, module: &ModuleName, given: &str) 
             continue;
         }
         if let Err(error) = settings::set_value(root, path, value) {
-            complaints.push(format!("could not restore '{value}' of {module}: {error}"));
+            problems.push(format!("{module}: could not restore '{value}': {error}"));
         }
     }
-    complaints
+    problems
 }
 
-/// Whether the parameters `given` set the one called `name`; to the kernel `-` and `_` are the same in it.
+/// Returns whether `given` sets the parameter `name`. The kernel treats `-` and `_` in it alike.
 fn sets(given: &str, name: &str) -> bool {
     let plain = |name: &str| name.replace('-', "_");
     given
@@ -68,7 +71,7 @@ mod tests {
     use super::*;
     use std::fs;
 
-    /// A machine on which the module `m` has the parameters a, b (read-only) and c.
+    /// Returns a machine on which the module `m` has the parameters a, b (read-only) and c.
     fn machine() -> (tempfile::TempDir, Root) {
         let scratch = tempfile::tempdir().unwrap();
         let root = Root::at(scratch.path());
@@ -89,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_saved_comes_back() {
+    fn saved_settings_are_restored() {
         let (_scratch, root) = machine();
         let m = ModuleName::new("m");
         let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
@@ -108,7 +111,7 @@ mod tests {
                 "{given}"
             );
         }
-        // What the configuration no longer names stays as it is.
+        // A setting that the configuration no longer names stays as it is.
         fs::write(root.join("etc/coldplug/settings.d/a.conf"), "settings m a\n").unwrap();
         fs::write(root.join("proc/sys/x"), "0\n").unwrap();
         assert!(restore(&root, &m, "").is_empty());
@@ -116,19 +119,19 @@ mod tests {
     }
 
     #[test]
-    fn one_that_fails_does_not_stop_the_rest() {
+    fn one_failure_does_not_stop_the_rest() {
         let (_scratch, root) = machine();
         let m = ModuleName::new("m");
         assert!(save(&root, &m).is_empty());
         fs::remove_file(root.join("sys/module/m/parameters/a")).unwrap();
         fs::create_dir(root.join("sys/module/m/parameters/a")).unwrap();
         fs::write(root.join("proc/sys/x"), "0\n").unwrap();
-        let complaints = restore(&root, &m, "");
-        assert_eq!(complaints.len(), 1, "{complaints:?}");
-        assert!(complaints[0].starts_with("could not restore '1' of m: open "), "{complaints:?}");
+        let problems = restore(&root, &m, "");
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].starts_with("m: could not restore '1': open "), "{problems:?}");
         assert_eq!(fs::read_to_string(root.join("proc/sys/x")).unwrap(), "3\n");
         fs::remove_file(root.join("proc/sys/x")).unwrap();
-        let complaints = save(&root, &m);
-        assert_eq!(complaints.len(), 2, "{complaints:?}");
+        let problems = save(&root, &m);
+        assert_eq!(problems.len(), 2, "{problems:?}");
     }
 }

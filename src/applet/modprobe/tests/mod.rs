@@ -1,4 +1,5 @@
-//! modprobe on trees of files, with a kernel that keeps its modules below the tree's /sys.
+//! Tests of modprobe on trees of files, with a kernel that keeps its modules below /sys of the
+//! tree.
 
 mod insert;
 mod parallel;
@@ -21,7 +22,8 @@ use crate::applet::tool::Sink;
 use crate::sys::module::{InitFlags, Kernel, ModuleOps};
 use crate::sys::{self, Root};
 
-/// A kernel. A module's file holds its name, and an errno's number where the kernel refuses it.
+/// A kernel. A module file holds the name of the module, and an errno if the kernel is to refuse
+/// it.
 struct Fake(PathBuf);
 
 impl Fake {
@@ -35,14 +37,14 @@ impl Fake {
         if let Some(number) = words.next() {
             return Err(Errno::from_raw_os_error(number.parse().unwrap()));
         }
-        let folder = self.module(name);
-        if folder.is_dir() {
+        let directory = self.module(name);
+        if directory.is_dir() {
             return Err(Errno::EXIST);
         }
-        fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join("initstate"), "live\n").unwrap();
-        fs::write(folder.join("refcnt"), "0\n").unwrap();
-        fs::write(folder.join("args"), args.to_bytes()).unwrap();
+        fs::create_dir_all(&directory).unwrap();
+        fs::write(directory.join("initstate"), "live\n").unwrap();
+        fs::write(directory.join("refcnt"), "0\n").unwrap();
+        fs::write(directory.join("args"), args.to_bytes()).unwrap();
         Ok(())
     }
 }
@@ -70,12 +72,12 @@ impl ModuleOps for Fake {
     }
 
     fn delete_module(&self, name: &CStr, force: bool) -> Result<(), Errno> {
-        let folder = self.module(name.to_str().unwrap());
-        let users = fs::read_to_string(folder.join("refcnt")).map_err(|_| Errno::NOENT)?;
+        let directory = self.module(name.to_str().unwrap());
+        let users = fs::read_to_string(directory.join("refcnt")).map_err(|_| Errno::NOENT)?;
         if users.trim() != "0" && !force {
             return Err(Errno::AGAIN);
         }
-        fs::remove_dir_all(folder).unwrap();
+        fs::remove_dir_all(directory).unwrap();
         for other in fs::read_dir(self.0.join("sys/module")).unwrap() {
             let other = other.unwrap().path();
             if fs::remove_dir(other.join("holders").join(name.to_str().unwrap())).is_ok() {
@@ -87,7 +89,7 @@ impl ModuleOps for Fake {
     }
 }
 
-/// A machine: modules a → b → c, and x, y, z on their own.
+/// A machine. Module a depends on b and b on c; x, y and z have no dependencies.
 struct Machine(tempfile::TempDir);
 
 impl Machine {
@@ -95,11 +97,12 @@ impl Machine {
         let machine = Self(tempfile::tempdir().unwrap());
         let tree = "lib/modules/1";
         for name in ["a", "b", "c", "x", "y", "z"] {
-            // Six bytes at least.
+            // kmod requires at least six bytes.
             machine.put(&format!("{tree}/{name}.ko"), &format!("{name}       \n"));
         }
         machine.put(&format!("{tree}/bad.ko"), "bad       8\n");
-        let dep = "a.ko: b.ko c.ko\nb.ko: c.ko\nc.ko:\nx.ko:\ny.ko:\nz.ko:\nbad.ko:\nuser.ko: bad.ko\ngone.ko:\n";
+        let dep = "a.ko: b.ko c.ko\nb.ko: c.ko\nc.ko:\nx.ko:\ny.ko:\nz.ko:\nbad.ko:\n\
+                   user.ko: bad.ko\ngone.ko:\n";
         machine.put(&format!("{tree}/modules.dep"), dep);
         machine.put(&format!("{tree}/modules.alias"), "alias dev:x* x\nalias dev:*y y\n");
         machine.put(&format!("{tree}/modules.builtin"), "kernel/inside.ko\n");
@@ -118,14 +121,14 @@ impl Machine {
         fs::write(path, text).unwrap();
     }
 
-    /// What is in the kernel, with its parameters.
-    fn live(&self) -> String {
+    /// Returns the loaded modules with their parameters.
+    fn loaded(&self) -> String {
         let entries = fs::read_dir(self.path("sys/module")).unwrap();
         let mut names: Vec<String> = entries
             .map(|e| {
-                let folder = e.unwrap().path();
-                let args = fs::read_to_string(folder.join("args")).unwrap_or_default();
-                let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
+                let directory = e.unwrap().path();
+                let args = fs::read_to_string(directory.join("args")).unwrap_or_default();
+                let name = directory.file_name().unwrap().to_str().unwrap().to_owned();
                 if args.is_empty() { name } else { format!("{name}({args})") }
             })
             .collect();
@@ -133,7 +136,7 @@ impl Machine {
         names.join(" ")
     }
 
-    /// Runs modprobe; gives whether it succeeded, and what it said, the tree's path cut out.
+    /// Runs modprobe. Returns whether it succeeded, and its output without the path of the tree.
     fn modprobe(&self, words: &str) -> (bool, String) {
         self.modprobe_below(words, "")
     }
@@ -141,19 +144,25 @@ impl Machine {
     fn modprobe_below(&self, words: &str, running: &str) -> (bool, String) {
         let sink = Sink::default();
         let root = self.0.path().to_str().unwrap();
-        let exit = self.run(Arc::new(Fake(root.into())), &sink, words, running);
+        let result = self.run(Arc::new(Fake(root.into())), &sink, words, running);
         (
-            exit == Exit::Success,
+            result.is_ok(),
             sink.take().replace(&format!("{root}/lib/modules/1"), "").replace(root, ""),
         )
     }
 
-    fn run(&self, kernel: Arc<dyn ModuleOps>, sink: &Sink, words: &str, running: &str) -> Exit {
+    fn run(
+        &self,
+        kernel: Arc<dyn ModuleOps>,
+        sink: &Sink,
+        words: &str,
+        running: &str,
+    ) -> Result<(), Fail> {
         let root = self.0.path().to_str().unwrap();
-        let tool = Tool::on(Root::at(root), kernel, sink);
+        let tool = Tool::for_test(Root::at(root), kernel, sink);
         let words = format!("modprobe -d {root} -S 1 {}", words.replace("ROOT", root));
         let args: Vec<OsString> = words.split(' ').map(Into::into).collect();
-        let options = Options::read(&tool, &args, "").unwrap();
+        let options = Options::parse(&tool, &args, "").unwrap();
         Modprobe::new(&tool, options, running).run()
     }
 }
@@ -166,5 +175,5 @@ fn check(conf: &str, before: &str, words: &str, want: (bool, &str), live: &str) 
     }
     let (good, said) = machine.modprobe(words);
     assert_eq!((good, said.as_str()), want, "{words}");
-    assert_eq!(machine.live(), live, "{words}");
+    assert_eq!(machine.loaded(), live, "{words}");
 }

@@ -1,12 +1,12 @@
-//! `-a --jobs=N`.
+//! Parallel loading: `-a --jobs=N`.
 
 use super::*;
 
 #[test]
-fn jobs_change_neither_the_end_nor_the_words() {
+fn jobs_change_neither_result_nor_output() {
     let not_found = "modprobe: WARNING: Module nope not found in directory \n";
     let refused = "modprobe: ERROR: could not insert 'bad': Exec format error\n\
-                   modprobe: ERROR: /bad.ko: not a module: no ELF file, or a damaged one\n";
+                   modprobe: ERROR: /bad.ko: not an ELF module, or damaged\n";
     let masked = "modprobe: ERROR: could not insert 'a': needs c, which is masked by \
                   /etc/modprobe.d/t.conf line 1\n";
     for (conf, words, want, live) in [
@@ -30,7 +30,8 @@ fn jobs_change_neither_the_end_nor_the_words() {
     }
 }
 
-/// A kernel whose loads take time, and which counts those that run at once.
+/// A kernel with slow loads that counts parallel ones. The counters are the present number and the
+/// highest.
 struct Slow(Fake, Mutex<(usize, usize)>);
 
 impl ModuleOps for Slow {
@@ -63,12 +64,12 @@ impl ModuleOps for Slow {
 }
 
 #[test]
-fn independent_modules_are_loaded_at_once() {
+fn independent_modules_are_loaded_in_parallel() {
     for (words, want) in [("-j 3 -a x y z", 3), ("-a x y z", 1), ("-j 3 -a a", 1)] {
         let machine = Machine::new("");
         let slow = Arc::new(Slow(Fake(machine.path("")), Mutex::default()));
         let sink = Sink::default();
-        assert_eq!(machine.run(slow.clone(), &sink, words, ""), Exit::Success);
+        assert_eq!(machine.run(slow.clone(), &sink, words, ""), Ok(()));
         assert_eq!(slow.1.lock().unwrap().1, want, "{words}");
     }
 }

@@ -3,17 +3,20 @@
 use super::*;
 
 #[test]
-fn queries_answer_without_a_kernel() {
+fn queries_load_nothing() {
     check("", "", "-R dev:x:y", (true, "x\ny\n"), "");
     check("", "", "--show-alias inside", (true, "inside\n"), "");
     let machine = Machine::new(
-        "softdep s pre: p q post: r\nbad line\nblacklist u-v\noptions o  x\nweakdep w k\nmask m-*\nrule merge-softdeps",
+        "softdep s pre: p q post: r\nbad line\nblacklist u-v\noptions o  x\nweakdep w k\n\
+         mask m-*\nrule merge-softdeps",
     );
     let (good, said) = machine.modprobe("-c");
     let errors =
         "modprobe: ERROR: /etc/modprobe.d/t.conf line 2: ignoring bad line starting with 'bad'\n";
-    let config = "blacklist u_v\nmask m_*\nrule merge-softdeps\noptions o  x\nsoftdep s pre: p q post: r\nweakdep w k\n\n\
-                  # End of configuration files. Dumping indexes now:\n\nalias dev:*y y\nalias dev:x* x\n";
+    let config = "blacklist u_v\nmask m_*\nrule merge-softdeps\noptions o  x\n\
+                  softdep s pre: p q post: r\nweakdep w k\n\n\
+                  # End of configuration files. Dumping indexes now:\n\n\
+                  alias dev:*y y\nalias dev:x* x\n";
     assert_eq!((good, said), (true, format!("{errors}{config}")));
     assert_eq!(
         machine.modprobe("--show-exports x").1.lines().last(),
@@ -22,7 +25,7 @@ fn queries_answer_without_a_kernel() {
 }
 
 #[test]
-fn the_configuration_is_json_as_well() {
+fn the_configuration_is_printed_as_json() {
     let machine = Machine::new(
         "softdep s pre: p post: r\nblacklist u-v\noptions o x=\"1\"\nweakdep w k l\nmask m-*\n\
          install i /bin/true\nremove i /bin/false\nalias x* o\nrule install-first\n",
@@ -36,7 +39,9 @@ fn the_configuration_is_json_as_well() {
         serde_json::json!({
             "alias": [{"pattern": "x*", "module": "o"}],
             "blacklist": ["u_v"],
-            "index_alias": [{"pattern": "dev:*y", "module": "y"}, {"pattern": "dev:x*", "module": "x"}],
+            "index_alias": [
+                {"pattern": "dev:*y", "module": "y"}, {"pattern": "dev:x*", "module": "x"},
+            ],
             "install": [{"module": "i", "command": "/bin/true"}],
             "kernel_blacklist": ["kb"],
             "mask": [{"module": "m_*", "place": "/etc/modprobe.d/t.conf line 5"}],
@@ -47,6 +52,6 @@ fn the_configuration_is_json_as_well() {
             "weakdep": [{"module": "w", "names": ["k", "l"]}],
         })
     );
-    let want = "modprobe: ERROR: --json is for --show-config.\n";
+    let want = "modprobe: ERROR: --json requires --show-config\n";
     assert_eq!(machine.modprobe("--json x"), (false, want.to_owned()));
 }

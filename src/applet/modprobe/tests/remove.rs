@@ -1,9 +1,9 @@
-//! Removal.
+//! Removal of modules and their dependencies.
 
 use super::*;
 
 #[test]
-fn modules_come_out_with_what_is_then_unused() {
+fn modules_are_removed_with_unused_dependencies() {
     check("", "a z", "-r a", (true, ""), "z");
     check("", "a", "-rv x", (true, ""), "a b c");
     check("", "x", "-rv x", (true, "rmmod x\n"), "");
@@ -33,7 +33,7 @@ fn modules_come_out_with_what_is_then_unused() {
 }
 
 #[test]
-fn what_is_in_use_stays() {
+fn modules_in_use_are_kept() {
     let machine = Machine::new("");
     machine.modprobe("-a x y");
     machine.put("sys/module/x/refcnt", "1\n");
@@ -48,22 +48,22 @@ fn what_is_in_use_stays() {
         machine.modprobe("-ra x"),
         (false, "modprobe: WARNING: Module x is in use.\n".to_owned())
     );
-    assert_eq!(machine.live(), "x y");
+    assert_eq!(machine.loaded(), "x y");
     machine.modprobe("--remove-holders -w 5 x");
-    assert_eq!(machine.live(), "x");
+    assert_eq!(machine.loaded(), "x");
 }
 
 #[test]
-fn orphans_go_however_deep() {
+fn orphans_are_removed_at_any_depth() {
     let machine = |users: &[(&str, &str)]| {
         let machine = Machine::new("");
         machine.modprobe("-a a x");
         for (module, user) in users {
             fs::create_dir_all(machine.path(&format!("sys/module/{module}/holders/{user}")))
                 .unwrap();
-            let folder = machine.path(&format!("sys/module/{module}"));
-            let held = fs::read_dir(folder.join("holders")).unwrap().count();
-            fs::write(folder.join("refcnt"), format!("{held}\n")).unwrap();
+            let directory = machine.path(&format!("sys/module/{module}"));
+            let held = fs::read_dir(directory.join("holders")).unwrap().count();
+            fs::write(directory.join("refcnt"), format!("{held}\n")).unwrap();
         }
         machine
     };
@@ -77,12 +77,12 @@ fn orphans_go_however_deep() {
     ] {
         let machine = machine(users);
         assert_eq!(machine.modprobe(words), (true, said.to_owned()));
-        assert_eq!(machine.live(), live, "{words}");
+        assert_eq!(machine.loaded(), live, "{words}");
     }
 }
 
 #[test]
-fn removal_goes_round_no_circle_and_needs_no_file() {
+fn removal_ends_in_softdep_cycles_and_needs_no_file() {
     for conf in ["softdep x pre: y\nsoftdep y pre: x", "softdep x post: y\nsoftdep y post: x"] {
         check(conf, "", "x", (true, ""), "x y");
         check(conf, "x", "-r x", (true, ""), "");
@@ -97,5 +97,5 @@ fn removal_goes_round_no_circle_and_needs_no_file() {
     machine.put("sys/module/lost/initstate", "live\n");
     machine.put("sys/module/lost/refcnt", "0\n");
     assert_eq!(machine.modprobe("-rv lost"), (true, "rmmod lost\n".to_owned()));
-    assert_eq!(machine.live(), "");
+    assert_eq!(machine.loaded(), "");
 }
