@@ -3,8 +3,10 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use rustix::io::Errno;
+
 use crate::kmod::index::WriteError;
-use crate::sys;
+use crate::sys::{self, errno};
 
 /// Why the modules of a tree cannot be indexed. The messages are those of kmod.
 #[derive(Debug)]
@@ -34,7 +36,8 @@ impl fmt::Display for Error {
             Self::System(error) => error.fmt(f),
             Self::NotAbsolute(path) => write!(f, "{}: not absolute path.", path.display()),
             Self::Duplicate(path) => {
-                write!(f, "could not add module {}: File exists", path.display())
+                let reason = errno::text(Errno::EXIST);
+                write!(f, "could not add module {}: {reason}", path.display())
             }
             Self::Cycles { paths, .. } => write!(f, "dependency cycles: {}", paths.join("; ")),
             Self::Index(error) => error.fmt(f),
