@@ -1,6 +1,6 @@
-//! Numbers out of a slice at an offset; none where the slice ends too early.
+//! Numbers at an offset of a slice; `None` if the slice is too short.
 
-/// `N` bytes at `at`.
+/// Returns `N` bytes at offset `at`.
 pub(super) fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..at.checked_add(N)?)?.try_into().ok()
 }
@@ -29,12 +29,12 @@ pub(super) fn be64(bytes: &[u8], at: usize) -> Option<u64> {
     array(bytes, at).map(u64::from_be_bytes)
 }
 
-/// Whether `magic` stands at `at`.
+/// Returns whether `magic` is at offset `at`.
 pub(super) fn has(bytes: &[u8], at: usize, magic: &[u8]) -> bool {
     bytes.get(at..).is_some_and(|rest| rest.starts_with(magic))
 }
 
-/// An offset or length from the device as an index; none where it could not be one.
+/// Converts an offset or length from the device to an index, or returns `None` on overflow.
 pub(super) fn index(number: impl TryInto<usize>) -> Option<usize> {
     number.try_into().ok()
 }
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_end_where_the_slice_ends() {
+    fn numbers_past_the_end_are_none() {
         let bytes = [1, 2, 3, 4];
         assert_eq!(le16(&bytes, 2), Some(0x0403));
         assert_eq!(be32(&bytes, 0), Some(0x0102_0304));

@@ -1,6 +1,7 @@
-//! CRC-32 of GPT, LVM: the reflected polynomial 0xEDB88320, four bits a step.
+//! CRC-32 of GPT and LVM: the reflected polynomial 0xEDB88320, four bits per step.
 //!
-//! Written out, as sixteen words of table are less than a dependency, and no more than 16 KiB go through it.
+//! Implemented here because a table of sixteen words is less than a dependency, and at most 16 KiB
+//! are checked.
 
 const TABLE: [u32; 16] = [
     0x0000_0000,
@@ -21,7 +22,7 @@ const TABLE: [u32; 16] = [
     0xbdbd_f21c,
 ];
 
-/// The register after `bytes`, begun at `seed`; neither seed nor result is inverted here.
+/// Returns the CRC register after `bytes`, starting at `seed`. Neither seed nor result is inverted.
 pub(super) fn update(seed: u32, bytes: &[u8]) -> u32 {
     bytes.iter().fold(seed, |crc, byte| nibble(nibble(crc ^ u32::from(*byte))))
 }
@@ -30,7 +31,7 @@ fn nibble(crc: u32) -> u32 {
     (crc >> 4) ^ TABLE[(crc & 15) as usize]
 }
 
-/// The usual CRC-32 (zlib, EFI): begun with ones and inverted at the end.
+/// Computes the usual CRC-32 (zlib, EFI): starts with ones and inverts the result.
 pub(super) fn crc32(bytes: &[u8]) -> u32 {
     !update(!0, bytes)
 }
@@ -40,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn check_value() {
+    fn crc32_has_the_standard_check_value() {
         assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
     }
 }

@@ -1,14 +1,15 @@
-//! The bytes of one device under probing: the head read once, the rest on demand and within an allowance.
+//! The bytes of a device during a probe: the head is read once, the rest on demand within a budget.
 
 use std::borrow::Cow;
 use std::cell::Cell;
 
-/// Where the bytes come from: a device, a file, a slice.
+/// Source of bytes: a device, a file, a slice.
 pub trait Source {
-    /// Length in bytes.
+    /// Returns the size in bytes.
     fn size(&self) -> u64;
 
-    /// Reads at most `buf.len()` bytes at `offset` and tells how many; `None` where they cannot be read.
+    /// Reads at most `buf.len()` bytes at `offset` and returns their number, or `None` if they
+    /// cannot be read.
     fn read(&self, offset: u64, buf: &mut [u8]) -> Option<usize>;
 }
 
@@ -25,39 +26,39 @@ impl Source for &[u8] {
     }
 }
 
-/// Up to the end of the btrfs superblock.
-const HEAD: usize = 68 * 1024;
-/// A piece of a head that could not be read in one go.
-const PIECE: usize = 4096;
-/// What may be read besides the head; a sound device needs less than 40 KiB of it.
-const ALLOWANCE: u64 = 1 << 20;
-/// What a read costs at least, so that the number of reads is bounded too.
-const SECTOR: u64 = 512;
+/// Size of the head, up to the end of the btrfs superblock, in bytes.
+const HEAD_SIZE: usize = 68 * 1024;
+/// Size of the reads of a head that could not be read at once, in bytes.
+const CHUNK: usize = 4096;
+/// Maximum number of bytes to read besides the head; a valid device needs less than 40 KiB.
+const READ_BUDGET: u64 = 1 << 20;
+/// Minimum cost of a read, in bytes, so that the number of reads is bounded too.
+const MIN_READ_COST: u64 = 512;
 
 /// A [`Source`] with its head in memory.
 pub(super) struct Device<'a> {
     source: &'a dyn Source,
     size: u64,
     head: Vec<u8>,
-    allowance: Cell<u64>,
+    budget: Cell<u64>,
 }
 
 impl<'a> Device<'a> {
     pub(super) fn new(source: &'a dyn Source) -> Self {
         let size = source.size();
-        Self { source, size, head: head(source, size), allowance: Cell::new(ALLOWANCE) }
+        Self { source, size, head: head(source, size), budget: Cell::new(READ_BUDGET) }
     }
 
     pub(super) fn size(&self) -> u64 {
         self.size
     }
 
-    /// The first bytes of the device; fewer where it is shorter or unreadable.
+    /// Returns the head; it is shorter if the device is shorter or partly unreadable.
     pub(super) fn head(&self) -> &[u8] {
         &self.head
     }
 
-    /// `length` bytes at `offset`, all or none.
+    /// Returns `length` bytes at `offset`, or `None` if any of them cannot be read.
     pub(super) fn bytes(&self, offset: u64, length: usize) -> Option<Cow<'_, [u8]>> {
         let end = offset.checked_add(u64::try_from(length).ok()?)?;
         if end > self.size {
@@ -72,20 +73,23 @@ impl<'a> Device<'a> {
         (fill(self.source, offset, &mut buf) == length).then_some(Cow::Owned(buf))
     }
 
+    /// Deducts a read from the budget. Returns `None` if the budget is exhausted.
     fn spend(&self, length: u64) -> Option<()> {
-        self.allowance.set(self.allowance.get().checked_sub(length.max(SECTOR))?);
+        self.budget.set(self.budget.get().checked_sub(length.max(MIN_READ_COST))?);
         Some(())
     }
 }
 
-/// The head in one read; where that fails, the sound pieces before the first bad one.
+/// Reads the head at once or, if that fails, in chunks up to the first unreadable one.
 fn head(source: &dyn Source, size: u64) -> Vec<u8> {
-    let mut head = vec![0; usize::try_from(size).map_or(HEAD, |size| size.min(HEAD))];
+    let mut head = vec![0; usize::try_from(size).map_or(HEAD_SIZE, |size| size.min(HEAD_SIZE))];
     let mut done = fill(source, 0, &mut head);
-    while let Some(piece) = head.get_mut(done..(done + PIECE).min(HEAD)).filter(|p| !p.is_empty()) {
-        let got = fill(source, done as u64, piece);
-        done += got;
-        if got < PIECE {
+    while let Some(chunk) =
+        head.get_mut(done..(done + CHUNK).min(HEAD_SIZE)).filter(|c| !c.is_empty())
+    {
+        let count = fill(source, done as u64, chunk);
+        done += count;
+        if count < CHUNK {
             break;
         }
     }
@@ -93,7 +97,7 @@ fn head(source: &dyn Source, size: u64) -> Vec<u8> {
     head
 }
 
-/// Reads until `buf` is full, the source ends or fails; how many bytes are good.
+/// Reads until `buf` is full or the source ends or fails. Returns the number of bytes read.
 pub(super) fn fill(source: &dyn Source, offset: u64, buf: &mut [u8]) -> usize {
     let mut done = 0;
     while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
@@ -109,11 +113,11 @@ pub(super) fn fill(source: &dyn Source, offset: u64, buf: &mut [u8]) -> usize {
 mod tests {
     use super::*;
 
-    /// Zeros, of which one byte cannot be read; counts what is asked for.
+    /// A source of zeros with one unreadable byte, which counts the requested bytes.
     struct Bad {
         size: u64,
         hole: u64,
-        asked: Cell<u64>,
+        requested: Cell<u64>,
     }
 
     impl Source for Bad {
@@ -122,15 +126,15 @@ mod tests {
         }
 
         fn read(&self, offset: u64, buf: &mut [u8]) -> Option<usize> {
-            self.asked.set(self.asked.get() + buf.len() as u64);
+            self.requested.set(self.requested.get() + buf.len() as u64);
             let range = offset..offset + buf.len() as u64;
             (!range.contains(&self.hole)).then_some(buf.len())
         }
     }
 
     #[test]
-    fn a_bad_sector_costs_only_what_follows_it_in_the_head() {
-        let source = Bad { size: 1 << 30, hole: 10_000, asked: Cell::new(0) };
+    fn a_bad_sector_only_truncates_the_head() {
+        let source = Bad { size: 1 << 30, hole: 10_000, requested: Cell::new(0) };
         let device = Device::new(&source);
         assert_eq!(device.head().len(), 8192);
         assert!(device.bytes(0, 512).is_some());
@@ -140,12 +144,12 @@ mod tests {
     }
 
     #[test]
-    fn all_reads_together_are_bounded() {
-        let source = Bad { size: u64::MAX, hole: u64::MAX, asked: Cell::new(0) };
+    fn the_total_of_reads_is_bounded() {
+        let source = Bad { size: u64::MAX, hole: u64::MAX, requested: Cell::new(0) };
         let device = Device::new(&source);
         while device.bytes(1 << 40, 1).is_some() {}
         assert!(device.bytes(1 << 41, usize::MAX).is_none());
-        assert!(source.asked.get() <= (HEAD as u64) + ALLOWANCE / SECTOR);
+        assert!(source.requested.get() <= (HEAD_SIZE as u64) + READ_BUDGET / MIN_READ_COST);
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! exFAT. Little-endian; Microsoft's exFAT specification, kernel fs/exfat/exfat_raw.h.
+//! exFAT, little-endian. References: Microsoft's exFAT specification; kernel fs/exfat/exfat_raw.h.
 //!
 //! ```text
-//! sector 0: 3 "EXFAT   " │ 80 FAT offset │ 88 cluster heap offset │ 96 root cluster (all in sectors, u32)
+//! sector 0: 3 "EXFAT   " │ 80 FAT offset, u32 │ 88 cluster heap offset, u32 (both in sectors)
+//!           96 root cluster, u32
 //!           100 serial, 4 │ 108 log2 sector size, u8 │ 109 log2 sectors per cluster, u8
 //! directory entry, 32: type, u8 (83: label; 00: end) │ characters, u8 │ UTF-16LE, 22
 //! ```
@@ -12,9 +13,10 @@ use super::{Superblock, text};
 
 const LABEL: u8 = 0x83;
 const END: u8 = 0x00;
-const ENTRY: u64 = 32;
-/// The label stands among the first entries; a root directory is not read further than this.
-const ENTRIES: usize = 2048;
+/// Size of a directory entry, in bytes.
+const ENTRY_SIZE: u64 = 32;
+/// Maximum number of entries to read; the label is among the first entries of the root directory.
+const ENTRIES_MAX: usize = 2048;
 const LAST_CLUSTER: u32 = 0x0fff_fff6;
 
 pub(super) fn probe(device: &Device<'_>) -> Option<Superblock> {
@@ -26,28 +28,30 @@ pub(super) fn probe(device: &Device<'_>) -> Option<Superblock> {
     Some(Superblock::filesystem("exfat").with_names(text::serial(array(&sector, 100)), label))
 }
 
-/// Whether sector 0 is exFAT's and so no partition table.
+/// Returns whether sector 0 is the boot sector of exFAT, and therefore not a partition table.
 pub(super) fn is_boot_sector(sector: &[u8]) -> bool {
     has(sector, 3, b"EXFAT   ") && shifts(sector).is_some()
 }
 
-/// log2 of the sector size and of the cluster size.
+/// Returns log2 of the sector size and of the cluster size.
 fn shifts(sector: &[u8]) -> Option<(u8, u8)> {
     let [bytes, sectors]: [u8; 2] = array(sector, 108)?;
     (bytes < 32 && sectors < 32).then(|| (bytes, bytes + sectors))
 }
 
+/// Searches the root directory for the label. Returns `None` if there is no label entry, and
+/// `Some(None)` if the label is empty.
 fn search(device: &Device<'_>, sector: &[u8]) -> Option<Option<String>> {
     let (bytes, cluster_log) = shifts(sector)?;
     let heap = u64::from(le32(sector, 88)?) << bytes;
     let fat = u64::from(le32(sector, 80)?) << bytes;
     let mut cluster = le32(sector, 96)?;
-    let mut entries = 0..ENTRIES;
+    let mut entries = 0..ENTRIES_MAX;
     while (2..=LAST_CLUSTER).contains(&cluster) {
         let start = heap.checked_add(u64::from(cluster - 2).checked_shl(cluster_log.into())?)?;
         for at in (start..start.checked_add(1u64.checked_shl(cluster_log.into())?)?).step_by(32) {
             entries.next()?;
-            let entry = device.bytes(at, index(ENTRY)?)?;
+            let entry = device.bytes(at, index(ENTRY_SIZE)?)?;
             match entry[0] {
                 END => return None,
                 LABEL => return Some(name(&entry)),
@@ -69,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_that_no_sector_can_have() {
+    fn impossible_sector_sizes_are_rejected() {
         let mut sector = [0; 512];
         sector[3..11].copy_from_slice(b"EXFAT   ");
         for (bytes, sectors, is_exfat) in

@@ -1,4 +1,4 @@
-//! ext2, ext3, ext4 and their external journal: one superblock, told apart by its feature bits.
+//! ext2, ext3, ext4 and their external journal: one superblock, distinguished by its feature bits.
 //!
 //! ```text
 //! 0x400  superblock, little-endian (kernel: fs/ext4/ext4.h, struct ext4_super_block)
@@ -33,7 +33,8 @@ pub(super) fn probe(device: &Device<'_>) -> Option<Superblock> {
     Some(Superblock::new(kind, usage).with_names(text::uuid(array(&sb, 0x68)), label))
 }
 
-/// blkid's rule: a journal device first; then what ext3 cannot understand is ext4; then the journal decides.
+/// Returns the type by blkid's rules: first a journal device, then ext4 if it has a feature that
+/// ext3 lacks, then ext3 or ext2 depending on the journal.
 fn kind(compat: u32, incompat: u32, ro_compat: u32) -> Option<&'static str> {
     if incompat & JOURNAL_DEV != 0 {
         return Some("jbd");
@@ -44,7 +45,8 @@ fn kind(compat: u32, incompat: u32, ro_compat: u32) -> Option<&'static str> {
     match (compat & HAS_JOURNAL != 0, incompat & RECOVER != 0) {
         (true, _) => Some("ext3"),
         (false, false) => Some("ext2"),
-        (false, true) => None, // a journal to be replayed, but none there
+        // The journal needs a replay, but there is none.
+        (false, true) => None,
     }
 }
 
@@ -53,7 +55,7 @@ mod tests {
     use super::kind;
 
     #[test]
-    fn features_tell_the_three_apart() {
+    fn feature_bits_select_the_type() {
         for (compat, incompat, ro_compat, want) in [
             (0x38, 0x2, 0x3, Some("ext2")),
             (0x3c, 0x2, 0x3, Some("ext3")),

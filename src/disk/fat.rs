@@ -1,4 +1,5 @@
-//! FAT12, FAT16, FAT32: blkid's vfat. Little-endian; Microsoft's FAT specification, kernel fs/fat/inode.c.
+//! FAT12, FAT16, FAT32: blkid's vfat, little-endian. References: Microsoft's FAT specification;
+//! kernel fs/fat/inode.c.
 //!
 //! ```text
 //! sector 0                          FAT12/16              FAT32
@@ -8,13 +9,16 @@
 //!  0x10 FATs, u8                                          0x43 serial, 4
 //!  0x11 root entries, u16                                 0x52 type, 8
 //!  0x13 sectors, u16 (0: 0x20 u32)
-//!  0x15 media, u8                   reserved │ FAT … │ root directory │ clusters from 2    FAT12/16
-//!  0x16 sectors per FAT, u16        reserved │ FAT … │ clusters from 2, root among them    FAT32
-//! directory entry, 32: name, 11 │ attributes, u8 │ … │ 0x14 cluster high, u16 │ 0x1a cluster low, u16
+//!  0x15 media, u8
+//!  0x16 sectors per FAT, u16
+//! FAT12/16: reserved │ FAT … │ root directory │ clusters from 2
+//! FAT32:    reserved │ FAT … │ clusters from 2, including the root directory
+//! directory entry, 32: name, 11 │ attributes, u8 │ … │ 0x14 cluster high, u16
+//!                      0x1a cluster low, u16
 //! ```
 //!
-//! The label is the volume entry of the root directory; the one in the boot sector is only a copy that
-//! tools forget to update, and blkid calls it LABEL_FATBOOT.
+//! The label is the volume entry of the root directory. The label in the boot sector is only a
+//! copy that tools forget to update; blkid calls it LABEL_FATBOOT.
 
 use super::bytes::{array, has, le16, le32};
 use super::device::Device;
@@ -26,13 +30,16 @@ const FAT32_MAX: u32 = 0x0fff_fff6;
 const VOLUME_ID: u8 = 0x08;
 const DIRECTORY: u8 = 0x10;
 const LONG_NAME: u8 = 0x0f;
-/// How far a FAT32 root directory is followed; the entry is nearly always its first.
-const CLUSTERS: usize = 99;
-const ENTRY: usize = 32;
-const PIECE: u64 = 4096;
+/// Maximum number of clusters of a FAT32 root directory to read; the label is nearly always the
+/// first entry.
+const CLUSTERS_MAX: usize = 99;
+/// Size of a directory entry, in bytes.
+const ENTRY_SIZE: usize = 32;
+/// Size of one read, in bytes.
+const CHUNK: u64 = 4096;
 
-/// What the boot sector says, in the widths that counting needs.
-struct Boot {
+/// Parameters from the boot sector, widened for arithmetic.
+struct BootSector {
     sector: u32,
     cluster: u32,
     reserved: u32,
@@ -47,29 +54,33 @@ pub(super) fn probe(device: &Device<'_>) -> Option<Superblock> {
     let boot = boot(&sector)?;
     let probe = Superblock::filesystem("vfat");
     if boot.is_fat32 {
-        info_is_sound(device, &boot, &sector)?;
+        check_info(device, &boot, &sector)?;
         let label = search_chain(device, &boot, le32(&sector, 0x2c)?);
         return Some(probe.with_names(text::serial(array(&sector, 0x43)), label));
     }
     let root = u64::from(boot.reserved.wrapping_add(boot.all_fats).wrapping_mul(boot.sector));
-    let label = search(device, root, u64::from(boot.root_entries) * ENTRY as u64).flatten();
+    let label = search(device, root, u64::from(boot.root_entries) * ENTRY_SIZE as u64).flatten();
     let serial = matches!(sector[0x26], 0x28 | 0x29).then(|| array(&sector, 0x27)).flatten();
     Some(probe.with_names(text::serial(serial), label))
 }
 
-/// Whether sector 0 is FAT's boot sector and so no partition table, though it ends in 55 aa as well.
+/// Returns whether sector 0 is the boot sector of FAT, and therefore not a partition table,
+/// although it ends in 55 aa too.
 pub(super) fn is_boot_sector(sector: &[u8]) -> bool {
     boot(sector).is_some()
 }
 
-fn boot(sector: &[u8]) -> Option<Boot> {
-    if !has_magic(sector) || has(sector, 3, b"-FVE-FS-") {
-        return None; // the latter is BitLocker, which keeps the shape
+/// Parses a boot sector. Returns `None` if it is invalid.
+fn boot(sector: &[u8]) -> Option<BootSector> {
+    // BitLocker keeps the layout of the boot sector.
+    let is_bitlocker = has(sector, 3, b"-FVE-FS-");
+    if !has_magic(sector) || is_bitlocker {
+        return None;
     }
     let short = u32::from(le16(sector, 0x16)?);
     let long = le32(sector, 0x24)?;
     let fat_sectors = if short == 0 { long } else { short };
-    let boot = Boot {
+    let boot = BootSector {
         sector: le16(sector, 0x0b)?.into(),
         cluster: (*sector.get(0x0d)?).into(),
         reserved: le16(sector, 0x0e)?.into(),
@@ -81,17 +92,18 @@ fn boot(sector: &[u8]) -> Option<Boot> {
     let few = u32::from(le16(sector, 0x13)?);
     let sectors = if few == 0 { le32(sector, 0x20)? } else { few };
     let media = *sector.get(0x15)?;
-    let sound = sector.get(0x10) != Some(&0)
+    let is_valid = sector.get(0x10) != Some(&0)
         && boot.reserved != 0
         && (media >= 0xf8 || media == 0xf0)
         && boot.cluster.is_power_of_two()
         && boot.sector.is_power_of_two()
         && (512..=4096).contains(&boot.sector)
         && clusters_fit(&boot, sectors);
-    sound.then_some(boot)
+    is_valid.then_some(boot)
 }
 
-/// A type name; or, as on old floppies, only 55 aa, unless it is OS/2's disguise of another file system.
+/// Returns whether the sector has the name of a FAT type, or, as on old floppies, only 55 aa
+/// without the name of another file system of OS/2.
 fn has_magic(sector: &[u8]) -> bool {
     let names: [(usize, &[u8]); 6] = [
         (0x52, b"MSWIN"),
@@ -107,10 +119,11 @@ fn has_magic(sector: &[u8]) -> bool {
             && !has(sector, 0x36, b"HPFS    "))
 }
 
-fn clusters_fit(boot: &Boot, sectors: u32) -> bool {
+/// Returns whether the number of clusters fits the type.
+fn clusters_fit(boot: &BootSector, sectors: u32) -> bool {
     let root = (boot.root_entries * 32).div_ceil(boot.sector);
-    let taken = boot.reserved.wrapping_add(boot.all_fats).wrapping_add(root);
-    let clusters = sectors.wrapping_sub(taken) / boot.cluster;
+    let used = boot.reserved.wrapping_add(boot.all_fats).wrapping_add(root);
+    let clusters = sectors.wrapping_sub(used) / boot.cluster;
     clusters <= if boot.is_fat32 { FAT32_MAX } else { clusters_max(clusters) }
 }
 
@@ -118,8 +131,9 @@ fn clusters_max(clusters: u32) -> u32 {
     if clusters > FAT12_MAX { FAT16_MAX } else { FAT12_MAX }
 }
 
-/// FAT32's FSInfo has its two signatures, or zeros, as some tools write none.
-fn info_is_sound(device: &Device<'_>, boot: &Boot, sector: &[u8]) -> Option<()> {
+/// Checks the signatures of the FSInfo sector of FAT32. Zeros are valid, because some tools write
+/// none.
+fn check_info(device: &Device<'_>, boot: &BootSector, sector: &[u8]) -> Option<()> {
     let at = le16(sector, 0x30)?;
     if at == 0 {
         return Some(());
@@ -132,13 +146,13 @@ fn info_is_sound(device: &Device<'_>, boot: &Boot, sector: &[u8]) -> Option<()> 
     .then_some(())
 }
 
-/// The label in a FAT32 root directory, cluster by cluster.
-fn search_chain(device: &Device<'_>, boot: &Boot, root: u32) -> Option<String> {
+/// Searches the root directory of FAT32 for the label, cluster by cluster.
+fn search_chain(device: &Device<'_>, boot: &BootSector, root: u32) -> Option<String> {
     let entries = u64::from(boot.fat_sectors) * u64::from(boot.sector) / 4;
     let data = u64::from(boot.reserved.wrapping_add(boot.all_fats));
     let (cluster, sector) = (u64::from(boot.cluster), u64::from(boot.sector));
     let mut next = u64::from(root);
-    for _ in 0..CLUSTERS {
+    for _ in 0..CLUSTERS_MAX {
         if next < 2 || next >= entries {
             return None;
         }
@@ -152,14 +166,14 @@ fn search_chain(device: &Device<'_>, boot: &Boot, root: u32) -> Option<String> {
     None
 }
 
-/// Looks through `length` bytes of directory: the label once found, or `Some(None)` where it is empty;
-/// `None` when the search may go on in the next cluster.
+/// Searches `length` bytes of a directory for the label. Returns `Some(None)` if the label is
+/// empty, and `None` if the search may continue in the next cluster.
 fn search(device: &Device<'_>, start: u64, length: u64) -> Option<Option<String>> {
     let mut at = start;
     while at < start.saturating_add(length) {
-        let size = PIECE.min(start + length - at);
-        let piece = device.bytes(at, usize::try_from(size).ok()?)?;
-        for entry in piece.chunks_exact(ENTRY) {
+        let size = CHUNK.min(start + length - at);
+        let chunk = device.bytes(at, usize::try_from(size).ok()?)?;
+        for entry in chunk.chunks_exact(ENTRY_SIZE) {
             if entry[0] == 0 {
                 return None;
             }
@@ -181,7 +195,7 @@ fn is_volume(entry: &[u8]) -> bool {
         && attributes & (VOLUME_ID | DIRECTORY) == VOLUME_ID
 }
 
-/// 05 stands for a first byte e5, which itself would mean a free entry.
+/// Returns the label in a volume entry. A first byte 05 means e5, because e5 marks a free entry.
 fn volume_name(entry: &[u8]) -> Option<String> {
     let mut name: [u8; 11] = array(entry, 0)?;
     if name[0] == 0x05 {

@@ -1,4 +1,4 @@
-//! Formats of which a magic and two fixed places tell everything. All little-endian, except UBI.
+//! Formats with a magic and names at fixed offsets. All are little-endian except UBI.
 //!
 //! ```text
 //! type            superblock  magic          also required        UUID   label
@@ -14,15 +14,15 @@
 //! bcachefs        0x1000      +24 16 bytes   own sector +104 = 8   +56    +72, 32
 //! ```
 //!
-//! Kernel: fs/btrfs/disk-io.h, include/linux/f2fs_fs.h, fs/erofs/erofs_fs.h, fs/squashfs/squashfs_fs.h,
-//! fs/ubifs/ubifs-media.h, drivers/mtd/ubi/ubi-media.h, drivers/md/bcache/bcache_ondisk.h;
-//! cryptsetup's wiki page on the on-disk format of DM-verity.
+//! Kernel: fs/btrfs/disk-io.h, include/linux/f2fs_fs.h, fs/erofs/erofs_fs.h,
+//! fs/squashfs/squashfs_fs.h, fs/ubifs/ubifs-media.h, drivers/mtd/ubi/ubi-media.h,
+//! drivers/md/bcache/bcache_ondisk.h; cryptsetup's wiki page on the on-disk format of DM-verity.
 
 use super::bytes::{array, be16, be32, has, le16, le32, le64};
 use super::device::Device;
 use super::{Superblock, Usage, text};
 
-/// A superblock with its magic in place, and no more of the device than the head.
+/// Returns the superblock at `start` if it lies in the head and has the magic at offset `at`.
 fn block<'a>(device: &'a Device<'_>, start: usize, at: usize, magic: &[u8]) -> Option<&'a [u8]> {
     let block = device.head().get(start..)?;
     has(block, at, magic).then_some(block)
@@ -34,8 +34,8 @@ pub(super) fn btrfs(device: &Device<'_>) -> Option<Superblock> {
     Some(Superblock::filesystem("btrfs").with_names(text::uuid(array(sb, 0x20)), label))
 }
 
-/// How many devices the btrfs or bcachefs that `source` belongs to is made of, by the superblock there; none for
-/// anything else.
+/// Returns the number of devices of the btrfs or bcachefs that `source` belongs to, according to
+/// its superblock, or `None` for any other content.
 ///
 /// ```text
 /// btrfs       +0x88 num_devices, u64
@@ -51,7 +51,7 @@ pub fn member_count(source: &impl super::Source) -> Option<u64> {
     device.head().get(0x1000 + 123).map(|count| u64::from(*count))
 }
 
-/// Version 1.0 had another superblock, whose names cannot be told.
+/// Probes for f2fs. Version 1.0 had another superblock, whose names are unknown.
 pub(super) fn f2fs(device: &Device<'_>) -> Option<Superblock> {
     let sb = block(device, 0x400, 0, b"\x10\x20\xf5\xf2")?;
     let probe = Superblock::filesystem("f2fs");
@@ -129,9 +129,9 @@ mod tests {
         image
     }
 
-    /// The blkid of Debian 12 does not know bcachefs, so no oracle but the layout.
+    /// The blkid of Debian 12 does not support bcachefs, so the test relies on the layout.
     #[test]
-    fn bcachefs_by_its_layout() {
+    fn bcachefs_is_found_by_its_layout() {
         let parts: [(usize, &[u8]); 4] =
             [(0x1018, BCACHEFS), (0x1038, &[0x5a; 16]), (0x1048, b"tank  "), (0x1068, &[8])];
         let found = probe(&image(1 << 20, &parts).as_slice()).unwrap();
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_decide() {
+    fn the_version_selects_the_format() {
         for (parts, want) in [
             (vec![(0, &b"hsqs"[..]), (28, &[4])], Some("squashfs")),
             (vec![(0, b"hsqs"), (28, &[3])], Some("squashfs3")),

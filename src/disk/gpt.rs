@@ -1,12 +1,13 @@
-//! GPT. Little-endian; UEFI specification chapter 5, kernel block/partitions/efi.c.
+//! GPT, little-endian. References: UEFI specification chapter 5; kernel block/partitions/efi.c.
 //!
 //! ```text
 //! sector 0          protective MBR          sector 1        header (a copy in the last sector)
-//! header:  0 EFI PART │ 12 header size, u32 │ 16 its crc, u32, counted as zero │ 24 own sector, u64
+//! header:  0 EFI PART │ 12 header size, u32 │ 16 its crc, u32, taken as zero │ 24 own sector, u64
 //!         40 first usable sector, u64 │ 48 last usable, u64 │ 56 disk GUID, 16
-//!         72 sector of the entries, u64 │ 80 their number, u32 │ 84 size of one, u32 │ 88 their crc, u32
-//! entry:   0 type GUID, 16 (zero: unused) │ 16 own GUID, 16 │ 32 first sector, u64 │ 40 last, u64, included
-//!         48 attributes, u64 │ 56 name, 72, UTF-16LE
+//!         72 sector of the entries, u64 │ 80 number of entries, u32 │ 84 size of an entry, u32
+//!         88 crc of the entries, u32
+//! entry:   0 type GUID, 16 (zero: unused) │ 16 own GUID, 16 │ 32 first sector, u64
+//!         40 last sector, u64, inclusive │ 48 attributes, u64 │ 56 name, 72, UTF-16LE
 //! ```
 
 use std::borrow::Cow;
@@ -16,14 +17,15 @@ use super::device::Device;
 use super::partition_table::{Partition, PartitionTable};
 use super::{crc, mbr, text};
 
-const ENTRY: usize = 128;
-/// 128 entries are usual; 4096 of them are half a megabyte.
+/// Size of an entry, in bytes.
+const ENTRY_SIZE: usize = 128;
+/// Maximum number of entries. 128 entries are usual; 4096 entries take half a megabyte.
 const ENTRIES_MAX: usize = 4096;
-/// A floppy has no GPT.
-const FLOPPY: u64 = 1440 * 1024;
+/// Maximum size of a floppy, which has no GPT, in bytes.
+const FLOPPY_SIZE: u64 = 1440 * 1024;
 
-/// The type GUID that the Discoverable Partitions Specification gives to root partitions of the
-/// architecture this binary was built for; none where it has none.
+/// Returns the type GUID of root partitions for the architecture of this binary, according to the
+/// Discoverable Partitions Specification, or `None` if it defines none.
 #[must_use]
 pub fn root_type_guid() -> Option<&'static str> {
     if cfg!(target_arch = "x86_64") {
@@ -41,7 +43,7 @@ pub fn root_type_guid() -> Option<&'static str> {
     }
 }
 
-/// A header that has passed every check, and the bytes of its entries.
+/// A valid header and the bytes of its entries.
 struct Header<'a> {
     disk: Option<String>,
     usable: std::ops::RangeInclusive<u64>,
@@ -49,14 +51,14 @@ struct Header<'a> {
 }
 
 pub(super) fn read(device: &Device<'_>, sector_size: u64) -> Option<PartitionTable> {
-    if device.size() <= FLOPPY || !mbr::is_protective(device) {
+    if device.size() <= FLOPPY_SIZE || !mbr::is_protective(device) {
         return None;
     }
     let last = (device.size() / sector_size).checked_sub(1)?;
     let header =
         header(device, sector_size, 1, last).or_else(|| header(device, sector_size, last, last))?;
     let partitions = (1..)
-        .zip(header.entries.chunks_exact(ENTRY))
+        .zip(header.entries.chunks_exact(ENTRY_SIZE))
         .filter_map(|(number, entry)| partition(&header, number, entry, sector_size))
         .collect();
     Some(PartitionTable { kind: "gpt", uuid: header.disk, partitions })
@@ -65,18 +67,18 @@ pub(super) fn read(device: &Device<'_>, sector_size: u64) -> Option<PartitionTab
 fn header<'a>(device: &'a Device<'_>, sector_size: u64, at: u64, last: u64) -> Option<Header<'a>> {
     let sector = device.bytes(at.checked_mul(sector_size)?, index(sector_size)?)?;
     let (first_usable, last_usable) = (le64(&sector, 40)?, le64(&sector, 48)?);
-    let sound = has(&sector, 0, b"EFI PART")
+    let is_valid = has(&sector, 0, b"EFI PART")
         && header_crc(&sector)? == le32(&sector, 16)?
         && le64(&sector, 24)? == at
         && first_usable <= last_usable
         && last_usable <= last
         && !(first_usable < at && at < last_usable)
-        && index(le32(&sector, 84)?)? == ENTRY;
-    if !sound {
+        && index(le32(&sector, 84)?)? == ENTRY_SIZE;
+    if !is_valid {
         return None;
     }
     let count = index(le32(&sector, 80)?).filter(|count| (1..=ENTRIES_MAX).contains(count))?;
-    let entries = device.bytes(le64(&sector, 72)?.checked_mul(sector_size)?, count * ENTRY)?;
+    let entries = device.bytes(le64(&sector, 72)?.checked_mul(sector_size)?, count * ENTRY_SIZE)?;
     (crc::crc32(&entries) == le32(&sector, 88)?).then(|| Header {
         disk: text::guid(array(&sector, 56)),
         usable: first_usable..=last_usable,
@@ -84,7 +86,7 @@ fn header<'a>(device: &'a Device<'_>, sector_size: u64, at: u64, last: u64) -> O
     })
 }
 
-/// The CRC over the header's own size, its CRC field taken as zero.
+/// Computes the CRC of the header over its stated size, with the CRC field taken as zero.
 fn header_crc(sector: &[u8]) -> Option<u32> {
     let size = index(le32(sector, 12)?).filter(|size| *size >= 92)?;
     let crc = crc::update(!0, sector.get(..16)?);
@@ -108,7 +110,7 @@ fn partition(
         start: first.checked_mul(sector_size)?,
         size: (last - first + 1).checked_mul(sector_size)?,
         uuid: text::guid(array(entry, 16)),
-        label: text::utf16le(entry.get(56..ENTRY)),
+        label: text::utf16le(entry.get(56..ENTRY_SIZE)),
         kind,
         attributes: le64(entry, 48)?,
     })

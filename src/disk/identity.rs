@@ -1,43 +1,47 @@
-//! What a disk says of itself, as the names that udev gives it in /dev/disk/by-id: the rules of `ata_id`, `scsi_id` and
+//! Identity of a disk, for udev's names in /dev/disk/by-id: the rules of `ata_id`, `scsi_id` and
 //! `usb_id` (systemd 252 and 257).
 //!
 //! ```text
 //! ATA IDENTIFY DEVICE, 256 words; in texts the first character is the high byte
-//!   words 10 to 19 serial number │ 27 to 46 model │ 87 bits 15, 14, 8: 01 and 1, there is a WWN │ 108 to 111 WWN
+//!   words 10 to 19 serial number │ 27 to 46 model │ 108 to 111 WWN
+//!         87 bits 15, 14, 8: if 0, 1 and 1, there is a WWN
 //! SCSI vital product data       0 device type │ 1 page │ 2 length, u16 big-endian │ 4 content
-//!   page 80, unit serial number: its text
+//!   page 80, unit serial number: text
 //!   page 83, identification: descriptors, each
-//!     0 low half: 1 binary, 2 text │ 1 bits 5, 4: whose, low half: type │ 3 length │ 4 identifier
+//!     0 low nibble: 1 binary, 2 text │ 1 bits 5, 4: association, low nibble: type │ 3 length
+//!     4 identifier
 //!   page 89, ATA information: from 60 on the IDENTIFY data, words little-endian
 //! ```
 
 use std::fmt::Write;
 
-/// The name of a disk, and its world wide name where it has one.
+/// The name of a disk, and its world wide name if it has one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// udev's ID_SERIAL: model and serial number, or an identifier that says it all.
+    /// udev's ID_SERIAL: model and serial number, or an identifier that is unique by itself.
     pub serial: String,
     /// udev's ID_WWN_WITH_EXTENSION: `0x5000c500…`.
     pub wwn: Option<String>,
 }
 
-/// Types of identifiers in page 83, best first, and the half byte that each must begin with.
-const TYPES: [(u8, Option<u8>); 6] =
+/// Types of identifiers in page 83 in order of preference, with the nibble that the identifier must
+/// begin with.
+const ID_TYPES: [(u8, Option<u8>); 6] =
     [(3, Some(6)), (3, Some(5)), (3, None), (2, None), (1, None), (0, None)];
-/// An identifier of the naming authorities, which is a world wide name.
+/// Type of an identifier by a network address authority (NAA), which is a world wide name.
 const NAA: u8 = 3;
-/// One that only vendor and model make unique.
+/// Type of an identifier that is unique only with vendor and model.
 const VENDOR_SPECIFIC: u8 = 0;
-/// Where IDENTIFY data stand in page 89.
-const PAGE_89: std::ops::Range<usize> = 60..572;
+/// Range of the IDENTIFY data in page 89.
+const PAGE_89_IDENTIFY: std::ops::Range<usize> = 60..572;
 
-/// The identity of an ATA or ATAPI device, by its IDENTIFY data; `None` where they hold no name.
+/// Returns the identity of an ATA or ATAPI device from its IDENTIFY data, or `None` if they hold no
+/// name.
 #[must_use]
 pub fn ata(identify: &[u16]) -> Option<Identity> {
     let part = |from: usize, to: usize| {
         let bytes: Vec<u8> = identify.get(from..to)?.iter().flat_map(|w| w.to_be_bytes()).collect();
-        Some(plain(&blanks(&text(&bytes)), ""))
+        Some(sanitize(&join_words(&text(&bytes)), ""))
     };
     let (model, serial) = (part(27, 47)?, part(10, 20)?);
     let serial = if serial.is_empty() { model } else { format!("{model}_{serial}") };
@@ -48,22 +52,23 @@ pub fn ata(identify: &[u16]) -> Option<Identity> {
     (!serial.is_empty()).then_some(Identity { serial, wwn })
 }
 
-/// The IDENTIFY data in page 89.
+/// Returns the IDENTIFY data in page 89.
 #[must_use]
 pub fn identify_from_page_89(page: &[u8]) -> Option<Vec<u16>> {
     content(page, 0x89)?;
-    let bytes = page.get(PAGE_89)?;
+    let bytes = page.get(PAGE_89_IDENTIFY)?;
     Some(bytes.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]])).collect())
 }
 
-/// The IDENTIFY data as /sys/class/ata_device/devN.N/id has them: words in hexadecimal.
+/// Parses the IDENTIFY data in /sys/class/ata_device/devN.N/id: words in hexadecimal.
 #[must_use]
 pub fn identify_from_text(text: &str) -> Option<Vec<u16>> {
     text.split_ascii_whitespace().map(|word| u16::from_str_radix(word, 16).ok()).collect()
 }
 
-/// The identity of a SCSI device: vendor (8 bytes) and model (16 bytes) of its INQUIRY data, and of its vital product
-/// data the pages 80 and 83; `None` where neither page names it.
+/// Returns the identity of a SCSI device from the vendor (8 bytes) and model (16 bytes) in its
+/// INQUIRY data and the pages 80 and 83 of its vital product data, or `None` if neither page names
+/// it.
 #[must_use]
 pub fn scsi(
     vendor: &[u8],
@@ -71,29 +76,36 @@ pub fn scsi(
     page_80: Option<&[u8]>,
     page_83: Option<&[u8]>,
 ) -> Option<Identity> {
-    let maker = || [vendor, model].concat();
-    let (raw, wwn) = match page_83.and_then(|page| of_page_83(page, maker)) {
+    let vendor_and_model = || [vendor, model].concat();
+    let (raw, wwn) = match page_83.and_then(|page| parse_page_83(page, vendor_and_model)) {
         Some(found) => found,
-        None => ([b"S", &*maker(), content(page_80?, 0x80)?].concat(), None),
+        None => ([b"S", &*vendor_and_model(), content(page_80?, 0x80)?].concat(), None),
     };
-    let serial = plain(&blanks(&text(&raw)), "");
+    let serial = sanitize(&join_words(&text(&raw)), "");
     (!serial.is_empty()).then_some(Identity { serial, wwn })
 }
 
-fn of_page_83(page: &[u8], maker: impl Fn() -> Vec<u8>) -> Option<(Vec<u8>, Option<String>)> {
+/// Returns the preferred identifier in page 83, and the world wide name.
+fn parse_page_83(
+    page: &[u8],
+    vendor_and_model: impl Fn() -> Vec<u8>,
+) -> Option<(Vec<u8>, Option<String>)> {
     let list = content(page, 0x83)?;
-    // What came before SPC-3: one identifier without a head; its byte 6 then belongs to a vendor's number, and is not 0.
+    // Before SPC-3 the page held one identifier without a header; its byte 6 is then part of a
+    // vendor number, which is not 0.
     if page.get(6).is_some_and(|byte| *byte != 0) {
         return Some((format!("3{}", hex(list)).into_bytes(), None));
     }
-    TYPES.iter().find_map(|(kind, naa)| {
-        // A binary identifier before one in text.
+    ID_TYPES.iter().find_map(|(kind, naa)| {
+        // A binary identifier is preferred to a text.
         [1, 2].iter().find_map(|code| {
-            descriptors(list).find_map(|d| of_descriptor(d, *kind, *naa, *code, &maker))
+            descriptors(list)
+                .find_map(|d| parse_descriptor(d, *kind, *naa, *code, &vendor_and_model))
         })
     })
 }
 
+/// Returns the descriptors of page 83.
 fn descriptors(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = list;
     std::iter::from_fn(move || {
@@ -104,26 +116,28 @@ fn descriptors(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-fn of_descriptor(
+/// Returns the identifier in a descriptor and its world wide name, if the descriptor has this type,
+/// nibble and code and belongs to the device.
+fn parse_descriptor(
     descriptor: &[u8],
     kind: u8,
     naa: Option<u8>,
     code: u8,
-    maker: &impl Fn() -> Vec<u8>,
+    vendor_and_model: &impl Fn() -> Vec<u8>,
 ) -> Option<(Vec<u8>, Option<String>)> {
     let [first, second, _, _, id @ ..] = descriptor else { return None };
-    // Of the device itself, not of its port.
-    let own = second & 0x30 == 0 && second & 0xf == kind && first & 0xf == code;
-    if !own || naa.is_some_and(|naa| id.first().is_none_or(|byte| byte >> 4 != naa)) {
+    // Association 0 is the device itself, rather than its port.
+    let matches = second & 0x30 == 0 && second & 0xf == kind && first & 0xf == code;
+    if !matches || naa.is_some_and(|naa| id.first().is_none_or(|byte| byte >> 4 != naa)) {
         return None;
     }
     let value = if code == 1 { hex(id).into_bytes() } else { id.to_vec() };
     let wwn = (kind == NAA).then(|| format!("0x{}", text(value.get(..32).unwrap_or(&value))));
-    let maker = if kind == VENDOR_SPECIFIC { maker() } else { Vec::new() };
-    Some(([format!("{kind:x}").as_bytes(), &maker, &value].concat(), wwn))
+    let prefix = if kind == VENDOR_SPECIFIC { vendor_and_model() } else { Vec::new() };
+    Some(([format!("{kind:x}").as_bytes(), &prefix, &value].concat(), wwn))
 }
 
-/// What a page of vital product data holds, if it is the page `code`.
+/// Returns the content of a page of vital product data if its page code is `code`.
 fn content(page: &[u8], code: u8) -> Option<&[u8]> {
     let [_, number, high, low, rest @ ..] = page else { return None };
     let length = usize::from(u16::from_be_bytes([*high, *low])).min(rest.len());
@@ -137,13 +151,14 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// The name of a USB disk: vendor, model, serial number where it has a sound one, and `target:lun` where that is known.
+/// Returns the name of a USB disk: vendor, model, serial number if it is valid, and `target:lun`
+/// if it is known.
 #[must_use]
 pub fn usb(vendor: &str, model: &str, serial: Option<&str>, instance: Option<&str>) -> String {
-    let clean = |text: &str| plain(&blanks(text), "");
+    let clean = |text: &str| sanitize(&join_words(text), "");
     let mut name = format!("{}_{}", clean(vendor), clean(model));
-    let sound = |text: &&str| text.bytes().all(|b| (0x20..0x80).contains(&b) && b != b',');
-    if let Some(serial) = serial.filter(sound).map(clean).filter(|s| !s.is_empty()) {
+    let is_valid = |text: &&str| text.bytes().all(|b| (0x20..0x80).contains(&b) && b != b',');
+    if let Some(serial) = serial.filter(is_valid).map(clean).filter(|s| !s.is_empty()) {
         name.push_str(&format!("_{serial}"));
     }
     if let Some(instance) = instance {
@@ -152,19 +167,20 @@ pub fn usb(vendor: &str, model: &str, serial: Option<&str>, instance: Option<&st
     name
 }
 
-/// A value as it stands in the name of a link.
+/// Converts a value to its form in the name of a link.
 #[must_use]
 pub fn link_part(value: &str) -> String {
-    plain(&blanks(value), "/")
+    sanitize(&join_words(value), "/")
 }
 
-/// Blanks at the ends go, those within become one `_` each.
-fn blanks(text: &str) -> String {
+/// Joins the words of a text with `_`, which removes leading and trailing white space.
+fn join_words(text: &str) -> String {
     text.split_ascii_whitespace().collect::<Vec<_>>().join("_")
 }
 
-/// Whatever is no letter, digit, one of `#+-.:=@_` or of `also`, nor beyond ASCII, becomes `_`; `\\x20` and the like stay.
-fn plain(text: &str, also: &str) -> String {
+/// Replaces each ASCII character with `_` unless it is a letter, a digit, in `#+-.:=@_` or in
+/// `also`. Escapes such as `\\x20` are kept.
+fn sanitize(text: &str, also: &str) -> String {
     let fits = |c: char| c.is_ascii_alphanumeric() || !c.is_ascii() || "#+-.:=@_".contains(c);
     let mut rest = text.chars();
     let mut clean = String::with_capacity(text.len());
@@ -175,7 +191,7 @@ fn plain(text: &str, also: &str) -> String {
     clean
 }
 
-/// The text before the first NUL; a byte that is not UTF-8 becomes `_`.
+/// Returns the text before the first NUL; each byte that is not UTF-8 becomes `_`.
 fn text(bytes: &[u8]) -> String {
     let bytes = bytes.split(|b| *b == 0).next().unwrap_or_default();
     bytes.utf8_chunks().fold(String::new(), |mut text, chunk| {
@@ -210,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn ata_disks() {
+    fn ata_disks_are_named_as_by_ata_id() {
         for (model, serial, wwn, name, wide) in [
             ("QEMU HARDDISK", "QM00001", None, "QEMU_HARDDISK_QM00001", None),
             (
@@ -249,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn scsi_disks() {
+    fn scsi_disks_are_named_as_by_scsi_id() {
         let wide = [1, 3, 0, 8, 0x50, 0, 0xc5, 0, 1, 2, 3, 4];
         let long = [1, 3, 0, 16, 0x60, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
         let port = [1, 0x13, 0, 8, 0x51, 1, 1, 1, 1, 1, 1, 1];
@@ -283,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn usb_disks() {
+    fn usb_disks_are_named_as_by_usb_id() {
         for (vendor, model, serial, instance, name) in [
             (
                 "QEMU    ",
@@ -303,7 +319,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_are_too_odd(bytes in prop::collection::vec(any::<u8>(), 0..600), code in 0x80..0x8a_u8) {
+        fn any_bytes_are_parsed_without_panic(
+            bytes in prop::collection::vec(any::<u8>(), 0..600), code in 0x80..0x8a_u8,
+        ) {
             let mut page = bytes.clone();
             if let Some(number) = page.get_mut(1) {
                 *number = code;

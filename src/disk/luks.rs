@@ -1,17 +1,19 @@
-//! LUKS1 and LUKS2: blkid's crypto_LUKS. Big-endian; the on-disk format papers of cryptsetup.
+//! LUKS1 and LUKS2: blkid's crypto_LUKS, big-endian. Reference: the on-disk format documents of
+//! cryptsetup.
 //!
 //! ```text
 //!  0 LUKS ba be │ 6 version, u16 │ LUKS1: 168 uuid, 40, text
 //!                                │ LUKS2: 24 label, 48 │ 168 uuid, 40, text │ 256 own offset, u64
 //! ```
 //!
-//! When the first header of LUKS2 is damaged, the second one (SKUL ba be) stands at 16 KiB or, for larger
-//! metadata, at a higher power of two; those within the head are looked at.
+//! If the first header of LUKS2 is damaged, the second one (SKUL ba be) is used. It is at 16 KiB
+//! or, for larger metadata, at a higher power of two; only offsets within the head are checked.
 
 use super::bytes::{be16, be64, has};
 use super::device::Device;
 use super::{Superblock, Usage, text};
 
+/// Offsets of the second header.
 const SECOND: [usize; 3] = [0x4000, 0x8000, 0x10000];
 
 pub(super) fn probe(device: &Device<'_>) -> Option<Superblock> {

@@ -1,8 +1,9 @@
-//! LVM2 physical volumes. Little-endian; lvm2's lib/format_text/layout.h.
+//! LVM2 physical volumes, little-endian. Reference: lvm2's lib/format_text/layout.h.
 //!
 //! ```text
 //! one of sectors 0 to 3:
-//!   0 LABELONE │ 8 own sector, u64 │ 16 crc from 20 to the end of the sector, u32 │ 20 offset of contents, u32
+//!   0 LABELONE │ 8 own sector, u64 │ 16 crc from 20 to the end of the sector, u32
+//!  20 offset of contents, u32
 //!  24 LVM2 001 │ 32 UUID, 32 characters
 //! ```
 
@@ -10,9 +11,9 @@ use super::bytes::{has, le32, le64};
 use super::device::Device;
 use super::{Superblock, Usage, crc};
 
-/// LVM begins its CRC-32 here and does not invert the result.
-const SEED: u32 = 0xf597_a6cf;
-/// The groups of a printed UUID.
+/// Initial value of LVM's CRC-32, whose result is not inverted.
+const CRC_SEED: u32 = 0xf597_a6cf;
+/// Lengths of the groups in a printed UUID.
 const GROUPS: [usize; 7] = [6, 4, 4, 4, 4, 4, 6];
 
 pub(super) fn probe(device: &Device<'_>) -> Option<Superblock> {
@@ -22,14 +23,14 @@ pub(super) fn probe(device: &Device<'_>) -> Option<Superblock> {
 
 fn label(device: &Device<'_>, number: u8) -> Option<String> {
     let sector = device.head().get(usize::from(number) * 512..)?.get(..512)?;
-    let sound = has(sector, 0, b"LABELONE")
+    let is_valid = has(sector, 0, b"LABELONE")
         && has(sector, 24, b"LVM2 001")
         && le64(sector, 8)? == u64::from(number)
-        && le32(sector, 16)? == crc::update(SEED, &sector[20..]);
-    sound.then(|| dashed(&sector[32..64]))
+        && le32(sector, 16)? == crc::update(CRC_SEED, &sector[20..]);
+    is_valid.then(|| format_uuid(&sector[32..64]))
 }
 
-fn dashed(mut id: &[u8]) -> String {
+fn format_uuid(mut id: &[u8]) -> String {
     let mut groups = Vec::with_capacity(GROUPS.len());
     for length in GROUPS {
         let (group, rest) = id.split_at(length.min(id.len()));

@@ -1,11 +1,12 @@
-//! MBR, blkid's `dos`. Little-endian; kernel block/partitions/msdos.c.
+//! MBR, blkid's `dos`, little-endian. Kernel: block/partitions/msdos.c.
 //!
 //! ```text
 //! sector 0:  440 disk signature, u32 │ 446 four entries │ 510 55 aa
-//! entry, 16: boot flag, u8 (0 or 80) │ … │ 4 type, u8 │ … │ 8 start, u32 │ 12 length, u32, in sectors
+//! entry, 16: boot flag, u8 (0 or 80) │ … │ 4 type, u8 │ … │ 8 start, u32 │ 12 length, u32
+//!            (in sectors)
 //! extended partition (type 05, 0f, 85): a chain of such sectors
-//!   entry 1: the logical partition, start counted from this sector
-//!   entry 2: the next sector of the chain, start counted from the extended partition
+//!   entry 1: the logical partition, start relative to this sector
+//!   entry 2: the next sector of the chain, start relative to the extended partition
 //! ```
 
 use super::bytes::{has, le32};
@@ -13,13 +14,14 @@ use super::device::Device;
 use super::partition_table::{Partition, PartitionTable};
 use super::{exfat, fat, ntfs};
 
-/// Type of the one entry that protects a GPT.
+/// Type of the entry that protects a GPT.
 const PROTECTIVE: u8 = 0xee;
-/// IBMA in EBCDIC: an AIX disk, which has no table here.
+/// IBMA in EBCDIC: an AIX disk, which has no partition table in this sector.
 const AIX: &[u8] = b"\xc9\xc2\xd4\xc1";
-/// The kernel's DISK_MAX_PARTS.
+/// Maximum number of partitions: the kernel's DISK_MAX_PARTS.
 const PARTITIONS_MAX: usize = 256;
-/// Links without a logical partition before the chain is given up, as it may be a loop.
+/// Maximum number of consecutive chain sectors without a logical partition, because the chain may
+/// be a cycle.
 const EMPTY_MAX: u32 = 100;
 
 #[derive(Clone, Copy)]
@@ -36,7 +38,7 @@ impl Entry {
     }
 }
 
-/// The four entries of a sector that ends in 55 aa, in bytes.
+/// Returns the four entries of a sector that ends in 55 aa, with start and size in bytes.
 fn entries(sector: &[u8], sector_size: u64) -> Option<[Entry; 4]> {
     let mut entries = [Entry { boot: 0, kind: 0, start: 0, size: 0 }; 4];
     for (entry, raw) in entries.iter_mut().zip(sector.get(446..510)?.chunks_exact(16)) {
@@ -50,12 +52,12 @@ fn entries(sector: &[u8], sector_size: u64) -> Option<[Entry; 4]> {
     has(sector, 510, b"\x55\xaa").then_some(entries)
 }
 
-/// Whether sector 0 protects a GPT.
+/// Returns whether sector 0 protects a GPT.
 pub(super) fn is_protective(device: &Device<'_>) -> bool {
     entries(device.head(), 512).is_some_and(|e| e.iter().any(|entry| entry.kind == PROTECTIVE))
 }
 
-/// Whether sector 0 is an MBR in its own right.
+/// Returns whether sector 0 is an MBR with its own partitions.
 pub(super) fn is_table(device: &Device<'_>) -> bool {
     primary(device, 512).is_some()
 }
@@ -63,12 +65,12 @@ pub(super) fn is_table(device: &Device<'_>) -> bool {
 fn primary(device: &Device<'_>, sector_size: u64) -> Option<[Entry; 4]> {
     let sector = device.head();
     let entries = entries(sector, sector_size)?;
-    let alien = has(sector, 0, AIX)
+    let is_other = has(sector, 0, AIX)
         || fat::is_boot_sector(sector)
         || exfat::is_boot_sector(sector)
         || ntfs::is_boot_sector(device);
-    let sound = entries.iter().all(|e| matches!(e.boot, 0 | 0x80) && e.kind != PROTECTIVE);
-    (sound && !alien).then_some(entries)
+    let is_valid = entries.iter().all(|e| matches!(e.boot, 0 | 0x80) && e.kind != PROTECTIVE);
+    (is_valid && !is_other).then_some(entries)
 }
 
 pub(super) fn read(device: &Device<'_>, sector_size: u64) -> Option<PartitionTable> {
@@ -78,7 +80,7 @@ pub(super) fn read(device: &Device<'_>, sector_size: u64) -> Option<PartitionTab
         (1..).zip(entries).filter(|(_, entry)| entry.size > 0).collect();
     let mut logical = Vec::new();
     for extended in entries.iter().filter(|entry| entry.is_extended()) {
-        chain(device, sector_size, *extended, &mut logical);
+        add_logical(device, sector_size, *extended, &mut logical);
     }
     found.extend((5..).zip(logical));
     Some(PartitionTable {
@@ -100,8 +102,8 @@ fn partition(signature: u32, number: u32, entry: Entry) -> Partition {
     }
 }
 
-/// Follows one chain of logical partitions.
-fn chain(device: &Device<'_>, sector_size: u64, extended: Entry, found: &mut Vec<Entry>) {
+/// Follows one chain and adds its logical partitions.
+fn add_logical(device: &Device<'_>, sector_size: u64, extended: Entry, found: &mut Vec<Entry>) {
     let mut link = extended;
     let mut empty = 0;
     while empty < EMPTY_MAX && found.len() < PARTITIONS_MAX {
@@ -120,7 +122,8 @@ fn chain(device: &Device<'_>, sector_size: u64, extended: Entry, found: &mut Vec
     }
 }
 
-/// Entries 3 and 4 may hold anything, so they count only when they fit in.
+/// Returns whether an entry describes a logical partition. Entries 3 and 4 may hold anything, so
+/// they are used only if they lie within the sector's partition and the extended one.
 fn is_logical(number: usize, entry: Entry, on_disk: Entry, link: Entry, extended: Entry) -> bool {
     entry.size > 0
         && !entry.is_extended()

@@ -11,7 +11,7 @@
 //! 1 KiB    ext, erofs, f2fs; swap header
 //! 4 KiB    md 1.2, bcache, bcachefs; LVM label in sectors 0 to 3
 //! 32 KiB   volume descriptors of iso9660 and udf
-//! 64 KiB   btrfs                                      ── one read of 68 KiB, the head, ends here ──
+//! 64 KiB   btrfs                         ── one read of 68 KiB, the head, ends here ──
 //! end      md 0.90 and 1.0 (two reads of 4 KiB), the backup GPT header if the first is damaged
 //! ```
 //!

@@ -1,26 +1,31 @@
-//! NTFS. Little-endian; kernel fs/ntfs3/ntfs.h.
+//! NTFS, little-endian. Kernel: fs/ntfs3/ntfs.h.
 //!
 //! ```text
-//! sector 0: 3 "NTFS    " │ 0x0b sector size, u16 │ 0x0d sectors per cluster, u8 (from f0: 2^(256 - n))
-//!           0x0e, 0x10, 0x11, 0x13, 0x16, 0x20 zero, where FAT has its counts │ 0x28 sectors, u64
-//!           0x30 cluster of the MFT, u64 │ 0x38 of its mirror │ 0x40 clusters per record, i8 (< 0: 2^-n bytes)
+//! sector 0: 3 "NTFS    " │ 0x0b sector size, u16
+//!           0x0d sectors per cluster, u8 (from f0: 2^(256 - n))
+//!           0x0e, 0x10, 0x11, 0x13, 0x16, 0x20 zero (counts in FAT) │ 0x28 sectors, u64
+//!           0x30 cluster of the MFT, u64 │ 0x38 cluster of its mirror, u64
+//!           0x40 clusters per record, i8 (< 0: 2^-n bytes)
 //!           0x48 serial, u64 (the UUID)
 //! record:   FILE │ … │ 0x14 first attribute, u16 │ … │ 0x1c allocated, u32; number 3 is $Volume
-//! attribute: type, u32 (60: volume name) │ length, u32 │ … │ 0x10 value length, u32 │ 0x14 value offset, u16
+//! attribute: type, u32 (60: volume name) │ length, u32 │ … │ 0x10 value length, u32
+//!            0x14 value offset, u16
 //! ```
 
 use super::bytes::{array, has, index, le16, le32, le64};
 use super::device::Device;
 use super::{Superblock, text};
 
+/// Number of the $Volume record.
 const VOLUME: u64 = 3;
 const VOLUME_NAME: u32 = 0x60;
 const END: u32 = u32::MAX;
+/// Maximum size of a cluster, in bytes.
 const CLUSTER_MAX: u64 = 2 << 20;
-/// Records are 1 KiB or 4 KiB; blkid would read up to 2 GiB.
+/// Maximum size of a record, in bytes. Records have 1 KiB or 4 KiB; blkid reads up to 2 GiB.
 const RECORD_MAX: u64 = 64 * 1024;
 
-/// Where the master file table is, and how large one record.
+/// Offset of the master file table and size of its records, in bytes.
 struct Mft {
     start: u64,
     record: u64,
@@ -34,11 +39,12 @@ pub(super) fn probe(device: &Device<'_>) -> Option<Superblock> {
     Some(Superblock::filesystem("ntfs").with_names(uuid, volume_name(&volume)))
 }
 
-/// Whether sector 0 is NTFS's and so no partition table.
+/// Returns whether sector 0 is the boot sector of NTFS, and therefore not a partition table.
 pub(super) fn is_boot_sector(device: &Device<'_>) -> bool {
     mft(device).is_some()
 }
 
+/// Parses the boot sector. Returns `None` if there is no valid record at the start of the table.
 fn mft(device: &Device<'_>) -> Option<Mft> {
     let sector = device.head();
     if !has(sector, 3, b"NTFS    ") || !unused_are_zero(sector)? {
@@ -53,14 +59,14 @@ fn mft(device: &Device<'_>) -> Option<Mft> {
     let cluster = size * per_cluster;
     let clusters = le64(sector, 0x28)? / per_cluster;
     let (at, mirror) = (le64(sector, 0x30)?, le64(sector, 0x38)?);
-    let sound = (256..=4096).contains(&size)
+    let is_valid = (256..=4096).contains(&size)
         && size.is_power_of_two()
         && cluster <= CLUSTER_MAX
         && at <= clusters
         && mirror <= clusters;
     let record_size = record_size(*sector.get(0x40)?, cluster)?;
     let mft = Mft { start: at.checked_mul(cluster)?, record: record_size };
-    (sound && record(device, &mft, 0).is_some()).then_some(mft)
+    (is_valid && record(device, &mft, 0).is_some()).then_some(mft)
 }
 
 fn unused_are_zero(sector: &[u8]) -> Option<bool> {

@@ -1,32 +1,33 @@
-//! Partition tables: what GPT and MBR have in common.
+//! Partition tables: the types that GPT and MBR have in common.
 
 /// A partition table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartitionTable {
     /// blkid's PTTYPE: `gpt` or `dos`.
     pub kind: &'static str,
-    /// blkid's PTUUID: the disk's GUID, or eight hexadecimal digits; none when it is zero.
+    /// blkid's PTUUID: the disk GUID, or eight hexadecimal digits for MBR; `None` if it is zero.
     pub uuid: Option<String>,
-    /// The used entries, in the order of the kernel's numbers.
+    /// Used entries, ordered by the kernel's partition number.
     pub partitions: Vec<Partition>,
 }
 
-/// One entry of a [`PartitionTable`].
+/// An entry of a [`PartitionTable`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Partition {
-    /// The kernel's number: for MBR, logical partitions count from 5.
+    /// Partition number in the kernel: for MBR, logical partitions start at 5.
     pub number: u32,
-    /// First byte on the disk.
+    /// Offset on the disk, in bytes.
     pub start: u64,
-    /// Length in bytes. (The kernel shows extended partitions as 1 KiB; here they have their full length.)
+    /// Size in bytes. Extended partitions have their full size, although the kernel shows them as
+    /// 1 KiB.
     pub size: u64,
-    /// PARTUUID: lower case and dashed, or `SSSSSSSS-PP` for MBR, also where the disk's signature is zero,
-    /// as the kernel has it.
+    /// PARTUUID: lower case with dashes, or `SSSSSSSS-PP` for MBR, even if the disk signature is
+    /// zero, as in the kernel.
     pub uuid: Option<String>,
     /// PARTLABEL; MBR has none.
     pub label: Option<String>,
-    /// The type's GUID, lower case and dashed; for MBR its code as `0x83`.
+    /// Type GUID, lower case with dashes; for MBR the type code, such as `0x83`.
     pub kind: String,
-    /// GPT attribute bits (60: read-only, 63: not to be mounted by itself); for MBR the boot flag.
+    /// GPT attribute bits (60: read-only, 63: no automount); for MBR the boot flag.
     pub attributes: u64,
 }

@@ -1,9 +1,11 @@
 //! Members of md arrays: blkid's linux_raid_member. Kernel: include/uapi/linux/raid/md_p.h.
 //!
 //! ```text
-//! 0.90  at the last 64 KiB boundary with 64 KiB behind it; words of the machine's byte order
-//!         0 a92b4efc │ 8 minor version │ 20 uuid word 0 │ 32 size used, KiB │ 52 56 60 uuid words 1 to 3
-//! 1.x   little-endian; 1.0: at the last 4 KiB boundary with 8 KiB behind it; 1.1: at 0; 1.2: at 4 KiB
+//! 0.90  at the last 64 KiB boundary with 64 KiB after it; words have the byte order of the host
+//!         0 a92b4efc │ 8 minor version │ 20 uuid word 0 │ 32 used size, KiB
+//!        52 56 60 uuid words 1 to 3
+//! 1.x   little-endian; 1.0: at the last 4 KiB boundary with 8 KiB after it; 1.1: at 0;
+//!       1.2: at 4 KiB
 //!         0 a92b4efc │ 4 major version 1 │ 16 set uuid, 16 │ 32 set name, 32 │ 144 own sector, u64
 //! ```
 
@@ -12,6 +14,7 @@ use super::device::Device;
 use super::{Superblock, Usage, table_probe, text};
 
 const MAGIC: u32 = 0xa92b_4efc;
+/// Size of the area that a 0.90 superblock reserves at the end, in bytes.
 const RESERVED: u64 = 0x10000;
 
 pub(super) fn probe(device: &Device<'_>) -> Option<Superblock> {
@@ -24,9 +27,9 @@ pub(super) fn probe(device: &Device<'_>) -> Option<Superblock> {
 
 fn version_1(device: &Device<'_>, at: u64) -> Option<Superblock> {
     let sb = device.bytes(at, 256)?;
-    let sound = le32(&sb, 0)? == MAGIC && le32(&sb, 4)? == 1 && le64(&sb, 144)? == at >> 9;
+    let is_valid = le32(&sb, 0)? == MAGIC && le32(&sb, 4)? == 1 && le64(&sb, 144)? == at >> 9;
     let probe = Superblock::new("linux_raid_member", Usage::Raid);
-    sound.then(|| probe.with_names(text::uuid(array(&sb, 16)), text::label(sb.get(32..64))))
+    is_valid.then(|| probe.with_names(text::uuid(array(&sb, 16)), text::label(sb.get(32..64))))
 }
 
 fn version_0(device: &Device<'_>) -> Option<Superblock> {
@@ -41,16 +44,17 @@ fn version_0(device: &Device<'_>) -> Option<Superblock> {
     if device.size() < used + RESERVED || at < used || in_partition(device, at - used, at) {
         return None;
     }
-    let places: &[usize] = if word(&sb, 8)? >= 90 { &[20, 52, 56, 60] } else { &[20] };
+    let offsets: &[usize] = if word(&sb, 8)? >= 90 { &[20, 52, 56, 60] } else { &[20] };
     let mut uuid = [0; 16];
-    for (four, place) in uuid.chunks_exact_mut(4).zip(places) {
-        four.copy_from_slice(&word(&sb, *place)?.to_be_bytes());
+    for (bytes, offset) in uuid.chunks_exact_mut(4).zip(offsets) {
+        bytes.copy_from_slice(&word(&sb, *offset)?.to_be_bytes());
     }
     Some(Superblock::new("linux_raid_member", Usage::Raid).with_names(text::uuid(Some(uuid)), None))
 }
 
-/// A superblock at the end of the last partition also stands near the end of the disk: then the partition
-/// is the member, not the disk.
+/// Returns whether the superblock belongs to a partition. A superblock at the end of the last
+/// partition is also near the end of the disk; then the partition is the member rather than the
+/// disk.
 fn in_partition(device: &Device<'_>, start: u64, superblock: u64) -> bool {
     [512, 4096].iter().filter_map(|sector| table_probe::read(device, *sector)).any(|table| {
         table.partitions.iter().any(|partition| {

@@ -1,36 +1,36 @@
-//! A block device as reports show it.
+//! A block device as messages and the boot record show it.
 
-/// A block device and what it holds.
+/// A block device and its content.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SeenDevice {
-    /// The kernel's name, as below /dev.
+    /// Name below /dev.
     pub name: String,
-    /// Its size in bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// The disk that a partition is on.
+    /// Disk of a partition.
     pub disk: Option<String>,
-    /// The number of a partition.
+    /// Number of a partition.
     pub partition: Option<u32>,
-    /// The kind of partition table that a disk has, or that the disk of a partition has: `gpt`, `dos`.
+    /// Type of the partition table of a disk, or of the disk of a partition: `gpt`, `dos`.
     pub table: Option<&'static str>,
-    /// blkid's TYPE of what it holds; several where that is ambiguous.
+    /// blkid's TYPE of the content; several if the content is ambiguous.
     pub kinds: Vec<&'static str>,
-    /// Whether what it holds can be mounted.
+    /// Whether the content is a file system that can be mounted.
     pub is_filesystem: bool,
-    /// UUID of what it holds.
+    /// UUID of the content.
     pub uuid: Option<String>,
-    /// LABEL of what it holds.
+    /// LABEL of the content.
     pub label: Option<String>,
     /// PARTUUID of a partition.
     pub part_uuid: Option<String>,
     /// PARTLABEL of a partition.
     pub part_label: Option<String>,
-    /// Links below /dev that udev would make to it, by what it says of itself and where it hangs.
+    /// Links below /dev that udev would create, by identity and by path.
     pub links: Vec<String>,
 }
 
 impl SeenDevice {
-    /// `vda1 ext4 UUID=… LABEL=… PARTUUID=…`
+    /// Formats the device as `vda1 ext4 UUID=… LABEL=… PARTUUID=…`.
     pub fn line(&self) -> String {
         let content = match (self.kinds.is_empty(), self.partition, self.table) {
             (false, ..) => self.kinds.join(" and "),

@@ -1,13 +1,14 @@
-//! Which of the two partition tables a disk has.
+//! Search for the partition table of a disk.
 
 use super::device::{Device, Source};
 use super::partition_table::PartitionTable;
 use super::{gpt, mbr};
 
-/// The partition table of a disk with logical sectors of `sector_size` bytes (512 or 4096).
+/// Returns the partition table of a disk with logical sectors of `sector_size` bytes (512 or 4096).
 ///
-/// As the kernel and blkid have it, GPT counts only behind a protective MBR; where its header or entries are
-/// damaged, the backup at the end of the disk counts. A boot sector of vfat, exfat or ntfs is no MBR.
+/// As in the kernel and blkid, a GPT requires a protective MBR. If its header or entries are
+/// damaged, the backup at the end of the disk is used. A boot sector of vfat, exfat or ntfs is not
+/// an MBR.
 #[must_use]
 pub fn partition_table(source: &impl Source, sector_size: u32) -> Option<PartitionTable> {
     read(&Device::new(source), sector_size)

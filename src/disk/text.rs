@@ -1,6 +1,6 @@
-//! The text forms of blkid: UUIDs and labels.
+//! UUIDs and labels in the text forms of blkid.
 
-/// 16 bytes in the order they stand, lower case and dashed; none when all are zero.
+/// Formats 16 bytes in their order, lower case with dashes. Returns `None` if all are zero.
 pub(super) fn uuid(bytes: Option<[u8; 16]>) -> Option<String> {
     let bytes = bytes.filter(|bytes| bytes.iter().any(|byte| *byte != 0))?;
     let mut text = String::with_capacity(36);
@@ -13,7 +13,7 @@ pub(super) fn uuid(bytes: Option<[u8; 16]>) -> Option<String> {
     Some(text)
 }
 
-/// A GUID as EFI stores it: the first three fields little-endian.
+/// Formats a GUID as stored by EFI: the first three fields are little-endian.
 pub(super) fn guid(bytes: Option<[u8; 16]>) -> Option<String> {
     uuid(bytes.map(|mut bytes| {
         bytes[..4].reverse();
@@ -23,22 +23,25 @@ pub(super) fn guid(bytes: Option<[u8; 16]>) -> Option<String> {
     }))
 }
 
-/// A serial number of FAT and exFAT: `XXXX-XXXX`.
+/// Formats a serial number of FAT or exFAT: `XXXX-XXXX`.
 pub(super) fn serial(bytes: Option<[u8; 4]>) -> Option<String> {
     let number = u32::from_le_bytes(bytes?);
     (number != 0).then(|| format!("{:04X}-{:04X}", number >> 16, number & 0xffff))
 }
 
-/// A label up to its first NUL, without white space at its end; none when nothing is left.
+/// Returns a label up to its first NUL, without trailing white space, or `None` if the rest is
+/// empty.
 pub(super) fn label(bytes: Option<&[u8]>) -> Option<String> {
     let bytes = bytes?.split(|byte| *byte == 0).next()?;
-    trimmed(&String::from_utf8_lossy(bytes))
+    trim(&String::from_utf8_lossy(bytes))
 }
 
+/// Returns a label in UTF-16LE, as [`label`] does.
 pub(super) fn utf16le(bytes: Option<&[u8]>) -> Option<String> {
     utf16(bytes?, u16::from_le_bytes)
 }
 
+/// Returns a label in UTF-16BE, as [`label`] does.
 pub(super) fn utf16be(bytes: Option<&[u8]>) -> Option<String> {
     utf16(bytes?, u16::from_be_bytes)
 }
@@ -47,11 +50,11 @@ fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Option<String> {
     let units = bytes.chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).take_while(|u| *u != 0);
     let text: String =
         char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect();
-    trimmed(&text)
+    trim(&text)
 }
 
-/// White space as isspace(3) in the C locale has it, at the end only.
-fn trimmed(text: &str) -> Option<String> {
+/// Removes trailing white space, as defined by isspace(3) in the C locale.
+fn trim(text: &str) -> Option<String> {
     let text = text.trim_end_matches([' ', '\t', '\n', '\x0b', '\x0c', '\r']);
     (!text.is_empty()).then(|| text.to_owned())
 }
@@ -61,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn identifiers() {
+    fn identifiers_are_formatted() {
         let bytes: [u8; 16] = std::array::from_fn(|i| u8::try_from(i * 17).unwrap());
         assert_eq!(uuid(Some(bytes)).as_deref(), Some("00112233-4455-6677-8899-aabbccddeeff"));
         assert_eq!(guid(Some(bytes)).as_deref(), Some("33221100-5544-7766-8899-aabbccddeeff"));
@@ -71,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn labels() {
+    fn labels_are_trimmed_and_decoded() {
         for (raw, want) in [
             (&b"root"[..], Some("root")),
             (b"  a b \t\0junk", Some("  a b")),

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! from 32 KiB, one recognition descriptor per 2 KiB (or block): 1 BEA01, NSR02 or NSR03, TEA01, …
-//! block 256   anchor: 0 tag 2, u16 │ 12 own block, u32 │ 16 length of the sequence, u32 │ 20 its block, u32
+//! block 256   anchor: 0 tag 2, u16 │ 12 own block, u32 │ 16 length of the sequence, u32
+//!                     20 first block of the sequence, u32
 //! sequence    one descriptor per block, up to tag 0 or 8:
 //!   tag 1, primary   72 volume set id, dstring of 128: its first 16 characters form the UUID
 //!   tag 6, logical   84 logical volume id, dstring of 128: the label

@@ -38,7 +38,7 @@ pub struct Warning {
     pub file: String,
     /// Line number, counted from 1; 0 if the file has no lines.
     pub line: usize,
-    /// What is wrong, and what was done about it.
+    /// Description of the problem and of the action taken.
     pub text: String,
 }
 

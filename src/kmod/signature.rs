@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! … module … | signer | key id | signature
-//!   | algo u8, hash u8, id_type u8, signer_len u8, key_id_len u8, 3 zero bytes, sig_len u32 big-endian
+//!   | algo u8, hash u8, id_type u8, signer_len u8, key_id_len u8, 3 zero bytes
+//!   | sig_len u32 big-endian
 //!   | "~Module signature appended~\n"
 //! ```
 //!
