@@ -1,7 +1,8 @@
-//! `make run`: boots the demo machine and shows what was loaded and why.
+//! `make run`: boots the demo machine and shows which modules were loaded, and why.
 //!
-//! Debian's 6.1 cloud kernel, an image with all its modules, and a q35 with a virtio disk, a network card, a
-//! random number generator and a USB keyboard. The root's init is guest.rs, which powers off.
+//! Debian's 6.1 cloud kernel, an image with all its modules, and a q35 with a virtio disk, a
+//! network card, a random number generator and a USB keyboard. The root's init is guest.rs, which
+//! powers off.
 
 use harness::{image, paths};
 use std::process::Command;

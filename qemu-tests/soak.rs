@@ -1,13 +1,13 @@
-//! `make soak`: the fleet machine, boot after boot, each with another number of loads at once and another order of what
-//! is ready. All must come to the same modules and the same bound devices. What the kernel calls disks and network
-//! interfaces is counted: it may differ.
+//! `make soak`: boots the fleet machine many times, each with another number of parallel loads and
+//! another order of ready modules. All boots must load the same modules and bind the same devices.
+//! Names of disks and network interfaces may differ and are counted.
 //!
 //! | variable | meaning |
 //! | --- | --- |
 //! | `SOAK` | number of boots (50) |
-//! | `SOAK_SAME` | 1: every boot as by default, with `SOAK_WORDS` alone |
+//! | `SOAK_SAME` | 1: every boot has the default settings and `SOAK_WORDS` |
 //! | `SOAK_WORDS` | more words for every kernel command line |
-//! | `SOAK_AT_ONCE` | machines that run side by side (2) |
+//! | `SOAK_AT_ONCE` | machines that run in parallel (2) |
 
 use harness::kernel::{Kernel, Tree};
 use harness::measured::Reached;
@@ -19,20 +19,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-/// Loads at once, in turn; the default is among them.
+/// Numbers of parallel loads, in turn; none is the default.
 const JOBS: [Option<usize>; 8] =
     [Some(1), None, Some(2), Some(4), Some(8), Some(3), Some(16), Some(32)];
 
-/// What one boot came to.
+/// Result of one boot.
 struct Row {
     number: usize,
     words: String,
     verdict: String,
-    /// From the entry of /init to the verdict, in the guest.
+    /// Time from the entry of /init to the verdict, in the guest.
     time_ms: u64,
-    /// From QEMU's start to its end.
+    /// Time from the start of QEMU to its end.
     wall: Duration,
-    /// Where it ended well.
+    /// State of the machine, if the verdict was ok.
     reached: Option<Reached>,
 }
 
@@ -78,10 +78,10 @@ fn main() {
     assert_eq!(bad, 0);
 }
 
-/// How often each place had which names.
+/// How often each device had which names.
 type Names = BTreeMap<String, BTreeMap<BTreeSet<String>, usize>>;
 
-/// Prints what was not called the same in each boot.
+/// Prints the devices whose names differed between boots.
 fn tell(names: &Names) {
     let unsteady: Vec<_> = names.iter().filter(|(_, called)| called.len() > 1).collect();
     println!(
@@ -103,7 +103,7 @@ fn number_of(name: &str, default: usize) -> usize {
     text.map_or(default, |text| text.parse().unwrap_or_else(|e| panic!("{name}={text}: {e}")))
 }
 
-/// The boots, some side by side, as they end.
+/// Runs the boots, some in parallel, and returns the results as they end.
 fn run(boots: usize, tree: &Tree, image: &Path) -> mpsc::IntoIter<Row> {
     let (sender, rows) = mpsc::channel();
     let next = Arc::new(AtomicUsize::new(0));
@@ -131,7 +131,7 @@ fn boot(number: usize, tree: &Tree, image: &Path) -> Row {
     let more = std::env::var("SOAK_WORDS").unwrap_or_default();
     let words = format!("{order} {more}").trim().to_owned();
     let vm = measured::fleet(tree, image).cmdline("root=/dev/vda").cmdline(&words);
-    // One boot that fails does not end the table; its message is on standard error.
+    // A failed boot does not end the table; its message is printed to standard error.
     let done = std::panic::catch_unwind(AssertUnwindSafe(|| {
         let boot = vm.run();
         let verdict = boot.verdict().to_owned();

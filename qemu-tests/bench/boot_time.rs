@@ -1,15 +1,17 @@
-//! `make bench`: what a boot with discovery costs over one without, and where its time goes.
+//! `make bench`: the cost of a boot with discovery over one without, and where the time goes.
 //!
-//! | part | what is booted |
+//! | option | boots |
 //! | --- | --- |
 //! | `--virtio` | the virtio machine, by the floor (floor.rs) and by coldplug |
-//! | `--fleet` | the fleet machine, the same |
-//! | `--image` | the virtio machine, from images that carry more and less |
-//! | `--wall` | both machines with two processors: two loads at once against one, in pairs |
+//! | `--fleet` | the fleet machine, likewise |
+//! | `--image` | the virtio machine, from images of different sizes |
+//! | `--wall` | both machines with two processors: two parallel loads against one, in pairs |
 //!
-//! Without a word all of them: `make bench BENCH='--virtio --image'` runs two. The floor loads the modules that coldplug
-//! loaded; what coldplug also tried, and what found no device, is in a row of its own. All but `--wall` is guest time under `-icount shift=0,sleep=off`, which counts instructions and
-//! repeats on a noisy machine; of each kind the least of `BENCH_RUNS` (3) is printed. `--wall` is the guest's clock, which there is the host's.
+//! Without an option all run; `make bench BENCH='--virtio --image'` runs two. The floor loads the
+//! modules that coldplug loaded; a row of its own also loads those that coldplug tried and that
+//! found no device. All times except those of `--wall` are guest time under `-icount
+//! shift=0,sleep=off`, which counts instructions and repeats on a busy host; the minimum of
+//! `BENCH_RUNS` (3) boots is printed. With `--wall` the guest's clock follows that of the host.
 
 use harness::kernel::{Kernel, Tree};
 use harness::machine::{Facts, Machine};
@@ -19,10 +21,10 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The longest that a boot may take whose instructions are counted, on a busy host.
+/// Deadline of a boot whose instructions are counted, on a busy host.
 const DEADLINE: Duration = Duration::from_secs(900);
 
-/// Makes a machine that boots an image.
+/// Function that makes a machine.
 type MakeMachine = fn(&Tree, &Path) -> Machine;
 
 fn main() {
@@ -47,18 +49,18 @@ fn runs() -> usize {
     std::env::var("BENCH_RUNS").map_or(3, |text| text.parse().expect("BENCH_RUNS is a number"))
 }
 
-/// What a row of the table is compared with.
+/// Kind of a row, and what it is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// No discovery, the modules that are live at the end.
+    /// The floor, with the modules that are live at the end.
     Floor,
-    /// The same with those that were tried and found no device.
+    /// The floor, with those that were tried and found no device as well.
     Tried,
-    /// coldplug, against the rows of these names.
+    /// coldplug, compared with the rows of these names.
     Against(&'static [&'static str]),
 }
 
-/// A row: its name, what it is compared with, words for the kernel command line.
+/// Name, kind, and words for the kernel command line.
 type Row = (&'static str, Kind, &'static str);
 
 const VIRTIO: [Row; 8] = [
@@ -92,7 +94,7 @@ const FLEET: [Row; 11] = [
     ("the same, root by label", Kind::Against(&["floor, both"]), BY_LABEL),
 ];
 
-/// One table of guest times.
+/// Prints one table of guest times.
 fn guest_time(name: &str, machine: MakeMachine, tree: &Tree, rows: &[Row]) {
     let image = image::coldplug(tree, &["--all"]);
     let first = boot(machine, tree, &image, "");
@@ -129,7 +131,7 @@ fn guest_time(name: &str, machine: MakeMachine, tree: &Tree, rows: &[Row]) {
     }
 }
 
-/// What a boot has handed to the kernel, in its order.
+/// Returns the modules that a boot has tried to load, in order.
 fn tried(facts: &Facts) -> Vec<String> {
     let record = facts.record();
     let modules = record["modules"].as_array().expect("modules").iter();
@@ -137,28 +139,30 @@ fn tried(facts: &Facts) -> Vec<String> {
     given.map(|m| m["name"].as_str().expect("a name").to_owned()).collect()
 }
 
-/// The word of `words` that this coldplug does not know.
+/// Returns a word of `words` that this coldplug does not know.
 fn unknown(words: &str) -> Option<&str> {
     let mut words = words.split_ascii_whitespace();
     words.find(|word| word.starts_with("coldplug.") && !knows(word))
 }
 
-/// What an image carries.
+/// Content of an image.
 enum Carries {
-    /// What `coldplug image build` with these options packs.
+    /// Content that `coldplug image build` selects with these options.
     Built(&'static [&'static str]),
-    /// What a boot from an image with all modules has loaded.
+    /// The modules that a boot from an image with all modules has loaded.
     Needed,
-    /// The same, and the floor to load it.
+    /// The same modules, with the floor as init.
     Floor,
-    /// The modules of the root, and files of so many bytes that nobody opens: how many.
+    /// The modules of the root, and ballast that is never opened: size of a file in bytes, number
+    /// of files.
     Ballast(usize, usize),
 }
 
-/// The root's modules on the virtio machine, and what these need.
+/// Options for the modules of the root on the virtio machine.
 const ROOTS: &[&str] = &["--modules", "virtio_blk,virtio_pci,ext4"];
 
-/// Images of the full kernel on the virtio machine: carrying a module that is not loaded should cost nothing.
+/// Boots images of the full kernel on the virtio machine: a module that is not loaded should cost
+/// nothing.
 fn images() {
     let tree = Kernel::Full61.get();
     let dir = tempfile::tempdir().unwrap();
@@ -218,7 +222,7 @@ fn image_that(carries: &Carries, tree: &Tree, loaded: &[&str], dir: &Path) -> Pa
     }
 }
 
-/// Two processors: two loads at once against one.
+/// Compares two parallel loads with one, on two processors.
 fn wall() {
     let machines: [(&str, MakeMachine, Kernel); 2] =
         [("virtio", measured::virtio, Kernel::Cloud61), ("fleet", measured::fleet, Kernel::Full61)];
@@ -241,7 +245,7 @@ fn wall() {
     }
 }
 
-/// One boot whose instructions are counted; its root is the virtio disk unless `words` name one.
+/// Boots with counted instructions; the root is the virtio disk unless `words` name one.
 fn boot(machine: MakeMachine, tree: &Tree, image: &Path, words: &str) -> Facts {
     let named = words.split(' ').any(|word| word.starts_with("root="));
     let root = if named { "" } else { "root=/dev/vda" };
@@ -252,20 +256,20 @@ fn boot(machine: MakeMachine, tree: &Tree, image: &Path, words: &str) -> Facts {
 /// Guest time of one boot.
 #[derive(Debug, Clone)]
 struct Times {
-    /// From the kernel's start to the entry of /init.
+    /// From the start of the kernel to the entry of /init.
     before_ms: f64,
-    /// From the entry of /init to that of the real init.
+    /// From the entry of /init to the entry of the real init.
     init_ms: f64,
-    /// Modules in the kernel.
+    /// Loaded modules.
     modules: usize,
-    /// How long each phase took that the record tells.
+    /// Name and length in ms of each phase in the record.
     phases: Vec<(String, f64)>,
-    /// The most memory that PID 1 and the process that loads had, in bytes, where the record tells.
+    /// Peak memory of PID 1 and of the worker process in bytes, if recorded.
     peak: [Option<u64>; 2],
 }
 
 impl Times {
-    /// From the facts of a boot by coldplug, or by the floor.
+    /// Reads the times from the facts of a boot by coldplug, or by the floor.
     fn new(facts: &Facts) -> Self {
         let by_floor = facts.get("env")["COLDPLUG_INIT_BOOTTIME_NS"].as_str();
         let record = if by_floor.is_some() { Value::Null } else { facts.record() };
@@ -302,7 +306,7 @@ impl Times {
     }
 }
 
-/// Each phase with its length in ms; the record has the times at which they ended.
+/// Returns each phase with its length in ms; the record has the times at which phases end.
 fn phases(record: &Value) -> Vec<(String, f64)> {
     let mut before = 0;
     let mut all = Vec::new();

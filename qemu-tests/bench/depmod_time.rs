@@ -1,12 +1,12 @@
-//! `make bench`: depmod against the depmod of kmod 34, whole processes in turns.
+//! `make bench`: depmod against the depmod of kmod 34; whole processes, alternating.
 //!
-//! | tree | wanted, of kmod's wall time |
+//! | tree | goal: part of kmod's wall time |
 //! | --- | --- |
 //! | 6.1 with all 4,023 modules, plain | 0.35 |
 //! | 6.12 for virtual machines, `.ko.xz` | 0.5 |
 //! | 6.1 for virtual machines, `.ko.zst` | 0.5 |
 //!
-//! What both write is compared once, byte for byte. Peak memory is that of the kernel's accounts (`ru_maxrss`).
+//! The files of both are compared once, byte for byte. Peak memory is `ru_maxrss`.
 
 use harness::kernel::{Kernel, Tree};
 use harness::{kmod34, paths, tool};
@@ -14,7 +14,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Runs of each program on each tree.
+/// Number of runs of each program on each tree.
 const PAIRS: usize = 15;
 
 fn main() {
@@ -57,7 +57,7 @@ fn our_depmod() -> Command {
     command
 }
 
-/// Wall time of one run, and its peak memory in KB, which GNU time tells.
+/// Returns the wall time of one run, and its peak memory in KB, as GNU time reports it.
 fn run(command: Command, tree: &Tree, out: &Path) -> (Duration, u64) {
     let told = out.with_extension("rss");
     let mut time = tool::command("time", "time");
@@ -70,7 +70,7 @@ fn run(command: Command, tree: &Tree, out: &Path) -> (Duration, u64) {
     (wall, std::fs::read_to_string(&told).unwrap().trim().parse().unwrap())
 }
 
-/// The least and the median time in milliseconds, and the most memory.
+/// Returns the minimum and the median time in milliseconds, and the maximum of the memory.
 fn spread(runs: &[(Duration, u64)]) -> (f64, f64, u64) {
     let mut times: Vec<Duration> = runs.iter().map(|run| run.0).collect();
     times.sort();

@@ -1,8 +1,8 @@
-//! `make bench`: modprobe's look-ups against kmod's, on the 6.1 kernel with all its drivers.
+//! `make bench`: lookups of modprobe against those of kmod, on the 6.1 kernel with all drivers.
 //!
-//! Both programs are run in turns, so that what the machine does meanwhile falls on both alike; the
-//! least and the median of each are printed, and the ratio of the medians, which must not be above one. Where valgrind is installed,
-//! the instructions of one run stand beside: they repeat on a noisy machine.
+//! The runs of both programs alternate, so that other load affects both alike. The minimum and the
+//! median of each are printed, and the ratio of the medians, which must not exceed 1. If valgrind
+//! is installed, the instructions of one run are printed as well: they repeat on a busy host.
 
 use harness::kernel::{Kernel, Tree};
 use harness::{paths, tool};
@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Runs of each program for each line.
+/// Number of runs of each program for each command line.
 const PAIRS: usize = 101;
 
-/// A network card, as the kernel asks for it.
+/// Modalias of a network card.
 const CARD: &str = "pci:v00008086d000010D3sv00008086sd0000A01Fbc02sc00i00";
 
-/// What is asked. The helper's own words are `-q -- NAME`; -n keeps it from the last step.
+/// Arguments that are measured. The kernel runs its helper with `-q -- NAME`; -n omits the load.
 const LINES: &[&[&str]] = &[
     &["-D", "xfs"],
     &["-D", "amdgpu"],
@@ -46,7 +46,7 @@ fn main() {
     }
 }
 
-/// `program` by the name modprobe, in the new directory `dir`.
+/// Makes a link named modprobe to `program` in the new directory `dir`.
 fn link(program: &Path, dir: &Path) -> PathBuf {
     std::fs::create_dir(dir).unwrap();
     let path = dir.join("modprobe");
@@ -54,7 +54,7 @@ fn link(program: &Path, dir: &Path) -> PathBuf {
     path
 }
 
-/// One line to be measured.
+/// One command line.
 struct Arguments<'a> {
     tree: &'a Tree,
     words: &'a [&'a str],
@@ -83,7 +83,7 @@ impl Arguments<'_> {
         assert!(ours_ms.1 <= kmod_ms.1, "slower than kmod: {:?}", self.words);
     }
 
-    /// `program`, or what runs it, with all arguments and the environment that the kernel's helper has.
+    /// Adds all arguments to `command`, and gives it the environment of the kernel's helper.
     fn on(&self, mut command: Command) -> Command {
         command
             .env_clear()
@@ -95,7 +95,7 @@ impl Arguments<'_> {
         command
     }
 
-    /// How it ends and what it prints; in a dry run only one of kmod 34 tells without -v.
+    /// Returns exit code and output; in a dry run kmod prints nothing without -v before version 35.
     fn printed(&self, program: &Path) -> (Option<i32>, String) {
         let output = self.on(Command::new(program)).output().unwrap();
         let told = if self.words.contains(&"-n") { Vec::new() } else { output.stdout };
@@ -110,7 +110,7 @@ impl Arguments<'_> {
         start.elapsed()
     }
 
-    /// The instructions of one run, by valgrind; "-" without it.
+    /// Returns the instructions of one run, counted by valgrind; "-" without it.
     fn instructions(&self, program: &Path) -> String {
         let mut valgrind = Command::new("valgrind");
         valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(program);
@@ -121,7 +121,7 @@ impl Arguments<'_> {
     }
 }
 
-/// The least and the median, in milliseconds.
+/// Returns the minimum and the median in milliseconds.
 fn spread(mut times: Vec<Duration>) -> (f64, f64) {
     times.sort();
     let millis = |time: Duration| time.as_secs_f64() * 1e3;

@@ -1,7 +1,5 @@
-//! Boots in QEMU, one scenario a test: the guest reports facts, the test asserts on them.
-//!
-//! `make test` runs them; they need the release builds for musl of `coldplug` and of the guest's
-//! programs. Kernels are Debian's (kernel.rs); everything else is made in the run.
+//! From the entry of /init to the real init: kernels and buses, load methods, what is handed over,
+//! damaged images, and boots that fail.
 
 use harness::disk::{DECOY, Disk, LABEL, ROOT, UUID};
 use harness::kernel::{Kernel, Tree};
@@ -48,21 +46,22 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
     loads_what_kmod_loads,
 ];
 
-/// Carries every module in the form that the kernel's package has.
+/// Returns a kernel and an image that carries every module as the package of the kernel has it.
 fn stored_image_of(kernel: Kernel) -> (Tree, PathBuf) {
     let tree = kernel.get();
     let image = image::coldplug(&tree, &["--all", "--modules-as", "stored"]);
     (tree, image)
 }
 
-/// Boots `image` with the root disk on `bus` as `root=`, and expects the root's init to run.
+/// Boots `kernel` from the root disk on `bus`, which `root` names, and expects the init of the root
+/// to run.
 #[track_caller]
 fn boots(kernel: &(Tree, PathBuf), bus: Bus, root: &str) -> (Boot, Facts) {
     let vm = Machine::new(&kernel.0, &kernel.1).cmdline(&format!("root={root}"));
     vm.attach(bus, ROOT).run_ok()
 }
 
-/// Entries of the record's `modules` that say `outcome`.
+/// Returns the entries of `modules` in the record with this outcome.
 fn with_outcome<'a>(record: &'a Value, outcome: &str) -> Vec<&'a Value> {
     let modules = record["modules"].as_array().expect("`modules` in the boot record");
     modules.iter().filter(|m| m["outcome"] == outcome).collect()
@@ -73,7 +72,7 @@ fn roads(record: &Value) -> BTreeSet<&str> {
     with_outcome(record, "loaded").iter().filter_map(|m| m["road"].as_str()).collect()
 }
 
-/// The record's entry for the module `name`.
+/// Returns the entry for the module `name` in the record.
 fn entry<'a>(record: &'a Value, name: &str) -> &'a Value {
     let modules = record["modules"].as_array().expect("`modules` in the boot record");
     modules
@@ -82,13 +81,13 @@ fn entry<'a>(record: &'a Value, name: &str) -> &'a Value {
         .unwrap_or_else(|| panic!("no {name} in the boot record: {record:#}"))
 }
 
-/// Whether one of the record's warnings holds all of `words`.
+/// Returns whether one of the warnings in the record has all of `words`.
 fn warns(record: &Value, words: &[&str]) -> bool {
     let warnings = record["warnings"].as_array().expect("`warnings` in the boot record");
     warnings.iter().filter_map(Value::as_str).any(|w| words.iter().all(|word| w.contains(word)))
 }
 
-/// The harness alone: what the other tests rely on, with an init that never deletes anything.
+/// Tests the harness itself, with an init that deletes nothing.
 fn the_floor_boots() {
     let tree = Kernel::Cloud61.get();
     let modules = [
@@ -144,7 +143,8 @@ fn virtio_blk_on_6_1_hands_over_a_clean_system() {
         json!([0, 1, 2].map(|fd: u8| json!({ "fd": fd.to_string(), "target": "/dev/console" }))),
         "descriptors open in the real init"
     );
-    // root= makes the kernel's first root a ramfs, whose pages can't be evicted: the image's size.
+    // With root= the first root of the kernel is a ramfs, whose pages cannot be evicted: the size
+    // of the image.
     let left = facts.meminfo_kib("Unevictable");
     boot.check(left < 1024, &format!("{left} KiB of the initramfs are still in memory"));
 }
@@ -240,7 +240,7 @@ fn usb_storage_root() {
     assert!(facts.modules().contains(&"usb_storage"));
 }
 
-/// The root is the second disk, so that the first one that comes is the wrong one.
+/// Boots from the second of two disks, so that the first one to appear is the wrong one.
 fn root_is_second(spec: &str) {
     let (tree, image) = image::all_of(Kernel::Cloud61);
     let vm = Machine::new(&tree, &image).cmdline(&format!("root={spec}"));
@@ -339,7 +339,8 @@ fn a_size_that_lies_costs_one_module() {
     let vm = vm.args(["-netdev", "user,id=n0,restrict=on"]).device("virtio-net-pci,netdev=n0");
     let path = format!("lib/modules/{}/{}", tree.release, tree.module("virtio_net").unwrap());
     let mut bytes = fs::read(tree.root.join(&path)).unwrap();
-    // RFC 8878: a frame header with a content size of four bytes ends here; this is its highest.
+    // RFC 8878: a frame header with a content size of four bytes ends here; this is the highest
+    // byte.
     assert_eq!(bytes[4] >> 6, 2, "the frame states its size in four bytes");
     let highest = if bytes[4] & 0x20 == 0 { 9 } else { 8 };
     bytes[highest] = 0x0f;
@@ -403,7 +404,8 @@ fn a_controller_that_is_plugged_in_late() {
     let vm = vm.attach(Bus::VirtioBlk, DECOY).device("pcie-root-port,id=socket,chassis=1,slot=1");
     let mut machine = vm.attach(Bus::Unplugged, ROOT).start();
     machine.wait_for("[vda]");
-    // The first disk has come and is not the root. A moment later all that was there has settled.
+    // The first disk has appeared and is not the root. After three seconds all other devices have
+    // settled.
     std::thread::sleep(Duration::from_secs(3));
     machine.wait_for("[vda]");
     assert!(!machine.console().contains("nvme0"), "an NVMe controller before it was plugged in");
@@ -431,7 +433,8 @@ fn a_damaged_index_falls_back_to_text() {
     assert!(warns(&record, &["modules.alias line 2"]), "{:#}", record["warnings"]);
 }
 
-/// What modprobe of kmod would do: all modaliases until nothing new comes, then the root.
+/// What kmod's modprobe would do: load all modaliases until no new one appears, then mount the
+/// root.
 const KMOD_INIT: &str = r#"#!/bin/busybox sh
 bb=/bin/busybox
 $bb mount -t proc proc /proc
@@ -463,7 +466,7 @@ $bb cat /proc/modules > /dev/ttyS1
 $bb poweroff -f
 "#;
 
-/// The machine of the comparison: what QEMU adds by itself stays.
+/// Makes the machine of the comparison, with the default devices of QEMU.
 fn comparison(tree: &Tree, image: &std::path::Path) -> Machine {
     let vm = Machine::with_defaults(tree, image)
         .args(["-m", "2048", "-cpu", "max", "-netdev", "user,id=n0,restrict=on", "-netdev"])

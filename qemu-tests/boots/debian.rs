@@ -1,4 +1,5 @@
-//! A Debian 12 with systemd, as debootstrap(8) makes it: booted with our image and with the one that it makes of itself.
+//! A Debian 12 with systemd, made by debootstrap(8): booted with our image and with the image that
+//! initramfs-tools makes.
 
 use harness::disk::UUID;
 use harness::kernel::{Tree, cache, lock};
@@ -16,11 +17,11 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
     debian_starts_as_with_its_own_image,
 ];
 
-/// What the system is made of beside the essential packages.
+/// Packages of the system besides the essential ones.
 const PACKAGES: &str =
     "--include=systemd-sysv,udev,dbus,kmod,initramfs-tools,linux-image-cloud-amd64";
 
-/// Tells how the start went, and ends the machine.
+/// Unit and script that report how the boot went, and power off.
 const REPORT: &str = "[Unit]\nDescription=report of the start\n\
     [Service]\nType=exec\nStandardOutput=file:/dev/ttyS1\nExecStart=/usr/local/sbin/report\n\
     [Install]\nWantedBy=multi-user.target\n";
@@ -33,11 +34,11 @@ const SCRIPT: &str = "#!/bin/sh\nexport SYSTEMD_COLORS=0 SYSTEMD_PAGER=\n\
     echo \"stamp $(systemctl show -P InitRDTimestampMonotonic)\"\n\
     echo \"record $(cat /run/coldplug/record.json)\"\n\
     echo end\nsystemctl poweroff\n";
-/// What our image has for the end: systemd turns back into it when all else is stopped.
+/// The /shutdown of our image, to which systemd returns when everything else has stopped.
 const SHUTDOWN: &str = "#!/bin/busybox sh\necho \"/shutdown of the image: $*\" > /dev/console\n\
     /bin/busybox sync\n/bin/busybox poweroff -f\n";
 
-/// The system as debootstrap leaves it, from the cache, and the kernel that it holds.
+/// Returns the system that debootstrap makes, from the cache, with its kernel.
 fn system() -> Tree {
     let home = cache().join("debian-12");
     let _lock = lock(&home.with_extension("lock"));
@@ -85,13 +86,13 @@ fn boot(tree: &Tree, image: &Path) -> Boot {
     boot
 }
 
-/// The rest of the lines of the report that start with `word`.
+/// Returns the rest of the lines of the report that start with `word`.
 fn told<'b>(boot: &'b Boot, word: &str) -> Vec<&'b str> {
     let rest = |line: &'b str| line.trim_end().strip_prefix(word)?.strip_prefix(' ');
     boot.facts_text.lines().filter_map(rest).collect()
 }
 
-/// The image with what the shutdown needs.
+/// Adds the files of the shutdown to an image.
 fn with_shutdown(image: &Path, out: &Path) -> PathBuf {
     let busybox = files::busybox();
     let files: [(&str, &[u8]); 2] =

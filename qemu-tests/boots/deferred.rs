@@ -1,9 +1,10 @@
-//! Devices whose probe the kernel puts off, in a real kernel: on a board that a module of testmod.rs makes.
+//! Devices whose probe is deferred, in a real kernel: on a board that a module of
+//! harness/own_modules.rs makes.
 //!
 //! ```text
-//! coldplug_clock      its driver is a module of its own
-//! └ coldplug_eth      linked to the clock, as a device tree's `clocks =` links devices
-//! coldplug_mmc        its driver says that it waits for /board/regulator, which nobody has
+//! coldplug_clock      has a driver in a module of its own
+//! └ coldplug_eth      is linked to the clock, as by `clocks =` in a device tree
+//! coldplug_mmc        has a driver that waits for /board/regulator, which does not exist
 //! ```
 
 use harness::disk::ROOT;
@@ -19,7 +20,7 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
     a_timeout_that_was_over_too_early_is_told,
 ];
 
-/// Boots the board, and whatever else is among `devices`.
+/// Boots the board, with `devices` added.
 fn boot(words: &str, devices: &[&str]) -> (Boot, Facts) {
     let tree = own_modules::tree();
     let image = image::coldplug(&tree, &["--all"]);
@@ -29,7 +30,7 @@ fn boot(words: &str, devices: &[&str]) -> (Boot, Facts) {
     vm.disk(Bus::VirtioBlk, &file).run_ok()
 }
 
-/// Device and supplier of each entry that the record has, the supplier `-` where it is not known.
+/// Returns device and supplier of each entry in the record, with `-` for an unknown supplier.
 fn waiting(facts: &Facts) -> Vec<(String, String)> {
     let record = facts.record();
     let list = record["deferred"].as_array().expect("`deferred` in the boot record");
@@ -44,7 +45,7 @@ fn pair(device: &str, supplier: &str) -> (String, String) {
 }
 
 fn a_device_without_its_supplier_is_named_with_it() {
-    // The clock's driver is left out.
+    // The driver of the clock is blacklisted.
     let words = "modprobe.blacklist=coldplug_clock deferred_probe_timeout=-1";
     let (boot, facts) = boot(words, &[]);
     let want = [pair("coldplug_eth", "coldplug_clock"), pair("coldplug_mmc", "/board/regulator")];
@@ -69,7 +70,7 @@ fn a_device_whose_supplier_has_come_is_not_named() {
 }
 
 fn a_timeout_that_was_over_too_early_is_told() {
-    // A module that takes five seconds stands for many that take as long.
+    // One module that takes five seconds stands for many that take as long together.
     let slow = ["virtio-serial-pci"];
     let (boot, facts) = boot("deferred_probe_timeout=2", &slow);
     boot.check(facts.modules().contains(&"coldplug_slow"), "the load takes long");
@@ -80,7 +81,7 @@ fn a_timeout_that_was_over_too_early_is_told() {
     assert!(warnings.iter().any(|w| w.as_str().is_some_and(|w| w.contains(text))), "{warnings:?}");
 }
 
-/// Whether the driver of that name holds a device.
+/// Returns whether a device is bound to the driver.
 fn bound(facts: &Facts, driver: &str) -> bool {
     let head = format!("platform/{driver} ");
     facts.lines("drivers").iter().any(|line| line.starts_with(&head))

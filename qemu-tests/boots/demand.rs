@@ -1,8 +1,9 @@
-//! What the kernel asks for by itself: that it is answered, however much at once, and what becomes of it afterwards.
+//! Requests of the kernel for modules: they are answered, however many come in parallel, and the
+//! modules are removed when they are no longer used.
 //!
 //! ```text
-//! data/demand/NAME.txt    a transcript, whose commands are those of guests/guest_demand.rs
-//! docs/aliases.md         a table of what is asked for by what; its last column are such commands
+//! data/demand/NAME.txt    a transcript with commands of guests/guest_demand.rs
+//! docs/aliases.md         tables of requests; the last column has such commands
 //! ```
 
 use harness::disk::{ROOT, UUID};
@@ -32,23 +33,23 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
 /// Links to coldplug in the root's /sbin.
 const TOOLS: [&str; 4] = ["modprobe", "rmmod", "lsmod", "insmod"];
 
-/// More requests than the kernel has helpers for at once (MAX_KMOD_CONCURRENT is 50).
+/// More parallel requests than the kernel starts helpers (MAX_KMOD_CONCURRENT is 50).
 const MANY: usize = 60;
 
-/// What the kernel says when helpers do not come back in time, now and before 4.13.
+/// What the kernel logs if helpers do not return in time, today and before 4.13.
 const RUNAWAY: [&str; 2] = ["kmod busy", "runaway loop"];
 
-/// A machine to be.
+/// The root and the kernel of a machine.
 struct Setup<'a> {
     tree: &'a Tree,
-    /// What the root has under /lib/modules; what these need comes with them.
+    /// Modules in the root; those that they need are added.
     modules: &'a [&'a str],
     /// Files of the root.
     files: &'a [(&'a str, &'a str)],
 }
 
 impl Setup<'_> {
-    /// Boots it and carries out `commands`.
+    /// Boots the machine and runs `commands` in it.
     fn run(&self, commands: &[String]) -> Boot {
         let image = image::coldplug(self.tree, &["--modules", "virtio_pci,virtio_blk,ext4"]);
         let vm = Machine::new(self.tree, &image)
@@ -61,7 +62,7 @@ impl Setup<'_> {
         boot
     }
 
-    /// The root disk, made in `dir`.
+    /// Makes the root disk in `dir`.
     fn root(&self, commands: &[String], dir: &Path) -> PathBuf {
         let root = dir.join("root");
         let program = |name| fs::read(paths::program(name)).unwrap();
@@ -89,13 +90,13 @@ impl Setup<'_> {
     }
 }
 
-/// What the command with this number printed.
+/// Returns what the command with this number printed.
 fn printed(facts: &Facts, number: usize) -> String {
     let output = Output::new(facts, number);
     output.stdout + &output.stderr
 }
 
-/// Boots `machine`, carries out the commands of the transcript `name`, and compares what they gave.
+/// Boots `machine` and runs the transcript `name` in it.
 #[track_caller]
 fn check(machine: &Setup<'_>, name: &str) -> Boot {
     let file = paths::data("demand").join(name).with_extension("txt");
@@ -115,7 +116,7 @@ fn no_runaway(boot: &Boot) {
 
 const CLEANED: &[&str] =
     &["vfat", "nls_cp437", "nls_ascii", "dummy", "virtio_net", "tcp_vegas", "loop", "md4"];
-/// The kernel asks for char-major-62-0 where a person asks for a driver.
+/// The kernel requests char-major-62-0, whereas a person names a driver.
 const CLEANED_CONF: &str = "alias char-major-62-0 virtio_net\n";
 
 fn what_was_loaded_on_demand_goes_when_it_is_unused() {
@@ -146,7 +147,8 @@ fn events_are_shown_and_commands_run_for_them() {
     check(&Setup { tree: &Kernel::Cloud61.get(), modules: &modules, files: &[] }, "monitor");
 }
 
-/// `install` commands that have the kernel ask for their own module, and a module that does.
+/// `install` commands that make the kernel request their own module, and a module that requests
+/// itself.
 fn loops_end() {
     let conf = "alias char-major-61-2 dummy\n\
                 install dummy cat /dev/own-c-61-2; /sbin/modprobe --ignore-install dummy\n";
@@ -160,7 +162,7 @@ fn loops_end() {
     );
 }
 
-/// Modules that need no other and nothing of the machine.
+/// Returns modules that need no other module and no hardware.
 fn plain_modules(tree: &Tree) -> Vec<String> {
     let dep = fs::read_to_string(tree.modules().join("modules.dep")).unwrap();
     let kinds = [
@@ -170,7 +172,7 @@ fn plain_modules(tree: &Tree) -> Vec<String> {
         "kernel/lib/",
         "kernel/net/ipv4/tcp_",
     ];
-    // Tests that load for seconds, and fail.
+    // Modules that test for seconds, and fail.
     let odd = |file: &str| file.contains("test") || file.contains("tcrypt");
     let lines = dep.lines().filter_map(|line| line.strip_suffix(':'));
     let plain = lines.filter(|file| kinds.iter().any(|kind| file.starts_with(kind)) && !odd(file));
@@ -208,7 +210,7 @@ fn many_requests_at_once_are_all_answered() {
         }
         assert_eq!(lines(1), [one], "{}", boot.tail());
         assert_eq!(lines(3), modules, "{}", boot.tail());
-        // Each was loaded by one of those that were to load it, and marked.
+        // One of the requests has loaded the module and marked it.
         let marks = lines(4);
         for module in &all {
             assert!(marks.iter().any(|mark| mark == module), "{module} is not marked: {marks:?}");
@@ -220,7 +222,7 @@ fn many_requests_at_once_are_all_answered() {
     }
 }
 
-/// What the commands of docs/aliases.md need besides what they are to load.
+/// Modules that the commands of docs/aliases.md need besides those that they request.
 const BROUGHT: &[&str] = &[
     "vfat",
     "nls_cp437",
@@ -238,7 +240,7 @@ const BROUGHT: &[&str] = &[
     "nvme_fabrics",
 ];
 
-/// The rows of the tables of docs/aliases.md: what is asked for, the module, and the commands.
+/// Returns the rows of the tables in docs/aliases.md: alias, module, and commands.
 fn rows(text: &str) -> Vec<[String; 3]> {
     let rows = text.lines().filter_map(|line| {
         let cells: Vec<&str> = line.strip_prefix("| ")?.strip_suffix(" |")?.split(" | ").collect();
@@ -297,7 +299,7 @@ fn every_family_of_aliases_is_asked_for_and_answered() {
     assert!(wrong.is_empty(), "{wrong}");
 }
 
-/// The kernel's path for its helper is not in the image; the link that PID 1 makes is.
+/// The path of the kernel's helper is not in the image; PID 1 makes a link there.
 fn an_image_has_a_helper_wherever_the_kernel_looks_for_it() {
     let tree = Kernel::Cloud61.get();
     let image = image::coldplug(&tree, &["--modules", "virtio_pci,virtio_blk,ext4,loop"]);

@@ -1,4 +1,4 @@
-//! The loading engine in QEMU: orders that repeat, loads that are left and finished later, lost events.
+//! The loader in QEMU: orders that repeat, loads that are finished after the switch, lost events.
 
 use harness::disk::ROOT;
 use harness::kernel::{Kernel, Tree};
@@ -23,10 +23,10 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
     a_boot_that_gives_up_during_a_scan_ends,
 ];
 
-/// The longest that a boot may take whose instructions are counted, on a busy host.
+/// Deadline of a boot whose instructions are counted, on a busy host.
 const LONG: Duration = Duration::from_secs(300);
 
-/// A machine with some twenty modules to load, and its root on virtio-blk.
+/// Makes a machine that loads some twenty modules, with its root on virtio-blk.
 fn machine(tree: &Tree, image: &Path, words: &str) -> Machine {
     let vm = Machine::with_defaults(tree, image).cmdline(words).args([
         "-netdev",
@@ -47,7 +47,7 @@ fn machine(tree: &Tree, image: &Path, words: &str) -> Machine {
     vm.disk(Bus::VirtioBlk, &file)
 }
 
-/// What the record says of each module that was tried, in its order.
+/// Returns name and outcome of each module that was tried, in the order of the record.
 fn told(facts: &Facts) -> Vec<String> {
     let record = facts.record();
     let modules = record["modules"].as_array().expect("`modules` in the boot record");
@@ -143,7 +143,7 @@ fn what_the_root_does_not_need_is_left_and_finished() {
     assert_eq!(open.filter(|m| matches!(word(m, "outcome"), "waiting" | "loading")).count(), 0);
 }
 
-/// A kernel with the modules of testmod.rs, and an image with all modules.
+/// Returns a kernel with the modules of harness/own_modules.rs, and an image with all modules.
 fn own_modules() -> (Tree, PathBuf) {
     let tree = own_modules::tree();
     let image = image::coldplug(&tree, &["--all"]);
@@ -159,12 +159,12 @@ fn outcome(facts: &Facts, module: &str) -> String {
 
 fn a_slow_module_does_not_hold_up_the_root() {
     let (tree, image) = own_modules();
-    // The delay lets everything begin before the root is looked for.
+    // The delay lets every load start before the search for the root.
     let words = "root=/dev/vda coldplug.settle=root rootdelay=3 coldplug.jobs=8";
     let (boot, facts) = machine(&tree, &image, words).run_ok();
     let told = facts.record();
     boot.check(outcome(&facts, "coldplug_slow") == "loading", &format!("{:#}", told["modules"]));
-    // The guest has waited for all that init left running.
+    // The guest has waited for the processes that /init left running.
     assert!(facts.modules().contains(&"coldplug_slow"), "its load did not go on");
 }
 
@@ -192,8 +192,8 @@ fn a_hidden_dependency_is_found_by_replay() {
     panic!("every order gave {seen:?}");
 }
 
-/// A parallel SCSI bus is being scanned when the boot gives up: reboot(2) must not meet that (guest time, so that it does
-/// in every run).
+/// A boot gives up during the scan of a parallel SCSI bus, which reboot(2) would wait for. Guest
+/// time counts instructions, so that this happens in every run.
 fn a_boot_that_gives_up_during_a_scan_ends() {
     let (tree, image) = image::all_of(Kernel::Full61);
     for words in ["", "coldplug.async=all"] {
@@ -210,6 +210,6 @@ fn a_boot_that_gives_up_during_a_scan_ends() {
     }
 }
 
-/// The root that holds its modules; the small one beside it has another label.
+/// The root that holds its modules; the small disk beside it has another label.
 const LARGE: disk::Disk =
     disk::Disk { uuid: "c01d9106-0000-4000-8000-00000000000e", label: "large", init: None };

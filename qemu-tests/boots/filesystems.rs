@@ -1,4 +1,4 @@
-//! A boot from each filesystem that a root may have; the guest reports facts, the test asserts on them.
+//! A boot from each filesystem that a root may have.
 
 use harness::kernel::Kernel;
 use harness::machine::{Bus, Machine};
@@ -22,7 +22,7 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
     ntfs3,
 ];
 
-/// Boots with nothing but `root=/dev/vda` from a disk with this filesystem.
+/// Boots with only `root=/dev/vda` from a disk with this filesystem.
 #[track_caller]
 fn boots_from(kind: &str, kernel: Kernel) {
     let tree = kernel.get();

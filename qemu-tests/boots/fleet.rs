@@ -1,10 +1,10 @@
-//! The fleet machine: everything that can be loaded on it is, in whatever order; what a plan says is what a boot
-//! does; and what peers miss.
+//! The fleet machine: every order loads the same modules, the plan matches the boot, and what kmod,
+//! busybox and udev miss.
 //!
 //! ```text
-//! fleet.args          the machine
-//! fleet/kmod-init     an init that goes over it with kmod, pass after pass
-//! fleet/udev-init     an init that leaves it to udev
+//! data/fleet/machine.args   the machine
+//! data/fleet/kmod-init      an init that loads modules with kmod, in passes
+//! data/fleet/udev-init      an init that leaves it to udev
 //! ```
 
 use harness::kernel::Kernel;
@@ -27,9 +27,9 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
     the_plan_is_the_boot,
 ];
 
-/// One after the other.
+/// A sequential boot.
 static SERIAL: LazyLock<Facts> = LazyLock::new(|| boot("coldplug.jobs=1"));
-/// As many at once as by default, in another order.
+/// A boot with the default number of parallel loads, in another order.
 static PARALLEL: LazyLock<Facts> = LazyLock::new(|| boot("coldplug.seed=7"));
 
 fn boot(words: &str) -> Facts {
@@ -40,7 +40,7 @@ fn boot(words: &str) -> Facts {
     boot.facts()
 }
 
-/// The lists that a peer's init has told, by their names.
+/// Boots the init of a peer and returns the lists that it reports, by name.
 fn peer(image: &Path, words: &str) -> BTreeMap<String, BTreeSet<String>> {
     let boot = measured::fleet(&Kernel::Full61.get(), image).cmdline(words).run();
     let lines = boot.facts_text.lines().filter_map(|line| line.split_once(' '));
@@ -54,17 +54,17 @@ fn set<'a>(names: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
     names.into_iter().map(str::to_owned).collect()
 }
 
-/// Names of the record's modules, in its order.
+/// Returns the names of `modules`, in their order.
 fn names(modules: &Value) -> Vec<&str> {
     modules.as_array().unwrap().iter().filter_map(|m| m["name"].as_str()).collect()
 }
 
-/// The modules that the kernel, or a driver in it, asks /sbin/modprobe for, and what these need; no device has an
-/// alias for them.
+/// Modules that the kernel, or a driver, requests through /sbin/modprobe, and those that they need.
+/// No device has an alias for them.
 const ASKED_BY_THE_KERNEL: [&str; 4] =
     ["acpi_ipmi", "crc64_rocksoft_generic", "ledtrig_audio", "snd_hda_codec_generic"];
 
-/// Modules whose init says ENODEV: an alias matches, and the processor is not theirs.
+/// Modules whose init returns ENODEV: an alias matches, but the processor is not supported.
 const NO_DEVICE: [&str; 5] =
     ["acpi_cpufreq", "amd64_edac", "edac_mce_amd", "pcc_cpufreq", "powernow_k8"];
 
@@ -88,7 +88,7 @@ fn every_order_gives_the_same_modules_and_drivers() {
     assert_eq!(serial.difference(&parallel), "");
 }
 
-/// Devices on slow buses included, which come up in their own time.
+/// This includes devices on slow buses, which appear late.
 fn one_after_the_other_is_the_same_order_every_time() {
     let order = |facts: &Facts| -> Vec<String> {
         names(&facts.record()["modules"]).into_iter().map(str::to_owned).collect()
@@ -114,7 +114,7 @@ fn the_set_is_full() {
         assert_eq!(with("no-device"), set(NO_DEVICE));
         let live: BTreeSet<String> = with("loaded").union(&with("already")).cloned().collect();
         let unrecorded: BTreeSet<String> = ours.difference(&live).cloned().collect();
-        // One of them may have been wanted by a device as well, before the kernel asked.
+        // One of them may have been loaded for a device before the kernel requested it.
         has(
             &set(ASKED_BY_THE_KERNEL),
             &unrecorded.iter().map(String::as_str).collect::<Vec<_>>(),
@@ -134,19 +134,19 @@ fn kmod_gets_as_far_with_enough_passes() {
     let missing: Vec<_> = lists["root"].difference(&ours).collect();
     let more: Vec<_> = ours.difference(&lists["root"]).collect();
     assert!(missing.is_empty() && more.is_empty(), "we lack {missing:?}, kmod lacks {more:?}");
-    // What hangs below a device with a driver is there when that is loaded, not before.
+    // Children of a device appear once its driver is loaded, not before.
     let second =
         ["virtio_blk", "sd_mod", "usbhid", "usb_storage", "joydev", "hid_generic", "wacom"];
     lacks(&lists["pass1"], &second, "one pass");
     lacks(&lists["pass2"], &["hid_generic", "wacom"], "a second pass");
-    // The modalias of a card in a slot stands in its uevent alone.
+    // The modalias of a memory card is only in its uevent file.
     lacks(&lists["files"], &["mmc_block"], "a reader of modalias files");
     has(&lists["uevents"], &["mmc_block"], "a reader of uevents");
     lacks(&lists["uevents"], &["ext4"], "kmod, before the root is mounted");
     note!("the kernel asked for {:?}", lists["asked"]);
-    // What the kernel wants of its helper nobody else loads.
+    // Modules that the kernel requests from its helper are not loaded otherwise.
     has(&lists["asked"], &["acpi_ipmi"], "the kernel's helper");
-    // busybox takes a comma in an alias for the end of it, and knows no softdep.
+    // busybox ends an alias at a comma, and ignores softdeps.
     lacks(
         &lists["busybox"],
         &["aesni_intel", "crc32c_intel", "kvm_amd", "ipmi_devintf"],
@@ -164,23 +164,25 @@ fn udev_needs_the_kernels_helper() {
     }
     let ours = set(SERIAL.modules());
     let without: BTreeSet<String> = ours.difference(&lists["root"]).cloned().collect();
-    // The kernel asks its helper for a filesystem as well.
+    // The kernel requests a filesystem from its helper as well.
     let ext4 = ["crc16", "crc32c_generic", "ext4", "jbd2", "mbcache"];
     assert_eq!(without, set(ASKED_BY_THE_KERNEL.into_iter().chain(ext4)));
-    // A rule of udev's has this with every parport_pc; no alias is for it.
+    // A rule of udev loads ppdev with every parport_pc; it has no alias.
     let more: BTreeSet<String> = lists["root"].difference(&ours).cloned().collect();
     assert_eq!(more, set(["ppdev"]));
 }
 
-/// Compared with a boot of `coldplug.jobs=1` whose end was captured:
+/// Compares the plan for a captured machine with its boot under `coldplug.jobs=1`:
 ///
-/// - as sets, the record's modules and the plan's: they must be equal;
-/// - as sets, what is live and what the plan loads: they differ by what finds no hardware, which no alias tells, and
-///   by what the kernel asks for by itself;
-/// - as lists, the modules that are for devices which are there at the start, or come with the load of a module;
-/// - of all, that each comes after those it needs.
+/// - the sets of modules in the record and in the plan must be equal;
+/// - the sets of live and of planned modules differ by modules that find no hardware, which aliases
+///   do not say, and by modules that the kernel requests;
+/// - modules for devices that exist at the start, or appear with the load of a module, must come in
+///   the same order;
+/// - every module must come after those that it needs.
 ///
-/// When a bus that looks for its devices in its own time (USB, SCSI, ATA, MMC) finds them, a capture does not tell.
+/// A capture does not say when a bus that scans asynchronously (USB, SCSI, ATA, MMC) finds its
+/// devices.
 fn the_plan_is_the_boot() {
     let tree = Kernel::Full61.get();
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -208,8 +210,8 @@ fn the_plan_is_the_boot() {
     }
 }
 
-/// Names of `modules`, in their order, that `plan` has for devices which are there at the start or come with the load
-/// of a module. Others come when their bus has found them.
+/// Returns the names of `modules`, in their order, that `plan` has for devices which exist at the
+/// start or appear with the load of a module. Others appear when their bus has found them.
 fn at_once<'a>(modules: &'a Value, plan: &Value) -> Vec<&'a str> {
     let in_its_own_time =
         |name: &str| ["usb", "host", "ata", "mmc_host"].iter().any(|bus| name.starts_with(bus));
@@ -224,7 +226,7 @@ fn at_once<'a>(modules: &'a Value, plan: &Value) -> Vec<&'a str> {
     names(modules).into_iter().filter(comes_at_once).collect()
 }
 
-/// Every module of `order` comes after those that its modules.dep line names.
+/// Checks that every module of `order` comes after those on its modules.dep line.
 fn check_order(order: &[&str], tree: &kernel::Tree) {
     let dep = std::fs::read_to_string(tree.modules().join("modules.dep")).unwrap();
     let place = |path: &str| {

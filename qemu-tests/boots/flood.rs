@@ -1,4 +1,4 @@
-//! More events at once than the socket holds: nothing may be missed for it.
+//! More uevents than the socket buffer holds: no device may be missed.
 
 use harness::disk::{LABEL, ROOT};
 use harness::kernel::Kernel;
@@ -13,13 +13,13 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
     a_flood_of_devices_is_taken_whole,
 ];
 
-/// Devices that are plugged in, each into a port of its own; the root's disk is the last.
+/// Number of devices that are plugged in, each into its own port; the last is the root disk.
 const DEVICES: usize = 32;
 
-/// The root's disk, a virtio one.
+/// Number of the root disk, which is virtio.
 const ROOT_DEVICE: usize = DEVICES - 1;
 
-/// What is plugged in, in turn, and the PCI driver that it gets.
+/// Devices that are plugged in, in turn, and the PCI driver of each.
 const KINDS: [(&str, &str); 5] = [
     ("virtio-rng-pci", "virtio-pci"),
     ("nvme", "nvme"),
@@ -28,7 +28,7 @@ const KINDS: [(&str, &str); 5] = [
     ("qemu-xhci", "xhci_hcd"),
 ];
 
-/// The machine: a root port for every device, eight to a slot, and nothing in them.
+/// Makes a machine with an empty root port for every device, eight per slot.
 fn machine() -> Machine {
     let tree = Kernel::Full61.get();
     let vm = Machine::new(&tree, &image::coldplug(&tree, &["--all"]))
@@ -47,7 +47,7 @@ fn machine() -> Machine {
     vm.disk(Bus::Unplugged, &file)
 }
 
-/// What `device_add` of QMP wants for device `n`.
+/// Returns the arguments of QMP's `device_add` for device `n`.
 fn device(n: usize) -> Value {
     let mut device = Map::new();
     let mut put = |key: &str, value: String| drop(device.insert(key.to_owned(), json!(value)));
@@ -67,7 +67,7 @@ fn device(n: usize) -> Value {
     Value::Object(device)
 }
 
-/// The PCI driver of device `n`.
+/// Returns the PCI driver of device `n`.
 fn pci_driver(n: usize) -> &'static str {
     if n == ROOT_DEVICE { "virtio-pci" } else { KINDS[n % KINDS.len()].1 }
 }
@@ -86,7 +86,7 @@ fn a_flood_of_devices_is_taken_whole() {
     let bound = facts.lines("drivers");
     for driver in ["virtio-pci", "nvme", "e1000e", "xhci_hcd"] {
         let plugged = (0..DEVICES).filter(|n| pci_driver(*n) == driver).count();
-        // Those in a port have the port above them.
+        // A device in a port has the port as its parent.
         let head = format!("pci/{driver} ");
         let is_in_port = |line: &&&str| {
             line.strip_prefix(&head).is_some_and(|path| Path::new(path).components().count() == 3)

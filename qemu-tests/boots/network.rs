@@ -1,5 +1,5 @@
-//! Roots without a block device: what a host exports by a tag (9p, virtiofs), and NFS over a network that has to be set up
-//! first.
+//! Roots without a block device: 9p and virtiofs exports of the host, and NFS, for which the
+//! network is set up first.
 
 use harness::files::put;
 use harness::kernel::Kernel;
@@ -29,17 +29,17 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
     an_interface_that_is_not_there_is_told_with_those_that_are,
 ];
 
-/// How long a server may take to listen.
+/// Longest time until a server listens.
 const SERVER: Duration = Duration::from_secs(20);
 
-/// A machine whose image carries the sets for a virtual machine and the network, and nothing more.
+/// Makes a machine whose image carries only the module sets `@virtio` and `@network`.
 fn machine(kernel: Kernel) -> Machine {
     let tree = kernel.get();
     let image = image::coldplug(&tree, &["--modules", "@virtio,@network"]);
     Machine::new(&tree, &image)
 }
 
-/// A folder that is a root, with guest.rs as its init.
+/// Makes a directory that is a root, with guest.rs as init.
 fn root_folder() -> TempDir {
     let dir = tempfile::Builder::new().prefix("coldplug-root-").tempdir().unwrap();
     put(dir.path(), "sbin/init", &fs::read(program("examples/guest")).unwrap(), 0o755);
@@ -117,7 +117,7 @@ fn virtiofsd(socket: &Path, dir: &Path) -> Server {
     server
 }
 
-/// A program that serves until it is dropped.
+/// A server process, which is killed when it is dropped.
 struct Server {
     child: Child,
     _dir: Option<TempDir>,
@@ -138,13 +138,13 @@ fn wait_for(what: &str, is_there: impl Fn() -> bool) {
     }
 }
 
-/// Ports of this machine that nobody has.
+/// Returns free TCP ports of this machine.
 fn free_ports<const N: usize>() -> [u16; N] {
     let held = [(); N].map(|()| TcpListener::bind(("127.0.0.1", 0)).unwrap());
     held.map(|listener| listener.local_addr().unwrap().port())
 }
 
-/// The NFS server has things that are there only once on a machine.
+/// Only one NFS server can run on a machine.
 static GANESHA: Mutex<()> = Mutex::new(());
 
 /// nfs-ganesha, which serves a root at `/root` (version 4), or at its own path (version 3).
@@ -193,7 +193,7 @@ impl Nfs {
     }
 }
 
-/// Without it nfs-ganesha serves no version 3. One that runs already is used.
+/// Starts rpcbind, without which nfs-ganesha does not serve version 3. A running one is used.
 fn rpcbind() -> Option<Server> {
     let there = || TcpStream::connect(("127.0.0.1", 111)).is_ok();
     if there() {
@@ -270,13 +270,13 @@ fn silence_on_the_wire_is_told() {
     );
 }
 
-/// Numbers of DHCP messages.
+/// Types of DHCP messages.
 const OFFER: u8 = 2;
 const ACK: u8 = 5;
 const NAK: u8 = 6;
 
-/// A DHCP server on the other end of a wire that carries each Ethernet frame as a datagram: it gives the answers of
-/// `script`, one a request, and then none; 0 is silence.
+/// Serves DHCP on a socket that carries each Ethernet frame as a datagram. `script` has the type of
+/// the answer to each request, 0 for none; after it no request is answered.
 fn dhcp_server(wire: UdpSocket, script: Vec<u8>) {
     let mut frame = [0; 2048];
     for kind in script {
@@ -307,7 +307,7 @@ fn answer(request: &[u8], kind: u8) -> Vec<u8> {
     bytes
 }
 
-/// `payload` from port 67 to port 68, to everyone.
+/// Wraps `payload` in a broadcast frame from UDP port 67 to port 68.
 fn in_frame(payload: &[u8]) -> Vec<u8> {
     let length = |more: usize| u16::try_from(payload.len() + more).unwrap().to_be_bytes();
     let mut ip = [0x45, 0, 0, 0, 0, 1, 0, 0, 64, 17, 0, 0, 10, 9, 0, 1, 255, 255, 255, 255];
@@ -321,12 +321,13 @@ fn in_frame(payload: &[u8]) -> Vec<u8> {
     [&head.concat(), payload].concat()
 }
 
-/// A request that is lost, an address that is taken back, then one that stays, with a root path; behind which nobody is.
+/// A lost request, an address that is withdrawn, then one that stays, with a root path to a server
+/// that does not exist.
 fn dhcp_goes_on_until_it_has_an_address() {
     let wire = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
     let theirs = wire.local_addr().unwrap().port();
     let ours = UdpSocket::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
-    // The last is the real system's, which never comes.
+    // The last request would be that of the real system, which never runs.
     std::thread::spawn(move || dhcp_server(wire, vec![0, OFFER, NAK, OFFER, ACK, 0]));
     let net = format!("socket,id=n0,udp=127.0.0.1:{theirs},localaddr=127.0.0.1:{ours}");
     let boot = with_network(machine(Kernel::Cloud61), &net)

@@ -1,5 +1,5 @@
-//! Boots that find their root: every way to name it, several in order, what is mounted beside it, and what is said when
-//! it does not come.
+//! Finding the root: every form of `root=`, several candidates, mounts beside it, and what is
+//! reported if it is not found.
 
 use harness::disk::{DECOY, Disk, LABEL, ROOT, UUID};
 use harness::kernel::Kernel;
@@ -30,13 +30,13 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
     a_shell_when_the_root_does_not_come,
 ];
 
-/// A small machine without a disk yet.
+/// Makes a small machine without a disk.
 fn machine(words: &str) -> Machine {
     let (tree, image) = image::all_of(Kernel::Cloud61);
     Machine::new(&tree, &image).cmdline(words)
 }
 
-/// A disk with a table of sfdisk(8), and `contents` at their first sectors.
+/// Writes a disk with a partition table by sfdisk(8), and `contents` at their first sectors.
 fn partitioned(file: &Path, table: &str, contents: &[(u64, &Path)]) {
     let disk = fs::File::create(file).unwrap();
     disk.set_len(64 << 20).unwrap();
@@ -48,10 +48,10 @@ fn partitioned(file: &Path, table: &str, contents: &[(u64, &Path)]) {
 }
 
 const PART: &str = "c01d9106-0000-4000-8000-0000000000aa";
-/// The type of a root on this architecture.
+/// Partition type of a root on this architecture.
 const ROOT_TYPE: &str = "4f68bce3-e8cd-4db1-96e7-fbcaf984b709";
 
-/// The root on the second partition of a GPT; the first holds the decoy.
+/// Adds the root as the second partition of a GPT; the first holds the decoy.
 fn gpt(vm: Machine) -> Machine {
     let table = format!(
         "label: gpt\nstart=2048, size=32768, uuid={PART}, name=\"first part\"\n\
@@ -62,7 +62,7 @@ fn gpt(vm: Machine) -> Machine {
     vm.disk(Bus::VirtioBlk, &file)
 }
 
-/// The root on the first logical partition of an MBR.
+/// Adds the root as the first logical partition of an MBR.
 fn mbr(vm: Machine) -> Machine {
     let table = "label: dos\nlabel-id: 0x89abcdef\nstart=2048, size=2048, type=83\n\
                  start=4096, size=100000, type=5\nstart=6144, size=32768, type=83\n";
@@ -141,13 +141,13 @@ fn two_disks_of_one_uuid_are_told() {
     assert!(warnings.contains("matches /dev/vda (used) and /dev/vdb"), "{warnings}");
 }
 
-/// Roots that are passed over: one that is not there, one that cannot be mounted, one without an init.
+/// Candidates that fail: one is not found, one cannot be mounted, one has no init.
 fn the_first_root_that_is_good() {
     let roots = format!("LABEL=absent,wait=1;/dev/vda;LABEL=decoy;UUID={UUID}");
     let vm = machine(&format!("coldplug.root={roots} root=/dev/none"));
     let broken = vm.dir().join("broken");
     Disk { label: "broken", ..DECOY }.make(&broken);
-    // A feature that no kernel has: ext4's s_feature_incompat.
+    // s_feature_incompat of ext4, with features that no kernel has.
     let disk = fs::OpenOptions::new().write(true).open(&broken).unwrap();
     disk.write_all_at(&[0xff; 4], 1024 + 0x60).unwrap();
     let vm =
@@ -183,7 +183,7 @@ fn none_of_several_roots() {
     assert_eq!(root["awaited"]["name"], "LABEL=b");
 }
 
-/// An init that lies on a filesystem of its own.
+/// The init lies on /usr, which is a filesystem of its own.
 fn usr_is_mounted_before_the_switch() {
     let usr = Disk {
         uuid: "c01d9106-0000-4000-8000-00000000000e",
@@ -219,7 +219,7 @@ fn a_usr_that_does_not_come_is_named() {
     boot.check(boot.console.contains(near), "what comes close to it");
 }
 
-/// What cannot be meant is told with what comes close to it.
+/// A root that is not found is reported with the devices that nearly match.
 fn near_misses() {
     for (root, words) in [
         ("LABEL=Coldplug-root", "vdb5 has LABEL=coldplug-root: upper and lower case differ"),
@@ -259,7 +259,7 @@ fn near_misses() {
     }
 }
 
-/// A GPT whose second partition is no root.
+/// Adds a GPT whose second partition is not a root.
 fn gpt_of_decoys(vm: Machine) -> Machine {
     let table = format!(
         "label: gpt\nstart=2048, size=32768, uuid={PART}, name=\"first part\"\n\
@@ -270,7 +270,7 @@ fn gpt_of_decoys(vm: Machine) -> Machine {
     vm.disk(Bus::VirtioBlk, &file)
 }
 
-/// The head of a LUKS2 device: magic, version, header size, its label at 24, its UUID at 168.
+/// Returns the start of a LUKS2 device: magic, version, header size, label at 24, UUID at 168.
 fn luks2(label: &str) -> Vec<u8> {
     let mut bytes = vec![0; 16 << 20];
     bytes[..8].copy_from_slice(b"LUKS\xba\xbe\x00\x02");
@@ -281,7 +281,7 @@ fn luks2(label: &str) -> Vec<u8> {
     bytes
 }
 
-/// Hibernates at its first start, and tells when it goes on.
+/// Hibernates at its first boot, and reports when it resumes.
 const SLEEPER: &str = r#"#!/bin/busybox sh
 bb=/bin/busybox
 $bb mount -t devtmpfs dev /dev 2>/dev/null
@@ -330,7 +330,7 @@ fn a_hibernated_system_goes_on() {
     ignored.check(ignored.console.contains("started afresh, token second"), "noresume");
 }
 
-/// An image that carries what checks an ext4, and a root that needs it.
+/// Boots a damaged root from an image with e2fsck.
 fn damaged(words: &str, request: &str) -> Boot {
     let vm = machine(&format!("root=/dev/vda {words}"));
     let e2fsck = tool::find("e2fsck", "e2fsprogs");
@@ -370,7 +370,7 @@ fn errors_that_are_left_end_the_boot() {
     boot.check(boot.console.contains("fsck.ext4 /dev/vda: errors remain (exit status: 4"), "why");
 }
 
-/// An image with a shell.
+/// Makes a machine whose image has a shell.
 fn with_shell(words: &str) -> Machine {
     let vm = machine(words);
     let busybox = files::busybox();
@@ -389,7 +389,7 @@ fn a_stop_on_request_goes_on() {
             "[ -e /sysroot/etc/keep ] && echo root-$((6 * 7))-yes || echo root-$((6 * 7))-no",
         );
         running.wait_for(&format!("root-42-{mounted}"));
-        // A terminal of its own: Ctrl-C ends what runs, and not the shell.
+        // The shell has a controlling terminal: Ctrl-C ends the running command, not the shell.
         terminal.line("sleep 1000");
         std::thread::sleep(std::time::Duration::from_secs(1));
         terminal.line("\u{3}");

@@ -1,4 +1,4 @@
-//! Boots from what lies below and above a root filesystem: verity, images, overlays, several devices, flash.
+//! What lies below and above a root filesystem: verity, images, overlays, several devices, flash.
 
 use harness::disk::{DECOY, Disk, ROOT};
 use harness::kernel::Kernel;
@@ -38,26 +38,26 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
     a_ubi_volume_that_is_not_there,
 ];
 
-/// A machine with this kernel and what the sets of modules carry.
+/// Makes a machine with this kernel and an image with the sets of modules.
 fn machine(kernel: Kernel, line: &str) -> Machine {
     let tree = kernel.get();
     let image = image::coldplug(&tree, &["--modules", "@virtio,@storage,@filesystems"]);
     Machine::new(&tree, &image).cmdline(line)
 }
 
-/// Type and source of the mount at `point`.
+/// Returns type and source of the mount at `point`.
 #[track_caller]
 fn mounted<'f>(facts: &'f Facts, point: &str) -> (&'f str, &'f str) {
     let mount = facts.mount(point).unwrap_or_else(|| panic!("{point}: not mounted"));
     (mount.kind, mount.source)
 }
 
-/// A folder for disks that outlive a machine.
+/// Makes a directory for disks that outlive a machine.
 fn scratch() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
 }
 
-/// The root, written to through an overlay that is given `over`, and what is there of it in a second boot.
+/// Boots twice from one root with `coldplug.overlay=OVER`; each boot writes a mark.
 fn two_boots_over(over: &str, upper: Option<&Path>) -> (Facts, Facts) {
     let dir = scratch();
     let root = ROOT.make(&dir.path().join("root"));
@@ -110,12 +110,12 @@ fn an_upper_side_that_cannot_be_written() {
     vm.run_failed("mount-failed", &["coldplug.overlay=/dev/vdb: mkdir", "Read-only file system"]);
 }
 
-/// An ext4 without an init that holds an image of this kind as /images/root.
+/// Makes an ext4 without an init that holds a filesystem of this type in the file /images/root.
 fn medium(kind: &str, file: &Path) -> PathBuf {
     let dir = scratch();
     fs::create_dir(dir.path().join("images")).unwrap();
     filesystem::make(kind, &dir.path().join("images/root"));
-    // As images are found on media: behind a link.
+    // On media the path of the image is often a symbolic link.
     std::os::unix::fs::symlink("/images/root", dir.path().join("current")).unwrap();
     Disk { init: None, label: "medium", ..ROOT }.make_of(dir.path(), "64M", file)
 }
@@ -163,7 +163,7 @@ fn btrfs_whose_second_disk_comes_late() {
     filesystem::make_pair(&first, &second);
     let vm = vm.disk(Bus::VirtioBlk, &first).disk(Bus::Unplugged, &second);
     let mut machine = vm.device("pcie-root-port,id=socket,chassis=1,slot=1").start();
-    // Told by what waits, so the first disk has been read by then.
+    // The waiting step prints this, so the first disk has been read by then.
     machine.wait_for("1 of 2 btrfs devices found: /dev/vda");
     let late = json!({ "driver": "nvme", "serial": "late", "drive": "disk1", "bus": "socket" });
     machine.qmp().execute("device_add", late);
@@ -182,7 +182,7 @@ fn btrfs_whose_second_disk_never_comes() {
     vm.disk(Bus::VirtioBlk, &first).run_failed("no-root", &words);
 }
 
-/// A root on dm-verity.
+/// A root under dm-verity.
 struct Verity {
     dir: tempfile::TempDir,
     data: PathBuf,
@@ -191,7 +191,7 @@ struct Verity {
 }
 
 impl Verity {
-    /// By veritysetup(8) with `options`.
+    /// Makes the root with veritysetup(8) and `options`.
     fn new(options: &[&str]) -> Self {
         let dir = scratch();
         let data = filesystem::make("ext4", &dir.path().join("data"));
@@ -202,21 +202,21 @@ impl Verity {
         Self { root_hash: line.trim().to_owned(), data, hash, dir }
     }
 
-    /// A machine with both disks, whose command line is `line` with HASH for the root hash.
+    /// Makes a machine with both disks; HASH in `line` stands for the root hash.
     fn machine(&self, line: &str) -> Machine {
         machine(Kernel::Cloud61, &line.replace("HASH", &self.root_hash))
             .disk(Bus::VirtioBlk, &self.data)
             .disk(Bus::VirtioBlk, &self.hash)
     }
 
-    /// Turns one bit over at `offset` of the data.
+    /// Flips one bit at `offset` of the data.
     fn flip(&self, offset: usize) {
         let mut bytes = fs::read(&self.data).unwrap();
         bytes[offset] ^= 1;
         fs::write(&self.data, bytes).unwrap();
     }
 
-    /// Where a block of init's lies in the data.
+    /// Returns the offset of a block of init in the data.
     fn init_block(&self) -> usize {
         let init = fs::read(paths::program("examples/guest")).unwrap();
         let data = fs::read(&self.data).unwrap();
@@ -329,7 +329,7 @@ fn a_hash_device_without_a_tree() {
     verity.machine(&line).deadline(Duration::from_secs(60)).run_failed("mount-failed", &words);
 }
 
-/// Flash of 128 KiB blocks, kept by a disk, with a volume of UBI that holds `content`.
+/// Writes an image of flash with 128 KiB blocks and a UBI volume that holds `content`.
 fn flash(content: &Path, kind: &str, file: &Path) -> PathBuf {
     let dir = scratch();
     let plan = dir.path().join("plan");
@@ -339,13 +339,13 @@ fn flash(content: &Path, kind: &str, file: &Path) -> PathBuf {
     let mut ubinize = tool::command("ubinize", "mtd-utils");
     tool::run(ubinize.args(["-m", "1", "-p", "128KiB", "-o"]).args([file, &plan]));
     let mut bytes = fs::read(file).unwrap();
-    // The rest is flash that has been erased.
+    // The rest is erased flash.
     bytes.resize(32 << 20, 0xff);
     fs::write(file, bytes).unwrap();
     file.to_owned()
 }
 
-/// The root as UBIFS.
+/// Makes the root as UBIFS.
 fn ubifs(file: &Path) -> PathBuf {
     let mut mkfs = tool::command("mkfs.ubifs", "mtd-utils");
     mkfs.args(["-m", "8", "-e", "130944", "-c", "200", "-r"]);
@@ -353,7 +353,8 @@ fn ubifs(file: &Path) -> PathBuf {
     file.to_owned()
 }
 
-/// A machine with that flash, which is made of a disk that must be there first: nothing of the kernel's asks for it.
+/// Makes a machine with that flash, which the kernel emulates on a disk; no device requests the
+/// emulation.
 fn machine_with_flash(disk: &Path, line: &str) -> Machine {
     let tree = Kernel::Full61.get();
     let sets = "@virtio,@storage,@filesystems,block2mtd";

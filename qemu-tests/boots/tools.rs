@@ -1,12 +1,12 @@
 //! The module tools and the kernel's own helper on a running kernel.
 //!
-//! `data/running-kernel/NAME.txt` is a transcript, the script of one boot as well as what must come of
-//! it; `RELEASE` in it is the kernel's release, and `ANOTHER` that of the kernel which
-//! /opt/other-kernel.ko is for. Its commands are those of guests/guest_tools.rs.
+//! `data/running-kernel/NAME.txt` is the transcript of one boot, with commands of
+//! guests/guest_tools.rs. `RELEASE` in it is the release of the kernel, and `ANOTHER` that for
+//! which /opt/other-kernel.ko was built.
 //!
-//! The machine's root holds the tools as links to coldplug, some modules of the kernel with their indexes,
-//! and in /opt modules that were changed. Nothing else runs there: a module that comes without a command
-//! has been loaded by the kernel's helper.
+//! The root of the machine holds the tools as links to coldplug, some modules with their index
+//! files, and modified modules in /opt. Nothing else runs there: a module that appears without a
+//! command was loaded by the kernel's helper.
 
 use harness::disk::{ROOT, UUID};
 use harness::files::put;
@@ -27,8 +27,7 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
     refusals_of_the_command_line,
 ];
 
-/// What the root has under /lib/modules; those that these need come with them. A
-/// kernel may lack some.
+/// Modules in the root; those that they need are added. A kernel may lack some.
 const MODULES: &[&str] = &[
     "xfs",
     "vfat",
@@ -56,7 +55,7 @@ const TOOLS: &[&str] = &["modprobe", "insmod", "rmmod", "lsmod", "modinfo"];
 /// /etc/modprobe.d/loop.conf
 const OPTIONS: &str = "options loop max_part=3 \\\n  max_loop=4\n";
 
-/// /hello in the xfs.
+/// Content of /hello in the XFS.
 const HELLO: &str = "hello from another file system\n";
 
 fn the_kernels_helper_loads_what_is_asked_for() {
@@ -75,7 +74,7 @@ fn refusals_of_the_command_line() {
     check(Kernel::Cloud61, "refused", "module.sig_enforce=1 module_blacklist=dummy");
 }
 
-/// Boots `kernel` with `words`, carries out the commands of `transcript`, and compares what they gave.
+/// Boots `kernel` with `words` and runs `transcript` in it.
 #[track_caller]
 fn check(kernel: Kernel, transcript: &str, words: &str) {
     let file = paths::data("running-kernel").join(transcript).with_extension("txt");
@@ -98,11 +97,11 @@ fn check(kernel: Kernel, transcript: &str, words: &str) {
         let named = format!("virtio{number}: [vd{letter}]");
         boot.check(boot.console.contains(&named), &format!("no {named:?}: names are out of order"));
     }
-    // The helper has nothing to write to; the kernel's log would show it on the console.
+    // The helper has no standard streams; messages to the kernel log would appear on the console.
     boot.check(!boot.console.contains("modprobe: "), "the helper was not silent");
 }
 
-/// The root disk, made in `dir`.
+/// Makes the root disk in `dir`.
 fn root(tree: &Tree, commands: &[String], dir: &Path) -> PathBuf {
     let root = dir.join("root");
     let release = |text: &str| text.replace("RELEASE", &tree.release);
@@ -128,12 +127,12 @@ fn root(tree: &Tree, commands: &[String], dir: &Path) -> PathBuf {
     ROOT.make_of(&root, "48M", &dir.join("root.img"))
 }
 
-/// The release of a kernel that this is not, of the same length.
+/// Returns the release of another kernel, of the same length.
 fn another(release: &str) -> String {
     release.replacen('6', "5", 1)
 }
 
-/// Puts changed modules into /opt, and in the place of veth one of another kernel.
+/// Puts modified modules into /opt, and replaces veth by a module of another kernel.
 fn install_changed(tree: &Tree, root: &Path) {
     let path = tree.modules().join(tree.module("dummy").unwrap());
     let dummy = fs::read(path).unwrap();
@@ -165,8 +164,8 @@ fn unsigned_of(path: &Path) -> Vec<u8> {
     unsigned(&fs::read(path).unwrap()).to_vec()
 }
 
-/// The module without its signature: the trailer is the signature, 12 bytes that end with its length, and a
-/// magic line (module_signature.h).
+/// Returns the module without its signature: the trailer is the signature, 12 bytes that end with
+/// its length, and a magic line (module_signature.h).
 fn unsigned(module: &[u8]) -> &[u8] {
     let rest = module.strip_suffix(b"~Module signature appended~\n").expect("a signed module");
     let (rest, length) = rest.split_last_chunk::<4>().unwrap();
@@ -174,7 +173,7 @@ fn unsigned(module: &[u8]) -> &[u8] {
     &rest[..rest.len() - 8 - length]
 }
 
-/// The module with the first `from`, which must be there, as `to`, which is as long.
+/// Returns the module with its first `from` replaced by `to`, which is as long.
 fn changed(module: &[u8], from: &str, to: &str) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
     let at = module.windows(from.len()).position(|w| w == from.as_bytes());
@@ -184,7 +183,7 @@ fn changed(module: &[u8], from: &str, to: &str) -> Vec<u8> {
     bytes
 }
 
-/// An XFS with the file `hello`.
+/// Makes an XFS with the file `hello`.
 fn xfs(dir: &Path) -> PathBuf {
     let file = disk::blank(300, &dir.join("xfs.img"));
     let hello = dir.join("hello");

@@ -1,5 +1,4 @@
-//! The names that udev gives disks, against those that coldplug works out, on a machine with every kind of disk that
-//! QEMU has.
+//! Names of disks: udev's against coldplug's, on a machine with every type of disk that QEMU has.
 
 use harness::kernel::Kernel;
 use harness::machine::Machine;
@@ -17,7 +16,7 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
     a_serial_number_that_is_not_there_is_told_with_those_that_are,
 ];
 
-/// Links that udev makes and coldplug does not: the beginning of the device's name, that of the link, and the reason.
+/// Links that udev makes and coldplug does not: prefix of the device, prefix of the link, reason.
 const NOT_OURS: [(&str, &str, &str); 8] = [
     ("", "disk/by-uuid/", "found by content, where devices are probed"),
     ("", "disk/by-label/", "found by content, where devices are probed"),
@@ -36,7 +35,7 @@ const NEWER: [(&str, &str); 3] = [
     ("disk/by-diskseq/", "of partitions, systemd 257"),
 ];
 
-/// `-device` of every disk, the drives among them by number; one drive has no device for it.
+/// `-device` arguments of the disks; the drives are numbered.
 const DISKS: [&str; 17] = [
     "virtio-blk-pci,drive=d0,serial=a b/c",
     "virtio-blk-pci,drive=d1,serial=stack",
@@ -57,7 +56,7 @@ const DISKS: [&str; 17] = [
     "sd-card,drive=d16",
 ];
 
-/// What these hang on.
+/// Controllers of the disks.
 const CONTROLLERS: [&str; 12] = [
     "piix3-ide,id=piix",
     "pcie-root-port,id=rp0,chassis=1,slot=1",
@@ -73,7 +72,7 @@ const CONTROLLERS: [&str; 12] = [
     "usb-uas,id=uas,bus=xhci.0",
 ];
 
-/// Links by device, of one of the two.
+/// Links by device.
 type Links = BTreeMap<String, BTreeSet<String>>;
 
 fn links(text: &str, whose: &str) -> Links {
@@ -83,7 +82,7 @@ fn links(text: &str, whose: &str) -> Links {
         .collect()
 }
 
-/// A disk of 8 MiB with two partitions.
+/// Makes a disk of 8 MiB with two partitions.
 fn disk(file: &Path) {
     std::fs::File::create(file).unwrap().set_len(8 << 20).unwrap();
     let table = "label: gpt\nsize=2M, name=one\nsize=4M, name=two\n";
@@ -126,7 +125,7 @@ fn udev_gives_the_same_names() {
     }
 }
 
-/// What `links` has beyond `others` and `but` does not let pass.
+/// Returns the links that `others` lacks and `but` does not allow.
 fn beyond(links: &Links, others: &Links, but: impl Fn(&str, &str) -> bool) -> Vec<String> {
     let none = BTreeSet::new();
     let all = links.iter().flat_map(|(name, links)| links.iter().map(move |link| (name, link)));

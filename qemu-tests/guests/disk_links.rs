@@ -1,4 +1,5 @@
-//! In a guest beside udev: every block device and the links that coldplug works out for it, a device a line.
+//! Prints every block device with the links that coldplug derives for it, one device per line; runs
+//! beside udev in a guest.
 
 use coldplug::sys::{Root, block, disk_links};
 use std::io::{self, Write};

@@ -1,16 +1,17 @@
-//! The floor: an init without any discovery, the least a boot can cost.
+//! The floor: an init without discovery, the minimum cost of a boot.
 //!
-//! It mounts /dev, /proc and /sys, loads the plain modules of /modules.list, mounts the ext4 root that `root=/dev/…`
-//! names and runs its /sbin/init. What coldplug takes longer than this is the price of finding out.
+//! It mounts /dev, /proc and /sys, loads the uncompressed modules of /modules.list, mounts the ext4
+//! root that `root=/dev/…` names, and runs its /sbin/init. The time that coldplug takes longer is
+//! the cost of discovery.
 //!
 //! ```text
-//! PATH: NEED NEED...        /modules.list: a module's file, and the files that must be loaded before
-//! floor.threads=N           on the kernel command line: so many threads, each module as soon as what it needs is in;
-//!                           without it one after the other, in the order of the list
-//! floor.async_probe         with this parameter for each module: the load comes back before its devices are bound
+//! PATH: NEED NEED...        /modules.list: file of a module, and the files that must be loaded before
+//! floor.threads=N           kernel command line: N threads; a module starts when those it needs are loaded;
+//!                           without it loading is sequential, in the order of the list
+//! floor.async_probe         passes async_probe to each module: a load returns before its devices are bound
 //! ```
 //!
-//! The time of entry goes to the real init as `COLDPLUG_INIT_BOOTTIME_NS`.
+//! The real init gets the time of entry as `COLDPLUG_INIT_BOOTTIME_NS`.
 
 use rustix::mount::{MountFlags, mount, mount_move};
 use rustix::process::{chdir, chroot};
@@ -26,7 +27,7 @@ use std::process::Command;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long the root device may take to appear.
+/// Longest time until the root device appears.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn main() {
@@ -49,7 +50,7 @@ fn boot(entry_ns: i64) -> io::Result<std::convert::Infallible> {
     Err(Command::new("/sbin/init").env("COLDPLUG_INIT_BOOTTIME_NS", entry_ns.to_string()).exec())
 }
 
-/// Loads what the list names, as the command line says.
+/// Loads the modules of the list as the kernel command line says.
 fn load(list: &str, cmdline: &str) {
     let words = || cmdline.split_ascii_whitespace();
     let threads = words().find_map(|word| word.strip_prefix("floor.threads=")?.parse().ok());
@@ -65,7 +66,8 @@ fn load(list: &str, cmdline: &str) {
     }
 }
 
-/// One finit_module(2); a refusal is told and passed over, as some drivers find no device.
+/// Loads one module. An error is printed and otherwise ignored, because some drivers find no
+/// device.
 fn insert(path: &str, parameter: &CStr) {
     let done = File::open(path).and_then(|f| Ok(finit_module(f, parameter, 0)?));
     if let Err(error) = done {
@@ -73,7 +75,7 @@ fn insert(path: &str, parameter: &CStr) {
     }
 }
 
-/// What is still to be started, and what has been tried.
+/// Modules that have not been started, and files that have been tried.
 struct Work<'a> {
     waiting: Vec<usize>,
     tried: HashSet<&'a str>,
@@ -109,7 +111,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The device of `root=`, once its node is there.
+/// Waits for the device of `root=` and returns it.
 fn root_device(cmdline: &str) -> io::Result<String> {
     let device = cmdline
         .split_ascii_whitespace()
@@ -125,7 +127,7 @@ fn root_device(cmdline: &str) -> io::Result<String> {
     Ok(device.to_owned())
 }
 
-/// Moves the mounts below /root, and /root over the root of all.
+/// Moves the mounts below /root, and /root over /.
 fn switch() -> io::Result<()> {
     for dir in ["/dev", "/proc", "/sys"] {
         mount_move(dir, format!("/root{dir}"))?;

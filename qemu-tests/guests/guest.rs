@@ -1,24 +1,24 @@
 //! /sbin/init of the mounted root in a test: reports what it finds and powers off.
 //!
-//! Every fact is one line of JSON, an object with one key, on the second serial port. The last
-//! line is `{"end":true}`: without it the report is torn.
+//! Every fact is one line of JSON, an object with one key, on the second serial port. The last line
+//! is `{"end":true}`; without it the report is incomplete.
 //!
 //! | key | value |
 //! | --- | --- |
 //! | `boottime_ns` | CLOCK_BOOTTIME at entry |
 //! | `argv`, `env` | as this program got them |
 //! | `fds` | descriptors open at entry: `{"fd", "target"}` |
-//! | `own_mounts` | what had to be mounted here since the initramfs had not handed it over |
+//! | `own_mounts` | filesystems mounted here because the initramfs had not handed them over |
 //! | `mountinfo`, `modules`, `meminfo`, `status` | the lines of those files of /proc |
 //! | `cmdline` | /proc/cmdline |
 //! | `modaliases` | every modalias in sysfs, from `modalias` and `uevent` files, sorted |
-//! | `drivers` | what is bound: `BUS/DRIVER DEVICE` for every device below a driver, the device as its path below /sys/devices, sorted |
-//! | `names` | `block/NAME DEVICE` for every disk, `net/NAME DEVICE` for every network interface, those without a device left out, sorted |
-//! | `capture` | what `coldplug scan --save` of the root's /bin/coldplug wrote; null without coldplug or its /run |
+//! | `drivers` | `BUS/DRIVER DEVICE` for every bound device, as its path below /sys/devices, sorted |
+//! | `names` | `block/NAME DEVICE` and `net/NAME DEVICE` for every disk and network interface with a device, sorted |
+//! | `capture` | output of `coldplug scan --save`; null without /bin/coldplug or /run/coldplug |
 //! | `keep` | the text of /etc/keep, or null |
-//! | `mark` | the text of /mark at entry, or null; with `mark=TEXT` in the environment that is then written there |
-//! | `mark_error` | why it could not be written, or null |
-//! | `hostname` | what the machine is called |
+//! | `mark` | the text of /mark at entry, or null; `mark=TEXT` in the environment is then written to it |
+//! | `mark_error` | why /mark could not be written, or null |
+//! | `hostname` | the host name |
 //! | `net_conf` | the text of /run/net-eth0.conf, or null |
 //! | `record` | the text of /run/coldplug/record.json, or null |
 
@@ -34,31 +34,32 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The port of the facts; the console is ttyS0.
+/// Serial port of the facts; the console is ttyS0.
 const PORT: &str = "/dev/ttyS1";
 
-/// Written where the kernel command line has `mark=`, which reaches an init as a variable.
+/// File that is written if the kernel command line has `mark=`, which init gets as a variable.
 const MARK: &str = "/mark";
 
 fn main() {
     let boottime_ns = boottime_ns();
     let fds = open_fds();
     if let Err(error) = tell(boottime_ns, &fds) {
-        // The console is all that is left to complain to.
+        // Only the console is left for the error.
         let _ = writeln!(io::stderr(), "guest: {error}");
     }
     sync();
     end();
 }
 
-/// Ends the machine, which -no-reboot makes of a restart. One that asks no driver comes first: a power-off waits for
-/// what is still probing, which with `async_probe` may be for ever.
+/// Ends the machine: with -no-reboot QEMU exits at a restart. The restart by sysrq comes first
+/// because it involves no driver: a power-off waits for probes that are still running, which with
+/// `async_probe` may be forever.
 fn end() {
     let _ = fs::write("/proc/sysrq-trigger", "b");
     let _ = reboot(RebootCommand::PowerOff);
 }
 
-/// Writes all facts to the port, and waits until they have left the machine.
+/// Writes all facts to the port, and waits until they are transmitted.
 fn tell(boottime_ns: i64, fds: &Value) -> io::Result<()> {
     let own_mounts = mount_what_is_missing();
     bury_children();
@@ -92,12 +93,12 @@ fn tell(boottime_ns: i64, fds: &Value) -> io::Result<()> {
     Ok(tcdrain(&port)?)
 }
 
-/// Waits for what the initramfs left running: it frees its own memory.
+/// Waits for the processes that the initramfs left running; one of them frees its memory.
 fn bury_children() {
     while rustix::process::wait(rustix::process::WaitOptions::empty()).is_ok() {}
 }
 
-/// Writes the mark that is asked for; gives why that is not possible.
+/// Writes the mark, if there is one, and returns the error.
 fn leave_mark() -> Option<String> {
     let text = std::env::var("mark").ok()?;
     fs::write(MARK, text).err().map(|e| e.to_string())
@@ -116,7 +117,8 @@ fn environment() -> serde_json::Map<String, Value> {
     std::env::vars_os().map(|(name, value)| (text(&name), json!(text(&value)))).collect()
 }
 
-/// What /proc/self/fd shows, without the descriptor that reads it; null when /proc is not there.
+/// Returns the entries of /proc/self/fd, except for the descriptor that reads it; null without
+/// /proc.
 fn open_fds() -> Value {
     let Ok(entries) = fs::read_dir("/proc/self/fd") else { return Value::Null };
     entries
@@ -127,7 +129,7 @@ fn open_fds() -> Value {
         .collect()
 }
 
-/// Mounts proc, sysfs and devtmpfs where they have not been handed over; gives their directories.
+/// Mounts proc, sysfs and devtmpfs if they were not handed over, and returns their directories.
 fn mount_what_is_missing() -> Vec<&'static str> {
     [("/proc", "proc", "/proc/self"), ("/sys", "sysfs", "/sys/devices"), ("/dev", "devtmpfs", PORT)]
         .into_iter()
@@ -149,7 +151,7 @@ fn modaliases() -> BTreeSet<String> {
     found
 }
 
-/// Walks real directories only: symbolic links in sysfs lead in circles.
+/// Collects from directories only: symbolic links in sysfs form loops.
 fn collect(dir: &Path, found: &mut BTreeSet<String>) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let Ok(kind) = entry.file_type() else { continue };
@@ -166,7 +168,7 @@ fn collect(dir: &Path, found: &mut BTreeSet<String>) {
     }
 }
 
-/// The links /sys/bus/BUS/drivers/DRIVER/DEVICE, except those to modules.
+/// Returns the links /sys/bus/BUS/drivers/DRIVER/DEVICE, except those to modules.
 fn drivers() -> BTreeSet<String> {
     let mut bound = BTreeSet::new();
     for bus in entries(Path::new("/sys/bus")) {
@@ -182,12 +184,12 @@ fn drivers() -> BTreeSet<String> {
     bound
 }
 
-/// What the kernel has named in the order in which it came.
+/// Returns disks and network interfaces, which the kernel names in the order in which they appear.
 fn names() -> BTreeSet<String> {
     let mut named = BTreeSet::new();
     for class in ["block", "net"] {
         for entry in entries(&Path::new("/sys/class").join(class)) {
-            // A partition is named after its disk.
+            // A partition has no device and is named after its disk.
             let device = fs::canonicalize(entry.join("device"));
             let (Ok(device), Some(name)) = (device, entry.file_name()) else { continue };
             let Ok(device) = device.strip_prefix("/sys/devices") else { continue };
@@ -201,7 +203,7 @@ fn entries(dir: &Path) -> Vec<PathBuf> {
     fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
 }
 
-/// The machine as coldplug saves it, where the root has a coldplug.
+/// Returns the machine as coldplug saves it, if the root has coldplug.
 fn capture() -> Option<String> {
     const FILE: &str = "/run/capture";
     if !Path::new("/run/coldplug").exists() {
@@ -213,7 +215,7 @@ fn capture() -> Option<String> {
     Some(if status.success() { text } else { format!("scan --save: {status}") })
 }
 
-/// The text of a file of sysfs; empty for one that has gone or cannot be read.
+/// Returns the text of a file of sysfs, which is empty if it cannot be read.
 fn read(path: &Path) -> String {
     let mut text = Vec::new();
     if let Ok(mut file) = File::open(path) {

@@ -1,13 +1,14 @@
-//! /sbin/init of the mounted root in demand.rs: carries out /etc/commands and powers off. What a command gave is one line of
-//! JSON on the second serial port, as guest_tools.rs has it.
+//! /sbin/init of the root in boots/demand.rs: runs the commands in /etc/commands and powers off.
+//! The output of a command is one line of JSON on the second serial port, as in guest_tools.rs.
 //!
-//! As /sbin/asked it is what the kernel starts for modules: it notes the name in /run/asked and becomes /sbin/modprobe.
+//! As /sbin/asked it is the kernel's helper for modules: it appends the name to /run/asked and
+//! executes /sbin/modprobe.
 //!
-//! | command | has the kernel ask for |
+//! | command | makes the kernel request |
 //! | --- | --- |
 //! | `mount KIND SOURCE DIR [OPTIONS]`, `umount DIR` | a filesystem, and what its options name |
 //! | `node c\|b MAJOR MINOR` | the driver of a new node that is opened |
-//! | `together N c MAJOR MINOR STEP` | the same N times at once, for MINOR, MINOR + STEP… |
+//! | `together N c MAJOR MINOR STEP` | N such drivers in parallel, for MINOR, MINOR + STEP… |
 //! | `socket FAMILY TYPE PROTOCOL` | a protocol |
 //! | `alg TYPE NAME` | a cipher or hash, through AF_ALG |
 //! | `execute HEX` | the format of a program that begins with these bytes |
@@ -20,8 +21,9 @@
 //! | `mapper TARGET`, `array LEVEL` | a device-mapper target, a RAID level |
 //! | `scheduler MODULE DISK` | an I/O scheduler |
 //!
-//! `asked` prints what was asked for since the last time, `loaded NAME...` those that /proc/modules has, `write PATH TEXT` writes
-//! a line, `sh LINE` runs a shell; anything else is a program in /sbin.
+//! `asked` prints the requests since the last `asked`, `loaded NAME...` those names that
+//! /proc/modules has, `write PATH TEXT` writes a line, `sh LINE` runs a shell. Any other command is
+//! a program in /sbin.
 #![allow(unsafe_code, reason = "ioctl(2) and setsockopt(2) with structures that no crate knows")]
 
 use std::ffi::CString;
@@ -36,7 +38,7 @@ use std::sync::{Arc, Barrier};
 use rustix::system::{RebootCommand, reboot};
 use serde_json::{Value, json};
 
-/// The port of the report; the console is ttyS0.
+/// Serial port of the report; the console is ttyS0.
 const PORT: &str = "/dev/ttyS1";
 const ASKED: &str = "/run/asked";
 
@@ -49,14 +51,14 @@ fn main() {
         return;
     }
     if let Err(error) = carry_out() {
-        // The console is all that is left to complain to.
+        // Only the console is left for the error.
         let _ = writeln!(io::stderr(), "guest_demand: {error}");
     }
     rustix::fs::sync();
     let _ = reboot(RebootCommand::PowerOff);
 }
 
-/// Notes what the kernel asks for: one write, so that many at once do not mix.
+/// Appends the name that the kernel requests, in one write, so that parallel requests do not mix.
 fn note(args: &[std::ffi::OsString]) {
     let name = args.last().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     if let Ok(mut file) = OpenOptions::new().append(true).create(true).open(ASKED) {
@@ -74,7 +76,7 @@ fn carry_out() -> io::Result<()> {
     Ok(rustix::termios::tcdrain(&port)?)
 }
 
-/// Carries out one line. Of several commands in it all are done, and the last one counts.
+/// Runs one line. All commands in it are run, and the result of the last one is returned.
 fn carry_out_one(line: &str) -> Value {
     if let Some((first, rest)) = line.split_once("; ").filter(|_| !line.starts_with("sh ")) {
         carry_out_one(first);
@@ -91,7 +93,7 @@ fn carry_out_one(line: &str) -> Value {
     }
 }
 
-/// Carries out a command of our own; `None` for one that is not.
+/// Runs one of the commands above; `None` for other commands.
 fn act(words: &[&str], line: &str) -> Option<io::Result<String>> {
     let done = match *words {
         ["mount", kind, source, dir] => mount(kind, source, dir, ""),
@@ -157,7 +159,7 @@ fn number<T: std::str::FromStr>(text: &str) -> io::Result<T> {
     text.parse().map_err(|_| io::Error::other(format!("{text} is no number")))
 }
 
-/// The system's answer to a call that gives -1 for an error.
+/// Returns the result of a system call that returns -1 for an error.
 fn answer(result: impl Into<i64>) -> io::Result<i64> {
     match result.into() {
         -1 => Err(io::Error::last_os_error()),
@@ -165,9 +167,10 @@ fn answer(result: impl Into<i64>) -> io::Result<i64> {
     }
 }
 
-/// ioctl(2) with a structure that is as long as the command's number says, or as the structure itself does.
+/// Calls ioctl(2) with a structure whose length is in the number of the command, or in the
+/// structure.
 fn ioctl(file: &impl AsRawFd, command: u32, value: *mut u8) -> io::Result<()> {
-    // SAFETY: the callers' structures are as long as their commands want.
+    // SAFETY: the structures of the callers are as long as their commands require.
     answer(unsafe { libc::ioctl(file.as_raw_fd(), command as libc::Ioctl, value) }).map(drop)
 }
 
@@ -180,7 +183,7 @@ fn asked() -> io::Result<String> {
     Ok(text)
 }
 
-/// Those of `names` that are loaded, one a line, in the order asked; all without names.
+/// Returns those of `names` that are loaded, one per line; all modules without names.
 fn loaded(names: &[&str]) -> io::Result<String> {
     let text = fs::read_to_string("/proc/modules")?;
     let live: Vec<&str> = text.lines().filter_map(|line| line.split(' ').next()).collect();
@@ -188,7 +191,8 @@ fn loaded(names: &[&str]) -> io::Result<String> {
     Ok(names.iter().filter(|n| live.contains(n)).map(|n| format!("{n}\n")).collect())
 }
 
-/// A disk on the virtio bus by `virtioN`, whichever /dev/vdX it is; anything else as it is.
+/// Returns the node of the disk `virtioN` on the virtio bus, whichever /dev/vdX it is; other names
+/// unchanged.
 fn source(name: &str) -> String {
     let disks = fs::read_dir(format!("/sys/bus/virtio/devices/{name}/block"));
     let disk = disks.into_iter().flatten().flatten().next();
@@ -210,7 +214,7 @@ fn open_node(kind: &str, major: &str, minor: u32) -> io::Result<()> {
     OpenOptions::new().read(true).open(path).map(drop)
 }
 
-/// Gives how many threads came back.
+/// Returns the number of threads that returned.
 fn together(count: &str, kind: &str, major: &str, minor: &str, step: &str) -> io::Result<String> {
     let (count, minor, step): (u32, u32, u32) = (number(count)?, number(minor)?, number(step)?);
     let barrier = Arc::new(Barrier::new(count as usize));
@@ -218,7 +222,7 @@ fn together(count: &str, kind: &str, major: &str, minor: &str, step: &str) -> io
         let (barrier, kind, major) = (Arc::clone(&barrier), kind.to_owned(), major.to_owned());
         std::thread::spawn(move || {
             barrier.wait();
-            // That there is no such device in the end is as it should be.
+            // The device does not exist, so the open always fails.
             let _ = open_node(&kind, &major, minor + n * step);
         })
     });
@@ -228,26 +232,27 @@ fn together(count: &str, kind: &str, major: &str, minor: &str, step: &str) -> io
 }
 
 fn open_socket(family: &str, kind: &str, protocol: &str) -> io::Result<OwnedFd> {
-    // SAFETY: three numbers go in, a new descriptor or -1 comes out.
+    // SAFETY: the call takes three numbers and returns a new descriptor or -1.
     let fd = unsafe { libc::socket(number(family)?, number(kind)?, number(protocol)?) };
     answer(fd)?;
-    // SAFETY: the descriptor is new, and nobody else's.
+    // SAFETY: the descriptor is new and has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// `bytes` at `at` of a structure.
+/// Writes `bytes` at offset `at` of a structure.
 fn put(into: &mut [u8], at: usize, bytes: &[u8]) {
     into[at..at + bytes.len()].copy_from_slice(bytes);
 }
 
-/// `struct sockaddr_alg`: family (16 bits), type (14 bytes), feature and mask (32 bits each), name (64 bytes).
+/// A `struct sockaddr_alg`: family (16 bits), type (14 bytes), feature and mask (32 bits each),
+/// name (64 bytes).
 fn bind_algorithm(kind: &str, name: &str) -> io::Result<()> {
     let socket = open_socket("38", "5", "0")?;
     let mut address = [0; 88];
     put(&mut address, 0, &38u16.to_ne_bytes());
     put(&mut address, 2, kind.as_bytes());
     put(&mut address, 24, name.as_bytes());
-    // SAFETY: the address is as long as is said.
+    // SAFETY: the length is that of the address.
     let bound = unsafe { libc::bind(socket.as_raw_fd(), address.as_ptr().cast(), 88) };
     answer(bound).map(drop)
 }
@@ -278,23 +283,23 @@ fn tcp_option(option: i32, name: &str) -> io::Result<()> {
     let socket = open_socket("2", "1", "6")?;
     let len = libc::socklen_t::try_from(name.len()).map_err(io::Error::other)?;
     let value = name.as_ptr().cast();
-    // SAFETY: the value is as long as is said.
+    // SAFETY: the length is that of the value.
     answer(unsafe { libc::setsockopt(socket.as_raw_fd(), 6, option, value, len) }).map(drop)
 }
 
-/// getsockopt(2) of a raw socket with a structure of `len` bytes that begins with a name.
+/// Calls getsockopt(2) on a raw socket with a structure of `len` bytes that starts with a name.
 fn ip_tables(option: i32, name: &str, len: libc::socklen_t) -> io::Result<()> {
     let socket = open_socket("2", "3", "255")?;
     let mut value = vec![0; len as usize];
     put(&mut value, 0, name.as_bytes());
     let mut len = len;
     let place = value.as_mut_ptr().cast();
-    // SAFETY: the value is as long as is said.
+    // SAFETY: the length is that of the value.
     answer(unsafe { libc::getsockopt(socket.as_raw_fd(), 0, option, place, &raw mut len) })
         .map(drop)
 }
 
-/// `struct nlattr` with its bytes, to a multiple of four.
+/// Returns a `struct nlattr` with `bytes`, padded to a multiple of four.
 fn attribute(kind: u16, bytes: &[u8]) -> Vec<u8> {
     let len = u16::try_from(bytes.len() + 4).unwrap_or(u16::MAX);
     let mut out = [len.to_ne_bytes(), kind.to_ne_bytes()].concat();
@@ -303,12 +308,12 @@ fn attribute(kind: u16, bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// An attribute that is a text with its NUL.
+/// Returns an attribute that is a NUL-terminated text.
 fn text(kind: u16, text: &str) -> Vec<u8> {
     attribute(kind, &[text.as_bytes(), b"\0"].concat())
 }
 
-/// Sends one message and takes the answer, an error or not.
+/// Sends one message and reads the answer, which may be an error.
 fn netlink(protocol: &str, kind: u16, flags: u16, body: &[u8]) -> io::Result<()> {
     const REQUEST_ACK: u16 = 5;
     let socket = open_socket("16", "3", protocol)?;
@@ -328,7 +333,7 @@ fn new_link(kind: &str) -> io::Result<()> {
     netlink("0", 16, 0x600, &[vec![0; 16], info].concat()) // RTM_NEWLINK
 }
 
-/// A message with a `struct tcmsg` about the loopback interface.
+/// Sends a message with a `struct tcmsg` about the loopback interface.
 fn traffic(message: u16, kind: &str, parent: u32, info: u32) -> io::Result<()> {
     let fields = [0, 1, 0, parent, info].map(u32::to_ne_bytes).concat();
     netlink("0", message, 0x600, &[fields, text(1, kind)].concat())
@@ -365,7 +370,7 @@ fn new_set(kind: &str) -> io::Result<()> {
     netfilter(6, 2, &parts.concat()) // NFNL_SUBSYS_IPSET, IPSET_CMD_CREATE
 }
 
-/// DM_DEV_CREATE and DM_TABLE_LOAD with one target of one sector.
+/// Calls DM_DEV_CREATE and DM_TABLE_LOAD with one target of one sector.
 fn mapper(target: &str) -> io::Result<()> {
     let control = File::open("/dev/mapper/control")?;
     for (command, targets) in [(0xc138_fd03_u32, 0u32), (0xc138_fd09, 1)] {
@@ -379,7 +384,8 @@ fn mapper(target: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// SET_ARRAY_INFO, ADD_NEW_DISK and RUN_ARRAY: an array without superblocks of the disk virtio1.
+/// Starts an array without superblocks on the disk virtio1: SET_ARRAY_INFO, ADD_NEW_DISK,
+/// RUN_ARRAY.
 fn array(level: &str) -> io::Result<()> {
     let path = "/dev/own-b-9-0";
     let _ = open_node("b", "9", 0);

@@ -1,11 +1,11 @@
-//! /sbin/init of the mounted root in tools.rs: carries out /etc/commands and powers off.
+//! /sbin/init of the root in boots/tools.rs: runs the commands in /etc/commands and powers off.
 //!
-//! What a command gave is one line of JSON on the second serial port, under the command's number:
-//! `{"0":{"code":0,"stdout":"…","stderr":"…"}}`. The last line is `{"end":true}`.
+//! The result of each command is one line of JSON on the second serial port, under the number of
+//! the command: `{"0":{"code":0,"stdout":"…","stderr":"…"}}`. The last line is `{"end":true}`.
 //!
-//! | command | does |
+//! | command | effect |
 //! | --- | --- |
-//! | `mount KIND DEVICE DIR` | mount(2), to be read only, of the disk `virtioN` |
+//! | `mount KIND DEVICE DIR` | read-only mount(2) of the disk `virtioN` |
 //! | `umount DIR` | umount(2) |
 //! | `socket FAMILY` | socket(2) of the family with that number |
 //! | `alg TYPE NAME` | bind(2) of a socket of AF_ALG |
@@ -27,22 +27,23 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::process::{Command, Stdio};
 
-/// The port of the report; the console is ttyS0.
+/// Serial port of the report; the console is ttyS0.
 const PORT: &str = "/dev/ttyS1";
 
-/// AF_ALG, af_alg.h of the kernel; its sockets are SOCK_SEQPACKET.
+/// Address family of the kernel's crypto API; its sockets are SOCK_SEQPACKET.
 const AF_ALG: u16 = 38;
 
 fn main() {
     if let Err(error) = carry_out() {
-        // The console is all that is left to complain to.
+        // Only the console is left for the error.
         let _ = writeln!(io::stderr(), "guest_tools: {error}");
     }
     sync();
     let _ = reboot(RebootCommand::PowerOff);
 }
 
-/// Runs every command and reports it at once, so that a report that ends early shows where.
+/// Runs every command and reports it immediately, so that an incomplete report shows the last
+/// command.
 fn carry_out() -> io::Result<()> {
     let mut port = OpenOptions::new().write(true).open(PORT)?;
     for (number, line) in fs::read_to_string("/etc/commands")?.lines().enumerate() {
@@ -65,7 +66,7 @@ fn outcome(words: &[&str]) -> Value {
     }
 }
 
-/// Carries out a command of our own; `None` for one that is not.
+/// Runs one of the commands above; `None` for other commands.
 fn act(words: &[&str]) -> Option<io::Result<String>> {
     let done = match *words {
         ["mount", kind, device, dir] => {
@@ -99,7 +100,8 @@ fn number<T: std::str::FromStr>(text: &str) -> io::Result<T> {
     text.parse().map_err(|_| io::Error::other(format!("{text} is no number")))
 }
 
-/// The node of a disk on the virtio bus: which of /dev/vdX it is, is up to the order of the probes.
+/// Returns the node of a disk on the virtio bus; the letter in /dev/vdX depends on the order of
+/// probes.
 fn disk(device: &str) -> io::Result<String> {
     let mut block = fs::read_dir(format!("/sys/bus/virtio/devices/{device}/block"))?;
     let name = block.next().ok_or(io::ErrorKind::NotFound)??.file_name();
@@ -121,21 +123,22 @@ fn make_node(path: &str, major: &str, minor: &str) -> io::Result<()> {
     Ok(mknodat(CWD, path, FileType::CharacterDevice, Mode::from_raw_mode(0o600), device)?)
 }
 
-/// Those of `names` that are loaded, one a line, in the order asked.
+/// Returns those of `names` that are loaded, one per line.
 fn loaded(names: &[&str]) -> io::Result<String> {
     let text = fs::read_to_string("/proc/modules")?;
     let live: Vec<&str> = text.lines().filter_map(|line| line.split(' ').next()).collect();
     Ok(names.iter().filter(|n| live.contains(n)).map(|n| format!("{n}\n")).collect())
 }
 
-/// `struct sockaddr_alg`: family (16 bits), type (14 bytes), feature and mask (32 bits each), name (64 bytes).
+/// A `struct sockaddr_alg`: family (16 bits), type (14 bytes), feature and mask (32 bits each),
+/// name (64 bytes).
 struct Algorithm([u8; 88]);
 
 impl Algorithm {
     fn new(kind: &str, name: &str) -> Self {
         let mut bytes = [0; 88];
         bytes[..2].copy_from_slice(&AF_ALG.to_ne_bytes());
-        // Zipped: what is too long is cut, and the last byte of each stays zero.
+        // Texts that are too long are cut, and the last byte of each stays zero.
         bytes[2..15].iter_mut().zip(kind.bytes()).for_each(|(to, from)| *to = from);
         bytes[24..87].iter_mut().zip(name.bytes()).for_each(|(to, from)| *to = from);
         Self(bytes)
@@ -143,7 +146,7 @@ impl Algorithm {
 }
 
 #[allow(unsafe_code, reason = "rustix knows no address of AF_ALG")]
-// SAFETY: the pointer and the length are those of one array, which outlives the call.
+// SAFETY: pointer and length are those of one array, which outlives the call.
 unsafe impl SocketAddrArg for Algorithm {
     unsafe fn with_sockaddr<R>(
         &self,

@@ -1,7 +1,8 @@
-//! Packages from Debian's archive by an apt of our own: own source list, own lists, own cache.
+//! Packages of Debian's archive, downloaded with a private apt: its source list, package lists and
+//! cache lie in one directory.
 //!
-//! The machine's apt settings are only read, to learn which mirror it uses; apt may never have
-//! been updated there. Formats: sources.list(5), one line or deb822.
+//! The apt settings of this machine are only read, for the mirror; `apt update` need not have run.
+//! Formats: sources.list(5), one line or deb822.
 //!
 //! ```text
 //! deb [options] URI SUITE COMPONENT…
@@ -23,17 +24,17 @@ const RELEASES: [&str; 7] = ["bookworm", "trixie", "forky", "stable", "testing",
 /// The key that signs the archive.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// How the suites of security updates are called.
+/// Suffix of the suites of security updates.
 const SECURITY: &str = "-security";
 
-/// One place to download from: an archive and a suite in it.
+/// An archive and a suite in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Source {
     uri: String,
     suite: String,
 }
 
-/// An apt whose whole state lies below one directory, for one Debian release.
+/// An apt for one Debian release, with all of its state below one directory.
 #[derive(Debug)]
 pub struct Apt {
     dir: PathBuf,
@@ -42,11 +43,11 @@ pub struct Apt {
 }
 
 impl Apt {
-    /// An apt in `dir` that knows `suites` for `arch`; downloads their indexes.
+    /// Sets up an apt for `suites` and `arch` in `dir`, and downloads the package lists.
     ///
     /// # Panics
     ///
-    /// When the machine's source list names no Debian mirror, or the update fails.
+    /// If `apt-get update` cannot be started. Without a mirror or the network the test is ignored.
     pub fn update(dir: &Path, arch: &str, suites: &[&str]) -> Self {
         tool::find("apt-get", "apt");
         if !Path::new(KEYRING).exists() {
@@ -61,7 +62,7 @@ impl Apt {
         apt
     }
 
-    /// The package that the meta package `meta` depends on, whose name starts with `prefix`.
+    /// Returns the dependency of the meta package `meta` whose name starts with `prefix`.
     pub fn dependency(&self, meta: &str, prefix: &str) -> String {
         let text = tool::run(self.command("apt-cache").args(["depends", meta]));
         text.lines()
@@ -71,7 +72,7 @@ impl Apt {
             .to_owned()
     }
 
-    /// Downloads `package` into `dir`, which holds no other package; gives the file.
+    /// Downloads `package` into `dir`, which holds no other package, and returns the file.
     pub fn download(&self, package: &str, dir: &Path) -> PathBuf {
         tool::fetch(self.command("apt-get").current_dir(dir).args(["download", package]));
         tool::files(dir)
@@ -103,8 +104,8 @@ impl Apt {
     }
 }
 
-/// The text of a sources.list for `suites`, with the mirrors that `known` holds. A machine that knows no mirror
-/// of security updates, such as a freshly bootstrapped one, does without them.
+/// Returns a sources.list for `suites` with the mirrors in `known`. Security updates are left out
+/// if no mirror for them is known, as after debootstrap.
 fn source_list(known: &[Source], suites: &[&str]) -> String {
     let line = |suite: &&str| match mirror(known, suite) {
         Some(mirror) => Some(format!("deb [signed-by={KEYRING}] {mirror} {suite} main\n")),
@@ -116,18 +117,19 @@ fn source_list(known: &[Source], suites: &[&str]) -> String {
     suites.iter().filter_map(line).collect()
 }
 
-/// A mirror of `suite`.
+/// Returns a mirror of `suite`. Without one the test is ignored.
 ///
 /// # Panics
 ///
-/// When the machine's source list names none.
+/// If no test runs and the source list of this machine names none.
 pub fn mirror_of(suite: &str) -> String {
     mirror(&machine_sources(), suite).unwrap_or_else(|| {
         unavailable(format!("no Debian mirror for {suite}: set COLDPLUG_MIRROR"))
     })
 }
 
-/// The archive that carries `suite`: `COLDPLUG_MIRROR` and `COLDPLUG_SECURITY_MIRROR` first.
+/// Returns the archive of `suite`; `COLDPLUG_MIRROR` and `COLDPLUG_SECURITY_MIRROR` override the
+/// source list.
 fn mirror(known: &[Source], suite: &str) -> Option<String> {
     let (variable, fits): (_, fn(&str) -> bool) = if suite.ends_with(SECURITY) {
         ("COLDPLUG_SECURITY_MIRROR", |s| s.ends_with(SECURITY))
@@ -138,7 +140,7 @@ fn mirror(known: &[Source], suite: &str) -> Option<String> {
     std::env::var(variable).ok().or_else(own)
 }
 
-/// What the machine's own source list names.
+/// Returns the entries of this machine's source lists.
 fn machine_sources() -> Vec<Source> {
     let mut found = read(Path::new("/etc/apt/sources.list"));
     let mut parts: Vec<_> = fs::read_dir("/etc/apt/sources.list.d")
@@ -172,7 +174,7 @@ fn one_line(line: &str) -> Option<Source> {
     Some(Source { uri: words.next()?.to_owned(), suite: words.next()?.to_owned() })
 }
 
-/// One deb822 paragraph: every URI with every suite.
+/// Parses one deb822 paragraph: every URI with every suite.
 fn stanza(text: &str) -> Vec<Source> {
     let field = |name: &str| {
         text.lines()

@@ -23,13 +23,13 @@ pub struct Disk {
     pub uuid: &'static str,
     /// The label of its ext4.
     pub label: &'static str,
-    /// Where guest.rs lies in it, such as `sbin/init`.
+    /// Path of the program guest.rs in it, such as `sbin/init`.
     pub init: Option<&'static str>,
 }
 
-/// The root that a boot is to find.
+/// The root that a boot must find.
 pub const ROOT: Disk = Disk { uuid: UUID, label: LABEL, init: Some("sbin/init") };
-/// A file system that is not the one asked for.
+/// A filesystem that `root=` does not name.
 pub const DECOY: Disk =
     Disk { uuid: "c01d9106-0000-4000-8000-00000000000d", label: "decoy", init: None };
 
@@ -43,7 +43,7 @@ impl Disk {
         self.make_of(dir.path(), "16M", file)
     }
 
-    /// The same with what lies in `dir`, of `size`.
+    /// Writes the disk, of `size`, with the files of `dir` to `file`.
     pub fn make_of(self, dir: &Path, size: &str, file: &Path) -> PathBuf {
         furnish(dir);
         tool::run(
@@ -56,7 +56,7 @@ impl Disk {
     }
 }
 
-/// Puts into `dir` what every root has.
+/// Adds the directories and /etc/keep of every root to `dir`.
 pub fn furnish(dir: &Path) {
     for sub in ["dev", "proc", "sys", "run", "tmp", "etc", "sbin"] {
         fs::create_dir_all(dir.join(sub)).unwrap();
@@ -64,7 +64,8 @@ pub fn furnish(dir: &Path) {
     put(dir, "etc/keep", KEPT.as_bytes(), 0o644);
 }
 
-/// Copies the modules `names` and those that they need into `root`, with index files of these alone.
+/// Copies the modules `names` and those that they need into `root`, with index files of these
+/// alone.
 ///
 /// # Panics
 ///

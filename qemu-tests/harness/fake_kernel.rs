@@ -1,28 +1,29 @@
-//! The part of the kernel that has modules, as files: /proc/modules and /sys/module of a fake root.
+//! A kernel as far as modules are concerned, as files: /proc/modules and /sys/module of a fake
+//! root.
 
 use crate::supervisor::Call;
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Flags of finit_module(2) and delete_module(2), by their bits.
+/// Flags of finit_module(2) and delete_module(2).
 const INIT_FLAGS: [(u64, &str); 3] =
     [(1, " IGNORE_MODVERSIONS"), (2, " IGNORE_VERMAGIC"), (4, " COMPRESSED_FILE")];
 const DELETE_FLAGS: [(u64, &str); 2] = [(0x800, " NONBLOCK"), (0x200, " TRUNC")];
 
-/// A kernel whose modules are live as soon as they are taken.
+/// A kernel whose modules are live as soon as they are loaded.
 #[derive(Debug)]
 pub struct FakeKernel {
     root: PathBuf,
-    /// Errnos for a module's load; of its removal, where a `-` stands before its name.
+    /// Errno for the load of a module NAME, or for its removal, as `-NAME`.
     answers: HashMap<String, i32>,
-    /// What is loaded, and what each needs; the newest last.
+    /// Loaded modules and the modules that each uses; the newest last.
     live: Vec<(String, Vec<String>)>,
     calls: Vec<String>,
 }
 
 impl FakeKernel {
-    /// The kernel of the root at `root`, without modules.
+    /// Makes the kernel of the fake root at `root`, without modules.
     pub fn new(root: &Path) -> Self {
         fs::create_dir_all(root.join("sys/module")).unwrap();
         let kernel = Self {
@@ -35,12 +36,12 @@ impl FakeKernel {
         kernel
     }
 
-    /// From now on `errno` is the answer for `name`, or for the removal of NAME in `-NAME`.
+    /// Sets the answer to the load of `name`, or to the removal of NAME if `name` is `-NAME`.
     pub fn refuse(&mut self, name: &str, errno: i32) {
         self.answers.insert(name.to_owned(), errno);
     }
 
-    /// Makes a module live, which uses the modules `needs`.
+    /// Adds a live module, which uses the modules `needs`.
     pub fn add(&mut self, name: &str, needs: Vec<String>) {
         let home = self.home(name);
         fs::create_dir_all(home.join("holders")).unwrap();
@@ -52,14 +53,14 @@ impl FakeKernel {
         self.show();
     }
 
-    /// The calls since the last time, repeated ones once.
+    /// Returns the calls since the last call of this function, without repetitions.
     pub fn take_calls(&mut self) -> Vec<String> {
         let mut calls = std::mem::take(&mut self.calls);
         calls.dedup();
         calls
     }
 
-    /// Does what `call` asks for; 0 or an errno.
+    /// Carries out `call` and returns 0 or an errno.
     pub fn answer(&mut self, call: Call) -> i32 {
         let (line, errno) = match call {
             Call::File { path, args, flags } => {
@@ -137,7 +138,7 @@ impl FakeKernel {
         self.root.join("sys/module").join(name)
     }
 
-    /// Writes what changes with each load and removal.
+    /// Writes the files that change with each load and removal.
     fn show(&self) {
         let mut table = String::new();
         for (name, _) in self.live.iter().rev() {
@@ -156,7 +157,7 @@ fn name_of(path: &Path) -> String {
     name.split('.').next().unwrap_or_default().replace('-', "_")
 }
 
-/// The NUL-terminated strings of an image that start with `key`, without it.
+/// Returns the NUL-terminated strings of a module file that start with `key`, without the key.
 fn strings(image: &[u8], key: &str) -> Vec<String> {
     image
         .split(|b| *b == 0)
@@ -171,7 +172,7 @@ fn names(flags: u64, table: &[(u64, &str)]) -> String {
     table.iter().filter(|(bit, _)| flags & bit != 0).map(|(_, name)| *name).collect()
 }
 
-/// The errnos that cases name.
+/// The errnos that transcripts name.
 const ERRNOS: [(&str, i32); 19] = [
     ("EPERM", libc::EPERM),
     ("ENOENT", libc::ENOENT),
@@ -194,11 +195,11 @@ const ERRNOS: [(&str, i32); 19] = [
     ("ETIMEDOUT", libc::ETIMEDOUT),
 ];
 
-/// The errno called `name`.
+/// Returns the errno called `name`.
 ///
 /// # Panics
 ///
-/// When no case has named it before.
+/// If the table above has no such errno.
 pub fn errno(name: &str) -> i32 {
     ERRNOS.iter().find(|(n, _)| *n == name).unwrap_or_else(|| panic!("no errno {name}")).1
 }

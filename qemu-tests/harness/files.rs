@@ -19,7 +19,7 @@ pub fn install(dir: &Path, from: &Path, name: &str) {
     put(dir, name, &fs::read(from).unwrap(), 0o755);
 }
 
-/// The shared libraries and the loader that ldd(1) names for `program`.
+/// Returns the shared libraries and the loader that ldd(1) lists for `program`.
 pub fn libraries(program: &Path) -> Vec<PathBuf> {
     tool::run(tool::command("ldd", "libc-bin").arg(program))
         .split_ascii_whitespace()

@@ -1,7 +1,8 @@
-//! Disks with filesystems of many kinds, all with the same root: guest.rs as /sbin/init, and /etc/keep.
+//! Disks with filesystems of many types, all with the same root: guest.rs as /sbin/init, and
+//! /etc/keep.
 //!
-//! What no tool of Debian's can fill from outside is filled by a machine of its own: a kernel that knows the filesystem,
-//! busybox, and kmod.
+//! A filesystem that no tool of Debian can fill from outside is filled by a machine with a kernel
+//! that knows it, busybox and kmod.
 
 use crate::disk::{Disk, ROOT, blank, furnish};
 use crate::files::put;
@@ -14,17 +15,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-/// How a filesystem comes to its content.
+/// How a filesystem is filled.
 enum Fill {
-    /// By the tool that makes it; the words, of which DIR is the content and FILE the disk.
+    /// By the command that makes it; in its arguments DIR is the content and FILE the disk.
     Tool(&'static str),
-    /// By a second tool.
+    /// By a second command.
     Two(&'static str, &'static str),
     /// By a machine with this kernel.
     Machine(&'static str, Kernel),
 }
 
-/// Filesystem, megabytes, how it is made.
+/// Filesystem type, size in MiB, and how it is made.
 const MAKERS: [(&str, u64, Fill); 13] = [
     ("ext2", 16, Fill::Tool("e2fsprogs mkfs.ext2 -q -F -d DIR FILE")),
     ("ext3", 16, Fill::Tool("e2fsprogs mkfs.ext3 -q -F -d DIR FILE")),
@@ -41,7 +42,7 @@ const MAKERS: [(&str, u64, Fill); 13] = [
     ("ntfs3", 64, Fill::Machine("ntfs-3g mkfs.ntfs -q -Q -F FILE", Kernel::Cloud612)),
 ];
 
-/// The root as a folder.
+/// Returns a directory with the files of the root.
 pub fn content() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let guest = fs::read(program("examples/guest")).unwrap();
@@ -50,12 +51,12 @@ pub fn content() -> TempDir {
     dir
 }
 
-/// Writes a disk with the root in a filesystem of this kind to `file`.
+/// Writes a disk with the root in a filesystem of type `kind` to `file`.
 pub fn make(kind: &str, file: &Path) -> PathBuf {
     make_of(kind, content().path(), file)
 }
 
-/// The same with what lies in `dir`.
+/// Writes a disk with the files of `dir` in a filesystem of type `kind` to `file`.
 pub fn make_of(kind: &str, dir: &Path, file: &Path) -> PathBuf {
     let (_, size, fill) = MAKERS.iter().find(|(k, ..)| *k == kind).expect("a known filesystem");
     if *size > 0 {
@@ -75,7 +76,7 @@ pub fn make_of(kind: &str, dir: &Path, file: &Path) -> PathBuf {
     file.to_owned()
 }
 
-/// The root in one btrfs over two disks.
+/// Writes the root to one btrfs over two disks.
 pub fn make_pair(first: &Path, second: &Path) {
     let mut mkfs = tool::command("mkfs.btrfs", "btrfs-progs");
     mkfs.args(["-q", "-d", "raid0", "-m", "raid1", "-L", "pair"]);
@@ -99,7 +100,8 @@ fn run(line: &str, dir: &Path, file: &Path) {
     tool::run(&mut command);
 }
 
-/// Copies what is on the first disk to the filesystem on the second. Words of the command line are its variables.
+/// Copies the files of the first disk to the filesystem on the second. The kernel passes words of
+/// the command line to it as variables.
 const FILL_INIT: &str = r#"#!/bin/busybox sh
 bb=/bin/busybox
 $bb mount -t proc proc /proc
@@ -114,7 +116,7 @@ $bb mount -t ext4 -o ro /dev/vda /from &&
 $bb poweroff -f
 "#;
 
-/// Has a machine mount the filesystem on `disks` and copy `dir` to it.
+/// Boots a machine that mounts the filesystem on `disks` and copies `dir` to it.
 fn fill_by_machine(kernel: Kernel, kind: &str, options: &str, dir: &Path, disks: &[&Path]) {
     let tree = kernel.get();
     let vm = Machine::new(&tree, &image::kmod(&tree, FILL_INIT));

@@ -1,7 +1,7 @@
-//! What a machine boots from: initramfs images and root disks, made in the run.
+//! Initramfs images, made during the run.
 //!
-//! Images of coldplug and of kmod are kept below the target directory under a name that is the
-//! hash of all that went into them, so that test processes share them.
+//! Images are kept below the target directory. Their names hash all inputs, so that test processes
+//! can share them.
 
 use crate::files::{install, install_kmod, install_with_libraries, put};
 use crate::kernel::{Kernel, Tree, lock, stem};
@@ -13,10 +13,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-/// An image by `coldplug image build` for `tree` with `options`, such as `--all`.
+/// Returns an image of `coldplug image build` for `tree` with `options`, such as `--all`.
 pub fn coldplug(tree: &Tree, options: &[&str]) -> PathBuf {
     let binary = program("coldplug");
-    // The builder takes the second where it lies beside the first.
+    // The image gets coldplug-init if it lies beside coldplug.
     let mut version = fs::read(&binary).unwrap();
     version.extend(fs::read(program("coldplug-init")).unwrap());
     kept("coldplug", &version, &(&tree.root, &tree.release, options), |out| {
@@ -38,7 +38,8 @@ pub fn all_of(kernel: Kernel) -> (Tree, PathBuf) {
     (tree, image)
 }
 
-/// An image of floor.rs that loads `modules`, in that order or in any that modules.dep allows.
+/// Returns an image with guests/floor.rs as init, which loads `modules`, in this order or in any
+/// that modules.dep allows.
 pub fn floor(tree: &Tree, modules: &[&str]) -> PathBuf {
     let binary = program("examples/floor");
     let version = fs::read(&binary).unwrap();
@@ -62,12 +63,13 @@ pub fn floor(tree: &Tree, modules: &[&str]) -> PathBuf {
     })
 }
 
-/// An image of busybox and Debian's kmod, whose /init is `script`.
+/// Returns an image with busybox, Debian's kmod, and `script` as /init.
 pub fn kmod(tree: &Tree, script: &str) -> PathBuf {
     in_shell("kmod", tree, script, |_| {})
 }
 
-/// The same with Debian's udev: systemd-udevd, udevadm, and the rule that loads drivers.
+/// Returns an image like that of [`kmod`] with Debian's udev: systemd-udevd, udevadm, and the rule
+/// that loads drivers.
 pub fn udev(tree: &Tree, script: &str) -> PathBuf {
     in_shell("udev", tree, script, |dir| {
         let udevadm = fs::canonicalize(tool::find("udevadm", "udev")).unwrap();
@@ -79,7 +81,8 @@ pub fn udev(tree: &Tree, script: &str) -> PathBuf {
     })
 }
 
-/// The same with all that gives disks their names, device-mapper's and mdadm's tools included.
+/// Returns an image like that of [`udev`] with all rules and programs that name disks, dmsetup and
+/// mdadm included.
 pub fn udev_of_disks(tree: &Tree, script: &str) -> PathBuf {
     in_shell("udev-disks", tree, script, |dir| {
         let udevadm = fs::canonicalize(tool::find("udevadm", "udev")).unwrap();
@@ -109,7 +112,7 @@ pub fn udev_of_disks(tree: &Tree, script: &str) -> PathBuf {
     })
 }
 
-/// An image of busybox, Debian's kmod and what `fill` adds, whose /init is `script`.
+/// Returns an image with busybox, Debian's kmod, the files that `fill` adds, and `script` as /init.
 fn in_shell(kind: &str, tree: &Tree, script: &str, fill: impl FnOnce(&Path)) -> PathBuf {
     kept(kind, script.as_bytes(), &(&tree.root, &tree.release), |out| {
         let dir = tempfile::tempdir().unwrap();
@@ -127,9 +130,9 @@ fn in_shell(kind: &str, tree: &Tree, script: &str, fill: impl FnOnce(&Path)) -> 
     })
 }
 
-/// `image` followed by an archive of `files`, which replace those of the same name.
+/// Writes `image` followed by an archive of `files` to `out`; they replace files of the same name.
 ///
-/// The kernel unpacks archives one after the other; a plain one starts at a multiple of four.
+/// The kernel unpacks archives in sequence; an uncompressed one starts at a multiple of four.
 pub fn overlay(image: &Path, files: &[(&str, &[u8])], out: &Path) -> PathBuf {
     let dir = tempfile::tempdir().unwrap();
     for (name, bytes) in files {
@@ -142,7 +145,7 @@ pub fn overlay(image: &Path, files: &[(&str, &[u8])], out: &Path) -> PathBuf {
     out.to_owned()
 }
 
-/// A newc archive of all below `dir`, by cpio(1).
+/// Returns a newc archive of all files below `dir`, made by cpio(1).
 fn archive(dir: &Path) -> Vec<u8> {
     let list = tool::run(tool::command("find", "findutils").current_dir(dir).arg("."));
     let mut cpio = tool::command("cpio", "cpio")
@@ -153,7 +156,8 @@ fn archive(dir: &Path) -> Vec<u8> {
         .spawn()
         .unwrap();
     let mut names = cpio.stdin.take().unwrap();
-    // In a thread of its own: cpio may fill its output before it has read all names.
+    // A thread writes the names, because cpio may fill the pipe of its output before it has read
+    // them all.
     let writer = std::thread::spawn(move || names.write_all(list.as_bytes()));
     let output = cpio.wait_with_output().unwrap();
     writer.join().unwrap().unwrap();
@@ -161,9 +165,10 @@ fn archive(dir: &Path) -> Vec<u8> {
     output.stdout
 }
 
-/// The file that `make` writes with `program` for `inputs`, made once and shared by all processes.
+/// Returns the file that `make` writes with `program` for `inputs`; it is made once and shared by
+/// all processes.
 ///
-/// What other versions of `program` have made goes.
+/// Files of other versions of `program` are removed.
 fn kept(kind: &str, program: &[u8], inputs: &impl Hash, make: impl FnOnce(&Path)) -> PathBuf {
     let dir = paths::scratch().join("images");
     let version = format!("{kind}-{:016x}-", hash(program));
@@ -188,7 +193,7 @@ fn remove_others(dir: &Path, kind: &str, version: &str) {
     for entry in fs::read_dir(dir).unwrap().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.starts_with(&format!("{kind}-")) && !name.starts_with(version) {
-            // Another process may have been quicker.
+            // Another process may have removed it already.
             let _ = fs::remove_file(entry.path());
         }
     }

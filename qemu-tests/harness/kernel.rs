@@ -1,4 +1,4 @@
-//! Kernels for the boots: Debian's packages, downloaded once into a cache outside the checkout.
+//! Kernels for the boots: packages of Debian, downloaded once into a cache outside the checkout.
 //!
 //! The cache is `COLDPLUG_CACHE`, else `coldplug` in `XDG_CACHE_HOME` or `~/.cache`:
 //!
@@ -8,8 +8,8 @@
 //! kernels/NAME.lock held while NAME is made
 //! ```
 //!
-//! A kernel is made aside and renamed into place, so what is there is whole. It stays the same
-//! until its directory is removed by hand.
+//! A kernel is made in a temporary directory and renamed, so that a kernel in the cache is
+//! complete. It stays the same until its directory is removed by hand.
 
 use crate::apt::Apt;
 use crate::tool;
@@ -17,7 +17,7 @@ use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-/// The kernels the boots use.
+/// The kernels of the tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kernel {
     /// 6.1 of bookworm for virtual machines, plain `.ko`.
@@ -34,32 +34,32 @@ pub enum Kernel {
     CloudArm64,
 }
 
-/// A kernel that lies in the cache.
+/// A kernel in the cache.
 #[derive(Debug, Clone)]
 pub struct Tree {
-    /// The directory that holds `lib/modules`.
+    /// Directory that holds `lib/modules`.
     pub root: PathBuf,
-    /// What `uname -r` says in it.
+    /// Release, as `uname -r` prints it.
     pub release: String,
 }
 
 impl Tree {
-    /// The kernel to boot.
+    /// Returns the path of the kernel image.
     pub fn vmlinuz(&self) -> PathBuf {
         self.root.join("vmlinuz")
     }
 
-    /// `lib/modules/RELEASE`.
+    /// Returns `lib/modules/RELEASE`.
     pub fn modules(&self) -> PathBuf {
         self.root.join("lib/modules").join(&self.release)
     }
 
-    /// The file of the module `name`, relative to [`Tree::modules`], from `modules.dep`.
+    /// Returns the file of the module `name` in `modules.dep`, relative to [`Tree::modules`].
     pub fn module(&self, name: &str) -> Option<String> {
         self.dep(name).map(|(file, _)| file)
     }
 
-    /// The `modules.dep` line of the module `name`: its file, and those it needs.
+    /// Returns the `modules.dep` line of the module `name`: its file, and the files that it needs.
     pub fn dep(&self, name: &str) -> Option<(String, Vec<String>)> {
         let dep = fs::read_to_string(self.modules().join("modules.dep")).unwrap();
         let mut lines = dep.lines().filter_map(|line| line.split_once(':'));
@@ -81,11 +81,11 @@ pub fn stem(path: &str) -> String {
 }
 
 impl Kernel {
-    /// The kernel, downloaded or packed now if the cache does not hold it yet.
+    /// Returns the kernel, which is first downloaded or compressed if the cache does not hold it.
     ///
     /// # Panics
     ///
-    /// When a tool is missing or the download fails.
+    /// If the kernel cannot be unpacked. Without a command or the network the test is ignored.
     pub fn get(self) -> Tree {
         let home = cache().join("kernels").join(self.name());
         if !home.exists() {
@@ -124,8 +124,8 @@ impl Kernel {
     }
 }
 
-/// The kernel called `name` in the cache, which `make` lays out in a directory of its own if it is not there yet; the
-/// index files are then made anew.
+/// Returns the kernel called `name` in the cache. If it is not there, `make` fills a directory, and
+/// depmod writes the index files.
 pub fn kept(name: &str, make: impl FnOnce(&Path)) -> Tree {
     let home = cache().join("kernels").join(name);
     let _lock = lock(&home.with_extension("lock"));
@@ -140,7 +140,7 @@ pub fn kept(name: &str, make: impl FnOnce(&Path)) -> Tree {
     Tree::open(home)
 }
 
-/// A number that stands for `value` in names of files.
+/// Returns a hash of `value` for names of files.
 pub fn hash(value: &impl std::hash::Hash) -> u64 {
     let mut hasher = std::hash::DefaultHasher::new();
     value.hash(&mut hasher);
@@ -156,7 +156,7 @@ pub fn cache() -> PathBuf {
         .expect("one of COLDPLUG_CACHE, XDG_CACHE_HOME and HOME says where kernels are kept")
 }
 
-/// Holds `path` against other processes until the file is dropped.
+/// Locks `path` against other processes until the file is dropped.
 pub fn lock(path: &Path) -> File {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let file = File::create(path).unwrap();
@@ -164,7 +164,8 @@ pub fn lock(path: &Path) -> File {
     file
 }
 
-/// Downloads what `meta` depends on in `suite` for machines of `arch`, and lays it out as a [`Tree`] at `root`.
+/// Downloads the kernel package that `meta` depends on in `suite` for `arch`, and unpacks it as a
+/// [`Tree`] at `root`.
 fn unpack(suite: &str, arch: &str, meta: &str, root: &Path) {
     let aside = root.with_extension("deb");
     fs::create_dir_all(&aside).unwrap();
@@ -187,7 +188,7 @@ fn download(suite: &str, arch: &str, meta: &str, into: &Path) -> PathBuf {
     apt.download(&package, into)
 }
 
-/// The apt of a release, held until the lock is dropped.
+/// Returns the apt of a release, which is locked until the file is dropped.
 pub fn apt(suite: &str, arch: &str) -> (Apt, File) {
     let name = if arch == "amd64" { suite.to_owned() } else { format!("{suite}-{arch}") };
     let dir = cache().join("apt").join(name);
@@ -224,10 +225,11 @@ fn repack(from: &Tree, suffix: &str, root: &Path) {
     }
 }
 
-/// Gives the files in `modules.dep` their suffix.
+/// Adds `.SUFFIX` to the files in `modules.dep`.
 ///
-/// Debian's kmod is built without zlib: its depmod does not see `.ko.gz`. All other index files
-/// speak of names, which stay; the binary form of `modules.dep` goes, since it holds file names.
+/// Debian's kmod is built without zlib: its depmod ignores `.ko.gz`. All other index files hold
+/// names of modules, which stay the same. The binary form of `modules.dep` is removed because it
+/// holds names of files.
 fn rename_in_dep(modules: &Path, suffix: &str) {
     let text = fs::read_to_string(modules.join("modules.dep")).unwrap();
     let name = format!(".ko.{suffix}");

@@ -1,6 +1,7 @@
-//! kmod 34, as Debian 13 has it, whatever is installed here: the oracle of depmod.
+//! kmod 34 of Debian 13, whatever is installed on this machine: the oracle of depmod.
 //!
-//! Its packages and those of its libraries are unpacked below the cache and run by their own dynamic loader:
+//! Its packages and those of its libraries are unpacked in the cache, and run by their own dynamic
+//! loader:
 //!
 //! ```text
 //! kmod-34/usr/bin/kmod
@@ -15,11 +16,11 @@ use std::process::Command;
 const PACKAGES: [&str; 7] =
     ["kmod", "libkmod2", "libc6", "liblzma5", "libzstd1", "libssl3t64", "zlib1g"];
 
-/// kmod 34 by the name `tool`.
+/// Returns a command that runs kmod 34 as `tool`.
 ///
 /// # Panics
 ///
-/// When it can't be downloaded.
+/// If it cannot be unpacked. Without the network the test is ignored.
 pub fn command(tool: &str) -> Command {
     let lib = home().join("usr/lib/x86_64-linux-gnu");
     let mut command = Command::new(lib.join("ld-linux-x86-64.so.2"));

@@ -1,4 +1,4 @@
-//! One run of QEMU: what the machine is made of, its end within a deadline, what it has told.
+//! One run of QEMU: the devices of the machine, its end within a deadline, and what it reported.
 //!
 //! | port | chardev | carries |
 //! | --- | --- | --- |
@@ -6,8 +6,8 @@
 //! | ttyS1 | facts | the report of guest.rs |
 //! | ttyS2 | record | coldplug's boot record, by `coldplug.report=` |
 //!
-//! `panic=-1`, `oops=panic` and `-no-reboot` make a dead guest end the run, and one whose kernel has a fault. The accelerator is TCG unless the
-//! variable `ACCEL` names another.
+//! With `panic=-1`, `oops=panic` and `-no-reboot` the run ends if PID 1 exits or the kernel faults.
+//! The accelerator is TCG unless the variable `ACCEL` names another.
 
 use crate::disk::{Disk, KEPT};
 use crate::kernel::Tree;
@@ -22,21 +22,21 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// The longest that any boot may take, unless the test says otherwise.
+/// Deadline of a boot, unless the test sets another.
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// The arguments of the fleet machine.
+/// Arguments of the fleet machine.
 const FLEET: &str = include_str!("../data/fleet/machine.args");
-/// The longest that a boot of the fleet machine may take: half a minute on an idle machine.
+/// Deadline of a boot of the fleet machine, which takes half a minute on an idle host.
 const FLEET_DEADLINE: Duration = Duration::from_secs(300);
 
-/// How often a machine is started again whose kernel did not get as far as /init.
+/// How often a machine is restarted if its kernel panics before /init.
 const EARLY_FAULTS: usize = 2;
 
-/// The kernel command line of a boot that is measured: nothing is printed that takes time.
+/// Kernel command line of a measured boot; console output would take time.
 const MEASURED: &str = "console=ttyS0 panic=-1 oops=panic quiet coldplug.onfail=poweroff";
 
-/// How often a running machine is looked at.
+/// Interval at which a running machine is polled.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// How a disk is attached.
@@ -50,14 +50,14 @@ pub enum Bus {
     Ahci,
     /// /dev/nvmeXn1
     Nvme,
-    /// A stick in an xHCI port: /dev/sdX
+    /// A USB stick behind xHCI: /dev/sdX
     UsbStorage,
-    /// No device: the drive `diskN` waits to be plugged in by QMP.
+    /// No device: the drive `diskN` can be plugged in by QMP.
     Unplugged,
 }
 
 impl Bus {
-    /// The devices that put drive `id` on this bus.
+    /// Returns the `-device` arguments that put drive `id` on this bus.
     fn devices(self, id: &str) -> Vec<String> {
         match self {
             Self::VirtioBlk => vec![format!("virtio-blk-pci,drive={id}")],
@@ -74,7 +74,7 @@ impl Bus {
     }
 }
 
-/// A machine to be: a builder.
+/// A machine that has not been started; a builder.
 #[derive(Debug)]
 pub struct Machine {
     dir: TempDir,
@@ -87,19 +87,19 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// A q35 with three serial ports and nothing else that `kernel` and `image` boot on.
+    /// Makes a q35 with three serial ports and no other device, which boots `kernel` and `image`.
     pub fn new(kernel: &Tree, image: &Path) -> Self {
         Self::with_defaults(kernel, image).args(["-nodefaults"])
     }
 
-    /// The fleet machine: a q35 with sixty-odd devices, which data/fleet/machine.args lists.
+    /// Makes the fleet machine: a q35 with the more than sixty devices of data/fleet/machine.args.
     pub fn fleet(kernel: &Tree, image: &Path) -> Self {
         let vm = Self::new(kernel, image).deadline(FLEET_DEADLINE);
         let args = fleet_args(FLEET, utf8(vm.dir()));
         vm.args(args.iter().map(String::as_str))
     }
 
-    /// The same with the devices that QEMU adds by itself: VGA, PS/2, a CD drive.
+    /// Makes a machine that also has the default devices of QEMU: VGA, PS/2, a CD drive.
     pub fn with_defaults(kernel: &Tree, image: &Path) -> Self {
         let dir = tempfile::Builder::new().prefix("coldplug-vm-").tempdir().unwrap();
         let vm = Self {
@@ -118,7 +118,7 @@ impl Machine {
             .ports()
     }
 
-    /// Boots `image` in the place of the one given first.
+    /// Replaces the image.
     pub fn image(mut self, image: &Path) -> Self {
         self.image = image.to_owned();
         self
@@ -145,39 +145,38 @@ impl Machine {
             .args(["-serial", "chardev:record"])
     }
 
-    /// More arguments of QEMU.
+    /// Adds arguments of QEMU.
     pub fn args<'a>(mut self, args: impl IntoIterator<Item = &'a str>) -> Self {
         self.args.extend(args.into_iter().map(str::to_owned));
         self
     }
 
-    /// `-device SPEC`
+    /// Adds `-device SPEC`.
     pub fn device(self, spec: &str) -> Self {
         self.args(["-device", spec])
     }
 
-    /// More words for the kernel command line.
+    /// Adds words to the kernel command line.
     pub fn cmdline(mut self, words: &str) -> Self {
         self.cmdline.push(words.to_owned());
         self
     }
 
-    /// A boot whose guest time counts instructions, which TCG alone can do, with no more output
-    /// than it must have.
+    /// Makes guest time count instructions, which only TCG can do, and silences the console.
     pub fn timed(mut self) -> Self {
         self.accel = "tcg".to_owned();
         self.cmdline = vec![MEASURED.to_owned()];
         self.args(["-icount", "shift=0,sleep=off"])
     }
 
-    /// A boot on two processors, each emulated by a thread of its own, with no more output than it must have.
+    /// Gives the machine two processors, each emulated by its own thread, and silences the console.
     pub fn two_processors(mut self) -> Self {
         self.accel = "tcg,thread=multi".to_owned();
         self.cmdline = vec![MEASURED.to_owned()];
         self.args(["-smp", "2"])
     }
 
-    /// The longest this boot may take.
+    /// Sets the deadline of the boot.
     pub fn deadline(mut self, limit: Duration) -> Self {
         self.deadline = limit;
         self
@@ -199,12 +198,12 @@ impl Machine {
         self.disk(bus, &file)
     }
 
-    /// A directory that lives as long as the machine does, for its disks.
+    /// Returns the directory for the disks of the machine, which is removed with it.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 
-    /// Starts the machine and gives it back running.
+    /// Starts the machine.
     pub fn start(self) -> Running {
         let mut command = self.command();
         let child = command.spawn().expect("QEMU starts");
@@ -213,13 +212,15 @@ impl Machine {
 
     /// Runs the machine to its end.
     ///
-    /// Once in some dozens of boots QEMU 7.2 lets a 6.12 kernel fault in its own start (seen in `kmalloc`, with
-    /// impossible flags in the processor). Nothing of ours has run by then, and the machine is started again, which
-    /// is told; a kernel that panics after it has started /init fails the test. One that is quiet does not tell when it has.
+    /// In one of some dozens of boots a 6.12 kernel faults under QEMU 7.2 before it starts /init
+    /// (seen in `kmalloc`, with impossible processor flags). None of our code has run by then, so
+    /// the machine is restarted and the restart noted. A kernel that panics after it has started
+    /// /init fails the test. With `quiet` the console does not show whether /init has started, so
+    /// there is no restart.
     ///
     /// # Panics
     ///
-    /// When it does not end within its deadline, or its kernel panics.
+    /// If the machine does not end within its deadline, or its kernel panics.
     pub fn run(self) -> Boot {
         let is_quiet = self.cmdline.iter().any(|words| words.contains("quiet"));
         let faults = if is_quiet { 0 } else { EARLY_FAULTS };
@@ -290,7 +291,8 @@ impl Machine {
     }
 }
 
-/// The words of a file of arguments, an option and its value a line; `DIR` is the directory `dir`.
+/// Returns the words of a file of arguments, which has one option with its value per line; `DIR` is
+/// replaced by `dir`.
 fn fleet_args(text: &str, dir: &str) -> Vec<String> {
     let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     let words = lines.flat_map(|line| line.split_ascii_whitespace());
@@ -301,7 +303,7 @@ fn utf8(path: &Path) -> &str {
     path.to_str().expect("paths of the tests are UTF-8")
 }
 
-/// A machine that runs. Dropped, it is killed.
+/// A running machine, which is killed when it is dropped.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
@@ -312,7 +314,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// QEMU's control connection.
+    /// Connects to QEMU's control socket.
     pub fn qmp(&self) -> Qmp {
         Qmp::connect(&self.path("qmp"))
     }
@@ -326,11 +328,12 @@ impl Running {
         }
     }
 
-    /// The keyboard of the console.
+    /// Connects to the input of the console.
     pub fn terminal(&self) -> Terminal {
         let stream = UnixStream::connect(self.path("console")).unwrap();
         let mut reader = stream.try_clone().unwrap();
-        // QEMU waits for a connected reader; the log has it all, so what is read here is dropped.
+        // QEMU blocks if a connected client does not read. The log has all output, so it is dropped
+        // here.
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             while reader.read(&mut buffer).is_ok_and(|n| n > 0) {}
@@ -338,12 +341,12 @@ impl Running {
         Terminal { stream }
     }
 
-    /// What the console has shown so far.
+    /// Returns the output of the console so far.
     pub fn console(&self) -> String {
         lossy(&self.path("console.log"))
     }
 
-    /// Waits for the machine's end and gives what it told.
+    /// Waits until the machine ends and returns what it reported.
     pub fn finish(mut self) -> Boot {
         self.wait();
         let boot = Boot {
@@ -357,20 +360,20 @@ impl Running {
         boot
     }
 
-    /// Waits for the machine's end.
+    /// Waits until the machine ends.
     fn wait(&mut self) {
         while self.child.try_wait().unwrap().is_none() {
             self.look("the machine did not end");
         }
     }
 
-    /// Starts the machine, which has ended, once more.
+    /// Restarts the machine, which has ended.
     fn again(&mut self) {
         self.child = self.command.spawn().expect("QEMU starts");
         self.started = Instant::now();
     }
 
-    /// One look at the clock, then a short sleep.
+    /// Checks the deadline, then sleeps briefly.
     fn look(&mut self, complaint: &str) {
         if self.started.elapsed() > self.deadline {
             let _ = self.child.kill();
@@ -395,14 +398,14 @@ impl Drop for Running {
     }
 }
 
-/// A hand on the console.
+/// The input of a console.
 #[derive(Debug)]
 pub struct Terminal {
     stream: UnixStream,
 }
 
 impl Terminal {
-    /// Types one line.
+    /// Sends one line.
     pub fn line(&mut self, text: &str) {
         self.stream.write_all(format!("{text}\n").as_bytes()).unwrap();
     }
@@ -412,31 +415,31 @@ fn lossy(path: &Path) -> String {
     String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).replace('\r', "")
 }
 
-/// The last lines of a console, for the message of a failed test.
+/// Returns the last lines of a console, for the message of a failed test.
 fn tail(console: &str) -> String {
     let lines: Vec<_> = console.lines().collect();
     let last = &lines[lines.len().saturating_sub(60)..];
     format!("; the console ends with:\n{}\n", last.join("\n"))
 }
 
-/// What a machine told before it ended.
+/// What a machine reported before it ended.
 #[derive(Debug)]
 pub struct Boot {
-    /// All the console showed, without carriage returns.
+    /// Output of the console, without carriage returns.
     pub console: String,
-    /// The second serial port, as it came.
+    /// Output of the second serial port.
     pub facts_text: String,
     record_text: String,
-    /// From QEMU's start to its end.
+    /// Time from the start of QEMU to its end.
     pub wall: Duration,
 }
 
 impl Boot {
-    /// The facts of guest.rs.
+    /// Returns the facts that guest.rs reported.
     ///
     /// # Panics
     ///
-    /// When the report is missing or torn.
+    /// If the report is missing or incomplete.
     pub fn facts(&self) -> Facts {
         let mut facts = Map::new();
         for line in self.facts_text.lines() {
@@ -449,7 +452,7 @@ impl Boot {
         Facts(facts)
     }
 
-    /// The boot record that came over the third serial port; the last, when there are several.
+    /// Returns the boot record from the third serial port; the last one, if there are several.
     pub fn record(&self) -> Value {
         let records = serde_json::Deserializer::from_str(&self.record_text).into_iter::<Value>();
         let records: Result<Vec<_>, _> = records.collect();
@@ -457,12 +460,12 @@ impl Boot {
         records.into_iter().last().unwrap_or_else(|| panic!("no boot record{}", self.tail()))
     }
 
-    /// `ok` of `coldplug: verdict=ok modules=…`, from the last such line of the console.
+    /// Returns `ok` of `coldplug: verdict=ok modules=…`, from the last such line of the console.
     pub fn verdict(&self) -> &str {
         self.last_line().split_ascii_whitespace().next().unwrap_or_default()
     }
 
-    /// `name` of the last line's `name=VALUE`.
+    /// Returns VALUE of `name=VALUE` in the verdict line.
     pub fn figure(&self, name: &str) -> &str {
         self.last_line()
             .split_ascii_whitespace()
@@ -470,13 +473,13 @@ impl Boot {
             .unwrap_or_else(|| panic!("no {name}= in the verdict{}", self.tail()))
     }
 
-    /// Fails with the console when the verdict is not `want`.
+    /// Fails with the console if the verdict is not `want`.
     #[track_caller]
     pub fn expect(&self, want: &str) {
         assert_eq!(self.verdict(), want, "verdict{}", self.tail());
     }
 
-    /// Fails with the console when `condition` does not hold.
+    /// Fails with the console if `condition` does not hold.
     #[track_caller]
     pub fn check(&self, condition: bool, complaint: &str) {
         assert!(condition, "{complaint}{}", self.tail());
@@ -489,28 +492,28 @@ impl Boot {
             .unwrap_or_else(|| panic!("no verdict{}", self.tail()))
     }
 
-    /// The last lines of the console, for messages.
+    /// Returns the last lines of the console, for messages.
     pub fn tail(&self) -> String {
         tail(&self.console)
     }
 }
 
-/// The facts of guest.rs, by key.
+/// The facts that guest.rs reported, by key.
 #[derive(Debug)]
 pub struct Facts(Map<String, Value>);
 
 impl Facts {
-    /// One fact; null when there is none of that name.
+    /// Returns one fact, null if there is none of that name.
     pub fn get(&self, key: &str) -> &Value {
         self.0.get(key).unwrap_or(&Value::Null)
     }
 
-    /// A fact that is a list of texts.
+    /// Returns a fact that is a list of texts.
     pub fn lines(&self, key: &str) -> Vec<&str> {
         self.get(key).as_array().into_iter().flatten().filter_map(Value::as_str).collect()
     }
 
-    /// Names of /proc/modules, in the order they were loaded.
+    /// Returns the names in /proc/modules, in the order in which they were loaded.
     pub fn modules(&self) -> Vec<&str> {
         let mut names: Vec<_> =
             self.lines("modules").into_iter().filter_map(|l| l.split(' ').next()).collect();
@@ -518,7 +521,7 @@ impl Facts {
         names
     }
 
-    /// One line of /proc/meminfo, in KiB.
+    /// Returns one value of /proc/meminfo, in KiB.
     pub fn meminfo_kib(&self, name: &str) -> u64 {
         self.lines("meminfo")
             .iter()
@@ -527,7 +530,7 @@ impl Facts {
             .unwrap_or_else(|| panic!("no {name} in /proc/meminfo"))
     }
 
-    /// The mount at `point`, the last one if several lie over each other.
+    /// Returns the mount at `point`, the topmost if there are several.
     pub fn mount(&self, point: &str) -> Option<Mount<'_>> {
         self.lines("mountinfo")
             .into_iter()
@@ -536,7 +539,7 @@ impl Facts {
             .find(|m| m.point == point)
     }
 
-    /// What /run/coldplug/record.json held.
+    /// Returns the record of /run/coldplug/record.json.
     pub fn record(&self) -> Value {
         let text = self.get("record").as_str().expect("/run/coldplug/record.json in the guest");
         serde_json::from_str(text).unwrap_or_else(|e| panic!("record.json: {e}: {text}"))
@@ -546,18 +549,18 @@ impl Facts {
 /// One line of mountinfo, proc_pid_mountinfo(5).
 #[derive(Debug, PartialEq, Eq)]
 pub struct Mount<'a> {
-    /// Where it is mounted.
+    /// Mount point.
     pub point: &'a str,
-    /// Options of the mount.
+    /// Mount options.
     pub options: Vec<&'a str>,
-    /// File system type.
+    /// Filesystem type.
     pub kind: &'a str,
-    /// The device, or what stands for one.
+    /// Device, or what the filesystem has instead.
     pub source: &'a str,
 }
 
 impl<'a> Mount<'a> {
-    /// `ID PARENT DEV ROOT POINT OPTIONS TAG… - TYPE SOURCE SUPEROPTIONS`
+    /// Parses `ID PARENT DEV ROOT POINT OPTIONS TAG… - TYPE SOURCE SUPEROPTIONS`.
     fn parse(line: &'a str) -> Option<Self> {
         let (front, back) = line.split_once(" - ")?;
         let mut front = front.split(' ').skip(4);

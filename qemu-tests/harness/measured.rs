@@ -1,4 +1,4 @@
-//! The two machines that are measured, each with the root disk that its boots are to find at /dev/vda.
+//! The two machines that are measured, each with its root disk at /dev/vda.
 
 use crate::disk::ROOT;
 use crate::files::put;
@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// A disk, a network card and a random number generator, all virtio.
+/// Makes a machine with a disk, a network card and a random number generator, all virtio.
 pub fn virtio(tree: &Tree, image: &Path) -> Machine {
     let vm = Machine::new(tree, image)
         .args(["-netdev", "user,id=n0,restrict=on"])
@@ -20,12 +20,12 @@ pub fn virtio(tree: &Tree, image: &Path) -> Machine {
     with_root(vm)
 }
 
-/// The fleet machine of data/fleet/machine.args, and a virtio disk.
+/// Makes the fleet machine of data/fleet/machine.args, with a virtio disk.
 pub fn fleet(tree: &Tree, image: &Path) -> Machine {
     with_root(Machine::fleet(tree, image))
 }
 
-/// Adds a root with guest.rs as its init, and coldplug, so that the guest can capture the machine.
+/// Adds a root with guest.rs as init, and with coldplug, so that the guest can capture the machine.
 fn with_root(vm: Machine) -> Machine {
     let dir = tempfile::tempdir().unwrap();
     for (name, from) in [("sbin/init", "examples/guest"), ("bin/coldplug", "coldplug")] {
@@ -36,19 +36,19 @@ fn with_root(vm: Machine) -> Machine {
     vm.disk(Bus::VirtioBlk, &file)
 }
 
-/// What a boot has brought a machine to, without the numbers that depend on the order.
+/// The state that a boot leads to, without numbers that depend on the order of events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reached {
-    /// Modules in the kernel.
+    /// Loaded modules.
     pub modules: BTreeSet<String>,
-    /// Devices that are bound, each with its bus and driver.
+    /// Bound devices, each with its bus and driver.
     pub drivers: Vec<String>,
-    /// What the kernel calls the disks and network interfaces of each place.
+    /// Kernel names of the disks and network interfaces, by the path of the device.
     pub names: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Reached {
-    /// What the facts of a guest tell.
+    /// Reads the state from the facts of a guest.
     pub fn new(facts: &Facts) -> Self {
         let modules = facts.modules().into_iter().map(str::to_owned).collect();
         let mut drivers: Vec<_> = facts.lines("drivers").into_iter().map(without_numbers).collect();
@@ -60,8 +60,8 @@ impl Reached {
         Self { modules, drivers, names }
     }
 
-    /// What one of the two has and the other has not, in words; nothing where they are the same. Names of devices may
-    /// differ.
+    /// Describes modules and bound devices that only one of the two has; empty if they are equal.
+    /// Names of devices may differ.
     pub fn difference(&self, other: &Self) -> String {
         let set = |list: &[String]| list.iter().cloned().collect::<BTreeSet<_>>();
         let (ours, theirs) = (set(&self.drivers), set(&other.drivers));
@@ -81,7 +81,8 @@ impl Reached {
     }
 }
 
-/// Whether coldplug knows `word`, such as `coldplug.seed=1`, of the kernel command line: it complains of others.
+/// Returns whether coldplug knows `word` of the kernel command line, such as `coldplug.seed=1`:
+/// `coldplug plan` warns of unknown words.
 pub fn knows(word: &str) -> bool {
     let data = paths::data("");
     let output = std::process::Command::new(program("coldplug"))

@@ -1,13 +1,13 @@
-//! Modules made for the tests, against the headers that Debian has for the kernel.
+//! Kernel modules written for the tests, built with Debian's kernel headers.
 //!
-//! | module | for the device | what its init does |
+//! | module | device | what its init does |
 //! | --- | --- | --- |
 //! | coldplug_slow | virtio console | sleeps for five seconds |
 //! | coldplug_first | virtio balloon | takes an I/O port |
-//! | coldplug_needy | virtio rng | fails where that port is free: it needs the one before, and does not say so |
-//! | coldplug_self | none, but `char-major-61-1` | asks for itself, and starts however that ends |
-//! | coldplug_once | none, but `char-major-61-0` | sleeps for a moment and tells the log that it has started |
-//! | coldplug_board | virtio input | makes a board: a clock, a network card that is linked to it, and a card slot whose driver waits |
+//! | coldplug_needy | virtio rng | fails if that port is free: it needs coldplug_first and does not declare it |
+//! | coldplug_self | none, but `char-major-61-1` | requests itself, and succeeds whatever the answer |
+//! | coldplug_once | none, but `char-major-61-0` | sleeps briefly and logs that it has started |
+//! | coldplug_board | virtio input | makes a board: a clock, a network card linked to it, and a card slot whose probe is deferred |
 //! | coldplug_clock | the clock | drives it |
 
 use crate::kernel::{self, Kernel, Tree};
@@ -125,11 +125,11 @@ MODULE_LICENSE("GPL");
     ),
 ];
 
-/// [`Kernel::Cloud61`] with these modules besides its own, made once.
+/// Returns [`Kernel::Cloud61`] with these modules added, which is made once.
 ///
 /// # Panics
 ///
-/// When a tool is missing or the download fails.
+/// If the kernel cannot be unpacked. Without a command or the network the test is ignored.
 pub fn tree() -> Tree {
     let plain = Kernel::Cloud61.get();
     kernel::kept(&format!("cloud-6_1-own-{:016x}", kernel::hash(&SOURCES)), |root| {
@@ -146,7 +146,7 @@ pub fn tree() -> Tree {
     })
 }
 
-/// Unpacks the headers of `release` below `dir`, and gives their directory there.
+/// Unpacks the headers of `release` below `dir`, and returns their directory.
 fn headers(release: &str, dir: &Path) -> std::path::PathBuf {
     let version: Vec<&str> = release.split(['.', '-']).collect();
     let common = release.trim_end_matches("-cloud-amd64");
@@ -163,7 +163,7 @@ fn headers(release: &str, dir: &Path) -> std::path::PathBuf {
         let deb = apt.download(package, &aside);
         tool::run(tool::command("dpkg-deb", "dpkg").arg("-x").args([&deb, &files]));
     }
-    // The packages expect to lie below /usr.
+    // The packages expect to be installed below /usr.
     let home = files.join("usr/src").join(&packages[0]);
     for name in ["Makefile", ".kernelvariables"] {
         let Ok(text) = fs::read_to_string(home.join(name)) else { continue };
@@ -173,7 +173,7 @@ fn headers(release: &str, dir: &Path) -> std::path::PathBuf {
     home
 }
 
-/// Builds the modules in `dir` by the kernel's own makefiles.
+/// Builds the modules in `dir` with the makefiles of the kernel.
 fn build(headers: &Path, dir: &Path) -> std::path::PathBuf {
     fs::create_dir_all(dir).unwrap();
     let mut list = String::new();

@@ -1,4 +1,4 @@
-//! A small QMP client: QEMU's control protocol, one JSON object a line over a unix socket.
+//! A small client of QMP, QEMU's control protocol: one JSON object per line over a unix socket.
 //!
 //! ```text
 //! ← {"QMP": {…}}
@@ -13,7 +13,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-/// A connection that is past its greeting.
+/// A connection on which the greeting has been exchanged.
 #[derive(Debug)]
 pub struct Qmp {
     stream: BufReader<UnixStream>,
@@ -32,11 +32,11 @@ impl Qmp {
         qmp
     }
 
-    /// Runs one command and gives what it returns.
+    /// Runs one command and returns its result.
     ///
     /// # Panics
     ///
-    /// When QEMU answers with an error.
+    /// If QEMU answers with an error.
     pub fn execute(&mut self, command: &str, arguments: Value) -> Value {
         let line = json!({ "execute": command, "arguments": arguments });
         writeln!(self.stream.get_mut(), "{line}").unwrap();

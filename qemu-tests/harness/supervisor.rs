@@ -1,12 +1,14 @@
-//! A shell line in a chroot, whose calls about modules we answer in the kernel's place.
+//! Runs a line of shell in a chroot, and answers its system calls about modules in place of the
+//! kernel.
 //!
 //! ```text
-//! thread          seccomp(2) filter on this thread alone; its listener is an fd of the whole process
+//! thread          has a seccomp(2) filter; the listener is a file descriptor of the whole process
 //!   └ /bin/sh     inherits the filter, in the chroot
-//!       └ tool    uname, init_module, finit_module and delete_module stop until we have answered
+//!       └ tool    uname, init_module, finit_module and delete_module block until they are answered
 //! ```
 //!
-//! See seccomp_unotify(2). It takes CAP_SYS_CHROOT. Nothing reaches the real kernel's modules.
+//! See seccomp_unotify(2). This needs CAP_SYS_CHROOT. No call reaches the modules of the real
+//! kernel.
 #![allow(unsafe_code, reason = "a seccomp listener has no safe interface")]
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -23,7 +25,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;
 use std::thread;
 
-/// What a program asks of the kernel.
+/// A system call about modules.
 #[derive(Debug)]
 pub enum Call {
     /// finit_module(2).
@@ -51,18 +53,18 @@ pub enum Call {
     },
 }
 
-/// The longest a line may go without a call. No tool waits so long.
+/// Longest time without a call. No tool waits that long.
 const PATIENCE: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
 
 const SYSCALLS: [i64; 4] =
     [libc::SYS_uname, libc::SYS_init_module, libc::SYS_finit_module, libc::SYS_delete_module];
 
-/// Runs `line` by the shell in `root`, for which `uname -r` is `release`. `answer` gives the errno of each
-/// call about modules, 0 for success.
+/// Runs `line` with the shell of `root`, in which `uname -r` prints `release`. `answer` returns the
+/// errno of each call about modules, 0 for success.
 ///
 /// # Panics
 ///
-/// When the shell cannot be run, or hangs.
+/// If the shell cannot be run, or hangs.
 pub fn run(root: &Path, line: &str, release: &str, answer: &mut dyn FnMut(Call) -> i32) -> Output {
     let (sender, receiver) = mpsc::channel();
     let mut command = Command::new("/bin/sh");
@@ -89,14 +91,14 @@ pub fn run(root: &Path, line: &str, release: &str, answer: &mut dyn FnMut(Call) 
     thread.join().expect("the line could not be run")
 }
 
-/// chroot(2), and its top as the current directory.
+/// Enters the chroot, with its top as the current directory.
 fn enter(root: &CStr) -> io::Result<()> {
     // SAFETY: both take a C string and nothing else.
     let done = unsafe { libc::chroot(root.as_ptr()) == 0 && libc::chdir(c"/".as_ptr()) == 0 };
     if done { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Puts the filter on this thread: [`SYSCALLS`] ask the listener, all others pass.
+/// Installs the filter on this thread: [`SYSCALLS`] are sent to the listener, all others pass.
 fn listener() -> io::Result<OwnedFd> {
     const NR: u32 = 0; // offset in struct seccomp_data
     let op = |code: u32, jt: u8, jf: u8, k: u32| libc::sock_filter {
@@ -107,7 +109,7 @@ fn listener() -> io::Result<OwnedFd> {
     };
     let mut program = vec![op(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, NR)];
     for (index, number) in (0u8..).zip(SYSCALLS) {
-        // On a match over the other comparisons and over the `allow`.
+        // On a match, jumps over the other comparisons and over the `allow`.
         let code = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
         program.push(op(code, 4 - index, 0, u32::try_from(number).unwrap()));
     }
@@ -117,9 +119,10 @@ fn listener() -> io::Result<OwnedFd> {
         len: u16::try_from(program.len()).unwrap(),
         filter: program.as_mut_ptr(),
     };
-    // SAFETY: `filter` and what it points at live until the call is over; the answer is a new fd, or -1.
+    // SAFETY: `filter` and the program that it points to outlive the call, which returns a new file
+    // descriptor or -1.
     unsafe {
-        // Without it the filter takes CAP_SYS_ADMIN, which containers do not have.
+        // Without PR_SET_NO_NEW_PRIVS the filter needs CAP_SYS_ADMIN, which containers do not have.
         libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
         let fd = libc::syscall(
             libc::SYS_seccomp,
@@ -132,7 +135,7 @@ fn listener() -> io::Result<OwnedFd> {
     }
 }
 
-/// The next call; `None` when nobody is left who could make one.
+/// Returns the next call, `None` if no process is left that could make one.
 fn next(listener: &OwnedFd) -> Option<libc::seccomp_notif> {
     const RECEIVE: libc::Ioctl = 0xc050_2100_u32 as libc::Ioctl; // SECCOMP_IOCTL_NOTIF_RECV
     loop {
@@ -142,13 +145,13 @@ fn next(listener: &OwnedFd) -> Option<libc::seccomp_notif> {
         if !fds[0].revents().contains(PollFlags::IN) {
             return None;
         }
-        // SAFETY: the kernel fills the structure, which has to be zero before, and it is plain data.
+        // SAFETY: the kernel fills the structure, which must be zeroed first and is plain data.
         let (request, got) = unsafe {
             let mut request: libc::seccomp_notif = zeroed();
             let got = libc::ioctl(listener.as_raw_fd(), RECEIVE, &raw mut request);
             (request, got)
         };
-        // ENOENT: who asked has died meanwhile.
+        // ENOENT: the caller has died meanwhile.
         if got == 0 {
             return Some(request);
         }
@@ -158,11 +161,12 @@ fn next(listener: &OwnedFd) -> Option<libc::seccomp_notif> {
 fn respond(listener: &OwnedFd, id: u64, errno: i32) {
     const SEND: libc::Ioctl = 0xc018_2101_u32 as libc::Ioctl; // SECCOMP_IOCTL_NOTIF_SEND
     let answer = libc::seccomp_notif_resp { id, val: 0, error: -errno, flags: 0 };
-    // SAFETY: the kernel reads the structure. That who asked has died meanwhile is no error of ours.
+    // SAFETY: the kernel only reads the structure. An error means that the caller has died, which
+    // is fine.
     unsafe { libc::ioctl(listener.as_raw_fd(), SEND, &raw const answer) };
 }
 
-/// What is asked; `None` for uname.
+/// Decodes the call, `None` for uname.
 fn decode(request: &libc::seccomp_notif) -> Option<Call> {
     let [a, b, c, ..] = request.data.args;
     let memory = memory(request.pid);
@@ -185,7 +189,7 @@ fn memory(pid: u32) -> File {
     fs::OpenOptions::new().read(true).write(true).open(format!("/proc/{pid}/mem")).unwrap()
 }
 
-/// The C string at `address`, which may end with the last mapped byte.
+/// Reads the C string at `address`, which may end with the last mapped byte.
 fn text(memory: &File, mut address: u64) -> String {
     let mut bytes = Vec::new();
     loop {
@@ -200,7 +204,7 @@ fn text(memory: &File, mut address: u64) -> String {
     }
 }
 
-/// A `struct utsname` at `address`: six fields of 65 bytes, the third is the release.
+/// Writes a `struct utsname` to `address`: six fields of 65 bytes, the third is the release.
 fn write_uname(pid: u32, address: u64, release: &str) {
     let mut bytes = [0; 6 * 65];
     for (field, text) in

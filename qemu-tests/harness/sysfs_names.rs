@@ -1,22 +1,23 @@
-//! Paths of sysfs without the numbers that the kernel gives out in the order in which devices come: of USB buses,
-//! SCSI hosts, inputs, sound cards, HID devices and the like. What tells where a device is plugged in stays.
+//! Paths of sysfs without the numbers that the kernel assigns in the order in which devices appear:
+//! of USB buses, SCSI hosts, inputs, sound cards, HID devices. Numbers that say where a device is
+//! plugged in stay.
 //!
 //! ```text
 //! pci0000:00/0000:00:03.0/usb2/2-4/2-4:1.0/host12/target12:0:0/12:0:0:0
 //! pci0000:00/0000:00:03.0/usb*/*-4/*-4:1.0/host*/target*:0:0/*:0:0:0
 //! ```
 
-/// Names that are followed by such a number.
+/// Names that are followed by an assigned number.
 const NUMBERED: [&str; 7] = ["usb", "host", "target", "input", "virtio", "ata", "hdaudioC"];
 
-/// `path` with a star for each such number.
+/// Returns `path` with a star for each assigned number.
 pub fn without_numbers(path: &str) -> String {
     path.split('/').map(name).collect::<Vec<_>>().join("/")
 }
 
 fn name(name: &str) -> String {
     let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
-    // 0000:00:03.0 is a place; 0003:0627:0001.0004 is one on the HID bus, and a number.
+    // 0000:00:03.0 is a PCI address; 0003:0627:0001.0004 is a HID device with a number.
     if name.len() == 19 && name.as_bytes()[14] == b'.' {
         return format!("{}*", &name[..15]);
     }

@@ -1,4 +1,5 @@
-//! External tools: each is asked for by name and Debian package, so that a missing one is named.
+//! External commands. Each is looked up by name and Debian package, so that a missing one can be
+//! named.
 
 use crate::run::unavailable;
 use std::io::Write;
@@ -28,7 +29,7 @@ fn look(name: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// A command for the tool `name`, which reads nothing from the terminal.
+/// Returns a command for the tool `name`, with an empty standard input.
 pub fn command(name: &str, package: &str) -> Command {
     let mut command = Command::new(find(name, package));
     command.stdin(Stdio::null());
@@ -62,7 +63,7 @@ fn try_run(command: &mut Command) -> Result<String, String> {
 ///
 /// # Panics
 ///
-/// When it cannot be started or fails.
+/// If it cannot be started or fails.
 pub fn feed(command: &mut Command, input: &[u8]) {
     let mut child =
         command.stdin(Stdio::piped()).spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
@@ -80,7 +81,7 @@ fn story(output: &Output) -> String {
     )
 }
 
-/// Every file below `dir`, in the order of their names.
+/// Returns every file below `dir`, sorted by path.
 pub fn files(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display())) {

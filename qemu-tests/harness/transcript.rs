@@ -18,9 +18,9 @@
 //! A NUL is written `\0`. A last line without a newline is followed by `\ no newline`. A difference
 //! from kmod needs a reason, and a reason a difference.
 //!
-//! With `COLDPLUG_ORACLE=kmod` kmod runs the commands instead of coldplug, if it is installed in the
-//! version that the tests compare with (30, of Debian 12). With `BLESS=1` the observed lines are
-//! written into the file.
+//! With `COLDPLUG_ORACLE=kmod` kmod runs the commands instead of coldplug, if it is installed in
+//! the version that the tests compare with (30, of Debian 12). With `BLESS=1` the observed lines
+//! are written into the file.
 
 use crate::note;
 use std::fs;

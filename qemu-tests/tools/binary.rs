@@ -1,6 +1,6 @@
-//! What the shipped binaries must be: static, and the one that images carry small.
+//! The release binaries: both are static, and the one in images is small.
 //!
-//! They are the release builds for musl; `make build` makes them.
+//! They are the release build for musl; `make build` makes them.
 
 use goblin::elf::Elf;
 use goblin::elf::program_header::PT_INTERP;
@@ -13,7 +13,7 @@ pub(crate) const TESTS: &[Test] = tests![[Need::Program("coldplug"), Need::Progr
     the_program_of_images_stays_below_its_size,
 ];
 
-/// The bound on the binary that images carry, in bytes.
+/// Size limit of the binary in images, in bytes.
 const LIMIT: usize = 1_000_000;
 
 fn binary(name: &str) -> Vec<u8> {

@@ -1,6 +1,8 @@
-//! The disk layer against its oracles: images made by the real tools, judged by blkid, partx and sfdisk.
+//! Filesystems and partition tables, made by the usual tools: what coldplug finds, against blkid,
+//! partx and sfdisk.
 //!
-//! Needs no device and no root. A missing tool fails the test with the name of its Debian package.
+//! No block device and no root is needed. If a tool is missing, a test is ignored with the name of
+//! the Debian package.
 
 use harness::run::Test;
 use harness::tests;
@@ -53,7 +55,7 @@ pub(crate) const TESTS: &[Test] = tests![[] =>
 use coldplug::cmdline::link_name;
 use coldplug::disk::{self, PartitionTable, Source, Superblock, name};
 
-/// Which Debian package each tool is from.
+/// Debian packages of the tools.
 const PACKAGES: [(&str, &str); 22] = [
     ("blkid", "util-linux"),
     ("partx", "util-linux"),
@@ -79,7 +81,7 @@ const PACKAGES: [(&str, &str); 22] = [
     ("make-bcache", "bcache-tools"),
 ];
 
-/// A folder with one image in it, named by what it shall hold.
+/// A directory with one image, and a description of its content.
 struct Image {
     dir: tempfile::TempDir,
     what: String,
@@ -110,7 +112,7 @@ impl Image {
         }
     }
 
-    /// Runs a tool in the folder of the image.
+    /// Runs a tool in the directory of the image.
     fn run(&self, words: &[&str], input: &str) -> Output {
         let output = run(self.dir.path(), words, input);
         let error = String::from_utf8_lossy(&output.stderr);
@@ -128,12 +130,12 @@ impl Image {
             .collect()
     }
 
-    /// TYPE, USAGE, UUID and LABEL must be blkid's; gives back what they are.
+    /// Checks that TYPE, USAGE, UUID and LABEL are those of blkid, and returns them.
     fn compare(&self) -> Option<Superblock> {
         self.compare_with(disk::probe(&self.source()), &self.blkid(&[]))
     }
 
-    /// The same for a part of the image, as a partition shows it.
+    /// Does the same for a part of the image, as for a partition.
     fn compare_part(&self, start: u64, size: u64) -> Option<Superblock> {
         let part = Part { disk: &self.source(), start, size };
         let words = ["-O", &start.to_string(), "-S", &size.to_string()];
@@ -150,7 +152,7 @@ impl Image {
         let kind = text("ID_FS_TYPE");
         assert_eq!(found.as_ref().map(|f| f.kind), kind, "{what}: TYPE; blkid: {want:?}");
         let found = found?;
-        // util-linux counts a pool's member as raid only since 2.39, and here it is one.
+        // util-linux reports a pool member as raid only from 2.39 on; coldplug always does.
         if found.kind != "zfs_member" {
             assert_eq!(Some(found.usage.as_str()), text("ID_FS_USAGE"), "{what}: USAGE");
         }
@@ -178,12 +180,12 @@ fn run(dir: &Path, words: &[&str], input: &str) -> Output {
         }
         child => child.unwrap(),
     };
-    // A tool that does not read its input may be gone by now.
+    // A tool that does not read its input may have exited already.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     child.wait_with_output().unwrap()
 }
 
-/// A file with some bytes replaced and its end cut off, which counts what is read of it.
+/// A file with some bytes replaced and its end cut off, which counts the reads.
 struct Mutant {
     file: File,
     size: u64,
@@ -217,7 +219,7 @@ impl Source for Mutant {
     }
 }
 
-/// A part of a disk.
+/// A part of a disk, as a source of its own.
 struct Part<'a> {
     disk: &'a Mutant,
     start: u64,
@@ -239,7 +241,7 @@ const MIB: u64 = 1 << 20;
 const KEY: [&str; 5] =
     ["--key-file=-", "--pbkdf=pbkdf2", "--pbkdf-force-iterations=1000", "-q", "image"];
 
-/// Every tool with its smallest image; `{}` takes a label.
+/// Type, size in MiB and command of the smallest image of every tool; `{}` stands for the label.
 const TOOLS: [(&str, u64, &[&str]); 24] = [
     ("ext2", 4, &["mke2fs", "-q", "-t", "ext2", "-L", "{}", "image"]),
     ("ext3", 8, &["mke2fs", "-q", "-t", "ext3", "-L", "{}", "image"]),
@@ -267,7 +269,7 @@ const TOOLS: [(&str, u64, &[&str]); 24] = [
     ("iso9660", 0, &["xorriso", "-as", "mkisofs", "-quiet", "-V", "{}", "-o", "image", "tree"]),
 ];
 
-/// An image of one row of [`TOOLS`].
+/// Makes the image of one row of [`TOOLS`].
 fn made(row: usize, label: &str) -> Image {
     let (kind, size, words) = TOOLS[row];
     let image = Image::new(&format!("{kind} by {words:?} with label {label:?}"), size * MIB);
@@ -278,7 +280,7 @@ fn made(row: usize, label: &str) -> Image {
     image
 }
 
-/// A folder for the tools that make an image of one.
+/// Makes a directory for the tools that make an image of one.
 fn tree(image: &Image) {
     fs::create_dir(image.dir.path().join("tree")).unwrap();
     fs::write(image.dir.path().join("tree/file"), "content").unwrap();
@@ -292,7 +294,7 @@ fn each_tool_with_a_plain_label() {
     }
 }
 
-/// Labels of every kind that the tool itself takes.
+/// Labels that the tool accepts, by row of [`TOOLS`].
 const LABELS: [(usize, &[&str]); 11] = [
     (2, &["", "with space", "  two ", "0123456789abcdef", "Größe 🙂", "a/b\\c\"$'", "tab\there"]),
     (6, &["", "with space", "0123456789ab", "Größe"]),
@@ -317,7 +319,7 @@ fn labels_of_every_kind() {
     }
 }
 
-/// Longer than the buffer for blkid's escaped form.
+/// The label is longer than the buffer for blkid's escaped form.
 fn the_longest_label() {
     let label = "0123456789 ABCDE".repeat(16)[..255].to_owned();
     for row in [8, 9] {
@@ -330,7 +332,7 @@ fn the_longest_label() {
     }
 }
 
-/// A volume entry of a FAT directory.
+/// Returns a volume entry of a FAT directory.
 fn volume(name: &[u8; 11]) -> [u8; 32] {
     let mut entry = [0; 32];
     entry[..11].copy_from_slice(name);
@@ -402,7 +404,7 @@ fn dates_of_a_disc() {
     assert_eq!(image.compare().unwrap().label.as_deref(), Some("OLD DISC"));
 }
 
-/// blkid takes a first character whose low byte is zero for the end.
+/// blkid ends a label at a first character whose low byte is zero.
 fn a_label_that_blkid_does_not_see() {
     let found = disk::probe(&made(9, "Ā first").source()).unwrap();
     assert_eq!(found.label.as_deref(), Some("Ā first"));
@@ -485,7 +487,8 @@ fn swap_that_sleeps() {
     assert_eq!(image.compare().unwrap().kind, "swsuspend");
 }
 
-/// mdadm and pvcreate want block devices, so their superblocks are written here by the book.
+/// Returns a superblock of md 0.90. mdadm and pvcreate need block devices, so superblocks are
+/// written here after their documentation.
 fn md0(word: fn(u32) -> [u8; 4], minor: u32, kib: u32) -> Vec<u8> {
     let mut words = [0u32; 16];
     words[0] = 0xa92b_4efc;
@@ -526,7 +529,7 @@ fn md_members() {
     }
 }
 
-/// A sound LVM label for a sector.
+/// Returns a valid LVM label for a sector.
 fn lvm(sector: u8) -> Vec<u8> {
     let mut label = vec![0; 512];
     label[..8].copy_from_slice(b"LABELONE");
@@ -553,7 +556,7 @@ fn physical_volumes() {
     }
 }
 
-/// The front label of a ZFS member, with as many uberblocks.
+/// Writes the first label of a ZFS member, with this number of uberblocks.
 fn zfs(image: &Image, magic: [u8; 8], uberblocks: u64) {
     let pair = |name: &str, kind: u32, value: &[u8]| {
         let mut pair = [[0; 4], [0; 4], u32::to_be_bytes(name.len() as u32)].concat();
@@ -645,7 +648,8 @@ fn the_superblock_of_the_last_partition_is_not_the_disks() {
     assert!(image.compare().is_some());
 }
 
-/// Our table against blkid (table), partx (each partition, through libblkid) and sfdisk (through libfdisk).
+/// Compares a partition table with blkid (table), partx (each partition, through libblkid) and
+/// sfdisk (through libfdisk).
 fn compare_tables(image: &Image, sector_size: u32) -> Option<PartitionTable> {
     let what = &image.what;
     let size = sector_size.to_string();
@@ -666,7 +670,8 @@ fn compare_tables(image: &Image, sector_size: u32) -> Option<PartitionTable> {
     found
 }
 
-/// One partition as partx tells it; it has no name for those of a disk without signature.
+/// Returns one partition in the columns of partx, which has no UUID for those of a disk without a
+/// signature.
 fn row(partition: &disk::Partition) -> Vec<String> {
     let sectors = |bytes: u64| (bytes / 512).to_string();
     let uuid = partition.uuid.clone().filter(|uuid| !uuid.starts_with("00000000-"));
@@ -680,7 +685,7 @@ fn row(partition: &disk::Partition) -> Vec<String> {
     ]
 }
 
-/// The values of `KEY="value" …`.
+/// Returns the values of `KEY="value" …`.
 fn pairs(line: &str) -> Vec<String> {
     line.split('"').skip(1).step_by(2).map(link_name::decode).collect()
 }
@@ -712,7 +717,7 @@ fn compare_with_sfdisk(image: &Image) {
     }
 }
 
-/// The bits of a GPT entry by sfdisk's words for them.
+/// Returns the attribute bits of a GPT entry from sfdisk's names for them.
 fn attributes(words: &str) -> u64 {
     const NAMES: [&str; 3] = ["RequiredPartition", "NoBlockIOProtocol", "LegacyBIOSBootable"];
     let bit = |word: &str| {
@@ -747,7 +752,7 @@ fn tables_by_sfdisk() {
     }
 }
 
-/// The disks that the boots of root.rs find their root on.
+/// Partition tables of the boots in boots/root.rs.
 const BOOTED: [&str; 4] = [
     "label: gpt\nstart=2048, size=32768, uuid=c01d9106-0000-4000-8000-0000000000aa, name=\"first part\"\n\
      start=34816, size=32768, type=4f68bce3-e8cd-4db1-96e7-fbcaf984b709, name=cold-part\n",
@@ -777,7 +782,7 @@ fn disks_of_the_boots() {
     }
 }
 
-/// What ends a device is looked for at the end of the partition, not of the disk.
+/// Superblocks at the end of a device are searched at the end of the partition, not of the disk.
 fn each_format_in_a_partition() {
     let mut images: Vec<Image> = (0..TOOLS.len()).map(|row| made(row, "PART")).collect();
     images.extend(members());
@@ -838,12 +843,12 @@ fn boot_sectors_are_no_tables() {
         let image = made(row, "NOTABLE");
         assert!(compare_tables(&image, 512).is_none(), "{}", image.what);
     }
-    // util-linux learned this of exfat only after 2.38.
+    // util-linux knows this about exfat only from 2.39 on.
     assert_eq!(disk::partition_table(&made(14, "NOTABLE").source(), 512), None);
 }
 
-/// The two libraries in one: a table for sectors of 4 KiB, moved there by hand, as sfdisk takes the size from
-/// the device only.
+/// The table for sectors of 4 KiB is written by hand, because sfdisk only takes the sector size
+/// from a device.
 fn large_sectors() {
     let image = Image::new("MBR in sectors of 4 KiB", 64 * MIB);
     let entry = |kind: u8, start: u32, size: u32| {
@@ -866,7 +871,7 @@ fn large_sectors() {
     assert_eq!(table.partitions[2].uuid.as_deref(), Some("12345678-05"));
 }
 
-/// fdisk alone takes the sector size of an image from its command line.
+/// Only fdisk accepts the sector size of an image as an option.
 fn a_gpt_in_large_sectors() {
     let image = Image::new("GPT in sectors of 4 KiB", 64 * MIB);
     let script = "g\nn\n1\n\n+8M\nn\n7\n\n\nx\nn\n1\nroot A\nr\nw\n";
@@ -902,7 +907,7 @@ fn the_root_type_is_sfdisks() {
     assert!(line.ends_with(&format!("linux root ({arch})")), "{line}");
 }
 
-/// A small generator, so that a failure repeats (Knuth's MMIX constants).
+/// A small random number generator, so that a failure repeats (Knuth's MMIX constants).
 struct Dice(u64);
 
 impl Dice {
@@ -913,7 +918,7 @@ impl Dice {
     }
 }
 
-/// Where a flipped byte may matter.
+/// Offsets and lengths of the areas in which a changed byte may matter.
 const PLACES: [(u64, u64); 7] = [
     (0, 512),
     (512, 1024),
@@ -949,10 +954,10 @@ fn damaged_images_neither_panic_nor_read_on() {
     }
 }
 
-/// Rows of [`TOOLS`] with a prober of their own.
+/// Rows of [`TOOLS`] with different probers.
 const DAMAGED: [usize; 14] = [2, 5, 6, 8, 9, 10, 11, 12, 14, 15, 17, 20, 22, 23];
 
-/// Images whose formats have no row in [`TOOLS`].
+/// Makes images of the formats that have no row in [`TOOLS`].
 fn members() -> Vec<Image> {
     let luks = Image::new("LUKS2", 32 * MIB);
     luks.run(&[&["cryptsetup", "luksFormat", "--label=LABEL"], &KEY[..]].concat(), "secret");
@@ -972,7 +977,7 @@ fn members() -> Vec<Image> {
     vec![luks, verity, bcache, md, old, lvm2, pool]
 }
 
-/// What a damaged image still is must be what blkid thinks it is.
+/// A damaged image must be recognised as blkid recognises it.
 fn damaged_images_are_what_blkid_says() {
     let mut dice = Dice(2);
     let mut images: Vec<Image> = DAMAGED.iter().map(|row| made(*row, "LABEL")).collect();

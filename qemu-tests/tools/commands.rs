@@ -102,7 +102,7 @@ fn plan() {
     check("plan");
 }
 
-/// As the kernel calls it: without standard streams and without an environment.
+/// Runs modprobe as the kernel does: without standard streams and without an environment.
 fn the_kernels_helper_is_silent_and_alone() {
     let tree = paths::data("tree");
     let line = "exec env -i \"$0\" modprobe -d \"$1\" -S 1.0 -q -- nothing <&- >&- 2>&-";
@@ -113,7 +113,7 @@ fn the_kernels_helper_is_silent_and_alone() {
     let output = run(line);
     assert_eq!(output.status.code(), Some(1));
     assert!(output.stdout.is_empty() && output.stderr.is_empty());
-    // A module that is there, in a dry run: the same road but for the last step.
+    // An existing module, in a dry run: the same path except for the last step.
     let output = run(&line.replace("-q -- nothing", "-q -n -- alpha"));
     assert_eq!(output.status.code(), Some(0));
 }

@@ -1,5 +1,5 @@
-//! depmod on whole kernels of Debian's, and on trees with everything wrong that a tree can have, against the depmod of
-//! kmod 34.
+//! depmod on whole kernels of Debian, and on trees with every defect, against the depmod of kmod
+//! 34.
 
 use harness::kernel::Kernel;
 use harness::run::{Need, RELEASE as RELEASE_BUILD, Test};
@@ -28,7 +28,7 @@ pub(crate) const TESTS: &[Test] = tests![RELEASE_BUILD =>
     [Need::Root("to give up the right to read")] => what_may_not_be_read_is_named,
 ];
 
-/// The release of the trees that are made here.
+/// Release of the trees that are made here.
 const RELEASE: &str = "6.1.0-test";
 
 fn ours() -> Command {
@@ -37,7 +37,7 @@ fn ours() -> Command {
     command
 }
 
-/// The files below `dir`, by name.
+/// Returns the files below `dir`, by name.
 fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     if !dir.exists() {
         return BTreeMap::new();
@@ -46,14 +46,14 @@ fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     tool::files(dir).iter().map(|file| (name(file), fs::read(file).unwrap())).collect()
 }
 
-/// Fails if two sets of files differ, and names those that do.
+/// Checks that two sets of files are equal; the message names those that differ.
 fn assert_same(ours: &BTreeMap<String, Vec<u8>>, kmods: &BTreeMap<String, Vec<u8>>) {
     assert_eq!(ours.keys().collect::<Vec<_>>(), kmods.keys().collect::<Vec<_>>());
     let differ: Vec<_> = ours.iter().filter(|(name, bytes)| kmods[*name] != **bytes).collect();
     assert!(differ.is_empty(), "differ: {:?}", differ.iter().map(|d| d.0).collect::<Vec<_>>());
 }
 
-/// A kernel's files as `command` writes them.
+/// Returns the index files of a kernel that `command` writes.
 fn indexed(mut command: Command, kernel: Kernel) -> BTreeMap<String, Vec<u8>> {
     let (tree, out, conf) = (kernel.get(), TempDir::new().unwrap(), TempDir::new().unwrap());
     command.arg("-C").arg(conf.path()).arg("-b").arg(&tree.root).arg("-o").arg(out.path());
@@ -71,8 +71,9 @@ fn whole_kernels_have_kmods_bytes() {
     }
 }
 
-/// Debian's kmod is built without zlib and does not see `.ko.gz`. But for the names of the files nothing differs from
-/// the same modules uncompressed; of modules.dep.bin, which holds names, the sorted strings are compared.
+/// Debian's kmod is built without zlib and ignores `.ko.gz`, so the oracle is the same kernel
+/// uncompressed: only names of files differ. For modules.dep.bin, which holds names of files, the
+/// sorted strings are compared.
 fn gzip_makes_no_difference_but_in_names() {
     let plain = indexed(kmod34::command("depmod"), Kernel::Cloud61);
     let packed = indexed(ours(), Kernel::Cloud61Gz);
@@ -86,7 +87,7 @@ fn gzip_makes_no_difference_but_in_names() {
     }
 }
 
-/// The strings of an index that are lines of modules.dep.
+/// Returns the strings of an index that are lines of modules.dep.
 fn paths(index: &[u8]) -> Vec<String> {
     let strings = index.split(|byte| *byte == 0).map(|s| String::from_utf8_lossy(s).into_owned());
     let mut paths: Vec<_> =
@@ -126,7 +127,7 @@ impl Tree {
         fs::write(path, bytes).unwrap();
     }
 
-    /// A module made of C.
+    /// Compiles a module from C.
     fn compile(&self, name: &str, code: &str) {
         let source = self.top.path().join(format!("{name}.c"));
         fs::write(&source, code).unwrap();
@@ -135,7 +136,7 @@ impl Tree {
         tool::run(gcc.arg("-c").arg(&source).arg("-o").arg(object));
     }
 
-    /// A module that offers `own` and needs each of `needs`.
+    /// Makes a module that exports `own` and needs each of `needs`.
     fn module(&self, own: &str, needs: &str) {
         let calls: String = needs.split_whitespace().map(|n| format!("int {n}(void);")).collect();
         let sum: String = needs.split_whitespace().map(|n| format!("+{n}()")).collect();
@@ -151,7 +152,8 @@ impl Tree {
         command.args(words).output().unwrap()
     }
 
-    /// Runs both; gives our words, in which the tree's place is left out. Files and exit codes are the same.
+    /// Runs both, checks that files, output and exit codes are equal, and returns our messages
+    /// without the path of the tree.
     fn both(&self, words: &[&str]) -> String {
         let [ours, kmods] =
             [self.run(ours(), "ours", words), self.run(kmod34::command("depmod"), "kmods", words)];
@@ -261,7 +263,7 @@ fn depmod_d_chooses_as_kmod_does() {
     );
 }
 
-/// What is wrong in a tree is named, the rest is indexed, and the exit code is kmod's.
+/// Defects of a tree are reported, the rest is indexed, and the exit code is that of kmod.
 fn what_can_not_be_read_is_named() {
     let tree = Tree::new();
     let whole = fs::read(tree.dir().join("kernel/fs/fat/fat.ko")).unwrap();
@@ -299,7 +301,7 @@ fn what_can_not_be_read_is_named() {
     assert_eq!(words.lines().count(), 9, "{words}");
 }
 
-/// kmod follows it until it has no descriptors left.
+/// kmod follows the link until it has no file descriptors left.
 fn a_link_that_leads_back_is_not_followed() {
     let tree = Tree::new();
     symlink("..", tree.dir().join("kernel/again")).unwrap();
@@ -325,7 +327,7 @@ fn circles_are_named_and_nothing_is_written() {
         "ERROR: Cycle detected: m_a -> m_b -> m_a\n\
          ERROR: Found 2 modules in dependency cycles!\n"
     );
-    // Two circles with a way between them: kmod takes memory until there is none.
+    // Two cycles with a path between them: kmod allocates memory until there is none.
     for (own, needs) in [("b", "a d"), ("d", "e"), ("e", "d")] {
         tree.module(own, needs);
     }
@@ -337,7 +339,7 @@ fn circles_are_named_and_nothing_is_written() {
     assert!(files(&tree.top.path().join("ours")).is_empty());
 }
 
-/// A file is there as a whole or not at all, and what was there before stays when the new one can't be written.
+/// A file is complete or absent, and the previous one stays if the new one cannot be written.
 fn files_come_whole_or_not_at_all() {
     let tree = Tree::new();
     let out = tree.dir();
@@ -369,7 +371,7 @@ fn quick_looks_only_for_newer_modules() {
     assert_ne!(fs::read(&dep).unwrap(), b"old");
 }
 
-/// An image of a tree that depmod never saw is that of one that it did.
+/// The image of a tree without index files equals that of a tree with them.
 fn an_image_needs_no_index() {
     let tree = Tree::new();
     let build = |name: &str| {
@@ -393,13 +395,13 @@ fn an_image_needs_no_index() {
     assert!(bare == indexed);
 }
 
-/// A file that may not be read is named, the rest is indexed.
+/// A file without read permission is reported, and the rest is indexed.
 fn what_may_not_be_read_is_named() {
     let tree = Tree::new();
     let fat = tree.dir().join("kernel/fs/fat/fat.ko");
     fs::set_permissions(&fat, fs::Permissions::from_mode(0o000)).unwrap();
     fs::set_permissions(tree.top.path(), fs::Permissions::from_mode(0o777)).unwrap();
-    // Where nobody may see what cargo has built, there is a copy.
+    // The user nobody may lack access to the target directory, so the program is copied.
     let program = tree.top.path().join("depmod");
     fs::copy(env!("CARGO_BIN_EXE_coldplug"), &program).unwrap();
     let mut command = Command::new(program);
@@ -414,7 +416,7 @@ fn what_may_not_be_read_is_named() {
     assert_eq!(files(&tree.top.path().join("ours")).len(), 11);
 }
 
-/// Nothing is left of a run that could not give a file its name.
+/// No temporary file is left if a file cannot be renamed.
 fn a_name_that_is_taken_leaves_nothing_behind() {
     let tree = Tree::new();
     fs::create_dir(tree.dir().join("modules.symbols")).unwrap();

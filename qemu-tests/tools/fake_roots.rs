@@ -25,7 +25,7 @@ use std::path::Path;
 
 const TOOLS: [&str; 5] = ["modprobe", "insmod", "rmmod", "lsmod", "modinfo"];
 
-/// A fake root with its kernel.
+/// A fake root and its fake kernel.
 struct FakeRoot {
     dir: tempfile::TempDir,
     kernel: FakeKernel,
@@ -81,9 +81,9 @@ impl FakeRoot {
         }
     }
 
-    /// What `command` shows of itself.
+    /// Runs `command` and returns its output, log messages, calls and exit code.
     fn run(&mut self, command: &str) -> Vec<String> {
-        // The shell has tools of its own under these names; functions come before them.
+        // busybox has applets with these names; functions take precedence.
         let mut script: String =
             TOOLS.map(|name| format!("{name}() {{ /sbin/{name} \"$@\"; }}; ")).concat();
         script += &format!("kmod() {{ /sbin/kmod \"$@\"; }}; {command}");
@@ -103,7 +103,7 @@ impl FakeRoot {
     }
 }
 
-/// syslog(3) puts the time before the program's name.
+/// Returns a message without the time, which syslog(3) puts before the name of the program.
 fn log_text(message: &str) -> String {
     let message = message.trim_end();
     match message.split_once('>') {
@@ -114,7 +114,7 @@ fn log_text(message: &str) -> String {
     }
 }
 
-/// Puts a program into a root, as a second name of the same file where that can be.
+/// Puts a program into a root, as a hard link if possible.
 fn place(from: &Path, to: &Path) {
     let from = fs::canonicalize(from).unwrap();
     fs::create_dir_all(to.parent().unwrap()).unwrap();
@@ -137,7 +137,7 @@ fn place_kmod(root: &Path) -> String {
     "/bin/kmod".to_owned()
 }
 
-/// The fake roots of a topic, one after the other.
+/// The fake roots of a topic; each scenario replaces the previous one.
 #[derive(Default)]
 struct FakeRoots {
     machine: Option<FakeRoot>,

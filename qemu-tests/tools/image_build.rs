@@ -1,4 +1,4 @@
-//! `coldplug image` on a small tree: what is in the image, judged by GNU cpio.
+//! `coldplug image` on a small tree; GNU cpio reads the images.
 
 use harness::run::Test;
 use harness::tests;
@@ -29,7 +29,8 @@ pub(crate) const TESTS: &[Test] = tests![[] =>
 
 const RELEASE: &str = "6.0.0-test";
 
-/// A module file: an ELF header, `.modinfo` and the section names; enough for every reader.
+/// Returns a module file with an ELF header, `.modinfo` and the section names, which is enough for
+/// every reader.
 fn module(info: &[&str]) -> Vec<u8> {
     let info: Vec<u8> = info.iter().flat_map(|text| text.bytes().chain([0])).collect();
     let names = b"\0.modinfo\0.shstrtab\0";
@@ -62,7 +63,7 @@ fn put(root: &Path, name: &str, content: impl AsRef<[u8]>) {
     fs::write(path, content).unwrap();
 }
 
-/// Compresses through the command of that name, so that not our own encoder is judged by our decoder.
+/// Compresses with an external command, so that our decoder is not tested with our own encoder.
 fn filter(command: &str, input: &[u8]) -> Vec<u8> {
     let words: Vec<_> = command.split_whitespace().collect();
     let dir = tempfile::tempdir().unwrap();
@@ -73,7 +74,8 @@ fn filter(command: &str, input: &[u8]) -> Vec<u8> {
     out.stdout
 }
 
-/// a needs b needs c; a has a softdep on d through an alias, d a weakdep on e; x stands alone.
+/// Makes a tree in which a needs b, b needs c, a has a softdep on an alias of d, d has a weakdep on
+/// e, and x is independent.
 fn tree() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path();
@@ -107,7 +109,7 @@ fn tree() -> tempfile::TempDir {
     dir
 }
 
-/// Runs `coldplug image build` on a tree with further arguments; gives the image's path too.
+/// Runs `coldplug image build` on a tree with `args`; returns the output and the path of the image.
 fn build(root: &Path, args: &str) -> (Output, PathBuf) {
     let image = root.join("out.img");
     let output = Command::new(env!("CARGO_BIN_EXE_coldplug"))
@@ -155,7 +157,7 @@ fn cpio(archive: &[u8], args: &[&str], dir: &Path) -> Output {
     output
 }
 
-/// Every file of an image as GNU cpio unpacks it: path → content; nodes and folders are left out.
+/// Returns every regular file that GNU cpio unpacks from an image: path → content.
 fn files(image: &Path) -> BTreeMap<String, Vec<u8>> {
     let dir = tempfile::tempdir().unwrap();
     cpio(&fs::read(image).unwrap(), &["-id", "--quiet", "--nonmatching", "dev/*"], dir.path());
@@ -177,7 +179,7 @@ fn files(image: &Path) -> BTreeMap<String, Vec<u8>> {
     found
 }
 
-/// The carried modules, below the kernel folder.
+/// Returns the modules in an image, relative to `kernel/`.
 fn modules(image: &Path) -> Vec<String> {
     let below = format!("lib/modules/{RELEASE}/kernel/");
     files(image).keys().filter_map(|name| name.strip_prefix(&below)).map(str::to_owned).collect()
@@ -223,7 +225,7 @@ fn the_same_input_gives_the_same_bytes() {
     let tree = tree();
     for args in ["", "--compress zstd", "--compress gzip", "--modules-as plain", "-m a"] {
         let first = fs::read(built(tree.path(), args)).unwrap();
-        // Neither dates nor the order of names in folders may show.
+        // Dates and the order of directory entries must have no effect.
         let again = self::tree();
         let second = fs::read(built(again.path(), args)).unwrap();
         assert!(first == second, "{args}");
@@ -298,7 +300,7 @@ fn indexes_name_the_files_of_the_image() {
     assert_eq!(dep("--modules-as stored"), "kernel/a.ko: kernel/b-b.ko.xz kernel/c.ko.gz");
 }
 
-/// kmod finds in the rewritten index what the text says.
+/// kmod finds the same in the rewritten index as in the text.
 fn modprobe_reads_the_rewritten_index() {
     let tree = tree();
     let image = built(tree.path(), "-m a");
@@ -418,7 +420,7 @@ fn an_init_that_nothing_can_start_is_told() {
     assert!(output.status.success() && warning.contains("has no /init"), "{warning}");
 }
 
-/// A device that is named as the image gets its bytes, and stays what it is.
+/// A device that is named as the output is written to, and stays a device.
 fn what_takes_no_image_says_so() {
     let dir = tree();
     let full = "/dev/full";

@@ -1,7 +1,8 @@
-//! What the tools say about whole kernels of Debian's, against what Debian's kmod says.
+//! Output of the tools for whole kernels of Debian, against that of Debian's kmod.
 //!
-//! Every module and every alias of a kernel is asked for, hundreds in one process. kmod 30 is the oracle; where
-//! it can't be, README "Differences from kmod" says so and the lines are left out here by name.
+//! Every module and every alias of a kernel is looked up, thousands per process. kmod 30 is the
+//! oracle, except for the lines that are filtered here by name because of a documented difference
+//! from kmod.
 
 use harness::kernel::{Kernel, Tree};
 use harness::run::{RELEASE, Test};
@@ -18,10 +19,10 @@ pub(crate) const TESTS: &[Test] = tests![[] => patterns_become_devices; RELEASE 
     all_of_6_12_cloud,
 ];
 
-/// Operands of one process: far below the kernel's limit for a command line.
+/// Operands per process, far below the kernel's limit for a command line.
 const BATCH: usize = 4000;
 
-/// One tool of kmod's or ours, on a kernel.
+/// Runs a tool of kmod's or ours.
 fn ask(name: &str, kmod: bool, words: &[String], operands: &[String]) -> Output {
     let mut command = match kmod {
         true => tool::command(name, "kmod"),
@@ -34,8 +35,8 @@ fn ask(name: &str, kmod: bool, words: &[String], operands: &[String]) -> Output 
     command.output().unwrap()
 }
 
-/// The lines of both streams and the exit code. kmod 30 knows no build ids; what it says while it reads the
-/// configuration names its own sources.
+/// Returns the exit code and the lines of both streams. kmod 30 does not print build ids, and
+/// messages about the configuration name its own sources.
 fn lines(output: Output) -> Vec<String> {
     let mut lines = vec![format!("{}", output.status)];
     for bytes in [output.stderr, output.stdout] {
@@ -49,7 +50,7 @@ fn is_apart(line: &str) -> bool {
     ["build-id:", "libkmod: ERROR"].iter().any(|apart| line.starts_with(apart))
 }
 
-/// A blank stands between the two lists of a softdep in ours.
+/// Removes the space between the two lists of a softdep, which kmod does not print.
 fn alike(line: &str) -> String {
     match line.starts_with("softdep ") {
         true => line.replace(" post:", "post:"),
@@ -57,7 +58,7 @@ fn alike(line: &str) -> String {
     }
 }
 
-/// Asks both about all operands; gives the number of lines that were the same.
+/// Runs both tools on all operands, and returns the number of equal lines.
 #[track_caller]
 fn same(name: &str, words: &[String], operands: &[String]) -> usize {
     let none = [String::new()];
@@ -81,7 +82,7 @@ fn words(text: &str) -> Vec<String> {
     text.split(' ').filter(|word| !word.is_empty()).map(Into::into).collect()
 }
 
-/// Options that name the kernel: modprobe's `-d`, modinfo's `-b`.
+/// Returns the options that name the kernel, modprobe's `-d` or modinfo's `-b`, followed by `rest`.
 fn on(tree: &Tree, options: [&str; 2], rest: &str) -> Vec<String> {
     let place = [options[0], tree.root.to_str().unwrap(), options[1], &tree.release];
     place.into_iter().map(Into::into).chain(words(rest)).collect()
@@ -99,7 +100,7 @@ fn read(tree: &Tree, name: &str) -> String {
     fs::read_to_string(tree.modules().join(name)).unwrap()
 }
 
-/// Every module by its name.
+/// Returns the names of all modules.
 fn modules(tree: &Tree) -> Vec<String> {
     let name = |line: &str| {
         let file = line.split(':').next()?.rsplit('/').next()?;
@@ -108,7 +109,8 @@ fn modules(tree: &Tree) -> Vec<String> {
     read(tree, "modules.dep").lines().filter_map(name).collect()
 }
 
-/// A device for each alias: what a pattern stands for is filled in, differently from line to line.
+/// Returns a modalias for each alias pattern; wildcards are filled in differently from line to
+/// line.
 fn devices(tree: &Tree, file: &str) -> Vec<String> {
     let text = read(tree, file);
     let patterns = text.lines().filter_map(|line| line.strip_prefix("alias ")?.rsplit_once(' '));
@@ -117,7 +119,7 @@ fn devices(tree: &Tree, file: &str) -> Vec<String> {
     names.into_iter().collect()
 }
 
-/// `pci:v00008086d*sv*` → `pci:v00008086d0svx1`, `a[2-4]?` → `a20`
+/// Fills in wildcards: `pci:v00008086d*sv*` → `pci:v00008086d0sv0`, `a[2-4]?` → `a20`.
 fn instance(pattern: &str, index: usize) -> String {
     let fill = ["0", "", "00000001", "x"][index % 4];
     let (mut out, mut letters) = (String::new(), pattern.chars());
@@ -135,7 +137,7 @@ fn instance(pattern: &str, index: usize) -> String {
     out
 }
 
-/// The families of names: what stands before the first `:` or `-`.
+/// Returns the families of names: the part before the first `:` or `-`.
 fn families(names: &[String]) -> BTreeSet<&str> {
     names.iter().filter_map(|name| name.split([':', '-']).next()).collect()
 }
@@ -159,7 +161,7 @@ fn config_trees(tree: &Tree, names: &[String]) -> usize {
     count
 }
 
-/// Trees of configuration files: the folders a and b, a being stronger.
+/// Configuration files in the directories a and b, of which a has priority.
 const CONFIGS: &[&[(&str, &str)]] = &[
     &[],
     &[
@@ -193,11 +195,11 @@ const CONFIGS: &[&[(&str, &str)]] = &[
     ],
 ];
 
-/// What modinfo is asked for beside everything.
+/// Options of modinfo that are tried besides none.
 const FIELDS: [&str; 6] =
     ["-F parm", "-F alias", "-0 -F filename", "-F signer", "-F sig_key", "-F depends -m"];
 
-/// All that is asked about one kernel.
+/// Compares all output for one kernel, which has at least `least` modules.
 fn compare(kernel: Kernel, least: usize) {
     let tree = kernel.get();
     let names = modules(&tree);
@@ -247,7 +249,7 @@ fn all_of_6_1_with_every_driver() {
     compare(Kernel::Full61, 3500);
 }
 
-/// Its modules are compressed with xz.
+/// The modules of this kernel are compressed with xz.
 fn all_of_6_12_cloud() {
     compare(Kernel::Cloud612, 900);
 }

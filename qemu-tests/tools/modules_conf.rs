@@ -1,13 +1,13 @@
-//! The configuration of modutils, in the styles in which it was written: converted, and read as it is.
+//! The configuration of modutils, in the styles of distributions: converted, and read directly.
 //!
 //! ```text
 //! data/modules.conf/STYLE/modules.conf    or conf.modules
 //! data/modules.conf/STYLE/convert.txt     a transcript: what `coldplug convert` makes of it
 //! ```
 //!
-//! For every name in a file, and for the whole of it, modprobe has to answer alike when it reads the old file and
-//! the new one; and kmod's modprobe, which knows the new language alone, has to answer as ours. The modules that
-//! are named are all there.
+//! For every name in a file, and for `-c`, modprobe must print the same for the old file and for
+//! the new one, and kmod's modprobe, which only knows the new format, must print the same as ours.
+//! All modules that a file names exist.
 
 use harness::run::Test;
 use harness::transcript::{self, Session};
@@ -19,19 +19,19 @@ use std::process::{Command, Output};
 
 const OURS: &str = env!("CARGO_BIN_EXE_coldplug");
 
-/// The kernel that is there.
+/// Release of the kernel.
 const RELEASE: &str = "2.4.20-8";
 
 fn styles() -> PathBuf {
     paths::data("modules.conf")
 }
 
-/// One style, and a root with its modules.
+/// One style, and a root with the modules that it names.
 struct Style {
     dir: PathBuf,
-    /// The old file's name.
+    /// Name of the old file.
     old: &'static str,
-    /// The lines of modprobe.d that it comes to.
+    /// Lines of modprobe.d that it is converted to.
     new: String,
     said: String,
     status: Option<i32>,
@@ -52,7 +52,7 @@ impl Style {
         style
     }
 
-    /// All words that `keywords` are followed by in the new lines, without those of commands.
+    /// Returns all words after `keywords` in the new lines, without those of commands.
     fn words_after(&self, keywords: &[&str]) -> BTreeSet<String> {
         let mut words = BTreeSet::new();
         for line in self.new.lines() {
@@ -68,7 +68,7 @@ impl Style {
         words
     }
 
-    /// A module file for everything that may be one, and the indexes of all.
+    /// Makes a module file for every name that may be a module, and the index files.
     fn make_modules(&self) {
         let dir = self.root.path().join("lib/modules").join(RELEASE);
         fs::create_dir_all(dir.join("kernel")).unwrap();
@@ -84,7 +84,7 @@ impl Style {
         fs::write(self.root.path().join("new.conf"), &self.new).unwrap();
     }
 
-    /// What a modprobe says to `words` with the configuration in `file`, and its status.
+    /// Returns the output and exit code of modprobe with `words` and the configuration in `file`.
     fn ask(&self, modprobe: &[&str], file: &Path, words: &[&str]) -> String {
         let mut command = Command::new(modprobe[0]);
         command.args(&modprobe[1..]).current_dir(&self.dir).env_remove("MODPROBE_OPTIONS");
@@ -105,7 +105,7 @@ impl Style {
     }
 }
 
-/// kmod leaves out the blank before `post:`.
+/// Returns `text` with the spaces normalised; kmod prints none before `post:`.
 fn spaced(text: &str) -> String {
     let text = text.replace("post:", " post:");
     let lines = text.lines().map(|l| l.split(' ').filter(|w| !w.is_empty()).collect::<Vec<_>>());
@@ -140,12 +140,13 @@ fn check(name: &str) {
     assert_eq!(spaced(&new), spaced(&theirs), "{name}: -c of kmod");
     let mut asked = 0;
     for word in style.words_after(&["alias", "options", "install", "remove", "softdep"]) {
-        // What a pattern stands for.
+        // A name that the pattern matches.
         let word = word.replace('*', "3");
         for query in ["-R", "-D"] {
             let [old, new, theirs] = style.ask_all(&kmod, &[query, &word]);
             assert_eq!(old, new, "{name}: {query} {word}");
-            // From 31 on a name with a slash before it is a file, as it is here; Debian's kmod is older.
+            // From kmod 31 on a name that starts with a slash is a file, as it is here; Debian's
+            // kmod is older.
             if !word.starts_with('/') {
                 assert_eq!(new, theirs, "{name}: {query} {word} of kmod");
             }
@@ -180,7 +181,7 @@ fn every_style_is_checked() {
     assert_eq!(found, styles);
 }
 
-/// What a file in modprobe.d's language says is not changed by its look.
+/// A file that already has the format of modprobe.d is read as such.
 fn the_language_of_modprobe_d_is_left_alone() {
     let scratch = tempfile::tempdir_in(paths::scratch()).unwrap();
     let kmod = tool::find("modprobe", "kmod");
@@ -199,7 +200,7 @@ fn the_language_of_modprobe_d_is_left_alone() {
     }
 }
 
-/// modprobe names what is wrong in an old file as convert does.
+/// modprobe reports the same errors in an old file as convert.
 fn modprobe_names_wrong_lines() {
     let style = Style::new("wrong");
     let mut command = Command::new(OURS);
