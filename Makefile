@@ -1,26 +1,24 @@
-# Two commands are enough: `make run` boots a demo in QEMU, `make test` runs everything.
-#
-#   make help         what there is
-#   make initramfs    an image for a kernel of yours: make initramfs KERNEL=6.1.0-25-amd64
+# `make run` boots a demo in QEMU, `make test` runs all tests, `make help` lists the other targets.
 
 TARGET  ?= x86_64-unknown-linux-musl
 KERNEL  ?= $(shell uname -r)
 ROOT    ?= /
 PREFIX  ?= /usr/local
 IMAGE   ?= out/initramfs-$(KERNEL).img
-# Boots of make soak; SOAK_WORDS are more words for their kernel command lines.
+# Number of boots of `make soak`; SOAK_WORDS are added to their kernel command lines.
 SOAK    ?= 50
-# Seconds of make fuzz for each of FUZZ_TARGETS.
+# Seconds of `make fuzz` for each of FUZZ_TARGETS.
 FUZZ    ?= 60
 FUZZ_TARGETS ?= $(patsubst fuzz/fuzz_targets/%.rs,%,$(wildcard fuzz/fuzz_targets/*.rs))
-# The size in bytes that the program in an image must stay below.
+# Size limit of the program in an image, in bytes.
 SIZE_LIMIT := 1000000
 
-# C parts (zstd) are built against musl; with which flags, .cargo/config.toml says.
+# C code (zstd, liblzma) is compiled against musl with the flags in .cargo/config.toml.
 export CC_x86_64_unknown_linux_musl ?= musl-gcc
 
-# Where the source of the standard library is there (rustup component rust-src), the library is built with
-# the program, for size and without its backtraces: a quarter less. Cargo calls this unstable, hence the variable.
+# If the source of the standard library is installed (rustup component rust-src), the library is built
+# with the program, for size and without backtraces, which makes the program a quarter smaller. Cargo
+# calls this unstable, hence RUSTC_BOOTSTRAP.
 RUST_SRC := $(wildcard $(shell rustc --print sysroot)/lib/rustlib/src/rust/library/std/Cargo.toml)
 ifneq ($(RUST_SRC),)
   STD := -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size
@@ -28,10 +26,26 @@ ifneq ($(RUST_SRC),)
 endif
 RELEASE := $(RELEASE_ENV) cargo build --release --locked --target $(TARGET) $(STD)
 BIN := $(or $(CARGO_TARGET_DIR),target)/$(TARGET)/release/coldplug
-# The same without the workbench of the build machine: what images carry.
+# The program in images: the same without the commands for the build machine.
 INIT := $(BIN)-init
 
 .PHONY: help build guests run test lint bench soak fuzz size initramfs install dist clean setup-build setup-run setup-test setup-fuzz
+
+help:
+	@echo 'make run         install missing packages, build, and boot the demo in QEMU'
+	@echo 'make test        install missing packages, build, and run all tests, including boots; TEST=NAME: tests with NAME in their name'
+	@echo 'make build       build the static binaries $(BIN), and $(INIT) for images'
+	@echo 'make initramfs   write an image for KERNEL (now $(KERNEL)) with the modules below ROOT to $(IMAGE)'
+	@echo 'make lint        check formatting, clippy and documentation'
+	@echo 'make bench       measure boots against the floor, modprobe and depmod against kmod; BENCH=--virtio, --fleet, --image, --wall: one part'
+	@echo 'make soak        boot the fleet machine SOAK (now $(SOAK)) times in different orders: all boots must load the same modules'
+	@echo 'make fuzz        run each parser on mutated input for FUZZ (now $(FUZZ)) seconds; FUZZ_TARGETS=disk: one parser'
+	@echo 'make size        print the sizes of the binaries; the limit in images is $(SIZE_LIMIT) bytes'
+	@echo 'make install     install the program below PREFIX (now $(PREFIX)), and the one for images into PREFIX/lib/coldplug'
+	@echo 'make dist        pack the binaries for a release'
+	@echo 'make clean       remove everything that was built'
+
+setup-build setup-run setup-test setup-fuzz
 
 help:
 	@echo 'make run         install what is missing, build, and boot the demo in QEMU'
@@ -49,7 +63,7 @@ help:
 setup-build setup-run setup-test setup-fuzz: setup-%:
 	@TARGET=$(TARGET) .ci/setup $*
 
-# A second make, as what setup installs changes how to build.
+# A second make, because the packages that setup installs change how to build.
 build: setup-build
 	@$(MAKE) --no-print-directory binary
 
@@ -85,8 +99,8 @@ soak: setup-test
 	@$(MAKE) --no-print-directory binary guests
 	SOAK=$(SOAK) cargo test -q --locked --features qemu-tests --test soak
 
-# cargo fuzz asks for AddressSanitizer, which stable Rust counts as unstable. It builds for the host, as that wants the
-# host's C library. What is found stays in fuzz/artifacts.
+# cargo fuzz uses AddressSanitizer, which is unstable in Rust. It builds for the host because the
+# sanitizer needs the C library of the host. Findings are kept in fuzz/artifacts.
 FUZZ_BIN = $(or $(CARGO_TARGET_DIR),fuzz/target)/$(shell rustc -vV | sed -n 's/^host: //p')/release
 fuzz: export RUSTC_BOOTSTRAP = 1
 fuzz: setup-fuzz
@@ -106,9 +120,9 @@ initramfs: build
 	@mkdir -p $(dir $(IMAGE))
 	$(BIN) image build --kernel $(KERNEL) --root $(ROOT) -o $(IMAGE) $(IMAGE_OPTIONS)
 
-# What make has built: the one who installs need not be able to build.
+# Installs the existing binaries: the user who installs need not be able to build.
 install:
-	@[ -e $(BIN) ] && [ -e $(INIT) ] || { echo 'install: nothing is built yet: make build' >&2; exit 1; }
+	@[ -e $(BIN) ] && [ -e $(INIT) ] || { echo 'install: the binaries are missing: run `make build` first' >&2; exit 1; }
 	install -D -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/coldplug
 	install -D -m 755 $(INIT) $(DESTDIR)$(PREFIX)/lib/coldplug/coldplug-init
 
