@@ -45,21 +45,6 @@ help:
 	@echo 'make dist        pack the binaries for a release'
 	@echo 'make clean       remove everything that was built'
 
-setup-build setup-run setup-test setup-fuzz
-
-help:
-	@echo 'make run         install what is missing, build, and boot the demo in QEMU'
-	@echo 'make test        install what is missing, and run every test, boots included'
-	@echo 'make build       the static binaries: $(BIN), and $(INIT) for images'
-	@echo 'make initramfs   an image for KERNEL (now $(KERNEL)) from the modules below ROOT: $(IMAGE)'
-	@echo 'make lint        formatting, clippy, documentation'
-	@echo 'make bench       boot times against the floor, look-ups, sizes; BENCH=--virtio, --fleet, --image, --wall: a part'
-	@echo 'make soak        the fleet machine, SOAK (now $(SOAK)) boots in different orders: always the same modules and drivers'
-	@echo 'make fuzz        every parser on mutated input, FUZZ (now $(FUZZ)) seconds each: nothing may be found; FUZZ_TARGETS=disk: that one'
-	@echo 'make size        the size of the binaries, that of images against the limit of $(SIZE_LIMIT) bytes'
-	@echo 'make install     the program into PREFIX (now $(PREFIX)), the one for images into PREFIX/lib/coldplug'
-	@echo 'make dist        the binary, packed for a release'
-
 setup-build setup-run setup-test setup-fuzz: setup-%:
 	@TARGET=$(TARGET) .ci/setup $*
 
