@@ -288,8 +288,11 @@ const TEXTS: [(&str, &[u8]); 21] = [
         softdep i pre: a b post: c\nweakdep j k\nmask snd*\nrule install-first\nrule \
         merge-softdeps\n",
     ),
-    ("conf", b"search updates built-in extra/x\noverride m ^6.* extra\nexternal * /x\nexclude \
-        .*\n"),
+    (
+        "conf",
+        b"search updates built-in extra/x\noverride m ^6.* extra\nexternal * /x\nexclude \
+        .*\n",
+    ),
     ("network", b"10.0.2.15:10.0.2.2:10.0.2.1:255.255.255.0:name:eth0:dhcp:10.0.2.3:8.8.8.8"),
     ("network", b"nfs4:10.0.2.2:/srv/root:vers=4.2,soft"),
     (

@@ -2,7 +2,9 @@
 //! the length of the first page. A name is valid in a link.
 #![no_main]
 
-use coldplug::disk::identity::{ata, identify_from_page_89, identify_from_text, link_part, scsi, usb};
+use coldplug::disk::identity::{
+    ata, identify_from_page_89, identify_from_text, link_part, scsi, usb,
+};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

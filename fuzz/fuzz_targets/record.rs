@@ -7,7 +7,8 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|data: &[u8]| {
     let json = String::from_utf8_lossy(data);
     let _ = (Record::way(&json), Record::order(&json), Record::table(&json));
-    // An update without modules changes nothing. Records hold no fractions, so those may be rounded.
+    // An update without modules changes nothing. Records hold no fractions, so those may be
+    // rounded.
     if let Some(text) = Record::updated(&json, &[]) {
         assert_eq!(Record::way(&text), Record::way(&json));
         assert_eq!(Record::order(&text), Record::order(&json));
