@@ -142,7 +142,7 @@ fn long(table: &'static [Opt], name: &str) -> Result<&'static Opt, OptionError> 
 /// Parses a command line whose only option is `--help`. Returns the operands.
 ///
 /// # Errors
-/// There is another option, or the help was asked for and is printed.
+/// There is another option, or `--help` has been answered.
 pub(super) fn operands(tool: &Tool, args: &[OsString], help: &str) -> Result<Vec<OsString>, Error> {
     let mut args = Args::new(args, Vec::new(), &[Opt('h', "help", false)]);
     let mut operands = Vec::new();

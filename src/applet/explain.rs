@@ -34,7 +34,7 @@ impl Cause {
 /// Strings of `.modinfo` as pairs.
 type Info = [(String, String)];
 
-/// Returns the present end of the kernel log; `None` if no errors are printed.
+/// Returns the current end of the kernel log; `None` if no errors are printed.
 pub(super) fn log_mark(tool: &Tool) -> Option<LogPosition> {
     tool.shows(Level::Error).then(|| LogPosition::end(&tool.root))
 }
@@ -230,10 +230,10 @@ mod tests {
             &InsertError::Kernel(Errno::NOENT),
             log_mark(&tool).as_ref(),
         );
-        let said = sink.take();
-        assert!(said.starts_with("modprobe: ERROR: /m/x-y.ko: it needs a symbol"), "{said}");
+        let output = sink.take();
+        assert!(output.starts_with("modprobe: ERROR: /m/x-y.ko: it needs a symbol"), "{output}");
         let end = "ERROR: kernel: x_y: Unknown symbol z (err -2)\nhint: see the kernel log\n";
-        assert!(said.ends_with(end), "{said}");
+        assert!(output.ends_with(end), "{output}");
         tool.silence();
         load_failure(
             &tool,
@@ -253,8 +253,8 @@ mod tests {
             (running.as_str(), "it was built for another machine".to_owned()),
             ("", "it was built for another machine".to_owned()),
         ] {
-            let said = wrong_format(Some(&info(vermagic))).text;
-            assert!(said.starts_with(&want), "{said}");
+            let output = wrong_format(Some(&info(vermagic))).text;
+            assert!(output.starts_with(&want), "{output}");
         }
         assert!(wrong_format(None).text.starts_with("not an ELF module"));
     }

@@ -150,8 +150,8 @@ mod tests {
             ("gone", "Module gone is not currently loaded"),
         ] {
             assert_eq!(check(&tool, &catalog, &name.into()).is_ok(), want.is_empty());
-            let said = sink.take();
-            assert_eq!(said.trim_end().trim_start_matches("modprobe: ERROR: "), want);
+            let output = sink.take();
+            assert_eq!(output.trim_end().trim_start_matches("modprobe: ERROR: "), want);
         }
     }
 }

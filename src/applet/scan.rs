@@ -146,7 +146,7 @@ impl Modules {
     }
 }
 
-/// Returns the name of the file that says that a module is for a name.
+/// Returns the name of the file that maps a name to a module.
 pub(super) fn source_name(source: Source) -> &'static str {
     match source {
         Source::ConfigAlias => "modprobe.d",

@@ -172,8 +172,8 @@ mod tests {
 
     #[test]
     fn a_bad_line_is_named_and_skipped() {
-        let (result, said) = run("bad x10:2\nfuse fuse c10:229\n", devname);
+        let (result, output) = run("bad x10:2\nfuse fuse c10:229\n", devname);
         assert_eq!(result, Err(Error::Reported));
-        assert_eq!(said, "Error: invalid devname entry: bad x10:2\nfuse fuse c10:229\n");
+        assert_eq!(output, "Error: invalid devname entry: bad x10:2\nfuse fuse c10:229\n");
     }
 }

@@ -31,7 +31,7 @@ const STATEFUL: [&str; 6] = ["brd", "zram", "iptable_*", "ip6table_*", "arptable
 /// Aliases of modules that create network interfaces, which no reference count shows either.
 const INTERFACES: [&str; 2] = ["rtnl-link-", "netdev-"];
 
-/// Which modules a pass removes.
+/// Rules for the modules that a pass removes.
 #[derive(Debug, Default)]
 pub(in crate::applet) struct Policy {
     /// Minimum time that a module has been unused, in seconds.

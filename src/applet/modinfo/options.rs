@@ -99,7 +99,7 @@ impl Options {
     }
 }
 
-/// What is printed, and how.
+/// Selection and form of the output.
 pub(super) struct Show {
     pub(super) field: Option<String>,
     pub(super) end: u8,

@@ -257,7 +257,7 @@ mod tests {
 
     #[test]
     fn options_are_parsed() {
-        let (options, said) = read("-qabf --first m -D -w 0x10 x=1", "-C '/a b' -v");
+        let (options, output) = read("-qabf --first m -D -w 0x10 x=1", "-C '/a b' -v");
         let options = options.unwrap();
         assert!(options.all && options.use_blacklist && options.force && options.first_time);
         assert!(options.show_depends && options.dry_run && options.flags.ignore_vermagic);
@@ -269,15 +269,15 @@ mod tests {
         let more = read("--orphans -aj4 --json m", "").0.unwrap();
         assert!(more.remove && more.orphans && more.json && more.jobs == 4);
         assert_eq!(options.inherited, "-C '/a b' -v -C /a b -v -q");
-        assert_eq!(said, "");
+        assert_eq!(output, "");
     }
 
     #[test]
     fn deprecated_names_warn_and_bad_values_fail() {
-        let (options, said) = read("--resolve-alias x", "");
+        let (options, output) = read("--resolve-alias x", "");
         assert!(options.unwrap().show_alias);
         assert_eq!(
-            said,
+            output,
             "modprobe: WARNING: --resolve-alias is deprecated and scheduled for removal; \
              use --show-alias\n"
         );
@@ -287,8 +287,8 @@ mod tests {
             ("--jobs=x m", "modprobe: ERROR: unexpected jobs value 'x'.\n"),
             ("--nope -V", "modprobe: unrecognized option '--nope'\n"),
         ] {
-            let (options, said) = read(words, "");
-            assert_eq!((options.err(), said.as_str()), (Some(Error::Reported), want));
+            let (options, output) = read(words, "");
+            assert_eq!((options.err(), output.as_str()), (Some(Error::Reported), want));
         }
         assert!(read("--wait=010 m", "").0.unwrap().wait == Some(Duration::from_millis(8)));
         assert_eq!(read("-V --nope", "").0.err(), Some(Error::Answered));

@@ -75,17 +75,8 @@ impl Modprobe<'_> {
             .remove_of(module)
             .filter(|_| !options.ignore_commands && !self.running.contains(module));
         let must_check = command.is_none() && !options.show_depends;
-        if must_check && builtin {
-            return match reason {
-                Reason::Requested => Err(self.fatal(&format!("Module {module} is builtin."))),
-                Reason::Related => Ok(()),
-            };
-        }
-        if must_check && !sysfs::has_module(&self.tool.root, module) {
-            return match options.first_time {
-                true => Err(self.fatal(&format!("Module {module} is not in kernel."))),
-                false => Ok(()),
-            };
+        if must_check && !self.is_loaded(module, builtin, reason)? {
+            return Ok(());
         }
         self.remove_softdeps(module, true, open)?;
         if options.remove_holders {
@@ -107,6 +98,25 @@ impl Modprobe<'_> {
             }
         }
         self.remove_softdeps(module, false, open)
+    }
+
+    /// Returns whether there is a module to remove.
+    ///
+    /// # Errors
+    /// The requested module is built in, or not loaded with `--first-time`.
+    fn is_loaded(&self, module: &ModuleName, builtin: bool, reason: Reason) -> Result<bool, Fail> {
+        if builtin {
+            return match reason {
+                Reason::Requested => Err(self.fatal(&format!("Module {module} is builtin."))),
+                Reason::Related => Ok(false),
+            };
+        }
+        match sysfs::has_module(&self.tool.root, module) {
+            false if self.options.first_time => {
+                Err(self.fatal(&format!("Module {module} is not in kernel.")))
+            }
+            loaded => Ok(loaded),
+        }
     }
 
     /// Removes the softdeps before or after `module`, last to first. Their failures are ignored.

@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use super::{Modprobe, json};
 use crate::applet::module_file::read_image;
 use crate::applet::tool::{Fail, Level};
+use crate::kmod::conf::Config;
 use crate::kmod::elf::Sections;
 use crate::kmod::name::ModuleName;
 use crate::kmod::symbols::{self, SymbolVersion};
@@ -31,6 +32,15 @@ impl Modprobe<'_> {
         for name in config.rules.names() {
             self.line(&["rule", name]);
         }
+        self.show_entries(config);
+        self.tool.print("\n# End of configuration files. Dumping indexes now:\n\n");
+        for (pattern, module) in self.catalog.all_aliases() {
+            self.line(&["alias", &pattern, &module]);
+        }
+    }
+
+    /// Prints the entries that name a module.
+    fn show_entries(&self, config: &Config) {
         let lists = [
             ("install", &config.install),
             ("remove", &config.remove),
@@ -54,10 +64,6 @@ impl Modprobe<'_> {
         }
         for (name, names) in &config.weakdeps {
             self.line(&["weakdep", name, &names.join(" ")]);
-        }
-        self.tool.print("\n# End of configuration files. Dumping indexes now:\n\n");
-        for (pattern, module) in self.catalog.all_aliases() {
-            self.line(&["alias", &pattern, &module]);
         }
     }
 

@@ -20,7 +20,7 @@ Saves, restores or shows the settings of modules (default: of all modules that h
 Lines 'settings MODULE PARAMETER|PATH...' in /etc/coldplug/settings.d/*.conf name the settings.
 ";
 
-/// What to do with the settings.
+/// Action on the settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Action {
     Save,

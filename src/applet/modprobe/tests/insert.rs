@@ -154,28 +154,29 @@ fn install_commands_replace_the_load() {
 fn a_missing_module_directory_is_reported() {
     let machine = Machine::new("");
     fs::remove_dir_all(machine.path("lib")).unwrap();
-    let (good, said) = machine.modprobe("x");
+    let (success, output) = machine.modprobe("x");
     assert!(
-        !good && said.contains(": No such file or directory: this kernel has no modules\nhint: "),
-        "{said}"
+        !success
+            && output.contains(": No such file or directory: this kernel has no modules\nhint: "),
+        "{output}"
     );
     assert!(!Path::new("/nonexistent/lib").exists());
 }
 
 #[test]
 fn masked_modules_are_never_loaded() {
-    let said = |what: &str| format!("modprobe: ERROR: could not insert {what}\n");
+    let output = |what: &str| format!("modprobe: ERROR: could not insert {what}\n");
     let by = "masked by /etc/modprobe.d/t.conf line 1";
     for (conf, words, want, live) in [
-        ("mask x", "x", said(&format!("'x': {by}")), ""),
-        ("mask x", "-i x", said(&format!("'x': {by}")), ""),
-        ("mask x", "-D x", said(&format!("'x': {by}")), ""),
-        ("mask x\ninstall x /bin/true", "x", said(&format!("'x': {by}")), ""),
-        ("mask x", "ROOT/lib/modules/1/x.ko", said(&format!("'x': {by}")), ""),
-        ("mask x", "-a x y", said(&format!("'x': {by}")), "y"),
+        ("mask x", "x", output(&format!("'x': {by}")), ""),
+        ("mask x", "-i x", output(&format!("'x': {by}")), ""),
+        ("mask x", "-D x", output(&format!("'x': {by}")), ""),
+        ("mask x\ninstall x /bin/true", "x", output(&format!("'x': {by}")), ""),
+        ("mask x", "ROOT/lib/modules/1/x.ko", output(&format!("'x': {by}")), ""),
+        ("mask x", "-a x y", output(&format!("'x': {by}")), "y"),
         ("mask x", "-q x", String::new(), ""),
-        ("mask y", "dev:x:y", said(&format!("'y': {by}")), "x"),
-        ("mask c", "a", said(&format!("'a': needs c, which is {by}")), ""),
+        ("mask y", "dev:x:y", output(&format!("'y': {by}")), "x"),
+        ("mask c", "a", output(&format!("'a': needs c, which is {by}")), ""),
     ] {
         check(conf, "", words, (false, &want), live);
     }
@@ -191,8 +192,8 @@ fn masked_modules_are_never_loaded() {
     assert_eq!(machine.modprobe("-r x"), (true, String::new()));
     assert_eq!(machine.loaded(), "a b c");
     machine.put("proc/cmdline", "coldplug.mask=y\n");
-    let (good, said) = machine.modprobe("y");
-    assert!(!good && said.contains("'y': masked by coldplug.mask= on the kernel"), "{said}");
+    let (success, output) = machine.modprobe("y");
+    assert!(!success && output.contains("'y': masked by coldplug.mask= on the kernel"), "{output}");
 }
 
 #[test]

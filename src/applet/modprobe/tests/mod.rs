@@ -173,7 +173,7 @@ fn check(conf: &str, before: &str, words: &str, want: (bool, &str), live: &str) 
     if !before.is_empty() {
         assert_eq!(machine.modprobe(&format!("-a {before}")), (true, String::new()));
     }
-    let (good, said) = machine.modprobe(words);
-    assert_eq!((good, said.as_str()), want, "{words}");
+    let (success, output) = machine.modprobe(words);
+    assert_eq!((success, output.as_str()), want, "{words}");
     assert_eq!(machine.loaded(), live, "{words}");
 }

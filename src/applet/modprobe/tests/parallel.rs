@@ -30,7 +30,7 @@ fn jobs_change_neither_result_nor_output() {
     }
 }
 
-/// A kernel with slow loads that counts parallel ones. The counters are the present number and the
+/// A kernel with slow loads that counts parallel ones. The counters are the current number and the
 /// highest.
 struct Slow(Fake, Mutex<(usize, usize)>);
 

@@ -10,14 +10,14 @@ fn queries_load_nothing() {
         "softdep s pre: p q post: r\nbad line\nblacklist u-v\noptions o  x\nweakdep w k\n\
          mask m-*\nrule merge-softdeps",
     );
-    let (good, said) = machine.modprobe("-c");
+    let (success, output) = machine.modprobe("-c");
     let errors =
         "modprobe: ERROR: /etc/modprobe.d/t.conf line 2: ignoring bad line starting with 'bad'\n";
     let config = "blacklist u_v\nmask m_*\nrule merge-softdeps\noptions o  x\n\
                   softdep s pre: p q post: r\nweakdep w k\n\n\
                   # End of configuration files. Dumping indexes now:\n\n\
                   alias dev:*y y\nalias dev:x* x\n";
-    assert_eq!((good, said), (true, format!("{errors}{config}")));
+    assert_eq!((success, output), (true, format!("{errors}{config}")));
     assert_eq!(
         machine.modprobe("--show-exports x").1.lines().last(),
         Some("modprobe: FATAL: could not get symbols of x: Exec format error")
@@ -31,9 +31,9 @@ fn the_configuration_is_printed_as_json() {
          install i /bin/true\nremove i /bin/false\nalias x* o\nrule install-first\n",
     );
     machine.put("proc/cmdline", "module_blacklist=kb\n");
-    let (good, said) = machine.modprobe("-c --json");
-    let value: serde_json::Value = serde_json::from_str(&said).unwrap();
-    assert!(good);
+    let (success, output) = machine.modprobe("-c --json");
+    let value: serde_json::Value = serde_json::from_str(&output).unwrap();
+    assert!(success);
     assert_eq!(
         value,
         serde_json::json!({

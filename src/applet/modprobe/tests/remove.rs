@@ -69,14 +69,14 @@ fn orphans_are_removed_at_any_depth() {
     };
     let chain = [("b", "a"), ("c", "a"), ("c", "b")];
     let used = [("b", "a"), ("c", "a"), ("c", "b"), ("c", "x")];
-    for (users, words, said, live) in [
+    for (users, words, output, live) in [
         (&chain[..], "-rv a", "rmmod a\nrmmod b\n", "c x"),
         (&chain, "-rv --orphans a", "rmmod a\nrmmod b\nrmmod c\n", "x"),
         (&chain, "-nv --orphans a", "rmmod a\nrmmod b\nrmmod c\n", "a b c x"),
         (&used, "-rv --orphans a", "rmmod a\nrmmod b\n", "c x"),
     ] {
         let machine = machine(users);
-        assert_eq!(machine.modprobe(words), (true, said.to_owned()));
+        assert_eq!(machine.modprobe(words), (true, output.to_owned()));
         assert_eq!(machine.loaded(), live, "{words}");
     }
 }
@@ -86,12 +86,12 @@ fn removal_ends_in_softdep_cycles_and_needs_no_file() {
     for conf in ["softdep x pre: y\nsoftdep y pre: x", "softdep x post: y\nsoftdep y post: x"] {
         check(conf, "", "x", (true, ""), "x y");
         check(conf, "x", "-r x", (true, ""), "");
-        let (good, said) = {
+        let (success, output) = {
             let machine = Machine::new(conf);
             machine.modprobe("x");
             machine.modprobe("-rn x")
         };
-        assert!(good && said.lines().count() == 2, "{said}");
+        assert!(success && output.lines().count() == 2, "{output}");
     }
     let machine = Machine::new("");
     machine.put("sys/module/lost/initstate", "live\n");
