@@ -14,7 +14,7 @@ use std::time::Duration;
 
 /// The tests of this module, by what they need.
 pub(crate) const TESTS: &[Test] = tests![BOOT =>
-    debian_starts_as_with_its_own_image,
+    debian_boots_as_with_its_own_image,
 ];
 
 /// Packages of the system besides the essential ones.
@@ -100,7 +100,7 @@ fn with_shutdown(image: &Path, out: &Path) -> PathBuf {
     image::overlay(image, &files, out)
 }
 
-fn debian_starts_as_with_its_own_image() {
+fn debian_boots_as_with_its_own_image() {
     let tree = system();
     let scratch = tempfile::tempdir().unwrap();
     let own = tree.root.join(format!("boot/initrd.img-{}", tree.release));

@@ -15,9 +15,9 @@ use serde_json::Value;
 
 /// The tests of this module, by what they need.
 pub(crate) const TESTS: &[Test] = tests![BOOT =>
-    a_device_without_its_supplier_is_named_with_it,
-    a_device_whose_supplier_has_come_is_not_named,
-    a_timeout_that_was_over_too_early_is_told,
+    a_deferred_device_is_reported_with_its_supplier,
+    a_device_with_its_supplier_is_not_reported,
+    a_deferred_probe_timeout_that_is_too_short_is_reported,
 ];
 
 /// Boots the board, with `devices` added.
@@ -44,7 +44,7 @@ fn pair(device: &str, supplier: &str) -> (String, String) {
     (device.to_owned(), supplier.to_owned())
 }
 
-fn a_device_without_its_supplier_is_named_with_it() {
+fn a_deferred_device_is_reported_with_its_supplier() {
     // The driver of the clock is blacklisted.
     let words = "modprobe.blacklist=coldplug_clock deferred_probe_timeout=-1";
     let (boot, facts) = boot(words, &[]);
@@ -60,7 +60,7 @@ fn a_device_without_its_supplier_is_named_with_it() {
     boot.check(!boot.console.contains("deferred_probe_timeout is"), "it never ends");
 }
 
-fn a_device_whose_supplier_has_come_is_not_named() {
+fn a_device_with_its_supplier_is_not_reported() {
     let (boot, facts) = boot("deferred_probe_timeout=-1", &[]);
     boot.check(
         waiting(&facts) == [pair("coldplug_mmc", "/board/regulator")],
@@ -69,7 +69,7 @@ fn a_device_whose_supplier_has_come_is_not_named() {
     assert!(bound(&facts, "coldplug_clock") && bound(&facts, "coldplug_eth"));
 }
 
-fn a_timeout_that_was_over_too_early_is_told() {
+fn a_deferred_probe_timeout_that_is_too_short_is_reported() {
     // One module that takes five seconds stands for many that take as long together.
     let slow = ["virtio-serial-pci"];
     let (boot, facts) = boot("deferred_probe_timeout=2", &slow);

@@ -20,14 +20,14 @@ use std::time::Duration;
 
 /// The tests of this module, by what they need.
 pub(crate) const TESTS: &[Test] = tests![BOOT =>
-    what_was_loaded_on_demand_goes_when_it_is_unused,
-    settings_come_back_with_their_module,
-    the_helper_is_set_shown_and_switched_off,
-    events_are_shown_and_commands_run_for_them,
-    loops_end,
-    many_requests_at_once_are_all_answered,
-    every_family_of_aliases_is_asked_for_and_answered,
-    an_image_has_a_helper_wherever_the_kernel_looks_for_it,
+    modules_loaded_on_demand_are_removed_when_unused,
+    settings_are_restored_with_their_module,
+    the_helper_is_set_shown_and_disabled,
+    events_are_printed_and_commands_run_for_them,
+    request_loops_end,
+    many_parallel_requests_are_all_answered,
+    every_family_of_aliases_is_requested_and_answered,
+    an_image_has_a_helper_at_the_path_of_the_kernel,
 ];
 
 /// Links to coldplug in the root's /sbin.
@@ -119,14 +119,14 @@ const CLEANED: &[&str] =
 /// The kernel requests char-major-62-0, whereas a person names a driver.
 const CLEANED_CONF: &str = "alias char-major-62-0 virtio_net\n";
 
-fn what_was_loaded_on_demand_goes_when_it_is_unused() {
+fn modules_loaded_on_demand_are_removed_when_unused() {
     for kernel in [Kernel::Cloud61, Kernel::Cloud612] {
         let files = [("etc/modprobe.d/x.conf", CLEANED_CONF)];
         check(&Setup { tree: &kernel.get(), modules: CLEANED, files: &files }, "autoclean");
     }
 }
 
-fn settings_come_back_with_their_module() {
+fn settings_are_restored_with_their_module() {
     let files = [(
         "etc/coldplug/settings.d/x.conf",
         "settings tcp-vegas *\nsettings xfs /proc/sys/fs/xfs/xfssyncd_centisecs\n",
@@ -137,19 +137,19 @@ fn settings_come_back_with_their_module() {
     }
 }
 
-fn the_helper_is_set_shown_and_switched_off() {
+fn the_helper_is_set_shown_and_disabled() {
     let modules = ["vfat", "nls_cp437", "nls_ascii"];
     check(&Setup { tree: &Kernel::Cloud61.get(), modules: &modules, files: &[] }, "helper");
 }
 
-fn events_are_shown_and_commands_run_for_them() {
+fn events_are_printed_and_commands_run_for_them() {
     let modules = ["dummy", "tcp_vegas"];
     check(&Setup { tree: &Kernel::Cloud61.get(), modules: &modules, files: &[] }, "monitor");
 }
 
 /// `install` commands that make the kernel request their own module, and a module that requests
 /// itself.
-fn loops_end() {
+fn request_loops_end() {
     let conf = "alias char-major-61-2 dummy\n\
                 install dummy cat /dev/own-c-61-2; /sbin/modprobe --ignore-install dummy\n";
     let modules = ["coldplug_self", "dummy"];
@@ -179,7 +179,7 @@ fn plain_modules(tree: &Tree) -> Vec<String> {
     plain.map(kernel::stem).collect()
 }
 
-fn many_requests_at_once_are_all_answered() {
+fn many_parallel_requests_are_all_answered() {
     for tree in [own_modules::tree(), Kernel::Cloud612.get()] {
         let has_own = tree.module("coldplug_once").is_some();
         let one = if has_own { "coldplug_once" } else { "loop" };
@@ -257,7 +257,7 @@ fn rows(text: &str) -> Vec<[String; 3]> {
     rows.collect()
 }
 
-fn every_family_of_aliases_is_asked_for_and_answered() {
+fn every_family_of_aliases_is_requested_and_answered() {
     let file = paths::checkout().join("docs/aliases.md");
     let rows = rows(&fs::read_to_string(file).unwrap());
     assert!(rows.len() > 50, "{} rows", rows.len());
@@ -300,7 +300,7 @@ fn every_family_of_aliases_is_asked_for_and_answered() {
 }
 
 /// The path of the kernel's helper is not in the image; PID 1 makes a link there.
-fn an_image_has_a_helper_wherever_the_kernel_looks_for_it() {
+fn an_image_has_a_helper_at_the_path_of_the_kernel() {
     let tree = Kernel::Cloud61.get();
     let image = image::coldplug(&tree, &["--modules", "virtio_pci,virtio_blk,ext4,loop"]);
     let busybox = files::busybox();

@@ -19,12 +19,12 @@ use std::sync::LazyLock;
 
 /// The tests of this module, by what they need.
 pub(crate) const TESTS: &[Test] = tests![BOOT =>
-    every_order_gives_the_same_modules_and_drivers,
-    one_after_the_other_is_the_same_order_every_time,
-    the_set_is_full,
-    kmod_gets_as_far_with_enough_passes,
+    every_order_loads_the_same_modules_and_drivers,
+    sequential_loading_repeats_its_order,
+    all_modules_of_the_fleet_are_loaded,
+    kmod_loads_the_same_in_several_passes,
     udev_needs_the_kernels_helper,
-    the_plan_is_the_boot,
+    the_plan_matches_the_boot,
 ];
 
 /// A sequential boot.
@@ -82,14 +82,14 @@ fn has(whole: &BTreeSet<String>, names: &[&str], who: &str) {
     }
 }
 
-fn every_order_gives_the_same_modules_and_drivers() {
+fn every_order_loads_the_same_modules_and_drivers() {
     let (serial, parallel) = (Reached::new(&SERIAL), Reached::new(&PARALLEL));
     note!("{} modules, {} devices with a driver", serial.modules.len(), serial.drivers.len());
     assert_eq!(serial.difference(&parallel), "");
 }
 
 /// This includes devices on slow buses, which appear late.
-fn one_after_the_other_is_the_same_order_every_time() {
+fn sequential_loading_repeats_its_order() {
     let order = |facts: &Facts| -> Vec<String> {
         names(&facts.record()["modules"]).into_iter().map(str::to_owned).collect()
     };
@@ -97,7 +97,7 @@ fn one_after_the_other_is_the_same_order_every_time() {
     assert_eq!(order(&SERIAL), order(&again));
 }
 
-fn the_set_is_full() {
+fn all_modules_of_the_fleet_are_loaded() {
     let ours = set(SERIAL.modules());
     let late_usb =
         ["usbnet", "cdc_ether", "ftdi_sio", "hid_generic", "wacom", "joydev", "snd_usb_audio"];
@@ -124,7 +124,7 @@ fn the_set_is_full() {
     }
 }
 
-fn kmod_gets_as_far_with_enough_passes() {
+fn kmod_loads_the_same_in_several_passes() {
     let tree = Kernel::Full61.get();
     let lists = peer(&image::kmod(&tree, include_str!("../data/fleet/kmod-init")), "");
     for (name, list) in &lists {
@@ -183,7 +183,7 @@ fn udev_needs_the_kernels_helper() {
 ///
 /// A capture does not say when a bus that scans asynchronously (USB, SCSI, ATA, MMC) finds its
 /// devices.
-fn the_plan_is_the_boot() {
+fn the_plan_matches_the_boot() {
     let tree = Kernel::Full61.get();
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), SERIAL.get("capture").as_str().expect("a capture")).unwrap();

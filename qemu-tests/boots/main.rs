@@ -11,48 +11,67 @@
 
 use std::process::ExitCode;
 
-// From /init to the real init: buses, load methods, what is handed over, rescue.
-mod boot;
+// The harness itself: the floor and the kernels.
+mod floor;
+
+// Buses of the root disk.
+mod buses;
 // Names and candidates of the root, what is mounted beside it, hibernation, fsck.
 mod root;
+// Names of disks, against those of udev.
+mod disk_names;
 // Every filesystem that a root may have.
 mod filesystems;
 // Below and above the root filesystem: verity, images, overlays, several devices, flash.
 mod stacks;
 // Roots without a block device: 9p, virtiofs, NFS.
 mod network;
-// Orders of loading, what is left for later, lost events.
-mod engine;
-// Devices whose probe waits for another device.
+
+// Load methods: plain and compressed modules.
+mod load_methods;
+// Orders of loading, loads that are finished after the switch, lost events.
+mod loading;
+// Devices whose probe is deferred.
 mod deferred;
-// The fleet machine with its sixty devices, against kmod, udev and the plan.
+// More uevents than the socket buffer holds.
+mod uevents;
+// All modules of a machine, against those that kmod loads.
+mod kmod;
+// The fleet machine with its sixty devices, against kmod, busybox, udev and the plan.
 mod fleet;
-// More uevents than the socket holds.
-mod flood;
-// Names of disks, against udev's.
-mod udev_links;
-// The kernel's requests for modules: helper, autoclean, settings, monitor.
+
+// The system that the real init gets.
+mod handover;
+// Damaged images and modules, boots that fail, the rescue shell.
+mod faults;
+// A Debian with systemd, with our image and with its own.
+mod debian;
+
+// Requests of the kernel for modules: helper, autoclean, settings, monitor.
 mod demand;
 // The module tools on a running kernel.
-mod tools;
-// A Debian with systemd, by our image and by its own.
-mod debian;
+mod module_tools;
 
 fn main() -> ExitCode {
     // The longest first, so that no long test is left alone at the end.
     harness::run::main(&[
         fleet::TESTS,
-        udev_links::TESTS,
+        disk_names::TESTS,
         debian::TESTS,
         root::TESTS,
-        engine::TESTS,
+        loading::TESTS,
         demand::TESTS,
-        tools::TESTS,
-        boot::TESTS,
+        module_tools::TESTS,
+        kmod::TESTS,
         stacks::TESTS,
+        handover::TESTS,
+        faults::TESTS,
         filesystems::TESTS,
         network::TESTS,
         deferred::TESTS,
-        flood::TESTS,
+        uevents::TESTS,
+        buses::TESTS,
+        load_methods::TESTS,
+        floor::TESTS,
     ])
 }

@@ -19,14 +19,14 @@ use tempfile::TempDir;
 /// The tests of this module, by what they need.
 pub(crate) const TESTS: &[Test] = tests![BOOT =>
     a_9p_tag_is_a_root,
-    a_tag_that_is_not_there_is_told_with_those_that_are,
+    an_unknown_tag_is_reported_with_the_existing_ones,
     a_virtiofs_tag_is_a_root,
     nfs_4_by_dhcp,
-    nfs_3_with_a_given_address,
-    a_server_that_does_not_answer_is_named,
-    silence_on_the_wire_is_told,
-    dhcp_goes_on_until_it_has_an_address,
-    an_interface_that_is_not_there_is_told_with_those_that_are,
+    nfs_3_with_a_static_address,
+    an_nfs_server_that_does_not_answer_is_reported,
+    a_missing_dhcp_answer_is_reported,
+    dhcp_retries_until_it_has_an_address,
+    an_unknown_interface_is_reported_with_the_existing_ones,
 ];
 
 /// Longest time until a server listens.
@@ -73,7 +73,7 @@ fn a_9p_tag_is_a_root() {
     assert_eq!(facts.record()["root"]["device"], "export");
 }
 
-fn a_tag_that_is_not_there_is_told_with_those_that_are() {
+fn an_unknown_tag_is_reported_with_the_existing_ones() {
     let root = root_folder();
     let vm = with_9p(machine(Kernel::Full61), root.path(), "export");
     let boot =
@@ -231,7 +231,7 @@ fn nfs_4_by_dhcp() {
     assert_eq!(*facts.get("hostname"), "guestbox");
 }
 
-fn nfs_3_with_a_given_address() {
+fn nfs_3_with_a_static_address() {
     let nfs = Nfs::serve(3);
     let path = nfs.root.path().display().to_string();
     let vm = with_network(machine(Kernel::Cloud612), "user,id=n0").cmdline(&format!(
@@ -245,7 +245,7 @@ fn nfs_3_with_a_given_address() {
     assert_eq!(*facts.get("hostname"), "box");
 }
 
-fn a_server_that_does_not_answer_is_named() {
+fn an_nfs_server_that_does_not_answer_is_reported() {
     let boot = with_network(machine(Kernel::Cloud61), "user,id=n0,restrict=on")
         .cmdline("root=nfs:10.0.2.99:/srv ip=dhcp coldplug.timeout=12")
         .run();
@@ -256,7 +256,7 @@ fn a_server_that_does_not_answer_is_named() {
     boot.check(boot.console.contains(told), "the server and the cause are not named");
 }
 
-fn silence_on_the_wire_is_told() {
+fn a_missing_dhcp_answer_is_reported() {
     let [port] = free_ports();
     let silent = format!("socket,id=n0,udp=127.0.0.1:{port},localaddr=127.0.0.1:{port}");
     let boot = with_network(machine(Kernel::Cloud61), &silent)
@@ -323,7 +323,7 @@ fn in_frame(payload: &[u8]) -> Vec<u8> {
 
 /// A lost request, an address that is withdrawn, then one that stays, with a root path to a server
 /// that does not exist.
-fn dhcp_goes_on_until_it_has_an_address() {
+fn dhcp_retries_until_it_has_an_address() {
     let wire = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
     let theirs = wire.local_addr().unwrap().port();
     let ours = UdpSocket::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
@@ -340,7 +340,7 @@ fn dhcp_goes_on_until_it_has_an_address() {
     boot.check(["no-root", "mount-failed"].contains(&boot.verdict()), "another verdict");
 }
 
-fn an_interface_that_is_not_there_is_told_with_those_that_are() {
+fn an_unknown_interface_is_reported_with_the_existing_ones() {
     let boot = with_network(machine(Kernel::Cloud61), "user,id=n0")
         .cmdline("root=/dev/nfs ip=:::::eth7:dhcp coldplug.timeout=6")
         .run();

@@ -12,22 +12,25 @@ use std::path::Path;
 
 /// The tests of this module, by what they need.
 pub(crate) const TESTS: &[Test] = tests![BOOT =>
+    root_by_uuid,
+    root_by_label,
+    root_by_partition,
     names_on_a_gpt,
     names_on_an_mbr,
     names_of_a_filesystem,
-    a_damaged_gpt_has_a_backup,
-    a_partition_that_asks_not_to_be_written,
-    two_disks_of_one_uuid_are_told,
-    the_first_root_that_is_good,
-    none_of_several_roots,
+    a_damaged_gpt_is_read_from_its_backup,
+    a_partition_marked_read_only,
+    a_duplicate_uuid_is_reported,
+    the_first_candidate_that_works_is_the_root,
+    none_of_several_candidates_is_found,
     usr_is_mounted_before_the_switch,
-    a_usr_that_does_not_come_is_named,
-    near_misses,
-    a_hibernated_system_goes_on,
+    a_missing_usr_is_reported,
+    near_misses_are_reported,
+    a_hibernated_system_resumes,
     a_filesystem_is_checked_by_what_the_image_carries,
-    errors_that_are_left_end_the_boot,
-    a_stop_on_request_goes_on,
-    a_shell_when_the_root_does_not_come,
+    uncorrected_errors_end_the_boot,
+    a_breakpoint_resumes,
+    a_shell_if_the_root_is_not_found,
 ];
 
 /// Makes a small machine without a disk.
@@ -112,7 +115,7 @@ fn names_of_a_filesystem() {
     }
 }
 
-fn a_damaged_gpt_has_a_backup() {
+fn a_damaged_gpt_is_read_from_its_backup() {
     let vm = gpt(machine("root=PARTLABEL=cold-part gpt"));
     let disk = fs::OpenOptions::new().write(true).open(vm.dir().join("gpt")).unwrap();
     disk.write_all_at(&[0; 512], 512).unwrap();
@@ -120,7 +123,7 @@ fn a_damaged_gpt_has_a_backup() {
     assert_eq!(facts.mount("/").unwrap().source, "/dev/vda2");
 }
 
-fn a_partition_that_asks_not_to_be_written() {
+fn a_partition_marked_read_only() {
     let vm = gpt(machine("root=gpt-auto rw"));
     let file = vm.dir().join("gpt");
     tool::run(
@@ -131,7 +134,7 @@ fn a_partition_that_asks_not_to_be_written() {
     assert!(root.options.contains(&"ro"), "{root:?}");
 }
 
-fn two_disks_of_one_uuid_are_told() {
+fn a_duplicate_uuid_is_reported() {
     let vm = machine(&format!("root=UUID={UUID}")).attach(Bus::VirtioBlk, ROOT);
     let file = vm.dir().join("twin");
     ROOT.make(&file);
@@ -142,7 +145,7 @@ fn two_disks_of_one_uuid_are_told() {
 }
 
 /// Candidates that fail: one is not found, one cannot be mounted, one has no init.
-fn the_first_root_that_is_good() {
+fn the_first_candidate_that_works_is_the_root() {
     let roots = format!("LABEL=absent,wait=1;/dev/vda;LABEL=decoy;UUID={UUID}");
     let vm = machine(&format!("coldplug.root={roots} root=/dev/none"));
     let broken = vm.dir().join("broken");
@@ -174,7 +177,7 @@ fn the_first_root_that_is_good() {
     assert!(!facts.lines("mountinfo").iter().any(|line| line.contains("/dev/vdb")));
 }
 
-fn none_of_several_roots() {
+fn none_of_several_candidates_is_found() {
     let vm = machine("coldplug.root=LABEL=a,wait=1;LABEL=b,wait=1");
     let boot = vm.attach(Bus::VirtioBlk, DECOY).run();
     boot.expect("no-root");
@@ -210,7 +213,7 @@ fn usr_is_mounted_before_the_switch() {
     assert!(usr.options.contains(&"noatime") && usr.options.contains(&"ro"), "{usr:?}");
 }
 
-fn a_usr_that_does_not_come_is_named() {
+fn a_missing_usr_is_reported() {
     let vm = machine(&format!("root=UUID={UUID} mount.usr=LABEL=Decoy coldplug.timeout=2"));
     let boot = vm.attach(Bus::VirtioBlk, ROOT).attach(Bus::VirtioBlk, DECOY).run();
     boot.expect("no-root");
@@ -220,7 +223,7 @@ fn a_usr_that_does_not_come_is_named() {
 }
 
 /// A root that is not found is reported with the devices that nearly match.
-fn near_misses() {
+fn near_misses_are_reported() {
     for (root, words) in [
         ("LABEL=Coldplug-root", "vdb5 has LABEL=coldplug-root: upper and lower case differ"),
         ("LABEL=cold-part", "vda2 has PARTLABEL=cold-part, not LABEL"),
@@ -300,7 +303,7 @@ $bb sleep 1
 $bb poweroff -f
 "#;
 
-fn a_hibernated_system_goes_on() {
+fn a_hibernated_system_resumes() {
     let (tree, image) = image::all_of(Kernel::Full61);
     let scratch = tempfile::tempdir().unwrap();
     let dir = scratch.path().join("tree");
@@ -364,7 +367,7 @@ fn a_filesystem_is_checked_by_what_the_image_carries() {
     boot.check(!boot.console.contains("fsck.ext4"), "it was told not to");
 }
 
-fn errors_that_are_left_end_the_boot() {
+fn uncorrected_errors_end_the_boot() {
     let boot = damaged("", "clri <2>");
     boot.expect("mount-failed");
     boot.check(boot.console.contains("fsck.ext4 /dev/vda: errors remain (exit status: 4"), "why");
@@ -379,7 +382,7 @@ fn with_shell(words: &str) -> Machine {
     vm.image(&image).attach(Bus::VirtioBlk, ROOT)
 }
 
-fn a_stop_on_request_goes_on() {
+fn a_breakpoint_resumes() {
     for (place, mounted) in [("scan", "no"), ("mount", "no"), ("switch", "yes")] {
         let vm = with_shell(&format!("root=UUID={UUID} coldplug.break={place}"));
         let mut running = vm.start();
@@ -400,7 +403,7 @@ fn a_stop_on_request_goes_on() {
     }
 }
 
-fn a_shell_when_the_root_does_not_come() {
+fn a_shell_if_the_root_is_not_found() {
     let vm = with_shell("root=LABEL=none coldplug.timeout=1 coldplug.onfail=shell");
     let mut running = vm.start();
     running.wait_for("verdict=no-root");
@@ -413,4 +416,37 @@ fn a_shell_when_the_root_does_not_come() {
         boot.console.contains("shell exited; rebooting"),
         "a person who leaves it wants that",
     );
+}
+
+/// Boots from the second of two disks, so that the first one to appear is the wrong one.
+fn root_is_second(spec: &str) {
+    let (tree, image) = image::all_of(Kernel::Cloud61);
+    let vm = Machine::new(&tree, &image).cmdline(&format!("root={spec}"));
+    let vm = vm.attach(Bus::VirtioBlk, DECOY).attach(Bus::VirtioBlk, ROOT);
+    let (_, facts) = vm.run_ok();
+    assert_eq!(facts.mount("/").unwrap().source, "/dev/vdb");
+    assert_eq!(facts.record()["root"]["spec"], spec);
+}
+
+fn root_by_uuid() {
+    root_is_second(&format!("UUID={UUID}"));
+}
+
+fn root_by_label() {
+    root_is_second(&format!("LABEL={LABEL}"));
+}
+
+fn root_by_partition() {
+    const TABLE: &str = "label: gpt\nstart=2048, size=32768, uuid=C01D9106-0000-4000-8000-0000000000AA, name=cold-part\n";
+    for root in ["PARTUUID=c01d9106-0000-4000-8000-0000000000aa", "PARTLABEL=cold-part"] {
+        let (tree, image) = image::all_of(Kernel::Cloud61);
+        let vm = Machine::new(&tree, &image).cmdline(&format!("root={root}"));
+        let (file, part) = (vm.dir().join("disk"), vm.dir().join("part"));
+        let content = fs::read(ROOT.make(&part)).unwrap();
+        let disk = [vec![0; 1 << 20], content, vec![0; 1 << 20]].concat();
+        fs::write(&file, disk).unwrap();
+        tool::feed(tool::command("sfdisk", "fdisk").arg("-q").arg(&file), TABLE.as_bytes());
+        let (_, facts) = vm.disk(Bus::VirtioBlk, &file).run_ok();
+        assert_eq!(facts.mount("/").unwrap().source, "/dev/vda1", "{root}");
+    }
 }

@@ -12,26 +12,26 @@ use std::time::Duration;
 
 /// The tests of this module, by what they need.
 pub(crate) const TESTS: &[Test] = tests![BOOT =>
-    an_overlay_in_memory_forgets,
-    an_overlay_on_a_disk_keeps,
-    an_upper_side_without_a_filesystem,
-    an_upper_side_that_cannot_be_written,
+    an_overlay_in_memory_is_lost,
+    an_overlay_on_a_disk_is_kept,
+    an_upper_directory_without_a_filesystem,
+    an_upper_directory_that_is_read_only,
     a_squashfs_in_a_file,
     an_ext4_in_a_file,
     an_erofs_in_a_file_below_an_overlay,
-    an_image_that_is_not_there,
-    btrfs_whose_second_disk_comes_late,
-    btrfs_whose_second_disk_never_comes,
+    a_missing_image_is_reported,
+    btrfs_whose_second_disk_appears_late,
+    btrfs_whose_second_disk_never_appears,
     a_verified_root,
-    a_verified_root_in_the_words_of_systemd,
+    a_verified_root_with_parameters_of_systemd,
     a_verified_root_without_a_superblock,
-    partitions_named_by_the_root_hash_alone,
-    a_bit_turned_over_in_the_superblock,
-    a_bit_turned_over_in_init,
-    a_bit_that_error_correction_turns_back,
+    partitions_found_by_the_root_hash,
+    a_flipped_bit_in_the_superblock,
+    a_flipped_bit_in_init,
+    a_flipped_bit_that_error_correction_repairs,
     a_wrong_root_hash,
-    words_that_make_no_sense_are_no_way_round,
-    a_hash_device_that_never_comes,
+    unknown_verity_options_are_an_error,
+    a_hash_device_that_never_appears,
     a_hash_device_without_a_tree,
     ubi_volumes_by_their_names,
     a_block_device_of_a_ubi_volume,
@@ -72,7 +72,7 @@ fn two_boots_over(over: &str, upper: Option<&Path>) -> (Facts, Facts) {
     facts
 }
 
-fn an_overlay_in_memory_forgets() {
+fn an_overlay_in_memory_is_lost() {
     let (first, second) = two_boots_over("tmpfs,size=8m", None);
     for facts in [&first, &second] {
         assert_eq!(mounted(facts, "/"), ("overlay", "overlay"));
@@ -84,7 +84,7 @@ fn an_overlay_in_memory_forgets() {
     assert_eq!(*layers, json!(["coldplug.overlay=tmpfs"]));
 }
 
-fn an_overlay_on_a_disk_keeps() {
+fn an_overlay_on_a_disk_is_kept() {
     let dir = scratch();
     let upper = Disk { label: "writes", ..DECOY };
     let disk = upper.make(&dir.path().join("upper"));
@@ -94,7 +94,7 @@ fn an_overlay_on_a_disk_keeps() {
     assert_eq!(mounted(&second, "/run/coldplug/upper"), ("ext4", "/dev/vdb"));
 }
 
-fn an_upper_side_without_a_filesystem() {
+fn an_upper_directory_without_a_filesystem() {
     let vm = machine(Kernel::Cloud61, "root=/dev/vda coldplug.overlay=/dev/vdb");
     let root = ROOT.make(&vm.dir().join("root"));
     let blank = disk::blank(1, &vm.dir().join("blank"));
@@ -102,7 +102,7 @@ fn an_upper_side_without_a_filesystem() {
     vm.run_failed("mount-failed", &["coldplug.overlay=/dev/vdb: mount /dev/vdb"]);
 }
 
-fn an_upper_side_that_cannot_be_written() {
+fn an_upper_directory_that_is_read_only() {
     let vm = machine(Kernel::Cloud61, "root=/dev/vda coldplug.overlay=/dev/vdb");
     let root = ROOT.make(&vm.dir().join("root"));
     let upper = filesystem::make("squashfs", &vm.dir().join("upper"));
@@ -150,14 +150,14 @@ fn an_erofs_in_a_file_below_an_overlay() {
     assert_eq!(*layers, json!(["/current on /dev/loop0", "coldplug.overlay=tmpfs"]));
 }
 
-fn an_image_that_is_not_there() {
+fn a_missing_image_is_reported() {
     let vm = machine(Kernel::Cloud61, "root=LABEL=medium coldplug.image=/other");
     let disk = medium("squashfs", &vm.dir().join("medium"));
     let words = ["coldplug.image=/other", "No such file or directory"];
     vm.disk(Bus::VirtioBlk, &disk).run_failed("mount-failed", &words);
 }
 
-fn btrfs_whose_second_disk_comes_late() {
+fn btrfs_whose_second_disk_appears_late() {
     let vm = machine(Kernel::Full61, "root=LABEL=pair coldplug.modules=nvme");
     let (first, second) = (vm.dir().join("first"), vm.dir().join("second"));
     filesystem::make_pair(&first, &second);
@@ -174,7 +174,7 @@ fn btrfs_whose_second_disk_comes_late() {
     assert_eq!(*facts.get("keep"), disk::KEPT);
 }
 
-fn btrfs_whose_second_disk_never_comes() {
+fn btrfs_whose_second_disk_never_appears() {
     let vm = machine(Kernel::Cloud61, "root=LABEL=pair coldplug.timeout=20");
     let (first, second) = (vm.dir().join("first"), vm.dir().join("second"));
     filesystem::make_pair(&first, &second);
@@ -243,7 +243,7 @@ fn a_verified_root() {
     is_verified(&verity.machine(&format!("{OWN_WORDS} rw")).run_clean().1);
 }
 
-fn a_verified_root_in_the_words_of_systemd() {
+fn a_verified_root_with_parameters_of_systemd() {
     let verity = Verity::new(&["--hash=sha512", "--data-block-size=1024", "--salt=-"]);
     let line = "roothash=HASH systemd.verity_root_data=/dev/vda systemd.verity_root_hash=/dev/vdb \
                 systemd.verity_root_options=panic-on-corruption,check-at-most-once";
@@ -256,7 +256,7 @@ fn a_verified_root_without_a_superblock() {
     is_verified(&verity.machine(&line).run_clean().1);
 }
 
-fn partitions_named_by_the_root_hash_alone() {
+fn partitions_found_by_the_root_hash() {
     let verity = Verity::new(&[]);
     let uuid =
         |d: &str| format!("{}-{}-{}-{}-{}", &d[..8], &d[8..12], &d[12..16], &d[16..20], &d[20..]);
@@ -277,19 +277,19 @@ fn partitions_named_by_the_root_hash_alone() {
 
 const FAILED: &str = "verification of /dev/vda failed";
 
-fn a_bit_turned_over_in_the_superblock() {
+fn a_flipped_bit_in_the_superblock() {
     let verity = Verity::new(&[]);
     verity.flip(1024 + 0x68);
     verity.machine(OWN_WORDS).run_failed("mount-failed", &[FAILED]);
 }
 
-fn a_bit_turned_over_in_init() {
+fn a_flipped_bit_in_init() {
     let verity = Verity::new(&[]);
     verity.flip(verity.init_block() + 77);
     verity.machine(OWN_WORDS).run_failed("mount-failed", &[FAILED, "read /sbin/init"]);
 }
 
-fn a_bit_that_error_correction_turns_back() {
+fn a_flipped_bit_that_error_correction_repairs() {
     let fec = scratch();
     let fec = fec.path().join("fec");
     let verity = Verity::new(&["--fec-device", fec.to_str().unwrap(), "--fec-roots", "4"]);
@@ -308,14 +308,14 @@ fn a_wrong_root_hash() {
     verity.machine(OWN_WORDS).run_failed("mount-failed", &[FAILED]);
 }
 
-fn words_that_make_no_sense_are_no_way_round() {
+fn unknown_verity_options_are_an_error() {
     let verity = Verity::new(&[]);
     let line =
         "root=/dev/vda coldplug.verity=roothash=HASH,data=/dev/vda,hash=/dev/vdb,hashofset=0";
     verity.machine(line).run_failed("mount-failed", &["'hashofset=0' is no option"]);
 }
 
-fn a_hash_device_that_never_comes() {
+fn a_hash_device_that_never_appears() {
     let verity = Verity::new(&[]);
     let line = OWN_WORDS.replace("hash=/dev/vdb", "hash=LABEL=tree") + " coldplug.timeout=10";
     let words = ["hash device LABEL=tree of roothash="];

@@ -38,6 +38,13 @@ pub fn all_of(kernel: Kernel) -> (Tree, PathBuf) {
     (tree, image)
 }
 
+/// Returns a kernel and an image that carries every module as the package of the kernel has it.
+pub fn stored(kernel: Kernel) -> (Tree, PathBuf) {
+    let tree = kernel.get();
+    let image = coldplug(&tree, &["--all", "--modules-as", "stored"]);
+    (tree, image)
+}
+
 /// Returns an image with guests/floor.rs as init, which loads `modules`, in this order or in any
 /// that modules.dep allows.
 pub fn floor(tree: &Tree, modules: &[&str]) -> PathBuf {

@@ -10,6 +10,7 @@
 //! | [`image`] | initramfs images |
 //! | [`disk`], [`filesystem`] | disks with a root, in ext4 and in other filesystems |
 //! | [`machine`], [`qmp`] | a machine in QEMU, and what it reported |
+//! | [`record`] | entries of the boot record |
 //! | [`measured`], [`sysfs_names`] | the machines that are measured, and the state that a boot leads to |
 //! | [`supervisor`], [`fake_kernel`] | commands in a fake root under a fake kernel |
 
@@ -27,6 +28,7 @@ pub mod measured;
 pub mod own_modules;
 pub mod paths;
 pub mod qmp;
+pub mod record;
 pub mod run;
 pub mod supervisor;
 pub mod sysfs_names;

@@ -9,7 +9,7 @@
 //! With `panic=-1`, `oops=panic` and `-no-reboot` the run ends if PID 1 exits or the kernel faults.
 //! The accelerator is TCG unless the variable `ACCEL` names another.
 
-use crate::disk::{Disk, KEPT};
+use crate::disk::{Disk, KEPT, ROOT};
 use crate::kernel::Tree;
 use crate::qmp::Qmp;
 use crate::{note, tool};
@@ -289,6 +289,13 @@ impl Machine {
             .stderr(stderr);
         command
     }
+}
+
+/// Boots a kernel and its image from the root disk on `bus`, which `root` names. The init of the root
+/// must run.
+#[track_caller]
+pub fn boot_from((tree, image): &(Tree, PathBuf), bus: Bus, root: &str) -> (Boot, Facts) {
+    Machine::new(tree, image).cmdline(&format!("root={root}")).attach(bus, ROOT).run_ok()
 }
 
 /// Returns the words of a file of arguments, which has one option with its value per line; `DIR` is

@@ -34,7 +34,7 @@ fn name(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn numbers_go_and_places_stay() {
+    fn assigned_numbers_are_removed() {
         for (path, want) in [
             (
                 "scsi/sd pci0000:00/0000:00:03.0/usb2/2-4/2-4:1.0/host12/target12:0:0/12:0:0:0",

@@ -300,7 +300,7 @@ mod tests {
     const PLAIN: Mode = Mode { is_kmod: false, blesses: false };
 
     #[test]
-    fn differences_stand_beside_what_is_the_same() {
+    fn differences_are_marked() {
         let list = |text: &str| text.chars().map(String::from).collect::<Vec<_>>();
         for (ours, kmods, want) in [
             ("abc", "abc", "  a  b  c"),

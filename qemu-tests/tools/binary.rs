@@ -9,8 +9,8 @@ use harness::{paths, tests};
 
 /// The tests of this module, by what they need.
 pub(crate) const TESTS: &[Test] = tests![[Need::Program("coldplug"), Need::Program("coldplug-init")] =>
-    needs_no_interpreter_and_no_library,
-    the_program_of_images_stays_below_its_size,
+    the_binaries_are_static,
+    the_binary_of_images_is_within_its_limit,
 ];
 
 /// Size limit of the binary in images, in bytes.
@@ -22,7 +22,7 @@ fn binary(name: &str) -> Vec<u8> {
         .unwrap_or_else(|e| panic!("{}: {e}: build it first with `make build`", path.display()))
 }
 
-fn needs_no_interpreter_and_no_library() {
+fn the_binaries_are_static() {
     for name in ["coldplug", "coldplug-init"] {
         let bytes = binary(name);
         let elf = Elf::parse(&bytes).unwrap();
@@ -32,7 +32,7 @@ fn needs_no_interpreter_and_no_library() {
     }
 }
 
-fn the_program_of_images_stays_below_its_size() {
+fn the_binary_of_images_is_within_its_limit() {
     let size = binary("coldplug-init").len();
     assert!(size < LIMIT, "{size} bytes, the limit is {LIMIT}");
 }

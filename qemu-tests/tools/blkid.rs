@@ -23,11 +23,11 @@ pub(crate) const TESTS: &[Test] = tests![[] =>
     a_full_fat16_root_directory,
     dates_of_a_disc,
     a_label_that_blkid_does_not_see,
-    images_of_a_folder,
+    images_of_a_directory,
     flash_images,
     encrypted_devices,
     bcache_of_both_sorts,
-    swap_that_sleeps,
+    hibernated_swap,
     md_members,
     physical_volumes,
     pool_members,
@@ -42,14 +42,14 @@ pub(crate) const TESTS: &[Test] = tests![[] =>
     many_logical_partitions,
     a_disk_without_signature,
     damaged_tables,
-    boot_sectors_are_no_tables,
-    large_sectors,
+    boot_sectors_are_not_partition_tables,
+    an_mbr_in_large_sectors,
     a_gpt_in_large_sectors,
-    a_chain_that_bites_its_tail_ends,
+    a_loop_of_logical_partitions_ends,
     the_root_type_is_sfdisks,
-    damaged_images_neither_panic_nor_read_on,
-    damaged_images_are_what_blkid_says,
-    sound_devices_cost_few_reads,
+    damaged_images_cause_no_panic_and_few_reads,
+    damaged_images_are_recognised_as_by_blkid,
+    valid_images_need_few_reads,
 ];
 
 use coldplug::cmdline::link_name;
@@ -410,7 +410,7 @@ fn a_label_that_blkid_does_not_see() {
     assert_eq!(found.label.as_deref(), Some("Ā first"));
 }
 
-fn images_of_a_folder() {
+fn images_of_a_directory() {
     let erofs = Image::new("erofs", 0);
     tree(&erofs);
     erofs.run(&["mkfs.erofs", "--quiet", "image", "tree"], "");
@@ -466,7 +466,7 @@ fn bcache_of_both_sorts() {
     }
 }
 
-fn swap_that_sleeps() {
+fn hibernated_swap() {
     for magic in
         ["S1SUSPEND\0", "S2SUSPEND\0", "ULSUSPEND\0", "LINHIB0001", "SWAP-SPACE", "SWAPSPACE3"]
     {
@@ -838,7 +838,7 @@ fn damaged_tables() {
     }
 }
 
-fn boot_sectors_are_no_tables() {
+fn boot_sectors_are_not_partition_tables() {
     for row in [10, 11, 12, 15] {
         let image = made(row, "NOTABLE");
         assert!(compare_tables(&image, 512).is_none(), "{}", image.what);
@@ -849,7 +849,7 @@ fn boot_sectors_are_no_tables() {
 
 /// The table for sectors of 4 KiB is written by hand, because sfdisk only takes the sector size
 /// from a device.
-fn large_sectors() {
+fn an_mbr_in_large_sectors() {
     let image = Image::new("MBR in sectors of 4 KiB", 64 * MIB);
     let entry = |kind: u8, start: u32, size: u32| {
         let mut entry = [0; 16];
@@ -884,7 +884,7 @@ fn a_gpt_in_large_sectors() {
     assert_eq!(compare_tables(&image, 4096), Some(table), "from the backup");
 }
 
-fn a_chain_that_bites_its_tail_ends() {
+fn a_loop_of_logical_partitions_ends() {
     let image = Image::new("loop", 16 * MIB);
     image.run(&["sfdisk", "-q", "image"], LOGICAL);
     let table = disk::partition_table(&image.source(), 512).unwrap();
@@ -929,7 +929,7 @@ const PLACES: [(u64, u64); 7] = [
     (0x10000, 0x22b),
 ];
 
-fn damaged_images_neither_panic_nor_read_on() {
+fn damaged_images_cause_no_panic_and_few_reads() {
     let mut dice = Dice(1);
     let mut images: Vec<Image> = (0..TOOLS.len()).map(|row| made(row, "LABEL")).collect();
     for script in [GPT, LOGICAL] {
@@ -978,7 +978,7 @@ fn members() -> Vec<Image> {
 }
 
 /// A damaged image must be recognised as blkid recognises it.
-fn damaged_images_are_what_blkid_says() {
+fn damaged_images_are_recognised_as_by_blkid() {
     let mut dice = Dice(2);
     let mut images: Vec<Image> = DAMAGED.iter().map(|row| made(*row, "LABEL")).collect();
     images.extend(members());
@@ -1004,7 +1004,7 @@ fn flip(dice: &mut Dice) -> (u64, u8) {
     (start + dice.below(length), byte)
 }
 
-fn sound_devices_cost_few_reads() {
+fn valid_images_need_few_reads() {
     for (row, (kind, ..)) in TOOLS.iter().enumerate() {
         let source = made(row, "LABEL").source();
         disk::probe(&source).unwrap();

@@ -24,7 +24,7 @@ pub(crate) const TESTS: &[Test] = tests![[] =>
     config,
     scan,
     plan,
-    the_kernels_helper_is_silent_and_alone,
+    the_helper_runs_without_streams_and_environment,
 ];
 
 /// The shell that runs the commands of a case.
@@ -103,7 +103,7 @@ fn plan() {
 }
 
 /// Runs modprobe as the kernel does: without standard streams and without an environment.
-fn the_kernels_helper_is_silent_and_alone() {
+fn the_helper_runs_without_streams_and_environment() {
     let tree = paths::data("tree");
     let line = "exec env -i \"$0\" modprobe -d \"$1\" -S 1.0 -q -- nothing <&- >&- 2>&-";
     let run = |line: &str| {

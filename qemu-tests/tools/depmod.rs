@@ -14,18 +14,18 @@ use tempfile::TempDir;
 
 /// The tests of this module, by what they need.
 pub(crate) const TESTS: &[Test] = tests![RELEASE_BUILD =>
-    whole_kernels_have_kmods_bytes,
-    gzip_makes_no_difference_but_in_names,
-    options_give_what_kmod_gives,
+    index_files_of_whole_kernels_equal_those_of_kmod,
+    gzip_changes_only_names_of_files,
+    options_work_as_in_kmod,
     depmod_d_chooses_as_kmod_does,
-    what_can_not_be_read_is_named,
-    a_link_that_leads_back_is_not_followed,
-    circles_are_named_and_nothing_is_written,
-    files_come_whole_or_not_at_all,
-    quick_looks_only_for_newer_modules,
+    unreadable_modules_are_reported,
+    a_link_to_a_parent_is_not_followed,
+    cycles_are_reported_and_nothing_is_written,
+    files_are_replaced_atomically,
+    quick_mode_looks_for_newer_modules,
     an_image_needs_no_index,
-    a_name_that_is_taken_leaves_nothing_behind;
-    [Need::Root("to give up the right to read")] => what_may_not_be_read_is_named,
+    a_failed_rename_leaves_no_temporary_file;
+    [Need::Root("to give up the right to read")] => modules_without_permission_are_reported,
 ];
 
 /// Release of the trees that are made here.
@@ -62,7 +62,7 @@ fn indexed(mut command: Command, kernel: Kernel) -> BTreeMap<String, Vec<u8>> {
     files(&out.path().join("lib/modules").join(&tree.release))
 }
 
-fn whole_kernels_have_kmods_bytes() {
+fn index_files_of_whole_kernels_equal_those_of_kmod() {
     for kernel in [Kernel::Cloud61, Kernel::Cloud612, Kernel::Cloud61Zst, Kernel::CloudArm64] {
         note!("{kernel:?}");
         let kmods = indexed(kmod34::command("depmod"), kernel);
@@ -74,7 +74,7 @@ fn whole_kernels_have_kmods_bytes() {
 /// Debian's kmod is built without zlib and ignores `.ko.gz`, so the oracle is the same kernel
 /// uncompressed: only names of files differ. For modules.dep.bin, which holds names of files, the
 /// sorted strings are compared.
-fn gzip_makes_no_difference_but_in_names() {
+fn gzip_changes_only_names_of_files() {
     let plain = indexed(kmod34::command("depmod"), Kernel::Cloud61);
     let packed = indexed(ours(), Kernel::Cloud61Gz);
     let renamed = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(".ko", ".ko.gz");
@@ -177,7 +177,7 @@ impl Tree {
     }
 }
 
-fn options_give_what_kmod_gives() {
+fn options_work_as_in_kmod() {
     let tree = Tree::new();
     let symvers = "0x12345678\t_printk\tvmlinux\tE\n0x8a\tkmem_cache_alloc\tvmlinux\tE\n";
     fs::write(tree.top.path().join("symvers"), symvers).unwrap();
@@ -264,7 +264,7 @@ fn depmod_d_chooses_as_kmod_does() {
 }
 
 /// Defects of a tree are reported, the rest is indexed, and the exit code is that of kmod.
-fn what_can_not_be_read_is_named() {
+fn unreadable_modules_are_reported() {
     let tree = Tree::new();
     let whole = fs::read(tree.dir().join("kernel/fs/fat/fat.ko")).unwrap();
     let mut bomb = vec![0x28, 0xb5, 0x2f, 0xfd, 0xe0];
@@ -302,7 +302,7 @@ fn what_can_not_be_read_is_named() {
 }
 
 /// kmod follows the link until it has no file descriptors left.
-fn a_link_that_leads_back_is_not_followed() {
+fn a_link_to_a_parent_is_not_followed() {
     let tree = Tree::new();
     symlink("..", tree.dir().join("kernel/again")).unwrap();
     let output = tree.run(ours(), "ours", &[RELEASE]);
@@ -317,7 +317,7 @@ fn a_link_that_leads_back_is_not_followed() {
     assert_same(&own, &files(&tree.top.path().join("again")));
 }
 
-fn circles_are_named_and_nothing_is_written() {
+fn cycles_are_reported_and_nothing_is_written() {
     let tree = Tree::new();
     for (own, needs) in [("a", "b"), ("b", "a"), ("c", "a")] {
         tree.module(own, needs);
@@ -340,7 +340,7 @@ fn circles_are_named_and_nothing_is_written() {
 }
 
 /// A file is complete or absent, and the previous one stays if the new one cannot be written.
-fn files_come_whole_or_not_at_all() {
+fn files_are_replaced_atomically() {
     let tree = Tree::new();
     let out = tree.dir();
     tree.put("kernel/bad/\u{e4}.ko", b"not a module");
@@ -357,7 +357,7 @@ fn files_come_whole_or_not_at_all() {
     assert!(fs::read(out.join("modules.dep")).unwrap().starts_with(b"kernel/fs/fat/vfat.ko: "));
 }
 
-fn quick_looks_only_for_newer_modules() {
+fn quick_mode_looks_for_newer_modules() {
     let tree = Tree::new();
     assert!(tree.run(ours(), "r", &[RELEASE]).status.success());
     let dep = tree.dir().join("modules.dep");
@@ -396,7 +396,7 @@ fn an_image_needs_no_index() {
 }
 
 /// A file without read permission is reported, and the rest is indexed.
-fn what_may_not_be_read_is_named() {
+fn modules_without_permission_are_reported() {
     let tree = Tree::new();
     let fat = tree.dir().join("kernel/fs/fat/fat.ko");
     fs::set_permissions(&fat, fs::Permissions::from_mode(0o000)).unwrap();
@@ -417,7 +417,7 @@ fn what_may_not_be_read_is_named() {
 }
 
 /// No temporary file is left if a file cannot be renamed.
-fn a_name_that_is_taken_leaves_nothing_behind() {
+fn a_failed_rename_leaves_no_temporary_file() {
     let tree = Tree::new();
     fs::create_dir(tree.dir().join("modules.symbols")).unwrap();
     let output = tree.run(ours(), "r", &[RELEASE]);

@@ -176,7 +176,7 @@ macro_rules! topics {
         /// The tests of this module, by what they need.
         pub(crate) const TESTS: &[Test] = tests![
             FAKE_ROOT => $($topic),*;
-            [] => every_file_of_cases_is_run_and_they_are_many
+            [] => every_topic_is_run
         ];
     };
 }
@@ -190,7 +190,7 @@ const FAKE_ROOT: [Need; 3] = [
     Need::Program("coldplug"),
 ];
 
-fn every_file_of_cases_is_run_and_they_are_many() {
+fn every_topic_is_run() {
     let mut files: Vec<String> = fs::read_dir(paths::data("fake-roots"))
         .unwrap()
         .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())

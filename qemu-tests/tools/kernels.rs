@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 /// The tests of this module, by what they need.
-pub(crate) const TESTS: &[Test] = tests![[] => patterns_become_devices; RELEASE =>
+pub(crate) const TESTS: &[Test] = tests![[] => patterns_are_filled_in; RELEASE =>
     all_of_6_1_cloud,
     all_of_6_1_with_every_driver,
     all_of_6_12_cloud,
@@ -254,7 +254,7 @@ fn all_of_6_12_cloud() {
     compare(Kernel::Cloud612, 900);
 }
 
-fn patterns_become_devices() {
+fn patterns_are_filled_in() {
     for (pattern, index, want) in [
         ("pci:v00008086d*sv*", 0, "pci:v00008086d0sv0"),
         ("pci:v00008086d*sv*", 1, "pci:v00008086dsv"),

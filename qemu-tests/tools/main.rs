@@ -20,7 +20,7 @@ mod modules_conf;
 // Index files, against the depmod of kmod 34.
 mod depmod;
 // Initramfs images, against cpio.
-mod image_build;
+mod image;
 // Filesystems and partition tables, against blkid.
 mod blkid;
 // The release binaries: static and small.
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
         depmod::TESTS,
         blkid::TESTS,
         fake_roots::TESTS,
-        image_build::TESTS,
+        image::TESTS,
         modules_conf::TESTS,
         commands::TESTS,
         binary::TESTS,

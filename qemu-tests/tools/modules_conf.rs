@@ -163,8 +163,8 @@ macro_rules! styles {
         const STYLES: &[&str] = &[$(stringify!($style)),*];
         /// The tests of this module, by what they need.
         pub(crate) const TESTS: &[Test] = tests![
-            [] => $($style,)* every_style_is_checked, the_language_of_modprobe_d_is_left_alone,
-            modprobe_names_wrong_lines, the_output_is_a_file_of_its_own
+            [] => $($style,)* every_style_is_checked, the_format_of_modprobe_d_is_kept,
+            modprobe_reports_wrong_lines, the_output_file_is_written
         ];
     };
 }
@@ -182,7 +182,7 @@ fn every_style_is_checked() {
 }
 
 /// A file that already has the format of modprobe.d is read as such.
-fn the_language_of_modprobe_d_is_left_alone() {
+fn the_format_of_modprobe_d_is_kept() {
     let scratch = tempfile::tempdir_in(paths::scratch()).unwrap();
     let kmod = tool::find("modprobe", "kmod");
     let kmod = [kmod.to_str().unwrap()];
@@ -201,7 +201,7 @@ fn the_language_of_modprobe_d_is_left_alone() {
 }
 
 /// modprobe reports the same errors in an old file as convert.
-fn modprobe_names_wrong_lines() {
+fn modprobe_reports_wrong_lines() {
     let style = Style::new("wrong");
     let mut command = Command::new(OURS);
     command.arg("modprobe").current_dir(&style.dir).arg("-d").arg(style.root.path());
@@ -212,7 +212,7 @@ fn modprobe_names_wrong_lines() {
     assert_eq!(output.stdout, b"ne2k_pci\n");
 }
 
-fn the_output_is_a_file_of_its_own() {
+fn the_output_file_is_written() {
     let scratch = tempfile::tempdir_in(paths::scratch()).unwrap();
     let path = scratch.path().join("modutils.conf");
     let style = Style::new("ppp");

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 /// The tests of this module, by what they need.
 pub(crate) const TESTS: &[Test] = tests![BOOT =>
-    udev_gives_the_same_names,
-    a_root_is_named_by_its_serial_number,
-    a_root_is_named_by_its_place,
-    a_serial_number_that_is_not_there_is_told_with_those_that_are,
+    names_are_those_of_udev,
+    a_root_by_its_serial_number,
+    a_root_by_its_path,
+    an_unknown_serial_number_is_reported_with_the_existing_ones,
 ];
 
 /// Links that udev makes and coldplug does not: prefix of the device, prefix of the link, reason.
@@ -90,7 +90,7 @@ fn disk(file: &Path) {
     tool::feed(command.arg("-q").arg(file), table.as_bytes());
 }
 
-fn udev_gives_the_same_names() {
+fn names_are_those_of_udev() {
     let tree = Kernel::Full61.get();
     let image = image::udev_of_disks(&tree, include_str!("../data/udev_links/init"));
     let program = std::fs::read(paths::program("examples/disk_links")).unwrap();
@@ -154,21 +154,21 @@ fn boots_from_the_second_disk(device: &str, root: &str) {
     assert_eq!(facts.record()["root"]["device"], "/dev/vdb");
 }
 
-fn a_root_is_named_by_its_serial_number() {
+fn a_root_by_its_serial_number() {
     boots_from_the_second_disk(
         "virtio-blk-pci,drive=b,serial=my root,addr=0x11",
         "/dev/disk/by-id/virtio-my_root",
     );
 }
 
-fn a_root_is_named_by_its_place() {
+fn a_root_by_its_path() {
     boots_from_the_second_disk(
         "virtio-blk-pci,drive=b,serial=second,addr=0x11",
         "/dev/disk/by-path/virtio-pci-0000:00:11.0",
     );
 }
 
-fn a_serial_number_that_is_not_there_is_told_with_those_that_are() {
+fn an_unknown_serial_number_is_reported_with_the_existing_ones() {
     let tree = Kernel::Cloud61.get();
     let image = image::coldplug(&tree, &["--all"]);
     let vm = Machine::new(&tree, &image).cmdline("root=ID=virtio-roof coldplug.timeout=5");

@@ -21,10 +21,10 @@ use std::path::{Path, PathBuf};
 
 /// The tests of this module, by what they need.
 pub(crate) const TESTS: &[Test] = tests![BOOT =>
-    the_kernels_helper_loads_what_is_asked_for,
-    the_kernels_helper_loads_compressed_modules,
-    modules_go_in_and_out,
-    refusals_of_the_command_line,
+    the_helper_loads_requested_modules,
+    the_helper_loads_compressed_modules,
+    modules_are_loaded_and_removed,
+    parameters_of_the_kernel_refuse_modules,
 ];
 
 /// Modules in the root; those that they need are added. A kernel may lack some.
@@ -58,19 +58,19 @@ const OPTIONS: &str = "options loop max_part=3 \\\n  max_loop=4\n";
 /// Content of /hello in the XFS.
 const HELLO: &str = "hello from another file system\n";
 
-fn the_kernels_helper_loads_what_is_asked_for() {
+fn the_helper_loads_requested_modules() {
     check(Kernel::Cloud61, "autoload", "");
 }
 
-fn the_kernels_helper_loads_compressed_modules() {
+fn the_helper_loads_compressed_modules() {
     check(Kernel::Cloud612, "autoload", "");
 }
 
-fn modules_go_in_and_out() {
+fn modules_are_loaded_and_removed() {
     check(Kernel::Cloud61, "load", "");
 }
 
-fn refusals_of_the_command_line() {
+fn parameters_of_the_kernel_refuse_modules() {
     check(Kernel::Cloud61, "refused", "module.sig_enforce=1 module_blacklist=dummy");
 }
 

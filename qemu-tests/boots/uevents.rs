@@ -10,7 +10,7 @@ use std::path::Path;
 
 /// The tests of this module, by what they need.
 pub(crate) const TESTS: &[Test] = tests![BOOT =>
-    a_flood_of_devices_is_taken_whole,
+    a_flood_of_uevents_loses_no_device,
 ];
 
 /// Number of devices that are plugged in, each into its own port; the last is the root disk.
@@ -72,7 +72,7 @@ fn pci_driver(n: usize) -> &'static str {
     if n == ROOT_DEVICE { "virtio-pci" } else { KINDS[n % KINDS.len()].1 }
 }
 
-fn a_flood_of_devices_is_taken_whole() {
+fn a_flood_of_uevents_loses_no_device() {
     let mut running = machine().start();
     running.wait_for("Run /init");
     let mut qmp = running.qmp();

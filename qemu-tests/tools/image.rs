@@ -9,22 +9,22 @@ use std::process::{Command, Output, Stdio};
 
 /// The tests of this module, by what they need.
 pub(crate) const TESTS: &[Test] = tests![[] =>
-    cpio_sees_what_the_list_says,
+    cpio_lists_the_files_of_the_list,
     the_same_input_gives_the_same_bytes,
-    dates_are_those_of_the_source,
-    the_closure_is_carried,
-    modules_are_carried_as_asked,
+    dates_are_source_date_epoch,
+    dependencies_are_included,
+    modules_are_stored_in_the_requested_form,
     indexes_name_the_files_of_the_image,
     modprobe_reads_the_rewritten_index,
-    configuration_and_firmware_go_along,
-    a_merged_usr_is_carried_once,
+    configuration_and_firmware_are_included,
+    a_merged_usr_is_included_once,
     a_list_replaces_the_built_in_one,
     compressed_images_hold_the_same_archive,
-    what_cannot_be_built_is_named,
-    an_init_that_nothing_can_start_is_told,
-    what_takes_no_image_says_so,
-    standard_output_that_is_full_is_a_failure,
-    help_is_there_for_every_command,
+    build_errors_are_reported,
+    an_init_that_cannot_run_is_reported,
+    an_output_that_cannot_be_written_is_an_error,
+    a_full_standard_output_is_an_error,
+    every_command_has_help,
 ];
 
 const RELEASE: &str = "6.0.0-test";
@@ -185,7 +185,7 @@ fn modules(image: &Path) -> Vec<String> {
     files(image).keys().filter_map(|name| name.strip_prefix(&below)).map(str::to_owned).collect()
 }
 
-fn cpio_sees_what_the_list_says() {
+fn cpio_lists_the_files_of_the_list() {
     let tree = tree();
     let image = built(tree.path(), "");
     let dir = tempfile::tempdir().unwrap();
@@ -233,7 +233,7 @@ fn the_same_input_gives_the_same_bytes() {
     }
 }
 
-fn dates_are_those_of_the_source() {
+fn dates_are_source_date_epoch() {
     let tree = tree();
     let image = tree.path().join("dated.img");
     let status = Command::new(env!("CARGO_BIN_EXE_coldplug"))
@@ -249,7 +249,7 @@ fn dates_are_those_of_the_source() {
     assert_eq!(&bytes[46..54], b"00015180");
 }
 
-fn the_closure_is_carried() {
+fn dependencies_are_included() {
     let tree = tree();
     for (args, expected) in [
         ("-m c", &["c.ko.gz"][..]),
@@ -265,7 +265,7 @@ fn the_closure_is_carried() {
     }
 }
 
-fn modules_are_carried_as_asked() {
+fn modules_are_stored_in_the_requested_form() {
     let tree = tree();
     let source = |name: &str| {
         fs::read(tree.path().join(format!("lib/modules/{RELEASE}/kernel/{name}"))).unwrap()
@@ -321,7 +321,7 @@ fn modprobe_reads_the_rewritten_index() {
     assert!(files.ends_with(&["c.ko.gz", "b-b.ko.xz", "a.ko.zst"]), "{output}");
 }
 
-fn configuration_and_firmware_go_along() {
+fn configuration_and_firmware_are_included() {
     let tree = tree();
     let (output, image) = build(tree.path(), "-m a");
     let summary = String::from_utf8(output.stdout).unwrap();
@@ -337,7 +337,7 @@ fn configuration_and_firmware_go_along() {
     assert!(!without.keys().any(|name| name.starts_with("lib/firmware")));
 }
 
-fn a_merged_usr_is_carried_once() {
+fn a_merged_usr_is_included_once() {
     let tree = tree();
     let root = tree.path();
     for name in ["modules", "firmware"] {
@@ -382,7 +382,7 @@ fn compressed_images_hold_the_same_archive() {
     }
 }
 
-fn what_cannot_be_built_is_named() {
+fn build_errors_are_reported() {
     let tree = tree();
     let root = tree.path();
     for (args, why) in [
@@ -407,7 +407,7 @@ fn what_cannot_be_built_is_named() {
     );
 }
 
-fn an_init_that_nothing_can_start_is_told() {
+fn an_init_that_cannot_run_is_reported() {
     let dir = tree();
     let root = dir.path();
     put(root, "text", "root:x:0:0\n");
@@ -421,7 +421,7 @@ fn an_init_that_nothing_can_start_is_told() {
 }
 
 /// A device that is named as the output is written to, and stays a device.
-fn what_takes_no_image_says_so() {
+fn an_output_that_cannot_be_written_is_an_error() {
     let dir = tree();
     let full = "/dev/full";
     let mut command = Command::new(env!("CARGO_BIN_EXE_coldplug"));
@@ -432,7 +432,7 @@ fn what_takes_no_image_says_so() {
     assert!(!fs::metadata(full).unwrap().is_file());
 }
 
-fn standard_output_that_is_full_is_a_failure() {
+fn a_full_standard_output_is_an_error() {
     let dir = tree();
     let image = built(dir.path(), "");
     let list = image.to_str().unwrap();
@@ -446,7 +446,7 @@ fn standard_output_that_is_full_is_a_failure() {
     }
 }
 
-fn help_is_there_for_every_command() {
+fn every_command_has_help() {
     let run = |words: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_coldplug"));
         let output = command.args(words).stdin(Stdio::null()).output().unwrap();

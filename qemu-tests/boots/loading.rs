@@ -13,12 +13,12 @@ use std::time::Duration;
 
 /// The tests of this module, by what they need.
 pub(crate) const TESTS: &[Test] = tests![BOOT =>
-    one_after_the_other_is_the_same_every_time,
+    sequential_loading_repeats,
     any_order_loads_the_same_modules,
-    an_earlier_order_is_replayed,
+    a_recorded_order_is_replayed,
     a_buffer_that_overflows_loses_no_device,
-    what_the_root_does_not_need_is_left_and_finished,
-    a_slow_module_does_not_hold_up_the_root,
+    modules_that_the_root_does_not_need_are_loaded_by_finish,
+    a_slow_module_does_not_delay_the_root,
     a_hidden_dependency_is_found_by_replay,
     a_boot_that_gives_up_during_a_scan_ends,
 ];
@@ -63,7 +63,7 @@ fn set(facts: &Facts) -> BTreeSet<String> {
     facts.modules().into_iter().map(str::to_owned).collect()
 }
 
-fn one_after_the_other_is_the_same_every_time() {
+fn sequential_loading_repeats() {
     let (tree, image) = image::all_of(Kernel::Cloud61);
     let words = "root=/dev/vda coldplug.jobs=1";
     let boots = [(); 2].map(|()| machine(&tree, &image, words).run_ok().1);
@@ -86,7 +86,7 @@ fn any_order_loads_the_same_modules() {
     }
 }
 
-fn an_earlier_order_is_replayed() {
+fn a_recorded_order_is_replayed() {
     let (tree, image) = image::all_of(Kernel::Cloud61);
     let words = "root=/dev/vda coldplug.seed=7 coldplug.jobs=1";
     let (_, first) = machine(&tree, &image, words).run_ok();
@@ -108,7 +108,7 @@ fn a_buffer_that_overflows_loses_no_device() {
     boot.check(counts["rescans"].as_u64() > Some(0), &format!("nothing was lost: {counts}"));
 }
 
-fn what_the_root_does_not_need_is_left_and_finished() {
+fn modules_that_the_root_does_not_need_are_loaded_by_finish() {
     let (tree, image) = image::all_of(Kernel::Cloud61);
     let words =
         format!("root=LABEL={} coldplug.settle=root init=/bin/sh -- -c /finish", LARGE.label);
@@ -157,7 +157,7 @@ fn outcome(facts: &Facts, module: &str) -> String {
     word(entry.unwrap_or_else(|| panic!("no {module}: {record:#}")), "outcome").to_owned()
 }
 
-fn a_slow_module_does_not_hold_up_the_root() {
+fn a_slow_module_does_not_delay_the_root() {
     let (tree, image) = own_modules();
     // The delay lets every load start before the search for the root.
     let words = "root=/dev/vda coldplug.settle=root rootdelay=3 coldplug.jobs=8";
