@@ -12,6 +12,8 @@
 //! and lines whose first word begins with `#` are ignored. Words are separated by spaces and tabs;
 //! there is no quoting.
 
+mod lines;
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -20,6 +22,9 @@ use super::alias::{self, fnmatch};
 use super::dep::DepLine;
 use super::mask::{MaskOrigin, Masks};
 use super::name::ModuleName;
+use lines::next_word;
+
+pub(super) use lines::{logical_lines, words};
 
 /// Name of the file in which depmod(8) stores the softdeps that modules declare.
 pub const MODULES_SOFTDEP: &str = "modules.softdep";
@@ -272,61 +277,6 @@ fn merge(names: &mut Vec<String>, more: &[String]) {
 fn first_matching<'a>(list: &'a [Entry], module: &ModuleName) -> Option<&'a str> {
     let hit = list.iter().find(|e| fnmatch(e.name.as_bytes(), module.as_str().as_bytes()));
     hit.map(|e| e.text.as_str())
-}
-
-/// Splits a text into logical lines with their backslashes resolved, each with the number of its
-/// last physical line.
-pub(super) fn logical_lines(text: &[u8]) -> Vec<(usize, Cow<'_, [u8]>)> {
-    if text.contains(&b'\\') {
-        return unescaped_lines(text);
-    }
-    let lines = text.strip_suffix(b"\n").unwrap_or(text).split(|b| *b == b'\n');
-    lines.enumerate().map(|(at, line)| (at + 1, Cow::Borrowed(line))).collect()
-}
-
-/// Does the work of [`logical_lines`] for a text with backslashes.
-fn unescaped_lines(text: &[u8]) -> Vec<(usize, Cow<'static, [u8]>)> {
-    let mut lines = Vec::new();
-    let mut line = Vec::new();
-    let mut number = 1;
-    let mut bytes = text.iter().copied();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'\\' => match bytes.next() {
-                Some(b'\n') => number += 1,
-                Some(literal) => line.push(literal),
-                None => {}
-            },
-            b'\n' => {
-                lines.push((number, std::mem::take(&mut line).into()));
-                number += 1;
-            }
-            _ => line.push(byte),
-        }
-    }
-    if !line.is_empty() {
-        lines.push((number, line.into()));
-    }
-    lines
-}
-
-fn is_space(byte: u8) -> bool {
-    byte == b' ' || byte == b'\t'
-}
-
-/// Removes the first word from `rest` and returns it; the separator after it remains.
-fn next_word<'a>(rest: &mut &'a str) -> Option<&'a str> {
-    let text = *rest;
-    let start = text.bytes().position(|b| !is_space(b)).unwrap_or(text.len());
-    let len = text[start..].bytes().position(is_space).unwrap_or(text.len() - start);
-    let (word, after) = text[start..].split_at(len);
-    *rest = after;
-    (!word.is_empty()).then_some(word)
-}
-
-/// Returns the words of `text`.
-pub(super) fn words(mut text: &str) -> impl Iterator<Item = &str> {
-    std::iter::from_fn(move || next_word(&mut text))
 }
 
 fn normalized(name: &str) -> Option<String> {
