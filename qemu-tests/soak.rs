@@ -73,7 +73,7 @@ fn main() {
         }
         first = first.or(row.reached);
     }
-    tell(&names);
+    print_names(&names);
     println!("{boots} boots, {bad} of them different");
     assert_eq!(bad, 0);
 }
@@ -82,7 +82,7 @@ fn main() {
 type Names = BTreeMap<String, BTreeMap<BTreeSet<String>, usize>>;
 
 /// Prints the devices whose names differed between boots.
-fn tell(names: &Names) {
+fn print_names(names: &Names) {
     let unsteady: Vec<_> = names.iter().filter(|(_, called)| called.len() > 1).collect();
     println!(
         "{} places of disks and network interfaces, {} of them with names that differ",

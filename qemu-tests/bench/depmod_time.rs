@@ -35,8 +35,8 @@ fn compare(kernel: Kernel, goal: f64) {
         of_kmod.push(run(kmod34::command("depmod"), &tree, &kmods));
     }
     for file in tool::files(&ours) {
-        let twin = kmods.join(file.strip_prefix(&ours).unwrap());
-        assert!(std::fs::read(&file).unwrap() == std::fs::read(&twin).unwrap(), "{file:?}");
+        let other = kmods.join(file.strip_prefix(&ours).unwrap());
+        assert!(std::fs::read(&file).unwrap() == std::fs::read(&other).unwrap(), "{file:?}");
     }
     let (ours, kmods) = (spread(&of_ours), spread(&of_kmod));
     println!(
@@ -59,15 +59,15 @@ fn our_depmod() -> Command {
 
 /// Returns the wall time of one run, and its peak memory in KB, as GNU time reports it.
 fn run(command: Command, tree: &Tree, out: &Path) -> (Duration, u64) {
-    let told = out.with_extension("rss");
+    let peak = out.with_extension("rss");
     let mut time = tool::command("time", "time");
-    time.args(["-f", "%M", "-o"]).arg(&told).arg(command.get_program()).args(command.get_args());
+    time.args(["-f", "%M", "-o"]).arg(&peak).arg(command.get_program()).args(command.get_args());
     time.arg("-b").arg(&tree.root).arg("-o").arg(out).arg(&tree.release);
     time.stdout(Stdio::null()).stderr(Stdio::null());
     let start = Instant::now();
     assert!(time.status().unwrap().success());
     let wall = start.elapsed();
-    (wall, std::fs::read_to_string(&told).unwrap().trim().parse().unwrap())
+    (wall, std::fs::read_to_string(&peak).unwrap().trim().parse().unwrap())
 }
 
 /// Returns the minimum and the median time in milliseconds, and the maximum of the memory.

@@ -98,8 +98,8 @@ impl Arguments<'_> {
     /// Returns exit code and output; in a dry run kmod prints nothing without -v before version 35.
     fn printed(&self, program: &Path) -> (Option<i32>, String) {
         let output = self.on(Command::new(program)).output().unwrap();
-        let told = if self.words.contains(&"-n") { Vec::new() } else { output.stdout };
-        (output.status.code(), String::from_utf8_lossy(&told).into_owned())
+        let printed = if self.words.contains(&"-n") { Vec::new() } else { output.stdout };
+        (output.status.code(), String::from_utf8_lossy(&printed).into_owned())
     }
 
     fn timed(&self, program: &Path) -> Duration {

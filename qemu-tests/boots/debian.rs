@@ -87,7 +87,7 @@ fn boot(tree: &Tree, image: &Path) -> Boot {
 }
 
 /// Returns the rest of the lines of the report that start with `word`.
-fn told<'b>(boot: &'b Boot, word: &str) -> Vec<&'b str> {
+fn reported<'b>(boot: &'b Boot, word: &str) -> Vec<&'b str> {
     let rest = |line: &'b str| line.trim_end().strip_prefix(word)?.strip_prefix(' ');
     boot.facts_text.lines().filter_map(rest).collect()
 }
@@ -107,17 +107,17 @@ fn debian_boots_as_with_its_own_image() {
     let ours = with_shutdown(&image::coldplug(&tree, &[]), &scratch.path().join("image"));
     let (ours, own) = (boot(&tree, &ours), boot(&tree, &own));
     for (name, boot) in [("our image", &ours), ("its own", &own)] {
-        note!("{name}: {:?} {:?}", told(boot, "time"), told(boot, "failed"));
-        assert_eq!(told(boot, "target"), ["active"], "{name}{}", boot.facts_text);
+        note!("{name}: {:?} {:?}", reported(boot, "time"), reported(boot, "failed"));
+        assert_eq!(reported(boot, "target"), ["active"], "{name}{}", boot.facts_text);
     }
-    let failed = |boot| told(boot, "failed").into_iter().collect::<BTreeSet<_>>();
+    let failed = |boot| reported(boot, "failed").into_iter().collect::<BTreeSet<_>>();
     let more: Vec<_> = failed(&ours).difference(&failed(&own)).copied().collect();
     assert!(more.is_empty(), "units that fail with our image alone: {more:#?}");
-    assert_eq!(told(&ours, "state"), told(&own, "state"));
-    let time = told(&ours, "time").join(" ");
+    assert_eq!(reported(&ours, "state"), reported(&own, "state"));
+    let time = reported(&ours, "time").join(" ");
     assert!(time.contains("(initrd)"), "systemd-analyze: {time}");
-    assert!(told(&ours, "root")[0].starts_with("/dev/vda"), "{:?}", told(&ours, "root"));
+    assert!(reported(&ours, "root")[0].starts_with("/dev/vda"), "{:?}", reported(&ours, "root"));
     ours.check(ours.console.contains("/shutdown of the image: poweroff"), "its end is ours");
-    let record = told(&ours, "record").concat();
+    let record = reported(&ours, "record").concat();
     assert!(record.contains("\"verdict\":\"ok\""), "{record}");
 }

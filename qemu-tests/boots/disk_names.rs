@@ -18,10 +18,10 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
 
 /// Links that udev makes and coldplug does not: prefix of the device, prefix of the link, reason.
 const NOT_OURS: [(&str, &str, &str); 8] = [
-    ("", "disk/by-uuid/", "found by content, where devices are probed"),
-    ("", "disk/by-label/", "found by content, where devices are probed"),
-    ("", "disk/by-partuuid/", "found by content, where devices are probed"),
-    ("", "disk/by-partlabel/", "found by content, where devices are probed"),
+    ("", "disk/by-uuid/", "found by content, when devices are probed"),
+    ("", "disk/by-label/", "found by content, when devices are probed"),
+    ("", "disk/by-partuuid/", "found by content, when devices are probed"),
+    ("", "disk/by-partlabel/", "found by content, when devices are probed"),
     ("sr", "disk/by-id/scsi-", "sysfs keeps no vital product data of a CD drive"),
     ("", "mapper/", "made by the library of device-mapper"),
     ("md", "md/", "names that mdadm chooses"),
@@ -119,9 +119,9 @@ fn names_are_those_of_udev() {
     let more = beyond(&ours, &theirs, |_, link| NEWER.iter().any(|(part, _)| link.contains(part)));
     note!("udev: {theirs:#?}");
     assert!(missing.is_empty() && more.is_empty(), "udev has {missing:#?}, we have {more:#?}");
-    for (folder, least) in [("disk/by-id/", 60), ("disk/by-path/", 60), ("disk/by-diskseq/", 15)] {
-        let count = theirs.values().flatten().filter(|link| link.starts_with(folder)).count();
-        assert!(count >= least, "udev makes {count} links in {folder}");
+    for (dir, least) in [("disk/by-id/", 60), ("disk/by-path/", 60), ("disk/by-diskseq/", 15)] {
+        let count = theirs.values().flatten().filter(|link| link.starts_with(dir)).count();
+        assert!(count >= least, "udev makes {count} links in {dir}");
     }
 }
 

@@ -38,11 +38,11 @@ fn an_image_of_another_kernel() {
 fn a_root_without_a_file_system() {
     let (tree, image) = image::all_of(Kernel::Cloud61);
     let vm = Machine::new(&tree, &image).cmdline("root=/dev/vda coldplug.timeout=3");
-    let file = vm.dir().join("blank");
+    let file = vm.dir().join("empty");
     fs::write(&file, vec![0; 1 << 20]).unwrap();
     let boot = vm.disk(Bus::VirtioBlk, &file).run();
     boot.expect("mount-failed");
-    boot.check(boot.console.contains("no known filesystem"), "the cause is not told");
+    boot.check(boot.console.contains("no known filesystem"), "the cause is not reported");
     let (_, after) = boot.console.rsplit_once("coldplug: verdict=").unwrap();
     boot.check(!after.contains("coldplug: "), "something of ours follows the verdict");
 }

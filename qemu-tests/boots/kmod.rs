@@ -27,7 +27,7 @@ modaliases() {
     } 2>/dev/null | $bb sort -u
 }
 live() { $bb cut -d ' ' -f 1 /proc/modules | $bb sort; }
-# The same twice, a second apart: what hangs behind USB takes that long to come.
+# Until two passes, with a second between them, see the same: USB devices take that long to appear.
 before=
 same=0
 while [ $same -lt 2 ]; do

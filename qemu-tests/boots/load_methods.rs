@@ -17,38 +17,38 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
     plain_on_6_1,
 ];
 
-/// The roads that the loaded modules came by.
-fn roads(record: &Value) -> BTreeSet<&str> {
+/// Returns the load methods of the loaded modules.
+fn methods(record: &Value) -> BTreeSet<&str> {
     record::modules_with(record, "loaded").iter().filter_map(|m| m["road"].as_str()).collect()
 }
 
 fn xz_on_6_12_decompressed_by_the_kernel() {
     let (_, facts) =
         machine::boot_from(&image::stored(Kernel::Cloud612), Bus::VirtioBlk, "/dev/vda");
-    assert_eq!(roads(&facts.record()), ["kernel-decompress"].into());
+    assert_eq!(methods(&facts.record()), ["kernel-decompress"].into());
 }
 
 fn xz_on_6_12_decompressed_by_coldplug() {
     let (tree, image) = image::stored(Kernel::Cloud612);
     let vm = Machine::new(&tree, &image).cmdline("root=/dev/vda coldplug.decode=user");
     let (_, facts) = vm.attach(Bus::VirtioBlk, ROOT).run_ok();
-    assert_eq!(roads(&facts.record()), ["image"].into());
+    assert_eq!(methods(&facts.record()), ["image"].into());
 }
 
 fn zst_on_6_1() {
     let (_, facts) =
         machine::boot_from(&image::stored(Kernel::Cloud61Zst), Bus::VirtioBlk, "/dev/vda");
-    assert_eq!(roads(&facts.record()), ["image"].into());
+    assert_eq!(methods(&facts.record()), ["image"].into());
 }
 
 fn gz_on_6_1() {
     let (_, facts) =
         machine::boot_from(&image::stored(Kernel::Cloud61Gz), Bus::VirtioBlk, "/dev/vda");
-    assert_eq!(roads(&facts.record()), ["image"].into());
+    assert_eq!(methods(&facts.record()), ["image"].into());
 }
 
 fn plain_on_6_1() {
     let (_, facts) =
         machine::boot_from(&image::stored(Kernel::Cloud61), Bus::VirtioBlk, "/dev/vda");
-    assert_eq!(roads(&facts.record()), ["file"].into());
+    assert_eq!(methods(&facts.record()), ["file"].into());
 }

@@ -48,7 +48,7 @@ fn machine(tree: &Tree, image: &Path, words: &str) -> Machine {
 }
 
 /// Returns name and outcome of each module that was tried, in the order of the record.
-fn told(facts: &Facts) -> Vec<String> {
+fn outcomes(facts: &Facts) -> Vec<String> {
     let record = facts.record();
     let modules = record["modules"].as_array().expect("`modules` in the boot record");
     let tried = modules.iter().filter(|m| m["end_us"].as_u64() > Some(0));
@@ -67,7 +67,7 @@ fn sequential_loading_repeats() {
     let (tree, image) = image::all_of(Kernel::Cloud61);
     let words = "root=/dev/vda coldplug.jobs=1";
     let boots = [(); 2].map(|()| machine(&tree, &image, words).run_ok().1);
-    assert_eq!(told(&boots[0]), told(&boots[1]));
+    assert_eq!(outcomes(&boots[0]), outcomes(&boots[1]));
     let record = boots[0].record();
     let mut last = 0;
     for module in record["modules"].as_array().unwrap() {
@@ -95,7 +95,7 @@ fn a_recorded_order_is_replayed() {
     let vm = machine(&tree, &image, words);
     let image = image::overlay(&image, &[("record.json", record.as_bytes())], &vm.dir().join("i"));
     let (_, again) = vm.image(&image).run_ok();
-    assert_eq!(told(&again), told(&first));
+    assert_eq!(outcomes(&again), outcomes(&first));
 }
 
 fn a_buffer_that_overflows_loses_no_device() {
@@ -162,8 +162,8 @@ fn a_slow_module_does_not_delay_the_root() {
     // The delay lets every load start before the search for the root.
     let words = "root=/dev/vda coldplug.settle=root rootdelay=3 coldplug.jobs=8";
     let (boot, facts) = machine(&tree, &image, words).run_ok();
-    let told = facts.record();
-    boot.check(outcome(&facts, "coldplug_slow") == "loading", &format!("{:#}", told["modules"]));
+    let record = facts.record();
+    boot.check(outcome(&facts, "coldplug_slow") == "loading", &format!("{:#}", record["modules"]));
     // The guest has waited for the processes that /init left running.
     assert!(facts.modules().contains(&"coldplug_slow"), "its load did not go on");
 }

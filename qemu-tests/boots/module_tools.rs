@@ -185,7 +185,7 @@ fn changed(module: &[u8], from: &str, to: &str) -> Vec<u8> {
 
 /// Makes an XFS with the file `hello`.
 fn xfs(dir: &Path) -> PathBuf {
-    let file = disk::blank(300, &dir.join("xfs.img"));
+    let file = disk::empty(300, &dir.join("xfs.img"));
     let hello = dir.join("hello");
     fs::write(&hello, HELLO).unwrap();
     let proto = dir.join("proto");

@@ -80,7 +80,7 @@ fn an_unknown_tag_is_reported_with_the_existing_ones() {
         with_9p(vm, root.path(), "other").cmdline("root=9p:exports coldplug.timeout=6").run();
     boot.expect("no-root");
     let text = "waiting for 9p tag exports (available: export, other)";
-    boot.check(boot.console.contains(text), "the tags are not told");
+    boot.check(boot.console.contains(text), "the tags are not reported");
     assert_eq!(
         boot.record()["root"]["awaited"]["name"],
         "9p tag exports (available: export, other)"
@@ -221,7 +221,7 @@ fn nfs_4_by_dhcp() {
     assert_eq!(record["root"]["fstype"], "nfs4");
     let way: Vec<_> = record["root"]["way"].as_array().unwrap().iter().collect();
     assert!(way.contains(&&json!("virtio_net")) && way.contains(&&json!("nfsv4")), "{way:?}");
-    boot.check(boot.console.contains("eth0: 10.0.2.15/24 (dhcp)"), "the address is not told");
+    boot.check(boot.console.contains("eth0: 10.0.2.15/24 (dhcp)"), "the address is not reported");
     let conf = facts.get("net_conf").as_str().expect("/run/net-eth0.conf");
     for line in
         ["DEVICE='eth0'", "IPV4ADDR='10.0.2.15'", "HOSTNAME='guestbox'", "IPV4DNS0='10.0.2.3'"]
@@ -249,11 +249,11 @@ fn an_nfs_server_that_does_not_answer_is_reported() {
     let boot = with_network(machine(Kernel::Cloud61), "user,id=n0,restrict=on")
         .cmdline("root=nfs:10.0.2.99:/srv ip=dhcp coldplug.timeout=12")
         .run();
-    let told = match boot.verdict() {
+    let message = match boot.verdict() {
         "mount-failed" => "mount 10.0.2.99:/srv (vers=4.2,nolock,addr=10.0.2.99): No route to host",
         _ => "waiting for NFS server 10.0.2.99 to answer the mount of 10.0.2.99:/srv",
     };
-    boot.check(boot.console.contains(told), "the server and the cause are not named");
+    boot.check(boot.console.contains(message), "the server and the cause are not reported");
 }
 
 fn a_missing_dhcp_answer_is_reported() {
@@ -266,7 +266,7 @@ fn a_missing_dhcp_answer_is_reported() {
     let text = "a DHCP reply on eth0 (";
     boot.check(
         boot.console.contains(text) && boot.console.contains("no offer"),
-        "no cause is told",
+        "no cause is reported",
     );
 }
 
@@ -345,5 +345,8 @@ fn an_unknown_interface_is_reported_with_the_existing_ones() {
         .cmdline("root=/dev/nfs ip=:::::eth7:dhcp coldplug.timeout=6")
         .run();
     boot.expect("no-root");
-    boot.check(boot.console.contains("network interface eth7 (found: eth0)"), "no cause is told");
+    boot.check(
+        boot.console.contains("network interface eth7 (found: eth0)"),
+        "no cause is reported",
+    );
 }

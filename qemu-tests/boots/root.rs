@@ -136,7 +136,7 @@ fn a_partition_marked_read_only() {
 
 fn a_duplicate_uuid_is_reported() {
     let vm = machine(&format!("root=UUID={UUID}")).attach(Bus::VirtioBlk, ROOT);
-    let file = vm.dir().join("twin");
+    let file = vm.dir().join("duplicate");
     ROOT.make(&file);
     let (_, facts) = vm.disk(Bus::VirtioBlk, &file).run_ok();
     assert_eq!(facts.mount("/").unwrap().source, "/dev/vda");
@@ -364,7 +364,7 @@ fn a_filesystem_is_checked_by_what_the_image_carries() {
     );
     let boot = damaged("coldplug.fsck=no", HARMLESS);
     boot.expect("ok");
-    boot.check(!boot.console.contains("fsck.ext4"), "it was told not to");
+    boot.check(!boot.console.contains("fsck.ext4"), "fsck ran although it was disabled");
 }
 
 fn uncorrected_errors_end_the_boot() {

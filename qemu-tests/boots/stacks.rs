@@ -97,8 +97,8 @@ fn an_overlay_on_a_disk_is_kept() {
 fn an_upper_directory_without_a_filesystem() {
     let vm = machine(Kernel::Cloud61, "root=/dev/vda coldplug.overlay=/dev/vdb");
     let root = ROOT.make(&vm.dir().join("root"));
-    let blank = disk::blank(1, &vm.dir().join("blank"));
-    let vm = vm.disk(Bus::VirtioBlk, &root).disk(Bus::VirtioBlk, &blank);
+    let empty = disk::empty(1, &vm.dir().join("empty"));
+    let vm = vm.disk(Bus::VirtioBlk, &root).disk(Bus::VirtioBlk, &empty);
     vm.run_failed("mount-failed", &["coldplug.overlay=/dev/vdb: mount /dev/vdb"]);
 }
 
@@ -197,8 +197,8 @@ impl Verity {
         let data = filesystem::make("ext4", &dir.path().join("data"));
         let hash = dir.path().join("hash");
         let mut format = tool::command("veritysetup", "cryptsetup-bin");
-        let told = tool::run(format.arg("format").args([&data, &hash]).args(options));
-        let line = told.lines().find_map(|l| l.strip_prefix("Root hash:")).expect("a root hash");
+        let output = tool::run(format.arg("format").args([&data, &hash]).args(options));
+        let line = output.lines().find_map(|l| l.strip_prefix("Root hash:")).expect("a root hash");
         Self { root_hash: line.trim().to_owned(), data, hash, dir }
     }
 

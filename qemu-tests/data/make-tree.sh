@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes tree/: small modules, and the index files that kmod's depmod writes for them. What is made is kept in
-# git, so that the tests need neither compiler nor depmod; run it by hand to change the tree.
+# Makes tree/: small modules, and the index files that kmod's depmod writes for them. The result is kept
+# in git, so that the tests need neither compiler nor depmod; run it by hand to change the tree.
 set -eu
 cd "$(dirname "$0")"
 dir=tree/lib/modules/1.0

@@ -43,7 +43,7 @@ const MARK: &str = "/mark";
 fn main() {
     let boottime_ns = boottime_ns();
     let fds = open_fds();
-    if let Err(error) = tell(boottime_ns, &fds) {
+    if let Err(error) = report(boottime_ns, &fds) {
         // Only the console is left for the error.
         let _ = writeln!(io::stderr(), "guest: {error}");
     }
@@ -60,9 +60,9 @@ fn end() {
 }
 
 /// Writes all facts to the port, and waits until they are transmitted.
-fn tell(boottime_ns: i64, fds: &Value) -> io::Result<()> {
+fn report(boottime_ns: i64, fds: &Value) -> io::Result<()> {
     let own_mounts = mount_what_is_missing();
-    bury_children();
+    reap_children();
     let mut port = OpenOptions::new().write(true).open(PORT)?;
     let facts = [
         json!({ "boottime_ns": boottime_ns }),
@@ -94,7 +94,7 @@ fn tell(boottime_ns: i64, fds: &Value) -> io::Result<()> {
 }
 
 /// Waits for the processes that the initramfs left running; one of them frees its memory.
-fn bury_children() {
+fn reap_children() {
     while rustix::process::wait(rustix::process::WaitOptions::empty()).is_ok() {}
 }
 

@@ -86,14 +86,14 @@ pub fn install_modules(tree: &Tree, names: &[&str], root: &Path) {
 }
 
 /// Makes `file` a disk of `megabytes` with nothing on it.
-pub fn blank(megabytes: u64, file: &Path) -> PathBuf {
+pub fn empty(megabytes: u64, file: &Path) -> PathBuf {
     File::create(file).unwrap().set_len(megabytes << 20).unwrap();
     file.to_owned()
 }
 
 /// Makes `file` an empty FAT that can be mounted as vfat.
 pub fn vfat(file: &Path) -> PathBuf {
-    blank(8, file);
+    empty(8, file);
     tool::run(tool::command("mkfs.vfat", "dosfstools").arg(file));
     file.to_owned()
 }

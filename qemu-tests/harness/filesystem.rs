@@ -4,7 +4,7 @@
 //! A filesystem that no tool of Debian can fill from outside is filled by a machine with a kernel
 //! that knows it, busybox and kmod.
 
-use crate::disk::{Disk, ROOT, blank, furnish};
+use crate::disk::{Disk, ROOT, empty, furnish};
 use crate::files::put;
 use crate::image;
 use crate::kernel::Kernel;
@@ -60,7 +60,7 @@ pub fn make(kind: &str, file: &Path) -> PathBuf {
 pub fn make_of(kind: &str, dir: &Path, file: &Path) -> PathBuf {
     let (_, size, fill) = MAKERS.iter().find(|(k, ..)| *k == kind).expect("a known filesystem");
     if *size > 0 {
-        blank(*size, file);
+        empty(*size, file);
     }
     match fill {
         Fill::Tool(line) => run(line, dir, file),
@@ -80,7 +80,7 @@ pub fn make_of(kind: &str, dir: &Path, file: &Path) -> PathBuf {
 pub fn make_pair(first: &Path, second: &Path) {
     let mut mkfs = tool::command("mkfs.btrfs", "btrfs-progs");
     mkfs.args(["-q", "-d", "raid0", "-m", "raid1", "-L", "pair"]);
-    tool::run(mkfs.args([blank(160, first), blank(160, second)]));
+    tool::run(mkfs.args([empty(160, first), empty(160, second)]));
     let options = "device=/dev/vdb,device=/dev/vdc";
     fill_by_machine(Kernel::Cloud61, "btrfs", options, content().path(), &[first, second]);
 }

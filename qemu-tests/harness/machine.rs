@@ -31,13 +31,13 @@ const FLEET: &str = include_str!("../data/fleet/machine.args");
 const FLEET_DEADLINE: Duration = Duration::from_secs(300);
 
 /// How often a machine is restarted if its kernel panics before /init.
-const EARLY_FAULTS: usize = 2;
+const MAX_RESTARTS: usize = 2;
 
 /// Kernel command line of a measured boot; console output would take time.
 const MEASURED: &str = "console=ttyS0 panic=-1 oops=panic quiet coldplug.onfail=poweroff";
 
 /// Interval at which a running machine is polled.
-const LOOK: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How a disk is attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -223,7 +223,7 @@ impl Machine {
     /// If the machine does not end within its deadline, or its kernel panics.
     pub fn run(self) -> Boot {
         let is_quiet = self.cmdline.iter().any(|words| words.contains("quiet"));
-        let faults = if is_quiet { 0 } else { EARLY_FAULTS };
+        let faults = if is_quiet { 0 } else { MAX_RESTARTS };
         let mut running = self.start();
         for _ in 0..faults {
             running.wait();
@@ -231,8 +231,8 @@ impl Machine {
             if !console.contains("Kernel panic") || console.contains("Run /init") {
                 break;
             }
-            note!("the kernel panicked before it started /init; once more");
-            running.again();
+            note!("the kernel panicked before it started /init; restarted");
+            running.restart();
         }
         running.finish()
     }
@@ -329,9 +329,9 @@ impl Running {
     /// Waits until the console shows `text`.
     pub fn wait_for(&mut self, text: &str) {
         while !self.console().contains(text) {
-            self.look(&format!("{text:?} did not come"));
+            self.poll(&format!("{text:?} did not appear"));
             let gone = self.child.try_wait().unwrap();
-            assert!(gone.is_none(), "the machine ended before {text:?} came{}", self.tail());
+            assert!(gone.is_none(), "the machine ended before {text:?} appeared{}", self.tail());
         }
     }
 
@@ -370,23 +370,23 @@ impl Running {
     /// Waits until the machine ends.
     fn wait(&mut self) {
         while self.child.try_wait().unwrap().is_none() {
-            self.look("the machine did not end");
+            self.poll("the machine did not end");
         }
     }
 
     /// Restarts the machine, which has ended.
-    fn again(&mut self) {
+    fn restart(&mut self) {
         self.child = self.command.spawn().expect("QEMU starts");
         self.started = Instant::now();
     }
 
     /// Checks the deadline, then sleeps briefly.
-    fn look(&mut self, complaint: &str) {
+    fn poll(&mut self, complaint: &str) {
         if self.started.elapsed() > self.deadline {
             let _ = self.child.kill();
             panic!("{complaint} within {:?}{}", self.deadline, self.tail());
         }
-        std::thread::sleep(LOOK);
+        std::thread::sleep(POLL_INTERVAL);
     }
 
     fn tail(&self) -> String {

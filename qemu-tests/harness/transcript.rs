@@ -3,9 +3,9 @@
 //! ```text
 //! # COMMENT
 //! === SCENARIO                        a new scenario; the session starts afresh
-//! oracle: none | kmod                 whether kmod runs the commands that follow (kmod, unless told)
+//! oracle: none | kmod                 whether kmod runs the commands that follow (default kmod)
 //! why: REASON | none                  why kmod differs in the commands that follow
-//! KEY: VALUE                          sets something up before the next command; what, the session knows
+//! KEY: VALUE                          sets something up; the session defines the keys
 //! $ COMMAND
 //!   out: TEXT                         a line on standard output
 //!   err: TEXT                         a line on standard error
@@ -143,7 +143,9 @@ fn check_in(mode: Mode, file: &Path, session: &mut dyn Session) {
     while let Some(line) = lines.next() {
         match line {
             Line::Other(text) => run.other(text),
-            Line::Expected(_, text) => panic!("{}: {text}: of which command?", file.display()),
+            Line::Expected(_, text) => {
+                panic!("{}: {text}: this line follows no command", file.display())
+            }
             Line::Command(command) => {
                 let mut expected = Vec::new();
                 while let Some(Line::Expected(by, text)) = lines.peek() {
@@ -232,7 +234,7 @@ impl<'s> Run<'s> {
     /// Sets the reason from here on. The previous one must have been needed.
     fn give_reason(&mut self, reason: &str) {
         if !self.reason.is_empty() && !self.is_needed {
-            self.wrong += &format!("nothing differs here: why: {}\n", self.reason);
+            self.wrong += &format!("kmod does not differ: why: {}\n", self.reason);
         }
         (self.reason, self.is_needed) = (reason.to_owned(), false);
     }
@@ -260,7 +262,7 @@ impl<'s> Run<'s> {
         let differs = merged.iter().any(|(by, _)| *by != By::Both);
         self.is_needed |= differs;
         if differs && self.reason.is_empty() {
-            self.wrong += &format!("$ {command}\nsay why it differs from kmod's\n");
+            self.wrong += &format!("$ {command}\nthe transcript does not say why kmod differs\n");
         }
     }
 
@@ -319,7 +321,7 @@ mod tests {
         }
     }
 
-    /// Shows what it is told to.
+    /// Prints the command.
     struct Echo;
 
     impl Session for Echo {
@@ -340,10 +342,10 @@ mod tests {
         for (text, want) in [
             ("# c\n$ a\n  out: a\noracle: none\n$ b\n  out: b\n", ""),
             ("$ a\n  out: b\n", "$ a\nis\nout: a\nnot\nout: b\n"),
-            ("why: x\n$ a\n  out: a\n", "nothing differs here: why: x\n"),
-            ("$ a\n  out: a\n- out: b\n", "say why it differs from kmod's\n"),
+            ("why: x\n$ a\n  out: a\n", "kmod does not differ: why: x\n"),
+            ("$ a\n  out: a\n- out: b\n", "the transcript does not say why kmod differs\n"),
             ("why: x\n$ a\n  out: a\n- out: b\n", ""),
-            ("  out: a\n", "of which command?"),
+            ("  out: a\n", "this line follows no command"),
         ] {
             let got = wrong(text);
             assert!(got.ends_with(want) && got.is_empty() == want.is_empty(), "{text}: {got}");

@@ -355,9 +355,9 @@ fn a_volume_entry_anywhere_in_the_root_directory() {
     long[11] = 0x0f;
     let mut file = volume(b"NOTALABEL  ");
     file[26] = 9;
-    let mut folder = volume(b"FOLDER     ");
-    folder[11] = 0x18;
-    image.patch(&[(fifth, &long), (fifth + 32, &file), (fifth + 64, &folder)]);
+    let mut dir = volume(b"DIRECTORY  ");
+    dir[11] = 0x18;
+    image.patch(&[(fifth, &long), (fifth + 32, &file), (fifth + 64, &dir)]);
     assert_eq!(image.compare().unwrap().label, None);
     image.patch(&[(fifth + 96, &volume(b"SECOND LABE"))]);
     assert_eq!(image.compare().unwrap().label.as_deref(), Some("SECOND LABE"));
@@ -525,7 +525,7 @@ fn md_members() {
         image.patch(&[(at, &md1(at))]);
         assert_eq!(image.compare().unwrap().label.as_deref(), Some("host:array 1"));
         image.patch(&[(at, &md1(at + 512))]);
-        assert!(image.compare().is_none(), "a superblock that is not where it says");
+        assert!(image.compare().is_none(), "a superblock at another place than it says");
     }
 }
 

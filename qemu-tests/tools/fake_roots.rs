@@ -7,7 +7,7 @@
 //! sh: SHELL LINE              run on the host in the root's top directory
 //! live: NAME NEED...          a module that is loaded, and the modules that it uses
 //! answer: NAME ERRNO          the kernel's answer to a load; -NAME: to a removal
-//! release: VERSION            the kernel's release (1.0 unless told)
+//! release: VERSION            the kernel's release (default 1.0)
 //! log: TEXT                   expected: a message to the system log
 //! call: NAME ARGUMENTS = ERRNO   expected: init_module, finit_module or delete_module
 //! ```

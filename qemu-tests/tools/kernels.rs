@@ -41,17 +41,17 @@ fn lines(output: Output) -> Vec<String> {
     let mut lines = vec![format!("{}", output.status)];
     for bytes in [output.stderr, output.stdout] {
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        lines.extend(text.lines().filter(|l| !is_apart(l)).map(alike));
+        lines.extend(text.lines().filter(|l| !is_filtered(l)).map(without_space));
     }
     lines
 }
 
-fn is_apart(line: &str) -> bool {
-    ["build-id:", "libkmod: ERROR"].iter().any(|apart| line.starts_with(apart))
+fn is_filtered(line: &str) -> bool {
+    ["build-id:", "libkmod: ERROR"].iter().any(|start| line.starts_with(start))
 }
 
 /// Removes the space between the two lists of a softdep, which kmod does not print.
-fn alike(line: &str) -> String {
+fn without_space(line: &str) -> String {
     match line.starts_with("softdep ") {
         true => line.replace(" post:", "post:"),
         false => line.to_owned(),
@@ -183,7 +183,7 @@ const CONFIGS: &[&[(&str, &str)]] = &[
         ("b/nosuffix", "install xfs /bin/false\n"),
         ("b/.hidden.conf", "install xfs /bin/false\n"),
         (
-            "b/blank.conf",
+            "b/spaces.conf",
             "\n\n\t options\tvirtio-net  a=\"b c\"   d=e \nblacklist e1000-x\nblacklist ext4",
         ),
     ],
