@@ -3,6 +3,13 @@
 //! Debian's 6.1 cloud kernel, an image with all its modules, and a q35 with a virtio disk, a
 //! network card, a random number generator and a USB keyboard. The root's init is guest.rs, which
 //! powers off.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "it ends with a message if it cannot go on, and prints its results"
+)]
 
 use harness::{image, paths};
 use std::process::Command;

@@ -8,6 +8,13 @@
 //! | `SOAK_SAME` | 1: every boot has the default settings and `SOAK_WORDS` |
 //! | `SOAK_WORDS` | more words for every kernel command line |
 //! | `SOAK_AT_ONCE` | machines that run in parallel (2) |
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "it ends with a message if it cannot go on, and prints its results"
+)]
 
 use harness::kernel::{Kernel, Tree};
 use harness::measured::Reached;

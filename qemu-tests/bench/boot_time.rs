@@ -12,6 +12,13 @@
 //! found no device. All times except those of `--wall` are guest time under `-icount
 //! shift=0,sleep=off`, which counts instructions and repeats on a busy host; the minimum of
 //! `BENCH_RUNS` (3) boots is printed. With `--wall` the guest's clock follows that of the host.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "it ends with a message if it cannot go on, and prints its results"
+)]
 
 use harness::kernel::{Kernel, Tree};
 use harness::machine::{Facts, Machine};

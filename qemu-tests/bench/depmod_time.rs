@@ -7,6 +7,13 @@
 //! | 6.1 for virtual machines, `.ko.zst` | 0.5 |
 //!
 //! The files of both are compared once, byte for byte. Peak memory is `ru_maxrss`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "it ends with a message if it cannot go on, and prints its results"
+)]
 
 use harness::kernel::{Kernel, Tree};
 use harness::{kmod34, paths, tool};

@@ -3,6 +3,13 @@
 //! The runs of both programs alternate, so that other load affects both alike. The minimum and the
 //! median of each are printed, and the ratio of the medians, which must not exceed 1. If valgrind
 //! is installed, the instructions of one run are printed as well: they repeat on a busy host.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "it ends with a message if it cannot go on, and prints its results"
+)]
 
 use harness::kernel::{Kernel, Tree};
 use harness::{paths, tool};

@@ -4,7 +4,7 @@
 use harness::disk::UUID;
 use harness::kernel::{Tree, cache, lock};
 use harness::machine::{Boot, Bus, Machine};
-use harness::run::{BOOT, Test};
+use harness::run::{BOOT, Need, Test};
 use harness::{apt, files, image, note, tests, tool};
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The tests of this module, by what they need.
-pub(crate) const TESTS: &[Test] = tests![BOOT =>
+pub(crate) const TESTS: &[Test] = tests![[BOOT[0], BOOT[1], Need::Root("debootstrap makes devices and runs chroot")] =>
     debian_boots_as_with_its_own_image,
 ];
 

@@ -5,7 +5,7 @@ use harness::files::put;
 use harness::kernel::Kernel;
 use harness::machine::{Boot, Facts, Machine};
 use harness::paths::program;
-use harness::run::{BOOT, Test};
+use harness::run::{BOOT, Need, Test, unavailable};
 use harness::{image, tests, tool};
 use serde_json::json;
 use std::fs;
@@ -16,17 +16,30 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
+/// What virtiofs needs.
+const VIRTIOFS: [Need; 3] = [BOOT[0], BOOT[1], Need::Root("the sandbox of virtiofsd is a chroot")];
+/// What NFS needs.
+const NFS: [Need; 4] = [
+    BOOT[0],
+    BOOT[1],
+    Need::Root("nfs-ganesha opens files by their handles"),
+    Need::Command("ganesha.nfsd", "nfs-ganesha"),
+];
+
 /// The tests of this module, by what they need.
-pub(crate) const TESTS: &[Test] = tests![BOOT =>
+pub(crate) const TESTS: &[Test] = tests![
+    BOOT =>
     a_9p_tag_is_a_root,
     an_unknown_tag_is_reported_with_the_existing_ones,
-    a_virtiofs_tag_is_a_root,
-    nfs_4_by_dhcp,
-    nfs_3_with_a_static_address,
     an_nfs_server_that_does_not_answer_is_reported,
     a_missing_dhcp_answer_is_reported,
     dhcp_retries_until_it_has_an_address,
-    an_unknown_interface_is_reported_with_the_existing_ones,
+    an_unknown_interface_is_reported_with_the_existing_ones;
+    VIRTIOFS =>
+    a_virtiofs_tag_is_a_root;
+    NFS =>
+    nfs_4_by_dhcp,
+    nfs_3_with_a_static_address,
 ];
 
 /// Longest time until a server listens.
@@ -105,7 +118,11 @@ fn a_virtiofs_tag_is_a_root() {
 fn virtiofsd(socket: &Path, dir: &Path) -> Server {
     let places = ["/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd"].map(Path::new);
     let program = places.into_iter().find(|path| path.exists());
-    let program = program.expect("virtiofsd is missing: install qemu-system-common or virtiofsd");
+    let program = program.unwrap_or_else(|| {
+        unavailable(
+            "virtiofsd is missing: install the Debian package qemu-system-common or virtiofsd",
+        )
+    });
     let child = Command::new(program)
         .arg(format!("--socket-path={}", socket.display()))
         .args(["-o", &format!("source={},sandbox=chroot", dir.display())])

@@ -255,13 +255,12 @@ impl<'s> Run<'s> {
         };
         self.write(&merged);
         let want = if self.mode.is_kmod { theirs } else { ours };
+        let differs = merged.iter().any(|(by, _)| *by != By::Both);
+        self.is_needed |= differs;
         if got != want && !self.mode.blesses {
             self.wrong +=
                 &format!("$ {command}\nis\n{}\nnot\n{}\n", got.join("\n"), want.join("\n"));
-        }
-        let differs = merged.iter().any(|(by, _)| *by != By::Both);
-        self.is_needed |= differs;
-        if differs && self.reason.is_empty() {
+        } else if differs && self.reason.is_empty() {
             self.wrong += &format!("$ {command}\nthe transcript does not say why kmod differs\n");
         }
     }
