@@ -50,7 +50,7 @@ const SECTIONS: [Section; 6] = [
         group: Group::Storage,
         title: "Storage",
         introduction: "\
-[root.md](root.md) describes what these parameters set up and how they combine.
+[stacks.md](stacks.md) describes what these parameters set up and how they combine.
 ",
         notes: VERITY_OPTIONS,
     },
@@ -59,7 +59,7 @@ const SECTIONS: [Section; 6] = [
         title: "Network",
         introduction: "\
 The network is set up only for a root on NFS: `root=/dev/nfs`, `root=nfs:SERVER:PATH` and other
-forms in [root.md](root.md).
+forms in [network-root.md](network-root.md).
 ",
         notes: "",
     },
