@@ -47,7 +47,8 @@ fn compare(kernel: Kernel, goal: f64) {
     }
     let (ours, kmods) = (spread(&of_ours), spread(&of_kmod));
     println!(
-        "{kernel:?}: ours {:.0} {:.0} ms, {} KB   kmod {:.0} {:.0} ms, {} KB   ratio {:.2} (goal: {goal})",
+        "{kernel:?}: ours {:.0} {:.0} ms, {} KB   kmod {:.0} {:.0} ms, {} KB   \
+         ratio {:.2} (goal: {goal})",
         ours.0,
         ours.1,
         ours.2,

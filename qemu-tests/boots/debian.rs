@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The tests of this module, by what they need.
-pub(crate) const TESTS: &[Test] = tests![[BOOT[0], BOOT[1], Need::Root("debootstrap makes devices and runs chroot")] =>
+pub(crate) const TESTS: &[Test] = tests![
+    [BOOT[0], BOOT[1], Need::Root("debootstrap makes devices and runs chroot")] =>
     debian_boots_as_with_its_own_image,
 ];
 

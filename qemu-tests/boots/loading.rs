@@ -118,7 +118,8 @@ fn modules_that_the_root_does_not_need_are_loaded_by_finish() {
     files::put(root.path(), "bin/sh", &busybox, 0o755);
     files::put(root.path(), "bin/coldplug", &fs::read(paths::program("coldplug")).unwrap(), 0o755);
     let script = "#!/bin/sh\ncoldplug finish >/dev/console 2>&1\necho \"status $?\" >/dev/console\n\
-                  [ -e /run/coldplug/remaining ] || echo list-gone >/dev/console\nexec /sbin/init\n";
+                  [ -e /run/coldplug/remaining ] || echo list-gone >/dev/console\n\
+                  exec /sbin/init\n";
     files::put(root.path(), "finish", script.as_bytes(), 0o755);
     let guest = fs::read(paths::program("examples/guest")).unwrap();
     files::put(root.path(), "sbin/init", &guest, 0o755);

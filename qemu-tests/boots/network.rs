@@ -127,6 +127,7 @@ fn virtiofsd(socket: &Path, dir: &Path) -> Server {
         .arg(format!("--socket-path={}", socket.display()))
         .args(["-o", &format!("source={},sandbox=chroot", dir.display())])
         .stdout(Stdio::null())
+        .stderr(Stdio::null())
         .spawn()
         .unwrap();
     let server = Server { child, _dir: None };
@@ -184,7 +185,8 @@ impl Nfs {
         let (export, own) = (root.path().display(), dir.path().display());
         let conf = format!(
             "NFS_CORE_PARAM {{ Protocols = {version}; NFS_Port = {port}; MNT_Port = {mount_port}; \
-             Bind_addr = 127.0.0.1; Enable_NLM = false; Enable_RQUOTA = false; Enable_UDP = false; }}\n\
+             Bind_addr = 127.0.0.1; Enable_NLM = false; Enable_RQUOTA = false; \
+             Enable_UDP = false; }}\n\
              NFSV4 {{ Graceless = true; RecoveryRoot = {own}; }}\n\
              EXPORT {{ Export_Id = 1; Path = {export}; Pseudo = /root; Access_Type = RW; \
              Squash = No_Root_Squash; Protocols = {version}; Transports = TCP; SecType = sys; \
@@ -232,7 +234,8 @@ fn nfs_4_by_dhcp() {
         .cmdline(&format!("root=/dev/nfs nfsroot=10.0.2.2:/root,port={} ip=dhcp", nfs.port));
     let (boot, facts) = ends_well(vm, "nfs4", "10.0.2.2:/root");
     let record = facts.record();
-    let want = json!({"interface": "eth0", "address": "10.0.2.15/24", "by": "dhcp", "router": "10.0.2.2",
+    let want = json!({"interface": "eth0", "address": "10.0.2.15/24",
+        "by": "dhcp", "router": "10.0.2.2",
         "dhcp_server": "10.0.2.2", "next_server": "10.0.2.2", "root_path": null});
     assert_eq!(record["network"], want);
     assert_eq!(record["root"]["fstype"], "nfs4");
@@ -350,7 +353,8 @@ fn dhcp_retries_until_it_has_an_address() {
     let boot = with_network(machine(Kernel::Cloud61), &net)
         .cmdline("root=dhcp BOOTIF=01-52-54-00-12-34-56 coldplug.timeout=20")
         .run();
-    let want = json!({"interface": "eth0", "address": "10.9.0.7/16", "by": "dhcp", "router": "10.9.0.1",
+    let want = json!({"interface": "eth0", "address": "10.9.0.7/16",
+        "by": "dhcp", "router": "10.9.0.1",
         "dhcp_server": "10.9.0.1", "next_server": "10.9.0.2", "root_path": "/srv/%s"});
     assert_eq!(boot.record()["network"], want, "{}", boot.tail());
     boot.check(boot.console.contains("10.9.0.2:/srv/10.9.0.7"), "the root is not named");

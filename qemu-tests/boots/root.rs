@@ -58,7 +58,8 @@ const ROOT_TYPE: &str = "4f68bce3-e8cd-4db1-96e7-fbcaf984b709";
 fn gpt(vm: Machine) -> Machine {
     let table = format!(
         "label: gpt\nstart=2048, size=32768, uuid={PART}, name=\"first part\"\n\
-         start=34816, size=32768, uuid=c01d9106-0000-4000-8000-0000000000ab, type={ROOT_TYPE}, name=cold-part\n"
+         start=34816, size=32768, uuid=c01d9106-0000-4000-8000-0000000000ab, type={ROOT_TYPE}, \
+         name=cold-part\n"
     );
     let (file, root, decoy) = (vm.dir().join("gpt"), vm.dir().join("root"), vm.dir().join("decoy"));
     partitioned(&file, &table, &[(2048, &DECOY.make(&decoy)), (34816, &ROOT.make(&root))]);
@@ -237,7 +238,8 @@ fn near_misses_are_reported() {
         ),
         (
             "PARTUUID=12345678-01",
-            "12345678-01 has the format of an MBR, but vda has a GPT, whose PARTUUIDs have 36 characters",
+            "12345678-01 has the format of an MBR, but vda has a GPT, whose PARTUUIDs have \
+             36 characters",
         ),
         ("PARTUUID=89abcdef-03", "vdb has disk ID 89abcdef, but no partition 03, only 01, 02, 05"),
         ("LABEL=crypt", "vdc has this LABEL, but holds crypto_LUKS, which coldplug does not open"),
@@ -288,7 +290,11 @@ fn luks2(label: &str) -> Vec<u8> {
 const SLEEPER: &str = r#"#!/bin/busybox sh
 bb=/bin/busybox
 $bb mount -t devtmpfs dev /dev 2>/dev/null
-token() { for w in $($bb cat /proc/cmdline); do case $w in token=*) echo "${w#token=}";; esac; done; }
+token() {
+    for w in $($bb cat /proc/cmdline); do
+        case $w in token=*) echo "${w#token=}" ;; esac
+    done
+}
 if [ "$(token)" = first ]; then
     $bb swapon /dev/vdb || echo "no swap" > /dev/ttyS0
     echo platform > /sys/power/disk
@@ -437,7 +443,8 @@ fn root_by_label() {
 }
 
 fn root_by_partition() {
-    const TABLE: &str = "label: gpt\nstart=2048, size=32768, uuid=C01D9106-0000-4000-8000-0000000000AA, name=cold-part\n";
+    const TABLE: &str = "label: gpt\nstart=2048, size=32768, \
+        uuid=C01D9106-0000-4000-8000-0000000000AA, name=cold-part\n";
     for root in ["PARTUUID=c01d9106-0000-4000-8000-0000000000aa", "PARTLABEL=cold-part"] {
         let (tree, image) = image::all_of(Kernel::Cloud61);
         let vm = Machine::new(&tree, &image).cmdline(&format!("root={root}"));

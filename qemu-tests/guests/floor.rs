@@ -5,10 +5,11 @@
 //! the cost of discovery.
 //!
 //! ```text
-//! PATH: NEED NEED...        /modules.list: file of a module, and the files that must be loaded before
-//! floor.threads=N           kernel command line: N threads; a module starts when those it needs are loaded;
-//!                           without it loading is sequential, in the order of the list
-//! floor.async_probe         passes async_probe to each module: a load returns before its devices are bound
+//! PATH: NEED NEED...        /modules.list: file of a module, and files that are loaded before
+//! floor.threads=N           kernel command line: N threads; a module starts when those that it
+//!                           needs are loaded; without it loading is sequential, in list order
+//! floor.async_probe         passes async_probe to each module: a load returns before devices are
+//!                           bound
 //! ```
 //!
 //! The real init gets the time of entry as `COLDPLUG_INIT_BOOTTIME_NS`.

@@ -1,4 +1,5 @@
-//! /sbin/init of the root in boots/module_tools.rs: runs the commands in /etc/commands and powers off.
+//! /sbin/init of the root in boots/module_tools.rs: runs the commands in /etc/commands and powers
+//! off.
 //!
 //! The result of each command is one line of JSON on the second serial port, under the number of
 //! the command: `{"0":{"code":0,"stdout":"…","stderr":"…"}}`. The last line is `{"end":true}`.

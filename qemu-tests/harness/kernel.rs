@@ -153,7 +153,7 @@ pub fn cache() -> PathBuf {
     set("COLDPLUG_CACHE")
         .or_else(|| set("XDG_CACHE_HOME").map(|dir| dir.join("coldplug")))
         .or_else(|| set("HOME").map(|dir| dir.join(".cache/coldplug")))
-        .expect("one of COLDPLUG_CACHE, XDG_CACHE_HOME and HOME must be set: the cache of kernels is there")
+        .expect("COLDPLUG_CACHE, XDG_CACHE_HOME or HOME must be set: kernels are kept there")
 }
 
 /// Locks `path` against other processes until the file is dropped.

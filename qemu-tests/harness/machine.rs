@@ -291,8 +291,8 @@ impl Machine {
     }
 }
 
-/// Boots a kernel and its image from the root disk on `bus`, which `root` names. The init of the root
-/// must run.
+/// Boots a kernel and its image from the root disk on `bus`, which `root` names. The init of the
+/// root must run.
 #[track_caller]
 pub fn boot_from((tree, image): &(Tree, PathBuf), bus: Bus, root: &str) -> (Boot, Facts) {
     Machine::new(tree, image).cmdline(&format!("root={root}")).attach(bus, ROOT).run_ok()

@@ -3,7 +3,7 @@
 //! ```text
 //! # COMMENT
 //! === SCENARIO                        a new scenario; the session starts afresh
-//! oracle: none | kmod                 whether kmod runs the commands that follow (default kmod)
+//! oracle: none | kmod                 whether kmod can run the commands that follow (kmod)
 //! why: REASON | none                  why kmod differs in the commands that follow
 //! KEY: VALUE                          sets something up; the session defines the keys
 //! $ COMMAND

@@ -8,7 +8,8 @@ use harness::run::{Need, Test};
 use harness::{paths, tests};
 
 /// The tests of this module, by what they need.
-pub(crate) const TESTS: &[Test] = tests![[Need::Program("coldplug"), Need::Program("coldplug-init")] =>
+pub(crate) const TESTS: &[Test] = tests![
+    [Need::Program("coldplug"), Need::Program("coldplug-init")] =>
     the_binaries_are_static,
     the_binary_of_images_is_within_its_limit,
 ];

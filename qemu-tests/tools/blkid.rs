@@ -309,8 +309,8 @@ const LABELS: [(usize, &[&str]); 11] = [
     (20, &["", "with space", "fifteen chars..", "Größe"]),
     (22, &["", "WITH SPACE", "sixteen chars ok", "longer than sixteen charac", "Größe", "  B"]),
 ];
-const LONG: &str = "a label of 120 characters a label of 120 characters a label of 120 characters a label of 120 \
-    characters a label of 120 ch";
+const LONG: &str = "a label of 120 characters a label of 120 characters a label of 120 characters \
+    a label of 120 characters a label of 120 ch";
 
 fn labels_of_every_kind() {
     for (row, labels) in LABELS {
@@ -432,7 +432,8 @@ fn flash_images() {
         .run(&["mkfs.ubifs", "-r", "tree", "-m", "2048", "-e", "126976", "-c", "100", "image"], "");
     assert_eq!(image.compare().unwrap().kind, "ubifs");
     fs::rename(image.path(), image.dir.path().join("volume")).unwrap();
-    let ini = "[root]\nmode=ubi\nimage=volume\nvol_id=0\nvol_size=4MiB\nvol_type=dynamic\nvol_name=root\n";
+    let ini = "[root]\nmode=ubi\nimage=volume\nvol_id=0\nvol_size=4MiB\nvol_type=dynamic\n\
+               vol_name=root\n";
     fs::write(image.dir.path().join("ini"), ini).unwrap();
     let words = ["ubinize", "-o", "image", "-m", "2048", "-p", "128KiB", "-Q", "3000000000", "ini"];
     image.run(&words, "");
@@ -729,16 +730,20 @@ fn attributes(words: &str) -> u64 {
 }
 
 const GPT: &str = "label: gpt\nlabel-id: 11223344-5566-7788-99AA-BBCCDDEEFF00\n\
-    size=1M, type=U, uuid=01234567-89AB-CDEF-0123-456789ABCDEF, name=\"EFI System\"\nsize=2M, type=L, name=\"Größe/root 🙂\", attrs=\"GUID:60\"\n\
-    size=1M, type=4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709\nsize=1M, type=L, name=\"thirty-six characters for the name!!\"\n";
-const LOGICAL: &str = "label: dos\nlabel-id: 0xdeadbeef\nsize=1M, type=83, bootable\nsize=1M, type=c\n\
+    size=1M, type=U, uuid=01234567-89AB-CDEF-0123-456789ABCDEF, name=\"EFI System\"\n\
+    size=2M, type=L, name=\"Größe/root 🙂\", attrs=\"GUID:60\"\n\
+    size=1M, type=4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709\n\
+    size=1M, type=L, name=\"thirty-six characters for the name!!\"\n";
+const LOGICAL: &str = "label: dos\nlabel-id: 0xdeadbeef\nsize=1M, type=83, bootable\n\
+    size=1M, type=c\n\
     type=f\nsize=1M, type=83\nsize=2M, type=82\nsize=1M, type=8e\n";
 
 fn tables_by_sfdisk() {
     for script in [
         GPT,
         LOGICAL,
-        "label: gpt\nunit: sectors\n9: start=4096, size=2048, type=L\n3: start=8192, size=2048, type=L\n",
+        "label: gpt\nunit: sectors\n9: start=4096, size=2048, type=L\n\
+         3: start=8192, size=2048, type=L\n",
         "label: gpt\ntable-length: 4\nsize=1M\n",
         "label: gpt\n",
         "label: gpt\nsize=1M, attrs=\"RequiredPartition LegacyBIOSBootable GUID:48,59,63\"\n",
@@ -755,13 +760,16 @@ fn tables_by_sfdisk() {
 
 /// Partition tables of the boots in boots/root.rs.
 const BOOTED: [&str; 4] = [
-    "label: gpt\nstart=2048, size=32768, uuid=c01d9106-0000-4000-8000-0000000000aa, name=\"first part\"\n\
+    "label: gpt\n\
+     start=2048, size=32768, uuid=c01d9106-0000-4000-8000-0000000000aa, name=\"first part\"\n\
      start=34816, size=32768, type=4f68bce3-e8cd-4db1-96e7-fbcaf984b709, name=cold-part\n",
-    "label: gpt\nstart=2048, size=32768\nstart=34816, size=32768, type=4f68bce3-e8cd-4db1-96e7-fbcaf984b709, \
+    "label: gpt\nstart=2048, size=32768\n\
+     start=34816, size=32768, type=4f68bce3-e8cd-4db1-96e7-fbcaf984b709, \
      attrs=\"GUID:60\"\n",
     "label: dos\nlabel-id: 0x89abcdef\nstart=2048, size=2048, type=83\n\
      start=4096, size=100000, type=5\nstart=6144, size=32768, type=83\n",
-    "label: gpt\nstart=2048, size=32768, name=my\\x20root\nstart=34816, size=32768, name=\"my root/1\"\n",
+    "label: gpt\nstart=2048, size=32768, name=my\\x20root\n\
+     start=34816, size=32768, name=\"my root/1\"\n",
 ];
 
 fn disks_of_the_boots() {

@@ -226,7 +226,8 @@ fn compare(kernel: Kernel, least: usize) {
         .collect();
     let configs = config_trees(&tree, &sample);
     note!(
-        "{}: {} modules, {} families of {} aliases; the same lines: -D {depends}, -R {aliases} and {symbol_lines}, \
+        "{}: {} modules, {} families of {} aliases; equal lines: -D {depends}, -R {aliases} and \
+         {symbol_lines}, \
          modinfo {info} and {inside}, configurations {configs}",
         tree.release,
         names.len(),
