@@ -15,7 +15,7 @@ use harness::{image, kernel, measured, note, paths, tests, tool};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 
 /// The tests of this module, by what they need.
 pub(crate) const TESTS: &[Test] = tests![BOOT =>
@@ -27,10 +27,24 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
     the_plan_matches_the_boot,
 ];
 
-/// A sequential boot.
-static SERIAL: LazyLock<Facts> = LazyLock::new(|| boot("coldplug.jobs=1"));
-/// A boot with the default number of parallel loads, in another order.
-static PARALLEL: LazyLock<Facts> = LazyLock::new(|| boot("coldplug.seed=7"));
+/// Returns the facts of a sequential boot.
+fn serial() -> &'static Facts {
+    static BOOT: OnceLock<Facts> = OnceLock::new();
+    shared(&BOOT, "coldplug.jobs=1")
+}
+
+/// Returns the facts of a boot with the default number of parallel loads, in another order.
+fn parallel() -> &'static Facts {
+    static BOOT: OnceLock<Facts> = OnceLock::new();
+    shared(&BOOT, "coldplug.seed=7")
+}
+
+/// Boots once for all tests that use `facts`.
+fn shared(facts: &'static OnceLock<Facts>, words: &str) -> &'static Facts {
+    // Without the kernel each test is ignored, not only the first.
+    Kernel::Full61.get();
+    facts.get_or_init(|| boot(words))
+}
 
 fn boot(words: &str) -> Facts {
     let tree = Kernel::Full61.get();
@@ -83,7 +97,7 @@ fn has(whole: &BTreeSet<String>, names: &[&str], who: &str) {
 }
 
 fn every_order_loads_the_same_modules_and_drivers() {
-    let (serial, parallel) = (Reached::new(&SERIAL), Reached::new(&PARALLEL));
+    let (serial, parallel) = (Reached::new(serial()), Reached::new(parallel()));
     note!("{} modules, {} devices with a driver", serial.modules.len(), serial.drivers.len());
     assert_eq!(serial.difference(&parallel), "");
 }
@@ -94,17 +108,17 @@ fn sequential_loading_repeats_its_order() {
         names(&facts.record()["modules"]).into_iter().map(str::to_owned).collect()
     };
     let again = boot("coldplug.jobs=1");
-    assert_eq!(order(&SERIAL), order(&again));
+    assert_eq!(order(serial()), order(&again));
 }
 
 fn all_modules_of_the_fleet_are_loaded() {
-    let ours = set(SERIAL.modules());
+    let ours = set(serial().modules());
     let late_usb =
         ["usbnet", "cdc_ether", "ftdi_sio", "hid_generic", "wacom", "joydev", "snd_usb_audio"];
     for names in [&late_usb[..], &ASKED_BY_THE_KERNEL, &["mmc_block", "aesni_intel", "kvm_amd"]] {
         has(&ours, names, "the fleet");
     }
-    for facts in [&*SERIAL, &*PARALLEL] {
+    for facts in [serial(), parallel()] {
         let record = facts.record();
         let modules = record["modules"].as_array().unwrap();
         let with = |outcome: &str| -> BTreeSet<String> {
@@ -130,7 +144,7 @@ fn kmod_loads_the_same_in_several_passes() {
     for (name, list) in &lists {
         note!("kmod, {name}: {}", list.len());
     }
-    let ours = set(SERIAL.modules());
+    let ours = set(serial().modules());
     let missing: Vec<_> = lists["root"].difference(&ours).collect();
     let more: Vec<_> = ours.difference(&lists["root"]).collect();
     assert!(missing.is_empty() && more.is_empty(), "we lack {missing:?}, kmod lacks {more:?}");
@@ -162,7 +176,7 @@ fn udev_needs_the_kernels_helper() {
     for (name, list) in &lists {
         note!("udev without a helper, {name}: {}", list.len());
     }
-    let ours = set(SERIAL.modules());
+    let ours = set(serial().modules());
     let without: BTreeSet<String> = ours.difference(&lists["root"]).cloned().collect();
     // The kernel requests a filesystem from its helper as well.
     let ext4 = ["crc16", "crc32c_generic", "ext4", "jbd2", "mbcache"];
@@ -186,15 +200,15 @@ fn udev_needs_the_kernels_helper() {
 fn the_plan_matches_the_boot() {
     let tree = Kernel::Full61.get();
     let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), SERIAL.get("capture").as_str().expect("a capture")).unwrap();
+    std::fs::write(file.path(), serial().get("capture").as_str().expect("a capture")).unwrap();
     let mut command = std::process::Command::new(paths::program("coldplug"));
     command.args(["plan", "--json", "--root"]).arg(&tree.root).arg("--from").arg(file.path());
     let plan: Value = serde_json::from_str(&tool::run(&mut command)).unwrap();
-    let record = SERIAL.record();
+    let record = serial().record();
     let (planned, booted) = (names(&plan["modules"]), names(&record["modules"]));
     assert_eq!(set(planned.iter().copied()), set(booted.iter().copied()));
 
-    let live = set(SERIAL.modules());
+    let live = set(serial().modules());
     let expected: BTreeSet<String> = set(planned.iter().copied());
     let by_kernel: BTreeSet<String> = live.difference(&expected).cloned().collect();
     let in_vain: BTreeSet<String> = expected.difference(&live).cloned().collect();

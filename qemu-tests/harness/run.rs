@@ -115,14 +115,41 @@ pub fn note(line: &str) {
     }
 }
 
-/// Runs the tests of `modules` as the command line of this process says.
+/// Runs the tests of `modules` as the command line of this process says. As with libtest, several
+/// filters select the tests that match one of them.
 pub fn main(modules: &[&[Test]]) -> ExitCode {
-    let arguments = Arguments::from_args();
+    let (options, filters) = split(std::env::args());
+    let arguments = Arguments::from_iter(options);
     keep_panics();
-    let is_shown = arguments.nocapture;
-    let tests = modules.iter().flat_map(|tests| tests.iter());
-    let trials = tests.map(|test| trial(*test, is_shown)).collect();
+    let is_selected = |test: &&Test| {
+        let name = full_name(test);
+        let matches = |filter: &String| {
+            if arguments.exact { name == *filter } else { name.contains(filter.as_str()) }
+        };
+        filters.is_empty() || filters.iter().any(matches)
+    };
+    let tests = modules.iter().flat_map(|tests| tests.iter()).filter(is_selected);
+    let trials = tests.map(|test| trial(*test, arguments.nocapture)).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// Splits a command line into its options, with the name of the program, and the filters.
+fn split(words: impl Iterator<Item = String>) -> (Vec<String>, Vec<String>) {
+    const WITH_VALUE: [&str; 6] =
+        ["--test-threads", "--skip", "--logfile", "--color", "--format", "-Z"];
+    let (mut options, mut filters) = (Vec::new(), Vec::new());
+    let mut words = words;
+    options.extend(words.next());
+    while let Some(word) = words.next() {
+        if !word.starts_with('-') {
+            filters.push(word);
+            continue;
+        }
+        let has_value = WITH_VALUE.contains(&word.as_str());
+        options.push(word);
+        options.extend(has_value.then(|| words.next()).flatten());
+    }
+    (options, filters)
 }
 
 /// Keeps the message of a panic in a test with the test's notes.
@@ -138,10 +165,14 @@ fn keep_panics() {
     }));
 }
 
-fn trial(test: Test, is_shown: bool) -> Trial {
-    // `boots::root` → `root`: the target's name stands elsewhere.
+/// Returns `MODULE::NAME`, without the target: `boots::root` → `root`.
+fn full_name(test: &Test) -> String {
     let module = test.module.split_once("::").map_or(test.module, |(_, module)| module);
-    Trial::ignorable_test(format!("{module}::{}", test.name), move || {
+    format!("{module}::{}", test.name)
+}
+
+fn trial(test: Test, is_shown: bool) -> Trial {
+    Trial::ignorable_test(full_name(&test), move || {
         if let Some(reason) = test.needs.iter().find_map(|need| need.lacking()) {
             return Ok(Completion::ignored_with(reason));
         }
@@ -185,6 +216,14 @@ mod tests {
             panic!("the test is ignored")
         };
         assert_eq!(reason.as_deref(), Some("no network"));
+    }
+
+    #[test]
+    fn a_command_line_has_options_and_filters() {
+        let words = "tools -q a --test-threads 2 --skip c b --format=terse";
+        let (options, filters) = split(words.split(' ').map(str::to_owned));
+        assert_eq!(options.join(" "), "tools -q --test-threads 2 --skip c --format=terse");
+        assert_eq!(filters, ["a", "b"]);
     }
 
     #[test]
