@@ -312,7 +312,7 @@ fn unknown_verity_options_are_an_error() {
     let verity = Verity::new(&[]);
     let line =
         "root=/dev/vda coldplug.verity=roothash=HASH,data=/dev/vda,hash=/dev/vdb,hashofset=0";
-    verity.machine(line).run_failed("mount-failed", &["'hashofset=0' is no option"]);
+    verity.machine(line).run_failed("mount-failed", &["'hashofset=0' is not a known option"]);
 }
 
 fn a_hash_device_that_never_appears() {
