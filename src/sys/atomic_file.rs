@@ -2,7 +2,8 @@
 //!
 //! The new file has no name until it is complete (`O_TMPFILE`, open(2)), so that nothing remains if
 //! the program is killed. On filesystems without `O_TMPFILE` it has a temporary name next to the
-//! target: `.NAME.PID-NUMBER`. The leading dot keeps it out of directory listings such as modprobe.d's.
+//! target: `.NAME.PID-NUMBER`. The leading dot keeps it out of directory listings such as
+//! modprobe.d's.
 
 use std::ffi::OsString;
 use std::fs::{self, File};

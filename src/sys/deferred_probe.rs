@@ -9,7 +9,8 @@ use super::sysfs::text;
 pub struct DeferredDevice {
     /// The device, under its name in the kernel.
     pub device: String,
-    /// The supplier, if the kernel names it: a device, or the devicetree node of one that is missing.
+    /// The supplier, if the kernel names it: a device, or the devicetree node of one that is
+    /// missing.
     pub supplier: Option<String>,
     /// The reason that the driver has logged.
     pub reason: Option<String>,

@@ -165,8 +165,8 @@ fn open_dir(at: impl AsFd, path: impl rustix::path::Arg) -> std::result::Result<
     openat(at, path, flags, Mode::empty())
 }
 
-/// Reads a sysfs file; `None` if it vanished or its device returns an error. sysfs returns the whole
-/// file in one read(2).
+/// Reads a sysfs file; `None` if it vanished or its device returns an error. sysfs returns the
+/// whole file in one read(2).
 fn read_at<'a>(
     dir: BorrowedFd<'_>,
     name: &CStr,

@@ -106,8 +106,8 @@ impl Control {
         self.request(REMOVE, name).map_err(|e| failed("remove", name, e))
     }
 
-    /// DM_TABLE_STATUS: returns the status text of the one target. For verity it is `V`, or `C` after a
-    /// corrupted block.
+    /// DM_TABLE_STATUS: returns the status text of the one target. For verity it is `V`, or `C`
+    /// after a corrupted block.
     ///
     /// # Errors
     /// ENXIO if the device does not exist.
@@ -127,8 +127,8 @@ impl Control {
     }
 }
 
-/// symlink(2): links /dev/mapper/`name` to the node of the device, as udev does; devtmpfs creates only
-/// the node.
+/// symlink(2): links /dev/mapper/`name` to the node of the device, as udev does; devtmpfs creates
+/// only the node.
 ///
 /// # Errors
 /// The link cannot be created.

@@ -1,5 +1,5 @@
-//! The texts of errno: those of glibc's strerror(3), which scripts and people know. The texts of musl
-//! differ.
+//! The texts of errno: those of glibc's strerror(3), which scripts and people know. The texts of
+//! musl differ.
 
 use rustix::io::Errno;
 

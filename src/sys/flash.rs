@@ -46,9 +46,9 @@ mod tests {
         for (path, text) in
             [("mtd/mtd0", "boot env"), ("mtd/mtd0ro", "boot env"), ("ubi/ubi0_2", "rootfs")]
         {
-            let folder = scratch.path().join("sys/class").join(path);
-            fs::create_dir_all(&folder).unwrap();
-            fs::write(folder.join("name"), format!("{text}\n")).unwrap();
+            let dir = scratch.path().join("sys/class").join(path);
+            fs::create_dir_all(&dir).unwrap();
+            fs::write(dir.join("name"), format!("{text}\n")).unwrap();
         }
         let root = Root::at(scratch.path());
         for (name, want) in [

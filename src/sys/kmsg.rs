@@ -39,8 +39,8 @@ impl Kmsg {
         Ok(Self(file))
     }
 
-    /// Writes one record of `coldplug`, truncated to the length that the kernel accepts. Failures are
-    /// ignored, because there is nowhere left to report them.
+    /// Writes one record of `coldplug`, truncated to the length that the kernel accepts. Failures
+    /// are ignored, because there is nowhere left to report them.
     pub fn write(&self, priority: Priority, text: &str) {
         self.write_as(priority as u8, "coldplug", text);
     }
@@ -69,8 +69,8 @@ impl Kmsg {
 pub struct LogPosition(Option<File>);
 
 impl LogPosition {
-    /// Returns the end of the log. If the log is not readable, [`Self::last_record`] finds nothing. A
-    /// regular file in its place, as in a test tree, is read from its start.
+    /// Returns the end of the log. If the log is not readable, [`Self::last_record`] finds nothing.
+    /// A regular file in its place, as in a test tree, is read from its start.
     pub fn end(root: &Root) -> Self {
         let open = || -> std::io::Result<File> {
             let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();

@@ -26,8 +26,8 @@ const NAME: std::ops::Range<usize> = 56..119;
 /// Attempts to get a free device before another process does.
 const MAX_ATTEMPTS: usize = 16;
 
-/// A loop device with a backing file. Dropping it frees the device, unless it is open elsewhere, such as
-/// by a mount.
+/// A loop device with a backing file. Dropping it frees the device, unless it is open elsewhere,
+/// such as by a mount.
 #[derive(Debug)]
 pub struct Loop {
     /// Path of the node.
@@ -35,9 +35,9 @@ pub struct Loop {
     _device: File,
 }
 
-/// Attaches `file` to a free loop device; `name` is shown by losetup(8). The module `loop` provides the
-/// devices. Between LOOP_CTL_GET_FREE and LOOP_CONFIGURE another process may take the device (EBUSY);
-/// then the next free one is tried, as loop(4) prescribes.
+/// Attaches `file` to a free loop device; `name` is shown by losetup(8). The module `loop` provides
+/// the devices. Between LOOP_CTL_GET_FREE and LOOP_CONFIGURE another process may take the device
+/// (EBUSY); then the next free one is tried, as loop(4) prescribes.
 ///
 /// # Errors
 /// There is no loop device, or the file cannot back one.

@@ -77,8 +77,8 @@ impl Root {
     }
 }
 
-/// sched_getaffinity(2): returns the number of processors that this process may use, or 1 if that is
-/// unknown.
+/// sched_getaffinity(2): returns the number of processors that this process may use, or 1 if that
+/// is unknown.
 pub fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }

@@ -16,8 +16,8 @@ use crate::kmod::index::Bytes;
 /// Parents of the configuration directories, highest precedence first.
 const CONFIG_PARENTS: [&str; 5] = ["etc", "run", "usr/local/lib", "usr/lib", "lib"];
 
-/// Returns the directories of the configuration `name` (`modprobe.d`, `depmod.d`), highest precedence
-/// first.
+/// Returns the directories of the configuration `name` (`modprobe.d`, `depmod.d`), highest
+/// precedence first.
 pub fn config_dirs(root: &Root, name: &str) -> Vec<PathBuf> {
     CONFIG_PARENTS.map(|parent| root.join(parent).join(name)).to_vec()
 }
@@ -60,14 +60,14 @@ impl IndexFiles for ModuleDir {
 }
 
 /// Reads the configuration of `root` for the modules in `dir`: modprobe.d, modules.softdep and
-/// modules.weakdep, ordered by file name. If several directories have a file of one name, the file in
-/// the directory of the highest precedence is used. The kernel command line is not read.
+/// modules.weakdep, ordered by file name. If several directories have a file of one name, the file
+/// in the directory of the highest precedence is used. The kernel command line is not read.
 pub fn config(root: &Root, dir: &ModuleDir, warnings: &mut Vec<Warning>) -> Config {
     config_at(&config_dirs(root, "modprobe.d"), dir, warnings)
 }
 
-/// Reads the configuration as [`config`] does and appends the module words of the kernel command line
-/// `line`.
+/// Reads the configuration as [`config`] does and appends the module words of the kernel command
+/// line `line`.
 pub fn config_with(
     root: &Root,
     dir: &ModuleDir,
@@ -81,9 +81,10 @@ pub fn config_with(
 }
 
 /// Reads the configuration as [`config`] does, from these directories and files, highest precedence
-/// first, instead of modprobe.d. A file needs no suffix and is ordered by its name. Missing paths are
-/// ignored. A file may also be a modules.conf(5), which is detected by its content. The build for an
-/// image does not read modules.conf, because images are made from the converted configuration.
+/// first, instead of modprobe.d. A file needs no suffix and is ordered by its name. Missing paths
+/// are ignored. A file may also be a modules.conf(5), which is detected by its content. The build
+/// for an image does not read modules.conf, because images are made from the converted
+/// configuration.
 pub fn config_at(paths: &[PathBuf], dir: &ModuleDir, warnings: &mut Vec<Warning>) -> Config {
     let mut files = merged_conf_files(paths, warnings);
     for own in ["modules.softdep", "modules.weakdep"] {
@@ -105,8 +106,8 @@ pub fn config_at(paths: &[PathBuf], dir: &ModuleDir, warnings: &mut Vec<Warning>
     config
 }
 
-/// Returns the configuration files in these directories and files, highest precedence first, by name.
-/// If several have one name, the first one is used.
+/// Returns the configuration files in these directories and files, highest precedence first, by
+/// name. If several have one name, the first one is used.
 pub fn merged_conf_files(
     paths: &[PathBuf],
     warnings: &mut Vec<Warning>,

@@ -39,8 +39,8 @@ impl std::fmt::Display for ImageError {
 }
 
 impl ModuleFile {
-    /// Opens `path` read-only, because finit_module(2) returns ETXTBSY for a writable descriptor, and
-    /// reads the first bytes. A file that is too short to be a module counts as not compressed.
+    /// Opens `path` read-only, because finit_module(2) returns ETXTBSY for a writable descriptor,
+    /// and reads the first bytes. A file that is too short to be a module counts as not compressed.
     ///
     /// # Errors
     /// The file cannot be opened or read.
@@ -72,8 +72,8 @@ impl ModuleFile {
         Ok(image)
     }
 
-    /// Decodes the image into `image`, as [`Self::image`] does, to reuse its memory. `bytes` holds the
-    /// compressed file meanwhile.
+    /// Decodes the image into `image`, as [`Self::image`] does, to reuse its memory. `bytes` holds
+    /// the compressed file meanwhile.
     ///
     /// # Errors
     /// As [`Self::image`].

@@ -2,8 +2,9 @@
 //!
 //! finit_module(2), init_module(2) and the checks before them use errno values in meanings of their
 //! own: ENOENT is an unknown symbol. kmod's insmod and modprobe each have their wording for some of
-//! them (`mod_strerror` of tools/insmod.c, `insmod_insert` of tools/modprobe.c); scripts compare it.
-//! The causes are ours: kernel/module/*.c and the man pages say when the kernel returns which errno.
+//! them (`mod_strerror` of tools/insmod.c, `insmod_insert` of tools/modprobe.c); scripts compare
+//! it. The causes are ours: kernel/module/*.c and the man pages say when the kernel returns which
+//! errno.
 
 use rustix::io::Errno;
 

@@ -9,8 +9,8 @@ use crate::kmod::Warning;
 use crate::kmod::conf::Config;
 use crate::kmod::modules_conf::{self, Environment};
 
-/// Converts a modules.conf for the kernel `release` and adds the result to `config`. Returns false if
-/// the file is not a modules.conf.
+/// Converts a modules.conf for the kernel `release` and adds the result to `config`. Returns false
+/// if the file is not a modules.conf.
 pub(super) fn add(
     config: &mut Config,
     name: &str,

@@ -35,8 +35,8 @@ pub fn move_mount(from: &Path, to: &Path) -> Result<()> {
     })
 }
 
-/// umount2(2) with MNT_DETACH: detaches the mount at `path` from the tree. The filesystem is released
-/// with its last user.
+/// umount2(2) with MNT_DETACH: detaches the mount at `path` from the tree. The filesystem is
+/// released with its last user.
 ///
 /// # Errors
 /// The errno of the call.
@@ -45,8 +45,8 @@ pub fn detach(path: &Path) -> Result<()> {
         .map_err(|e| Error::new("umount", path.display(), e))
 }
 
-/// Splits a comma-separated list, as in mount(8) and `rootflags=`, into mount flags and the options of
-/// the filesystem.
+/// Splits a comma-separated list, as in mount(8) and `rootflags=`, into mount flags and the options
+/// of the filesystem.
 pub fn parse_flags(list: &str) -> (MountFlags, String) {
     const KNOWN: [(&str, MountFlags); 8] = [
         ("nosuid", MountFlags::NOSUID),

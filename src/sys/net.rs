@@ -98,8 +98,8 @@ pub fn configured_by_kernel(root: &Root) -> Option<(String, Option<Ipv4Addr>)> {
     Some((name.to_owned(), server.filter(|server: &Ipv4Addr| !server.is_unspecified())))
 }
 
-/// Returns the source address of packets to `target`: connect(2) and getsockname(2) on a UDP socket,
-/// which sends nothing.
+/// Returns the source address of packets to `target`: connect(2) and getsockname(2) on a UDP
+/// socket, which sends nothing.
 pub fn source_address_for(target: Ipv4Addr) -> Option<Ipv4Addr> {
     let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None);
     let socket = socket.ok()?;
@@ -118,8 +118,8 @@ pub fn bring_up(index: u32) -> Result<()> {
         .map_err(|e| Error::new("bring up interface", index, e))
 }
 
-/// RTM_NEWADDR: adds an IPv4 address with a prefix length to the interface. EEXIST counts as success,
-/// because the address is then there.
+/// RTM_NEWADDR: adds an IPv4 address with a prefix length to the interface. EEXIST counts as
+/// success, because the address is then there.
 ///
 /// # Errors
 /// Any other errno of the kernel.
@@ -142,8 +142,8 @@ pub fn add_address(interface: &Interface, address: Ipv4Addr, prefix: u8) -> Resu
 }
 
 /// RTM_NEWROUTE: adds a default route through `router`. With `on_link` (RTNH_F_ONLINK) the kernel
-/// reaches the router through the interface although its address is in another network. EEXIST counts
-/// as success, because a default route is then there.
+/// reaches the router through the interface although its address is in another network. EEXIST
+/// counts as success, because a default route is then there.
 ///
 /// # Errors
 /// Any other errno of the kernel.

@@ -127,8 +127,8 @@ pub fn exec_shell_in_new_session(shell: &Path) -> Error {
     }
 }
 
-/// Starts this program as `coldplug APPLET WORD...` with `stdin` as its only open descriptor besides
-/// /dev/null, and does not wait. Returns its process ID.
+/// Starts this program as `coldplug APPLET WORD...` with `stdin` as its only open descriptor
+/// besides /dev/null, and does not wait. Returns its process ID.
 ///
 /// # Errors
 /// It cannot be started: /proc or /dev/null is missing, or there is not enough memory.
@@ -179,8 +179,8 @@ pub fn set_low_priority(low: bool) {
     let _ = rustix::process::setpriority_process(None, if low { 19 } else { 0 });
 }
 
-/// wait(2) with WNOHANG, until no ended child is left: reaps processes that process 1 has inherited.
-/// Returns how many were reaped.
+/// wait(2) with WNOHANG, until no ended child is left: reaps processes that process 1 has
+/// inherited. Returns how many were reaped.
 pub fn reap_children() -> usize {
     let ended = || matches!(rustix::process::wait(WaitOptions::NOHANG), Ok(Some(_)));
     std::iter::repeat_with(ended).take_while(|e| *e).count()

@@ -30,8 +30,8 @@ impl Map {
     /// mmap(2): maps `len` bytes of `file`, private and read-only.
     pub(super) fn new(file: impl AsFd, len: usize) -> rustix::io::Result<Self> {
         // SAFETY: the kernel chooses the address, so no memory of ours is replaced. The mapping is
-        // private and read-only and lives until `drop`. Index files are replaced by rename and never
-        // written in place (depmod's rule), so the bytes do not change under the slice.
+        // private and read-only and lives until `drop`. Index files are replaced by rename and
+        // never written in place (depmod's rule), so the bytes do not change under the slice.
         let start =
             unsafe { mmap(ptr::null_mut(), len, ProtFlags::READ, MapFlags::PRIVATE, file, 0) }?;
         Ok(Self { start, len })
@@ -90,8 +90,8 @@ unsafe impl Ioctl for Call {
 /// Length of `struct dm_ioctl` of linux/dm-ioctl.h in bytes, which is part of the request numbers.
 pub(super) const DM_HEADER: usize = 312;
 
-/// DM_* ioctl(2): sends a request of the device mapper. `message` is a `struct dm_ioctl` with its data;
-/// its length field is set here. The answer overwrites it.
+/// DM_* ioctl(2): sends a request of the device mapper. `message` is a `struct dm_ioctl` with its
+/// data; its length field is set here. The answer overwrites it.
 pub(super) fn dm(control: impl AsFd, request: u8, message: &mut [u8]) -> rustix::io::Result<()> {
     let length = u32::try_from(message.len()).map_err(|_| Errno::TOOBIG)?;
     if message.len() < DM_HEADER {
@@ -99,13 +99,13 @@ pub(super) fn dm(control: impl AsFd, request: u8, message: &mut [u8]) -> rustix:
     }
     message[12..16].copy_from_slice(&length.to_ne_bytes());
     let request = opcode::from_components(Direction::ReadWrite, 0xfd, request, DM_HEADER);
-    // SAFETY: the kernel reads and writes at most the length in the header, which is the length of the
-    // slice. No request of this group keeps the address.
+    // SAFETY: the kernel reads and writes at most the length in the header, which is the length of
+    // the slice. No request of this group keeps the address.
     unsafe { ioctl(control, Call(request, message.as_mut_ptr().cast())) }.map(drop)
 }
 
-/// LOOP_CTL_GET_FREE: returns the number of a free loop device, which the kernel creates if there is
-/// none.
+/// LOOP_CTL_GET_FREE: returns the number of a free loop device, which the kernel creates if there
+/// is none.
 pub(super) fn loop_free(control: impl AsFd) -> rustix::io::Result<u32> {
     // SAFETY: the request takes no argument and returns a number.
     let number = unsafe { ioctl(control, Call(0x4c82, ptr::null_mut())) }?;
@@ -140,21 +140,22 @@ pub(super) fn loop_clear(device: impl AsFd) -> rustix::io::Result<()> {
 mod libc {
     use super::{c_char, c_int, c_ulong, c_void};
 
-    // SAFETY: the signature is that of init_module(2). Every libc for Linux has the function without
-    // declaring it.
+    // SAFETY: the signature is that of init_module(2). Every libc for Linux has the function
+    // without declaring it.
     unsafe extern "C" {
         pub(super) fn init_module(image: *const c_void, len: c_ulong, args: *const c_char)
         -> c_int;
     }
 }
 
-/// init_module(2) with an image that the caller may overwrite or free as soon as the kernel has copied
-/// it, while the call still runs. A slice would have to stay unchanged until the call returns.
+/// init_module(2) with an image that the caller may overwrite or free as soon as the kernel has
+/// copied it, while the call still runs. A slice would have to stay unchanged until the call
+/// returns.
 pub(super) fn init_module(image: *const [u8], args: &CStr) -> Result<(), Errno> {
     let len = c_ulong::try_from(image.len()).map_err(|_| Errno::FBIG)?;
-    // SAFETY: this process does not read through the pointer. The kernel does, and checks it: unmapped
-    // memory is EFAULT, and it refuses an image that changes. `args` ends with a NUL and outlives the
-    // call.
+    // SAFETY: this process does not read through the pointer. The kernel does, and checks it:
+    // unmapped memory is EFAULT, and it refuses an image that changes. `args` ends with a NUL and
+    // outlives the call.
     let answer = unsafe { libc::init_module(image.cast(), len, args.as_ptr()) };
     match answer {
         0 => Ok(()),
@@ -165,9 +166,9 @@ pub(super) fn init_module(image: *const [u8], args: &CStr) -> Result<(), Errno> 
     }
 }
 
-/// The two functions of libunwind that a backtrace of the standard library calls. In the release build a
-/// panic aborts with its message, and a backtrace would have no symbol names. With these functions the
-/// backtrace ends before its first frame, and 60 KB of libunwind are not linked.
+/// The two functions of libunwind that a backtrace of the standard library calls. In the release
+/// build a panic aborts with its message, and a backtrace would have no symbol names. With these
+/// functions the backtrace ends before its first frame, and 60 KB of libunwind are not linked.
 #[cfg(all(target_env = "musl", panic = "abort"))]
 mod no_backtrace {
     use super::{c_int, c_void};

@@ -1,5 +1,5 @@
-//! Settings of modules: settings.d, the files in /sys and /proc that hold the values, and the values
-//! saved in /var/lib/coldplug/settings.
+//! Settings of modules: settings.d, the files in /sys and /proc that hold the values, and the
+//! values saved in /var/lib/coldplug/settings.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -15,8 +15,8 @@ use crate::kmod::settings::{Setting, Settings, format_saved, parse_saved};
 
 const SAVED: &str = "var/lib/coldplug/settings";
 
-/// Reads coldplug/settings.d of `root` in /etc, /run and the lib directories, by the precedence and the
-/// order of modprobe.d(5).
+/// Reads coldplug/settings.d of `root` in /etc, /run and the lib directories, by the precedence and
+/// the order of modprobe.d(5).
 pub fn config(root: &Root, warnings: &mut Vec<Warning>) -> Settings {
     let dirs = moddir::config_dirs(root, "coldplug/settings.d");
     let mut settings = Settings::default();
@@ -29,8 +29,8 @@ pub fn config(root: &Root, warnings: &mut Vec<Warning>) -> Settings {
     settings
 }
 
-/// Returns the paths that `settings` name for the loaded `module`, each once. A pattern stands for the
-/// parameters that are readable and writable, sorted.
+/// Returns the paths that `settings` name for the loaded `module`, each once. A pattern stands for
+/// the parameters that are readable and writable, sorted.
 pub fn paths(root: &Root, settings: &Settings, module: &ModuleName) -> Vec<String> {
     let dir = format!("/sys/module/{module}/parameters");
     let entries = fs::read_dir(root.join(&dir)).into_iter().flatten().flatten();

@@ -26,8 +26,9 @@ pub fn bound_devices(root: &Root, bus: &str, driver: &str) -> Vec<String> {
     names
 }
 
-/// Returns the mount tags of the filesystems of `fstype` (9p, virtiofs) that the host shares by virtio,
-/// sorted, or `None` if the kernel does not list them: it lists those of virtiofs since Linux 6.9.
+/// Returns the mount tags of the filesystems of `fstype` (9p, virtiofs) that the host shares by
+/// virtio, sorted, or `None` if the kernel does not list them: it lists those of virtiofs since
+/// Linux 6.9.
 pub fn host_share_tags(root: &Root, fstype: &str) -> Option<Vec<String>> {
     let (dir, devices, file) = if fstype == "9p" {
         let dir = root.join("sys/bus/virtio/drivers/9pnet_virtio");
@@ -70,7 +71,8 @@ pub fn initstate(root: &Root, module: &ModuleName) -> Option<InitState> {
     }
 }
 
-/// Reports whether /sys/module has `module`: it is loaded, or built in and has parameters or a version.
+/// Reports whether /sys/module has `module`: it is loaded, or built in and has parameters or a
+/// version.
 pub fn has_module(root: &Root, module: &ModuleName) -> bool {
     root.join(format!("sys/module/{module}")).is_dir()
 }
@@ -120,8 +122,8 @@ pub fn set_async_probe(root: &Root, on: bool) -> Result<()> {
     std::io::Write::write_all(&mut file, if on { b"1" } else { b"0" }).map_err(failed)
 }
 
-/// Writes /sys/power/resume: resumes the hibernated system whose image starts at page `offset` of the
-/// device `number` (major, minor). Returns if there is no image.
+/// Writes /sys/power/resume: resumes the hibernated system whose image starts at page `offset` of
+/// the device `number` (major, minor). Returns if there is no image.
 ///
 /// # Errors
 /// The kernel was built without hibernation, or refuses the image.

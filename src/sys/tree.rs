@@ -50,8 +50,9 @@ pub struct Removed {
 /// Depth at which the descent stops.
 const MAX_DEPTH: usize = 64;
 
-/// unlinkat(2), recursively: removes everything below `dir` that is on the same filesystem. Symbolic
-/// links are removed and not followed. A directory on another device stays. Failures are counted.
+/// unlinkat(2), recursively: removes everything below `dir` that is on the same filesystem.
+/// Symbolic links are removed and not followed. A directory on another device stays. Failures are
+/// counted.
 ///
 /// # Errors
 /// fstat(2) or getdents64(2) fails for `dir` itself.

@@ -15,8 +15,8 @@ use super::{Error, Result};
 
 /// Multicast group of the kernel; udev repeats events in group 2.
 const KERNEL_GROUP: u32 = 1;
-/// Default size of the receive buffer in bytes, for the bursts of a large machine. It is a limit; the
-/// kernel does not allocate it in advance.
+/// Default size of the receive buffer in bytes, for the bursts of a large machine. It is a limit;
+/// the kernel does not allocate it in advance.
 const BUFFER: usize = 16 << 20;
 
 /// The open socket.
@@ -39,10 +39,11 @@ pub enum Received<'a> {
 }
 
 impl Socket {
-    /// Opens and binds the socket. From then on events are lost only by an overrun, which is reported.
+    /// Opens and binds the socket. From then on events are lost only by an overrun, which is
+    /// reported.
     ///
-    /// `buffer` is the size of the receive buffer in bytes. The kernel doubles it, and has a minimum of
-    /// about 2 KiB.
+    /// `buffer` is the size of the receive buffer in bytes. The kernel doubles it, and has a
+    /// minimum of about 2 KiB.
     ///
     /// # Errors
     /// The kernel was built without CONFIG_NET, or a security policy forbids the socket.
@@ -60,8 +61,8 @@ impl Socket {
         Ok(Self(fd))
     }
 
-    /// recvmsg(2): receives the next message without waiting. A buffer of 8 KiB is enough for the 2 KiB
-    /// of environment that the kernel sends and the header. The call is repeated after EINTR.
+    /// recvmsg(2): receives the next message without waiting. A buffer of 8 KiB is enough for the 2
+    /// KiB of environment that the kernel sends and the header. The call is repeated after EINTR.
     ///
     /// # Errors
     /// An errno other than EAGAIN, EINTR and ENOBUFS.

@@ -7,9 +7,9 @@ use super::sysfs::text;
 
 /// Reports whether every USB hub has examined its ports: the runtime power management of the kernel
 /// keeps the interface of a hub active from its first power-up until every changed port has been
-/// handled. Returns `None` if that is unknown: without runtime power management, without hubs, or with
-/// a USB 1 controller that gets ports handed over from the USB 2 controller in the same slot, at a
-/// time that no hub shows.
+/// handled. Returns `None` if that is unknown: without runtime power management, without hubs, or
+/// with a USB 1 controller that gets ports handed over from the USB 2 controller in the same slot,
+/// at a time that no hub shows.
 ///
 /// ```text
 /// /sys/bus/usb/drivers/hub/1-0:1.0 → /sys/devices/pci0000:00/0000:00:1d.7/usb1/1-0:1.0
@@ -39,8 +39,8 @@ pub fn hubs_idle(root: &Root) -> Option<bool> {
     idle.filter(|_| !controllers.iter().any(shares_slot))
 }
 
-/// Returns the PCI slot and the name of the controller above the interface of a root hub, and whether
-/// it is USB 1. Controllers outside PCI count as being in one slot.
+/// Returns the PCI slot and the name of the controller above the interface of a root hub, and
+/// whether it is USB 1. Controllers outside PCI count as being in one slot.
 fn controller(interface: &Path) -> Option<(String, String, bool)> {
     let interface = std::fs::canonicalize(interface).ok()?;
     let hub = interface.parent()?;
