@@ -65,11 +65,11 @@ fn try_run(command: &mut Command) -> Result<String, String> {
 ///
 /// If it cannot be started or fails.
 pub fn feed(command: &mut Command, input: &[u8]) {
-    let mut child =
-        command.stdin(Stdio::piped()).spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
     child.stdin.take().unwrap().write_all(input).unwrap();
-    let status = child.wait().unwrap();
-    assert!(status.success(), "{command:?}: {status}");
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", story(&output));
 }
 
 fn story(output: &Output) -> String {
