@@ -16,7 +16,7 @@ mod helper;
 mod image;
 mod init;
 mod insmod;
-mod load_server;
+mod load_worker;
 mod lsmod;
 mod message;
 mod modinfo;
@@ -149,15 +149,15 @@ const INTERNAL: &[Applet] = &[
         run: free_initramfs::run,
     },
     Applet {
-        name: "load-server",
+        name: "load-worker",
         help: "load the modules that standard input asks for",
-        run: load_server::run,
+        run: load_worker::run,
     },
 ];
 
 /// Commands without options. Their entry in the table is their whole help.
 const WITHOUT_OPTIONS: [&str; 5] =
-    ["init", "finish", "console-shell", "free-initramfs", "load-server"];
+    ["init", "finish", "console-shell", "free-initramfs", "load-worker"];
 
 impl Applet {
     /// Runs the command and prints its error. Returns its exit code.

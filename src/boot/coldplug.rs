@@ -80,7 +80,7 @@ impl<'a> Coldplug<'a> {
     /// /sys/devices cannot be read.
     pub(super) fn rescan(&mut self) -> Result<usize> {
         self.counts.rescans += 1;
-        self.loader.look_for_live();
+        self.loader.poll_live();
         self.scan()
     }
 

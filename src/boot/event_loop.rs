@@ -150,11 +150,11 @@ impl<'a, 'b> EventLoop<'a, 'b> {
         let late = self.hold_until.is_some_and(|until| waiting && BootTime::now() >= until);
         let held = self.hold_until.is_some();
         let root_first = held && waiting && !fresh && self.coldplug.is_quiet();
-        let stuck = (settled || root_first) && self.loader.is_holding();
+        let stuck = (settled || root_first) && self.loader.has_held();
         if late || stuck {
             self.hold_until = self.hold_until.map(|_| BootTime::now() + HOLD_TIMEOUT);
             self.complete = false;
-            self.loader.let_go();
+            self.loader.release();
         }
         late || stuck
     }

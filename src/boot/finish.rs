@@ -1,5 +1,6 @@
 //! `coldplug finish`: loads in the real system what `coldplug.settle=root` has left.
 
+use std::num::NonZeroUsize;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,9 @@ use super::root_hint::RootHint;
 use super::{EXTRA_JOBS, RECORD, REMAINING, write};
 use crate::cmdline::root::RootParams;
 use crate::kmod::catalog::Catalog;
-use crate::load::{Inserter, Loader, ModuleRecord, Outcome, Rank, Settings};
+use crate::load::{
+    ExecutorKind, Inserter, Loader, ModuleRecord, Outcome, Rank, SchedulePolicy, Settings,
+};
 use crate::report::Record;
 use crate::sys::moddir::{self, ModuleDir};
 use crate::sys::module::Kernel;
@@ -92,7 +95,9 @@ fn loader(root: &Root, warnings: &mut Vec<String>) -> sys::Result<Loader> {
     warnings.extend(ignored.iter().map(ToString::to_string));
     let kernel = sysfs::kernel_compression(root);
     let inserter = Inserter { ops: Arc::new(Kernel), dir: dir.path().to_owned(), kernel };
-    let settings = Settings { jobs: sys::processors() + EXTRA_JOBS, ..Settings::default() };
+    let threads = NonZeroUsize::MIN.saturating_add(sys::processors() - 1 + EXTRA_JOBS);
+    let executor = ExecutorKind::Threads(threads);
+    let settings = Settings { executor, policy: SchedulePolicy::default() };
     Loader::new(root.clone(), Catalog::new(Arc::new(dir)), config, inserter, settings)
 }
 

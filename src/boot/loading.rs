@@ -11,7 +11,9 @@ use super::{Boot, EXTRA_JOBS, REMAINING, rescue, write};
 use crate::cmdline::boot::{AsyncProbe, Decode, Settle};
 use crate::kmod::catalog::Catalog;
 use crate::kmod::name::ModuleName;
-use crate::load::{Inserter, Loader, Order, Outcome, Rank, Settings};
+use crate::load::{
+    Concurrency, ExecutorKind, Inserter, Loader, Outcome, Rank, SchedulePolicy, Settings,
+};
 use crate::report::Record;
 use crate::sys::moddir::{self, ModuleDir};
 use crate::sys::module::Kernel;
@@ -43,25 +45,25 @@ impl Boot {
         };
         let inserter = Inserter { ops: Arc::new(Kernel), dir: dir.path().to_owned(), kernel };
         let jobs = self.params.boot.jobs.unwrap_or_else(|| sys::processors() + EXTRA_JOBS);
-        let settings = Settings { jobs, order: self.load_order(root_hint), apart: true };
+        let executor = ExecutorKind::WorkerProcess(Concurrency::from_jobs(jobs));
+        let settings = Settings { executor, policy: self.schedule_policy(root_hint) };
         Loader::new(self.dir.clone(), catalog, config, inserter, settings)
-            .inspect(|loader| rescue::set_shutdown_handle(loader.brake()))
+            .inspect(|loader| rescue::set_shutdown_handle(loader.shutdown_handle()))
             .map_err(BootError::Setup)
     }
 
     /// Returns the order of loads: what the command line says, and what is known of the root.
-    fn load_order(&mut self, root_hint: &RootHint) -> Order {
+    fn schedule_policy(&mut self, root_hint: &RootHint) -> SchedulePolicy {
         let names = |list: &[String]| list.iter().map(|n| ModuleName::new(n)).collect();
         let replay = self.replay();
         let hold = self.params.boot.settle == Settle::Root && replay.is_empty();
-        Order {
-            alone: names(&self.params.boot.exclusive),
-            hold: hold.then_some(Rank::Root),
+        SchedulePolicy {
+            exclusive: names(&self.params.boot.exclusive),
+            hold_below: hold.then_some(Rank::Root),
             replay,
             seed: self.params.boot.seed,
             first: root_hint.modules.clone(),
-            probing: self.async_probe(),
-            serial: self.params.boot.jobs == Some(1),
+            async_probe: self.async_probe(),
         }
     }
 

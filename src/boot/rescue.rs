@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::{Boot, BootError};
 use crate::cmdline::boot::{BootParams, OnFailure};
-use crate::load::Brake;
+use crate::load::ShutdownHandle;
 use crate::sys::process::{self, Shutdown};
 use crate::sys::{Root, kmsg::Kmsg, kmsg::Priority, sysfs};
 
@@ -26,13 +26,13 @@ struct Policy {
 static POLICY: Mutex<Policy> = Mutex::new(Policy { onfail: None, panic: None });
 
 /// The loads to drain before the machine is left.
-static SHUTDOWN: Mutex<Option<Brake>> = Mutex::new(None);
+static SHUTDOWN: Mutex<Option<ShutdownHandle>> = Mutex::new(None);
 /// Longest wait for these loads.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Sets the loads to drain before the machine is left.
-pub(super) fn set_shutdown_handle(brake: Brake) {
-    *SHUTDOWN.lock().unwrap_or_else(PoisonError::into_inner) = Some(brake);
+pub(super) fn set_shutdown_handle(handle: ShutdownHandle) {
+    *SHUTDOWN.lock().unwrap_or_else(PoisonError::into_inner) = Some(handle);
 }
 
 /// Sets the policy of the command line.
@@ -128,8 +128,8 @@ pub(super) fn shell(root: &Root) -> crate::sys::Result<()> {
 /// for all asynchronous probing, and the scan of a parallel SCSI bus takes that lock: a deadlock
 /// (seen on 6.1).
 pub(super) fn leave(how: Shutdown) -> ! {
-    let brake = SHUTDOWN.try_lock().ok().and_then(|loads| loads.clone());
-    if brake.is_some_and(|brake| !brake.halt(DRAIN_TIMEOUT)) {
+    let handle = SHUTDOWN.try_lock().ok().and_then(|loads| loads.clone());
+    if handle.is_some_and(|handle| !handle.drain(DRAIN_TIMEOUT)) {
         write_console(&Root::default(), "coldplug: shutting down while modules are still loading");
     }
     let _ = process::shut_down(how);

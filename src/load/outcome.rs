@@ -1,26 +1,28 @@
-//! What became of a module, and how it got into the kernel.
+//! Outcomes of requested modules.
 
-/// What became of one requested module.
+use super::error::LoadError;
+
+/// Outcome of one requested module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// Live, loaded by coldplug.
     Loaded,
-    /// Loaded before by somebody else.
+    /// Live, loaded before by another program.
     Already,
     /// Its install command ran.
     Commanded,
-    /// The index knows it, but its file is missing.
+    /// The index lists it, but its file is missing.
     Missing,
     /// Its init returned ENODEV: there is no hardware for it.
     NoDevice,
-    /// Forbidden by configuration or by the kernel command line.
+    /// Forbidden by the configuration or the kernel command line.
     Blacklisted,
     /// Its install command does nothing (`/bin/true`).
     Disabled,
-    /// Masked, with the place of the mask.
+    /// Masked; the text is the origin of the mask.
     Masked(String),
-    /// Not loaded, with the reason.
-    Failed(String),
+    /// Not loaded.
+    Failed(LoadError),
     /// Its load had not returned when the record was made.
     Loading,
     /// Its load had not started when the record was made.
@@ -45,9 +47,9 @@ impl Outcome {
         }
     }
 
-    /// Returns the outcome for a word of [`Self::as_str`] and the reason of a failure; `None` for an unknown word,
-    /// and for `masked`, which needs a place.
-    pub(super) fn parse(word: &str, reason: &str) -> Option<Self> {
+    /// Returns the outcome without details for a word of [`Self::as_str`]; `None` for `failed` and
+    /// `masked`, which have details, and for an unknown word.
+    pub(super) fn parse(word: &str) -> Option<Self> {
         const PLAIN: [Outcome; 9] = [
             Outcome::Loaded,
             Outcome::Already,
@@ -59,17 +61,14 @@ impl Outcome {
             Outcome::Loading,
             Outcome::Waiting,
         ];
-        match word {
-            "failed" => Some(Self::Failed(reason.to_owned())),
-            _ => PLAIN.into_iter().find(|outcome| outcome.as_str() == word),
-        }
+        PLAIN.into_iter().find(|outcome| outcome.as_str() == word)
     }
 
     /// Returns why the module is not live, if that takes more than the word.
     pub fn reason(&self) -> Option<String> {
         match self {
-            Self::Failed(reason) => Some(reason.clone()),
-            Self::Masked(place) => Some(format!("masked by {place}")),
+            Self::Failed(error) => Some(error.to_string()),
+            Self::Masked(origin) => Some(format!("masked by {origin}")),
             _ => None,
         }
     }
@@ -77,32 +76,5 @@ impl Outcome {
     /// Returns whether the module is live, so that modules that need it can be loaded.
     pub fn is_live(&self) -> bool {
         matches!(self, Self::Loaded | Self::Already | Self::Commanded)
-    }
-}
-
-/// How a module got into the kernel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LoadMethod {
-    /// finit_module(2) on a plain file.
-    File,
-    /// finit_module(2) with MODULE_INIT_COMPRESSED_FILE.
-    KernelDecompress,
-    /// Decoded in user space, init_module(2).
-    Image,
-}
-
-impl LoadMethod {
-    /// Returns the method for a word of [`Self::as_str`].
-    pub(super) fn parse(word: &str) -> Option<Self> {
-        [Self::File, Self::KernelDecompress, Self::Image].into_iter().find(|m| m.as_str() == word)
-    }
-
-    /// Returns the method's word in the record.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::File => "file",
-            Self::KernelDecompress => "kernel-decompress",
-            Self::Image => "image",
-        }
     }
 }

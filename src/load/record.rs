@@ -1,6 +1,7 @@
 //! What the Loader reports about each requested module.
 
-use super::outcome::{LoadMethod, Outcome};
+use super::method::LoadMethod;
+use super::outcome::Outcome;
 use crate::kmod::name::ModuleName;
 use crate::sys::BootTime;
 
@@ -9,7 +10,7 @@ use crate::sys::BootTime;
 pub struct Origin {
     /// The device, as its path below /sys/devices.
     pub device: Option<String>,
-    /// The name asked for: the device's modalias, or a name such as `fs-ext4`.
+    /// The requested name: the device's modalias, or a name such as `fs-ext4`.
     pub request: String,
     /// The alias pattern that matched.
     pub pattern: Option<String>,
@@ -20,11 +21,11 @@ pub struct Origin {
 pub struct ModuleRecord {
     /// The module.
     pub name: ModuleName,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: Outcome,
     /// Why it was wanted: `device`, `asked`, `dependency of X`, `softdep of X`.
     pub why: String,
-    /// Who asked, where it was not another module.
+    /// The request, if it was not made by another module.
     pub origin: Option<Origin>,
     /// Its file, relative to the module directory.
     pub path: Option<String>,
@@ -41,7 +42,7 @@ pub struct ModuleRecord {
 }
 
 impl ModuleRecord {
-    /// One line for people: what became of it, why it was wanted, what went wrong.
+    /// Returns the record in one line: `module NAME OUTCOME (WHY): REASON`.
     pub fn line(&self) -> String {
         let device = self.origin.as_ref().and_then(|o| o.device.as_deref());
         let why = device.map_or_else(|| self.why.clone(), |device| format!("for {device}"));

@@ -1,4 +1,4 @@
-//! One module out of the kernel.
+//! Removal of one module.
 
 use std::ffi::CString;
 use std::thread;
@@ -9,7 +9,8 @@ use rustix::io::Errno;
 use crate::kmod::name::ModuleName;
 use crate::sys::module::ModuleOps;
 
-/// delete_module(2), tried again with doubling pauses while the module is in use and `wait` is not over.
+/// Removes a module with delete_module(2). While the module is in use, retries after pauses that
+/// double, until `wait` has passed.
 ///
 /// # Errors
 /// The kernel's last answer.
@@ -43,7 +44,7 @@ mod tests {
     use std::process::ExitStatus;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    /// A module that is in use for some calls.
+    /// A module that is in use for this number of calls.
     struct Busy(AtomicUsize);
 
     impl ModuleOps for Busy {

@@ -7,8 +7,8 @@ use crate::kmod::name::ModuleName;
 use crate::load::ModuleRecord;
 
 impl Record {
-    /// `root=` of a record in JSON, and the modules that were on the way to that root; `None` where the text is
-    /// no record.
+    /// `root=` of a record in JSON, and the modules that were on the way to that root; `None` where
+    /// the text is no record.
     pub fn way(json: &str) -> Option<(String, Vec<ModuleName>)> {
         let record: Value = serde_json::from_str(json).ok()?;
         let root = record.get("root")?;
@@ -16,7 +16,8 @@ impl Record {
         Some((root.get("spec")?.as_str()?.to_owned(), names.map(ModuleName::new).collect()))
     }
 
-    /// The modules of a record in JSON that were tried, in its order; `None` where the text is no record.
+    /// The modules of a record in JSON that were tried, in its order; `None` where the text is no
+    /// record.
     pub fn order(json: &str) -> Option<Vec<ModuleName>> {
         let record: Value = serde_json::from_str(json).ok()?;
         let modules = record.get("modules")?.as_array()?.iter();
@@ -24,8 +25,9 @@ impl Record {
         Some(tried.filter_map(|m| Some(ModuleName::new(m.get("name")?.as_str()?))).collect())
     }
 
-    /// A record in JSON with what became of `modules` later: entries of the same names are replaced, unless they
-    /// had come to an end, and the others are added. `None` where the text is no record.
+    /// A record in JSON with what became of `modules` later: entries of the same names are
+    /// replaced, unless they had come to an end, and the others are added. `None` where the text is
+    /// no record.
     pub fn updated(json: &str, modules: &[ModuleRecord]) -> Option<String> {
         let mut record: Value = serde_json::from_str(json).ok()?;
         let list = record.get_mut("modules")?.as_array_mut()?;

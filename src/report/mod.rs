@@ -1,4 +1,5 @@
-//! The boot record: what was found, what was loaded and why, what is missing; and its text and JSON.
+//! The boot record: what was found, what was loaded and why, what is missing; and its text and
+//! JSON.
 
 mod earlier;
 mod json;
@@ -88,8 +89,8 @@ impl Record {
         }
     }
 
-    /// Modules that were wanted and are not there, a line each: what failed, what the image lacks, what is still
-    /// under way.
+    /// Modules that were wanted and are not there, a line each: what failed, what the image lacks,
+    /// what is still under way.
     pub fn missing(&self) -> Vec<String> {
         let gone = |m: &&ModuleRecord| {
             matches!(

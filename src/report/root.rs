@@ -21,7 +21,8 @@ pub struct RootRecord {
     pub layers: Vec<String>,
     /// Roots that were tried first, each with the reason why it was not taken.
     pub passed_over: Vec<String>,
-    /// The device or event that was waited for at the end, and for how long, if the root was not found.
+    /// The device or event that was waited for at the end, and for how long, if the root was not
+    /// found.
     pub awaited: Option<(String, Duration)>,
     /// Block devices seen, where the root did not come.
     pub seen: Vec<SeenDevice>,

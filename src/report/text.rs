@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::Record;
 
-/// The widest column: more than any module's name. What a damaged record holds may be longer than a format takes.
+/// The widest column: more than any module's name. What a damaged record holds may be longer than a
+/// format takes.
 const WIDEST: usize = 64;
 
 impl Record {
@@ -46,7 +47,8 @@ impl Record {
     }
 }
 
-/// A text as a terminal may get it, whoever it is from: control characters in the words of Rust, such as `\u{1b}`.
+/// A text as a terminal may get it, whoever it is from: control characters in the words of Rust,
+/// such as `\u{1b}`.
 pub fn printable(line: &str) -> String {
     let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
     line.chars().map(escaped).collect()
@@ -82,7 +84,7 @@ fn reason(module: &Value) -> String {
 mod tests {
     use super::super::Verdict;
     use super::*;
-    use crate::load::{LoadMethod, ModuleRecord, Origin, Outcome};
+    use crate::load::{LoadError, LoadMethod, ModuleRecord, Origin, Outcome};
     use crate::sys::{BootTime, DeferredDevice};
     use std::time::Duration;
 
@@ -114,7 +116,7 @@ mod tests {
             }],
             modules: vec![
                 module("a", Outcome::Loaded, None),
-                module("bb", Outcome::Failed("no".into()), Some(origin)),
+                module("bb", Outcome::Failed(LoadError::Reported("no".into())), Some(origin)),
                 module("c", Outcome::Blacklisted, None),
                 module("d", Outcome::Missing, None),
                 module("e", Outcome::Masked("/etc/m.conf line 3".into()), None),

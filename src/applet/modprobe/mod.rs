@@ -5,9 +5,9 @@ mod demand;
 mod insert;
 mod json;
 mod options;
+mod parallel;
 mod remove;
 mod show;
-mod together;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -1,7 +1,7 @@
-//! `plan`: what a boot would load on a machine, in what order and why, before there is a boot.
+//! `plan`: shows which modules a boot would load on a machine, in which order and why.
 
-mod rehearsal;
 mod show;
+mod simulate;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use super::scan::Modules;
 use crate::cmdline::KernelCommandLine;
 use crate::machine::capture::Capture;
 use crate::sys::{self, Root, machine};
-use rehearsal::Rehearsal;
+use simulate::Simulation;
 
 const HELP: &str = "\
 usage: coldplug plan [option…]
@@ -37,7 +37,7 @@ const OPTIONS: &[Opt] = &[
     Opt('h', "help", false),
 ];
 
-/// What a command line asks for.
+/// Options of the command line.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Options {
     help: bool,
@@ -91,14 +91,14 @@ fn plan(options: &Options) -> Result<String, Error> {
     for warning in &params.warnings {
         message::warn("plan", &warning.to_string());
     }
-    let rehearsal = Rehearsal::new(&capture, modules, &params)?.run();
+    let boot = Simulation::new(&capture, modules, &params)?.run();
     Ok(match options.json {
-        true => show::to_json(&release, &rehearsal),
-        false => show::to_text(&release, &rehearsal),
+        true => show::to_json(&release, &boot),
+        false => show::to_text(&release, &boot),
     })
 }
 
-/// The capture in the file at `path`.
+/// Reads the capture in the file at `path`.
 fn read(path: &Path) -> Result<Capture, Error> {
     let bytes = std::fs::read(path).map_err(|e| sys::Error::io("read", path, &e))?;
     Capture::parse(&bytes).map_err(|error| Error::Failed(format!("{} {error}", path.display())))

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::rehearsal::Rehearsed;
+use super::simulate::SimulatedBoot;
 use crate::applet::scan::source_name;
 use crate::applet::table::{Row, table};
 use crate::kmod::catalog::Match;
@@ -10,7 +10,7 @@ use crate::load::{ModuleRecord, Outcome};
 use crate::machine::capture::Device;
 
 /// Several sections: what is loaded in its order, and all the rest with its reason.
-pub(super) fn to_text(release: &str, boot: &Rehearsed<'_>) -> String {
+pub(super) fn to_text(release: &str, boot: &SimulatedBoot<'_>) -> String {
     let loaded = with(boot, Outcome::is_live);
     let mut text = format!("loaded with kernel {release}, in this order ({})\n", loaded.len());
     let rows: Vec<Row> = loaded.iter().enumerate().map(|(at, m)| numbered(at, m, boot)).collect();
@@ -36,7 +36,7 @@ fn section(text: &mut String, title: &str, rows: Vec<Row>) {
     }
 }
 
-fn with<'a>(boot: &'a Rehearsed<'_>, test: fn(&Outcome) -> bool) -> Vec<&'a ModuleRecord> {
+fn with<'a>(boot: &'a SimulatedBoot<'_>, test: fn(&Outcome) -> bool) -> Vec<&'a ModuleRecord> {
     boot.modules.iter().filter(|module| test(&module.outcome)).collect()
 }
 
@@ -45,16 +45,16 @@ fn is_kept_out(outcome: &Outcome) -> bool {
 }
 
 /// Devices whose modules the kernel image holds, each with the first of these.
-fn builtin<'a>(boot: &'a Rehearsed<'_>) -> Vec<(&'a Device, &'a Match)> {
+fn builtin<'a>(boot: &'a SimulatedBoot<'_>) -> Vec<(&'a Device, &'a Match)> {
     let first = |found: &'a [Match]| found.first().filter(|found| found.is_builtin());
     boot.devices.iter().filter_map(|(device, found)| Some((*device, first(found)?))).collect()
 }
 
-fn unmatched<'a>(boot: &Rehearsed<'a>) -> Vec<&'a Device> {
+fn unmatched<'a>(boot: &SimulatedBoot<'a>) -> Vec<&'a Device> {
     boot.devices.iter().filter(|(_, found)| found.is_empty()).map(|(device, _)| *device).collect()
 }
 
-fn numbered(at: usize, module: &ModuleRecord, boot: &Rehearsed<'_>) -> Row {
+fn numbered(at: usize, module: &ModuleRecord, boot: &SimulatedBoot<'_>) -> Row {
     let mut why = reason(module, boot);
     if module.outcome == Outcome::Commanded {
         why += ", by its install command";
@@ -71,7 +71,7 @@ fn in_kernel(device: &Device, found: &Match) -> Row {
     vec![found.module.to_string(), device.path.clone(), alias]
 }
 
-fn refused(module: &ModuleRecord, boot: &Rehearsed<'_>) -> Row {
+fn refused(module: &ModuleRecord, boot: &SimulatedBoot<'_>) -> Row {
     let what = match &module.outcome {
         Outcome::Missing => {
             format!("no file {}", module.path.as_deref().unwrap_or_default())
@@ -82,7 +82,7 @@ fn refused(module: &ModuleRecord, boot: &Rehearsed<'_>) -> Row {
 }
 
 /// Why a module is wanted: the device and the alias that matched, or another module.
-fn reason(module: &ModuleRecord, boot: &Rehearsed<'_>) -> String {
+fn reason(module: &ModuleRecord, boot: &SimulatedBoot<'_>) -> String {
     let Some(origin) = &module.origin else { return module.why.clone() };
     let Some(device) = &origin.device else { return format!("asked for as {}", origin.request) };
     match &origin.pattern {
@@ -95,13 +95,13 @@ fn reason(module: &ModuleRecord, boot: &Rehearsed<'_>) -> String {
 }
 
 /// Where the alias stands by which `device` has brought `module`.
-fn source(module: &ModuleRecord, device: &str, boot: &Rehearsed<'_>) -> Option<&'static str> {
+fn source(module: &ModuleRecord, device: &str, boot: &SimulatedBoot<'_>) -> Option<&'static str> {
     let (_, found) = boot.devices.iter().find(|(d, _)| d.path == device)?;
     Some(source_name(found.iter().find(|f| f.module == module.name)?.source))
 }
 
 /// One object; the modules as in the record of a boot, without its times.
-pub(super) fn to_json(release: &str, boot: &Rehearsed<'_>) -> String {
+pub(super) fn to_json(release: &str, boot: &SimulatedBoot<'_>) -> String {
     let builtin = builtin(boot).into_iter().map(|(device, found)| {
         json!({
             "name": found.module.as_str(),
@@ -128,7 +128,7 @@ pub(super) fn to_json(release: &str, boot: &Rehearsed<'_>) -> String {
     .to_string()
 }
 
-fn module(module: &ModuleRecord, boot: &Rehearsed<'_>) -> Value {
+fn module(module: &ModuleRecord, boot: &SimulatedBoot<'_>) -> Value {
     let Value::Object(fields) = module.to_json() else { return Value::Null };
     let lasting =
         |(key, _): &(String, Value)| !matches!(&**key, "start_us" | "live_us" | "end_us" | "road");

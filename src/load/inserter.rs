@@ -1,8 +1,9 @@
-//! One module into the kernel, by the first of three roads that takes it:
+//! Insertion of one module file, by the first of three load methods that works:
 //!
 //! 1. a plain file: finit_module(2)
-//! 2. a file in the codec that /sys/module/compression names: finit_module(2) with the compressed flag
-//! 3. anything else, or where the kernel's decompressor will not: decoded here, init_module(2)
+//! 2. a file in the compression that /sys/module/compression names: finit_module(2) with
+//!    MODULE_INIT_COMPRESSED_FILE
+//! 3. any other file, or if the kernel's decompressor refuses it: decode here, init_module(2)
 
 use std::ffi::{CStr, CString};
 use std::fmt;
@@ -11,27 +12,25 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use super::outcome::LoadMethod;
+use super::decode_buffers::DecodeBuffers;
+use super::error::InsertError;
+use super::method::LoadMethod;
 use crate::kmod::compress::{Compression, IMAGE_LIMIT};
 use crate::kmod::name::ModuleName;
 use crate::kmod::signature;
 use crate::kmod::strip_versions;
 use crate::sys::Root;
-use crate::sys::errno;
 use crate::sys::modfile::{ImageError, ModuleFile};
 use crate::sys::module::{InitFlags, ModuleOps};
-use crate::sys::module_errno::meaning;
 use crate::sys::sysfs::{self, InitState};
 
-use super::images::Images;
-
-/// Takes modules of one directory into the kernel.
+/// Inserts modules of one directory.
 pub struct Inserter {
-    /// The kernel, or what stands for it.
+    /// The kernel, or its substitute in dry runs and tests.
     pub ops: Arc<dyn ModuleOps>,
-    /// What paths are relative to.
+    /// Directory that paths are relative to.
     pub dir: PathBuf,
-    /// The codec that the kernel decompresses by itself; `None` to decode everything here.
+    /// Compression that the kernel decodes itself; `None` to decode all files here.
     pub kernel: Option<Compression>,
 }
 
@@ -44,32 +43,9 @@ impl fmt::Debug for Inserter {
     }
 }
 
-/// Why a module did not get in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum InsertError {
-    /// There is no such file.
-    Missing,
-    /// The file cannot be read or decoded.
-    Image(ImageError),
-    /// The kernel said no.
-    Kernel(Errno),
-}
-
-impl fmt::Display for InsertError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Missing => f.write_str("no such file"),
-            Self::Image(error) => error.fmt(f),
-            Self::Kernel(errno) => {
-                f.write_str(&errno::text(*errno))?;
-                meaning(*errno).map_or(Ok(()), |meaning| write!(f, " ({})", meaning.cause))
-            }
-        }
-    }
-}
-
 impl Inserter {
-    /// Loads the file `path` with `args`. Gives the method that was taken, and the kernel's last answer.
+    /// Loads the file `path` with the parameters `args`. Returns the load method that was used last
+    /// and the kernel's last answer.
     ///
     /// # Errors
     /// The file is missing or damaged, or the kernel refuses it; EEXIST is an error here.
@@ -79,7 +55,7 @@ impl Inserter {
         args: &str,
         flags: InitFlags,
     ) -> (Option<LoadMethod>, Result<(), InsertError>) {
-        self.by_file(path, args, flags, |file, args| {
+        self.insert_file(path, args, flags, |file, args| {
             let mut image = file.image(IMAGE_LIMIT).map_err(InsertError::Image)?;
             if flags.ignore_modversions {
                 strip_versions::strip_modversions(&mut image);
@@ -92,45 +68,47 @@ impl Inserter {
         })
     }
 
-    /// The hash that the file `path` is signed with; `None` where it is not signed, or cannot be read.
-    pub(super) fn signed_with(&self, path: &str) -> Option<&'static str> {
+    /// Returns the hash that the file `path` is signed with; `None` if it has no signature or
+    /// cannot be read.
+    pub(super) fn signature_hash(&self, path: &str) -> Option<&'static str> {
         let image = ModuleFile::open(&self.dir.join(path)).ok()?.image(IMAGE_LIMIT).ok()?;
         signature::parse(&image).map(|signature| signature.hash)
     }
 
-    /// As [`Self::insert`], one of many loads that share `images`.
-    pub(super) fn insert_among(
+    /// Does the same as [`Self::insert`] for one of many loads that share `buffers`.
+    pub(super) fn insert_with_buffers(
         &self,
-        images: &Images,
+        buffers: &DecodeBuffers,
         root: &Root,
         module: &ModuleName,
         (path, args): (&str, &str),
     ) -> (Option<LoadMethod>, Result<(), InsertError>) {
         let state = |module: &ModuleName| sysfs::initstate(root, module);
-        self.by_file(path, args, InitFlags::default(), |file, args| {
-            let mut bench = images.bench();
-            let mut image = images.buffer(|module| state(module).is_some());
+        self.insert_file(path, args, InitFlags::default(), |file, args| {
+            let mut context = buffers.acquire_context();
+            let mut image = buffers.image_buffer(|module| state(module).is_some());
             let decoded =
-                file.image_into(&mut bench.decoder, &mut bench.file, &mut image, IMAGE_LIMIT);
-            images.put_bench(bench);
+                file.image_into(&mut context.decoder, &mut context.file, &mut image, IMAGE_LIMIT);
+            buffers.return_context(context);
             decoded.map_err(InsertError::Image)?;
             if state(module).is_some() {
-                // Somebody else loads it: that it stands there does not show how far ours has come.
+                // Another program loads it: its entry in /sys/module does not show whether the
+                // kernel has copied this image.
                 let answer = uninterrupted(|| self.ops.init_module(&image, args));
-                images.put(image);
+                buffers.return_image(image);
                 return answer.map_err(InsertError::Kernel);
             }
-            let (load, place) = images.lend(module, image);
+            let (load, memory) = buffers.pin(module, image);
             let answer = loop {
-                match self.ops.init_module_at(place, args) {
-                    Err(Errno::INTR) if images.has(load) => {}
+                match self.ops.init_module_at(memory, args) {
+                    Err(Errno::INTR) if buffers.is_pinned(load) => {}
                     answer => break answer,
                 }
             };
-            let had_it = images.end(load);
+            let had_image = buffers.unpin(load);
             match answer {
-                // Somebody else was faster, and the image was taken away from under ours.
-                Err(_) if !had_it && state(module) == Some(InitState::Live) => {
+                // Another program was faster, and the image was reused before the kernel copied it.
+                Err(_) if !had_image && state(module) == Some(InitState::Live) => {
                     Err(InsertError::Kernel(Errno::EXIST))
                 }
                 answer => answer.map_err(InsertError::Kernel),
@@ -138,13 +116,13 @@ impl Inserter {
         })
     }
 
-    /// By the kernel's own reading of the file, or else by `image`.
-    fn by_file(
+    /// Has the kernel read the file, or else calls `insert_image`.
+    fn insert_file(
         &self,
         path: &str,
         args: &str,
         flags: InitFlags,
-        image: impl FnOnce(&mut ModuleFile, &CStr) -> Result<(), InsertError>,
+        insert_image: impl FnOnce(&mut ModuleFile, &CStr) -> Result<(), InsertError>,
     ) -> (Option<LoadMethod>, Result<(), InsertError>) {
         let Ok(args) = CString::new(args) else {
             return (None, Err(InsertError::Kernel(Errno::INVAL)));
@@ -159,17 +137,18 @@ impl Inserter {
             let method = if compressed { LoadMethod::KernelDecompress } else { LoadMethod::File };
             let flags = InitFlags { compressed, ..flags };
             let answer = uninterrupted(|| self.ops.finit_module(file.fd(), &args, flags));
-            if !wants_image(answer, compressed) {
+            if !is_about_method(answer, compressed) {
                 return (Some(method), answer.map_err(InsertError::Kernel));
             }
         }
-        (Some(LoadMethod::Image), image(&mut file, &args))
+        (Some(LoadMethod::Image), insert_image(&mut file, &args))
     }
 }
 
-/// Whether an answer may be about the method and not about the module: no such call, or a decompressor
-/// that does not take what ours does (EINVAL is also a bad parameter; then the image gives the same).
-fn wants_image(answer: Result<(), Errno>, compressed: bool) -> bool {
+/// Returns whether an answer may be about the load method and not about the module: the call does
+/// not exist, or the kernel's decompressor refuses a file that ours accepts. EINVAL also means a
+/// bad parameter; then the image gets the same answer.
+fn is_about_method(answer: Result<(), Errno>, compressed: bool) -> bool {
     match answer {
         Err(Errno::NOSYS) => true,
         Err(Errno::OPNOTSUPP | Errno::INVAL) => compressed,
@@ -177,7 +156,8 @@ fn wants_image(answer: Result<(), Errno>, compressed: bool) -> bool {
     }
 }
 
-/// A signal may end the wait for another load of the same module; then it is asked again.
+/// Repeats a call that a signal interrupts: a signal may end the wait for another load of the same
+/// module.
 fn uninterrupted(mut call: impl FnMut() -> Result<(), Errno>) -> Result<(), Errno> {
     loop {
         match call() {
@@ -196,7 +176,7 @@ mod tests {
     use std::process::ExitStatus;
     use std::sync::Mutex;
 
-    /// A kernel that answers finit_module with what it is told, and init_module with success.
+    /// A kernel that answers finit_module from a list, and init_module with success.
     struct Script(Mutex<Vec<Result<(), Errno>>>, Mutex<Vec<String>>);
 
     impl ModuleOps for Script {
@@ -244,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_road_that_is_open_is_taken() {
+    fn the_first_method_that_works_is_used() {
         let plain = vec![b'x'; 100];
         let packed = zstd::bulk::compress(&plain, 3).unwrap();
         let zstd = Some(Compression::Zstd);
@@ -285,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_file_says_so() {
+    fn a_damaged_file_is_an_error() {
         let packed = zstd::bulk::compress(&[b'x'; 10_000], 3).unwrap();
         let (calls, end) = run(&packed[..packed.len() - 3], None, &[]);
         assert!(calls.is_empty() && end.starts_with("image damaged zstd data"), "{end}");

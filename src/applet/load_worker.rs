@@ -1,5 +1,6 @@
-//! `load-server DIR kernel|user`: loads the modules of DIR that come as tasks through the socket on descriptor 0.
-//! `init` starts it; the second word says whether the kernel decompresses what it can.
+//! `load-worker DIR kernel|user`: loads modules of DIR for the tasks that arrive at the socket on
+//! descriptor 0. `init` starts it; the second argument says whether the kernel decompresses the files
+//! that it can.
 
 use std::ffi::OsString;
 use std::os::fd::AsFd;
@@ -19,6 +20,6 @@ pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
     let root = Root::default();
     let kernel = (decode == "kernel").then(|| sysfs::kernel_compression(&root)).flatten();
     let inserter = Inserter { ops: Arc::new(Kernel), dir: dir.into(), kernel };
-    load::serve(root, inserter, socket);
+    load::worker_main(root, inserter, socket);
     Ok(())
 }

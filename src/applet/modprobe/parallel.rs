@@ -1,7 +1,9 @@
-//! `modprobe -a --jobs=N`: modules that do not need each other go in side by side, by the loader that PID 1
-//! has. What it can't do, or does not get in, is done one by one afterwards, in kmod's way and with its words.
+//! `modprobe -a --jobs=N`: loads modules that do not need each other in parallel, with the loader
+//! of PID 1. Afterwards the modules that it cannot load, or failed to load, are loaded sequentially
+//! as kmod does, with kmod's messages.
 
 use std::ffi::{OsStr, OsString};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,35 +13,39 @@ use crate::kmod::catalog::{Catalog, Match};
 use crate::kmod::name::ModuleName;
 use crate::kmod::plan::Action;
 use crate::kmod::probe_list::{ProbeRequest, probe_list};
-use crate::load::Outcome;
-use crate::load::{Inserter, Loader, Rank, Settings};
+use crate::load::{
+    ExecutorKind, Inserter, Loader, ModuleRecord, Outcome, Rank, SchedulePolicy, Settings,
+};
 use crate::sys::module::InitFlags;
 use crate::sys::sysfs;
 
-/// The kernel ends every load in the end; one that takes longer hangs.
-const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+/// Longest wait for the loads. The kernel ends every load at some time; one that takes longer
+/// hangs.
+const TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Modprobe<'_> {
-    /// Inserts what all operands stand for.
+    /// Inserts the modules of all operands.
     pub(super) fn insert_all(&self, operands: &[OsString]) -> Result<(), Fail> {
-        if self.may_load_together() {
-            self.load_together(operands);
+        if let Some(threads) = self.parallel_loads() {
+            self.load_in_parallel(operands, threads);
         }
         each(operands, |operand| self.insert(operand, None))
     }
 
-    /// Whether nothing is asked for but to load: what is to be printed, forced or counted needs the order.
-    fn may_load_together(&self) -> bool {
+    /// Returns the number of parallel loads; `None` if loads must be sequential, because options
+    /// that print, force or check need the order.
+    fn parallel_loads(&self) -> Option<NonZeroUsize> {
         let options = &self.options;
         let plain = !(options.dry_run
             || options.show_alias
             || options.first_time
             || options.ignore_commands);
-        options.jobs > 1 && plain && options.flags == InitFlags::default()
+        let parallel = options.jobs > 1 && plain && options.flags == InitFlags::default();
+        NonZeroUsize::new(options.jobs).filter(|_| parallel)
     }
 
-    /// Loads what can be loaded side by side, and tells what has got in.
-    fn load_together(&self, operands: &[OsString]) {
+    /// Loads the modules that can be loaded in parallel, and prints those that were loaded.
+    fn load_in_parallel(&self, operands: &[OsString], threads: NonZeroUsize) {
         let inserter = Inserter {
             ops: Arc::clone(&self.tool.ops),
             dir: self.dir.path().to_owned(),
@@ -47,28 +53,31 @@ impl Modprobe<'_> {
         };
         let catalog = Catalog::new(Arc::new(self.dir.clone()));
         let (root, config) = (self.tool.root.clone(), self.config.clone());
-        let settings = Settings { jobs: self.options.jobs, ..Settings::default() };
+        let executor = ExecutorKind::Threads(threads);
+        let settings = Settings { executor, policy: SchedulePolicy::default() };
         let Ok(loader) = Loader::new(root, catalog, config, inserter, settings) else { return };
         let mut modules = Vec::new();
         for operand in operands {
-            if let Some(brought) = self.plain_modules(operand) {
+            if let Some(needed) = self.plain_modules(operand) {
                 loader.want_name(&operand.to_string_lossy(), Rank::Rest);
-                modules.extend(brought);
+                modules.extend(needed);
             }
         }
-        // Where the system gives no threads this one works.
+        // If the system has no threads, this one loads.
         loader.drive();
-        loader.wait_for(&modules, LONGEST);
-        for record in loader.records().iter().filter(|r| r.outcome == Outcome::Loaded) {
+        loader.wait_for(&modules, TIMEOUT);
+        let mut loaded = loader.records();
+        loaded.retain(|record| record.outcome == Outcome::Loaded);
+        for record in &loaded {
             self.after_load(&record.name, "");
         }
         if self.prints_actions() {
-            self.tell_loaded(&loader);
+            self.print_loaded(loaded);
         }
     }
 
-    /// All that `operand` brings, where this is a matter of module files alone: no install commands, and nothing
-    /// that is kept out.
+    /// Returns all modules that `operand` loads; `None` unless it only inserts module files: it has
+    /// no install command and no excluded module.
     fn plain_modules(&self, operand: &OsStr) -> Option<Vec<ModuleName>> {
         let name = operand.to_string_lossy();
         let is_file = name.starts_with('/') || name.starts_with("./");
@@ -88,12 +97,11 @@ impl Modprobe<'_> {
         !listed && !self.config.is_refused_by_kernel(&found.module)
     }
 
-    fn tell_loaded(&self, loader: &Loader) {
-        let loaded = loader.records().into_iter().filter(|r| r.outcome == Outcome::Loaded);
+    fn print_loaded(&self, loaded: Vec<ModuleRecord>) {
         for record in loaded {
             let path = self.dir.path().join(record.path.unwrap_or_default());
-            let blank = if record.options.is_empty() { "" } else { " " };
-            let line = format!("insmod {} {}{blank}\n", path.display(), record.options);
+            let space = if record.options.is_empty() { "" } else { " " };
+            let line = format!("insmod {} {}{space}\n", path.display(), record.options);
             self.tool.print(line);
         }
     }

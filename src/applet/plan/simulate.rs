@@ -1,9 +1,11 @@
-//! A boot without a kernel: the loader that init has, at work on a captured machine, one module after the other. Module files
-//! are opened and decoded as in a boot, and handed to nobody; install commands are not run.
+//! A simulated boot: the loader of init loads the modules of a captured machine sequentially,
+//! without a kernel. Module files are opened and decoded as in a boot, but not loaded; install
+//! commands are not run.
 //!
-//! A capture shows a machine whose modules are loaded. What a scan at the start of its boot found are the devices
-//! with no driver of a loadable module above them; the others come when that module is loaded, as events would tell.
-//! The order of events that several devices of one driver send is not in a capture: here it is that of their paths.
+//! A capture shows a machine whose modules are loaded. The first scan of its boot found the devices
+//! that have no driver of a loadable module above them; the others appear when that module is
+//! loaded, as if by a uevent. A capture does not hold the order of the uevents of several devices
+//! of one driver: here it is the order of their paths.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -14,50 +16,49 @@ use crate::cmdline::KernelCommandLine;
 use crate::kmod::catalog::Match;
 use crate::kmod::name::ModuleName;
 use crate::kmod::uevent::Modalias;
-use crate::load::ModuleRecord;
-use crate::load::{Inserter, Loader, Order, Rank, Settings};
+use crate::load::{ExecutorKind, Inserter, Loader, ModuleRecord, Rank, SchedulePolicy, Settings};
 use crate::machine::capture::{Capture, Device};
 use crate::sys::module::DryRun;
 use crate::sys::{self, Root};
 
-/// A directory in which nothing is: no module is live there.
-const NOWHERE: &str = "/dev/null";
+/// Root directory without files: no module is live there.
+const EMPTY_ROOT: &str = "/dev/null";
 
-/// A boot that is about to be tried.
-pub(super) struct Rehearsal<'a> {
+/// A boot to simulate.
+pub(super) struct Simulation<'a> {
     capture: &'a Capture,
     params: &'a KernelCommandLine,
     loader: Loader,
-    /// For each device, the modules that stand for it.
+    /// For each device, the modules that match it.
     found: Vec<Vec<Match>>,
-    /// For each device, the loadable modules whose drivers hold the devices above it.
+    /// For each device, the loadable modules whose drivers are bound to the devices above it.
     holders: Vec<Vec<ModuleName>>,
-    /// Devices that have not come yet.
+    /// Devices that have not appeared yet.
     absent: Vec<usize>,
-    /// Modaliases that were asked for.
-    asked: HashSet<Modalias>,
-    /// The root's filesystem has been asked for.
+    /// Modaliases that were requested.
+    requested: HashSet<Modalias>,
+    /// Whether the module of the root filesystem has been requested.
     mounted: bool,
-    /// What may lead to the root comes first.
+    /// Devices that may lead to the root device, which come first.
     root_hint: RootHint,
 }
 
-/// What came of it.
+/// Result of a simulated boot.
 #[derive(Debug)]
-pub(super) struct Rehearsed<'a> {
-    /// The machine's devices, and the modules that stand for each.
+pub(super) struct SimulatedBoot<'a> {
+    /// The machine's devices, and the modules that match each.
     pub(super) devices: Vec<(&'a Device, Vec<Match>)>,
-    /// What was wanted, as the record of a boot has it.
+    /// The wanted modules, as in the record of a boot.
     pub(super) modules: Vec<ModuleRecord>,
-    /// What was passed over.
+    /// Warnings.
     pub(super) warnings: Vec<String>,
 }
 
-impl<'a> Rehearsal<'a> {
-    /// A boot of `capture`'s machine with these modules, which `params` has words for.
+impl<'a> Simulation<'a> {
+    /// Prepares a boot of the captured machine with these modules and parameters.
     ///
     /// # Errors
-    /// The kernel gives no eventfd(2).
+    /// eventfd(2) fails.
     pub(super) fn new(
         capture: &'a Capture,
         modules: Modules,
@@ -68,10 +69,9 @@ impl<'a> Rehearsal<'a> {
         let holders = all.iter().map(|device| holders(device, all, &modules)).collect();
         let dir = modules.dir.path().to_owned();
         let inserter = Inserter { ops: Arc::new(DryRun), dir, kernel: None };
-        // Without threads all is done on ours, when we say so.
-        let order = Order { serial: true, ..Order::default() };
-        let settings = Settings { jobs: 0, order, apart: false };
-        let root = Root::at(NOWHERE);
+        let executor = ExecutorKind::Inline;
+        let settings = Settings { executor, policy: SchedulePolicy::default() };
+        let root = Root::at(EMPTY_ROOT);
         let loader = Loader::new(root, modules.catalog, modules.config, inserter, settings)?;
         Ok(Self {
             capture,
@@ -80,14 +80,15 @@ impl<'a> Rehearsal<'a> {
             found,
             holders,
             absent: (0..capture.devices.len()).collect(),
-            asked: HashSet::new(),
+            requested: HashSet::new(),
             mounted: false,
             root_hint: RootHint::new(&params.root, None),
         })
     }
 
-    /// Boots: what is listed, what is there, and after each module what comes of it, until nothing more does.
-    pub(super) fn run(mut self) -> Rehearsed<'a> {
+    /// Loads the listed modules, then those of the devices that are present, then after each module
+    /// those of the devices that appear with it.
+    pub(super) fn run(mut self) -> SimulatedBoot<'a> {
         let mut warnings = self.load_listed();
         self.want_filesystems(&self.params.root.fstypes);
         match &self.params.storage {
@@ -98,18 +99,18 @@ impl<'a> Rehearsal<'a> {
             }
             Err(why) => warnings.push(why.to_string()),
         }
-        let mut there = self.coming();
-        there.sort_by_key(|at| self.root_hint.scan_priority(&self.capture.devices[*at].modalias));
-        self.come(there);
+        let mut present = self.appearing();
+        present.sort_by_key(|at| self.root_hint.scan_priority(&self.capture.devices[*at].modalias));
+        self.request(present);
         loop {
             self.mount();
-            if self.loader.step() {
-                let coming = self.coming();
-                self.come(coming);
+            if self.loader.run_one() {
+                let appearing = self.appearing();
+                self.request(appearing);
             } else if !self.absent.is_empty() {
-                // A driver above them is in a module that nothing here asks for: the kernel did.
+                // A driver above them is in a module that only the kernel requested.
                 let absent = std::mem::take(&mut self.absent);
-                self.come(absent);
+                self.request(absent);
             } else {
                 break;
             }
@@ -117,17 +118,17 @@ impl<'a> Rehearsal<'a> {
         warnings.extend(self.loader.take_warnings());
         let modules = self.loader.records();
         let devices = self.capture.devices.iter().zip(self.found).collect();
-        Rehearsed { devices, modules, warnings }
+        SimulatedBoot { devices, modules, warnings }
     }
 
-    /// Loads what `coldplug.modules=` names; gives what it names in vain.
+    /// Loads the modules of `coldplug.modules=`. Returns a warning for each unknown name.
     fn load_listed(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         for name in &self.params.boot.extra_modules {
             if self.loader.want_name(name, Rank::Root).is_none() {
                 warnings.push(format!("coldplug.modules: no module or alias '{name}'"));
             }
-            while self.loader.step() {}
+            while self.loader.run_one() {}
         }
         warnings
     }
@@ -138,31 +139,33 @@ impl<'a> Rehearsal<'a> {
         }
     }
 
-    /// The devices that are there now and were not before.
-    fn coming(&mut self) -> Vec<usize> {
+    /// Returns the devices that appear now.
+    fn appearing(&mut self) -> Vec<usize> {
         let loaded = self.loaded();
-        let here = |at: &usize| self.holders[*at].iter().all(|module| loaded.contains(module));
-        let coming: Vec<usize> = self.absent.iter().copied().filter(here).collect();
-        self.absent.retain(|at| !coming.contains(at));
-        coming
+        let is_present =
+            |at: &usize| self.holders[*at].iter().all(|module| loaded.contains(module));
+        let appearing: Vec<usize> = self.absent.iter().copied().filter(is_present).collect();
+        self.absent.retain(|at| !appearing.contains(at));
+        appearing
     }
 
-    /// The modules that are live.
+    /// Returns the modules that are live.
     fn loaded(&self) -> Vec<ModuleName> {
         let records = self.loader.records().into_iter();
         records.filter(|module| module.outcome.is_live()).map(|module| module.name).collect()
     }
 
-    fn come(&mut self, coming: Vec<usize>) {
-        for device in coming.into_iter().filter_map(|at| self.capture.devices.get(at)) {
-            if self.asked.insert(device.modalias.clone()) {
+    /// Requests the modules of devices.
+    fn request(&mut self, devices: Vec<usize>) {
+        for device in devices.into_iter().filter_map(|at| self.capture.devices.get(at)) {
+            if self.requested.insert(device.modalias.clone()) {
                 let rank = self.root_hint.rank(&device.modalias);
                 self.loader.want_device(&device.path, &device.modalias, &[], rank);
             }
         }
     }
 
-    /// Asks for the root's filesystem, once all devices above it have their drivers.
+    /// Requests the module of the root filesystem once all devices above it have their drivers.
     fn mount(&mut self) {
         let Some(root) = self.capture.root.as_ref().filter(|_| !self.mounted) else { return };
         let above = self.capture.devices.iter().filter(|d| is_below(&root.device, &d.path));
@@ -176,12 +179,12 @@ impl<'a> Rehearsal<'a> {
     }
 }
 
-/// Whether the device at `path` hangs below the one at `above`.
+/// Returns whether the device at `path` is below the one at `above`.
 fn is_below(path: &str, above: &str) -> bool {
     path.strip_prefix(above).is_some_and(|rest| rest.starts_with('/'))
 }
 
-/// The loadable modules whose drivers hold the devices above `device`.
+/// Returns the loadable modules whose drivers are bound to the devices above `device`.
 fn holders(device: &Device, all: &[Device], modules: &Modules) -> Vec<ModuleName> {
     let above = all.iter().filter(|other| is_below(&device.path, &other.path));
     let loadable = above.filter_map(|other| other.module.clone());

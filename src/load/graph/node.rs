@@ -1,0 +1,86 @@
+//! A node of the graph: one step and its state.
+
+use super::super::outcome::Outcome;
+use super::super::policy::{Rank, SortKey};
+use super::super::record::Origin;
+use super::super::task::Completion;
+use crate::kmod::plan::Step;
+use crate::sys::BootTime;
+
+/// One step of a plan.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) step: Step,
+    pub(super) origin: Option<Origin>,
+    pub(super) rank: Rank,
+    pub(super) key: SortKey,
+    /// Nodes of the steps that it depends on or comes after.
+    pub(super) priors: Vec<usize>,
+    /// Nodes that wait for it.
+    pub(super) users: Vec<User>,
+    pub(super) state: State,
+}
+
+/// A node that waits for another one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct User {
+    pub(super) id: usize,
+    /// Whether it needs the other module live, and does not only come after it.
+    pub(super) needs: bool,
+}
+
+/// State of a node.
+#[derive(Debug)]
+pub(super) enum State {
+    /// Waits for other nodes.
+    Waiting {
+        /// Number of nodes that it waits for.
+        pending: usize,
+        /// Outcome it will have because a module that it needs is not live.
+        broken: Option<Outcome>,
+    },
+    /// May start.
+    Ready,
+    /// Its task runs.
+    Running(Run),
+    /// The kernel has its module live, and its task has not returned.
+    Live(Run, BootTime),
+    /// Its task has failed, perhaps because of loads at the same time; it will run once more.
+    Retry,
+    /// Its task has ended, or cannot run.
+    Ended {
+        completion: Completion,
+        /// Time at which the kernel had the module live, if that was known before its task ended.
+        live: Option<BootTime>,
+    },
+}
+
+/// One run of a task.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Run {
+    /// Time at which the task started.
+    pub(super) start: BootTime,
+    pub(super) low_priority: bool,
+    /// Whether this is the second run.
+    pub(super) is_retry: bool,
+}
+
+impl Node {
+    /// Returns the task's run, if it runs.
+    pub(super) fn run(&self) -> Option<Run> {
+        match self.state {
+            State::Running(run) | State::Live(run, _) => Some(run),
+            _ => None,
+        }
+    }
+
+    /// Returns whether the module is neither live nor has its task ended.
+    pub(super) fn is_open(&self) -> bool {
+        !matches!(self.state, State::Live(..) | State::Ended { .. })
+    }
+
+    /// Returns whether the module is being loaded and not live yet.
+    pub(super) fn is_loading(&self) -> bool {
+        matches!(self.state, State::Running(_))
+    }
+}

@@ -1,0 +1,359 @@
+//! Tests of the graph.
+
+use super::super::task::Task;
+use super::*;
+use crate::cmdline::boot::AsyncProbe;
+use crate::kmod::plan::{Action, Reason};
+use std::num::NonZeroUsize;
+
+const NOW: BootTime = BootTime::ZERO;
+
+/// Returns an empty graph that carries steps out in parallel.
+fn parallel(policy: SchedulePolicy) -> Graph {
+    Graph::new(policy, Concurrency::Parallel(NonZeroUsize::new(8).unwrap()))
+}
+
+fn loaded(task: &Task) -> Completion {
+    Completion::immediate(task.id, Outcome::Loaded)
+}
+
+fn failed() -> Outcome {
+    Outcome::Failed(LoadError::Reported("no".into()))
+}
+
+fn step(name: &str, needs: &[&str], after: &[&str]) -> Step {
+    let names = |list: &[&str]| list.iter().map(|n| ModuleName::new(n)).collect();
+    Step {
+        module: name.into(),
+        action: Action::Insert(format!("{name}.ko")),
+        options: String::new(),
+        needs: names(needs),
+        after: names(after),
+        reason: Reason::Requested,
+    }
+}
+
+/// Carries out all that is ready, `bad` modules with this outcome; returns the order.
+fn run(graph: &mut Graph, bad: &[(&str, Outcome)]) -> String {
+    while let Some(task) = graph.take(NOW) {
+        let name = task.module.as_str();
+        let outcome =
+            bad.iter().find(|(b, _)| *b == name).map_or(Outcome::Loaded, |(_, o)| o.clone());
+        let (start, end) = (BootTime::from_nanos(1), BootTime::from_nanos(2));
+        graph.finish(Completion { start, end, ..Completion::immediate(task.id, outcome) });
+    }
+    assert!(graph.is_idle());
+    let words: Vec<String> =
+        graph.records().iter().map(|r| format!("{}:{}", r.name, r.outcome.as_str())).collect();
+    words.join(" ")
+}
+
+#[test]
+fn steps_start_when_their_dependencies_are_live() {
+    let mut graph = parallel(SchedulePolicy::default());
+    for s in [
+        step("c", &[], &[]),
+        step("b", &["c"], &[]),
+        step("x", &[], &[]),
+        step("a", &["b", "c"], &["x"]),
+    ] {
+        graph.add(s, None, Rank::Rest);
+    }
+    assert_eq!(graph.load(), 2);
+    assert_eq!(run(&mut graph, &[]), "c:loaded b:loaded x:loaded a:loaded");
+}
+
+#[test]
+fn a_failure_fails_its_users_and_nothing_else() {
+    for (bad, want) in [
+        (("c", failed()), "c:failed b:failed x:loaded a:failed y:loaded"),
+        (("c", Outcome::Missing), "c:missing b:missing x:loaded a:missing y:loaded"),
+        (("x", Outcome::NoDevice), "c:loaded b:loaded x:no-device a:loaded y:loaded"),
+    ] {
+        let mut graph = parallel(SchedulePolicy::default());
+        for s in [
+            step("c", &[], &[]),
+            step("b", &["c"], &[]),
+            step("x", &[], &[]),
+            step("a", &["b"], &["x"]),
+            step("y", &[], &["a"]),
+        ] {
+            graph.add(s, None, Rank::Rest);
+        }
+        assert_eq!(run(&mut graph, &[bad]), want);
+    }
+}
+
+#[test]
+fn users_of_a_masked_module_name_the_mask() {
+    let mut graph = parallel(SchedulePolicy::default());
+    graph.add(step("m", &[], &[]), None, Rank::Rest);
+    graph.add(step("a", &["m"], &[]), None, Rank::Rest);
+    graph.add(step("b", &[], &["m"]), None, Rank::Rest);
+    let masked = ("m", Outcome::Masked("f line 1".into()));
+    assert_eq!(run(&mut graph, &[masked]), "m:masked a:failed b:loaded");
+    let why = LoadError::DependencyMasked("m".into(), "f line 1".into());
+    assert_eq!(why.to_string(), "needs m, which is masked by f line 1");
+    assert_eq!(graph.records()[1].outcome, Outcome::Failed(why));
+}
+
+#[test]
+fn a_live_module_is_not_waited_for() {
+    let mut graph = parallel(SchedulePolicy::default());
+    for s in [step("slow", &[], &[]), step("user", &["slow"], &[]), step("post", &[], &["slow"])] {
+        graph.add(s, None, Rank::Rest);
+    }
+    let slow = graph.take(NOW).unwrap();
+    assert!(graph.take(NOW).is_none() && graph.is_loading(&"slow".into()));
+    graph.note_live(&"slow".into(), NOW);
+    graph.note_live(&"user".into(), NOW);
+    assert!(!graph.is_loading(&"slow".into()) && graph.is_done(&"slow".into()));
+    assert_eq!((graph.running(), graph.busy()), (1, 0));
+    graph.add(step("late", &["slow"], &[]), None, Rank::Rest);
+    assert_eq!(graph.load(), 4);
+    graph.finish(loaded(&slow));
+    assert_eq!(run(&mut graph, &[]), "slow:loaded user:loaded post:loaded late:loaded");
+}
+
+#[test]
+fn open_steps_are_in_the_record() {
+    let mut graph = parallel(SchedulePolicy::default());
+    for s in [step("a", &[], &[]), step("b", &["a"], &[]), step("c", &[], &[])] {
+        graph.add(s, None, Rank::Rest);
+    }
+    let _a = graph.take(NOW).unwrap();
+    graph.close();
+    assert!(graph.take(NOW).is_none());
+    let words: Vec<&str> = graph.records().iter().map(|r| r.outcome.as_str()).collect();
+    assert_eq!((words.join(" ").as_str(), graph.running()), ("loading waiting waiting", 1));
+}
+
+#[test]
+fn a_disturbed_load_is_retried_alone() {
+    let mut graph = parallel(SchedulePolicy::default());
+    for s in [step("a", &[], &[]), step("b", &[], &[]), step("user", &["a"], &[])] {
+        graph.add(s, None, Rank::Rest);
+    }
+    let (a, b) = (graph.take(NOW).unwrap(), graph.take(NOW).unwrap());
+    let disturbed = |id| Completion { retry: true, ..Completion::immediate(id, failed()) };
+    graph.finish(disturbed(a.id));
+    assert!(graph.take(NOW).is_none() && !graph.is_idle(), "b still runs");
+    graph.finish(loaded(&b));
+    assert_eq!((graph.load(), graph.take(NOW).unwrap().id), (1, a.id));
+    graph.finish(disturbed(a.id));
+    assert!(graph.is_idle());
+    let last = &graph.records()[2];
+    assert_eq!((last.name.as_str(), last.outcome.as_str()), ("user", "failed"));
+}
+
+#[test]
+fn later_steps_see_earlier_outcomes() {
+    let mut graph = parallel(SchedulePolicy::default());
+    graph.add(step("c", &[], &[]), None, Rank::Rest);
+    graph.exclude("n".into(), Outcome::Blacklisted, Origin::default());
+    graph.exclude("n".into(), Outcome::Blacklisted, Origin::default());
+    run(&mut graph, &[("c", failed())]);
+    graph.add(step("b", &["c"], &[]), None, Rank::Rest);
+    graph.add(step("d", &["live"], &["n"]), None, Rank::Rest);
+    assert_eq!(run(&mut graph, &[]), "c:failed b:failed d:loaded n:blacklisted");
+    let why = &graph.records()[1].outcome;
+    assert_eq!(why.reason().unwrap(), "needs c, which is failed");
+    // An exclusion stops the alias and not a module that needs it.
+    graph.add(step("n", &[], &[]), None, Rank::Rest);
+    graph.add(step("needs-n", &["n"], &[]), None, Rank::Rest);
+    assert_eq!(run(&mut graph, &[]), "c:failed b:failed d:loaded n:loaded needs_n:loaded");
+    assert!(graph.is_done(&"b".into()) && graph.is_done(&"unknown".into()));
+}
+
+/// Returns the names in the order in which they start sequentially; `|` where held steps are
+/// released.
+fn sequentially(policy: SchedulePolicy, steps: &[(&str, &[&str], Rank)]) -> String {
+    let mut graph = Graph::new(policy, Concurrency::Sequential);
+    for (name, needs, rank) in steps {
+        graph.add(step(name, needs, &[]), None, *rank);
+    }
+    let mut names = Vec::new();
+    loop {
+        while let Some(task) = graph.take(NOW) {
+            names.push(task.module.to_string());
+            graph.finish(loaded(&task));
+        }
+        if !graph.has_held() {
+            break;
+        }
+        names.push("|".to_owned());
+        graph.release();
+    }
+    assert!(graph.is_idle() && graph.ready.is_empty());
+    names.join(" ")
+}
+
+fn names(list: &[&str]) -> Vec<ModuleName> {
+    list.iter().map(|n| ModuleName::new(n)).collect()
+}
+
+#[test]
+fn steps_start_in_the_order_of_the_policy() {
+    use Rank::{Rest, Root, Storage};
+    let steps: [(&str, &[&str], Rank); 6] = [
+        ("net", &[], Rest),
+        ("bus", &[], Rest),
+        ("cd", &["bus"], Storage),
+        ("disk", &["bus"], Root),
+        ("gpu", &[], Rest),
+        ("fs", &[], Root),
+    ];
+    let order = SchedulePolicy::default;
+    for (order, want) in [
+        (order(), "bus disk fs cd net gpu"),
+        (SchedulePolicy { first: names(&["gpu"]), ..order() }, "bus disk gpu fs cd net"),
+        (SchedulePolicy { hold_below: Some(Root), ..order() }, "bus disk fs | cd | net gpu"),
+        (
+            SchedulePolicy { replay: names(&["gpu", "fs", "net"]), ..order() },
+            "gpu fs net bus cd disk",
+        ),
+        // What a replayed module needs comes before it, recorded or not.
+        (SchedulePolicy { replay: names(&["disk", "net"]), ..order() }, "bus disk net cd gpu fs"),
+        (
+            SchedulePolicy { replay: names(&["gone", "fs", "gone2", "net"]), ..order() },
+            "| fs | net bus cd disk gpu",
+        ),
+        (SchedulePolicy { seed: Some(1), ..order() }, "net bus cd disk gpu fs"),
+        (SchedulePolicy { seed: Some(2), ..order() }, "net gpu fs bus disk cd"),
+    ] {
+        let text = format!("{order:?}");
+        assert_eq!(sequentially(order, &steps), want, "{text}");
+    }
+}
+
+#[test]
+fn an_exclusive_module_waits_and_is_waited_for() {
+    let order = SchedulePolicy { exclusive: names(&["b"]), ..SchedulePolicy::default() };
+    let mut graph = parallel(order);
+    for name in ["a", "b", "c"] {
+        graph.add(step(name, &[], &[]), None, Rank::Rest);
+    }
+    let a = graph.take(NOW).unwrap();
+    assert!(graph.take(NOW).is_none(), "a runs");
+    graph.note_live(&"a".into(), NOW);
+    assert!(graph.take(NOW).is_none(), "it is live and still runs");
+    graph.finish(loaded(&a));
+    let b = graph.take(NOW).unwrap();
+    assert_eq!(b.module.as_str(), "b");
+    assert!(graph.take(NOW).is_none(), "b runs");
+    graph.finish(loaded(&b));
+    assert_eq!(graph.take(NOW).unwrap().module.as_str(), "c");
+}
+
+#[test]
+fn one_low_priority_task_runs_beside_the_root() {
+    let mut graph =
+        parallel(SchedulePolicy { hold_below: Some(Rank::Root), ..SchedulePolicy::default() });
+    for (name, rank) in [("a", Rank::Rest), ("r", Rank::Root), ("b", Rank::Rest), ("s", Rank::Root)]
+    {
+        graph.add(step(name, &[], &[]), None, rank);
+    }
+    let given: Vec<Task> = std::iter::from_fn(|| graph.take(NOW)).collect();
+    let words: Vec<String> =
+        given.iter().map(|j| format!("{}:{}", j.module, j.low_priority)).collect();
+    assert_eq!(words.join(" "), "r:false s:false a:true");
+    assert!(!graph.has_held(), "what may lead to the root still runs");
+    graph.finish(loaded(&given[2]));
+    assert_eq!(graph.take(NOW).unwrap().module.as_str(), "b");
+    graph.finish(loaded(&given[0]));
+    graph.note_live(&"s".into(), NOW);
+    assert!(graph.has_held());
+}
+
+#[test]
+fn the_last_step_waits_for_asynchronous_work() {
+    let async_of = |async_probe| {
+        let mut graph = parallel(SchedulePolicy { async_probe, ..SchedulePolicy::default() });
+        graph.add(step("d", &[], &[]), None, Rank::Storage);
+        graph.add(step("n", &[], &[]), None, Rank::Rest);
+        graph.add(step("u", &["n"], &[]), None, Rank::Rest);
+        let mut words = String::new();
+        while let Some(task) = graph.take(NOW) {
+            let held = graph.running() == 1 && task.module.as_str() == "u";
+            words += &format!(
+                "{}{}{} ",
+                task.module,
+                u8::from(task.options == "async_probe=1"),
+                u8::from(held)
+            );
+            graph.finish(loaded(&task));
+        }
+        words
+    };
+    assert_eq!(async_of(AsyncProbe::None), "d00 n00 u01 ");
+    assert_eq!(async_of(AsyncProbe::Storage), "d10 n00 u01 ");
+    assert_eq!(async_of(AsyncProbe::All), "d10 n10 u01 ");
+    let mut graph =
+        parallel(SchedulePolicy { async_probe: AsyncProbe::All, ..SchedulePolicy::default() });
+    graph.add(step("a", &[], &[]), None, Rank::Rest);
+    graph.add(step("b", &[], &[]), None, Rank::Rest);
+    let a = graph.take(NOW).unwrap();
+    assert!(graph.take(NOW).is_none() && !graph.is_idle(), "the last waits for the others");
+    graph.finish(loaded(&a));
+    assert_eq!(graph.take(NOW).unwrap().options, "async_probe=0");
+}
+
+#[test]
+fn running_tasks_fail_with_their_worker() {
+    let mut graph = parallel(SchedulePolicy::default());
+    for s in [step("a", &[], &[]), step("b", &[], &[]), step("user", &["b"], &[])] {
+        graph.add(s, None, Rank::Rest);
+    }
+    let (_a, _b) = (graph.take(NOW), graph.take(NOW));
+    graph.note_live(&"a".into(), NOW);
+    graph.fail_running(&LoadError::WorkerDied);
+    assert!(graph.is_idle());
+    let words: Vec<&str> = graph.records().iter().map(|r| r.outcome.as_str()).collect();
+    assert_eq!(words.join(" "), "loaded failed failed");
+}
+
+#[test]
+fn the_last_load_of_a_drain_waits_for_probes() {
+    for (async_probe, want) in
+        [(AsyncProbe::None, None), (AsyncProbe::All, Some("c async_probe=0"))]
+    {
+        let mut graph = parallel(SchedulePolicy { async_probe, ..SchedulePolicy::default() });
+        for name in ["a", "b", "c", "d"] {
+            graph.add(step(name, &[], &[]), None, Rank::Rest);
+        }
+        let running = [graph.take(NOW).unwrap(), graph.take(NOW).unwrap()];
+        graph.drain();
+        for task in running {
+            assert!(graph.take(NOW).is_none() && !graph.is_idle());
+            graph.finish(loaded(&task));
+        }
+        let last = graph.take(NOW);
+        let words = last.as_ref().map(|task| format!("{} {}", task.module, task.options));
+        assert_eq!(words.as_deref(), want);
+        if let Some(task) = last {
+            assert!(!graph.is_idle());
+            graph.finish(loaded(&task));
+        }
+        assert!(graph.is_idle() && graph.take(NOW).is_none());
+    }
+}
+
+#[test]
+fn a_completion_of_a_task_that_does_not_run_is_ignored() {
+    let mut graph = parallel(SchedulePolicy::default());
+    graph.add(step("a", &[], &[]), None, Rank::Rest);
+    graph.finish(Completion::immediate(0, Outcome::Loaded));
+    graph.finish(Completion::immediate(9, Outcome::Loaded));
+    assert_eq!(run(&mut graph, &[]), "a:loaded");
+}
+
+#[test]
+fn a_module_that_was_live_is_not_retried() {
+    let mut graph = parallel(SchedulePolicy::default());
+    graph.add(step("a", &[], &[]), None, Rank::Rest);
+    let a = graph.take(NOW).unwrap();
+    graph.note_live(&"a".into(), NOW);
+    graph.finish(Completion { retry: true, ..Completion::immediate(a.id, failed()) });
+    assert!(graph.is_idle() && graph.take(NOW).is_none());
+    assert_eq!(graph.records().len(), 1);
+}

@@ -1,0 +1,205 @@
+//! Messages between PID 1 and its worker process. A message is a row of fields with a NUL after
+//! each; no field holds a NUL.
+//!
+//! ```text
+//! run       id module ACTION low|- OBJECT options
+//! completed id start_ns end_ns METHOD retry|- OUTCOME ERRNO REASON
+//! ```
+//!
+//! | field | meaning |
+//! | --- | --- |
+//! | ACTION, OBJECT | `insert` a path, `command` to run, `no-file` without object, origin of a mask (`masked`) |
+//! | METHOD, OUTCOME | words of [`LoadMethod::as_str`] (empty if there is none) and [`Outcome::as_str`] |
+//! | ERRNO | the kernel's answer to a load that failed; otherwise empty |
+//! | REASON | the error as text if it is no errno, or the origin of a mask; otherwise empty |
+
+use rustix::io::Errno;
+
+use super::error::{InsertError, LoadError};
+use super::method::LoadMethod;
+use super::outcome::Outcome;
+use super::task::{Completion, Task};
+use crate::kmod::plan::Action;
+use crate::sys::BootTime;
+
+/// Maximum size of a message: more than the longest path and the longest options that the kernel
+/// accepts.
+pub(super) const MAX_LEN: usize = 16 << 10;
+
+/// A message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Message {
+    /// From PID 1: a task to run.
+    Run(Task),
+    /// From the worker process: a task that has been run.
+    Completed(Completion),
+}
+
+impl Message {
+    /// Returns the bytes of the message; `None` if they exceed [`MAX_LEN`].
+    pub(super) fn encode(&self) -> Option<Vec<u8>> {
+        match self {
+            Self::Run(task) => encode_task(task),
+            Self::Completed(completion) => encode_completion(completion),
+        }
+    }
+
+    /// Parses the bytes of a message.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(bytes.strip_suffix(b"\0")?).ok()?;
+        let mut fields = text.split('\0');
+        match fields.next()? {
+            "run" => decode_task(&mut fields).map(Self::Run),
+            "completed" => decode_completion(&mut fields).map(Self::Completed),
+            _ => None,
+        }
+    }
+}
+
+fn encode_task(task: &Task) -> Option<Vec<u8>> {
+    let (kind, object) = match &task.action {
+        Action::Insert(path) => ("insert", path.as_str()),
+        Action::Command(command) => ("command", command.as_str()),
+        Action::NoFile => ("no-file", ""),
+        Action::Masked(origin) => ("masked", origin.as_str()),
+    };
+    let id = task.id.to_string();
+    let priority = if task.low_priority { "low" } else { "-" };
+    join(&["run", &id, task.module.as_str(), kind, priority, object, &task.options])
+}
+
+fn decode_task<'a>(fields: &mut impl Iterator<Item = &'a str>) -> Option<Task> {
+    let id = fields.next()?.parse().ok()?;
+    let module = fields.next()?.into();
+    let kind = fields.next()?;
+    let low_priority = fields.next()? == "low";
+    let object = fields.next()?.to_owned();
+    let action = match kind {
+        "insert" => Action::Insert(object),
+        "command" => Action::Command(object),
+        "no-file" => Action::NoFile,
+        "masked" => Action::Masked(object),
+        _ => return None,
+    };
+    Some(Task { id, module, action, low_priority, options: fields.next()?.to_owned() })
+}
+
+fn encode_completion(completion: &Completion) -> Option<Vec<u8>> {
+    let id = completion.id.to_string();
+    let [start, end] = [completion.start, completion.end].map(|time| time.as_nanos().to_string());
+    let method = completion.method.map_or("", LoadMethod::as_str);
+    let retry = if completion.retry { "retry" } else { "-" };
+    let (errno, reason) = match &completion.outcome {
+        Outcome::Failed(LoadError::Insert(InsertError::Kernel(errno))) => {
+            (errno.raw_os_error().to_string(), String::new())
+        }
+        Outcome::Failed(error) => (String::new(), error.to_string()),
+        Outcome::Masked(origin) => (String::new(), origin.clone()),
+        _ => (String::new(), String::new()),
+    };
+    let outcome = completion.outcome.as_str();
+    join(&["completed", &id, &start, &end, method, retry, outcome, &errno, &reason])
+}
+
+fn decode_completion<'a>(fields: &mut impl Iterator<Item = &'a str>) -> Option<Completion> {
+    let id = fields.next()?.parse().ok()?;
+    let mut time = || Some(BootTime::from_nanos(fields.next()?.parse().ok()?));
+    let (start, end) = (time()?, time()?);
+    let method = LoadMethod::parse(fields.next()?);
+    let retry = fields.next()? == "retry";
+    let word = fields.next()?;
+    let errno = fields.next()?.parse().ok().map(Errno::from_raw_os_error);
+    let reason = fields.next()?.to_owned();
+    let outcome = match (word, errno) {
+        ("failed", Some(errno)) => Outcome::Failed(LoadError::Insert(InsertError::Kernel(errno))),
+        ("failed", None) => Outcome::Failed(LoadError::Reported(reason)),
+        ("masked", _) => Outcome::Masked(reason),
+        _ => Outcome::parse(word)?,
+    };
+    Some(Completion { id, outcome, method, start, end, retry })
+}
+
+fn join(fields: &[&str]) -> Option<Vec<u8>> {
+    let mut message = Vec::with_capacity(256);
+    for field in fields {
+        message.extend(field.bytes().filter(|b| *b != 0));
+        message.push(0);
+    }
+    (message.len() <= MAX_LEN).then_some(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task(action: Action, options: &str, low_priority: bool) -> Task {
+        Task { id: 7, module: "m_x".into(), action, options: options.to_owned(), low_priority }
+    }
+
+    #[test]
+    fn messages_survive_the_way_there() {
+        let sent = |message: Message| {
+            assert_eq!(Message::decode(&message.encode().unwrap()), Some(message));
+        };
+        let path = "kernel/m-x.ko".to_owned();
+        sent(Message::Run(task(Action::Insert(path.clone()), "", false)));
+        sent(Message::Run(task(Action::Command(path.clone()), "a=\"b c\" d", true)));
+        sent(Message::Run(task(Action::NoFile, "", false)));
+        sent(Message::Run(task(Action::Masked(path), "", false)));
+        for (outcome, method) in [
+            (Outcome::Loaded, Some(LoadMethod::File)),
+            (Outcome::Already, Some(LoadMethod::KernelDecompress)),
+            (Outcome::Commanded, None),
+            (Outcome::Missing, None),
+            (Outcome::NoDevice, Some(LoadMethod::Image)),
+            (Outcome::Disabled, None),
+            (Outcome::Masked("f line 1".into()), None),
+            (Outcome::Failed(LoadError::Insert(InsertError::Kernel(Errno::BUSY))), None),
+            (Outcome::Failed(LoadError::Reported("no: such thing".into())), None),
+        ] {
+            let (start, end) = (BootTime::from_nanos(5), BootTime::from_nanos(6));
+            sent(Message::Completed(Completion {
+                id: 3,
+                outcome,
+                method,
+                start,
+                end,
+                retry: true,
+            }));
+        }
+    }
+
+    #[test]
+    fn other_errors_arrive_as_their_text() {
+        let error = LoadError::DependencyNotLive("b".into(), "failed");
+        let failed = Completion::immediate(1, Outcome::Failed(error.clone()));
+        let Some(Message::Completed(received)) =
+            Message::decode(&Message::Completed(failed).encode().unwrap())
+        else {
+            panic!("no completion");
+        };
+        assert_eq!(received.outcome, Outcome::Failed(LoadError::Reported(error.to_string())));
+    }
+
+    #[test]
+    fn bad_messages_are_none() {
+        for bad in [
+            "",
+            "|",
+            "run|",
+            "run|1|m|insert|-|p|",
+            "run|x|m|insert|-|p|o|",
+            "run|1|m|insert|-|p|o",
+            "run|1|m|other|-|p|o|",
+            "completed|1|1|x||-|loaded|||",
+            "completed|1|1|2||-|other|||",
+            "other|1|",
+            "completed|1|1|2||-|failed|",
+        ] {
+            assert_eq!(Message::decode(bad.replace('|', "\0").as_bytes()), None, "{bad:?}");
+        }
+        assert_eq!(Message::decode(b"\xff\0"), None);
+        let long = task(Action::Insert("x".repeat(MAX_LEN)), "", false);
+        assert_eq!(Message::Run(long).encode(), None);
+    }
+}

@@ -1,0 +1,146 @@
+//! Requests for modules: lookup, plan, steps for the graph.
+
+use std::sync::atomic::Ordering;
+
+use super::loader::Loader;
+use super::lock;
+use super::outcome::Outcome;
+use super::policy::Rank;
+use super::record::Origin;
+use crate::kmod::catalog::Match;
+use crate::kmod::name::ModuleName;
+use crate::kmod::plan::{Planner, Reason};
+use crate::kmod::uevent::Modalias;
+use crate::sys::BootTime;
+
+impl Loader {
+    /// Requests all modules that drive a device. Returns the number of modules that match, builtin
+    /// ones included.
+    ///
+    /// `parents` are the modules whose drivers are bound to the devices above it. A parent that is
+    /// still being loaded is waited for: it may be adding the device's siblings, and drivers number
+    /// devices in the order in which they find them.
+    pub fn want_device(
+        &self,
+        device: &str,
+        modalias: &Modalias,
+        parents: &[ModuleName],
+        rank: Rank,
+    ) -> usize {
+        let start = BootTime::now();
+        let found = self.catalog.lookup_modalias(&self.config, &modalias.normalized());
+        let origin = |f: &Match| Origin {
+            device: Some(device.to_owned()),
+            request: modalias.to_string_lossy(),
+            pattern: f.pattern.clone(),
+        };
+        self.want(&found, parents, rank, origin, start);
+        found.len()
+    }
+
+    /// Requests a module by name or alias, as modprobe(8) would. Returns the modules of that name
+    /// that are not builtin; `None` if the name is unknown.
+    pub fn want_name(&self, name: &str, rank: Rank) -> Option<Vec<ModuleName>> {
+        let start = BootTime::now();
+        let found = self.catalog.lookup(&self.config, name);
+        let origin = |f: &Match| Origin {
+            device: None,
+            request: name.to_owned(),
+            pattern: f.pattern.clone(),
+        };
+        self.want(&found, &[], rank, origin, start);
+        let modules = found.iter().filter(|f| !f.is_builtin()).map(|f| f.module.clone());
+        (!found.is_empty()).then(|| modules.collect())
+    }
+
+    fn want(
+        &self,
+        found: &[Match],
+        parents: &[ModuleName],
+        rank: Rank,
+        origin: impl Fn(&Match) -> Origin,
+        start: BootTime,
+    ) {
+        let mut graph = self.dispatcher.graph();
+        let live = |module: &ModuleName| self.dispatcher.worker().is_live(module);
+        let known = |module: &ModuleName| graph.knows(module) || live(module);
+        let mut planner = Planner::new(&self.catalog, &self.config, &known, &live);
+        let mut excluded = Vec::new();
+        for found in found.iter().filter(|f| !f.is_builtin()) {
+            match self.exclusion(found) {
+                Some(outcome) if !known(&found.module) => excluded.push((found, outcome)),
+                Some(_) => {}
+                None => planner.add(found),
+            }
+        }
+        let plan = planner.finish();
+        for (found, outcome) in excluded {
+            graph.exclude(found.module.clone(), outcome, origin(found));
+        }
+        for mut step in plan.steps {
+            let requested =
+                found.iter().find(|f| step.reason == Reason::Requested && f.module == step.module);
+            if let Some(requested) = requested {
+                step.after.extend(parents.iter().filter(|p| graph.is_loading(p)).cloned());
+                step.after.extend(rivals(found, requested).cloned());
+            }
+            graph.add(step, requested.map(&origin), rank);
+        }
+        for found in found {
+            graph.want(&found.module, rank);
+        }
+        drop(graph);
+        for cycle in plan.cycles {
+            lock(&self.warnings).push(format!("dependency cycle: {cycle}"));
+        }
+        let spent = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.lookup_ns.fetch_add(spent, Ordering::Relaxed);
+        self.dispatcher.dispatch();
+    }
+
+    /// Returns the outcome of a module that the configuration excludes.
+    fn exclusion(&self, found: &Match) -> Option<Outcome> {
+        let (config, module) = (&self.config, &found.module);
+        if let Some(origin) = config.masks.origin(module) {
+            return Some(Outcome::Masked(origin.to_string()));
+        }
+        let listed = found.source.is_alias() && config.is_blacklisted(module);
+        (listed || config.is_refused_by_kernel(module)).then_some(Outcome::Blacklisted)
+    }
+}
+
+/// Returns the modules that come before `requested` among those `found` for a device. If several
+/// have a driver for the device, the first one gets it, whatever the order of all other loads.
+/// Modules for features of the processor do not compete.
+fn rivals<'a>(found: &'a [Match], requested: &'a Match) -> impl Iterator<Item = &'a ModuleName> {
+    let compete = requested.alias.as_ref().is_some_and(|alias| !alias.starts_with("cpu:"));
+    let before = found.iter().take_while(|f| f.module != requested.module);
+    before.filter(move |f| compete && !f.is_builtin()).map(|f| &f.module)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kmod::catalog::Source;
+
+    #[test]
+    fn drivers_of_one_device_compete() {
+        for (alias, source, want) in [
+            (Some("pci:v1"), Source::Alias, vec!["a", "b"]),
+            (Some("cpu:type:x86"), Source::Alias, vec![]),
+            (Some("pci:v1"), Source::BuiltinAlias, vec![]),
+            (None, Source::Name, vec![]),
+        ] {
+            let found = |name: &str, source| Match {
+                module: name.into(),
+                source,
+                alias: alias.map(str::to_owned),
+                pattern: None,
+            };
+            let all = [found("a", source), found("b", source), found("c", Source::Alias)];
+            let names: Vec<&str> = rivals(&all, &all[2]).map(ModuleName::as_str).collect();
+            assert_eq!(names, want, "{alias:?}");
+            assert_eq!(rivals(&all, &all[0]).count(), 0);
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! A worker: carries out tasks, by inserting a module file or running an install command.
+
+use rustix::io::Errno;
+
+use super::decode_buffers::DecodeBuffers;
+use super::error::{InsertError, LoadError};
+use super::inserter::Inserter;
+use super::outcome::Outcome;
+use super::task::{Completion, Task, Work};
+use crate::kmod::name::ModuleName;
+use crate::sys::module::InitFlags;
+use crate::sys::sysfs::{self, InitState};
+use crate::sys::{BootTime, Root, process};
+
+/// What tasks are carried out with.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) root: Root,
+    pub(super) inserter: Inserter,
+    /// Memory that many loads at the same time share.
+    pub(super) buffers: Option<DecodeBuffers>,
+}
+
+impl Worker {
+    /// Returns whether the kernel has `module` live.
+    pub(super) fn is_live(&self, module: &ModuleName) -> bool {
+        sysfs::initstate(&self.root, module) == Some(InitState::Live)
+    }
+
+    /// Carries out a task.
+    pub(super) fn run(&self, task: &Task) -> Completion {
+        let work = match task.work() {
+            Ok(work) => work,
+            Err(outcome) => return Completion::immediate(task.id, outcome),
+        };
+        let start = BootTime::now();
+        process::set_low_priority(task.low_priority);
+        let completion = match work {
+            Work::Insert(path) => self.insert(task, path),
+            Work::Command(command) => Completion::immediate(task.id, self.command(task, command)),
+        };
+        Completion { start, end: BootTime::now(), ..completion }
+    }
+
+    /// Loads a file. A retry is worthwhile if another load at the same time may be the cause of the
+    /// failure: a driver that finds another one registered in its place (EEXIST, EBUSY), which then
+    /// finds no hardware.
+    fn insert(&self, task: &Task, path: &str) -> Completion {
+        let (inserter, options) = (&self.inserter, &*task.options);
+        let (method, result) = match &self.buffers {
+            Some(buffers) => {
+                inserter.insert_with_buffers(buffers, &self.root, &task.module, (path, options))
+            }
+            None => inserter.insert(path, options, InitFlags::default()),
+        };
+        let conflict = matches!(result, Err(InsertError::Kernel(Errno::EXIST | Errno::BUSY)));
+        let outcome = self.outcome(&task.module, result);
+        let retry = conflict && !outcome.is_live();
+        Completion { retry, method, ..Completion::immediate(task.id, outcome) }
+    }
+
+    fn outcome(&self, module: &ModuleName, result: Result<(), InsertError>) -> Outcome {
+        match result {
+            Ok(()) => Outcome::Loaded,
+            Err(InsertError::Missing) => Outcome::Missing,
+            Err(InsertError::Kernel(Errno::NODEV)) => Outcome::NoDevice,
+            // The module's own init may return EEXIST too; only "live" is success.
+            Err(InsertError::Kernel(Errno::EXIST)) if self.is_live(module) => Outcome::Already,
+            Err(error) => Outcome::Failed(LoadError::Insert(error)),
+        }
+    }
+
+    /// Runs an install command. The usual ways to say "never" need no shell.
+    fn command(&self, task: &Task, command: &str) -> Outcome {
+        let program = command.split_whitespace().next().unwrap_or("");
+        if matches!(
+            program,
+            "/bin/true"
+                | "/bin/false"
+                | "/usr/bin/true"
+                | "/usr/bin/false"
+                | "true"
+                | "false"
+                | ":"
+        ) {
+            return Outcome::Disabled;
+        }
+        let command = command.replace("$CMDLINE_OPTS", &task.options);
+        match self.inserter.ops.command(&command, &task.module) {
+            Ok(status) if status.success() => Outcome::Commanded,
+            Ok(status) => Outcome::Failed(LoadError::CommandStatus(command, status)),
+            Err(error) => Outcome::Failed(LoadError::CommandStart(command, error)),
+        }
+    }
+}
