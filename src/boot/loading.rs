@@ -71,7 +71,8 @@ impl Boot {
     fn replay(&mut self) -> Vec<ModuleName> {
         let Some(path) = &self.params.boot.replay else { return Vec::new() };
         let text = std::fs::read_to_string(self.dir.join(path)).map_err(|e| e.to_string());
-        let order = text.and_then(|t| Record::order(&t).ok_or_else(|| "not a boot record".into()));
+        let order =
+            text.and_then(|t| Record::load_order(&t).ok_or_else(|| "not a boot record".into()));
         order.unwrap_or_else(|error| {
             let text = format!("coldplug.replay: {path}: {error}");
             self.reporter.warn(text);

@@ -94,7 +94,7 @@ impl Reporter {
 
     /// Records the modules that the root filesystem and its devices need.
     pub(super) fn set_root_modules(&mut self, modules: Vec<ModuleName>) {
-        self.record.root.way = modules;
+        self.record.root.modules = modules;
     }
 
     /// Records a layer below or above the root filesystem: verity, an image file, an overlay.
@@ -108,7 +108,7 @@ impl Reporter {
 
     /// Records a root that failed although another one is left to try.
     pub(super) fn add_failed_root(&mut self, text: String) {
-        self.record.root.passed_over.push(text);
+        self.record.root.failed.push(text);
     }
 
     /// Records what the boot waited for in vain, and what was found instead.
@@ -116,7 +116,7 @@ impl Reporter {
         let root = &mut self.record.root;
         root.awaited = Some((error.awaited.text().to_owned(), error.waited));
         root.seen.clone_from(&error.seen);
-        root.near.clone_from(&error.near);
+        root.near_misses.clone_from(&error.near);
     }
 
     pub(super) fn set_network(&mut self, network: NetworkRecord) {

@@ -39,7 +39,7 @@ impl RootHint {
     /// Returns the hint for the root of `params`. `record` is the record of an earlier boot, in
     /// JSON.
     pub fn new(params: &RootParams, record: Option<&str>) -> Self {
-        let known = record.and_then(Record::way);
+        let known = record.and_then(Record::root_modules);
         let same = known.filter(|(spec, _)| spec == params.spec());
         match same {
             Some((_, modules)) if !modules.is_empty() => Self { kind: Kind::Recorded, modules },

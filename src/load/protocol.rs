@@ -6,12 +6,11 @@
 //! completed id start_ns end_ns METHOD retry|- OUTCOME ERRNO REASON
 //! ```
 //!
-//! | field | meaning |
-//! | --- | --- |
-//! | ACTION, OBJECT | `insert` a path, `command` to run, `no-file` without object, origin of a mask (`masked`) |
-//! | METHOD, OUTCOME | words of [`LoadMethod::as_str`] (empty if there is none) and [`Outcome::as_str`] |
-//! | ERRNO | the kernel's answer to a load that failed; otherwise empty |
-//! | REASON | the error as text if it is no errno, or the origin of a mask; otherwise empty |
+//! ACTION and OBJECT are `insert` and a path, `command` and an install command, `no-file` and
+//! nothing, or `masked` and the origin of the mask. METHOD and OUTCOME are words of
+//! [`LoadMethod::as_str`] and [`Outcome::as_str`]. ERRNO is the kernel's answer to a load that
+//! failed; REASON is any other error as text, or the origin of a mask. Fields without a value are
+//! empty.
 
 use rustix::io::Errno;
 

@@ -1,4 +1,4 @@
-//! What a saved record tells a later boot.
+//! Parsers of a saved record.
 
 use serde_json::Value;
 
@@ -7,27 +7,26 @@ use crate::kmod::name::ModuleName;
 use crate::load::ModuleRecord;
 
 impl Record {
-    /// `root=` of a record in JSON, and the modules that were on the way to that root; `None` where
-    /// the text is no record.
-    pub fn way(json: &str) -> Option<(String, Vec<ModuleName>)> {
+    /// Returns `root=` of a record in JSON and the modules that this root needed; `None` if the
+    /// text is no record.
+    pub fn root_modules(json: &str) -> Option<(String, Vec<ModuleName>)> {
         let record: Value = serde_json::from_str(json).ok()?;
         let root = record.get("root")?;
         let names = root.get("way")?.as_array()?.iter().filter_map(Value::as_str);
         Some((root.get("spec")?.as_str()?.to_owned(), names.map(ModuleName::new).collect()))
     }
 
-    /// The modules of a record in JSON that were tried, in its order; `None` where the text is no
-    /// record.
-    pub fn order(json: &str) -> Option<Vec<ModuleName>> {
+    /// Returns the modules of a record in JSON that were tried, in its order; `None` if the text is
+    /// no record.
+    pub fn load_order(json: &str) -> Option<Vec<ModuleName>> {
         let record: Value = serde_json::from_str(json).ok()?;
         let modules = record.get("modules")?.as_array()?.iter();
         let tried = modules.filter(|m| m.get("end_us").and_then(Value::as_u64) > Some(0));
         Some(tried.filter_map(|m| Some(ModuleName::new(m.get("name")?.as_str()?))).collect())
     }
 
-    /// A record in JSON with what became of `modules` later: entries of the same names are
-    /// replaced, unless they had come to an end, and the others are added. `None` where the text is
-    /// no record.
+    /// Returns a record in JSON with later outcomes of `modules`: entries of the same names are
+    /// replaced unless they had ended, and the others are added. `None` if the text is no record.
     pub fn updated(json: &str, modules: &[ModuleRecord]) -> Option<String> {
         let mut record: Value = serde_json::from_str(json).ok()?;
         let list = record.get_mut("modules")?.as_array_mut()?;
@@ -54,14 +53,15 @@ mod tests {
     use crate::sys::BootTime;
 
     const RECORD: &str = r#"{"modules": [
-        {"name": "a", "outcome": "loaded", "end_us": 5}, {"name": "b", "outcome": "waiting", "end_us": 0},
+        {"name": "a", "outcome": "loaded", "end_us": 5},
+        {"name": "b", "outcome": "waiting", "end_us": 0},
         {"name": "c", "outcome": "failed", "end_us": 7}]}"#;
 
     #[test]
-    fn the_order_is_that_of_what_was_tried() {
-        let names = Record::order(RECORD).unwrap();
+    fn the_load_order_is_that_of_modules_that_were_tried() {
+        let names = Record::load_order(RECORD).unwrap();
         assert_eq!(names, ["a".into(), "c".into()]);
-        assert_eq!((Record::order("{}"), Record::order("no")), (None, None));
+        assert_eq!((Record::load_order("{}"), Record::load_order("no")), (None, None));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The record as JSON, one object; its fields are described in docs/record.md.
+//! The record as one JSON object; docs/record.md describes its fields.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::load::ModuleRecord;
 use crate::sys::DeferredDevice;
 
 impl Record {
-    /// The record as one line of JSON.
+    /// Returns the record as one line of JSON.
     pub fn to_json(&self) -> String {
         json!({
             "version": env!("CARGO_PKG_VERSION"),
@@ -35,7 +35,7 @@ impl Record {
             "lookup_us": micros(self.lookup),
             "memory": {"init": self.memory.0, "loader": self.memory.1},
             "deferred": self.deferred.iter().map(deferred).collect::<Vec<_>>(),
-            "phases_us": self.phases.iter().map(|(name, end)| json!([name, micros(*end)])).collect::<Vec<_>>(),
+            "phases_us": self.phases.iter().map(phase).collect::<Vec<_>>(),
             "warnings": self.warnings,
         })
         .to_string()
@@ -52,11 +52,15 @@ pub(super) fn millis(time: Duration) -> u64 {
     micros(time) / 1000
 }
 
+fn phase((name, end): &(&str, Duration)) -> Value {
+    json!([name, micros(*end)])
+}
+
 fn deferred(d: &DeferredDevice) -> Value {
     json!({"device": d.device, "supplier": d.supplier, "reason": d.reason})
 }
 
-/// One module; what is not known is left out.
+/// Returns the object of one module, without fields that are unknown.
 pub(super) fn module(m: &ModuleRecord) -> Value {
     let mut object = Map::new();
     let mut put = |key: &str, value: Option<Value>| {
@@ -83,7 +87,7 @@ pub(super) fn module(m: &ModuleRecord) -> Value {
 }
 
 impl ModuleRecord {
-    /// The module as it stands in the record.
+    /// Returns the object of the module in the record.
     pub fn to_json(&self) -> Value {
         module(self)
     }

@@ -1,5 +1,4 @@
-//! The boot record: what was found, what was loaded and why, what is missing; and its text and
-//! JSON.
+//! The boot record as JSON and text: what was found, what was loaded and why, what is missing.
 
 mod earlier;
 mod json;
@@ -8,7 +7,7 @@ mod root;
 mod text;
 mod verdict;
 
-pub use network::{AddressBy, NetworkRecord};
+pub use network::{AddressOrigin, NetworkRecord};
 pub use root::RootRecord;
 pub use text::printable;
 pub use verdict::{Counts, Verdict};
@@ -21,61 +20,61 @@ use crate::sys::{BootTime, DeferredDevice};
 /// Counters of the uevent socket.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct UeventCounts {
-    /// Kernel messages received.
+    /// Messages received from the kernel.
     pub received: u64,
-    /// Of these, devices added.
+    /// Devices added, among these messages.
     pub added: u64,
-    /// Times that events were lost to an overrun, so that the scan was repeated.
+    /// Overruns, which lost events; each repeated the scan.
     pub lost: u64,
-    /// Messages that were cut: each repeated the scan too.
+    /// Truncated messages; each repeated the scan.
     pub truncated: u64,
-    /// Gaps in the numbers of events: each repeated the scan too.
+    /// Gaps in SEQNUM; each repeated the scan.
     pub gaps: u64,
-    /// Messages that the kernel did not send.
+    /// Messages from senders other than the kernel.
     pub foreign: u64,
     /// Full scans of /sys/devices.
     pub scans: u64,
-    /// Of these, those that lost events were the reason of.
+    /// Scans repeated because of lost events.
     pub rescans: u64,
 }
 
 /// The record of one boot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Record {
-    /// The kernel's release.
+    /// Kernel release.
     pub kernel: String,
     /// Time of the entry of /init.
     pub init_entry: BootTime,
-    /// How it ended; `None` while it runs.
+    /// Verdict; `None` while the boot runs.
     pub verdict: Option<Verdict>,
     /// Time from the entry of /init to the verdict.
     pub time: Duration,
     /// The root.
     pub root: RootRecord,
-    /// The network, where the root came over it.
+    /// The network, if it was set up for the root.
     pub network: Option<NetworkRecord>,
-    /// The modules, in the order in which their loads ended.
+    /// The modules, in the order in which they came live or their loads ended.
     pub modules: Vec<ModuleRecord>,
-    /// Distinct modaliases seen.
+    /// Number of distinct modaliases.
     pub modaliases: u64,
-    /// The socket's counters.
+    /// Counters of the uevent socket.
     pub uevents: UeventCounts,
     /// Phases in order: the name, and the time from the entry of /init to the end of the phase.
     pub phases: Vec<(&'static str, Duration)>,
     /// Time spent in lookups and plans.
     pub lookup: Duration,
-    /// The most memory that init has had, and that the loading process has had, in bytes.
+    /// Peak memory of init and of the worker process, in bytes.
     pub memory: (Option<u64>, Option<u64>),
-    /// Devices that wait for others, at the end.
+    /// Devices whose probe was deferred at the end.
     pub deferred: Vec<DeferredDevice>,
-    /// What was passed over, in words.
+    /// Warnings.
     pub warnings: Vec<String>,
-    /// The exit status of `coldplug.exec=`.
+    /// Exit status of `coldplug.exec=`.
     pub exit: Option<i32>,
 }
 
 impl Record {
-    /// How many modules were wanted, loaded, failed.
+    /// Counts the modules by outcome.
     pub fn counts(&self) -> Counts {
         let count =
             |test: fn(&Outcome) -> bool| self.modules.iter().filter(|m| test(&m.outcome)).count();
@@ -89,19 +88,19 @@ impl Record {
         }
     }
 
-    /// Modules that were wanted and are not there, a line each: what failed, what the image lacks,
-    /// what is still under way.
+    /// Returns a line for each wanted module that is not loaded: it failed, the image lacks it, or
+    /// it is still being loaded.
     pub fn missing(&self) -> Vec<String> {
-        let gone = |m: &&ModuleRecord| {
+        let missing = |m: &&ModuleRecord| {
             matches!(
                 m.outcome,
                 Outcome::Failed(_) | Outcome::Missing | Outcome::Loading | Outcome::Waiting
             )
         };
-        self.modules.iter().filter(gone).map(ModuleRecord::line).collect()
+        self.modules.iter().filter(missing).map(ModuleRecord::line).collect()
     }
 
-    /// The last line of every boot.
+    /// Returns the last line of every boot.
     pub fn verdict_line(&self) -> String {
         let Counts { loaded, wanted, failed } = self.counts();
         let verdict = self.verdict.unwrap_or(Verdict::Unfinished);

@@ -1,22 +1,22 @@
-//! The network in the record: which interface the root came over, and who gave it its address.
+//! The network in the record: the interface that leads to the root, and its address.
 
 use core::net::Ipv4Addr;
 
 use serde_json::{Value, json};
 
-/// Where an address comes from.
+/// Origin of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AddressBy {
+pub enum AddressOrigin {
     /// A DHCP server.
     Dhcp,
     /// `ip=` of the command line.
     Static,
-    /// The kernel has set it up before us.
+    /// The kernel, which set up the interface before init started.
     Kernel,
 }
 
-impl AddressBy {
-    /// The word for it.
+impl AddressOrigin {
+    /// Returns the origin's word in the record.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Dhcp => "dhcp",
@@ -29,21 +29,21 @@ impl AddressBy {
 /// The interface that was set up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NetworkRecord {
-    /// Its name.
+    /// Interface name.
     pub interface: String,
-    /// Its address.
+    /// Address of the interface.
     pub address: Option<Ipv4Addr>,
-    /// How much of the address is the network's, where that is known.
+    /// Length of the network prefix in bits, if known.
     pub prefix: Option<u8>,
-    /// Where it comes from.
-    pub by: AddressBy,
+    /// Origin of the address.
+    pub origin: AddressOrigin,
     /// The router.
     pub router: Option<Ipv4Addr>,
-    /// Who gave the address.
+    /// DHCP server that leased the address.
     pub dhcp_server: Option<Ipv4Addr>,
-    /// The server that the boot goes on with.
+    /// Next server of the boot (siaddr of DHCP).
     pub next_server: Option<Ipv4Addr>,
-    /// Where that says that the root is.
+    /// Path of the root on that server (DHCP option 17).
     pub root_path: Option<String>,
 }
 
@@ -51,7 +51,7 @@ impl NetworkRecord {
     pub(super) fn to_json(&self) -> Value {
         let text = |address: Option<Ipv4Addr>| address.map(|a| a.to_string());
         let prefix = self.prefix.map_or_else(String::new, |prefix| format!("/{prefix}"));
-        json!({"interface": self.interface, "by": self.by.as_str(),
+        json!({"interface": self.interface, "by": self.origin.as_str(),
             "address": text(self.address).map(|address| address + &prefix),
             "router": text(self.router), "dhcp_server": text(self.dhcp_server),
             "next_server": text(self.next_server), "root_path": self.root_path})

@@ -1,4 +1,4 @@
-//! A saved record as a table for people.
+//! A saved record as a table.
 
 use std::fmt::Write;
 
@@ -11,7 +11,7 @@ use super::Record;
 const WIDEST: usize = 64;
 
 impl Record {
-    /// The table of a record in JSON; `None` where the text is no record.
+    /// Returns the table of a record in JSON; `None` if the text is no record.
     pub fn table(json: &str) -> Option<String> {
         let record: Value = serde_json::from_str(json).ok()?;
         let modules = record.get("modules")?.as_array()?;
@@ -35,7 +35,8 @@ impl Record {
         }
         for waiting in record.get("deferred").and_then(Value::as_array).into_iter().flatten() {
             let (device, supplier) = (text(waiting, "device"), text(waiting, "supplier"));
-            let line = format!("waiting: {device} for {supplier} ({})", text(waiting, "reason"));
+            let line =
+                format!("deferred: {device} waits for {supplier} ({})", text(waiting, "reason"));
             let _ = writeln!(table, "{}", printable(&line));
         }
         let root = record.get("root")?;
@@ -62,16 +63,16 @@ fn number(object: &Value, key: &str) -> u64 {
     object.get(key).and_then(Value::as_u64).unwrap_or(0)
 }
 
-/// Why a module is there, and what went wrong with it.
+/// Returns why a module was wanted, and its error.
 fn reason(module: &Value) -> String {
-    let asked = module.get("modalias").and_then(Value::as_str);
+    let request = module.get("modalias").and_then(Value::as_str);
     let device = module.get("device").and_then(Value::as_str);
-    let mut reason = match (asked, device) {
-        // Modaliases can be a kilobyte long; their heads tell the bus and the ids.
-        (Some(asked), Some(device)) => {
-            format!("{} says {}", device, asked.chars().take(60).collect::<String>())
+    let mut reason = match (request, device) {
+        // Modaliases can be a kilobyte long; the start shows the bus and the IDs.
+        (Some(request), Some(device)) => {
+            format!("{} has {}", device, request.chars().take(60).collect::<String>())
         }
-        (Some(asked), None) => format!("asked for as {asked}"),
+        (Some(request), None) => format!("requested as {request}"),
         _ => text(module, "why").to_owned(),
     };
     if let Some(error) = module.get("error").and_then(Value::as_str) {
@@ -132,14 +133,15 @@ mod tests {
 
     #[test]
     fn a_terminal_gets_no_control_characters() {
-        let json = r#"{"modules": [{"name": "a\u001b[31m\nb"}], "verdict": "\u0007", "root": {"spec": "\r"}}"#;
+        let json = r#"{"modules": [{"name": "a\u001b[31m\nb"}], "verdict": "\u0007",
+            "root": {"spec": "\r"}}"#;
         let table = Record::table(json).unwrap();
         assert!(table.starts_with("a\\u{1b}[31m\\nb"), "{table}");
         assert_eq!(table.chars().filter(|c| c.is_control()).count(), 3, "{table:?}");
     }
 
     #[test]
-    fn a_name_of_any_length() {
+    fn names_may_have_any_length() {
         let long = "n".repeat(70_000);
         let json =
             format!(r#"{{"modules": [{{"name": "{long}"}}, {{"name": "b"}}], "root": {{}}}}"#);
@@ -151,12 +153,9 @@ mod tests {
     fn a_record_becomes_a_table() {
         let table = Record::table(&record().to_json()).unwrap();
         assert!(table.contains("a   loaded            2.5 ms  dependency of b\n"), "{table}");
-        assert!(
-            table.contains("bb  failed            2.5 ms  pci0/x says pci:v1: no\n"),
-            "{table}"
-        );
+        assert!(table.contains("bb  failed            2.5 ms  pci0/x has pci:v1: no\n"), "{table}");
         assert!(table.contains("dependency of b: masked by /etc/m.conf line 3\n"), "{table}");
-        assert!(table.contains("waiting: eth for clk (-)\n"), "{table}");
+        assert!(table.contains("deferred: eth waits for clk (-)\n"), "{table}");
         assert!(table.ends_with("verdict: ok in 12 ms\n"));
         assert_eq!(Record::table("{}"), None);
         assert_eq!(Record::table("no"), None);

@@ -1,27 +1,27 @@
-//! How a boot ended, in one word.
+//! The verdict of a boot.
 
 use std::fmt;
 
-/// The word behind `verdict=`.
+/// The end of a boot; its word follows `verdict=`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// The real init was started.
     Ok,
-    /// The record was written while the boot was under way.
+    /// The record was written during the boot.
     Unfinished,
-    /// /proc, /sys, /dev or /run cannot be had.
+    /// /proc, /sys, /dev or /run could not be mounted.
     NoMounts,
-    /// The root was not found in time.
+    /// The root device was not found in time.
     NoRoot,
-    /// The root was found and cannot be mounted.
+    /// The root filesystem could not be mounted.
     MountFailed,
-    /// The root holds no init that can be run.
+    /// The root filesystem holds no executable init.
     NoInit,
-    /// The root could not be switched.
+    /// switch_root failed.
     SwitchFailed,
-    /// The init of the root could not be started.
+    /// The real init could not be executed.
     ExecFailed,
-    /// A bug of ours.
+    /// coldplug panicked.
     Panic,
 }
 
@@ -41,13 +41,13 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Modules by what became of them.
+/// Numbers of modules by outcome.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Those that a device, a user or another module wanted.
+    /// Modules that a device, a user or another module wanted.
     pub wanted: usize,
-    /// Those that are live.
+    /// Modules that are live.
     pub loaded: usize,
-    /// Those that were refused.
+    /// Modules that failed.
     pub failed: usize,
 }

@@ -18,14 +18,15 @@ use simulate::Simulation;
 const HELP: &str = "\
 usage: coldplug plan [option…]
 
-Shows what init would load on this machine, or a captured one, with coldplug.jobs=1: in what order, for
-which device, from which alias; what is built in, kept out or missing; and devices without a module.
-  -r, --root DIR          where /lib/modules and modprobe.d hang, and without --from /sys and /proc
-                          too (default /): a mounted system, or an image that was unpacked
-  -f, --from FILE         the machine that coldplug scan --save wrote to FILE
-  -k, --kernel RELEASE    whose modules (default: those of the machine's kernel)
-  -c, --cmdline TEXT      its kernel command line (default: the machine's)
-  -j, --json              one JSON object
+Shows which modules init would load on this machine or a captured one with coldplug.jobs=1: in
+which order, for which device, by which alias. Also shows builtin, excluded and missing modules,
+and devices without a module.
+  -r, --root DIR          directory with /lib/modules and modprobe.d, and without --from also /sys
+                          and /proc (default /): a mounted system or an unpacked image
+  -f, --from FILE         use the machine that coldplug scan --save wrote to FILE
+  -k, --kernel RELEASE    use the modules of this kernel (default: the machine's)
+  -c, --cmdline TEXT      use this kernel command line (default: the machine's)
+  -j, --json              print one JSON object
 ";
 
 const OPTIONS: &[Opt] = &[

@@ -1,4 +1,4 @@
-//! A rehearsed boot for people, and as JSON.
+//! A simulated boot as text and as JSON.
 
 use serde_json::{Map, Value, json};
 
@@ -9,17 +9,18 @@ use crate::kmod::catalog::Match;
 use crate::load::{ModuleRecord, Outcome};
 use crate::machine::capture::Device;
 
-/// Several sections: what is loaded in its order, and all the rest with its reason.
+/// Returns the text: a section with the modules that are loaded, in order, and sections with all
+/// others and the reason for each.
 pub(super) fn to_text(release: &str, boot: &SimulatedBoot<'_>) -> String {
     let loaded = with(boot, Outcome::is_live);
     let mut text = format!("loaded with kernel {release}, in this order ({})\n", loaded.len());
-    let rows: Vec<Row> = loaded.iter().enumerate().map(|(at, m)| numbered(at, m, boot)).collect();
+    let rows: Vec<Row> = loaded.iter().enumerate().map(|(at, m)| loaded_row(at, m, boot)).collect();
     text += &table("  ", &rows);
-    let builtin = builtin(boot).into_iter().map(|(device, found)| in_kernel(device, found));
-    section(&mut text, "built in", builtin.collect());
-    let refusals = |modules: Vec<&ModuleRecord>| modules.iter().map(|m| refused(m, boot)).collect();
-    section(&mut text, "kept out", refusals(with(boot, is_kept_out)));
-    section(&mut text, "not to be had", refusals(with(boot, |o| !o.is_live() && !is_kept_out(o))));
+    let builtin = builtin(boot).into_iter().map(|(device, found)| builtin_row(device, found));
+    section(&mut text, "builtin", builtin.collect());
+    let rows = |modules: Vec<&ModuleRecord>| modules.iter().map(|m| not_loaded(m, boot)).collect();
+    section(&mut text, "excluded", rows(with(boot, is_excluded)));
+    section(&mut text, "not loaded", rows(with(boot, |o| !o.is_live() && !is_excluded(o))));
     let none = unmatched(boot).into_iter().map(|device| {
         let driver = device.driver.clone().unwrap_or_else(|| "-".to_owned());
         vec![device.path.clone(), driver, device.modalias.to_string_lossy()]
@@ -40,11 +41,11 @@ fn with<'a>(boot: &'a SimulatedBoot<'_>, test: fn(&Outcome) -> bool) -> Vec<&'a 
     boot.modules.iter().filter(|module| test(&module.outcome)).collect()
 }
 
-fn is_kept_out(outcome: &Outcome) -> bool {
+fn is_excluded(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Blacklisted | Outcome::Disabled | Outcome::Masked(_))
 }
 
-/// Devices whose modules the kernel image holds, each with the first of these.
+/// Returns the devices whose modules are builtin, each with the first of these.
 fn builtin<'a>(boot: &'a SimulatedBoot<'_>) -> Vec<(&'a Device, &'a Match)> {
     let first = |found: &'a [Match]| found.first().filter(|found| found.is_builtin());
     boot.devices.iter().filter_map(|(device, found)| Some((*device, first(found)?))).collect()
@@ -54,7 +55,7 @@ fn unmatched<'a>(boot: &SimulatedBoot<'a>) -> Vec<&'a Device> {
     boot.devices.iter().filter(|(_, found)| found.is_empty()).map(|(device, _)| *device).collect()
 }
 
-fn numbered(at: usize, module: &ModuleRecord, boot: &SimulatedBoot<'_>) -> Row {
+fn loaded_row(at: usize, module: &ModuleRecord, boot: &SimulatedBoot<'_>) -> Row {
     let mut why = reason(module, boot);
     if module.outcome == Outcome::Commanded {
         why += ", by its install command";
@@ -65,13 +66,13 @@ fn numbered(at: usize, module: &ModuleRecord, boot: &SimulatedBoot<'_>) -> Row {
     vec![format!("{:>3}", at + 1), module.name.to_string(), why]
 }
 
-fn in_kernel(device: &Device, found: &Match) -> Row {
+fn builtin_row(device: &Device, found: &Match) -> Row {
     let pattern = found.pattern.as_deref().unwrap_or_default();
     let alias = format!("{pattern} ({})", source_name(found.source));
     vec![found.module.to_string(), device.path.clone(), alias]
 }
 
-fn refused(module: &ModuleRecord, boot: &SimulatedBoot<'_>) -> Row {
+fn not_loaded(module: &ModuleRecord, boot: &SimulatedBoot<'_>) -> Row {
     let what = match &module.outcome {
         Outcome::Missing => {
             format!("no file {}", module.path.as_deref().unwrap_or_default())
@@ -81,26 +82,26 @@ fn refused(module: &ModuleRecord, boot: &SimulatedBoot<'_>) -> Row {
     vec![module.name.to_string(), what, reason(module, boot)]
 }
 
-/// Why a module is wanted: the device and the alias that matched, or another module.
+/// Returns why a module is wanted: the device and the alias that matched, or another module.
 fn reason(module: &ModuleRecord, boot: &SimulatedBoot<'_>) -> String {
     let Some(origin) = &module.origin else { return module.why.clone() };
-    let Some(device) = &origin.device else { return format!("asked for as {}", origin.request) };
+    let Some(device) = &origin.device else { return format!("requested as {}", origin.request) };
     match &origin.pattern {
         Some(pattern) => {
-            let place = source(module, device, boot).unwrap_or("an alias");
-            format!("{device} by {pattern} ({place})")
+            let source = source(module, device, boot).unwrap_or("an alias");
+            format!("{device} by {pattern} ({source})")
         }
-        None => format!("{device} says {}", origin.request),
+        None => format!("{device} has {}", origin.request),
     }
 }
 
-/// Where the alias stands by which `device` has brought `module`.
+/// Returns the source of the alias by which `device` matched `module`.
 fn source(module: &ModuleRecord, device: &str, boot: &SimulatedBoot<'_>) -> Option<&'static str> {
     let (_, found) = boot.devices.iter().find(|(d, _)| d.path == device)?;
     Some(source_name(found.iter().find(|f| f.module == module.name)?.source))
 }
 
-/// One object; the modules as in the record of a boot, without its times.
+/// Returns one JSON object, with the modules as in the record of a boot, but without times.
 pub(super) fn to_json(release: &str, boot: &SimulatedBoot<'_>) -> String {
     let builtin = builtin(boot).into_iter().map(|(device, found)| {
         json!({
@@ -130,12 +131,12 @@ pub(super) fn to_json(release: &str, boot: &SimulatedBoot<'_>) -> String {
 
 fn module(module: &ModuleRecord, boot: &SimulatedBoot<'_>) -> Value {
     let Value::Object(fields) = module.to_json() else { return Value::Null };
-    let lasting =
+    let is_kept =
         |(key, _): &(String, Value)| !matches!(&**key, "start_us" | "live_us" | "end_us" | "road");
-    let mut fields: Map<String, Value> = fields.into_iter().filter(lasting).collect();
+    let mut fields: Map<String, Value> = fields.into_iter().filter(is_kept).collect();
     let device = module.origin.as_ref().and_then(|origin| origin.device.as_deref());
-    if let Some(place) = device.and_then(|device| source(module, device, boot)) {
-        fields.insert("source".to_owned(), place.into());
+    if let Some(source) = device.and_then(|device| source(module, device, boot)) {
+        fields.insert("source".to_owned(), source.into());
     }
     Value::Object(fields)
 }

@@ -18,7 +18,7 @@ use super::{Awaited, Progress, RootStep, StepContext, StepError};
 use crate::boot::write;
 use crate::cmdline::network::{AddressSource, NetworkParams};
 use crate::net::dhcp::Lease;
-use crate::report::{AddressBy, NetworkRecord};
+use crate::report::{AddressOrigin, NetworkRecord};
 use crate::sys::Root;
 use crate::sys::net::{self, Interface};
 
@@ -141,11 +141,11 @@ impl RootStep for Network {
         self.bring_up_new(cx);
         match self.lease(cx.dir)? {
             Some((interface, lease)) => {
-                let by = match self.static_lease() {
-                    Some(_) => AddressBy::Static,
-                    None => AddressBy::Dhcp,
+                let origin = match self.static_lease() {
+                    Some(_) => AddressOrigin::Static,
+                    None => AddressOrigin::Dhcp,
                 };
-                apply(&interface, &lease, by, cx)?;
+                apply(&interface, &lease, origin, cx)?;
                 Ok(Progress::Done)
             }
             None => Ok(Progress::Polling(Awaited::reply(self.missing(cx.dir)))),
@@ -158,7 +158,7 @@ fn by_kernel(interface: String, server: Option<Ipv4Addr>) -> NetworkRecord {
         interface,
         address: server.and_then(net::source_address_for),
         prefix: None,
-        by: AddressBy::Kernel,
+        origin: AddressOrigin::Kernel,
         router: None,
         dhcp_server: None,
         next_server: server,
@@ -181,7 +181,7 @@ fn record(cx: &mut StepContext<'_>, network: NetworkRecord) {
 fn apply(
     interface: &Interface,
     lease: &Lease,
-    by: AddressBy,
+    origin: AddressOrigin,
     cx: &mut StepContext<'_>,
 ) -> Result<(), StepError> {
     let Some(address) = lease.address else { return Ok(()) };
@@ -197,12 +197,12 @@ fn apply(
     {
         cx.reporter.warn_once(format!("hostname {name}: {}", crate::sys::errno::text(errno)));
     }
-    write_files(interface, lease, by, cx);
+    write_files(interface, lease, origin, cx);
     let network = NetworkRecord {
         interface: interface.name.clone(),
         address: Some(address),
         prefix: Some(lease.prefix),
-        by,
+        origin,
         router: lease.router,
         dhcp_server: lease.server,
         next_server: lease.next_server,
@@ -214,12 +214,17 @@ fn apply(
 }
 
 /// Logs the configuration and writes the files for the real system.
-fn write_files(interface: &Interface, lease: &Lease, by: AddressBy, cx: &mut StepContext<'_>) {
+fn write_files(
+    interface: &Interface,
+    lease: &Lease,
+    origin: AddressOrigin,
+    cx: &mut StepContext<'_>,
+) {
     let address = lease.address.unwrap_or(Ipv4Addr::UNSPECIFIED);
-    let text = format!("{}: {address}/{} ({})", interface.name, lease.prefix, by.as_str());
+    let text = format!("{}: {address}/{} ({})", interface.name, lease.prefix, origin.as_str());
     cx.reporter.log().info(&text);
     let conf = cx.dir.join(format!("run/net-{}.conf", interface.name));
-    let mut files = vec![(conf, conf_text(interface, lease, by))];
+    let mut files = vec![(conf, conf_text(interface, lease, origin))];
     let mut resolv: String =
         lease.domain.iter().map(|domain| format!("search {domain}\n")).collect();
     resolv.extend(lease.dns.iter().map(|server| format!("nameserver {server}\n")));
@@ -232,7 +237,7 @@ fn write_files(interface: &Interface, lease: &Lease, by: AddressBy, cx: &mut Ste
 }
 
 /// Returns the assignments of net-INTERFACE.conf, which shells read. Unknown values are left out.
-fn conf_text(interface: &Interface, lease: &Lease, by: AddressBy) -> String {
+fn conf_text(interface: &Interface, lease: &Lease, origin: AddressOrigin) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: Option<&dyn Display>| {
         if let Some(value) = value {
@@ -245,7 +250,7 @@ fn conf_text(interface: &Interface, lease: &Lease, by: AddressBy) -> String {
     let own = lease.address.unwrap_or(Ipv4Addr::UNSPECIFIED);
     let server = lease.next_server.or(lease.server);
     line("DEVICE", Some(&interface.name));
-    line("PROTO", Some(&if by == AddressBy::Dhcp { "dhcp" } else { "none" }));
+    line("PROTO", Some(&if origin == AddressOrigin::Dhcp { "dhcp" } else { "none" }));
     line("IPV4ADDR", Some(&own));
     line("IPV4BROADCAST", Some(&Ipv4Addr::from(u32::from(own) | !mask)));
     line("IPV4NETMASK", Some(&Ipv4Addr::from(mask)));
@@ -278,7 +283,7 @@ mod tests {
             hostname: Some("x'; reboot; '".into()),
             ..Lease::default()
         };
-        let text = conf_text(&interface, &lease, AddressBy::Dhcp);
+        let text = conf_text(&interface, &lease, AddressOrigin::Dhcp);
         for line in [
             "DEVICE='eth0'",
             "IPV4NETMASK='255.255.255.0'",
