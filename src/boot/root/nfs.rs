@@ -172,10 +172,11 @@ fn start(mount: &Mount, place: PathBuf) -> sys::Result<MountResult> {
     let result = MountResult::default();
     let (mount, theirs) = (mount.clone(), result.clone());
     let work = move || {
+        let _ = rustix::thread::set_name(c"mount.nfs");
         // Set only once: each attempt has its own result.
         let _ = theirs.set(attempt(&mount, &place));
     };
-    let thread = thread::Builder::new().name("mount.nfs".into()).spawn(work);
+    let thread = thread::Builder::new().spawn(work);
     thread.map_err(|e| sys::Error::io("thread", Path::new("mount.nfs"), &e))?;
     Ok(result)
 }
