@@ -1,12 +1,16 @@
 //! Directory trees: copying, and removing their contents without leaving the filesystem.
 
 use std::ffi::CString;
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, fstat, openat, statat, unlinkat};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, RawDir, fstat, openat, sendfile, statat, unlinkat,
+};
 use rustix::io::Errno;
 
 /// Copies the contents of the directory `from` into the directory `to`: directories and files with
@@ -17,7 +21,7 @@ use rustix::io::Errno;
 pub fn copy_contents(from: &Path, to: &Path) -> super::Result<()> {
     let failed = |path: &Path| {
         let path = path.to_owned();
-        move |e: std::io::Error| super::Error::io("copy", &path, &e)
+        move |e: io::Error| super::Error::io("copy", &path, &e)
     };
     for entry in fs::read_dir(from).map_err(failed(from))? {
         let entry = entry.map_err(failed(from))?;
@@ -32,9 +36,26 @@ pub fn copy_contents(from: &Path, to: &Path) -> super::Result<()> {
             let goal = fs::read_link(&source).map_err(failed(&source))?;
             std::os::unix::fs::symlink(goal, &target).map_err(failed(&target))?;
         } else if kind.is_file() {
-            fs::copy(&source, &target).map_err(failed(&source))?;
+            copy_file(&source, &target).map_err(failed(&source))?;
         }
     }
+    Ok(())
+}
+
+/// Bytes that one sendfile(2) copies at most.
+const COPY_CHUNK: usize = 1 << 20;
+
+/// sendfile(2): copies a file with its permissions. `fs::copy` also knows other system calls, which
+/// are 3 KB of code.
+fn copy_file(source: &Path, target: &Path) -> io::Result<()> {
+    let from = File::open(source)?;
+    let permissions = from.metadata()?.permissions();
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true).mode(permissions.mode());
+    let to = options.open(target)?;
+    // The umask does not apply.
+    to.set_permissions(permissions)?;
+    while rustix::io::retry_on_intr(|| sendfile(&to, &from, None, COPY_CHUNK))? > 0 {}
     Ok(())
 }
 
