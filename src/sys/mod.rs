@@ -78,9 +78,17 @@ impl Root {
 }
 
 /// sched_getaffinity(2): returns the number of processors that this process may use, or 1 if that
-/// is unknown.
+/// is unknown. The quota of a cgroup limits it too.
+#[cfg(feature = "host")]
 pub fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// sched_getaffinity(2): returns the number of processors that this process may use, or 1 if that
+/// is unknown. An initramfs has no cgroups, and the code for their quotas is 3 KB.
+#[cfg(not(feature = "host"))]
+pub fn processors() -> usize {
+    rustix::thread::sched_getaffinity(None).map_or(1, |set| set.count() as usize)
 }
 
 /// uname(2): returns the release of the running kernel.
