@@ -17,8 +17,8 @@ use crate::load::Loader;
 use crate::sys::uevent::Socket;
 use crate::sys::{BootTime, Error};
 
-/// Interval between scans if there is no uevent socket.
-const SCAN_INTERVAL: Duration = Duration::from_millis(250);
+/// Interval between scans if there is no uevent socket, in milliseconds.
+const SCAN_INTERVAL_MS: u64 = 250;
 /// Longest wait for further modules once the root is mounted.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// With `coldplug.settle=root`: how long modules that the root does not need are held back, and how
@@ -184,7 +184,8 @@ impl<'a, 'b> EventLoop<'a, 'b> {
     /// Returns the time of the next wakeup if no event comes first.
     fn wakeup(&self) -> BootTime {
         let now = BootTime::now();
-        let latest = now + if self.socket.is_some() { MAX_SLEEP } else { SCAN_INTERVAL };
+        let scan = Duration::from_millis(SCAN_INTERVAL_MS);
+        let latest = now + if self.socket.is_some() { MAX_SLEEP } else { scan };
         let bus = self.coldplug.next_check().filter(|_| self.loader.is_idle());
         let held = self.hold_until.filter(|at| *at > now);
         let times = [bus, self.search.wakeup(), self.settle_until, held];
@@ -208,5 +209,5 @@ impl<'a, 'b> EventLoop<'a, 'b> {
 
 /// Returns the warning about the loss of the uevent socket.
 pub(super) fn scanning_text(error: &Error) -> String {
-    format!("{error}; scanning for devices every {} ms", SCAN_INTERVAL.as_millis())
+    format!("{error}; scanning for devices every {SCAN_INTERVAL_MS} ms")
 }

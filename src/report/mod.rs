@@ -106,7 +106,7 @@ impl Record {
         let verdict = self.verdict.unwrap_or(Verdict::Unfinished);
         let mut line = format!(
             "coldplug: verdict={verdict} modules={loaded}/{wanted} failed={failed} time={}",
-            self.time.as_millis()
+            json::millis(self.time)
         );
         if let Some(status) = self.exit {
             line.push_str(&format!(" exit={status}"));
