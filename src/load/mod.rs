@@ -18,6 +18,7 @@ mod request;
 mod settings;
 mod shutdown;
 mod signature_hash;
+mod sorted_vec;
 mod task;
 mod worker;
 mod worker_main;

@@ -7,13 +7,14 @@ mod schedule;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 use super::error::LoadError;
 use super::outcome::Outcome;
 use super::policy::{Rank, SchedulePolicy, SortKey};
 use super::record::Origin;
 use super::settings::Concurrency;
+use super::sorted_vec::SortedVec;
 use super::task::Completion;
 use crate::kmod::name::ModuleName;
 use crate::kmod::plan::Step;
@@ -28,11 +29,11 @@ pub(super) struct Graph {
     policy: SchedulePolicy,
     concurrency: Concurrency,
     /// Nodes that may start.
-    ready: BTreeSet<(SortKey, usize)>,
+    ready: SortedVec<(SortKey, usize)>,
     /// Nodes to retry, each when no other task runs.
     retries: VecDeque<usize>,
     /// Nodes whose tasks run.
-    running: BTreeSet<usize>,
+    running: SortedVec<usize>,
     /// Number of tasks that have started so far.
     started: u64,
     /// Position in the record that is replayed up to which modules were released.
@@ -65,9 +66,9 @@ impl Graph {
             by_name: HashMap::new(),
             policy,
             concurrency,
-            ready: BTreeSet::new(),
+            ready: SortedVec::new(),
             retries: VecDeque::new(),
-            running: BTreeSet::new(),
+            running: SortedVec::new(),
             started: 0,
             replayed: 0,
             settled: Vec::new(),
@@ -161,7 +162,8 @@ impl Graph {
 
     /// Ends every task that runs, because its worker is gone.
     pub(super) fn fail_running(&mut self, error: &LoadError) {
-        for id in self.running.clone() {
+        let running = self.running.to_vec();
+        for id in running {
             let outcome = match self.nodes[id].state {
                 State::Live(..) => Outcome::Loaded,
                 _ => Outcome::Failed(error.clone()),
