@@ -228,7 +228,7 @@ fn cycle_error(cycles: &Cycles, modules: &[Module]) -> Error {
 /// files. Returns it with a warning for each line that was skipped.
 pub fn config(paths: &[PathBuf], release: &str) -> (Config, Vec<Warning>) {
     let (mut config, mut warnings) = (Config::default(), Vec::new());
-    for path in moddir::merged_conf_files(paths, &mut warnings).into_values() {
+    for path in moddir::conf_files(paths, &mut warnings) {
         // As with kmod, a file that cannot be opened is ignored.
         if let Ok(text) = fs::read(&path) {
             config.add_file(&path.to_string_lossy(), &text, release, &mut warnings);

@@ -1,6 +1,5 @@
 //! /lib/modules/RELEASE and the directories of modprobe.d(5).
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -88,10 +87,12 @@ pub fn config_with(
 pub fn config_at(paths: &[PathBuf], dir: &ModuleDir, warnings: &mut Vec<Warning>) -> Config {
     let mut files = merged_conf_files(paths, warnings);
     for own in ["modules.softdep", "modules.weakdep"] {
-        files.insert(own.into(), dir.path().join(own));
+        files.retain(|(name, _)| name != own);
+        files.push((own.into(), dir.path().join(own)));
     }
+    sort(&mut files);
     let mut config = Config::default();
-    for path in files.values() {
+    for (_, path) in &files {
         // kmod ignores files that cannot be opened.
         let Ok(bytes) = fs::read(path) else { continue };
         let name = path.to_string_lossy();
@@ -106,20 +107,30 @@ pub fn config_at(paths: &[PathBuf], dir: &ModuleDir, warnings: &mut Vec<Warning>
     config
 }
 
-/// Returns the configuration files in these directories and files, highest precedence first, by
-/// name. If several have one name, the first one is used.
-pub fn merged_conf_files(
-    paths: &[PathBuf],
-    warnings: &mut Vec<Warning>,
-) -> BTreeMap<OsString, PathBuf> {
-    let mut files: BTreeMap<OsString, PathBuf> = BTreeMap::new();
+/// Returns the configuration files in these directories and files, highest precedence first, in
+/// the order of their names. If several have one name, the first one is used.
+pub fn conf_files(paths: &[PathBuf], warnings: &mut Vec<Warning>) -> Vec<PathBuf> {
+    let mut files = merged_conf_files(paths, warnings);
+    sort(&mut files);
+    files.into_iter().map(|(_, path)| path).collect()
+}
+
+fn sort(files: &mut [(OsString, PathBuf)]) {
+    files.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+}
+
+/// Returns the files of [`conf_files`] with their names, in any order.
+fn merged_conf_files(paths: &[PathBuf], warnings: &mut Vec<Warning>) -> Vec<(OsString, PathBuf)> {
+    let mut files: Vec<(OsString, PathBuf)> = Vec::new();
     for path in paths {
         let found = match path.file_name().filter(|_| path.exists() && !path.is_dir()) {
             Some(name) => vec![(name.to_owned(), path.clone())],
-            None => conf_files(path, warnings),
+            None => conf_files_in(path, warnings),
         };
         for (name, path) in found {
-            files.entry(name).or_insert(path);
+            if files.iter().all(|(other, _)| *other != name) {
+                files.push((name, path));
+            }
         }
     }
     files
@@ -127,7 +138,7 @@ pub fn merged_conf_files(
 
 /// Returns the `*.conf` files of a directory without those that start with a dot. A directory with
 /// such a name is reported.
-fn conf_files(dir: &Path, warnings: &mut Vec<Warning>) -> Vec<(OsString, PathBuf)> {
+fn conf_files_in(dir: &Path, warnings: &mut Vec<Warning>) -> Vec<(OsString, PathBuf)> {
     let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
     let mut files = Vec::new();
     for entry in entries.flatten() {

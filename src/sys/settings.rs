@@ -20,9 +20,9 @@ const SAVED: &str = "var/lib/coldplug/settings";
 pub fn config(root: &Root, warnings: &mut Vec<Warning>) -> Settings {
     let dirs = moddir::config_dirs(root, "coldplug/settings.d");
     let mut settings = Settings::default();
-    for path in moddir::merged_conf_files(&dirs, warnings).values() {
+    for path in moddir::conf_files(&dirs, warnings) {
         // Files that cannot be opened are ignored, as in modprobe.d.
-        if let Ok(bytes) = fs::read(path) {
+        if let Ok(bytes) = fs::read(&path) {
             settings.add_file(&path.to_string_lossy(), &bytes, warnings);
         }
     }
