@@ -3,13 +3,14 @@
 use std::ffi::OsString;
 use std::fmt::Write;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::args::{Arg, Args, Opt};
 use super::message::Error;
 use super::tool::{Level, Tool};
 use crate::kmod::name::ModuleName;
 use crate::kmod::proc_modules::{self, LoadedModule};
+use crate::report::json::{object, strings};
 use crate::sys::{Root, procfs, sysfs};
 
 const JSON: char = '\u{1}';
@@ -112,14 +113,14 @@ fn table(rows: &[Row<'_>], wide: bool) -> String {
 
 fn json(rows: &[Row<'_>]) -> String {
     let module = |Row { loaded, holders }: &Row<'_>| {
-        json!({
-            "name": loaded.name,
-            "size": loaded.size,
-            "references": loaded.refcnt,
-            "used_by": holders,
-            "state": loaded.state,
-            "taint": loaded.taint,
-        })
+        object(vec![
+            ("name", loaded.name.into()),
+            ("size", loaded.size.into()),
+            ("references", loaded.refcnt.into()),
+            ("used_by", strings(holders)),
+            ("state", loaded.state.into()),
+            ("taint", loaded.taint.into()),
+        ])
     };
     format!("{}\n", rows.iter().map(module).collect::<Value>())
 }
@@ -157,7 +158,7 @@ mod tests {
         let value: Value = serde_json::from_str(&json(&rows)).unwrap();
         assert_eq!(
             value,
-            json!([
+            serde_json::json!([
                 {
                     "name": "xfs", "size": 2_162_688, "references": 0, "used_by": [],
                     "state": "Live", "taint": ""

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::args::{Arg, Args, Opt, release};
 use super::message::{self, Error};
@@ -16,7 +16,9 @@ use crate::cmdline::KernelCommandLine;
 use crate::cmdline::modules::ModuleParams;
 use crate::kmod::catalog::{Catalog, Match, Source};
 use crate::kmod::conf::Config;
+use crate::kmod::name::ModuleName;
 use crate::machine::capture::{Capture, Device};
+use crate::report::json::object;
 use crate::sys::moddir::{self, ModuleDir};
 use crate::sys::{self, Root, machine};
 
@@ -189,25 +191,25 @@ fn names(found: &[Match]) -> String {
 
 fn to_json(capture: &Capture, release: &str, candidates: &[Vec<Match>]) -> String {
     let devices = capture.devices.iter().zip(candidates).map(|(device, found)| {
-        json!({
-            "device": device.path,
-            "modalias": device.modalias.to_string_lossy(),
-            "subsystem": device.subsystem,
-            "driver": device.driver,
-            "driver_module": device.module.as_ref().map(|m| m.as_str()),
-            "candidates": found.iter().map(candidate).collect::<Vec<_>>(),
-        })
+        object(vec![
+            ("device", device.path.as_str().into()),
+            ("modalias", device.modalias.to_string_lossy().into()),
+            ("subsystem", device.subsystem.as_deref().into()),
+            ("driver", device.driver.as_deref().into()),
+            ("driver_module", device.module.as_ref().map(ModuleName::as_str).into()),
+            ("candidates", found.iter().map(candidate).collect()),
+        ])
     });
-    json!({ "kernel": release, "devices": devices.collect::<Vec<_>>() }).to_string()
+    object(vec![("kernel", release.into()), ("devices", devices.collect())]).to_string()
 }
 
 fn candidate(found: &Match) -> Value {
-    json!({
-        "module": found.module.as_str(),
-        "builtin": found.is_builtin(),
-        "alias": found.pattern,
-        "source": source_name(found.source),
-    })
+    object(vec![
+        ("module", found.module.as_str().into()),
+        ("builtin", found.is_builtin().into()),
+        ("alias", found.pattern.as_deref().into()),
+        ("source", source_name(found.source).into()),
+    ])
 }
 
 #[cfg(test)]

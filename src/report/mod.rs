@@ -1,7 +1,7 @@
 //! The boot record as JSON and text: what was found, what was loaded and why, what is missing.
 
 mod earlier;
-mod json;
+pub(crate) mod json;
 mod network;
 mod root;
 mod text;

@@ -2,7 +2,9 @@
 
 use core::net::Ipv4Addr;
 
-use serde_json::{Value, json};
+use serde_json::Value;
+
+use super::json::object;
 
 /// Origin of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,9 +53,14 @@ impl NetworkRecord {
     pub(super) fn to_json(&self) -> Value {
         let text = |address: Option<Ipv4Addr>| address.map(|a| a.to_string());
         let prefix = self.prefix.map_or_else(String::new, |prefix| format!("/{prefix}"));
-        json!({"interface": self.interface, "by": self.origin.as_str(),
-            "address": text(self.address).map(|address| address + &prefix),
-            "router": text(self.router), "dhcp_server": text(self.dhcp_server),
-            "next_server": text(self.next_server), "root_path": self.root_path})
+        object(vec![
+            ("interface", self.interface.as_str().into()),
+            ("by", self.origin.as_str().into()),
+            ("address", text(self.address).map(|address| address + &prefix).into()),
+            ("router", text(self.router).into()),
+            ("dhcp_server", text(self.dhcp_server).into()),
+            ("next_server", text(self.next_server).into()),
+            ("root_path", self.root_path.as_deref().into()),
+        ])
     }
 }

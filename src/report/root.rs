@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::json::millis;
+use super::json::{millis, object, strings};
 use crate::disk::seen::SeenDevice;
 use crate::kmod::name::ModuleName;
 
@@ -34,19 +34,36 @@ pub struct RootRecord {
 
 impl RootRecord {
     pub(super) fn to_json(&self) -> Value {
-        let awaited = self.awaited.as_ref();
-        json!({"spec": self.spec, "device": self.device, "fstype": self.fstype,
-            "layers": self.layers, "passed_over": self.failed,
-            "awaited": awaited.map(|(name, time)| json!({"name": name, "ms": millis(*time)})),
-            "seen": self.seen.iter().map(seen).collect::<Vec<_>>(),
-            "near": self.near_misses,
-            "way": self.modules.iter().map(ModuleName::as_str).collect::<Vec<_>>()})
+        object(vec![
+            ("spec", self.spec.as_str().into()),
+            ("device", self.device.as_deref().into()),
+            ("fstype", self.fstype.as_deref().into()),
+            ("layers", strings(&self.layers)),
+            ("passed_over", strings(&self.failed)),
+            ("awaited", self.awaited.as_ref().map(awaited).into()),
+            ("seen", self.seen.iter().map(seen).collect()),
+            ("near", strings(&self.near_misses)),
+            ("way", self.modules.iter().map(ModuleName::as_str).collect()),
+        ])
     }
 }
 
+fn awaited((name, time): &(String, Duration)) -> Value {
+    object(vec![("name", name.as_str().into()), ("ms", millis(*time).into())])
+}
+
 fn seen(device: &SeenDevice) -> Value {
-    json!({"name": device.name, "size": device.size, "disk": device.disk,
-            "partition": device.partition, "table": device.table, "types": device.kinds,
-            "uuid": device.uuid, "label": device.label, "partuuid": device.part_uuid,
-            "partlabel": device.part_label, "links": device.links})
+    object(vec![
+        ("name", device.name.as_str().into()),
+        ("size", device.size.into()),
+        ("disk", device.disk.as_deref().into()),
+        ("partition", device.partition.into()),
+        ("table", device.table.into()),
+        ("types", device.kinds.iter().copied().collect()),
+        ("uuid", device.uuid.as_deref().into()),
+        ("label", device.label.as_deref().into()),
+        ("partuuid", device.part_uuid.as_deref().into()),
+        ("partlabel", device.part_label.as_deref().into()),
+        ("links", strings(&device.links)),
+    ])
 }

@@ -1,9 +1,10 @@
 //! `--json`: one object per module, all in one array.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::Info;
 use crate::kmod::modinfo::{self, Parameter};
+use crate::report::json::object;
 
 /// Returns the object of a module: the fields for which `shows` returns true, each with its values
 /// in order.
@@ -13,18 +14,16 @@ pub(super) fn module(
     info: &Info,
     shows: &dyn Fn(&[u8]) -> bool,
 ) -> Value {
-    let mut object = Map::new();
-    object.insert("module".into(), name.into());
-    object.insert("builtin".into(), filename.is_none().into());
+    let mut members = vec![("module", name.into()), ("builtin", filename.is_none().into())];
     if shows(b"filename") {
-        object.insert("filename".into(), filename.into());
+        members.push(("filename", filename.into()));
     }
-    object.insert("fields".into(), fields(info, shows));
+    members.push(("fields", fields(info, shows)));
     if shows(b"parm") {
         let parameters = modinfo::parameters(&info.strings()).0;
-        object.insert("parameters".into(), parameters.iter().map(parameter).collect());
+        members.push(("parameters", parameters.iter().map(parameter).collect()));
     }
-    Value::Object(object)
+    object(members)
 }
 
 /// Returns all fields except the parameters, by name.
@@ -34,7 +33,7 @@ fn fields(info: &Info, shows: &dyn Fn(&[u8]) -> bool) -> Value {
         if matches!(key, b"parm" | b"parmtype") || !shows(key) {
             continue;
         }
-        let values = fields.entry(text(key)).or_insert_with(|| json!([]));
+        let values = fields.entry(text(key)).or_insert_with(|| Vec::<Value>::new().into());
         if let Value::Array(values) = values {
             values.push(text(value).into());
         }
@@ -43,11 +42,11 @@ fn fields(info: &Info, shows: &dyn Fn(&[u8]) -> bool) -> Value {
 }
 
 fn parameter(parameter: &Parameter<'_>) -> Value {
-    json!({
-        "name": text(parameter.name),
-        "description": parameter.description.map(text),
-        "type": parameter.kind.map(text),
-    })
+    object(vec![
+        ("name", text(parameter.name).into()),
+        ("description", parameter.description.map(text).into()),
+        ("type", parameter.kind.map(text).into()),
+    ])
 }
 
 /// Returns text for JSON, in which bytes that are not UTF-8 are replaced.
@@ -58,6 +57,7 @@ fn text(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn fields_are_lists_and_parameters_objects() {

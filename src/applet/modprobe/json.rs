@@ -1,38 +1,49 @@
 //! `-c --json`: the configuration as one object. Each member is a list in the order of the files.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::kmod::conf::{Config, Entry};
+use crate::kmod::conf::{Config, Entry, Softdep};
+use crate::kmod::mask::Mask;
+use crate::report::json::{object, strings};
 
 /// Returns the configuration, and the patterns and modules of the indexes, as one line.
 pub(super) fn config(config: &Config, indexes: &[(String, String)]) -> String {
     let entries = |list: &[Entry], name: &str, text: &str| -> Value {
-        list.iter().map(|e| json!({name: e.name, text: e.text})).collect()
+        list.iter().map(|e| pair((name, &e.name), (text, &e.text))).collect()
     };
-    let masks = config.masks.iter();
-    let softdeps = config.softdeps.iter();
-    let weakdeps = config.weakdeps.iter();
     let indexes = indexes.iter();
-    json!({
-        "alias": entries(&config.aliases, "pattern", "module"),
-        "blacklist": config.blacklist,
-        "install": entries(&config.install, "module", "command"),
-        "kernel_blacklist": config.kernel_blacklist,
-        "mask": masks
-            .map(|m| json!({"module": m.pattern, "place": m.origin.to_string()}))
-            .collect::<Value>(),
-        "options": entries(&config.options, "module", "options"),
-        "remove": entries(&config.remove, "module", "command"),
-        "rule": config.rules.names().collect::<Vec<_>>(),
-        "softdep": softdeps
-            .map(|s| json!({"module": s.name, "pre": s.pre, "post": s.post}))
-            .collect::<Value>(),
-        "weakdep": weakdeps
-            .map(|(module, names)| json!({"module": module, "names": names}))
-            .collect::<Value>(),
-        "index_alias": indexes
-            .map(|(pattern, module)| json!({"pattern": pattern, "module": module}))
-            .collect::<Value>(),
-    })
+    object(vec![
+        ("alias", entries(&config.aliases, "pattern", "module")),
+        ("blacklist", strings(&config.blacklist)),
+        ("install", entries(&config.install, "module", "command")),
+        ("kernel_blacklist", strings(&config.kernel_blacklist)),
+        ("mask", config.masks.iter().map(mask).collect()),
+        ("options", entries(&config.options, "module", "options")),
+        ("remove", entries(&config.remove, "module", "command")),
+        ("rule", config.rules.names().collect()),
+        ("softdep", config.softdeps.iter().map(softdep).collect()),
+        ("weakdep", config.weakdeps.iter().map(weakdep).collect()),
+        ("index_alias", indexes.map(|(p, m)| pair(("pattern", p), ("module", m))).collect()),
+    ])
     .to_string()
+}
+
+fn pair(first: (&str, &str), second: (&str, &str)) -> Value {
+    object(vec![(first.0, first.1.into()), (second.0, second.1.into())])
+}
+
+fn mask(mask: &Mask) -> Value {
+    pair(("module", &mask.pattern), ("place", &mask.origin.to_string()))
+}
+
+fn softdep(dep: &Softdep) -> Value {
+    object(vec![
+        ("module", dep.name.as_str().into()),
+        ("pre", strings(&dep.pre)),
+        ("post", strings(&dep.post)),
+    ])
+}
+
+fn weakdep((module, names): &(String, Vec<String>)) -> Value {
+    object(vec![("module", module.as_str().into()), ("names", strings(names))])
 }
