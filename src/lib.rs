@@ -35,7 +35,7 @@
 )]
 
 pub mod applet;
-pub mod boot;
+pub(crate) mod boot;
 pub mod cmdline;
 #[cfg(feature = "host")]
 pub mod depmod;
@@ -43,7 +43,7 @@ pub mod disk;
 #[cfg(feature = "host")]
 pub mod image;
 pub mod kmod;
-pub mod load;
+pub(crate) mod load;
 pub mod machine;
 pub mod net;
 pub mod report;

@@ -29,11 +29,11 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The result of [`finish`].
 #[derive(Debug)]
-pub struct Finished {
+pub(crate) struct Finished {
     /// What became of each module.
-    pub modules: Vec<ModuleRecord>,
+    pub(crate) modules: Vec<ModuleRecord>,
     /// Problems that did not stop the loads.
-    pub warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Loads the modules that /run/coldplug/remaining lists, and the modules of devices that they bring
@@ -41,7 +41,7 @@ pub struct Finished {
 ///
 /// # Errors
 /// There is no list, or the uevent socket cannot be opened.
-pub fn finish(dir: &Root) -> sys::Result<Finished> {
+pub(crate) fn finish(dir: &Root) -> sys::Result<Finished> {
     let list = dir.join(REMAINING);
     let text = std::fs::read_to_string(&list).map_err(|e| sys::Error::io("read", &list, &e))?;
     let mut warnings = Vec::new();

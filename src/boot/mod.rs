@@ -22,9 +22,9 @@ mod root_hint;
 mod switch_root;
 mod systemd;
 
-pub use finish::finish;
-pub use root_hint::RootHint;
-pub use switch_root::free_initramfs;
+pub(crate) use finish::finish;
+pub(crate) use root_hint::RootHint;
+pub(crate) use switch_root::free_initramfs;
 
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -77,7 +77,7 @@ struct Boot {
 }
 
 /// Boots: from the entry of /init to the exec of the real init. Never returns.
-pub fn run(dir: Root, args: Vec<OsString>) -> ! {
+pub(crate) fn run(dir: Root, args: Vec<OsString>) -> ! {
     let began = BootTime::now();
     rescue::install_panic_hook(&dir);
     let mut boot = Boot {

@@ -29,7 +29,7 @@ enum Kind {
 
 /// What is known about the root before the first load.
 #[derive(Debug, Clone)]
-pub struct RootHint {
+pub(crate) struct RootHint {
     kind: Kind,
     /// Modules that the root needed in an earlier boot with the same `root=`.
     pub(super) modules: Vec<ModuleName>,
@@ -38,7 +38,7 @@ pub struct RootHint {
 impl RootHint {
     /// Returns the hint for the root of `params`. `record` is the record of an earlier boot, in
     /// JSON.
-    pub fn new(params: &RootParams, record: Option<&str>) -> Self {
+    pub(crate) fn new(params: &RootParams, record: Option<&str>) -> Self {
         let known = record.and_then(Record::root_modules);
         let same = known.filter(|(spec, _)| spec == params.spec());
         match same {
@@ -51,7 +51,7 @@ impl RootHint {
     }
 
     /// Returns the rank of the modules of a device.
-    pub fn rank(&self, modalias: &Modalias) -> Rank {
+    pub(crate) fn rank(&self, modalias: &Modalias) -> Rank {
         match storage(modalias.as_bytes()) {
             Some(device) if leads_to(self.kind, device) => Rank::Root,
             Some(_) => Rank::Storage,
@@ -62,7 +62,7 @@ impl RootHint {
 
     /// Returns the sort key of a device in a scan. Processors come first, because their modules may
     /// check the signatures of all other modules ([`crate::load::Loader::new`]).
-    pub fn scan_priority(&self, modalias: &Modalias) -> (bool, Rank) {
+    pub(crate) fn scan_priority(&self, modalias: &Modalias) -> (bool, Rank) {
         (!modalias.as_bytes().starts_with(b"cpu:"), self.rank(modalias))
     }
 }

@@ -142,7 +142,7 @@ fn is_executable(new: &File, path: &str) -> std::result::Result<(), Errno> {
 /// # Errors
 /// XDEV if `dir` is not such a directory: it is not in memory, holds no /init, or is the current
 /// root.
-pub fn free_initramfs(dir: BorrowedFd<'_>) -> std::result::Result<Removed, Errno> {
+pub(crate) fn free_initramfs(dir: BorrowedFd<'_>) -> std::result::Result<Removed, Errno> {
     let in_memory = fstatfs(dir).is_ok_and(|s| matches!(s.f_type, RAMFS_MAGIC | TMPFS_MAGIC));
     let in_use = fstat(dir)?.st_dev == stat("/")?.st_dev;
     let ours = statat(dir, "init", AtFlags::SYMLINK_NOFOLLOW).is_ok();

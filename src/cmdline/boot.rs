@@ -5,7 +5,7 @@ use std::fmt;
 
 /// What happens if the boot cannot continue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnFailure {
+pub(crate) enum OnFailure {
     /// Start a shell if the image has one; otherwise halt, so that the console can still reset the
     /// machine.
     Shell,
@@ -19,7 +19,7 @@ pub enum OnFailure {
 
 /// Point at which the boot pauses for a shell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Break {
+pub(crate) enum Break {
     /// Before the first scan for devices.
     Scan,
     /// Before the root is mounted.
@@ -37,7 +37,7 @@ impl fmt::Display for Break {
 
 /// What must have settled before switch_root.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Settle {
+pub(crate) enum Settle {
     /// The modules of every device are loaded.
     #[default]
     All,
@@ -49,7 +49,7 @@ pub enum Settle {
 /// before its devices are bound, and does not wait until all asynchronous work of the system is
 /// done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum AsyncProbe {
+pub(crate) enum AsyncProbe {
     /// No module; drivers that prefer asynchronous probing still use it.
     #[default]
     None,
@@ -75,7 +75,7 @@ pub enum LogLevel {
 
 /// Where compressed modules are decompressed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Decode {
+pub(crate) enum Decode {
     /// In the kernel if it knows the format.
     #[default]
     Kernel,
@@ -87,41 +87,41 @@ pub enum Decode {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BootParams {
     /// `init=`.
-    pub init: Option<String>,
+    pub(crate) init: Option<String>,
     /// `coldplug.modules=`: modules to load before the first scan.
-    pub extra_modules: Vec<String>,
+    pub(crate) extra_modules: Vec<String>,
     /// `coldplug.settle=`.
-    pub settle: Settle,
+    pub(crate) settle: Settle,
     /// `coldplug.jobs=`; `None` means the default.
-    pub jobs: Option<usize>,
+    pub(crate) jobs: Option<usize>,
     /// `coldplug.async=`.
-    pub async_probe: AsyncProbe,
+    pub(crate) async_probe: AsyncProbe,
     /// `coldplug.alone=`: modules to load while no other load runs.
-    pub exclusive: Vec<String>,
+    pub(crate) exclusive: Vec<String>,
     /// `coldplug.replay=`: path of an earlier boot record.
-    pub replay: Option<String>,
+    pub(crate) replay: Option<String>,
     /// `coldplug.seed=`.
-    pub seed: Option<u64>,
+    pub(crate) seed: Option<u64>,
     /// `coldplug.rcvbuf=`, in bytes.
-    pub rcvbuf: Option<usize>,
+    pub(crate) rcvbuf: Option<usize>,
     /// `deferred_probe_timeout=` of the kernel, in seconds; negative means without limit.
-    pub deferred_timeout: Option<i64>,
+    pub(crate) deferred_timeout: Option<i64>,
     /// `coldplug.onfail=`; `None` leaves the decision to the kernel's `panic=`.
-    pub on_failure: Option<OnFailure>,
+    pub(crate) on_failure: Option<OnFailure>,
     /// `panic=` of the kernel, in seconds.
-    pub panic: Option<i64>,
+    pub(crate) panic: Option<i64>,
     /// `coldplug.break=`.
-    pub break_at: Option<Break>,
+    pub(crate) break_at: Option<Break>,
     /// `quiet` or `debug`.
     pub(super) kernel_level: LogLevel,
     /// `coldplug.log=`.
     pub(super) own_level: Option<LogLevel>,
     /// `coldplug.report=`: path to which the boot record is also written.
-    pub report: Option<String>,
+    pub(crate) report: Option<String>,
     /// `coldplug.exec=`: command to run instead of the real init.
-    pub exec: Option<String>,
+    pub(crate) exec: Option<String>,
     /// `coldplug.decode=`.
-    pub decode: Decode,
+    pub(crate) decode: Decode,
 }
 
 impl BootParams {

@@ -3,16 +3,16 @@
 //! [`KernelCommandLine::parse`] splits it once and is its only parser. Every parameter is a row of
 //! one table, from which the parser and `docs/kernel-parameters.md` are made.
 
-pub mod boot;
+pub(crate) mod boot;
 pub mod link_name;
-pub mod modules;
+pub(crate) mod modules;
 pub mod network;
 mod parameters;
 #[cfg(test)]
 mod reference;
-pub mod root;
+pub(crate) mod root;
 pub mod root_name;
-pub mod storage;
+pub(crate) mod storage;
 pub mod words;
 
 use crate::kmod::Warning;
@@ -37,7 +37,7 @@ pub struct KernelCommandLine {
     pub modules: ModuleParams,
     /// Parameters that are ignored because they are unknown or their value is malformed; those
     /// about modules are in [`ModuleParams::warnings`].
-    pub warnings: Vec<Warning>,
+    pub(crate) warnings: Vec<Warning>,
 }
 
 impl Default for KernelCommandLine {

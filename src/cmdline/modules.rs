@@ -22,7 +22,7 @@ pub struct ModuleParams {
     /// `coldplug.rules=`.
     rules: Rules,
     /// Values that were ignored because they are malformed or unknown.
-    pub warnings: Vec<Warning>,
+    pub(crate) warnings: Vec<Warning>,
 }
 
 impl ModuleParams {

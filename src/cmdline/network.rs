@@ -15,7 +15,7 @@ use core::net::Ipv4Addr;
 
 /// Source of an interface's address.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum AddressSource {
+pub(crate) enum AddressSource {
     /// The command line, or whatever has configured the interface before.
     Static,
     /// A DHCP server.
@@ -27,43 +27,43 @@ pub enum AddressSource {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct IpConfig {
     /// Address of this machine.
-    pub client: Option<Ipv4Addr>,
+    pub(crate) client: Option<Ipv4Addr>,
     /// Server of the root unless `nfsroot=` names one.
-    pub server: Option<Ipv4Addr>,
+    pub(crate) server: Option<Ipv4Addr>,
     /// Default router.
-    pub gateway: Option<Ipv4Addr>,
+    pub(crate) gateway: Option<Ipv4Addr>,
     /// Length of the network prefix in bits.
     pub prefix: Option<u8>,
     /// Host name.
-    pub hostname: Option<String>,
+    pub(crate) hostname: Option<String>,
     /// Name of the interface; `None` means every Ethernet interface.
-    pub device: Option<String>,
+    pub(crate) device: Option<String>,
     /// Source of the address if `client` is `None`.
-    pub source: AddressSource,
+    pub(crate) source: AddressSource,
     /// Addresses of name servers.
-    pub dns: Vec<Ipv4Addr>,
+    pub(crate) dns: Vec<Ipv4Addr>,
 }
 
 /// The parameters of the network.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct NetworkParams {
+pub(crate) struct NetworkParams {
     /// `ip=`.
-    pub ip: IpConfig,
+    pub(crate) ip: IpConfig,
     /// `nfsroot=`.
-    pub nfs: Option<NfsExport>,
+    pub(crate) nfs: Option<NfsExport>,
     /// `BOOTIF=`: hardware address.
-    pub boot_mac: Option<[u8; 6]>,
+    pub(crate) boot_mac: Option<[u8; 6]>,
 }
 
 /// A directory on an NFS server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NfsExport {
     /// Address of the server, if it is named.
-    pub server: Option<Ipv4Addr>,
+    pub(crate) server: Option<Ipv4Addr>,
     /// Path of the directory; empty if it is not named.
-    pub path: String,
+    pub(crate) path: String,
     /// Mount options, separated by commas.
-    pub options: String,
+    pub(crate) options: String,
 }
 
 impl IpConfig {

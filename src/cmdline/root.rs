@@ -7,7 +7,7 @@ use super::network::NetworkParams;
 use super::root_name::RootName;
 
 /// Longest wait for the root device if no parameter sets another.
-pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest wait for an entry of `coldplug.root=` that has no `wait=` and is not the last.
 const CANDIDATE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -15,27 +15,27 @@ const CANDIDATE_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RootCandidate {
     /// The name of the device.
-    pub name: RootName,
+    pub(crate) name: RootName,
     /// The name as written on the command line.
-    pub text: String,
+    pub(crate) text: String,
     /// Longest wait for the device; `None` means that of [`RootParams::timeout`].
-    pub wait: Option<Duration>,
+    pub(crate) wait: Option<Duration>,
 }
 
 /// A filesystem for /usr, mounted before switch_root.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Usr {
+pub(crate) struct Usr {
     /// Its device.
-    pub name: Option<RootName>,
+    pub(crate) name: Option<RootName>,
     /// Filesystem types to try in order; empty means the type that is detected.
-    pub fstypes: Vec<String>,
+    pub(crate) fstypes: Vec<String>,
     /// Mount options.
-    pub flags: String,
+    pub(crate) flags: String,
 }
 
 /// Whether filesystems are checked before they are mounted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum FsckMode {
+pub(crate) enum FsckMode {
     /// Check if the image holds a program for the filesystem type.
     #[default]
     Auto,
@@ -59,25 +59,25 @@ pub struct RootParams {
     /// `coldplug.root=` as written on the command line.
     own_text: String,
     /// `rootfstype=`: filesystem types to try in order.
-    pub fstypes: Vec<String>,
+    pub(crate) fstypes: Vec<String>,
     /// `rootflags=`: mount options.
-    pub flags: String,
+    pub(crate) flags: String,
     /// Whether the last of `ro` and `rw` is `rw`.
-    pub writable: bool,
+    pub(crate) writable: bool,
     /// `rootdelay=`: pause before the root device is looked for.
-    pub delay: Duration,
+    pub(crate) delay: Duration,
     /// Longest wait for the root device; `None` means without limit (`rootwait`).
-    pub timeout: Option<Duration>,
+    pub(crate) timeout: Option<Duration>,
     /// `mount.usr=`, `mount.usrfstype=` and `mount.usrflags=`.
-    pub usr: Usr,
+    pub(crate) usr: Usr,
     /// `resume=`: the device that may hold a hibernated system; `None` after `noresume`.
-    pub resume: Option<RootName>,
+    pub(crate) resume: Option<RootName>,
     /// `resume_offset=`, in pages.
-    pub resume_offset: u64,
+    pub(crate) resume_offset: u64,
     /// `coldplug.fsck=`.
-    pub fsck: FsckMode,
+    pub(crate) fsck: FsckMode,
     /// The network that a root on a server needs.
-    pub network: NetworkParams,
+    pub(crate) network: NetworkParams,
 }
 
 impl Default for RootParams {
@@ -113,7 +113,7 @@ impl RootParams {
     }
 
     /// Returns whether the command line names a root.
-    pub fn is_named(&self) -> bool {
+    pub(crate) fn is_named(&self) -> bool {
         self.kernel.is_some() || !self.own.is_empty()
     }
 
@@ -127,7 +127,7 @@ impl RootParams {
     }
 
     /// Makes the device named `text` the only root, whatever the command line names.
-    pub fn replace(&mut self, text: &str) {
+    pub(crate) fn replace(&mut self, text: &str) {
         self.kernel = candidate(text);
         self.own.clear();
     }

@@ -24,18 +24,18 @@ use super::words::{Word, list, set};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StorageParams {
     /// dm-verity, which verifies the root.
-    pub verity: Option<VerityParams>,
+    pub(crate) verity: Option<VerityParams>,
     /// Path of the file that holds the root, on the filesystem that `root=` names.
-    pub image: Option<String>,
+    pub(crate) image: Option<String>,
     /// Overlay that receives the writes.
-    pub overlay: Option<OverlayParams>,
+    pub(crate) overlay: Option<OverlayParams>,
     /// MTD devices that UBI attaches.
-    pub ubi_mtd: Vec<String>,
+    pub(crate) ubi_mtd: Vec<String>,
 }
 
 /// Upper side of an overlay.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum OverlayParams {
+pub(crate) enum OverlayParams {
     /// Memory, with an optional limit in the form of tmpfs(5).
     Tmpfs(Option<String>),
     /// The filesystem on a device.
@@ -44,38 +44,38 @@ pub enum OverlayParams {
 
 /// Parameters of a hash tree.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct VerityParams {
+pub(crate) struct VerityParams {
     /// Root hash in lower-case hexadecimal digits.
-    pub root_hash: String,
+    pub(crate) root_hash: String,
     /// Data device.
-    pub data: Option<RootName>,
+    pub(crate) data: Option<RootName>,
     /// Hash device.
-    pub hash: Option<RootName>,
+    pub(crate) hash: Option<RootName>,
     /// Offset of the superblock on the hash device, or of the tree if there is no superblock, in
     /// bytes.
-    pub offset: u64,
+    pub(crate) offset: u64,
     /// Whether the superblock is missing, so that the options replace it.
-    pub no_superblock: bool,
+    pub(crate) no_superblock: bool,
     /// `salt=`.
-    pub salt: Option<Vec<u8>>,
+    pub(crate) salt: Option<Vec<u8>>,
     /// `algorithm=`.
-    pub algorithm: Option<String>,
+    pub(crate) algorithm: Option<String>,
     /// `datablocksize=`, in bytes.
-    pub data_block: Option<u32>,
+    pub(crate) data_block: Option<u32>,
     /// `hashblocksize=`, in bytes.
-    pub hash_block: Option<u32>,
+    pub(crate) hash_block: Option<u32>,
     /// `datablocks=`.
-    pub data_blocks: Option<u64>,
+    pub(crate) data_blocks: Option<u64>,
     /// `format=`.
-    pub format: Option<u32>,
+    pub(crate) format: Option<u32>,
     /// `fecdevice=`.
-    pub fec_device: Option<RootName>,
+    pub(crate) fec_device: Option<RootName>,
     /// `fecoffset=`, in bytes.
-    pub fec_offset: u64,
+    pub(crate) fec_offset: u64,
     /// `fecroots=`.
-    pub fec_roots: Option<u32>,
+    pub(crate) fec_roots: Option<u32>,
     /// Options of the kernel's target, in its spelling.
-    pub options: Vec<String>,
+    pub(crate) options: Vec<String>,
 }
 
 /// A storage parameter that cannot be used. The boot fails with it, because without the parameter

@@ -10,7 +10,7 @@ use crate::sys::{self, errno};
 
 /// Why the modules of a tree cannot be indexed. The messages are those of kmod.
 #[derive(Debug)]
-pub enum Error {
+pub(crate) enum Error {
     /// An operation on a file or directory failed.
     System(sys::Error),
     /// A module file that was named by a relative path.

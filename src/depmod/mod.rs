@@ -12,9 +12,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-pub use error::Error;
-pub use output::Output;
-pub use scan::{Found, is_newer, named, scan};
+pub(crate) use error::Error;
+pub(crate) use output::Output;
+pub(crate) use scan::{Found, is_newer, named, scan};
 
 use crate::kmod::Warning;
 use crate::kmod::depmod::conf::Config;
@@ -28,22 +28,22 @@ use crate::sys::{self, Cause, moddir};
 
 /// Options that apply to all index files.
 #[derive(Debug, Default)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// The symbols of the kernel, if they are known.
-    pub kernel: Option<KernelSymbols>,
+    pub(crate) kernel: Option<KernelSymbols>,
     /// The character that all symbols of the platform start with.
-    pub prefix: Option<u8>,
+    pub(crate) prefix: Option<u8>,
     /// The notes about symbols that are reported.
-    pub notes: NoteFilter,
+    pub(crate) notes: NoteFilter,
     /// Whether to warn about entries that occur twice in an index.
-    pub warn_duplicates: bool,
+    pub(crate) warn_duplicates: bool,
     /// Whether to leave out the indexes of builtin modules. Their lists are not read then, and may
     /// be missing.
-    pub no_builtin: bool,
+    pub(crate) no_builtin: bool,
 }
 
 /// Receiver of messages and progress.
-pub trait Listener {
+pub(crate) trait Listener {
     /// Receives a message for the user.
     fn notice(&mut self, notice: Notice);
     /// Receives a dependency of the file `user` on the file `provider`, and the symbol that causes
@@ -54,14 +54,14 @@ pub trait Listener {
 }
 
 /// Function that stores an index file. Several threads call it at the same time.
-pub type Store<'a> = dyn Fn(File) -> sys::Result<()> + Sync + 'a;
+pub(crate) type Store<'a> = dyn Fn(File) -> sys::Result<()> + Sync + 'a;
 
 /// Generates the index files of the modules `found` in `dir`, and passes each to `store`.
 ///
 /// # Errors
 /// Dependency cycles, an entry that an index has no room for, and errors of `store`. Files that
 /// cannot be read are reported and skipped.
-pub fn index(
+pub(crate) fn index(
     dir: &Path,
     mut found: Vec<Found>,
     settings: &Settings,
@@ -150,7 +150,7 @@ fn join(handle: thread::ScopedJoinHandle<'_, Stored>) -> Stored {
 /// The memory of a run: many small allocations. To free them takes as long as to read a hundred
 /// modules, so a program that is about to exit can leak them.
 #[derive(Debug)]
-pub struct Memory {
+pub(crate) struct Memory {
     _found: Vec<Found>,
     _modules: Vec<Module>,
 }
@@ -226,7 +226,7 @@ fn cycle_error(cycles: &Cycles, modules: &[Module]) -> Error {
 
 /// Reads the configuration for kernel `release` from depmod.d(5) files or from directories of such
 /// files. Returns it with a warning for each line that was skipped.
-pub fn config(paths: &[PathBuf], release: &str) -> (Config, Vec<Warning>) {
+pub(crate) fn config(paths: &[PathBuf], release: &str) -> (Config, Vec<Warning>) {
     let (mut config, mut warnings) = (Config::default(), Vec::new());
     for path in moddir::conf_files(paths, &mut warnings) {
         // As with kmod, a file that cannot be opened is ignored.

@@ -14,7 +14,7 @@ type Written = (&'static str, AtomicFile);
 
 /// The directory that the index files are written to.
 #[derive(Debug)]
-pub struct Output {
+pub(crate) struct Output {
     dir: PathBuf,
     /// Complete files that do not have their names yet.
     written: Mutex<Vec<Written>>,
@@ -25,7 +25,7 @@ impl Output {
     ///
     /// # Errors
     /// The directory cannot be created.
-    pub fn new(dir: PathBuf) -> Result<Self> {
+    pub(crate) fn new(dir: PathBuf) -> Result<Self> {
         fs::create_dir_all(&dir).map_err(|e| Error::io("could not create directory", &dir, &e))?;
         Ok(Self { dir, written: Mutex::default() })
     }
@@ -34,7 +34,7 @@ impl Output {
     ///
     /// # Errors
     /// The file cannot be written. Nothing of it remains.
-    pub fn store(&self, file: File) -> Result<()> {
+    pub(crate) fn store(&self, file: File) -> Result<()> {
         let path = self.dir.join(file.name);
         let written =
             write(&path, &file.bytes).map_err(|e| Error::io("could not write", &path, &e))?;
@@ -47,7 +47,7 @@ impl Output {
     ///
     /// # Errors
     /// A file cannot be renamed.
-    pub fn commit(&self) -> Result<()> {
+    pub(crate) fn commit(&self) -> Result<()> {
         let mut written = std::mem::take(&mut *self.lock());
         // The threads complete the files in any order.
         written.sort_unstable_by_key(|(name, _)| *name);

@@ -16,13 +16,13 @@ use foldhash::fast::FixedState;
 
 /// A module file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub(crate) struct Found {
     /// The name of the module.
-    pub name: ModuleName,
+    pub(crate) name: ModuleName,
     /// Path of the file.
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     /// Path in modules.dep: relative to the module directory, or absolute outside of it.
-    pub path: String,
+    pub(crate) path: String,
 }
 
 impl Ordered for Found {
@@ -53,7 +53,7 @@ impl Found {
 ///
 /// # Errors
 /// A file that is named by a relative path or does not exist, or two files for one module.
-pub fn named(dir: &Path, files: &[PathBuf]) -> Result<Vec<Found>, Error> {
+pub(crate) fn named(dir: &Path, files: &[PathBuf]) -> Result<Vec<Found>, Error> {
     let mut modules = Vec::new();
     for file in files {
         if !file.is_absolute() {
@@ -75,7 +75,11 @@ pub fn named(dir: &Path, files: &[PathBuf]) -> Result<Vec<Found>, Error> {
 ///
 /// # Errors
 /// `dir` itself cannot be read.
-pub fn scan(dir: &Path, config: &Config, notices: &mut Vec<Notice>) -> sys::Result<Vec<Found>> {
+pub(crate) fn scan(
+    dir: &Path,
+    config: &Config,
+    notices: &mut Vec<Notice>,
+) -> sys::Result<Vec<Found>> {
     fs::read_dir(dir).map_err(|e| sys::Error::io("could not open directory", dir, &e))?;
     let mut pending = vec![dir.to_owned()];
     pending.extend(config.externals.iter().map(PathBuf::from));
@@ -205,7 +209,7 @@ fn is_parent(path: &Path, target: &Metadata) -> bool {
 }
 
 /// Returns whether a module below `dir` was modified after `time`.
-pub fn is_newer(dir: &Path, time: SystemTime) -> bool {
+pub(crate) fn is_newer(dir: &Path, time: SystemTime) -> bool {
     let Ok(entries) = fs::read_dir(dir) else { return false };
     entries.flatten().any(|entry| {
         let (name, path) = (entry.file_name(), entry.path());

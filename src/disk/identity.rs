@@ -21,7 +21,7 @@ pub struct Identity {
     /// udev's ID_SERIAL: model and serial number, or an identifier that is unique by itself.
     pub serial: String,
     /// udev's ID_WWN_WITH_EXTENSION: `0x5000c500…`.
-    pub wwn: Option<String>,
+    pub(crate) wwn: Option<String>,
 }
 
 /// Types of identifiers in page 83 in order of preference, with the nibble that the identifier must

@@ -17,7 +17,7 @@ pub fn partition_name(disk: &str, number: u32) -> String {
 /// `loop1` yields partition 1 of `loop`. Whether that disk exists is up to the caller, who has
 /// sysfs.
 #[must_use]
-pub fn split_partition_name(name: &str) -> Option<(&str, u32)> {
+pub(crate) fn split_partition_name(name: &str) -> Option<(&str, u32)> {
     let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
     let digits = name.get(stem.len()..)?;
     if stem.is_empty() || digits.starts_with('0') {
@@ -30,7 +30,7 @@ pub fn split_partition_name(name: &str) -> Option<(&str, u32)> {
 
 /// Returns the name below /dev of a sysfs directory: `cciss!c0d0` → `cciss/c0d0`.
 #[must_use]
-pub fn from_sysfs(directory: &str) -> Cow<'_, str> {
+pub(crate) fn from_sysfs(directory: &str) -> Cow<'_, str> {
     match directory.contains('!') {
         true => Cow::Owned(directory.replace('!', "/")),
         false => Cow::Borrowed(directory),

@@ -2,36 +2,36 @@
 
 /// A block device and its content.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SeenDevice {
+pub(crate) struct SeenDevice {
     /// Name below /dev.
-    pub name: String,
+    pub(crate) name: String,
     /// Size in bytes.
-    pub size: u64,
+    pub(crate) size: u64,
     /// Disk of a partition.
-    pub disk: Option<String>,
+    pub(crate) disk: Option<String>,
     /// Number of a partition.
-    pub partition: Option<u32>,
+    pub(crate) partition: Option<u32>,
     /// Type of the partition table of a disk, or of the disk of a partition: `gpt`, `dos`.
-    pub table: Option<&'static str>,
+    pub(crate) table: Option<&'static str>,
     /// blkid's TYPE of the content; several if the content is ambiguous.
-    pub kinds: Vec<&'static str>,
+    pub(crate) kinds: Vec<&'static str>,
     /// Whether the content is a file system that can be mounted.
-    pub is_filesystem: bool,
+    pub(crate) is_filesystem: bool,
     /// UUID of the content.
-    pub uuid: Option<String>,
+    pub(crate) uuid: Option<String>,
     /// LABEL of the content.
-    pub label: Option<String>,
+    pub(crate) label: Option<String>,
     /// PARTUUID of a partition.
-    pub part_uuid: Option<String>,
+    pub(crate) part_uuid: Option<String>,
     /// PARTLABEL of a partition.
-    pub part_label: Option<String>,
+    pub(crate) part_label: Option<String>,
     /// Links below /dev that udev would create, by identity and by path.
-    pub links: Vec<String>,
+    pub(crate) links: Vec<String>,
 }
 
 impl SeenDevice {
     /// Formats the device as `vda1 ext4 UUID=… LABEL=… PARTUUID=…`.
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let content = match (self.kinds.is_empty(), self.partition, self.table) {
             (false, ..) => self.kinds.join(" and "),
             (true, None, Some(table)) => format!("({table} partition table)"),

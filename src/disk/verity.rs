@@ -35,21 +35,21 @@ pub const FEC_ROOTS: u32 = 2;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HashTree {
     /// 1: the current format, 0: the original format of Chrome OS.
-    pub hash_type: u32,
+    pub(crate) hash_type: u32,
     /// Digest algorithm, by its name in the kernel's crypto API.
-    pub algorithm: String,
+    pub(crate) algorithm: String,
     /// Size of a data block, in bytes.
-    pub data_block_size: u32,
+    pub(crate) data_block_size: u32,
     /// Size of a hash block, in bytes.
-    pub hash_block_size: u32,
+    pub(crate) hash_block_size: u32,
     /// Number of data blocks that the tree covers.
-    pub data_blocks: u64,
+    pub(crate) data_blocks: u64,
     /// First hash block of the tree, counted from the start of its device.
-    pub hash_start: u64,
+    pub(crate) hash_start: u64,
     /// Salt that is hashed with each block.
     pub salt: Vec<u8>,
     /// UUID in the superblock.
-    pub uuid: Option<String>,
+    pub(crate) uuid: Option<String>,
 }
 
 /// The reason why a hash tree cannot be used.
@@ -217,7 +217,7 @@ pub struct Fec {
 }
 
 /// Formats bytes as lowercase hexadecimal digits.
-pub fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 

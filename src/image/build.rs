@@ -34,21 +34,21 @@ const INDEX_FILES: [&str; 13] = [
 
 /// The result of a build.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Summary {
+pub(crate) struct Summary {
     /// Path of the image.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Size of the image in bytes.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// Number of modules in the image.
-    pub modules: usize,
+    pub(crate) modules: usize,
     /// Number of modules in the tree.
-    pub modules_known: usize,
+    pub(crate) modules_known: usize,
     /// Number of firmware files in the image.
-    pub firmware: usize,
+    pub(crate) firmware: usize,
     /// Number of firmware names in these modules for which no file exists.
-    pub firmware_missing: usize,
+    pub(crate) firmware_missing: usize,
     /// Warnings: those of depmod if the tree had no index files, and one about an unusual /init.
-    pub notices: Vec<String>,
+    pub(crate) notices: Vec<String>,
 }
 
 impl fmt::Display for Summary {
@@ -68,7 +68,7 @@ impl fmt::Display for Summary {
 /// # Errors
 ///
 /// All of [`Error`] except for [`Error::Archive`]. No file is left behind.
-pub fn build(options: &Options) -> Result<Summary, Error> {
+pub(crate) fn build(options: &Options) -> Result<Summary, Error> {
     let tree = Tree::read(&options.root, &options.release)?;
     let selection = select::select(&tree, &options.modules)?;
     let mut manifest = Manifest::default();

@@ -16,7 +16,7 @@ use crate::sys;
 /// Why an image cannot be built or read.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Error {
+pub(crate) enum Error {
     /// An operation on a file failed.
     System(sys::Error),
     /// The tree has no modules of the kernel.
@@ -65,7 +65,7 @@ impl Error {
 
     /// Returns advice for the user, if there is any.
     #[must_use]
-    pub fn hint(&self) -> Option<String> {
+    pub(crate) fn hint(&self) -> Option<String> {
         Some(match self {
             Self::NoModules { .. } => {
                 "install the modules of this kernel, or name the tree that has them with --root"

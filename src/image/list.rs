@@ -18,22 +18,22 @@ use std::path::PathBuf;
 
 /// One line of a file list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
+pub(crate) struct Line {
     /// The path in the image, without its leading slash.
-    pub name: String,
+    pub(crate) name: String,
     /// Permission bits.
-    pub mode: u32,
+    pub(crate) mode: u32,
     /// User ID of the owner.
-    pub uid: u32,
+    pub(crate) uid: u32,
     /// Group ID of the owner.
-    pub gid: u32,
+    pub(crate) gid: u32,
     /// The type, with the fields that only this type has.
-    pub kind: LineKind,
+    pub(crate) kind: LineKind,
 }
 
 /// The type of a line, with the fields that only this type has.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LineKind {
+pub(crate) enum LineKind {
     /// `dir`
     Dir,
     /// `file`
@@ -48,7 +48,7 @@ pub enum LineKind {
 
 /// The source of a file's content.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Location {
+pub(crate) enum Location {
     /// `@init`: the program that becomes /init.
     Init,
     /// `@initrd-release`: the file of this name that the program supplies.
@@ -59,18 +59,18 @@ pub enum Location {
 
 /// An invalid line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListError {
+pub(crate) struct ListError {
     /// The path of the list, or its name if it is built in.
-    pub file: String,
+    pub(crate) file: String,
     /// The line number, from 1.
-    pub line: usize,
+    pub(crate) line: usize,
     /// The fault of the line.
-    pub cause: LineError,
+    pub(crate) cause: LineError,
 }
 
 /// The fault of a line, with the word at fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LineError {
+pub(crate) enum LineError {
     /// A first word that is not a type.
     UnknownType(String),
     /// Too few or too many words for the type; the expected form.
@@ -122,7 +122,7 @@ impl std::error::Error for LineError {}
 /// # Errors
 ///
 /// The first invalid line.
-pub fn parse(file: &str, text: &str) -> Result<Vec<Line>, ListError> {
+pub(crate) fn parse(file: &str, text: &str) -> Result<Vec<Line>, ListError> {
     numbered(text)
         .map(|(line, words)| {
             parse_line(&words).map_err(|cause| ListError { file: file.to_owned(), line, cause })
@@ -131,7 +131,7 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Line>, ListError> {
 }
 
 /// Returns the entries of a module list: names and globs.
-pub fn parse_modules(text: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn parse_modules(text: &str) -> impl Iterator<Item = &str> {
     numbered(text).flat_map(|(_, words)| words)
 }
 

@@ -6,7 +6,7 @@ use super::{Compress, ModuleFormat};
 
 /// The modules of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Modules {
+pub(crate) enum Modules {
     /// All modules of the tree.
     All,
     /// Names, globs and `@sets`; their dependencies are added.
@@ -15,25 +15,25 @@ pub enum Modules {
 
 /// The options of a build.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub(crate) struct Options {
     /// The kernel's release (`uname -r`).
-    pub release: String,
+    pub(crate) release: String,
     /// Root directory of /lib/modules, /lib/firmware and the modprobe.d directories.
-    pub root: PathBuf,
+    pub(crate) root: PathBuf,
     /// Path of the image.
-    pub out: PathBuf,
+    pub(crate) out: PathBuf,
     /// The modules of the image.
-    pub modules: Modules,
+    pub(crate) modules: Modules,
     /// The program that becomes /init.
-    pub init: PathBuf,
+    pub(crate) init: PathBuf,
     /// Format of the module files.
-    pub module_format: ModuleFormat,
+    pub(crate) module_format: ModuleFormat,
     /// Compression of the whole archive.
-    pub compress: Compress,
+    pub(crate) compress: Compress,
     /// The file list that replaces the built-in one.
-    pub list: Option<PathBuf>,
+    pub(crate) list: Option<PathBuf>,
     /// Whether to add firmware.
-    pub firmware: bool,
+    pub(crate) firmware: bool,
     /// The date of every entry, in seconds since 1970.
-    pub mtime: u32,
+    pub(crate) mtime: u32,
 }

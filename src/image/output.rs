@@ -9,7 +9,7 @@ use crate::sys::atomic_file::AtomicFile;
 
 /// Compression of the whole archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Compress {
+pub(crate) enum Compress {
     /// Not compressed.
     #[default]
     None,

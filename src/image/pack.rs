@@ -31,7 +31,7 @@ const MAX_AHEAD: usize = 4;
 
 /// Format of the module files in an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ModuleFormat {
+pub(crate) enum ModuleFormat {
     /// Plain modules compressed with zstd, compressed modules unchanged.
     #[default]
     Zstd,
@@ -44,7 +44,7 @@ pub enum ModuleFormat {
 impl ModuleFormat {
     /// Returns the path of a module file in the image: its suffix names the format of its content.
     #[must_use]
-    pub fn path(self, path: &str) -> String {
+    pub(crate) fn path(self, path: &str) -> String {
         match self {
             Self::Stored => path.to_owned(),
             Self::Zstd if path.ends_with(".ko") => format!("{path}.zst"),
@@ -62,7 +62,7 @@ impl ModuleFormat {
     /// # Errors
     ///
     /// The file has to be decompressed and is damaged.
-    pub fn pack(self, stored: Vec<u8>) -> Result<Vec<u8>, DecodeError> {
+    pub(crate) fn pack(self, stored: Vec<u8>) -> Result<Vec<u8>, DecodeError> {
         match (self, Compression::detect(&stored)) {
             (Self::Zstd, Compression::Plain) => compress_zstd(&stored)
                 .map_err(|e| DecodeError::Damaged(Compression::Zstd, e.to_string())),

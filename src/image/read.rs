@@ -13,16 +13,16 @@ const LIMIT: u64 = 4 << 30;
 
 /// An archive of an image that cannot be read.
 #[derive(Debug)]
-pub struct ArchiveError {
+pub(crate) struct ArchiveError {
     /// Offset of the archive in the image, in bytes.
-    pub offset: usize,
+    pub(crate) offset: usize,
     /// The reason.
-    pub cause: ArchiveCause,
+    pub(crate) cause: ArchiveCause,
 }
 
 /// Why an archive cannot be read.
 #[derive(Debug)]
-pub enum ArchiveCause {
+pub(crate) enum ArchiveCause {
     /// It is compressed with this codec, which the kernel knows and this program does not.
     Unsupported(&'static str),
     /// Its first bytes are neither those of an archive nor those of a known codec.
@@ -57,7 +57,7 @@ impl std::error::Error for ArchiveError {
 /// # Errors
 ///
 /// Damaged data, or an unsupported codec (bzip2, lzma, lzo, lz4).
-pub fn archives(image: &[u8]) -> Result<Vec<Cow<'_, [u8]>>, ArchiveError> {
+pub(crate) fn archives(image: &[u8]) -> Result<Vec<Cow<'_, [u8]>>, ArchiveError> {
     let mut found = Vec::new();
     let mut rest = image;
     loop {

@@ -1,9 +1,9 @@
 //! The built-in default file list and module sets.
 
 /// The default file list, `initramfs/base.list`.
-pub const BASE: &str = include_str!("../../initramfs/base.list");
+pub(crate) const BASE: &str = include_str!("../../initramfs/base.list");
 /// The content of `@initrd-release` in a file list.
-pub const INITRD_RELEASE: &str = include_str!("../../initramfs/initrd-release");
+pub(crate) const INITRD_RELEASE: &str = include_str!("../../initramfs/initrd-release");
 
 const SETS: [(&str, &str); 5] = [
     ("filesystems", include_str!("../../initramfs/modules/filesystems.list")),
@@ -15,13 +15,13 @@ const SETS: [(&str, &str); 5] = [
 
 /// Returns the text of the module set `name`.
 #[must_use]
-pub fn get(name: &str) -> Option<&'static str> {
+pub(crate) fn get(name: &str) -> Option<&'static str> {
     SETS.iter().find(|(set, _)| *set == name).map(|(_, text)| *text)
 }
 
 /// Returns the names of all sets, for messages.
 #[must_use]
-pub fn names() -> String {
+pub(crate) fn names() -> String {
     SETS.map(|(name, _)| format!("@{name}")).join(" ")
 }
 

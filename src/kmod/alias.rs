@@ -12,7 +12,7 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnmatchedBracket {
     /// Byte offset of the bracket in the pattern.
-    pub offset: usize,
+    pub(crate) offset: usize,
 }
 
 impl fmt::Display for UnmatchedBracket {

@@ -14,11 +14,11 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AutocleanMarker {
     /// Inode number of /sys/module/NAME, which identifies the load.
-    pub sysfs_inode: u64,
+    pub(crate) sysfs_inode: u64,
     /// Time at which the module was first seen unused after its last use, in seconds since boot.
-    pub unused_since_secs: Option<u64>,
+    pub(crate) unused_since_secs: Option<u64>,
     /// Requested name or alias.
-    pub request: String,
+    pub(crate) request: String,
 }
 
 impl AutocleanMarker {

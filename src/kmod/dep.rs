@@ -16,14 +16,14 @@ use super::name::ModuleName;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DepLine {
     /// Path of the module file, relative to the module directory (absolute for external modules).
-    pub path: String,
+    pub(crate) path: String,
     /// Paths of its dependencies in load order, deepest first: the reverse order of the line.
-    pub needs: Vec<String>,
+    pub(crate) needs: Vec<String>,
 }
 
 impl DepLine {
     /// Parses one line. Returns `None` if it does not begin with the path of a module and a colon.
-    pub fn parse(line: &str) -> Option<Self> {
+    pub(crate) fn parse(line: &str) -> Option<Self> {
         let (path, needs) = line.split_once(':')?;
         let path = path.trim();
         ModuleName::from_path(path)?;

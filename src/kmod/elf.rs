@@ -46,7 +46,7 @@ impl std::error::Error for ElfError {}
 
 /// The section headers of a module.
 #[derive(Debug)]
-pub struct SectionTable<'a> {
+pub(crate) struct SectionTable<'a> {
     headers: Vec<SectionHeader>,
     /// The section name string table.
     names: Cow<'a, [u8]>,
@@ -62,6 +62,7 @@ pub struct SectionTable<'a> {
 #[derive(Debug, Clone, Copy)]
 enum Image<'a> {
     Whole(&'a [u8]),
+    #[cfg(feature = "host")]
     Parts(&'a [(usize, &'a [u8])]),
 }
 
@@ -80,9 +81,9 @@ pub struct Symbol<'a> {
     /// Index of its section: 0 if undefined, 0xfff1 if the value is absolute.
     pub section: usize,
     /// Value; for a symbol in a section the offset in that section.
-    pub value: u64,
+    pub(crate) value: u64,
     /// Whether the symbol may remain undefined.
-    pub is_weak: bool,
+    pub(crate) is_weak: bool,
 }
 
 impl<'a> Symbol<'a> {
@@ -95,7 +96,7 @@ impl<'a> Symbol<'a> {
     /// Returns the rest of the name after `prefix`, or `None` if the name has another prefix. The
     /// length of other names is never determined, because few symbols of a module are of interest.
     #[must_use]
-    pub fn name_after(&self, prefix: &[u8]) -> Option<&'a [u8]> {
+    pub(crate) fn name_after(&self, prefix: &[u8]) -> Option<&'a [u8]> {
         self.names.strip_prefix(prefix).map(until_nul)
     }
 }
@@ -106,7 +107,7 @@ impl<'a> SectionTable<'a> {
     ///
     /// # Errors
     /// The file is not an ELF file, its headers point past its end, or `read` fails.
-    pub fn read(
+    pub(crate) fn read(
         len: usize,
         mut read: impl FnMut(Range<usize>) -> Option<Cow<'a, [u8]>>,
     ) -> Result<Self, ElfError> {
@@ -131,7 +132,7 @@ impl<'a> SectionTable<'a> {
 
     /// Returns the file range of the first section called `name` that lies within the file.
     #[must_use]
-    pub fn range(&self, name: &str) -> Option<Range<usize>> {
+    pub(crate) fn range(&self, name: &str) -> Option<Range<usize>> {
         self.find(name).and_then(|(_, header)| self.content(header))
     }
 
@@ -157,6 +158,7 @@ impl<'a> Image<'a> {
     fn get(self, range: Range<usize>) -> Option<&'a [u8]> {
         match self {
             Self::Whole(bytes) => bytes.get(range),
+            #[cfg(feature = "host")]
             Self::Parts(parts) => slice_of(parts, &range),
         }
     }
@@ -175,8 +177,9 @@ impl<'a> Sections<'a> {
 
     /// Creates the sections of a file of which only `parts` were read, each with its file offset. A
     /// section that does not lie within one part counts as missing.
+    #[cfg(feature = "host")]
     #[must_use]
-    pub fn from_parts(table: SectionTable<'a>, parts: &'a [(usize, &'a [u8])]) -> Self {
+    pub(crate) fn from_parts(table: SectionTable<'a>, parts: &'a [(usize, &'a [u8])]) -> Self {
         Self { table, image: Image::Parts(parts) }
     }
 
@@ -188,7 +191,7 @@ impl<'a> Sections<'a> {
 
     /// Returns whether the file has the 64-bit class.
     #[must_use]
-    pub fn is_64_bit(&self) -> bool {
+    pub(crate) fn is_64_bit(&self) -> bool {
         self.table.ctx.container.is_big()
     }
 
@@ -206,14 +209,14 @@ impl<'a> Sections<'a> {
 
     /// Returns the file range of the section that [`Self::get`] returns.
     #[must_use]
-    pub fn range(&self, name: &str) -> Option<Range<usize>> {
+    pub(crate) fn range(&self, name: &str) -> Option<Range<usize>> {
         self.table.range(name)
     }
 
     /// Returns the file offset of the least significant byte of the flags of the section called
     /// `name`.
     #[must_use]
-    pub fn flags_offset(&self, name: &str) -> Option<usize> {
+    pub(crate) fn flags_offset(&self, name: &str) -> Option<usize> {
         let (index, _) = self.table.find(name)?;
         let width = if self.is_64_bit() { 8 } else { 4 };
         let offset = if self.is_little_endian() { 8 } else { 8 + width - 1 };
@@ -248,7 +251,8 @@ pub(super) fn until_nul(bytes: &[u8]) -> &[u8] {
 
 /// Returns the bytes of a file range if one of `parts`, each with its file offset, covers it.
 #[must_use]
-pub fn slice_of<'a>(parts: &[(usize, &'a [u8])], range: &Range<usize>) -> Option<&'a [u8]> {
+#[cfg(feature = "host")]
+pub(crate) fn slice_of<'a>(parts: &[(usize, &'a [u8])], range: &Range<usize>) -> Option<&'a [u8]> {
     parts.iter().find_map(|(start, bytes)| {
         bytes.get(range.start.checked_sub(*start)?..range.end.checked_sub(*start)?)
     })

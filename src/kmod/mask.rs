@@ -14,11 +14,11 @@ use super::name::ModuleName;
 
 /// A pattern of modules that are never loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mask {
+pub(crate) struct Mask {
     /// Pattern, normalised.
-    pub pattern: String,
+    pub(crate) pattern: String,
     /// Origin of the mask.
-    pub origin: MaskOrigin,
+    pub(crate) origin: MaskOrigin,
 }
 
 /// Origin of a mask.
@@ -45,13 +45,13 @@ pub struct Masks(Vec<Mask>);
 
 impl Masks {
     /// Adds the pattern from line `line` of `file`.
-    pub fn add_line(&mut self, pattern: String, file: &str, line: usize) {
+    pub(crate) fn add_line(&mut self, pattern: String, file: &str, line: usize) {
         self.0.push(Mask { pattern, origin: MaskOrigin::Line(file.to_owned(), line) });
     }
 
     /// Adds the patterns of `coldplug.mask=`, separated by commas. Returns a warning for each
     /// invalid pattern.
-    pub fn add_cmdline(&mut self, list: &str) -> Vec<Warning> {
+    pub(crate) fn add_cmdline(&mut self, list: &str) -> Vec<Warning> {
         let mut warnings = Vec::new();
         for word in list.split(',').filter(|word| !word.is_empty()) {
             match alias::normalize(word.as_bytes()) {
@@ -69,7 +69,7 @@ impl Masks {
     }
 
     /// Appends the masks of `other`.
-    pub fn extend(&mut self, other: &Self) {
+    pub(crate) fn extend(&mut self, other: &Self) {
         self.0.extend_from_slice(&other.0);
     }
 
@@ -80,12 +80,12 @@ impl Masks {
     }
 
     /// Returns whether there are no masks.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// Returns the masks.
-    pub fn iter(&self) -> impl Iterator<Item = &Mask> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Mask> {
         self.0.iter()
     }
 }

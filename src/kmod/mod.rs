@@ -15,13 +15,13 @@ pub mod dep;
 pub mod depmod;
 pub mod elf;
 pub mod index;
-pub mod mask;
+pub(crate) mod mask;
 pub mod modinfo;
 #[cfg(feature = "host")]
 pub mod modules_conf;
 pub mod name;
-pub mod plan;
-pub mod probe_list;
+pub(crate) mod plan;
+pub(crate) mod probe_list;
 pub mod proc_modules;
 pub mod settings;
 pub mod signature;
@@ -35,16 +35,16 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
     /// Name of the file, as the caller gave it.
-    pub file: String,
+    pub(crate) file: String,
     /// Line number, counted from 1; 0 if the file has no lines.
     pub line: usize,
     /// Description of the problem and of the action taken.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 impl Warning {
     /// Creates a warning about line `line` of `file`.
-    pub fn new(file: &str, line: usize, text: impl Into<String>) -> Self {
+    pub(crate) fn new(file: &str, line: usize, text: impl Into<String>) -> Self {
         Self { file: file.to_owned(), line, text: text.into() }
     }
 }

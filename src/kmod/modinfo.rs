@@ -7,7 +7,7 @@
 //! ```
 
 /// Splits a string into key and value. A string without `=` has an empty value.
-pub fn split_key_value(string: &[u8]) -> (&[u8], &[u8]) {
+pub(crate) fn split_key_value(string: &[u8]) -> (&[u8], &[u8]) {
     let mut parts = string.splitn(2, |byte| *byte == b'=');
     (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
 }
@@ -36,7 +36,7 @@ pub fn build_id(note: &[u8], little_endian: bool) -> Option<&[u8]> {
 }
 
 /// Formats bytes as modinfo(8) does: uppercase hexadecimal, separated by colons, twenty per line.
-pub fn format_hex(bytes: &[u8]) -> String {
+pub(crate) fn format_hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     let mut out = String::with_capacity(bytes.len() * 3 + bytes.len() / 7);
     for (at, byte) in bytes.iter().enumerate() {
@@ -55,11 +55,11 @@ pub fn format_hex(bytes: &[u8]) -> String {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parameter<'a> {
     /// Name of the parameter.
-    pub name: &'a [u8],
+    pub(crate) name: &'a [u8],
     /// Description by the author of the module.
-    pub description: Option<&'a [u8]>,
+    pub(crate) description: Option<&'a [u8]>,
     /// Type, such as `int` or `array of charp`.
-    pub kind: Option<&'a [u8]>,
+    pub(crate) kind: Option<&'a [u8]>,
 }
 
 /// Returns the parameters among `strings` in reverse order of appearance, as in kmod, and the

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// Suffixes of module files, as in kmod. The decoder is chosen by the content of the file.
-pub const SUFFIXES: [&str; 4] = [".ko", ".ko.zst", ".ko.xz", ".ko.gz"];
+pub(crate) const SUFFIXES: [&str; 4] = [".ko", ".ko.zst", ".ko.xz", ".ko.gz"];
 
 /// A module name in canonical form: without dashes and suffix. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -24,7 +24,7 @@ impl ModuleName {
 
     /// Returns the name of the module in the file at `path`, or `None` if the file does not have
     /// the suffix of a module.
-    pub fn from_path(path: &str) -> Option<Self> {
+    pub(crate) fn from_path(path: &str) -> Option<Self> {
         let base = path.rsplit('/').next().unwrap_or(path);
         SUFFIXES
             .iter()
@@ -33,7 +33,7 @@ impl ModuleName {
     }
 
     /// Returns the name as text.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }

@@ -16,7 +16,7 @@ use super::name::ModuleName;
 
 /// Action of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
+pub(crate) enum Action {
     /// Load the file at this path, relative to the module directory.
     Insert(String),
     /// Run this install command.
@@ -29,7 +29,7 @@ pub enum Action {
 
 /// Reason for a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reason {
+pub(crate) enum Reason {
     /// The module was requested.
     Requested,
     /// A dependency of this module.
@@ -42,19 +42,19 @@ pub enum Reason {
 
 /// A module to load.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
+pub(crate) struct Step {
     /// Name of the module.
-    pub module: ModuleName,
+    pub(crate) module: ModuleName,
     /// Action to carry out.
-    pub action: Action,
+    pub(crate) action: Action,
     /// Module parameters from the configuration.
-    pub options: String,
+    pub(crate) options: String,
     /// Modules that must be live before this one starts; if one of them fails, so does this module.
-    pub needs: Vec<ModuleName>,
+    pub(crate) needs: Vec<ModuleName>,
     /// Modules whose load must have ended, successfully or not, before this one starts.
-    pub after: Vec<ModuleName>,
+    pub(crate) after: Vec<ModuleName>,
     /// Reason for the step.
-    pub reason: Reason,
+    pub(crate) reason: Reason,
 }
 
 /// Maximum length of a chain of dependencies and softdeps; real chains have about a dozen.
@@ -63,7 +63,7 @@ const MAX_DEPTH: usize = 500;
 /// Expands modules into steps. `known` returns whether a module needs no step, because it has one
 /// already or is in the kernel; `live` returns whether a module is in the kernel, which a mask does
 /// not affect.
-pub struct Planner<'a> {
+pub(crate) struct Planner<'a> {
     catalog: &'a Catalog,
     config: &'a Config,
     known: &'a dyn Fn(&ModuleName) -> bool,
@@ -84,16 +84,16 @@ impl std::fmt::Debug for Planner<'_> {
 
 /// A plan: steps, each after all the steps that it waits for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct InsertPlan {
+pub(crate) struct InsertPlan {
     /// The steps.
-    pub steps: Vec<Step>,
+    pub(crate) steps: Vec<Step>,
     /// Dependency cycles, softdeps included, as `a -> b -> a`; the last edge was ignored.
-    pub cycles: Vec<String>,
+    pub(crate) cycles: Vec<String>,
 }
 
 impl<'a> Planner<'a> {
     /// Creates a planner; [`Planner`] explains `known` and `live`.
-    pub fn new(
+    pub(crate) fn new(
         catalog: &'a Catalog,
         config: &'a Config,
         known: &'a dyn Fn(&ModuleName) -> bool,
@@ -112,14 +112,14 @@ impl<'a> Planner<'a> {
     }
 
     /// Adds the steps for a match.
-    pub fn add(&mut self, found: &Match) {
+    pub(crate) fn add(&mut self, found: &Match) {
         if !found.is_builtin() {
             self.expand(&found.module, found.alias.as_deref(), Reason::Requested);
         }
     }
 
     /// Returns the plan.
-    pub fn finish(self) -> InsertPlan {
+    pub(crate) fn finish(self) -> InsertPlan {
         InsertPlan { steps: self.steps, cycles: self.cycles }
     }
 

@@ -19,31 +19,31 @@ type Key = (ModuleName, Option<String>);
 
 /// An item of the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProbeItem {
+pub(crate) struct ProbeItem {
     /// Name of the module.
-    pub module: ModuleName,
+    pub(crate) module: ModuleName,
     /// Action to carry out. Never a mask: modprobe checks masks before each item.
-    pub action: Action,
+    pub(crate) action: Action,
     /// Module parameters from the configuration.
-    pub options: String,
+    pub(crate) options: String,
     /// Whether this is the requested module.
-    pub requested: bool,
+    pub(crate) requested: bool,
     /// Whether its failure stops modprobe: the requested module and its dependencies.
-    pub required: bool,
+    pub(crate) required: bool,
     /// Whether the module is part of the kernel image.
-    pub builtin: bool,
+    pub(crate) builtin: bool,
 }
 
 /// Options of a request.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct ProbeRequest<'a> {
+pub(crate) struct ProbeRequest<'a> {
     /// File to load instead of the one in the index.
-    pub path: Option<&'a str>,
+    pub(crate) path: Option<&'a str>,
     /// Whether to ignore the install command and the softdeps of the requested module.
-    pub ignore_commands: bool,
+    pub(crate) ignore_commands: bool,
     /// Modules whose install command is running: they are loaded, and the command does not run
     /// again.
-    pub running: &'a [ModuleName],
+    pub(crate) running: &'a [ModuleName],
 }
 
 /// A module to add to the list.
@@ -77,7 +77,7 @@ struct Builder<'a> {
 }
 
 /// Returns the list for `found`, and the words of softdeps that are invalid as names.
-pub fn probe_list(
+pub(crate) fn probe_list(
     catalog: &Catalog,
     config: &Config,
     found: &Match,

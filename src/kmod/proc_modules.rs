@@ -13,15 +13,15 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoadedModule<'a> {
     /// Name of the module.
-    pub name: &'a str,
+    pub(crate) name: &'a str,
     /// Size in memory, in bytes.
-    pub size: u64,
+    pub(crate) size: u64,
     /// Number of users.
-    pub refcnt: i64,
+    pub(crate) refcnt: i64,
     /// `Live`, `Loading` or `Unloading`.
-    pub state: &'a str,
+    pub(crate) state: &'a str,
     /// Letters of the kernel taints that the module causes; usually empty.
-    pub taint: &'a str,
+    pub(crate) taint: &'a str,
 }
 
 /// Parses the file and returns its modules in order. A missing or invalid number is 0.

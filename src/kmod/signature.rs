@@ -43,13 +43,13 @@ const DIGESTS: [(&[u8], &str); 9] = [
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signature<'a> {
     /// Format: `PGP`, `X509` or `PKCS#7`.
-    pub id_type: &'static str,
+    pub(crate) id_type: &'static str,
     /// Name of the signer; empty if unknown.
     pub signer: &'a [u8],
     /// Identifier of the key; for PKCS#7 the serial number of the certificate.
     pub key_id: &'a [u8],
     /// Digest algorithm.
-    pub hash: &'static str,
+    pub(crate) hash: &'static str,
     /// The signature proper.
     pub bytes: &'a [u8],
 }

@@ -17,9 +17,9 @@ use super::elf::{Sections, Symbol, until_nul};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SymbolVersion<'a> {
     /// Name of the symbol.
-    pub name: &'a [u8],
+    pub(crate) name: &'a [u8],
     /// Version (a CRC); 0 if the module has none.
-    pub crc: u32,
+    pub(crate) crc: u32,
 }
 
 /// `st_shndx` of a symbol whose value is absolute.
@@ -48,7 +48,7 @@ pub fn export<'a>(sections: &Sections<'a>, symbol: &Symbol<'a>) -> Option<Symbol
 }
 
 /// Returns the exports of a module without versions, or `None` if it has no list of them.
-pub fn unversioned_exports<'a>(
+pub(crate) fn unversioned_exports<'a>(
     sections: &Sections<'a>,
 ) -> Option<impl Iterator<Item = SymbolVersion<'a>>> {
     let names = sections.get("__ksymtab_strings")?.split(|byte| *byte == 0);
@@ -84,7 +84,7 @@ fn extended_versions<'a>(sections: &Sections<'a>) -> Option<Vec<SymbolVersion<'a
 
 /// `__versions`, the basic form, which lists every undefined symbol of the module.
 #[derive(Debug, Clone, Copy)]
-pub struct BasicVersions<'a> {
+pub(crate) struct BasicVersions<'a> {
     records: &'a [u8],
     is_64_bit: bool,
     is_little_endian: bool,
@@ -92,7 +92,7 @@ pub struct BasicVersions<'a> {
 
 impl<'a> BasicVersions<'a> {
     /// Returns the table of a module, or `None` if it has none.
-    pub fn from_sections(sections: &Sections<'a>) -> Option<Self> {
+    pub(crate) fn from_sections(sections: &Sections<'a>) -> Option<Self> {
         Some(Self {
             records: sections.get("__versions")?,
             is_64_bit: sections.is_64_bit(),
@@ -101,7 +101,7 @@ impl<'a> BasicVersions<'a> {
     }
 
     /// Returns the record at `index`.
-    pub fn get(&self, index: usize) -> Option<SymbolVersion<'a>> {
+    pub(crate) fn get(&self, index: usize) -> Option<SymbolVersion<'a>> {
         let record = self.records.chunks_exact(RECORD_SIZE).nth(index)?;
         let width = if self.is_64_bit { 8 } else { 4 };
         let (crc, name) = record.split_at(width);
@@ -112,12 +112,12 @@ impl<'a> BasicVersions<'a> {
     }
 
     /// Returns the number of records.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.records.len() / RECORD_SIZE
     }
 
     /// Returns all records, in order.
-    pub fn iter(self) -> impl Iterator<Item = SymbolVersion<'a>> {
+    pub(crate) fn iter(self) -> impl Iterator<Item = SymbolVersion<'a>> {
         (0..self.count()).filter_map(move |index| self.get(index))
     }
 }

@@ -64,7 +64,8 @@ impl<'a> Uevent<'a> {
     }
 
     /// Returns every `KEY=VALUE` pair, in order.
-    pub fn pairs(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+    #[cfg(feature = "host")]
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
         self.keys.split(|b| *b == 0).filter_map(|pair| {
             let at = pair.iter().position(|b| *b == b'=')?;
             Some((&pair[..at], &pair[at + 1..]))

@@ -59,7 +59,9 @@ impl Dispatcher {
         let concurrency = settings.executor.concurrency();
         let executor = match settings.executor {
             ExecutorKind::Threads(limit) => Executor::Threads { started: 0, limit },
-            ExecutorKind::WorkerProcess(_) | ExecutorKind::Inline => Executor::Inline,
+            ExecutorKind::WorkerProcess(_) => Executor::Inline,
+            #[cfg(feature = "host")]
+            ExecutorKind::Inline => Executor::Inline,
         };
         let dispatcher = Arc::new(Self {
             concurrency,

@@ -13,7 +13,7 @@ use crate::sys::{self, errno};
 
 /// Error of one attempt to insert a module file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum InsertError {
+pub(crate) enum InsertError {
     /// The file does not exist.
     Missing,
     /// The file cannot be read or decoded.
@@ -39,7 +39,7 @@ impl Error for InsertError {}
 
 /// Why a requested module was not loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LoadError {
+pub(crate) enum LoadError {
     /// A dependency is not a known module.
     UnknownModule,
     /// The module file was not inserted.

@@ -25,13 +25,13 @@ use crate::sys::module::{InitFlags, ModuleOps};
 use crate::sys::sysfs::{self, InitState};
 
 /// Inserts modules of one directory.
-pub struct Inserter {
+pub(crate) struct Inserter {
     /// The kernel, or its substitute in dry runs and tests.
-    pub ops: Arc<dyn ModuleOps>,
+    pub(crate) ops: Arc<dyn ModuleOps>,
     /// Directory that paths are relative to.
-    pub dir: PathBuf,
+    pub(crate) dir: PathBuf,
     /// Compression that the kernel decodes itself; `None` to decode all files here.
-    pub kernel: Option<Compression>,
+    pub(crate) kernel: Option<Compression>,
 }
 
 impl fmt::Debug for Inserter {
@@ -49,7 +49,7 @@ impl Inserter {
     ///
     /// # Errors
     /// The file is missing or damaged, or the kernel refuses it; EEXIST is an error here.
-    pub fn insert(
+    pub(crate) fn insert(
         &self,
         path: &str,
         args: &str,

@@ -19,7 +19,7 @@ use crate::sys::{self, BootTime, Root};
 
 /// The only way to have a module loaded together with all that it needs.
 #[derive(Debug)]
-pub struct Loader {
+pub(crate) struct Loader {
     pub(super) dispatcher: Arc<Dispatcher>,
     pub(super) catalog: Catalog,
     pub(super) config: Config,
@@ -35,7 +35,7 @@ impl Loader {
     ///
     /// # Errors
     /// eventfd(2) fails.
-    pub fn new(
+    pub(crate) fn new(
         root: Root,
         catalog: Catalog,
         config: Config,
@@ -49,7 +49,7 @@ impl Loader {
     }
 
     /// Notes that `module` may be live in the kernel before its load has returned.
-    pub fn note_live(&self, module: &ModuleName) {
+    pub(crate) fn note_live(&self, module: &ModuleName) {
         if self.dispatcher.graph().is_loading(module) && self.dispatcher.worker().is_live(module) {
             self.dispatcher.graph().note_live(module, BootTime::now());
             self.dispatcher.dispatch();
@@ -57,61 +57,61 @@ impl Loader {
     }
 
     /// Checks every module that is being loaded for being live, because events may have been lost.
-    pub fn poll_live(&self) {
+    pub(crate) fn poll_live(&self) {
         let loading = self.dispatcher.graph().loading();
         loading.iter().for_each(|module| self.note_live(module));
     }
 
     /// Starts ready tasks that only the caller may start: the next one of a sequential loader, or
     /// all if the caller is the executor. Otherwise does nothing.
-    pub fn drive(&self) {
+    pub(crate) fn drive(&self) {
         self.dispatcher.send_next_sequential();
         while self.run_one() {}
     }
 
     /// Runs one task on the caller's thread if that is the executor. Returns whether there was one.
-    pub fn run_one(&self) -> bool {
+    pub(crate) fn run_one(&self) -> bool {
         self.dispatcher.run_inline()
     }
 
     /// Returns whether no task runs and none can start now.
-    pub fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.dispatcher.graph().is_idle()
     }
 
     /// Returns the number of loads that work: their modules are not live yet, and they do not only
     /// wait for the kernel.
-    pub fn busy(&self) -> usize {
+    pub(crate) fn busy(&self) -> usize {
         self.dispatcher.graph().busy()
     }
 
     /// Returns the number of loads that have started so far.
-    pub fn started(&self) -> u64 {
+    pub(crate) fn started(&self) -> u64 {
         self.dispatcher.graph().started()
     }
 
     /// Returns whether ready steps are held back that no running load will release: by
     /// [`super::SchedulePolicy::hold_below`], or because the next module of a replayed record has
     /// not been requested.
-    pub fn has_held(&self) -> bool {
+    pub(crate) fn has_held(&self) -> bool {
         self.dispatcher.graph().has_held()
     }
 
     /// Releases the next rank that is held back, or the next requested module of a replayed record.
-    pub fn release(&self) {
+    pub(crate) fn release(&self) {
         self.dispatcher.graph().release();
         self.dispatcher.dispatch();
     }
 
     /// Returns whether nothing is left to do for these modules, or they are live already.
-    pub fn is_done(&self, modules: &[ModuleName]) -> bool {
+    pub(crate) fn is_done(&self, modules: &[ModuleName]) -> bool {
         let graph = self.dispatcher.graph();
         modules.iter().all(|m| graph.is_done(m))
     }
 
     /// Waits until nothing is left to do for these modules or `timeout` has passed; returns whether
     /// it was done in time.
-    pub fn wait_for(&self, modules: &[ModuleName], timeout: Duration) -> bool {
+    pub(crate) fn wait_for(&self, modules: &[ModuleName], timeout: Duration) -> bool {
         let deadline = Instant::now() + timeout;
         loop {
             self.drive();
@@ -125,33 +125,33 @@ impl Loader {
 
     /// Starts no more loads. Loads under way go on in a worker process. Elsewhere they would end
     /// with this process, and the call waits for them.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.dispatcher.close();
     }
 
     /// Returns a handle that ends the loads from elsewhere.
-    pub fn shutdown_handle(&self) -> ShutdownHandle {
+    pub(crate) fn shutdown_handle(&self) -> ShutdownHandle {
         ShutdownHandle(Arc::clone(&self.dispatcher))
     }
 
     /// Returns a descriptor that is readable once a task has ended.
-    pub fn wake_fd(&self) -> BorrowedFd<'_> {
+    pub(crate) fn wake_fd(&self) -> BorrowedFd<'_> {
         self.dispatcher.wake_fd()
     }
 
     /// Makes [`Self::wake_fd`] unreadable again.
-    pub fn clear_wake(&self) {
+    pub(crate) fn clear_wake(&self) {
         self.dispatcher.clear_wake();
     }
 
     /// Returns the requested modules: first those that are live or have ended, in the order in
     /// which they came to that, then the others.
-    pub fn records(&self) -> Vec<ModuleRecord> {
+    pub(crate) fn records(&self) -> Vec<ModuleRecord> {
         self.dispatcher.graph().records()
     }
 
     /// Returns the warnings since the last call.
-    pub fn take_warnings(&self) -> Vec<String> {
+    pub(crate) fn take_warnings(&self) -> Vec<String> {
         let mut all: Vec<String> =
             self.catalog.take_warnings().iter().map(ToString::to_string).collect();
         all.append(&mut lock(&self.warnings));
@@ -159,12 +159,12 @@ impl Loader {
     }
 
     /// Returns the time spent in lookups and plans so far.
-    pub fn lookup_time(&self) -> Duration {
+    pub(crate) fn lookup_time(&self) -> Duration {
         Duration::from_nanos(self.lookup_ns.load(Ordering::Relaxed))
     }
 
     /// Returns the peak memory of the worker process in bytes; `None` if there is no such process.
-    pub fn peak_memory(&self) -> Option<u64> {
+    pub(crate) fn peak_memory(&self) -> Option<u64> {
         self.dispatcher.peak_memory()
     }
 }

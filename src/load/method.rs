@@ -2,7 +2,7 @@
 
 /// How a module got into the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LoadMethod {
+pub(crate) enum LoadMethod {
     /// finit_module(2) on a plain file.
     File,
     /// finit_module(2) with MODULE_INIT_COMPRESSED_FILE.
@@ -18,7 +18,7 @@ impl LoadMethod {
     }
 
     /// Returns the method's word in the record.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::File => "file",
             Self::KernelDecompress => "kernel-decompress",

@@ -24,17 +24,20 @@ mod worker;
 mod worker_main;
 mod worker_process;
 
-pub use error::{InsertError, LoadError};
-pub use inserter::Inserter;
-pub use loader::Loader;
-pub use method::LoadMethod;
-pub use outcome::Outcome;
-pub use policy::{Rank, SchedulePolicy};
-pub use record::{ModuleRecord, Origin};
-pub use remove::delete;
-pub use settings::{Concurrency, ExecutorKind, Settings};
-pub use shutdown::ShutdownHandle;
-pub use worker_main::worker_main;
+pub(crate) use error::InsertError;
+pub(crate) use inserter::Inserter;
+pub(crate) use loader::Loader;
+pub(crate) use outcome::Outcome;
+pub(crate) use policy::{Rank, SchedulePolicy};
+pub(crate) use record::ModuleRecord;
+pub(crate) use remove::delete;
+pub(crate) use settings::{Concurrency, ExecutorKind, Settings};
+pub(crate) use shutdown::ShutdownHandle;
+pub(crate) use worker_main::worker_main;
+
+// The tests of the record make records.
+#[cfg(test)]
+pub(crate) use {error::LoadError, method::LoadMethod, record::Origin};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

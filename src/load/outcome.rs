@@ -4,7 +4,7 @@ use super::error::LoadError;
 
 /// Outcome of one requested module.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// Live, loaded by coldplug.
     Loaded,
     /// Live, loaded before by another program.
@@ -31,7 +31,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// Returns the outcome's word in the record.
-    pub fn as_str(&self) -> &'static str {
+    pub(crate) fn as_str(&self) -> &'static str {
         match self {
             Self::Loaded => "loaded",
             Self::Already => "already",
@@ -65,7 +65,7 @@ impl Outcome {
     }
 
     /// Returns why the module is not live, if that takes more than the word.
-    pub fn reason(&self) -> Option<String> {
+    pub(crate) fn reason(&self) -> Option<String> {
         match self {
             Self::Failed(error) => Some(error.to_string()),
             Self::Masked(origin) => Some(format!("masked by {origin}")),
@@ -74,7 +74,7 @@ impl Outcome {
     }
 
     /// Returns whether the module is live, so that modules that need it can be loaded.
-    pub fn is_live(&self) -> bool {
+    pub(crate) fn is_live(&self) -> bool {
         matches!(self, Self::Loaded | Self::Already | Self::Commanded)
     }
 }

@@ -6,7 +6,7 @@ use crate::kmod::name::ModuleName;
 /// How near a module is to the root. Disks come next, because they take longest until they can be
 /// read, and then other slow devices: modules that load meanwhile cost no time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Rank {
+pub(crate) enum Rank {
     /// The root device may need it.
     Root,
     /// It drives storage.
@@ -20,20 +20,20 @@ pub enum Rank {
 
 /// Policy for the order of loads. The default is: by rank, and within a rank in order of request.
 #[derive(Debug, Clone, Default)]
-pub struct SchedulePolicy {
+pub(crate) struct SchedulePolicy {
     /// Modules that are loaded alone, with no other load under way.
-    pub exclusive: Vec<ModuleName>,
+    pub(crate) exclusive: Vec<ModuleName>,
     /// The modules of an earlier record: each of them waits for the end of the one before it.
-    pub replay: Vec<ModuleName>,
+    pub(crate) replay: Vec<ModuleName>,
     /// Seed that shuffles the ready steps; the same seed results in the same order.
-    pub seed: Option<u64>,
+    pub(crate) seed: Option<u64>,
     /// Modules that the root is known to need.
-    pub first: Vec<ModuleName>,
+    pub(crate) first: Vec<ModuleName>,
     /// Until released, only steps of this rank or better start, plus one low-priority step at a
     /// time unless loads are sequential.
-    pub hold_below: Option<Rank>,
+    pub(crate) hold_below: Option<Rank>,
     /// Modules that are loaded with `async_probe`.
-    pub async_probe: AsyncProbe,
+    pub(crate) async_probe: AsyncProbe,
 }
 
 /// Sort key of a ready step: the lowest starts first. What a step waits for has no higher key than

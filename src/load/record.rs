@@ -7,43 +7,43 @@ use crate::sys::BootTime;
 
 /// The request that a module was loaded for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Origin {
+pub(crate) struct Origin {
     /// The device, as its path below /sys/devices.
-    pub device: Option<String>,
+    pub(crate) device: Option<String>,
     /// The requested name: the device's modalias, or a name such as `fs-ext4`.
-    pub request: String,
+    pub(crate) request: String,
     /// The alias pattern that matched.
-    pub pattern: Option<String>,
+    pub(crate) pattern: Option<String>,
 }
 
 /// One module of the record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModuleRecord {
     /// The module.
-    pub name: ModuleName,
+    pub(crate) name: ModuleName,
     /// Its outcome.
-    pub outcome: Outcome,
+    pub(crate) outcome: Outcome,
     /// Why it was wanted: `device`, `asked`, `dependency of X`, `softdep of X`.
-    pub why: String,
+    pub(crate) why: String,
     /// The request, if it was not made by another module.
-    pub origin: Option<Origin>,
+    pub(crate) origin: Option<Origin>,
     /// Its file, relative to the module directory.
-    pub path: Option<String>,
+    pub(crate) path: Option<String>,
     /// Its parameters.
-    pub options: String,
+    pub(crate) options: String,
     /// How it got into the kernel.
-    pub method: Option<LoadMethod>,
+    pub(crate) method: Option<LoadMethod>,
     /// Time at which its load began; zero if it was never tried.
-    pub start: BootTime,
+    pub(crate) start: BootTime,
     /// Time at which the kernel had it live, if that was known before its load returned.
-    pub live: Option<BootTime>,
+    pub(crate) live: Option<BootTime>,
     /// Time at which its load ended; zero if it has not.
-    pub end: BootTime,
+    pub(crate) end: BootTime,
 }
 
 impl ModuleRecord {
     /// Returns the record in one line: `module NAME OUTCOME (WHY): REASON`.
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let device = self.origin.as_ref().and_then(|o| o.device.as_deref());
         let why = device.map_or_else(|| self.why.clone(), |device| format!("for {device}"));
         let error = self.outcome.reason().map_or_else(String::new, |e| format!(": {e}"));

@@ -14,7 +14,7 @@ use crate::sys::module::ModuleOps;
 ///
 /// # Errors
 /// The kernel's last answer.
-pub fn delete(
+pub(crate) fn delete(
     ops: &dyn ModuleOps,
     module: &ModuleName,
     force: bool,

@@ -20,7 +20,7 @@ impl Loader {
     /// `parents` are the modules whose drivers are bound to the devices above it. A parent that is
     /// still being loaded is waited for: it may be adding the device's siblings, and drivers number
     /// devices in the order in which they find them.
-    pub fn want_device(
+    pub(crate) fn want_device(
         &self,
         device: &str,
         modalias: &Modalias,
@@ -40,7 +40,7 @@ impl Loader {
 
     /// Requests a module by name or alias, as modprobe(8) would. Returns the modules of that name
     /// that are not builtin; `None` if the name is unknown.
-    pub fn want_name(&self, name: &str, rank: Rank) -> Option<Vec<ModuleName>> {
+    pub(crate) fn want_name(&self, name: &str, rank: Rank) -> Option<Vec<ModuleName>> {
         let start = BootTime::now();
         let found = self.catalog.lookup(&self.config, name);
         let origin = |f: &Match| Origin {

@@ -8,14 +8,14 @@ use super::dispatcher::{Dispatcher, POLL_INTERVAL};
 
 /// Handle that ends the loads of a [`super::Loader`], which may be gone.
 #[derive(Debug, Clone)]
-pub struct ShutdownHandle(pub(super) Arc<Dispatcher>);
+pub(crate) struct ShutdownHandle(pub(super) Arc<Dispatcher>);
 
 impl ShutdownHandle {
     /// Starts no more loads, and waits until those under way have returned and the devices that
     /// they probe are probed, or until `timeout` passes. Returns whether all have ended.
     ///
     /// It waits for no lock: the thread that holds it may have panicked.
-    pub fn drain(&self, timeout: Duration) -> bool {
+    pub(crate) fn drain(&self, timeout: Duration) -> bool {
         let deadline = Instant::now() + timeout;
         let mut draining = false;
         loop {

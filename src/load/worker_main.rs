@@ -24,7 +24,7 @@ struct WorkerThreads {
 
 /// Runs the tasks that arrive at `socket` until its other end is closed and the last of them has
 /// ended. The other end decides how many run at the same time.
-pub fn worker_main(root: Root, inserter: Inserter, socket: OwnedFd) {
+pub(crate) fn worker_main(root: Root, inserter: Inserter, socket: OwnedFd) {
     let buffers = Some(DecodeBuffers::new(sys::processors()));
     let worker = Worker { root, inserter, buffers };
     let threads = Arc::new(WorkerThreads { socket, worker, idle: AtomicUsize::new(1) });

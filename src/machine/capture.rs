@@ -32,39 +32,39 @@ const HEAD: &str = "coldplug-capture 1";
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Capture {
     /// Release of the running kernel.
-    pub kernel: Option<String>,
+    pub(crate) kernel: Option<String>,
     /// Architecture, as in `uname -m`.
-    pub machine: Option<String>,
+    pub(crate) machine: Option<String>,
     /// Kernel command line.
-    pub cmdline: String,
+    pub(crate) cmdline: String,
     /// The mounted root filesystem.
-    pub root: Option<RootFs>,
+    pub(crate) root: Option<RootFs>,
     /// The devices that have a modalias, sorted by path.
-    pub devices: Vec<Device>,
+    pub(crate) devices: Vec<Device>,
 }
 
 /// The filesystem at `/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RootFs {
+pub(crate) struct RootFs {
     /// Filesystem type.
-    pub fstype: String,
+    pub(crate) fstype: String,
     /// Path of the block device below /sys/devices.
-    pub device: String,
+    pub(crate) device: String,
 }
 
 /// A device that has a modalias.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Device {
+pub(crate) struct Device {
     /// Path below /sys/devices.
-    pub path: String,
+    pub(crate) path: String,
     /// How the device describes itself.
-    pub modalias: Modalias,
+    pub(crate) modalias: Modalias,
     /// Bus or class.
-    pub subsystem: Option<String>,
+    pub(crate) subsystem: Option<String>,
     /// Driver that the device is bound to.
-    pub driver: Option<String>,
+    pub(crate) driver: Option<String>,
     /// Loadable module that contains the driver; `None` if the driver is built in.
-    pub module: Option<ModuleName>,
+    pub(crate) module: Option<ModuleName>,
 }
 
 /// Error in the text of a capture.
@@ -73,7 +73,7 @@ pub struct CaptureError {
     /// Line number, from 1.
     pub line: usize,
     /// Description of the error.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 impl fmt::Display for CaptureError {

@@ -63,21 +63,21 @@ pub struct Lease {
     /// Length of the network prefix in bits.
     pub prefix: u8,
     /// Default router.
-    pub router: Option<Ipv4Addr>,
+    pub(crate) router: Option<Ipv4Addr>,
     /// Addresses of name servers.
-    pub dns: Vec<Ipv4Addr>,
+    pub(crate) dns: Vec<Ipv4Addr>,
     /// Host name.
-    pub hostname: Option<String>,
+    pub(crate) hostname: Option<String>,
     /// Domain name.
-    pub domain: Option<String>,
+    pub(crate) domain: Option<String>,
     /// Path of the root (option 17).
     pub root_path: Option<String>,
     /// Server from which the boot continues.
-    pub next_server: Option<Ipv4Addr>,
+    pub(crate) next_server: Option<Ipv4Addr>,
     /// Address of the DHCP server.
-    pub server: Option<Ipv4Addr>,
+    pub(crate) server: Option<Ipv4Addr>,
     /// Duration of the lease in seconds.
-    pub seconds: Option<u32>,
+    pub(crate) seconds: Option<u32>,
 }
 
 /// Returns the message `query` from the interface with the address `mac`, for the transaction

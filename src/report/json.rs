@@ -10,7 +10,7 @@ use crate::sys::DeferredDevice;
 
 impl Record {
     /// Returns the record as one line of JSON.
-    pub fn to_json(&self) -> String {
+    pub(crate) fn to_json(&self) -> String {
         object(vec![
             ("version", env!("CARGO_PKG_VERSION").into()),
             ("kernel", self.kernel.as_str().into()),
@@ -112,9 +112,10 @@ pub(super) fn module(m: &ModuleRecord) -> Value {
     Value::Object(object)
 }
 
+#[cfg(feature = "host")]
 impl ModuleRecord {
     /// Returns the object of the module in the record.
-    pub fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         module(self)
     }
 }

@@ -8,7 +8,7 @@ use super::json::object;
 
 /// Origin of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AddressOrigin {
+pub(crate) enum AddressOrigin {
     /// A DHCP server.
     Dhcp,
     /// `ip=` of the command line.
@@ -19,7 +19,7 @@ pub enum AddressOrigin {
 
 impl AddressOrigin {
     /// Returns the origin's word in the record.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Dhcp => "dhcp",
             Self::Static => "static",
@@ -30,23 +30,23 @@ impl AddressOrigin {
 
 /// The interface that was set up.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NetworkRecord {
+pub(crate) struct NetworkRecord {
     /// Interface name.
-    pub interface: String,
+    pub(crate) interface: String,
     /// Address of the interface.
-    pub address: Option<Ipv4Addr>,
+    pub(crate) address: Option<Ipv4Addr>,
     /// Length of the network prefix in bits, if known.
-    pub prefix: Option<u8>,
+    pub(crate) prefix: Option<u8>,
     /// Origin of the address.
-    pub origin: AddressOrigin,
+    pub(crate) origin: AddressOrigin,
     /// The router.
-    pub router: Option<Ipv4Addr>,
+    pub(crate) router: Option<Ipv4Addr>,
     /// DHCP server that leased the address.
-    pub dhcp_server: Option<Ipv4Addr>,
+    pub(crate) dhcp_server: Option<Ipv4Addr>,
     /// Next server of the boot (siaddr of DHCP).
-    pub next_server: Option<Ipv4Addr>,
+    pub(crate) next_server: Option<Ipv4Addr>,
     /// Path of the root on that server (DHCP option 17).
-    pub root_path: Option<String>,
+    pub(crate) root_path: Option<String>,
 }
 
 impl NetworkRecord {

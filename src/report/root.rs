@@ -10,26 +10,26 @@ use crate::kmod::name::ModuleName;
 
 /// The root that was mounted or waited for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RootRecord {
+pub(crate) struct RootRecord {
     /// `root=` or `coldplug.root=` as written.
-    pub spec: String,
+    pub(crate) spec: String,
     /// Its device, once found.
-    pub device: Option<String>,
+    pub(crate) device: Option<String>,
     /// Filesystem type that it was mounted with.
-    pub fstype: Option<String>,
+    pub(crate) fstype: Option<String>,
     /// Layers below and above that filesystem, in words: verity, an image, an overlay.
-    pub layers: Vec<String>,
+    pub(crate) layers: Vec<String>,
     /// Roots that were tried before and failed, each with its error.
-    pub failed: Vec<String>,
+    pub(crate) failed: Vec<String>,
     /// The device or event that was waited for at the end, and for how long, if the root was not
     /// found.
-    pub awaited: Option<(String, Duration)>,
+    pub(crate) awaited: Option<(String, Duration)>,
     /// Block devices, if the root was not found.
-    pub seen: Vec<SeenDevice>,
+    pub(crate) seen: Vec<SeenDevice>,
     /// Names that may be meant instead, if the root was not found.
-    pub near_misses: Vec<String>,
+    pub(crate) near_misses: Vec<String>,
     /// Modules of its filesystem, and those whose drivers are bound to its devices.
-    pub modules: Vec<ModuleName>,
+    pub(crate) modules: Vec<ModuleName>,
 }
 
 impl RootRecord {

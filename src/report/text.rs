@@ -50,7 +50,7 @@ impl Record {
 
 /// A text as a terminal may get it, whoever it is from: control characters in the words of Rust,
 /// such as `\u{1b}`.
-pub fn printable(line: &str) -> String {
+pub(crate) fn printable(line: &str) -> String {
     let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
     line.chars().map(escaped).collect()
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// The end of a boot; its word follows `verdict=`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// The real init was started.
     Ok,
     /// The record was written during the boot.
@@ -21,8 +21,6 @@ pub enum Verdict {
     SwitchFailed,
     /// The real init could not be executed.
     ExecFailed,
-    /// coldplug panicked.
-    Panic,
 }
 
 impl fmt::Display for Verdict {
@@ -36,18 +34,17 @@ impl fmt::Display for Verdict {
             Self::NoInit => "no-init",
             Self::SwitchFailed => "switch-failed",
             Self::ExecFailed => "exec-failed",
-            Self::Panic => "panic",
         })
     }
 }
 
 /// Numbers of modules by outcome.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
+pub(crate) struct Counts {
     /// Modules that a device, a user or another module wanted.
-    pub wanted: usize,
+    pub(crate) wanted: usize,
     /// Modules that are live.
-    pub loaded: usize,
+    pub(crate) loaded: usize,
     /// Modules that failed.
-    pub failed: usize,
+    pub(crate) failed: usize,
 }

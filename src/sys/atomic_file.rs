@@ -20,7 +20,7 @@ use super::{Error, Result};
 /// A file that is being written. If it is dropped before [`AtomicFile::commit`], the target keeps
 /// its old content.
 #[derive(Debug)]
-pub struct AtomicFile {
+pub(crate) struct AtomicFile {
     file: File,
     target: PathBuf,
     state: State,
@@ -51,7 +51,7 @@ impl AtomicFile {
     ///
     /// # Errors
     /// The directory does not exist or is not writable.
-    pub fn create(target: &Path, mode: u32) -> io::Result<Self> {
+    pub(crate) fn create(target: &Path, mode: u32) -> io::Result<Self> {
         let (file, state) = match unnamed(target, mode) {
             Some(file) => (file, State::Unnamed),
             None => {
@@ -70,7 +70,7 @@ impl AtomicFile {
     /// # Errors
     /// As [`Self::create`]; the target is a directory; ELOOP.
     #[cfg(feature = "host")]
-    pub fn create_output(path: &Path) -> io::Result<Self> {
+    pub(crate) fn create_output(path: &Path) -> io::Result<Self> {
         if fs::metadata(path).is_ok_and(|target| !target.is_file()) {
             let file = File::options().write(true).open(path)?;
             return Ok(Self { file, target: path.to_owned(), state: State::Final, size: 0 });
@@ -82,7 +82,7 @@ impl AtomicFile {
     ///
     /// # Errors
     /// The answer of the kernel, such as ENOSPC.
-    pub fn sync(&self) -> io::Result<()> {
+    pub(crate) fn sync(&self) -> io::Result<()> {
         match self.file.sync_data() {
             Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => Ok(()),
             done => done,
@@ -93,7 +93,7 @@ impl AtomicFile {
     ///
     /// # Errors
     /// The answers of linkat(2) and rename(2). The target then keeps its old content.
-    pub fn commit(mut self) -> io::Result<u64> {
+    pub(crate) fn commit(mut self) -> io::Result<u64> {
         if matches!(self.state, State::Unnamed) {
             let own = format!("/proc/self/fd/{}", self.file.as_raw_fd());
             let link = |path: &Path| {
@@ -115,7 +115,7 @@ impl AtomicFile {
 ///
 /// # Errors
 /// A directory or the file cannot be written. The file then keeps its old content.
-pub fn replace(path: &Path, bytes: &[u8], durable: bool) -> Result<()> {
+pub(crate) fn replace(path: &Path, bytes: &[u8], durable: bool) -> Result<()> {
     let failed = |op| move |e: io::Error| Error::io(op, path, &e);
     let dir = path.parent().unwrap_or_else(|| Path::new("/"));
     fs::create_dir_all(dir).map_err(|e| Error::io("mkdir", dir, &e))?;

@@ -17,19 +17,19 @@ fn path(root: &Root, module: &ModuleName) -> PathBuf {
 
 /// Returns the inode number of /sys/module/NAME, which is another one after each load of the
 /// module, or `None` if the module is not loaded.
-pub fn sysfs_inode(root: &Root, module: &ModuleName) -> Option<u64> {
+pub(crate) fn sysfs_inode(root: &Root, module: &ModuleName) -> Option<u64> {
     fs::metadata(root.join(format!("sys/module/{module}"))).ok().map(|dir| dir.ino())
 }
 
 /// Lists the modules with a marker, loaded or not.
-pub fn modules(root: &Root) -> Vec<ModuleName> {
+pub(crate) fn modules(root: &Root) -> Vec<ModuleName> {
     let entries = fs::read_dir(root.join(DIR)).into_iter().flatten().flatten();
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
     names.filter(|name| !name.starts_with('.')).map(|name| ModuleName::new(&name)).collect()
 }
 
 /// Reads the marker of `module`, which may belong to an earlier load of it.
-pub fn read(root: &Root, module: &ModuleName) -> Option<AutocleanMarker> {
+pub(crate) fn read(root: &Root, module: &ModuleName) -> Option<AutocleanMarker> {
     AutocleanMarker::parse(&fs::read_to_string(path(root, module)).ok()?)
 }
 
@@ -37,12 +37,12 @@ pub fn read(root: &Root, module: &ModuleName) -> Option<AutocleanMarker> {
 ///
 /// # Errors
 /// The file cannot be written.
-pub fn write(root: &Root, module: &ModuleName, marker: &AutocleanMarker) -> Result<()> {
+pub(crate) fn write(root: &Root, module: &ModuleName, marker: &AutocleanMarker) -> Result<()> {
     atomic_file::replace(&path(root, module), marker.to_string().as_bytes(), false)
 }
 
 /// Removes the marker of `module`, if there is one.
-pub fn remove(root: &Root, module: &ModuleName) {
+pub(crate) fn remove(root: &Root, module: &ModuleName) {
     // A directory that is not writable holds no markers of ours.
     let _ = fs::remove_file(path(root, module));
 }

@@ -13,25 +13,25 @@ pub struct BlockDevice {
     /// Name in the kernel, with `!` for `/` as in `cciss!c0d0p1`.
     pub name: String,
     /// Device number: major, minor.
-    pub number: (u32, u32),
+    pub(crate) number: (u32, u32),
     /// Partition number; `None` for a whole disk.
-    pub partition: Option<u32>,
+    pub(crate) partition: Option<u32>,
     /// The disk of a partition.
-    pub disk: Option<String>,
+    pub(crate) disk: Option<String>,
     /// Size in bytes; 0 without a medium.
-    pub size: u64,
+    pub(crate) size: u64,
 }
 
 impl BlockDevice {
     /// Returns the size of the logical sectors of the disk, in bytes.
-    pub fn sector_size(&self, root: &Root) -> u32 {
+    pub(crate) fn sector_size(&self, root: &Root) -> u32 {
         let disk = self.disk.as_deref().unwrap_or(&self.name);
         let path = root.join("sys/class/block").join(disk).join("queue/logical_block_size");
         fs::read_to_string(path).ok().and_then(|t| t.trim_end().parse().ok()).unwrap_or(512)
     }
 
     /// Returns the path of the node in devtmpfs.
-    pub fn node(&self, root: &Root) -> PathBuf {
+    pub(crate) fn node(&self, root: &Root) -> PathBuf {
         root.join("dev").join(&*disk::name::from_sysfs(&self.name))
     }
 }
@@ -50,7 +50,7 @@ pub fn list(root: &Root) -> Result<Vec<BlockDevice>> {
 }
 
 /// Returns the block device `name`, spelt as in /sys/class/block.
-pub fn device(root: &Root, name: &str) -> Option<BlockDevice> {
+pub(crate) fn device(root: &Root, name: &str) -> Option<BlockDevice> {
     let dir = root.join("sys/class/block").join(name);
     let text = |file: &str| fs::read_to_string(dir.join(file)).ok();
     let dev = text("dev")?;
@@ -69,7 +69,7 @@ pub fn device(root: &Root, name: &str) -> Option<BlockDevice> {
 
 /// Returns the PARTUUID and the PARTLABEL of a partition if the kernel knows them: `PARTUUID=` and
 /// `PARTNAME=` in its `uevent` file.
-pub fn partition_names(root: &Root, name: &str) -> (Option<String>, Option<String>) {
+pub(crate) fn partition_names(root: &Root, name: &str) -> (Option<String>, Option<String>) {
     let path = root.join("sys/class/block").join(name).join("uevent");
     let text = fs::read_to_string(path).unwrap_or_default();
     let value = |key: &str| {
@@ -81,7 +81,7 @@ pub fn partition_names(root: &Root, name: &str) -> (Option<String>, Option<Strin
 
 /// A block device that is open for reading.
 #[derive(Debug)]
-pub struct Disk {
+pub(crate) struct Disk {
     file: File,
     size: u64,
 }
@@ -91,7 +91,7 @@ impl Disk {
     ///
     /// # Errors
     /// The node is missing, or there is no medium.
-    pub fn open(root: &Root, device: &BlockDevice) -> Result<Self> {
+    pub(crate) fn open(root: &Root, device: &BlockDevice) -> Result<Self> {
         let node = device.node(root);
         let file = File::open(&node).map_err(|e| Error::io("open", &node, &e))?;
         Ok(Self { file, size: device.size })

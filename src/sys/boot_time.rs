@@ -7,44 +7,44 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// A time on CLOCK_BOOTTIME.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct BootTime {
+pub(crate) struct BootTime {
     /// Nanoseconds since the kernel started; they last for 584 years.
     ns: u64,
 }
 
 impl BootTime {
     /// Start of the kernel; in a record, a time that has not come.
-    pub const ZERO: Self = Self { ns: 0 };
+    pub(crate) const ZERO: Self = Self { ns: 0 };
 
     /// Returns the time now.
-    pub fn now() -> Self {
+    pub(crate) fn now() -> Self {
         let now = clock_gettime(ClockId::Boottime);
         let part = |value: i64| u64::try_from(value).unwrap_or(0);
         Self { ns: part(now.tv_sec) * 1_000_000_000 + part(now.tv_nsec) }
     }
 
     /// Returns the time `ns` nanoseconds after the kernel started.
-    pub const fn from_nanos(ns: u64) -> Self {
+    pub(crate) const fn from_nanos(ns: u64) -> Self {
         Self { ns }
     }
 
     /// Returns the nanoseconds since the kernel started.
-    pub const fn as_nanos(self) -> u64 {
+    pub(crate) const fn as_nanos(self) -> u64 {
         self.ns
     }
 
     /// Returns the microseconds since the kernel started, as the boot record has them.
-    pub const fn as_micros(self) -> u64 {
+    pub(crate) const fn as_micros(self) -> u64 {
         self.ns / 1000
     }
 
     /// Returns the whole seconds since the kernel started.
-    pub const fn as_secs(self) -> u64 {
+    pub(crate) const fn as_secs(self) -> u64 {
         self.ns / 1_000_000_000
     }
 
     /// Returns the time that has passed since; zero if `self` lies ahead.
-    pub fn elapsed(self) -> Duration {
+    pub(crate) fn elapsed(self) -> Duration {
         Self::now() - self
     }
 }

@@ -6,19 +6,19 @@ use super::sysfs::text;
 
 /// A device whose probe is deferred because another device is missing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct DeferredDevice {
+pub(crate) struct DeferredDevice {
     /// The device, under its name in the kernel.
-    pub device: String,
+    pub(crate) device: String,
     /// The supplier, if the kernel names it: a device, or the devicetree node of one that is
     /// missing.
-    pub supplier: Option<String>,
+    pub(crate) supplier: Option<String>,
     /// The reason that the driver has logged.
-    pub reason: Option<String>,
+    pub(crate) reason: Option<String>,
 }
 
 impl DeferredDevice {
     /// Formats one line: `device DEVICE waits for SUPPLIER: REASON`.
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let supplier = self.supplier.as_ref().map_or_else(String::new, |s| format!(" for {s}"));
         let reason = self.reason.as_ref().map_or_else(String::new, |r| format!(": {r}"));
         format!("device {} waits{supplier}{reason}", self.device)
@@ -30,7 +30,7 @@ impl DeferredDevice {
 /// ```text
 /// 1c30000.ethernet \t platform: wait for supplier /soc/clock \n      the reason is optional
 /// ```
-pub fn devices_deferred(root: &Root) -> Option<Vec<DeferredDevice>> {
+pub(crate) fn devices_deferred(root: &Root) -> Option<Vec<DeferredDevice>> {
     let text = text(&root.join("sys/kernel/debug/devices_deferred"))?;
     let lines = text.lines().filter(|line| !line.is_empty()).map(|line| {
         let (device, reason) = line.split_once('\t').unwrap_or((line, ""));
@@ -51,7 +51,7 @@ pub fn devices_deferred(root: &Root) -> Option<Vec<DeferredDevice>> {
 /// The file `waiting_for_supplier` of a device is not read, because that can deadlock: its reader
 /// waits for the lock of the device, and a probe that succeeds removes the file under that lock and
 /// waits for its readers (seen on Linux 6.1).
-pub fn unmet_suppliers(root: &Root) -> Vec<DeferredDevice> {
+pub(crate) fn unmet_suppliers(root: &Root) -> Vec<DeferredDevice> {
     let links = std::fs::read_dir(root.join("sys/class/devlink")).into_iter().flatten().flatten();
     let unmet = links.filter_map(|link| {
         let path = link.path();

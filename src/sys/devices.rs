@@ -14,11 +14,11 @@ use crate::kmod::uevent::{Modalias, sysfs_value};
 
 /// A device with a modalias.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Device {
+pub(crate) struct Device {
     /// Its path below /sys/devices, such as `pci0000:00/0000:00:03.0`.
-    pub path: String,
+    pub(crate) path: String,
     /// Its modalias.
-    pub modalias: Modalias,
+    pub(crate) modalias: Modalias,
 }
 
 /// Depth at which the walk stops; real device trees are less deep.
@@ -32,7 +32,7 @@ const PAGE: usize = 4096 + 1;
 ///
 /// # Errors
 /// /sys/devices itself cannot be read.
-pub fn modaliases(root: &Root) -> Result<Vec<Device>> {
+pub(crate) fn modaliases(root: &Root) -> Result<Vec<Device>> {
     let path = root.join("sys/devices");
     let dir = open_dir(CWD, &path).map_err(|e| Error::new("open", path.display(), e))?;
     let mut walk = Walk {
@@ -46,7 +46,7 @@ pub fn modaliases(root: &Root) -> Result<Vec<Device>> {
 }
 
 /// Returns the content of the `modalias` file of one device, a path below /sys/devices.
-pub fn modalias_of(root: &Root, device: &str) -> Option<Modalias> {
+pub(crate) fn modalias_of(root: &Root, device: &str) -> Option<Modalias> {
     Modalias::new(&std::fs::read(root.join("sys/devices").join(device).join("modalias")).ok()?)
 }
 
@@ -55,7 +55,7 @@ pub fn modalias_of(root: &Root, device: &str) -> Option<Modalias> {
 ///
 /// The kernel creates the link from a driver to its module after the driver has probed all present
 /// devices (`bus_add_driver`). Until then the name of the driver is used, which is mostly the same.
-pub fn modules_of_ancestors(root: &Root, device: &str) -> Vec<ModuleName> {
+pub(crate) fn modules_of_ancestors(root: &Root, device: &str) -> Vec<ModuleName> {
     let above = Path::new(device).ancestors().skip(1).filter(|path| !path.as_os_str().is_empty());
     let drivers = above.map(|path| root.join("sys/devices").join(path).join("driver"));
     drivers
@@ -68,7 +68,7 @@ pub fn modules_of_ancestors(root: &Root, device: &str) -> Vec<ModuleName> {
 }
 
 /// Returns the path below /sys/devices of the block device with this number (major, minor).
-pub fn block_device_path(root: &Root, (major, minor): (u32, u32)) -> Option<String> {
+pub(crate) fn block_device_path(root: &Root, (major, minor): (u32, u32)) -> Option<String> {
     let real = std::fs::canonicalize(root.join(format!("sys/dev/block/{major}:{minor}"))).ok()?;
     Some(real.strip_prefix(root.join("sys/devices")).ok()?.to_str()?.to_owned())
 }

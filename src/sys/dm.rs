@@ -38,25 +38,25 @@ const ANSWER: usize = 4096;
 
 /// The one line of a device's table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target<'a> {
+pub(crate) struct Target<'a> {
     /// Length in sectors of 512 bytes, from the start of the device.
-    pub sectors: u64,
+    pub(crate) sectors: u64,
     /// Target type: `verity`, `linear`.
-    pub kind: &'a str,
+    pub(crate) kind: &'a str,
     /// Parameters of the target type.
-    pub parameters: &'a str,
+    pub(crate) parameters: &'a str,
 }
 
 /// The open control node.
 #[derive(Debug)]
-pub struct Control(File);
+pub(crate) struct Control(File);
 
 impl Control {
     /// Opens /dev/mapper/control, which the module `dm_mod` creates.
     ///
     /// # Errors
     /// The node does not exist.
-    pub fn open(root: &Root) -> Result<Self> {
+    pub(crate) fn open(root: &Root) -> Result<Self> {
         let path = root.join("dev/mapper/control");
         let file = OpenOptions::new().read(true).write(true).open(&path);
         file.map(Self).map_err(|e| Error::io("open", &path, &e))
@@ -66,7 +66,7 @@ impl Control {
     ///
     /// # Errors
     /// EBUSY if a device has that name or UUID.
-    pub fn create(&self, name: &str, uuid: &str) -> Result<(u32, u32)> {
+    pub(crate) fn create(&self, name: &str, uuid: &str) -> Result<(u32, u32)> {
         let mut message = message(name, DM_HEADER).map_err(|e| failed("create", name, e))?;
         put_str(&mut message[UUID..PADDING], uuid).map_err(|e| failed("create", name, e))?;
         raw::dm(&self.0, CREATE, &mut message).map_err(|e| failed("create", name, e))?;
@@ -77,7 +77,7 @@ impl Control {
     ///
     /// # Errors
     /// The kernel lacks the target type, or refuses its parameters; its log has the reason.
-    pub fn load_table(&self, name: &str, target: &Target<'_>) -> Result<()> {
+    pub(crate) fn load_table(&self, name: &str, target: &Target<'_>) -> Result<()> {
         let failed = |e| failed("load the table of", name, e);
         let length = (TARGET + target.parameters.len() + 1).next_multiple_of(8);
         let mut message = message(name, DM_HEADER + length).map_err(failed)?;
@@ -94,7 +94,7 @@ impl Control {
     ///
     /// # Errors
     /// The errno of the ioctl.
-    pub fn resume(&self, name: &str) -> Result<()> {
+    pub(crate) fn resume(&self, name: &str) -> Result<()> {
         self.request(SUSPEND, name).map_err(|e| failed("resume", name, e))
     }
 
@@ -102,7 +102,7 @@ impl Control {
     ///
     /// # Errors
     /// EBUSY if it is in use.
-    pub fn remove(&self, name: &str) -> Result<()> {
+    pub(crate) fn remove(&self, name: &str) -> Result<()> {
         self.request(REMOVE, name).map_err(|e| failed("remove", name, e))
     }
 
@@ -111,7 +111,7 @@ impl Control {
     ///
     /// # Errors
     /// ENXIO if the device does not exist.
-    pub fn status(&self, name: &str) -> Result<String> {
+    pub(crate) fn status(&self, name: &str) -> Result<String> {
         let failed = |e| failed("ask the status of", name, e);
         let mut message = message(name, DM_HEADER + ANSWER).map_err(failed)?;
         raw::dm(&self.0, TABLE_STATUS, &mut message).map_err(failed)?;
@@ -132,7 +132,7 @@ impl Control {
 ///
 /// # Errors
 /// The link cannot be created.
-pub fn create_symlink(root: &Root, name: &str, minor: u32) -> Result<()> {
+pub(crate) fn create_symlink(root: &Root, name: &str, minor: u32) -> Result<()> {
     let path = root.join(Path::new("dev/mapper").join(name));
     let _ = fs::remove_file(&path);
     std::os::unix::fs::symlink(format!("../dm-{minor}"), &path)

@@ -72,14 +72,14 @@ const TEXTS: [(Errno, &str); 63] = [
 ];
 
 /// strerror(3): returns glibc's text for `errno`.
-pub fn text(errno: Errno) -> String {
+pub(crate) fn text(errno: Errno) -> String {
     let known = TEXTS.iter().find(|(e, _)| *e == errno);
     known
         .map_or_else(|| format!("Unknown error {}", errno.raw_os_error()), |(_, t)| (*t).to_owned())
 }
 
 /// Returns the errno that kmod returns for a damaged module.
-pub fn from_elf(error: ElfError) -> Errno {
+pub(crate) fn from_elf(error: ElfError) -> Errno {
     match error {
         ElfError::NotElf => Errno::NOEXEC,
         ElfError::Broken(_) => Errno::INVAL,

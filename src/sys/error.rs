@@ -12,19 +12,19 @@ use super::errno;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
     /// The operation, under the name that its manual page uses.
-    pub op: &'static str,
+    pub(crate) op: &'static str,
     /// The path or name that the operation was applied to.
-    pub object: String,
+    pub(crate) object: String,
     /// The reason.
-    pub cause: Cause,
+    pub(crate) cause: Cause,
 }
 
 /// The result of an operation on the system.
-pub type Result<T> = std::result::Result<T, Error>;
+pub(crate) type Result<T> = std::result::Result<T, Error>;
 
 /// Why an operation failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Cause {
+pub(crate) enum Cause {
     /// The error number that the kernel returned, or the one that fits a check made here, such as
     /// EFBIG for a file above the caller's limit.
     Errno(Errno),
@@ -38,12 +38,16 @@ pub enum Cause {
 
 impl Error {
     /// Returns the error of `op` on `object`.
-    pub fn new(op: &'static str, object: impl fmt::Display, cause: impl Into<Cause>) -> Self {
+    pub(crate) fn new(
+        op: &'static str,
+        object: impl fmt::Display,
+        cause: impl Into<Cause>,
+    ) -> Self {
         Self { op, object: object.to_string(), cause: cause.into() }
     }
 
     /// Returns the error of `op` on `path` for an error of the standard library.
-    pub fn io(op: &'static str, path: &Path, error: &io::Error) -> Self {
+    pub(crate) fn io(op: &'static str, path: &Path, error: &io::Error) -> Self {
         Self::new(op, path.display(), error)
     }
 }

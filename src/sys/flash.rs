@@ -6,7 +6,7 @@ use super::Root;
 
 /// Reports whether the MTD device of a `ubi.mtd=` parameter exists. The text before the first comma
 /// is its number, name or node.
-pub fn has_mtd(root: &Root, parameter: &str) -> bool {
+pub(crate) fn has_mtd(root: &Root, parameter: &str) -> bool {
     let wanted = parameter.split(',').next().unwrap_or_default();
     let dir = root.join("sys/class/mtd");
     let number = wanted.strip_prefix("/dev/mtd").unwrap_or(wanted);
@@ -18,12 +18,12 @@ pub fn has_mtd(root: &Root, parameter: &str) -> bool {
 }
 
 /// Reports whether the UBI device `device` has the volume `number`.
-pub fn has_volume(root: &Root, device: &str, number: &str) -> bool {
+pub(crate) fn has_volume(root: &Root, device: &str, number: &str) -> bool {
     root.join(format!("sys/class/ubi/ubi{device}_{number}")).exists()
 }
 
 /// Reports whether the UBI device `device` has a volume named `name`.
-pub fn has_volume_named(root: &Root, device: &str, name: &str) -> bool {
+pub(crate) fn has_volume_named(root: &Root, device: &str, name: &str) -> bool {
     let prefix = format!("ubi{device}_");
     let entries = fs::read_dir(root.join("sys/class/ubi")).into_iter().flatten().flatten();
     entries

@@ -17,7 +17,7 @@ const MAX_PATH_LEN: usize = 256;
 ///
 /// # Errors
 /// The sysctl does not exist: the kernel was built without modules, or /proc is not mounted.
-pub fn path(root: &Root) -> Result<Option<String>> {
+pub(crate) fn path(root: &Root) -> Result<Option<String>> {
     Ok(Some(procfs::sysctl(root, SYSCTL)?).filter(|path| !path.is_empty()))
 }
 
@@ -25,7 +25,7 @@ pub fn path(root: &Root) -> Result<Option<String>> {
 ///
 /// # Errors
 /// ENAMETOOLONG or EINVAL for a path that the kernel would truncate, or the kernel's own errno.
-pub fn set_path(root: &Root, path: Option<&Path>) -> Result<()> {
+pub(crate) fn set_path(root: &Root, path: Option<&Path>) -> Result<()> {
     let path = path.unwrap_or_else(|| Path::new(""));
     let bytes = path.as_os_str().as_bytes();
     if bytes.len() >= MAX_PATH_LEN {
@@ -40,7 +40,7 @@ pub fn set_path(root: &Root, path: Option<&Path>) -> Result<()> {
 
 /// Reports whether the kernel started this process: its parent is then a kernel thread, which has
 /// no executable. Without /proc the answer is no.
-pub fn called_by_kernel() -> bool {
+pub(crate) fn called_by_kernel() -> bool {
     let program = |process: &str| fs::read_link(PathBuf::from(format!("/proc/{process}/exe")));
     let Some(parent) = rustix::process::getppid() else { return false };
     let parent = program(&parent.as_raw_nonzero().to_string());

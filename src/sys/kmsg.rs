@@ -12,7 +12,7 @@ const MAX_RECORD: usize = 976;
 
 /// Priorities of syslog(3) that coldplug uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Priority {
+pub(crate) enum Priority {
     /// LOG_ERR.
     Err = 3,
     /// LOG_WARNING.
@@ -25,14 +25,14 @@ pub enum Priority {
 
 /// The kernel log, open for writing.
 #[derive(Debug)]
-pub struct Kmsg(File);
+pub(crate) struct Kmsg(File);
 
 impl Kmsg {
     /// Opens /dev/kmsg.
     ///
     /// # Errors
     /// The node is missing, or the kernel was built without CONFIG_PRINTK.
-    pub fn open(root: &Root) -> Result<Self> {
+    pub(crate) fn open(root: &Root) -> Result<Self> {
         let path = root.join("dev/kmsg");
         let file =
             OpenOptions::new().write(true).open(&path).map_err(|e| Error::io("open", &path, &e))?;
@@ -41,12 +41,12 @@ impl Kmsg {
 
     /// Writes one record of `coldplug`, truncated to the length that the kernel accepts. Failures
     /// are ignored, because there is nowhere left to report them.
-    pub fn write(&self, priority: Priority, text: &str) {
+    pub(crate) fn write(&self, priority: Priority, text: &str) {
         self.write_as(priority as u8, "coldplug", text);
     }
 
     /// Writes one record of the program `ident`, as [`Self::write`] does.
-    pub fn write_as(&self, priority: u8, ident: &str, text: &str) {
+    pub(crate) fn write_as(&self, priority: u8, ident: &str, text: &str) {
         // Facility 3 is "daemon".
         let mut record = format!("<{}>{ident}: {text}", 3 * 8 + priority);
         let mut end = record.len().min(MAX_RECORD - 1);
@@ -66,12 +66,12 @@ impl Kmsg {
 /// 6,1234,5140900,-;text      priority and facility, sequence number, microseconds, flags
 /// ```
 #[derive(Debug)]
-pub struct LogPosition(Option<File>);
+pub(crate) struct LogPosition(Option<File>);
 
 impl LogPosition {
     /// Returns the end of the log. If the log is not readable, [`Self::last_record`] finds nothing.
     /// A regular file in its place, as in a test tree, is read from its start.
-    pub fn end(root: &Root) -> Self {
+    pub(crate) fn end(root: &Root) -> Self {
         let open = || -> std::io::Result<File> {
             let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
             let mut file =
@@ -85,7 +85,7 @@ impl LogPosition {
     }
 
     /// Returns the text of the last record after this position that `wanted` accepts.
-    pub fn last_record(&self, wanted: impl Fn(&str) -> bool) -> Option<String> {
+    pub(crate) fn last_record(&self, wanted: impl Fn(&str) -> bool) -> Option<String> {
         let mut file = self.0.as_ref()?;
         let mut buffer = vec![0; 8192];
         let mut found = None;

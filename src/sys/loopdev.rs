@@ -29,9 +29,9 @@ const MAX_ATTEMPTS: usize = 16;
 /// A loop device with a backing file. Dropping it frees the device, unless it is open elsewhere,
 /// such as by a mount.
 #[derive(Debug)]
-pub struct Loop {
+pub(crate) struct Loop {
     /// Path of the node.
-    pub node: PathBuf,
+    pub(crate) node: PathBuf,
     _device: File,
 }
 
@@ -41,7 +41,7 @@ pub struct Loop {
 ///
 /// # Errors
 /// There is no loop device, or the file cannot back one.
-pub fn attach(root: &Root, file: &File, name: &str) -> Result<Loop> {
+pub(crate) fn attach(root: &Root, file: &File, name: &str) -> Result<Loop> {
     let control = root.join("dev/loop-control");
     let control_file = OpenOptions::new()
         .read(true)

@@ -12,7 +12,7 @@ use crate::machine::capture::{Capture, Device, RootFs};
 ///
 /// # Errors
 /// /sys/devices cannot be read.
-pub fn capture(root: &Root) -> Result<Capture> {
+pub(crate) fn capture(root: &Root) -> Result<Capture> {
     let devices = devices::modaliases(root)?;
     let is_live = *root == Root::default();
     Ok(Capture {

@@ -11,46 +11,46 @@
 //! - Configuration directories are merged by the precedence of modprobe.d(5).
 //! - A message for the system log goes to /dev/kmsg, or to /dev/log if that is not writable.
 
-pub mod atomic_file;
-pub mod autoclean_marker;
+pub(crate) mod atomic_file;
+pub(crate) mod autoclean_marker;
 pub mod block;
 mod boot_time;
-pub mod deferred_probe;
+pub(crate) mod deferred_probe;
 mod descriptors;
-pub mod devices;
+pub(crate) mod devices;
 pub mod disk_links;
-pub mod dm;
-pub mod errno;
+pub(crate) mod dm;
+pub(crate) mod errno;
 mod error;
-pub mod flash;
-pub mod helper;
-pub mod kmsg;
-pub mod loopdev;
-pub mod machine;
-pub mod moddir;
-pub mod modfile;
-pub mod module;
-pub mod module_errno;
+pub(crate) mod flash;
+pub(crate) mod helper;
+pub(crate) mod kmsg;
+pub(crate) mod loopdev;
+pub(crate) mod machine;
+pub(crate) mod moddir;
+pub(crate) mod modfile;
+pub(crate) mod module;
+pub(crate) mod module_errno;
 #[cfg(feature = "host")]
-pub mod modules_conf;
-pub mod mount;
-pub mod net;
-pub mod port;
-pub mod process;
-pub mod procfs;
-pub mod semaphore;
-pub mod settings;
-pub mod sysfs;
-pub mod syslog;
-pub mod tree;
-pub mod uevent;
-pub mod usb;
+pub(crate) mod modules_conf;
+pub(crate) mod mount;
+pub(crate) mod net;
+pub(crate) mod port;
+pub(crate) mod process;
+pub(crate) mod procfs;
+pub(crate) mod semaphore;
+pub(crate) mod settings;
+pub(crate) mod sysfs;
+pub(crate) mod syslog;
+pub(crate) mod tree;
+pub(crate) mod uevent;
+pub(crate) mod usb;
 
 mod raw;
 
-pub use boot_time::BootTime;
-pub use deferred_probe::DeferredDevice;
-pub use error::{Cause, Error, Result};
+pub(crate) use boot_time::BootTime;
+pub(crate) use deferred_probe::DeferredDevice;
+pub(crate) use error::{Cause, Error, Result};
 
 use std::path::{Path, PathBuf};
 
@@ -66,12 +66,12 @@ impl Default for Root {
 
 impl Root {
     /// Returns the prefix `path`.
-    pub fn at(path: impl Into<PathBuf>) -> Self {
+    pub(crate) fn at(path: impl Into<PathBuf>) -> Self {
         Self(path.into())
     }
 
     /// Returns the path below this prefix for `path`, which may start with a slash.
-    pub fn join(&self, path: impl AsRef<Path>) -> PathBuf {
+    pub(crate) fn join(&self, path: impl AsRef<Path>) -> PathBuf {
         let path = path.as_ref();
         self.0.join(path.strip_prefix("/").unwrap_or(path))
     }
@@ -80,23 +80,23 @@ impl Root {
 /// sched_getaffinity(2): returns the number of processors that this process may use, or 1 if that
 /// is unknown. The quota of a cgroup limits it too.
 #[cfg(feature = "host")]
-pub fn processors() -> usize {
+pub(crate) fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// sched_getaffinity(2): returns the number of processors that this process may use, or 1 if that
 /// is unknown. An initramfs has no cgroups, and the code for their quotas is 3 KB.
 #[cfg(not(feature = "host"))]
-pub fn processors() -> usize {
+pub(crate) fn processors() -> usize {
     rustix::thread::sched_getaffinity(None).map_or(1, |set| set.count() as usize)
 }
 
 /// uname(2): returns the release of the running kernel.
-pub fn release() -> String {
+pub(crate) fn release() -> String {
     rustix::system::uname().release().to_string_lossy().into_owned()
 }
 
 /// uname(2): returns the machine's architecture, as `uname -m` prints it.
-pub fn machine() -> String {
+pub(crate) fn machine() -> String {
     rustix::system::uname().machine().to_string_lossy().into_owned()
 }

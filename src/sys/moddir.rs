@@ -17,32 +17,33 @@ const CONFIG_PARENTS: [&str; 5] = ["etc", "run", "usr/local/lib", "usr/lib", "li
 
 /// Returns the directories of the configuration `name` (`modprobe.d`, `depmod.d`), highest
 /// precedence first.
-pub fn config_dirs(root: &Root, name: &str) -> Vec<PathBuf> {
+pub(crate) fn config_dirs(root: &Root, name: &str) -> Vec<PathBuf> {
     CONFIG_PARENTS.map(|parent| root.join(parent).join(name)).to_vec()
 }
 
 /// The module directory of one kernel.
 #[derive(Debug, Clone)]
-pub struct ModuleDir(PathBuf);
+pub(crate) struct ModuleDir(PathBuf);
 
 impl ModuleDir {
     /// Returns the directory of the kernel `release` below `root`.
-    pub fn new(root: &Root, release: &str) -> Self {
+    pub(crate) fn new(root: &Root, release: &str) -> Self {
         Self(root.join("lib/modules").join(release))
     }
 
     /// Returns the directory at `path`.
-    pub fn at(path: impl Into<PathBuf>) -> Self {
+    pub(crate) fn at(path: impl Into<PathBuf>) -> Self {
         Self(path.into())
     }
 
     /// Returns the release of its kernel: the last component of the path.
-    pub fn release(&self) -> String {
+    #[cfg(feature = "host")]
+    pub(crate) fn release(&self) -> String {
         self.path().file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
     /// Returns its path.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 }
@@ -61,13 +62,13 @@ impl IndexFiles for ModuleDir {
 /// Reads the configuration of `root` for the modules in `dir`: modprobe.d, modules.softdep and
 /// modules.weakdep, ordered by file name. If several directories have a file of one name, the file
 /// in the directory of the highest precedence is used. The kernel command line is not read.
-pub fn config(root: &Root, dir: &ModuleDir, warnings: &mut Vec<Warning>) -> Config {
+pub(crate) fn config(root: &Root, dir: &ModuleDir, warnings: &mut Vec<Warning>) -> Config {
     config_at(&config_dirs(root, "modprobe.d"), dir, warnings)
 }
 
 /// Reads the configuration as [`config`] does and appends the module words of the kernel command
 /// line `line`.
-pub fn config_with(
+pub(crate) fn config_with(
     root: &Root,
     dir: &ModuleDir,
     params: &ModuleParams,
@@ -84,7 +85,7 @@ pub fn config_with(
 /// are ignored. A file may also be a modules.conf(5), which is detected by its content. The build
 /// for an image does not read modules.conf, because images are made from the converted
 /// configuration.
-pub fn config_at(paths: &[PathBuf], dir: &ModuleDir, warnings: &mut Vec<Warning>) -> Config {
+pub(crate) fn config_at(paths: &[PathBuf], dir: &ModuleDir, warnings: &mut Vec<Warning>) -> Config {
     let mut files = merged_conf_files(paths, warnings);
     for own in ["modules.softdep", "modules.weakdep"] {
         files.retain(|(name, _)| name != own);
@@ -109,7 +110,7 @@ pub fn config_at(paths: &[PathBuf], dir: &ModuleDir, warnings: &mut Vec<Warning>
 
 /// Returns the configuration files in these directories and files, highest precedence first, in
 /// the order of their names. If several have one name, the first one is used.
-pub fn conf_files(paths: &[PathBuf], warnings: &mut Vec<Warning>) -> Vec<PathBuf> {
+pub(crate) fn conf_files(paths: &[PathBuf], warnings: &mut Vec<Warning>) -> Vec<PathBuf> {
     let mut files = merged_conf_files(paths, warnings);
     sort(&mut files);
     files.into_iter().map(|(_, path)| path).collect()

@@ -12,7 +12,7 @@ use crate::kmod::compress::{Compression, DecodeError, Decoder};
 
 /// An open module file.
 #[derive(Debug)]
-pub struct ModuleFile {
+pub(crate) struct ModuleFile {
     file: File,
     path: PathBuf,
     compression: Compression,
@@ -20,7 +20,7 @@ pub struct ModuleFile {
 
 /// Why a module file has no image.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ImageError {
+pub(crate) enum ImageError {
     /// The file cannot be read.
     Read(Error),
     /// Its content is damaged, or larger than the limit.
@@ -44,7 +44,7 @@ impl ModuleFile {
     ///
     /// # Errors
     /// The file cannot be opened or read.
-    pub fn open(path: &Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
         let failed = |op| move |e: std::io::Error| Error::io(op, path, &e);
         let mut file = File::open(path).map_err(failed("open"))?;
         let mut head = Vec::with_capacity(6);
@@ -53,12 +53,12 @@ impl ModuleFile {
     }
 
     /// Returns the compression, detected by content.
-    pub fn compression(&self) -> Compression {
+    pub(crate) fn compression(&self) -> Compression {
         self.compression
     }
 
     /// Returns the descriptor.
-    pub fn fd(&self) -> BorrowedFd<'_> {
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
 
@@ -66,7 +66,7 @@ impl ModuleFile {
     ///
     /// # Errors
     /// The file cannot be read, is damaged, or is larger than `limit` (EFBIG).
-    pub fn image(&mut self, limit: usize) -> std::result::Result<Vec<u8>, ImageError> {
+    pub(crate) fn image(&mut self, limit: usize) -> std::result::Result<Vec<u8>, ImageError> {
         let (mut bytes, mut image) = (Vec::new(), Vec::new());
         self.image_into(&mut Decoder::default(), &mut bytes, &mut image, limit)?;
         Ok(image)
@@ -77,7 +77,7 @@ impl ModuleFile {
     ///
     /// # Errors
     /// As [`Self::image`].
-    pub fn image_into(
+    pub(crate) fn image_into(
         &mut self,
         decoder: &mut Decoder,
         bytes: &mut Vec<u8>,

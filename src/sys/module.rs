@@ -11,13 +11,13 @@ use crate::kmod::name::ModuleName;
 
 /// Flags of finit_module(2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct InitFlags {
+pub(crate) struct InitFlags {
     /// MODULE_INIT_IGNORE_MODVERSIONS.
-    pub ignore_modversions: bool,
+    pub(crate) ignore_modversions: bool,
     /// MODULE_INIT_IGNORE_VERMAGIC.
-    pub ignore_vermagic: bool,
+    pub(crate) ignore_vermagic: bool,
     /// MODULE_INIT_COMPRESSED_FILE (Linux 5.17).
-    pub compressed: bool,
+    pub(crate) compressed: bool,
 }
 
 impl InitFlags {
@@ -30,7 +30,7 @@ impl InitFlags {
 
 /// The calls that load and remove modules, and the commands that a configuration may substitute for
 /// them. All methods are required, so that no implementation for tests reaches the real kernel.
-pub trait ModuleOps: Send + Sync {
+pub(crate) trait ModuleOps: Send + Sync {
     /// finit_module(2): loads the module in `file`, with parameters `args`.
     ///
     /// # Errors
@@ -69,7 +69,7 @@ pub trait ModuleOps: Send + Sync {
 
 /// The running kernel.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Kernel;
+pub(crate) struct Kernel;
 
 impl ModuleOps for Kernel {
     fn finit_module(
@@ -101,9 +101,11 @@ impl ModuleOps for Kernel {
 }
 
 /// A kernel that does nothing: every load, removal and command succeeds.
+#[cfg(feature = "host")]
 #[derive(Debug, Clone, Copy, Default)]
-pub struct DryRun;
+pub(crate) struct DryRun;
 
+#[cfg(feature = "host")]
 impl ModuleOps for DryRun {
     fn finit_module(&self, _: BorrowedFd<'_>, _: &CStr, _: InitFlags) -> Result<(), Errno> {
         Ok(())

@@ -11,16 +11,16 @@ use rustix::io::Errno;
 use super::errno;
 
 /// The last place to look at, if nothing else is known.
-pub const KERNEL_LOG: &str = "the kernel log";
+pub(crate) const KERNEL_LOG: &str = "the kernel log";
 
 /// What an errno means for a module that was not loaded.
 #[derive(Debug, Clone, Copy)]
-pub struct Meaning {
+pub(crate) struct Meaning {
     errno: Errno,
     /// The cause, as a sentence without a full stop; `it` is the module.
-    pub cause: &'static str,
+    pub(crate) cause: &'static str,
     /// Where to find out more, to be put after "see"; empty if the cause says it all.
-    pub see: &'static str,
+    pub(crate) see: &'static str,
 }
 
 const MEANINGS: [Meaning; 14] = [
@@ -107,17 +107,17 @@ const KMOD: [(Errno, Option<&str>, Option<&str>); 5] = [
 
 /// Returns what `errno` means for a module, or `None` if the kernel has no general meaning for it:
 /// then the module's own init returned it.
-pub fn meaning(errno: Errno) -> Option<&'static Meaning> {
+pub(crate) fn meaning(errno: Errno) -> Option<&'static Meaning> {
     MEANINGS.iter().find(|meaning| meaning.errno == errno)
 }
 
 /// Returns insmod's text for `errno`.
-pub fn insmod_text(errno: Errno) -> String {
+pub(crate) fn insmod_text(errno: Errno) -> String {
     kmod_text(errno, |(_, insmod, _)| *insmod)
 }
 
 /// Returns modprobe's text for `errno`.
-pub fn modprobe_text(errno: Errno) -> String {
+pub(crate) fn modprobe_text(errno: Errno) -> String {
     kmod_text(errno, |(_, _, modprobe)| *modprobe)
 }
 

@@ -30,11 +30,11 @@ pub(super) fn add(
 
 /// The machine that a modules.conf(5) asks about: this one, with a kernel release.
 #[derive(Debug)]
-pub struct HostEnvironment(String);
+pub(crate) struct HostEnvironment(String);
 
 impl HostEnvironment {
     /// Returns this machine with the kernel `release`.
-    pub fn new(release: &str) -> Self {
+    pub(crate) fn new(release: &str) -> Self {
         Self(release.to_owned())
     }
 }

@@ -12,7 +12,7 @@ use super::{Error, Result};
 ///
 /// # Errors
 /// The errno of the call.
-pub fn mount(
+pub(crate) fn mount(
     source: &str,
     target: &Path,
     fstype: &str,
@@ -29,7 +29,7 @@ pub fn mount(
 ///
 /// # Errors
 /// The errno of the call.
-pub fn move_mount(from: &Path, to: &Path) -> Result<()> {
+pub(crate) fn move_mount(from: &Path, to: &Path) -> Result<()> {
     rustix::mount::mount_move(from, to).map_err(|e| {
         Error::new("move mount", format_args!("{} to {}", from.display(), to.display()), e)
     })
@@ -40,14 +40,14 @@ pub fn move_mount(from: &Path, to: &Path) -> Result<()> {
 ///
 /// # Errors
 /// The errno of the call.
-pub fn detach(path: &Path) -> Result<()> {
+pub(crate) fn detach(path: &Path) -> Result<()> {
     rustix::mount::unmount(path, UnmountFlags::DETACH)
         .map_err(|e| Error::new("umount", path.display(), e))
 }
 
 /// Splits a comma-separated list, as in mount(8) and `rootflags=`, into mount flags and the options
 /// of the filesystem.
-pub fn parse_flags(list: &str) -> (MountFlags, String) {
+pub(crate) fn parse_flags(list: &str) -> (MountFlags, String) {
     const KNOWN: [(&str, MountFlags); 8] = [
         ("nosuid", MountFlags::NOSUID),
         ("nodev", MountFlags::NODEV),

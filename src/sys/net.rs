@@ -44,18 +44,18 @@ const DHCP_CLIENT: u16 = 68;
 
 /// An Ethernet interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Interface {
+pub(crate) struct Interface {
     /// Name, such as `eth0`.
-    pub name: String,
+    pub(crate) name: String,
     /// Interface index.
-    pub index: u32,
+    pub(crate) index: u32,
     /// MAC address.
-    pub mac: [u8; 6],
+    pub(crate) mac: [u8; 6],
 }
 
 /// Lists the wired Ethernet interfaces with a device, ordered by index. Bridges and other virtual
 /// interfaces have none.
-pub fn interfaces(root: &Root) -> Vec<Interface> {
+pub(crate) fn interfaces(root: &Root) -> Vec<Interface> {
     let names = sysfs::entry_names(&root.join("sys/class/net")).into_iter();
     let mut found: Vec<Interface> = names.filter_map(|name| interface(root, name)).collect();
     found.sort_unstable_by_key(|interface| interface.index);
@@ -75,13 +75,13 @@ fn interface(root: &Root, name: String) -> Option<Interface> {
 }
 
 /// Reports whether the interface has a carrier. It must be up.
-pub fn has_carrier(root: &Root, interface: &Interface) -> bool {
+pub(crate) fn has_carrier(root: &Root, interface: &Interface) -> bool {
     let path = root.join("sys/class/net").join(&interface.name).join("carrier");
     fs::read_to_string(path).is_ok_and(|text| text.trim_end() == "1")
 }
 
 /// Returns the modules whose drivers are bound to the devices above the interface `name`.
-pub fn interface_modules(root: &Root, name: &str) -> Vec<ModuleName> {
+pub(crate) fn interface_modules(root: &Root, name: &str) -> Vec<ModuleName> {
     let real = fs::canonicalize(root.join("sys/class/net").join(name)).unwrap_or_default();
     let device = real.strip_prefix(root.join("sys/devices")).ok().and_then(|p| p.to_str());
     device.map(|device| devices::modules_of_ancestors(root, device)).unwrap_or_default()
@@ -89,7 +89,7 @@ pub fn interface_modules(root: &Root, name: &str) -> Vec<ModuleName> {
 
 /// Returns what the kernel has configured from `ip=` (CONFIG_IP_PNP): the interface with a route in
 /// /proc/net/route, and the boot server in /proc/net/pnp.
-pub fn configured_by_kernel(root: &Root) -> Option<(String, Option<Ipv4Addr>)> {
+pub(crate) fn configured_by_kernel(root: &Root) -> Option<(String, Option<Ipv4Addr>)> {
     let pnp = fs::read_to_string(root.join("proc/net/pnp")).ok()?;
     let routes = fs::read_to_string(root.join("proc/net/route")).ok()?;
     let names = routes.lines().skip(1).filter_map(|line| line.split_ascii_whitespace().next());
@@ -100,7 +100,7 @@ pub fn configured_by_kernel(root: &Root) -> Option<(String, Option<Ipv4Addr>)> {
 
 /// Returns the source address of packets to `target`: connect(2) and getsockname(2) on a UDP
 /// socket, which sends nothing.
-pub fn source_address_for(target: Ipv4Addr) -> Option<Ipv4Addr> {
+pub(crate) fn source_address_for(target: Ipv4Addr) -> Option<Ipv4Addr> {
     let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None);
     let socket = socket.ok()?;
     connect(&socket, &SocketAddrV4::new(target, DHCP_SERVER)).ok()?;
@@ -111,7 +111,7 @@ pub fn source_address_for(target: Ipv4Addr) -> Option<Ipv4Addr> {
 ///
 /// # Errors
 /// The errno of the kernel: a driver may lack its firmware.
-pub fn bring_up(index: u32) -> Result<()> {
+pub(crate) fn bring_up(index: u32) -> Result<()> {
     let header =
         [&[0, 0, 0, 0][..], &index.to_ne_bytes(), &IFF_UP.to_ne_bytes(), &IFF_UP.to_ne_bytes()];
     request(NEW_LINK, 0, &header.concat(), &[])
@@ -123,7 +123,7 @@ pub fn bring_up(index: u32) -> Result<()> {
 ///
 /// # Errors
 /// Any other errno of the kernel.
-pub fn add_address(interface: &Interface, address: Ipv4Addr, prefix: u8) -> Result<()> {
+pub(crate) fn add_address(interface: &Interface, address: Ipv4Addr, prefix: u8) -> Result<()> {
     const ADDRESS: u16 = 1;
     const LOCAL: u16 = 2;
     const BROADCAST: u16 = 4;
@@ -147,7 +147,11 @@ pub fn add_address(interface: &Interface, address: Ipv4Addr, prefix: u8) -> Resu
 ///
 /// # Errors
 /// Any other errno of the kernel.
-pub fn add_default_route(interface: &Interface, router: Ipv4Addr, on_link: bool) -> Result<()> {
+pub(crate) fn add_default_route(
+    interface: &Interface,
+    router: Ipv4Addr,
+    on_link: bool,
+) -> Result<()> {
     const INTERFACE: u16 = 4;
     const GATEWAY: u16 = 5;
     /// RT_TABLE_MAIN, RTPROT_BOOT, RT_SCOPE_UNIVERSE, RTN_UNICAST.
@@ -214,14 +218,14 @@ fn errno_in(answer: &[u8]) -> Option<i32> {
 
 /// A UDP socket for a DHCP client on one interface, which may have no address yet.
 #[derive(Debug)]
-pub struct DhcpSocket(OwnedFd);
+pub(crate) struct DhcpSocket(OwnedFd);
 
 impl DhcpSocket {
     /// Binds the port of DHCP clients on `interface`.
     ///
     /// # Errors
     /// The errno of a call, such as EADDRINUSE if another program has the port.
-    pub fn open(interface: &Interface) -> Result<Self> {
+    pub(crate) fn open(interface: &Interface) -> Result<Self> {
         let what = format_args!("DHCP socket on {}", interface.name);
         let failed = |errno: Errno| Error::new("open", what, errno);
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
@@ -241,7 +245,7 @@ impl DhcpSocket {
     ///
     /// # Errors
     /// The errno of sendto(2).
-    pub fn send(&self, interface: &Interface, bytes: &[u8]) -> Result<()> {
+    pub(crate) fn send(&self, interface: &Interface, bytes: &[u8]) -> Result<()> {
         let everyone = SocketAddrV4::new(Ipv4Addr::BROADCAST, DHCP_SERVER);
         match sendto(&self.0, bytes, SendFlags::empty(), &everyone) {
             Ok(_) | Err(Errno::AGAIN) => Ok(()),
@@ -252,7 +256,7 @@ impl DhcpSocket {
     }
 
     /// Returns the next received message, if there is one; does not wait.
-    pub fn receive<'a>(&self, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
+    pub(crate) fn receive<'a>(&self, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
         let (_, length) = recv(&self.0, &mut *buffer, RecvFlags::empty()).ok()?;
         buffer.get(..length)
     }

@@ -18,7 +18,7 @@ use super::{Error, Result};
 ///
 /// # Errors
 /// It cannot be opened or written; ETIME after `stall_timeout`.
-pub fn write(path: &Path, bytes: &[u8], stall_timeout: Duration) -> Result<()> {
+pub(crate) fn write(path: &Path, bytes: &[u8], stall_timeout: Duration) -> Result<()> {
     let failed = |e: std::io::Error| Error::io("write", path, &e);
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
     let mut port = OpenOptions::new()

@@ -20,17 +20,17 @@ const SHELL: &str = "/bin/sh";
 /// open(2): opening a terminal does not make it the controlling terminal.
 const O_NOCTTY: i32 = OFlags::NOCTTY.bits().cast_signed();
 /// proc_pid_exe(5): the program that runs.
-pub const SELF_EXE: &str = "/proc/self/exe";
+pub(crate) const SELF_EXE: &str = "/proc/self/exe";
 
 /// Reports whether this is process 1.
-pub fn is_pid1() -> bool {
+pub(crate) fn is_pid1() -> bool {
     rustix::process::getpid() == Pid::INIT
 }
 
 /// Reports whether this process was started without a standard error. Descriptor 2 is then
 /// /dev/null, open for reading too, which the `2>/dev/null` of a shell is not, or a directory
 /// (descriptors.rs).
-pub fn stderr_was_closed() -> bool {
+pub(crate) fn stderr_was_closed() -> bool {
     const NULL: (u32, u32) = (1, 3);
     let stderr = rustix::stdio::stderr();
     let stat = rustix::fs::fstat(stderr);
@@ -47,7 +47,7 @@ pub fn stderr_was_closed() -> bool {
 ///
 /// # Errors
 /// There is no console.
-pub fn open_console(root: &Root) -> Result<()> {
+pub(crate) fn open_console(root: &Root) -> Result<()> {
     let path = root.join("dev/console");
     let console = OpenOptions::new()
         .read(true)
@@ -62,7 +62,7 @@ pub fn open_console(root: &Root) -> Result<()> {
 
 /// execve(2): replaces this process with the program at `path`, called `args[0]`, in the same
 /// environment. Returns only on failure.
-pub fn exec(path: &Path, args: &[OsString]) -> Error {
+pub(crate) fn exec(path: &Path, args: &[OsString]) -> Error {
     let mut command = Command::new(path);
     if let Some((name, rest)) = args.split_first() {
         command.arg0(name).args(rest);
@@ -76,7 +76,7 @@ pub fn exec(path: &Path, args: &[OsString]) -> Error {
 ///
 /// # Errors
 /// There is no shell at /bin/sh.
-pub fn run_shell_command(command: &str, environment: &[(&str, &str)]) -> Result<ExitStatus> {
+pub(crate) fn run_shell_command(command: &str, environment: &[(&str, &str)]) -> Result<ExitStatus> {
     let mut child = spawn_shell_command(command.as_ref(), environment)?;
     child.wait().map_err(|e| Error::io("wait", Path::new(SHELL), &e))
 }
@@ -85,7 +85,7 @@ pub fn run_shell_command(command: &str, environment: &[(&str, &str)]) -> Result<
 ///
 /// # Errors
 /// There is no shell at /bin/sh.
-pub fn spawn_shell_command<T: AsRef<OsStr>>(
+pub(crate) fn spawn_shell_command<T: AsRef<OsStr>>(
     command: &OsStr,
     environment: &[(T, T)],
 ) -> Result<Child> {
@@ -101,7 +101,7 @@ pub fn spawn_shell_command<T: AsRef<OsStr>>(
 ///
 /// # Errors
 /// The terminal cannot be opened, or /proc is not mounted.
-pub fn run_self_on_terminal(applet: &str, terminal: &Path) -> Result<ExitStatus> {
+pub(crate) fn run_self_on_terminal(applet: &str, terminal: &Path) -> Result<ExitStatus> {
     let open = || OpenOptions::new().read(true).write(true).custom_flags(O_NOCTTY).open(terminal);
     let failed = |e: std::io::Error| Error::io("open", terminal, &e);
     let stdin: File = open().map_err(failed)?;
@@ -117,7 +117,7 @@ pub fn run_self_on_terminal(applet: &str, terminal: &Path) -> Result<ExitStatus>
 /// setsid(2), TIOCSCTTY, execve(2): makes the terminal on descriptor 0 the controlling terminal of
 /// a new session, so that Ctrl-C and job control work, and replaces this process with `shell`.
 /// Returns only on failure.
-pub fn exec_shell_in_new_session(shell: &Path) -> Error {
+pub(crate) fn exec_shell_in_new_session(shell: &Path) -> Error {
     let session = rustix::process::setsid()
         .and_then(|_| rustix::process::ioctl_tiocsctty(std::io::stdin()))
         .map_err(|e| Error::new("setsid", shell.display(), e));
@@ -132,7 +132,7 @@ pub fn exec_shell_in_new_session(shell: &Path) -> Error {
 ///
 /// # Errors
 /// It cannot be started: /proc or /dev/null is missing, or there is not enough memory.
-pub fn spawn_self(applet: &str, words: &[&str], stdin: File) -> Result<u32> {
+pub(crate) fn spawn_self(applet: &str, words: &[&str], stdin: File) -> Result<u32> {
     let mut command = self_command(applet);
     command.args(words).stdin(stdin).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().map(|child| child.id()).map_err(|e| Error::io("exec", Path::new(SELF_EXE), &e))
@@ -150,7 +150,7 @@ fn self_command(applet: &str) -> Command {
 ///
 /// # Errors
 /// The kernel lacks memfd_create(2), or memory.
-pub fn memfd(name: &str, bytes: &[u8]) -> Result<OwnedFd> {
+pub(crate) fn memfd(name: &str, bytes: &[u8]) -> Result<OwnedFd> {
     let failed = |errno| Error::new("memfd_create", name, errno);
     let memory = rustix::fs::memfd_create(name, MemfdFlags::empty()).map_err(failed)?;
     let mut file = File::from(memory);
@@ -161,34 +161,34 @@ pub fn memfd(name: &str, bytes: &[u8]) -> Result<OwnedFd> {
 }
 
 /// Returns CLOCK_REALTIME in microseconds since 1970.
-pub fn realtime_us() -> u64 {
+pub(crate) fn realtime_us() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
     let us = now.tv_sec.saturating_mul(1_000_000).saturating_add(now.tv_nsec / 1000);
     u64::try_from(us).unwrap_or(0)
 }
 
 /// PR_SET_NAME of prctl(2): sets the name of this process in ps(1) and in kernel messages.
-pub fn set_name(name: &CStr) {
+pub(crate) fn set_name(name: &CStr) {
     // Only readers of ps(1) notice a failure.
     let _ = rustix::thread::set_name(name);
 }
 
 /// setpriority(2): sets the nice value of the calling thread to 19, the lowest priority, or to 0.
-pub fn set_low_priority(low: bool) {
+pub(crate) fn set_low_priority(low: bool) {
     // A failure changes how long the work takes and nothing else.
     let _ = rustix::process::setpriority_process(None, if low { 19 } else { 0 });
 }
 
 /// wait(2) with WNOHANG, until no ended child is left: reaps processes that process 1 has
 /// inherited. Returns how many were reaped.
-pub fn reap_children() -> usize {
+pub(crate) fn reap_children() -> usize {
     let ended = || matches!(rustix::process::wait(WaitOptions::NOHANG), Ok(Some(_)));
     std::iter::repeat_with(ended).take_while(|e| *e).count()
 }
 
 /// What reboot(2) does with the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shutdown {
+pub(crate) enum Shutdown {
     /// RB_AUTOBOOT.
     Reboot,
     /// RB_POWER_OFF.
@@ -201,7 +201,7 @@ pub enum Shutdown {
 ///
 /// # Errors
 /// The errno of reboot(2).
-pub fn shut_down(how: Shutdown) -> Result<()> {
+pub(crate) fn shut_down(how: Shutdown) -> Result<()> {
     rustix::fs::sync();
     let (command, name) = match how {
         Shutdown::Reboot => (RebootCommand::Restart, "restart"),

@@ -9,12 +9,12 @@ use crate::cmdline::KernelCommandLine;
 ///
 /// # Errors
 /// The file cannot be read: /proc is not mounted.
-pub fn cmdline(root: &Root) -> Result<String> {
+pub(crate) fn cmdline(root: &Root) -> Result<String> {
     read(&root.join("proc/cmdline"))
 }
 
 /// Returns the kernel command line, parsed; without /proc that of an empty line.
-pub fn kernel_command_line(root: &Root) -> KernelCommandLine {
+pub(crate) fn kernel_command_line(root: &Root) -> KernelCommandLine {
     KernelCommandLine::parse(&cmdline(root).unwrap_or_default())
 }
 
@@ -22,7 +22,7 @@ pub fn kernel_command_line(root: &Root) -> KernelCommandLine {
 ///
 /// # Errors
 /// The file cannot be read: /proc is not mounted, or the kernel was built without modules.
-pub fn modules(root: &Root) -> Result<String> {
+pub(crate) fn modules(root: &Root) -> Result<String> {
     read(&root.join("proc/modules"))
 }
 
@@ -30,7 +30,7 @@ pub fn modules(root: &Root) -> Result<String> {
 ///
 /// # Errors
 /// The file cannot be read.
-pub fn filesystems(root: &Root) -> Result<Vec<String>> {
+pub(crate) fn filesystems(root: &Root) -> Result<Vec<String>> {
     let text = read(&root.join("proc/filesystems"))?;
     Ok(text.lines().filter_map(|line| line.strip_prefix('\t')).map(str::to_owned).collect())
 }
@@ -39,7 +39,7 @@ pub fn filesystems(root: &Root) -> Result<Vec<String>> {
 ///
 /// # Errors
 /// There is no such sysctl, or the kernel refuses the value.
-pub fn set_sysctl(root: &Root, name: &str, value: &str) -> Result<()> {
+pub(crate) fn set_sysctl(root: &Root, name: &str, value: &str) -> Result<()> {
     let path = root.join("proc/sys").join(name);
     std::fs::write(&path, value).map_err(|e| Error::io("write", &path, &e))
 }
@@ -48,13 +48,13 @@ pub fn set_sysctl(root: &Root, name: &str, value: &str) -> Result<()> {
 ///
 /// # Errors
 /// There is no such sysctl.
-pub fn sysctl(root: &Root, name: &str) -> Result<String> {
+pub(crate) fn sysctl(root: &Root, name: &str) -> Result<String> {
     Ok(read(&root.join("proc/sys").join(name))?.trim_end().to_owned())
 }
 
 /// Returns the peak resident set size of a process (an ID or `self`) in bytes: VmHWM of its status
 /// file, proc_pid_status(5).
-pub fn peak_memory(root: &Root, process: &str) -> Option<u64> {
+pub(crate) fn peak_memory(root: &Root, process: &str) -> Option<u64> {
     let text = read(&root.join("proc").join(process).join("status")).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)

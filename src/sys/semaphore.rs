@@ -15,7 +15,7 @@ const DIR: &str = "run/coldplug/install";
 ///
 /// # Errors
 /// The files cannot be created: /run is missing or read-only.
-pub fn try_acquire(root: &Root, name: &str, limit: usize) -> Result<Option<File>> {
+pub(crate) fn try_acquire(root: &Root, name: &str, limit: usize) -> Result<Option<File>> {
     let dir = root.join(DIR);
     fs::create_dir_all(&dir).map_err(|e| Error::io("mkdir", &dir, &e))?;
     for place in 0..limit {

@@ -17,7 +17,7 @@ const SAVED: &str = "var/lib/coldplug/settings";
 
 /// Reads coldplug/settings.d of `root` in /etc, /run and the lib directories, by the precedence and
 /// the order of modprobe.d(5).
-pub fn config(root: &Root, warnings: &mut Vec<Warning>) -> Settings {
+pub(crate) fn config(root: &Root, warnings: &mut Vec<Warning>) -> Settings {
     let dirs = moddir::config_dirs(root, "coldplug/settings.d");
     let mut settings = Settings::default();
     for path in moddir::conf_files(&dirs, warnings) {
@@ -31,7 +31,7 @@ pub fn config(root: &Root, warnings: &mut Vec<Warning>) -> Settings {
 
 /// Returns the paths that `settings` name for the loaded `module`, each once. A pattern stands for
 /// the parameters that are readable and writable, sorted.
-pub fn paths(root: &Root, settings: &Settings, module: &ModuleName) -> Vec<String> {
+pub(crate) fn paths(root: &Root, settings: &Settings, module: &ModuleName) -> Vec<String> {
     let dir = format!("/sys/module/{module}/parameters");
     let entries = fs::read_dir(root.join(&dir)).into_iter().flatten().flatten();
     let both = |mode: u32| mode & 0o400 != 0 && mode & 0o200 != 0;
@@ -61,7 +61,7 @@ pub fn paths(root: &Root, settings: &Settings, module: &ModuleName) -> Vec<Strin
 ///
 /// # Errors
 /// The file cannot be read.
-pub fn value(root: &Root, path: &str) -> Result<String> {
+pub(crate) fn value(root: &Root, path: &str) -> Result<String> {
     let path = root.join(path);
     let bytes = fs::read(&path).map_err(|e| Error::io("read", &path, &e))?;
     let text = String::from_utf8_lossy(&bytes);
@@ -72,7 +72,7 @@ pub fn value(root: &Root, path: &str) -> Result<String> {
 ///
 /// # Errors
 /// The setting does not exist, or the kernel refuses the value.
-pub fn set_value(root: &Root, path: &str, value: &str) -> Result<()> {
+pub(crate) fn set_value(root: &Root, path: &str, value: &str) -> Result<()> {
     let path = root.join(path);
     let failed = |op| {
         let path = &path;
@@ -93,7 +93,7 @@ fn saved_path(root: &Root, module: &ModuleName) -> PathBuf {
 ///
 /// # Errors
 /// The file exists and cannot be read.
-pub fn read_saved(root: &Root, module: &ModuleName) -> Result<Vec<(String, String)>> {
+pub(crate) fn read_saved(root: &Root, module: &ModuleName) -> Result<Vec<(String, String)>> {
     let path = saved_path(root, module);
     match fs::read(&path) {
         Ok(bytes) => Ok(parse_saved(&String::from_utf8_lossy(&bytes))),
@@ -110,6 +110,6 @@ pub fn read_saved(root: &Root, module: &ModuleName) -> Result<Vec<(String, Strin
 ///
 /// # Errors
 /// The file cannot be written.
-pub fn save(root: &Root, module: &ModuleName, values: &[(String, String)]) -> Result<()> {
+pub(crate) fn save(root: &Root, module: &ModuleName, values: &[(String, String)]) -> Result<()> {
     atomic_file::replace(&saved_path(root, module), format_saved(values).as_bytes(), true)
 }

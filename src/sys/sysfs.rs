@@ -19,7 +19,7 @@ pub(crate) fn entry_names(dir: &Path) -> Vec<String> {
 }
 
 /// Returns the names of the devices on `bus` that are bound to `driver`.
-pub fn bound_devices(root: &Root, bus: &str, driver: &str) -> Vec<String> {
+pub(crate) fn bound_devices(root: &Root, bus: &str, driver: &str) -> Vec<String> {
     let dir = root.join("sys/bus").join(bus).join("drivers").join(driver);
     let mut names = entry_names(&dir);
     names.retain(|name| dir.join(name).join("subsystem").exists());
@@ -29,7 +29,7 @@ pub fn bound_devices(root: &Root, bus: &str, driver: &str) -> Vec<String> {
 /// Returns the mount tags of the filesystems of `fstype` (9p, virtiofs) that the host shares by
 /// virtio, sorted, or `None` if the kernel does not list them: it lists those of virtiofs since
 /// Linux 6.9.
-pub fn host_share_tags(root: &Root, fstype: &str) -> Option<Vec<String>> {
+pub(crate) fn host_share_tags(root: &Root, fstype: &str) -> Option<Vec<String>> {
     let (dir, devices, file) = if fstype == "9p" {
         let dir = root.join("sys/bus/virtio/drivers/9pnet_virtio");
         (dir, bound_devices(root, "virtio", "9pnet_virtio"), "mount_tag")
@@ -51,7 +51,7 @@ pub fn host_share_tags(root: &Root, fstype: &str) -> Option<Vec<String>> {
 
 /// State of a module, from /sys/module/NAME/initstate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum InitState {
+pub(crate) enum InitState {
     /// Its init has returned 0.
     Live,
     /// Its init runs.
@@ -61,7 +61,7 @@ pub enum InitState {
 }
 
 /// Returns the state of `module`, or `None` if it is not loaded or is built in.
-pub fn initstate(root: &Root, module: &ModuleName) -> Option<InitState> {
+pub(crate) fn initstate(root: &Root, module: &ModuleName) -> Option<InitState> {
     let text = text(&root.join(format!("sys/module/{module}/initstate")))?;
     match text.trim_end() {
         "live" => Some(InitState::Live),
@@ -73,23 +73,23 @@ pub fn initstate(root: &Root, module: &ModuleName) -> Option<InitState> {
 
 /// Reports whether /sys/module has `module`: it is loaded, or built in and has parameters or a
 /// version.
-pub fn has_module(root: &Root, module: &ModuleName) -> bool {
+pub(crate) fn has_module(root: &Root, module: &ModuleName) -> bool {
     root.join(format!("sys/module/{module}")).is_dir()
 }
 
 /// Returns the reference count of `module`, or `None` if it is not loaded or the kernel was built
 /// without CONFIG_MODULE_UNLOAD.
-pub fn refcnt(root: &Root, module: &ModuleName) -> Option<i64> {
+pub(crate) fn refcnt(root: &Root, module: &ModuleName) -> Option<i64> {
     text(&root.join(format!("sys/module/{module}/refcnt")))?.trim_end().parse().ok()
 }
 
 /// Returns the size of `module` in memory, in bytes.
-pub fn coresize(root: &Root, module: &ModuleName) -> Option<u64> {
+pub(crate) fn coresize(root: &Root, module: &ModuleName) -> Option<u64> {
     text(&root.join(format!("sys/module/{module}/coresize")))?.trim_end().parse().ok()
 }
 
 /// Returns the modules that use `module`, in directory order; none if it is not loaded.
-pub fn holders(root: &Root, module: &ModuleName) -> Vec<String> {
+pub(crate) fn holders(root: &Root, module: &ModuleName) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(root.join(format!("sys/module/{module}/holders"))) else {
         return Vec::new();
     };
@@ -99,7 +99,7 @@ pub fn holders(root: &Root, module: &ModuleName) -> Vec<String> {
 }
 
 /// Returns the name of a device that is bound to a driver of `module`.
-pub fn bound_device(root: &Root, module: &ModuleName) -> Option<String> {
+pub(crate) fn bound_device(root: &Root, module: &ModuleName) -> Option<String> {
     let drivers = std::fs::read_dir(root.join(format!("sys/module/{module}/drivers")));
     drivers.into_iter().flatten().flatten().find_map(|driver| {
         // Every link in a driver's directory leads to a bound device, except `module`.
@@ -115,7 +115,7 @@ pub fn bound_device(root: &Root, module: &ModuleName) -> Option<String> {
 ///
 /// # Errors
 /// The parameter does not exist (before Linux 6.0), or the write fails.
-pub fn set_async_probe(root: &Root, on: bool) -> Result<()> {
+pub(crate) fn set_async_probe(root: &Root, on: bool) -> Result<()> {
     let path = root.join("sys/module/module/parameters/async_probe");
     let failed = |e: std::io::Error| Error::io("write", &path, &e);
     let mut file = std::fs::OpenOptions::new().write(true).open(&path).map_err(failed)?;
@@ -127,7 +127,7 @@ pub fn set_async_probe(root: &Root, on: bool) -> Result<()> {
 ///
 /// # Errors
 /// The kernel was built without hibernation, or refuses the image.
-pub fn resume_hibernation(root: &Root, number: (u32, u32), offset: u64) -> Result<()> {
+pub(crate) fn resume_hibernation(root: &Root, number: (u32, u32), offset: u64) -> Result<()> {
     let put = |name: &str, text: String| {
         let path = root.join("sys/power").join(name);
         let failed = |e: std::io::Error| Error::io("write", &path, &e);
@@ -141,13 +141,13 @@ pub fn resume_hibernation(root: &Root, number: (u32, u32), offset: u64) -> Resul
 }
 
 /// Returns the compression that the kernel itself can decode, from /sys/module/compression.
-pub fn kernel_compression(root: &Root) -> Option<Compression> {
+pub(crate) fn kernel_compression(root: &Root) -> Option<Compression> {
     Compression::from_kernel(&text(&root.join("sys/module/compression"))?)
 }
 
 /// Returns the terminal that /dev/console reads from: the last one in
 /// /sys/class/tty/console/active.
-pub fn active_console(root: &Root) -> Option<String> {
+pub(crate) fn active_console(root: &Root) -> Option<String> {
     let text = text(&root.join("sys/class/tty/console/active"))?;
     text.split_whitespace().last().map(str::to_owned)
 }

@@ -14,7 +14,7 @@ const FACILITY: u8 = 3;
 
 /// Sends one message of the program `ident` with `priority` (0 to 7). Failures are ignored, because
 /// there is nowhere left to report them.
-pub fn send(root: &Root, priority: u8, ident: &str, text: &str) {
+pub(crate) fn send(root: &Root, priority: u8, ident: &str, text: &str) {
     if let Ok(kmsg) = Kmsg::open(root) {
         kmsg.write_as(priority, ident, text);
         return;

@@ -18,7 +18,7 @@ use rustix::io::Errno;
 ///
 /// # Errors
 /// An entry cannot be read or written. What was copied before it stays.
-pub fn copy_contents(from: &Path, to: &Path) -> super::Result<()> {
+pub(crate) fn copy_contents(from: &Path, to: &Path) -> super::Result<()> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |e: io::Error| super::Error::io("copy", &path, &e)
@@ -61,11 +61,11 @@ fn copy_file(source: &Path, target: &Path) -> io::Result<()> {
 
 /// What [`remove_contents`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Removed {
+pub(crate) struct Removed {
     /// Number of entries removed.
-    pub removed: u64,
+    pub(crate) removed: u64,
     /// Number of entries that could not be removed: mount points, and directories above them.
-    pub kept: u64,
+    pub(crate) kept: u64,
 }
 
 /// Depth at which the descent stops.
@@ -77,7 +77,7 @@ const MAX_DEPTH: usize = 64;
 ///
 /// # Errors
 /// fstat(2) or getdents64(2) fails for `dir` itself.
-pub fn remove_contents(dir: BorrowedFd<'_>) -> Result<Removed, Errno> {
+pub(crate) fn remove_contents(dir: BorrowedFd<'_>) -> Result<Removed, Errno> {
     let mut done = Removed::default();
     remove_below(dir, fstat(dir)?.st_dev, 0, &mut done)?;
     Ok(done)

@@ -21,11 +21,11 @@ const BUFFER: usize = 16 << 20;
 
 /// The open socket.
 #[derive(Debug)]
-pub struct Socket(OwnedFd);
+pub(crate) struct Socket(OwnedFd);
 
 /// Result of one read from the socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Received<'a> {
+pub(crate) enum Received<'a> {
     /// A message from the kernel.
     Message(&'a [u8]),
     /// The receive buffer overran (ENOBUFS) and events were lost.
@@ -47,7 +47,7 @@ impl Socket {
     ///
     /// # Errors
     /// The kernel was built without CONFIG_NET, or a security policy forbids the socket.
-    pub fn open(buffer: Option<usize>) -> Result<Self> {
+    pub(crate) fn open(buffer: Option<usize>) -> Result<Self> {
         let failed = |op| move |errno| Error::new(op, "uevent socket", errno);
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let fd =
@@ -66,7 +66,7 @@ impl Socket {
     ///
     /// # Errors
     /// An errno other than EAGAIN, EINTR and ENOBUFS.
-    pub fn receive<'a>(&self, buffer: &'a mut [u8]) -> Result<Received<'a>> {
+    pub(crate) fn receive<'a>(&self, buffer: &'a mut [u8]) -> Result<Received<'a>> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let got = loop {

@@ -16,7 +16,7 @@ use super::sysfs::text;
 ///                          power/runtime_status    active, suspended
 /// …/0000:00:1d.7/usb1/speed                        12 (USB 1), 480, 5000
 /// ```
-pub fn hubs_idle(root: &Root) -> Option<bool> {
+pub(crate) fn hubs_idle(root: &Root) -> Option<bool> {
     let mut controllers = Vec::new();
     let mut idle = None;
     for hub in std::fs::read_dir(root.join("sys/bus/usb/drivers/hub")).ok()?.flatten() {

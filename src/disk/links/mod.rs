@@ -21,7 +21,7 @@ use super::Superblock;
 use chain::Chain;
 
 /// The devices of sysfs from which names are made. Paths are below /sys/devices.
-pub trait DeviceTree {
+pub(crate) trait DeviceTree {
     /// Returns the path of the device called `name` in /sys/class/`class`.
     fn class_device(&self, class: &str, name: &str) -> Option<PathBuf>;
 
@@ -45,7 +45,7 @@ const WITHOUT_PATH: [&str; 5] = ["dm-", "md", "ram", "fd", "mtdblock"];
 /// Returns the links to the disk called `disk` in /sys/class/block, or to one of its partitions, as
 /// paths below /dev: `disk/by-id/virtio-root-part1`. They are sorted; there are none if the disk
 /// has vanished.
-pub fn links(tree: &dyn DeviceTree, disk: &str, partition: Option<u32>) -> Vec<String> {
+pub(crate) fn links(tree: &dyn DeviceTree, disk: &str, partition: Option<u32>) -> Vec<String> {
     let Some(chain) = Chain::of_block(tree, disk) else { return Vec::new() };
     let suffix = partition.map_or_else(String::new, |number| format!("-part{number}"));
     let mut links = Vec::new();

@@ -12,19 +12,19 @@ pub struct Member<'a> {
     /// The path as stored, without its NUL.
     pub name: &'a [u8],
     /// Type and permission bits, as in stat(2).
-    pub mode: u32,
+    pub(crate) mode: u32,
     /// The inode number within the archive.
-    pub ino: u32,
+    pub(crate) ino: u32,
     /// User ID of the owner.
-    pub uid: u32,
+    pub(crate) uid: u32,
     /// Group ID of the owner.
-    pub gid: u32,
+    pub(crate) gid: u32,
     /// The number of links.
-    pub nlink: u32,
+    pub(crate) nlink: u32,
     /// Seconds since 1970.
-    pub mtime: u32,
+    pub(crate) mtime: u32,
     /// A device's major and minor number.
-    pub device: (u32, u32),
+    pub(crate) device: (u32, u32),
     /// A file's content or a link's target.
     pub data: &'a [u8],
 }
@@ -75,9 +75,9 @@ impl Member<'_> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReadError {
     /// Offset of the damaged entry in bytes.
-    pub offset: usize,
+    pub(crate) offset: usize,
     /// The fault.
-    pub why: &'static str,
+    pub(crate) why: &'static str,
 }
 
 impl fmt::Display for ReadError {

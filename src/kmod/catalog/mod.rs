@@ -22,7 +22,7 @@ pub trait IndexFiles: Send + Sync {
 
 /// The source of a match. The sources are searched in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
+pub(crate) enum Source {
     /// An `alias` line of the configuration.
     ConfigAlias,
     /// A module with that name.
@@ -41,7 +41,7 @@ pub enum Source {
 
 impl Source {
     /// Returns whether the match came from an alias of any kind; the blacklist applies to those.
-    pub fn is_alias(self) -> bool {
+    pub(crate) fn is_alias(self) -> bool {
         matches!(self, Self::ConfigAlias | Self::Symbol | Self::Alias | Self::BuiltinAlias)
     }
 }
@@ -52,17 +52,17 @@ pub struct Match {
     /// Name of the module.
     pub module: ModuleName,
     /// Source of the match.
-    pub source: Source,
+    pub(crate) source: Source,
     /// Alias whose options apply in addition to those of the module; for an alias from an index,
     /// the requested name.
-    pub alias: Option<String>,
+    pub(crate) alias: Option<String>,
     /// Pattern that matched, if the source has patterns.
-    pub pattern: Option<String>,
+    pub(crate) pattern: Option<String>,
 }
 
 impl Match {
     /// Returns whether the module is part of the kernel image.
-    pub fn is_builtin(&self) -> bool {
+    pub(crate) fn is_builtin(&self) -> bool {
         matches!(self.source, Source::Builtin | Source::BuiltinAlias)
     }
 }
@@ -106,7 +106,7 @@ impl Catalog {
     }
 
     /// Returns whether modules.dep exists, in either form.
-    pub fn is_present(&self) -> bool {
+    pub(crate) fn is_present(&self) -> bool {
         self.dep.is_present()
     }
 
@@ -144,7 +144,7 @@ impl Catalog {
 
     /// Resolves `name` as [`Self::lookup`] does, but repeats a module that several patterns match,
     /// as `modprobe -R` prints it.
-    pub fn lookup_all(&self, config: &Config, name: &str) -> Vec<Match> {
+    pub(crate) fn lookup_all(&self, config: &Config, name: &str) -> Vec<Match> {
         match alias::normalize(name.as_bytes()) {
             Ok(normal) => self.lookup_normal(config, &String::from_utf8_lossy(&normal)),
             Err(_) => Vec::new(),

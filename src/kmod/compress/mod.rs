@@ -43,7 +43,7 @@ impl Compression {
     }
 
     /// Parses the content of `/sys/module/compression`. Returns `None` for an unknown codec.
-    pub fn from_kernel(word: &str) -> Option<Self> {
+    pub(crate) fn from_kernel(word: &str) -> Option<Self> {
         match word.trim_end() {
             "zstd" => Some(Self::Zstd),
             "xz" => Some(Self::Xz),
@@ -53,7 +53,7 @@ impl Compression {
     }
 
     /// Returns the kernel's name of the codec, or `plain` for none.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Plain => "plain",
             Self::Zstd => "zstd",

@@ -27,45 +27,45 @@ use lines::next_word;
 pub(super) use lines::{logical_lines, words};
 
 /// Name of the file in which depmod(8) stores the softdeps that modules declare.
-pub const MODULES_SOFTDEP: &str = "modules.softdep";
+pub(crate) const MODULES_SOFTDEP: &str = "modules.softdep";
 
 /// A name with a text: `options NAME TEXT`, `install NAME TEXT`, `alias NAME TEXT`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// Module, alias or pattern, normalised.
-    pub name: String,
+    pub(crate) name: String,
     /// Rest of the line, as configured.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 /// A softdep line: the modules to load before and after a module.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Softdep {
     /// Module or pattern, normalised.
-    pub name: String,
+    pub(crate) name: String,
     /// Names to load before, as written.
-    pub pre: Vec<String>,
+    pub(crate) pre: Vec<String>,
     /// Names to load after, as written.
-    pub post: Vec<String>,
+    pub(crate) post: Vec<String>,
     /// Whether the module declares the softdep (in `modules.softdep`), rather than the
     /// administrator.
-    pub from_module: bool,
+    pub(crate) from_module: bool,
 }
 
 /// Deviations from kmod, each enabled by a `rule` line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Rules {
+pub(crate) struct Rules {
     /// All softdep lines of a module apply, those of the administrator before those of the module
     /// itself. Otherwise only the first line applies.
-    pub merge_softdeps: bool,
+    pub(crate) merge_softdeps: bool,
     /// The install command of a module runs even if the module has softdeps.
-    pub install_first: bool,
+    pub(crate) install_first: bool,
 }
 
 impl Rules {
     /// Enables the rule `name`, spelled with dashes or underscores. Returns `false` if there is no
     /// such rule.
-    pub fn set(&mut self, name: &str) -> bool {
+    pub(crate) fn set(&mut self, name: &str) -> bool {
         match name.replace('-', "_").as_str() {
             "merge_softdeps" => self.merge_softdeps = true,
             "install_first" => self.install_first = true,
@@ -75,7 +75,7 @@ impl Rules {
     }
 
     /// Returns the names of the enabled rules.
-    pub fn names(self) -> impl Iterator<Item = &'static str> {
+    pub(crate) fn names(self) -> impl Iterator<Item = &'static str> {
         let all = [("merge-softdeps", self.merge_softdeps), ("install-first", self.install_first)];
         all.into_iter().filter_map(|(name, set)| set.then_some(name))
     }
@@ -85,25 +85,25 @@ impl Rules {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Config {
     /// `alias PATTERN MODULE`.
-    pub aliases: Vec<Entry>,
+    pub(crate) aliases: Vec<Entry>,
     /// `blacklist MODULE`.
-    pub blacklist: Vec<String>,
+    pub(crate) blacklist: Vec<String>,
     /// Modules that the kernel itself refuses (`module_blacklist=`).
-    pub kernel_blacklist: Vec<String>,
+    pub(crate) kernel_blacklist: Vec<String>,
     /// `options MODULE TEXT`.
-    pub options: Vec<Entry>,
+    pub(crate) options: Vec<Entry>,
     /// `install MODULE COMMAND`.
-    pub install: Vec<Entry>,
+    pub(crate) install: Vec<Entry>,
     /// `remove MODULE COMMAND`.
-    pub remove: Vec<Entry>,
+    pub(crate) remove: Vec<Entry>,
     /// `softdep MODULE …`.
-    pub softdeps: Vec<Softdep>,
+    pub(crate) softdeps: Vec<Softdep>,
     /// `weakdep MODULE …`: the module and its weak dependencies.
-    pub weakdeps: Vec<(String, Vec<String>)>,
+    pub(crate) weakdeps: Vec<(String, Vec<String>)>,
     /// `mask MODULE`.
     pub masks: Masks,
     /// `rule NAME`.
-    pub rules: Rules,
+    pub(crate) rules: Rules,
 }
 
 /// The reason why a line is ignored; [`Warning`] adds the file and the line number. The wording is
@@ -202,7 +202,7 @@ impl Config {
     }
 
     /// Returns whether `module_blacklist=` makes the kernel refuse `name`.
-    pub fn is_refused_by_kernel(&self, name: &ModuleName) -> bool {
+    pub(crate) fn is_refused_by_kernel(&self, name: &ModuleName) -> bool {
         self.kernel_blacklist.iter().any(|b| b == name.as_str())
     }
 
@@ -245,7 +245,7 @@ impl Config {
 
     /// Returns the masked modules among the dependencies in `line`, each with the origin of its
     /// mask.
-    pub fn masked_dependencies<'a>(
+    pub(crate) fn masked_dependencies<'a>(
         &'a self,
         line: &'a DepLine,
     ) -> impl Iterator<Item = (ModuleName, &'a MaskOrigin)> {
@@ -260,7 +260,7 @@ impl Config {
 
     /// Returns whether the softdeps of a module suppress its install command. This is the default,
     /// and the precedence that kmod documents.
-    pub fn softdeps_replace_install(&self, has_softdeps: bool) -> bool {
+    pub(crate) fn softdeps_replace_install(&self, has_softdeps: bool) -> bool {
         has_softdeps && !self.rules.install_first
     }
 }

@@ -37,9 +37,9 @@ pub struct Config {
     /// Paths below the module directory, without suffix; the first match is used.
     overrides: Vec<String>,
     /// Directories of modules outside of the module directory.
-    pub externals: Vec<String>,
+    pub(crate) externals: Vec<String>,
     /// Names of directory entries that are ignored.
-    pub excludes: Vec<String>,
+    pub(crate) excludes: Vec<String>,
 }
 
 /// Why a line is skipped. The messages are those of kmod.

@@ -11,7 +11,7 @@ use crate::kmod::symbols::{self, BasicVersions, SymbolVersion};
 
 /// The sections that contain [`Facts`]. The versions of exports may be in other sections, so that
 /// they need the whole file.
-pub const SECTIONS: [&str; 5] =
+pub(crate) const SECTIONS: [&str; 5] =
     [".modinfo", ".symtab", ".strtab", "__versions", "__ksymtab_strings"];
 
 /// The metadata and symbols of one module, as kmod's depmod reads them. Each list is in the order
@@ -19,28 +19,28 @@ pub const SECTIONS: [&str; 5] =
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Facts {
     /// Values of `alias=` in `.modinfo`.
-    pub aliases: Strings,
+    pub(crate) aliases: Strings,
     /// Values of `softdep=` in `.modinfo`.
-    pub softdeps: Strings,
+    pub(crate) softdeps: Strings,
     /// Values of `weakdep=` in `.modinfo`.
-    pub weakdeps: Strings,
+    pub(crate) weakdeps: Strings,
     /// Exported symbols.
-    pub exports: Strings,
+    pub(crate) exports: Strings,
     /// Versions of the exported symbols.
-    pub export_crcs: Vec<u32>,
+    pub(crate) export_crcs: Vec<u32>,
     /// Symbols that the module needs.
-    pub needs: Strings,
+    pub(crate) needs: Strings,
     /// Attributes of the symbols that the module needs.
-    pub need_attributes: Vec<NeedAttributes>,
+    pub(crate) need_attributes: Vec<NeedAttributes>,
 }
 
 /// Attributes of a symbol that a module needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct NeedAttributes {
+pub(crate) struct NeedAttributes {
     /// Whether the symbol may stay unresolved.
-    pub is_weak: bool,
+    pub(crate) is_weak: bool,
     /// The version that the module was built against; 0 if none is recorded.
-    pub crc: u32,
+    pub(crate) crc: u32,
 }
 
 /// Reads the facts of one module after the other. Working memory is reused; only the results are
@@ -242,6 +242,6 @@ mod tests {
         let versions = vec![0; 64 * 200_000];
         let image = LAYOUTS[0].elf(&[("__versions", &versions)]);
         let facts = Collector::default().facts(&Sections::parse(&image).unwrap());
-        assert_eq!(facts.needs.len(), 200_000);
+        assert_eq!(facts.needs.iter().count(), 200_000);
     }
 }

@@ -24,20 +24,20 @@ use crate::kmod::name::ModuleName;
 
 /// An index file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct File {
+pub(crate) struct File {
     /// Name in the module directory.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// The content.
-    pub bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// Files that are generated together, and the messages about them.
 #[derive(Debug, Default)]
-pub struct Generated {
+pub(crate) struct Generated {
     /// The files, in the order in which they are written.
-    pub files: Vec<File>,
+    pub(crate) files: Vec<File>,
     /// The messages, in the order in which they are printed.
-    pub notices: Vec<Notice>,
+    pub(crate) notices: Vec<Notice>,
 }
 
 impl Generated {
@@ -72,7 +72,7 @@ impl Generated {
 ///
 /// # Errors
 /// An entry that the index has no room for.
-pub fn dep(tree: &ModuleTree<'_>, warn_duplicates: bool) -> Result<Generated, WriteError> {
+pub(crate) fn dep(tree: &ModuleTree<'_>, warn_duplicates: bool) -> Result<Generated, WriteError> {
     let (mut text, mut writer) = (Vec::new(), Writer::default());
     let mut marks = vec![0; tree.modules.len()];
     for (position, (module, priority)) in tree.modules.iter().zip(0..).enumerate() {
@@ -96,7 +96,7 @@ pub fn dep(tree: &ModuleTree<'_>, warn_duplicates: bool) -> Result<Generated, Wr
 ///
 /// # Errors
 /// An entry that the index has no room for.
-pub fn alias(modules: &[Module], warn_duplicates: bool) -> Result<Generated, WriteError> {
+pub(crate) fn alias(modules: &[Module], warn_duplicates: bool) -> Result<Generated, WriteError> {
     let (mut generated, mut writer) = (Generated::default(), Writer::default());
     let text = lines(modules, "Aliases extracted from modules themselves", |text, module| {
         for alias in module.facts.aliases.iter() {
@@ -117,7 +117,7 @@ pub fn alias(modules: &[Module], warn_duplicates: bool) -> Result<Generated, Wri
 }
 
 /// Generates `modules.softdep` and `modules.weakdep`.
-pub fn softdep(modules: &[Module]) -> Generated {
+pub(crate) fn softdep(modules: &[Module]) -> Generated {
     let mut generated = Generated::default();
     let list = |word: &'static str, head, entries: fn(&Module) -> &Strings| {
         lines(modules, head, |text, module| {
@@ -141,7 +141,10 @@ pub fn softdep(modules: &[Module]) -> Generated {
 ///
 /// # Errors
 /// An entry that the index has no room for.
-pub fn symbols(tree: &ModuleTree<'_>, warn_duplicates: bool) -> Result<Generated, WriteError> {
+pub(crate) fn symbols(
+    tree: &ModuleTree<'_>,
+    warn_duplicates: bool,
+) -> Result<Generated, WriteError> {
     let mut symbols: Vec<_> = tree
         .symbols
         .iter()
@@ -170,7 +173,10 @@ pub fn symbols(tree: &ModuleTree<'_>, warn_duplicates: bool) -> Result<Generated
 ///
 /// # Errors
 /// An entry that the index has no room for.
-pub fn builtin(list: Option<&[u8]>, modinfo: Option<&[u8]>) -> Result<Generated, WriteError> {
+pub(crate) fn builtin(
+    list: Option<&[u8]>,
+    modinfo: Option<&[u8]>,
+) -> Result<Generated, WriteError> {
     let mut generated = Generated::default();
     match list {
         None => generated.text("modules.builtin.bin", Vec::new()),
@@ -216,7 +222,7 @@ fn builtin_aliases(generated: &mut Generated, modinfo: &[u8]) -> Result<(), Writ
 }
 
 /// Generates `modules.devname`: the device nodes whose first use loads a module.
-pub fn devname(modules: &[Module]) -> Generated {
+pub(crate) fn devname(modules: &[Module]) -> Generated {
     let mut generated = Generated::default();
     let mut text = Vec::new();
     for module in modules {

@@ -3,23 +3,23 @@
 
 /// The direct dependencies of each module.
 #[derive(Debug)]
-pub struct Graph {
+pub(crate) struct Graph {
     needs: Vec<Vec<u32>>,
 }
 
 /// Modules in dependency cycles.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cycles {
+pub(crate) struct Cycles {
     /// Paths from a module back to itself, with this module at both ends. Every module of a cycle
     /// is on a path.
-    pub paths: Vec<Vec<u32>>,
+    pub(crate) paths: Vec<Vec<u32>>,
     /// Number of modules on the paths.
-    pub modules: usize,
+    pub(crate) modules: usize,
 }
 
 impl Graph {
     /// Returns the graph in which module `i` depends on `needs[i]`.
-    pub fn new(needs: Vec<Vec<u32>>) -> Self {
+    pub(crate) fn new(needs: Vec<Vec<u32>>) -> Self {
         Self { needs }
     }
 
@@ -28,7 +28,7 @@ impl Graph {
     ///
     /// # Errors
     /// Dependency cycles.
-    pub fn ranks(&self) -> Result<Vec<u32>, Cycles> {
+    pub(crate) fn ranks(&self) -> Result<Vec<u32>, Cycles> {
         let mut users = self.users();
         let mut ready: Vec<usize> = (0..self.needs.len()).filter(|m| users[*m] == 0).collect();
         let mut ranks = vec![0; self.needs.len()];
@@ -48,7 +48,7 @@ impl Graph {
 
     /// Returns all direct and indirect dependencies of `module`, by ascending rank. `marks` is
     /// working memory that the caller keeps between calls: one number for each module, initially 0.
-    pub fn closure(&self, module: usize, ranks: &[u32], marks: &mut [u32]) -> Vec<usize> {
+    pub(crate) fn closure(&self, module: usize, ranks: &[u32], marks: &mut [u32]) -> Vec<usize> {
         // Each module uses its own mark, so that the marks of earlier calls have no effect.
         let own = u32::try_from(module).unwrap_or(u32::MAX).saturating_add(1);
         let mut found: Vec<usize> = Vec::new();

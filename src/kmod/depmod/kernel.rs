@@ -14,11 +14,11 @@ const IMPLICIT: [&[u8]; 3] = [b"__this_module", b"_GLOBAL_OFFSET_TABLE_", b"TOC.
 
 /// The kernel's symbols with their versions; 0 if the file has no version.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct KernelSymbols(HashMap<Vec<u8>, u32>);
+pub(crate) struct KernelSymbols(HashMap<Vec<u8>, u32>);
 
 impl KernelSymbols {
     /// Parses a Module.symvers. Invalid lines are ignored.
-    pub fn from_symvers(text: &[u8], prefix: Option<u8>) -> Self {
+    pub(crate) fn from_symvers(text: &[u8], prefix: Option<u8>) -> Self {
         let mut symbols = Self::implicit();
         for line in text.split(|byte| *byte == b'\n') {
             let mut fields = line.split(|byte| b" \t".contains(byte)).filter(|f| !f.is_empty());
@@ -34,7 +34,11 @@ impl KernelSymbols {
     }
 
     /// Parses the System.map `file`. Returns a warning for each line without three words.
-    pub fn from_system_map(file: &str, text: &[u8], prefix: Option<u8>) -> (Self, Vec<Warning>) {
+    pub(crate) fn from_system_map(
+        file: &str,
+        text: &[u8],
+        prefix: Option<u8>,
+    ) -> (Self, Vec<Warning>) {
         let (mut symbols, mut warnings) = (Self::implicit(), Vec::new());
         let lines = text.split_inclusive(|byte| *byte == b'\n');
         for (line, number) in lines.zip(1..) {
@@ -52,7 +56,7 @@ impl KernelSymbols {
     }
 
     /// Returns the version of a symbol, or `None` if the kernel does not export it.
-    pub fn get(&self, name: &[u8]) -> Option<u32> {
+    pub(crate) fn get(&self, name: &[u8]) -> Option<u32> {
         self.0.get(name).copied()
     }
 

@@ -9,13 +9,13 @@
 
 pub mod conf;
 pub mod facts;
-pub mod files;
-pub mod graph;
+pub(crate) mod files;
+pub(crate) mod graph;
 mod hash;
-pub mod kernel;
-pub mod order;
-pub mod resolve;
-pub mod strings;
+pub(crate) mod kernel;
+pub(crate) mod order;
+pub(crate) mod resolve;
+pub(crate) mod strings;
 
 use facts::Facts;
 use graph::{Cycles, Graph};
@@ -25,13 +25,13 @@ use super::name::ModuleName;
 
 /// One module of a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Module {
+pub(crate) struct Module {
     /// The name in canonical form.
-    pub name: ModuleName,
+    pub(crate) name: ModuleName,
     /// Path in modules.dep: relative to the module directory, or absolute outside of it.
-    pub path: String,
+    pub(crate) path: String,
     /// The metadata and symbols; empty if the file cannot be read.
-    pub facts: Facts,
+    pub(crate) facts: Facts,
 }
 
 impl order::Ordered for Module {
@@ -46,7 +46,7 @@ impl order::Ordered for Module {
 
 /// The modules of a tree with their dependencies, which have no cycles.
 #[derive(Debug)]
-pub struct ModuleTree<'a> {
+pub(crate) struct ModuleTree<'a> {
     modules: &'a [Module],
     symbols: Symbols<'a>,
     graph: Graph,
@@ -58,7 +58,7 @@ impl<'a> ModuleTree<'a> {
     ///
     /// # Errors
     /// Dependency cycles.
-    pub fn new(
+    pub(crate) fn new(
         modules: &'a [Module],
         symbols: Symbols<'a>,
         needs: Vec<Vec<u32>>,
@@ -71,7 +71,7 @@ impl<'a> ModuleTree<'a> {
 
 /// A message for the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Notice {
+pub(crate) enum Notice {
     /// A file or entry is left out.
     Error(String),
     /// A probable mistake, without effect on the files.

@@ -9,7 +9,7 @@ use super::hash;
 use crate::kmod::Warning;
 
 /// A module that can be sorted.
-pub trait Ordered {
+pub(crate) trait Ordered {
     /// Returns the module's name.
     fn name(&self) -> &str;
     /// Returns its path in modules.dep.
@@ -21,7 +21,7 @@ pub trait Ordered {
 ///
 /// # Errors
 /// `modules.order` has a line without a newline; the whole file is ignored then.
-pub fn sort<T: Ordered>(
+pub(crate) fn sort<T: Ordered>(
     modules: &mut [T],
     file: &str,
     order: Option<&[u8]>,

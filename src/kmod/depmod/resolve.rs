@@ -9,16 +9,16 @@ use super::kernel::{KernelSymbols, strip_prefix};
 
 /// The module that exports a symbol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Provider {
+pub(crate) struct Provider {
     /// Position of the module.
-    pub module: u32,
+    pub(crate) module: u32,
     /// Version of the symbol.
-    pub crc: u32,
+    pub(crate) crc: u32,
 }
 
 /// All exported symbols.
 #[derive(Debug, Default)]
-pub struct Symbols<'a> {
+pub(crate) struct Symbols<'a> {
     providers: HashMap<&'a [u8], Provider, FixedState>,
     kernel: Option<&'a KernelSymbols>,
     prefix: Option<u8>,
@@ -26,17 +26,17 @@ pub struct Symbols<'a> {
 
 /// The dependencies of a module.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Resolved {
+pub(crate) struct Resolved {
     /// Positions of the modules that it depends on, without duplicates, in the order in which they
     /// are first needed.
-    pub needs: Vec<u32>,
+    pub(crate) needs: Vec<u32>,
     /// Notes about the symbols that it needs.
-    pub notes: Vec<Note>,
+    pub(crate) notes: Vec<Note>,
 }
 
 /// A note about a symbol that a module needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Note {
+pub(crate) enum Note {
     /// Neither a module nor the kernel exports the symbol.
     Unknown(Vec<u8>),
     /// The symbol is exported with another version.
@@ -49,7 +49,7 @@ impl<'a> Symbols<'a> {
     /// Collects the symbols that the modules and the kernel export. If several modules export a
     /// symbol, the last one is used. `prefix` is the character that symbols of the platform start
     /// with.
-    pub fn new(
+    pub(crate) fn new(
         modules: impl IntoIterator<Item = &'a Facts>,
         kernel: Option<&'a KernelSymbols>,
         prefix: Option<u8>,
@@ -64,12 +64,12 @@ impl<'a> Symbols<'a> {
     }
 
     /// Returns the symbols of all modules, in no particular order.
-    pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], Provider)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'a [u8], Provider)> {
         self.providers.iter().map(|(name, provider)| (*name, *provider))
     }
 
     /// Determines the dependencies of one module, with the notes that `filter` selects.
-    pub fn resolve(&self, facts: &Facts, filter: NoteFilter) -> Resolved {
+    pub(crate) fn resolve(&self, facts: &Facts, filter: NoteFilter) -> Resolved {
         let mut resolved = Resolved::default();
         for (symbol, attributes) in facts.needs.iter().zip(&facts.need_attributes) {
             let symbol = self.key(symbol);
@@ -105,11 +105,11 @@ impl<'a> Symbols<'a> {
 
 /// The notes to return.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct NoteFilter {
+pub(crate) struct NoteFilter {
     /// Whether to return [`Note::Unknown`].
-    pub errors: bool,
+    pub(crate) errors: bool,
     /// Whether to return [`Note::Version`].
-    pub versions: bool,
+    pub(crate) versions: bool,
     /// Whether to return [`Note::Found`].
-    pub found: bool,
+    pub(crate) found: bool,
 }

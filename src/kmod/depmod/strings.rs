@@ -3,14 +3,14 @@
 
 /// A list of byte strings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Strings {
+pub(crate) struct Strings {
     text: Vec<u8>,
     ends: Vec<u32>,
 }
 
 impl Strings {
     /// Appends a string. Returns `false`, with the list unchanged, if it would exceed 4 GiB.
-    pub fn push(&mut self, string: &[u8]) -> bool {
+    pub(crate) fn push(&mut self, string: &[u8]) -> bool {
         let Ok(end) = u32::try_from(self.text.len() + string.len()) else { return false };
         self.text.extend_from_slice(string);
         self.ends.push(end);
@@ -18,23 +18,18 @@ impl Strings {
     }
 
     /// Returns the strings in order.
-    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         starts.zip(&self.ends).map(|(start, end)| &self.text[start as usize..*end as usize])
     }
 
-    /// Returns the number of strings.
-    pub fn len(&self) -> usize {
-        self.ends.len()
-    }
-
     /// Returns whether the list is empty.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
     /// Removes all strings and keeps the memory.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.text.clear();
         self.ends.clear();
     }

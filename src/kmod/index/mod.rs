@@ -32,14 +32,14 @@ pub use read::{Bytes, Index, IndexError, IndexValue};
 pub use write::{WriteError, Writer};
 
 /// First word of every index.
-pub const MAGIC: u32 = 0xB007_F457;
+pub(crate) const MAGIC: u32 = 0xB007_F457;
 /// Version that kmod writes; readers compare the high half.
-pub const VERSION: u32 = 0x0002_0001;
+pub(crate) const VERSION: u32 = 0x0002_0001;
 /// Flag: the node has a prefix.
-pub const PREFIX: u32 = 0x8000_0000;
+pub(crate) const PREFIX: u32 = 0x8000_0000;
 /// Flag: the node has values.
-pub const VALUES: u32 = 0x4000_0000;
+pub(crate) const VALUES: u32 = 0x4000_0000;
 /// Flag: the node has children.
-pub const CHILDREN: u32 = 0x2000_0000;
+pub(crate) const CHILDREN: u32 = 0x2000_0000;
 /// Mask of the byte offset in an offset word.
-pub const OFFSET: u32 = 0x0fff_ffff;
+pub(crate) const OFFSET: u32 = 0x0fff_ffff;

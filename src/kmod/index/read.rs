@@ -53,7 +53,7 @@ impl std::error::Error for IndexError {}
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexValue {
     /// Position in modules.order; lower comes first.
-    pub priority: u32,
+    pub(crate) priority: u32,
     /// Module name, or modules.dep line.
     pub value: String,
     /// Key of the value; in an alias index, the pattern that matched.

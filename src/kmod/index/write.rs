@@ -5,6 +5,7 @@
 //! pre-order: each before its children, children by ascending byte.
 
 use std::cmp::Ordering;
+#[cfg(feature = "host")]
 use std::collections::HashSet;
 use std::fmt;
 
@@ -92,7 +93,8 @@ impl Writer {
 
     /// Returns the key and value of every entry that repeats an earlier one, in order. The index
     /// keeps both.
-    pub fn repeated(&self) -> Vec<(&[u8], &[u8])> {
+    #[cfg(feature = "host")]
+    pub(crate) fn repeated(&self) -> Vec<(&[u8], &[u8])> {
         let mut seen = HashSet::new();
         let pairs = self.entries.iter().map(|entry| (self.key(*entry), self.value(*entry)));
         pairs.filter(|pair| !seen.insert(*pair)).collect()

@@ -33,9 +33,9 @@ use crate::kmod::Warning;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
     /// The file, as named by the caller or by the `include`.
-    pub file: String,
+    pub(crate) file: String,
     /// The line number: that of the last physical line.
-    pub line: usize,
+    pub(crate) line: usize,
     /// The text, without a newline.
     pub text: String,
 }
@@ -46,9 +46,9 @@ pub struct Converted {
     /// The lines. Every line of the input that is not empty has at least one.
     pub lines: Vec<Output>,
     /// Warnings about invalid lines, which are comments in `lines`.
-    pub invalid: Vec<Warning>,
+    pub(crate) invalid: Vec<Warning>,
     /// Warnings about lines whose effect is undecided, which are comments in `lines`.
-    pub undecided: Vec<Warning>,
+    pub(crate) undecided: Vec<Warning>,
 }
 
 impl fmt::Display for Converted {
