@@ -1,6 +1,6 @@
 //! `load-worker DIR kernel|user`: loads modules of DIR for the tasks that arrive at the socket on
-//! descriptor 0. `init` starts it; the second argument says whether the kernel decompresses the files
-//! that it can.
+//! descriptor 0. `init` starts it; the second argument says whether the kernel decompresses the
+//! files that it can.
 
 use std::ffi::OsString;
 use std::os::fd::AsFd;

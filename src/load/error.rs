@@ -40,7 +40,7 @@ impl Error for InsertError {}
 /// Why a requested module was not loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum LoadError {
-    /// A dependency is not a known module.
+    /// The indexes list no file for the module.
     UnknownModule,
     /// The module file was not inserted.
     Insert(InsertError),

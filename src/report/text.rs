@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::Record;
 
-/// The widest column: more than any module's name. What a damaged record holds may be longer than a
-/// format takes.
+/// Maximum width of a column, more than any module's name. A damaged record may hold longer texts
+/// than a format width can be.
 const WIDEST: usize = 64;
 
 impl Record {
@@ -48,8 +48,8 @@ impl Record {
     }
 }
 
-/// A text as a terminal may get it, whoever it is from: control characters in the words of Rust,
-/// such as `\u{1b}`.
+/// Returns a text that is safe on a terminal: control characters are escaped as in Rust, such as
+/// `\u{1b}`.
 pub(crate) fn printable(line: &str) -> String {
     let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
     line.chars().map(escaped).collect()
