@@ -8,14 +8,15 @@ use super::Record;
 
 /// Maximum width of a column, more than any module's name. A damaged record may hold longer texts
 /// than a format width can be.
-const WIDEST: usize = 64;
+const MAX_WIDTH: usize = 64;
 
 impl Record {
     /// Returns the table of a record in JSON; `None` if the text is no record.
     pub fn table(json: &str) -> Option<String> {
         let record: Value = serde_json::from_str(json).ok()?;
         let modules = record.get("modules")?.as_array()?;
-        let width = |key| modules.iter().map(|m| text(m, key).len()).max().unwrap_or(0).min(WIDEST);
+        let width =
+            |key| modules.iter().map(|m| text(m, key).len()).max().unwrap_or(0).min(MAX_WIDTH);
         let (name, outcome) = (width("name"), width("outcome"));
         let mut table = String::new();
         for module in modules {
