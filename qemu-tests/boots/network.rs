@@ -53,7 +53,7 @@ fn machine(kernel: Kernel) -> Machine {
 }
 
 /// Makes a directory that is a root, with guest.rs as init.
-fn root_folder() -> TempDir {
+fn root_directory() -> TempDir {
     let dir = tempfile::Builder::new().prefix("coldplug-root-").tempdir().unwrap();
     put(dir.path(), "sbin/init", &fs::read(program("examples/guest")).unwrap(), 0o755);
     for sub in ["dev", "proc", "sys", "run", "tmp", "etc"] {
@@ -78,7 +78,7 @@ fn with_9p(vm: Machine, dir: &Path, tag: &str) -> Machine {
 }
 
 fn a_9p_tag_is_a_root() {
-    let root = root_folder();
+    let root = root_directory();
     let vm = with_9p(machine(Kernel::Full61), root.path(), "export")
         .cmdline("root=export rootfstype=9p rootflags=trans=virtio,version=9p2000.L");
     let (_, facts) = ends_well(vm, "9p", "export");
@@ -87,7 +87,7 @@ fn a_9p_tag_is_a_root() {
 }
 
 fn an_unknown_tag_is_reported_with_the_existing_ones() {
-    let root = root_folder();
+    let root = root_directory();
     let vm = with_9p(machine(Kernel::Full61), root.path(), "export");
     let boot =
         with_9p(vm, root.path(), "other").cmdline("root=9p:exports coldplug.timeout=6").run();
@@ -101,7 +101,7 @@ fn an_unknown_tag_is_reported_with_the_existing_ones() {
 }
 
 fn a_virtiofs_tag_is_a_root() {
-    let root = root_folder();
+    let root = root_directory();
     let vm = machine(Kernel::Cloud61);
     let socket = vm.dir().join("virtiofs");
     let _daemon = virtiofsd(&socket, root.path());
@@ -179,7 +179,7 @@ impl Nfs {
     fn serve(version: u8) -> Self {
         let alone = GANESHA.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let mapper = (version == 3).then(rpcbind).flatten();
-        let root = root_folder();
+        let root = root_directory();
         let dir = tempfile::tempdir().unwrap();
         let [port, mount_port] = free_ports();
         let (export, own) = (root.path().display(), dir.path().display());

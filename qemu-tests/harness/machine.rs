@@ -169,7 +169,7 @@ impl Machine {
         self.args(["-icount", "shift=0,sleep=off"])
     }
 
-    /// Gives the machine two processors, each emulated by its own thread, and silences the console.
+    /// Sets two processors, each emulated by its own thread, and silences the console.
     pub fn two_processors(mut self) -> Self {
         self.accel = "tcg,thread=multi".to_owned();
         self.cmdline = vec![MEASURED.to_owned()];

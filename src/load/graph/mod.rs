@@ -133,7 +133,7 @@ impl Graph {
         }
     }
 
-    /// Gives a node, and the nodes that it waits for, at least this rank and sort key.
+    /// Raises a node, and the nodes that it waits for, to at least this rank and sort key.
     fn raise(&mut self, id: usize, rank: Rank, primary: usize) {
         let mut open = vec![id];
         while let Some(id) = open.pop() {
