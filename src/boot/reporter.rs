@@ -1,7 +1,7 @@
 //! The log and the record of a boot.
 //!
 //! This is a sink: the boot never reads its own state back from it. What a later step needs is kept
-//! in [`super::root::RootState`] or in [`super::Boot`].
+//! in `RootState` or in [`super::Boot`].
 
 use std::time::Duration;
 

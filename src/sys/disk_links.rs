@@ -1,4 +1,4 @@
-//! sysfs as the source of [`disk::links`](crate::disk::links).
+//! sysfs as the source of [`crate::disk::links`].
 
 use std::fs;
 use std::path::{Path, PathBuf};
