@@ -14,12 +14,14 @@ const LAYERS: [&str; 12] = [
 const PURE: [&str; 6] = ["kmod", "cmdline", "disk", "net", "machine", "report"];
 
 /// Texts that mean I/O, which pure layers may not contain.
-const IMPURE: [&str; 8] = [
+const IMPURE: [&str; 10] = [
     "std::fs",
     "std::env",
     "std::net",
     "std::thread",
     "std::time::Instant",
+    "std::time::SystemTime",
+    "std::os::",
     "std::process",
     "rustix::",
     "println!",

@@ -25,8 +25,8 @@
 //! 3. `sys` has no policy (its documentation lists what it does on its own). Its errors name
 //!    operation, object and cause.
 //! 4. `load` never prints and never exits. One bad module never stops the others.
-//! 5. Every wait has a deadline, except the wait for the root under `rootwait` and `coldplug
-//!    monitor`. PID 1 never exits.
+//! 5. Every wait has a deadline, except for the root under `rootwait`, for a running fsck and in
+//!    `coldplug monitor`. PID 1 never exits.
 //! 6. Only `applet` chooses an exit code.
 //! 7. Unsafe code is in `sys/raw.rs` only.
 #![cfg_attr(

@@ -14,6 +14,7 @@
 //!
 //! The real init gets the time of entry as `COLDPLUG_INIT_BOOTTIME_NS`.
 
+use coldplug::cmdline::words::words;
 use rustix::mount::{MountFlags, mount, mount_move};
 use rustix::process::{chdir, chroot};
 use rustix::system::finit_module;
@@ -53,7 +54,7 @@ fn boot(entry_ns: i64) -> io::Result<std::convert::Infallible> {
 
 /// Loads the modules of the list as the kernel command line says.
 fn load(list: &str, cmdline: &str) {
-    let words = || cmdline.split_ascii_whitespace();
+    let words = || words(cmdline).map(|word| word.text);
     let threads = words().find_map(|word| word.strip_prefix("floor.threads=")?.parse().ok());
     let parameter = if words().any(|w| w == "floor.async_probe") { c"async_probe" } else { c"" };
     let lines: Vec<(&str, Vec<&str>)> = list
@@ -114,9 +115,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Waits for the device of `root=` and returns it.
 fn root_device(cmdline: &str) -> io::Result<String> {
-    let device = cmdline
-        .split_ascii_whitespace()
-        .find_map(|word| word.strip_prefix("root="))
+    let device = words(cmdline)
+        .find_map(|word| word.text.strip_prefix("root="))
         .ok_or_else(|| io::Error::other("no root= on the command line"))?;
     let start = Instant::now();
     while !Path::new(device).exists() {

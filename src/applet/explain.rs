@@ -55,7 +55,7 @@ pub(super) fn load_failure(
     let info = image.as_ref().and_then(|image| elf::modinfo(image).ok());
     let module = ModuleName::new(&path.to_string_lossy());
     let cause = match error {
-        InsertError::Missing => Cause::new("no such file", ""),
+        InsertError::Missing => Cause::new(error.to_string(), ""),
         InsertError::Image(ImageError::Read(error)) => Cause::new(error.to_string(), ""),
         InsertError::Image(ImageError::Decode(error)) => Cause::new(error.to_string(), ""),
         InsertError::Kernel(Errno::KEYREJECTED) => rejected(image.as_deref()),

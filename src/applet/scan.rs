@@ -6,6 +6,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rustix::io::Errno;
 use serde_json::Value;
 
 use super::args::{Arg, Args, Opt, release};
@@ -20,7 +21,7 @@ use crate::kmod::name::ModuleName;
 use crate::machine::capture::{Capture, Device};
 use crate::report::json::object;
 use crate::sys::moddir::{self, ModuleDir};
-use crate::sys::{self, Root, machine};
+use crate::sys::{self, Root, errno, machine};
 
 const HELP: &str = "\
 usage: coldplug scan [option…]
@@ -137,7 +138,7 @@ impl Modules {
         }
         let dep = self.dir.path().join("modules.dep");
         Err(Error::Hinted(
-            format!("{}: no such file: no modules of this kernel", dep.display()),
+            format!("{}: {}: this kernel has no modules", dep.display(), errno::text(Errno::NOENT)),
             "run depmod, install the modules, or name another kernel with --kernel".into(),
         ))
     }

@@ -1,4 +1,4 @@
-//! DeferredDevice probe: the kernel postpones the probe of a device until its suppliers are there,
+//! Deferred probes: the kernel postpones the probe of a device until its suppliers are there,
 //! and reports that only in debugfs and sysfs.
 
 use rustix::mount::MountFlags;
@@ -11,8 +11,8 @@ const DEBUGFS: &str = "sys/kernel/debug";
 const DEFAULT_TIMEOUT: i64 = 10;
 
 impl Boot {
-    /// Logs and records the devices whose probe is deferred. `loads_ended` is the time of the last
-    /// load .
+    /// Logs and records the devices whose probe is deferred. `loads_ended` is the time at which
+    /// the last load ended.
     pub(super) fn report_deferred(&mut self, loads_ended: BootTime) {
         let mut found = devices_deferred(&self.dir);
         merge(&mut found, deferred_probe::unmet_suppliers(&self.dir));

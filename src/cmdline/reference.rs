@@ -83,7 +83,7 @@ PID 1, `modprobe` and the helper that the kernel calls obey these.
         group: Group::Boot,
         title: "Boot and failure",
         introduction: "\
-A boot that fails prints its verdict first.
+A boot that fails prints its verdict before it does what these parameters say.
 ",
         notes: "",
     },
@@ -133,11 +133,11 @@ mod tests {
 
     use super::*;
 
-    /// With `BLESS` set, writes the document instead.
+    /// With `BLESS=1`, writes the document instead.
     #[test]
     fn the_document_is_made_from_the_table() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(FILE);
-        if std::env::var_os("BLESS").is_some() {
+        if std::env::var_os("BLESS").is_some_and(|value| value == "1") {
             std::fs::write(&path, document()).unwrap();
         }
         let found = std::fs::read_to_string(&path).unwrap_or_default();

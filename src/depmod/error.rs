@@ -46,7 +46,15 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::System(error) => Some(error),
+            Self::Index(error) => Some(error),
+            _ => None,
+        }
+    }
+}
 
 impl From<sys::Error> for Error {
     fn from(error: sys::Error) -> Self {

@@ -42,7 +42,7 @@ pub(super) fn btrfs(device: &Device<'_>) -> Option<Superblock> {
 /// bcachefs    +123  nr_devices, u8
 /// ```
 #[must_use]
-pub fn member_count(source: &impl super::Source) -> Option<u64> {
+pub(crate) fn member_count(source: &impl super::Source) -> Option<u64> {
     let device = Device::new(source);
     if let Some(sb) = block(&device, 0x10000, 0x40, b"_BHRfS_M") {
         return le64(sb, 0x88);

@@ -47,7 +47,7 @@ mod xfs;
 mod zfs;
 
 pub use device::Source;
-pub use fixed_layout::member_count;
+pub(crate) use fixed_layout::member_count;
 pub use gpt::root_type_guid;
 pub use partition_table::{Partition, PartitionTable};
 pub use table_probe::partition_table;

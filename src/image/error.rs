@@ -117,6 +117,8 @@ impl std::error::Error for Error {
             Self::Decode(_, error) => Some(error),
             Self::Module(_, error) => Some(error),
             Self::Index(error) => Some(error),
+            Self::List(error) => Some(error),
+            Self::Archive(error) => Some(error),
             _ => None,
         }
     }

@@ -25,7 +25,7 @@ pub(crate) enum InsertError {
 impl fmt::Display for InsertError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing => f.write_str("no such file"),
+            Self::Missing => f.write_str(&errno::text(Errno::NOENT)),
             Self::Image(error) => error.fmt(f),
             Self::Kernel(errno) => {
                 f.write_str(&errno::text(*errno))?;

@@ -9,8 +9,11 @@ use std::time::Duration;
 
 use super::decode_buffers::DecodeBuffers;
 use super::dispatcher::STACK_SIZE;
+use super::error::LoadError;
 use super::inserter::Inserter;
+use super::outcome::Outcome;
 use super::protocol::Message;
+use super::task::Completion;
 use super::worker::Worker;
 use super::worker_process::{receive_message, send_message};
 use crate::sys::{self, Root};
@@ -46,8 +49,8 @@ impl WorkerThreads {
             if self.idle.fetch_sub(1, Ordering::SeqCst) == 1 {
                 self.spawn_thread();
             }
-            let completion = self.worker.run(&task);
-            if let Some(message) = Message::Completed(completion).encode() {
+            let completion = Message::Completed(self.worker.run(&task));
+            if let Some(message) = completion.encode().or_else(|| too_long(task.id).encode()) {
                 // If the other end is closed, nobody needs the result.
                 let _ = send_message(&self.socket, &message);
             }
@@ -64,4 +67,11 @@ impl WorkerThreads {
             self.idle.fetch_sub(1, Ordering::SeqCst);
         }
     }
+}
+
+/// Returns the completion of a task whose error, such as a long install command, does not fit into
+/// a message.
+fn too_long(id: usize) -> Message {
+    let error = LoadError::Reported("failed, with an error too long to report".to_owned());
+    Message::Completed(Completion::immediate(id, Outcome::Failed(error)))
 }

@@ -119,7 +119,8 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], durable: bool) -> Result<()> {
     let failed = |op| move |e: io::Error| Error::io(op, path, &e);
     let dir = path.parent().unwrap_or_else(|| Path::new("/"));
     fs::create_dir_all(dir).map_err(|e| Error::io("mkdir", dir, &e))?;
-    let mut file = AtomicFile::create(path, 0o666).map_err(failed("write"))?;
+    // Not 0666: some kernels before 6.0 ignore the umask for O_TMPFILE.
+    let mut file = AtomicFile::create(path, 0o644).map_err(failed("write"))?;
     file.write_all(bytes).map_err(failed("write"))?;
     if durable {
         file.sync().map_err(failed("write"))?;

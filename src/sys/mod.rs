@@ -9,6 +9,7 @@
 //! - A loop device that another process takes first (EBUSY) is replaced by the next free one, and a
 //!   kernel without LOOP_CONFIGURE gets the older calls.
 //! - Configuration directories are merged by the precedence of modprobe.d(5).
+//! - A file that cannot be created without a name (O_TMPFILE) gets a temporary one.
 //! - A message for the system log goes to /dev/kmsg, or to /dev/log if that is not writable.
 
 pub(crate) mod atomic_file;

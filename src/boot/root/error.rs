@@ -4,6 +4,7 @@ use std::fmt;
 use std::process::ExitStatus;
 
 use crate::boot::switch_root::SwitchRootError;
+use crate::disk::verity::VerityError;
 use crate::report::Verdict;
 use crate::sys;
 
@@ -31,7 +32,7 @@ pub(in crate::boot) enum StepError {
         /// Node of the data device.
         device: String,
         /// Why not.
-        cause: String,
+        problem: VerityProblem,
     },
     /// dm-verity found a block that does not match the root hash.
     Corrupted {
@@ -53,6 +54,27 @@ pub(in crate::boot) enum StepError {
         /// Whether a retry is useless.
         is_final: bool,
     },
+}
+
+/// Why a tree of hashes cannot be used.
+#[derive(Debug)]
+pub(in crate::boot) enum VerityProblem {
+    /// The hash device has disappeared.
+    NoHashDevice,
+    /// The hash device, by its node, holds no usable tree.
+    Tree(String, VerityError),
+    /// The kernel refused the mapped device.
+    Device(sys::Error),
+}
+
+impl fmt::Display for VerityProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoHashDevice => f.write_str("hash device has disappeared"),
+            Self::Tree(node, error) => write!(f, "hash device {node}: {error}"),
+            Self::Device(error) => error.fmt(f),
+        }
+    }
 }
 
 impl StepError {
@@ -99,7 +121,7 @@ impl fmt::Display for StepError {
             Self::System(error) => error.fmt(f),
             Self::Parameter { parameter, error } => write!(f, "{parameter}: {error}"),
             Self::Fsck { command, status } => write!(f, "{command}: errors remain ({status})"),
-            Self::Verity { device, cause } => write!(f, "roothash of {device}: {cause}"),
+            Self::Verity { device, problem } => write!(f, "roothash of {device}: {problem}"),
             Self::Corrupted { device, root_hash, failure } => {
                 write!(
                     f,

@@ -10,6 +10,7 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
 use super::devices::{Candidate, Content};
+use super::error::VerityProblem;
 use super::{Awaited, Progress, RootStep, StepContext, StepError};
 use crate::boot::SYSROOT;
 use crate::cmdline::root_name::RootName;
@@ -76,11 +77,11 @@ impl Verity {
     /// Creates the mapped device.
     fn map(&mut self, sources: &Sources, dir: &Root) -> Result<(), StepError> {
         let device = sources.data.node.display().to_string();
-        let failed = |cause| StepError::Verity { device: device.clone(), cause };
+        let failed = |problem| StepError::Verity { device: device.clone(), problem };
         let (disk, hash_device_size) =
-            open(dir, &sources.hash).ok_or_else(|| failed("hash device has disappeared".into()))?;
-        let tree = tree(&self.params, &disk).map_err(|cause| {
-            failed(format!("hash device {}: {cause}", sources.hash.node.display()))
+            open(dir, &sources.hash).ok_or_else(|| failed(VerityProblem::NoHashDevice))?;
+        let tree = tree(&self.params, &disk).map_err(|error| {
+            failed(VerityProblem::Tree(sources.hash.node.display().to_string(), error))
         })?;
         let devices = Devices {
             data: sources.data.number,
@@ -93,7 +94,7 @@ impl Verity {
             }),
         };
         let table = tree.table_line(&devices, &self.params.root_hash, &self.params.options);
-        activate(dir, &tree, &table).map_err(|error| failed(error.to_string()))?;
+        activate(dir, &tree, &table).map_err(|error| failed(VerityProblem::Device(error)))?;
         self.mapped = Some(device);
         Ok(())
     }

@@ -83,7 +83,7 @@ fn the_failing_file_is_named() {
             false,
             &format!(
                 "{inserted} 'gone': Unknown symbol in module, or unknown parameter (see dmesg)\n\
-                 modprobe: ERROR: /gone.ko: no such file\n\
+                 modprobe: ERROR: /gone.ko: No such file or directory\n\
                  hint: run depmod, or install the module\n"
             ),
         ),

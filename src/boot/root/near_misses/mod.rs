@@ -22,9 +22,10 @@ pub(super) fn near_misses(wanted: &RootName, seen: &[SeenDevice]) -> Vec<String>
         RootName::PartUuid(value, offset) => part_uuid(value, *offset, seen),
         RootName::PartLabel(value) => tag(Tag::PartLabel, value, seen),
         RootName::GptAuto => gpt_auto(seen),
-        RootName::Number(..) => Vec::new(),
         RootName::Link(wanted) => link(&format!("disk/{wanted}"), seen),
         RootName::Other(text) => other(text, seen),
+        // A number is right or wrong.
+        _ => Vec::new(),
     };
     lines.truncate(MAX_LINES);
     lines
