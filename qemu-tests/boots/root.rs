@@ -249,7 +249,7 @@ fn near_misses_are_reported() {
         ("/dev/mapper/root", "vdc holds crypto_LUKS, which coldplug does not open"),
         ("cold-part", "vda2 has this PARTLABEL: use root=PARTLABEL=cold-part"),
     ] {
-        let vm = machine(&format!("root={root} coldplug.timeout=2"));
+        let vm = machine(&format!("root={root} coldplug.timeout=4"));
         let vm = gpt_of_decoys(vm);
         let vm = mbr(vm);
         let luks = vm.dir().join("luks");

@@ -401,9 +401,12 @@ fn modules_without_permission_are_reported() {
     let fat = tree.dir().join("kernel/fs/fat/fat.ko");
     fs::set_permissions(&fat, fs::Permissions::from_mode(0o000)).unwrap();
     fs::set_permissions(tree.top.path(), fs::Permissions::from_mode(0o777)).unwrap();
-    // The user nobody may lack access to the target directory, so the program is copied.
+    // The user nobody may lack access to the target directory, so the program is copied. cp(1) does
+    // it: a descriptor of ours that is open for writing could be inherited by a command that another
+    // test starts at the same time, and execve(2) would return ETXTBSY.
     let program = tree.top.path().join("depmod");
-    fs::copy(env!("CARGO_BIN_EXE_coldplug"), &program).unwrap();
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_coldplug")).arg(&program).status();
+    assert!(copied.unwrap().success());
     let mut command = Command::new(program);
     command.uid(65534).gid(65534);
     let output = tree.run(command, "ours", &[RELEASE]);
