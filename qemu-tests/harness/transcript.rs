@@ -195,7 +195,7 @@ struct Run<'s> {
     commands: usize,
     /// The transcript as it should be.
     text: String,
-    /// What was not as expected.
+    /// The difference from what was expected.
     wrong: String,
 }
 

@@ -27,7 +27,7 @@ enum Kind {
     Recorded,
 }
 
-/// What is known about the root before the first load.
+/// Facts about the root that are known before the first load.
 #[derive(Debug, Clone)]
 pub(crate) struct RootHint {
     kind: Kind,

@@ -87,7 +87,7 @@ pub struct StorageError {
     problem: StorageProblem,
 }
 
-/// What is wrong with a storage parameter.
+/// Problem of a storage parameter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum StorageProblem {
     RelativePath,
