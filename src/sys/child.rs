@@ -1,0 +1,206 @@
+//! Children of PID 1: this program again, with a socket to it, and who waits for which child.
+//!
+//! What may block or die is done by a child: PID 1 only reads its socket, and kills it at a
+//! deadline. A child in uninterruptible sleep dies when that ends; PID 1 does not wait for it.
+
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::sync::{Mutex, PoisonError};
+
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair,
+};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
+
+use super::{Error, Result, process};
+
+/// Longest message, in bytes.
+pub(crate) const MAX_MESSAGE: usize = 64 << 10;
+
+/// A child whose owner wants its exit status, and that status once the child has ended.
+static OWNED: Mutex<Vec<(u32, Option<ExitStatus>)>> = Mutex::new(Vec::new());
+
+/// What has arrived from a child.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Received {
+    /// A whole message.
+    Message(Vec<u8>),
+    /// Nothing yet.
+    Pending,
+    /// The child has closed its end: it has ended, or is about to.
+    Ended,
+}
+
+/// A child that runs this program, and a socket that carries whole messages to and from it.
+#[derive(Debug)]
+pub(crate) struct ChildProcess {
+    socket: OwnedFd,
+    pid: u32,
+}
+
+impl ChildProcess {
+    /// Starts this program as `coldplug APPLET WORD...`. The child's end of the socket is its
+    /// descriptor 0.
+    ///
+    /// # Errors
+    /// The kernel has no socket or no process for it.
+    pub(crate) fn start(applet: &str, words: &[&str]) -> Result<Self> {
+        let failed = |e| Error::new("socketpair", applet, e);
+        let (ours, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+                .map_err(failed)?;
+        let pid = process::spawn_self(applet, words, File::from(theirs))?;
+        register(pid);
+        Ok(Self { socket: ours, pid })
+    }
+
+    /// Returns its process ID.
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Sends a message without waiting. Returns false if the child has ended, or does not read
+    /// what it was sent before.
+    pub(crate) fn send(&self, message: &[u8]) -> bool {
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        uninterrupted(|| send(&self.socket, message, flags)).is_ok()
+    }
+
+    /// Receives the next message without waiting.
+    pub(crate) fn try_receive(&self) -> Received {
+        receive(&self.socket, RecvFlags::DONTWAIT)
+    }
+
+    /// Kills the child.
+    pub(crate) fn kill(&self) {
+        if let Some(pid) = to_pid(self.pid) {
+            // It may have ended already.
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+}
+
+impl AsFd for ChildProcess {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Drop for ChildProcess {
+    /// Kills the child and leaves it to [`reap_orphans`].
+    fn drop(&mut self) {
+        self.kill();
+        forget(self.pid);
+    }
+}
+
+/// Waits for the next message from the parent, in a child; returns `None` when the parent has
+/// closed its end.
+pub(crate) fn receive_from_parent(socket: impl AsFd) -> Option<Vec<u8>> {
+    match receive(socket, RecvFlags::empty()) {
+        Received::Message(message) => Some(message),
+        Received::Pending | Received::Ended => None,
+    }
+}
+
+/// Sends a message to the parent, in a child. Returns whether it was sent.
+pub(crate) fn send_to_parent(socket: impl AsFd, message: &[u8]) -> bool {
+    uninterrupted(|| send(&socket, message, SendFlags::NOSIGNAL)).is_ok()
+}
+
+/// Notes that the owner of child `pid` wants its exit status, which [`exit_status`] returns.
+pub(crate) fn register(pid: u32) {
+    owned(|children| children.push((pid, None)));
+}
+
+/// Notes that nobody wants the exit status of child `pid` any more.
+pub(crate) fn forget(pid: u32) {
+    owned(|children| children.retain(|(child, _)| *child != pid));
+}
+
+/// Returns the exit status of the registered child `pid` and forgets it; `None` while it runs.
+pub(crate) fn exit_status(pid: u32) -> Option<ExitStatus> {
+    reap();
+    let find = |(child, status): &(u32, Option<ExitStatus>)| status.filter(|_| *child == pid);
+    let status = owned(|children| children.iter().find_map(find));
+    status.inspect(|_| forget(pid))
+}
+
+/// wait(2) with WNOHANG, until no ended child is left: reaps what process 1 has inherited, and its
+/// own children. Keeps the exit statuses of registered ones. Nothing else in PID 1 may wait for any
+/// child, except for one that it has just started and waits for at once.
+pub(crate) fn reap() {
+    while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+        let pid = pid.as_raw_nonzero().get().unsigned_abs();
+        owned(|children| {
+            for child in children.iter_mut().filter(|(child, _)| *child == pid) {
+                child.1 = Some(ExitStatus::from_raw(status.as_raw()));
+            }
+        });
+    }
+}
+
+fn owned<T>(change: impl FnOnce(&mut Vec<(u32, Option<ExitStatus>)>) -> T) -> T {
+    change(&mut OWNED.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+fn to_pid(pid: u32) -> Option<Pid> {
+    Pid::from_raw(i32::try_from(pid).ok()?)
+}
+
+fn receive(socket: impl AsFd, flags: RecvFlags) -> Received {
+    let mut buffer = vec![0; MAX_MESSAGE];
+    match uninterrupted(|| recv(&socket, &mut *buffer, flags)) {
+        Err(Errno::AGAIN) => Received::Pending,
+        // An empty message is the end of the connection; no message of ours is empty.
+        Ok((0, _)) | Err(_) => Received::Ended,
+        Ok((len, _)) => {
+            buffer.truncate(len);
+            Received::Message(buffer)
+        }
+    }
+}
+
+fn uninterrupted<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
+    loop {
+        match call() {
+            Err(Errno::INTR) => {}
+            result => return result,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_whole_and_their_end_is_seen() {
+        let (a, b) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+                .unwrap();
+        let child = ChildProcess { socket: a, pid: 0 };
+        assert_eq!(child.try_receive(), Received::Pending);
+        assert!(child.send(b"one") && child.send(b"two"));
+        assert_eq!(receive_from_parent(&b).as_deref(), Some(&b"one"[..]));
+        assert!(send_to_parent(&b, b"done"));
+        assert_eq!(child.try_receive(), Received::Message(b"done".to_vec()));
+        drop(b);
+        assert_eq!(child.try_receive(), Received::Ended);
+        assert!(!child.send(b"three"));
+        let long = vec![b'x'; MAX_MESSAGE];
+        let mut sent = 0;
+        let (a, b) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+                .unwrap();
+        let child = ChildProcess { socket: a, pid: 0 };
+        while sent < 1000 && child.send(&long) {
+            sent += 1;
+        }
+        assert!(sent < 1000, "a child that does not read blocks its parent");
+        drop(b);
+    }
+}
