@@ -201,6 +201,7 @@ impl<'a, 'b> EventLoop<'a, 'b> {
         fds.extend(
             self.socket.as_ref().map(|s| PollFd::from_borrowed_fd(s.as_fd(), PollFlags::IN)),
         );
+        fds.extend(self.search.wake_fd().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         // Interrupted or not: the loop checks everything again.
         let _ = poll(&mut fds, Timespec::try_from(left).ok().as_ref());
         self.loader.clear_wake();

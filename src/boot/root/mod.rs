@@ -29,6 +29,7 @@ mod ubi;
 mod verity;
 
 use std::fmt;
+use std::os::fd::BorrowedFd;
 
 pub(super) use awaited::Awaited;
 pub(super) use error::StepError;
@@ -143,6 +144,12 @@ pub(super) trait RootStep {
 
     /// Returns the error that explains why a later step failed, if this step knows.
     fn explain_failure(&self, _cx: &StepContext<'_>) -> Option<StepError> {
+        None
+    }
+
+    /// Returns the descriptor that becomes readable when the child process that the step waits for
+    /// has something to say.
+    fn wake_fd(&self) -> Option<BorrowedFd<'_>> {
         None
     }
 

@@ -1,6 +1,7 @@
 //! The row of steps to one of the roots that the command line names.
 
 use std::collections::VecDeque;
+use std::os::fd::BorrowedFd;
 
 use super::devices::Content;
 use super::filesystem::Filesystem;
@@ -132,6 +133,11 @@ impl RootPipeline {
             }
         }
         Ok(Progress::Done)
+    }
+
+    /// Returns the descriptor that wakes the step that runs.
+    pub(in crate::boot) fn wake_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.steps.front().and_then(|step| step.wake_fd())
     }
 
     /// Switches to the next root. Returns `false` if none is left.

@@ -1,5 +1,6 @@
 //! The search for the root: tries the roots that the command line names until one is mounted.
 
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use super::{
@@ -113,6 +114,11 @@ impl RootSearch {
         let times = [self.deadline, Some(self.not_before), poll].into_iter().flatten();
         // The deadline may have passed while a check of a filesystem runs.
         times.filter(|at| *at > now).min()
+    }
+
+    /// Returns the descriptor that becomes readable when [`Self::advance`] is due.
+    pub(in crate::boot) fn wake_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.pipeline.wake_fd()
     }
 
     /// Returns the pipeline and the context of its steps.
