@@ -1,6 +1,7 @@
 //! The text files of a module directory and a name to look up, separated by bytes 0xff.
 #![no_main]
 
+use std::error::Error;
 use std::sync::Arc;
 
 use coldplug::cmdline::link_name;
@@ -21,9 +22,10 @@ const NAMES: [&str; 5] = [
 struct Dir(Vec<Vec<u8>>);
 
 impl IndexFiles for Dir {
-    fn open(&self, name: &str) -> Option<Bytes> {
-        let at = NAMES.iter().position(|known| *known == name)?;
-        Some(Box::new(self.0.get(at + 1)?.clone()))
+    fn open(&self, name: &str) -> Result<Option<Bytes>, Box<dyn Error>> {
+        let at = NAMES.iter().position(|known| *known == name);
+        let text = at.and_then(|at| self.0.get(at + 1));
+        Ok(text.map(|text| Box::new(text.clone()) as Bytes))
     }
 }
 

@@ -70,7 +70,7 @@ fn with_help(tool: &Tool, error: Error) -> Error {
 }
 
 fn show(tool: &Tool, dir: &ModuleDir, format: Format, output: Option<&Path>) -> Result<(), Error> {
-    let Some(file) = dir.open("modules.devname") else {
+    let Ok(Some(file)) = dir.open("modules.devname") else {
         let path = dir.path().join("modules.devname");
         tool.raw_error(&format!("Warning: {} not found - ignoring", path.display()));
         return Ok(());

@@ -18,6 +18,7 @@ use crate::load::{
 use crate::report::Record;
 use crate::sys::moddir::{self, ModuleDir};
 use crate::sys::module::Kernel;
+use crate::sys::regular_file::{self, RECORD_LIMIT};
 use crate::sys::sysfs::{self, InitState};
 use crate::sys::uevent::Socket;
 use crate::sys::{self, BootTime, Root, procfs};
@@ -43,7 +44,7 @@ pub(crate) struct Finished {
 /// There is no list, or the uevent socket cannot be opened.
 pub(crate) fn finish(dir: &Root) -> sys::Result<Finished> {
     let list = dir.join(REMAINING);
-    let text = std::fs::read_to_string(&list).map_err(|e| sys::Error::io("read", &list, &e))?;
+    let text = regular_file::read_text(&list, RECORD_LIMIT)?;
     let mut warnings = Vec::new();
     let socket = Socket::open(None)?;
     let loader = loader(dir, &mut warnings)?;
@@ -131,7 +132,7 @@ fn settle(loader: &Loader, coldplug: &mut Coldplug<'_>, socket: &Socket) -> sys:
 /// Adds the results of `modules` to the record of the boot.
 fn update_record(dir: &Root, modules: &[ModuleRecord]) -> sys::Result<()> {
     let path = dir.join(RECORD);
-    let text = std::fs::read_to_string(&path).map_err(|e| sys::Error::io("read", &path, &e))?;
+    let text = regular_file::read_text(&path, RECORD_LIMIT)?;
     match Record::updated(&text, modules) {
         Some(record) => write(&path, (record + "\n").as_bytes()),
         None => {

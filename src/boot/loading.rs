@@ -17,6 +17,7 @@ use crate::load::{
 use crate::report::Record;
 use crate::sys::moddir::{self, ModuleDir};
 use crate::sys::module::Kernel;
+use crate::sys::regular_file::{self, RECORD_LIMIT};
 use crate::sys::{self, procfs, sysfs};
 
 /// Longest wait for a module of `coldplug.modules=`; then the boot goes on without it.
@@ -70,7 +71,8 @@ impl Boot {
     /// Reads the order of the record that `coldplug.replay=` names; without one it is empty.
     fn replay(&mut self) -> Vec<ModuleName> {
         let Some(path) = &self.params.boot.replay else { return Vec::new() };
-        let text = std::fs::read_to_string(self.dir.join(path)).map_err(|e| e.to_string());
+        let text = regular_file::read_text(&self.dir.join(path), RECORD_LIMIT);
+        let text = text.map_err(|error| error.cause.to_string());
         let order =
             text.and_then(|t| Record::load_order(&t).ok_or_else(|| "not a boot record".into()));
         order.unwrap_or_else(|error| {

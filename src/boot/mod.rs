@@ -36,6 +36,7 @@ use crate::cmdline::boot::Break;
 use crate::cmdline::storage::StorageParams;
 use crate::load::{Loader, Rank};
 use crate::report::Verdict;
+use crate::sys::regular_file::{self, RECORD_LIMIT};
 use crate::sys::uevent::Socket;
 use crate::sys::{self, BootTime, Root, port, process, procfs};
 use breakpoint::Breakpoint;
@@ -101,7 +102,8 @@ impl Boot {
         self.read_parameters();
         let socket = self.open_uevent_socket();
         self.reach(Break::Scan);
-        let root_hint = RootHint::new(&self.params.root, self.earlier_record().as_deref());
+        let earlier = self.earlier_record();
+        let root_hint = RootHint::new(&self.params.root, earlier.as_deref());
         let loader = self.loader(&root_hint)?;
         self.load_listed(&loader);
         self.wait_for_root(&loader, &root_hint, socket)?;
@@ -147,8 +149,10 @@ impl Boot {
     }
 
     /// Returns the record that the image contains. Most images contain none.
-    fn earlier_record(&self) -> Option<String> {
-        std::fs::read_to_string(self.dir.join(EARLIER_RECORD)).ok()
+    fn earlier_record(&mut self) -> Option<String> {
+        let bytes = regular_file::read_if_opened(&self.dir.join(EARLIER_RECORD), RECORD_LIMIT);
+        let bytes = bytes.inspect_err(|error| self.reporter.warn(error.to_string())).ok().flatten();
+        bytes.and_then(|bytes| String::from_utf8(bytes).ok())
     }
 
     /// Returns what lies below and above the root filesystem. A verified root is always on the

@@ -273,18 +273,19 @@ mod tests {
     use super::*;
     use crate::kmod::catalog::IndexFiles;
     use crate::kmod::index::Bytes;
+    use std::error::Error;
     use std::sync::Arc;
 
     struct Dep(&'static str);
 
     impl IndexFiles for Dep {
-        fn open(&self, name: &str) -> Option<Bytes> {
+        fn open(&self, name: &str) -> Result<Option<Bytes>, Box<dyn Error>> {
             let text = match name {
                 "modules.dep" => self.0,
                 "modules.builtin" => "kernel/inside.ko\n",
-                _ => return None,
+                _ => return Ok(None),
             };
-            Some(Box::new(text.as_bytes()))
+            Ok(Some(Box::new(text.as_bytes())))
         }
     }
 

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
+use super::regular_file::{self, CONFIG_LIMIT};
 use super::{Result, Root, atomic_file};
 use crate::kmod::autoclean::AutocleanMarker;
 use crate::kmod::name::ModuleName;
@@ -30,7 +31,7 @@ pub(crate) fn modules(root: &Root) -> Vec<ModuleName> {
 
 /// Reads the marker of `module`, which may belong to an earlier load of it.
 pub(crate) fn read(root: &Root, module: &ModuleName) -> Option<AutocleanMarker> {
-    AutocleanMarker::parse(&fs::read_to_string(path(root, module)).ok()?)
+    AutocleanMarker::parse(&regular_file::read_text(&path(root, module), CONFIG_LIMIT).ok()?)
 }
 
 /// Writes the marker of `module` and replaces an earlier one.

@@ -25,13 +25,16 @@ pub(crate) type Result<T> = std::result::Result<T, Error>;
 /// Why an operation failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Cause {
-    /// The error number that the kernel returned, or the one that fits a check made here, such as
-    /// EFBIG for a file above the caller's limit.
+    /// The error number that the kernel returned, or the one that fits a check made here.
     Errno(Errno),
     /// The content of the file is not valid UTF-8.
     NotUtf8,
     /// The file ends before the bytes that were asked for.
     UnexpectedEnd,
+    /// The path leads to a directory, a device, a FIFO or a socket.
+    NotRegular,
+    /// The file has more bytes than this.
+    TooLarge(usize),
     /// Any other error of the standard library, in its words: it has no error number.
     Other(String),
 }
@@ -92,6 +95,11 @@ impl fmt::Display for Cause {
             Self::Errno(errno) => f.write_str(&errno::text(*errno)),
             Self::NotUtf8 => f.write_str("not valid UTF-8"),
             Self::UnexpectedEnd => f.write_str("unexpected end of file"),
+            Self::NotRegular => f.write_str("not a regular file"),
+            Self::TooLarge(limit) => match limit >> 20 {
+                0 => write!(f, "larger than the limit of {limit} bytes"),
+                mebibytes => write!(f, "larger than the limit of {mebibytes} MiB"),
+            },
             Self::Other(text) => f.write_str(text),
         }
     }

@@ -40,6 +40,7 @@ pub(crate) mod net;
 pub(crate) mod port;
 pub(crate) mod process;
 pub(crate) mod procfs;
+pub(crate) mod regular_file;
 pub(crate) mod semaphore;
 pub(crate) mod settings;
 pub(crate) mod sysfs;

@@ -1,11 +1,12 @@
 //! /lib/modules/RELEASE and the directories of modprobe.d(5).
 
+use std::error::Error;
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::Root;
-use super::raw::Map;
+use super::regular_file::{self, CONFIG_LIMIT};
+use super::{Root, raw};
 use crate::cmdline::modules::ModuleParams;
 use crate::kmod::Warning;
 use crate::kmod::catalog::IndexFiles;
@@ -21,19 +22,33 @@ pub(crate) fn config_dirs(root: &Root, name: &str) -> Vec<PathBuf> {
     CONFIG_PARENTS.map(|parent| root.join(parent).join(name)).to_vec()
 }
 
+/// Longest index file, in bytes: twenty times that of a kernel with all modules.
+const INDEX_LIMIT: usize = 32 << 20;
+
 /// The module directory of one kernel.
 #[derive(Debug, Clone)]
-pub(crate) struct ModuleDir(PathBuf);
+pub(crate) struct ModuleDir {
+    path: PathBuf,
+    /// Whether index files are mapped.
+    mapped: bool,
+}
 
 impl ModuleDir {
     /// Returns the directory of the kernel `release` below `root`.
     pub(crate) fn new(root: &Root, release: &str) -> Self {
-        Self(root.join("lib/modules").join(release))
+        Self::at(root.join("lib/modules").join(release))
     }
 
     /// Returns the directory at `path`.
     pub(crate) fn at(path: impl Into<PathBuf>) -> Self {
-        Self(path.into())
+        Self { path: path.into(), mapped: false }
+    }
+
+    /// Returns this directory with index files mapped instead of read, for a process that looks up
+    /// one name: it needs few of their pages. If another process truncates a mapped file, the next
+    /// access kills this one (SIGBUS), so PID 1 maps no file.
+    pub(crate) fn mapped(self) -> Self {
+        Self { mapped: true, ..self }
     }
 
     /// Returns the release of its kernel: the last component of the path.
@@ -44,18 +59,23 @@ impl ModuleDir {
 
     /// Returns its path.
     pub(crate) fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 }
 
 impl IndexFiles for ModuleDir {
-    fn open(&self, name: &str) -> Option<Bytes> {
-        let file = File::open(self.0.join(name)).ok()?;
-        let len = usize::try_from(file.metadata().ok()?.len()).ok()?;
-        match len {
-            0 => Some(Box::new(Vec::new())),
-            _ => Map::new(&file, len).ok().map(|map| Box::new(map) as Bytes),
+    fn open(&self, name: &str) -> Result<Option<Bytes>, Box<dyn Error>> {
+        let path = self.path.join(name);
+        if self.mapped
+            && let Ok(file) = regular_file::open(&path)
+            && let Ok(map) = raw::Map::new(&file)
+        {
+            return Ok(Some(Box::new(map)));
         }
+        let bytes = regular_file::read_if_opened(&path, INDEX_LIMIT);
+        // The caller names the file.
+        let bytes = bytes.map_err(|error| error.cause.to_string())?;
+        Ok(bytes.map(|bytes| Box::new(bytes) as Bytes))
     }
 }
 
@@ -63,7 +83,8 @@ impl IndexFiles for ModuleDir {
 /// modules.weakdep, ordered by file name. If several directories have a file of one name, the file
 /// in the directory of the highest precedence is used. The kernel command line is not read.
 pub(crate) fn config(root: &Root, dir: &ModuleDir, warnings: &mut Vec<Warning>) -> Config {
-    config_at(&config_dirs(root, "modprobe.d"), dir, warnings)
+    let read = |path: &Path| regular_file::read_if_opened(path, CONFIG_LIMIT);
+    config_from(&config_dirs(root, "modprobe.d"), dir, warnings, &read)
 }
 
 /// Reads the configuration as [`config`] does and appends the module words of the kernel command
@@ -84,8 +105,23 @@ pub(crate) fn config_with(
 /// first, instead of modprobe.d. A file needs no suffix and is ordered by its name. Missing paths
 /// are ignored. A file may also be a modules.conf(5), which is detected by its content. The build
 /// for an image does not read modules.conf, because images are made from the converted
-/// configuration.
+/// configuration. A file may be a pipe, as in `modprobe -C <(...)`.
 pub(crate) fn config_at(paths: &[PathBuf], dir: &ModuleDir, warnings: &mut Vec<Warning>) -> Config {
+    let read = |path: &Path| match paths.iter().any(|named| named == path) {
+        true => Ok(fs::read(path).ok()),
+        false => regular_file::read_if_opened(path, CONFIG_LIMIT),
+    };
+    config_from(paths, dir, warnings, &read)
+}
+
+/// Reads the configuration in `paths` and that of the modules in `dir`. `read` returns the content
+/// of a file, or `None` if it cannot be opened.
+fn config_from(
+    paths: &[PathBuf],
+    dir: &ModuleDir,
+    warnings: &mut Vec<Warning>,
+    read: &dyn Fn(&Path) -> super::Result<Option<Vec<u8>>>,
+) -> Config {
     let mut files = merged_conf_files(paths, warnings);
     for own in ["modules.softdep", "modules.weakdep"] {
         files.retain(|(name, _)| name != own);
@@ -94,9 +130,15 @@ pub(crate) fn config_at(paths: &[PathBuf], dir: &ModuleDir, warnings: &mut Vec<W
     sort(&mut files);
     let mut config = Config::default();
     for (_, path) in &files {
-        // kmod ignores files that cannot be opened.
-        let Ok(bytes) = fs::read(path) else { continue };
         let name = path.to_string_lossy();
+        let bytes = match read(path) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => continue,
+            Err(error) => {
+                warnings.push(Warning::new(&name, 0, format!("ignored: {}", error.cause)));
+                continue;
+            }
+        };
         #[cfg(feature = "host")]
         if paths.contains(path)
             && super::modules_conf::add(&mut config, &name, &bytes, &dir.release(), warnings)
@@ -165,6 +207,7 @@ fn conf_files_in(dir: &Path, warnings: &mut Vec<Warning>) -> Vec<(OsString, Path
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
 
     #[test]
     fn the_highest_directory_wins_and_names_are_sorted() {
@@ -195,15 +238,52 @@ mod tests {
     }
 
     #[test]
-    fn index_files_are_mapped() {
+    fn a_file_that_is_no_regular_file_or_too_large_is_ignored_with_a_warning() {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = Root::at(scratch.path());
+        let dir = scratch.path().join("etc/modprobe.d");
+        fs::create_dir_all(&dir).unwrap();
+        mknodat(CWD, dir.join("a.conf"), FileType::Fifo, Mode::RUSR, 0).unwrap();
+        fs::write(dir.join("b.conf"), "blacklist b\n").unwrap();
+        fs::File::create(dir.join("c.conf")).unwrap().set_len(1 << 40).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", dir.join("d.conf")).unwrap();
+        std::os::unix::fs::symlink("nowhere", dir.join("e.conf")).unwrap();
+        mknodat(CWD, scratch.path().join("run"), FileType::Fifo, Mode::RUSR, 0).unwrap();
+        fs::create_dir(scratch.path().join("lib")).unwrap();
+        mknodat(CWD, scratch.path().join("lib/modprobe.d"), FileType::Fifo, Mode::RUSR, 0).unwrap();
+        let mut warnings = Vec::new();
+        let config = config(&root, &ModuleDir::new(&root, "1"), &mut warnings);
+        assert_eq!(config.blacklist, ["b"]);
+        let texts: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+        let prefix = format!("{}/", scratch.path().display());
+        let texts: Vec<_> = texts.iter().map(|text| text.trim_start_matches(&prefix)).collect();
+        assert_eq!(
+            texts,
+            [
+                "etc/modprobe.d/a.conf: ignored: not a regular file",
+                "etc/modprobe.d/c.conf: ignored: larger than the limit of 4 MiB",
+                "etc/modprobe.d/d.conf: ignored: not a regular file",
+                "lib/modprobe.d: ignored: not a regular file",
+            ]
+        );
+    }
+
+    #[test]
+    fn index_files_are_read_or_mapped() {
         let scratch = tempfile::tempdir().unwrap();
         let root = Root::at(scratch.path());
         let dir = ModuleDir::new(&root, "1");
         fs::create_dir_all(dir.path()).unwrap();
         fs::write(dir.path().join("full"), "text").unwrap();
         fs::write(dir.path().join("empty"), "").unwrap();
-        assert_eq!((*dir.open("full").unwrap()).as_ref(), b"text");
-        assert!((*dir.open("empty").unwrap()).as_ref().is_empty());
-        assert!(dir.open("none").is_none());
+        fs::create_dir(dir.path().join("directory")).unwrap();
+        for dir in [dir.clone(), dir.mapped()] {
+            let text = |name: &str| dir.open(name).unwrap().map(|b| (*b).as_ref().to_vec());
+            assert_eq!(text("full").as_deref(), Some(&b"text"[..]));
+            assert_eq!(text("empty").as_deref(), Some(&b""[..]));
+            assert_eq!(text("none"), None);
+            let error = dir.open("directory").err().unwrap();
+            assert_eq!(error.to_string(), "not a regular file");
+        }
     }
 }

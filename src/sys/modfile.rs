@@ -5,9 +5,7 @@ use std::io::{Read, Seek};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::io::Errno;
-
-use super::{Error, Result};
+use super::{Error, Result, regular_file};
 use crate::kmod::compress::{Compression, DecodeError, Decoder};
 
 /// An open module file.
@@ -43,12 +41,12 @@ impl ModuleFile {
     /// and reads the first bytes. A file that is too short to be a module counts as not compressed.
     ///
     /// # Errors
-    /// The file cannot be opened or read.
+    /// The file cannot be opened or read, or is not a regular file.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let failed = |op| move |e: std::io::Error| Error::io(op, path, &e);
-        let mut file = File::open(path).map_err(failed("open"))?;
+        let failed = |e: std::io::Error| Error::io("read", path, &e);
+        let mut file = regular_file::open(path)?;
         let mut head = Vec::with_capacity(6);
-        file.by_ref().take(6).read_to_end(&mut head).map_err(failed("read"))?;
+        file.by_ref().take(6).read_to_end(&mut head).map_err(failed)?;
         Ok(Self { file, path: path.to_owned(), compression: Compression::detect(&head) })
     }
 
@@ -65,7 +63,7 @@ impl ModuleFile {
     /// Returns the decoded image, at most `limit` bytes.
     ///
     /// # Errors
-    /// The file cannot be read, is damaged, or is larger than `limit` (EFBIG).
+    /// The file cannot be read, is damaged, or is larger than `limit`.
     pub(crate) fn image(&mut self, limit: usize) -> std::result::Result<Vec<u8>, ImageError> {
         let (mut bytes, mut image) = (Vec::new(), Vec::new());
         self.image_into(&mut Decoder::default(), &mut bytes, &mut image, limit)?;
@@ -98,16 +96,10 @@ impl ModuleFile {
         limit: usize,
     ) -> std::result::Result<(), ImageError> {
         let failed = |e: std::io::Error| ImageError::Read(Error::io("read", &self.path, &e));
-        let error = |errno| ImageError::Read(Error::new("read", self.path.display(), errno));
         let len = self.file.metadata().map_err(failed)?.len();
-        if len > limit as u64 {
-            return Err(error(Errno::FBIG));
-        }
         bytes.clear();
-        let len = usize::try_from(len).unwrap_or(usize::MAX);
-        bytes.try_reserve_exact(len).map_err(|_| error(Errno::NOMEM))?;
         self.file.rewind().map_err(failed)?;
-        self.file.read_to_end(bytes).map_err(failed)?;
-        Ok(())
+        regular_file::read_to_end(&mut self.file, len, limit, bytes)
+            .map_err(|cause| ImageError::Read(Error::new("read", self.path.display(), cause)))
     }
 }

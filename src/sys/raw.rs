@@ -28,8 +28,10 @@ pub(super) struct Map {
 }
 
 impl Map {
-    /// mmap(2): maps `len` bytes of `file`, private and read-only.
-    pub(super) fn new(file: impl AsFd, len: usize) -> rustix::io::Result<Self> {
+    /// mmap(2): maps `file`, private and read-only. An empty file is EINVAL.
+    pub(super) fn new(file: impl AsFd) -> rustix::io::Result<Self> {
+        let size = rustix::fs::fstat(&file)?.st_size;
+        let len = usize::try_from(size).map_err(|_| Errno::FBIG)?;
         // SAFETY: the kernel chooses the address, so no memory of ours is replaced. The mapping is
         // private and read-only and lives until `drop`. Index files are replaced by rename and
         // never written in place (depmod's rule), so the bytes do not change under the slice.

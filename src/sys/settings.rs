@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use rustix::io::Errno;
 
+use super::regular_file::{self, CONFIG_LIMIT};
 use super::{Cause, Error, Result, Root, atomic_file, moddir};
 use crate::kmod::Warning;
 use crate::kmod::name::ModuleName;
@@ -21,9 +22,12 @@ pub(crate) fn config(root: &Root, warnings: &mut Vec<Warning>) -> Settings {
     let dirs = moddir::config_dirs(root, "coldplug/settings.d");
     let mut settings = Settings::default();
     for path in moddir::conf_files(&dirs, warnings) {
-        // Files that cannot be opened are ignored, as in modprobe.d.
-        if let Ok(bytes) = fs::read(&path) {
-            settings.add_file(&path.to_string_lossy(), &bytes, warnings);
+        let name = path.to_string_lossy();
+        match regular_file::read_if_opened(&path, CONFIG_LIMIT) {
+            Ok(bytes) => settings.add_file(&name, &bytes.unwrap_or_default(), warnings),
+            Err(error) => {
+                warnings.push(Warning::new(&name, 0, format!("ignored: {}", error.cause)));
+            }
         }
     }
     settings
@@ -95,14 +99,12 @@ fn saved_path(root: &Root, module: &ModuleName) -> PathBuf {
 /// The file exists and cannot be read.
 pub(crate) fn read_saved(root: &Root, module: &ModuleName) -> Result<Vec<(String, String)>> {
     let path = saved_path(root, module);
-    match fs::read(&path) {
+    match regular_file::read(&path, CONFIG_LIMIT) {
         Ok(bytes) => Ok(parse_saved(&String::from_utf8_lossy(&bytes))),
-        Err(e) => match Error::io("read", &path, &e) {
-            error if matches!(error.cause, Cause::Errno(Errno::NOENT | Errno::NOTDIR)) => {
-                Ok(Vec::new())
-            }
-            error => Err(error),
-        },
+        Err(error) if matches!(error.cause, Cause::Errno(Errno::NOENT | Errno::NOTDIR)) => {
+            Ok(Vec::new())
+        }
+        Err(error) => Err(error),
     }
 }
 

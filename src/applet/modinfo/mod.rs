@@ -124,7 +124,7 @@ impl Reader<'_> {
             Form::Columns if show.names(b"name") => self.printer.value(module.as_str().as_bytes()),
             _ => {}
         }
-        let file = self.dir.open("modules.builtin.modinfo");
+        let file = self.dir.open("modules.builtin.modinfo").ok().flatten();
         let strings =
             file.iter().flat_map(|f| modinfo::builtin_strings((**f).as_ref(), module.as_str()));
         let strings = strings.map(<[u8]>::to_vec).collect();

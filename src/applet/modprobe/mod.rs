@@ -100,7 +100,7 @@ struct Modprobe<'a> {
 impl<'a> Modprobe<'a> {
     fn new(tool: &'a Tool, options: Options, running: &str) -> Self {
         let dir = ModuleDir::at(module_dir(options.dirname.as_ref(), options.release.as_ref()));
-        let catalog = Catalog::new(Arc::new(dir.clone()));
+        let catalog = Catalog::new(Arc::new(dir.clone().mapped()));
         let running = running.split(' ').filter(|n| !n.is_empty()).map(ModuleName::new).collect();
         let mut warnings = Vec::new();
         let mut config = match &options.config[..] {

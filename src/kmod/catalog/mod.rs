@@ -3,6 +3,7 @@
 mod table;
 mod text;
 
+use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Warning;
@@ -17,7 +18,10 @@ use text::TextFormat;
 /// Access to the index files of a module directory.
 pub trait IndexFiles: Send + Sync {
     /// Returns the bytes of the file `name`, such as `modules.dep.bin`, or `None` if it is missing.
-    fn open(&self, name: &str) -> Option<Bytes>;
+    ///
+    /// # Errors
+    /// The file cannot be used: it is not a regular file, it is too large, or a read failed.
+    fn open(&self, name: &str) -> Result<Option<Bytes>, Box<dyn Error>>;
 }
 
 /// The source of a match. The sources are searched in this order.
@@ -261,9 +265,15 @@ mod tests {
     #[derive(Default)]
     struct Tree(HashMap<&'static str, Vec<u8>>);
 
+    /// Content of a file that cannot be used.
+    const FIFO: &[u8] = b"FIFO";
+
     impl IndexFiles for Tree {
-        fn open(&self, name: &str) -> Option<Bytes> {
-            self.0.get(name).map(|b| Box::new(b.clone()) as Bytes)
+        fn open(&self, name: &str) -> Result<Option<Bytes>, Box<dyn Error>> {
+            match self.0.get(name) {
+                Some(bytes) if bytes == FIFO => Err("not a regular file".into()),
+                bytes => Ok(bytes.map(|b| Box::new(b.clone()) as Bytes)),
+            }
         }
     }
 
@@ -286,6 +296,8 @@ mod tests {
                 vec![0xb0, 0x07, 0xf4, 0x57, 0, 2, 0, 1, 0x80, 0, 1, 0],
             );
             files.insert("modules.dep.bin", b"not an index at all".to_vec());
+            files.insert("modules.symbols.bin", FIFO.to_vec());
+            files.insert("modules.symbols", FIFO.to_vec());
         }
         Catalog::new(Arc::new(Tree(files)))
     }
@@ -322,6 +334,7 @@ mod tests {
         let catalog = tree(true);
         assert_eq!(names(&catalog.lookup(&Config::default(), "pci:v1d2")), ["a_b", "c"]);
         assert_eq!(catalog.dep(&"a_b".into()).unwrap().needs, ["k/c.ko"]);
+        assert!(catalog.lookup(&Config::default(), "symbol:crc").is_empty());
         let warnings: Vec<String> =
             catalog.take_warnings().iter().map(ToString::to_string).collect();
         assert_eq!(
@@ -332,6 +345,8 @@ mod tests {
                 "modules.alias line 6: ignoring an alias with an unmatched bracket",
                 "modules.dep.bin: magic check fail: 6e6f7420 instead of b007f457; \
                  reading modules.dep instead",
+                "modules.symbols.bin: not a regular file; reading modules.symbols instead",
+                "modules.symbols: ignored: not a regular file",
             ]
         );
         assert!(catalog.take_warnings().is_empty());

@@ -1,5 +1,6 @@
 //! One index file of the catalog: the `.bin` file if it is valid, otherwise its text form.
 
+use std::fmt::Display;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::IndexFiles;
@@ -37,7 +38,7 @@ impl Table {
     }
 
     pub(super) fn is_present(&self) -> bool {
-        self.index().is_some() || self.files.open(self.text).is_some()
+        self.index().is_some() || self.files.open(self.text).is_ok_and(|text| text.is_some())
     }
 
     /// Returns the first value with exactly the key `name`.
@@ -64,7 +65,7 @@ impl Table {
         if let (Some(bin), None) = (self.index(), self.parsed.get()) {
             match index(bin) {
                 Ok(answer) => return answer,
-                Err(error) => self.warn_damaged(error),
+                Err(error) => self.warn_damaged(&error),
             }
         }
         text(self.parsed.get_or_init(|| self.read_text()))
@@ -73,14 +74,15 @@ impl Table {
     fn index(&self) -> Option<&Index> {
         self.index
             .get_or_init(|| {
+                let bytes = self.files.open(self.bin).map_err(|error| self.warn_damaged(&error));
                 // kmod writes an empty file if there are no entries.
-                let bytes = self.files.open(self.bin).filter(|b| !(**b).as_ref().is_empty())?;
-                Index::new(bytes).map_err(|error| self.warn_damaged(error)).ok()
+                let bytes = bytes.ok()?.filter(|b| !(**b).as_ref().is_empty())?;
+                Index::new(bytes).map_err(|error| self.warn_damaged(&error)).ok()
             })
             .as_ref()
     }
 
-    fn warn_damaged(&self, error: IndexError) {
+    fn warn_damaged(&self, error: &dyn Display) {
         self.warn(Warning::new(self.bin, 0, format!("{error}; reading {} instead", self.text)));
     }
 
@@ -89,7 +91,14 @@ impl Table {
     }
 
     fn read_text(&self) -> Text {
-        let Some(bytes) = self.files.open(self.text) else { return Text::default() };
+        let bytes = match self.files.open(self.text) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Text::default(),
+            Err(error) => {
+                self.warn(Warning::new(self.text, 0, format!("ignored: {error}")));
+                return Text::default();
+            }
+        };
         let (text, warnings) = Text::parse(self.text, (*bytes).as_ref(), self.content);
         for warning in warnings {
             self.warn(warning);
