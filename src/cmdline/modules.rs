@@ -29,7 +29,7 @@ impl ModuleParams {
     /// Adds these parameters to `config`. Options go behind those of modprobe.d, so that they take
     /// precedence.
     pub fn add_to(&self, config: &mut Config) {
-        config.options.extend_from_slice(&self.options);
+        self.options.iter().for_each(|entry| config.options.push(entry.clone()));
         config.blacklist.extend_from_slice(&self.blacklist);
         config.kernel_blacklist.extend_from_slice(&self.kernel_blacklist);
         config.masks.extend(&self.masks);

@@ -57,8 +57,38 @@ pub(crate) struct Step {
     pub(crate) reason: Reason,
 }
 
-/// Maximum length of a chain of dependencies and softdeps; real chains have about a dozen.
-const MAX_DEPTH: usize = 500;
+/// Maximum length of a chain of dependencies and `pre:` softdeps, so that damaged or hostile files
+/// take a bounded amount of memory. Real chains have about a dozen.
+const MAX_DEPTH: usize = 50_000;
+
+/// Work that is left. The planner keeps it in a list of its own: a recursion would be as deep as the
+/// files say.
+#[derive(Debug)]
+enum Work {
+    /// Add the steps for a module, unless it has one or is being expanded.
+    Expand(Visit),
+    /// Add the step of a module whose dependencies and `pre:` softdeps have their steps.
+    Finish(Box<Finish>),
+}
+
+/// A module to expand.
+#[derive(Debug)]
+struct Visit {
+    module: ModuleName,
+    /// The alias that it was found through.
+    alias: Option<String>,
+    reason: Reason,
+}
+
+/// The end of an expansion.
+#[derive(Debug)]
+struct Finish {
+    step: Step,
+    /// Whether the module is in the chain.
+    in_chain: bool,
+    /// Matches of its `post:` softdeps.
+    post: Vec<Match>,
+}
 
 /// Expands modules into steps. `known` returns whether a module needs no step, because it has one
 /// already or is in the kernel; `live` returns whether a module is in the kernel, which a mask does
@@ -72,6 +102,10 @@ pub(crate) struct Planner<'a> {
     seen: HashSet<ModuleName>,
     /// Chain of the modules being expanded, outermost first.
     chain: Vec<ModuleName>,
+    /// The same modules.
+    in_chain: HashSet<ModuleName>,
+    /// Work that is left, the next item last.
+    work: Vec<Work>,
     steps: Vec<Step>,
     cycles: Vec<String>,
 }
@@ -106,6 +140,8 @@ impl<'a> Planner<'a> {
             live,
             seen: HashSet::new(),
             chain: Vec::new(),
+            in_chain: HashSet::new(),
+            work: Vec::new(),
             steps: Vec::new(),
             cycles: Vec::new(),
         }
@@ -113,8 +149,15 @@ impl<'a> Planner<'a> {
 
     /// Adds the steps for a match.
     pub(crate) fn add(&mut self, found: &Match) {
-        if !found.is_builtin() {
-            self.expand(&found.module, found.alias.as_deref(), Reason::Requested);
+        if found.is_builtin() {
+            return;
+        }
+        self.work.push(Work::Expand(Visit::new(found, Reason::Requested)));
+        while let Some(work) = self.work.pop() {
+            match work {
+                Work::Expand(visit) => self.expand(visit),
+                Work::Finish(finish) => self.finish_step(*finish),
+            }
         }
     }
 
@@ -123,8 +166,8 @@ impl<'a> Planner<'a> {
         InsertPlan { steps: self.steps, cycles: self.cycles }
     }
 
-    /// Adds the steps for `module`, unless it has one or is being expanded.
-    fn expand(&mut self, module: &ModuleName, alias: Option<&str>, reason: Reason) {
+    fn expand(&mut self, visit: Visit) {
+        let module = &visit.module;
         if self.seen.contains(module) || (self.known)(module) {
             return;
         }
@@ -136,45 +179,50 @@ impl<'a> Planner<'a> {
         self.seen.insert(module.clone());
         let line = self.catalog.dep(module);
         match self.masked_action(module, line.as_ref()) {
-            Some((action, needs)) => self.expand_masked(module, reason, action, needs),
-            None => self.expand_unmasked(module, alias, reason, line),
+            Some((action, needs)) => self.expand_masked(visit, action, needs),
+            None => self.expand_unmasked(visit, line),
         }
     }
 
-    /// Adds the step of a module that is masked or depends on the masked modules `needs`.
-    fn expand_masked(
-        &mut self,
-        module: &ModuleName,
-        reason: Reason,
-        action: Action,
-        needs: Vec<ModuleName>,
-    ) {
-        for masked in &needs {
-            self.expand(masked, None, Reason::DependencyOf(module.clone()));
-        }
-        let (options, after) = (String::new(), Vec::new());
-        self.steps.push(Step { module: module.clone(), action, options, needs, after, reason });
+    /// Expands a module that is masked or depends on the masked modules `needs`.
+    fn expand_masked(&mut self, visit: Visit, action: Action, needs: Vec<ModuleName>) {
+        let dependencies: Vec<Visit> = needs.iter().map(|m| visit.dependency(m.clone())).collect();
+        let step = visit.step(action, String::new(), needs, Vec::new());
+        self.work.push(Work::Finish(Box::new(Finish { step, in_chain: false, post: Vec::new() })));
+        self.work.extend(dependencies.into_iter().rev().map(Work::Expand));
     }
 
-    /// Adds the steps of a module that no mask affects.
-    fn expand_unmasked(
-        &mut self,
-        module: &ModuleName,
-        alias: Option<&str>,
-        reason: Reason,
-        line: Option<DepLine>,
-    ) {
+    /// Expands a module that no mask affects.
+    fn expand_unmasked(&mut self, visit: Visit, line: Option<DepLine>) {
+        let module = visit.module.clone();
         self.chain.push(module.clone());
-        let needs = self.expand_needs(module, line.as_ref().map_or(&[], |l| &l.needs));
-        let (pre, post) = self.softdep(module);
-        let after = self.expand_pre(&pre, &Reason::SoftdepPreOf(module.clone()));
-        let action = self.action(module, line, !pre.is_empty() || !post.is_empty());
-        let options = self.config.options_of(module, alias);
-        self.steps.push(Step { module: module.clone(), action, options, needs, after, reason });
-        self.chain.pop();
-        for found in post {
-            self.expand_post(module, &found);
+        self.in_chain.insert(module.clone());
+        let needs = self.needs(line.as_ref().map_or(&[], |l| &l.needs));
+        let (pre, post) = self.softdep(&module);
+        let action = self.action(&module, line, !pre.is_empty() || !post.is_empty());
+        let pre: Vec<Match> = pre.into_iter().filter(|f| self.may_follow(f)).collect();
+        let before = needs.iter().map(|name| visit.dependency(name.clone()));
+        let reason = || Reason::SoftdepPreOf(module.clone());
+        let before = before.chain(pre.iter().map(|found| Visit::new(found, reason())));
+        let before: Vec<Work> = before.map(Work::Expand).collect();
+        let options = self.config.options_of(&module, visit.alias.as_deref());
+        let after = pre.into_iter().map(|found| found.module).collect();
+        let step = visit.step(action, options, needs, after);
+        self.work.push(Work::Finish(Box::new(Finish { step, in_chain: true, post })));
+        self.work.extend(before.into_iter().rev());
+    }
+
+    /// Adds the step of a module, and has its `post:` softdeps expanded next.
+    fn finish_step(&mut self, finish: Finish) {
+        let Finish { step, in_chain, post } = finish;
+        if in_chain {
+            self.chain.pop();
+            self.in_chain.remove(&step.module);
         }
+        let post = post.iter().filter(|found| !found.is_builtin());
+        let visit = |found| Visit::new(found, Reason::SoftdepPostOf(step.module.clone()));
+        self.work.extend(post.rev().map(visit).map(Work::Expand));
+        self.steps.push(step);
     }
 
     /// Returns the action of an unmasked module.
@@ -203,18 +251,10 @@ impl<'a> Planner<'a> {
         (!masked.is_empty()).then(|| (Action::Insert(line.path.clone()), masked))
     }
 
-    /// Expands the modules in the files `paths` and returns those that `module` waits for.
-    fn expand_needs(&mut self, module: &ModuleName, paths: &[String]) -> Vec<ModuleName> {
-        let mut needs = Vec::with_capacity(paths.len());
-        for name in paths.iter().filter_map(|p| ModuleName::from_path(p)) {
-            if self.is_in_chain(&name) {
-                self.add_cycle(&name);
-                continue;
-            }
-            self.expand(&name, None, Reason::DependencyOf(module.clone()));
-            needs.push(name);
-        }
-        needs
+    /// Returns the modules in the files `paths`, without those that the chain contains.
+    fn needs(&mut self, paths: &[String]) -> Vec<ModuleName> {
+        let names = paths.iter().filter_map(|path| ModuleName::from_path(path));
+        names.filter(|name| !self.closes_cycle(name)).collect()
     }
 
     /// Looks up the `pre:` and `post:` softdeps of `module`.
@@ -227,44 +267,47 @@ impl<'a> Planner<'a> {
         (lookup(&dep.pre), lookup(&dep.post))
     }
 
-    /// Expands the matches of a `pre:` softdep and returns the modules to wait for.
-    fn expand_pre(&mut self, found: &[Match], reason: &Reason) -> Vec<ModuleName> {
-        let mut after = Vec::with_capacity(found.len());
-        for found in found.iter().filter(|f| !f.is_builtin()) {
-            if self.is_in_chain(&found.module) {
-                self.add_cycle(&found.module);
-                continue;
-            }
-            self.expand(&found.module, found.alias.as_deref(), reason.clone());
-            after.push(found.module.clone());
-        }
-        after
+    /// Returns whether the match of a `pre:` softdep is to be waited for.
+    fn may_follow(&mut self, found: &Match) -> bool {
+        !found.is_builtin() && !self.closes_cycle(&found.module)
     }
 
-    /// Expands a match of a `post:` softdep. If its step is new, it waits for `module`.
-    fn expand_post(&mut self, module: &ModuleName, found: &Match) {
-        let start = self.steps.len();
-        if !found.is_builtin() {
-            self.expand(
-                &found.module,
-                found.alias.as_deref(),
-                Reason::SoftdepPostOf(module.clone()),
-            );
+    /// Returns whether the chain contains `module`, and then records the cycle.
+    fn closes_cycle(&mut self, module: &ModuleName) -> bool {
+        let closes = self.in_chain.contains(module);
+        if closes {
+            let chain = self.chain.iter().skip_while(|m| *m != module).chain([module]);
+            let names: Vec<&str> = chain.map(ModuleName::as_str).collect();
+            self.cycles.push(names.join(" -> "));
         }
-        for step in self.steps.iter_mut().skip(start).filter(|s| s.module == found.module) {
-            step.after.push(module.clone());
-        }
+        closes
+    }
+}
+
+impl Visit {
+    fn new(found: &Match, reason: Reason) -> Self {
+        Self { module: found.module.clone(), alias: found.alias.clone(), reason }
     }
 
-    fn is_in_chain(&self, module: &ModuleName) -> bool {
-        self.chain.contains(module)
+    /// Returns the visit of a module that this one depends on.
+    fn dependency(&self, module: ModuleName) -> Self {
+        Self { module, alias: None, reason: Reason::DependencyOf(self.module.clone()) }
     }
 
-    /// Records the cycle that an edge to `module`, which is being expanded, would close.
-    fn add_cycle(&mut self, module: &ModuleName) {
-        let chain = self.chain.iter().skip_while(|m| *m != module).chain([module]);
-        let names: Vec<&str> = chain.map(ModuleName::as_str).collect();
-        self.cycles.push(names.join(" -> "));
+    /// Returns the step of this module. The module whose `post:` softdep it is, if so, is one of
+    /// those that it comes after.
+    fn step(
+        self,
+        action: Action,
+        options: String,
+        needs: Vec<ModuleName>,
+        mut after: Vec<ModuleName>,
+    ) -> Step {
+        let Self { module, reason, .. } = self;
+        if let Reason::SoftdepPostOf(user) = &reason {
+            after.push(user.clone());
+        }
+        Step { module, action, options, needs, after, reason }
     }
 }
 
@@ -350,16 +393,42 @@ mod tests {
         assert_eq!(order(&p), "d e");
     }
 
-    #[test]
-    fn a_very_long_chain_is_cut() {
-        let mut conf = String::new();
-        let mut dep = String::new();
-        for n in 0..5000 {
-            conf.push_str(&format!("softdep m{n} pre: m{}\n", n + 1));
-            dep.push_str(&format!("m{n}.ko:\n"));
+    /// Returns modules.dep and a configuration with a chain of `length` modules.
+    fn chain(length: usize, kind: &str) -> (String, String) {
+        let (mut dep, mut conf) = (String::new(), String::new());
+        for n in 0..length {
+            let next = n + 1;
+            match kind {
+                "dep" => dep.push_str(&format!("m{n}.ko: m{next}.ko\n")),
+                _ => {
+                    dep.push_str(&format!("m{n}.ko:\n"));
+                    conf.push_str(&format!("softdep m{n} {kind} m{next}\n"));
+                }
+            }
         }
-        let p = plan(dep.leak(), &conf, &["m0"]);
-        assert_eq!((p.steps.len(), p.cycles.len()), (MAX_DEPTH, 1));
+        (dep + &format!("m{length}.ko:\n"), conf)
+    }
+
+    #[test]
+    fn long_chains_take_no_stack_and_no_longer_than_their_length() {
+        for (kind, length, cut) in [
+            ("dep", 20_000, false),
+            ("pre:", 20_000, false),
+            ("post:", 20_000, false),
+            ("post:", 60_000, false),
+            ("pre:", 60_000, true),
+            ("dep", 60_000, true),
+        ] {
+            let (dep, conf) = chain(length, kind);
+            let plan = move || plan(dep.leak(), &conf, &["m0"]);
+            // As little as the second thread of PID 1 has.
+            let thread = std::thread::Builder::new().stack_size(256 << 10).spawn(plan).unwrap();
+            let plan = thread.join().unwrap();
+            let steps = if cut { MAX_DEPTH } else { length + 1 };
+            assert_eq!((plan.steps.len(), plan.cycles.len()), (steps, usize::from(cut)), "{kind}");
+            let limit = "(more than 50000 modules in one chain)";
+            assert!(plan.cycles.iter().all(|text| text.ends_with(limit)), "{:?}", plan.cycles);
+        }
     }
 
     #[test]

@@ -66,12 +66,26 @@ impl Candidate {
     }
 }
 
+/// Work that is left. The builder keeps it in a list of its own: a recursion would be as deep as the
+/// files say.
+enum Work {
+    /// Add a module with all its dependencies and softdeps, once; the flag says whether to ignore
+    /// its install command and softdeps.
+    Expand(Candidate, bool),
+    /// Add a module between its softdeps.
+    Add(Candidate),
+    /// Append the item of a module; the flag says whether to ignore its install command.
+    Push(Candidate, bool),
+}
+
 struct Builder<'a> {
     catalog: &'a Catalog,
     config: &'a Config,
     running: &'a [ModuleName],
     visited: HashSet<Key>,
     required: HashSet<Key>,
+    /// Work that is left, the next item last.
+    work: Vec<Work>,
     items: Vec<ProbeItem>,
     invalid: Vec<String>,
 }
@@ -89,6 +103,7 @@ pub(crate) fn probe_list(
         running: request.running,
         visited: HashSet::new(),
         required: HashSet::new(),
+        work: Vec::new(),
         items: Vec::new(),
         invalid: Vec::new(),
     };
@@ -96,10 +111,8 @@ pub(crate) fn probe_list(
     // A module loaded from a given file is never builtin, whatever its name.
     let builtin = path.is_none() && found.is_builtin();
     builder.require(found);
-    builder.expand(
-        Candidate { path, builtin, requested: true, ..Candidate::found(found) },
-        request.ignore_commands,
-    );
+    let requested = Candidate { path, builtin, requested: true, ..Candidate::found(found) };
+    builder.run(Work::Expand(requested, request.ignore_commands));
     (builder.items, builder.invalid)
 }
 
@@ -113,34 +126,43 @@ impl Builder<'_> {
         }
     }
 
-    /// Adds `candidate` with all its dependencies and softdeps, once.
+    /// Carries out `first` and all that follows from it.
+    fn run(&mut self, first: Work) {
+        self.work.push(first);
+        while let Some(work) = self.work.pop() {
+            match work {
+                Work::Expand(candidate, ignore_commands) => self.expand(candidate, ignore_commands),
+                Work::Add(candidate) => self.add(candidate),
+                Work::Push(candidate, ignore_command) => self.push(candidate, ignore_command),
+            }
+        }
+    }
+
+    /// Has `candidate` added after its dependencies, unless that was done before.
     fn expand(&mut self, candidate: Candidate, ignore_commands: bool) {
         if !self.visited.insert(candidate.key.clone()) {
             return;
         }
         let line = self.catalog.dep(&candidate.key.0);
-        for path in line.iter().flat_map(|l| &l.needs) {
-            if let Some(dependency) = Candidate::file(path) {
-                self.add(dependency);
-            }
-        }
-        if ignore_commands { self.push(candidate, true) } else { self.add(candidate) }
+        self.work.push(match ignore_commands {
+            true => Work::Push(candidate, true),
+            false => Work::Add(candidate),
+        });
+        let needs = line.iter().flat_map(|l| &l.needs).rev();
+        self.work.extend(needs.filter_map(|path| Candidate::file(path)).map(Work::Add));
     }
 
-    /// Adds `candidate` between its softdeps.
+    /// Has `candidate` added between its softdeps.
     fn add(&mut self, candidate: Candidate) {
         let softdep = self.config.softdep_of(&candidate.key.0);
         let pre = self.lookup_softdeps(softdep.as_ref().map_or(&[], |s| &s.pre));
         let post = self.lookup_softdeps(softdep.as_ref().map_or(&[], |s| &s.post));
         let ignore_command =
             self.config.softdeps_replace_install(!pre.is_empty() || !post.is_empty());
-        for found in &pre {
-            self.expand(Candidate::found(found), false);
-        }
-        self.push(candidate, ignore_command);
-        for found in &post {
-            self.expand(Candidate::found(found), false);
-        }
+        let expand = |found| Work::Expand(Candidate::found(found), false);
+        self.work.extend(post.iter().rev().map(expand));
+        self.work.push(Work::Push(candidate, ignore_command));
+        self.work.extend(pre.iter().rev().map(expand));
     }
 
     /// Looks up the names of a softdep.

@@ -85,6 +85,13 @@ impl Loader {
         self.dispatcher.graph().busy()
     }
 
+    /// Returns the modules that are live or have ended, in the order in which they came to that and
+    /// without the first `count`, and whether each is live.
+    #[cfg(feature = "host")]
+    pub(crate) fn settled_since(&self, count: usize) -> Vec<(ModuleName, bool)> {
+        self.dispatcher.graph().settled_since(count)
+    }
+
     /// Returns the number of loads that have started so far.
     pub(crate) fn started(&self) -> u64 {
         self.dispatcher.graph().started()

@@ -7,13 +7,13 @@
 //! loaded, as if by a uevent. A capture does not hold the order of the uevents of several devices
 //! of one driver: here it is the order of their paths.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::applet::scan::Modules;
 use crate::boot::RootHint;
 use crate::cmdline::KernelCommandLine;
-use crate::kmod::catalog::Match;
+use crate::kmod::catalog::{Catalog, Match};
 use crate::kmod::name::ModuleName;
 use crate::kmod::uevent::Modalias;
 use crate::load::{ExecutorKind, Inserter, Loader, ModuleRecord, Rank, SchedulePolicy, Settings};
@@ -31,10 +31,20 @@ pub(super) struct Simulation<'a> {
     loader: Loader,
     /// For each device, the modules that match it.
     found: Vec<Vec<Match>>,
-    /// For each device, the loadable modules whose drivers are bound to the devices above it.
-    holders: Vec<Vec<ModuleName>>,
-    /// Devices that have not appeared yet.
-    absent: Vec<usize>,
+    /// For each device, the number of modules that must be live before it appears: the loadable
+    /// ones whose drivers are bound to the devices above it.
+    holders: Vec<usize>,
+    /// The devices that each of these modules holds back.
+    held: HashMap<ModuleName, Vec<usize>>,
+    /// Devices that appear now, because nothing holds them back any more.
+    appearing: Vec<usize>,
+    /// Modules that are live.
+    live: HashSet<ModuleName>,
+    /// Number of modules whose outcome has been looked at.
+    settled: usize,
+    /// Modules of the devices above the root device that are not live yet; `None` if the capture
+    /// names no root.
+    above_root: Option<HashSet<ModuleName>>,
     /// Modaliases that were requested.
     requested: HashSet<Modalias>,
     /// Whether the module of the root filesystem has been requested.
@@ -65,8 +75,13 @@ impl<'a> Simulation<'a> {
         params: &'a KernelCommandLine,
     ) -> sys::Result<Self> {
         let found = capture.devices.iter().map(|device| modules.for_device(device)).collect();
-        let all = &capture.devices;
-        let holders = all.iter().map(|device| holders(device, all, &modules)).collect();
+        let drivers = Drivers::new(&capture.devices, &modules);
+        let above: Vec<Vec<ModuleName>> =
+            capture.devices.iter().map(|device| drivers.loadable_above(&device.path)).collect();
+        let above_root = capture
+            .root
+            .as_ref()
+            .map(|root| drivers.loadable_above(&root.device).into_iter().collect());
         let dir = modules.dir.path().to_owned();
         let inserter = Inserter { ops: Arc::new(DryRun), dir, kernel: None };
         let executor = ExecutorKind::Inline;
@@ -78,8 +93,12 @@ impl<'a> Simulation<'a> {
             params,
             loader,
             found,
-            holders,
-            absent: (0..capture.devices.len()).collect(),
+            appearing: (0..above.len()).filter(|at| above[*at].is_empty()).collect(),
+            holders: above.iter().map(Vec::len).collect(),
+            held: held(above),
+            live: HashSet::new(),
+            settled: 0,
+            above_root,
             requested: HashSet::new(),
             mounted: false,
             root_hint: RootHint::new(&params.root, None),
@@ -99,20 +118,25 @@ impl<'a> Simulation<'a> {
             }
             Err(why) => warnings.push(why.to_string()),
         }
-        let mut present = self.appearing();
+        self.note_live();
+        let mut present = self.take_appearing();
         present.sort_by_key(|at| self.root_hint.scan_priority(&self.capture.devices[*at].modalias));
         self.request(present);
         loop {
             self.mount();
             if self.loader.run_one() {
-                let appearing = self.appearing();
+                self.note_live();
+                let appearing = self.take_appearing();
                 self.request(appearing);
-            } else if !self.absent.is_empty() {
-                // A driver above them is in a module that only the kernel requested.
-                let absent = std::mem::take(&mut self.absent);
-                self.request(absent);
-            } else {
+            } else if self.held.is_empty() {
                 break;
+            } else {
+                // A driver above them is in a module that only the kernel requested.
+                let mut absent: Vec<usize> = self.held.drain().flat_map(|(_, held)| held).collect();
+                absent.sort_unstable();
+                absent.dedup();
+                absent.retain(|at| self.holders[*at] > 0);
+                self.request(absent);
             }
         }
         warnings.extend(self.loader.take_warnings());
@@ -139,20 +163,26 @@ impl<'a> Simulation<'a> {
         }
     }
 
-    /// Returns the devices that appear now.
-    fn appearing(&mut self) -> Vec<usize> {
-        let loaded = self.loaded();
-        let is_present =
-            |at: &usize| self.holders[*at].iter().all(|module| loaded.contains(module));
-        let appearing: Vec<usize> = self.absent.iter().copied().filter(is_present).collect();
-        self.absent.retain(|at| !appearing.contains(at));
-        appearing
+    /// Notes the modules that have become live, and the devices that appear with them.
+    fn note_live(&mut self) {
+        let settled = self.loader.settled_since(self.settled);
+        self.settled += settled.len();
+        for (module, _) in settled.into_iter().filter(|(_, is_live)| *is_live) {
+            for at in self.held.remove(&module).unwrap_or_default() {
+                self.holders[at] -= 1;
+                if self.holders[at] == 0 {
+                    self.appearing.push(at);
+                }
+            }
+            self.live.insert(module);
+        }
     }
 
-    /// Returns the modules that are live.
-    fn loaded(&self) -> Vec<ModuleName> {
-        let records = self.loader.records().into_iter();
-        records.filter(|module| module.outcome.is_live()).map(|module| module.name).collect()
+    /// Returns the devices that appear now, sorted by path.
+    fn take_appearing(&mut self) -> Vec<usize> {
+        let mut appearing = std::mem::take(&mut self.appearing);
+        appearing.sort_unstable();
+        appearing
     }
 
     /// Requests the modules of devices.
@@ -167,26 +197,54 @@ impl<'a> Simulation<'a> {
 
     /// Requests the module of the root filesystem once all devices above it have their drivers.
     fn mount(&mut self) {
-        let Some(root) = self.capture.root.as_ref().filter(|_| !self.mounted) else { return };
-        let above = self.capture.devices.iter().filter(|d| is_below(&root.device, &d.path));
-        let loaded = self.loaded();
-        if above.filter_map(|d| d.module.as_ref()).all(|module| loaded.contains(module)) {
+        let Some(above) = self.above_root.as_mut().filter(|_| !self.mounted) else { return };
+        above.retain(|module| !self.live.contains(module));
+        if above.is_empty() {
             self.mounted = true;
             if self.params.root.fstypes.is_empty() {
-                self.want_filesystems(std::slice::from_ref(&root.fstype));
+                let fstype = self.capture.root.as_ref().map(|root| root.fstype.clone());
+                self.want_filesystems(fstype.as_slice());
             }
         }
     }
 }
 
-/// Returns whether the device at `path` is below the one at `above`.
-fn is_below(path: &str, above: &str) -> bool {
-    path.strip_prefix(above).is_some_and(|rest| rest.starts_with('/'))
+/// The modules whose drivers are bound to the devices of a machine.
+struct Drivers<'a> {
+    /// By the path of the device.
+    modules: HashMap<&'a str, &'a ModuleName>,
+    catalog: &'a Catalog,
 }
 
-/// Returns the loadable modules whose drivers are bound to the devices above `device`.
-fn holders(device: &Device, all: &[Device], modules: &Modules) -> Vec<ModuleName> {
-    let above = all.iter().filter(|other| is_below(&device.path, &other.path));
-    let loadable = above.filter_map(|other| other.module.clone());
-    loadable.filter(|module| !modules.catalog.is_builtin(module)).collect()
+impl<'a> Drivers<'a> {
+    fn new(devices: &'a [Device], modules: &'a Modules) -> Self {
+        let bound = devices.iter().filter_map(|d| Some((d.path.as_str(), d.module.as_ref()?)));
+        Self { modules: bound.collect(), catalog: &modules.catalog }
+    }
+
+    /// Returns the modules of the devices above the one at `path`, from the nearest one upwards.
+    fn above(&self, path: &str) -> impl Iterator<Item = ModuleName> {
+        let ends = path.rmatch_indices('/').map(|(at, _)| at);
+        ends.filter_map(|end| self.modules.get(path.get(..end)?).map(|module| (*module).clone()))
+    }
+
+    /// Returns those of them that are loadable, each once.
+    fn loadable_above(&self, path: &str) -> Vec<ModuleName> {
+        let mut modules: Vec<ModuleName> =
+            self.above(path).filter(|module| !self.catalog.is_builtin(module)).collect();
+        modules.sort_unstable();
+        modules.dedup();
+        modules
+    }
+}
+
+/// Returns the devices that each module holds back.
+fn held(above: Vec<Vec<ModuleName>>) -> HashMap<ModuleName, Vec<usize>> {
+    let mut held: HashMap<ModuleName, Vec<usize>> = HashMap::new();
+    for (at, modules) in above.into_iter().enumerate() {
+        for module in modules {
+            held.entry(module).or_default().push(at);
+        }
+    }
+    held
 }

@@ -7,7 +7,7 @@ use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Warning;
-use super::alias::{self, fnmatch};
+use super::alias;
 use super::conf::Config;
 use super::dep::DepLine;
 use super::index::Bytes;
@@ -240,7 +240,7 @@ fn without_duplicates(found: Vec<Match>) -> Vec<Match> {
 }
 
 fn config_aliases(config: &Config, name: &str) -> Vec<Match> {
-    let matches = config.aliases.iter().filter(|e| fnmatch(e.name.as_bytes(), name.as_bytes()));
+    let matches = config.aliases.matching(name);
     matches
         .map(|e| Match {
             module: ModuleName::new(&e.text),
@@ -252,9 +252,8 @@ fn config_aliases(config: &Config, name: &str) -> Vec<Match> {
 }
 
 fn commands(config: &Config, name: &str) -> Vec<Match> {
-    let mut all = config.install.iter().chain(&config.remove);
     let found = Match { module: name.into(), source: Source::Command, alias: None, pattern: None };
-    all.any(|e| e.name == name).then_some(found).into_iter().collect()
+    (config.install.has(name) || config.remove.has(name)).then_some(found).into_iter().collect()
 }
 
 #[cfg(test)]

@@ -13,16 +13,18 @@
 //! there is no quoting.
 
 mod lines;
+mod named_list;
 
 use std::borrow::Cow;
 use std::fmt;
 
 use super::Warning;
-use super::alias::{self, fnmatch};
+use super::alias;
 use super::dep::DepLine;
 use super::mask::{MaskOrigin, Masks};
 use super::name::ModuleName;
 use lines::next_word;
+use named_list::NamedList;
 
 pub(super) use lines::{logical_lines, words};
 
@@ -85,19 +87,19 @@ impl Rules {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Config {
     /// `alias PATTERN MODULE`.
-    pub(crate) aliases: Vec<Entry>,
+    pub(crate) aliases: NamedList<Entry>,
     /// `blacklist MODULE`.
     pub(crate) blacklist: Vec<String>,
     /// Modules that the kernel itself refuses (`module_blacklist=`).
     pub(crate) kernel_blacklist: Vec<String>,
     /// `options MODULE TEXT`.
-    pub(crate) options: Vec<Entry>,
+    pub(crate) options: NamedList<Entry>,
     /// `install MODULE COMMAND`.
-    pub(crate) install: Vec<Entry>,
+    pub(crate) install: NamedList<Entry>,
     /// `remove MODULE COMMAND`.
-    pub(crate) remove: Vec<Entry>,
+    pub(crate) remove: NamedList<Entry>,
     /// `softdep MODULE …`.
-    pub(crate) softdeps: Vec<Softdep>,
+    pub(crate) softdeps: NamedList<Softdep>,
     /// `weakdep MODULE …`: the module and its weak dependencies.
     pub(crate) weakdeps: Vec<(String, Vec<String>)>,
     /// `mask MODULE`.
@@ -187,7 +189,7 @@ impl Config {
         Ok(())
     }
 
-    fn entries_mut(&mut self, command: &str) -> &mut Vec<Entry> {
+    fn entries_mut(&mut self, command: &str) -> &mut NamedList<Entry> {
         match command {
             "install" => &mut self.install,
             "remove" => &mut self.remove,
@@ -209,9 +211,8 @@ impl Config {
     /// Returns the options of `module`, and those of `alias` if the module was found through one:
     /// all that apply, in the order of the configuration, joined by spaces.
     pub fn options_of(&self, module: &ModuleName, alias: Option<&str>) -> String {
-        let applies = |e: &&Entry| e.name == module.as_str() || Some(e.name.as_str()) == alias;
-        let texts: Vec<&str> =
-            self.options.iter().filter(applies).map(|e| e.text.as_str()).collect();
+        let own = self.options.named_either(module.as_str(), alias);
+        let texts: Vec<&str> = own.map(|e| e.text.as_str()).collect();
         texts.join(" ")
     }
 
@@ -228,8 +229,7 @@ impl Config {
     /// Returns the softdep of `module`: as in kmod the first whose pattern matches, or all of them
     /// merged if the rule `merge-softdeps` is enabled.
     pub fn softdep_of(&self, module: &ModuleName) -> Option<Cow<'_, Softdep>> {
-        let matches = |s: &&Softdep| fnmatch(s.name.as_bytes(), module.as_str().as_bytes());
-        let mut all = self.softdeps.iter().filter(matches);
+        let mut all = self.softdeps.matching(module.as_str());
         if !self.rules.merge_softdeps {
             return all.next().map(Cow::Borrowed);
         }
@@ -274,9 +274,8 @@ fn merge(names: &mut Vec<String>, more: &[String]) {
     }
 }
 
-fn first_matching<'a>(list: &'a [Entry], module: &ModuleName) -> Option<&'a str> {
-    let hit = list.iter().find(|e| fnmatch(e.name.as_bytes(), module.as_str().as_bytes()));
-    hit.map(|e| e.text.as_str())
+fn first_matching<'a>(list: &'a NamedList<Entry>, module: &ModuleName) -> Option<&'a str> {
+    list.matching(module.as_str()).next().map(|e| e.text.as_str())
 }
 
 fn normalized(name: &str) -> Option<String> {
@@ -321,7 +320,7 @@ mod tests {
              softdep a-b lost pre: c-d e post: f pre: g\nweakdep w a b\n",
         );
         assert!(warnings.is_empty(), "{warnings:?}");
-        assert_eq!(c.aliases, [Entry { name: "my_dev*".into(), text: "foo_bar".into() }]);
+        assert_eq!(*c.aliases, [Entry { name: "my_dev*".into(), text: "foo_bar".into() }]);
         assert_eq!(c.blacklist, ["snd_pcsp"]);
         assert_eq!(c.options_of(&"foo_bar".into(), None), " a=1 b=2");
         assert_eq!(c.install_of(&"x".into()), Some("/bin/true a\\b"));

@@ -122,7 +122,9 @@ impl Graph {
         for (prior, _) in priors {
             self.raise(prior, rank, key.primary);
         }
-        self.settle(id);
+        if let Some(outcome) = self.settle(id) {
+            self.release_users(id, outcome);
+        }
     }
 
     /// Notes that `module`, if it has a step, is wanted at `rank` too.
@@ -191,38 +193,53 @@ impl Graph {
     /// Ends a node, and every node that can no longer be carried out because of it.
     fn end(&mut self, completion: Completion, live: Option<BootTime>) {
         let (id, outcome) = (completion.id, completion.outcome.clone());
+        self.set_ended(completion, live);
+        self.release_users(id, outcome);
+    }
+
+    fn set_ended(&mut self, completion: Completion, live: Option<BootTime>) {
+        let id = completion.id;
         self.nodes[id].state = State::Ended { completion, live };
         self.ended += 1;
         if live.is_none() {
             self.settled.push(id);
         }
-        self.release_users(id, &outcome);
     }
 
-    /// Tells the nodes that wait for node `id` its outcome.
-    fn release_users(&mut self, id: usize, outcome: &Outcome) {
-        let name = self.nodes[id].step.module.clone();
-        for user in std::mem::take(&mut self.nodes[id].users) {
-            if let State::Waiting { pending, broken } = &mut self.nodes[user.id].state {
-                *pending -= 1;
-                if user.needs && !outcome.is_live() {
-                    broken.get_or_insert_with(|| because_of(&name, outcome));
+    /// Tells the nodes that wait for node `id` its outcome. Each that ends with it is followed by
+    /// those that wait for that one, and so on: a list and no recursion, because the files say how
+    /// long such a chain is.
+    fn release_users(&mut self, id: usize, outcome: Outcome) {
+        let mut ended = VecDeque::from([(id, outcome)]);
+        while let Some((id, outcome)) = ended.pop_front() {
+            let name = self.nodes[id].step.module.clone();
+            for user in std::mem::take(&mut self.nodes[id].users) {
+                if let State::Waiting { pending, broken } = &mut self.nodes[user.id].state {
+                    *pending -= 1;
+                    if user.needs && !outcome.is_live() {
+                        broken.get_or_insert_with(|| because_of(&name, &outcome));
+                    }
+                }
+                if let Some(outcome) = self.settle(user.id) {
+                    ended.push_back((user.id, outcome));
                 }
             }
-            self.settle(user.id);
         }
     }
 
-    /// Makes a node ready that waits for nothing any more, or ends it if it cannot be carried out.
-    fn settle(&mut self, id: usize) {
-        let State::Waiting { pending: 0, broken } = &mut self.nodes[id].state else { return };
-        match broken.take() {
-            Some(outcome) => self.end(Completion::immediate(id, outcome), None),
+    /// Makes a node ready that waits for nothing any more, or ends it if it cannot be carried out,
+    /// and then returns its outcome.
+    fn settle(&mut self, id: usize) -> Option<Outcome> {
+        let State::Waiting { pending: 0, broken } = &mut self.nodes[id].state else { return None };
+        let broken = broken.take();
+        match &broken {
+            Some(outcome) => self.set_ended(Completion::immediate(id, outcome.clone()), None),
             None => {
                 self.nodes[id].state = State::Ready;
                 self.ready.insert((self.nodes[id].key, id));
             }
         }
+        broken
     }
 
     /// Notes that the kernel has had `module` live since `now`. Steps that wait for it need not
@@ -232,7 +249,7 @@ impl Graph {
         let State::Running(run) = self.nodes[id].state else { return };
         self.nodes[id].state = State::Live(run, now);
         self.settled.push(id);
-        self.release_users(id, &Outcome::Loaded);
+        self.release_users(id, Outcome::Loaded);
     }
 
     /// Returns whether `module` is being loaded and not live yet.

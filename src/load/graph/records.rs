@@ -18,6 +18,18 @@ impl Graph {
         let excluded = self.excluded.iter().filter(|(name, ..)| !self.knows(name)).map(exclusion);
         settled.chain(open).map(|(id, node)| record(id, node)).chain(excluded).collect()
     }
+
+    /// Returns the modules that are live or have ended, in that order and without the first
+    /// `count`, and whether each is live.
+    #[cfg(feature = "host")]
+    pub(in crate::load) fn settled_since(&self, count: usize) -> Vec<(ModuleName, bool)> {
+        let nodes = self.settled.iter().skip(count).map(|id| &self.nodes[*id]);
+        let is_live = |node: &Node| match &node.state {
+            State::Ended { completion, .. } => completion.outcome.is_live(),
+            _ => true,
+        };
+        nodes.map(|node| (node.step.module.clone(), is_live(node))).collect()
+    }
 }
 
 fn record(id: usize, node: &Node) -> ModuleRecord {

@@ -357,3 +357,21 @@ fn a_module_that_was_live_is_not_retried() {
     assert!(graph.is_idle() && graph.take(NOW).is_none());
     assert_eq!(graph.records().len(), 1);
 }
+
+#[test]
+fn a_long_chain_of_failures_takes_no_stack() {
+    let chain = || {
+        let mut graph = parallel(SchedulePolicy::default());
+        graph.add(step("m0", &[], &[]), None, Rank::Rest);
+        for n in 1..20_000 {
+            graph.add(step(&format!("m{n}"), &[&format!("m{}", n - 1)], &[]), None, Rank::Rest);
+        }
+        let task = graph.take(NOW).unwrap();
+        graph.finish(Completion::immediate(task.id, failed()));
+        let records = graph.records();
+        records.iter().filter(|r| matches!(r.outcome, Outcome::Failed(_))).count()
+    };
+    // As little as the second thread of PID 1 has.
+    let thread = std::thread::Builder::new().stack_size(256 << 10).spawn(chain).unwrap();
+    assert_eq!(thread.join().unwrap(), 20_000);
+}
