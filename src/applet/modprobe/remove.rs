@@ -12,6 +12,10 @@ use crate::kmod::name::ModuleName;
 use crate::load;
 use crate::sys::{autoclean_marker, errno, sysfs};
 
+/// Maximum length of a chain of softdeps and holders, which the files and the kernel set: the
+/// removal of each link waits on the stack for that of the next one.
+const MAX_CHAIN: usize = 1000;
+
 /// Reason why a module is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reason {
@@ -55,6 +59,10 @@ impl Modprobe<'_> {
     ) -> Result<(), Fail> {
         if open.contains(module) {
             return Ok(());
+        }
+        if open.len() == MAX_CHAIN {
+            let text = format!("{module}: more than {MAX_CHAIN} modules in one chain of softdeps");
+            return Err(self.fatal(&text));
         }
         open.push(module.clone());
         let result = self.remove_once(module, builtin, reason, open);

@@ -99,3 +99,19 @@ fn removal_ends_in_softdep_cycles_and_needs_no_file() {
     assert_eq!(machine.modprobe("-rv lost"), (true, "rmmod lost\n".to_owned()));
     assert_eq!(machine.loaded(), "");
 }
+
+#[test]
+fn a_long_chain_of_softdeps_is_cut() {
+    let mut conf = String::new();
+    let mut dep = String::new();
+    for n in 0..5000 {
+        conf.push_str(&format!("softdep m{n} post: m{}\n", n + 1));
+        dep.push_str(&format!("m{n}.ko:\n"));
+    }
+    let machine = Machine::new(&conf);
+    machine.put("lib/modules/1/modules.dep", &dep);
+    // A test runs on a quarter of the stack that main has.
+    let (_, text) = machine.modprobe("-r -D m0");
+    let cut = "modprobe: FATAL: m1000: more than 1000 modules in one chain of softdeps\n";
+    assert_eq!(text, cut);
+}
