@@ -29,11 +29,12 @@ BIN := $(or $(CARGO_TARGET_DIR),target)/$(TARGET)/release/coldplug
 # The program in images: the same without the commands for the build machine.
 INIT := $(BIN)-init
 
-.PHONY: help build guests run test lint bench soak fuzz size initramfs install dist clean setup-build setup-run setup-test setup-fuzz
+.PHONY: help build guests run test faults lint bench soak fuzz size initramfs install dist clean setup-build setup-run setup-test setup-fuzz
 
 help:
 	@echo 'make run         install missing packages, build, and boot the demo in QEMU'
 	@echo 'make test        install missing packages, build, and run all tests, including boots; TEST=NAME: tests with NAME in their name'
+	@echo 'make faults      boot with every fault of the matrix, two boots in parallel, and print the time; TEST=NAME: rows with NAME in their name'
 	@echo 'make build       build the static binaries $(BIN), and $(INIT) for images'
 	@echo 'make initramfs   write an image for KERNEL (now $(KERNEL)) with the modules below ROOT to $(IMAGE)'
 	@echo 'make lint        check formatting, clippy and documentation'
@@ -68,6 +69,13 @@ run: setup-run
 test: setup-test
 	@$(MAKE) --no-print-directory lint binary guests
 	cargo test --locked --workspace --features qemu-tests -- --test-threads=2 $(TEST)
+
+# `make test` runs only the rows that are marked quick.
+faults: setup-test
+	@$(MAKE) --no-print-directory binary guests
+	@began=$$(date +%s); status=0; \
+	cargo test --locked --features qemu-tests --test faults -- --include-ignored --test-threads=2 $(TEST) || status=$$?; \
+	echo "faults: $$(($$(date +%s) - began)) s"; exit $$status
 
 lint:
 	cargo fmt --all --check

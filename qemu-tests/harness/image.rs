@@ -3,6 +3,7 @@
 //! Images are kept below the target directory. Their names hash all inputs, so that test processes
 //! can share them.
 
+use crate::entry::{self, Entry};
 use crate::files::{install, install_kmod, install_with_libraries, put};
 use crate::kernel::{Kernel, Tree, lock, stem};
 use crate::paths::program;
@@ -15,19 +16,36 @@ use std::process::Stdio;
 
 /// Returns an image of `coldplug image build` for `tree` with `options`, such as `--all`.
 pub fn coldplug(tree: &Tree, options: &[&str]) -> PathBuf {
-    let binary = program("coldplug");
-    // The image gets coldplug-init if it lies beside coldplug.
-    let mut version = fs::read(&binary).unwrap();
-    version.extend(fs::read(program("coldplug-init")).unwrap());
-    kept("coldplug", &version, &(&tree.root, &tree.release, options), |out| {
-        tool::run(
-            std::process::Command::new(&binary)
-                .args(["image", "build", "--kernel", &tree.release, "--root"])
-                .arg(&tree.root)
-                .arg("-o")
-                .arg(out)
-                .args(options),
-        );
+    kept("coldplug", &version(), &(&tree.root, &tree.release, options), |out| {
+        build(tree, options, out);
+    })
+}
+
+/// Returns the programs that an image depends on. It gets coldplug-init if that lies beside
+/// coldplug.
+fn version() -> Vec<u8> {
+    [program("coldplug"), program("coldplug-init")].map(|file| fs::read(file).unwrap()).concat()
+}
+
+/// Runs `coldplug image build`.
+fn build(tree: &Tree, options: &[&str], out: &Path) {
+    tool::run(
+        std::process::Command::new(program("coldplug"))
+            .args(["image", "build", "--kernel", &tree.release, "--root"])
+            .arg(&tree.root)
+            .arg("-o")
+            .arg(out)
+            .args(options),
+    );
+}
+
+/// Returns an image with all modules of `tree`, and with the directories and nodes that `list`
+/// names instead of the built-in list.
+pub fn with_list(tree: &Tree, list: &str) -> PathBuf {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), list).unwrap();
+    kept("listed", &version(), &(&tree.root, &tree.release, list), |out| {
+        build(tree, &["--all", "--list", file.path().to_str().unwrap()], out);
     })
 }
 
@@ -148,6 +166,16 @@ pub fn overlay(image: &Path, files: &[(&str, &[u8])], out: &Path) -> PathBuf {
     let mut bytes = fs::read(image).unwrap();
     bytes.resize(bytes.len().next_multiple_of(4), 0);
     bytes.extend(archive(dir.path()));
+    fs::write(out, bytes).unwrap();
+    out.to_owned()
+}
+
+/// Writes `image` followed by an archive of `entries` to `out`; each replaces the entry of its name,
+/// except for a directory that is not empty.
+pub fn with_entries(image: &Path, entries: &[(String, Entry)], out: &Path) -> PathBuf {
+    let mut bytes = fs::read(image).unwrap();
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes.extend(entry::archive(entries));
     fs::write(out, bytes).unwrap();
     out.to_owned()
 }

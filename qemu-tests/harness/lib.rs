@@ -7,7 +7,7 @@
 //! | [`transcript`], [`guest`] | commands and what is expected of them, in one format |
 //! | [`apt`], [`kernel`], [`kmod34`] | packages of Debian: kernels to boot, kmod 34 |
 //! | [`own_modules`] | kernel modules written for the tests |
-//! | [`image`] | initramfs images |
+//! | [`image`], [`entry`] | initramfs images, and what is put into them |
 //! | [`disk`], [`filesystem`] | disks with a root, in ext4 and in other filesystems |
 //! | [`machine`], [`qmp`] | a machine in QEMU, and what it reported |
 //! | [`record`] | entries of the boot record |
@@ -16,6 +16,7 @@
 
 pub mod apt;
 pub mod disk;
+pub mod entry;
 pub mod fake_kernel;
 pub mod files;
 pub mod filesystem;

@@ -84,6 +84,7 @@ pub struct Machine {
     cmdline: Vec<String>,
     disks: usize,
     deadline: Duration,
+    may_panic: bool,
 }
 
 impl Machine {
@@ -110,6 +111,7 @@ impl Machine {
             cmdline: Vec::new(),
             disks: 0,
             deadline: DEADLINE,
+            may_panic: false,
         };
         vm.args(["-machine", "q35", "-m", "1024", "-display", "none", "-no-user-config"])
             .args(["-no-reboot", "-kernel", utf8(&kernel.vmlinuz())])
@@ -182,11 +184,24 @@ impl Machine {
         self
     }
 
+    /// Lets a panic of the kernel be the end of the boot: the test looks at the console.
+    pub fn may_panic(mut self) -> Self {
+        self.may_panic = true;
+        self
+    }
+
     /// Attaches the raw image `file` as drive `diskN`, counted from 0.
-    pub fn disk(mut self, bus: Bus, file: &Path) -> Self {
+    pub fn disk(self, bus: Bus, file: &Path) -> Self {
+        let drive = format!("file={}", utf8(file));
+        self.drive(bus, &drive)
+    }
+
+    /// Attaches a raw image as drive `diskN`, counted from 0; `options` of `-drive` name the file
+    /// and its faults.
+    pub fn drive(mut self, bus: Bus, options: &str) -> Self {
         let id = format!("disk{}", self.disks);
         self.disks += 1;
-        let drive = format!("if=none,id={id},format=raw,file={}", utf8(file));
+        let drive = format!("if=none,id={id},format=raw,{options}");
         let vm = self.args(["-drive", &drive]);
         bus.devices(&id).iter().fold(vm, |vm, device| vm.device(device))
     }
@@ -207,7 +222,14 @@ impl Machine {
     pub fn start(self) -> Running {
         let mut command = self.command();
         let child = command.spawn().expect("QEMU starts");
-        Running { child, command, dir: self.dir, started: Instant::now(), deadline: self.deadline }
+        Running {
+            child,
+            command,
+            dir: self.dir,
+            started: Instant::now(),
+            deadline: self.deadline,
+            may_panic: self.may_panic,
+        }
     }
 
     /// Runs the machine to its end.
@@ -223,7 +245,7 @@ impl Machine {
     /// If the machine does not end within its deadline, or its kernel panics.
     pub fn run(self) -> Boot {
         let is_quiet = self.cmdline.iter().any(|words| words.contains("quiet"));
-        let faults = if is_quiet { 0 } else { MAX_RESTARTS };
+        let faults = if is_quiet || self.may_panic { 0 } else { MAX_RESTARTS };
         let mut running = self.start();
         for _ in 0..faults {
             running.wait();
@@ -318,6 +340,7 @@ pub struct Running {
     dir: TempDir,
     started: Instant,
     deadline: Duration,
+    may_panic: bool,
 }
 
 impl Running {
@@ -363,7 +386,8 @@ impl Running {
             wall: self.started.elapsed(),
         };
         assert!(!boot.console.is_empty(), "QEMU did not boot{}", self.tail());
-        assert!(!boot.console.contains("Kernel panic"), "the kernel panicked{}", boot.tail());
+        let has_panicked = boot.console.contains("Kernel panic");
+        assert!(self.may_panic || !has_panicked, "the kernel panicked{}", boot.tail());
         boot
     }
 
@@ -470,6 +494,11 @@ impl Boot {
     /// Returns `ok` of `coldplug: verdict=ok modules=…`, from the last such line of the console.
     pub fn verdict(&self) -> &str {
         self.last_line().split_ascii_whitespace().next().unwrap_or_default()
+    }
+
+    /// Returns the lines of the console that begin as a verdict does.
+    pub fn verdicts(&self) -> Vec<&str> {
+        self.console.lines().filter(|line| line.starts_with("coldplug: verdict=")).collect()
     }
 
     /// Returns VALUE of `name=VALUE` in the verdict line.

@@ -25,6 +25,31 @@ pub struct Test {
     pub run: fn(),
 }
 
+/// One test that is made while the target starts, such as a row of a table.
+pub struct Case {
+    /// Full name.
+    pub name: String,
+    /// What must be there for it to run.
+    pub needs: &'static [Need],
+    /// Whether it runs only if it is named, or with `--include-ignored`.
+    pub is_extra: bool,
+    /// The test, which panics if it fails.
+    pub run: Box<dyn FnOnce() + Send>,
+}
+
+impl std::fmt::Debug for Case {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+impl From<&Test> for Case {
+    fn from(test: &Test) -> Self {
+        let run = Box::new(test.run);
+        Self { name: full_name(test), needs: test.needs, is_extra: false, run }
+    }
+}
+
 /// Makes the table of a module: `tests![NEEDS => test, test; NEEDS => test]`.
 #[macro_export]
 macro_rules! tests {
@@ -118,19 +143,26 @@ pub fn note(line: &str) {
 /// Runs the tests of `modules` as the command line of this process says. As with libtest, several
 /// filters select the tests that match one of them.
 pub fn main(modules: &[&[Test]]) -> ExitCode {
+    cases(modules.iter().flat_map(|tests| tests.iter()).map(Case::from))
+}
+
+/// Runs `cases` as [`main`] runs tests.
+pub fn cases(cases: impl Iterator<Item = Case>) -> ExitCode {
     let (options, filters) = split(std::env::args());
     let arguments = Arguments::from_iter(options);
     keep_panics();
-    let is_selected = |test: &&Test| {
-        let name = full_name(test);
+    let is_selected = |case: &Case| {
+        let name = case.name.as_str();
         let matches = |filter: &String| {
             if arguments.exact { name == *filter } else { name.contains(filter.as_str()) }
         };
         filters.is_empty() || filters.iter().any(matches)
     };
-    let tests = modules.iter().flat_map(|tests| tests.iter()).filter(is_selected);
-    let trials = tests.map(|test| trial(*test, arguments.nocapture)).collect();
-    libtest_mimic::run(&arguments, trials).exit_code()
+    let trials = cases.filter(is_selected).map(|case| {
+        let is_ignored = case.is_extra && filters.is_empty();
+        trial(case, arguments.nocapture).with_ignored_flag(is_ignored)
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }
 
 /// Splits a command line into its options, with the name of the program, and the filters.
@@ -167,18 +199,23 @@ fn keep_panics() {
 
 /// Returns `MODULE::NAME`, without the target: `boots::root` → `root`.
 fn full_name(test: &Test) -> String {
-    let module = test.module.split_once("::").map_or(test.module, |(_, module)| module);
-    format!("{module}::{}", test.name)
+    name_of(test.module, test.name)
 }
 
-fn trial(test: Test, is_shown: bool) -> Trial {
-    Trial::ignorable_test(full_name(&test), move || {
-        if let Some(reason) = test.needs.iter().find_map(|need| need.lacking()) {
+/// Returns the full name of the test `name` in the module with this path.
+pub fn name_of(module: &str, name: &str) -> String {
+    let module = module.split_once("::").map_or(module, |(_, module)| module);
+    format!("{module}::{name}")
+}
+
+fn trial(case: Case, is_shown: bool) -> Trial {
+    Trial::ignorable_test(case.name, move || {
+        if let Some(reason) = case.needs.iter().find_map(|need| need.lacking()) {
             return Ok(Completion::ignored_with(reason));
         }
         IS_TEST.set(true);
         NOTES.set((!is_shown).then(String::new));
-        let done = catch_unwind(AssertUnwindSafe(test.run));
+        let done = catch_unwind(AssertUnwindSafe(case.run));
         IS_TEST.set(false);
         let notes = NOTES.take().unwrap_or_default();
         done.map_or_else(|payload| outcome(payload, notes), |()| Ok(Completion::Completed))
