@@ -24,6 +24,7 @@ mod modprobe;
 mod module_file;
 #[cfg(feature = "host")]
 mod monitor;
+mod mount_worker;
 mod out;
 mod paths;
 #[cfg(feature = "host")]
@@ -153,11 +154,16 @@ const INTERNAL: &[Applet] = &[
         help: "load the modules that standard input asks for",
         run: load_worker::run,
     },
+    Applet {
+        name: "mount-worker",
+        help: "mount what standard input asks for",
+        run: mount_worker::run,
+    },
 ];
 
 /// Commands without options. Their entry in the table is their whole help.
-const WITHOUT_OPTIONS: [&str; 5] =
-    ["init", "finish", "console-shell", "free-initramfs", "load-worker"];
+const WITHOUT_OPTIONS: [&str; 6] =
+    ["init", "finish", "console-shell", "free-initramfs", "load-worker", "mount-worker"];
 
 impl Applet {
     /// Runs the command and prints its error. Returns its exit code.

@@ -23,6 +23,7 @@ mod switch_root;
 mod systemd;
 
 pub(crate) use finish::finish;
+pub(crate) use root::serve_mounts;
 pub(crate) use root_hint::RootHint;
 pub(crate) use switch_root::free_initramfs;
 

@@ -11,6 +11,10 @@ pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest wait for an entry of `coldplug.root=` that has no `wait=` and is not the last.
 const CANDIDATE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Longest time that the check of a filesystem may take if no parameter sets another. A check that
+/// is killed halfway fails the boot, and a full check of a large disk takes hours.
+const FSCK_TIMEOUT: Duration = Duration::from_secs(4 * 3600);
+
 /// A device that may hold the root filesystem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RootCandidate {
@@ -76,6 +80,8 @@ pub struct RootParams {
     pub(crate) resume_offset: u64,
     /// `coldplug.fsck=`.
     pub(crate) fsck: FsckMode,
+    /// `coldplug.fsck_timeout=`: longest time that a check may take.
+    pub(crate) fsck_timeout: Duration,
     /// The network that a root on a server needs.
     pub(crate) network: NetworkParams,
 }
@@ -95,6 +101,7 @@ impl Default for RootParams {
             resume: None,
             resume_offset: 0,
             fsck: FsckMode::Auto,
+            fsck_timeout: FSCK_TIMEOUT,
             network: NetworkParams::default(),
         }
     }
@@ -206,8 +213,10 @@ mod tests {
     fn usr_resume_and_checks_are_parsed() {
         let p = parse(
             "mount.usr=LABEL=usr mount.usrfstype=ext4,xfs mount.usrflags=noatime resume=UUID=5 \
-             resume_offset=4096 coldplug.fsck=no rw",
+             resume_offset=4096 coldplug.fsck=no coldplug.fsck_timeout=90 rw",
         );
+        assert_eq!(p.fsck_timeout, Duration::from_secs(90));
+        assert_eq!(parse("coldplug.fsck_timeout=soon").fsck_timeout, FSCK_TIMEOUT);
         let usr = Usr {
             name: RootName::parse("LABEL=usr"),
             fstypes: vec!["ext4".into(), "xfs".into()],

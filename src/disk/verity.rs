@@ -25,7 +25,7 @@ use super::device::fill;
 use super::text;
 
 /// Size of the superblock, in bytes.
-const SUPERBLOCK_SIZE: usize = 512;
+pub(crate) const SUPERBLOCK_SIZE: usize = 512;
 /// Size of the sectors in a device-mapper table, in bytes.
 const SECTOR_SIZE: u64 = 512;
 /// Default number of parity bytes (roots) for error correction, as in veritysetup(8).

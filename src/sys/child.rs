@@ -39,6 +39,8 @@ pub(crate) enum Received {
 pub(crate) struct ChildProcess {
     socket: OwnedFd,
     pid: u32,
+    /// Whether the child may go on when this is dropped.
+    released: bool,
 }
 
 impl ChildProcess {
@@ -54,7 +56,7 @@ impl ChildProcess {
                 .map_err(failed)?;
         let pid = process::spawn_self(applet, words, File::from(theirs))?;
         register(pid);
-        Ok(Self { socket: ours, pid })
+        Ok(Self { socket: ours, pid, released: false })
     }
 
     /// Returns its process ID.
@@ -74,6 +76,11 @@ impl ChildProcess {
         receive(&self.socket, RecvFlags::DONTWAIT)
     }
 
+    /// Closes the socket and leaves the child to end what it is doing.
+    pub(crate) fn release(mut self) {
+        self.released = true;
+    }
+
     /// Kills the child.
     pub(crate) fn kill(&self) {
         if let Some(pid) = to_pid(self.pid) {
@@ -90,9 +97,11 @@ impl AsFd for ChildProcess {
 }
 
 impl Drop for ChildProcess {
-    /// Kills the child and leaves it to [`reap_orphans`].
+    /// Kills the child, unless it is released, and leaves it to [`reap`].
     fn drop(&mut self) {
-        self.kill();
+        if !self.released {
+            self.kill();
+        }
         forget(self.pid);
     }
 }
@@ -182,7 +191,7 @@ mod tests {
         let (a, b) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
                 .unwrap();
-        let child = ChildProcess { socket: a, pid: 0 };
+        let child = ChildProcess { socket: a, pid: 0, released: false };
         assert_eq!(child.try_receive(), Received::Pending);
         assert!(child.send(b"one") && child.send(b"two"));
         assert_eq!(receive_from_parent(&b).as_deref(), Some(&b"one"[..]));
@@ -196,7 +205,7 @@ mod tests {
         let (a, b) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
                 .unwrap();
-        let child = ChildProcess { socket: a, pid: 0 };
+        let child = ChildProcess { socket: a, pid: 0, released: false };
         while sent < 1000 && child.send(&long) {
             sent += 1;
         }

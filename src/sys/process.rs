@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::fs::{FileType, MemfdFlags, OFlags};
-use rustix::process::{Pid, WaitOptions};
+use rustix::process::{Pid, Signal, WaitOptions};
 use rustix::system::RebootCommand;
 
 use super::{Error, Result, Root};
@@ -177,6 +177,14 @@ pub(crate) fn set_name(name: &CStr) {
 pub(crate) fn set_low_priority(low: bool) {
     // A failure changes how long the work takes and nothing else.
     let _ = rustix::process::setpriority_process(None, if low { 19 } else { 0 });
+}
+
+/// kill(2): sends `signal` to every process of a group.
+pub(crate) fn kill_group(group: u32, signal: Signal) {
+    if let Some(group) = i32::try_from(group).ok().and_then(Pid::from_raw) {
+        // The group may have ended already.
+        let _ = rustix::process::kill_process_group(group, signal);
+    }
 }
 
 /// wait(2) with WNOHANG, until no ended child is left: reaps processes that process 1 has

@@ -2,7 +2,11 @@
 
 use std::fmt;
 use std::process::ExitStatus;
+use std::time::Duration;
 
+use super::fsck::left_errors;
+use super::worker::WorkerError;
+use crate::boot::seconds;
 use crate::boot::switch_root::SwitchRootError;
 use crate::disk::verity::VerityError;
 use crate::report::Verdict;
@@ -43,6 +47,22 @@ pub(in crate::boot) enum StepError {
         /// The failure that the block led to.
         failure: Option<Box<StepError>>,
     },
+    /// A filesystem is still being checked at its deadline.
+    FsckTimeout {
+        /// `fsck.ext4 /dev/vda1`
+        command: String,
+        /// The longest time that the check may take.
+        timeout: Duration,
+    },
+    /// An operation did not end before its deadline.
+    Unfinished {
+        /// The operation, in words.
+        operation: String,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// The worker died during the operation that the text names. A retry may help.
+    WorkerDied(WorkerError),
     /// `ip=` has neither an address nor a protocol to ask for one.
     NoAddress,
     /// Neither the command line nor DHCP names an NFS server.
@@ -59,18 +79,15 @@ pub(in crate::boot) enum StepError {
 /// Why a tree of hashes cannot be used.
 #[derive(Debug)]
 pub(in crate::boot) enum VerityProblem {
-    /// The hash device has disappeared.
-    NoHashDevice,
     /// The hash device, by its node, holds no usable tree.
     Tree(String, VerityError),
-    /// The kernel refused the mapped device.
+    /// The hash device cannot be read, or the kernel refused the mapped device.
     Device(sys::Error),
 }
 
 impl fmt::Display for VerityProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoHashDevice => f.write_str("hash device has disappeared"),
             Self::Tree(node, error) => write!(f, "hash device {node}: {error}"),
             Self::Device(error) => error.fmt(f),
         }
@@ -87,6 +104,14 @@ impl StepError {
         }
     }
 
+    /// Returns the error of an operation that `parameter` of the command line asks for.
+    pub(super) fn of_parameter(parameter: String, error: WorkerError) -> Self {
+        match error {
+            WorkerError::System(error) => Self::Parameter { parameter, error },
+            died @ WorkerError::Died(_) => Self::WorkerDied(died),
+        }
+    }
+
     /// Adds the failure that this error explains.
     pub(super) fn with_failure(self, error: Self) -> Self {
         match self {
@@ -100,11 +125,26 @@ impl StepError {
     /// Returns whether a retry is useless.
     pub(in crate::boot) fn is_final(&self) -> bool {
         match self {
-            Self::System(_) | Self::Parameter { .. } | Self::Verity { .. } => false,
+            Self::System(_)
+            | Self::Parameter { .. }
+            | Self::Verity { .. }
+            | Self::WorkerDied(_) => false,
             Self::SwitchRoot { is_final, .. } => *is_final,
-            Self::Fsck { .. } | Self::Corrupted { .. } | Self::NoAddress | Self::NoNfsServer => {
-                true
-            }
+            Self::Fsck { .. }
+            | Self::FsckTimeout { .. }
+            | Self::Unfinished { .. }
+            | Self::Corrupted { .. }
+            | Self::NoAddress
+            | Self::NoNfsServer => true,
+        }
+    }
+}
+
+impl From<WorkerError> for StepError {
+    fn from(error: WorkerError) -> Self {
+        match error {
+            WorkerError::System(error) => Self::System(error),
+            died @ WorkerError::Died(_) => Self::WorkerDied(died),
         }
     }
 }
@@ -120,7 +160,18 @@ impl fmt::Display for StepError {
         match self {
             Self::System(error) => error.fmt(f),
             Self::Parameter { parameter, error } => write!(f, "{parameter}: {error}"),
-            Self::Fsck { command, status } => write!(f, "{command}: errors remain ({status})"),
+            Self::Fsck { command, status } if left_errors(*status) => {
+                write!(f, "{command}: errors remain ({status})")
+            }
+            Self::Fsck { command, status } => write!(f, "{command}: check failed ({status})"),
+            Self::FsckTimeout { command, timeout } => {
+                let timeout = seconds(*timeout);
+                write!(f, "{command}: did not end within {timeout} (coldplug.fsck_timeout); killed")
+            }
+            Self::Unfinished { operation, waited } => {
+                write!(f, "{operation} did not end within {}", seconds(*waited))
+            }
+            Self::WorkerDied(error) => error.fmt(f),
             Self::Verity { device, problem } => write!(f, "roothash of {device}: {problem}"),
             Self::Corrupted { device, root_hash, failure } => {
                 write!(

@@ -1,11 +1,12 @@
 //! A filesystem on a block device: found, checked, mounted.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use super::devices::{Candidate, Content};
 use super::fsck::Fsck;
-use super::multi_device::MultiDevice;
+use super::multi_device::{self, MultiDevice};
+use super::worker::{Mount, Request, WorkerError};
 use super::{Awaited, Progress, RootStep, StepContext, StepError, UPPER, mount};
 use crate::boot::SYSROOT;
 use crate::cmdline::root::{RootCandidate, RootParams};
@@ -34,8 +35,12 @@ enum State {
     NeedsDevice,
     /// The modules of the filesystem types are being loaded.
     LoadingModules(Source),
+    /// The worker reads how many devices the filesystem has.
+    Counting(Source),
     /// The filesystem is being checked.
     Checking(Fsck, Source),
+    /// The worker mounts the filesystem.
+    Mounting(Source),
 }
 
 /// A filesystem to be mounted.
@@ -48,9 +53,11 @@ pub(super) struct Filesystem {
     flags: String,
     writable: bool,
     /// Mount point, relative to the root directory.
-    target: PathBuf,
+    target: String,
     /// Whether this is the root filesystem itself.
     is_root: bool,
+    /// Number of devices that the filesystem has, once it is known.
+    total: Option<u64>,
     /// Time at which devices of a multi-device filesystem were first missing.
     incomplete_since: Option<BootTime>,
     state: State,
@@ -71,7 +78,7 @@ impl Filesystem {
     pub(super) fn usr(params: &RootParams) -> Option<Self> {
         let usr = &params.usr;
         let name = usr.name.clone()?;
-        let (text, target) = (format!("mount.usr={name}"), PathBuf::from(SYSROOT).join("usr"));
+        let (text, target) = (format!("mount.usr={name}"), format!("{SYSROOT}/usr"));
         Some(Self {
             fstypes: usr.fstypes.clone(),
             flags: usr.flags.clone(),
@@ -90,7 +97,7 @@ impl Filesystem {
         Self::new(name, format!("coldplug.image={path}"), SYSROOT.into(), false)
     }
 
-    fn new(name: RootName, text: String, target: PathBuf, writable: bool) -> Self {
+    fn new(name: RootName, text: String, target: String, writable: bool) -> Self {
         Self {
             name,
             text,
@@ -99,6 +106,7 @@ impl Filesystem {
             writable,
             target,
             is_root: false,
+            total: None,
             incomplete_since: None,
             state: State::NeedsDevice,
         }
@@ -127,7 +135,7 @@ impl Filesystem {
     /// Returns the devices that a multi-device filesystem still lacks. If the filesystem may be
     /// mounted degraded, they are awaited for [`DEGRADED_TIMEOUT`] only.
     fn missing(&mut self, device: &Candidate, cx: &mut StepContext<'_>) -> Option<Awaited> {
-        let missing = MultiDevice::find(device, cx)?.missing()?;
+        let missing = MultiDevice::find(device, self.total?, cx)?.missing()?;
         let now = BootTime::now();
         let waited = now - *self.incomplete_since.get_or_insert(now);
         let text = format!("{} ({missing})", self.text);
@@ -139,9 +147,24 @@ impl Filesystem {
         Some(Awaited::members(text))
     }
 
+    /// Has the worker count the devices of the filesystem, if there may be several.
+    fn count(&mut self, source: Source, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
+        let device = &source.device;
+        if self.total.is_some() || !device.kind.is_some_and(multi_device::is_multi_device_type) {
+            return self.check(source, cx);
+        }
+        let text = self.message(&format!("read of {}", device.node.display()));
+        let progress = cx.worker.request(Request::Members { number: device.number }, text)?;
+        self.state = State::Counting(source);
+        Ok(progress)
+    }
+
     /// Starts the check of the filesystem, or mounts it if no check is needed.
     fn check(&mut self, source: Source, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
-        match Fsck::start(&source.device, cx.params.root.fsck, cx.dir) {
+        if let Some(awaited) = self.missing(&source.device, cx) {
+            return Ok(Progress::NeedsDevice(awaited));
+        }
+        match Fsck::start(&source.device, &cx.params.root, cx.dir) {
             Some(check) => {
                 self.state = State::Checking(check?, source);
                 Ok(Progress::Working)
@@ -150,29 +173,51 @@ impl Filesystem {
         }
     }
 
-    fn mount(&self, source: Source, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
+    /// Has the worker mount the filesystem.
+    fn mount(&mut self, source: Source, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
         cx.reach_mount();
         let device = &source.device;
-        let members = MultiDevice::find(device, cx);
-        let (node, flags) = match members {
+        let members = self.total.and_then(|total| MultiDevice::find(device, total, cx));
+        let (node, options) = match members {
             Some(members) => members.source(device.node.clone(), &self.flags),
             None => (device.node.clone(), self.flags.clone()),
         };
-        let options = mount::Options {
-            flags: &flags,
+        let request = Mount {
+            source: node.to_string_lossy().into_owned(),
+            target: self.target.clone(),
             writable: self.writable && !device.read_only,
             guess: self.fstypes.is_empty() && device.fstype.is_none(),
+            options,
+            types: source.types.clone(),
         };
-        let target = cx.dir.join(&self.target);
-        let fstype = mount::mount(&node, &target, &source.types, &options).map_err(|error| {
-            match self.is_root {
-                true => StepError::System(error),
-                false => StepError::Parameter { parameter: self.text.clone(), error },
-            }
+        let text = self.message(&request.to_string());
+        let progress = cx.worker.request(Request::Mount(request), text)?;
+        self.state = State::Mounting(source);
+        Ok(progress)
+    }
+
+    /// Returns the name of an operation in messages.
+    fn message(&self, operation: &str) -> String {
+        match self.is_root {
+            true => operation.to_owned(),
+            false => format!("{}: {operation}", self.text),
+        }
+    }
+
+    /// Notes that the filesystem is mounted, or returns why it is not.
+    fn finish(
+        &self,
+        result: Result<Vec<u8>, WorkerError>,
+        source: Source,
+        cx: &mut StepContext<'_>,
+    ) -> Result<Progress, StepError> {
+        let fstype = result.map_err(|error| match self.is_root {
+            true => error.into(),
+            false => StepError::of_parameter(self.text.clone(), error),
         })?;
         if self.is_root {
-            let modules = mount::needed_modules(cx.dir, device, source.modules);
-            cx.record_mount(&fstype, modules);
+            let modules = mount::needed_modules(cx.dir, &source.device, source.modules);
+            cx.record_mount(&String::from_utf8_lossy(&fstype), modules);
         }
         Ok(Progress::Done)
     }
@@ -185,9 +230,17 @@ impl RootStep for Filesystem {
                 Some(device) => Ok(self.request_modules(device, cx)),
                 None => Ok(Progress::NeedsDevice(self.awaited())),
             },
-            State::LoadingModules(source) => match self.missing(&source.device, cx) {
-                Some(awaited) => Ok(Progress::NeedsDevice(awaited)),
-                None => self.check(source, cx),
+            State::LoadingModules(source) => self.count(source, cx),
+            State::Counting(source) => match cx.worker.poll() {
+                None => {
+                    self.state = State::Counting(source);
+                    Ok(cx.worker.progress())
+                }
+                Some(count) => {
+                    let text = String::from_utf8(count?).unwrap_or_default();
+                    self.total = Some(text.parse().unwrap_or(1));
+                    self.check(source, cx)
+                }
             },
             State::Checking(mut check, source) => {
                 if !check.poll(cx.reporter)? {
@@ -196,6 +249,13 @@ impl RootStep for Filesystem {
                 }
                 self.mount(source, cx)
             }
+            State::Mounting(source) => match cx.worker.poll() {
+                None => {
+                    self.state = State::Mounting(source);
+                    Ok(cx.worker.progress())
+                }
+                Some(result) => self.finish(result, source, cx),
+            },
         }
     }
 }

@@ -9,13 +9,13 @@
 
 use std::time::Duration;
 
+use super::worker::{Mount, Request, WorkerError};
 use super::{Awaited, Progress, RootStep, StepContext, StepError};
 use crate::boot::SYSROOT;
 use crate::cmdline::root::{RootCandidate, RootParams};
 use crate::kmod::name::ModuleName;
-use crate::sys::{BootTime, Cause, mount, sysfs};
+use crate::sys::{BootTime, Cause, sysfs};
 use rustix::io::Errno;
-use rustix::mount::MountFlags;
 
 /// The filesystems that are named by a tag.
 const FILESYSTEMS: [&str; 2] = ["9p", "virtiofs"];
@@ -34,6 +34,8 @@ pub(super) struct HostShare {
     flags: String,
     writable: bool,
     modules: Option<Vec<ModuleName>>,
+    /// Whether the worker mounts the share, and if so, whether the kernel lists the tag.
+    mounting: Option<bool>,
     /// Delay of the next retry after the kernel has reported an unknown tag.
     retry_delay: Duration,
     /// Time of the next attempt.
@@ -59,6 +61,7 @@ impl HostShare {
             flags: params.flags.clone(),
             writable: params.writable,
             modules: None,
+            mounting: None,
             retry_delay: FIRST_RETRY_DELAY,
             retry_at: BootTime::default(),
         })
@@ -72,30 +75,46 @@ impl HostShare {
 
     /// Returns the options of the mount. The transport of 9p is always among them, because not
     /// every kernel has the default that fits.
-    fn data(&self, own: String) -> String {
+    fn options(&self) -> String {
+        let own = &self.flags;
         let has = |name: &str| own.split(',').any(|o| o.split('=').next() == Some(name));
         if self.fstype != "9p" || has("trans") {
-            return own;
+            return own.clone();
         }
         if own.is_empty() { "trans=virtio".into() } else { format!("trans=virtio,{own}") }
     }
 
-    /// Mounts the share. `is_listed` says that the kernel lists the tag.
+    /// Has the worker mount the share. `is_listed` says that the kernel lists the tag.
     fn mount(&mut self, is_listed: bool, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
         cx.reach_mount();
-        let target = cx.dir.join(SYSROOT);
-        let (flags, data) = mount::parse_flags(&self.flags);
-        let data = self.data(data);
-        let mode = if self.writable { MountFlags::empty() } else { MountFlags::RDONLY };
-        // The directory exists already if an earlier attempt failed.
-        let _ = std::fs::create_dir_all(&target);
-        match mount::mount(&self.tag, &target, self.fstype, flags | mode, &data) {
-            Ok(()) => {
+        let request = Mount {
+            source: self.tag.clone(),
+            target: SYSROOT.to_owned(),
+            writable: self.writable,
+            guess: false,
+            options: self.options(),
+            types: vec![self.fstype.to_owned()],
+        };
+        self.mounting = Some(is_listed);
+        let text = request.to_string();
+        Ok(cx.worker.request(Request::Mount(request), text)?)
+    }
+
+    /// Notes that the share is mounted. If the kernel does not know the tag, another attempt
+    /// follows.
+    fn finish(
+        &mut self,
+        result: Result<Vec<u8>, WorkerError>,
+        is_listed: bool,
+        cx: &mut StepContext<'_>,
+    ) -> Result<Progress, StepError> {
+        match result {
+            Ok(_) => {
                 cx.note_root_device(&self.tag);
                 cx.record_mount(self.fstype, self.modules.take().unwrap_or_default());
                 Ok(Progress::Done)
             }
-            Err(error) if !is_listed && is_unknown_tag(&error.cause) => {
+            Err(WorkerError::System(error)) if !is_listed && is_unknown_tag(&error.cause) => {
                 self.retry_at = BootTime::now() + self.retry_delay;
                 self.retry_delay = (self.retry_delay * 2).min(MAX_RETRY_DELAY);
                 Ok(self.polling(cx))
@@ -118,6 +137,11 @@ impl HostShare {
 
 impl RootStep for HostShare {
     fn advance(&mut self, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
+        if let Some(is_listed) = self.mounting {
+            let Some(result) = cx.worker.poll() else { return Ok(cx.worker.progress()) };
+            self.mounting = None;
+            return self.finish(result, is_listed, cx);
+        }
         let Some(modules) = &self.modules else {
             let transport = format!("9pnet_{}", self.transport());
             let names = match self.fstype {

@@ -3,10 +3,11 @@
 //! That filesystem moves to /run/coldplug/medium, where it stays reachable. The file becomes a loop
 //! device, and the filesystem in it is mounted at /sysroot instead.
 
+use std::path::Path;
+
 use super::filesystem::Filesystem;
-use super::verity::open_inside;
-use super::{MEDIUM, Progress, RootStep, StepContext, StepError, move_sysroot_to};
-use crate::sys::loopdev::{self, Loop};
+use super::worker::{Request, WorkerError};
+use super::{Progress, RootStep, StepContext, StepError};
 
 /// The state of the step.
 #[derive(Debug)]
@@ -14,8 +15,11 @@ enum State {
     Start,
     /// The module of loop devices is being loaded.
     LoadingModules,
-    /// The filesystem on the loop device is being mounted.
-    Mounting(Loop, Box<Filesystem>),
+    /// The worker attaches the file to a loop device. The worker keeps the device attached until
+    /// it is mounted.
+    Attaching,
+    /// The filesystem on the loop device, by its node, is being mounted.
+    Mounting(String, Box<Filesystem>),
 }
 
 #[derive(Debug)]
@@ -29,17 +33,22 @@ impl ImageFile {
         Self { path: path.to_owned(), state: State::Start }
     }
 
-    fn attach(&self, cx: &StepContext<'_>) -> Result<State, StepError> {
-        let dir = cx.dir;
-        move_sysroot_to(dir, MEDIUM)?;
-        let device = open_inside(&dir.join(MEDIUM), &self.path)
-            .and_then(|file| loopdev::attach(dir, &file, &self.path))
-            .map_err(|error| StepError::Parameter {
-                parameter: format!("coldplug.image={}", self.path),
-                error,
-            })?;
-        let filesystem = Filesystem::image(&device.node, &self.path);
-        Ok(State::Mounting(device, Box::new(filesystem)))
+    fn parameter(&self) -> String {
+        format!("coldplug.image={}", self.path)
+    }
+
+    /// Starts the mount of the loop device.
+    fn mount(
+        &mut self,
+        result: Result<Vec<u8>, WorkerError>,
+        cx: &mut StepContext<'_>,
+    ) -> Result<Progress, StepError> {
+        let node = result.map_err(|error| StepError::of_parameter(self.parameter(), error))?;
+        let node = String::from_utf8_lossy(&node).into_owned();
+        let filesystem = Filesystem::image(Path::new(&node), &self.path);
+        self.state = State::Mounting(node, Box::new(filesystem));
+        cx.devices.forget_changed();
+        self.advance(cx)
     }
 }
 
@@ -51,17 +60,18 @@ impl RootStep for ImageFile {
                 Ok(Progress::LoadingModules(cx.request_modules(&["loop"])))
             }
             State::LoadingModules => {
-                self.state = self.attach(cx)?;
-                cx.devices.forget_changed();
-                self.advance(cx)
+                self.state = State::Attaching;
+                let text = format!("{}: attaching to a loop device", self.parameter());
+                Ok(cx.worker.request(Request::Loop(self.path.clone()), text)?)
             }
-            State::Mounting(device, filesystem) => {
+            State::Attaching => match cx.worker.poll() {
+                None => Ok(cx.worker.progress()),
+                Some(result) => self.mount(result, cx),
+            },
+            State::Mounting(node, filesystem) => {
                 let progress = filesystem.advance(cx)?;
                 if progress == Progress::Done {
-                    let node = device.node.display();
                     cx.reporter.add_layer(format!("{} on {node}", self.path));
-                    // The mount keeps the device attached from now on.
-                    self.state = State::Start;
                 }
                 Ok(progress)
             }

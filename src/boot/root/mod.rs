@@ -2,9 +2,10 @@
 //!
 //! A [`RootPipeline`] is a row of [`RootStep`]s: resume, find and mount the root, mount what goes
 //! on top of it, mount /usr. A step neither waits nor blocks: it goes as far as it can, returns
-//! what it needs, and is polled again when devices have appeared or loads have ended. A step that
-//! puts a filesystem on top of the root first moves the mount at /sysroot to a directory below
-//! /run/coldplug, so that steps need not know each other.
+//! what it needs, and is polled again when devices have appeared or loads have ended. What may block
+//! is done by a child process, [`worker`]. A step that puts a filesystem on top of the root first
+//! moves the mount at /sysroot to a directory below /run/coldplug, so that steps need not know each
+//! other.
 
 mod awaited;
 mod devices;
@@ -22,11 +23,13 @@ mod network;
 mod nfs;
 mod overlay;
 mod pipeline;
+mod read_init;
 mod resume;
 mod search;
 mod state;
 mod ubi;
 mod verity;
+mod worker;
 
 use std::fmt;
 use std::os::fd::BorrowedFd;
@@ -35,6 +38,7 @@ pub(super) use awaited::Awaited;
 pub(super) use error::StepError;
 pub(super) use search::RootSearch;
 pub(super) use verity::DEVICE as VERITY_DEVICE;
+pub(crate) use worker::serve as serve_mounts;
 
 use super::SYSROOT;
 use super::breakpoint::Breakpoint;
@@ -44,11 +48,12 @@ use crate::cmdline::KernelCommandLine;
 use crate::cmdline::boot::Break;
 use crate::kmod::name::ModuleName;
 use crate::load::{Loader, Rank};
-use crate::sys::{self, Error, Root, mount as mounts};
+use crate::sys::Root;
 use devices::{Candidate, Devices};
 use near_misses::near_misses;
 use pipeline::RootPipeline;
 use state::RootState;
+use worker::{MountWorker, Operation};
 
 /// How far a step has come.
 #[derive(Debug, PartialEq, Eq)]
@@ -60,8 +65,11 @@ pub(super) enum Progress {
     Polling(Awaited),
     /// The step needs the end of these modules' loads.
     LoadingModules(Vec<ModuleName>),
-    /// The step needs the end of a child process or of all loads; it is polled without a deadline.
+    /// The step needs the end of a child process or of all loads. The step has a deadline of its
+    /// own, and the time that passes does not count against the deadline of the root.
     Working,
+    /// The mount worker is at this operation, until the deadline of the root.
+    Busy(Operation),
     /// The step is done.
     Done,
 }
@@ -74,6 +82,7 @@ pub(super) struct StepContext<'a> {
     pub(super) params: &'a KernelCommandLine,
     pub(super) loader: &'a Loader,
     pub(super) devices: &'a mut Devices,
+    pub(super) worker: &'a mut MountWorker,
     /// What other steps have found out.
     pub(super) state: &'a mut RootState,
     /// The log, and the sink of the record.
@@ -152,9 +161,6 @@ pub(super) trait RootStep {
     fn wake_fd(&self) -> Option<BorrowedFd<'_>> {
         None
     }
-
-    /// Undoes what the step has set up, except mounts at [`pipeline::MOUNT_POINTS`].
-    fn undo(&mut self, _cx: &mut StepContext<'_>) {}
 }
 
 impl fmt::Debug for dyn RootStep {
@@ -170,10 +176,3 @@ const UPPER: &str = "run/coldplug/upper";
 const LOWER: &str = "run/coldplug/lower";
 /// The filesystem that holds the image file of the root.
 const MEDIUM: &str = "run/coldplug/medium";
-
-/// Moves the mount at /sysroot to `place`.
-fn move_sysroot_to(dir: &Root, place: &str) -> sys::Result<()> {
-    let place = dir.join(place);
-    std::fs::create_dir_all(&place).map_err(|e| Error::io("mkdir", &place, &e))?;
-    mounts::move_mount(&dir.join(SYSROOT), &place)
-}

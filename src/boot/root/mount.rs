@@ -1,25 +1,14 @@
 //! Mounting a filesystem as one of several types.
 
-use std::fs;
 use std::path::Path;
 
 use rustix::io::Errno;
 use rustix::mount::MountFlags;
 
 use super::devices::Candidate;
+use super::worker::Mount;
 use crate::kmod::name::ModuleName;
 use crate::sys::{Cause, Error, Result, Root, devices, mount, procfs};
-
-/// Options of a mount.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Options<'a> {
-    /// The options of mount(8), separated by commas.
-    pub(super) flags: &'a str,
-    /// Whether to mount for writing, if the medium can be written.
-    pub(super) writable: bool,
-    /// Whether the types are guesses: then a type that does not fit is no error worth reporting.
-    pub(super) guess: bool,
-}
 
 /// Returns the modules that a mounted filesystem needs: its own, and those of the drivers of the
 /// devices below it.
@@ -48,27 +37,20 @@ pub(super) fn types(dir: &Root, given: &[String], candidate: &Candidate) -> Vec<
     }
 }
 
-/// Mounts `source` at `target` as the first of `types` that fits, and returns that type. Like the
-/// kernel, it mounts a medium that cannot be written read-only.
+/// Mounts at `place` as the first of the types that fits, and returns that type. Like the kernel,
+/// it mounts a medium that cannot be written read-only. `target` is the mount point in messages.
 ///
 /// # Errors
 /// None of the types fits; the error is that of the last type that the kernel knows.
-pub(super) fn mount(
-    source: &Path,
-    target: &Path,
-    types: &[String],
-    options: &Options<'_>,
-) -> Result<String> {
-    let source = source.to_string_lossy();
-    let (own, data) = mount::parse_flags(options.flags);
-    let mode = if options.writable { MountFlags::empty() } else { MountFlags::RDONLY };
+pub(super) fn mount(request: &Mount, place: &Path, target: &Path) -> Result<String> {
+    let source = &request.source;
+    let (own, data) = mount::parse_flags(&request.options);
+    let mode = if request.writable { MountFlags::empty() } else { MountFlags::RDONLY };
     let mut last =
         Error::new("mount", format_args!("{source} (no known filesystem)"), Errno::INVAL);
     let mut refused = false;
-    // A mount point inside another filesystem exists already, or cannot be created.
-    let _ = fs::create_dir_all(target);
-    for fstype in types {
-        let attempt = |flags| mount::mount(&source, target, fstype, flags, &data);
+    for fstype in &request.types {
+        let attempt = |flags| mount::mount(source, place, fstype, flags, &data);
         let result = match attempt(own | mode) {
             Err(e) if matches!(e.cause, Cause::Errno(Errno::ACCESS | Errno::ROFS)) => {
                 attempt(own | MountFlags::RDONLY)
@@ -77,12 +59,13 @@ pub(super) fn mount(
         };
         match result {
             Ok(()) => return Ok(fstype.clone()),
-            Err(_) if options.guess => {}
+            Err(_) if request.guess => {}
             // The error of an earlier driver says more than the lack of this one.
             Err(e) if e.cause == Errno::NODEV && refused => {}
             Err(e) => {
                 refused = true;
-                last = Error { object: format!("{} as {fstype}", e.object), ..e };
+                last =
+                    Error { object: format!("{source} on {} as {fstype}", target.display()), ..e };
             }
         }
     }

@@ -8,8 +8,6 @@ use std::path::PathBuf;
 
 use super::StepContext;
 use super::devices::Candidate;
-use crate::disk;
-use crate::sys::block::Disk;
 
 /// The devices of one filesystem.
 #[derive(Debug)]
@@ -22,13 +20,16 @@ pub(super) struct MultiDevice {
 }
 
 impl MultiDevice {
-    /// Finds the devices of the filesystem on `candidate`. Returns `None` if it has only one.
-    pub(super) fn find(candidate: &Candidate, cx: &mut StepContext<'_>) -> Option<Self> {
+    /// Finds the devices of the filesystem on `candidate`, which has `total` devices. Returns
+    /// `None` if that is only one.
+    pub(super) fn find(
+        candidate: &Candidate,
+        total: u64,
+        cx: &mut StepContext<'_>,
+    ) -> Option<Self> {
         let kind = candidate.kind.filter(|kind| is_multi_device_type(kind))?;
         let uuid = candidate.uuid.as_deref()?;
         let found = cx.devices.holders(kind, uuid);
-        let own = found.iter().find(|device| device.number == candidate.number)?;
-        let total = disk::member_count(&Disk::open(cx.dir, own).ok()?)?;
         let nodes = found.iter().map(|device| device.node(cx.dir)).collect();
         (total > 1).then_some(Self { kind, nodes, total })
     }

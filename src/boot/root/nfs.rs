@@ -5,27 +5,22 @@
 //! the path is /tftpboot/%s, where %s is the name or the address of the machine. If the options
 //! name no version, 4.2, 4.1, 4.0 and 3 are tried in this order.
 //!
-//! mount(2) waits for the server. It runs in a thread, on a directory below /run/coldplug; the
-//! mount is moved to its place when it has succeeded.
+//! mount(2) waits for the server; the mount worker calls it.
 
-use std::fs;
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
-use std::thread;
+use std::path::Path;
 
 use rustix::io::Errno;
 use rustix::mount::MountFlags;
 
 use super::state::NetworkState;
+use super::worker::{NfsMount, Request};
 use super::{Awaited, Progress, RootStep, StepContext, StepError};
-use crate::boot::SYSROOT;
 use crate::cmdline::network::{NetworkParams, NfsExport};
 use crate::cmdline::root::{RootCandidate, RootParams};
 use crate::kmod::name::ModuleName;
 use crate::sys::{self, Cause, mount, net};
 
-const MOUNT_POINT: &str = "run/coldplug/nfs";
 const DEFAULT_PATH: &str = "/tftpboot/%s";
 const VERSIONS: [&str; 4] = ["4.2", "4.1", "4.0", "3"];
 
@@ -34,22 +29,9 @@ const VERSIONS: [&str; 4] = ["4.2", "4.1", "4.0", "3"];
 enum State {
     Start,
     /// The modules are being loaded.
-    LoadingModules(Mount, Vec<ModuleName>),
-    /// A thread is in mount(2).
-    Mounting(Mount, Vec<ModuleName>, MountResult),
-}
-
-/// Result of the thread: the NFS version, or the error. Empty while the thread runs.
-type MountResult = Arc<OnceLock<Result<&'static str, sys::Error>>>;
-
-/// Arguments of the mount.
-#[derive(Debug, Clone)]
-struct Mount {
-    /// `SERVER:PATH`
-    source: String,
-    server: Ipv4Addr,
-    flags: MountFlags,
-    options: String,
+    LoadingModules(NfsMount, Vec<ModuleName>),
+    /// The worker mounts the export.
+    Mounting(NfsMount, Vec<ModuleName>),
 }
 
 /// The step that mounts the root.
@@ -83,7 +65,7 @@ impl Nfs {
     }
 
     /// Returns what to mount, now that the network is configured.
-    fn resolve(&self, network: Option<&NetworkState>) -> Result<Mount, StepError> {
+    fn resolve(&self, network: Option<&NetworkState>) -> Result<NfsMount, StepError> {
         let by_dhcp = network.and_then(|n| NfsExport::parse(n.root_path.as_deref()?));
         let export = self.export.clone().or(&by_dhcp.unwrap_or_default());
         let server = export.server.or(self.params.ip.server);
@@ -96,28 +78,21 @@ impl Nfs {
             .map(|a| a.to_string())
             .unwrap_or_default();
         let name = self.params.ip.hostname.as_ref().unwrap_or(&own);
-        let (flags, data) = mount::parse_flags(&join(&self.flags, &export.options));
-        let mode = if self.writable { MountFlags::empty() } else { MountFlags::RDONLY };
-        Ok(Mount {
+        Ok(NfsMount {
             source: format!("{server}:{}", path.replace("%s", name)),
             server,
-            flags: flags | mode,
-            options: data,
+            writable: self.writable,
+            options: join(&self.flags, &export.options),
         })
     }
 
-    /// Moves the mount to /sysroot.
+    /// Notes that the export is mounted.
     fn finish(
-        &mut self,
-        mount: &Mount,
-        version: &str,
+        mount: &NfsMount,
+        version: &[u8],
         modules: Vec<ModuleName>,
         cx: &mut StepContext<'_>,
-    ) -> Result<Progress, StepError> {
-        let target = cx.dir.join(SYSROOT);
-        // The directory exists already if another root was tried before.
-        let _ = fs::create_dir_all(&target);
-        mount::move_mount(&cx.dir.join(MOUNT_POINT), &target)?;
+    ) -> Progress {
         let interface = cx.state.network.as_ref().map(|n| n.interface.as_str());
         let drivers = interface.map(|name| net::interface_modules(cx.dir, name));
         let mut needed = drivers.unwrap_or_default();
@@ -125,8 +100,8 @@ impl Nfs {
         needed.sort_unstable();
         needed.dedup();
         cx.note_root_device(&mount.source);
-        cx.record_mount(if version.starts_with('4') { "nfs4" } else { "nfs" }, needed);
-        Ok(Progress::Done)
+        cx.record_mount(if version.starts_with(b"4") { "nfs4" } else { "nfs" }, needed);
+        Progress::Done
     }
 }
 
@@ -141,56 +116,41 @@ impl RootStep for Nfs {
             }
             State::LoadingModules(mount, modules) => {
                 cx.reach_mount();
-                let result = start(&mount, cx.dir.join(MOUNT_POINT))?;
+                let text = format!("mount of {}", mount.source);
+                cx.worker.request(Request::Nfs(mount.clone()), text)?;
                 let progress = polling(&mount);
-                self.state = State::Mounting(mount, modules, result);
+                self.state = State::Mounting(mount, modules);
                 Ok(progress)
             }
-            State::Mounting(mount, modules, result) => match result.get() {
+            State::Mounting(mount, modules) => match cx.worker.poll() {
                 None => {
                     let progress = polling(&mount);
-                    self.state = State::Mounting(mount, modules, result);
+                    self.state = State::Mounting(mount, modules);
                     Ok(progress)
                 }
-                Some(Ok(version)) => self.finish(&mount, version, modules, cx),
-                Some(Err(error)) => Err(error.clone().into()),
+                Some(version) => Ok(Self::finish(&mount, &version?, modules, cx)),
             },
         }
     }
 }
 
-fn polling(mount: &Mount) -> Progress {
-    let Mount { server, source, .. } = mount;
+fn polling(mount: &NfsMount) -> Progress {
+    let NfsMount { server, source, .. } = mount;
     Progress::Polling(Awaited::reply(format!(
         "NFS server {server} to answer the mount of {source}"
     )))
 }
 
-/// Starts the thread that mounts.
-fn start(mount: &Mount, place: PathBuf) -> sys::Result<MountResult> {
-    fs::create_dir_all(&place).map_err(|e| sys::Error::io("mkdir", &place, &e))?;
-    let result = MountResult::default();
-    let (mount, theirs) = (mount.clone(), result.clone());
-    let work = move || {
-        let _ = rustix::thread::set_name(c"mount.nfs");
-        // Set only once: each attempt has its own result.
-        let _ = theirs.set(attempt(&mount, &place));
-    };
-    let thread = thread::Builder::new().spawn(work);
-    thread.map_err(|e| sys::Error::io("thread", Path::new("mount.nfs"), &e))?;
-    Ok(result)
-}
-
 /// Mounts with the first version that the server accepts, and returns that version.
-fn attempt(mount: &Mount, place: &Path) -> Result<&'static str, sys::Error> {
-    let named = names_version(&mount.options);
+pub(super) fn attempt(mount: &NfsMount, place: &Path) -> Result<&'static str, sys::Error> {
+    let (flags, options) = mount::parse_flags(&mount.options);
+    let mode = if mount.writable { MountFlags::empty() } else { MountFlags::RDONLY };
+    let named = names_version(&options);
     let mut last = None;
     for version in VERSIONS.into_iter().take(if named { 1 } else { VERSIONS.len() }) {
-        let data = data(mount, (!named).then_some(version));
-        match mount::mount(&mount.source, place, "nfs", mount.flags, &data) {
-            Ok(()) => {
-                return Ok(if named { version_from_options(&mount.options) } else { version });
-            }
+        let data = data(&options, mount.server, (!named).then_some(version));
+        match mount::mount(&mount.source, place, "nfs", flags | mode, &data) {
+            Ok(()) => return Ok(if named { version_from_options(&options) } else { version }),
             Err(error) => {
                 let is_unreachable = matches!(
                     error.cause,
@@ -208,15 +168,15 @@ fn attempt(mount: &Mount, place: &Path) -> Result<&'static str, sys::Error> {
 
 /// Returns the options that mount.nfs(8) would pass to the kernel: with the address of the server,
 /// and without locks, because no lock daemon runs here.
-fn data(mount: &Mount, version: Option<&str>) -> String {
-    let mut data = mount.options.clone();
+fn data(options: &str, server: Ipv4Addr, version: Option<&str>) -> String {
+    let mut data = options.to_owned();
     if let Some(version) = version {
         data = join(&format!("vers={version}"), &data);
     }
-    if !mount.options.split(',').any(|o| ["lock", "nolock"].contains(&o)) {
+    if !options.split(',').any(|o| ["lock", "nolock"].contains(&o)) {
         data = join(&data, "nolock");
     }
-    join(&data, &format!("addr={}", mount.server))
+    join(&data, &format!("addr={server}"))
 }
 
 fn join(a: &str, b: &str) -> String {
@@ -241,18 +201,13 @@ mod tests {
 
     #[test]
     fn mount_options_are_those_of_mount_nfs() {
-        let mount = |options: &str| Mount {
-            source: "10.0.2.2:/srv".into(),
-            server: Ipv4Addr::new(10, 0, 2, 2),
-            flags: MountFlags::empty(),
-            options: options.into(),
-        };
+        let server = Ipv4Addr::new(10, 0, 2, 2);
         for (options, version, want) in [
             ("", Some("4.2"), "vers=4.2,nolock,addr=10.0.2.2"),
             ("vers=3,lock", None, "vers=3,lock,addr=10.0.2.2"),
             ("port=2050", Some("3"), "vers=3,port=2050,nolock,addr=10.0.2.2"),
         ] {
-            assert_eq!(data(&mount(options), version), want);
+            assert_eq!(data(options, server, version), want);
         }
         for (options, named, version) in [
             ("v4.1,soft", true, "4"),

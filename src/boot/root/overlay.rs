@@ -9,50 +9,30 @@
 //!
 //! The kernel's filesystems/overlayfs.
 
-use std::fs;
-
-use rustix::mount::MountFlags;
-
-use super::{LOWER, Progress, RootStep, StepContext, StepError, UPPER, move_sysroot_to};
-use crate::boot::SYSROOT;
+use super::worker::Request;
+use super::{Progress, RootStep, StepContext, StepError};
 use crate::cmdline::storage::OverlayParams;
-use crate::sys::{Error, Result, Root, mount};
+
+/// The state of the step.
+#[derive(Debug)]
+enum State {
+    Start,
+    /// The module of overlayfs is being loaded.
+    LoadingModules,
+    /// The worker mounts the overlay.
+    Mounting,
+}
 
 /// The mount of the overlay. If the upper side is on a device, an earlier step has mounted it.
 #[derive(Debug)]
 pub(super) struct Overlay {
     params: OverlayParams,
-    /// Whether the module has been requested.
-    requested: bool,
+    state: State,
 }
 
 impl Overlay {
     pub(super) fn new(params: &OverlayParams) -> Self {
-        Self { params: params.clone(), requested: false }
-    }
-
-    fn mount(&self, dir: &Root) -> Result<()> {
-        let upper = dir.join(UPPER);
-        if let OverlayParams::Tmpfs(size) = &self.params {
-            let size = size.as_ref().map(|size| format!(",size={size}")).unwrap_or_default();
-            fs::create_dir_all(&upper).map_err(|e| Error::io("mkdir", &upper, &e))?;
-            // Device nodes and set-uid programs are allowed by the overlay, not by its upper side.
-            let flags = MountFlags::NODEV | MountFlags::NOSUID;
-            mount::mount("tmpfs", &upper, "tmpfs", flags, &format!("mode=0755{size}"))?;
-        }
-        let (data, work) = (upper.join("upper"), upper.join("work"));
-        for directory in [&data, &work] {
-            fs::create_dir_all(directory).map_err(|e| Error::io("mkdir", directory, &e))?;
-        }
-        move_sysroot_to(dir, LOWER)?;
-        let lower = dir.join(LOWER);
-        let options = format!(
-            "lowerdir={},upperdir={},workdir={}",
-            lower.display(),
-            data.display(),
-            work.display()
-        );
-        mount::mount("overlay", &dir.join(SYSROOT), "overlay", MountFlags::empty(), &options)
+        Self { params: params.clone(), state: State::Start }
     }
 
     fn parameter(&self) -> String {
@@ -64,18 +44,31 @@ impl Overlay {
 }
 
 impl RootStep for Overlay {
-    fn advance(&mut self, cx: &mut StepContext<'_>) -> std::result::Result<Progress, StepError> {
-        if !self.requested {
-            self.requested = true;
-            return Ok(Progress::LoadingModules(cx.request_modules(&["overlay"])));
-        }
+    fn advance(&mut self, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
         let parameter = self.parameter();
-        match self.mount(cx.dir) {
-            Ok(()) => {
-                cx.reporter.add_layer(parameter);
-                Ok(Progress::Done)
+        match self.state {
+            State::Start => {
+                self.state = State::LoadingModules;
+                Ok(Progress::LoadingModules(cx.request_modules(&["overlay"])))
             }
-            Err(error) => Err(StepError::Parameter { parameter, error }),
+            State::LoadingModules => {
+                self.state = State::Mounting;
+                let tmpfs = match &self.params {
+                    OverlayParams::Tmpfs(None) => Some("mode=0755".to_owned()),
+                    OverlayParams::Tmpfs(Some(size)) => Some(format!("mode=0755,size={size}")),
+                    OverlayParams::Device(_) => None,
+                };
+                let text = format!("{parameter}: mount of the overlay");
+                Ok(cx.worker.request(Request::Overlay(tmpfs), text)?)
+            }
+            State::Mounting => match cx.worker.poll() {
+                None => Ok(cx.worker.progress()),
+                Some(Ok(_)) => {
+                    cx.reporter.add_layer(parameter);
+                    Ok(Progress::Done)
+                }
+                Some(Err(error)) => Err(StepError::of_parameter(parameter, error)),
+            },
         }
     }
 }

@@ -11,14 +11,14 @@ use super::init_check::InitCheck;
 use super::network::Network;
 use super::nfs::Nfs;
 use super::overlay::Overlay;
+use super::read_init::ReadInit;
 use super::resume::Resume;
-use super::verity::{ReadInit, Verity};
+use super::verity::Verity;
 use super::{LOWER, MEDIUM, Progress, RootStep, StepContext, StepError, UPPER, ubi};
 use crate::boot::SYSROOT;
 use crate::cmdline::root::{RootCandidate, RootParams};
 use crate::cmdline::root_name::RootName;
 use crate::cmdline::storage::{OverlayParams, StorageParams};
-use crate::sys::mount as mounts;
 
 /// Mount points that steps use, uppermost first.
 pub(super) const MOUNT_POINTS: [&str; 4] = [SYSROOT, UPPER, LOWER, MEDIUM];
@@ -73,9 +73,9 @@ impl RootPipeline {
         }
         self.plan_root(&mut steps);
         steps.extend(Filesystem::usr(&self.params).map(|usr| Box::new(usr) as Box<dyn RootStep>));
-        if self.storage.verity.is_some() {
-            steps.push(Box::new(ReadInit));
-        } else if self.has_more() {
+        let verified = self.storage.verity.is_some();
+        steps.push(Box::new(ReadInit::new(verified)));
+        if !verified && self.has_more() {
             steps.push(Box::new(InitCheck));
         }
         self.steps = steps.into();
@@ -118,6 +118,10 @@ impl RootPipeline {
         &mut self,
         cx: &mut StepContext<'_>,
     ) -> Result<Progress, StepError> {
+        cx.worker.receive();
+        if cx.worker.is_undoing() {
+            return Ok(Progress::Working);
+        }
         while let Some(step) = self.steps.front_mut() {
             match step.advance(cx) {
                 Ok(Progress::Done) => self.done.extend(self.steps.pop_front()),
@@ -132,6 +136,7 @@ impl RootPipeline {
                 }
             }
         }
+        cx.worker.end();
         Ok(Progress::Done)
     }
 
@@ -166,13 +171,7 @@ impl RootPipeline {
 
     /// Undoes all steps and plans them anew.
     fn reset(&mut self, cx: &mut StepContext<'_>) {
-        for place in MOUNT_POINTS {
-            let _ = mounts::detach(&cx.dir.join(place));
-        }
-        let begun = self.steps.front_mut().into_iter();
-        for step in begun.chain(self.done.iter_mut().rev()) {
-            step.undo(cx);
-        }
+        cx.worker.undo(self.storage.verity.is_some());
         self.resumed |= !self.done.is_empty();
         self.done.clear();
         cx.reporter.clear_layers();

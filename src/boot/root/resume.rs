@@ -2,32 +2,53 @@
 //! filesystems are in use.
 //!
 //! admin-guide/kernel-parameters `resume=`, power/swsusp: the position of the image is written to
-//! /sys/power/resume. If the kernel resumes a system, that write does not return.
+//! /sys/power/resume. If the kernel resumes a system, that write does not return. The mount worker
+//! writes it: the kernel then freezes PID 1 like any other process.
+//!
+//! No filesystem may be mounted while the kernel may still resume: the hibernated system would
+//! write to it as it was before. So a write that does not even end when its process is killed ends
+//! the boot.
 
 use std::time::Duration;
 
 use super::devices::{Candidate, Content};
+use super::worker::{Request, WorkerError};
 use super::{Awaited, Progress, RootStep, StepContext, StepError};
 use crate::boot::seconds;
 use crate::cmdline::root_name::RootName;
-use crate::sys::{BootTime, sysfs};
+use crate::sys::BootTime;
 
 /// Longest wait for the device. A boot without it leaves a hibernation image behind that must never
 /// be used again.
 const DEVICE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest time until the kernel has read the header of the image. After that all processes are
+/// frozen, this one too.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time that a killed worker has to end.
+const KILL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The state of the step.
+#[derive(Debug)]
+enum State {
+    /// The device has not been found yet. The wait ends at this time.
+    NeedsDevice(Option<BootTime>),
+    /// The worker has been writing since this time.
+    Writing(BootTime),
+    /// The worker was killed at this time.
+    Killed(BootTime),
+}
 
 #[derive(Debug)]
 pub(super) struct Resume {
     name: RootName,
     /// Start of the image, in pages; 0 on a swap partition.
     offset: u64,
-    /// Time at which the wait ends.
-    deadline: Option<BootTime>,
+    state: State,
 }
 
 impl Resume {
     pub(super) fn new(name: RootName, offset: u64) -> Self {
-        Self { name, offset, deadline: None }
+        Self { name, offset, state: State::NeedsDevice(None) }
     }
 
     /// Returns whether the device may hold an image. A swap partition without the mark of an image
@@ -36,21 +57,15 @@ impl Resume {
         candidate.kind == Some("swsuspend") || self.offset > 0
     }
 
-    /// Resumes from the device. Returns only if that fails.
-    fn resume(&self, candidate: &Candidate, cx: &mut StepContext<'_>) {
-        cx.reporter.log().info(&format!("resuming from {}", candidate.node.display()));
-        let result = sysfs::resume_hibernation(cx.dir, candidate.number, self.offset);
-        let cause =
-            result.map_or_else(|e| e.to_string(), |()| "no image found by the kernel".into());
-        cx.reporter.warn(format!("resume={}: {cause}; booting without resume", self.name));
-    }
-}
-
-impl RootStep for Resume {
-    fn advance(&mut self, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
+    fn find_device(
+        &mut self,
+        deadline: Option<BootTime>,
+        cx: &mut StepContext<'_>,
+    ) -> Result<Progress, StepError> {
         let now = BootTime::now();
-        let deadline = *self.deadline.get_or_insert_with(|| now + DEVICE_TIMEOUT);
-        let awaited = Awaited::device(format!("resume={}", self.name), Some(&self.name));
+        let deadline = deadline.unwrap_or(now + DEVICE_TIMEOUT);
+        self.state = State::NeedsDevice(Some(deadline));
+        let awaited = Awaited::device(self.parameter(), Some(&self.name));
         let Some(candidate) = cx.devices.find(&self.name, Content::Any) else {
             if now < deadline {
                 return Ok(Progress::NeedsDevice(awaited));
@@ -67,7 +82,55 @@ impl RootStep for Resume {
         if !cx.loader.is_idle() && now < deadline {
             return Ok(Progress::Working);
         }
-        self.resume(&candidate, cx);
-        Ok(Progress::Done)
+        cx.reporter.log().info(&format!("resuming from {}", candidate.node.display()));
+        let request = Request::Resume { number: candidate.number, offset: self.offset };
+        cx.worker.request(request, self.operation())?;
+        self.state = State::Writing(BootTime::now());
+        Ok(Progress::Working)
+    }
+
+    fn parameter(&self) -> String {
+        format!("resume={}", self.name)
+    }
+
+    fn operation(&self) -> String {
+        format!("{}: reading the image", self.parameter())
+    }
+
+    /// Ends the step after a resume that has failed.
+    fn give_up(&self, cause: &str, cx: &mut StepContext<'_>) -> Progress {
+        cx.reporter.warn(format!("{}: {cause}; booting without resume", self.parameter()));
+        Progress::Done
+    }
+}
+
+impl RootStep for Resume {
+    fn advance(&mut self, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
+        match self.state {
+            State::NeedsDevice(deadline) => self.find_device(deadline, cx),
+            State::Writing(since) => match cx.worker.poll() {
+                Some(Ok(_)) => Ok(self.give_up("no image found by the kernel", cx)),
+                Some(Err(WorkerError::System(error))) => Ok(self.give_up(&error.to_string(), cx)),
+                Some(Err(WorkerError::Died(_))) => Ok(self.give_up("the mount worker died", cx)),
+                None => {
+                    if since.elapsed() >= HEADER_TIMEOUT {
+                        cx.worker.kill();
+                        self.state = State::Killed(BootTime::now());
+                    }
+                    Ok(Progress::Working)
+                }
+            },
+            State::Killed(at) => {
+                let timeout = seconds(HEADER_TIMEOUT);
+                if cx.worker.poll().is_some() {
+                    return Ok(self.give_up(&format!("did not end within {timeout}"), cx));
+                }
+                if at.elapsed() < KILL_TIMEOUT {
+                    return Ok(Progress::Working);
+                }
+                let waited = HEADER_TIMEOUT + KILL_TIMEOUT;
+                Err(StepError::Unfinished { operation: self.operation(), waited })
+            }
+        }
     }
 }

@@ -4,7 +4,8 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use super::{
-    Awaited, Devices, Progress, RootPipeline, RootState, StepContext, StepError, near_misses,
+    Awaited, Devices, MountWorker, Operation, Progress, RootPipeline, RootState, StepContext,
+    StepError, near_misses,
 };
 use crate::boot::error::{BootError, RootNotFound};
 use crate::boot::{Boot, seconds};
@@ -20,6 +21,8 @@ const RETRY_PERIOD: Duration = Duration::from_secs(5);
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// Interval between messages about a root that has not been found yet.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
+/// Shortest time that the mount worker gets for an operation, however late it begins.
+const MIN_BUSY: Duration = Duration::from_secs(2);
 /// Interval between polls of a child process, or of a step that no uevent wakes.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -32,8 +35,10 @@ enum Stage {
     Polling(Awaited),
     /// Modules of the root are being loaded.
     LoadingModules(Vec<ModuleName>),
-    /// A child process works on the root.
-    Working,
+    /// A child process with a deadline of its own has worked on the root since this time.
+    Working(BootTime),
+    /// The mount worker is at this operation.
+    Busy(Operation),
     /// The root is mounted.
     Mounted,
 }
@@ -51,6 +56,7 @@ struct Failure {
 #[derive(Debug)]
 pub(in crate::boot) struct RootSearch {
     devices: Devices,
+    worker: MountWorker,
     state: RootState,
     pipeline: RootPipeline,
     stage: Stage,
@@ -72,6 +78,7 @@ impl RootSearch {
         let (now, pipeline) = (BootTime::now(), RootPipeline::new(params, storage));
         Self {
             devices: Devices::new(dir),
+            worker: MountWorker::new(),
             state: RootState::default(),
             stage: needs_root_device(&pipeline),
             began: now,
@@ -109,16 +116,17 @@ impl RootSearch {
     /// Returns the time at which [`Self::advance`] or [`Self::check`] is due next.
     pub(in crate::boot) fn wakeup(&self) -> Option<BootTime> {
         let now = BootTime::now();
-        let polls = matches!(self.stage, Stage::Working | Stage::Polling(_));
+        let polls = matches!(self.stage, Stage::Working(_) | Stage::Polling(_));
         let poll = polls.then(|| now + POLL_INTERVAL);
-        let times = [self.deadline, Some(self.not_before), poll].into_iter().flatten();
+        let times = [self.stage_deadline(), Some(self.not_before), poll, self.worker.wakeup()];
+        let times = times.into_iter().flatten();
         // The deadline may have passed while a check of a filesystem runs.
         times.filter(|at| *at > now).min()
     }
 
     /// Returns the descriptor that becomes readable when [`Self::advance`] is due.
     pub(in crate::boot) fn wake_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.pipeline.wake_fd()
+        self.worker.wake_fd().or_else(|| self.pipeline.wake_fd())
     }
 
     /// Returns the pipeline and the context of its steps.
@@ -132,6 +140,7 @@ impl RootSearch {
             params: &boot.params,
             loader,
             devices: &mut self.devices,
+            worker: &mut self.worker,
             state: &mut self.state,
             reporter: &mut boot.reporter,
             breakpoint: &mut boot.breakpoint,
@@ -142,13 +151,14 @@ impl RootSearch {
     /// Advances the pipeline if something that it needs may have changed.
     pub(in crate::boot) fn advance(&mut self, boot: &mut Boot, loader: &Loader, settled: bool) {
         let now = BootTime::now();
+        self.worker.receive();
         let due = match &self.stage {
             Stage::NeedsDevice(_) => {
                 (self.device_change || settled || self.failure.is_some()) && now >= self.not_before
             }
             Stage::LoadingModules(modules) => loader.is_done(modules),
             Stage::Polling(_) => now >= self.not_before,
-            Stage::Working => true,
+            Stage::Working(_) | Stage::Busy(_) => true,
             Stage::Mounted => false,
         };
         if due {
@@ -162,7 +172,7 @@ impl RootSearch {
         loop {
             let (pipeline, mut cx) = self.context(boot, loader);
             let result = pipeline.advance(&mut cx);
-            self.stage = self.stage_after(result);
+            self.set_stage(result);
             // Modules that are built in or live already are no reason to sleep.
             if !matches!(&self.stage, Stage::LoadingModules(m) if loader.is_done(m)) {
                 return;
@@ -170,12 +180,26 @@ impl RootSearch {
         }
     }
 
-    fn stage_after(&mut self, result: Result<Progress, StepError>) -> Stage {
+    /// Notes how far the pipeline has come. The time of a child with its own deadline does not count
+    /// against the deadline of the root.
+    fn set_stage(&mut self, result: Result<Progress, StepError>) {
+        let since = match self.stage {
+            Stage::Working(since) => Some(since),
+            _ => None,
+        };
+        self.stage = self.stage_after(result, since.unwrap_or_else(BootTime::now));
+        if let Some(since) = since.filter(|_| !matches!(self.stage, Stage::Working(_))) {
+            self.deadline = self.deadline.map(|deadline| deadline + since.elapsed());
+        }
+    }
+
+    fn stage_after(&mut self, result: Result<Progress, StepError>, since: BootTime) -> Stage {
         match result {
             Ok(Progress::NeedsDevice(awaited)) => Stage::NeedsDevice(awaited),
             Ok(Progress::Polling(awaited)) => Stage::Polling(awaited),
             Ok(Progress::LoadingModules(modules)) => Stage::LoadingModules(modules),
-            Ok(Progress::Working) => Stage::Working,
+            Ok(Progress::Working) => Stage::Working(since),
+            Ok(Progress::Busy(operation)) => Stage::Busy(operation),
             Ok(Progress::Done) => {
                 self.deadline = None;
                 Stage::Mounted
@@ -200,11 +224,7 @@ impl RootSearch {
         loader: &Loader,
         settled: bool,
     ) -> Result<(), BootError> {
-        // The check of a large filesystem may take longer than the timeout of the root.
-        if matches!(self.stage, Stage::Working | Stage::Mounted) {
-            return Ok(());
-        }
-        let late = self.deadline.is_some_and(|deadline| BootTime::now() >= deadline);
+        let late = self.stage_deadline().is_some_and(|deadline| BootTime::now() >= deadline);
         if late || self.is_futile(&boot.params.root, settled) {
             return self.try_next_root(boot, loader);
         }
@@ -212,10 +232,24 @@ impl RootSearch {
         Ok(())
     }
 
+    /// Returns the time at which the root fails if its stage has not changed by then; `None` means
+    /// never, or that a step has a deadline of its own.
+    fn stage_deadline(&self) -> Option<BootTime> {
+        match &self.stage {
+            // The check of a large filesystem may take longer than the timeout of the root.
+            Stage::Working(_) | Stage::Mounted => None,
+            Stage::Busy(operation) => self.deadline.map(|d| d.max(operation.since + MIN_BUSY)),
+            _ => self.deadline,
+        }
+    }
+
     /// Returns whether waiting on is useless before the deadline: no root is named and none was
     /// detected, or the root that was found cannot be mounted and everything has settled. With
     /// `rootwait` the boot waits all the same.
     fn is_futile(&self, params: &RootParams, settled: bool) -> bool {
+        if matches!(self.stage, Stage::Working(_) | Stage::Busy(_) | Stage::Mounted) {
+            return false;
+        }
         let failed = self.failure.as_ref().is_some_and(|Failure { error, first }| {
             let period = if self.pipeline.has_more() { Duration::ZERO } else { RETRY_PERIOD };
             let tried = BootTime::now() >= *first + period;
@@ -250,14 +284,22 @@ impl RootSearch {
 
     /// Tells a person at the console what the machine waits for.
     fn log_progress(&mut self, boot: &Boot) {
-        let (Stage::NeedsDevice(awaited) | Stage::Polling(awaited)) = &self.stage else { return };
         if BootTime::now() < self.next_progress {
             return;
         }
+        let (what, since) = match &self.stage {
+            Stage::NeedsDevice(awaited) | Stage::Polling(awaited) => {
+                (awaited.to_string(), self.began)
+            }
+            Stage::Busy(Operation { text, since }) => (text.clone(), *since),
+            _ => return,
+        };
         self.next_progress = BootTime::now() + PROGRESS_INTERVAL;
-        let waited = seconds(self.began.elapsed());
-        let mut line = format!("still waiting for {awaited} after {waited}");
-        if matches!(self.stage, Stage::NeedsDevice(_)) {
+        let waited = seconds(since.elapsed());
+        let mut line = format!("still waiting for {what} after {waited}");
+        if let Some(Failure { error, .. }) = &self.failure {
+            line.push_str(&format!("; last attempt: {error}"));
+        } else if matches!(self.stage, Stage::NeedsDevice(_)) {
             let number = self.devices.seen().len();
             line.push_str(&format!("; {number} block devices seen so far"));
         }
@@ -266,6 +308,10 @@ impl RootSearch {
 
     /// Returns why the root is not mounted at the deadline.
     fn timeout_error(&mut self, boot: &mut Boot, loader: &Loader) -> BootError {
+        if let Stage::Busy(Operation { text, since }) = &self.stage {
+            let (operation, waited) = (text.clone(), since.elapsed());
+            return BootError::Step(StepError::Unfinished { operation, waited });
+        }
         if let Some(failure) = self.failure.take() {
             return BootError::Step(failure.error);
         }
@@ -275,7 +321,7 @@ impl RootSearch {
                 return self.root_not_found(awaited, boot);
             }
             Stage::LoadingModules(modules) => modules.as_slice(),
-            Stage::Working | Stage::Mounted => &[],
+            Stage::Working(_) | Stage::Busy(_) | Stage::Mounted => &[],
         };
         let is_open = |module: &&ModuleName| !loader.is_done(std::slice::from_ref(*module));
         BootError::ModulesNotLoaded {

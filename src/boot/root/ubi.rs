@@ -9,13 +9,12 @@
 //!
 //! fs/ubifs/super.c, drivers/mtd/ubi.
 
-use rustix::mount::MountFlags;
-
+use super::worker::{Mount, Request};
 use super::{Awaited, Progress, RootStep, StepContext, StepError};
 use crate::boot::SYSROOT;
 use crate::cmdline::root::{RootCandidate, RootParams};
 use crate::cmdline::root_name::RootName;
-use crate::sys::{flash, mount};
+use crate::sys::flash;
 
 /// Returns whether `root=` names a volume.
 pub(super) fn is_volume(text: &str) -> bool {
@@ -70,6 +69,8 @@ pub(super) struct Volume {
     writable: bool,
     /// Whether the modules have been requested.
     requested: bool,
+    /// Whether the worker mounts the volume.
+    mounting: bool,
 }
 
 impl Volume {
@@ -81,6 +82,7 @@ impl Volume {
             flags: params.flags.clone(),
             writable: params.writable,
             requested: false,
+            mounting: false,
         }
     }
 
@@ -101,6 +103,12 @@ impl Volume {
 
 impl RootStep for Volume {
     fn advance(&mut self, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
+        if self.mounting {
+            let Some(result) = cx.worker.poll() else { return Ok(cx.worker.progress()) };
+            result?;
+            cx.record_mount(&self.fstype, Vec::new());
+            return Ok(Progress::Done);
+        }
         let name = &self.choice.text;
         if !self.requested {
             self.requested = true;
@@ -111,13 +119,18 @@ impl RootStep for Volume {
             return Ok(Progress::NeedsDevice(Awaited::root(name, &self.choice.name)));
         }
         cx.set_root_device(name);
-        let target = cx.dir.join(SYSROOT);
-        let (own, data) = mount::parse_flags(&self.flags);
-        let mode = if self.writable { MountFlags::empty() } else { MountFlags::RDONLY };
-        let _ = std::fs::create_dir_all(&target);
-        mount::mount(name, &target, &self.fstype, own | mode, &data)?;
-        cx.record_mount(&self.fstype, Vec::new());
-        Ok(Progress::Done)
+        cx.reach_mount();
+        let request = Mount {
+            source: name.clone(),
+            target: SYSROOT.to_owned(),
+            writable: self.writable,
+            guess: false,
+            options: self.flags.clone(),
+            types: vec![self.fstype.clone()],
+        };
+        self.mounting = true;
+        let text = request.to_string();
+        Ok(cx.worker.request(Request::Mount(request), text)?)
     }
 }
 

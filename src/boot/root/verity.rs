@@ -4,21 +4,16 @@
 //! A block that does not match the root hash is an I/O error, and from then on the status of the
 //! mapped device says so.
 
-use std::fs::File;
-use std::path::Path;
-
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
-
 use super::devices::{Candidate, Content};
 use super::error::VerityProblem;
+use super::worker::{Request, WorkerError};
 use super::{Awaited, Progress, RootStep, StepContext, StepError};
-use crate::boot::SYSROOT;
 use crate::cmdline::root_name::RootName;
 use crate::cmdline::storage::VerityParams;
-use crate::disk::verity::{Devices, FEC_ROOTS, Fec, HashTree, VerityError};
-use crate::sys::block::Disk;
+use crate::disk::Source;
+use crate::disk::verity::{Devices, FEC_ROOTS, Fec, HashTree, SUPERBLOCK_SIZE, VerityError};
 use crate::sys::dm::{self, Control, Target};
-use crate::sys::{self, Error, Root, block};
+use crate::sys::{self, Root};
 
 /// Name of the mapped device, the same as in systemd and veritysetup(8).
 const NAME: &str = "root";
@@ -35,18 +30,47 @@ struct Sources {
     fec: Option<Candidate>,
 }
 
+/// The state of the step.
+#[derive(Debug)]
+enum State {
+    /// The devices have not all been found yet.
+    NeedsDevices,
+    /// The modules are being loaded.
+    LoadingModules(Sources),
+    /// The worker reads the superblock.
+    Reading(Sources),
+    /// The worker creates the mapped device.
+    Mapping(Sources),
+    /// The data device with this node is mapped.
+    Mapped(String),
+}
+
 #[derive(Debug)]
 pub(super) struct Verity {
     params: VerityParams,
-    /// The devices, once all have been found; from then on the modules are being loaded.
-    sources: Option<Sources>,
-    /// Node of the data device, once it is mapped.
-    mapped: Option<String>,
+    state: State,
+}
+
+/// What was read from a device, in its place.
+struct Window<'a> {
+    size: u64,
+    offset: u64,
+    bytes: &'a [u8],
+}
+
+impl Source for Window<'_> {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read(&self, offset: u64, buf: &mut [u8]) -> Option<usize> {
+        self.bytes.read(offset.checked_sub(self.offset)?, buf)
+    }
 }
 
 impl Verity {
     pub(super) fn new(params: VerityParams) -> Self {
-        Self { params, sources: None, mapped: None }
+        Self { params, state: State::NeedsDevices }
     }
 
     /// Returns the device called `name`, or what has to be awaited.
@@ -74,14 +98,29 @@ impl Verity {
         })
     }
 
-    /// Creates the mapped device.
-    fn map(&mut self, sources: &Sources, dir: &Root) -> Result<(), StepError> {
-        let device = sources.data.node.display().to_string();
-        let failed = |problem| StepError::Verity { device: device.clone(), problem };
-        let (disk, hash_device_size) =
-            open(dir, &sources.hash).ok_or_else(|| failed(VerityProblem::NoHashDevice))?;
-        let tree = tree(&self.params, &disk).map_err(|error| {
-            failed(VerityProblem::Tree(sources.hash.node.display().to_string(), error))
+    /// Has the worker read the superblock of the hash device.
+    fn read(&mut self, sources: Sources, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
+        let length = u32::try_from(SUPERBLOCK_SIZE).unwrap_or(u32::MAX);
+        let (number, offset) = (sources.hash.number, self.params.offset);
+        let text = format!("roothash: read of {}", sources.hash.node.display());
+        let progress = cx.worker.request(Request::Read { number, offset, length }, text)?;
+        self.state = State::Reading(sources);
+        Ok(progress)
+    }
+
+    /// Has the worker create the mapped device.
+    fn map(
+        &mut self,
+        sources: Sources,
+        read: &[u8],
+        cx: &mut StepContext<'_>,
+    ) -> Result<Progress, StepError> {
+        let (size, bytes) = read.split_first_chunk().unwrap_or((&[0; 8], &[]));
+        let hash_device_size = u64::from_le_bytes(*size);
+        let window = Window { size: hash_device_size, offset: self.params.offset, bytes };
+        let tree = tree(&self.params, &window).map_err(|error| {
+            let node = sources.hash.node.display().to_string();
+            failed(&sources, VerityProblem::Tree(node, error))
         })?;
         let devices = Devices {
             data: sources.data.number,
@@ -93,34 +132,78 @@ impl Verity {
                 roots: self.params.fec_roots.unwrap_or(FEC_ROOTS),
             }),
         };
-        let table = tree.table_line(&devices, &self.params.root_hash, &self.params.options);
-        activate(dir, &tree, &table).map_err(|error| failed(VerityProblem::Device(error)))?;
-        self.mapped = Some(device);
-        Ok(())
+        // The format of libcryptsetup, so that its tools recognize the device.
+        let uuid = tree.uuid.as_deref().unwrap_or_default().replace('-', "");
+        let request = Request::Map {
+            uuid: format!("CRYPT-VERITY-{uuid}-{NAME}"),
+            sectors: tree.sectors().unwrap_or_default(),
+            table: tree.table_line(&devices, &self.params.root_hash, &self.params.options),
+        };
+        let text = format!("roothash: mapping of {}", sources.data.node.display());
+        let progress = cx.worker.request(request, text)?;
+        self.state = State::Mapping(sources);
+        Ok(progress)
     }
+}
+
+/// Returns the error of a tree of hashes.
+fn failed(sources: &Sources, problem: VerityProblem) -> StepError {
+    StepError::Verity { device: sources.data.node.display().to_string(), problem }
+}
+
+/// Returns the value of a request, or its error as one of the tree of hashes.
+fn value(result: Result<Vec<u8>, WorkerError>, sources: &Sources) -> Result<Vec<u8>, StepError> {
+    result.map_err(|error| match error {
+        WorkerError::System(error) => failed(sources, VerityProblem::Device(error)),
+        died @ WorkerError::Died(_) => died.into(),
+    })
 }
 
 impl RootStep for Verity {
     fn advance(&mut self, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
-        if let Some(sources) = self.sources.take() {
-            self.map(&sources, cx.dir)?;
-            let (data, hash) = (sources.data.node.display(), sources.hash.node.display());
-            cx.reporter.add_layer(format!("verity of {data} by {hash}"));
-            return Ok(Progress::Done);
-        }
-        Ok(match self.sources(cx) {
-            Ok(sources) => {
-                let algorithm = self.params.algorithm.as_deref().unwrap_or("sha256");
-                let digest = format!("crypto-{algorithm}");
-                self.sources = Some(sources);
-                Progress::LoadingModules(cx.request_modules(&["dm_mod", "dm_verity", &digest]))
+        match std::mem::replace(&mut self.state, State::NeedsDevices) {
+            State::NeedsDevices => Ok(match self.sources(cx) {
+                Ok(sources) => {
+                    let algorithm = self.params.algorithm.as_deref().unwrap_or("sha256");
+                    let digest = format!("crypto-{algorithm}");
+                    self.state = State::LoadingModules(sources);
+                    Progress::LoadingModules(cx.request_modules(&["dm_mod", "dm_verity", &digest]))
+                }
+                Err(awaited) => Progress::NeedsDevice(awaited),
+            }),
+            State::LoadingModules(sources) => self.read(sources, cx),
+            State::Reading(sources) => match cx.worker.poll() {
+                None => {
+                    self.state = State::Reading(sources);
+                    Ok(cx.worker.progress())
+                }
+                Some(result) => {
+                    let read = value(result, &sources)?;
+                    self.map(sources, &read, cx)
+                }
+            },
+            State::Mapping(sources) => match cx.worker.poll() {
+                None => {
+                    self.state = State::Mapping(sources);
+                    Ok(cx.worker.progress())
+                }
+                Some(result) => {
+                    value(result, &sources)?;
+                    let (data, hash) = (sources.data.node.display(), sources.hash.node.display());
+                    cx.reporter.add_layer(format!("verity of {data} by {hash}"));
+                    self.state = State::Mapped(data.to_string());
+                    Ok(Progress::Done)
+                }
+            },
+            mapped @ State::Mapped(_) => {
+                self.state = mapped;
+                Ok(Progress::Done)
             }
-            Err(awaited) => Progress::NeedsDevice(awaited),
-        })
+        }
     }
 
     fn explain_failure(&self, cx: &StepContext<'_>) -> Option<StepError> {
-        let device = self.mapped.as_ref()?;
+        let State::Mapped(device) = &self.state else { return None };
         let status = Control::open(cx.dir).and_then(|control| control.status(NAME));
         (status.ok()? == CORRUPTED).then(|| StepError::Corrupted {
             device: device.clone(),
@@ -128,23 +211,10 @@ impl RootStep for Verity {
             failure: None,
         })
     }
-
-    fn undo(&mut self, cx: &mut StepContext<'_>) {
-        if self.mapped.take().is_some() {
-            let _ = Control::open(cx.dir).and_then(|control| control.remove(NAME));
-        }
-    }
-}
-
-/// Opens the device; returns its size too.
-fn open(dir: &Root, candidate: &Candidate) -> Option<(Disk, u64)> {
-    let devices = block::list(dir).ok()?;
-    let device = devices.into_iter().find(|d| d.number == candidate.number)?;
-    Some((Disk::open(dir, &device).ok()?, device.size))
 }
 
 /// Returns the tree as the command line and its superblock describe it; the command line wins.
-fn tree(params: &VerityParams, disk: &Disk) -> Result<HashTree, VerityError> {
+fn tree(params: &VerityParams, disk: &Window<'_>) -> Result<HashTree, VerityError> {
     let mut tree = if params.no_superblock {
         let block = params.hash_block.unwrap_or(4096);
         HashTree {
@@ -170,13 +240,11 @@ fn tree(params: &VerityParams, disk: &Disk) -> Result<HashTree, VerityError> {
     tree.check().map(|()| tree)
 }
 
-/// Creates the mapped device and its node. After an error there is no such device.
-fn activate(dir: &Root, tree: &HashTree, table: &str) -> sys::Result<()> {
+/// Creates the mapped device and its node. After an error there is no such device. The worker calls
+/// this.
+pub(super) fn activate(dir: &Root, uuid: &str, sectors: u64, table: &str) -> sys::Result<()> {
     let control = Control::open(dir)?;
-    // The format of libcryptsetup, so that its tools recognize the device.
-    let uuid = tree.uuid.as_deref().unwrap_or_default().replace('-', "");
-    let (_, minor) = control.create(NAME, &format!("CRYPT-VERITY-{uuid}-{NAME}"))?;
-    let sectors = tree.sectors().unwrap_or_default();
+    let (_, minor) = control.create(NAME, uuid)?;
     let target = Target { sectors, kind: "verity", parameters: table };
     let made = control
         .load_table(NAME, &target)
@@ -187,28 +255,7 @@ fn activate(dir: &Root, tree: &HashTree, table: &str) -> sys::Result<()> {
     })
 }
 
-/// The last check of a verified root: reads the whole init. A corrupted block of it would otherwise
-/// show as a page fault after the switch, when nothing can be reported any more.
-#[derive(Debug)]
-pub(super) struct ReadInit;
-
-impl RootStep for ReadInit {
-    fn advance(&mut self, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
-        let ready = cx
-            .check_root(cx.params.root.spec())
-            .map_err(|error| StepError::SwitchRoot { error, is_final: false })?;
-        let mut file = open_inside(&cx.dir.join(SYSROOT), &ready.init)?;
-        let read = std::io::copy(&mut file, &mut std::io::sink());
-        read.map_err(|e| Error::io("read", ready.init.as_ref(), &e))?;
-        Ok(Progress::Done)
-    }
-}
-
-/// Opens `path` as it will be found when `directory` is the root.
-pub(super) fn open_inside(directory: &Path, path: &str) -> sys::Result<File> {
-    let top = File::open(directory).map_err(|e| Error::io("open", directory, &e))?;
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
-    openat2(&top, path, flags, Mode::empty(), ResolveFlags::IN_ROOT)
-        .map(File::from)
-        .map_err(|e| Error::new("open", format_args!("{path} in the root"), e))
+/// Removes the mapped device, if there is one.
+pub(super) fn remove(dir: &Root) {
+    let _ = Control::open(dir).and_then(|control| control.remove(NAME));
 }

@@ -1,0 +1,398 @@
+//! The messages between PID 1 and its mount worker.
+//!
+//! ```text
+//! request   KIND FIELD...                      reply   ok VALUE
+//!                                                      error OPERATION OBJECT errno|text CAUSE
+//! field     0 length of the rest, u32, little-endian
+//!           4 bytes
+//!
+//! mount     SOURCE TARGET rw|ro guess|- OPTIONS TYPE...    value: the type that was mounted
+//! nfs       SOURCE SERVER rw|ro OPTIONS                    value: the version that was mounted
+//! overlay   DEVICE|tmpfs OPTIONS                           value: empty
+//! loop      PATH                                           value: node of the loop device
+//! read      MAJOR MINOR OFFSET LENGTH                      value: size of the device, u64, bytes
+//! members   MAJOR MINOR                                    value: number of devices, decimal
+//! map       UUID SECTORS TABLE                             value: empty
+//! resume    MAJOR MINOR OFFSET                             value: empty
+//! init      whole|- INIT                                   value: empty
+//! undo      verity|-                                       value: empty
+//! ```
+//!
+//! Numbers are decimal. A message with another number of fields, or with bytes that do not fit its
+//! kind, is refused.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::str::FromStr;
+
+use rustix::io::Errno;
+
+use crate::sys::child::MAX_MESSAGE;
+use crate::sys::{Cause, Error};
+
+/// Operations of the errors that the worker sends.
+const OPERATIONS: [&str; 16] = [
+    "mount",
+    "move mount",
+    "umount",
+    "mkdir",
+    "rmdir",
+    "open",
+    "read",
+    "write",
+    "symlink",
+    "LOOP_CTL_GET_FREE",
+    "attach to a loop device",
+    "create",
+    "load the table of",
+    "resume",
+    "remove",
+    "decode",
+];
+
+/// The filesystem that a mount is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::boot::root) struct Mount {
+    /// Node, tag, or name of a volume.
+    pub(in crate::boot::root) source: String,
+    /// Mount point, relative to the root directory.
+    pub(in crate::boot::root) target: String,
+    /// Whether to mount for writing, if the medium can be written.
+    pub(in crate::boot::root) writable: bool,
+    /// Whether the types are guesses: then a type that does not fit is no error worth reporting.
+    pub(in crate::boot::root) guess: bool,
+    /// The options of mount(8), separated by commas.
+    pub(in crate::boot::root) options: String,
+    /// Filesystem types to try, in order.
+    pub(in crate::boot::root) types: Vec<String>,
+}
+
+impl fmt::Display for Mount {
+    /// Prints what is mounted, for messages: `mount of /dev/vda as ext4`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "mount of {}", self.source)?;
+        // Guesses would be a long list.
+        if self.guess { Ok(()) } else { write!(f, " as {}", self.types.join(",")) }
+    }
+}
+
+/// An export of an NFS server to be mounted at /sysroot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::boot::root) struct NfsMount {
+    /// `SERVER:PATH`
+    pub(in crate::boot::root) source: String,
+    pub(in crate::boot::root) server: Ipv4Addr,
+    pub(in crate::boot::root) writable: bool,
+    /// The options of mount(8), separated by commas.
+    pub(in crate::boot::root) options: String,
+}
+
+/// What the worker is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::boot::root) enum Request {
+    /// Mounts a filesystem.
+    Mount(Mount),
+    /// Mounts an NFS export.
+    Nfs(NfsMount),
+    /// Mounts an overlay over /sysroot; with options of the tmpfs if that is its upper side.
+    Overlay(Option<String>),
+    /// Moves /sysroot aside and attaches a file on it to a loop device.
+    Loop(String),
+    /// Reads at an offset of a device.
+    Read { number: (u32, u32), offset: u64, length: u32 },
+    /// Reads how many devices the filesystem on a device has.
+    Members { number: (u32, u32) },
+    /// Creates the device that dm-verity checks.
+    Map { uuid: String, sectors: u64, table: String },
+    /// Resumes a hibernated system.
+    Resume { number: (u32, u32), offset: u64 },
+    /// Reads the init of the root, so that PID 1 finds it in memory.
+    Init { whole: bool, init: Option<String> },
+    /// Unmounts everything that requests have mounted, and removes the mapped device.
+    Undo { verity: bool },
+}
+
+/// The result of a request.
+pub(in crate::boot::root) type Reply = Result<Vec<u8>, Error>;
+
+impl Request {
+    /// Returns the bytes of the request; `None` if they exceed [`MAX_MESSAGE`].
+    pub(super) fn encode(&self) -> Option<Vec<u8>> {
+        let number = |(major, minor): &(u32, u32)| [major.to_string(), minor.to_string()];
+        let word = |set: bool, word: &str| if set { word.to_owned() } else { "-".to_owned() };
+        let mode = |writable: bool| if writable { "rw" } else { "ro" }.to_owned();
+        let fields: Vec<String> = match self {
+            Self::Mount(m) => {
+                let (source, target, options) =
+                    (m.source.clone(), m.target.clone(), m.options.clone());
+                let guess = word(m.guess, "guess");
+                let first = ["mount".into(), source, target, mode(m.writable), guess, options];
+                first.into_iter().chain(m.types.iter().cloned()).collect()
+            }
+            Self::Nfs(m) => {
+                let server = m.server.to_string();
+                vec!["nfs".into(), m.source.clone(), server, mode(m.writable), m.options.clone()]
+            }
+            Self::Overlay(tmpfs) => {
+                let upper = if tmpfs.is_some() { "tmpfs" } else { "device" };
+                vec!["overlay".into(), upper.into(), tmpfs.clone().unwrap_or_default()]
+            }
+            Self::Loop(path) => vec!["loop".into(), path.clone()],
+            Self::Read { number: n, offset, length } => {
+                let [major, minor] = number(n);
+                vec!["read".into(), major, minor, offset.to_string(), length.to_string()]
+            }
+            Self::Members { number: n } => {
+                let [major, minor] = number(n);
+                vec!["members".into(), major, minor]
+            }
+            Self::Map { uuid, sectors, table } => {
+                vec!["map".into(), uuid.clone(), sectors.to_string(), table.clone()]
+            }
+            Self::Resume { number: n, offset } => {
+                let [major, minor] = number(n);
+                vec!["resume".into(), major, minor, offset.to_string()]
+            }
+            Self::Init { whole, init } => {
+                vec!["init".into(), word(*whole, "whole"), init.clone().unwrap_or_default()]
+            }
+            Self::Undo { verity } => vec!["undo".into(), word(*verity, "verity")],
+        };
+        join(fields.iter().map(String::as_bytes))
+    }
+
+    /// Parses the bytes of a request.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut fields = Fields(bytes);
+        let request = match fields.text()?.as_str() {
+            "mount" => Self::Mount(Mount {
+                source: fields.text()?,
+                target: fields.text()?,
+                writable: fields.choice("rw", "ro")?,
+                guess: fields.choice("guess", "-")?,
+                options: fields.text()?,
+                types: fields.rest()?,
+            }),
+            "nfs" => Self::Nfs(NfsMount {
+                source: fields.text()?,
+                server: fields.parse()?,
+                writable: fields.choice("rw", "ro")?,
+                options: fields.text()?,
+            }),
+            "overlay" => {
+                let is_tmpfs = fields.choice("tmpfs", "device")?;
+                let options = fields.text()?;
+                Self::Overlay(is_tmpfs.then_some(options))
+            }
+            "loop" => Self::Loop(fields.text()?),
+            "read" => Self::Read {
+                number: fields.number()?,
+                offset: fields.parse()?,
+                length: fields.parse()?,
+            },
+            "members" => Self::Members { number: fields.number()? },
+            "map" => {
+                Self::Map { uuid: fields.text()?, sectors: fields.parse()?, table: fields.text()? }
+            }
+            "resume" => Self::Resume { number: fields.number()?, offset: fields.parse()? },
+            "init" => Self::Init {
+                whole: fields.choice("whole", "-")?,
+                init: Some(fields.text()?).filter(|init| !init.is_empty()),
+            },
+            "undo" => Self::Undo { verity: fields.choice("verity", "-")? },
+            _ => return None,
+        };
+        fields.0.is_empty().then_some(request)
+    }
+}
+
+/// Returns the bytes of a reply. A value that is too long is an error.
+pub(super) fn encode_reply(reply: &Reply) -> Vec<u8> {
+    let failed = |error: &Error| {
+        let (kind, cause) = match &error.cause {
+            Cause::Errno(errno) => ("errno", errno.raw_os_error().to_string()),
+            other => ("text", other.to_string()),
+        };
+        let fields = ["error", error.op, &error.object, kind, &cause];
+        join(fields.iter().map(|field| field.as_bytes())).unwrap_or_default()
+    };
+    match reply {
+        Ok(value) => join([b"ok".as_slice(), value].into_iter())
+            .unwrap_or_else(|| failed(&Error::new("read", "value", Errno::FBIG))),
+        Err(error) => failed(error),
+    }
+}
+
+/// Parses the bytes of a reply.
+pub(super) fn decode_reply(bytes: &[u8]) -> Option<Reply> {
+    let mut fields = Fields(bytes);
+    let reply = match fields.text()?.as_str() {
+        "ok" => Ok(fields.next()?.to_vec()),
+        "error" => {
+            let op = fields.text()?;
+            let op = OPERATIONS.iter().find(|known| **known == op)?;
+            let object = fields.text()?;
+            let is_errno = fields.choice("errno", "text")?;
+            let cause = match is_errno {
+                true => Cause::Errno(Errno::from_raw_os_error(fields.parse()?)),
+                false => Cause::Other(fields.text()?),
+            };
+            Err(Error { op, object, cause })
+        }
+        _ => return None,
+    };
+    fields.0.is_empty().then_some(reply)
+}
+
+/// Puts fields behind each other; `None` if they exceed [`MAX_MESSAGE`].
+fn join<'a>(fields: impl Iterator<Item = &'a [u8]>) -> Option<Vec<u8>> {
+    let mut message = Vec::with_capacity(256);
+    for field in fields {
+        message.extend(u32::try_from(field.len()).ok()?.to_le_bytes());
+        message.extend(field);
+    }
+    (message.len() <= MAX_MESSAGE).then_some(message)
+}
+
+/// The fields of a message that have not been parsed yet.
+struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let (length, rest) = self.0.split_first_chunk()?;
+        let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
+        let (field, rest) = rest.split_at_checked(length)?;
+        self.0 = rest;
+        Some(field)
+    }
+
+    fn text(&mut self) -> Option<String> {
+        let text = std::str::from_utf8(self.next()?).ok()?;
+        // Every text becomes an argument of a system call.
+        (!text.contains('\0')).then(|| text.to_owned())
+    }
+
+    fn rest(&mut self) -> Option<Vec<String>> {
+        let mut all = Vec::new();
+        while !self.0.is_empty() {
+            all.push(self.text()?);
+        }
+        Some(all)
+    }
+
+    fn parse<T: FromStr>(&mut self) -> Option<T> {
+        self.text()?.parse().ok()
+    }
+
+    fn number(&mut self) -> Option<(u32, u32)> {
+        Some((self.parse()?, self.parse()?))
+    }
+
+    /// Returns true for the word `yes` and false for `no`.
+    fn choice(&mut self, yes: &str, no: &str) -> Option<bool> {
+        let word = self.text()?;
+        (word == yes || word == no).then_some(word == yes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn requests() -> Vec<Request> {
+        let mount = Mount {
+            source: "/dev/vda".into(),
+            target: "sysroot".into(),
+            writable: true,
+            guess: false,
+            options: "noatime,subvol=@ \u{e4}".into(),
+            types: vec!["ext4".into(), "xfs".into()],
+        };
+        let nfs = NfsMount {
+            source: "10.0.2.2:/srv".into(),
+            server: Ipv4Addr::new(10, 0, 2, 2),
+            writable: false,
+            options: "vers=3".into(),
+        };
+        vec![
+            Request::Mount(Mount { types: vec![], guess: true, ..mount.clone() }),
+            Request::Mount(mount),
+            Request::Nfs(nfs),
+            Request::Overlay(None),
+            Request::Overlay(Some("size=8m".into())),
+            Request::Overlay(Some(String::new())),
+            Request::Loop("/images/root".into()),
+            Request::Read { number: (254, 1), offset: u64::MAX, length: 512 },
+            Request::Members { number: (8, 16) },
+            Request::Map { uuid: "CRYPT".into(), sectors: 8, table: "1 8:1 8:2".into() },
+            Request::Resume { number: (8, 3), offset: 4096 },
+            Request::Init { whole: true, init: Some("/sbin/init".into()) },
+            Request::Init { whole: false, init: None },
+            Request::Undo { verity: true },
+        ]
+    }
+
+    #[test]
+    fn requests_survive_the_way_there() {
+        for request in requests() {
+            let bytes = request.encode().unwrap();
+            assert_eq!(Request::decode(&bytes), Some(request));
+        }
+    }
+
+    #[test]
+    fn replies_keep_operation_object_and_errno() {
+        let errno = Error::new("mount", "/dev/vda on /sysroot as ext4", Errno::INVAL);
+        let text = Error::new("attach to a loop device", "\u{e4}", Cause::Other("why".into()));
+        for reply in [Ok(vec![]), Ok(vec![0, 255]), Err(errno), Err(text)] {
+            assert_eq!(decode_reply(&encode_reply(&reply)), Some(reply));
+        }
+        // Causes without a number arrive as their text.
+        let sent = Err(Error::new("read", "f", Cause::UnexpectedEnd));
+        let arrived = decode_reply(&encode_reply(&sent)).unwrap().unwrap_err();
+        assert_eq!(arrived.to_string(), "read f: unexpected end of file");
+        let long = encode_reply(&Ok(vec![0; MAX_MESSAGE]));
+        assert!(decode_reply(&long).unwrap().is_err());
+    }
+
+    #[test]
+    fn damaged_messages_are_refused() {
+        for request in requests() {
+            let bytes = request.encode().unwrap();
+            for length in 0..bytes.len() {
+                let cut = Request::decode(&bytes[..length]);
+                // Only a list at the end may be shorter.
+                let is_shorter = matches!(cut, Some(Request::Mount(_)));
+                assert!(cut.is_none() || is_shorter, "{request:?} cut at {length}");
+            }
+            for at in 0..bytes.len() {
+                for value in [0, 1, 0x7f, 0xff] {
+                    let mut bad = bytes.clone();
+                    bad[at] = value;
+                    let _ = (Request::decode(&bad), decode_reply(&bad));
+                }
+            }
+            if !matches!(request, Request::Mount(_)) {
+                let more = [bytes.as_slice(), &[0; 4]].concat();
+                assert_eq!(Request::decode(&more), None, "{request:?}");
+            }
+        }
+        let message = |fields: &[&str]| join(fields.iter().map(|f| f.as_bytes())).unwrap();
+        for fields in [
+            &["other"][..],
+            &["undo", "yes"],
+            &["loop", "a\0b"],
+            &["read", "8", "-1", "0", "1"],
+            &["members", "8", "4294967296"],
+            &["nfs", "s", "10.0.2", "rw", ""],
+            &["mount", "s", "t", "rx", "-", ""],
+        ] {
+            assert_eq!(Request::decode(&message(fields)), None, "{fields:?}");
+        }
+        for fields in [&["error", "no such operation", "o", "errno", "5"][..], &["ok"], &["no"]] {
+            assert_eq!(decode_reply(&message(fields)), None, "{fields:?}");
+        }
+        assert_eq!(Request::decode(&[255; 8]), None);
+        assert_eq!(Request::Loop("x".repeat(MAX_MESSAGE)).encode(), None);
+    }
+}
