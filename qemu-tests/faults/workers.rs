@@ -1,16 +1,192 @@
 //! Worker processes that die.
 
-use crate::row::{Content, ROW, Row};
+use crate::row::{Content, Image, ROW, Row};
+use harness::record;
 
-pub(crate) const ROWS: &[Row] = &[Row {
-    name: "an_install_line_kills_the_worker_once",
-    files: &[
-        ("bin/sh", Content::Busybox),
-        (
-            "etc/modprobe.d/kill.conf",
-            Content::Text("install virtio_rng [ -e /killed ] || { : > /killed; kill -9 $PPID; }\n"),
+/// Three modules whose install commands always kill the worker process.
+const KILLERS: &[(&str, Content)] = &[
+    ("bin/sh", Content::Busybox),
+    (
+        "etc/modprobe.d/kill.conf",
+        Content::Text(
+            "install virtio_rng kill -9 $PPID\n\
+             install virtio_balloon kill -ABRT $PPID\n\
+             install virtio_console kill -9 $PPID\n",
         ),
-    ],
-    args: &["-device", "virtio-rng-pci"],
-    ..ROW
-}];
+    ),
+];
+const KILLED: &[&str] = &[
+    "module virtio_rng failed (for ",
+    "the worker process died while loading it alone: signal: 9 (SIGKILL)",
+    "the worker process died while loading it alone: signal: 6 (SIGABRT)",
+    "failed=3",
+];
+const DEVICES: &[&str] =
+    &["-device", "virtio-rng-pci", "-device", "virtio-balloon-pci", "-device", "virtio-serial-pci"];
+/// An init that ends the machine. The usual one waits for all processes that the boot has left, and
+/// a worker process with a module that hangs never ends.
+const SHORT_INIT: &[(&str, Content)] = &[
+    ("bin/sh", Content::Busybox),
+    ("sbin/init", Content::Text("#!/bin/sh\necho b > /proc/sysrq-trigger\n")),
+];
+/// The device of modules written for the tests.
+const BALLOON: &[&str] = &["-device", "virtio-balloon-pci"];
+
+pub(crate) const ROWS: &[Row] = &[
+    Row {
+        name: "an_install_line_kills_the_worker_once",
+        files: &[
+            ("bin/sh", Content::Busybox),
+            (
+                "etc/modprobe.d/kill.conf",
+                Content::Text(
+                    "install virtio_rng [ -e /killed ] || { : > /killed; kill -9 $PPID; }\n",
+                ),
+            ),
+        ],
+        args: &["-device", "virtio-rng-pci"],
+        says: &["failed=0"],
+        ..ROW
+    },
+    Row {
+        name: "install_lines_kill_the_worker_six_times",
+        quick: true,
+        files: KILLERS,
+        args: DEVICES,
+        says: KILLED,
+        limit_s: 30,
+        ..ROW
+    },
+    Row {
+        name: "install_lines_kill_the_worker_six_times_sequentially",
+        files: KILLERS,
+        words: "coldplug.jobs=1",
+        args: DEVICES,
+        says: KILLED,
+        limit_s: 30,
+        ..ROW
+    },
+    Row {
+        name: "the_kernel_kills_the_worker_for_memory",
+        files: &[
+            ("bin/sh", Content::Busybox),
+            (
+                "etc/modprobe.d/kill.conf",
+                Content::Text(
+                    "install virtio_rng echo 1000 > /proc/$PPID/oom_score_adj; tail /dev/zero\n",
+                ),
+            ),
+        ],
+        args: &["-m", "192", "-device", "virtio-rng-pci"],
+        says: &["module virtio_rng failed", "loading it alone: signal: 9 (SIGKILL)", "failed=1"],
+        limit_s: 60,
+        ..ROW
+    },
+    Row {
+        name: "a_module_kills_the_worker_beside_others",
+        image: Image::OwnModules,
+        files: &[(
+            "etc/modprobe.d/kill.conf",
+            Content::Text("alias virtio:d00000005v* coldplug_kill\n"),
+        )],
+        args: &["-device", "virtio-balloon-pci", "-device", "virtio-serial-pci"],
+        says: &["module coldplug_kill failed", "the worker process died while", "failed=1"],
+        limit_s: 30,
+        check: |boot| {
+            // Its init went on when its process was killed.
+            let record = boot.facts().record();
+            let slow = record::module(&record, "coldplug_slow");
+            boot.check(slow["outcome"] == "loaded", "coldplug_slow is not loaded");
+        },
+        ..ROW
+    },
+    Row {
+        name: "a_module_crashes_in_its_init",
+        quick: true,
+        image: Image::OwnModules,
+        files: &[(
+            "etc/modprobe.d/oops.conf",
+            Content::Text("alias virtio:d00000005v* coldplug_oops\n"),
+        )],
+        words: "sysctl.kernel.panic_on_oops=0",
+        args: BALLOON,
+        says: &[
+            "module coldplug_oops failed",
+            "its init crashed (kernel oops), see the kernel log",
+            "failed=1",
+        ],
+        limit_s: 30,
+        ..ROW
+    },
+    Row {
+        name: "a_module_hangs_in_its_init",
+        image: Image::OwnModules,
+        files: &[(
+            "etc/modprobe.d/hang.conf",
+            Content::Text("alias virtio:d00000005v* coldplug_hang\n"),
+        )],
+        args: BALLOON,
+        says: &[
+            "still loading: coldplug_hang (updates/coldplug_hang.ko",
+            "since 10 s",
+            "since 40 s",
+            "modules still loading after 60 s; continuing the boot",
+        ],
+        on_root: SHORT_INIT,
+        ..ROW
+    },
+    Row {
+        name: "a_module_that_hangs_is_given_up",
+        quick: true,
+        image: Image::OwnModules,
+        files: &[(
+            "etc/modprobe.d/hang.conf",
+            Content::Text("alias virtio:d00000005v* coldplug_hang\n"),
+        )],
+        words: "coldplug.module_timeout=3 coldplug.jobs=1",
+        args: BALLOON,
+        on_root: SHORT_INIT,
+        says: &[
+            "module coldplug_hang: still in its init after 3 s; continuing without it",
+            "module coldplug_hang failed",
+            "failed=1",
+        ],
+        limit_s: 30,
+        ..ROW
+    },
+    Row {
+        name: "an_install_command_hangs",
+        files: &[
+            ("bin/sh", Content::Busybox),
+            ("etc/modprobe.d/hang.conf", Content::Text("install virtio_rng sleep 1000\n")),
+        ],
+        words: "coldplug.module_timeout=2",
+        on_root: SHORT_INIT,
+        args: &["-device", "virtio-rng-pci"],
+        says: &["module virtio_rng: its install command still runs after 2 s", "failed=1"],
+        limit_s: 30,
+        ..ROW
+    },
+    Row {
+        name: "the_kernel_command_line_is_data_for_install_lines",
+        quick: true,
+        files: &[
+            ("bin/sh", Content::Busybox),
+            (
+                "etc/modprobe.d/options.conf",
+                Content::Text(
+                    "install virtio_rng for word in $CMDLINE_OPTS; do \
+                     echo \"word <$word>\" > /dev/console; done; \
+                     /sbin/modprobe virtio_balloon\n\
+                     install virtio_balloon echo \"nested <$CMDLINE_OPTS>\" > /dev/console\n",
+                ),
+            ),
+        ],
+        words: "virtio_rng.x=$(echo$IFS-n$IFS'exec'uted>/dev/console) virtio_rng.y=2 \
+                virtio_balloon.z=$(echo$IFS-n$IFS'exec'uted>/dev/console)",
+        args: &["-device", "virtio-rng-pci"],
+        says: &["word <x=$(echo$IFS-n$IFS'exec'uted", "word <y=2>", "nested <z=$(echo$IFS"],
+        never: &["executed"],
+        ..ROW
+    },
+];

@@ -9,13 +9,16 @@
 //! | coldplug_once | none, but `char-major-61-0` | sleeps briefly and logs that it has started |
 //! | coldplug_board | virtio input | makes a board: a clock, a network card linked to it, and a card slot whose probe is deferred |
 //! | coldplug_clock | the clock | drives it |
+//! | coldplug_kill | none | kills the process that loads it, and fails |
+//! | coldplug_oops | none | crashes |
+//! | coldplug_hang | none | sleeps forever |
 
 use crate::kernel::{self, Kernel, Tree};
 use crate::tool;
 use std::fs;
 use std::path::Path;
 
-const SOURCES: [(&str, &str); 7] = [
+const SOURCES: [(&str, &str); 10] = [
     (
         "coldplug_slow",
         r#"#include <linux/module.h>
@@ -84,6 +87,44 @@ static void __exit end(void) { }
 module_init(start);
 module_exit(end);
 MODULE_ALIAS("char-major-61-0");
+MODULE_LICENSE("GPL");
+"#,
+    ),
+    (
+        "coldplug_kill",
+        r#"#include <linux/module.h>
+#include <linux/delay.h>
+#include <linux/sched/signal.h>
+static int __init start(void)
+{
+	msleep(300);
+	send_sig(SIGKILL, current, 1);
+	return -EIO;
+}
+module_init(start);
+MODULE_LICENSE("GPL");
+"#,
+    ),
+    (
+        "coldplug_oops",
+        r#"#include <linux/module.h>
+#include <linux/bug.h>
+static int __init start(void) { BUG(); return 0; }
+module_init(start);
+MODULE_LICENSE("GPL");
+"#,
+    ),
+    (
+        "coldplug_hang",
+        r#"#include <linux/module.h>
+#include <linux/delay.h>
+static int __init start(void)
+{
+	for (;;)
+		msleep(1000);
+	return 0;
+}
+module_init(start);
 MODULE_LICENSE("GPL");
 "#,
     ),

@@ -73,6 +73,7 @@ impl<'a, 'b> EventLoop<'a, 'b> {
         loop {
             // Read before the events: then those that a finished load caused are in the socket.
             let idle = self.loader.is_idle();
+            self.boot.reporter.warn_all(self.loader.take_notices());
             self.coldplug.tick();
             let drained = self.take_events();
             let settled = self.is_settled(idle, drained);

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::coldplug::Coldplug;
 use super::error::BootError;
-use super::reporter::Counters;
+use super::reporter::{Counters, Reporter};
 use super::root_hint::RootHint;
-use super::{Boot, EXTRA_JOBS, REMAINING, rescue, write};
+use super::{Boot, EXTRA_JOBS, REMAINING, rescue, seconds, write};
 use crate::cmdline::boot::{AsyncProbe, Decode, Settle};
 use crate::kmod::catalog::Catalog;
 use crate::kmod::name::ModuleName;
@@ -18,10 +18,26 @@ use crate::report::Record;
 use crate::sys::moddir::{self, ModuleDir};
 use crate::sys::module::Kernel;
 use crate::sys::regular_file::{self, RECORD_LIMIT};
-use crate::sys::{self, procfs, sysfs};
+use crate::sys::{self, BootTime, procfs, sysfs};
 
 /// Longest wait for a module of `coldplug.modules=`; then the boot goes on without it.
 const LISTED_TIMEOUT: Duration = Duration::from_secs(30);
+/// Interval at which messages about slow loads are printed during that wait.
+const NOTICE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Waits for modules, and reports slow loads meanwhile. Returns whether nothing is left to do for
+/// the modules.
+fn wait_for_listed(reporter: &mut Reporter, loader: &Loader, modules: &[ModuleName]) -> bool {
+    let deadline = BootTime::now() + LISTED_TIMEOUT;
+    loop {
+        let left = deadline - BootTime::now();
+        let done = loader.wait_for(modules, left.min(NOTICE_INTERVAL)) || loader.is_done(modules);
+        reporter.warn_all(loader.take_notices());
+        if done || left.is_zero() {
+            return done;
+        }
+    }
+}
 
 impl Boot {
     /// Starts the loader.
@@ -65,6 +81,7 @@ impl Boot {
             seed: self.params.boot.seed,
             first: root_hint.modules.clone(),
             async_probe: self.async_probe(),
+            module_timeout: Some(self.params.boot.module_timeout).filter(|time| !time.is_zero()),
         }
     }
 
@@ -102,15 +119,15 @@ impl Boot {
     /// Loads the modules of `coldplug.modules=` before the first scan.
     pub(super) fn load_listed(&mut self, loader: &Loader) {
         for name in &self.params.boot.extra_modules {
-            match loader.want_name(name, Rank::Root) {
-                Some(modules) => {
-                    loader.wait_for(&modules, LISTED_TIMEOUT);
-                }
-                None => {
-                    let text = format!("coldplug.modules: no module or alias '{name}'");
-                    self.reporter.warn(text);
-                }
-            }
+            let warning = match loader.want_name(name, Rank::Root) {
+                Some(modules) if wait_for_listed(&mut self.reporter, loader, &modules) => continue,
+                Some(_) => format!(
+                    "coldplug.modules: {name} not loaded after {}; continuing the boot",
+                    seconds(LISTED_TIMEOUT)
+                ),
+                None => format!("coldplug.modules: no module or alias '{name}'"),
+            };
+            self.reporter.warn(warning);
         }
     }
 
@@ -139,9 +156,8 @@ impl Boot {
 
     /// Records what was loaded.
     pub(super) fn record_modules(&mut self, loader: &Loader, coldplug: &Coldplug<'_>) {
-        for warning in loader.take_warnings() {
-            self.reporter.warn(warning);
-        }
+        self.reporter.warn_all(loader.take_notices());
+        self.reporter.warn_all(loader.take_warnings());
         self.reporter.set_modules(loader.records());
         self.reporter.set_counters(Counters {
             modaliases: coldplug.modaliases(),

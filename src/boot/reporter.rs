@@ -57,6 +57,11 @@ impl Reporter {
         self.record.warnings.push(text);
     }
 
+    /// Logs and records warnings.
+    pub(super) fn warn_all(&mut self, texts: Vec<String>) {
+        texts.into_iter().for_each(|text| self.warn(text));
+    }
+
     /// Logs and records a warning, unless this function has done so before.
     pub(super) fn warn_once(&mut self, text: String) {
         if !self.warned.contains(&text) {

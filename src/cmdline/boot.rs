@@ -2,6 +2,7 @@
 //! to do on failure, logging. The parameters stand in [`super::parameters`].
 
 use std::fmt;
+use std::time::Duration;
 
 /// What happens if the boot cannot continue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +97,8 @@ pub struct BootParams {
     pub(crate) jobs: Option<usize>,
     /// `coldplug.async=`.
     pub(crate) async_probe: AsyncProbe,
+    /// `coldplug.module_timeout=`; zero means without limit.
+    pub(crate) module_timeout: Duration,
     /// `coldplug.alone=`: modules to load while no other load runs.
     pub(crate) exclusive: Vec<String>,
     /// `coldplug.replay=`: path of an earlier boot record.

@@ -194,6 +194,11 @@ parameters! {
         "Modules to load with the parameter `async_probe`: none (default), drivers of storage, or \
          all."
             => set(&mut line.boot.async_probe, keyword(word.value_or_empty(), &ASYNC_PROBE));
+        "coldplug.module_timeout", "=SECONDS",
+        "Longest time for which the boot waits for the init of a module or for its install \
+         command; then the module counts as failed. Default: 0, no limit. A module that takes \
+         longer than 10 seconds is reported in any case."
+            => set(&mut line.boot.module_timeout, seconds(word.value_or_empty()));
         "coldplug.alone", "=MODULE,MODULE",
         "Modules to load exclusively, while no other load runs."
             => set(&mut line.boot.exclusive, Some(owned_list(word.value_or_empty())));

@@ -8,9 +8,11 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::lock;
-use crate::kmod::compress::Decoder;
+use crate::kmod::compress::{Decoder, IMAGE_LIMIT};
 use crate::kmod::name::ModuleName;
 
+/// Share of the machine's memory that one image may fill. The kernel's two copies need as much each.
+const MEMORY_SHARE: u64 = 4;
 /// Maximum size of a buffer that is kept.
 const MAX_KEPT: usize = 8 << 20;
 
@@ -47,14 +49,27 @@ pub(super) struct DecodeBuffers {
     pool: Mutex<Pool>,
     /// Notified when a decoder is returned.
     returned: Condvar,
+    /// Maximum size of an image, in bytes.
+    image_limit: usize,
 }
 
 impl DecodeBuffers {
-    /// Creates buffers for a machine with this many processors. Decoding needs nothing but a
+    /// Creates buffers for a machine with this many processors and bytes of memory. Decoding needs nothing but a
     /// processor: more decoders at the same time would only take more memory.
-    pub(super) fn new(processors: usize) -> Self {
+    pub(super) fn new(processors: usize, memory: u64) -> Self {
+        let share = usize::try_from(memory / MEMORY_SHARE).unwrap_or(usize::MAX);
         let pool = Pool { decoders_left: processors.max(1), ..Pool::default() };
-        Self { pool: Mutex::new(pool), returned: Condvar::new() }
+        Self {
+            pool: Mutex::new(pool),
+            returned: Condvar::new(),
+            image_limit: share.min(IMAGE_LIMIT),
+        }
+    }
+
+    /// Returns the maximum size of an image. One that does not fit would end the worker process, and
+    /// all of its loads with it.
+    pub(super) fn image_limit(&self) -> usize {
+        self.image_limit
     }
 
     fn pool(&self) -> MutexGuard<'_, Pool> {
@@ -139,7 +154,7 @@ mod tests {
 
     #[test]
     fn copied_images_are_reused() {
-        let buffers = DecodeBuffers::new(1);
+        let buffers = DecodeBuffers::new(1, 1 << 30);
         let (first, memory) = buffers.pin(&"a".into(), image(100));
         let (second, _) = buffers.pin(&"b".into(), image(1000));
         assert_eq!(memory.len(), 100);
@@ -156,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_decoder_has_one_user_at_a_time() {
-        let buffers = DecodeBuffers::new(1);
+        let buffers = DecodeBuffers::new(1, 1 << 30);
         let mut context = buffers.acquire_context();
         context.file = image(5);
         std::thread::scope(|scope| {
@@ -167,8 +182,15 @@ mod tests {
     }
 
     #[test]
+    fn an_image_fills_a_part_of_memory() {
+        for (memory, limit) in [(0, 0), (160 << 20, 40 << 20), (u64::MAX, IMAGE_LIMIT)] {
+            assert_eq!(DecodeBuffers::new(1, memory).image_limit(), limit);
+        }
+    }
+
+    #[test]
     fn large_buffers_are_not_kept() {
-        let buffers = DecodeBuffers::new(1);
+        let buffers = DecodeBuffers::new(1, 1 << 30);
         let (load, _) = buffers.pin(&"a".into(), Vec::with_capacity(MAX_KEPT + 1));
         assert!(buffers.unpin(load));
         assert_eq!(buffers.image_buffer(|_| true).capacity(), 0);

@@ -17,7 +17,7 @@ use super::protocol::Message;
 use super::settings::{Concurrency, ExecutorKind, Settings};
 use super::task::{Completion, Task};
 use super::worker::Worker;
-use super::worker_process::WorkerProcess;
+use crate::sys::child::ChildProcess;
 use crate::sys::{self, BootTime, Error, Root, procfs};
 
 /// Stack size of worker threads. They sleep in the kernel and keep little on their stacks; the
@@ -25,9 +25,6 @@ use crate::sys::{self, BootTime, Error, Root, procfs};
 pub(super) const STACK_SIZE: usize = 256 << 10;
 /// Interval at which a wait checks whether the caller's thread can start a task.
 pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(50);
-/// Maximum number of worker processes, one after the death of the other. Then the caller's thread
-/// loads.
-const MAX_STARTS: usize = 3;
 
 /// The state that the loader, its executor and its shutdown handle share.
 #[derive(Debug)]
@@ -48,7 +45,7 @@ impl Dispatcher {
     /// Creates a dispatcher with an empty graph and starts its executor.
     ///
     /// # Errors
-    /// eventfd(2) fails.
+    /// eventfd(2) fails, or there is no thread for the supervisor of the worker process.
     pub(super) fn start(
         root: Root,
         inserter: Inserter,
@@ -59,7 +56,7 @@ impl Dispatcher {
         let concurrency = settings.executor.concurrency();
         let executor = match settings.executor {
             ExecutorKind::Threads(limit) => Executor::Threads { started: 0, limit },
-            ExecutorKind::WorkerProcess(_) => Executor::Inline,
+            ExecutorKind::WorkerProcess(_) => Executor::WorkerProcess(None),
             #[cfg(feature = "host")]
             ExecutorKind::Inline => Executor::Inline,
         };
@@ -73,7 +70,7 @@ impl Dispatcher {
             wake,
         });
         if let ExecutorKind::WorkerProcess(_) = settings.executor {
-            dispatcher.start_worker_process();
+            dispatcher.start_supervisor()?;
         }
         Ok(dispatcher)
     }
@@ -100,11 +97,13 @@ impl Dispatcher {
             Executor::Threads { started, limit } => {
                 self.spawn_threads(started, limit.get().min(load));
             }
-            Executor::WorkerProcess { .. } if self.concurrency != Concurrency::Sequential => {
+            Executor::WorkerProcess(_) if self.concurrency != Concurrency::Sequential => {
                 drop(executor);
                 self.send_ready();
             }
-            Executor::WorkerProcess { .. } | Executor::Inline => {}
+            Executor::WorkerProcess(_) => {}
+            #[cfg(feature = "host")]
+            Executor::Inline => {}
         }
     }
 
@@ -147,13 +146,13 @@ impl Dispatcher {
     }
 
     /// Enters a completion into the graph, starts what it makes ready, and notifies all who wait.
-    fn finish(self: &Arc<Self>, completion: Completion) {
+    pub(super) fn finish(self: &Arc<Self>, completion: Completion) {
         self.graph().finish(completion);
         self.dispatch();
         self.notify();
     }
 
-    fn notify(&self) {
+    pub(super) fn notify(&self) {
         self.ended.notify_all();
         // A full counter is readable already.
         let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
@@ -192,62 +191,31 @@ impl Dispatcher {
     /// Returns the peak memory of the worker process in bytes.
     pub(super) fn peak_memory(&self) -> Option<u64> {
         match &*lock(&self.executor) {
-            Executor::WorkerProcess { process, .. } => {
-                procfs::peak_memory(&self.worker.root, &process.pid.to_string())
+            Executor::WorkerProcess(Some(process)) => {
+                procfs::peak_memory(&self.worker.root, &process.pid().to_string())
             }
-            Executor::Threads { .. } | Executor::Inline => None,
+            _ => None,
         }
     }
 
-    /// Starts the first worker process and the thread that receives its completions. Without them
-    /// the caller's thread loads.
-    fn start_worker_process(self: &Arc<Self>) {
+    /// Returns the worker process, if there is one.
+    pub(super) fn process(&self) -> Option<Arc<ChildProcess>> {
+        match &*lock(&self.executor) {
+            Executor::WorkerProcess(process) => process.clone(),
+            _ => None,
+        }
+    }
+
+    /// Replaces the worker process and calls `change` before the new one gets its first task: the
+    /// tasks that run then are those of the old one.
+    pub(super) fn replace_process(
+        &self,
+        process: Option<Arc<ChildProcess>>,
+        change: impl FnOnce(&mut Graph),
+    ) {
         let mut executor = lock(&self.executor);
-        *executor = self.start_process(1);
-        if let Executor::WorkerProcess { process, .. } = &*executor {
-            let (dispatcher, process) = (Arc::clone(self), Arc::clone(process));
-            let builder = thread::Builder::new().stack_size(STACK_SIZE);
-            if builder.spawn(move || dispatcher.reply_loop(process)).is_err() {
-                *executor = Executor::Inline;
-            }
-        }
-    }
-
-    /// Starts a worker process; `starts` counts it and those before it.
-    fn start_process(&self, starts: usize) -> Executor {
-        if starts > MAX_STARTS {
-            return Executor::Inline;
-        }
-        let Inserter { dir, kernel, .. } = &self.worker.inserter;
-        let decoder = if kernel.is_some() { "kernel" } else { "user" };
-        match WorkerProcess::start(&[&dir.to_string_lossy(), decoder]) {
-            Ok(process) => Executor::WorkerProcess { process: Arc::new(process), starts },
-            Err(_) => Executor::Inline,
-        }
-    }
-
-    /// Receives completions, forever. If the worker process dies, its tasks fail and another worker
-    /// process takes over.
-    fn reply_loop(self: Arc<Self>, mut process: Arc<WorkerProcess>) {
-        loop {
-            while let Some(completion) = process.receive() {
-                self.finish(completion);
-            }
-            let mut executor = lock(&self.executor);
-            let Executor::WorkerProcess { starts, .. } = *executor else { return };
-            *executor = self.start_process(starts + 1);
-            let next = match &*executor {
-                Executor::WorkerProcess { process, .. } => Some(Arc::clone(process)),
-                Executor::Threads { .. } | Executor::Inline => None,
-            };
-            // Under the lock of the executor: the tasks that run now are those of the dead process.
-            self.graph().fail_running(&LoadError::WorkerDied);
-            drop(executor);
-            self.dispatch();
-            self.notify();
-            let Some(next) = next else { return };
-            process = next;
-        }
+        *executor = Executor::WorkerProcess(process);
+        change(&mut self.graph());
     }
 
     /// Sends the worker process the next task if loads are sequential.
@@ -264,15 +232,16 @@ impl Dispatcher {
         }
     }
 
-    /// Sends ready tasks to the worker process, as far as the concurrency allows.
+    /// Sends ready tasks to the worker process, as far as the concurrency allows and its socket has
+    /// room. The supervisor sends the rest.
     fn send_ready(&self) {
         let executor = lock(&self.executor);
-        let Executor::WorkerProcess { process, .. } = &*executor else { return };
+        let Executor::WorkerProcess(Some(process)) = &*executor else { return };
         while let Some(task) = self.take_within_limit() {
             let id = task.id;
             match encode(task) {
-                // If the process has died, the thread that receives its completions fails the task.
-                Ok(message) => process.send(&message),
+                Ok(message) if process.send(&message) => {}
+                Ok(_) => return self.graph().put_back(id),
                 Err(outcome) => {
                     self.graph().finish(Completion::immediate(id, outcome));
                     self.notify();

@@ -3,20 +3,14 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use super::worker_process::WorkerProcess;
+use crate::sys::child::ChildProcess;
 
-/// The executor of tasks. The two others fall back to `Inline` if the system has no process or no
-/// thread for them.
+/// The executor of tasks.
 #[derive(Debug)]
 pub(super) enum Executor {
-    /// A worker process.
-    WorkerProcess {
-        /// The connection to it.
-        process: Arc<WorkerProcess>,
-        /// Number of worker processes started so far, this one included.
-        starts: usize,
-    },
-    /// Threads of this process.
+    /// A worker process; `None` while there is none, because one has died or cannot be started.
+    WorkerProcess(Option<Arc<ChildProcess>>),
+    /// Threads of this process. If it has none, the thread that calls the loader runs the tasks.
     Threads {
         /// Number of threads started so far.
         started: usize,
@@ -24,12 +18,18 @@ pub(super) enum Executor {
         limit: NonZeroUsize,
     },
     /// The thread that calls the loader.
+    #[cfg(feature = "host")]
     Inline,
 }
 
 impl Executor {
     /// Returns whether tasks are left to the thread that calls the loader.
     pub(super) fn is_inline(&self) -> bool {
-        matches!(self, Self::Inline | Self::Threads { started: 0, .. })
+        match self {
+            Self::WorkerProcess(_) => false,
+            Self::Threads { started, .. } => *started == 0,
+            #[cfg(feature = "host")]
+            Self::Inline => true,
+        }
     }
 }

@@ -24,6 +24,13 @@ use crate::sys::modfile::{ImageError, ModuleFile};
 use crate::sys::module::{InitFlags, ModuleOps};
 use crate::sys::sysfs::{self, InitState};
 
+/// Number of bytes at the end of a plain file that are searched for a signature. The largest known
+/// signature has 4 KiB.
+const MAX_SIGNATURE: usize = 64 << 10;
+/// Maximum size of the decoded file that is searched for a signature: ten times the largest hash
+/// module.
+const LOOK_AHEAD_LIMIT: usize = 4 << 20;
+
 /// Inserts modules of one directory.
 pub(crate) struct Inserter {
     /// The kernel, or its substitute in dry runs and tests.
@@ -68,11 +75,17 @@ impl Inserter {
         })
     }
 
-    /// Returns the hash that the file `path` is signed with; `None` if it has no signature or
-    /// cannot be read.
-    pub(super) fn signature_hash(&self, path: &str) -> Option<&'static str> {
-        let image = ModuleFile::open(&self.dir.join(path)).ok()?.image(IMAGE_LIMIT).ok()?;
-        signature::parse(&image).map(|signature| signature.hash)
+    /// Returns the hash that the first signed one of these files is signed with; `None` if none is
+    /// signed. A file that cannot be read, or is unusually large, counts as not signed.
+    pub(super) fn signature_hash(&self, paths: &[String]) -> Option<&'static str> {
+        paths.iter().find_map(|path| {
+            let mut file = ModuleFile::open(&self.dir.join(path)).ok()?;
+            let end = match file.compression() {
+                Compression::Plain => file.end(MAX_SIGNATURE).ok()?,
+                _ => file.image(LOOK_AHEAD_LIMIT).ok()?,
+            };
+            signature::parse(&end).map(|signature| signature.hash)
+        })
     }
 
     /// Does the same as [`Self::insert`] for one of many loads that share `buffers`.
@@ -87,8 +100,9 @@ impl Inserter {
         self.insert_file(path, args, InitFlags::default(), |file, args| {
             let mut context = buffers.acquire_context();
             let mut image = buffers.image_buffer(|module| state(module).is_some());
+            let limit = buffers.image_limit();
             let decoded =
-                file.image_into(&mut context.decoder, &mut context.file, &mut image, IMAGE_LIMIT);
+                file.image_into(&mut context.decoder, &mut context.file, &mut image, limit);
             buffers.return_context(context);
             decoded.map_err(InsertError::Image)?;
             if state(module).is_some() {
@@ -203,7 +217,7 @@ mod tests {
         fn init_module_at(&self, _: *const [u8], _: &CStr) -> Result<(), Errno> {
             Err(Errno::NOSYS)
         }
-        fn command(&self, _: &str, _: &ModuleName) -> sys::Result<ExitStatus> {
+        fn command(&self, _: &str, _: &ModuleName, _: &str) -> sys::Result<ExitStatus> {
             Err(sys::Error::new("exec", "sh", Errno::NOSYS))
         }
     }

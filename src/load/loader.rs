@@ -9,9 +9,9 @@ use super::dispatcher::Dispatcher;
 use super::inserter::Inserter;
 use super::lock;
 use super::record::ModuleRecord;
-use super::settings::Settings;
+use super::settings::{ExecutorKind, Settings};
 use super::shutdown::ShutdownHandle;
-use super::signature_hash::hash_modules;
+use super::signature_hash::SignatureHashes;
 use crate::kmod::catalog::Catalog;
 use crate::kmod::conf::Config;
 use crate::kmod::name::ModuleName;
@@ -34,7 +34,7 @@ impl Loader {
     /// check of all later ones start first.
     ///
     /// # Errors
-    /// eventfd(2) fails.
+    /// eventfd(2) fails, or there is no thread for the supervisor of the worker process.
     pub(crate) fn new(
         root: Root,
         catalog: Catalog,
@@ -42,8 +42,16 @@ impl Loader {
         inserter: Inserter,
         mut settings: Settings,
     ) -> sys::Result<Self> {
-        settings.policy.first.extend(hash_modules(&catalog, &config, &inserter));
-        let dispatcher = Dispatcher::start(root, inserter, settings)?;
+        let hashes = SignatureHashes::new(&catalog, &config);
+        let dispatcher = if let ExecutorKind::WorkerProcess(_) = settings.executor {
+            let dispatcher = Dispatcher::start(root, inserter, settings)?;
+            dispatcher.look_ahead(hashes);
+            dispatcher
+        } else {
+            let hash = inserter.signature_hash(&hashes.files).unwrap_or_default();
+            settings.policy.first.extend(hashes.of(hash));
+            Dispatcher::start(root, inserter, settings)?
+        };
         let (warnings, lookup_ns) = (Mutex::default(), AtomicU64::new(0));
         Ok(Self { dispatcher, catalog, config, warnings, lookup_ns })
     }
@@ -163,6 +171,11 @@ impl Loader {
             self.catalog.take_warnings().iter().map(ToString::to_string).collect();
         all.append(&mut lock(&self.warnings));
         all
+    }
+
+    /// Returns the messages about slow loads since the last call.
+    pub(crate) fn take_notices(&self) -> Vec<String> {
+        self.dispatcher.graph().take_notices()
     }
 
     /// Returns the time spent in lookups and plans so far.

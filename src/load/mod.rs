@@ -19,10 +19,10 @@ mod settings;
 mod shutdown;
 mod signature_hash;
 mod sorted_vec;
+mod supervisor;
 mod task;
 mod worker;
 mod worker_main;
-mod worker_process;
 
 pub(crate) use error::InsertError;
 pub(crate) use inserter::Inserter;

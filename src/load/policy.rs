@@ -1,5 +1,7 @@
 //! The order in which ready steps start, and which of them are held back.
 
+use std::time::Duration;
+
 use crate::cmdline::boot::AsyncProbe;
 use crate::kmod::name::ModuleName;
 
@@ -34,6 +36,8 @@ pub(crate) struct SchedulePolicy {
     pub(crate) hold_below: Option<Rank>,
     /// Modules that are loaded with `async_probe`.
     pub(crate) async_probe: AsyncProbe,
+    /// Time after which a module whose init has not returned is given up; `None` to wait.
+    pub(crate) module_timeout: Option<Duration>,
 }
 
 /// Sort key of a ready step: the lowest starts first. What a step waits for has no higher key than

@@ -2,9 +2,14 @@
 //! each; no field holds a NUL.
 //!
 //! ```text
+//! find-hash PATH...
+//! hash      NAME
 //! run       id module ACTION low|- OBJECT options
 //! completed id start_ns end_ns METHOD retry|- OUTCOME ERRNO REASON
 //! ```
+//!
+//! The answer to find-hash is the hash that the first signed file is signed with; it is empty if
+//! none is signed.
 //!
 //! ACTION and OBJECT are `insert` and a path, `command` and an install command, `no-file` and
 //! nothing, or `masked` and the origin of the mask. METHOD and OUTCOME are words of
@@ -20,14 +25,15 @@ use super::outcome::Outcome;
 use super::task::{Completion, Task};
 use crate::kmod::plan::Action;
 use crate::sys::BootTime;
-
-/// Maximum size of a message: more than the longest path and the longest options that the kernel
-/// accepts.
-pub(super) const MAX_LEN: usize = 16 << 10;
+use crate::sys::child::MAX_MESSAGE;
 
 /// A message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Message {
+    /// From PID 1: module files, to say which hash module signatures use.
+    FindHash(Vec<String>),
+    /// From the worker process: the hash.
+    Hash(String),
     /// From PID 1: a task to run.
     Run(Task),
     /// From the worker process: a task that has been run.
@@ -35,9 +41,14 @@ pub(super) enum Message {
 }
 
 impl Message {
-    /// Returns the bytes of the message; `None` if they exceed [`MAX_LEN`].
+    /// Returns the bytes of the message; `None` if they exceed [`MAX_MESSAGE`].
     pub(super) fn encode(&self) -> Option<Vec<u8>> {
         match self {
+            Self::FindHash(paths) => {
+                let fields: Vec<&str> = paths.iter().map(String::as_str).collect();
+                join(&[&["find-hash"], &*fields].concat())
+            }
+            Self::Hash(name) => join(&["hash", name]),
             Self::Run(task) => encode_task(task),
             Self::Completed(completion) => encode_completion(completion),
         }
@@ -48,6 +59,8 @@ impl Message {
         let text = std::str::from_utf8(bytes.strip_suffix(b"\0")?).ok()?;
         let mut fields = text.split('\0');
         match fields.next()? {
+            "find-hash" => Some(Self::FindHash(fields.map(str::to_owned).collect())),
+            "hash" => fields.next().map(|name| Self::Hash(name.to_owned())),
             "run" => decode_task(&mut fields).map(Self::Run),
             "completed" => decode_completion(&mut fields).map(Self::Completed),
             _ => None,
@@ -124,7 +137,7 @@ fn join(fields: &[&str]) -> Option<Vec<u8>> {
         message.extend(field.bytes().filter(|b| *b != 0));
         message.push(0);
     }
-    (message.len() <= MAX_LEN).then_some(message)
+    (message.len() <= MAX_MESSAGE).then_some(message)
 }
 
 #[cfg(test)]
@@ -141,6 +154,10 @@ mod tests {
             assert_eq!(Message::decode(&message.encode().unwrap()), Some(message));
         };
         let path = "kernel/m-x.ko".to_owned();
+        sent(Message::FindHash(vec![path.clone(), "b".to_owned()]));
+        sent(Message::FindHash(Vec::new()));
+        sent(Message::Hash("sha256".to_owned()));
+        sent(Message::Hash(String::new()));
         sent(Message::Run(task(Action::Insert(path.clone()), "", false)));
         sent(Message::Run(task(Action::Command(path.clone()), "a=\"b c\" d", true)));
         sent(Message::Run(task(Action::NoFile, "", false)));
@@ -190,6 +207,7 @@ mod tests {
             "run|x|m|insert|-|p|o|",
             "run|1|m|insert|-|p|o",
             "run|1|m|other|-|p|o|",
+            "hash|",
             "completed|1|1|x||-|loaded|||",
             "completed|1|1|2||-|other|||",
             "other|1|",
@@ -198,7 +216,7 @@ mod tests {
             assert_eq!(Message::decode(bad.replace('|', "\0").as_bytes()), None, "{bad:?}");
         }
         assert_eq!(Message::decode(b"\xff\0"), None);
-        let long = task(Action::Insert("x".repeat(MAX_LEN)), "", false);
+        let long = task(Action::Insert("x".repeat(MAX_MESSAGE)), "", false);
         assert_eq!(Message::Run(long).encode(), None);
     }
 }

@@ -1,35 +1,51 @@
 //! The modules that compute the hash of module signatures.
+//!
+//! The kernel hashes each file, which takes longer than the rest of most loads. Accelerated hash
+//! modules, which use instructions of the processor, are therefore worth loading before all others.
 
-use super::inserter::Inserter;
 use crate::kmod::catalog::Catalog;
 use crate::kmod::conf::Config;
 use crate::kmod::name::ModuleName;
 
-/// Hashes that modules are signed with. The signature of a hash module shows which one is in use.
-const HASHES: [&str; 2] = ["sha256", "sha512"];
+/// Hashes that modules are signed with.
+const HASHES: [&str; 4] = ["sha256", "sha512", "sha384", "sha1"];
+/// Maximum number of files that are looked at.
+const MAX_FILES: usize = 8;
 
-/// Returns the modules that the kernel checks the signatures of all other modules with.
-///
-/// The kernel hashes each file, which takes longer than the rest of most loads. Accelerated hash
-/// modules, which use instructions of the processor, are therefore worth loading before all others.
-pub(super) fn hash_modules(
-    catalog: &Catalog,
-    config: &Config,
-    inserter: &Inserter,
-) -> Vec<ModuleName> {
-    let modules = |hash: &str| -> Vec<ModuleName> {
-        let found = catalog.lookup(config, &format!("crypto-{hash}"));
-        found.into_iter().filter(|f| !f.is_builtin()).map(|f| f.module).collect()
-    };
-    let mut signed = HASHES.into_iter().flat_map(modules);
-    let hash = signed.find_map(|module| inserter.signature_hash(&catalog.dep(&module)?.path));
-    hash.map(modules).unwrap_or_default()
+/// The hashes that modules may be signed with.
+pub(super) struct SignatureHashes {
+    /// Each hash with the loadable modules that compute it.
+    pub(super) modules: Vec<(&'static str, Vec<ModuleName>)>,
+    /// Files of some of these modules. The signature of any module shows which hash is in use.
+    pub(super) files: Vec<String>,
+}
+
+impl SignatureHashes {
+    /// Looks up the modules of all hashes.
+    pub(super) fn new(catalog: &Catalog, config: &Config) -> Self {
+        let loadable = |hash: &str| -> Vec<ModuleName> {
+            let found = catalog.lookup(config, &format!("crypto-{hash}"));
+            found.into_iter().filter(|f| !f.is_builtin()).map(|f| f.module).collect()
+        };
+        let modules: Vec<_> = HASHES.into_iter().map(|hash| (hash, loadable(hash))).collect();
+        let all = modules.iter().flat_map(|(_, modules)| modules);
+        let files = all.filter_map(|module| Some(catalog.dep(module)?.path));
+        let files = files.take(MAX_FILES).collect();
+        Self { modules, files }
+    }
+
+    /// Returns the modules that compute `hash`.
+    pub(super) fn of(self, hash: &str) -> Vec<ModuleName> {
+        let found = self.modules.into_iter().find(|(name, _)| *name == hash);
+        found.map(|(_, modules)| modules).unwrap_or_default()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
+    use super::super::inserter::Inserter;
     use super::*;
     use crate::sys::moddir::ModuleDir;
     use crate::sys::module::DryRun;
@@ -45,9 +61,14 @@ mod tests {
         const DEP: &str = "fast256.ko:\nslow256.ko:\nfast512.ko: slow256.ko\n";
         const ALIAS: &str = "alias crypto-sha256 fast256\nalias crypto-sha256 slow256\n\
                              alias crypto-sha512 fast512\n";
+        let long = [vec![0; 1 << 20], signed(4)].concat();
         for (file, want) in [
             (signed(4), &["fast256", "slow256"][..]),
             (signed(6), &["fast512"]),
+            (long.clone(), &["fast256", "slow256"]),
+            (zstd::bulk::compress(&long, 3).unwrap(), &["fast256", "slow256"]),
+            // A module that large has no place in front of all others.
+            (zstd::bulk::compress(&[vec![0; 8 << 20], signed(4)].concat(), 3).unwrap(), &[]),
             (b"not signed".to_vec(), &[]),
             (signed(2), &[]),
         ] {
@@ -58,7 +79,9 @@ mod tests {
             let catalog = Catalog::new(Arc::new(ModuleDir::at(scratch.path())));
             let dir = scratch.path().to_owned();
             let inserter = Inserter { ops: Arc::new(DryRun), dir, kernel: None };
-            let found = hash_modules(&catalog, &Config::default(), &inserter);
+            let hashes = SignatureHashes::new(&catalog, &Config::default());
+            let hash = inserter.signature_hash(&hashes.files).unwrap_or_default();
+            let found = hashes.of(hash);
             let names: Vec<&str> = found.iter().map(ModuleName::as_str).collect();
             assert_eq!(names, want);
         }

@@ -22,9 +22,14 @@ pub(super) struct Worker {
 }
 
 impl Worker {
+    /// Returns what sysfs calls `module`.
+    pub(super) fn state(&self, module: &ModuleName) -> Option<InitState> {
+        sysfs::initstate(&self.root, module)
+    }
+
     /// Returns whether the kernel has `module` live.
     pub(super) fn is_live(&self, module: &ModuleName) -> bool {
-        sysfs::initstate(&self.root, module) == Some(InitState::Live)
+        self.state(module) == Some(InitState::Live)
     }
 
     /// Carries out a task.
@@ -85,11 +90,10 @@ impl Worker {
         ) {
             return Outcome::Disabled;
         }
-        let command = command.replace("$CMDLINE_OPTS", &task.options);
-        match self.inserter.ops.command(&command, &task.module) {
+        match self.inserter.ops.command(command, &task.module, &task.options) {
             Ok(status) if status.success() => Outcome::Commanded,
-            Ok(status) => Outcome::Failed(LoadError::CommandStatus(command, status)),
-            Err(error) => Outcome::Failed(LoadError::CommandStart(command, error)),
+            Ok(status) => Outcome::Failed(LoadError::CommandStatus(command.to_owned(), status)),
+            Err(error) => Outcome::Failed(LoadError::CommandStart(command.to_owned(), error)),
         }
     }
 }

@@ -45,6 +45,7 @@ pub(crate) mod semaphore;
 pub(crate) mod settings;
 pub(crate) mod sysfs;
 pub(crate) mod syslog;
+pub(crate) mod threads;
 pub(crate) mod tree;
 pub(crate) mod uevent;
 pub(crate) mod usb;
@@ -92,6 +93,14 @@ pub(crate) fn processors() -> usize {
 #[cfg(not(feature = "host"))]
 pub(crate) fn processors() -> usize {
     rustix::thread::sched_getaffinity(None).map_or(1, |set| set.count() as usize)
+}
+
+/// sysinfo(2): returns the usable memory of the machine in bytes.
+pub(crate) fn total_memory() -> u64 {
+    let info = rustix::system::sysinfo();
+    // Both are `unsigned long`, of a size that depends on the machine.
+    let [total, unit] = [info.totalram.to_string(), info.mem_unit.to_string()];
+    total.parse::<u64>().unwrap_or(0).saturating_mul(unit.parse().unwrap_or(1))
 }
 
 /// uname(2): returns the release of the running kernel.

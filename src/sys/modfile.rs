@@ -1,7 +1,7 @@
 //! One module file: its descriptor for finit_module(2), or its decoded image for init_module(2).
 
 use std::fs::File;
-use std::io::{Read, Seek};
+use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
@@ -68,6 +68,19 @@ impl ModuleFile {
         let (mut bytes, mut image) = (Vec::new(), Vec::new());
         self.image_into(&mut Decoder::default(), &mut bytes, &mut image, limit)?;
         Ok(image)
+    }
+
+    /// Returns the last `len` bytes of the file as it is, or the whole file if it is shorter.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(crate) fn end(&mut self, len: usize) -> Result<Vec<u8>> {
+        let failed = |e: std::io::Error| Error::io("read", &self.path, &e);
+        let size = self.file.metadata().map_err(failed)?.len();
+        self.file.seek(SeekFrom::Start(size.saturating_sub(len as u64))).map_err(failed)?;
+        let mut bytes = Vec::with_capacity(len);
+        self.file.by_ref().take(len as u64).read_to_end(&mut bytes).map_err(failed)?;
+        Ok(bytes)
     }
 
     /// Decodes the image into `image`, as [`Self::image`] does, to reuse its memory. `bytes` holds

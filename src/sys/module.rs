@@ -9,6 +9,9 @@ use rustix::io::Errno;
 use super::{process, raw};
 use crate::kmod::name::ModuleName;
 
+/// Environment variable with the parameters of a module for its install command.
+pub(crate) const CMDLINE_OPTS: &str = "CMDLINE_OPTS";
+
 /// Flags of finit_module(2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct InitFlags {
@@ -60,11 +63,19 @@ pub(crate) trait ModuleOps: Send + Sync {
     /// The errno of the call.
     fn delete_module(&self, name: &CStr, force: bool) -> Result<(), Errno>;
 
-    /// Runs an install or remove command of modprobe.d(5) for `module` with sh(1) and waits for it.
+    /// Runs an install command of modprobe.d(5) for `module` with sh(1) and waits for it.
+    ///
+    /// `options` are data in `$CMDLINE_OPTS`: the shell splits them into words and expands nothing
+    /// in them. kmod replaces the text, which would let the kernel command line run commands.
     ///
     /// # Errors
     /// The shell cannot be started.
-    fn command(&self, command: &str, module: &ModuleName) -> super::Result<ExitStatus>;
+    fn command(
+        &self,
+        command: &str,
+        module: &ModuleName,
+        options: &str,
+    ) -> super::Result<ExitStatus>;
 }
 
 /// The running kernel.
@@ -95,8 +106,14 @@ impl ModuleOps for Kernel {
         rustix::system::delete_module(name, if force { O_NONBLOCK | O_TRUNC } else { O_NONBLOCK })
     }
 
-    fn command(&self, command: &str, module: &ModuleName) -> super::Result<ExitStatus> {
-        process::run_shell_command(command, &[("MODPROBE_MODULE", module.as_str())])
+    fn command(
+        &self,
+        command: &str,
+        module: &ModuleName,
+        options: &str,
+    ) -> super::Result<ExitStatus> {
+        let environment = [("MODPROBE_MODULE", module.as_str()), (CMDLINE_OPTS, options)];
+        process::run_shell_command(command, &environment)
     }
 }
 
@@ -123,7 +140,7 @@ impl ModuleOps for DryRun {
         Ok(())
     }
 
-    fn command(&self, _: &str, _: &ModuleName) -> super::Result<ExitStatus> {
+    fn command(&self, _: &str, _: &ModuleName, _: &str) -> super::Result<ExitStatus> {
         Ok(ExitStatus::default())
     }
 }

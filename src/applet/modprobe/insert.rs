@@ -217,9 +217,13 @@ impl Modprobe<'_> {
     }
 
     fn install(&self, command: &str, module: &ModuleName, args: &str) -> Result<(), LoadError> {
-        let command = command.replace("$CMDLINE_OPTS", args);
+        let as_data = self.options.is_automatic;
+        let command = match as_data {
+            true => command.to_owned(),
+            false => command.replace("$CMDLINE_OPTS", args),
+        };
         let _slot = self.acquire_command_slot(module)?;
-        match self.command(&command, module) {
+        match self.command(&command, module, as_data.then_some(args)) {
             Ok(0) => {
                 // The command may have loaded it by other means than modprobe.
                 self.mark(module);

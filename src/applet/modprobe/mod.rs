@@ -20,6 +20,7 @@ use crate::kmod::catalog::Catalog;
 use crate::kmod::conf::Config;
 use crate::kmod::name::ModuleName;
 use crate::sys::moddir::{self, ModuleDir};
+use crate::sys::module::CMDLINE_OPTS;
 use crate::sys::{self, helper, process, procfs};
 use options::Options;
 
@@ -80,6 +81,8 @@ pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
         tool.use_syslog();
     }
     let mut options = Options::parse(&tool, args, &environment("MODPROBE_OPTIONS"))?;
+    // An install command of PID 1 or of the kernel's helper has the variable.
+    options.is_automatic = called || std::env::var_os(CMDLINE_OPTS).is_some();
     if called || request.is_some() || options.autoclean {
         options.demand = Some(request.unwrap_or_else(|| options.requested()));
     }
@@ -170,9 +173,14 @@ impl<'a> Modprobe<'a> {
         fail
     }
 
-    /// Runs a command of the configuration for `module`. Returns its exit status, which is 0 if a
-    /// signal ended it, as in kmod.
-    fn command(&self, command: &str, module: &ModuleName) -> sys::Result<i32> {
+    /// Runs a command of the configuration for `module`, with `options` in the environment if there
+    /// are any. Returns its exit status, which is 0 if a signal ended it, as in kmod.
+    fn command(
+        &self,
+        command: &str,
+        module: &ModuleName,
+        options: Option<&str>,
+    ) -> sys::Result<i32> {
         self.tool.flush();
         let mut running: Vec<&str> = self.running.iter().map(ModuleName::as_str).collect();
         running.push(module.as_str());
@@ -182,6 +190,7 @@ impl<'a> Modprobe<'a> {
             ("MODPROBE_OPTIONS", &self.options.inherited),
             (RUNNING, &running),
         ];
+        environment.extend(options.map(|options| (CMDLINE_OPTS, options)));
         environment.extend(self.options.demand.as_deref().map(|request| (REQUEST, request)));
         let status = process::run_shell_command(command, &environment)?;
         Ok(status.code().unwrap_or(0))

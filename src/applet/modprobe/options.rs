@@ -75,6 +75,10 @@ pub(super) struct Options {
     pub(super) use_blacklist: bool,
     /// `-k`, as in modutils.
     pub(super) autoclean: bool,
+    /// Whether no person has called modprobe, but the kernel or an install command that PID 1 or
+    /// the kernel has started. Install commands then get the parameters of the module as data: they
+    /// may come from the kernel command line. A person's modprobe replaces text, as kmod does.
+    pub(super) is_automatic: bool,
     /// The request, if modules are loaded on demand: for the kernel, or with `-k`.
     pub(super) demand: Option<String>,
     pub(super) force: bool,

@@ -196,7 +196,7 @@ impl Modprobe<'_> {
         if self.options.dry_run {
             return Ok(());
         }
-        match self.command(&command, module) {
+        match self.command(&command, module, None) {
             Ok(0) => Ok(()),
             Ok(_) => Err(self.fatal(&format!("Error running remove command for {module}"))),
             Err(error) => {

@@ -1,11 +1,17 @@
 //! The dependency graph: the steps to carry out, what each waits for, and the outcome of each. No
 //! threads and no kernel here: [`super::dispatcher`] takes tasks out and brings completions back.
 
+mod interruption;
+mod look_ahead;
 mod node;
 mod records;
 mod schedule;
+mod slow;
 #[cfg(test)]
 mod tests;
+
+pub(super) use interruption::WorkerDeath;
+pub(super) use look_ahead::LookAhead;
 
 use std::collections::{HashMap, VecDeque};
 
@@ -30,10 +36,20 @@ pub(super) struct Graph {
     concurrency: Concurrency,
     /// Nodes that may start.
     ready: SortedVec<(SortKey, usize)>,
-    /// Nodes to retry, each when no other task runs.
+    /// Nodes to retry, each when no other task runs and none is ready.
     retries: VecDeque<usize>,
+    /// Nodes whose worker process has died: to retry before any other node starts, each alone.
+    interrupted: SortedVec<(SortKey, usize)>,
     /// Nodes whose tasks run.
     running: SortedVec<usize>,
+    /// Nodes whose worker process has died while their loads go on in the kernel. Of these loads
+    /// only the kernel knows the result.
+    orphans: SortedVec<usize>,
+    /// Nodes that have ended before their tasks: they took too long.
+    abandoned: SortedVec<usize>,
+    /// Messages about slow tasks that nobody has read yet.
+    notices: Vec<String>,
+    look_ahead: Option<LookAhead>,
     /// Number of tasks that have started so far.
     started: u64,
     /// Position in the record that is replayed up to which modules were released.
@@ -68,7 +84,12 @@ impl Graph {
             concurrency,
             ready: SortedVec::new(),
             retries: VecDeque::new(),
+            interrupted: SortedVec::new(),
             running: SortedVec::new(),
+            orphans: SortedVec::new(),
+            abandoned: SortedVec::new(),
+            notices: Vec::new(),
+            look_ahead: None,
             started: 0,
             replayed: 0,
             settled: Vec::new(),
@@ -149,8 +170,10 @@ impl Graph {
             node.key.primary = node.key.primary.min(primary);
             open.extend(&node.priors);
             let key = node.key;
-            if self.ready.remove(&(old, id)) {
-                self.ready.insert((key, id));
+            for list in [&mut self.ready, &mut self.interrupted] {
+                if list.remove(&(old, id)) {
+                    list.insert((key, id));
+                }
             }
         }
     }
@@ -162,29 +185,24 @@ impl Graph {
         }
     }
 
-    /// Ends every task that runs, because its worker is gone.
-    pub(super) fn fail_running(&mut self, error: &LoadError) {
-        let running = self.running.to_vec();
-        for id in running {
-            let outcome = match self.nodes[id].state {
-                State::Live(..) => Outcome::Loaded,
-                _ => Outcome::Failed(error.clone()),
-            };
-            self.finish(Completion::immediate(id, outcome));
-        }
-    }
-
     /// Enters the completion of a task. A completion of a task that does not run is ignored.
     pub(super) fn finish(&mut self, completion: Completion) {
         let id = completion.id;
         if !self.running.remove(&id) {
-            return;
+            return self.finish_abandoned(completion);
         }
         match self.nodes[id].state {
             State::Running(run) if completion.retry && !run.is_retry => {
                 self.nodes[id].state = State::Retry;
                 self.retries.push_back(id);
             }
+            _ => self.conclude(completion),
+        }
+    }
+
+    /// Ends a node whose task has run.
+    fn conclude(&mut self, completion: Completion) {
+        match self.nodes[completion.id].state {
             State::Live(_, live) => self.end(completion, Some(live)),
             _ => self.end(completion, None),
         }
@@ -246,22 +264,27 @@ impl Graph {
     /// wait for its task, which returns only when all asynchronous work of the system has ended.
     pub(super) fn note_live(&mut self, module: &ModuleName, now: BootTime) {
         let Some(id) = self.by_name.get(module).copied() else { return };
+        if self.abandoned.contains(&id) {
+            return self.note_late(id, now);
+        }
         let State::Running(run) = self.nodes[id].state else { return };
         self.nodes[id].state = State::Live(run, now);
         self.settled.push(id);
         self.release_users(id, Outcome::Loaded);
     }
 
-    /// Returns whether `module` is being loaded and not live yet.
+    /// Returns whether `module` is being loaded and not live yet, whether or not its load is still
+    /// waited for.
     pub(super) fn is_loading(&self, module: &ModuleName) -> bool {
-        self.by_name.get(module).is_some_and(|id| self.nodes[*id].is_loading())
+        let is_loading = |id: &usize| self.nodes[*id].is_loading() || self.abandoned.contains(id);
+        self.by_name.get(module).is_some_and(is_loading)
     }
 
     /// Returns the modules that are being loaded and not live yet.
     pub(super) fn loading(&self) -> Vec<ModuleName> {
-        let running = self.running.iter().map(|id| &self.nodes[*id]);
-        let loading = running.filter(|node| node.is_loading());
-        loading.map(|node| node.step.module.clone()).collect()
+        let loads = self.running.iter().chain(&*self.orphans).chain(&*self.abandoned);
+        let modules = loads.map(|id| &self.nodes[*id].step.module);
+        modules.filter(|module| self.is_loading(module)).cloned().collect()
     }
 
     /// Returns the number of tasks that run.

@@ -45,7 +45,8 @@ pub(super) enum State {
     Running(Run),
     /// The kernel has its module live, and its task has not returned.
     Live(Run, BootTime),
-    /// Its task has failed, perhaps because of loads at the same time; it will run once more.
+    /// Its task has failed, perhaps because of loads at the same time, or its worker process has
+    /// died; it will run once more.
     Retry,
     /// Its task has ended, or cannot run.
     Ended {
@@ -63,12 +64,24 @@ pub(super) struct Run {
     pub(super) low_priority: bool,
     /// Whether this is the second run.
     pub(super) is_retry: bool,
+    /// Whether no other task starts while it runs.
+    pub(super) is_alone: bool,
+    /// Number of times that it has been reported as still loading.
+    pub(super) notices: u32,
 }
 
 impl Node {
     /// Returns the task's run, if it runs.
     pub(super) fn run(&self) -> Option<Run> {
         match self.state {
+            State::Running(run) | State::Live(run, _) => Some(run),
+            _ => None,
+        }
+    }
+
+    /// Returns the task's run to change it, if it runs.
+    pub(super) fn run_mut(&mut self) -> Option<&mut Run> {
+        match &mut self.state {
             State::Running(run) | State::Live(run, _) => Some(run),
             _ => None,
         }

@@ -24,13 +24,15 @@ impl Graph {
             self.admission = Admission::Closed;
         }
         let is_retry = matches!(self.nodes[id].state, State::Retry);
-        if is_retry {
-            self.retries.pop_front();
-        } else {
-            self.ready.remove(&(self.nodes[id].key, id));
+        let key = (self.nodes[id].key, id);
+        match is_retry {
+            true if self.interrupted.remove(&key) => {}
+            true => drop(self.retries.pop_front()),
+            false => drop(self.ready.remove(&key)),
         }
         let low_priority = self.is_held(self.nodes[id].rank);
-        self.nodes[id].state = State::Running(Run { start: now, low_priority, is_retry });
+        let run = Run { start: now, low_priority, is_retry, is_alone: is_retry, notices: 0 };
+        self.nodes[id].state = State::Running(run);
         self.running.insert(id);
         self.started += 1;
         let node = &self.nodes[id];
@@ -48,6 +50,22 @@ impl Graph {
         })
     }
 
+    /// Takes a task back that no worker has received: its step may start again.
+    pub(in crate::load) fn put_back(&mut self, id: usize) {
+        if !self.running.remove(&id) {
+            return;
+        }
+        let key = (self.nodes[id].key, id);
+        if self.nodes[id].run().is_some_and(|run| run.is_retry) {
+            self.nodes[id].state = State::Retry;
+            self.interrupted.insert(key);
+        } else {
+            self.nodes[id].state = State::Ready;
+            self.ready.insert(key);
+        }
+        self.started -= 1;
+    }
+
     /// Returns the node that [`Self::take`] would start.
     pub(super) fn next(&self) -> Option<usize> {
         let idle = self.running.is_empty();
@@ -56,8 +74,12 @@ impl Graph {
             Admission::Last => idle,
             Admission::Closed => false,
         };
-        if !admitted || self.runs_exclusive() {
+        if !admitted || self.runs_exclusive() || self.look_ahead.is_some() {
             return None;
+        }
+        // Loads of a dead worker process do not wait for those that may hang.
+        if let Some((_, id)) = self.interrupted.first() {
+            return idle.then_some(*id);
         }
         let first = self.ready.first().filter(|(key, id)| self.may_start(*key, *id));
         let retry = || self.retries.front().filter(|_| idle).copied();
@@ -99,9 +121,12 @@ impl Graph {
         self.policy.exclusive.contains(module)
     }
 
-    /// Returns whether an exclusive module is being loaded, which then is the only one.
+    /// Returns whether a task runs beside which no other one may start: that of an exclusive
+    /// module, or a retry.
     fn runs_exclusive(&self) -> bool {
-        self.running.first().is_some_and(|id| self.is_exclusive(&self.nodes[*id].step.module))
+        self.running.first().map(|id| &self.nodes[*id]).is_some_and(|node| {
+            node.run().is_some_and(|run| run.is_alone) || self.is_exclusive(&node.step.module)
+        })
     }
 
     fn runs_low_priority(&self) -> bool {
@@ -113,7 +138,8 @@ impl Graph {
     /// without that parameter: its load returns when the kernel has ended all asynchronous work,
     /// and with that all probing.
     fn is_last(&self) -> bool {
-        self.nodes.len() - self.ended == self.running.len() + 1
+        let orphans = self.orphans.iter().filter(|id| self.nodes[**id].run().is_some()).count();
+        self.nodes.len() - self.ended == self.running.len() + orphans + 1
     }
 
     /// Returns the position of the next module in the record that is replayed.
@@ -165,12 +191,15 @@ impl Graph {
 
     /// Returns whether no task runs and none can start now.
     pub(in crate::load) fn is_idle(&self) -> bool {
-        self.running.is_empty() && self.next().is_none()
+        let orphan = self.orphans.iter().any(|id| self.nodes[*id].is_loading());
+        let waits = self.look_ahead.is_some() && !self.ready.is_empty();
+        self.running.is_empty() && !orphan && !waits && self.next().is_none()
     }
 
     /// Returns the number of threads that could work now: tasks that run, and steps that are ready.
     pub(in crate::load) fn load(&self) -> usize {
-        let retry = usize::from(self.running.is_empty() && !self.retries.is_empty());
+        let retries = self.retries.len() + self.interrupted.len();
+        let retry = usize::from(self.running.is_empty() && retries > 0);
         self.running.len() + self.ready.len().max(retry)
     }
 }

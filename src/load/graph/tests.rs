@@ -4,7 +4,13 @@ use super::super::task::Task;
 use super::*;
 use crate::cmdline::boot::AsyncProbe;
 use crate::kmod::plan::{Action, Reason};
+use crate::sys::Error;
+use crate::sys::sysfs::InitState;
+use rustix::io::Errno;
 use std::num::NonZeroUsize;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::time::Duration;
 
 const NOW: BootTime = BootTime::ZERO;
 
@@ -298,18 +304,234 @@ fn the_last_step_waits_for_asynchronous_work() {
     assert_eq!(graph.take(NOW).unwrap().options, "async_probe=0");
 }
 
+/// Returns the words of the record: `NAME:OUTCOME`.
+fn outcomes(graph: &Graph) -> String {
+    let records = graph.records();
+    let words: Vec<String> =
+        records.iter().map(|r| format!("{}:{}", r.name, r.outcome.as_str())).collect();
+    words.join(" ")
+}
+
+fn reason(graph: &Graph, module: &str) -> String {
+    let records = graph.records();
+    let record = records.iter().find(|r| r.name.as_str() == module).unwrap();
+    record.outcome.reason().unwrap()
+}
+
+/// Enters that the worker has been killed. The threads of `in_kernel` are in the kernel; sysfs has
+/// these states.
+fn kill(graph: &mut Graph, in_kernel: &[usize], states: &[(&str, InitState)]) {
+    let state = |module: &ModuleName| {
+        states.iter().find(|(name, _)| *name == module.as_str()).map(|(_, state)| *state)
+    };
+    let status = Some(ExitStatus::from_raw(9));
+    graph.worker_died(&WorkerDeath { status, in_kernel, state: &state, now: NOW });
+}
+
+fn seconds(seconds: u64) -> BootTime {
+    NOW + Duration::from_secs(seconds)
+}
+
+/// Returns the name of the module whose step starts.
+fn take(graph: &mut Graph) -> Option<(usize, String)> {
+    graph.take(NOW).map(|task| (task.id, task.module.to_string()))
+}
+
 #[test]
-fn running_tasks_fail_with_their_worker() {
+fn loads_of_a_dead_worker_are_retried_once_alone() {
     let mut graph = parallel(SchedulePolicy::default());
-    for s in [step("a", &[], &[]), step("b", &[], &[]), step("user", &["b"], &[])] {
+    for name in ["killer", "innocent"] {
+        graph.add(step(name, &[], &[]), None, Rank::Rest);
+    }
+    let (killer, innocent) = (graph.take(NOW).unwrap(), graph.take(NOW).unwrap());
+    for s in [step("user", &["killer"], &[]), step("other", &[], &[])] {
+        graph.add(s, None, Rank::Root);
+    }
+    kill(&mut graph, &[], &[]);
+    assert_eq!(take(&mut graph), Some((killer.id, "killer".into())));
+    assert!(!graph.is_idle() && graph.take(NOW).is_none(), "nothing runs beside it");
+    kill(&mut graph, &[], &[]);
+    assert_eq!(take(&mut graph), Some((innocent.id, "innocent".into())));
+    assert_eq!(graph.take(NOW), None);
+    graph.finish(loaded(&innocent));
+    assert_eq!(run(&mut graph, &[]), "killer:failed user:failed innocent:loaded other:loaded");
+    let text = "the worker process died while loading it alone: signal: 9 (SIGKILL)";
+    assert_eq!(reason(&graph, "killer"), text);
+}
+
+#[test]
+fn sysfs_decides_what_a_dead_worker_has_loaded() {
+    let mut graph = parallel(SchedulePolicy::default());
+    for s in [step("a", &[], &[]), step("b", &[], &[]), step("c", &[], &[]), step("d", &["b"], &[])]
+    {
         graph.add(s, None, Rank::Rest);
     }
-    let (_a, _b) = (graph.take(NOW), graph.take(NOW));
+    while graph.take(NOW).is_some() {}
     graph.note_live(&"a".into(), NOW);
-    graph.fail_running(&LoadError::WorkerDied);
+    kill(&mut graph, &[], &[("b", InitState::Live), ("c", InitState::Coming)]);
+    assert_eq!(run(&mut graph, &[]), "a:loaded b:loaded c:failed d:loaded");
+    assert!(reason(&graph, "c").contains("'coming', and the worker process died: signal: 9"));
+}
+
+#[test]
+fn a_load_that_is_still_in_the_kernel_is_waited_for() {
+    for (states, want) in [
+        (&[("slow", InitState::Live)][..], "quick:loaded slow:loaded user:loaded"),
+        (&[("slow", InitState::Coming)], "quick:loaded slow:failed user:failed"),
+        (&[], "quick:loaded slow:loaded user:loaded"),
+    ] {
+        let mut graph = parallel(SchedulePolicy::default());
+        for s in [step("slow", &[], &[]), step("quick", &[], &[]), step("user", &["slow"], &[])] {
+            graph.add(s, None, Rank::Rest);
+        }
+        let slow = graph.take(NOW).unwrap().id;
+        let quick = graph.take(NOW).unwrap();
+        kill(&mut graph, &[slow], &[("slow", InitState::Coming)]);
+        assert_eq!(graph.take(NOW).unwrap().id, quick.id, "another process runs it");
+        graph.finish(loaded(&quick));
+        assert!(!graph.is_idle() && graph.has_orphans());
+        assert_eq!(graph.loading(), names(&["slow"]));
+        kill(&mut graph, &[], states);
+        assert!(!graph.has_orphans());
+        assert_eq!(run(&mut graph, &[]), want);
+    }
+}
+
+#[test]
+fn a_retry_that_hangs_does_not_stop_the_others() {
+    let mut graph = parallel(SchedulePolicy::default());
+    for name in ["hangs", "a"] {
+        graph.add(step(name, &[], &[]), None, Rank::Rest);
+    }
+    let hangs = graph.take(NOW).unwrap();
+    kill(&mut graph, &[], &[]);
+    assert_eq!(graph.take(NOW).unwrap().id, hangs.id);
+    assert!(!graph.tick(seconds(9)) && graph.take(NOW).is_none());
+    assert!(graph.tick(seconds(10)));
+    assert_eq!(take(&mut graph).unwrap().1, "a");
+}
+
+#[test]
+fn slow_loads_are_reported() {
+    let mut graph = parallel(SchedulePolicy::default());
+    let command = Action::Command("sleep".into());
+    graph.add(step("a", &[], &[]), None, Rank::Rest);
+    graph.add(Step { action: command, ..step("b", &[], &[]) }, None, Rank::Rest);
+    graph.add(step("live", &[], &[]), None, Rank::Rest);
+    while graph.take(NOW).is_some() {}
+    graph.note_live(&"live".into(), NOW);
+    let notices: Vec<String> = (0..100)
+        .flat_map(|at| {
+            graph.tick(seconds(at));
+            graph.take_notices()
+        })
+        .collect();
+    let want = [10, 40, 70].map(|at| {
+        [
+            format!("still loading: a (a.ko) since {at} s"),
+            format!("still loading: b (install command) since {at} s"),
+        ]
+    });
+    assert_eq!(notices, want.as_flattened());
+}
+
+#[test]
+fn a_module_that_takes_too_long_is_given_up() {
+    let timeout = Some(Duration::from_secs(3));
+    let order = SchedulePolicy { module_timeout: timeout, ..SchedulePolicy::default() };
+    let mut graph = Graph::new(order, Concurrency::Sequential);
+    for s in [step("hangs", &[], &[]), step("late", &[], &[]), step("user", &["hangs"], &[])] {
+        graph.add(s, None, Rank::Rest);
+    }
+    let _hangs = graph.take(NOW).unwrap();
+    assert!(!graph.tick(seconds(2)) && !graph.has_room());
+    assert!(graph.tick(seconds(3)) && graph.has_room());
+    let text = "module hangs: still in its init after 3 s; continuing without it";
+    assert_eq!(graph.take_notices(), [text]);
+    let late = graph.take(NOW).unwrap();
+    graph.tick(seconds(3));
+    assert!(graph.is_idle() && graph.running() == 0);
+    assert_eq!(outcomes(&graph), "hangs:failed user:failed late:failed");
+    // What becomes of them changes their records alone.
+    graph.finish(loaded(&late));
+    graph.finish(Completion::immediate(late.id, failed()));
+    assert_eq!(graph.loading(), names(&["hangs"]));
+    graph.note_live(&"hangs".into(), seconds(5));
+    assert_eq!(outcomes(&graph), "hangs:loaded user:failed late:loaded");
+}
+
+#[test]
+fn a_given_up_module_may_be_live_when_its_worker_dies() {
+    for (state, want) in [(InitState::Live, "a:loaded"), (InitState::Coming, "a:failed")] {
+        let timeout = Some(Duration::from_secs(3));
+        let order = SchedulePolicy { module_timeout: timeout, ..SchedulePolicy::default() };
+        let mut graph = parallel(order);
+        graph.add(step("a", &[], &[]), None, Rank::Rest);
+        graph.take(NOW);
+        graph.tick(seconds(3));
+        kill(&mut graph, &[0], &[("a", InitState::Coming)]);
+        assert!(graph.has_orphans() && graph.is_idle());
+        kill(&mut graph, &[], &[("a", state)]);
+        assert!(!graph.has_orphans());
+        assert_eq!(outcomes(&graph), want);
+    }
+}
+
+#[test]
+fn a_task_that_was_not_sent_starts_later() {
+    let mut graph = parallel(SchedulePolicy::default());
+    graph.add(step("a", &[], &[]), None, Rank::Rest);
+    let a = graph.take(NOW).unwrap();
+    graph.put_back(a.id);
+    graph.put_back(a.id);
+    assert_eq!((graph.running(), graph.started()), (0, 0));
+    graph.take(NOW);
+    kill(&mut graph, &[], &[]);
+    graph.take(NOW);
+    graph.put_back(a.id);
+    assert_eq!(run(&mut graph, &[]), "a:loaded");
+}
+
+#[test]
+fn without_a_worker_modules_fail_by_name() {
+    let mut graph = parallel(SchedulePolicy::default());
+    for s in [step("a", &[], &[]), step("b", &[], &[]), step("user", &["a"], &[])] {
+        graph.add(s, None, Rank::Rest);
+    }
+    graph.take(NOW);
+    kill(&mut graph, &[], &[]);
+    let error = Error::new("exec", "/proc/self/exe", Errno::NOMEM);
+    graph.fail_ready(&LoadError::NoWorker(error));
     assert!(graph.is_idle());
-    let words: Vec<&str> = graph.records().iter().map(|r| r.outcome.as_str()).collect();
-    assert_eq!(words.join(" "), "loaded failed failed");
+    assert_eq!(outcomes(&graph), "a:failed user:failed b:failed");
+    let text = "no worker process: exec /proc/self/exe: Cannot allocate memory";
+    assert_eq!(reason(&graph, "b"), text);
+}
+
+#[test]
+fn modules_that_compute_the_hash_come_first() {
+    for (answer, want) in [
+        (Some("sha256"), "fast disk a"),
+        (Some("sha512"), "disk a fast"),
+        (Some(""), "disk a fast"),
+        (None, "disk a fast"),
+    ] {
+        let mut graph = parallel(SchedulePolicy::default());
+        let hashes = vec![("sha512", Vec::new()), ("sha256", names(&["fast"]))];
+        graph.begin_look_ahead(LookAhead { until: seconds(1), hashes });
+        assert!(graph.is_idle(), "nothing waits for the answer");
+        for (name, rank) in [("a", Rank::Rest), ("fast", Rank::Rest), ("disk", Rank::Storage)] {
+            graph.add(step(name, &[], &[]), None, rank);
+        }
+        assert!(graph.take(NOW).is_none() && !graph.is_idle() && !graph.has_held());
+        match answer {
+            Some(hash) => graph.end_look_ahead(hash),
+            None => assert!(!graph.tick(NOW) && graph.tick(seconds(1))),
+        }
+        let order: Vec<String> =
+            std::iter::from_fn(|| take(&mut graph)).map(|(_, name)| name).collect();
+        assert_eq!(order.join(" "), want);
+    }
 }
 
 #[test]

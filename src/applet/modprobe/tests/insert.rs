@@ -151,6 +151,21 @@ fn install_commands_replace_the_load() {
 }
 
 #[test]
+fn parameters_are_text_for_a_person_and_data_for_the_kernel() {
+    let machine = Machine::new("");
+    let out = machine.path("out");
+    let print = r#"for word in $CMDLINE_OPTS; do echo "<$word>"; done"#;
+    let config = format!("install y {{ {print}; }} > {}\n", out.display());
+    machine.put("etc/modprobe.d/t.conf", &config);
+    machine.put("proc/cmdline", "y.a=$(echo$IFS'b') y.c=`d` y.e=f");
+    let written = || fs::read_to_string(&out).unwrap();
+    assert!(machine.modprobe_automatically("y"));
+    assert_eq!(written(), "<a=$(echo$IFS'b')>\n<c=`d`>\n<e=f>\n");
+    assert!(machine.modprobe("-q y").0);
+    assert!(written().starts_with("<a=b>\n"), "{}", written());
+}
+
+#[test]
 fn a_missing_module_directory_is_reported() {
     let machine = Machine::new("");
     fs::remove_dir_all(machine.path("lib")).unwrap();

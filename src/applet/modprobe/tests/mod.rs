@@ -67,8 +67,13 @@ impl ModuleOps for Fake {
         Err(Errno::NOSYS)
     }
 
-    fn command(&self, command: &str, module: &ModuleName) -> sys::Result<ExitStatus> {
-        Kernel.command(command, module)
+    fn command(
+        &self,
+        command: &str,
+        module: &ModuleName,
+        options: &str,
+    ) -> sys::Result<ExitStatus> {
+        Kernel.command(command, module, options)
     }
 
     fn delete_module(&self, name: &CStr, force: bool) -> Result<(), Errno> {
@@ -158,12 +163,28 @@ impl Machine {
         words: &str,
         running: &str,
     ) -> Result<(), Fail> {
+        self.run_with(kernel, sink, (words, running), false)
+    }
+
+    /// Runs modprobe as the kernel or an install command of PID 1 does.
+    fn modprobe_automatically(&self, words: &str) -> bool {
+        let kernel = Arc::new(Fake(self.path("")));
+        self.run_with(kernel, &Sink::default(), (words, ""), true).is_ok()
+    }
+
+    fn run_with(
+        &self,
+        kernel: Arc<dyn ModuleOps>,
+        sink: &Sink,
+        (words, running): (&str, &str),
+        is_automatic: bool,
+    ) -> Result<(), Fail> {
         let root = self.0.path().to_str().unwrap();
         let tool = Tool::for_test(Root::at(root), kernel, sink);
         let words = format!("modprobe -d {root} -S 1 {}", words.replace("ROOT", root));
         let args: Vec<OsString> = words.split(' ').map(Into::into).collect();
         let options = Options::parse(&tool, &args, "").unwrap();
-        Modprobe::new(&tool, options, running).run()
+        Modprobe::new(&tool, Options { is_automatic, ..options }, running).run()
     }
 }
 

@@ -58,8 +58,13 @@ impl ModuleOps for Slow {
         self.0.init_module_at(image, args)
     }
 
-    fn command(&self, command: &str, module: &ModuleName) -> sys::Result<ExitStatus> {
-        self.0.command(command, module)
+    fn command(
+        &self,
+        command: &str,
+        module: &ModuleName,
+        options: &str,
+    ) -> sys::Result<ExitStatus> {
+        self.0.command(command, module, options)
     }
 }
 
