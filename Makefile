@@ -5,11 +5,14 @@ KERNEL  ?= $(shell uname -r)
 ROOT    ?= /
 PREFIX  ?= /usr/local
 IMAGE   ?= out/initramfs-$(KERNEL).img
-# Number of boots of `make soak`; SOAK_WORDS are added to their kernel command lines.
+# Number of boots of `make soak`; qemu-tests/soak/main.rs lists more variables.
 SOAK    ?= 50
 # Seconds of `make fuzz` for each of FUZZ_TARGETS.
 FUZZ    ?= 60
 FUZZ_TARGETS ?= $(patsubst fuzz/fuzz_targets/%.rs,%,$(wildcard fuzz/fuzz_targets/*.rs))
+# Lowest line coverage of each of the layers without I/O, in percent.
+COVERAGE := 90
+COVERED  := cmdline disk kmod machine net
 # Size limit of the program in an image, in bytes.
 SIZE_LIMIT := 1000000
 
@@ -29,7 +32,7 @@ BIN := $(or $(CARGO_TARGET_DIR),target)/$(TARGET)/release/coldplug
 # The program in images: the same without the commands for the build machine.
 INIT := $(BIN)-init
 
-.PHONY: help build guests run test faults lint bench soak fuzz size initramfs install dist clean setup-build setup-run setup-test setup-fuzz
+.PHONY: help build guests run test faults lint bench soak coverage fuzz size initramfs install dist clean setup-build setup-run setup-test setup-fuzz setup-coverage
 
 help:
 	@echo 'make run         install missing packages, build, and boot the demo in QEMU'
@@ -40,13 +43,15 @@ help:
 	@echo 'make lint        check formatting, clippy and documentation'
 	@echo 'make bench       measure boots against the floor, modprobe and depmod against kmod; BENCH=--virtio, --fleet, --image, --wall: one part'
 	@echo 'make soak        boot the fleet machine SOAK (now $(SOAK)) times in different orders: all boots must load the same modules'
+	@echo '                 SOAK_SEED=N: with random devices and faults instead; SOAK_ONLY=I: only boot I of these'
+	@echo 'make coverage    print the line coverage of the pure layers, which must be $(COVERAGE) % or more'
 	@echo 'make fuzz        run each parser on mutated input for FUZZ (now $(FUZZ)) seconds; FUZZ_TARGETS=disk: one parser'
 	@echo 'make size        print the sizes of the binaries; the limit in images is $(SIZE_LIMIT) bytes'
 	@echo 'make install     install the program below PREFIX (now $(PREFIX)), and the one for images into PREFIX/lib/coldplug'
 	@echo 'make dist        pack the binaries for a release'
 	@echo 'make clean       remove everything that was built'
 
-setup-build setup-run setup-test setup-fuzz: setup-%:
+setup-build setup-run setup-test setup-fuzz setup-coverage: setup-%:
 	@TARGET=$(TARGET) .ci/setup $*
 
 # A second make, because the packages that setup installs change how to build.
@@ -91,6 +96,13 @@ bench: setup-test
 soak: setup-test
 	@$(MAKE) --no-print-directory binary guests
 	SOAK=$(SOAK) cargo test -q --locked --features qemu-tests --test soak
+
+# The instrumented build has a target directory of its own; the tools test also runs the release build.
+COVERAGE_FILE = $(or $(CARGO_TARGET_DIR),target)/coverage.lcov
+coverage: setup-coverage
+	@$(MAKE) --no-print-directory binary
+	cargo llvm-cov --locked --lib --test tools --lcov --output-path $(COVERAGE_FILE)
+	@.ci/coverage $(COVERAGE_FILE) $(COVERAGE) $(COVERED)
 
 # cargo fuzz uses AddressSanitizer, which is unstable in Rust. It builds for the host because the
 # sanitizer needs the C library of the host. Findings are kept in fuzz/artifacts.

@@ -191,7 +191,7 @@ impl Row {
     fn run(&self) {
         let (tree, image) = self.image.make();
         let limit = Duration::from_secs(self.limit_s.into());
-        let mut vm = Machine::new(&tree, &image).deadline(limit * 2 + Duration::from_secs(60));
+        let mut vm = Machine::new(&tree, &image).deadline(limit + Duration::from_secs(60));
         if self.panics {
             vm = vm.may_panic();
         }
@@ -237,7 +237,8 @@ impl Row {
             boot.check(!boot.console.contains(text), &format!("{text:?} is on the console"));
         }
         let verdicts = boot.verdicts();
-        boot.check(verdicts.len() == usize::from(!self.verdict.is_empty()), "number of verdicts");
+        let expected = usize::from(!self.verdict.is_empty());
+        boot.check(verdicts.len() == expected, &format!("{} verdicts", verdicts.len()));
         if !self.verdict.is_empty() {
             boot.expect(self.verdict);
             let time_ms: u64 = boot.figure("time").parse().unwrap();

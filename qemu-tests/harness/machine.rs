@@ -14,8 +14,10 @@ use crate::kernel::Tree;
 use crate::qmp::Qmp;
 use crate::{note, tool};
 use serde_json::{Map, Value};
+use std::ffi::OsString;
 use std::fs;
 use std::io::{Read, Write};
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -82,6 +84,8 @@ pub struct Machine {
     accel: String,
     args: Vec<String>,
     cmdline: Vec<String>,
+    /// The end of the command line.
+    raw_words: Vec<u8>,
     disks: usize,
     deadline: Duration,
     may_panic: bool,
@@ -100,6 +104,15 @@ impl Machine {
         vm.args(args.iter().map(String::as_str))
     }
 
+    /// Makes the fleet machine with the devices that `is_kept` selects by their `-device` value.
+    /// Bridges and what other devices need are kept; a device on a controller that is left out is
+    /// left out too.
+    pub fn part_of_fleet(kernel: &Tree, image: &Path, is_kept: impl FnMut(&str) -> bool) -> Self {
+        let vm = Self::new(kernel, image).deadline(FLEET_DEADLINE);
+        let args = part_of(&fleet_args(FLEET, utf8(vm.dir())), is_kept);
+        vm.args(args.iter().map(String::as_str))
+    }
+
     /// Makes a machine that also has the default devices of QEMU: VGA, PS/2, a CD drive.
     pub fn with_defaults(kernel: &Tree, image: &Path) -> Self {
         let dir = tempfile::Builder::new().prefix("coldplug-vm-").tempdir().unwrap();
@@ -109,13 +122,15 @@ impl Machine {
             accel: std::env::var("ACCEL").unwrap_or_else(|_| "tcg".to_owned()),
             args: Vec::new(),
             cmdline: Vec::new(),
+            raw_words: Vec::new(),
             disks: 0,
             deadline: DEADLINE,
             may_panic: false,
         };
         vm.args(["-machine", "q35", "-m", "1024", "-display", "none", "-no-user-config"])
             .args(["-no-reboot", "-kernel", utf8(&kernel.vmlinuz())])
-            .cmdline("console=ttyS0 panic=-1 oops=panic printk.time=1")
+            // The kernel panics if a busy host delays the timer that it checks.
+            .cmdline("console=ttyS0 panic=-1 oops=panic printk.time=1 no_timer_check")
             .cmdline("coldplug.onfail=poweroff coldplug.timeout=60 coldplug.report=/dev/ttyS2")
             .ports()
     }
@@ -161,6 +176,20 @@ impl Machine {
     /// Adds words to the kernel command line.
     pub fn cmdline(mut self, words: &str) -> Self {
         self.cmdline.push(words.to_owned());
+        self
+    }
+
+    /// Replaces text in the words of the kernel command line so far.
+    pub fn replace_words(mut self, from: &str, to: &str) -> Self {
+        for words in &mut self.cmdline {
+            *words = words.replace(from, to);
+        }
+        self
+    }
+
+    /// Adds words to the end of the kernel command line that need not be UTF-8.
+    pub fn raw_words(mut self, words: &[u8]) -> Self {
+        self.raw_words = [b" ", words].concat();
         self
     }
 
@@ -306,7 +335,8 @@ impl Machine {
             .args(&self.args)
             .arg("-initrd")
             .arg(&self.image)
-            .args(["-append", &self.cmdline.join(" ")])
+            .arg("-append")
+            .arg(OsString::from_vec([self.cmdline.join(" ").as_bytes(), &self.raw_words].concat()))
             .stdout(Stdio::null())
             .stderr(stderr);
         command
@@ -326,6 +356,30 @@ fn fleet_args(text: &str, dir: &str) -> Vec<String> {
     let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     let words = lines.flat_map(|line| line.split_ascii_whitespace());
     words.map(|word| word.replace("=DIR,", &format!("={dir},"))).collect()
+}
+
+/// Devices that others need without naming them by ID.
+const NEEDED: [&str; 4] = ["pcie-pci-bridge", "pci-bridge", "pcie-root-port", "sdhci-pci"];
+
+/// Returns the options of `args` without the devices that `is_kept` rejects, and without those that
+/// name one of them.
+fn part_of(args: &[String], mut is_kept: impl FnMut(&str) -> bool) -> Vec<String> {
+    let mut left_out: Vec<&str> = Vec::new();
+    let mut kept = Vec::new();
+    for pair in args.chunks(2).filter(|pair| pair.len() == 2) {
+        let value = pair[1].as_str();
+        let mut words = value.split(',');
+        let name = words.next().unwrap_or_default();
+        let named: Vec<_> = words.filter_map(|word| word.split_once('=')).collect();
+        let is_orphan =
+            named.iter().any(|(_, of)| left_out.iter().any(|id| of.split('.').next() == Some(*id)));
+        if pair[0] == "-device" && (is_orphan || !NEEDED.contains(&name) && !is_kept(value)) {
+            left_out.extend(named.iter().find(|(key, _)| *key == "id").map(|(_, id)| *id));
+        } else {
+            kept.extend_from_slice(pair);
+        }
+    }
+    kept
 }
 
 fn utf8(path: &Path) -> &str {
@@ -356,6 +410,11 @@ impl Running {
             let gone = self.child.try_wait().unwrap();
             assert!(gone.is_none(), "the machine ended before {text:?} appeared{}", self.tail());
         }
+    }
+
+    /// Returns whether the machine has not ended yet.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     /// Connects to the input of the console.
@@ -619,6 +678,17 @@ mod tests {
         let args = fleet_args(FLEET, "/own");
         assert!(args.chunks(2).all(|pair| pair.len() == 2 && pair[0].starts_with('-')), "{args:?}");
         assert!(args.iter().any(|arg| arg.contains("path=/own,")) && args.len() > 200);
+    }
+
+    #[test]
+    fn a_controller_that_is_left_out_takes_its_disks_with_it() {
+        let args = fleet_args(FLEET, "/own");
+        let part = part_of(&args, |device| !device.starts_with("virtio-scsi-pci"));
+        assert!(!part.iter().any(|arg| arg.contains("vscsi")));
+        assert_eq!(part.len() + 4, args.len());
+        let least = part_of(&args, |_| false);
+        let devices = least.chunks(2).filter(|pair| pair[0] == "-device");
+        assert_eq!(devices.count(), 7, "bridges and the SD controller");
     }
 
     #[test]

@@ -1,29 +1,14 @@
-//! `make soak`: boots the fleet machine many times, each with another number of parallel loads and
-//! another order of ready modules. All boots must load the same modules and bind the same devices.
-//! Names of disks and network interfaces may differ and are counted.
-//!
-//! | variable | meaning |
-//! | --- | --- |
-//! | `SOAK` | number of boots (50) |
-//! | `SOAK_SAME` | 1: every boot has the default settings and `SOAK_WORDS` |
-//! | `SOAK_WORDS` | more words for every kernel command line |
-//! | `SOAK_AT_ONCE` | machines that run in parallel (2) |
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "it ends with a message if it cannot go on, and prints its results"
-)]
+//! The fleet machine in random orders, each time with another number of parallel loads and another
+//! order of ready modules. All boots must load the same modules and bind the same devices. Names of
+//! disks and network interfaces may differ and are counted.
 
+use crate::{in_parallel, number_of};
 use harness::kernel::{Kernel, Tree};
 use harness::measured::Reached;
 use harness::{image, measured};
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
+use std::path::Path;
 use std::time::Duration;
 
 /// Numbers of parallel loads, in turn; none is the default.
@@ -43,8 +28,8 @@ struct Row {
     reached: Option<Reached>,
 }
 
-fn main() {
-    let boots = number_of("SOAK", 50);
+/// Runs the boots and prints a line for each.
+pub(crate) fn run(boots: usize) {
     let tree = Kernel::Full61.get();
     let image = image::coldplug(&tree, &["--all"]);
     if !measured::knows("coldplug.seed=1") {
@@ -58,7 +43,7 @@ fn main() {
     let mut first: Option<Reached> = None;
     let mut names = Names::new();
     let mut bad = 0;
-    for row in run(boots, &tree, &image) {
+    for row in in_parallel((0..boots).collect(), move |number| boot(number, &tree, &image)) {
         let difference = match (&first, &row.reached) {
             (Some(first), Some(reached)) => first.difference(reached),
             (None, Some(_)) => String::new(),
@@ -105,32 +90,8 @@ fn print_names(names: &Names) {
     }
 }
 
-fn number_of(name: &str, default: usize) -> usize {
-    let text = std::env::var(name).ok().filter(|text| !text.is_empty());
-    text.map_or(default, |text| text.parse().unwrap_or_else(|e| panic!("{name}={text}: {e}")))
-}
-
-/// Runs the boots, some in parallel, and returns the results as they end.
-fn run(boots: usize, tree: &Tree, image: &Path) -> mpsc::IntoIter<Row> {
-    let (sender, rows) = mpsc::channel();
-    let next = Arc::new(AtomicUsize::new(0));
-    for _ in 0..number_of("SOAK_AT_ONCE", 2) {
-        let (sender, next) = (sender.clone(), Arc::clone(&next));
-        let (tree, image) = (tree.clone(), PathBuf::from(image));
-        std::thread::spawn(move || {
-            loop {
-                let number = next.fetch_add(1, Ordering::Relaxed);
-                if number >= boots || sender.send(boot(number, &tree, &image)).is_err() {
-                    return;
-                }
-            }
-        });
-    }
-    rows.into_iter()
-}
-
 fn boot(number: usize, tree: &Tree, image: &Path) -> Row {
-    let order = match (number_of("SOAK_SAME", 0) == 1, JOBS[number % JOBS.len()]) {
+    let order = match (number_of("SOAK_SAME") == Some(1), JOBS[number % JOBS.len()]) {
         (true, _) => String::new(),
         (false, None) => format!("coldplug.seed={number}"),
         (false, Some(jobs)) => format!("coldplug.jobs={jobs} coldplug.seed={number}"),
