@@ -14,5 +14,10 @@ pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
             "'coldplug image build' makes such an initramfs".into(),
         ));
     }
+    boot(args)
+}
+
+/// Boots the machine. Never returns.
+pub(super) fn boot(args: &[OsString]) -> ! {
     boot::run(Root::default(), args.to_vec())
 }

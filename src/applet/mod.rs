@@ -179,8 +179,7 @@ impl Applet {
 
     fn answer_or_run(&self, args: &[OsString]) -> Result<(), Error> {
         let asks = args.get(1).is_some_and(|word| word == "--help" || word == "-h");
-        // The arguments of PID 1 belong to the real init.
-        if asks && WITHOUT_OPTIONS.contains(&self.name) && !process::is_pid1() {
+        if asks && WITHOUT_OPTIONS.contains(&self.name) {
             out::line(&format!("usage: coldplug {}\n\n{}", self.name, self.help));
             return Ok(());
         }
@@ -199,11 +198,14 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
 }
 
 fn dispatch(args: &[OsString]) -> ExitCode {
+    // rdinit= may name any link of an image, and the kernel panics when that program ends. In a
+    // container PID 1 is what its name says.
+    if process::is_init_of_machine() {
+        init::boot(args)
+    }
     let own = args.first().and_then(|a| find(a));
     match (own, args.get(1)) {
         (Some(applet), _) => applet.call(args),
-        // An image may call its init by any name (rdinit=).
-        (None, _) if process::is_pid1() => call("init", args),
         // The kernel calls its helper PATH -q -- NAME, whatever the name of the program.
         (None, Some(quiet)) if quiet == "-q" && args.get(2).is_some_and(|a| a == "--") => {
             call("modprobe", args)

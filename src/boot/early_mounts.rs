@@ -1,4 +1,5 @@
-//! The mounts of /dev, /proc, /sys and /run, before anything else.
+//! The mounts of /proc, /dev, /sys and /run, before anything else. /proc comes first: the kernel
+//! command line says what to do if another one fails.
 
 use std::fs;
 
@@ -26,6 +27,7 @@ const RESTRICTED: MountFlags =
     MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
 
 const MOUNTS: [Early; 4] = [
+    Early { path: "proc", fstype: "proc", flags: RESTRICTED, data: "", needed: true },
     Early {
         path: "dev",
         fstype: "devtmpfs",
@@ -33,7 +35,6 @@ const MOUNTS: [Early; 4] = [
         data: "mode=0755",
         needed: true,
     },
-    Early { path: "proc", fstype: "proc", flags: RESTRICTED, data: "", needed: true },
     Early { path: "sys", fstype: "sysfs", flags: RESTRICTED, data: "", needed: true },
     Early {
         path: "run",
@@ -49,21 +50,27 @@ pub(super) fn moved_mounts() -> impl Iterator<Item = &'static str> {
     MOUNTS.iter().map(|early| early.path)
 }
 
-/// Mounts /dev, /proc, /sys and /run unless they are mounted already. Returns the errors of mounts
-/// that the boot can go on without.
-///
-/// # Errors
-/// A mount failed that the boot cannot go on without.
-pub(super) fn mount_all(dir: &Root) -> Result<Vec<Error>> {
-    let mut failed = Vec::new();
+/// Errors of early mounts.
+#[derive(Debug, Default)]
+pub(super) struct Failed {
+    /// The first mount that the boot cannot go on without.
+    pub(super) needed: Option<Error>,
+    /// Other mounts.
+    pub(super) others: Vec<Error>,
+}
+
+/// Mounts /proc, /dev, /sys and /run, each unless it is mounted already. A failed mount does not
+/// keep the others from being tried: rescue needs what is there.
+pub(super) fn mount_all(dir: &Root) -> Failed {
+    let mut failed = Failed::default();
     for early in &MOUNTS {
         match mount_one(dir, early) {
-            Err(error) if early.needed => return Err(error),
-            Err(error) => failed.push(error),
+            Err(error) if early.needed && failed.needed.is_none() => failed.needed = Some(error),
+            Err(error) => failed.others.push(error),
             Ok(()) => {}
         }
     }
-    Ok(failed)
+    failed
 }
 
 fn mount_one(dir: &Root, early: &Early) -> Result<()> {

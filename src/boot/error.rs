@@ -9,7 +9,7 @@ use crate::cmdline::storage::StorageError;
 use crate::disk::seen::SeenDevice;
 use crate::kmod::name::ModuleName;
 use crate::report::Verdict;
-use crate::sys;
+use crate::sys::{self, crash::Crash};
 
 use std::time::Duration;
 
@@ -37,6 +37,10 @@ pub(super) enum BootError {
     Switch(sys::Error),
     /// The init of the new root, or the command of `coldplug.exec=`, cannot be executed.
     Exec(sys::Error),
+    /// Ctrl-Alt-Del was pressed.
+    Interrupted,
+    /// The program that ran before as PID 1 crashed.
+    Crashed(Crash),
 }
 
 impl BootError {
@@ -50,6 +54,9 @@ impl BootError {
             Self::SwitchRoot(error) => error.verdict(),
             Self::Switch(_) => Verdict::SwitchFailed,
             Self::Exec(_) => Verdict::ExecFailed,
+            Self::Interrupted => Verdict::Interrupted,
+            Self::Crashed(crash) if crash.is_panic() => Verdict::Panic,
+            Self::Crashed(_) => Verdict::Crash,
         }
     }
 }
@@ -66,6 +73,8 @@ impl fmt::Display for BootError {
             }
             Self::RootNotFound(error) => error.fmt(f),
             Self::SwitchRoot(error) => error.fmt(f),
+            Self::Interrupted => f.write_str("Ctrl-Alt-Del was pressed: rebooting"),
+            Self::Crashed(crash) => crash.fmt(f),
         }
     }
 }
@@ -77,7 +86,10 @@ impl std::error::Error for BootError {
             Self::Step(error) => Some(error),
             Self::Storage(error) => Some(error),
             Self::SwitchRoot(error) => Some(error),
-            Self::ModulesNotLoaded { .. } | Self::RootNotFound(_) => None,
+            Self::ModulesNotLoaded { .. }
+            | Self::RootNotFound(_)
+            | Self::Interrupted
+            | Self::Crashed(_) => None,
         }
     }
 }

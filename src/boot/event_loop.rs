@@ -15,7 +15,7 @@ use super::{Boot, seconds};
 use crate::cmdline::boot::Settle;
 use crate::load::Loader;
 use crate::sys::uevent::Socket;
-use crate::sys::{BootTime, Error};
+use crate::sys::{BootTime, Error, signals};
 
 /// Interval between scans if there is no uevent socket, in milliseconds.
 const SCAN_INTERVAL_MS: u64 = 250;
@@ -71,6 +71,9 @@ impl<'a, 'b> EventLoop<'a, 'b> {
         self.scan();
         self.boot.reporter.end_phase("scan");
         loop {
+            if signals::is_ctrl_alt_del_pressed() {
+                return Err(BootError::Interrupted);
+            }
             // Read before the events: then those that a finished load caused are in the socket.
             let idle = self.loader.is_idle();
             self.boot.reporter.warn_all(self.loader.take_notices());
@@ -193,8 +196,8 @@ impl<'a, 'b> EventLoop<'a, 'b> {
         times.into_iter().flatten().fold(latest, BootTime::min)
     }
 
-    /// Sleeps until a load ends, an event arrives, a bus is quiet or a deadline passes. If the last
-    /// events brought something new, it only clears the wakeup of the loader.
+    /// Sleeps until a load ends, an event or a signal arrives, a bus is quiet or a deadline passes.
+    /// If the last events brought something new, it only clears the wakeups. Reaps orphans.
     fn sleep(&self, drained: Drained) {
         let new = drained.fresh || drained.lost;
         let left = if new { Duration::ZERO } else { self.wakeup() - BootTime::now() };
@@ -203,9 +206,11 @@ impl<'a, 'b> EventLoop<'a, 'b> {
             self.socket.as_ref().map(|s| PollFd::from_borrowed_fd(s.as_fd(), PollFlags::IN)),
         );
         fds.extend(self.search.wake_fd().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        fds.extend(signals::wake_fd().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         // Interrupted or not: the loop checks everything again.
         let _ = poll(&mut fds, Timespec::try_from(left).ok().as_ref());
         self.loader.clear_wake();
+        signals::clear_wake();
     }
 }
 

@@ -1,18 +1,17 @@
 //! The log of a boot: every message goes to the kernel's log, and to the console if the level
 //! allows it.
 
-use std::fs::{File, OpenOptions};
-use std::io::Write;
-
 use crate::cmdline::boot::LogLevel;
+use crate::sys::console::{self, Console};
 use crate::sys::kmsg::{Kmsg, Priority};
-use crate::sys::{Root, procfs};
+use crate::sys::{Root, procfs, sysfs};
 
-/// The log of a boot. None of its functions fails or blocks.
+/// The log of a boot. None of its functions fails. What the console does not accept in time is
+/// dropped; the kernel's log has it.
 #[derive(Debug)]
 pub(super) struct Log {
     kmsg: Option<Kmsg>,
-    console: Option<File>,
+    console: Option<Console>,
     level: LogLevel,
     /// The kernel itself prints records with a priority below this number on the console.
     kernel_prints: u8,
@@ -30,12 +29,9 @@ impl Log {
         // By default the kernel accepts only ten records in five seconds from one writer. This
         // write fails if printk.devkmsg= is on the command line, which has priority.
         let _ = procfs::set_sysctl(root, "kernel/printk_devkmsg", "on\n");
-        self.kernel_prints = procfs::sysctl(root, "kernel/printk")
-            .ok()
-            .and_then(|text| text.split_whitespace().next()?.parse().ok())
-            .unwrap_or(7);
+        self.kernel_prints = kernel_prints(root);
         self.kmsg = Kmsg::open(root).ok();
-        self.console = OpenOptions::new().write(true).open(root.join("dev/console")).ok();
+        self.console = Console::open(root).ok();
     }
 
     /// Logs what ends the boot.
@@ -58,8 +54,18 @@ impl Log {
         self.write(LogLevel::Info, text);
     }
 
+    /// Logs the verdict, whatever the level is.
+    pub(super) fn verdict(&self, text: &str) {
+        self.log(LogLevel::Error, true, text);
+    }
+
     fn write(&self, level: LogLevel, text: &str) {
-        let wanted = level <= self.level;
+        self.log(level, level <= self.level, text);
+    }
+
+    /// Writes a message to the kernel's log, and to the console if it is wanted there and the
+    /// kernel does not print it.
+    fn log(&self, level: LogLevel, wanted: bool, text: &str) {
         let priority = match level {
             _ if !wanted => Priority::Debug,
             // The kernel prints asynchronously. This text must appear before the verdict, so it is
@@ -78,14 +84,27 @@ impl Log {
         }
     }
 
-    /// Writes one line to the console at any level: the verdict.
-    pub(super) fn print(&self, line: &str) {
-        let line = format!("{line}\n");
-        // If the console cannot be opened, descriptor 1 may still be the one that the kernel
-        // opened.
-        let _ = match &self.console {
-            Some(console) => (&*console).write_all(line.as_bytes()),
-            None => std::io::stdout().write_all(line.as_bytes()),
-        };
+    /// Prints one line on the console. If that cannot be opened, descriptor 1 may still be the one
+    /// that the kernel opened.
+    fn print(&self, line: &str) {
+        match &self.console {
+            Some(console) => console.print(line),
+            None => console::print_to_stdout(line),
+        }
     }
+}
+
+/// Returns the number below which the kernel prints records on the console: the first one of
+/// kernel.printk. With `ignore_loglevel` it prints all, with `printk.devkmsg=off` none of ours.
+fn kernel_prints(root: &Root) -> u8 {
+    if procfs::sysctl(root, "kernel/printk_devkmsg").is_ok_and(|state| state == "off") {
+        return 0;
+    }
+    if sysfs::ignores_loglevel(root) {
+        return u8::MAX;
+    }
+    procfs::sysctl(root, "kernel/printk")
+        .ok()
+        .and_then(|text| text.split_whitespace().next()?.parse().ok())
+        .unwrap_or(7)
 }

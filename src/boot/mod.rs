@@ -37,9 +37,10 @@ use crate::cmdline::boot::Break;
 use crate::cmdline::storage::StorageParams;
 use crate::load::{Loader, Rank};
 use crate::report::Verdict;
+use crate::sys::crash::Crash;
 use crate::sys::regular_file::{self, RECORD_LIMIT};
 use crate::sys::uevent::Socket;
-use crate::sys::{self, BootTime, Root, port, process, procfs};
+use crate::sys::{self, BootTime, Root, inheritance, process, procfs, signals};
 use breakpoint::Breakpoint;
 use coldplug::Coldplug;
 use error::BootError;
@@ -51,8 +52,6 @@ use root::RootSearch;
 const SYSROOT: &str = "sysroot";
 /// Path of the record, in the initramfs and in the real root.
 const RECORD: &str = "run/coldplug/record.json";
-/// Longest wait for the port of `coldplug.report=` to accept the next byte.
-const REPORT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Path of the record of an earlier boot, if the image contains one.
 const EARLIER_RECORD: &str = "etc/coldplug/record.json";
 /// Path of the list of modules that were wanted and not loaded, one name per line, for the real
@@ -81,7 +80,9 @@ struct Boot {
 /// Boots: from the entry of /init to the exec of the real init. Never returns.
 pub(crate) fn run(dir: Root, args: Vec<OsString>) -> ! {
     let began = BootTime::now();
-    rescue::install_panic_hook(&dir);
+    let crash = Crash::from_args(&args);
+    rescue::install_handlers(&dir);
+    inheritance::reset_limits();
     let mut boot = Boot {
         dir,
         args,
@@ -91,7 +92,11 @@ pub(crate) fn run(dir: Root, args: Vec<OsString>) -> ! {
         reporter: Reporter::new(began),
         began,
     };
-    match boot.run_stages() {
+    let result = match crash {
+        Some(crash) => boot.take_over(crash),
+        None => boot.run_stages(),
+    };
+    match result {
         Ok(never) => match never {},
         Err(error) => boot.rescue(&error),
     }
@@ -99,8 +104,13 @@ pub(crate) fn run(dir: Root, args: Vec<OsString>) -> ! {
 
 impl Boot {
     fn run_stages(&mut self) -> Result<Infallible, BootError> {
-        self.mount_early()?;
+        // The policy for a failed mount is on the kernel command line, which is in /proc.
+        let mounted = self.mount_early();
         self.read_parameters();
+        mounted?;
+        if let Err(error) = kernel_helper::link_if_missing(&self.dir) {
+            self.reporter.add_warning(error.to_string());
+        }
         let socket = self.open_uevent_socket();
         self.reach(Break::Scan);
         let earlier = self.earlier_record();
@@ -112,19 +122,30 @@ impl Boot {
         self.switch()
     }
 
+    /// Ends a boot whose PID 1 has crashed: the kernel command line says how. Mounts stay.
+    fn take_over(&mut self, crash: Crash) -> Result<Infallible, BootError> {
+        crash.take_over();
+        let _ = self.mount_early();
+        self.read_parameters();
+        Err(BootError::Crashed(crash))
+    }
+
     fn mount_early(&mut self) -> Result<(), BootError> {
-        let failed = early_mounts::mount_all(&self.dir).map_err(BootError::Setup)?;
+        let failed = early_mounts::mount_all(&self.dir);
+        inheritance::close_descriptors(&self.dir);
+        inheritance::reset_environment(&self.dir);
         // Before the mounts the kernel may have had no console to open.
         let _ = process::open_console(&self.dir);
-        let helper = kernel_helper::link_if_missing(&self.dir).err();
-        for error in failed.into_iter().chain(helper) {
+        let signals = signals::install().err();
+        for error in failed.others.into_iter().chain(signals) {
             self.reporter.add_warning(error.to_string());
         }
-        Ok(())
+        failed.needed.map_or(Ok(()), |error| Err(BootError::Setup(error)))
     }
 
     fn read_parameters(&mut self) {
-        self.params = procfs::kernel_command_line(&self.dir);
+        let line = procfs::cmdline(&self.dir).or_else(|_| procfs::cmdline_without_mount());
+        self.params = KernelCommandLine::parse(&line.unwrap_or_default());
         self.breakpoint = Breakpoint::new(self.params.boot.break_at);
         rescue::set_policy(&self.params.boot);
         let reporter = &mut self.reporter;
@@ -212,6 +233,7 @@ impl Boot {
             return Err(self.run_exec_command(&command));
         }
         self.finish_record(Verdict::Ok);
+        signals::restore_ctrl_alt_del();
         let mut args = vec![init.clone().into_os_string()];
         args.extend(systemd::arguments(&init, self.began));
         args.extend(self.args.iter().skip(1).cloned());
@@ -235,13 +257,7 @@ impl Boot {
 
     /// Writes the record and prints the verdict.
     fn finish_record(&mut self, verdict: Verdict) {
-        let json = self.reporter.finish(&self.dir, verdict);
-        // Last and with a short timeout: the port may be slow, or nobody may read from it.
-        if let Some(path) = &self.params.boot.report
-            && let Err(error) = port::write(&self.dir.join(path), json.as_bytes(), REPORT_TIMEOUT)
-        {
-            self.reporter.log().debug(&format!("coldplug.report: {error}"));
-        }
+        self.reporter.finish(&self.dir, verdict, self.params.boot.report.as_deref());
     }
 
     /// Runs a shell if `coldplug.break=` names this place.

@@ -3,6 +3,7 @@
 //! This is a sink: the boot never reads its own state back from it. What a later step needs is kept
 //! in `RootState` or in [`super::Boot`].
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::error::RootNotFound;
@@ -11,8 +12,13 @@ use super::{RECORD, write};
 use crate::kmod::name::ModuleName;
 use crate::load::{ModuleRecord, Outcome};
 use crate::report::{NetworkRecord, Record, UeventCounts, Verdict};
-use crate::sys::DeferredDevice;
-use crate::sys::{BootTime, Root};
+use crate::sys::port::{self, Timeouts};
+use crate::sys::{self, BootTime, DeferredDevice, Root, crash};
+
+/// How long the port of `coldplug.report=` may take. A serial port that is read accepts a record of
+/// 50 KB within half a minute at 19200 baud.
+const REPORT_TIMEOUTS: Timeouts =
+    Timeouts { stall: Duration::from_secs(2), total: Duration::from_secs(30) };
 
 /// The sink for everything that a boot reports.
 #[derive(Debug)]
@@ -164,16 +170,32 @@ impl Reporter {
         }
     }
 
-    /// Writes the record below `dir` and prints the verdict, the last line of every boot. Returns
-    /// the record as JSON.
-    pub(super) fn finish(&mut self, dir: &Root, verdict: Verdict) -> String {
+    /// Writes the record below `dir` and to `report`, and prints the verdict, the last line of
+    /// every boot. A boot has one verdict: what happens after it changes the record and is logged.
+    pub(super) fn finish(&mut self, dir: &Root, verdict: Verdict, report: Option<&str>) {
         self.record.verdict = Some(verdict);
         self.record.time = self.began.elapsed();
-        let json = self.record.to_json() + "\n";
-        if let Err(error) = write(&dir.join(RECORD), json.as_bytes()) {
+        if let Some(path) = report
+            && let Err(error) = self.report(dir, path)
+        {
+            self.warn(format!("coldplug.report: {error}"));
+        }
+        if let Err(error) = write(&dir.join(RECORD), self.json().as_bytes()) {
             self.log.warn(&format!("record: {error}"));
         }
-        self.log.print(&self.record.verdict_line());
-        json
+        if crash::note_verdict() {
+            self.log.verdict(&self.record.verdict_text());
+        }
+    }
+
+    /// Writes the record to the port or file of `coldplug.report=`. A file is created, unless its
+    /// place is /dev: there it is a port that does not exist.
+    fn report(&self, dir: &Root, path: &str) -> sys::Result<()> {
+        let is_device = Path::new(path.trim_start_matches('/')).starts_with("dev");
+        port::write(&dir.join(path), self.json().as_bytes(), !is_device, REPORT_TIMEOUTS)
+    }
+
+    fn json(&self) -> String {
+        self.record.to_json() + "\n"
     }
 }

@@ -5,14 +5,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::thread;
 use std::time::Duration;
 
 use super::{Boot, BootError};
 use crate::cmdline::boot::{BootParams, OnFailure};
 use crate::load::ShutdownHandle;
+use crate::sys::console::{self, Console};
+use crate::sys::kmsg::{Kmsg, Priority};
 use crate::sys::process::{self, Shutdown};
-use crate::sys::{Root, kmsg::Kmsg, kmsg::Priority, sysfs};
+use crate::sys::{BootTime, Root, crash, signals, sysfs};
 
 /// What to do when the boot cannot go on.
 #[derive(Debug, Clone, Copy)]
@@ -39,23 +40,31 @@ pub(super) fn set_shutdown_handle(handle: ShutdownHandle) {
 pub(super) fn set_policy(params: &BootParams) {
     let mut policy = POLICY.lock().unwrap_or_else(PoisonError::into_inner);
     *policy = Policy { onfail: params.on_failure, panic: params.panic };
+    crash::set_last_resort(match *policy {
+        Policy { onfail: Some(OnFailure::Reboot), .. } => Some(Shutdown::Reboot),
+        Policy { onfail: Some(OnFailure::PowerOff), .. } => Some(Shutdown::PowerOff),
+        Policy { onfail: Some(OnFailure::Halt), .. } => Some(Shutdown::Halt),
+        Policy { onfail: None, panic: Some(delay) } if delay != 0 => Some(Shutdown::Reboot),
+        Policy { .. } => None,
+    });
 }
 
-/// Installs a hook that keeps PID 1 alive after a panic of coldplug. Only PID 1 gets it: in other
-/// processes a panic is a message and an exit code.
-pub(super) fn install_panic_hook(root: &Root) {
+/// Keeps PID 1 alive after a crash or a panic of coldplug: it executes itself anew, because other
+/// threads may go on with the boot meanwhile, or hold what rescue needs. Only PID 1 gets this: in
+/// other processes a panic is a message and an exit code.
+pub(super) fn install_handlers(root: &Root) {
     if !process::is_pid1() {
         return;
     }
+    crash::install();
     let root = root.clone();
     std::panic::set_hook(Box::new(move |info| {
         let text = format!("coldplug panicked; please report it: {info}");
         if let Ok(kmsg) = Kmsg::open(&root) {
-            kmsg.write(Priority::Err, &text);
+            kmsg.write(Priority::Debug, &text);
         }
-        write_console(&root, &text);
-        write_console(&root, "coldplug: verdict=panic modules=0/0 failed=0 time=0");
-        apply_policy(&root);
+        write_console(&root, &format!("coldplug: {text}"));
+        crash::restart_after_panic();
     }));
 }
 
@@ -69,6 +78,9 @@ impl Boot {
         self.reporter.log_missing_modules();
         self.reporter.add_warning(text);
         self.finish_record(error.verdict());
+        if matches!(error, BootError::Interrupted) {
+            leave(Shutdown::Reboot)
+        }
         apply_policy(&self.dir)
     }
 }
@@ -81,7 +93,8 @@ fn apply_policy(root: &Root) -> ! {
         Policy { onfail: Some(OnFailure::PowerOff), .. } => leave(Shutdown::PowerOff),
         Policy { onfail: Some(OnFailure::Halt), .. } => leave(Shutdown::Halt),
         Policy { onfail: None, panic: Some(delay) } if delay != 0 => {
-            thread::sleep(Duration::from_secs(u64::try_from(delay).unwrap_or(0)));
+            let delay = Duration::from_secs(u64::try_from(delay).unwrap_or(0));
+            signals::sleep_until(BootTime::now() + delay);
             leave(Shutdown::Reboot)
         }
         _ => offer_shell(root),
@@ -105,6 +118,12 @@ fn offer_shell(root: &Root) -> ! {
     }
 }
 
+/// Reboots because Ctrl-Alt-Del was pressed after the verdict.
+fn leave_by_ctrl_alt_del(root: &Root) -> ! {
+    write_console(root, &format!("coldplug: {}", BootError::Interrupted));
+    leave(Shutdown::Reboot)
+}
+
 /// Runs a shell on the console and waits until the person exits it.
 ///
 /// # Errors
@@ -119,7 +138,11 @@ pub(super) fn shell(root: &Root) -> crate::sys::Result<()> {
     // /dev/console cannot be a controlling terminal; the terminal behind it can.
     let terminal = sysfs::active_console(root)
         .map_or_else(|| root.join("dev/console"), |tty| root.join("dev").join(tty));
-    process::run_self_on_terminal("console-shell", &terminal).map(|_status| ())
+    let pid = process::spawn_self_on_terminal("console-shell", &terminal)?;
+    if signals::wait_for_child(pid).is_none() {
+        leave_by_ctrl_alt_del(root)
+    }
+    Ok(())
 }
 
 /// Reboots, powers off or halts the machine. Idles if the kernel refuses.
@@ -130,25 +153,31 @@ pub(super) fn shell(root: &Root) -> crate::sys::Result<()> {
 pub(super) fn leave(how: Shutdown) -> ! {
     let handle = SHUTDOWN.try_lock().ok().and_then(|loads| loads.clone());
     if handle.is_some_and(|handle| !handle.drain(DRAIN_TIMEOUT)) {
-        write_console(&Root::default(), "coldplug: shutting down while modules are still loading");
+        // In the log alone: the verdict is the last line on the console.
+        if let Ok(kmsg) = Kmsg::open(&Root::default()) {
+            kmsg.write(Priority::Debug, "shutting down while modules are still loading");
+        }
     }
     let _ = process::shut_down(how);
     idle()
 }
 
-/// Reaps orphans forever.
+/// Waits for Ctrl-Alt-Del, and reaps orphans.
 fn idle() -> ! {
+    const MAX_SLEEP: Duration = Duration::from_secs(60);
+    while !signals::is_ctrl_alt_del_pressed() {
+        signals::sleep(MAX_SLEEP);
+    }
+    write_console(&Root::default(), &format!("coldplug: {}", BootError::Interrupted));
+    let _ = process::shut_down(Shutdown::Reboot);
     loop {
-        process::reap_children();
-        thread::sleep(Duration::from_secs(1));
+        signals::sleep(MAX_SLEEP);
     }
 }
 
 fn write_console(root: &Root, line: &str) {
-    use std::io::Write;
-    if let Ok(mut console) = std::fs::OpenOptions::new().write(true).open(root.join("dev/console"))
-    {
-        // Nobody is left to report a failed write to.
-        let _ = writeln!(console, "{line}");
+    match Console::open(root) {
+        Ok(console) => console.print(line),
+        Err(_) => console::print_to_stdout(line),
     }
 }

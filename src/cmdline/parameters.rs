@@ -250,8 +250,9 @@ parameters! {
         "Same as `coldplug.log=debug`, which takes precedence."
             => word.flag(&mut line.boot.kernel_level, LogLevel::Debug);
         "coldplug.report", "=PATH",
-        "Also writes the boot record to PATH: a file of the real root, or a serial port. A port \
-         that accepts nothing for two seconds is given up."
+        "Also writes the boot record to PATH: a file of the real root, or a serial or virtio \
+         port. A port that accepts nothing for two seconds, or not all within 30 seconds, is given \
+         up with a warning. Block devices are refused, and below /dev no file is created."
             => set(&mut line.boot.report, word.owned_value().map(Some));
         "coldplug.exec", "=COMMAND",
         "Runs COMMAND in the real root instead of its init, then powers off. The verdict line \

@@ -101,12 +101,12 @@ impl Record {
         self.modules.iter().filter(missing).map(ModuleRecord::line).collect()
     }
 
-    /// Returns the last line of every boot.
-    pub(crate) fn verdict_line(&self) -> String {
+    /// Returns the last message of every boot.
+    pub(crate) fn verdict_text(&self) -> String {
         let Counts { loaded, wanted, failed } = self.counts();
         let verdict = self.verdict.unwrap_or(Verdict::Unfinished);
         let mut line = format!(
-            "coldplug: verdict={verdict} modules={loaded}/{wanted} failed={failed} time={}",
+            "verdict={verdict} modules={loaded}/{wanted} failed={failed} time={}",
             json::millis(self.time)
         );
         if let Some(status) = self.exit {

@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn the_verdict_line_counts() {
-        assert_eq!(record().verdict_line(), "coldplug: verdict=ok modules=1/3 failed=1 time=12");
+        assert_eq!(record().verdict_text(), "verdict=ok modules=1/3 failed=1 time=12");
     }
 
     #[test]

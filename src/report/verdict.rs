@@ -21,6 +21,12 @@ pub(crate) enum Verdict {
     SwitchFailed,
     /// The real init could not be executed.
     ExecFailed,
+    /// Ctrl-Alt-Del was pressed.
+    Interrupted,
+    /// coldplug panicked.
+    Panic,
+    /// A fatal signal hit PID 1.
+    Crash,
 }
 
 impl fmt::Display for Verdict {
@@ -34,6 +40,9 @@ impl fmt::Display for Verdict {
             Self::NoInit => "no-init",
             Self::SwitchFailed => "switch-failed",
             Self::ExecFailed => "exec-failed",
+            Self::Interrupted => "interrupted",
+            Self::Panic => "panic",
+            Self::Crash => "crash",
         })
     }
 }

@@ -13,8 +13,6 @@ const MAX_RECORD: usize = 976;
 /// Priorities of syslog(3) that coldplug uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Priority {
-    /// LOG_ERR.
-    Err = 3,
     /// LOG_WARNING.
     Warning = 4,
     /// LOG_INFO.

@@ -1,10 +1,14 @@
 //! mount(2), umount2(2), and the flags of mount(8).
 
 use std::ffi::CString;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, UnmountFlags};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, UnmountFlags, fsconfig_create, fsmount,
+    fsopen,
+};
 
 use super::{Error, Result};
 
@@ -43,6 +47,18 @@ pub(crate) fn move_mount(from: &Path, to: &Path) -> Result<()> {
 pub(crate) fn detach(path: &Path) -> Result<()> {
     rustix::mount::unmount(path, UnmountFlags::DETACH)
         .map_err(|e| Error::new("umount", path.display(), e))
+}
+
+/// fsopen(2), fsmount(2): mounts a filesystem without a device at no place in the tree, and returns
+/// its root directory.
+///
+/// # Errors
+/// The errno of the calls, which exist since Linux 5.2.
+pub(super) fn mount_nowhere(fstype: &str) -> Result<OwnedFd> {
+    let failed = |errno| Error::new("fsmount", fstype, errno);
+    let context = fsopen(fstype, FsOpenFlags::FSOPEN_CLOEXEC).map_err(failed)?;
+    fsconfig_create(&context).map_err(failed)?;
+    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty()).map_err(failed)
 }
 
 /// Splits a comma-separated list, as in mount(8) and `rootflags=`, into mount flags and the options

@@ -8,9 +8,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use rustix::fs::{FileType, MemfdFlags, OFlags};
-use rustix::process::{Pid, Signal, WaitOptions};
+use rustix::process::{Pid, Signal};
 use rustix::system::RebootCommand;
 
 use super::{Error, Result, Root};
@@ -25,6 +26,20 @@ pub(crate) const SELF_EXE: &str = "/proc/self/exe";
 /// Reports whether this is process 1.
 pub(crate) fn is_pid1() -> bool {
     rustix::process::getpid() == Pid::INIT
+}
+
+/// Reports whether this is process 1 of the machine, and not that of a container: there process 2
+/// is kthreadd, a thread of the kernel. The first process of another PID namespace has no process 2
+/// yet.
+///
+/// Neither root filesystem nor name tells them apart: the root of a container may be in memory, and
+/// `rdinit=` may name any link.
+pub(crate) fn is_init_of_machine() -> bool {
+    let kthreadd = Pid::from_raw(2);
+    is_pid1()
+        && kthreadd.is_some_and(|pid| {
+            rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH)
+        })
 }
 
 /// Reports whether this process was started without a standard error. Descriptor 2 is then
@@ -43,7 +58,8 @@ pub(crate) fn stderr_was_closed() -> bool {
     number == Ok(NULL) && mode == Ok(OFlags::RDWR)
 }
 
-/// dup2(2): makes /dev/console the descriptors 0, 1 and 2.
+/// dup2(2): makes /dev/console the descriptors 0, 1 and 2. A serial line without a carrier does not
+/// block the open.
 ///
 /// # Errors
 /// There is no console.
@@ -52,9 +68,12 @@ pub(crate) fn open_console(root: &Root) -> Result<()> {
     let console = OpenOptions::new()
         .read(true)
         .write(true)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
         .open(&path)
         .map_err(|e| Error::io("open", &path, &e))?;
     let failed = |errno| Error::new("dup2", path.display(), errno);
+    let flags = rustix::fs::fcntl_getfl(&console).map_err(failed)?;
+    rustix::fs::fcntl_setfl(&console, flags - OFlags::NONBLOCK).map_err(failed)?;
     rustix::stdio::dup2_stdin(&console).map_err(failed)?;
     rustix::stdio::dup2_stdout(&console).map_err(failed)?;
     rustix::stdio::dup2_stderr(&console).map_err(failed)
@@ -96,22 +115,19 @@ pub(crate) fn spawn_shell_command<T: AsRef<OsStr>>(
     shell.spawn().map_err(|e| Error::io("exec", Path::new(SHELL), &e))
 }
 
-/// Runs this program as `coldplug APPLET` with `terminal` as its descriptors 0, 1 and 2, and waits
-/// until it ends.
+/// Starts this program as `coldplug APPLET` with `terminal` as its descriptors 0, 1 and 2, and does
+/// not wait. Returns its process ID.
 ///
 /// # Errors
 /// The terminal cannot be opened, or /proc is not mounted.
-pub(crate) fn run_self_on_terminal(applet: &str, terminal: &Path) -> Result<ExitStatus> {
+pub(crate) fn spawn_self_on_terminal(applet: &str, terminal: &Path) -> Result<u32> {
     let open = || OpenOptions::new().read(true).write(true).custom_flags(O_NOCTTY).open(terminal);
     let failed = |e: std::io::Error| Error::io("open", terminal, &e);
     let stdin: File = open().map_err(failed)?;
     let (stdout, stderr) = (open().map_err(failed)?, open().map_err(failed)?);
     let mut command = self_command(applet);
     command.stdin(stdin).stdout(stdout).stderr(stderr);
-    command
-        .spawn()
-        .and_then(|mut child| child.wait())
-        .map_err(|e| Error::io("exec", Path::new(SELF_EXE), &e))
+    command.spawn().map(|child| child.id()).map_err(|e| Error::io("exec", Path::new(SELF_EXE), &e))
 }
 
 /// setsid(2), TIOCSCTTY, execve(2): makes the terminal on descriptor 0 the controlling terminal of
@@ -187,13 +203,6 @@ pub(crate) fn kill_group(group: u32, signal: Signal) {
     }
 }
 
-/// wait(2) with WNOHANG, until no ended child is left: reaps processes that process 1 has
-/// inherited. Returns how many were reaped.
-pub(crate) fn reap_children() -> usize {
-    let ended = || matches!(rustix::process::wait(WaitOptions::NOHANG), Ok(Some(_)));
-    std::iter::repeat_with(ended).take_while(|e| *e).count()
-}
-
 /// What reboot(2) does with the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shutdown {
@@ -205,12 +214,36 @@ pub(crate) enum Shutdown {
     Halt,
 }
 
+/// Time that sync(2) gets: it waits for every disk, and for one that does not answer forever.
+const SYNC_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// sync(2), then reboot(2). Returns only on failure.
 ///
 /// # Errors
 /// The errno of reboot(2).
 pub(crate) fn shut_down(how: Shutdown) -> Result<()> {
-    rustix::fs::sync();
+    sync();
+    reboot(how)
+}
+
+/// sync(2): writes what is not on the disks yet, for as long as [`SYNC_TIMEOUT`].
+fn sync() {
+    let (done, wait) = std::sync::mpsc::sync_channel(1);
+    let thread = std::thread::Builder::new().stack_size(64 << 10).spawn(move || {
+        rustix::fs::sync();
+        // Nobody listens any more if that has taken too long.
+        let _ = done.send(());
+    });
+    if thread.is_ok() {
+        let _ = wait.recv_timeout(SYNC_TIMEOUT);
+    }
+}
+
+/// reboot(2). Returns only on failure. Allocates nothing unless it fails.
+///
+/// # Errors
+/// The errno of reboot(2).
+pub(super) fn reboot(how: Shutdown) -> Result<()> {
     let (command, name) = match how {
         Shutdown::Reboot => (RebootCommand::Restart, "restart"),
         Shutdown::PowerOff => (RebootCommand::PowerOff, "power off"),

@@ -1,8 +1,12 @@
 //! /proc: the kernel command line, modules, filesystems, sysctls and memory use, proc(5).
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
-use super::{Error, Result, Root};
+use rustix::fs::{Mode, OFlags, openat};
+
+use super::{Error, Result, Root, mount};
 use crate::cmdline::KernelCommandLine;
 
 /// Returns /proc/cmdline. Bytes that are not UTF-8 are replaced.
@@ -16,6 +20,21 @@ pub(crate) fn cmdline(root: &Root) -> Result<String> {
 /// Returns the kernel command line, parsed; without /proc that of an empty line.
 pub(crate) fn kernel_command_line(root: &Root) -> KernelCommandLine {
     KernelCommandLine::parse(&cmdline(root).unwrap_or_default())
+}
+
+/// Returns the kernel command line if proc cannot be mounted on /proc.
+///
+/// # Errors
+/// The kernel refuses to mount it at all, or is older than Linux 5.2.
+pub(crate) fn cmdline_without_mount() -> Result<String> {
+    let failed = |errno| Error::new("open", "cmdline", errno);
+    let proc = mount::mount_nowhere("proc")?;
+    let file = openat(&proc, "cmdline", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    let mut bytes = Vec::new();
+    File::from(file.map_err(failed)?)
+        .read_to_end(&mut bytes)
+        .map_err(|e| Error::io("read", Path::new("cmdline"), &e))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Returns /proc/modules. Bytes that are not UTF-8 are replaced.

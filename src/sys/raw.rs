@@ -1,15 +1,16 @@
 //! The only unsafe code: a file mapping, the ioctls of loop devices and the device mapper,
-//! init_module(2) on memory that others may write, a function that runs before `main`, and
-//! functions that replace larger ones of the C library and of libunwind.
+//! init_module(2) on memory that others may write, signal handlers, execve(2) from a signal
+//! handler, descriptors and variables that process 1 has inherited, a function that runs before
+//! `main`, and functions that replace larger ones of the C library and of libunwind.
 
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, c_char, c_int, c_ulong, c_void};
+use std::ffi::{CStr, OsStr, c_char, c_int, c_ulong, c_void};
 use std::fmt;
 use std::os::fd::{AsFd, AsRawFd};
 use std::ptr;
 
-use super::descriptors;
+use super::{crash, descriptors, process, signals};
 use rustix::io::Errno;
 use rustix::ioctl::{Direction, Ioctl, IoctlOutput, Opcode, ioctl, opcode};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
@@ -19,7 +20,16 @@ use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 // nothing of the standard library that must be initialised first.
 #[used]
 #[unsafe(link_section = ".init_array")]
-static BEFORE_MAIN: extern "C" fn() = descriptors::open_missing;
+static BEFORE_MAIN: extern "C" fn() = before_main;
+
+/// Opens missing descriptors. In process 1 it also resets all signals: the standard library makes
+/// alternate signal stacks, which [`crash`] needs, only if SIGSEGV has its default action.
+extern "C" fn before_main() {
+    descriptors::open_missing();
+    if process::is_pid1() {
+        reset_signals();
+    }
+}
 
 /// The bytes of a file, mapped into memory: the kernel reads only the pages that are accessed.
 pub(super) struct Map {
@@ -141,13 +151,152 @@ pub(super) fn loop_clear(device: impl AsFd) -> rustix::io::Result<()> {
 }
 
 mod libc {
-    use super::{c_char, c_int, c_ulong, c_void};
+    use super::{SignalInfo, c_char, c_int, c_ulong, c_void};
 
-    // SAFETY: the signature is that of init_module(2). Every libc for Linux has the function
-    // without declaring it.
+    /// sigset_t of glibc and musl: 1024 bits.
+    pub(super) type SignalSet = [c_ulong; 1024 / c_ulong::BITS as usize];
+
+    /// The function of [`Action`].
+    pub(super) type Handler = extern "C" fn(c_int, *const SignalInfo, *const c_void);
+
+    /// struct sigaction of glibc and musl, on every architecture but MIPS and SPARC.
+    #[repr(C)]
+    pub(super) struct Action {
+        /// `None` is SIG_DFL.
+        pub(super) handler: Option<Handler>,
+        pub(super) mask: SignalSet,
+        pub(super) flags: c_int,
+        pub(super) restorer: usize,
+    }
+
+    // SAFETY: the signatures are those of the manual pages. Every libc for Linux has init_module
+    // without declaring it. environ(7) is a variable.
     unsafe extern "C" {
         pub(super) fn init_module(image: *const c_void, len: c_ulong, args: *const c_char)
         -> c_int;
+        pub(super) fn sigaction(signal: c_int, new: *const Action, old: *mut Action) -> c_int;
+        pub(super) fn sigprocmask(how: c_int, new: *const SignalSet, old: *mut SignalSet) -> c_int;
+        pub(super) fn execve(
+            path: *const c_char,
+            args: *const *const c_char,
+            environment: *const *const c_char,
+        ) -> c_int;
+        pub(super) fn close(descriptor: c_int) -> c_int;
+        pub(super) static environ: *const *const c_char;
+    }
+}
+
+/// The highest signal number.
+const MAX_SIGNAL: c_int = 64;
+/// SIG_SETMASK of sigprocmask(2).
+const SIG_SETMASK: c_int = 2;
+/// Flags of sigaction(2).
+const SA_SIGINFO: c_int = 4;
+const SA_ONSTACK: c_int = 0x0800_0000;
+const SA_RESTART: c_int = 0x1000_0000;
+const SA_NODEFER: c_int = 0x4000_0000;
+
+/// The start of siginfo_t.
+#[repr(C)]
+pub(super) struct SignalInfo {
+    _signal: c_int,
+    _errno: c_int,
+    /// Positive if the kernel has sent the signal.
+    code: c_int,
+    origin: SignalOrigin,
+}
+
+/// The member of siginfo_t that [`SignalInfo::code`] selects.
+#[repr(C)]
+union SignalOrigin {
+    /// Address of the fault.
+    address: usize,
+    /// Process ID of the sender.
+    sender: c_int,
+}
+
+/// sigaction(2), sigprocmask(2): gives every signal its default action and blocks none.
+fn reset_signals() {
+    let action = libc::Action { handler: None, mask: [0; _], flags: 0, restorer: 0 };
+    for signal in 1..=MAX_SIGNAL {
+        // SAFETY: the structure is complete and is copied. The calls for SIGKILL, SIGSTOP and the
+        // signals of the C library fail, which changes nothing.
+        let _ = unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) };
+    }
+    let none: libc::SignalSet = [0; _];
+    // SAFETY: the set is copied.
+    let _ = unsafe { libc::sigprocmask(SIG_SETMASK, &raw const none, ptr::null_mut()) };
+}
+
+/// sigaction(2): has [`crash::handle`] called for a signal, on the alternate stack of its thread.
+/// The signal is not blocked meanwhile: a fault in the handler comes to the handler again.
+pub(super) fn handle_crash(signal: c_int) {
+    handle(signal, on_crash, SA_SIGINFO | SA_ONSTACK | SA_NODEFER);
+}
+
+/// sigaction(2): has [`signals::note`] called for a signal. Interrupted calls go on.
+pub(super) fn handle_signal(signal: c_int) {
+    handle(signal, on_signal, SA_SIGINFO | SA_ONSTACK | SA_RESTART);
+}
+
+fn handle(signal: c_int, handler: libc::Handler, flags: c_int) {
+    let action = libc::Action { handler: Some(handler), mask: [0; _], flags, restorer: 0 };
+    // SAFETY: the structure is complete and is copied. Both handlers call only functions that are
+    // safe in a signal handler: they allocate nothing, take no lock, and make system calls.
+    let _ = unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) };
+}
+
+extern "C" fn on_crash(signal: c_int, info: *const SignalInfo, _: *const c_void) {
+    // SAFETY: with SA_SIGINFO the kernel passes a siginfo_t, which is valid until the return. The
+    // code says which member of the union the kernel has set.
+    let (code, origin) = unsafe {
+        let info = &*info;
+        let sender = || usize::try_from(info.origin.sender).unwrap_or(0);
+        (info.code, if info.code > 0 { info.origin.address } else { sender() })
+    };
+    if !crash::handle(signal, code, origin) {
+        // A child between fork(2) and execve(2): when the handler returns, the fault recurs and
+        // ends it.
+        let action = libc::Action { handler: None, mask: [0; _], flags: 0, restorer: 0 };
+        // SAFETY: as in `reset_signals`.
+        let _ = unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) };
+    }
+}
+
+extern "C" fn on_signal(signal: c_int, _: *const SignalInfo, _: *const c_void) {
+    signals::note(signal);
+}
+
+/// execve(2): replaces this process with `program`, in its present environment. Allocates nothing:
+/// a signal handler may call it. Returns only on failure.
+pub(super) fn execute<const N: usize>(program: &CStr, args: [&CStr; N]) {
+    let mut pointers = [ptr::null(); 8];
+    for (pointer, arg) in pointers.iter_mut().take(7).zip(args) {
+        *pointer = arg.as_ptr();
+    }
+    // SAFETY: the pointers are to texts that outlive the call and end with a null pointer, and so
+    // is the environment, which this program changes only in `keep_variables`.
+    let _ = unsafe { libc::execve(program.as_ptr(), pointers.as_ptr(), libc::environ) };
+}
+
+/// close(2): closes the inherited descriptors `numbers`.
+pub(super) fn close_inherited(numbers: impl Iterator<Item = c_int>) {
+    for number in numbers {
+        // SAFETY: `inheritance` calls this in process 1 before anything in it has opened a
+        // descriptor that is still open, so that none of them has an owner. One that is closed
+        // already is an error without consequence.
+        let _ = unsafe { libc::close(number) };
+    }
+}
+
+/// Removes the environment variables that `keep` does not accept.
+pub(super) fn keep_variables(keep: impl Fn(&OsStr, &OsStr) -> bool) {
+    for (name, value) in std::env::vars_os() {
+        if !keep(&name, &value) {
+            // SAFETY: `inheritance` calls this in process 1 before it has a second thread, so that
+            // nobody reads the environment meanwhile.
+            unsafe { std::env::remove_var(name) };
+        }
     }
 }
 

@@ -152,6 +152,12 @@ pub(crate) fn active_console(root: &Root) -> Option<String> {
     text.split_whitespace().last().map(str::to_owned)
 }
 
+/// Reports whether the kernel prints every record on the console, whatever its priority.
+pub(crate) fn ignores_loglevel(root: &Root) -> bool {
+    let text = text(&root.join("sys/module/printk/parameters/ignore_loglevel"));
+    text.is_some_and(|text| text.trim_end() == "Y")
+}
+
 /// Reads a file as text; `None` if it is missing or not UTF-8.
 pub(super) fn text(path: &Path) -> Option<String> {
     std::fs::read_to_string(path).ok()

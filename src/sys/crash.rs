@@ -1,0 +1,312 @@
+//! The last net of PID 1: a fatal signal or a panic executes this program anew, because the kernel
+//! panics if process 1 ends. The new program knows by its arguments what has happened:
+//!
+//! ```text
+//! coldplug init --crashed=SIGNAL,CODE,ORIGIN,VERDICT
+//! ```
+//!
+//! | word | meaning |
+//! | --- | --- |
+//! | SIGNAL | number of the signal; 0 for a panic |
+//! | CODE | si_code of siginfo_t; not positive if a process has sent the signal |
+//! | ORIGIN | address of the fault or process ID of the sender, hexadecimal |
+//! | VERDICT | 1 if the verdict had been printed |
+//!
+//! What runs in the signal handler allocates nothing and takes no lock, because the thread may have
+//! crashed with the allocator's lock held, or for want of memory.
+
+use std::ffi::{CStr, OsString, c_int};
+use std::fmt::{self, Write};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, Ordering};
+use std::time::Duration;
+
+use rustix::process::WaitOptions;
+
+use super::process::{self, Shutdown};
+use super::{console, raw};
+
+/// The signals that end a process that has done something wrong. abort(3) sends SIGABRT: a panic,
+/// an assertion of the standard library, not enough memory. Instructions that trap send SIGILL or
+/// SIGTRAP, by architecture.
+const SIGNALS: [(c_int, &str); 7] = [
+    (11, "SIGSEGV"),
+    (7, "SIGBUS"),
+    (4, "SIGILL"),
+    (8, "SIGFPE"),
+    (6, "SIGABRT"),
+    (5, "SIGTRAP"),
+    (31, "SIGSYS"),
+];
+
+/// The programs to execute, in this order: without /proc only the second may exist.
+const PROGRAMS: [&CStr; 2] = [c"/proc/self/exe", c"/init"];
+
+/// Prefix of the argument.
+const OPTION: &str = "--crashed=";
+
+/// Time after which a second crash is not that of a thread that the first one's execve(2) is about
+/// to end.
+const SECOND_CRASH_DELAY: Duration = Duration::from_secs(2);
+
+/// Process ID of the process that [`install`] has been called in.
+static OWNER: AtomicI32 = AtomicI32::new(0);
+/// Whether this program is the one that a crash has started, or is handling one.
+static CRASHED: AtomicBool = AtomicBool::new(false);
+/// Whether the verdict of the boot has been printed.
+static HAS_VERDICT: AtomicBool = AtomicBool::new(false);
+/// What a second crash does.
+static LAST_RESORT: AtomicU8 = AtomicU8::new(WAIT);
+/// Values of [`LAST_RESORT`].
+const WAIT: u8 = 0;
+const REBOOT: u8 = 1;
+const POWER_OFF: u8 = 2;
+const HALT: u8 = 3;
+
+/// A crash of the program that ran before as PID 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Crash {
+    /// Number of the signal; 0 is a panic.
+    signal: c_int,
+    /// si_code.
+    code: c_int,
+    /// Address of the fault, or process ID of the sender.
+    origin: usize,
+    /// Whether the verdict had been printed.
+    has_verdict: bool,
+}
+
+impl Crash {
+    /// Returns the crash that the arguments of this program describe.
+    pub(crate) fn from_args(args: &[OsString]) -> Option<Self> {
+        let [program, applet, option] = args else { return None };
+        if program != "coldplug" || applet != "init" {
+            return None;
+        }
+        let mut words = option.to_str()?.strip_prefix(OPTION)?.split(',');
+        let crash = Self {
+            signal: words.next()?.parse().ok()?,
+            code: words.next()?.parse().ok()?,
+            origin: usize::from_str_radix(words.next()?, 16).ok()?,
+            has_verdict: words.next()? == "1",
+        };
+        words.next().is_none().then_some(crash)
+    }
+
+    /// Returns whether it was a panic, whose message has been printed already.
+    pub(crate) fn is_panic(self) -> bool {
+        self.signal == 0
+    }
+
+    /// Notes that a second crash must not execute the program once more, and whether the verdict
+    /// has been printed.
+    pub(crate) fn take_over(self) {
+        CRASHED.store(true, Ordering::SeqCst);
+        HAS_VERDICT.store(self.has_verdict, Ordering::SeqCst);
+    }
+}
+
+impl fmt::Display for Crash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = SIGNALS.iter().find(|(number, _)| *number == self.signal);
+        let name = name.map_or("an unknown signal", |(_, name)| name);
+        match self.code {
+            _ if self.is_panic() => f.write_str("coldplug panicked; please report it"),
+            // SI_TKILL: abort(3).
+            -6 => write!(f, "coldplug aborted ({name}); please report it"),
+            ..=0 => write!(f, "coldplug was ended by {name} from process {}", self.origin),
+            // SI_KERNEL: the processor does not tell the address.
+            0x80 => write!(f, "coldplug crashed ({name} at an unknown address); please report it"),
+            _ => write!(f, "coldplug crashed ({name} at {:#x}); please report it", self.origin),
+        }
+    }
+}
+
+/// Has fatal signals execute this program anew. The standard library makes an alternate stack for
+/// each of its threads, so that a stack overflow is handled as well.
+pub(crate) fn install() {
+    OWNER.store(pid(), Ordering::SeqCst);
+    for (signal, _) in SIGNALS {
+        raw::handle_crash(signal);
+    }
+}
+
+/// Sets what a second crash does; `None` waits for a reset.
+pub(crate) fn set_last_resort(how: Option<Shutdown>) {
+    let how = match how {
+        None => WAIT,
+        Some(Shutdown::Reboot) => REBOOT,
+        Some(Shutdown::PowerOff) => POWER_OFF,
+        Some(Shutdown::Halt) => HALT,
+    };
+    LAST_RESORT.store(how, Ordering::SeqCst);
+}
+
+/// Notes that the verdict is about to be printed. Returns false if it has been printed before.
+pub(crate) fn note_verdict() -> bool {
+    !HAS_VERDICT.swap(true, Ordering::SeqCst)
+}
+
+/// Executes this program anew after a panic. Never returns.
+pub(crate) fn restart_after_panic() -> ! {
+    restart(&Crash { signal: 0, code: 0, origin: 0, has_verdict: false })
+}
+
+/// Executes this program anew after a fatal signal. Runs in the signal handler. Returns false in a
+/// child of the process that has called [`install`], and else never.
+pub(super) fn handle(signal: c_int, code: c_int, origin: usize) -> bool {
+    if OWNER.load(Ordering::SeqCst) != pid() {
+        return false;
+    }
+    restart(&Crash { signal, code, origin, has_verdict: false })
+}
+
+fn restart(crash: &Crash) -> ! {
+    if CRASHED.swap(true, Ordering::SeqCst) {
+        std::thread::sleep(SECOND_CRASH_DELAY);
+        give_up(crash, "a second crash");
+    }
+    let has_verdict = HAS_VERDICT.load(Ordering::SeqCst);
+    let mut option = Text::new();
+    let Crash { signal, code, origin, .. } = crash;
+    // The text is shorter than the buffer.
+    let _ = write!(option, "{OPTION}{signal},{code},{origin:x},{}", u8::from(has_verdict));
+    for program in PROGRAMS {
+        raw::execute(program, [c"coldplug", c"init", option.as_c_str()]);
+    }
+    give_up(crash, "it cannot be executed anew")
+}
+
+/// Prints the last messages, and does what [`set_last_resort`] says. Allocates nothing.
+fn give_up(crash: &Crash, why: &str) -> ! {
+    let mut text = Text::new();
+    let _ = write!(text, "coldplug: {crash}: {why}");
+    console::print_last(text.as_bytes());
+    if note_verdict() {
+        console::print_last(b"coldplug: verdict=crash modules=0/0 failed=0 time=0");
+    }
+    let how = match LAST_RESORT.load(Ordering::SeqCst) {
+        REBOOT => Some(Shutdown::Reboot),
+        POWER_OFF => Some(Shutdown::PowerOff),
+        HALT => Some(Shutdown::Halt),
+        _ => None,
+    };
+    // Without sync(2), which may wait for a disk forever.
+    let _ = how.map(process::reboot);
+    loop {
+        while let Ok(Some(_)) = rustix::process::wait(WaitOptions::NOHANG) {}
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}
+
+fn pid() -> i32 {
+    rustix::process::getpid().as_raw_nonzero().get()
+}
+
+/// A text of limited length, without allocation. What does not fit is cut.
+struct Text {
+    bytes: [u8; 160],
+    len: usize,
+}
+
+impl Text {
+    fn new() -> Self {
+        Self { bytes: [0; 160], len: 0 }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+
+    /// Returns the text with a NUL, for which there is always room.
+    fn as_c_str(&self) -> &CStr {
+        CStr::from_bytes_until_nul(&self.bytes).unwrap_or_default()
+    }
+}
+
+impl Write for Text {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let last = self.bytes.len() - 1;
+        for (byte, new) in self.bytes[self.len..last].iter_mut().zip(text.bytes()) {
+            *byte = new;
+            self.len += 1;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    /// Names the crash that [`crashing_child`] makes.
+    const VARIABLE: &str = "COLDPLUG_TEST_CRASH";
+
+    fn args(option: &str) -> Vec<OsString> {
+        ["coldplug", "init", option].map(OsString::from).to_vec()
+    }
+
+    #[test]
+    fn arguments_describe_the_crash() {
+        for (option, text) in [
+            ("11,1,10,0", "coldplug crashed (SIGSEGV at 0x10); please report it"),
+            ("11,128,0,0", "coldplug crashed (SIGSEGV at an unknown address); please report it"),
+            ("7,0,64,1", "coldplug was ended by SIGBUS from process 100"),
+            ("6,-6,1,0", "coldplug aborted (SIGABRT); please report it"),
+            ("0,0,0,0", "coldplug panicked; please report it"),
+            ("77,1,0,0", "coldplug crashed (an unknown signal at 0x0); please report it"),
+        ] {
+            let crash = Crash::from_args(&args(&format!("--crashed={option}"))).unwrap();
+            assert_eq!(crash.to_string(), text);
+            assert_eq!(crash.has_verdict, option.ends_with(",1"));
+        }
+        for other in ["", "--crashed=", "--crashed=11,1,10", "--crashed=11,1,10,0,0", "--crashed=x"]
+        {
+            assert_eq!(Crash::from_args(&args(other)), None, "{other}");
+        }
+        let mut not_ours = args("--crashed=11,1,10,0");
+        not_ours[0] = "/init".into();
+        assert_eq!(Crash::from_args(&not_ours), None, "words of the kernel command line");
+    }
+
+    #[test]
+    fn a_text_is_cut_at_its_limit() {
+        let mut text = Text::new();
+        write!(text, "{}", "x".repeat(1000)).unwrap();
+        assert_eq!(text.as_c_str().to_bytes().len(), text.bytes.len() - 1);
+        assert_eq!(text.as_bytes(), text.as_c_str().to_bytes());
+    }
+
+    #[test]
+    fn every_crash_executes_the_program_anew() {
+        for crash in ["overflow", "abort", "memory", "panic"] {
+            let mut child = Command::new(std::env::current_exe().unwrap());
+            child.args(["--exact", "sys::crash::tests::crashing_child", "--ignored"]);
+            let output = child.env(VARIABLE, crash).output().unwrap();
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            // The program is the one of the tests, which has no such option.
+            assert!(stderr.contains("Unrecognized option: 'crashed'"), "{crash}: {stderr}");
+        }
+    }
+
+    #[test]
+    #[ignore = "another test starts it"]
+    fn crashing_child() {
+        #[allow(unconditional_recursion, reason = "it overflows the stack")]
+        fn overflow(bytes: [u8; 4096]) -> u8 {
+            std::hint::black_box(&bytes);
+            overflow(bytes) | bytes[0]
+        }
+        install();
+        match &*std::env::var(VARIABLE).unwrap_or_default() {
+            "overflow" => drop(overflow([1; 4096])),
+            "abort" => std::process::abort(),
+            "memory" => std::alloc::handle_alloc_error(std::alloc::Layout::new::<[u8; 1 << 20]>()),
+            "panic" => {
+                std::panic::set_hook(Box::new(|_| restart_after_panic()));
+                panic!("on purpose");
+            }
+            _ => {}
+        }
+    }
+}

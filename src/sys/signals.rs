@@ -1,0 +1,115 @@
+//! Signals that process 1 acts on: SIGINT, which the kernel sends for Ctrl-Alt-Del, and SIGCHLD.
+//! All others have their default action, which for process 1 is none.
+//!
+//! A handler wakes the poll(2) of the boot through an eventfd. A signalfd would need the signals to
+//! be blocked, and every child inherits that: Ctrl-C would not work in a shell.
+
+use std::ffi::c_int;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::process::ExitStatus;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::system::{RebootCommand, reboot};
+
+use super::{BootTime, Error, Result, child, raw};
+
+/// Numbers of signals.
+const SIGINT: c_int = 2;
+const SIGCHLD: c_int = 17;
+
+/// After so many Ctrl-Alt-Del that nothing has acted on, the machine restarts at once.
+const PRESSES_OF_EMERGENCY: u32 = 7;
+
+/// The eventfd that a signal makes readable.
+static WAKE: OnceLock<OwnedFd> = OnceLock::new();
+/// Times that Ctrl-Alt-Del was pressed.
+static PRESSES: AtomicU32 = AtomicU32::new(0);
+
+/// sigaction(2), RB_DISABLE_CAD of reboot(2): has Ctrl-Alt-Del and ended children wake the boot.
+///
+/// # Errors
+/// The kernel has no eventfd left.
+pub(crate) fn install() -> Result<()> {
+    let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+        .map_err(|e| Error::new("eventfd", "signals", e))?;
+    // It is set once: there is one boot.
+    let _ = WAKE.set(wake);
+    raw::handle_signal(SIGINT);
+    raw::handle_signal(SIGCHLD);
+    // Refused in a container, which gets no Ctrl-Alt-Del.
+    let _ = reboot(RebootCommand::CadOff);
+    Ok(())
+}
+
+/// RB_ENABLE_CAD of reboot(2): has the kernel restart the machine at Ctrl-Alt-Del, as it does for
+/// every init that has not asked for a signal instead.
+pub(crate) fn restore_ctrl_alt_del() {
+    let _ = reboot(RebootCommand::CadOn);
+}
+
+/// Reports whether Ctrl-Alt-Del was pressed.
+pub(crate) fn is_ctrl_alt_del_pressed() -> bool {
+    PRESSES.load(Ordering::Relaxed) > 0
+}
+
+/// Returns the descriptor that is readable after a signal.
+pub(crate) fn wake_fd() -> Option<BorrowedFd<'static>> {
+    WAKE.get().map(AsFd::as_fd)
+}
+
+/// Clears the wakeup, and reaps the children that have ended.
+pub(crate) fn clear_wake() {
+    if let Some(wake) = WAKE.get()
+        && rustix::io::read(wake, &mut [0u8; 8]).is_ok()
+    {
+        child::reap();
+    }
+}
+
+/// Sleeps until a signal arrives or `left` has passed. Reaps children.
+pub(crate) fn sleep(left: Duration) {
+    let Some(wake) = wake_fd() else {
+        std::thread::sleep(left.min(Duration::from_secs(1)));
+        return child::reap();
+    };
+    let mut fds = [PollFd::from_borrowed_fd(wake, PollFlags::IN)];
+    // Interrupted or not: the caller looks at everything again.
+    let _ = poll(&mut fds, Timespec::try_from(left).ok().as_ref());
+    clear_wake();
+}
+
+/// Sleeps until `end`, or until Ctrl-Alt-Del is pressed. Reaps children.
+pub(crate) fn sleep_until(end: BootTime) {
+    while !is_ctrl_alt_del_pressed() && BootTime::now() < end {
+        sleep(end - BootTime::now());
+    }
+}
+
+/// Waits for the child `pid`, and reaps all others. Returns `None` if Ctrl-Alt-Del is pressed
+/// first.
+pub(crate) fn wait_for_child(pid: u32) -> Option<ExitStatus> {
+    const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+    child::register(pid);
+    loop {
+        if let Some(status) = child::exit_status(pid) {
+            return Some(status);
+        }
+        if is_ctrl_alt_del_pressed() {
+            child::forget(pid);
+            return None;
+        }
+        sleep(CHECK_INTERVAL);
+    }
+}
+
+/// Notes a signal. Runs in the signal handler.
+pub(super) fn note(signal: c_int) {
+    if signal == SIGINT && PRESSES.fetch_add(1, Ordering::Relaxed) + 1 >= PRESSES_OF_EMERGENCY {
+        let _ = reboot(RebootCommand::Restart);
+    }
+    // A full counter is readable already.
+    let _ = WAKE.get().map(|wake| rustix::io::write(wake, &1u64.to_ne_bytes()));
+}
