@@ -62,7 +62,112 @@ pub(crate) const ROWS: &[Row] = &[
         )],
         ..ROW
     },
+    Row {
+        name: "configuration_is_a_fifo",
+        quick: true,
+        files: &[
+            ("etc/modprobe.d/fifo.conf", Content::Fifo),
+            ("etc/modprobe.d/zero.conf", Content::Link("/dev/zero")),
+            ("etc/modprobe.d/large.conf", Content::Zeros(5 << 20)),
+            ("run/modprobe.d", Content::Fifo),
+            ("lib/modules/RELEASE/modules.softdep", Content::Fifo),
+            ("etc/coldplug/record.json", Content::Fifo),
+        ],
+        says: &[
+            "fifo.conf: ignored: not a regular file",
+            "zero.conf: ignored: not a regular file",
+            "large.conf: ignored: larger than the limit of 4 MiB",
+            "modules.softdep: ignored: not a regular file",
+            "record.json: not a regular file",
+        ],
+        ..ROW
+    },
+    Row {
+        name: "dependency_index_is_a_fifo",
+        files: &[("lib/modules/RELEASE/modules.dep.bin", Content::Fifo)],
+        says: &["modules.dep.bin: not a regular file; reading modules.dep instead"],
+        ..ROW
+    },
+    Row {
+        name: "dependencies_are_fifos",
+        files: &[
+            ("lib/modules/RELEASE/modules.dep.bin", Content::Fifo),
+            ("lib/modules/RELEASE/modules.dep", Content::Fifo),
+        ],
+        words: "coldplug.timeout=3",
+        verdict: "no-root",
+        says: &["no modules for kernel"],
+        ..ROW
+    },
+    Row {
+        name: "a_module_is_a_fifo",
+        image: STORED,
+        files: &[(
+            "lib/modules/RELEASE/kernel/drivers/char/hw_random/virtio-rng.ko",
+            Content::Fifo,
+        )],
+        args: &["-device", "virtio-rng-pci"],
+        says: &["module virtio_rng failed", "not a regular file", "failed=1"],
+        ..ROW
+    },
+    Row {
+        name: "replay_of_an_endless_file",
+        quick: true,
+        words: "coldplug.replay=/dev/zero",
+        says: &["coldplug.replay: /dev/zero: not a regular file"],
+        ..ROW
+    },
+    Row {
+        name: "replay_of_the_console",
+        words: "coldplug.replay=/dev/console",
+        says: &["coldplug.replay: /dev/console: not a regular file"],
+        ..ROW
+    },
+    Row {
+        name: "indexes_truncated_while_in_use",
+        files: &[
+            ("bin/sh", Content::Busybox),
+            (
+                "etc/modprobe.d/truncate.conf",
+                Content::Text(
+                    "install virtio_rng for f in /lib/modules/*/modules.*; do : > $f; done\n\
+                     softdep virtio_blk pre: virtio_rng\n",
+                ),
+            ),
+        ],
+        args: &["-device", "virtio-rng-pci"],
+        ..ROW
+    },
+    Row {
+        name: "dependency_index_with_flipped_bytes",
+        quick: true,
+        image: STORED,
+        files: &[("lib/modules/RELEASE/modules.dep.bin", Content::Changed(flip))],
+        says: &["modules.dep.bin: ", "; reading modules.dep instead"],
+        ..ROW
+    },
+    Row {
+        name: "every_index_with_flipped_bytes",
+        image: STORED,
+        files: &[
+            ("lib/modules/RELEASE/modules.dep.bin", Content::Changed(flip)),
+            ("lib/modules/RELEASE/modules.alias.bin", Content::Changed(flip)),
+            ("lib/modules/RELEASE/modules.symbols.bin", Content::Changed(flip)),
+            ("lib/modules/RELEASE/modules.builtin.bin", Content::Changed(flip)),
+            ("lib/modules/RELEASE/modules.builtin.alias.bin", Content::Changed(flip)),
+        ],
+        args: &["-device", "virtio-rng-pci"],
+        ..ROW
+    },
+    Row {
+        name: "dependency_text_cut_to_half",
+        image: STORED,
+        files: &[("lib/modules/RELEASE/modules.dep", Content::Changed(half))],
+        ..ROW
+    },
 ];
+
+const STORED: Image = Image::Options(&["--all", "--modules-as", "stored"]);
 
 /// Returns the first half of `bytes`.
 fn half(mut bytes: Vec<u8>) -> Vec<u8> {

@@ -119,7 +119,7 @@ impl Modules {
     /// `params` of the kernel command line are added. Warnings are printed as those of `command`.
     pub(super) fn new(command: &str, root: &Root, release: &str, params: &ModuleParams) -> Self {
         let dir = ModuleDir::new(root, release);
-        let catalog = Catalog::new(Arc::new(dir.clone()));
+        let catalog = Catalog::checked(Arc::new(dir.clone()));
         let mut warnings = Vec::new();
         let config = moddir::config_with(root, &dir, params, &mut warnings);
         for warning in warnings {

@@ -84,6 +84,16 @@ impl<'a> Coldplug<'a> {
         self.scan()
     }
 
+    /// Requests the modules of all devices again. A module that was requested before is not loaded
+    /// again.
+    ///
+    /// # Errors
+    /// /sys/devices cannot be read.
+    pub(super) fn request_again(&mut self) -> Result<usize> {
+        self.seen.clear();
+        self.scan()
+    }
+
     /// Requests the modules of one device. Returns whether its modalias is new.
     fn request(&mut self, path: &str, modalias: &Modalias) -> bool {
         if self.seen.contains(modalias) {

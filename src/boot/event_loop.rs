@@ -39,6 +39,8 @@ pub(super) struct EventLoop<'a, 'b> {
     hold_until: Option<BootTime>,
     /// Whether the last scan, made when nothing was left to do, found nothing new.
     complete: bool,
+    /// Whether the indexes were compared with their texts.
+    indexes_checked: bool,
 }
 
 impl<'a, 'b> EventLoop<'a, 'b> {
@@ -59,6 +61,7 @@ impl<'a, 'b> EventLoop<'a, 'b> {
             settle_until: None,
             hold_until: hold.then(|| BootTime::now() + HOLD_TIMEOUT),
             complete: false,
+            indexes_checked: false,
         }
     }
 
@@ -81,7 +84,7 @@ impl<'a, 'b> EventLoop<'a, 'b> {
             let drained = self.take_events();
             let settled = self.is_settled(idle, drained);
             self.search.advance(self.boot, self.loader, settled);
-            if self.release_held(settled, drained.fresh) {
+            if self.release_held(settled, drained.fresh) || self.finds_damaged_index(settled) {
                 continue;
             }
             if self.is_over(settled)? {
@@ -161,6 +164,21 @@ impl<'a, 'b> EventLoop<'a, 'b> {
             self.loader.release();
         }
         late || stuck
+    }
+
+    /// If nothing is left to load and the root is missing, compares the indexes with their texts
+    /// once. If one is damaged, requests the modules of all devices again and returns true.
+    fn finds_damaged_index(&mut self, settled: bool) -> bool {
+        if !settled || self.indexes_checked || !self.search.is_waiting() {
+            return false;
+        }
+        self.indexes_checked = true;
+        let damaged = self.loader.check_indexes();
+        if damaged && let Err(error) = self.coldplug.request_again() {
+            self.boot.reporter.warn(format!("scan: {error}"));
+        }
+        self.complete &= !damaged;
+        damaged
     }
 
     /// Returns whether the loop is over: the root is mounted and, by default, all has settled.

@@ -99,7 +99,7 @@ fn loader(root: &Root, warnings: &mut Vec<String>) -> sys::Result<Loader> {
     let threads = NonZeroUsize::MIN.saturating_add(sys::processors() - 1 + EXTRA_JOBS);
     let executor = ExecutorKind::Threads(threads);
     let settings = Settings { executor, policy: SchedulePolicy::default() };
-    Loader::new(root.clone(), Catalog::new(Arc::new(dir)), config, inserter, settings)
+    Loader::new(root.clone(), Catalog::checked(Arc::new(dir)), config, inserter, settings)
 }
 
 /// Waits until nothing is left to load and a scan finds nothing new.

@@ -43,7 +43,7 @@ impl Boot {
     /// Starts the loader.
     pub(super) fn loader(&mut self, root_hint: &RootHint) -> Result<Loader, BootError> {
         let dir = ModuleDir::new(&self.dir, &self.release);
-        let catalog = Catalog::new(Arc::new(dir.clone()));
+        let catalog = Catalog::checked(Arc::new(dir.clone()));
         if !catalog.is_present() {
             self.reporter.warn(format!(
                 "no modules for kernel {}: {} not found",

@@ -29,6 +29,15 @@ impl std::error::Error for UnmatchedBracket {}
 /// A `]` without a `[` before it, or a `[` that is never closed.
 pub fn normalize(text: &[u8]) -> Result<Vec<u8>, UnmatchedBracket> {
     let mut out = text.to_vec();
+    normalize_in_place(&mut out)?;
+    Ok(out)
+}
+
+/// Normalises `out` as [`normalize`] does.
+///
+/// # Errors
+/// As [`normalize`].
+pub(crate) fn normalize_in_place(out: &mut [u8]) -> Result<(), UnmatchedBracket> {
     let mut at = 0;
     while let Some(&byte) = out.get(at) {
         let unmatched = UnmatchedBracket { offset: at };
@@ -40,7 +49,7 @@ pub fn normalize(text: &[u8]) -> Result<Vec<u8>, UnmatchedBracket> {
         }
         at += 1;
     }
-    Ok(out)
+    Ok(())
 }
 
 /// Normalises a device's modalias. A modalias is text rather than a pattern: a DMI or platform

@@ -24,12 +24,23 @@ pub struct DepLine {
 impl DepLine {
     /// Parses one line. Returns `None` if it does not begin with the path of a module and a colon.
     pub(crate) fn parse(line: &str) -> Option<Self> {
-        let (path, needs) = line.split_once(':')?;
-        let path = path.trim();
-        ModuleName::from_path(path)?;
+        let (path, needs) = split(line)?;
         let needs = needs.split_whitespace().rev().map(str::to_owned).collect();
         Some(Self { path: path.to_owned(), needs })
     }
+
+    /// Returns the name of the module that a line is about. Returns `None` if [`Self::parse`] does.
+    pub(crate) fn module(line: &str) -> Option<ModuleName> {
+        ModuleName::from_path(split(line)?.0)
+    }
+}
+
+/// Splits a line into the path of a module and its dependencies.
+fn split(line: &str) -> Option<(&str, &str)> {
+    let (path, needs) = line.split_once(':')?;
+    let path = path.trim();
+    ModuleName::from_path(path)?;
+    Some((path, needs))
 }
 
 /// Parses a modules.dep text into lines by module name. Damaged lines are ignored with a warning.

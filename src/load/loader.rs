@@ -56,6 +56,12 @@ impl Loader {
         Ok(Self { dispatcher, catalog, config, warnings, lookup_ns })
     }
 
+    /// Compares the indexes with their texts, as [`Catalog::check`] does. Returns whether one is
+    /// damaged: then modaliases without a module may have one now.
+    pub(crate) fn check_indexes(&self) -> bool {
+        self.catalog.check()
+    }
+
     /// Notes that `module` may be live in the kernel before its load has returned.
     pub(crate) fn note_live(&self, module: &ModuleName) {
         if self.dispatcher.graph().is_loading(module) && self.dispatcher.worker().is_live(module) {

@@ -42,7 +42,10 @@ impl Loader {
     /// that are not builtin; `None` if the name is unknown.
     pub(crate) fn want_name(&self, name: &str, rank: Rank) -> Option<Vec<ModuleName>> {
         let start = BootTime::now();
-        let found = self.catalog.lookup(&self.config, name);
+        let mut found = self.catalog.lookup(&self.config, name);
+        if found.is_empty() && self.catalog.check() {
+            found = self.catalog.lookup(&self.config, name);
+        }
         let origin = |f: &Match| Origin {
             device: None,
             request: name.to_owned(),

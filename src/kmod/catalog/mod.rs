@@ -1,5 +1,9 @@
 //! The Catalog: all index files of one kernel, and the lookup of a name in kmod's order.
 
+#[cfg(test)]
+mod damage_tests;
+mod digest;
+mod fingerprint;
 mod table;
 mod text;
 
@@ -89,11 +93,24 @@ impl std::fmt::Debug for Catalog {
 }
 
 impl Catalog {
-    /// Creates a catalog that reads its files through `files`.
+    /// Creates a catalog that reads its files through `files`. As kmod does, it trusts an index
+    /// whose structure is intact.
     pub fn new(files: Arc<dyn IndexFiles>) -> Self {
+        Self::create(&files, false)
+    }
+
+    /// Creates a catalog that compares each lookup in modules.dep.bin with modules.dep, and uses
+    /// the text if they differ. [`Self::check`] compares the other indexes. An index without a
+    /// complete text is used as it is.
+    pub fn checked(files: Arc<dyn IndexFiles>) -> Self {
+        Self::create(&files, true)
+    }
+
+    fn create(files: &Arc<dyn IndexFiles>, checked: bool) -> Self {
         let warnings = Arc::new(Mutex::new(Vec::new()));
-        let table = |bin, text, content| {
-            Table::new(Arc::clone(&files), bin, text, content, Arc::clone(&warnings))
+        let table = |bin, text, format| {
+            let confirms = checked && format == TextFormat::Dep;
+            Table::new(Arc::clone(files), (bin, text, format), confirms, Arc::clone(&warnings))
         };
         Self {
             dep: table("modules.dep.bin", "modules.dep", TextFormat::Dep),
@@ -107,6 +124,13 @@ impl Catalog {
             ),
             warnings,
         }
+    }
+
+    /// Compares all indexes with their texts, which takes as long as hundreds of lookups; the first
+    /// call counts. Returns whether one is damaged: then what was not found may be found now.
+    pub(crate) fn check(&self) -> bool {
+        let tables = [&self.dep, &self.alias, &self.symbols, &self.builtin, &self.builtin_alias];
+        tables.map(Table::check).contains(&true)
     }
 
     /// Returns whether modules.dep exists, in either form.

@@ -4,35 +4,44 @@ use std::fmt::Display;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::IndexFiles;
+use super::digest::Digest;
+use super::fingerprint::Fingerprint;
 use super::text::{Text, TextFormat};
 use crate::kmod::Warning;
-use crate::kmod::index::{Index, IndexError, IndexValue};
+use crate::kmod::index::{Bytes, Index, IndexError, IndexValue};
 
 pub(super) struct Table {
     files: Arc<dyn IndexFiles>,
     bin: &'static str,
     text: &'static str,
-    content: TextFormat,
+    format: TextFormat,
+    /// Whether each [`Self::exact`] is compared with the text, which must be a modules.dep.
+    confirms: bool,
     index: OnceLock<Option<Index>>,
     parsed: OnceLock<Text>,
+    digest: OnceLock<Option<Digest>>,
+    /// Whether [`Self::check`] found the index to be damaged.
+    is_damaged: OnceLock<bool>,
     warnings: Arc<Mutex<Vec<Warning>>>,
 }
 
 impl Table {
     pub(super) fn new(
         files: Arc<dyn IndexFiles>,
-        bin: &'static str,
-        text: &'static str,
-        content: TextFormat,
+        (bin, text, format): (&'static str, &'static str, TextFormat),
+        confirms: bool,
         warnings: Arc<Mutex<Vec<Warning>>>,
     ) -> Self {
         Self {
             files,
             bin,
             text,
-            content,
+            format,
+            confirms,
             index: OnceLock::new(),
             parsed: OnceLock::new(),
+            digest: OnceLock::new(),
+            is_damaged: OnceLock::new(),
             warnings,
         }
     }
@@ -43,7 +52,27 @@ impl Table {
 
     /// Returns the first value with exactly the key `name`.
     pub(super) fn exact(&self, name: &str) -> Option<IndexValue> {
-        self.query(|index| index.exact(name.as_bytes()), |text| text.exact(name))
+        let find = |index: &Index| {
+            let found = index.exact(name.as_bytes())?;
+            Ok((self.is_confirmed(name, found.as_ref()), found))
+        };
+        match self.query(find, |text| (true, text.exact(name))) {
+            (true, found) => found,
+            (false, _) => {
+                self.warn_damaged(&format_args!("entry of {name} differs from {}", self.text));
+                self.parsed().exact(name)
+            }
+        }
+    }
+
+    /// Returns whether the text has what the index has for `name`.
+    fn is_confirmed(&self, name: &str, found: Option<&IndexValue>) -> bool {
+        if !self.confirms {
+            return true;
+        }
+        let digest = self.digest.get_or_init(|| Digest::new((*self.open_text()?).as_ref()));
+        let line = found.map(|found| &*found.value);
+        digest.as_ref().is_none_or(|digest| digest.confirms(name, line))
     }
 
     /// Returns all values whose key, as a pattern, matches `name`.
@@ -68,7 +97,11 @@ impl Table {
                 Err(error) => self.warn_damaged(&error),
             }
         }
-        text(self.parsed.get_or_init(|| self.read_text()))
+        text(self.parsed())
+    }
+
+    fn parsed(&self) -> &Text {
+        self.parsed.get_or_init(|| self.read_text())
     }
 
     fn index(&self) -> Option<&Index> {
@@ -80,6 +113,35 @@ impl Table {
                 Index::new(bytes).map_err(|error| self.warn_damaged(&error)).ok()
             })
             .as_ref()
+    }
+
+    /// Compares the whole index with its text; the first call counts. Returns whether the index is
+    /// damaged: then later lookups use the text.
+    pub(super) fn check(&self) -> bool {
+        *self.is_damaged.get_or_init(|| match (self.index(), self.parsed.get()) {
+            (Some(index), None) if !self.is_valid(index) => {
+                self.parsed();
+                true
+            }
+            _ => false,
+        })
+    }
+
+    /// Returns whether the index holds what its text does, and warns if it does not. An index
+    /// without a complete text counts as valid.
+    fn is_valid(&self, index: &Index) -> bool {
+        let Some(text) = self.open_text() else { return true };
+        match (Fingerprint::of_index(index), Fingerprint::of_text((*text).as_ref(), self.format)) {
+            (_, None) => return true,
+            (Ok(found), Some(wanted)) if found == wanted => return true,
+            (Ok(_), _) => self.warn_damaged(&format_args!("entries differ from {}", self.text)),
+            (Err(error), _) => self.warn_damaged(&error),
+        }
+        false
+    }
+
+    fn open_text(&self) -> Option<Bytes> {
+        self.files.open(self.text).ok().flatten()
     }
 
     fn warn_damaged(&self, error: &dyn Display) {
@@ -99,7 +161,7 @@ impl Table {
                 return Text::default();
             }
         };
-        let (text, warnings) = Text::parse(self.text, (*bytes).as_ref(), self.content);
+        let (text, warnings) = Text::parse(self.text, (*bytes).as_ref(), self.format);
         for warning in warnings {
             self.warn(warning);
         }

@@ -7,12 +7,12 @@ use std::collections::HashMap;
 
 use crate::kmod::Warning;
 use crate::kmod::alias::{self, fnmatch, is_wildcard};
-use crate::kmod::dep;
+use crate::kmod::dep::DepLine;
 use crate::kmod::index::IndexValue;
 use crate::kmod::name::ModuleName;
 
 /// Format of a table's text form.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TextFormat {
     /// `PATH: PATH…`
     Dep,
@@ -22,6 +22,87 @@ pub(super) enum TextFormat {
     Paths,
     /// `NAME.alias=PATTERN` records, separated by NUL.
     Modinfo,
+}
+
+/// Key and value as in the index, or the line of an invalid record and the problem.
+pub(super) type Record<'a> = Result<(&'a [u8], &'a str), (usize, String)>;
+
+impl TextFormat {
+    /// Returns whether keys are patterns.
+    fn has_patterns(self) -> bool {
+        matches!(self, Self::Alias | Self::Modinfo)
+    }
+
+    /// Returns the byte that ends each record.
+    pub(super) fn terminator(self) -> u8 {
+        if self == Self::Modinfo { 0 } else { b'\n' }
+    }
+
+    /// Calls `visit` for each record of the text.
+    pub(super) fn read(self, bytes: &[u8], visit: &mut dyn FnMut(Record<'_>)) {
+        let end = self.terminator();
+        let mut key = Vec::new();
+        for (number, record) in bytes.split(|b| *b == end).enumerate() {
+            if record.is_empty() || (record.starts_with(b"#") && self != Self::Modinfo) {
+                continue;
+            }
+            key.clear();
+            let text = std::str::from_utf8(record).map_err(|_| ());
+            match text.and_then(|text| self.split(text, &mut key)) {
+                Ok(Some(value)) => visit(Ok((&key, value))),
+                Ok(None) => {}
+                Err(()) => visit(Err(self.problem(number + 1, record))),
+            }
+        }
+    }
+
+    /// Splits a record: appends its key to `key` and returns its value, or `None` if the record is
+    /// about something else.
+    ///
+    /// # Errors
+    /// The record is invalid.
+    fn split<'a>(self, record: &'a str, key: &mut Vec<u8>) -> Result<Option<&'a str>, ()> {
+        let (pattern, value) = match self {
+            Self::Dep => {
+                let module = DepLine::module(record).ok_or(())?;
+                key.extend_from_slice(module.as_str().as_bytes());
+                return Ok(Some(record));
+            }
+            Self::Paths => {
+                let module = ModuleName::from_path(record).ok_or(())?;
+                key.extend_from_slice(module.as_str().as_bytes());
+                return Ok(Some(""));
+            }
+            Self::Alias => alias_line(record).ok_or(())?,
+            Self::Modinfo => {
+                let (name, pattern) = record.split_once('=').ok_or(())?;
+                match name.strip_suffix(".alias") {
+                    Some(module) => (pattern, module),
+                    None => return Ok(None),
+                }
+            }
+        };
+        key.extend_from_slice(pattern.as_bytes());
+        alias::normalize_in_place(key).map_err(|_| ())?;
+        Ok(Some(value))
+    }
+
+    /// Returns the line of an invalid record and the problem.
+    fn problem(self, number: usize, record: &[u8]) -> (usize, String) {
+        let text = match self {
+            Self::Dep => "ignoring a line that is not PATH: PATH...",
+            Self::Paths => "ignoring a line that is not the path of a module",
+            Self::Alias => match std::str::from_utf8(record).ok().and_then(alias_line) {
+                Some(_) => "ignoring an alias with an unmatched bracket",
+                None => "ignoring a line that is not 'alias PATTERN MODULE'",
+            },
+            // The file has no lines.
+            Self::Modinfo => {
+                return (0, format!("ignoring record {number}, which is not MODULE.KEY=VALUE"));
+            }
+        };
+        (number, text.to_owned())
+    }
 }
 
 #[derive(Debug, Default)]
@@ -34,15 +115,14 @@ pub(super) struct Text {
 }
 
 impl Text {
-    pub(super) fn parse(file: &str, bytes: &[u8], content: TextFormat) -> (Self, Vec<Warning>) {
+    pub(super) fn parse(file: &str, bytes: &[u8], format: TextFormat) -> (Self, Vec<Warning>) {
         let mut text = Self::default();
         let mut warnings = Vec::new();
-        match content {
-            TextFormat::Dep => warnings = text.add_dep(file, bytes),
-            TextFormat::Alias => text.add_aliases(file, bytes, &mut warnings),
-            TextFormat::Paths => text.add_paths(file, bytes, &mut warnings),
-            TextFormat::Modinfo => text.add_modinfo(file, bytes, &mut warnings),
-        }
+        format.read(bytes, &mut |record| match record {
+            Ok((key, value)) if format.has_patterns() => text.add_pattern(key, value),
+            Ok((key, value)) => text.add_exact(key, value),
+            Err((line, problem)) => warnings.push(Warning::new(file, line, problem)),
+        });
         (text, warnings)
     }
 
@@ -68,81 +148,25 @@ impl Text {
         hits
     }
 
-    fn add_dep(&mut self, file: &str, bytes: &[u8]) -> Vec<Warning> {
-        let (lines, warnings) = dep::parse(file, bytes);
-        for (name, line) in lines {
-            let needs: Vec<&str> = line.needs.iter().rev().map(String::as_str).collect();
-            let value = format!("{}: {}", line.path, needs.join(" "));
-            let key = name.as_str().to_owned();
-            self.exact.insert(key.clone(), IndexValue { priority: 0, value, key });
-        }
-        warnings
+    fn add_exact(&mut self, key: &[u8], value: &str) {
+        let key = String::from_utf8_lossy(key).into_owned();
+        let value = IndexValue { priority: 0, value: value.to_owned(), key: key.clone() };
+        self.exact.entry(key).or_insert(value);
     }
 
-    fn add_aliases(&mut self, file: &str, bytes: &[u8], warnings: &mut Vec<Warning>) {
-        for (number, line) in bytes.split(|b| *b == b'\n').enumerate() {
-            if line.is_empty() || line.starts_with(b"#") {
-                continue;
-            }
-            let bad = match std::str::from_utf8(line).ok().and_then(alias_line) {
-                Some((pattern, module)) if self.add_pattern(pattern, module) => continue,
-                Some(_) => "ignoring an alias with an unmatched bracket",
-                None => "ignoring a line that is not 'alias PATTERN MODULE'",
-            };
-            warnings.push(Warning::new(file, number + 1, bad));
-        }
-    }
-
-    fn add_paths(&mut self, file: &str, bytes: &[u8], warnings: &mut Vec<Warning>) {
-        for (number, line) in String::from_utf8_lossy(bytes).lines().enumerate() {
-            match ModuleName::from_path(line) {
-                Some(name) => {
-                    let key = name.as_str().to_owned();
-                    self.exact
-                        .insert(key.clone(), IndexValue { priority: 0, value: String::new(), key });
-                }
-                None if line.is_empty() => {}
-                None => {
-                    let text = "ignoring a line that is not the path of a module";
-                    warnings.push(Warning::new(file, number + 1, text));
-                }
-            }
-        }
-    }
-
-    /// Adds the aliases of a modules.builtin.modinfo. The file has no lines, so a warning gives the
-    /// number of the record.
-    fn add_modinfo(&mut self, file: &str, bytes: &[u8], warnings: &mut Vec<Warning>) {
-        for (number, record) in bytes.split(|b| *b == 0).enumerate() {
-            let pair = std::str::from_utf8(record).ok().and_then(|r| r.split_once('='));
-            let good = match pair.map(|(key, value)| (key.strip_suffix(".alias"), value)) {
-                Some((Some(module), pattern)) => self.add_pattern(pattern, module),
-                Some((None, _)) => true,
-                None => record.is_empty(),
-            };
-            if !good {
-                let text = format!("ignoring record {}, which is not MODULE.KEY=VALUE", number + 1);
-                warnings.push(Warning::new(file, 0, text));
-            }
-        }
-    }
-
-    /// Adds a pattern. Returns `false` if the pattern is invalid.
-    fn add_pattern(&mut self, pattern: &str, module: &str) -> bool {
-        let Ok(key) = alias::normalize(pattern.as_bytes()) else { return false };
+    fn add_pattern(&mut self, key: &[u8], module: &str) {
         let hit = IndexValue {
             priority: self.count,
             value: module.to_owned(),
-            key: String::from_utf8_lossy(&key).into_owned(),
+            key: String::from_utf8_lossy(key).into_owned(),
         };
         self.count = self.count.saturating_add(1);
-        let bus = bus(&key);
+        let bus = bus(key);
         let list = match bus.iter().any(|b| is_wildcard(*b) || *b == b'\\') {
             true => &mut self.anywhere,
             false => self.by_bus.entry(bus.to_vec()).or_default(),
         };
         list.push(hit);
-        true
     }
 }
 

@@ -1,6 +1,7 @@
 //! Searches an index. Every offset comes from the file and is checked: a damaged file leads to an
 //! error or to missing values, never to a panic, and a search ends after a bounded number of nodes.
 
+use std::ffi::CStr;
 use std::fmt;
 
 use super::{CHILDREN, MAGIC, OFFSET, PREFIX, VALUES, VERSION};
@@ -60,8 +61,11 @@ pub struct IndexValue {
     pub key: String,
 }
 
-/// Callback of a walk, called for each node with the key of the node.
+/// Callback of a walk, called for each node that has values with the key of the node.
 type Visit<'a> = dyn FnMut(&[u8], &Node<'_>) -> Result<(), IndexError> + 'a;
+
+/// Callback for each value, called with its key, its priority and itself.
+type VisitValue<'a> = dyn FnMut(&[u8], u32, &[u8]) + 'a;
 
 /// Size of the offset word of a node, which limits the number of nodes in a file.
 const WORD_SIZE: usize = 4;
@@ -106,7 +110,7 @@ impl Index {
                     .values()?
                     .next()
                     .transpose()?
-                    .map(|(priority, value)| IndexValue { priority, value, key: text(key) }));
+                    .map(|(priority, value)| value_of(priority, value, key)));
             };
             at = node.child(*edge);
             rest = below;
@@ -131,16 +135,25 @@ impl Index {
     /// The file is damaged.
     pub fn entries(&self) -> Result<Vec<IndexValue>, IndexError> {
         let mut found = Vec::new();
-        let mut visits = 0;
+        self.for_each(&mut |key, priority, value| found.push(value_of(priority, value, key)))?;
+        Ok(found)
+    }
+
+    /// Calls `visit` with every key, priority and value, in the order of [`Self::entries`].
+    ///
+    /// # Errors
+    /// The file is damaged. `visit` has been called for what comes before the damage.
+    pub(crate) fn for_each(&self, visit: &mut VisitValue<'_>) -> Result<(), IndexError> {
+        let (mut found, mut visits) = (0, 0);
         self.walk(self.root, &mut Vec::new(), &mut visits, &mut |key, node| {
             for value in node.values()? {
                 let (priority, value) = value?;
-                self.check_count(found.len(), node)?;
-                found.push(IndexValue { priority, value, key: text(key) });
+                self.check_count(found, node)?;
+                found += 1;
+                visit(key, priority, value);
             }
             Ok(())
-        })?;
-        Ok(found)
+        })
     }
 
     /// Fails if `found` values are more than the file can hold, which means a cycle of nodes.
@@ -165,7 +178,9 @@ impl Index {
         }
         let len = key.len();
         key.extend_from_slice(node.prefix);
-        visit(key, &node)?;
+        if node.values.is_some() {
+            visit(key, &node)?;
+        }
         for (edge, child) in node.children() {
             key.push(edge);
             self.walk(child, key, visits, visit)?;
@@ -230,11 +245,7 @@ impl Search<'_> {
         let mut visits = self.visits;
         let (index, name) = (self.index, self.name);
         let result = index.walk(at, &mut key, &mut visits, &mut |key, node| {
-            if node.values.is_some() && fnmatch(key, name) {
-                self.add_values(key, node)
-            } else {
-                Ok(())
-            }
+            if fnmatch(key, name) { self.add_values(key, node) } else { Ok(()) }
         });
         self.visits = visits;
         result
@@ -246,7 +257,7 @@ impl Search<'_> {
             let (priority, value) = value?;
             self.index.check_count(self.values.len(), node)?;
             let before = self.values.partition_point(|value| value.priority < priority);
-            self.values.insert(before, IndexValue { priority, value, key: text(key) });
+            self.values.insert(before, value_of(priority, value, key));
         }
         Ok(())
     }
@@ -294,7 +305,8 @@ impl<'a> Node<'a> {
     /// Returns the values of the node, each with its priority.
     fn values(
         &self,
-    ) -> Result<impl Iterator<Item = Result<(u32, String), IndexError>> + use<'a>, IndexError> {
+    ) -> Result<impl Iterator<Item = Result<(u32, &'a [u8]), IndexError>> + use<'a>, IndexError>
+    {
         let damaged = IndexError::Damaged(self.offset);
         let (count, mut rest) = match self.values {
             Some(bytes) => (word(bytes, 0).ok_or(damaged)?, &bytes[4..]),
@@ -305,7 +317,7 @@ impl<'a> Node<'a> {
             let priority = word(rest, 0).ok_or(damaged)?;
             let (value, after) = c_string(&rest[4..]).ok_or(damaged)?;
             rest = after;
-            Ok((priority, text(value)))
+            Ok((priority, value))
         }))
     }
 }
@@ -316,8 +328,13 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
 
 /// Splits `bytes` at the first NUL and drops the NUL.
 fn c_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = bytes.iter().position(|b| *b == 0)?;
-    Some((&bytes[..end], &bytes[end + 1..]))
+    // The standard library searches word by word.
+    let string = CStr::from_bytes_until_nul(bytes).ok()?.to_bytes();
+    Some((string, &bytes[string.len() + 1..]))
+}
+
+fn value_of(priority: u32, value: &[u8], key: &[u8]) -> IndexValue {
+    IndexValue { priority, value: text(value), key: text(key) }
 }
 
 fn text(bytes: &[u8]) -> String {
