@@ -25,6 +25,8 @@ mod inits;
 mod memory;
 // Modules that are damaged or misbehave.
 mod modules;
+// Mounts and checks of filesystems that do not end.
+mod mounts;
 // Text from disks, devices and the command line.
 mod text;
 // Worker processes that die.
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         ("inits", inits::ROWS),
         ("memory", memory::ROWS),
         ("modules", modules::ROWS),
+        ("mounts", mounts::ROWS),
         ("text", text::ROWS),
         ("workers", workers::ROWS),
     ];

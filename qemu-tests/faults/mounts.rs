@@ -1,0 +1,198 @@
+//! Mounts and checks of filesystems that do not end, on the root and beside it.
+//!
+//! Disks stall at a known place: fsck.ext4 of the image is a shell script that says so on the
+//! console, and the test then throttles the disk.
+
+use crate::row::{Content, ROW, Root, Row};
+use harness::disk::{DECOY, Disk, ROOT};
+use harness::machine::{Bus, Running};
+use serde_json::json;
+use std::path::Path;
+
+/// Adds fsck.ext4, a shell script, to the image.
+const fn fsck(script: &'static str) -> [(&'static str, Content); 2] {
+    [("bin/sh", Content::Busybox), ("sbin/fsck.ext4", Content::Text(script))]
+}
+
+/// Stalls the root.
+const STALL_ROOT: &[(&str, Content)] = &fsck(
+    "#!/bin/sh\n[ \"$2\" = /dev/vda ] || exit 0\necho stalling > /dev/console\nsleep 4\n\
+     echo 3 > /proc/sys/vm/drop_caches\n",
+);
+/// Stalls the second disk.
+const STALL_SECOND: &[(&str, Content)] = &fsck(
+    "#!/bin/sh\n[ \"$2\" = /dev/vdb ] || exit 0\necho stalling > /dev/console\nsleep 4\n\
+     echo 3 > /proc/sys/vm/drop_caches\n",
+);
+/// Stalls the root when the file on it is checked.
+const STALL_IMAGE: &[(&str, Content)] = &fsck(
+    "#!/bin/sh\n[ \"$2\" = /dev/loop0 ] || exit 0\necho stalling > /dev/console\nsleep 4\n\
+     echo 3 > /proc/sys/vm/drop_caches\n",
+);
+/// Kills the mount worker while the root is stalled.
+const KILL_WORKER: &[(&str, Content)] = &fsck(
+    "#!/bin/sh\n[ -e /killed ] && exit 0\n: > /killed\n\
+     setsid sh -c '\n\
+     until grep -q coldplug-mount /proc/[0-9]*/comm; do sleep 1; done\n\
+     sleep 1\n\
+     for comm in $(grep -l coldplug-mount /proc/[0-9]*/comm); do\n\
+     process=${comm%/comm}; kill -9 ${process#/proc/}\n\
+     done\n\
+     echo the worker is killed > /dev/console' &\n\
+     echo stalling > /dev/console\nsleep 4\n\
+     echo 3 > /proc/sys/vm/drop_caches\n",
+);
+
+const NEVER_ENDS: &[(&str, Content)] = &fsck("#!/bin/sh\nsleep 1000\n");
+const IGNORES_SIGTERM: &[(&str, Content)] =
+    &fsck("#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 1; done\n");
+const LEAVES_A_CHILD: &[(&str, Content)] = &fsck("#!/bin/sh\nsleep 1000 &\nexit 0\n");
+const IS_KILLED: &[(&str, Content)] = &fsck("#!/bin/sh\nkill -9 $$\n");
+const IS_SLOW: &[(&str, Content)] = &fsck("#!/bin/sh\nsleep 12\n");
+
+pub(crate) const ROWS: &[Row] = &[
+    Row {
+        name: "a_root_that_stalls_at_its_mount",
+        quick: true,
+        files: STALL_ROOT,
+        words: "coldplug.timeout=12",
+        act: |machine| stall(machine, "disk0"),
+        verdict: "mount-failed",
+        says: &["coldplug: mount of /dev/vda as ext4 did not end within"],
+        limit_s: 30,
+        ..ROW
+    },
+    Row {
+        name: "the_next_root_after_one_that_stalls",
+        files: STALL_ROOT,
+        words: "coldplug.root=LABEL=coldplug-root,wait=15;LABEL=good",
+        set_up: |vm| vm.attach(Bus::VirtioBlk, Disk { init: ROOT.init, label: "good", ..DECOY }),
+        act: |machine| {
+            stall(machine, "disk0");
+            machine.wait_for("trying LABEL=good");
+            // The mount of the first root ends while the second one is mounted, or after that.
+            throttle(machine, "disk0", 0);
+        },
+        says: &[
+            "root LABEL=coldplug-root failed, trying LABEL=good: mount of /dev/vda as ext4 did \
+             not end within",
+        ],
+        check: |boot| {
+            let facts = boot.facts();
+            assert_eq!(facts.mount("/").unwrap().source, "/dev/vdb");
+            let mounts = facts.lines("mountinfo").join("\n");
+            assert!(!mounts.contains("/dev/vda"), "the first root is mounted too: {mounts}");
+        },
+        ..ROW
+    },
+    Row {
+        name: "a_usr_that_stalls_at_its_mount",
+        files: STALL_SECOND,
+        words: "mount.usr=LABEL=decoy coldplug.timeout=12",
+        set_up: |vm| vm.attach(Bus::VirtioBlk, DECOY),
+        act: |machine| stall(machine, "disk1"),
+        verdict: "mount-failed",
+        says: &["mount.usr=LABEL=decoy: mount of /dev/vdb as ext4 did not end within"],
+        limit_s: 30,
+        ..ROW
+    },
+    Row {
+        name: "an_upper_directory_that_stalls_at_its_mount",
+        files: STALL_SECOND,
+        words: "coldplug.overlay=LABEL=decoy coldplug.timeout=12",
+        set_up: |vm| vm.attach(Bus::VirtioBlk, DECOY),
+        act: |machine| stall(machine, "disk1"),
+        verdict: "mount-failed",
+        says: &["coldplug.overlay=LABEL=decoy: mount of /dev/vdb as ext4 did not end within"],
+        limit_s: 30,
+        ..ROW
+    },
+    Row {
+        name: "an_image_file_that_stalls_at_its_mount",
+        files: STALL_IMAGE,
+        root: Root::Made(medium),
+        words: "coldplug.image=/root.img coldplug.timeout=12",
+        act: |machine| stall(machine, "disk0"),
+        verdict: "mount-failed",
+        says: &["coldplug.image=/root.img: mount of /dev/loop0 as ext4 did not end within"],
+        limit_s: 30,
+        ..ROW
+    },
+    Row {
+        name: "a_mount_worker_that_is_killed",
+        files: KILL_WORKER,
+        words: "coldplug.timeout=40",
+        act: |machine| {
+            stall(machine, "disk0");
+            machine.wait_for("the worker is killed");
+            throttle(machine, "disk0", 0);
+        },
+        ..ROW
+    },
+    Row {
+        name: "a_check_that_never_ends",
+        quick: true,
+        files: NEVER_ENDS,
+        words: "coldplug.fsck_timeout=3",
+        verdict: "mount-failed",
+        says: &["fsck.ext4 /dev/vda: did not end within 3 s (coldplug.fsck_timeout); killed"],
+        limit_s: 20,
+        ..ROW
+    },
+    Row {
+        name: "a_check_that_ignores_sigterm",
+        files: IGNORES_SIGTERM,
+        words: "coldplug.fsck_timeout=3",
+        verdict: "mount-failed",
+        says: &["fsck.ext4 /dev/vda: did not end within 3 s (coldplug.fsck_timeout); killed"],
+        limit_s: 30,
+        ..ROW
+    },
+    Row {
+        name: "the_next_root_after_a_check_that_never_ends",
+        files: &fsck("#!/bin/sh\n[ \"$2\" = /dev/vda ] || exit 0\nsleep 1000\n"),
+        words: "coldplug.fsck_timeout=3 coldplug.root=LABEL=coldplug-root;LABEL=good",
+        set_up: |vm| vm.attach(Bus::VirtioBlk, Disk { init: ROOT.init, label: "good", ..DECOY }),
+        says: &["trying LABEL=good: fsck.ext4 /dev/vda: did not end within 3 s"],
+        ..ROW
+    },
+    Row { name: "a_check_that_leaves_a_child", files: LEAVES_A_CHILD, ..ROW },
+    Row {
+        name: "a_check_that_is_killed",
+        files: IS_KILLED,
+        verdict: "mount-failed",
+        says: &["fsck.ext4 /dev/vda: check failed (signal: 9"],
+        limit_s: 30,
+        ..ROW
+    },
+    Row {
+        name: "a_check_that_is_slow",
+        files: IS_SLOW,
+        words: "coldplug.timeout=12",
+        says: &["fsck.ext4 /dev/vda: still running after 10 s"],
+        ..ROW
+    },
+];
+
+/// Throttles the drive when the console says that a check has begun.
+fn stall(machine: &mut Running, drive: &str) {
+    machine.wait_for("stalling");
+    throttle(machine, drive, 100);
+}
+
+/// Limits the drive to so many bytes in a second; 0 means no limit.
+fn throttle(machine: &Running, drive: &str, rate: u32) {
+    let arguments = json!({
+        "device": drive, "bps": rate, "bps_rd": 0, "bps_wr": 0, "iops": 0, "iops_rd": 0,
+        "iops_wr": 0,
+    });
+    machine.qmp().execute("block_set_io_throttle", arguments);
+}
+
+/// Writes an ext4 that holds another ext4 as /root.img.
+fn medium(file: &Path) {
+    let dir = tempfile::tempdir().unwrap();
+    let inner = tempfile::tempdir().unwrap();
+    ROOT.make_of(inner.path(), "4M", &dir.path().join("root.img"));
+    Disk { label: "medium", ..DECOY }.make_of(dir.path(), "16M", file);
+}
