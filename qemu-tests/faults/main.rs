@@ -27,6 +27,8 @@ mod memory;
 mod modules;
 // Mounts and checks of filesystems that do not end.
 mod mounts;
+// Names, inheritance, signals, crashes, console and report of PID 1.
+mod pid1;
 // Text from disks, devices and the command line.
 mod text;
 // Worker processes that die.
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         ("memory", memory::ROWS),
         ("modules", modules::ROWS),
         ("mounts", mounts::ROWS),
+        ("pid1", pid1::ROWS),
         ("text", text::ROWS),
         ("workers", workers::ROWS),
     ];

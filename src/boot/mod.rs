@@ -242,12 +242,14 @@ impl Boot {
 
     /// Runs the command of `coldplug.exec=` instead of the real init, then powers off.
     fn run_exec_command(&mut self, command: &str) -> BootError {
-        match process::run_shell_command(command, &[]) {
-            Ok(status) => {
+        let started = process::spawn_shell_command::<&str>(command.as_ref(), &[]);
+        match started.map(|child| signals::wait_for_child(child.id())) {
+            Ok(Some(status)) => {
                 self.reporter.set_exit(status.code().unwrap_or(-1));
                 self.finish_record(Verdict::Ok);
                 rescue::leave(process::Shutdown::PowerOff)
             }
+            Ok(None) => BootError::Interrupted,
             Err(error) => BootError::Exec(sys::Error {
                 object: format!("{} for coldplug.exec=", error.object),
                 ..error

@@ -152,7 +152,12 @@ pub(super) fn shell(root: &Root) -> crate::sys::Result<()> {
 /// (seen on 6.1).
 pub(super) fn leave(how: Shutdown) -> ! {
     let handle = SHUTDOWN.try_lock().ok().and_then(|loads| loads.clone());
-    if handle.is_some_and(|handle| !handle.drain(DRAIN_TIMEOUT)) {
+    // After a crash there is no handle, but perhaps a worker process with its last loads.
+    let drained = match handle {
+        Some(handle) => handle.drain(DRAIN_TIMEOUT),
+        None => signals::wait_for_all_children(DRAIN_TIMEOUT),
+    };
+    if !drained {
         // In the log alone: the verdict is the last line on the console.
         if let Ok(kmsg) = Kmsg::open(&Root::default()) {
             kmsg.write(Priority::Debug, "shutting down while modules are still loading");

@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::io::Errno;
+use rustix::process::{WaitId, WaitIdOptions, waitid};
 use rustix::system::{RebootCommand, reboot};
 
 use super::{BootTime, Error, Result, child, raw};
@@ -100,6 +102,27 @@ pub(crate) fn wait_for_child(pid: u32) -> Option<ExitStatus> {
         if is_ctrl_alt_del_pressed() {
             child::forget(pid);
             return None;
+        }
+        sleep(CHECK_INTERVAL);
+    }
+}
+
+/// Waits until this process has no child, or until `timeout` passes. Returns whether it has none.
+pub(crate) fn wait_for_all_children(timeout: Duration) -> bool {
+    const CHECK_INTERVAL: Duration = Duration::from_millis(100);
+    let end = BootTime::now() + timeout;
+    loop {
+        child::reap();
+        // After that the call has no child to reap, except for one that has ended meanwhile.
+        let none = waitid(
+            WaitId::All,
+            WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT,
+        );
+        if none.is_err_and(|errno| errno == Errno::CHILD) {
+            return true;
+        }
+        if BootTime::now() >= end {
+            return false;
         }
         sleep(CHECK_INTERVAL);
     }
