@@ -286,7 +286,9 @@ fn a_flipped_bit_in_the_superblock() {
 fn a_flipped_bit_in_init() {
     let verity = Verity::new(&[]);
     verity.flip(verity.init_block() + 77);
-    verity.machine(OWN_WORDS).run_failed("mount-failed", &[FAILED, "read /sbin/init"]);
+    verity
+        .machine(OWN_WORDS)
+        .run_failed("mount-failed", &[FAILED, "/sbin/init: Input/output error"]);
 }
 
 fn a_flipped_bit_that_error_correction_repairs() {

@@ -1,21 +1,328 @@
 //! Inits that cannot run, and names under which coldplug is started.
 
-use crate::row::{Content, ROW, Row};
+use crate::row::{Content, ROW, Root, Row};
+use harness::disk::{Disk, ROOT};
+use harness::kernel::Tree;
+use harness::machine::{Boot, Bus, Machine, Running};
+use harness::paths::program;
+use serde_json::json;
+use std::fs;
+
+/// An init that is no program; nothing of it may run.
+const NO_INIT: Row = Row { verdict: "no-init", never: &["exec /sbin/init"], ..ROW };
+/// A shell on the root.
+const SHELL: (&str, Content) = ("bin/sh", Content::Busybox);
 
 pub(crate) const ROWS: &[Row] = &[
-    Row { name: "an_init_that_is_a_directory", words: "init=/etc", verdict: "no-init", ..ROW },
+    Row { name: "an_init_that_is_a_directory", words: "init=/etc", ..NO_INIT },
     Row {
         name: "an_init_that_links_to_nothing",
         quick: true,
         on_root: &[("sbin/init", Content::Link("/no/such/file"))],
-        verdict: "no-init",
-        ..ROW
+        ..NO_INIT
     },
     Row {
         name: "an_init_that_is_a_fifo",
         on_root: &[("sbin/init", Content::Fifo)],
-        verdict: "no-init",
+        says: &["/sbin/init: Permission denied (not a regular file)"],
+        ..NO_INIT
+    },
+    Row {
+        name: "an_init_that_is_a_device",
+        on_root: &[("sbin/init", Content::Device(5, 1))],
+        says: &["/sbin/init: Permission denied (not a regular file)"],
+        ..NO_INIT
+    },
+    Row {
+        name: "an_init_that_links_to_itself",
+        on_root: &[("sbin/init", Content::Link("init"))],
+        says: &["/sbin/init: Too many levels of symbolic links"],
+        ..NO_INIT
+    },
+    Row {
+        name: "an_init_without_content",
+        on_root: &[("sbin/init", Content::Text(""))],
+        says: &["/sbin/init: Exec format error (empty file)"],
+        ..NO_INIT
+    },
+    Row {
+        name: "an_init_that_is_text",
+        on_root: &[("sbin/init", Content::Text("echo hello\n"))],
+        says: &["neither an ELF program nor a script with #!"],
+        ..NO_INIT
+    },
+    Row {
+        name: "an_init_of_the_wrong_class",
+        on_root: &[("sbin/init", Content::Made(|_| guest(&[(4, 1)])))],
+        says: &["/sbin/init: Exec format error (broken ELF file: table of program headers)"],
+        ..NO_INIT
+    },
+    Row {
+        name: "an_init_of_another_machine",
+        quick: true,
+        on_root: &[("sbin/init", Content::Made(|_| guest(&[(18, 183)])))],
+        says: &["64-bit little-endian AArch64 program, not for this kernel"],
+        ..NO_INIT
+    },
+    Row {
+        name: "an_init_of_the_other_byte_order",
+        on_root: &[("sbin/init", Content::Made(|_| guest(&[(5, 2)])))],
+        says: &["/sbin/init: Exec format error"],
+        ..NO_INIT
+    },
+    Row {
+        name: "an_init_that_ends_in_its_header",
+        on_root: &[("sbin/init", Content::Made(|_| guest(&[])[..40].to_vec()))],
+        says: &["file ends within its header"],
+        ..NO_INIT
+    },
+    Row {
+        name: "an_init_that_ends_in_its_middle",
+        on_root: &[("sbin/init", Content::Made(|_| guest(&[])[..100 << 10].to_vec()))],
+        says: &["truncated: file ends before its segments"],
+        ..NO_INIT
+    },
+    Row {
+        name: "an_init_without_its_interpreter",
+        quick: true,
+        on_root: &[("sbin/init", Content::Made(|_| interpreted("/lib64/ld.so")))],
+        says: &["interpreter '/lib64/ld.so': No such file or directory"],
+        ..NO_INIT
+    },
+    Row {
+        name: "an_init_with_an_interpreter_of_the_wrong_class",
+        on_root: &[
+            ("sbin/init", Content::Made(|_| interpreted("/lib/ld.so"))),
+            ("lib/ld.so", Content::Made(|_| guest(&[(4, 1)]))),
+        ],
+        says: &["interpreter '/lib/ld.so': Exec format error"],
+        ..NO_INIT
+    },
+    Row {
+        name: "an_init_with_an_interpreter_without_content",
+        on_root: &[
+            ("sbin/init", Content::Made(|_| interpreted("/lib/ld.so"))),
+            ("lib/ld.so", Content::Text("")),
+        ],
+        says: &["interpreter '/lib/ld.so': Exec format error (empty file)"],
+        ..NO_INIT
+    },
+    Row {
+        name: "a_script_without_its_interpreter",
+        on_root: &[("sbin/init", Content::Text("#!/bin/bash\n"))],
+        says: &["interpreter '/bin/bash': No such file or directory"],
+        ..NO_INIT
+    },
+    Row {
+        name: "a_script_with_carriage_returns",
+        on_root: &[("sbin/init", Content::Text("#!/bin/ash\r\n")), ("bin/ash", Content::Busybox)],
+        says: &[
+            r"interpreter '/bin/ash\r': No such file or directory",
+            "ends with a carriage return",
+        ],
+        ..NO_INIT
+    },
+    Row {
+        name: "a_script_that_interprets_itself",
+        on_root: &[("sbin/init", Content::Text("#!/sbin/init\n"))],
+        says: &["Too many levels of symbolic links"],
+        ..NO_INIT
+    },
+    Row {
+        name: "a_script_whose_interpreter_is_text",
+        on_root: &[
+            ("sbin/init", Content::Text("#!/bin/run\n")),
+            ("bin/run", Content::Text("nothing\n")),
+        ],
+        says: &["interpreter '/bin/run': Exec format error (neither"],
+        ..NO_INIT
+    },
+    Row {
+        name: "a_root_mounted_with_noexec",
+        words: "rootflags=noexec",
+        says: &["/sbin/init: Permission denied (filesystem mounted with noexec)"],
+        ..NO_INIT
+    },
+    Row {
+        name: "a_named_init_that_is_bad",
+        on_root: &[("opt/init", Content::Text("nothing\n"))],
+        words: "init=/opt/init",
+        says: &["init=/opt/init: Exec format error", "no other init is tried"],
+        ..NO_INIT
+    },
+    Row {
+        name: "a_named_init_that_is_missing",
+        words: "init=/opt/init",
+        says: &["init=/opt/init: No such file or directory"],
+        ..NO_INIT
+    },
+    Row {
+        name: "a_command_without_a_shell",
+        words: "coldplug.exec=true",
+        says: &["coldplug.exec=: /bin/sh: No such file or directory"],
+        ..NO_INIT
+    },
+    Row {
+        name: "a_command_instead_of_a_bad_init",
+        on_root: &[SHELL, ("sbin/init", Content::Text(""))],
+        words: "coldplug.exec=true",
+        says: &["exit=0"],
+        ..ROW
+    },
+    // Inits that can run.
+    Row {
+        name: "the_next_init_is_used",
+        on_root: &[
+            ("sbin/init", Content::Text("")),
+            ("etc/init", Content::Directory),
+            ("bin/init", Content::Program("examples/guest")),
+        ],
+        says: &[
+            "/sbin/init: Exec format error (empty file); trying the next init",
+            "/etc/init: Permission denied (a directory); trying the next init",
+        ],
+        check: has_run,
+        ..ROW
+    },
+    Row {
+        name: "a_script_as_init",
+        on_root: &[
+            ("sbin/init", Content::Text("#! /bin/run -x\n")),
+            ("bin/run", Content::Text("#!/bin/guest")),
+            ("bin/guest", Content::Program("examples/guest")),
+        ],
+        check: has_run,
+        ..ROW
+    },
+    Row {
+        name: "an_init_with_an_interpreter",
+        on_root: &[
+            ("sbin/init", Content::Made(|_| interpreted("/lib/ld.so"))),
+            ("lib/ld.so", Content::Program("examples/guest")),
+        ],
+        check: has_run,
+        ..ROW
+    },
+    Row {
+        name: "a_bad_init_on_the_first_of_two_roots",
+        quick: true,
+        on_root: &[("sbin/init", Content::Text("nothing\n"))],
+        words: "coldplug.root=/dev/vda;LABEL=second",
+        set_up: |vm| vm.attach(Bus::VirtioBlk, Disk { label: "second", ..ROOT }),
+        says: &["root /dev/vda failed, trying LABEL=second: root /dev/vda: no init found"],
+        check: |boot| assert_eq!(boot.facts().mount("/").unwrap().source, "/dev/vdb"),
+        ..ROW
+    },
+    Row {
+        name: "a_bad_init_under_rootwait",
+        on_root: &[("sbin/init", Content::Text("nothing\n"))],
+        words: "rootwait",
+        limit_s: 20,
+        ..NO_INIT
+    },
+    // Disks that fail when the init is read.
+    Row {
+        name: "an_init_with_a_block_that_cannot_be_read",
+        root: Root::None,
+        set_up: bad_block,
+        says: &["/sbin/init: Input/output error"],
+        ..NO_INIT
+    },
+    Row {
+        name: "an_init_on_a_disk_that_is_slow",
+        on_root: &[("sbin/init", Content::Made(long))],
+        drive: ",throttling.bps-total=200000",
+        words: "coldplug.timeout=4",
+        verdict: "mount-failed",
+        says: &["root /dev/vda: check of its init did not end within"],
+        ..NO_INIT
+    },
+    Row {
+        name: "a_disk_that_disappears_before_the_switch",
+        files: &[SHELL],
+        root: Root::On(Bus::Unplugged),
+        args: &[
+            "-device",
+            "pcie-root-port,id=socket,chassis=1,slot=1",
+            "-device",
+            "virtio-blk-pci,drive=disk0,bus=socket,id=root",
+        ],
+        words: "coldplug.break=switch",
+        act: unplug_at_the_break,
+        verdict: "no-root",
+        says: &["root device /dev/vda has disappeared"],
         ..ROW
     },
     Row { name: "started_by_its_other_name", words: "rdinit=/bin/coldplug", ..ROW },
 ];
+
+fn has_run(boot: &Boot) {
+    drop(boot.facts());
+}
+
+/// Returns the program guest.rs with other bytes at some offsets.
+fn guest(changes: &[(usize, u8)]) -> Vec<u8> {
+    let mut bytes = fs::read(program("examples/guest")).unwrap();
+    changes.iter().for_each(|(at, byte)| bytes[*at] = *byte);
+    bytes
+}
+
+/// Returns guest.rs with three megabytes of text after its segments.
+fn long(_: &Tree) -> Vec<u8> {
+    let mut bytes = guest(&[]);
+    bytes.resize(bytes.len() + (3 << 20), b'x');
+    bytes
+}
+
+/// Returns an x86-64 program that the kernel starts through the interpreter at `path`. It has no
+/// instructions.
+fn interpreted(path: &str) -> Vec<u8> {
+    const HEADERS: u64 = 64;
+    let at = HEADERS + 2 * 56;
+    let len = path.len() as u64 + 1;
+    let mut out = b"\x7fELF\x02\x01\x01".to_vec();
+    out.resize(16, 0);
+    // Type EXEC, x86-64, version 1, entry.
+    out.extend([2, 0, 62, 0, 1, 0, 0, 0]);
+    for number in [0x40_0000 + at, HEADERS, 0] {
+        out.extend(number.to_le_bytes());
+    }
+    for number in [0_u16, 0, 64, 56, 2, 0, 0, 0] {
+        out.extend(number.to_le_bytes());
+    }
+    // PT_INTERP, PT_LOAD: readable and executable.
+    for (kind, start, len, align) in [(3_u32, at, len, 1), (1, 0, at + len, 0x1000)] {
+        out.extend(kind.to_le_bytes());
+        out.extend(5_u32.to_le_bytes());
+        for number in [start, 0x40_0000 + start, 0x40_0000 + start, len, len, align] {
+            out.extend(number.to_le_bytes());
+        }
+    }
+    out.extend(path.bytes().chain([0]));
+    out
+}
+
+/// Attaches a root one block of whose init cannot be read.
+fn bad_block(vm: Machine) -> Machine {
+    let file = ROOT.make(&vm.dir().join("root"));
+    let init = guest(&[]);
+    let block = &init[128 << 10..][..1024];
+    let disk = fs::read(&file).unwrap();
+    let at = disk.chunks(1024).position(|b| b == block).expect("the init on the disk") * 2;
+    let rules = vm.dir().join("rules");
+    let rule =
+        |event| format!("[inject-error]\nevent = \"{event}\"\nerrno = \"5\"\nsector = \"{at}\"\n");
+    fs::write(&rules, rule("read_aio")).unwrap();
+    let source = format!("blkdebug:{}:{}", rules.display(), file.display());
+    vm.drive(Bus::VirtioBlk, &format!("file={source}"))
+}
+
+/// Unplugs the disk of the root when the boot stops before the switch, and continues.
+fn unplug_at_the_break(machine: &mut Running) {
+    machine.wait_for("stopped by coldplug.break=switch");
+    machine.qmp().execute("device_del", json!({ "id": "root" }));
+    let mut terminal = machine.terminal();
+    terminal.line("while [ -e /dev/vda ]; do :; done; echo gone-$((40+2))");
+    machine.wait_for("gone-42");
+    terminal.line("exit");
+}

@@ -15,9 +15,11 @@ mod finish;
 mod kernel_helper;
 mod loading;
 mod log;
+mod new_root;
 mod reporter;
 mod rescue;
 mod root;
+mod root_check;
 mod root_hint;
 mod switch_root;
 mod systemd;
@@ -46,7 +48,9 @@ use coldplug::Coldplug;
 use error::BootError;
 use event_loop::EventLoop;
 use reporter::Reporter;
-use root::RootSearch;
+use root::{MountWorker, RootSearch};
+use root_check::{Checked, InitRequest, RootCheck};
+use switch_root::{INITS, Ready, SwitchRootError};
 
 /// The mount point of the new root until the switch; systemd uses this name too.
 const SYSROOT: &str = "sysroot";
@@ -73,6 +77,8 @@ struct Boot {
     params: KernelCommandLine,
     breakpoint: Breakpoint,
     reporter: Reporter,
+    /// The check that the root has passed.
+    root_check: Option<RootCheck>,
     /// Time at the entry of /init.
     began: BootTime,
 }
@@ -90,6 +96,7 @@ pub(crate) fn run(dir: Root, args: Vec<OsString>) -> ! {
         params: KernelCommandLine::default(),
         breakpoint: Breakpoint::new(None),
         reporter: Reporter::new(began),
+        root_check: None,
         began,
     };
     let result = match crash {
@@ -220,11 +227,8 @@ impl Boot {
 
     /// Checks the new root, makes it the root, and executes its init.
     fn switch(&mut self) -> Result<Infallible, BootError> {
-        let sysroot = self.dir.join(SYSROOT);
-        let (spec, init) = (self.params.root.spec(), self.params.boot.init.as_deref());
-        let ready =
-            switch_root::prepare(&self.dir, &sysroot, spec, init).map_err(BootError::SwitchRoot)?;
-        let init = PathBuf::from(&ready.init);
+        let Checked { init, .. } = self.check_root().map_err(BootError::SwitchRoot)?;
+        let ready = Ready::new(&self.dir, &self.dir.join(SYSROOT)).map_err(BootError::Switch)?;
         ready.switch(&self.dir).map_err(BootError::Switch)?;
         // The old descriptors keep the filesystem of the old console busy.
         let _ = process::open_console(&self.dir);
@@ -234,10 +238,42 @@ impl Boot {
         }
         self.finish_record(Verdict::Ok);
         signals::restore_ctrl_alt_del();
+        Err(BootError::Exec(self.exec_init(&init)))
+    }
+
+    /// Repeats the check of the new root, whose device may have disappeared while modules were
+    /// loading. A root that a person has mounted is checked for the first time.
+    fn check_root(&mut self) -> Result<Checked, SwitchRootError> {
+        let fresh = || {
+            let params = &self.params;
+            let request = InitRequest::new(&params.boot, None, false);
+            RootCheck::new(MountWorker::new(), params.root.spec(), request, params.root.timeout)
+        };
+        self.root_check.take().unwrap_or_else(fresh).run()
+    }
+
+    /// Executes the init. If the kernel refuses that after all, executes the next of its default
+    /// inits, as the kernel would. Returns only on failure.
+    fn exec_init(&self, init: &str) -> sys::Error {
+        let error = self.exec_one_init(init);
+        let mut others = INITS.iter().skip_while(|other| **other != init).skip(1);
+        let is_default = self.params.boot.init.is_none();
+        let next = others.next().filter(|_| is_default);
+        match next {
+            Some(next) => {
+                self.reporter.log().error(&error.to_string());
+                self.exec_init(next)
+            }
+            None => error,
+        }
+    }
+
+    fn exec_one_init(&self, init: &str) -> sys::Error {
+        let init = PathBuf::from(init);
         let mut args = vec![init.clone().into_os_string()];
         args.extend(systemd::arguments(&init, self.began));
         args.extend(self.args.iter().skip(1).cloned());
-        Err(BootError::Exec(process::exec(&init, &args)))
+        process::exec(&init, &args)
     }
 
     /// Runs the command of `coldplug.exec=` instead of the real init, then powers off.

@@ -1,141 +1,116 @@
 //! switch_root: from the initramfs to the real root.
 //!
-//! All checks come first and change nothing; [`Ready::switch`] does not return to the initramfs. Up
-//! to Linux 6.x the initramfs is the root of the mount namespace, which pivot_root(2) refuses. Then
+//! All checks come first ([`super::new_root`]) and change nothing; [`Ready::switch`] does not
+//! return to the initramfs. Up to Linux 6.x the initramfs is the root of the mount namespace, which pivot_root(2) refuses. Then
 //! the new root is moved over it and entered with chroot(2), and a separate process deletes the
 //! files below it, so that the real init need not wait for that. Since Linux 7.0 pivot_root works,
 //! and the old root is unmounted as a whole.
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use rustix::fs::{
-    AtFlags, FsWord, Mode, OFlags, ResolveFlags, fstat, fstatfs, openat2, stat, statat,
-};
+use rustix::fs::{AtFlags, FsWord, fstat, fstatfs, stat, statat};
 use rustix::io::Errno;
 use rustix::mount::MountPropagationFlags;
 
 use super::early_mounts::moved_mounts;
+use super::root::WorkerError;
+use super::root_check::{Tried, operation};
+use super::seconds;
 use crate::report::Verdict;
 use crate::sys::tree::{self, Removed};
-use crate::sys::{Error, Result, Root, errno, mount, process};
+use crate::sys::{Error, Result, Root, mount, process};
 
 /// Programs that the kernel tries in this order if there is no init=.
-const INITS: [&str; 4] = ["/sbin/init", "/etc/init", "/bin/init", "/bin/sh"];
+pub(super) const INITS: [&str; 4] = ["/sbin/init", "/etc/init", "/bin/init", "/bin/sh"];
+
+/// The parameter that names the init.
+pub(super) const INIT: &str = "init=";
 
 const RAMFS_MAGIC: FsWord = 0x8584_58f6;
 const TMPFS_MAGIC: FsWord = 0x0102_1994;
 
-/// A root that has passed every check.
+/// A root that can be switched to.
 #[derive(Debug)]
 pub(super) struct Ready {
     new_root: PathBuf,
     old_root: File,
-    /// Path of the init in the new root.
-    pub(super) init: String,
 }
 
 /// The cause that a root cannot be switched to.
 #[derive(Debug)]
-pub(super) enum SwitchRootError {
+pub(in crate::boot) enum SwitchRootError {
     /// The root holds no init that can be executed.
     NoInit {
         /// The root in messages.
         root: String,
+        /// The parameter that names the only program to execute, if there is one.
+        parameter: Option<&'static str>,
         /// Paths that were tried, and why each failed.
-        tried: Vec<(String, Errno)>,
+        tried: Vec<Tried>,
+        /// Whether a read failed. Then a retry may help.
+        is_unreadable: bool,
     },
-    /// An operation failed, or the root is on the same filesystem as the initramfs.
-    System(Error),
+    /// The root device, by its node, has disappeared.
+    Gone(String),
+    /// The root cannot be read, or is on the same filesystem as the initramfs.
+    Refused(String),
+    /// The check of this root did not end in time.
+    NoAnswer {
+        /// The root in messages.
+        root: String,
+        /// How long it ran.
+        waited: Duration,
+    },
+    /// The mount worker, which checks the root, failed.
+    Worker(WorkerError),
 }
 
 impl SwitchRootError {
     /// Returns the verdict of a boot that ends with this error.
     pub(super) fn verdict(&self) -> Verdict {
         match self {
-            Self::NoInit { .. } => Verdict::NoInit,
-            Self::System(_) => Verdict::SwitchFailed,
+            Self::NoInit { .. } | Self::NoAnswer { .. } => Verdict::NoInit,
+            Self::Gone(_) => Verdict::NoRoot,
+            Self::Refused(_) | Self::Worker(_) => Verdict::SwitchFailed,
         }
     }
-}
 
-impl From<Error> for SwitchRootError {
-    fn from(error: Error) -> Self {
-        Self::System(error)
+    /// Returns whether a retry is useless.
+    pub(super) fn is_final(&self) -> bool {
+        matches!(self, Self::NoInit { is_unreadable: false, .. })
     }
 }
 
 impl fmt::Display for SwitchRootError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoInit { root, tried } => {
-                let each = |(path, cause): &(String, _)| format!("{path}: {}", errno::text(*cause));
-                let tried: Vec<String> = tried.iter().map(each).collect();
-                write!(f, "root {root}: no init found ({})", tried.join("; "))
+            Self::NoInit { root, parameter, tried, .. } => {
+                let tried: Vec<String> = tried.iter().map(ToString::to_string).collect();
+                let tried = tried.join("; ");
+                match parameter {
+                    None => write!(f, "root {root}: no init found ({tried})"),
+                    Some(INIT) => write!(
+                        f,
+                        "root {root}: {INIT}{tried}; as in the kernel, no other init is tried"
+                    ),
+                    Some(parameter) => write!(f, "root {root}: {parameter}: {tried}"),
+                }
             }
-            Self::System(error) => error.fmt(f),
+            Self::Gone(device) => write!(f, "root device {device} has disappeared"),
+            Self::Refused(text) => f.write_str(text),
+            Self::NoAnswer { root, waited } => {
+                write!(f, "{} did not end within {}", operation(root), seconds(*waited))
+            }
+            Self::Worker(error) => error.fmt(f),
         }
     }
 }
 
-impl std::error::Error for SwitchRootError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::NoInit { .. } => None,
-            Self::System(error) => Some(error),
-        }
-    }
-}
-
-/// Checks `new_root` and its init. `name` is the root in messages; `init` is the value of `init=`.
-///
-/// # Errors
-/// `new_root` is not a directory of another filesystem, or holds no init that can be executed.
-pub(super) fn prepare(
-    dir: &Root,
-    new_root: &Path,
-    name: &str,
-    init: Option<&str>,
-) -> std::result::Result<Ready, SwitchRootError> {
-    let open = |path: &Path| File::open(path).map_err(|e| Error::io("open", path, &e));
-    let device = |file: &File, path: &Path| {
-        let stat = fstat(file).map_err(|e| Error::new("fstat", path.display(), e));
-        stat.map(|stat| stat.st_dev)
-    };
-    let old_path = dir.join("/");
-    let (old_root, new) = (open(&old_path)?, open(new_root)?);
-    if device(&old_root, &old_path)? == device(&new, new_root)? {
-        return Err(Error::new("switch_root", new_root.display(), Errno::XDEV).into());
-    }
-    match find_init(&new, init) {
-        Ok(init) => Ok(Ready { new_root: new_root.to_owned(), old_root, init }),
-        Err(tried) => Err(SwitchRootError::NoInit { root: name.to_owned(), tried }),
-    }
-}
-
-/// Returns the first init that is an executable file in the new root. Links are resolved inside it.
-fn find_init(new: &File, init: Option<&str>) -> std::result::Result<String, Vec<(String, Errno)>> {
-    let candidates: Vec<&str> = init.map_or_else(|| INITS.to_vec(), |init| vec![init]);
-    let mut tried = Vec::new();
-    for path in candidates {
-        match is_executable(new, path) {
-            Ok(()) => return Ok(path.to_owned()),
-            Err(errno) => tried.push((path.to_owned(), errno)),
-        }
-    }
-    Err(tried)
-}
-
-fn is_executable(new: &File, path: &str) -> std::result::Result<(), Errno> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
-    // As the kernel will see it after the switch: absolute links start at the new root.
-    let file = openat2(new, path, flags, Mode::empty(), ResolveFlags::IN_ROOT)?;
-    let stat = fstat(&file)?;
-    let regular = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file();
-    if regular && stat.st_mode & 0o111 != 0 { Ok(()) } else { Err(Errno::ACCESS) }
-}
+impl std::error::Error for SwitchRootError {}
 
 /// Deletes the files of an initramfs after the switch; `dir` is its root directory.
 ///
@@ -150,6 +125,16 @@ pub(crate) fn free_initramfs(dir: BorrowedFd<'_>) -> std::result::Result<Removed
 }
 
 impl Ready {
+    /// Prepares the switch to `new_root`, which has been checked.
+    ///
+    /// # Errors
+    /// The root of the initramfs cannot be opened.
+    pub(super) fn new(dir: &Root, new_root: &Path) -> Result<Self> {
+        let path = dir.join("/");
+        let old_root = File::open(&path).map_err(|e| Error::io("open", &path, &e))?;
+        Ok(Self { new_root: new_root.to_owned(), old_root })
+    }
+
     /// Moves /dev, /proc, /sys and /run into the new root, makes it the root, and frees the old
     /// one.
     ///
@@ -174,13 +159,10 @@ impl Ready {
         Ok(())
     }
 
-    /// Moves one mount into the new root. If that has no directory for it, the mount is detached.
+    /// Moves one mount into the new root. If that has no directory for it, which the check of a
+    /// root creates, the mount is detached.
     fn move_mount(&self, dir: &Root, path: &str) {
         let (from, to) = (dir.join(path), self.new_root.join(path));
-        if !to.is_dir() {
-            // A read-only root without this directory goes without the mount.
-            let _ = fs::create_dir(&to);
-        }
         if mount::move_mount(&from, &to).is_err() {
             let _ = mount::detach(&from);
         }
@@ -201,33 +183,7 @@ impl Ready {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::{PermissionsExt, symlink};
-
-    #[test]
-    fn init_is_found_inside_the_new_root() {
-        let scratch = tempfile::tempdir().unwrap();
-        let put = |path: &str, mode: u32| {
-            let path = scratch.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(&path, "x").unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-        };
-        put("lib/systemd/systemd", 0o755);
-        put("etc/init", 0o644);
-        put("opt/own", 0o755);
-        fs::create_dir_all(scratch.path().join("sbin")).unwrap();
-        let new = File::open(scratch.path()).unwrap();
-        let tried = find_init(&new, None).unwrap_err();
-        assert_eq!(tried[0], ("/sbin/init".to_owned(), Errno::NOENT));
-        assert_eq!(tried[1], ("/etc/init".to_owned(), Errno::ACCESS));
-        symlink("/lib/systemd/systemd", scratch.path().join("sbin/init")).unwrap();
-        assert_eq!(find_init(&new, None).unwrap(), "/sbin/init");
-        assert_eq!(find_init(&new, Some("/opt/own")).unwrap(), "/opt/own");
-        // A link out of the root must not find a file of the host.
-        symlink("../../../../../../bin/sh", scratch.path().join("opt/out")).unwrap();
-        assert!(find_init(&new, Some("/opt/out")).is_err());
-        assert!(find_init(&new, Some("/opt")).is_err());
-    }
+    use std::fs;
 
     #[test]
     fn only_an_initramfs_is_freed() {
@@ -246,11 +202,5 @@ mod tests {
                 );
             }
         }
-    }
-
-    #[test]
-    fn a_root_on_the_same_filesystem_is_refused() {
-        let error = prepare(&Root::default(), Path::new("/"), "/", None).unwrap_err();
-        assert!(matches!(error, SwitchRootError::System(e) if e.cause == Errno::XDEV));
     }
 }

@@ -68,12 +68,7 @@ pub(in crate::boot) enum StepError {
     /// Neither the command line nor DHCP names an NFS server.
     NoNfsServer,
     /// The root failed a check before the switch.
-    SwitchRoot {
-        /// The check that failed.
-        error: SwitchRootError,
-        /// Whether a retry is useless.
-        is_final: bool,
-    },
+    SwitchRoot(SwitchRootError),
 }
 
 /// Why a tree of hashes cannot be used.
@@ -99,7 +94,7 @@ impl StepError {
     pub(in crate::boot) fn verdict(&self) -> Verdict {
         match self {
             Self::NoAddress | Self::NoNfsServer => Verdict::NoRoot,
-            Self::SwitchRoot { error, .. } => error.verdict(),
+            Self::SwitchRoot(error) => error.verdict(),
             _ => Verdict::MountFailed,
         }
     }
@@ -129,7 +124,7 @@ impl StepError {
             | Self::Parameter { .. }
             | Self::Verity { .. }
             | Self::WorkerDied(_) => false,
-            Self::SwitchRoot { is_final, .. } => *is_final,
+            Self::SwitchRoot(error) => error.is_final(),
             Self::Fsck { .. }
             | Self::FsckTimeout { .. }
             | Self::Unfinished { .. }
@@ -152,6 +147,12 @@ impl From<WorkerError> for StepError {
 impl From<sys::Error> for StepError {
     fn from(error: sys::Error) -> Self {
         Self::System(error)
+    }
+}
+
+impl From<SwitchRootError> for StepError {
+    fn from(error: SwitchRootError) -> Self {
+        Self::SwitchRoot(error)
     }
 }
 
@@ -184,7 +185,7 @@ impl fmt::Display for StepError {
             Self::NoNfsServer => {
                 f.write_str("no NFS server: none in root=, nfsroot= or ip=, and none from DHCP")
             }
-            Self::SwitchRoot { error, .. } => error.fmt(f),
+            Self::SwitchRoot(error) => error.fmt(f),
         }
     }
 }
@@ -194,7 +195,7 @@ impl std::error::Error for StepError {
         match self {
             Self::System(error) | Self::Parameter { error, .. } => Some(error),
             Self::Corrupted { failure, .. } => failure.as_deref().map(|error| error as _),
-            Self::SwitchRoot { error, .. } => Some(error),
+            Self::SwitchRoot(error) => Some(error),
             _ => None,
         }
     }

@@ -23,7 +23,6 @@ mod network;
 mod nfs;
 mod overlay;
 mod pipeline;
-mod read_init;
 mod resume;
 mod search;
 mod state;
@@ -32,18 +31,17 @@ mod verity;
 mod worker;
 
 use std::fmt;
-use std::os::fd::BorrowedFd;
 
 pub(super) use awaited::Awaited;
 pub(super) use error::StepError;
 pub(super) use search::RootSearch;
 pub(super) use verity::DEVICE as VERITY_DEVICE;
 pub(crate) use worker::serve as serve_mounts;
+pub(super) use worker::{MountWorker, WorkerError};
 
-use super::SYSROOT;
 use super::breakpoint::Breakpoint;
 use super::reporter::Reporter;
-use super::switch_root::{self, Ready, SwitchRootError};
+use super::root_check::RootCheck;
 use crate::cmdline::KernelCommandLine;
 use crate::cmdline::boot::Break;
 use crate::kmod::name::ModuleName;
@@ -53,7 +51,7 @@ use devices::{Candidate, Devices};
 use near_misses::near_misses;
 use pipeline::RootPipeline;
 use state::RootState;
-use worker::{MountWorker, Operation};
+use worker::Operation;
 
 /// How far a step has come.
 #[derive(Debug, PartialEq, Eq)]
@@ -88,6 +86,8 @@ pub(super) struct StepContext<'a> {
     /// The log, and the sink of the record.
     pub(super) reporter: &'a mut Reporter,
     pub(super) breakpoint: &'a mut Breakpoint,
+    /// The check that the root has passed, to be repeated before the switch.
+    pub(super) root_check: &'a mut Option<RootCheck>,
 }
 
 impl StepContext<'_> {
@@ -124,12 +124,6 @@ impl StepContext<'_> {
         self.reporter.end_phase("mount");
     }
 
-    /// Checks the mounted root and its init, as before the switch. `name` is the root in messages.
-    fn check_root(&self, name: &str) -> Result<Ready, SwitchRootError> {
-        let sysroot = self.dir.join(SYSROOT);
-        switch_root::prepare(self.dir, &sysroot, name, self.params.boot.init.as_deref())
-    }
-
     /// Warns about other devices that have the name `text` too.
     fn warn_duplicates(&mut self, text: &str, candidate: &Candidate) {
         // The devices of one multi-device filesystem share a UUID by design.
@@ -153,12 +147,6 @@ pub(super) trait RootStep {
 
     /// Returns the error that explains why a later step failed, if this step knows.
     fn explain_failure(&self, _cx: &StepContext<'_>) -> Option<StepError> {
-        None
-    }
-
-    /// Returns the descriptor that becomes readable when the child process that the step waits for
-    /// has something to say.
-    fn wake_fd(&self) -> Option<BorrowedFd<'_>> {
         None
     }
 }

@@ -1,7 +1,6 @@
 //! The row of steps to one of the roots that the command line names.
 
 use std::collections::VecDeque;
-use std::os::fd::BorrowedFd;
 
 use super::devices::Content;
 use super::filesystem::Filesystem;
@@ -11,7 +10,6 @@ use super::init_check::InitCheck;
 use super::network::Network;
 use super::nfs::Nfs;
 use super::overlay::Overlay;
-use super::read_init::ReadInit;
 use super::resume::Resume;
 use super::verity::Verity;
 use super::{LOWER, MEDIUM, Progress, RootStep, StepContext, StepError, UPPER, ubi};
@@ -73,11 +71,8 @@ impl RootPipeline {
         }
         self.plan_root(&mut steps);
         steps.extend(Filesystem::usr(&self.params).map(|usr| Box::new(usr) as Box<dyn RootStep>));
-        let verified = self.storage.verity.is_some();
-        steps.push(Box::new(ReadInit::new(verified)));
-        if !verified && self.has_more() {
-            steps.push(Box::new(InitCheck));
-        }
+        let is_verified = self.storage.verity.is_some();
+        steps.push(Box::new(InitCheck::new(&self.choice.text, is_verified)));
         self.steps = steps.into();
     }
 
@@ -136,13 +131,7 @@ impl RootPipeline {
                 }
             }
         }
-        cx.worker.end();
         Ok(Progress::Done)
-    }
-
-    /// Returns the descriptor that wakes the step that runs.
-    pub(in crate::boot) fn wake_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.steps.front().and_then(|step| step.wake_fd())
     }
 
     /// Switches to the next root. Returns `false` if none is left.

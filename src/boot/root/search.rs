@@ -126,7 +126,7 @@ impl RootSearch {
 
     /// Returns the descriptor that becomes readable when [`Self::advance`] is due.
     pub(in crate::boot) fn wake_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.worker.wake_fd().or_else(|| self.pipeline.wake_fd())
+        self.worker.wake_fd()
     }
 
     /// Returns the pipeline and the context of its steps.
@@ -144,6 +144,7 @@ impl RootSearch {
             state: &mut self.state,
             reporter: &mut boot.reporter,
             breakpoint: &mut boot.breakpoint,
+            root_check: &mut boot.root_check,
         };
         (&mut self.pipeline, cx)
     }
@@ -250,13 +251,13 @@ impl RootSearch {
         if matches!(self.stage, Stage::Working(_) | Stage::Busy(_) | Stage::Mounted) {
             return false;
         }
+        let patient = params.timeout.is_none() && !self.pipeline.has_more();
         let failed = self.failure.as_ref().is_some_and(|Failure { error, first }| {
             let period = if self.pipeline.has_more() { Duration::ZERO } else { RETRY_PERIOD };
             let tried = BootTime::now() >= *first + period;
-            error.is_final() || (settled && tried)
+            error.is_final() || (settled && tried && !patient)
         });
-        let patient = params.timeout.is_none() && !self.pipeline.has_more();
-        (failed && !patient) || (settled && !params.is_named())
+        failed || (settled && !params.is_named())
     }
 
     /// Switches to the next of the roots that the command line names.

@@ -14,7 +14,7 @@
 //! members   MAJOR MINOR                                    value: number of devices, decimal
 //! map       UUID SECTORS TABLE                             value: empty
 //! resume    MAJOR MINOR OFFSET                             value: empty
-//! init      whole|- INIT                                   value: empty
+//! init      INIT LIMIT DEVICE command|-                    value: see boot/root_check.rs
 //! undo      verity|-                                       value: empty
 //! ```
 //!
@@ -27,6 +27,7 @@ use std::str::FromStr;
 
 use rustix::io::Errno;
 
+use crate::boot::root_check::InitRequest;
 use crate::sys::child::MAX_MESSAGE;
 use crate::sys::{Cause, Error};
 
@@ -106,8 +107,8 @@ pub(in crate::boot::root) enum Request {
     Map { uuid: String, sectors: u64, table: String },
     /// Resumes a hibernated system.
     Resume { number: (u32, u32), offset: u64 },
-    /// Reads the init of the root, so that PID 1 finds it in memory.
-    Init { whole: bool, init: Option<String> },
+    /// Checks that the root can be switched to and holds an init.
+    Init(InitRequest),
     /// Unmounts everything that requests have mounted, and removes the mapped device.
     Undo { verity: bool },
 }
@@ -153,8 +154,10 @@ impl Request {
                 let [major, minor] = number(n);
                 vec!["resume".into(), major, minor, offset.to_string()]
             }
-            Self::Init { whole, init } => {
-                vec!["init".into(), word(*whole, "whole"), init.clone().unwrap_or_default()]
+            Self::Init(r) => {
+                let (limit, kind) = (r.limit.to_string(), word(r.is_command, "command"));
+                let text = |option: &Option<String>| option.clone().unwrap_or_default();
+                vec!["init".into(), text(&r.init), limit, text(&r.device), kind]
             }
             Self::Undo { verity } => vec!["undo".into(), word(*verity, "verity")],
         };
@@ -195,10 +198,12 @@ impl Request {
                 Self::Map { uuid: fields.text()?, sectors: fields.parse()?, table: fields.text()? }
             }
             "resume" => Self::Resume { number: fields.number()?, offset: fields.parse()? },
-            "init" => Self::Init {
-                whole: fields.choice("whole", "-")?,
-                init: Some(fields.text()?).filter(|init| !init.is_empty()),
-            },
+            "init" => Self::Init(InitRequest {
+                init: fields.option()?,
+                limit: fields.parse()?,
+                device: fields.option()?,
+                is_command: fields.choice("command", "-")?,
+            }),
             "undo" => Self::Undo { verity: fields.choice("verity", "-")? },
             _ => return None,
         };
@@ -272,6 +277,11 @@ impl<'a> Fields<'a> {
         (!text.contains('\0')).then(|| text.to_owned())
     }
 
+    /// Returns the text of a field, or `Some(None)` if it is empty.
+    fn option(&mut self) -> Option<Option<String>> {
+        self.text().map(|text| Some(text).filter(|text| !text.is_empty()))
+    }
+
     fn rest(&mut self) -> Option<Vec<String>> {
         let mut all = Vec::new();
         while !self.0.is_empty() {
@@ -326,8 +336,13 @@ mod tests {
             Request::Members { number: (8, 16) },
             Request::Map { uuid: "CRYPT".into(), sectors: 8, table: "1 8:1 8:2".into() },
             Request::Resume { number: (8, 3), offset: 4096 },
-            Request::Init { whole: true, init: Some("/sbin/init".into()) },
-            Request::Init { whole: false, init: None },
+            Request::Init(InitRequest {
+                init: Some("/opt/init".into()),
+                limit: u64::MAX,
+                device: Some("/dev/vda".into()),
+                is_command: false,
+            }),
+            Request::Init(InitRequest { init: None, limit: 0, device: None, is_command: true }),
             Request::Undo { verity: true },
         ]
     }

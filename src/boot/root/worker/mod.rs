@@ -25,6 +25,7 @@ pub(super) use message::{Mount, NfsMount, Request};
 use rustix::io::Errno;
 
 use super::Progress;
+use crate::boot::root_check::InitRequest;
 use crate::sys::child::{ChildProcess, Received};
 use crate::sys::{self, BootTime, Error};
 
@@ -87,7 +88,7 @@ pub(in crate::boot) struct MountWorker {
 }
 
 impl MountWorker {
-    pub(super) fn new() -> Self {
+    pub(in crate::boot) fn new() -> Self {
         Self {
             child: None,
             number: 0,
@@ -116,8 +117,20 @@ impl MountWorker {
         Ok(Progress::Busy(operation))
     }
 
+    /// Gives the worker the check of the mounted root; `text` stands for it in messages.
+    ///
+    /// # Errors
+    /// As [`Self::request`].
+    pub(in crate::boot) fn check_init(
+        &mut self,
+        request: InitRequest,
+        text: String,
+    ) -> sys::Result<Progress> {
+        self.request(Request::Init(request), text)
+    }
+
     /// Returns the result of the request once the worker has ended it.
-    pub(super) fn poll(&mut self) -> Option<Result<Vec<u8>, WorkerError>> {
+    pub(in crate::boot) fn poll(&mut self) -> Option<Result<Vec<u8>, WorkerError>> {
         self.receive();
         self.result.take()
     }
@@ -231,14 +244,8 @@ impl MountWorker {
         if sent { Ok(()) } else { Err(failed(Errno::PIPE)) }
     }
 
-    /// Ends the worker, once everything is mounted.
-    pub(super) fn end(&mut self) {
-        self.child = None;
-        self.state = State::Idle;
-    }
-
     /// Returns the descriptor that becomes readable when the worker has sent something.
-    pub(super) fn wake_fd(&self) -> Option<BorrowedFd<'_>> {
+    pub(in crate::boot) fn wake_fd(&self) -> Option<BorrowedFd<'_>> {
         let waits = !matches!(self.state, State::Idle);
         self.child.as_ref().filter(|_| waits).map(ChildProcess::as_fd)
     }

@@ -13,7 +13,7 @@ use rustix::mount::MountFlags;
 use super::message::{self, Mount, Reply, Request};
 use crate::boot::root::pipeline::MOUNT_POINTS;
 use crate::boot::root::{LOWER, MEDIUM, UPPER, mount, nfs, verity};
-use crate::boot::{SYSROOT, switch_root};
+use crate::boot::{SYSROOT, new_root};
 use crate::disk;
 use crate::sys::block::{self, BlockDevice, Disk};
 use crate::sys::loopdev::{self, Loop};
@@ -70,7 +70,7 @@ impl Server {
             Request::Resume { number, offset } => {
                 sysfs::resume_hibernation(dir, number, offset).map(done)
             }
-            Request::Init { whole, init } => self.read_init(whole, init.as_deref()).map(done),
+            Request::Init(request) => Ok(new_root::check(dir, &request).encode()),
             Request::Undo { verity } => {
                 self.undo(verity);
                 Ok(Vec::new())
@@ -147,19 +147,6 @@ impl Server {
         let node = device.node.display().to_string().into_bytes();
         self.loops.push(device);
         Ok(node)
-    }
-
-    /// Reads what PID 1 will read of the init before the switch. Whether the init can be used is
-    /// for PID 1 to judge. With `whole` the whole file is read.
-    fn read_init(&self, whole: bool, init: Option<&str>) -> Result<()> {
-        let sysroot = self.dir.join(SYSROOT);
-        let Ok(ready) = switch_root::prepare(&self.dir, &sysroot, "", init) else { return Ok(()) };
-        if !whole {
-            return Ok(());
-        }
-        let mut file = open_inside(&sysroot, &ready.init)?;
-        let read = io::copy(&mut file, &mut io::sink());
-        read.map(|_| ()).map_err(|e| Error::io("read", ready.init.as_ref(), &e))
     }
 
     /// Unmounts all that this worker and those before it have mounted; with `verity` removes the

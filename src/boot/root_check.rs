@@ -1,0 +1,221 @@
+//! The check of the new root, as PID 1 sees it: what the mount worker is asked, and what it answers
+//! after [`super::new_root`].
+//!
+//! ```text
+//! answer    ready NUL INIT { NUL PATH NUL CAUSE }   inits that exist and are skipped
+//!           no-init { NUL PATH NUL CAUSE }          or unreadable: then a retry may help
+//!           gone
+//!           refused NUL TEXT
+//! ```
+//!
+//! The worker stays: the root is checked when it has been mounted, so that the next one of
+//! `coldplug.root=` can be tried, and again before the switch, up to a minute later.
+
+use std::fmt;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::root::{MountWorker, WorkerError};
+use super::switch_root::{INIT, SwitchRootError};
+use crate::cmdline::boot::BootParams;
+use crate::sys::BootTime;
+
+/// Longest check of a root that has no timeout.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// Part of a program that is read to find damage: more than most inits have.
+const READ_LIMIT: u64 = 4 << 20;
+
+/// What the worker checks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct InitRequest {
+    /// `init=`
+    pub(super) init: Option<String>,
+    /// Number of bytes of a program that are read.
+    pub(super) limit: u64,
+    /// Node of the root device.
+    pub(super) device: Option<String>,
+    /// Whether a shell command is run instead of the init.
+    pub(super) is_command: bool,
+}
+
+/// An init that cannot be executed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Tried {
+    pub(super) path: String,
+    pub(super) cause: String,
+}
+
+impl fmt::Display for Tried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.cause)
+    }
+}
+
+/// The answer of the worker.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// The init can be executed. Inits that the kernel would try before it cannot.
+    Ready { init: String, skipped: Vec<Tried> },
+    /// No init can be executed.
+    NoInit { tried: Vec<Tried>, is_unreadable: bool },
+    /// The root device has disappeared.
+    Gone,
+    /// The root cannot be switched to.
+    Refused(String),
+}
+
+impl InitRequest {
+    /// Returns the request for what the command line asks to be executed. A verified root is read
+    /// without a limit.
+    pub(super) fn new(params: &BootParams, device: Option<&str>, is_verified: bool) -> Self {
+        Self {
+            init: params.init.clone(),
+            limit: if is_verified { u64::MAX } else { READ_LIMIT },
+            device: device.filter(|device| device.starts_with("/dev/")).map(str::to_owned),
+            is_command: params.exec.is_some(),
+        }
+    }
+
+    /// Returns what the answer of the worker means for the root, which is `root` in messages.
+    ///
+    /// # Errors
+    /// The root cannot be switched to.
+    pub(super) fn result(&self, root: &str, answer: &[u8]) -> Result<Checked, SwitchRootError> {
+        let root = root.to_owned();
+        Err(match Answer::decode(answer) {
+            Some(Answer::Ready { init, skipped }) => return Ok(Checked { init, skipped }),
+            Some(Answer::NoInit { tried, is_unreadable }) => {
+                let parameter = match self {
+                    Self { is_command: true, .. } => Some("coldplug.exec="),
+                    Self { init: Some(_), .. } => Some(INIT),
+                    _ => None,
+                };
+                SwitchRootError::NoInit { root, parameter, tried, is_unreadable }
+            }
+            Some(Answer::Gone) => SwitchRootError::Gone(self.device.clone().unwrap_or_default()),
+            Some(Answer::Refused(text)) => SwitchRootError::Refused(text),
+            None => SwitchRootError::Worker(WorkerError::Died(operation(&root))),
+        })
+    }
+}
+
+/// Returns the check in words.
+pub(super) fn operation(root: &str) -> String {
+    format!("root {root}: check of its init")
+}
+
+impl Answer {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let (mut fields, tried) = match self {
+            Self::Ready { init, skipped } => (vec!["ready", init], skipped.as_slice()),
+            Self::NoInit { tried, is_unreadable: false } => (vec!["no-init"], tried.as_slice()),
+            Self::NoInit { tried, is_unreadable: true } => (vec!["unreadable"], tried.as_slice()),
+            Self::Gone => (vec!["gone"], [].as_slice()),
+            Self::Refused(text) => (vec!["refused", text], [].as_slice()),
+        };
+        fields.extend(tried.iter().flat_map(|tried| [tried.path.as_str(), &tried.cause]));
+        fields.join("\0").into_bytes()
+    }
+
+    fn decode(message: &[u8]) -> Option<Self> {
+        let mut fields = fields(message);
+        Some(match fields.next()?.as_str() {
+            "ready" => Self::Ready { init: fields.next()?, skipped: tried(fields) },
+            "no-init" => Self::NoInit { tried: tried(fields), is_unreadable: false },
+            "unreadable" => Self::NoInit { tried: tried(fields), is_unreadable: true },
+            "gone" => Self::Gone,
+            "refused" => Self::Refused(fields.next()?),
+            _ => return None,
+        })
+    }
+}
+
+fn fields(message: &[u8]) -> impl Iterator<Item = String> {
+    message.split(|byte| *byte == 0).map(|field| String::from_utf8_lossy(field).into_owned())
+}
+
+fn tried(mut fields: impl Iterator<Item = String>) -> Vec<Tried> {
+    let next = || Some(Tried { path: fields.next()?, cause: fields.next()? });
+    std::iter::from_fn(next).collect()
+}
+
+/// A root whose init can be executed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Checked {
+    /// Path of the init in the new root.
+    pub(super) init: String,
+    /// Inits that the kernel would try before, and that cannot be executed.
+    pub(super) skipped: Vec<Tried>,
+}
+
+/// A check that can be repeated.
+#[derive(Debug)]
+pub(super) struct RootCheck {
+    worker: MountWorker,
+    request: InitRequest,
+    /// The root in messages.
+    root: String,
+    timeout: Duration,
+}
+
+impl RootCheck {
+    pub(super) fn new(
+        worker: MountWorker,
+        root: &str,
+        request: InitRequest,
+        timeout: Option<Duration>,
+    ) -> Self {
+        Self { worker, request, root: root.to_owned(), timeout: timeout.unwrap_or(TIMEOUT) }
+    }
+
+    /// Checks the root at /sysroot and waits for the result.
+    ///
+    /// # Errors
+    /// The root cannot be switched to, or the worker does not answer in time.
+    pub(super) fn run(&mut self) -> Result<Checked, SwitchRootError> {
+        let began = BootTime::now();
+        self.worker
+            .check_init(self.request.clone(), operation(&self.root))
+            .map_err(|error| SwitchRootError::Worker(WorkerError::System(error)))?;
+        loop {
+            if let Some(result) = self.worker.poll() {
+                return self.request.result(&self.root, &result.map_err(SwitchRootError::Worker)?);
+            }
+            let left = self.timeout.saturating_sub(began.elapsed());
+            if left.is_zero() {
+                let (root, waited) = (self.root.clone(), self.timeout);
+                return Err(SwitchRootError::NoAnswer { root, waited });
+            }
+            let fd = self.worker.wake_fd().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+            let mut fds: Vec<PollFd<'_>> = fd.into_iter().collect();
+            // Interrupted or not: the loop checks everything again.
+            let _ = poll(&mut fds, Timespec::try_from(left).ok().as_ref());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_survive_their_encoding() {
+        let tried = |path: &str| Tried { path: path.into(), cause: "Exec format error".into() };
+        for answer in [
+            Answer::Ready { init: "/bin/init".into(), skipped: vec![tried("/sbin/init")] },
+            Answer::Ready { init: "/sbin/init".into(), skipped: Vec::new() },
+            Answer::NoInit { tried: vec![tried("/a"), tried("/b")], is_unreadable: false },
+            Answer::NoInit { tried: vec![tried("/a")], is_unreadable: true },
+            Answer::Gone,
+            Answer::Refused("switch_root /sysroot: Invalid cross-device link".into()),
+        ] {
+            assert_eq!(Answer::decode(&answer.encode()), Some(answer));
+        }
+        assert_eq!(Answer::decode(b""), None);
+        let params = BootParams::default();
+        let request = |device| InitRequest::new(&params, Some(device), false);
+        assert_eq!(request("10.0.2.2:/nfs").device, None);
+        assert_eq!(request("/dev/vda").device.as_deref(), Some("/dev/vda"));
+    }
+}
