@@ -6,6 +6,7 @@ use harness::machine::{Bus, Machine};
 use harness::run::{BOOT, Test};
 use harness::{disk, files, image, record, tests, tool};
 use std::fs;
+use std::io::Write;
 use std::time::Duration;
 
 /// The tests of this module, by what they need.
@@ -14,6 +15,7 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
     an_image_of_another_kernel,
     a_root_without_a_file_system,
     a_false_content_size_fails_one_module,
+    a_bomb_for_the_decoder_of_the_kernel,
     damaged_modules_fail_alone,
     a_root_without_init,
     a_damaged_index_falls_back_to_text,
@@ -71,6 +73,22 @@ fn a_false_content_size_fails_one_module() {
             .contains("decodes to more than"),
         "{record:#}"
     );
+}
+
+fn a_bomb_for_the_decoder_of_the_kernel() {
+    let (tree, image) = image::stored(Kernel::Cloud612);
+    let vm = Machine::new(&tree, &image).args(["-m", "256"]).cmdline("root=/dev/vda");
+    let vm = vm.device("virtio-rng-pci");
+    let path = format!("lib/modules/{}/{}", tree.release, tree.module("virtio_rng").unwrap());
+    let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 1);
+    for _ in 0..400 {
+        encoder.write_all(&[0; 1 << 20]).unwrap();
+    }
+    let bomb = encoder.finish().unwrap();
+    let image = image::overlay(&image, &[(&*path, &bomb)], &vm.dir().join("image"));
+    let (boot, facts) = vm.image(&image).attach(Bus::VirtioBlk, ROOT).run_ok();
+    assert_eq!(boot.figure("failed"), "1");
+    assert_eq!(record::module(&facts.record(), "virtio_rng")["outcome"], "failed");
 }
 
 fn damaged_modules_fail_alone() {
