@@ -17,6 +17,8 @@
 //! - [`boot`]: PID 1: order of the boot, waiting, root, switch_root, rescue
 //! - [`applet`]: command lines; the only place that chooses an exit code
 //!
+//! All layers use `escape`, which makes text from devices safe for a terminal.
+//!
 //! # Invariants
 //!
 //! 1. `kmod`, `cmdline`, `disk`, `net`, `machine` and `report` do no I/O: no files, no clock, no
@@ -40,6 +42,7 @@ pub mod cmdline;
 #[cfg(feature = "host")]
 pub mod depmod;
 pub mod disk;
+pub(crate) mod escape;
 #[cfg(feature = "host")]
 pub mod image;
 pub mod kmod;

@@ -93,8 +93,8 @@ impl Source for Image {
         self.size
     }
 
-    fn read(&self, offset: u64, buf: &mut [u8]) -> Option<usize> {
-        self.file.read_at(buf, offset).ok()
+    fn read(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        self.file.read_at(buf, offset)
     }
 }
 

@@ -1,6 +1,7 @@
 //! A device of any size in a few bytes, for the fuzz targets and the maker of their seeds.
 
 use std::cell::Cell;
+use std::io;
 
 use coldplug::disk::Source;
 
@@ -53,7 +54,7 @@ impl Source for Sparse<'_> {
         self.size
     }
 
-    fn read(&self, offset: u64, buf: &mut [u8]) -> Option<usize> {
+    fn read(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         self.read.set(self.read.get() + buf.len() as u64);
         let rest = usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX);
         let count = rest.min(buf.len());
@@ -61,8 +62,8 @@ impl Source for Sparse<'_> {
         buf.fill(0);
         for (start, bytes) in &self.pieces {
             let (from, skip) = match start.checked_sub(offset) {
-                Some(ahead) => (usize::try_from(ahead).ok()?, 0),
-                None => (0, usize::try_from(offset - start).ok()?),
+                Some(ahead) => (usize::try_from(ahead).unwrap_or(usize::MAX), 0),
+                None => (0, usize::try_from(offset - start).unwrap_or(usize::MAX)),
             };
             let (Some(to), Some(bytes)) = (buf.get_mut(from..), bytes.get(skip..)) else {
                 continue;
@@ -70,6 +71,6 @@ impl Source for Sparse<'_> {
             let len = to.len().min(bytes.len());
             to[..len].copy_from_slice(&bytes[..len]);
         }
-        Some(count)
+        Ok(count)
     }
 }

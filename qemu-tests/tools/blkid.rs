@@ -10,7 +10,7 @@ use harness::tests;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -207,16 +207,16 @@ impl Source for Mutant {
         self.size
     }
 
-    fn read(&self, offset: u64, buf: &mut [u8]) -> Option<usize> {
+    fn read(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         self.read.set(self.read.get() + buf.len() as u64);
         self.reads.set(self.reads.get() + 1);
-        let count = self.file.read_at(buf, offset).ok()?;
+        let count = self.file.read_at(buf, offset)?;
         for (at, byte) in &self.bytes {
             if let Some(place) = at.checked_sub(offset).and_then(|at| buf.get_mut(at as usize)) {
                 *place = *byte;
             }
         }
-        Some(count)
+        Ok(count)
     }
 }
 
@@ -232,7 +232,7 @@ impl Source for Part<'_> {
         self.size
     }
 
-    fn read(&self, offset: u64, buf: &mut [u8]) -> Option<usize> {
+    fn read(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         let rest = self.size.saturating_sub(offset).min(buf.len() as u64);
         self.disk.read(self.start + offset, &mut buf[..rest as usize])
     }

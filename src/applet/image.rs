@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use super::args;
 use super::message::{self, Error};
 use super::out;
+use crate::escape;
 use crate::image::{self, Compress, ModuleFormat, Modules, Options, newc};
-use crate::report::printable;
 
 const HELP: &str = "\
 usage: coldplug image build --kernel RELEASE -o OUT [option…]
@@ -211,13 +211,14 @@ fn list(path: &Path) -> Result<String, Error> {
 
 /// Returns a line in the form of `ls -l`: mode, owner, size or device number, name, link target.
 fn line(member: &newc::Member<'_>) -> String {
-    let name = printable(&String::from_utf8_lossy(member.name));
+    let name = String::from_utf8_lossy(member.name);
+    let name = escape::line(&name);
     let size = match member.device {
         (major, minor) if member.is_device() => format!("{major}, {minor}"),
         _ => member.data.len().to_string(),
     };
     let target = match member.is_link() {
-        true => format!(" -> {}", printable(&String::from_utf8_lossy(member.data))),
+        true => format!(" -> {}", escape::line(&String::from_utf8_lossy(member.data))),
         false => String::new(),
     };
     let (uid, gid) = (member.uid, member.gid);

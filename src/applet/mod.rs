@@ -8,6 +8,7 @@ mod console_shell;
 mod convert;
 #[cfg(feature = "host")]
 mod depmod;
+mod disk_prober;
 mod explain;
 mod finish;
 mod free_initramfs;
@@ -145,6 +146,11 @@ const INTERNAL: &[Applet] = &[
         run: console_shell::run,
     },
     Applet {
+        name: "disk-prober",
+        help: "read superblocks and partition tables that standard input asks for",
+        run: disk_prober::run,
+    },
+    Applet {
         name: "free-initramfs",
         help: "delete the initramfs that init left",
         run: free_initramfs::run,
@@ -162,8 +168,15 @@ const INTERNAL: &[Applet] = &[
 ];
 
 /// Commands without options. Their entry in the table is their whole help.
-const WITHOUT_OPTIONS: [&str; 6] =
-    ["init", "finish", "console-shell", "free-initramfs", "load-worker", "mount-worker"];
+const WITHOUT_OPTIONS: [&str; 7] = [
+    "init",
+    "finish",
+    "console-shell",
+    "disk-prober",
+    "free-initramfs",
+    "load-worker",
+    "mount-worker",
+];
 
 impl Applet {
     /// Runs the command and prints its error. Returns its exit code.

@@ -29,6 +29,8 @@ pub(super) struct Coldplug<'a> {
     counts: UeventCounts,
     /// The highest SEQNUM seen.
     last_event: Option<u64>,
+    /// Block devices that have changed or disappeared, since these were taken.
+    changed_disks: Vec<String>,
 }
 
 /// What the uevent socket held.
@@ -59,6 +61,7 @@ impl<'a> Coldplug<'a> {
             buses: BusSettle::new(),
             counts: UeventCounts::default(),
             last_event: None,
+            changed_disks: Vec::new(),
         }
     }
 
@@ -131,7 +134,7 @@ impl<'a> Coldplug<'a> {
                 Received::Message(message) => {
                     self.counts.received += 1;
                     if let Some(event) = Uevent::parse(message) {
-                        drained.block |= event.get("SUBSYSTEM") == Some(b"block");
+                        drained.block |= self.note_block(&event);
                         drained.lost |= self.is_gap(&event);
                         drained.fresh |= self.handle(&event);
                     }
@@ -148,6 +151,22 @@ impl<'a> Coldplug<'a> {
                 Received::Empty => return Ok(drained),
             }
         }
+    }
+
+    /// Returns whether the event is one of a block device, and notes a device that has changed or
+    /// disappeared.
+    fn note_block(&mut self, event: &Uevent<'_>) -> bool {
+        let is_block = event.get("SUBSYSTEM") == Some(b"block");
+        if is_block && event.action != b"add" {
+            let name = event.devpath.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+            self.changed_disks.push(String::from_utf8_lossy(name).into_owned());
+        }
+        is_block
+    }
+
+    /// Takes the names of the block devices that have changed or disappeared.
+    pub(super) fn take_changed_disks(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.changed_disks)
     }
 
     /// Returns whether events before this one are missing. Newer kernels may deliver events

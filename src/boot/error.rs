@@ -61,6 +61,16 @@ impl BootError {
     }
 }
 
+impl BootError {
+    /// Returns the message for people, one line each. A newline in a name does not start a line.
+    pub(super) fn lines(&self) -> Vec<String> {
+        match self {
+            Self::RootNotFound(error) => error.lines(),
+            error => vec![error.to_string()],
+        }
+    }
+}
+
 impl fmt::Display for BootError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -109,21 +119,29 @@ pub(super) struct RootNotFound {
     pub(super) seen: Vec<SeenDevice>,
 }
 
+impl RootNotFound {
+    fn lines(&self) -> Vec<String> {
+        let first = match self.is_named {
+            true => self.awaited.failure(&seconds(self.waited)),
+            false => {
+                "no root= on the kernel command line and no root partition found by type".into()
+            }
+        };
+        let seen = match self.seen.is_empty() {
+            true => "  no block devices seen",
+            false => "block devices seen:",
+        };
+        let mut lines = vec![first];
+        lines.extend(self.near.iter().map(|line| format!("  {line}")));
+        lines.push(seen.to_owned());
+        lines.extend(self.seen.iter().map(|device| format!("  {}", device.line())));
+        lines
+    }
+}
+
 impl fmt::Display for RootNotFound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_named {
-            f.write_str(&self.awaited.failure(&seconds(self.waited)))?;
-        } else {
-            f.write_str("no root= on the kernel command line and no root partition found by type")?;
-        }
-        for line in &self.near {
-            write!(f, "\n  {line}")?;
-        }
-        f.write_str(match self.seen.is_empty() {
-            true => "\n  no block devices seen",
-            false => "\nblock devices seen:",
-        })?;
-        self.seen.iter().try_for_each(|device| write!(f, "\n  {}", device.line()))
+        f.write_str(&self.lines().join("\n"))
     }
 }
 

@@ -128,8 +128,13 @@ impl<'a, 'b> EventLoop<'a, 'b> {
         {
             self.boot.reporter.warn(format!("scan: {error}"));
         }
-        if drained.block || drained.lost {
+        for disk in self.coldplug.take_changed_disks() {
+            self.search.note_disk_change(&disk);
+        }
+        if drained.lost {
             self.search.forget_devices();
+        } else if drained.block {
+            self.search.note_device_change();
         }
         drained
     }
@@ -157,7 +162,9 @@ impl<'a, 'b> EventLoop<'a, 'b> {
         let late = self.hold_until.is_some_and(|until| waiting && BootTime::now() >= until);
         let held = self.hold_until.is_some();
         let root_first = held && waiting && !fresh && self.coldplug.is_quiet();
-        let stuck = (settled || root_first) && self.loader.has_held();
+        // The root may be on a disk that is being read.
+        let stuck =
+            (settled || root_first) && self.loader.has_held() && !self.search.is_reading_disks();
         if late || stuck {
             self.hold_until = self.hold_until.map(|_| BootTime::now() + HOLD_TIMEOUT);
             self.complete = false;
@@ -200,7 +207,7 @@ impl<'a, 'b> EventLoop<'a, 'b> {
             self.boot.reporter.warn(text);
             return Ok(true);
         }
-        Ok(settled)
+        Ok(settled && self.search.knows_duplicates())
     }
 
     /// Returns the time of the next wakeup if no event comes first.
@@ -223,7 +230,7 @@ impl<'a, 'b> EventLoop<'a, 'b> {
         fds.extend(
             self.socket.as_ref().map(|s| PollFd::from_borrowed_fd(s.as_fd(), PollFlags::IN)),
         );
-        fds.extend(self.search.wake_fd().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        fds.extend(self.search.wake_fds().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         fds.extend(signals::wake_fd().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         // Interrupted or not: the loop checks everything again.
         let _ = poll(&mut fds, Timespec::try_from(left).ok().as_ref());

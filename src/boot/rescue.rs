@@ -59,7 +59,7 @@ pub(super) fn install_handlers(root: &Root) {
     crash::install();
     let root = root.clone();
     std::panic::set_hook(Box::new(move |info| {
-        let text = format!("coldplug panicked; please report it: {info}");
+        let text = format!("coldplug panicked; please report it: {info}").replace('\n', " ");
         if let Ok(kmsg) = Kmsg::open(&root) {
             kmsg.write(Priority::Debug, &text);
         }
@@ -72,8 +72,8 @@ impl Boot {
     /// Logs why the boot cannot go on, and ends it. Never returns.
     pub(super) fn rescue(&mut self, error: &BootError) -> ! {
         let text = error.to_string();
-        for line in text.lines() {
-            self.reporter.log().error(line);
+        for line in error.lines() {
+            self.reporter.log().error(&line);
         }
         self.reporter.log_missing_modules();
         self.reporter.add_warning(text);

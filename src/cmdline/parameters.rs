@@ -98,6 +98,10 @@ parameters! {
         "coldplug.timeout", "=SECONDS",
         "Longest wait for the root device (default 60)."
             => set(&mut line.root.timeout, seconds(word.value_or_empty()).map(Some));
+        "coldplug.probe_timeout", "=SECONDS",
+        "Longest wait for the superblock of one disk (default 10). Then the boot goes on without \
+         the disk; a later answer is used all the same."
+            => set(&mut line.root.probe_timeout, seconds(word.value_or_empty()));
         "coldplug.fsck", "=auto|no|force",
         "Whether filesystems are checked before they are mounted, if the image holds `fsck.TYPE` \
          (default `auto`). `force` checks even filesystems that are marked clean."

@@ -8,6 +8,9 @@ use super::root_name::RootName;
 
 /// Longest wait for the root device if no parameter sets another.
 pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
+/// Longest wait for the superblock of one device if no parameter sets another: a disk needs some
+/// seconds to spin up.
+const DEFAULT_PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest wait for an entry of `coldplug.root=` that has no `wait=` and is not the last.
 const CANDIDATE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -72,6 +75,8 @@ pub struct RootParams {
     pub(crate) delay: Duration,
     /// Longest wait for the root device; `None` means without limit (`rootwait`).
     pub(crate) timeout: Option<Duration>,
+    /// `coldplug.probe_timeout=`: longest wait for the superblock of one device.
+    pub(crate) probe_timeout: Duration,
     /// `mount.usr=`, `mount.usrfstype=` and `mount.usrflags=`.
     pub(crate) usr: Usr,
     /// `resume=`: the device that may hold a hibernated system; `None` after `noresume`.
@@ -97,6 +102,7 @@ impl Default for RootParams {
             writable: false,
             delay: Duration::ZERO,
             timeout: Some(DEFAULT_TIMEOUT),
+            probe_timeout: DEFAULT_PROBE_TIMEOUT,
             usr: Usr::default(),
             resume: None,
             resume_offset: 0,

@@ -2,15 +2,18 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
+use std::io;
 
 /// Source of bytes: a device, a file, a slice.
 pub trait Source {
     /// Returns the size in bytes.
     fn size(&self) -> u64;
 
-    /// Reads at most `buf.len()` bytes at `offset` and returns their number, or `None` if they
-    /// cannot be read.
-    fn read(&self, offset: u64, buf: &mut [u8]) -> Option<usize>;
+    /// Reads at most `buf.len()` bytes at `offset` and returns their number, which is 0 at the end.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    fn read(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize>;
 }
 
 impl Source for &[u8] {
@@ -18,12 +21,20 @@ impl Source for &[u8] {
         self.len() as u64
     }
 
-    fn read(&self, offset: u64, buf: &mut [u8]) -> Option<usize> {
-        let rest = self.get(usize::try_from(offset).ok()?..)?;
-        let count = rest.len().min(buf.len());
-        buf.get_mut(..count)?.copy_from_slice(rest.get(..count)?);
-        Some(count)
+    fn read(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        let rest = usize::try_from(offset).ok().and_then(|from| self.get(from..));
+        let mut rest = rest.unwrap_or_default();
+        io::Read::read(&mut rest, buf)
     }
+}
+
+/// A part of a device that cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadError {
+    /// Offset of the read, in bytes.
+    pub offset: u64,
+    /// Error number of the read; 0 if it has none.
+    pub errno: i32,
 }
 
 /// Size of the head, up to the end of the btrfs superblock, in bytes.
@@ -41,12 +52,25 @@ pub(super) struct Device<'a> {
     size: u64,
     head: Vec<u8>,
     budget: Cell<u64>,
+    /// The first read that failed.
+    error: Cell<Option<ReadError>>,
 }
 
 impl<'a> Device<'a> {
     pub(super) fn new(source: &'a dyn Source) -> Self {
         let size = source.size();
-        Self { source, size, head: head(source, size), budget: Cell::new(READ_BUDGET) }
+        let (head, error) = head(source, size);
+        Self { source, size, head, budget: Cell::new(READ_BUDGET), error: Cell::new(error) }
+    }
+
+    /// Returns the first part that could not be read.
+    pub(super) fn error(&self) -> Option<ReadError> {
+        self.error.get()
+    }
+
+    /// Allows as many further reads as at first.
+    pub(super) fn renew_budget(&self) {
+        self.budget.set(READ_BUDGET);
     }
 
     pub(super) fn size(&self) -> u64 {
@@ -70,7 +94,9 @@ impl<'a> Device<'a> {
         }
         self.spend(length as u64)?;
         let mut buf = vec![0; length];
-        (fill(self.source, offset, &mut buf) == length).then_some(Cow::Owned(buf))
+        let (done, error) = fill(self.source, offset, &mut buf);
+        self.error.set(self.error.get().or(error));
+        (done == length).then_some(Cow::Owned(buf))
     }
 
     /// Deducts a read from the budget. Returns `None` if the budget is exhausted.
@@ -80,33 +106,42 @@ impl<'a> Device<'a> {
     }
 }
 
-/// Reads the head at once or, if that fails, in chunks up to the first unreadable one.
-fn head(source: &dyn Source, size: u64) -> Vec<u8> {
+/// Reads the head at once or, if that fails, in chunks up to the first unreadable one. Returns the
+/// error of that one too.
+fn head(source: &dyn Source, size: u64) -> (Vec<u8>, Option<ReadError>) {
     let mut head = vec![0; usize::try_from(size).map_or(HEAD_SIZE, |size| size.min(HEAD_SIZE))];
-    let mut done = fill(source, 0, &mut head);
+    let (mut done, mut error) = fill(source, 0, &mut head);
     while let Some(chunk) =
         head.get_mut(done..(done + CHUNK).min(HEAD_SIZE)).filter(|c| !c.is_empty())
     {
-        let count = fill(source, done as u64, chunk);
+        let count;
+        (count, error) = fill(source, done as u64, chunk);
         done += count;
         if count < CHUNK {
             break;
         }
     }
     head.truncate(done);
-    head
+    (head, error)
 }
 
-/// Reads until `buf` is full or the source ends or fails. Returns the number of bytes read.
-pub(super) fn fill(source: &dyn Source, offset: u64, buf: &mut [u8]) -> usize {
+/// Reads until `buf` is full or the source ends or fails. Returns the number of bytes read, and the
+/// failure.
+pub(super) fn fill(source: &dyn Source, offset: u64, buf: &mut [u8]) -> (usize, Option<ReadError>) {
     let mut done = 0;
     while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
-        match source.read(offset.saturating_add(done as u64), rest) {
-            Some(count) if count > 0 => done += count,
-            _ => break,
+        let at = offset.saturating_add(done as u64);
+        match source.read(at, rest) {
+            Ok(0) => break,
+            Ok(count) => done += count,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => {
+                let errno = e.raw_os_error().unwrap_or(0);
+                return (done, Some(ReadError { offset: at, errno }));
+            }
         }
     }
-    done
+    (done, None)
 }
 
 #[cfg(test)]
@@ -125,10 +160,13 @@ mod tests {
             self.size
         }
 
-        fn read(&self, offset: u64, buf: &mut [u8]) -> Option<usize> {
+        fn read(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
             self.requested.set(self.requested.get() + buf.len() as u64);
             let range = offset..offset + buf.len() as u64;
-            (!range.contains(&self.hole)).then_some(buf.len())
+            match range.contains(&self.hole) {
+                true => Err(io::Error::from_raw_os_error(5)),
+                false => Ok(buf.len()),
+            }
         }
     }
 
@@ -137,10 +175,22 @@ mod tests {
         let source = Bad { size: 1 << 30, hole: 10_000, requested: Cell::new(0) };
         let device = Device::new(&source);
         assert_eq!(device.head().len(), 8192);
+        assert_eq!(device.error(), Some(ReadError { offset: 8192, errno: 5 }));
         assert!(device.bytes(0, 512).is_some());
         assert!(device.bytes(9000, 2000).is_none());
         assert!(device.bytes(65536, 512).is_some());
         assert!(device.bytes((1 << 30) - 1, 2).is_none());
+    }
+
+    #[test]
+    fn the_first_failed_read_is_remembered() {
+        let source = Bad { size: 1 << 30, hole: 1 << 20, requested: Cell::new(0) };
+        let device = Device::new(&source);
+        assert!(device.bytes(1 << 29, 512).is_some() && device.error().is_none());
+        assert!(device.bytes((1 << 20) - 8, 512).is_none());
+        assert_eq!(device.error(), Some(ReadError { offset: (1 << 20) - 8, errno: 5 }));
+        let past_the_end = device.bytes(1 << 30, 512);
+        assert!(past_the_end.is_none());
     }
 
     #[test]

@@ -17,7 +17,7 @@
 //!
 //! Other areas (a FAT root directory, NTFS's $Volume record, …) are read only if the head holds
 //! such a file system. All reads together are bounded by a budget, whatever the bytes are. If an
-//! area cannot be read, the format counts as absent; that is never an error.
+//! area cannot be read, the format counts as absent, and [`Examination::error`] says why.
 
 mod bytes;
 mod crc;
@@ -46,7 +46,7 @@ pub mod verity;
 mod xfs;
 mod zfs;
 
-pub use device::Source;
+pub use device::{ReadError, Source};
 pub(crate) use fixed_layout::member_count;
 pub use gpt::root_type_guid;
 pub use partition_table::{Partition, PartitionTable};
@@ -161,6 +161,46 @@ const FORMATS: [Format; 23] = [
     format(fixed_layout::erofs, 0),
 ];
 
+/// Every type of superblock.
+const KINDS: [&str; 26] = [
+    "DM_verity_hash",
+    "LVM2_member",
+    "bcache",
+    "bcachefs",
+    "btrfs",
+    "crypto_LUKS",
+    "erofs",
+    "exfat",
+    "ext2",
+    "ext3",
+    "ext4",
+    "f2fs",
+    "iso9660",
+    "jbd",
+    "linux_raid_member",
+    "ntfs",
+    "squashfs",
+    "squashfs3",
+    "swap",
+    "swsuspend",
+    "ubi",
+    "ubifs",
+    "udf",
+    "vfat",
+    "xfs",
+    "zfs_member",
+];
+
+/// Returns the type of superblock called `name`.
+pub(crate) fn superblock_kind(name: &str) -> Option<&'static str> {
+    KINDS.into_iter().find(|kind| *kind == name)
+}
+
+/// Returns the type of partition table called `name`.
+pub(crate) fn table_kind(name: &str) -> Option<&'static str> {
+    ["dos", "gpt"].into_iter().find(|kind| *kind == name)
+}
+
 /// Maximum size of a floppy in blkid, in bytes: a floppy has no arrays, and the first superblock
 /// found is used.
 const FLOPPY_SIZE: u64 = 1440 * 1024;
@@ -180,6 +220,38 @@ const FLOPPY_SIZE: u64 = 1440 * 1024;
 #[must_use]
 pub fn probe(source: &impl Source) -> Option<Superblock> {
     examine(source).single()
+}
+
+/// A device that is being examined. Its head is read once for all questions.
+#[expect(missing_debug_implementations, reason = "it borrows a source, which need not have one")]
+pub struct Examination<'a>(Device<'a>);
+
+impl<'a> Examination<'a> {
+    /// Reads the head of `source`.
+    #[must_use]
+    pub fn new(source: &'a dyn Source) -> Self {
+        Self(Device::new(source))
+    }
+
+    /// Returns the partition table, as [`partition_table()`] does.
+    #[must_use]
+    pub fn partition_table(&self, sector_size: u32) -> Option<PartitionTable> {
+        self.0.renew_budget();
+        table_probe::read(&self.0, sector_size)
+    }
+
+    /// Returns the superblocks, as [`examine`] does.
+    #[must_use]
+    pub fn content(&self) -> Content {
+        self.0.renew_budget();
+        search(&self.0)
+    }
+
+    /// Returns the first part of the device that could not be read.
+    #[must_use]
+    pub fn error(&self) -> Option<ReadError> {
+        self.0.error()
+    }
 }
 
 /// The superblocks on a device.
@@ -236,4 +308,38 @@ fn search(device: &Device<'_>) -> Content {
 /// of the device.
 fn is_stale(device: &Device<'_>, superblock: &Superblock) -> bool {
     matches!(superblock.kind, "LVM2_member" | "bcache" | "bcachefs") && mbr::is_table(device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_type_of_superblock_has_its_name_in_the_list() {
+        let sources = [
+            include_str!("exfat.rs"),
+            include_str!("ext.rs"),
+            include_str!("fat.rs"),
+            include_str!("fixed_layout.rs"),
+            include_str!("iso9660.rs"),
+            include_str!("luks.rs"),
+            include_str!("lvm.rs"),
+            include_str!("ntfs.rs"),
+            include_str!("raid.rs"),
+            include_str!("swap.rs"),
+            include_str!("udf.rs"),
+            include_str!("xfs.rs"),
+            include_str!("zfs.rs"),
+        ];
+        for source in sources {
+            for call in ["Superblock::new(\"", "Superblock::filesystem(\""] {
+                for rest in source.split(call).skip(1) {
+                    let name = rest.split('"').next().unwrap();
+                    assert_eq!(superblock_kind(name), Some(name));
+                }
+            }
+        }
+        assert_eq!((superblock_kind("ext5"), table_kind("sun")), (None, None));
+        assert_eq!(table_kind("gpt"), Some("gpt"));
+    }
 }

@@ -1,5 +1,7 @@
 //! A block device as messages and the boot record show it.
 
+use crate::escape;
+
 /// A block device and its content.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct SeenDevice {
@@ -25,16 +27,20 @@ pub(crate) struct SeenDevice {
     pub(crate) part_uuid: Option<String>,
     /// PARTLABEL of a partition.
     pub(crate) part_label: Option<String>,
+    /// Why the device, or a part of it, could not be read.
+    pub(crate) error: Option<String>,
     /// Links below /dev that udev would create, by identity and by path.
     pub(crate) links: Vec<String>,
 }
 
 impl SeenDevice {
-    /// Formats the device as `vda1 ext4 UUID=… LABEL=… PARTUUID=…`.
+    /// Formats the device as `vda1 ext4 UUID=… LABEL=… PARTUUID=…`, printable whatever the device
+    /// holds.
     pub(crate) fn line(&self) -> String {
         let content = match (self.kinds.is_empty(), self.partition, self.table) {
             (false, ..) => self.kinds.join(" and "),
             (true, None, Some(table)) => format!("({table} partition table)"),
+            (true, ..) if self.error.is_some() => String::new(),
             (true, ..) => "(unknown content)".to_owned(),
         };
         let fields = [
@@ -43,12 +49,12 @@ impl SeenDevice {
             ("PARTUUID", &self.part_uuid),
             ("PARTLABEL", &self.part_label),
         ];
-        let mut line = format!("{} {content}", self.name);
-        for (name, value) in fields {
-            if let Some(value) = value {
-                line.push_str(&format!(" {name}={value}"));
-            }
-        }
-        line
+        let error = self.error.as_ref().map(|error| format!("({error})"));
+        let values = fields.iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+        let values = values.map(|(name, value)| format!("{name}={}", escape::value(value)));
+        let words = std::iter::once(content).chain(values).chain(error);
+        words
+            .filter(|word| !word.is_empty())
+            .fold(escape::value(&self.name).into_owned(), |line, word| line + " " + &word)
     }
 }

@@ -87,7 +87,7 @@ impl HashTree {
     /// There is no superblock, or it is damaged or describes an invalid tree.
     pub fn read(source: &impl Source, offset: u64) -> Result<Self, VerityError> {
         let mut sb = [0; SUPERBLOCK_SIZE];
-        if fill(source, offset, &mut sb) < sb.len() || !has(&sb, 0, b"verity\0\0") {
+        if fill(source, offset, &mut sb).0 < sb.len() || !has(&sb, 0, b"verity\0\0") {
             return Err(VerityError::NoSuperblock(offset));
         }
         if le32(&sb, 8) != Some(1) {

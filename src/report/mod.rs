@@ -9,8 +9,6 @@ mod verdict;
 
 pub(crate) use network::{AddressOrigin, NetworkRecord};
 pub(crate) use root::RootRecord;
-#[cfg(feature = "host")]
-pub(crate) use text::printable;
 pub(crate) use verdict::{Counts, Verdict};
 
 use std::time::Duration;

@@ -64,6 +64,7 @@ fn seen(device: &SeenDevice) -> Value {
         ("label", device.label.as_deref().into()),
         ("partuuid", device.part_uuid.as_deref().into()),
         ("partlabel", device.part_label.as_deref().into()),
+        ("error", device.error.as_deref().into()),
         ("links", strings(&device.links)),
     ])
 }

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use super::Record;
+use crate::escape;
 
 /// Maximum width of a column, more than any module's name. A damaged record may hold longer texts
 /// than a format width can be.
@@ -29,31 +30,26 @@ impl Record {
                 took % 1000 / 100,
                 reason(module),
             );
-            let _ = writeln!(table, "{}", printable(line.trim_end()));
+            let _ = writeln!(table, "{}", escape::line(line.trim_end()));
         }
         for warning in record.get("warnings").and_then(Value::as_array).into_iter().flatten() {
-            let _ = writeln!(table, "warning: {}", printable(warning.as_str().unwrap_or_default()));
+            let _ =
+                writeln!(table, "warning: {}", escape::line(warning.as_str().unwrap_or_default()));
         }
         for waiting in record.get("deferred").and_then(Value::as_array).into_iter().flatten() {
             let (device, supplier) = (text(waiting, "device"), text(waiting, "supplier"));
             let line =
                 format!("deferred: {device} waits for {supplier} ({})", text(waiting, "reason"));
-            let _ = writeln!(table, "{}", printable(&line));
+            let _ = writeln!(table, "{}", escape::line(&line));
         }
         let root = record.get("root")?;
         let [spec, device, fstype] = ["spec", "device", "fstype"].map(|key| text(root, key));
-        let _ = writeln!(table, "{}", printable(&format!("root: {spec} is {device} ({fstype})")));
+        let _ =
+            writeln!(table, "{}", escape::line(&format!("root: {spec} is {device} ({fstype})")));
         let (verdict, time_ms) = (text(&record, "verdict"), number(&record, "time_ms"));
-        let _ = writeln!(table, "verdict: {} in {time_ms} ms", printable(verdict));
+        let _ = writeln!(table, "verdict: {} in {time_ms} ms", escape::line(verdict));
         Some(table)
     }
-}
-
-/// Returns a text that is safe on a terminal: control characters are escaped as in Rust, such as
-/// `\u{1b}`.
-pub(crate) fn printable(line: &str) -> String {
-    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
-    line.chars().map(escaped).collect()
 }
 
 fn text<'a>(object: &'a Value, key: &str) -> &'a str {
@@ -137,7 +133,7 @@ mod tests {
         let json = r#"{"modules": [{"name": "a\u001b[31m\nb"}], "verdict": "\u0007",
             "root": {"spec": "\r"}}"#;
         let table = Record::table(json).unwrap();
-        assert!(table.starts_with("a\\u{1b}[31m\\nb"), "{table}");
+        assert!(table.starts_with("a\\x1b[31m\\x0ab"), "{table}");
         assert_eq!(table.chars().filter(|c| c.is_control()).count(), 3, "{table:?}");
     }
 

@@ -1,8 +1,12 @@
 //! Block devices: listing and reading them.
 
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
+
+use rustix::fs::{major, minor};
+use rustix::io::Errno;
 
 use super::{Error, Result, Root};
 use crate::disk;
@@ -23,6 +27,11 @@ pub struct BlockDevice {
 }
 
 impl BlockDevice {
+    /// Returns the disk `name` that is no longer there. It cannot be opened.
+    pub(crate) fn vanished(name: &str) -> Self {
+        Self { name: name.to_owned(), number: (0, 0), partition: None, disk: None, size: 0 }
+    }
+
     /// Returns the size of the logical sectors of the disk, in bytes.
     pub(crate) fn sector_size(&self, root: &Root) -> u32 {
         let disk = self.disk.as_deref().unwrap_or(&self.name);
@@ -90,10 +99,16 @@ impl Disk {
     /// Opens the device for reading.
     ///
     /// # Errors
-    /// The node is missing, or there is no medium.
+    /// The node is missing or that of another device, or there is no medium.
     pub(crate) fn open(root: &Root, device: &BlockDevice) -> Result<Self> {
         let node = device.node(root);
-        let file = File::open(&node).map_err(|e| Error::io("open", &node, &e))?;
+        let failed = |e: &io::Error| Error::io("open", &node, e);
+        let file = File::open(&node).map_err(|e| failed(&e))?;
+        let number = file.metadata().map_err(|e| failed(&e))?.rdev();
+        // The name may belong to another device by now.
+        if (major(number), minor(number)) != device.number {
+            return Err(Error::new("open", node.display(), Errno::NXIO));
+        }
         Ok(Self { file, size: device.size })
     }
 }
@@ -103,7 +118,7 @@ impl disk::Source for Disk {
         self.size
     }
 
-    fn read(&self, offset: u64, buf: &mut [u8]) -> Option<usize> {
-        self.file.read_at(buf, offset).ok()
+    fn read(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        self.file.read_at(buf, offset)
     }
 }

@@ -14,6 +14,7 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 
 use super::{Error, Result, Root};
+use crate::escape;
 
 /// Flags of open(2): no wait, and no controlling terminal.
 const FLAGS: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY);
@@ -48,9 +49,10 @@ impl Console {
             .map_err(|e| Error::io("open", path, &e))
     }
 
-    /// Prints one line. What the console does not accept in time is dropped.
+    /// Prints one line. Whatever it holds, it stays one line and leaves the terminal as it is. What
+    /// the console does not accept in time is dropped.
     pub(crate) fn print(&self, line: &str) {
-        write(self.0.as_fd(), format!("{line}\n").as_bytes());
+        write(self.0.as_fd(), format!("{}\n", escape::line(line)).as_bytes());
     }
 }
 
@@ -58,7 +60,7 @@ impl Console {
 /// something, as [`Console::print`] does, and writes then.
 pub(crate) fn print_to_stdout(line: &str) {
     if wait_until_writable(rustix::stdio::stdout()) {
-        let _ = std::io::stdout().write_all(format!("{line}\n").as_bytes());
+        let _ = std::io::stdout().write_all(format!("{}\n", escape::line(line)).as_bytes());
     }
 }
 

@@ -10,8 +10,13 @@ use crate::disk::{self, Superblock};
 
 /// Returns the links in /dev/disk that udev would make for `device`, as paths below /dev.
 pub fn links(root: &Root, device: &BlockDevice) -> Vec<String> {
+    links_in(root, device)
+}
+
+/// Returns these links from another source of sysfs and superblocks.
+pub(crate) fn links_in(tree: &dyn DeviceTree, device: &BlockDevice) -> Vec<String> {
     let disk = device.disk.as_deref().unwrap_or(&device.name);
-    disk::links::links(root, disk, device.partition)
+    disk::links::links(tree, disk, device.partition)
 }
 
 impl DeviceTree for Root {

@@ -6,6 +6,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 
 use super::{Error, Result, Root};
+use crate::escape;
 
 /// Length of the longest record with its prefix, in bytes; longer ones are refused (EINVAL).
 const MAX_RECORD: usize = 976;
@@ -43,9 +44,11 @@ impl Kmsg {
         self.write_as(priority as u8, "coldplug", text);
     }
 
-    /// Writes one record of the program `ident`, as [`Self::write`] does.
+    /// Writes one record of the program `ident`, as [`Self::write`] does. The kernel prints what it
+    /// is given on the console, so the text is made printable.
     pub(crate) fn write_as(&self, priority: u8, ident: &str, text: &str) {
         // Facility 3 is "daemon".
+        let text = escape::line(text);
         let mut record = format!("<{}>{ident}: {text}", 3 * 8 + priority);
         let mut end = record.len().min(MAX_RECORD - 1);
         while !record.is_char_boundary(end) {

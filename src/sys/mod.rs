@@ -21,6 +21,7 @@ pub(crate) mod console;
 pub(crate) mod crash;
 pub(crate) mod deferred_probe;
 mod descriptors;
+mod device_error;
 pub(crate) mod devices;
 pub mod disk_links;
 pub(crate) mod dm;
@@ -41,6 +42,7 @@ pub(crate) mod modules_conf;
 pub(crate) mod mount;
 pub(crate) mod net;
 pub(crate) mod port;
+pub(crate) mod probe_message;
 pub(crate) mod process;
 pub(crate) mod procfs;
 pub(crate) mod regular_file;
@@ -58,6 +60,7 @@ mod raw;
 
 pub(crate) use boot_time::BootTime;
 pub(crate) use deferred_probe::DeferredDevice;
+pub(crate) use device_error::DeviceError;
 pub(crate) use error::{Cause, Error, Result};
 
 use std::path::{Path, PathBuf};

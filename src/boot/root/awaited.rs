@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::cmdline::root_name::RootName;
+use crate::escape;
 
 /// The kind of what a step waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +74,6 @@ impl fmt::Display for Awaited {
         if self.kind == Kind::RootDevice {
             f.write_str("root device ")?;
         }
-        f.write_str(&self.text)
+        f.write_str(&escape::line(&self.text))
     }
 }

@@ -1,16 +1,32 @@
 //! The block devices of the machine, and the lookup of the one that a name stands for.
+//!
+//! PID 1 reads no disk: [`Probers`] do. A lookup answers from what they have said so far and returns
+//! nothing as long as a device that may decide it has not been read. It is repeated when an answer
+//! arrives.
+//!
+//! | time since a device was listed | a lookup |
+//! | --- | --- |
+//! | up to [`PATIENCE`] | waits for the device, unless the name is that of another one |
+//! | up to `coldplug.probe_timeout=` | goes on without it; the boot does not give up yet |
+//! | later | the device is skipped by name; an answer is used all the same |
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fs;
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use super::probers::{Outcome, Probers};
+use crate::boot::reporter::Reporter;
+use crate::boot::seconds;
 use crate::cmdline::root_name::RootName;
+use crate::disk::links::DeviceTree;
 use crate::disk::seen::SeenDevice;
-use crate::disk::{self, PartitionTable};
-use crate::sys::Root;
-use crate::sys::block::{self, BlockDevice, Disk};
-use crate::sys::disk_links;
+use crate::disk::{self, Superblock, Usage};
+use crate::sys::block::{self, BlockDevice};
+use crate::sys::probe_message::{Entry, Probe};
+use crate::sys::{BootTime, DeviceError, Root, disk_links};
 
 /// Attributes of the Discoverable Partitions Specification: mount read-only; do not mount
 /// automatically.
@@ -34,6 +50,8 @@ pub(super) struct Candidate {
     pub(super) uuid: Option<String>,
     /// Whether the partition entry asks for a read-only mount.
     pub(super) read_only: bool,
+    /// Why the content is not known.
+    pub(super) error: Option<DeviceError>,
     /// Nodes of other devices that the name stands for too.
     pub(super) duplicates: Vec<String>,
 }
@@ -47,38 +65,270 @@ pub(super) enum Content {
     Any,
 }
 
-/// The content of one device.
+/// Time for which lookups wait for each device that has not been read.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Interval at which a device without recognizable content is read again: it may not have been
+/// ready.
+const REREAD_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What a device holds.
 #[derive(Debug, Clone)]
 struct ProbedDevice {
     device: BlockDevice,
     seen: SeenDevice,
-    entry: Option<disk::Partition>,
+    entry: Option<Entry>,
+    error: Option<DeviceError>,
 }
 
-/// The block devices. The content of each is cached until something changes.
+/// A device that has been listed.
+#[derive(Debug)]
+struct Listed {
+    device: BlockDevice,
+    /// What it holds, once a prober has said so.
+    probed: Option<ProbedDevice>,
+    /// Time of the request that has not been answered.
+    asked: Option<BootTime>,
+    /// Time of the last answer.
+    answered: BootTime,
+    /// Whether the device has changed since the request.
+    is_outdated: bool,
+    /// Why the device is skipped.
+    skipped: Option<String>,
+}
+
+/// The block devices, and what each holds until something changes.
 #[derive(Debug)]
 pub(crate) struct Devices {
     dir: Root,
-    probed: HashMap<String, ProbedDevice>,
-    tables: HashMap<String, Option<PartitionTable>>,
+    probers: Probers,
+    /// Time after which a device that has not been read is skipped.
+    timeout: Duration,
+    /// The devices with a medium, by their names in the kernel.
+    listed: BTreeMap<String, Listed>,
+    /// Whether devices may have appeared or changed since they were listed.
+    is_stale: bool,
+}
+
+impl Listed {
+    fn new(device: BlockDevice) -> Self {
+        let answered = BootTime::default();
+        Self { device, probed: None, asked: None, answered, is_outdated: false, skipped: None }
+    }
+
+    /// Notes that the device may hold something else by now.
+    fn outdate(&mut self) {
+        self.probed = None;
+        self.skipped = None;
+        self.is_outdated = self.asked.is_some();
+    }
+
+    /// Returns whether the device should be read.
+    fn is_due(&self, now: BootTime) -> bool {
+        if self.asked.is_some() || self.skipped.is_some() {
+            return false;
+        }
+        let Some(probed) = &self.probed else { return true };
+        let has_table = probed.device.partition.is_none() && probed.seen.table.is_some();
+        probed.seen.kinds.is_empty() && !has_table && now >= self.answered + REREAD_INTERVAL
+    }
+
+    /// Returns the time of the request if the device has not been read and is not skipped.
+    fn awaited_since(&self) -> Option<BootTime> {
+        self.asked.filter(|_| self.probed.is_none() && self.skipped.is_none())
+    }
 }
 
 impl Devices {
-    pub(crate) fn new(dir: &Root) -> Self {
-        Self { dir: dir.clone(), probed: HashMap::new(), tables: HashMap::new() }
+    pub(crate) fn new(dir: &Root, timeout: Duration) -> Self {
+        Self {
+            dir: dir.clone(),
+            probers: Probers::new(dir),
+            timeout,
+            listed: BTreeMap::new(),
+            is_stale: true,
+        }
     }
 
-    /// Drops the cache, because a device may have changed.
+    /// Notes that devices may have appeared.
+    pub(crate) fn note_new(&mut self) {
+        self.is_stale = true;
+    }
+
+    /// Notes that the device `name`, spelt as in sysfs, may hold something else by now. The
+    /// partitions of a disk change with it.
+    pub(crate) fn note_change(&mut self, name: &str) {
+        self.is_stale = true;
+        let is_of =
+            |device: &BlockDevice| device.name == name || device.disk.as_deref() == Some(name);
+        self.listed.values_mut().filter(|l| is_of(&l.device)).for_each(Listed::outdate);
+    }
+
+    /// Notes that every device may have changed.
     pub(crate) fn forget_changed(&mut self) {
-        self.probed.clear();
-        self.tables.clear();
+        self.is_stale = true;
+        self.listed.values_mut().for_each(Listed::outdate);
+    }
+
+    /// Takes the answers of the probers, and skips devices whose time is over. Returns whether
+    /// lookups may find more than before.
+    pub(crate) fn receive(&mut self, reporter: &mut Reporter) -> bool {
+        let outcomes = self.probers.receive();
+        let mut news = !outcomes.is_empty();
+        for outcome in outcomes {
+            match outcome {
+                Outcome::Probed(device, probe) => self.accept(&device, *probe),
+                Outcome::Died(device) => self.give_up(&device, reporter),
+            }
+        }
+        news |= self.skip_overdue(reporter);
+        self.dispatch(reporter);
+        news
+    }
+
+    fn accept(&mut self, device: &BlockDevice, probe: Probe) {
+        let Some(listed) = self.listed.get_mut(&device.name) else { return };
+        listed.asked = None;
+        let is_outdated = std::mem::take(&mut listed.is_outdated) || listed.device != *device;
+        if is_outdated {
+            self.is_stale = true;
+        } else {
+            listed.skipped = None;
+            listed.answered = BootTime::now();
+            listed.probed = Some(probed(&self.dir, device, probe));
+        }
+    }
+
+    /// Skips a device that several probers have died of.
+    fn give_up(&mut self, device: &BlockDevice, reporter: &mut Reporter) {
+        let node = format!("/dev/{}", disk::name::from_sysfs(&device.name));
+        reporter.warn_once(format!("{node} could not be read: its prober died; skipped"));
+        if let Some(listed) = self.listed.get_mut(&device.name) {
+            listed.asked = None;
+            listed.skipped = Some("could not be read: its prober died".to_owned());
+        }
+    }
+
+    /// Skips the devices that have not answered for too long. Returns whether there are any.
+    fn skip_overdue(&mut self, reporter: &mut Reporter) -> bool {
+        let now = BootTime::now();
+        let text = format!("did not answer within {}", seconds(self.timeout));
+        let mut any = false;
+        for listed in self.listed.values_mut() {
+            if listed.awaited_since().is_some_and(|since| now >= since + self.timeout) {
+                let disk = listed.device.disk.as_ref().unwrap_or(&listed.device.name);
+                let node = disk::name::from_sysfs(disk);
+                reporter.warn_once(format!("/dev/{node} {text}; skipped"));
+                listed.skipped = Some(text.clone());
+                any = true;
+            }
+        }
+        any
+    }
+
+    fn dispatch(&mut self, reporter: &mut Reporter) {
+        if let Err(error) = self.probers.dispatch() {
+            reporter.warn_once(format!("disks cannot be read yet: {error}"));
+        }
+    }
+
+    /// Lists the devices and has all read that are due.
+    pub(crate) fn probe_all(&mut self) {
+        self.list();
+        self.ask(|_| true);
+    }
+
+    /// Has those of the listed devices read that are due and that `wanted` accepts.
+    fn ask(&mut self, wanted: impl Fn(&BlockDevice) -> bool) {
+        let now = BootTime::now();
+        let due = self.listed.values_mut().filter(|l| wanted(&l.device) && l.is_due(now));
+        for listed in due {
+            listed.asked = Some(now);
+            self.probers.probe(&listed.device);
+        }
+        // `receive` reports a failure, as it repeats the attempt.
+        let _ = self.probers.dispatch();
+    }
+
+    /// Lists the devices if they may have changed.
+    fn list(&mut self) {
+        if !std::mem::take(&mut self.is_stale) {
+            return;
+        }
+        let mut before = std::mem::take(&mut self.listed);
+        let devices = block::list(&self.dir).unwrap_or_default();
+        for device in devices.into_iter().filter(|device| device.size > 0) {
+            let known = before.remove(&device.name);
+            let mut listed = known.unwrap_or_else(|| Listed::new(device.clone()));
+            if listed.device != device {
+                listed.device = device;
+                listed.outdate();
+            }
+            self.listed.insert(listed.device.name.clone(), listed);
+        }
+    }
+
+    /// Lists the devices, and returns whether all that have been there for [`PATIENCE`] have been
+    /// read or are skipped. Until then [`Self::warn_later_duplicates`] may miss one.
+    ///
+    /// [`Self::warn_later_duplicates`]: super::RootPipeline::warn_later_duplicates
+    pub(super) fn is_complete(&mut self) -> bool {
+        self.probe_all();
+        !self.is_undecided()
+    }
+
+    /// Returns whether a lookup would wait for a device.
+    pub(super) fn is_undecided(&self) -> bool {
+        self.undecided_until().is_some()
+    }
+
+    /// Returns the time until which a lookup would wait for devices; `None` if it would not.
+    pub(super) fn undecided_until(&self) -> Option<BootTime> {
+        let (now, patience) = (BootTime::now(), PATIENCE.min(self.timeout));
+        self.awaited().map(|since| since + patience).filter(|until| *until > now).max()
+    }
+
+    /// Returns whether a device is being read whose time is not over.
+    pub(super) fn is_reading(&self) -> bool {
+        self.awaited().next().is_some()
+    }
+
+    /// Returns whether a prober is in a read, which may not be interruptible.
+    pub(super) fn has_running_read(&self) -> bool {
+        self.probers.is_reading()
+    }
+
+    /// Returns the times of the requests that lookups wait for.
+    fn awaited(&self) -> impl Iterator<Item = BootTime> {
+        self.listed.values().filter_map(Listed::awaited_since)
+    }
+
+    /// Returns the descriptors that become readable when [`Self::receive`] is due.
+    pub(super) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.probers.fds()
+    }
+
+    /// Returns the time at which [`Self::receive`] or a lookup is due without an answer.
+    pub(super) fn wakeup(&self) -> Option<BootTime> {
+        let now = BootTime::now();
+        let ends = self.awaited().flat_map(|since| [since + PATIENCE, since + self.timeout]);
+        ends.chain(self.probers.next_start()).filter(|at| *at > now).min()
     }
 
     /// Returns the device that `name` stands for. If there are several, the first one by node name
-    /// is used.
+    /// is used. Returns `None` as long as this is not known.
     pub(super) fn find(&mut self, name: &RootName, holds: Content) -> Option<Candidate> {
+        // Its start overlaps with the loads that make the first device appear.
+        let _ = self.probers.prepare();
+        self.list();
         match name {
-            RootName::Device(path) => self.by_path(path),
+            RootName::Device(path) => return self.by_path(path),
+            RootName::Number(major, minor) => {
+                return self.by_number((*major, *minor));
+            }
+            _ => self.ask(|_| true),
+        }
+        match name {
+            _ if self.is_undecided() => None,
             RootName::GptAuto => self.by_type(),
             RootName::Link(link) => self.by_link(link),
             _ => self.by_name(name, holds),
@@ -89,64 +339,78 @@ impl Devices {
         let node = self.dir.join(path);
         let meta = fs::metadata(&node).ok().filter(|m| m.file_type().is_block_device())?;
         let number = (rustix::fs::major(meta.rdev()), rustix::fs::minor(meta.rdev()));
-        let devices = block::list(&self.dir).unwrap_or_default();
-        let known = devices.into_iter().find(|d| d.number == number).map(|d| self.probe(d));
-        let mut candidate = known.map_or_else(|| unknown(number), |k| self.candidate(&k));
+        if !self.listed.values().any(|listed| listed.device.number == number) {
+            self.is_stale = true;
+            self.list();
+        }
+        let mut candidate = match self.listed.values().any(|l| l.device.number == number) {
+            true => self.by_number(number)?,
+            false => unknown(number),
+        };
         candidate.node = node;
         Some(candidate)
+    }
+
+    /// Returns the device with this number, once it has been read.
+    fn by_number(&mut self, number: (u32, u32)) -> Option<Candidate> {
+        self.ask(|device| device.number == number);
+        let listed = self.listed.values().find(|listed| listed.device.number == number)?;
+        listed.probed.as_ref().map(|known| self.candidate(known))
     }
 
     /// Returns the device that udev would link to, or that an existing link points to.
     fn by_link(&mut self, link: &str) -> Option<Candidate> {
         let path = format!("disk/{link}");
-        let mut hits = self.probe_all();
-        hits.retain(|k| disk_links::links(&self.dir, &k.device).contains(&path));
-        let Some((first, others)) = hits.split_first() else {
-            return self.by_path(&format!("/dev/{path}"));
-        };
-        let duplicates = others.iter().map(|k| format!("/dev/{}", k.seen.name)).collect();
-        Some(Candidate { duplicates, ..self.candidate(first) })
+        let hits = self.probed().filter(|k| self.links(&k.device).contains(&path)).collect();
+        match self.first_of(hits) {
+            None => self.by_path(&format!("/dev/{path}")),
+            found => found,
+        }
     }
 
-    fn by_name(&mut self, name: &RootName, holds: Content) -> Option<Candidate> {
-        let devices = self.probe_all();
-        let mut hits = devices.iter().filter(|k| matches_name(k, name, holds));
-        let first = hits.next()?;
-        let duplicates = hits.map(|k| format!("/dev/{}", k.seen.name)).collect();
-        let hit = match name {
-            RootName::PartUuid(_, offset) if *offset != 0 => sibling(&devices, first, *offset)?,
-            _ => first,
+    fn by_name(&self, name: &RootName, holds: Content) -> Option<Candidate> {
+        let hits: Vec<_> = self.probed().filter(|k| matches_name(k, name, holds)).collect();
+        let offset = match name {
+            RootName::PartUuid(_, offset) => *offset,
+            _ => 0,
         };
-        Some(Candidate { duplicates, ..self.candidate(hit) })
+        if offset == 0 {
+            return self.first_of(hits);
+        }
+        let hit = self.sibling(hits.first()?, offset)?;
+        Some(Candidate { duplicates: duplicates(&hits), ..self.candidate(hit) })
     }
 
     /// Returns the partition whose type is that of a root. Disks that also have an EFI system
     /// partition are preferred.
-    fn by_type(&mut self) -> Option<Candidate> {
+    fn by_type(&self) -> Option<Candidate> {
         let wanted = disk::root_type_guid()?;
-        let devices = self.probe_all();
         let of_type = |k: &ProbedDevice, kind: &str| {
             k.entry.as_ref().is_some_and(|e| e.kind == kind && e.attributes & NO_AUTO == 0)
         };
-        let mut hits: Vec<&ProbedDevice> = devices.iter().filter(|k| of_type(k, wanted)).collect();
+        let mut hits: Vec<_> = self.probed().filter(|k| of_type(k, wanted)).collect();
         let has_esp = |hit: &&ProbedDevice| {
-            devices.iter().any(|k| k.device.disk == hit.device.disk && of_type(k, ESP))
+            self.probed().any(|k| k.device.disk == hit.device.disk && of_type(k, ESP))
         };
         hits.sort_by_key(|hit| !has_esp(hit));
-        let (first, others) = hits.split_first()?;
-        let duplicates = others.iter().map(|k| format!("/dev/{}", k.seen.name)).collect();
-        Some(Candidate { duplicates, ..self.candidate(first) })
+        self.first_of(hits)
+    }
+
+    /// Returns the first of several devices, with the others as its duplicates.
+    fn first_of(&self, hits: Vec<&ProbedDevice>) -> Option<Candidate> {
+        let first = hits.first()?;
+        Some(Candidate { duplicates: duplicates(&hits), ..self.candidate(first) })
     }
 
     /// Returns the devices that hold a filesystem of this type and UUID.
-    pub(super) fn holders(&mut self, kind: &str, uuid: &str) -> Vec<BlockDevice> {
+    pub(super) fn holders(&self, kind: &str, uuid: &str) -> Vec<BlockDevice> {
         let is_one =
-            |k: &ProbedDevice| k.seen.kinds == [kind] && k.seen.uuid.as_deref() == Some(uuid);
-        self.probe_all().into_iter().filter(is_one).map(|known| known.device).collect()
+            |k: &&ProbedDevice| k.seen.kinds == [kind] && k.seen.uuid.as_deref() == Some(uuid);
+        self.probed().filter(is_one).map(|known| known.device.clone()).collect()
     }
 
     fn candidate(&self, known: &ProbedDevice) -> Candidate {
-        let ProbedDevice { device, seen, entry } = known;
+        let ProbedDevice { device, seen, entry, error } = known;
         let kind = seen.kinds.first().copied().filter(|_| seen.kinds.len() == 1);
         Candidate {
             node: device.node(&self.dir),
@@ -156,81 +420,122 @@ impl Devices {
             uuid: seen.uuid.clone(),
             read_only: seen.table == Some("gpt")
                 && entry.as_ref().is_some_and(|e| e.attributes & READ_ONLY != 0),
+            error: error.clone().filter(|_| seen.kinds.is_empty()),
             duplicates: Vec::new(),
         }
     }
 
-    /// Returns every block device with a medium, and its content, for the record.
+    /// Returns the number of block devices with a medium.
+    pub(crate) fn count(&self) -> usize {
+        self.listed.len()
+    }
+
+    /// Returns every block device with a medium, and its content as far as it is known, for the
+    /// record.
     pub(crate) fn seen(&mut self) -> Vec<SeenDevice> {
-        let known = self.probe_all().into_iter();
-        known
-            .map(|k| SeenDevice { links: disk_links::links(&self.dir, &k.device), ..k.seen })
-            .collect()
-    }
-
-    /// Probes all block devices with a medium, each once; sorted by name.
-    fn probe_all(&mut self) -> Vec<ProbedDevice> {
-        let devices = block::list(&self.dir).unwrap_or_default();
-        let present = devices.into_iter().filter(|d| d.size > 0);
-        present.map(|device| self.probe(device)).collect()
-    }
-
-    fn probe(&mut self, device: BlockDevice) -> ProbedDevice {
-        if let Some(known) = self.probed.get(&device.name).filter(|k| k.device == device) {
-            return known.clone();
-        }
-        let known = self.read(device);
-        // A device without recognizable content may not have been ready: it is read again.
-        if !known.seen.kinds.is_empty() {
-            self.probed.insert(known.device.name.clone(), known.clone());
-        }
-        known
-    }
-
-    fn read(&mut self, device: BlockDevice) -> ProbedDevice {
-        let disk = device.disk.clone().unwrap_or_else(|| device.name.clone());
-        let table = self.table(&disk);
-        let entry = table.as_ref().and_then(|table| {
-            table.partitions.iter().find(|p| Some(p.number) == device.partition).cloned()
-        });
-        let content = Disk::open(&self.dir, &device).map(|d| disk::examine(&d)).unwrap_or_default();
-        let kinds = content.superblocks.iter().map(|p| p.kind).collect();
-        let probe = content.single();
-        let names = block::partition_names(&self.dir, &device.name);
-        let seen = SeenDevice {
-            name: disk::name::from_sysfs(&device.name).into_owned(),
-            size: device.size,
-            disk: device.disk.clone(),
-            partition: device.partition,
-            table: table.map(|table| table.kind),
-            kinds,
-            is_filesystem: probe.as_ref().is_some_and(|p| p.usage == disk::Usage::Filesystem),
-            uuid: probe.as_ref().and_then(|p| p.uuid.clone()),
-            label: probe.and_then(|p| p.label),
-            part_uuid: names.0.or_else(|| entry.as_ref()?.uuid.clone()),
-            part_label: names.1.or_else(|| entry.as_ref()?.label.clone()),
-            links: Vec::new(),
+        self.list();
+        let seen = |listed: &Listed| SeenDevice {
+            links: self.links(&listed.device),
+            ..match &listed.probed {
+                Some(known) => known.seen.clone(),
+                None => {
+                    let error = listed.skipped.as_deref().unwrap_or("not read yet").to_owned();
+                    let seen = described(&self.dir, &listed.device);
+                    SeenDevice { error: Some(error), ..seen }
+                }
+            }
         };
-        ProbedDevice { device, seen, entry }
+        self.listed.values().map(seen).collect()
     }
 
-    /// Returns the partition table of a disk.
-    fn table(&mut self, disk: &str) -> Option<PartitionTable> {
-        if let Some(table) = self.tables.get(disk) {
-            return table.clone();
-        }
-        let whole = block::device(&self.dir, disk)?;
-        let sector = whole.sector_size(&self.dir);
-        let table =
-            Disk::open(&self.dir, &whole).ok().and_then(|d| disk::partition_table(&d, sector));
-        if table.is_some() {
-            self.tables.insert(disk.to_owned(), table.clone());
-        }
-        table
+    /// Returns the devices that have been read, sorted by name.
+    fn probed(&self) -> impl Iterator<Item = &ProbedDevice> {
+        self.listed.values().filter_map(|listed| listed.probed.as_ref())
+    }
+
+    /// Returns the links in /dev/disk that udev would make for `device`.
+    fn links(&self, device: &BlockDevice) -> Vec<String> {
+        disk_links::links_in(self, device)
+    }
+
+    /// Returns the partition `offset` numbers after `from` on the same disk (PARTNROFF).
+    fn sibling(&self, from: &ProbedDevice, offset: i32) -> Option<&ProbedDevice> {
+        let number = from.device.partition?.checked_add_signed(offset)?;
+        self.probed().find(|known| {
+            known.device.disk == from.device.disk && known.device.partition == Some(number)
+        })
     }
 }
 
-/// Returns a device that sysfs does not list.
+/// sysfs, and the superblocks that the probers have read.
+impl DeviceTree for Devices {
+    fn class_device(&self, class: &str, name: &str) -> Option<PathBuf> {
+        self.dir.class_device(class, name)
+    }
+
+    fn subsystem(&self, path: &Path) -> Option<String> {
+        self.dir.subsystem(path)
+    }
+
+    fn attribute(&self, path: &Path, name: &str) -> Option<Vec<u8>> {
+        self.dir.attribute(path, name)
+    }
+
+    fn entries(&self, path: &Path) -> Vec<String> {
+        self.dir.entries(path)
+    }
+
+    fn probe(&self, name: &str) -> Option<Superblock> {
+        let seen = &self.listed.get(name)?.probed.as_ref()?.seen;
+        let usage = if seen.is_filesystem { Usage::Filesystem } else { Usage::Other };
+        Some(Superblock {
+            kind: seen.kinds.first()?,
+            usage,
+            uuid: seen.uuid.clone(),
+            label: seen.label.clone(),
+        })
+    }
+}
+
+/// Returns the device with what a prober has read of it.
+fn probed(dir: &Root, device: &BlockDevice, probe: Probe) -> ProbedDevice {
+    let Probe { table, entry, kinds, is_filesystem, uuid, label, error } = probe;
+    let names = described(dir, device);
+    let of_entry = |field: fn(&Entry) -> &Option<String>| field(entry.as_ref()?).clone();
+    let seen = SeenDevice {
+        table,
+        kinds,
+        is_filesystem,
+        uuid,
+        label,
+        part_uuid: names.part_uuid.clone().or_else(|| of_entry(|entry| &entry.uuid)),
+        part_label: names.part_label.clone().or_else(|| of_entry(|entry| &entry.label)),
+        error: error.as_ref().map(DeviceError::cause),
+        ..names
+    };
+    ProbedDevice { device: device.clone(), seen, entry, error }
+}
+
+/// Returns what sysfs tells of a device.
+fn described(dir: &Root, device: &BlockDevice) -> SeenDevice {
+    let (part_uuid, part_label) = block::partition_names(dir, &device.name);
+    SeenDevice {
+        name: disk::name::from_sysfs(&device.name).into_owned(),
+        size: device.size,
+        disk: device.disk.clone(),
+        partition: device.partition,
+        part_uuid,
+        part_label,
+        ..SeenDevice::default()
+    }
+}
+
+/// Returns the nodes of all devices but the first.
+fn duplicates(hits: &[&ProbedDevice]) -> Vec<String> {
+    hits.iter().skip(1).map(|known| format!("/dev/{}", known.seen.name)).collect()
+}
+
+/// Returns a device that sysfs does not list, or that has no medium.
 fn unknown(number: (u32, u32)) -> Candidate {
     Candidate {
         node: PathBuf::new(),
@@ -239,6 +544,7 @@ fn unknown(number: (u32, u32)) -> Candidate {
         kind: None,
         uuid: None,
         read_only: false,
+        error: None,
         duplicates: Vec::new(),
     }
 }
@@ -258,16 +564,4 @@ fn matches_name(known: &ProbedDevice, name: &RootName, holds: Content) -> bool {
         RootName::Number(major, minor) => known.device.number == (*major, *minor),
         RootName::Device(_) | RootName::Link(_) | RootName::GptAuto | RootName::Other(_) => false,
     }
-}
-
-/// Returns the partition `offset` numbers after `from` on the same disk (PARTNROFF).
-fn sibling<'k>(
-    devices: &'k [ProbedDevice],
-    from: &ProbedDevice,
-    offset: i32,
-) -> Option<&'k ProbedDevice> {
-    let number = from.device.partition?.checked_add_signed(offset)?;
-    let same =
-        |k: &&ProbedDevice| k.device.disk == from.device.disk && k.device.partition == Some(number);
-    devices.iter().find(same)
 }

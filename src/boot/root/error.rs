@@ -10,7 +10,7 @@ use crate::boot::seconds;
 use crate::boot::switch_root::SwitchRootError;
 use crate::disk::verity::VerityError;
 use crate::report::Verdict;
-use crate::sys;
+use crate::sys::{self, DeviceError};
 
 /// The cause that a step cannot be done as things are.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub(in crate::boot) enum StepError {
         /// The operation that failed.
         error: sys::Error,
     },
+    /// The superblock of a device cannot be read. A retry may help.
+    Device(DeviceError),
     /// The check of a filesystem found errors that it cannot correct, or failed.
     Fsck {
         /// `fsck.ext4 /dev/vda1`
@@ -121,6 +123,7 @@ impl StepError {
     pub(in crate::boot) fn is_final(&self) -> bool {
         match self {
             Self::System(_)
+            | Self::Device(_)
             | Self::Parameter { .. }
             | Self::Verity { .. }
             | Self::WorkerDied(_) => false,
@@ -173,6 +176,7 @@ impl fmt::Display for StepError {
                 write!(f, "{operation} did not end within {}", seconds(*waited))
             }
             Self::WorkerDied(error) => error.fmt(f),
+            Self::Device(error) => error.fmt(f),
             Self::Verity { device, problem } => write!(f, "roothash of {device}: {problem}"),
             Self::Corrupted { device, root_hash, failure } => {
                 write!(
@@ -194,6 +198,7 @@ impl std::error::Error for StepError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::System(error) | Self::Parameter { error, .. } => Some(error),
+            Self::Device(error) => Some(error),
             Self::Corrupted { failure, .. } => failure.as_deref().map(|error| error as _),
             Self::SwitchRoot(error) => Some(error),
             _ => None,

@@ -227,6 +227,9 @@ impl RootStep for Filesystem {
     fn advance(&mut self, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
         match std::mem::replace(&mut self.state, State::NeedsDevice) {
             State::NeedsDevice => match cx.devices.find(&self.name, Content::Filesystem) {
+                Some(Candidate { error: Some(error), .. }) if self.fstypes.is_empty() => {
+                    Err(StepError::Device(error))
+                }
                 Some(device) => Ok(self.request_modules(device, cx)),
                 None => Ok(Progress::NeedsDevice(self.awaited())),
             },

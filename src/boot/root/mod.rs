@@ -23,6 +23,7 @@ mod network;
 mod nfs;
 mod overlay;
 mod pipeline;
+mod probers;
 mod resume;
 mod search;
 mod state;

@@ -142,13 +142,18 @@ impl RootPipeline {
         true
     }
 
+    /// Returns whether several devices may have the root's name; the kernel's own names are unique.
+    pub(in crate::boot) fn may_have_duplicates(&self) -> bool {
+        let name = &self.choice.name;
+        !matches!(name, RootName::Device(_) | RootName::Number(..) | RootName::Other(_))
+    }
+
     /// Warns about devices that have the root's name too and appeared after the root was found.
     pub(in crate::boot) fn warn_later_duplicates(&self, cx: &mut StepContext<'_>) {
-        let name = &self.choice.name;
-        // The kernel's own names are unique.
-        if matches!(name, RootName::Device(_) | RootName::Number(..) | RootName::Other(_)) {
+        if !self.may_have_duplicates() {
             return;
         }
+        let name = &self.choice.name;
         let Some(mut first) = cx.devices.find(name, Content::Filesystem) else { return };
         let used = cx.state.device.clone();
         let others = std::mem::take(&mut first.duplicates);

@@ -78,8 +78,8 @@ impl Resume {
             return Ok(Progress::Done);
         }
         // The kernel freezes all processes before it resumes; a load that is under way cannot be
-        // frozen.
-        if !cx.loader.is_idle() && now < deadline {
+        // frozen, nor can the read of a disk.
+        if (!cx.loader.is_idle() || cx.devices.has_running_read()) && now < deadline {
             return Ok(Progress::Working);
         }
         cx.reporter.log().info(&format!("resuming from {}", candidate.node.display()));

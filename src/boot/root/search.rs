@@ -23,6 +23,10 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 /// Shortest time that the mount worker gets for an operation, however late it begins.
 const MIN_BUSY: Duration = Duration::from_secs(2);
+/// Longest time after the deadline of the root for which devices are read that have just appeared.
+const PROBE_GRACE: Duration = Duration::from_secs(1);
+/// Time after which all devices are read, even if the root is named by its node.
+const PROBE_DELAY: Duration = Duration::from_secs(1);
 /// Interval between polls of a child process, or of a step that no uevent wakes.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -77,7 +81,7 @@ impl RootSearch {
     pub(in crate::boot) fn new(dir: &Root, params: &RootParams, storage: StorageParams) -> Self {
         let (now, pipeline) = (BootTime::now(), RootPipeline::new(params, storage));
         Self {
-            devices: Devices::new(dir),
+            devices: Devices::new(dir, params.probe_timeout),
             worker: MountWorker::new(),
             state: RootState::default(),
             stage: needs_root_device(&pipeline),
@@ -95,9 +99,16 @@ impl RootSearch {
     /// Notes that block devices may have appeared.
     pub(in crate::boot) fn note_device_change(&mut self) {
         self.device_change = true;
+        self.devices.note_new();
     }
 
-    /// Drops what was read from block devices, because some have appeared, changed or disappeared.
+    /// Notes that the block device `name`, spelt as in sysfs, has changed or disappeared.
+    pub(in crate::boot) fn note_disk_change(&mut self, name: &str) {
+        self.device_change = true;
+        self.devices.note_change(name);
+    }
+
+    /// Drops what was read from block devices, because some may have changed or disappeared.
     pub(in crate::boot) fn forget_devices(&mut self) {
         self.device_change = true;
         self.devices.forget_changed();
@@ -118,15 +129,27 @@ impl RootSearch {
         let now = BootTime::now();
         let polls = matches!(self.stage, Stage::Working(_) | Stage::Polling(_));
         let poll = polls.then(|| now + POLL_INTERVAL);
-        let times = [self.stage_deadline(), Some(self.not_before), poll, self.worker.wakeup()];
+        let (worker, devices) = (self.worker.wakeup(), self.devices.wakeup());
+        let times = [self.stage_deadline(), Some(self.not_before), poll, worker, devices];
         let times = times.into_iter().flatten();
         // The deadline may have passed while a check of a filesystem runs.
         times.filter(|at| *at > now).min()
     }
 
-    /// Returns the descriptor that becomes readable when [`Self::advance`] is due.
-    pub(in crate::boot) fn wake_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.worker.wake_fd()
+    /// Returns the descriptors that become readable when [`Self::advance`] is due.
+    pub(in crate::boot) fn wake_fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.worker.wake_fd().into_iter().chain(self.devices.fds())
+    }
+
+    /// Returns whether the root may be on a disk that is being read. A slow disk counts for a
+    /// second only.
+    pub(in crate::boot) fn is_reading_disks(&self) -> bool {
+        self.devices.is_undecided()
+    }
+
+    /// Returns whether [`Self::warn_later_duplicates`] knows all devices, except slow ones.
+    pub(in crate::boot) fn knows_duplicates(&mut self) -> bool {
+        !self.pipeline.may_have_duplicates() || self.devices.is_complete()
     }
 
     /// Returns the pipeline and the context of its steps.
@@ -153,6 +176,11 @@ impl RootSearch {
     pub(in crate::boot) fn advance(&mut self, boot: &mut Boot, loader: &Loader, settled: bool) {
         let now = BootTime::now();
         self.worker.receive();
+        self.device_change |= self.devices.receive(&mut boot.reporter);
+        // What the other devices hold is a hint, if the root is not found.
+        if self.is_waiting() && (settled || now >= self.began + PROBE_DELAY) {
+            self.devices.probe_all();
+        }
         let due = match &self.stage {
             Stage::NeedsDevice(_) => {
                 (self.device_change || settled || self.failure.is_some()) && now >= self.not_before
@@ -240,6 +268,11 @@ impl RootSearch {
             // The check of a large filesystem may take longer than the timeout of the root.
             Stage::Working(_) | Stage::Mounted => None,
             Stage::Busy(operation) => self.deadline.map(|d| d.max(operation.since + MIN_BUSY)),
+            // A device that has just appeared may be the one.
+            Stage::NeedsDevice(_) => self.deadline.map(|deadline| {
+                let decided = self.devices.undecided_until();
+                decided.map_or(deadline, |at| at.max(deadline).min(deadline + PROBE_GRACE))
+            }),
             _ => self.deadline,
         }
     }
@@ -257,7 +290,8 @@ impl RootSearch {
             let tried = BootTime::now() >= *first + period;
             error.is_final() || (settled && tried && !patient)
         });
-        failed || (settled && !params.is_named())
+        let undetected = settled && !params.is_named() && !self.devices.is_reading();
+        failed || undetected
     }
 
     /// Switches to the next of the roots that the command line names.
@@ -272,7 +306,10 @@ impl RootSearch {
             return Err(error);
         }
         let next = &self.pipeline.choice().text;
-        boot.reporter.warn(format!("root {failed} failed, trying {next}: {error}"));
+        let mut lines = error.lines().into_iter();
+        let cause = lines.next().unwrap_or_default();
+        boot.reporter.warn(format!("root {failed} failed, trying {next}: {cause}"));
+        lines.for_each(|line| boot.reporter.log().warn(&line));
         boot.reporter.add_failed_root(format!("{failed}: {error}"));
         self.stage = needs_root_device(&self.pipeline);
         self.began = BootTime::now();
@@ -301,7 +338,7 @@ impl RootSearch {
         if let Some(Failure { error, .. }) = &self.failure {
             line.push_str(&format!("; last attempt: {error}"));
         } else if matches!(self.stage, Stage::NeedsDevice(_)) {
-            let number = self.devices.seen().len();
+            let number = self.devices.count();
             line.push_str(&format!("; {number} block devices seen so far"));
         }
         boot.reporter.log().info(&line);

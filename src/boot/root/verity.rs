@@ -63,8 +63,8 @@ impl Source for Window<'_> {
         self.size
     }
 
-    fn read(&self, offset: u64, buf: &mut [u8]) -> Option<usize> {
-        self.bytes.read(offset.checked_sub(self.offset)?, buf)
+    fn read(&self, offset: u64, buf: &mut [u8]) -> std::io::Result<usize> {
+        offset.checked_sub(self.offset).map_or(Ok(0), |at| self.bytes.read(at, buf))
     }
 }
 

@@ -7,13 +7,15 @@ mod tags;
 
 use crate::cmdline::root_name::RootName;
 use crate::disk::seen::SeenDevice;
+use crate::escape;
 use nodes::{device, link};
 use tags::{Tag, part_uuid, tag};
 
 /// Longest list of near misses.
 const MAX_LINES: usize = 6;
 
-/// Returns a line for each device of `seen` that is close to `wanted`, at most [`MAX_LINES`].
+/// Returns a line for each device of `seen` that is close to `wanted`, at most [`MAX_LINES`], and
+/// then one for each that could not be read: it may be the one that is meant.
 pub(super) fn near_misses(wanted: &RootName, seen: &[SeenDevice]) -> Vec<String> {
     let mut lines = match wanted {
         RootName::Device(path) => device(path.trim_start_matches("/dev/"), seen),
@@ -28,7 +30,16 @@ pub(super) fn near_misses(wanted: &RootName, seen: &[SeenDevice]) -> Vec<String>
         _ => Vec::new(),
     };
     lines.truncate(MAX_LINES);
+    // The names come from the command line and from devices.
+    lines.iter_mut().for_each(|line| *line = escape::line(line).into_owned());
+    lines.extend(seen.iter().filter_map(unread).take(MAX_LINES));
     lines
+}
+
+/// Returns the line for a device that could not be read.
+fn unread(device: &SeenDevice) -> Option<String> {
+    let error = device.error.as_ref().filter(|_| device.kinds.is_empty())?;
+    Some(format!("{}: {error}", escape::value(&device.name)))
 }
 
 /// Returns the lines for the root that is detected by partition type.

@@ -11,7 +11,8 @@ pub(super) fn device(wanted: &str, seen: &[SeenDevice]) -> Vec<String> {
     }
     let by_name = |name: &str| seen.iter().find(|d| d.name == name);
     if let Some(there) = by_name(wanted) {
-        return vec![format!("{} has no medium", there.name)];
+        let unread = there.error.is_some();
+        return Vec::from_iter((!unread).then(|| format!("{} has no medium", there.name)));
     }
     let Some((disk, number)) = split_partition_name(wanted).filter(|(disk, _)| !is_numbered(disk))
     else {

@@ -1,6 +1,7 @@
 //! Near misses of UUID=, LABEL=, PARTUUID= and PARTLABEL=.
 
 use crate::disk::seen::SeenDevice;
+use crate::escape;
 
 /// The names that a device has in addition to the one of the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +94,7 @@ fn close(tag: Tag, wanted: &str, device: &SeenDevice) -> Option<String> {
             _ => return None,
         }
     };
-    Some(format!("{} has {}={have}: {how}", device.name, tag.as_str()))
+    Some(format!("{} has {}={}: {how}", device.name, tag.as_str(), escape::value(have)))
 }
 
 /// Returns the number of characters to change, add or remove; 3 stands for more than two.

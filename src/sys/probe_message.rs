@@ -1,0 +1,307 @@
+//! Messages between PID 1 and its children that read disks (`coldplug disk-prober`).
+//!
+//! A message is a row of fields with a NUL after each; no field holds a NUL. Fields without a value
+//! are empty. A DEVICE is five fields: name, major, minor, size, partition number.
+//!
+//! ```text
+//! request  SECTOR_SIZE DISK DEVICE...
+//! answer   NAME OFFSET ERRNO TABLE ENTRY USAGE UUID LABEL TYPE...
+//! ENTRY    type, attributes, PARTUUID, PARTLABEL
+//! ```
+//!
+//! A prober sends one answer for each DEVICE, in their order; DISK is the disk that holds them.
+//! USAGE is `filesystem` or empty. OFFSET and ERRNO tell what could not be read; an OFFSET of `open`
+//! means that the device could not be opened.
+//!
+//! The bytes of a disk are hostile, and so is a prober that they may have taken over: PID 1 drops
+//! the prober that sends anything else.
+
+use rustix::io::Errno;
+
+use super::block::BlockDevice;
+use super::device_error::DeviceError;
+use crate::disk;
+
+/// Maximum number of superblocks on one device; there are fewer formats.
+const MAX_KINDS: usize = 32;
+
+/// A request of PID 1: to examine devices of one disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Request {
+    /// Size of the logical sectors of the disk, in bytes.
+    pub(crate) sector_size: u32,
+    /// The disk, which holds the partition table.
+    pub(crate) disk: BlockDevice,
+    /// The disk itself, some of its partitions, or both.
+    pub(crate) devices: Vec<BlockDevice>,
+}
+
+/// An answer of a prober, for one device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Answer {
+    /// Name of the device in the kernel.
+    pub(crate) name: String,
+    /// What it holds.
+    pub(crate) probe: Probe,
+}
+
+/// What a device holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Probe {
+    /// Type of the partition table of its disk.
+    pub(crate) table: Option<&'static str>,
+    /// Entry of the partition in that table.
+    pub(crate) entry: Option<Entry>,
+    /// blkid's TYPE of the content; several if the content is ambiguous.
+    pub(crate) kinds: Vec<&'static str>,
+    /// Whether the content is a file system that can be mounted.
+    pub(crate) is_filesystem: bool,
+    /// UUID of the content.
+    pub(crate) uuid: Option<String>,
+    /// LABEL of the content.
+    pub(crate) label: Option<String>,
+    /// The first part of the device that could not be read.
+    pub(crate) error: Option<DeviceError>,
+}
+
+/// An entry of a partition table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// Type GUID or code.
+    pub(crate) kind: String,
+    /// Attribute bits.
+    pub(crate) attributes: u64,
+    /// PARTUUID.
+    pub(crate) uuid: Option<String>,
+    /// PARTLABEL.
+    pub(crate) label: Option<String>,
+}
+
+impl Request {
+    /// Returns the bytes of the request.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut message = Vec::with_capacity(256);
+        put(&mut message, &self.sector_size.to_string());
+        put_device(&mut message, &self.disk);
+        self.devices.iter().for_each(|device| put_device(&mut message, device));
+        message
+    }
+
+    /// Parses the bytes of a request.
+    pub(crate) fn decode(message: &[u8]) -> Option<Self> {
+        let mut fields = Fields(message);
+        let sector_size = fields.number()?;
+        let disk = fields.device(None)?;
+        let mut devices = Vec::new();
+        while !fields.0.is_empty() {
+            devices.push(fields.device(Some(&disk.name))?);
+        }
+        Some(Self { sector_size, disk, devices })
+    }
+}
+
+impl Answer {
+    /// Returns the bytes of the answer.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut message = Vec::with_capacity(256);
+        put(&mut message, &self.name);
+        put_probe(&mut message, &self.probe);
+        message
+    }
+
+    /// Parses the bytes of an answer. Returns `None` for what no prober sends.
+    pub(crate) fn decode(message: &[u8]) -> Option<Self> {
+        let mut fields = Fields(message);
+        let name = fields.text()?.to_owned();
+        let error = fields.error(&name)?;
+        Some(Self { name, probe: Probe { error, ..fields.probe()? } })
+    }
+}
+
+fn put(message: &mut Vec<u8>, field: &str) {
+    message.extend(field.bytes().filter(|byte| *byte != 0));
+    message.push(0);
+}
+
+/// Adds a field, empty if there is no value.
+fn put_option(message: &mut Vec<u8>, value: Option<impl ToString>) {
+    put(message, &value.map(|value| value.to_string()).unwrap_or_default());
+}
+
+fn put_device(message: &mut Vec<u8>, device: &BlockDevice) {
+    put(message, &device.name);
+    put(message, &device.number.0.to_string());
+    put(message, &device.number.1.to_string());
+    put(message, &device.size.to_string());
+    put_option(message, device.partition);
+}
+
+fn put_error(message: &mut Vec<u8>, error: Option<&DeviceError>) {
+    let offset = error.map(|e| e.offset.map_or_else(|| "open".to_owned(), |at| at.to_string()));
+    put_option(message, offset);
+    put_option(message, error.map(|e| e.errno.raw_os_error()));
+}
+
+fn put_probe(message: &mut Vec<u8>, probe: &Probe) {
+    put_error(message, probe.error.as_ref());
+    let entry = probe.entry.as_ref();
+    put_option(message, probe.table);
+    put_option(message, entry.map(|entry| &entry.kind));
+    put_option(message, entry.map(|entry| entry.attributes));
+    put_option(message, entry.and_then(|entry| entry.uuid.as_ref()));
+    put_option(message, entry.and_then(|entry| entry.label.as_ref()));
+    put(message, if probe.is_filesystem { "filesystem" } else { "" });
+    put_option(message, probe.uuid.as_ref());
+    put_option(message, probe.label.as_ref());
+    probe.kinds.iter().for_each(|kind| put(message, kind));
+}
+
+/// The fields that are left of a message.
+struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
+    fn text(&mut self) -> Option<&'a str> {
+        let end = self.0.iter().position(|byte| *byte == 0)?;
+        let (field, rest) = self.0.split_at_checked(end)?;
+        self.0 = rest.get(1..)?;
+        std::str::from_utf8(field).ok()
+    }
+
+    fn number<T: std::str::FromStr>(&mut self) -> Option<T> {
+        self.text()?.parse().ok()
+    }
+
+    /// Parses a field that may be empty; the outer `None` is a malformed message.
+    fn optional<T: std::str::FromStr>(&mut self) -> Option<Option<T>> {
+        match self.text()? {
+            "" => Some(None),
+            text => text.parse().ok().map(Some),
+        }
+    }
+
+    fn device(&mut self, disk: Option<&str>) -> Option<BlockDevice> {
+        let name = self.text()?.to_owned();
+        let number = (self.number()?, self.number()?);
+        let size = self.number()?;
+        let partition: Option<u32> = self.optional()?;
+        let disk = partition.and(disk).map(str::to_owned);
+        Some(BlockDevice { name, number, partition, disk, size })
+    }
+
+    fn error(&mut self, name: &str) -> Option<Option<DeviceError>> {
+        let offset = match self.text()? {
+            "" => return self.text().filter(|errno| errno.is_empty()).map(|_| None),
+            "open" => None,
+            offset => Some(offset.parse().ok()?),
+        };
+        let errno = self.number().filter(|errno| (1..4096).contains(errno))?;
+        Some(Some(DeviceError::new(name, offset, Errno::from_raw_os_error(errno))))
+    }
+
+    fn probe(&mut self) -> Option<Probe> {
+        let table: Option<String> = self.optional()?;
+        let table = table.map(|kind| disk::table_kind(&kind).ok_or(())).transpose().ok()?;
+        let (kind, attributes) = (self.optional()?, self.optional()?);
+        let (uuid, label) = (self.optional()?, self.optional()?);
+        let entry =
+            kind.map(|kind| Entry { kind, attributes: attributes.unwrap_or(0), uuid, label });
+        let is_filesystem = !self.text()?.is_empty();
+        let (uuid, label) = (self.optional()?, self.optional()?);
+        let mut kinds = Vec::new();
+        while !self.0.is_empty() {
+            kinds.push(disk::superblock_kind(self.text()?)?);
+        }
+        let probe = Probe { table, entry, kinds, is_filesystem, uuid, label, error: None };
+        (probe.kinds.len() <= MAX_KINDS).then_some(probe)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn device(name: &str, partition: Option<u32>) -> BlockDevice {
+        let disk = partition.map(|_| "vda".to_owned());
+        BlockDevice { name: name.into(), number: (254, 3), partition, disk, size: 1 << 40 }
+    }
+
+    fn probe() -> Probe {
+        Probe {
+            table: Some("gpt"),
+            entry: Some(Entry {
+                kind: "0x83".into(),
+                attributes: 1 << 63,
+                uuid: Some("u-1".into()),
+                label: Some("a\nb\u{1b}".into()),
+            }),
+            kinds: vec!["ext4", "btrfs"],
+            is_filesystem: true,
+            uuid: Some("2".into()),
+            label: Some("x\nverdict=ok \u{e4}".into()),
+            error: Some(DeviceError::new("vda1", Some(4096), Errno::IO)),
+        }
+    }
+
+    #[test]
+    fn requests_survive_the_way_there() {
+        let devices = vec![device("vda", None), device("vda1", Some(1))];
+        for request in [
+            Request { sector_size: 4096, disk: device("vda", None), devices },
+            Request { sector_size: 512, disk: device("a!b", None), devices: Vec::new() },
+        ] {
+            assert_eq!(Request::decode(&request.encode()), Some(request));
+        }
+    }
+
+    #[test]
+    fn answers_survive_the_way_back() {
+        let no_medium = DeviceError::new("vda1", None, Errno::NOMEDIUM);
+        for probe in
+            [probe(), Probe::default(), Probe { error: Some(no_medium), ..Probe::default() }]
+        {
+            let answer = Answer { name: "vda1".into(), probe };
+            assert_eq!(Answer::decode(&answer.encode()), Some(answer));
+        }
+    }
+
+    #[test]
+    fn what_no_prober_sends_is_refused() {
+        for bad in [
+            "",
+            "vda|",
+            "vda|||gpt|||||",
+            "vda|||sun|||||filesystem|||",
+            "vda|||gpt|||||filesystem|||nonsense|",
+            "vda|||gpt|||||filesystem|||ext4",
+            "vda|1||gpt|||||filesystem|||ext4|",
+            "vda|1|0|gpt|||||filesystem|||ext4|",
+            "vda|1|-5|gpt|||||filesystem|||ext4|",
+            "vda|x|5|gpt|||||filesystem|||ext4|",
+            "vda||5|gpt|||||filesystem|||ext4|",
+            "vda|||gpt|0x83|x|||filesystem|||ext4|",
+        ] {
+            assert_eq!(Answer::decode(bad.replace('|', "\0").as_bytes()), None, "{bad}");
+        }
+        let good = "vda|||gpt|||||filesystem|||ext4|".replace('|', "\0");
+        assert!(Answer::decode(good.as_bytes()).is_some());
+        let many = good + &"ext4\0".repeat(MAX_KINDS);
+        assert_eq!(Answer::decode(many.as_bytes()), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_parsed_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = (Request::decode(&bytes), Answer::decode(&bytes));
+        }
+
+        #[test]
+        fn a_damaged_answer_is_parsed_without_panic(at in 0..100_usize, byte in any::<u8>()) {
+            let mut bytes = Answer { name: "vda1".into(), probe: probe() }.encode();
+            if let Some(place) = bytes.get_mut(at) {
+                *place = byte;
+            }
+            let _ = Answer::decode(&bytes);
+        }
+    }
+}
