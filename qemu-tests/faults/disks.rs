@@ -1,7 +1,7 @@
 //! Disks that cannot be read, are slow, or disappear; filesystems that are none.
 
 use crate::row::{ROW, Root, Row};
-use harness::disk;
+use harness::disk::{self, DECOY, Disk, ROOT};
 use harness::machine::{Bus, Machine};
 use serde_json::json;
 use std::fs;
@@ -67,7 +67,124 @@ pub(crate) const ROWS: &[Row] = &[
         set_up: two_hundred,
         ..ROW
     },
+    Row {
+        name: "a_root_whose_superblock_cannot_be_read",
+        quick: true,
+        root: Root::None,
+        set_up: |vm| with_bad_sector(vm, ROOT, 2),
+        words: "coldplug.timeout=12",
+        verdict: "mount-failed",
+        says: &["coldplug: read error on /dev/vda: Input/output error"],
+        never: &["no known filesystem"],
+        ..ROW
+    },
+    Row {
+        name: "a_labelled_root_whose_superblock_cannot_be_read",
+        root: Root::None,
+        set_up: |vm| with_bad_sector(vm, ROOT, 2),
+        words: "root=LABEL=coldplug-root coldplug.timeout=12",
+        verdict: "no-root",
+        says: &["  vda: read error: Input/output error", "  vda (read error: Input/output error)"],
+        ..ROW
+    },
+    Row {
+        name: "a_partition_table_that_cannot_be_read",
+        root: Root::None,
+        set_up: |vm| with_bad_sector(vm, ROOT, 0),
+        words: "root=PARTLABEL=root coldplug.timeout=12",
+        verdict: "no-root",
+        says: &["  vda: read error: Input/output error"],
+        ..ROW
+    },
+    Row {
+        name: "another_disk_that_cannot_be_read",
+        set_up: |vm| with_bad_sector(vm, DECOY, 2),
+        words: "root=LABEL=coldplug-root",
+        ..ROW
+    },
+    Row {
+        // A reserved block of the group descriptors.
+        name: "a_bad_sector_that_nobody_needs",
+        root: Root::None,
+        set_up: |vm| with_bad_sector(vm, ROOT, 72),
+        words: "root=LABEL=coldplug-root",
+        ..ROW
+    },
+    Row {
+        name: "a_slow_second_disk",
+        quick: true,
+        set_up: |vm| with_slow_disk(vm, DECOY),
+        words: "root=LABEL=coldplug-root",
+        ..ROW
+    },
+    Row {
+        name: "a_slow_disk_with_the_uuid_of_the_root",
+        set_up: |vm| with_slow_disk(vm, ROOT),
+        words: "root=UUID=c01d9106-0000-4000-8000-000000000001",
+        ..ROW
+    },
+    Row {
+        name: "a_slow_disk_that_may_be_the_root",
+        set_up: |vm| with_slow_disk(vm, ROOT),
+        words: "root=LABEL=absent coldplug.timeout=12 coldplug.probe_timeout=3",
+        verdict: "no-root",
+        says: &[
+            "coldplug: /dev/vdb did not answer within 3 s; skipped",
+            "  vdb: did not answer within 3 s",
+            "  vdb (did not answer within 3 s)",
+        ],
+        limit_s: 40,
+        ..ROW
+    },
+    Row {
+        name: "a_slow_disk_that_is_the_root",
+        root: Root::None,
+        set_up: |vm| with_slow_disk(vm, ROOT),
+        words: "coldplug.timeout=12 coldplug.probe_timeout=3",
+        verdict: "no-root",
+        says: &["coldplug: /dev/vda did not answer within 3 s; skipped"],
+        limit_s: 40,
+        ..ROW
+    },
+    Row {
+        name: "a_slow_disk_that_is_unplugged",
+        args: SOCKET,
+        set_up: |vm| {
+            let file = ROOT.make(&vm.dir().join("slow"));
+            let vm = vm.drive(Bus::Unplugged, &format!("file={}{SLOW}", file.display()));
+            vm.device("virtio-blk-pci,id=gone,drive=disk1,bus=socket")
+        },
+        words: "root=LABEL=absent coldplug.timeout=20",
+        act: |machine| {
+            machine.wait_for("still waiting for");
+            machine.qmp().execute("device_del", json!({ "id": "gone" }));
+        },
+        verdict: "no-root",
+        limit_s: 60,
+        ..ROW
+    },
 ];
+
+/// Options of a drive that needs a minute for each block after the first ones.
+const SLOW: &str = ",throttling.bps-total=100";
+
+/// Adds a disk that is slow to answer.
+fn with_slow_disk(vm: Machine, disk: Disk) -> Machine {
+    let file = disk.make(&vm.dir().join("slow"));
+    vm.drive(Bus::VirtioBlk, &format!("file={}{SLOW}", file.display()))
+}
+
+/// Adds a disk on which every read of `sector` fails.
+fn with_bad_sector(vm: Machine, disk: Disk, sector: u64) -> Machine {
+    let (file, rules) = (vm.dir().join("bad"), vm.dir().join("rules"));
+    disk.make(&file);
+    let rule =
+        format!("[inject-error]\nevent = \"read_aio\"\nerrno = \"5\"\nsector = \"{sector}\"\n");
+    fs::write(&rules, rule).unwrap();
+    let (file, rules) = (file.display(), rules.display());
+    let image = format!("file.image.driver=file,file.image.filename={file}");
+    vm.drive(Bus::VirtioBlk, &format!("file.driver=blkdebug,file.config={rules},{image}"))
+}
 
 /// Adds a SCSI controller with two hundred small disks.
 fn two_hundred(vm: Machine) -> Machine {

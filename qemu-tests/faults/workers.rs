@@ -1,6 +1,8 @@
 //! Worker processes that die.
 
 use crate::row::{Content, Image, ROW, Row};
+use harness::disk::DECOY;
+use harness::machine::Bus;
 use harness::record;
 
 /// Three modules whose install commands always kill the worker process.
@@ -189,4 +191,43 @@ pub(crate) const ROWS: &[Row] = &[
         never: &["executed"],
         ..ROW
     },
+    Row {
+        name: "a_prober_is_killed_once",
+        files: &[
+            ("bin/sh", Content::Busybox),
+            ("kill", Content::Text(KILL_PROBERS)),
+            ("etc/modprobe.d/kill.conf", Content::Text("install virtio_rng . /kill\n")),
+        ],
+        words: "root=LABEL=coldplug-root",
+        args: &["-device", "virtio-rng-pci"],
+        ..ROW
+    },
+    Row {
+        // A process that is killed closes the disk first, which takes as long as the read. So its
+        // end is not seen before the disk is late.
+        name: "probers_of_a_slow_disk_are_killed",
+        files: &[
+            ("bin/sh", Content::Busybox),
+            ("kill", Content::Text(KILL_PROBERS)),
+            (
+                "etc/modprobe.d/kill.conf",
+                Content::Text("install virtio_rng (while :; do . /kill; done) &\n"),
+            ),
+        ],
+        set_up: |vm| {
+            let file = DECOY.make(&vm.dir().join("slow"));
+            let drive = format!("file={},throttling.bps-total=100", file.display());
+            vm.drive(Bus::VirtioBlk, &drive)
+        },
+        words: "root=LABEL=absent coldplug.timeout=20 coldplug.probe_timeout=4",
+        args: &["-device", "virtio-rng-pci"],
+        verdict: "no-root",
+        says: &["coldplug: /dev/vdb did not answer within 4 s; skipped"],
+        limit_s: 40,
+        ..ROW
+    },
 ];
+
+/// Kills every prober, with commands that the shell has built in.
+const KILL_PROBERS: &str = "for process in /proc/[0-9]*; do \
+     read name < $process/comm && [ \"$name\" = coldplug-probe ] && kill -9 ${process#/proc/}; done\n";
