@@ -153,6 +153,21 @@ pub(crate) const ROWS: &[Row] = &[
         says: &["coldplug was ended by SIGSEGV", "a second crash"],
         ..ROW
     },
+    // The arguments with which a panic executes the program anew.
+    Row {
+        name: "a_panic",
+        files: &[
+            SHELL,
+            (
+                "wrapper",
+                Content::Text("#!/bin/sh\nexec -a coldplug /init init --crashed=0,0,0,0\n"),
+            ),
+        ],
+        words: "rdinit=/wrapper",
+        verdict: "panic",
+        says: &["coldplug panicked; please report it"],
+        ..ROW
+    },
     Row {
         name: "panic_restarts_after_a_crash",
         files: install!("kill -SEGV 1"),
@@ -205,8 +220,14 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         name: "a_console_that_is_stopped",
-        words: "coldplug.log=debug coldplug.modules=virtio_rng",
+        // The module's install line leaves time to stop the output. The warnings about the others
+        // are more than the driver's buffer of 4 KiB holds, and the kernel does not print them.
+        set_up: |vm| {
+            let names: String = (100..250).map(|number| format!(",x{number}")).collect();
+            vm.cmdline(&format!("loglevel=4 coldplug.modules=virtio_rng{names}"))
+        },
         files: install!("sleep 5"),
+        args: RNG,
         act: |machine| {
             machine.wait_for("coldplug: version");
             machine.terminal().line("\x13");
@@ -276,6 +297,15 @@ pub(crate) const ROWS: &[Row] = &[
         },
         verdict: "no-root",
         says: &["Ctrl-Alt-Del was pressed: rebooting"],
+        ..ROW
+    },
+    Row {
+        name: "the_seventh_ctrl_alt_del_restarts_at_once",
+        words: "coldplug.modules=virtio_rng",
+        files: install!("for i in 1 2 3 4 5 6 7; do kill -INT 1; sleep 1; done; sleep 60"),
+        args: RNG,
+        verdict: "",
+        says: &["reboot: Restarting system"],
         ..ROW
     },
     Row {

@@ -5,13 +5,20 @@
 use goblin::elf::Elf;
 use goblin::elf::program_header::PT_INTERP;
 use harness::run::{Need, Test};
-use harness::{paths, tests};
+use harness::{paths, tests, tool};
+use std::os::unix::fs::symlink;
 
 /// The tests of this module, by what they need.
 pub(crate) const TESTS: &[Test] = tests![
     [Need::Program("coldplug"), Need::Program("coldplug-init")] =>
     the_binaries_are_static,
-    the_binary_of_images_is_within_its_limit,
+    the_binary_of_images_is_within_its_limit;
+    [
+        Need::Root("a PID namespace"),
+        Need::Command("unshare", "util-linux"),
+        Need::Program("coldplug"),
+    ] =>
+    process_1_of_a_container_is_the_command_it_is_called_by,
 ];
 
 /// Size limit of the binary in images, in bytes.
@@ -30,6 +37,23 @@ fn the_binaries_are_static() {
         let interpreters = elf.program_headers.iter().filter(|h| h.p_type == PT_INTERP).count();
         assert_eq!(interpreters, 0, "PT_INTERP in {name}");
         assert_eq!(elf.libraries, Vec::<&str>::new(), "DT_NEEDED in {name}");
+    }
+}
+
+fn process_1_of_a_container_is_the_command_it_is_called_by() {
+    for (words, text) in [
+        (&["coldplug", "--version"][..], "coldplug 0."),
+        (&["coldplug", "lsmod", "--help"][..], "Usage:"),
+        (&["lsmod", "--help"][..], "Usage:"),
+        (&["coldplug"][..], "usage: coldplug COMMAND"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join(words[0]);
+        symlink(paths::release("coldplug"), &link).unwrap();
+        let mut container = tool::command("unshare", "util-linux");
+        container.args(["--fork", "--pid", "--mount"]).arg(link).args(&words[1..]);
+        let out = tool::run(&mut container);
+        assert!(out.starts_with(text), "{words:?}: {out}");
     }
 }
 
