@@ -102,6 +102,7 @@ COVERAGE_FILE = $(or $(CARGO_TARGET_DIR),target)/coverage.lcov
 coverage: setup-coverage
 	@$(MAKE) --no-print-directory binary
 	cargo llvm-cov --locked --lib --test tools --lcov --output-path $(COVERAGE_FILE)
+	@rm -f default_*.profraw # of commands that a test starts without environment
 	@.ci/coverage $(COVERAGE_FILE) $(COVERAGE) $(COVERED)
 
 # cargo fuzz uses AddressSanitizer, which is unstable in Rust. It builds for the host because the
