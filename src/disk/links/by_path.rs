@@ -279,77 +279,7 @@ fn numbered(chain: &Chain<'_>, at: usize) -> Option<(usize, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeMap;
-    use std::path::PathBuf;
-
-    use crate::disk::Superblock;
-    use crate::disk::links::DeviceTree;
-
-    type FilePath = std::path::Path;
-
-    /// Devices in memory.
-    #[derive(Default)]
-    struct Tree {
-        devices: BTreeMap<PathBuf, Device>,
-    }
-
-    #[derive(Default)]
-    struct Device {
-        subsystem: String,
-        attributes: BTreeMap<String, String>,
-    }
-
-    impl DeviceTree for Tree {
-        fn class_device(&self, class: &str, name: &str) -> Option<PathBuf> {
-            let is_it = |path: &FilePath, device: &Device| {
-                device.subsystem == class && path.file_name().is_some_and(|last| last == name)
-            };
-            self.devices
-                .iter()
-                .find(|(path, device)| is_it(path, device))
-                .map(|(path, _)| path.clone())
-        }
-
-        fn subsystem(&self, path: &FilePath) -> Option<String> {
-            Some(self.devices.get(path)?.subsystem.clone())
-        }
-
-        fn attribute(&self, path: &FilePath, name: &str) -> Option<Vec<u8>> {
-            Some(self.devices.get(path)?.attributes.get(name)?.clone().into_bytes())
-        }
-
-        fn entries(&self, path: &FilePath) -> Vec<String> {
-            let names = self.devices.keys().filter_map(|device| device.strip_prefix(path).ok());
-            names.filter_map(|rest| Some(rest.iter().next()?.to_str()?.to_owned())).collect()
-        }
-
-        fn probe(&self, _: &str) -> Option<Superblock> {
-            None
-        }
-    }
-
-    /// Adds a device: its subsystem, its kind, and attributes.
-    fn device(
-        tree: &mut Tree,
-        path: &str,
-        subsystem: &str,
-        kind: &str,
-        attributes: &[(&str, &str)],
-    ) {
-        let uevent = [("uevent", format!("DEVTYPE={kind}"))];
-        let others = attributes.iter().map(|(name, value)| (*name, (*value).to_owned()));
-        let all = uevent.into_iter().chain(others);
-        let attributes = all.map(|(name, value)| (name.to_owned(), format!("{value}\n"))).collect();
-        tree.devices.insert(path.into(), Device { subsystem: subsystem.to_owned(), attributes });
-    }
-
-    /// Adds a SCSI disk `sda` with its target below `path`.
-    fn scsi_disk(tree: &mut Tree, path: &str, address: &str) {
-        let target = format!("{path}/target{}", address.rsplit_once(':').unwrap().0);
-        device(tree, &target, "scsi", "scsi_target", &[]);
-        device(tree, &format!("{target}/{address}"), "scsi", "scsi_device", &[]);
-        device(tree, &format!("{target}/{address}/block/sda"), "block", "disk", &[]);
-    }
+    use crate::disk::links::tree_for_tests::{Tree, device, scsi_disk};
 
     fn paths_of(tree: &Tree, name: &str) -> Vec<String> {
         Chain::of_block(tree, name).map(|chain| paths(&chain, name)).unwrap_or_default()
