@@ -42,8 +42,10 @@ mod fleet;
 
 // The system that the real init gets.
 mod handover;
-// Damaged images and modules, boots that fail, the rescue shell.
+// Damaged images and modules, boots that fail.
 mod faults;
+// The shells that a person at a console gets.
+mod rescue;
 // A Debian with systemd, with our image and with its own.
 mod debian;
 
@@ -66,6 +68,7 @@ fn main() -> ExitCode {
         stacks::TESTS,
         handover::TESTS,
         faults::TESTS,
+        rescue::TESTS,
         filesystems::TESTS,
         network::TESTS,
         deferred::TESTS,

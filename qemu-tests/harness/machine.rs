@@ -417,6 +417,21 @@ impl Running {
         self.child.try_wait().unwrap().is_none()
     }
 
+    /// Waits until the console shows `text` after its first `from` bytes. Returns the number of
+    /// bytes up to the end of `text`.
+    pub fn wait_for_after(&mut self, from: usize, text: &str) -> usize {
+        loop {
+            let console = self.console();
+            let after = console.get(from..).and_then(|rest| Some(rest.find(text)? + text.len()));
+            if let Some(end) = after {
+                return from + end;
+            }
+            self.poll(&format!("{text:?} did not appear"));
+            let gone = self.child.try_wait().unwrap();
+            assert!(gone.is_none(), "the machine ended before {text:?} appeared{}", self.tail());
+        }
+    }
+
     /// Connects to the input of the console.
     pub fn terminal(&self) -> Terminal {
         let stream = UnixStream::connect(self.path("console")).unwrap();
@@ -497,7 +512,12 @@ pub struct Terminal {
 impl Terminal {
     /// Sends one line.
     pub fn line(&mut self, text: &str) {
-        self.stream.write_all(format!("{text}\n").as_bytes()).unwrap();
+        self.bytes(format!("{text}\n").as_bytes());
+    }
+
+    /// Sends bytes as they are.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).unwrap();
     }
 }
 

@@ -8,7 +8,7 @@ use super::args;
 use super::message::{self, Error};
 use super::out;
 use crate::escape;
-use crate::image::{self, Compress, ModuleFormat, Modules, Options, newc};
+use crate::image::{self, Compress, ModuleFormat, Modules, Options, Shell, newc};
 
 const HELP: &str = "\
 usage: coldplug image build --kernel RELEASE -o OUT [option…]
@@ -30,6 +30,11 @@ build  Write an initramfs image to OUT.
       --list FILE         read the files, links and device nodes from FILE instead of the
                           built-in list
       --no-firmware       leave out firmware
+      --shell[=PATH]      include a shell for a boot that fails: busybox or bash of the root, or
+                          the program PATH, with the libraries it needs
+      --shell-password-hash HASH|FILE
+                          ask for a password before a shell; its hash as made by
+                          'openssl passwd -6', or a file that holds it
   -q, --quiet             print no summary
 The date of all entries is SOURCE_DATE_EPOCH if it is set, else 0.
 
@@ -115,6 +120,13 @@ fn parse_build(parser: &mut lexopt::Parser) -> Result<Command, Error> {
             Long("compress") => options.compress = parser.value()?.parse_with(compress)?,
             Long("list") => options.list = Some(parser.value()?.into()),
             Long("no-firmware") => options.firmware = false,
+            Long("shell") => {
+                let path = parser.optional_value().filter(|path| !path.is_empty());
+                options.shell = Some(path.map_or(Shell::Any, |path| Shell::Program(path.into())));
+            }
+            Long("shell-password-hash") => {
+                options.shell_password = Some(parser.value()?.string()?);
+            }
             Long("quiet") | Short('q') => quiet = true,
             other => return Err(other.unexpected().into()),
         }
@@ -144,6 +156,8 @@ fn defaults() -> Options {
         compress: Compress::default(),
         list: None,
         firmware: true,
+        shell: None,
+        shell_password: None,
         mtime: 0,
     }
 }
@@ -252,6 +266,10 @@ mod tests {
         let names = ["a", "@virtio", "b-c"].map(str::to_owned).to_vec();
         assert_eq!(options.modules, Modules::Named(names));
         assert_eq!((options.root.as_path(), options.firmware), (Path::new("/r"), false));
+
+        let shell = |args: &str| build(&format!("-k 6.1 -o out {args}")).shell;
+        assert_eq!((shell(""), shell("--shell")), (None, Some(Shell::Any)));
+        assert_eq!(shell("--shell=/x/sh"), Some(Shell::Program("/x/sh".into())));
 
         let options =
             build("--kernel=6.1 -o out --modules-as=stored --compress gzip --list l --init i");

@@ -27,6 +27,8 @@ pub(super) enum Error {
     Hinted(String, String),
     /// Every message has been printed.
     Reported,
+    /// No message, and an exit code for the process that has started this one.
+    Code(u8),
 }
 
 impl Error {
@@ -47,13 +49,14 @@ impl Error {
             Self::Usage(_) | Self::Failed(_) | Self::Hinted(..) | Self::Reported => {
                 ExitCode::FAILURE
             }
+            Self::Code(code) => ExitCode::from(*code),
         }
     }
 
     /// Prints the error as one of `command`.
     pub(super) fn print(&self, command: &str) {
         match self {
-            Self::Answered | Self::Reported => {}
+            Self::Answered | Self::Reported | Self::Code(_) => {}
             Self::Failed(text) => warn(command, text),
             Self::Hinted(text, what) => {
                 warn(command, text);
@@ -71,7 +74,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Usage(text) | Self::Failed(text) | Self::Hinted(text, _) => f.write_str(text),
-            Self::Answered | Self::Reported => Ok(()),
+            Self::Answered | Self::Reported | Self::Code(_) => Ok(()),
         }
     }
 }

@@ -17,6 +17,7 @@ mod helper;
 mod image;
 mod init;
 mod insmod;
+mod load_keyboards;
 mod load_worker;
 mod lsmod;
 mod message;
@@ -31,6 +32,7 @@ mod paths;
 #[cfg(feature = "host")]
 mod plan;
 mod report;
+mod rescue;
 mod rmmod;
 mod scan;
 mod settings;
@@ -142,7 +144,7 @@ const COMMANDS: &[Applet] = &[
 const INTERNAL: &[Applet] = &[
     Applet {
         name: "console-shell",
-        help: "run a shell on the terminal of standard input",
+        help: "run a shell on a console, after the password that standard input holds",
         run: console_shell::run,
     },
     Applet {
@@ -154,6 +156,16 @@ const INTERNAL: &[Applet] = &[
         name: "free-initramfs",
         help: "delete the initramfs that init left",
         run: free_initramfs::run,
+    },
+    Applet {
+        name: "load-keyboards",
+        help: "load the drivers of keyboards",
+        run: load_keyboards::run,
+    },
+    Applet {
+        name: "rescue",
+        help: "run a command of the rescue prompt, or the prompt",
+        run: rescue::run,
     },
     Applet {
         name: "load-worker",
@@ -168,14 +180,16 @@ const INTERNAL: &[Applet] = &[
 ];
 
 /// Commands without options. Their entry in the table is their whole help.
-const WITHOUT_OPTIONS: [&str; 7] = [
+const WITHOUT_OPTIONS: [&str; 9] = [
     "init",
     "finish",
     "console-shell",
     "disk-prober",
     "free-initramfs",
+    "load-keyboards",
     "load-worker",
     "mount-worker",
+    "rescue",
 ];
 
 impl Applet {

@@ -12,6 +12,11 @@ pub(super) fn line(text: &str) {
     record(writeln!(io::stdout(), "{text}"));
 }
 
+/// Prints a part of a line on standard output, at once.
+pub(super) fn part(text: &str) {
+    record(write!(io::stdout(), "{text}").and_then(|()| io::stdout().flush()));
+}
+
 /// Prints a text, without the lines that are empty at its end. An empty text prints nothing.
 pub(super) fn text(text: &str) {
     if !text.is_empty() {

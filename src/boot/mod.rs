@@ -7,25 +7,32 @@
 mod breakpoint;
 mod bus_settle;
 mod coldplug;
+mod consoles;
 mod deferred_probe;
 mod early_mounts;
 mod error;
 mod event_loop;
 mod finish;
 mod kernel_helper;
+mod keyboards;
 mod loading;
 mod log;
 mod new_root;
 mod reporter;
+mod request;
 mod rescue;
 mod root;
 mod root_check;
 mod root_hint;
+mod shell_access;
 mod switch_root;
 mod systemd;
 
+pub(crate) use consoles::{NO_PASSWORD, NO_TERMINAL, Occasion, RESET};
 pub(crate) use finish::finish;
-pub(crate) use root::serve_mounts;
+pub(crate) use keyboards::load_drivers as load_keyboard_drivers;
+pub(crate) use request::Request;
+pub(crate) use root::{block_devices, serve_mounts};
 pub(crate) use root_hint::RootHint;
 pub(crate) use switch_root::free_initramfs;
 
@@ -34,9 +41,9 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::cmdline::KernelCommandLine;
 use crate::cmdline::boot::Break;
 use crate::cmdline::storage::StorageParams;
+use crate::cmdline::{self, KernelCommandLine};
 use crate::load::{Loader, Rank};
 use crate::report::Verdict;
 use crate::sys::crash::Crash;
@@ -48,6 +55,7 @@ use coldplug::Coldplug;
 use error::BootError;
 use event_loop::EventLoop;
 use reporter::Reporter;
+use rescue::Resume;
 use root::{MountWorker, RootSearch};
 use root_check::{Checked, InitRequest, RootCheck};
 use switch_root::{INITS, Ready, SwitchRootError};
@@ -99,13 +107,19 @@ pub(crate) fn run(dir: Root, args: Vec<OsString>) -> ! {
         root_check: None,
         began,
     };
-    let result = match crash {
+    let mut result = match crash {
         Some(crash) => boot.take_over(crash),
         None => boot.run_stages(),
     };
-    match result {
-        Ok(never) => match never {},
-        Err(error) => boot.rescue(&error),
+    loop {
+        let error = match result {
+            Ok(never) => match never {},
+            Err(error) => error,
+        };
+        result = match boot.rescue(&error) {
+            Resume::Retry(words) => boot.retry(&words),
+            Resume::Continue => boot.switch_by_hand(),
+        };
     }
 }
 
@@ -113,18 +127,23 @@ impl Boot {
     fn run_stages(&mut self) -> Result<Infallible, BootError> {
         // The policy for a failed mount is on the kernel command line, which is in /proc.
         let mounted = self.mount_early();
-        self.read_parameters();
+        self.read_policy();
         mounted?;
         if let Err(error) = kernel_helper::link_if_missing(&self.dir) {
             self.reporter.add_warning(error.to_string());
         }
+        self.find_root_and_switch()
+    }
+
+    fn find_root_and_switch(&mut self) -> Result<Infallible, BootError> {
         let socket = self.open_uevent_socket();
         self.reach(Break::Scan);
         let earlier = self.earlier_record();
         let root_hint = RootHint::new(&self.params.root, earlier.as_deref());
         let loader = self.loader(&root_hint)?;
         self.load_listed(&loader);
-        self.wait_for_root(&loader, &root_hint, socket)?;
+        // A person may try another root, with another loader.
+        self.wait_for_root(&loader, &root_hint, socket).inspect_err(|_| loader.close())?;
         self.reach(Break::Switch);
         self.switch()
     }
@@ -133,8 +152,35 @@ impl Boot {
     fn take_over(&mut self, crash: Crash) -> Result<Infallible, BootError> {
         crash.take_over();
         let _ = self.mount_early();
-        self.read_parameters();
+        self.read_policy();
         Err(BootError::Crashed(crash))
+    }
+
+    /// Goes on with a failed boot: searches for the root again, with `words` added to the kernel
+    /// command line.
+    fn retry(&mut self, words: &str) -> Result<Infallible, BootError> {
+        self.begin_anew("retrying");
+        if let Some(error) = early_mounts::mount_all(&self.dir).needed {
+            return Err(BootError::Setup(error));
+        }
+        let line = procfs::cmdline(&self.dir).unwrap_or_default();
+        self.read_parameters(&cmdline::with_words(&line, words));
+        root::detach_mounts(&self.dir);
+        self.find_root_and_switch()
+    }
+
+    /// Goes on with a failed boot: switches to the filesystem that a person has mounted.
+    fn switch_by_hand(&mut self) -> Result<Infallible, BootError> {
+        self.begin_anew("continuing");
+        self.reporter.set_root_spec(&self.dir.join(SYSROOT).to_string_lossy());
+        self.switch()
+    }
+
+    /// Begins another attempt, which has a verdict of its own.
+    fn begin_anew(&mut self, what: &str) {
+        self.reporter.log().error(&format!("{what} after the failed boot"));
+        self.reporter.begin_anew();
+        self.root_check = None;
     }
 
     fn mount_early(&mut self) -> Result<(), BootError> {
@@ -150,11 +196,16 @@ impl Boot {
         failed.needed.map_or(Ok(()), |error| Err(BootError::Setup(error)))
     }
 
-    fn read_parameters(&mut self) {
+    /// Reads the kernel command line, and what it says about the end of the boot.
+    fn read_policy(&mut self) {
         let line = procfs::cmdline(&self.dir).or_else(|_| procfs::cmdline_without_mount());
-        self.params = KernelCommandLine::parse(&line.unwrap_or_default());
+        self.read_parameters(&line.unwrap_or_default());
         self.breakpoint = Breakpoint::new(self.params.boot.break_at);
-        rescue::set_policy(&self.params.boot);
+        rescue::set_policy(&self.dir, &self.params.boot);
+    }
+
+    fn read_parameters(&mut self, line: &str) {
+        self.params = KernelCommandLine::parse(line);
         let reporter = &mut self.reporter;
         reporter.log_mut().open(&self.dir, self.params.boot.level());
         reporter.set_kernel(&self.release);

@@ -11,7 +11,7 @@ use super::log::Log;
 use super::{RECORD, write};
 use crate::kmod::name::ModuleName;
 use crate::load::{ModuleRecord, Outcome};
-use crate::report::{NetworkRecord, Record, UeventCounts, Verdict};
+use crate::report::{NetworkRecord, Record, RootRecord, UeventCounts, Verdict};
 use crate::sys::port::{self, Timeouts};
 use crate::sys::{self, BootTime, DeferredDevice, Root, crash};
 
@@ -88,6 +88,14 @@ impl Reporter {
 
     pub(super) fn set_kernel(&mut self, release: &str) {
         release.clone_into(&mut self.record.kernel);
+    }
+
+    /// Begins the record of another attempt, which has a verdict of its own: drops what was
+    /// recorded of the root that failed.
+    pub(super) fn begin_anew(&mut self) {
+        crash::forget_verdict();
+        self.record.root = RootRecord::default();
+        self.record.verdict = None;
     }
 
     /// Records how the command line names the root.

@@ -1,19 +1,20 @@
 //! The end of every boot that cannot go on: logs the cause, prints the verdict, and does what
 //! `coldplug.onfail=` says.
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use super::consoles::{self, Occasion};
+use super::request::Request;
+use super::shell_access::{self, ShellAccess};
 use super::{Boot, BootError};
 use crate::cmdline::boot::{BootParams, OnFailure};
 use crate::load::ShutdownHandle;
 use crate::sys::console::{self, Console};
 use crate::sys::kmsg::{Kmsg, Priority};
 use crate::sys::process::{self, Shutdown};
-use crate::sys::{BootTime, Root, crash, signals, sysfs};
+use crate::sys::{BootTime, Root, crash, signals};
 
 /// What to do when the boot cannot go on.
 #[derive(Debug, Clone, Copy)]
@@ -36,8 +37,18 @@ pub(super) fn set_shutdown_handle(handle: ShutdownHandle) {
     *SHUTDOWN.lock().unwrap_or_else(PoisonError::into_inner) = Some(handle);
 }
 
-/// Sets the policy of the command line.
-pub(super) fn set_policy(params: &BootParams) {
+/// How a person at a console goes on with a boot that has failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Resume {
+    /// Search for the root again, with these words added to the kernel command line.
+    Retry(String),
+    /// Switch to what is mounted at /sysroot.
+    Continue,
+}
+
+/// Sets the policy of the command line, and what a shell needs.
+pub(super) fn set_policy(dir: &Root, params: &BootParams) {
+    shell_access::set(dir, !params.no_shell);
     let mut policy = POLICY.lock().unwrap_or_else(PoisonError::into_inner);
     *policy = Policy { onfail: params.on_failure, panic: params.panic };
     crash::set_last_resort(match *policy {
@@ -69,8 +80,8 @@ pub(super) fn install_handlers(root: &Root) {
 }
 
 impl Boot {
-    /// Logs why the boot cannot go on, and ends it. Never returns.
-    pub(super) fn rescue(&mut self, error: &BootError) -> ! {
+    /// Logs why the boot cannot go on, and ends it, unless a person wants to go on with it.
+    pub(super) fn rescue(&mut self, error: &BootError) -> Resume {
         let text = error.to_string();
         for line in error.lines() {
             self.reporter.log().error(&line);
@@ -81,68 +92,77 @@ impl Boot {
         if matches!(error, BootError::Interrupted) {
             leave(Shutdown::Reboot)
         }
-        apply_policy(&self.dir)
+        // After the switch the files of the initramfs are gone.
+        let switched = matches!(error, BootError::Switch(_) | BootError::Exec(_));
+        let resumable = !switched && !matches!(error, BootError::Crashed(_));
+        apply_policy(&self.dir, |request| match request {
+            Request::Retry(words) if resumable => Some(Resume::Retry(words)),
+            Request::Continue if resumable => Some(Resume::Continue),
+            _ => None,
+        })
     }
 }
 
-/// Follows `coldplug.onfail=`; without it `panic=`, as the kernel would; else starts a shell.
-fn apply_policy(root: &Root) -> ! {
+/// Follows `coldplug.onfail=`; without it `panic=`, as the kernel would; else offers a shell.
+/// Returns what `resume` makes of a request from there.
+fn apply_policy<T>(root: &Root, resume: impl Fn(Request) -> Option<T>) -> T {
     let policy = *POLICY.lock().unwrap_or_else(PoisonError::into_inner);
-    match policy {
-        Policy { onfail: Some(OnFailure::Reboot), .. } => leave(Shutdown::Reboot),
-        Policy { onfail: Some(OnFailure::PowerOff), .. } => leave(Shutdown::PowerOff),
-        Policy { onfail: Some(OnFailure::Halt), .. } => leave(Shutdown::Halt),
-        Policy { onfail: None, panic: Some(delay) } if delay != 0 => {
-            let delay = Duration::from_secs(u64::try_from(delay).unwrap_or(0));
-            signals::sleep_until(BootTime::now() + delay);
-            leave(Shutdown::Reboot)
-        }
-        _ => offer_shell(root),
+    match policy.onfail {
+        Some(OnFailure::Reboot) => leave(Shutdown::Reboot),
+        Some(OnFailure::PowerOff) => leave(Shutdown::PowerOff),
+        Some(OnFailure::Halt) => leave(Shutdown::Halt),
+        None => follow_panic(policy),
+        Some(OnFailure::Shell) => {}
+    }
+    offer_shell(root, policy, resume)
+}
+
+/// Restarts the machine if `panic=` says so, as the kernel would.
+fn follow_panic(policy: Policy) {
+    if let Some(delay) = policy.panic.filter(|delay| *delay != 0) {
+        let delay = Duration::from_secs(u64::try_from(delay).unwrap_or(0));
+        signals::sleep_until(BootTime::now() + delay);
+        leave(Shutdown::Reboot)
     }
 }
 
-/// Starts a shell, and reboots when the person exits it. Without a shell it waits for a reset.
-fn offer_shell(root: &Root) -> ! {
-    match shell(root) {
-        Ok(()) => {
-            write_console(root, "coldplug: shell exited; rebooting");
-            leave(Shutdown::Reboot)
-        }
-        Err(error) => {
-            write_console(
-                root,
-                &format!("coldplug: {error}; waiting for a reset (press Ctrl-Alt-Del)"),
-            );
-            idle()
+/// Offers a shell, and reboots when the person exits it. Without a shell it waits for a reset.
+fn offer_shell<T>(root: &Root, policy: Policy, resume: impl Fn(Request) -> Option<T>) -> T {
+    let access = shell_access::current(root);
+    if let ShellAccess::Refused(reason) = &access {
+        write_console(root, &format!("coldplug: shell refused: {reason}"));
+        follow_panic(policy);
+        wait_for_reset(root)
+    }
+    loop {
+        match consoles::ask(root, Occasion::Failure, &access) {
+            Ok(Request::Exit) => {
+                write_console(root, "coldplug: shell exited; rebooting");
+                leave(Shutdown::Reboot)
+            }
+            Ok(Request::Reboot) => leave(Shutdown::Reboot),
+            Ok(Request::PowerOff) => leave(Shutdown::PowerOff),
+            Ok(request) => match resume(request) {
+                Some(answer) => return answer,
+                None => write_console(root, "coldplug: this boot cannot go on: use 'reboot'"),
+            },
+            Err(error) => {
+                write_console(root, &format!("coldplug: {error}"));
+                wait_for_reset(root)
+            }
         }
     }
 }
 
 /// Reboots because Ctrl-Alt-Del was pressed after the verdict.
-fn leave_by_ctrl_alt_del(root: &Root) -> ! {
+pub(super) fn leave_by_ctrl_alt_del(root: &Root) -> ! {
     write_console(root, &format!("coldplug: {}", BootError::Interrupted));
     leave(Shutdown::Reboot)
 }
 
-/// Runs a shell on the console and waits until the person exits it.
-///
-/// # Errors
-/// The image contains no shell, or there is no terminal to run it on.
-pub(super) fn shell(root: &Root) -> crate::sys::Result<()> {
-    let path = PathBuf::from("/bin/sh");
-    let executable =
-        |p: &Path| std::fs::metadata(p).is_ok_and(|m| m.permissions().mode() & 0o111 != 0);
-    if !executable(&path) {
-        return Err(crate::sys::Error::new("shell", "/bin/sh", rustix::io::Errno::NOENT));
-    }
-    // /dev/console cannot be a controlling terminal; the terminal behind it can.
-    let terminal = sysfs::active_console(root)
-        .map_or_else(|| root.join("dev/console"), |tty| root.join("dev").join(tty));
-    let pid = process::spawn_self_on_terminal("console-shell", &terminal)?;
-    if signals::wait_for_child(pid).is_none() {
-        leave_by_ctrl_alt_del(root)
-    }
-    Ok(())
+fn wait_for_reset(root: &Root) -> ! {
+    write_console(root, "coldplug: waiting for a reset (press Ctrl-Alt-Del)");
+    idle()
 }
 
 /// Reboots, powers off or halts the machine. Idles if the kernel refuses.

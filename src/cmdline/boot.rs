@@ -7,8 +7,7 @@ use std::time::Duration;
 /// What happens if the boot cannot continue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OnFailure {
-    /// Start a shell if the image has one; otherwise halt, so that the console can still reset the
-    /// machine.
+    /// Offer a shell.
     Shell,
     /// Restart the machine.
     Reboot,
@@ -111,6 +110,8 @@ pub struct BootParams {
     pub(crate) deferred_timeout: Option<i64>,
     /// `coldplug.onfail=`; `None` leaves the decision to the kernel's `panic=`.
     pub(crate) on_failure: Option<OnFailure>,
+    /// Whether no shell may be offered: `coldplug.shell=0`.
+    pub(crate) no_shell: bool,
     /// `panic=` of the kernel, in seconds.
     pub(crate) panic: Option<i64>,
     /// `coldplug.break=`.

@@ -73,6 +73,17 @@ impl KernelCommandLine {
     }
 }
 
+/// Returns the command line `line` with more words of the boot, which have priority: they are
+/// inserted before the arguments of the real init. A new `root=` replaces `coldplug.root=` too.
+pub(crate) fn with_words(line: &str, more: &str) -> String {
+    let new_root = words(more).any(|word| word.key == "root");
+    let keep = |word: &Word<'_>| !(new_root && word.key == "coldplug.root");
+    let all: Vec<&str> = words(line).filter(keep).map(|word| word.text).collect();
+    let end = all.iter().position(|word| *word == "--").unwrap_or(all.len());
+    let (boot, init) = all.split_at(end);
+    [boot, &[more.trim()], init].concat().join(" ")
+}
+
 /// Returns the warning about a word that is ignored.
 fn ignored(word: &Word<'_>) -> Warning {
     match word.value {
@@ -128,13 +139,33 @@ mod tests {
         assert_eq!(KernelCommandLine::parse("rootwait").root.timeout, None);
         let p = KernelCommandLine::parse(
             "coldplug.async=all coldplug.async=some coldplug.alone=a,b coldplug.replay=/r \
-             coldplug.seed=7 coldplug.rcvbuf=4096 deferred_probe_timeout=-1",
+             coldplug.seed=7 coldplug.rcvbuf=4096 deferred_probe_timeout=-1 coldplug.shell=off",
         );
         let boot = &p.boot;
         assert_eq!((boot.async_probe, boot.seed), (AsyncProbe::All, Some(7)));
-        assert_eq!((boot.exclusive.len(), boot.rcvbuf), (2, Some(4096)));
+        assert_eq!((boot.exclusive.len(), boot.rcvbuf, boot.no_shell), (2, Some(4096), true));
         assert_eq!((boot.replay.as_deref(), boot.deferred_timeout), (Some("/r"), Some(-1)));
         assert_eq!(warnings(&p), ["kernel command line: ignoring 'coldplug.async=some'"]);
+    }
+
+    #[test]
+    fn words_of_a_retry_have_priority() {
+        for (line, more, want) in [
+            ("root=/dev/a quiet", "", "root=/dev/a quiet "),
+            ("root=/dev/a", "root=/dev/b rw", "root=/dev/a root=/dev/b rw"),
+            (
+                "a=\"b c\" -- single",
+                " root=\"LABEL=x y\" ",
+                "a=\"b c\" root=\"LABEL=x y\" -- single",
+            ),
+            ("coldplug.root=LABEL=a;LABEL=b ro", "root=LABEL=c", "ro root=LABEL=c"),
+            ("coldplug.root=LABEL=a", "rw", "coldplug.root=LABEL=a rw"),
+            ("root=/dev/a", "coldplug.root=LABEL=a", "root=/dev/a coldplug.root=LABEL=a"),
+        ] {
+            assert_eq!(with_words(line, more), want, "{line} + {more}");
+        }
+        let line = with_words("root=/dev/a -- root=/dev/c", "root=\"LABEL=x y\"");
+        assert_eq!(KernelCommandLine::parse(&line).root.spec(), "LABEL=x y");
     }
 
     #[test]

@@ -229,8 +229,8 @@ parameters! {
     }
     Boot {
         "coldplug.onfail", "=shell|reboot|poweroff|halt",
-        "What to do if the boot fails. Default: as set by `panic=`, otherwise a shell if the \
-         image holds one."
+        "What to do if the boot fails. Default: as set by `panic=`, otherwise a shell: see \
+         [rescue.md](rescue.md)."
             => {
                 let action = keyword(word.value_or_empty(), &ON_FAILURE);
                 set(&mut line.boot.on_failure, action.map(Some))
@@ -243,6 +243,10 @@ parameters! {
         "Pauses the boot for a shell before the first scan, before the root is mounted, or before \
          switch_root."
             => set(&mut line.boot.break_at, keyword(word.value_or_empty(), &BREAKS).map(Some));
+        "coldplug.shell", "=0|1",
+        "`0` refuses every shell, that of `coldplug.break=` too (default 1). A boot that fails then \
+         follows `panic=` or waits for a reset. Any value other than `1` is read as `0`."
+            => set(&mut line.boot.no_shell, Some(word.value_or_empty() != "1"));
         "coldplug.log", "=error|warn|info|debug",
         "Least severe messages on the console (default `info`; with `quiet` `warn`, with `debug` \
          `debug`). The kernel log receives all messages."

@@ -10,7 +10,7 @@ use super::manifest::{Content, Manifest, Node};
 use super::output::Output;
 use super::select::{self, Selection};
 use super::tree::Tree;
-use super::{Error, ModuleFormat, Options, firmware, list, newc, pack, sets};
+use super::{Error, ModuleFormat, Options, firmware, list, newc, pack, sets, shell};
 use crate::kmod::index;
 use crate::kmod::name::ModuleName;
 
@@ -73,6 +73,12 @@ pub(crate) fn build(options: &Options) -> Result<Summary, Error> {
     let selection = select::select(&tree, &options.modules)?;
     let mut manifest = Manifest::default();
     add_list(&mut manifest, options)?;
+    if let Some(shell) = &options.shell {
+        shell::add(&mut manifest, shell, &options.root)?;
+    }
+    if let Some(password) = &options.shell_password {
+        shell::add_password(&mut manifest, password)?;
+    }
     for (name, content) in &tree.modprobe_d {
         manifest.add(name, Node::of_root(0o644, Content::Bytes(content.clone())))?;
     }

@@ -12,6 +12,7 @@ use crate::kmod::compress::DecodeError;
 use crate::kmod::elf::ElfError;
 use crate::kmod::index::WriteError;
 use crate::sys;
+use crate::sys::crypt::BadHash;
 
 /// Why an image cannot be built or read.
 #[derive(Debug)]
@@ -45,6 +46,17 @@ pub(crate) enum Error {
     NotADirectory(String),
     /// A file for /init that the kernel cannot execute.
     NotExecutable(PathBuf),
+    /// No shell below the root of the build.
+    NoShell(PathBuf),
+    /// A shared library of the shell that is not found.
+    NoLibrary {
+        /// The shell.
+        program: PathBuf,
+        /// The library that it or one of its libraries needs.
+        library: String,
+    },
+    /// A password hash that the shell could not check.
+    Password(BadHash),
     /// A path that cannot be written into an archive or index.
     NotUtf8(PathBuf),
     /// A module that cannot be decompressed.
@@ -74,6 +86,10 @@ impl Error {
             Self::NoDepLine { .. } => "run depmod for this kernel".to_owned(),
             Self::UnknownSet(_) => format!("module sets are {}", sets::names()),
             Self::NotExecutable(_) => "name a static program with --init".to_owned(),
+            Self::NoShell(_) => {
+                "install busybox-static, or name a shell with --shell=PATH".to_owned()
+            }
+            Self::Password(_) => "'openssl passwd -6' makes a hash".to_owned(),
             _ => return None,
         })
     }
@@ -101,6 +117,13 @@ impl fmt::Display for Error {
             }
             Self::UnknownSet(name) => write!(f, "@{name}: no such module set"),
             Self::NotADirectory(name) => write!(f, "/{name}: a parent is not a directory"),
+            Self::NoShell(root) => {
+                write!(f, "--shell: no busybox or bash below {}", root.display())
+            }
+            Self::NoLibrary { program, library } => {
+                write!(f, "{}: shared library {library} not found", program.display())
+            }
+            Self::Password(error) => write!(f, "--shell-password-hash: {error}"),
             Self::NotUtf8(path) => write!(f, "{}: the path is not UTF-8", path.display()),
             Self::Decode(path, error) => write!(f, "{}: {error}", path.display()),
             Self::Module(path, error) => write!(f, "{}: {error}", path.display()),
@@ -119,6 +142,7 @@ impl std::error::Error for Error {
             Self::Index(error) => Some(error),
             Self::List(error) => Some(error),
             Self::Archive(error) => Some(error),
+            Self::Password(error) => Some(error),
             _ => None,
         }
     }

@@ -28,6 +28,7 @@ mod pack;
 pub(crate) mod read;
 mod select;
 pub(crate) mod sets;
+mod shell;
 mod tree;
 
 pub(crate) use build::build;
@@ -35,3 +36,4 @@ pub(crate) use error::Error;
 pub(crate) use options::{Modules, Options};
 pub(crate) use output::Compress;
 pub(crate) use pack::ModuleFormat;
+pub(crate) use shell::Shell;

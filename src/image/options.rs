@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Compress, ModuleFormat};
+use super::{Compress, ModuleFormat, Shell};
 
 /// The modules of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +34,10 @@ pub(crate) struct Options {
     pub(crate) list: Option<PathBuf>,
     /// Whether to add firmware.
     pub(crate) firmware: bool,
+    /// The rescue shell.
+    pub(crate) shell: Option<Shell>,
+    /// The hash of the password for a shell, or the path of a file that holds it.
+    pub(crate) shell_password: Option<String>,
     /// The date of every entry, in seconds since 1970.
     pub(crate) mtime: u32,
 }

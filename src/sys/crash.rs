@@ -146,6 +146,11 @@ pub(crate) fn note_verdict() -> bool {
     !HAS_VERDICT.swap(true, Ordering::SeqCst)
 }
 
+/// Notes that another attempt has begun, whose verdict is to be printed.
+pub(crate) fn forget_verdict() {
+    HAS_VERDICT.store(false, Ordering::SeqCst);
+}
+
 /// Executes this program anew after a panic. Never returns.
 pub(crate) fn restart_after_panic() -> ! {
     restart(&Crash { signal: 0, code: 0, origin: 0, has_verdict: false })

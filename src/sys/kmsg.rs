@@ -61,6 +61,44 @@ impl Kmsg {
     }
 }
 
+/// Passes the records that the kernel log holds to `each`, oldest first: seconds and microseconds
+/// since the start of the kernel, and the lines of the text.
+///
+/// # Errors
+/// /dev/kmsg is missing or not readable.
+pub(crate) fn records(root: &Root, mut each: impl FnMut(u64, u64, &str)) -> Result<()> {
+    let path = root.join("dev/kmsg");
+    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let open = OpenOptions::new().read(true).custom_flags(flags).open(&path);
+    let mut file = open.map_err(|e| Error::io("open", &path, &e))?;
+    let mut buffer = vec![0; 8192];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(len) => {
+                if let Some((time, text)) = parse_record(&buffer[..len]) {
+                    each(time / 1_000_000, time % 1_000_000, &text);
+                }
+            }
+            // EPIPE: the record was overwritten; the next read returns the one after it.
+            Err(e) if e.raw_os_error() == Some(rustix::io::Errno::PIPE.raw_os_error()) => {}
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => return Ok(()),
+            Err(e) => return Err(Error::io("read", &path, &e)),
+        }
+    }
+}
+
+/// Returns the time of a record in microseconds, and its text without the lines of its dictionary,
+/// which begin with a space.
+fn parse_record(record: &[u8]) -> Option<(u64, String)> {
+    let record = String::from_utf8_lossy(record);
+    let (prefix, text) = record.split_once(';')?;
+    let time = prefix.split(',').nth(2)?.parse().ok()?;
+    let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with(' ')).collect();
+    Some((time, lines.join("\n")))
+}
+
 /// A position in the kernel log.
 ///
 /// ```text
@@ -121,5 +159,8 @@ mod tests {
         let record = b"4,12,5000,-;ext9: Unknown symbol x (err -2)\n SUBSYSTEM=module\n";
         assert_eq!(record_text(record).as_deref(), Some("ext9: Unknown symbol x (err -2)"));
         assert_eq!(record_text(b"garbage"), None);
+        let text = "ext9: Unknown symbol x (err -2)".to_owned();
+        assert_eq!(parse_record(record), Some((5000, text)));
+        assert_eq!(parse_record(b"4,12;x"), None);
     }
 }

@@ -18,8 +18,6 @@ use super::{Error, Result, Root};
 
 /// The shell of system(3).
 const SHELL: &str = "/bin/sh";
-/// open(2): opening a terminal does not make it the controlling terminal.
-const O_NOCTTY: i32 = OFlags::NOCTTY.bits().cast_signed();
 /// proc_pid_exe(5): the program that runs.
 pub(crate) const SELF_EXE: &str = "/proc/self/exe";
 
@@ -113,34 +111,6 @@ pub(crate) fn spawn_shell_command<T: AsRef<OsStr>>(
     shell.arg0("sh").arg("-c").arg(command).stdin(Stdio::null());
     shell.envs(environment.iter().map(|(name, value)| (name, value)));
     shell.spawn().map_err(|e| Error::io("exec", Path::new(SHELL), &e))
-}
-
-/// Starts this program as `coldplug APPLET` with `terminal` as its descriptors 0, 1 and 2, and does
-/// not wait. Returns its process ID.
-///
-/// # Errors
-/// The terminal cannot be opened, or /proc is not mounted.
-pub(crate) fn spawn_self_on_terminal(applet: &str, terminal: &Path) -> Result<u32> {
-    let open = || OpenOptions::new().read(true).write(true).custom_flags(O_NOCTTY).open(terminal);
-    let failed = |e: std::io::Error| Error::io("open", terminal, &e);
-    let stdin: File = open().map_err(failed)?;
-    let (stdout, stderr) = (open().map_err(failed)?, open().map_err(failed)?);
-    let mut command = self_command(applet);
-    command.stdin(stdin).stdout(stdout).stderr(stderr);
-    command.spawn().map(|child| child.id()).map_err(|e| Error::io("exec", Path::new(SELF_EXE), &e))
-}
-
-/// setsid(2), TIOCSCTTY, execve(2): makes the terminal on descriptor 0 the controlling terminal of
-/// a new session, so that Ctrl-C and job control work, and replaces this process with `shell`.
-/// Returns only on failure.
-pub(crate) fn exec_shell_in_new_session(shell: &Path) -> Error {
-    let session = rustix::process::setsid()
-        .and_then(|_| rustix::process::ioctl_tiocsctty(std::io::stdin()))
-        .map_err(|e| Error::new("setsid", shell.display(), e));
-    match session {
-        Ok(()) => Error::io("exec", shell, &Command::new(shell).arg("-i").exec()),
-        Err(error) => error,
-    }
 }
 
 /// Starts this program as `coldplug APPLET WORD...` with `stdin` as its only open descriptor

@@ -54,6 +54,16 @@ pub(crate) fn filesystems(root: &Root) -> Result<Vec<String>> {
     Ok(text.lines().filter_map(|line| line.strip_prefix('\t')).map(str::to_owned).collect())
 }
 
+/// Returns the names of the consoles in /proc/consoles: `tty0`, `ttyS0`.
+///
+/// ```text
+/// ttyS0                -W- (EC p a)    4:64
+/// ```
+pub(crate) fn consoles(root: &Root) -> Vec<String> {
+    let text = read(&root.join("proc/consoles")).unwrap_or_default();
+    text.lines().filter_map(|line| Some(line.split_whitespace().next()?.to_owned())).collect()
+}
+
 /// Writes `value` to the sysctl `name`, such as `kernel/printk_devkmsg`.
 ///
 /// # Errors

@@ -145,11 +145,16 @@ pub(crate) fn kernel_compression(root: &Root) -> Option<Compression> {
     Compression::from_kernel(&text(&root.join("sys/module/compression"))?)
 }
 
-/// Returns the terminal that /dev/console reads from: the last one in
-/// /sys/class/tty/console/active.
-pub(crate) fn active_console(root: &Root) -> Option<String> {
-    let text = text(&root.join("sys/class/tty/console/active"))?;
-    text.split_whitespace().last().map(str::to_owned)
+/// Returns the lockdown mode of the kernel, such as `integrity`; `None` if securityfs is not mounted
+/// or the kernel was built without lockdown.
+///
+/// ```text
+/// none [integrity] confidentiality
+/// ```
+pub(crate) fn lockdown(root: &Root) -> Option<String> {
+    let text = text(&root.join("sys/kernel/security/lockdown"))?;
+    let (_, rest) = text.split_once('[')?;
+    Some(rest.split_once(']')?.0.to_owned())
 }
 
 /// Reports whether the kernel prints every record on the console, whatever its priority.
@@ -167,6 +172,22 @@ pub(super) fn text(path: &Path) -> Option<String> {
 mod tests {
     use super::*;
     use std::fs;
+
+    #[test]
+    fn the_lockdown_mode_is_the_one_in_brackets() {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = Root::at(scratch.path());
+        assert_eq!(lockdown(&root), None);
+        fs::create_dir_all(scratch.path().join("sys/kernel/security")).unwrap();
+        for (text, mode) in [
+            ("none integrity [confidentiality]\n", Some("confidentiality")),
+            ("[none] integrity confidentiality\n", Some("none")),
+            ("none\n", None),
+        ] {
+            fs::write(scratch.path().join("sys/kernel/security/lockdown"), text).unwrap();
+            assert_eq!(lockdown(&root).as_deref(), mode);
+        }
+    }
 
     #[test]
     fn module_states_are_read() {

@@ -32,6 +32,7 @@ mod verity;
 mod worker;
 
 use std::fmt;
+use std::time::Duration;
 
 pub(super) use awaited::Awaited;
 pub(super) use error::StepError;
@@ -45,9 +46,10 @@ use super::reporter::Reporter;
 use super::root_check::RootCheck;
 use crate::cmdline::KernelCommandLine;
 use crate::cmdline::boot::Break;
+use crate::disk::seen::SeenDevice;
 use crate::kmod::name::ModuleName;
 use crate::load::{Loader, Rank};
-use crate::sys::Root;
+use crate::sys::{BootTime, Root, mount as mounts, procfs};
 use devices::{Candidate, Devices};
 use near_misses::near_misses;
 use pipeline::RootPipeline;
@@ -165,3 +167,26 @@ const UPPER: &str = "run/coldplug/upper";
 const LOWER: &str = "run/coldplug/lower";
 /// The filesystem that holds the image file of the root.
 const MEDIUM: &str = "run/coldplug/medium";
+
+/// Detaches everything that is mounted for the root, by the steps or by hand.
+pub(super) fn detach_mounts(dir: &Root) {
+    for place in pipeline::MOUNT_POINTS {
+        // Several may lie on top of each other.
+        while mounts::detach(&dir.join(place)).is_ok() {}
+    }
+}
+
+/// Returns every block device with a medium, and its content. Waits until each has been read or is
+/// skipped.
+pub(crate) fn block_devices(dir: &Root) -> Vec<SeenDevice> {
+    const POLL_INTERVAL: Duration = Duration::from_millis(10);
+    let timeout = procfs::kernel_command_line(dir).root.probe_timeout;
+    let mut devices = Devices::new(dir, timeout);
+    let mut reporter = Reporter::new(BootTime::now());
+    devices.probe_all();
+    while devices.is_reading() {
+        std::thread::sleep(POLL_INTERVAL);
+        devices.receive(&mut reporter);
+    }
+    devices.seen()
+}
