@@ -4,7 +4,7 @@
 //! console, and the test then throttles the disk.
 
 use crate::row::{Content, ROW, Root, Row};
-use harness::disk::{DECOY, Disk, ROOT};
+use harness::disk::{self, DECOY, Disk, ROOT};
 use harness::machine::{Bus, Running};
 use serde_json::json;
 use std::path::Path;
@@ -154,6 +154,24 @@ pub(crate) const ROWS: &[Row] = &[
         words: "coldplug.fsck_timeout=3 coldplug.root=LABEL=coldplug-root;LABEL=good",
         set_up: |vm| vm.attach(Bus::VirtioBlk, Disk { init: ROOT.init, label: "good", ..DECOY }),
         says: &["trying LABEL=good: fsck.ext4 /dev/vda: did not end within 3 s"],
+        ..ROW
+    },
+    Row {
+        name: "rootwait_for_a_device_without_a_filesystem",
+        root: Root::Made(|file| drop(disk::empty(1, file))),
+        words: "rootwait",
+        verdict: "mount-failed",
+        says: &["still waiting for root device /dev/vda", "no known filesystem"],
+        limit_s: 120,
+        ..ROW
+    },
+    Row {
+        name: "rootwait_with_errors_in_the_filesystem",
+        files: &fsck("#!/bin/sh\nexit 4\n"),
+        words: "rootwait",
+        verdict: "mount-failed",
+        says: &["fsck.ext4 /dev/vda: errors remain (exit status: 4)"],
+        limit_s: 60,
         ..ROW
     },
     Row { name: "a_check_that_leaves_a_child", files: LEAVES_A_CHILD, ..ROW },

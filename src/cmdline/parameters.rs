@@ -90,7 +90,8 @@ parameters! {
         "Mounts the root for writing."
             => word.flag(&mut line.root.writable, true);
         "rootwait", "[=SECONDS]",
-        "Waits for the root device without limit, or for this many seconds."
+        "Waits for the root device without limit, or for this many seconds. Without limit, a root \
+         that was found and cannot be mounted fails after 60 seconds, except on an NFS server."
             => set(&mut line.root.timeout, word.value.map_or(Some(None), |v| seconds(v).map(Some)));
         "rootdelay", "=SECONDS",
         "Pause before the root device is looked for."

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::boot::error::{BootError, RootNotFound};
 use crate::boot::{Boot, seconds};
+use crate::cmdline::network::NfsExport;
 use crate::cmdline::root::RootParams;
 use crate::cmdline::storage::StorageParams;
 use crate::kmod::name::ModuleName;
@@ -17,6 +18,8 @@ use crate::sys::{BootTime, Root};
 
 /// Time for retries of a root that cannot be mounted, once everything has settled.
 const RETRY_PERIOD: Duration = Duration::from_secs(5);
+/// The same with `rootwait`: time for a medium that is being exchanged.
+const ROOTWAIT_RETRY_PERIOD: Duration = Duration::from_secs(60);
 /// Delay before a retry.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// Interval between messages about a root that has not been found yet.
@@ -267,7 +270,7 @@ impl RootSearch {
         match &self.stage {
             // The check of a large filesystem may take longer than the timeout of the root.
             Stage::Working(_) | Stage::Mounted => None,
-            Stage::Busy(operation) => self.deadline.map(|d| d.max(operation.since + MIN_BUSY)),
+            Stage::Busy(operation) => self.deadline.map(|d| busy_deadline(d, operation.since)),
             // A device that has just appeared may be the one.
             Stage::NeedsDevice(_) => self.deadline.map(|deadline| {
                 let decided = self.devices.undecided_until();
@@ -278,20 +281,23 @@ impl RootSearch {
     }
 
     /// Returns whether waiting on is useless before the deadline: no root is named and none was
-    /// detected, or the root that was found cannot be mounted and everything has settled. With
-    /// `rootwait` the boot waits all the same.
+    /// detected, or the root that was found cannot be mounted and everything has settled.
     fn is_futile(&self, params: &RootParams, settled: bool) -> bool {
         if matches!(self.stage, Stage::Working(_) | Stage::Busy(_) | Stage::Mounted) {
             return false;
         }
-        let patient = params.timeout.is_none() && !self.pipeline.has_more();
         let failed = self.failure.as_ref().is_some_and(|Failure { error, first }| {
-            let period = if self.pipeline.has_more() { Duration::ZERO } else { RETRY_PERIOD };
-            let tried = BootTime::now() >= *first + period;
-            error.is_final() || (settled && tried && !patient)
+            let period = self.retry_period(params);
+            let tried = period.is_some_and(|period| BootTime::now() >= *first + period);
+            error.is_final() || (settled && tried)
         });
-        let undetected = settled && !params.is_named() && !self.devices.is_reading();
-        failed || undetected
+        failed || (settled && !params.is_named() && !self.devices.is_reading())
+    }
+
+    /// Returns how long a root that cannot be mounted is tried again; `None` means without end.
+    fn retry_period(&self, params: &RootParams) -> Option<Duration> {
+        let is_remote = NfsExport::from_root_value(&self.pipeline.choice().text).is_some();
+        retry_period(self.pipeline.has_more(), params.timeout.is_none(), is_remote)
     }
 
     /// Switches to the next of the roots that the command line names.
@@ -386,6 +392,22 @@ impl RootSearch {
     }
 }
 
+/// Returns how long a root that cannot be mounted is tried again; `None` means without end.
+fn retry_period(has_more: bool, rootwait: bool, is_remote: bool) -> Option<Duration> {
+    match (has_more, rootwait) {
+        (true, _) => Some(Duration::ZERO),
+        (false, false) => Some(RETRY_PERIOD),
+        // `rootwait` is about the device. A server may start later than this machine, but a device
+        // that has been found does not get a filesystem by waiting.
+        (false, true) => (!is_remote).then_some(ROOTWAIT_RETRY_PERIOD),
+    }
+}
+
+/// Returns the time at which an operation that began at `since` is given up.
+fn busy_deadline(deadline: BootTime, since: BootTime) -> BootTime {
+    deadline.max(since + MIN_BUSY)
+}
+
 fn needs_root_device(pipeline: &RootPipeline) -> Stage {
     let choice = pipeline.choice();
     Stage::NeedsDevice(Awaited::root(&choice.text, &choice.name))
@@ -394,4 +416,33 @@ fn needs_root_device(pipeline: &RootPipeline) -> Stage {
 /// Returns how long the current root is searched for; `None` means without end.
 fn timeout(pipeline: &RootPipeline, params: &RootParams) -> Option<Duration> {
     pipeline.choice().wait.or(params.timeout)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_root_that_fails_is_tried_again_for_a_time() {
+        let s = Duration::from_secs;
+        for (has_more, rootwait, is_remote, want) in [
+            (true, false, false, Some(s(0))),
+            (true, true, true, Some(s(0))),
+            (false, false, false, Some(s(5))),
+            (false, false, true, Some(s(5))),
+            (false, true, false, Some(s(60))),
+            (false, true, true, None),
+        ] {
+            let period = retry_period(has_more, rootwait, is_remote);
+            assert_eq!(period, want, "{has_more} {rootwait} {is_remote}");
+        }
+    }
+
+    #[test]
+    fn an_operation_that_begins_late_has_two_seconds() {
+        let at = |s: u64| BootTime::from_nanos(s * 1_000_000_000);
+        for (deadline, since, want) in [(60, 1, 60), (60, 58, 60), (60, 59, 61), (60, 90, 92)] {
+            assert_eq!(busy_deadline(at(deadline), at(since)), at(want), "{deadline} {since}");
+        }
+    }
 }
