@@ -69,6 +69,40 @@ pub(crate) const ROWS: &[Row] = &[
         ..ROW
     },
     Row {
+        // Without /dev/null no process is started.
+        name: "no_worker_process_can_be_started_for_seconds",
+        files: &[
+            ("bin/sh", Content::Busybox),
+            (
+                "etc/modprobe.d/kill.conf",
+                Content::Text(
+                    "install virtio_rng while ! grep -q sysroot /proc/mounts; do sleep 1; done; \
+                     mv /dev/null /dev/n; kill -9 $PPID; sleep 3; mv /dev/n /dev/null\n",
+                ),
+            ),
+        ],
+        args: &["-device", "virtio-rng-pci"],
+        says: &["module virtio_rng failed", "loading it alone: signal: 9 (SIGKILL)", "failed=1"],
+        limit_s: 60,
+        check: |boot| {
+            let time_ms: u64 = boot.figure("time").parse().unwrap();
+            boot.check(time_ms > 3000, "a worker process was started without /dev/null");
+        },
+        ..ROW
+    },
+    Row {
+        name: "a_listed_module_hangs_in_its_init",
+        image: Image::OwnModules,
+        words: "coldplug.modules=coldplug_hang",
+        says: &[
+            "since 10 s",
+            "coldplug.modules: coldplug_hang not loaded after 30 s; continuing the boot",
+        ],
+        on_root: SHORT_INIT,
+        limit_s: 120,
+        ..ROW
+    },
+    Row {
         name: "the_kernel_kills_the_worker_for_memory",
         files: &[
             ("bin/sh", Content::Busybox),
