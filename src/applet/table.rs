@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use crate::escape;
+
 /// Cells of one line.
 pub(super) type Row = Vec<String>;
 
@@ -21,11 +23,12 @@ pub(super) fn table(indent: &str, rows: &[Row]) -> String {
     }
     let mut text = String::new();
     for row in rows {
-        text.push_str(indent);
+        let mut line = indent.to_owned();
         for (cell, width) in row.iter().zip(&widths) {
-            let _ = write!(text, "{cell:width$}  ");
+            let _ = write!(line, "{cell:width$}  ");
         }
-        text.truncate(text.trim_end().len());
+        // Modaliases and names come from devices.
+        text.push_str(&escape::line(line.trim_end()));
         text.push('\n');
     }
     text

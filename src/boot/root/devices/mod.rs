@@ -1,4 +1,4 @@
-//! The block devices of the machine, and the lookup of the one that a name stands for.
+//! The block devices of the machine: what each holds, as far as it is known.
 //!
 //! PID 1 reads no disk: [`Probers`] do. A lookup answers from what they have said so far and returns
 //! nothing as long as a device that may decide it has not been read. It is repeated when an answer
@@ -10,60 +10,24 @@
 //! | up to `coldplug.probe_timeout=` | goes on without it; the boot does not give up yet |
 //! | later | the device is skipped by name; an answer is used all the same |
 
+mod lookup;
+
+pub(super) use lookup::{Candidate, Content};
+
 use std::collections::BTreeMap;
-use std::fs;
 use std::os::fd::BorrowedFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::probers::{Outcome, Probers};
 use crate::boot::reporter::Reporter;
 use crate::boot::seconds;
-use crate::cmdline::root_name::RootName;
 use crate::disk::links::DeviceTree;
 use crate::disk::seen::SeenDevice;
 use crate::disk::{self, Superblock, Usage};
 use crate::sys::block::{self, BlockDevice};
 use crate::sys::probe_message::{Entry, Probe};
 use crate::sys::{BootTime, DeviceError, Root, disk_links};
-
-/// Attributes of the Discoverable Partitions Specification: mount read-only; do not mount
-/// automatically.
-const READ_ONLY: u64 = 1 << 60;
-const NO_AUTO: u64 = 1 << 63;
-/// Type GUID of an EFI system partition.
-const ESP: &str = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b";
-
-/// A device that a name stands for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Candidate {
-    /// Path of the node.
-    pub(super) node: PathBuf,
-    /// Device number: major and minor.
-    pub(super) number: (u32, u32),
-    /// Filesystem type of the superblock, if it is one that can be mounted.
-    pub(super) fstype: Option<String>,
-    /// blkid's TYPE of the content, whatever it is.
-    pub(super) kind: Option<&'static str>,
-    /// UUID of the content.
-    pub(super) uuid: Option<String>,
-    /// Whether the partition entry asks for a read-only mount.
-    pub(super) read_only: bool,
-    /// Why the content is not known.
-    pub(super) error: Option<DeviceError>,
-    /// Nodes of other devices that the name stands for too.
-    pub(super) duplicates: Vec<String>,
-}
-
-/// The content that a device needs if it is looked up by UUID= or LABEL=.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Content {
-    /// A filesystem.
-    Filesystem,
-    /// Anything.
-    Any,
-}
 
 /// Time for which lookups wait for each device that has not been read.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -314,117 +278,6 @@ impl Devices {
         ends.chain(self.probers.next_start()).filter(|at| *at > now).min()
     }
 
-    /// Returns the device that `name` stands for. If there are several, the first one by node name
-    /// is used. Returns `None` as long as this is not known.
-    pub(super) fn find(&mut self, name: &RootName, holds: Content) -> Option<Candidate> {
-        // Its start overlaps with the loads that make the first device appear.
-        let _ = self.probers.prepare();
-        self.list();
-        match name {
-            RootName::Device(path) => return self.by_path(path),
-            RootName::Number(major, minor) => {
-                return self.by_number((*major, *minor));
-            }
-            _ => self.ask(|_| true),
-        }
-        match name {
-            _ if self.is_undecided() => None,
-            RootName::GptAuto => self.by_type(),
-            RootName::Link(link) => self.by_link(link),
-            _ => self.by_name(name, holds),
-        }
-    }
-
-    fn by_path(&mut self, path: &str) -> Option<Candidate> {
-        let node = self.dir.join(path);
-        let meta = fs::metadata(&node).ok().filter(|m| m.file_type().is_block_device())?;
-        let number = (rustix::fs::major(meta.rdev()), rustix::fs::minor(meta.rdev()));
-        if !self.listed.values().any(|listed| listed.device.number == number) {
-            self.is_stale = true;
-            self.list();
-        }
-        let mut candidate = match self.listed.values().any(|l| l.device.number == number) {
-            true => self.by_number(number)?,
-            false => unknown(number),
-        };
-        candidate.node = node;
-        Some(candidate)
-    }
-
-    /// Returns the device with this number, once it has been read.
-    fn by_number(&mut self, number: (u32, u32)) -> Option<Candidate> {
-        self.ask(|device| device.number == number);
-        let listed = self.listed.values().find(|listed| listed.device.number == number)?;
-        listed.probed.as_ref().map(|known| self.candidate(known))
-    }
-
-    /// Returns the device that udev would link to, or that an existing link points to.
-    fn by_link(&mut self, link: &str) -> Option<Candidate> {
-        let path = format!("disk/{link}");
-        let hits = self.probed().filter(|k| self.links(&k.device).contains(&path)).collect();
-        match self.first_of(hits) {
-            None => self.by_path(&format!("/dev/{path}")),
-            found => found,
-        }
-    }
-
-    fn by_name(&self, name: &RootName, holds: Content) -> Option<Candidate> {
-        let hits: Vec<_> = self.probed().filter(|k| matches_name(k, name, holds)).collect();
-        let offset = match name {
-            RootName::PartUuid(_, offset) => *offset,
-            _ => 0,
-        };
-        if offset == 0 {
-            return self.first_of(hits);
-        }
-        let hit = self.sibling(hits.first()?, offset)?;
-        Some(Candidate { duplicates: duplicates(&hits), ..self.candidate(hit) })
-    }
-
-    /// Returns the partition whose type is that of a root. Disks that also have an EFI system
-    /// partition are preferred.
-    fn by_type(&self) -> Option<Candidate> {
-        let wanted = disk::root_type_guid()?;
-        let of_type = |k: &ProbedDevice, kind: &str| {
-            k.entry.as_ref().is_some_and(|e| e.kind == kind && e.attributes & NO_AUTO == 0)
-        };
-        let mut hits: Vec<_> = self.probed().filter(|k| of_type(k, wanted)).collect();
-        let has_esp = |hit: &&ProbedDevice| {
-            self.probed().any(|k| k.device.disk == hit.device.disk && of_type(k, ESP))
-        };
-        hits.sort_by_key(|hit| !has_esp(hit));
-        self.first_of(hits)
-    }
-
-    /// Returns the first of several devices, with the others as its duplicates.
-    fn first_of(&self, hits: Vec<&ProbedDevice>) -> Option<Candidate> {
-        let first = hits.first()?;
-        Some(Candidate { duplicates: duplicates(&hits), ..self.candidate(first) })
-    }
-
-    /// Returns the devices that hold a filesystem of this type and UUID.
-    pub(super) fn holders(&self, kind: &str, uuid: &str) -> Vec<BlockDevice> {
-        let is_one =
-            |k: &&ProbedDevice| k.seen.kinds == [kind] && k.seen.uuid.as_deref() == Some(uuid);
-        self.probed().filter(is_one).map(|known| known.device.clone()).collect()
-    }
-
-    fn candidate(&self, known: &ProbedDevice) -> Candidate {
-        let ProbedDevice { device, seen, entry, error } = known;
-        let kind = seen.kinds.first().copied().filter(|_| seen.kinds.len() == 1);
-        Candidate {
-            node: device.node(&self.dir),
-            number: device.number,
-            fstype: kind.filter(|_| seen.is_filesystem).map(str::to_owned),
-            kind,
-            uuid: seen.uuid.clone(),
-            read_only: seen.table == Some("gpt")
-                && entry.as_ref().is_some_and(|e| e.attributes & READ_ONLY != 0),
-            error: error.clone().filter(|_| seen.kinds.is_empty()),
-            duplicates: Vec::new(),
-        }
-    }
-
     /// Returns the number of block devices with a medium.
     pub(crate) fn count(&self) -> usize {
         self.listed.len()
@@ -456,14 +309,6 @@ impl Devices {
     /// Returns the links in /dev/disk that udev would make for `device`.
     fn links(&self, device: &BlockDevice) -> Vec<String> {
         disk_links::links_in(self, device)
-    }
-
-    /// Returns the partition `offset` numbers after `from` on the same disk (PARTNROFF).
-    fn sibling(&self, from: &ProbedDevice, offset: i32) -> Option<&ProbedDevice> {
-        let number = from.device.partition?.checked_add_signed(offset)?;
-        self.probed().find(|known| {
-            known.device.disk == from.device.disk && known.device.partition == Some(number)
-        })
     }
 }
 
@@ -527,41 +372,5 @@ fn described(dir: &Root, device: &BlockDevice) -> SeenDevice {
         part_uuid,
         part_label,
         ..SeenDevice::default()
-    }
-}
-
-/// Returns the nodes of all devices but the first.
-fn duplicates(hits: &[&ProbedDevice]) -> Vec<String> {
-    hits.iter().skip(1).map(|known| format!("/dev/{}", known.seen.name)).collect()
-}
-
-/// Returns a device that sysfs does not list, or that has no medium.
-fn unknown(number: (u32, u32)) -> Candidate {
-    Candidate {
-        node: PathBuf::new(),
-        number,
-        fstype: None,
-        kind: None,
-        uuid: None,
-        read_only: false,
-        error: None,
-        duplicates: Vec::new(),
-    }
-}
-
-fn matches_name(known: &ProbedDevice, name: &RootName, holds: Content) -> bool {
-    let seen = &known.seen;
-    let content = seen.is_filesystem || holds == Content::Any;
-    let same = |have: Option<&str>, want: &str| have.is_some_and(|h| h.eq_ignore_ascii_case(want));
-    match name {
-        RootName::Uuid(uuid) => content && same(seen.uuid.as_deref(), uuid),
-        RootName::Label(label) => content && seen.label.as_ref() == Some(label),
-        // Like the kernel, compares only as many characters as are given.
-        RootName::PartUuid(uuid, _) => {
-            same(seen.part_uuid.as_deref().and_then(|u| u.get(..uuid.len())), uuid)
-        }
-        RootName::PartLabel(label) => seen.part_label.as_ref() == Some(label),
-        RootName::Number(major, minor) => known.device.number == (*major, *minor),
-        RootName::Device(_) | RootName::Link(_) | RootName::GptAuto | RootName::Other(_) => false,
     }
 }

@@ -1,0 +1,305 @@
+//! The lookup of the device that a name stands for.
+
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::PathBuf;
+
+use super::{Devices, ProbedDevice};
+use crate::cmdline::root_name::RootName;
+use crate::disk;
+use crate::sys::DeviceError;
+use crate::sys::block::BlockDevice;
+
+/// Attributes of the Discoverable Partitions Specification: mount read-only; do not mount
+/// automatically.
+const READ_ONLY: u64 = 1 << 60;
+const NO_AUTO: u64 = 1 << 63;
+/// Type GUID of an EFI system partition.
+const ESP: &str = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b";
+
+/// A device that a name stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::boot::root) struct Candidate {
+    /// Path of the node.
+    pub(in crate::boot::root) node: PathBuf,
+    /// Device number: major and minor.
+    pub(in crate::boot::root) number: (u32, u32),
+    /// Filesystem type of the superblock, if it is one that can be mounted.
+    pub(in crate::boot::root) fstype: Option<String>,
+    /// blkid's TYPE of the content, whatever it is.
+    pub(in crate::boot::root) kind: Option<&'static str>,
+    /// UUID of the content.
+    pub(in crate::boot::root) uuid: Option<String>,
+    /// Whether the partition entry asks for a read-only mount.
+    pub(in crate::boot::root) read_only: bool,
+    /// Why the content is not known.
+    pub(in crate::boot::root) error: Option<DeviceError>,
+    /// Nodes of other devices that the name stands for too.
+    pub(in crate::boot::root) duplicates: Vec<String>,
+}
+
+/// The content that a device needs if it is looked up by UUID= or LABEL=.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::boot::root) enum Content {
+    /// A filesystem.
+    Filesystem,
+    /// Anything.
+    Any,
+}
+
+impl Devices {
+    /// Returns the device that `name` stands for. If there are several, the first one by node name
+    /// is used. Returns `None` as long as this is not known.
+    pub(in crate::boot::root) fn find(
+        &mut self,
+        name: &RootName,
+        holds: Content,
+    ) -> Option<Candidate> {
+        // Its start overlaps with the loads that make the first device appear.
+        let _ = self.probers.prepare();
+        self.list();
+        match name {
+            RootName::Device(path) => return self.by_path(path),
+            RootName::Number(major, minor) => {
+                return self.by_number((*major, *minor));
+            }
+            _ => self.ask(|_| true),
+        }
+        self.choose(name, holds)
+    }
+
+    /// Returns the one of the devices that have been read that `name` stands for.
+    fn choose(&mut self, name: &RootName, holds: Content) -> Option<Candidate> {
+        match name {
+            _ if self.is_undecided() => None,
+            RootName::GptAuto => self.by_type(),
+            RootName::Link(link) => self.by_link(link),
+            _ => self.by_name(name, holds),
+        }
+    }
+
+    fn by_path(&mut self, path: &str) -> Option<Candidate> {
+        let node = self.dir.join(path);
+        let meta = fs::metadata(&node).ok().filter(|m| m.file_type().is_block_device())?;
+        let number = (rustix::fs::major(meta.rdev()), rustix::fs::minor(meta.rdev()));
+        if !self.listed.values().any(|listed| listed.device.number == number) {
+            self.is_stale = true;
+            self.list();
+        }
+        let mut candidate = match self.listed.values().any(|l| l.device.number == number) {
+            true => self.by_number(number)?,
+            false => unknown(number),
+        };
+        candidate.node = node;
+        Some(candidate)
+    }
+
+    /// Returns the device with this number, once it has been read.
+    fn by_number(&mut self, number: (u32, u32)) -> Option<Candidate> {
+        self.ask(|device| device.number == number);
+        let listed = self.listed.values().find(|listed| listed.device.number == number)?;
+        listed.probed.as_ref().map(|known| self.candidate(known))
+    }
+
+    /// Returns the device that udev would link to, or that an existing link points to.
+    fn by_link(&mut self, link: &str) -> Option<Candidate> {
+        let path = format!("disk/{link}");
+        let hits = self.probed().filter(|k| self.links(&k.device).contains(&path)).collect();
+        match self.first_of(hits) {
+            None => self.by_path(&format!("/dev/{path}")),
+            found => found,
+        }
+    }
+
+    fn by_name(&self, name: &RootName, holds: Content) -> Option<Candidate> {
+        let hits: Vec<_> = self.probed().filter(|k| matches_name(k, name, holds)).collect();
+        let offset = match name {
+            RootName::PartUuid(_, offset) => *offset,
+            _ => 0,
+        };
+        if offset == 0 {
+            return self.first_of(hits);
+        }
+        let hit = self.sibling(hits.first()?, offset)?;
+        Some(Candidate { duplicates: duplicates(&hits), ..self.candidate(hit) })
+    }
+
+    /// Returns the partition whose type is that of a root. Disks that also have an EFI system
+    /// partition are preferred.
+    fn by_type(&self) -> Option<Candidate> {
+        let wanted = disk::root_type_guid()?;
+        let of_type = |k: &ProbedDevice, kind: &str| {
+            k.entry.as_ref().is_some_and(|e| e.kind == kind && e.attributes & NO_AUTO == 0)
+        };
+        let mut hits: Vec<_> = self.probed().filter(|k| of_type(k, wanted)).collect();
+        let has_esp = |hit: &&ProbedDevice| {
+            self.probed().any(|k| k.device.disk == hit.device.disk && of_type(k, ESP))
+        };
+        hits.sort_by_key(|hit| !has_esp(hit));
+        self.first_of(hits)
+    }
+
+    /// Returns the first of several devices, with the others as its duplicates.
+    fn first_of(&self, hits: Vec<&ProbedDevice>) -> Option<Candidate> {
+        let first = hits.first()?;
+        Some(Candidate { duplicates: duplicates(&hits), ..self.candidate(first) })
+    }
+
+    /// Returns the devices that hold a filesystem of this type and UUID.
+    pub(in crate::boot::root) fn holders(&self, kind: &str, uuid: &str) -> Vec<BlockDevice> {
+        let is_one =
+            |k: &&ProbedDevice| k.seen.kinds == [kind] && k.seen.uuid.as_deref() == Some(uuid);
+        self.probed().filter(is_one).map(|known| known.device.clone()).collect()
+    }
+
+    fn candidate(&self, known: &ProbedDevice) -> Candidate {
+        let ProbedDevice { device, seen, entry, error } = known;
+        let kind = seen.kinds.first().copied().filter(|_| seen.kinds.len() == 1);
+        Candidate {
+            node: device.node(&self.dir),
+            number: device.number,
+            fstype: kind.filter(|_| seen.is_filesystem).map(str::to_owned),
+            kind,
+            uuid: seen.uuid.clone(),
+            read_only: seen.table == Some("gpt")
+                && entry.as_ref().is_some_and(|e| e.attributes & READ_ONLY != 0),
+            error: error.clone().filter(|_| seen.kinds.is_empty()),
+            duplicates: Vec::new(),
+        }
+    }
+
+    /// Returns the partition `offset` numbers after `from` on the same disk (PARTNROFF).
+    fn sibling(&self, from: &ProbedDevice, offset: i32) -> Option<&ProbedDevice> {
+        let number = from.device.partition?.checked_add_signed(offset)?;
+        self.probed().find(|known| {
+            known.device.disk == from.device.disk && known.device.partition == Some(number)
+        })
+    }
+}
+
+/// Returns the nodes of all devices but the first.
+fn duplicates(hits: &[&ProbedDevice]) -> Vec<String> {
+    hits.iter().skip(1).map(|known| format!("/dev/{}", known.seen.name)).collect()
+}
+
+/// Returns a device that sysfs does not list, or that has no medium.
+fn unknown(number: (u32, u32)) -> Candidate {
+    Candidate {
+        node: PathBuf::new(),
+        number,
+        fstype: None,
+        kind: None,
+        uuid: None,
+        read_only: false,
+        error: None,
+        duplicates: Vec::new(),
+    }
+}
+
+fn matches_name(known: &ProbedDevice, name: &RootName, holds: Content) -> bool {
+    let seen = &known.seen;
+    let content = seen.is_filesystem || holds == Content::Any;
+    let same = |have: Option<&str>, want: &str| have.is_some_and(|h| h.eq_ignore_ascii_case(want));
+    match name {
+        RootName::Uuid(uuid) => content && same(seen.uuid.as_deref(), uuid),
+        RootName::Label(label) => content && seen.label.as_ref() == Some(label),
+        // Like the kernel, compares only as many characters as are given.
+        RootName::PartUuid(uuid, _) => {
+            same(seen.part_uuid.as_deref().and_then(|u| u.get(..uuid.len())), uuid)
+        }
+        RootName::PartLabel(label) => seen.part_label.as_ref() == Some(label),
+        RootName::Number(major, minor) => known.device.number == (*major, *minor),
+        RootName::Device(_) | RootName::Link(_) | RootName::GptAuto | RootName::Other(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::Listed;
+    use super::*;
+    use crate::disk::seen::SeenDevice;
+    use crate::sys::probe_message::Entry;
+    use crate::sys::{BootTime, Root};
+
+    const ROOT: &str = "4f68bce3-e8cd-4db1-96e7-fbcaf984b709";
+
+    /// Returns a partition of `disk` that has been read; the number is the last digit of its name.
+    fn read(name: &str, disk: &str, kind: &str) -> Listed {
+        let partition = name.chars().last().and_then(|c| c.to_digit(10));
+        let (number, disk) = ((8, partition.unwrap_or(0)), partition.map(|_| disk.to_owned()));
+        let device = BlockDevice { name: name.into(), number, partition, disk, size: 1 };
+        let entry = Entry { kind: kind.into(), attributes: 0, uuid: None, label: None };
+        let seen = SeenDevice {
+            name: name.into(),
+            kinds: vec!["ext4"],
+            is_filesystem: true,
+            label: Some("root".into()),
+            part_uuid: Some(format!("uuid-{name}")),
+            ..SeenDevice::default()
+        };
+        let probed = ProbedDevice { device: device.clone(), seen, entry: Some(entry), error: None };
+        Listed { probed: Some(probed), answered: BootTime::now(), ..Listed::new(device) }
+    }
+
+    /// Returns the device, not read since `ago`.
+    fn asked(listed: Listed, ago: Duration) -> Listed {
+        let ago = u64::try_from(ago.as_nanos()).unwrap();
+        let since = BootTime::from_nanos(BootTime::now().as_nanos().saturating_sub(ago));
+        Listed { probed: None, asked: Some(since), ..listed }
+    }
+
+    fn devices(all: Vec<Listed>) -> Devices {
+        let scratch = Root::at("/nonexistent");
+        let mut devices = Devices::new(&scratch, Duration::from_secs(10));
+        devices.is_stale = false;
+        devices.listed = all.into_iter().map(|l| (l.device.name.clone(), l)).collect();
+        devices
+    }
+
+    /// Returns the node that is found, and the number of its duplicates.
+    fn found(devices: &mut Devices, name: &str) -> Option<(String, usize)> {
+        let name = RootName::parse(name).unwrap();
+        // Not `find`, which starts a prober.
+        let candidate = devices.choose(&name, Content::Filesystem)?;
+        let node = candidate.node.file_name()?.to_string_lossy().into_owned();
+        Some((node, candidate.duplicates.len()))
+    }
+
+    #[test]
+    fn the_first_node_is_used_once_all_have_been_read() {
+        let (one, two) = (|| read("vda1", "vda", ""), || read("vdb1", "vdb", ""));
+        let mut both = devices(vec![two(), one()]);
+        assert_eq!(found(&mut both, "LABEL=root"), Some(("vda1".into(), 1)));
+        let mut waits = devices(vec![asked(one(), Duration::ZERO), two()]);
+        assert_eq!(found(&mut waits, "LABEL=root"), None);
+        assert!(waits.is_undecided() && waits.is_reading());
+        let mut slow = devices(vec![asked(one(), Duration::from_secs(2)), two()]);
+        assert_eq!(found(&mut slow, "LABEL=root"), Some(("vdb1".into(), 0)));
+        assert!(!slow.is_undecided() && slow.is_reading());
+    }
+
+    #[test]
+    fn a_disk_with_an_efi_partition_is_preferred() {
+        let all =
+            vec![read("vda1", "vda", ROOT), read("vdb1", "vdb", ESP), read("vdb2", "vdb", ROOT)];
+        let wanted = disk::root_type_guid() == Some(ROOT);
+        let want = wanted.then(|| ("vdb2".to_owned(), 1));
+        assert_eq!(found(&mut devices(all), "gpt-auto"), want);
+    }
+
+    #[test]
+    fn partnroff_counts_on_the_same_disk() {
+        let all =
+            || vec![read("vda1", "vda", ""), read("vda2", "vda", ""), read("vdb3", "vdb", "")];
+        for (name, want) in [
+            ("PARTUUID=uuid-vda1/PARTNROFF=1", Some("vda2")),
+            ("PARTUUID=uuid-vda1/PARTNROFF=2", None),
+            ("PARTUUID=UUID-VDB", Some("vdb3")),
+        ] {
+            let want = want.map(|node| (node.to_owned(), 0));
+            assert_eq!(found(&mut devices(all()), name), want, "{name}");
+        }
+    }
+}
