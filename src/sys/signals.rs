@@ -30,7 +30,7 @@ static WAKE: OnceLock<OwnedFd> = OnceLock::new();
 /// Times that Ctrl-Alt-Del was pressed.
 static PRESSES: AtomicU32 = AtomicU32::new(0);
 
-/// sigaction(2), RB_DISABLE_CAD of reboot(2): has Ctrl-Alt-Del and ended children wake the boot.
+/// sigaction(2): has Ctrl-Alt-Del and ended children wake the boot.
 ///
 /// # Errors
 /// The kernel has no eventfd left.
@@ -41,9 +41,14 @@ pub(crate) fn install() -> Result<()> {
     let _ = WAKE.set(wake);
     raw::handle_signal(SIGINT);
     raw::handle_signal(SIGCHLD);
+    catch_ctrl_alt_del();
+    Ok(())
+}
+
+/// RB_DISABLE_CAD of reboot(2): has the kernel send SIGINT for Ctrl-Alt-Del.
+pub(crate) fn catch_ctrl_alt_del() {
     // Refused in a container, which gets no Ctrl-Alt-Del.
     let _ = reboot(RebootCommand::CadOff);
-    Ok(())
 }
 
 /// RB_ENABLE_CAD of reboot(2): has the kernel restart the machine at Ctrl-Alt-Del, as it does for
