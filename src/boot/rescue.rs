@@ -82,6 +82,8 @@ pub(super) fn install_handlers(root: &Root) {
 impl Boot {
     /// Logs why the boot cannot go on, and ends it, unless a person wants to go on with it.
     pub(super) fn rescue(&mut self, error: &BootError) -> Resume {
+        // The boot may have got as far as the exec of the init, which gets it as the kernel sets it.
+        signals::catch_ctrl_alt_del();
         let text = error.to_string();
         for line in error.lines() {
             self.reporter.log().error(&line);
