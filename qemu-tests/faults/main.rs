@@ -31,6 +31,8 @@ mod mounts;
 mod pid1;
 // Text from disks, devices and the command line.
 mod text;
+// Watchdogs: their devices, their pings, and who takes them over.
+mod watchdogs;
 // Worker processes that die.
 mod workers;
 
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         ("mounts", mounts::ROWS),
         ("pid1", pid1::ROWS),
         ("text", text::ROWS),
+        ("watchdogs", watchdogs::ROWS),
         ("workers", workers::ROWS),
     ];
     let rows = tables.into_iter().flat_map(|(kind, rows)| rows.iter().map(move |row| (kind, row)));

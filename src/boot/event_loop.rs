@@ -77,6 +77,7 @@ impl<'a, 'b> EventLoop<'a, 'b> {
             if signals::is_ctrl_alt_del_pressed() {
                 return Err(BootError::Interrupted);
             }
+            self.boot.tend_watchdog();
             // Read before the events: then those that a finished load caused are in the socket.
             let idle = self.loader.is_idle();
             self.boot.reporter.warn_all(self.loader.take_notices());
@@ -217,7 +218,8 @@ impl<'a, 'b> EventLoop<'a, 'b> {
         let latest = now + if self.socket.is_some() { MAX_SLEEP } else { scan };
         let bus = self.coldplug.next_check().filter(|_| self.loader.is_idle());
         let held = self.hold_until.filter(|at| *at > now);
-        let times = [bus, self.search.wakeup(), self.settle_until, held];
+        let ping = self.boot.watchdog.next_ping();
+        let times = [bus, self.search.wakeup(), self.settle_until, held, ping];
         times.into_iter().flatten().fold(latest, BootTime::min)
     }
 

@@ -27,6 +27,7 @@ mod root_hint;
 mod shell_access;
 mod switch_root;
 mod systemd;
+mod watchdog;
 
 pub(crate) use consoles::{NO_PASSWORD, NO_TERMINAL, Occasion, RESET};
 pub(crate) use finish::finish;
@@ -59,6 +60,7 @@ use rescue::Resume;
 use root::{MountWorker, RootSearch};
 use root_check::{Checked, InitRequest, RootCheck};
 use switch_root::{INITS, Ready, SwitchRootError};
+use watchdog::WatchdogState;
 
 /// The mount point of the new root until the switch; systemd uses this name too.
 const SYSROOT: &str = "sysroot";
@@ -84,6 +86,7 @@ struct Boot {
     /// The parameters of the kernel command line.
     params: KernelCommandLine,
     breakpoint: Breakpoint,
+    watchdog: WatchdogState,
     reporter: Reporter,
     /// The check that the root has passed.
     root_check: Option<RootCheck>,
@@ -103,6 +106,7 @@ pub(crate) fn run(dir: Root, args: Vec<OsString>) -> ! {
         release: sys::release(),
         params: KernelCommandLine::default(),
         breakpoint: Breakpoint::new(None),
+        watchdog: WatchdogState::Unused,
         reporter: Reporter::new(began),
         root_check: None,
         began,
@@ -201,6 +205,9 @@ impl Boot {
         let line = procfs::cmdline(&self.dir).or_else(|_| procfs::cmdline_without_mount());
         self.read_parameters(&line.unwrap_or_default());
         self.breakpoint = Breakpoint::new(self.params.boot.break_at);
+        if let Some(params) = self.params.boot.watchdog.take() {
+            self.watchdog = WatchdogState::Awaited(params);
+        }
         rescue::set_policy(&self.dir, &self.params.boot);
     }
 
@@ -273,6 +280,7 @@ impl Boot {
         }
         self.record_modules(loader, &coldplug);
         self.report_deferred(loads_ended.unwrap_or(self.began));
+        self.report_watchdog();
         result.map(|_| ())
     }
 

@@ -14,7 +14,7 @@ use crate::load::ShutdownHandle;
 use crate::sys::console::{self, Console};
 use crate::sys::kmsg::{Kmsg, Priority};
 use crate::sys::process::{self, Shutdown};
-use crate::sys::{BootTime, Root, crash, signals};
+use crate::sys::{BootTime, Root, crash, signals, watchdog};
 
 /// What to do when the boot cannot go on.
 #[derive(Debug, Clone, Copy)]
@@ -90,6 +90,7 @@ impl Boot {
         }
         self.reporter.log_missing_modules();
         self.reporter.add_warning(text);
+        self.tend_watchdog();
         self.finish_record(error.verdict());
         if matches!(error, BootError::Interrupted) {
             leave(Shutdown::Reboot)
@@ -192,6 +193,7 @@ pub(super) fn leave(how: Shutdown) -> ! {
 /// Waits for Ctrl-Alt-Del, and reaps orphans.
 fn idle() -> ! {
     const MAX_SLEEP: Duration = Duration::from_secs(60);
+    watchdog::abandon();
     while !signals::is_ctrl_alt_del_pressed() {
         signals::sleep(MAX_SLEEP);
     }

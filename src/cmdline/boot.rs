@@ -83,6 +83,26 @@ pub(crate) enum Decode {
     User,
 }
 
+/// A watchdog to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WatchdogParams {
+    /// Path of its device.
+    pub(crate) path: String,
+    /// Its timeout in seconds; `None` leaves that of the driver.
+    pub(crate) timeout: Option<u32>,
+}
+
+impl WatchdogParams {
+    /// Parses `/dev/NAME[,SECONDS]`.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (path, timeout) = match text.split_once(',') {
+            Some((path, seconds)) => (path, Some(seconds.parse().ok().filter(|s| *s > 0)?)),
+            None => (text, None),
+        };
+        path.starts_with("/dev/").then(|| Self { path: path.to_owned(), timeout })
+    }
+}
+
 /// The parameters of the boot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BootParams {
@@ -126,6 +146,8 @@ pub struct BootParams {
     pub(crate) exec: Option<String>,
     /// `coldplug.decode=`.
     pub(crate) decode: Decode,
+    /// `coldplug.watchdog=`.
+    pub(crate) watchdog: Option<WatchdogParams>,
 }
 
 impl BootParams {
@@ -164,3 +186,25 @@ pub(super) const LOG_LEVELS: [(&str, LogLevel); 4] = [
     ("info", LogLevel::Info),
     ("debug", LogLevel::Debug),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watchdog_is_a_device_and_perhaps_a_timeout() {
+        let found = |path: &str, timeout| Some(WatchdogParams { path: path.to_owned(), timeout });
+        for (text, want) in [
+            ("/dev/watchdog0", found("/dev/watchdog0", None)),
+            ("/dev/watchdog,30", found("/dev/watchdog", Some(30))),
+            ("", None),
+            ("watchdog0", None),
+            ("/dev/watchdog0,", None),
+            ("/dev/watchdog0,0", None),
+            ("/dev/watchdog0,1,2", None),
+            ("/dev/watchdog0,-1", None),
+        ] {
+            assert_eq!(WatchdogParams::parse(text), want, "{text}");
+        }
+    }
+}

@@ -6,7 +6,9 @@
 //! the programs do not carry them.
 
 use super::Parser;
-use super::boot::{ASYNC_PROBE, BREAKS, DECODE, LOG_LEVELS, LogLevel, ON_FAILURE, SETTLE, jobs};
+use super::boot::{
+    ASYNC_PROBE, BREAKS, DECODE, LOG_LEVELS, LogLevel, ON_FAILURE, SETTLE, WatchdogParams, jobs,
+};
 use super::modules::{ModuleParams, names};
 use super::network::{IpConfig, NfsExport, mac};
 use super::root::{FSCK_MODES, candidate, seconds};
@@ -263,6 +265,14 @@ parameters! {
          port. A port that accepts nothing for two seconds, or not all within 30 seconds, is given \
          up with a warning. Block devices are refused, and below /dev no file is created."
             => set(&mut line.boot.report, word.owned_value().map(Some));
+        "coldplug.watchdog", "=/dev/NAME[,SECONDS]",
+        "Starts this watchdog as soon as its device appears, with the timeout of its driver or \
+         this one, and pings it until the real init takes it over: see \
+         [unattended.md](unattended.md)."
+            => {
+                let watchdog = WatchdogParams::parse(word.value_or_empty());
+                set(&mut line.boot.watchdog, watchdog.map(Some))
+            };
         "coldplug.exec", "=COMMAND",
         "Runs COMMAND in the real root instead of its init, then powers off. The verdict line \
          reports the exit status as `exit=`."

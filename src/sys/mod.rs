@@ -57,6 +57,7 @@ pub(crate) mod threads;
 pub(crate) mod tree;
 pub(crate) mod uevent;
 pub(crate) mod usb;
+pub(crate) mod watchdog;
 
 mod raw;
 

@@ -1,7 +1,7 @@
-//! The only unsafe code: a file mapping, the ioctls of loop devices and the device mapper,
-//! init_module(2) on memory that others may write, signal handlers, execve(2) from a signal
-//! handler, descriptors and variables that process 1 has inherited, a function that runs before
-//! `main`, and functions that replace larger ones of the C library and of libunwind.
+//! The only unsafe code: a file mapping, the ioctls of loop devices, the device mapper and
+//! watchdogs, init_module(2) on memory that others may write, signal handlers, execve(2) from a
+//! signal handler, descriptors and variables that process 1 has inherited, a function that runs
+//! before `main`, and functions that replace larger ones of the C library and of libunwind.
 
 #![allow(unsafe_code)]
 
@@ -148,6 +148,36 @@ pub(super) fn loop_set_status(device: impl AsFd, info: &mut [u8; 232]) -> rustix
 pub(super) fn loop_clear(device: impl AsFd) -> rustix::io::Result<()> {
     // SAFETY: the request takes no argument.
     unsafe { ioctl(device, Call(0x4c01, ptr::null_mut())) }.map(drop)
+}
+
+/// WDIOC_GETSUPPORT: returns the options and the identity in a watchdog's `struct watchdog_info`.
+pub(super) fn watchdog_support(device: impl AsFd) -> rustix::io::Result<(u32, String)> {
+    let mut info = [0_u8; 40];
+    let request = opcode::read::<[u8; 40]>(b'W', 0);
+    // SAFETY: the structure has this size, and the kernel does not keep the address.
+    unsafe { ioctl(device, Call(request, info.as_mut_ptr().cast())) }?;
+    let options = info.first_chunk().map_or(0, |bytes| u32::from_ne_bytes(*bytes));
+    let identity = info[8..].split(|byte| *byte == 0).next().unwrap_or_default();
+    Ok((options, String::from_utf8_lossy(identity).into_owned()))
+}
+
+/// WDIOC_GETTIMEOUT: returns the timeout of a watchdog in seconds.
+pub(super) fn watchdog_timeout(device: impl AsFd) -> rustix::io::Result<u32> {
+    let mut seconds = 0_u32;
+    let request = opcode::read::<c_int>(b'W', 7);
+    // SAFETY: the argument is an int, and the kernel does not keep the address.
+    unsafe { ioctl(device, Call(request, ptr::from_mut(&mut seconds).cast())) }?;
+    Ok(seconds)
+}
+
+/// WDIOC_SETTIMEOUT: sets the timeout of a watchdog in seconds, and returns what the driver has
+/// made of it.
+pub(super) fn watchdog_set_timeout(device: impl AsFd, seconds: u32) -> rustix::io::Result<u32> {
+    let mut seconds = seconds;
+    let request = opcode::read_write::<c_int>(b'W', 6);
+    // SAFETY: the argument is an int, and the kernel does not keep the address.
+    unsafe { ioctl(device, Call(request, ptr::from_mut(&mut seconds).cast())) }?;
+    Ok(seconds)
 }
 
 mod libc {

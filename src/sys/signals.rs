@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 use rustix::system::{RebootCommand, reboot};
 
-use super::{BootTime, Error, Result, child, raw};
+use super::{BootTime, Error, Result, child, raw, watchdog};
 
 /// Numbers of signals.
 const SIGINT: c_int = 2;
@@ -76,8 +76,11 @@ pub(crate) fn clear_wake() {
     }
 }
 
-/// Sleeps until a signal arrives or `left` has passed. Reaps children.
+/// Sleeps until a signal arrives, `left` has passed or the watchdog wants a ping. Reaps children.
 pub(crate) fn sleep(left: Duration) {
+    // A ping that fails is reported by the event loop; here nobody could act on it.
+    let ping = watchdog::ping_if_due().ok().flatten();
+    let left = ping.map_or(left, |at| left.min(at - BootTime::now()));
     let Some(wake) = wake_fd() else {
         std::thread::sleep(left.min(Duration::from_secs(1)));
         return child::reap();
