@@ -113,7 +113,7 @@ mod tests {
             size: 1 << 20,
         };
         let (disk, part) = (device("vda", None), device("vda1", Some(1)));
-        let devices = vec![part.clone(), disk.clone()];
+        let devices = vec![part, disk.clone()];
         let found = answers(&root, Request { sector_size: 512, disk, devices });
         let [Answer { name, probe }, Answer { name: second, probe: gone }] = &found[..] else {
             panic!("{found:?}");
