@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::error::RootNotFound;
 use super::log::Log;
+use super::root_hint::leads_to_storage;
 use super::{RECORD, write};
 use crate::kmod::name::ModuleName;
 use crate::load::{ModuleRecord, Outcome};
@@ -19,6 +20,9 @@ use crate::sys::{self, BootTime, DeferredDevice, Root, crash};
 /// 50 KB within half a minute at 19200 baud.
 const REPORT_TIMEOUTS: Timeouts =
     Timeouts { stall: Duration::from_secs(2), total: Duration::from_secs(30) };
+
+/// Longest chain of modules that need each other in the search for the device at its end.
+const MAX_DEPTH: usize = 16;
 
 /// The sink for everything that a boot reports.
 #[derive(Debug)]
@@ -171,11 +175,34 @@ impl Reporter {
         self.record.exit = Some(status);
     }
 
-    /// Logs every module that was wanted and is not loaded.
+    /// Logs the modules that were wanted and are not loaded. Those that the root cannot need, such
+    /// as that of a keyboard, are in the record and logged for developers. [`Self::set_modules`]
+    /// has logged those that failed.
     pub(super) fn log_missing_modules(&self) {
-        for line in self.record.missing() {
-            self.log.warn(&line);
+        for module in self.record.missing() {
+            match self.is_for_root(module) {
+                // Printed at once, like the cause that follows.
+                true => self.log.error(&module.line()),
+                false => self.log.debug(&module.line()),
+            }
         }
+    }
+
+    /// Returns whether the root may need a module: it was asked for by name, or for a device that
+    /// leads to storage, or by such a module.
+    fn is_for_root(&self, module: &ModuleRecord) -> bool {
+        let mut module = module;
+        for _ in 0..MAX_DEPTH {
+            if let Some(origin) = &module.origin {
+                return origin.device.is_none() || leads_to_storage(origin.request.as_bytes());
+            }
+            // `dependency of X`
+            let name = module.why.rsplit(' ').next().unwrap_or_default();
+            let parent = self.record.modules.iter().find(|other| other.name.as_str() == name);
+            let Some(parent) = parent else { return false };
+            module = parent;
+        }
+        true
     }
 
     /// Writes the record below `dir` and to `report`, and prints the verdict, the last line of
@@ -205,5 +232,49 @@ impl Reporter {
 
     fn json(&self) -> String {
         self.record.to_json() + "\n"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::Origin;
+
+    #[test]
+    fn modules_that_the_root_may_need() {
+        let mut reporter = Reporter::new(BootTime::default());
+        let origin = |device: Option<&str>, request: &str| {
+            let device = device.map(str::to_owned);
+            Some(Origin { device, request: request.to_owned(), pattern: None })
+        };
+        let disk = "pci:v00001AF4d00001042sv00001AF4sd00001100bc01sc00i00";
+        let modules = [
+            ("virtio_blk", "device", origin(Some("pci0000:00/1"), disk), true),
+            ("virtio_ring", "dependency of virtio_blk", None, true),
+            ("virtio", "softdep of virtio_ring", None, true),
+            ("ext4", "asked", origin(None, "fs-ext4"), true),
+            ("kvm_amd", "device", origin(Some("system/cpu"), "cpu:type:x86,ven0002"), false),
+            ("kvm", "dependency of kvm_amd", None, false),
+            ("evdev", "device", origin(Some("LNXSYSTM:00"), "input:b0019v0000p0001"), false),
+            ("lost", "dependency of another", None, false),
+            ("ring", "dependency of ring", None, true),
+        ];
+        for (name, why, origin, _) in &modules {
+            reporter.record.modules.push(ModuleRecord {
+                name: ModuleName::new(name),
+                outcome: Outcome::Missing,
+                why: (*why).to_owned(),
+                origin: origin.clone(),
+                path: None,
+                options: String::new(),
+                method: None,
+                start: BootTime::default(),
+                live: None,
+                end: BootTime::default(),
+            });
+        }
+        for (record, (name, _, _, want)) in reporter.record.missing().zip(&modules) {
+            assert_eq!(reporter.is_for_root(record), *want, "{name}");
+        }
     }
 }

@@ -84,11 +84,12 @@ impl Boot {
     pub(super) fn rescue(&mut self, error: &BootError) -> Resume {
         // The boot may have got as far as the exec of the init, which gets it as the kernel sets it.
         signals::catch_ctrl_alt_del();
+        self.reporter.log_missing_modules();
+        // The cause is the last thing before the verdict.
         let text = error.to_string();
         for line in error.lines() {
             self.reporter.log().error(&line);
         }
-        self.reporter.log_missing_modules();
         self.reporter.add_warning(text);
         self.tend_watchdog();
         self.finish_record(error.verdict());

@@ -67,6 +67,11 @@ impl RootHint {
     }
 }
 
+/// Returns whether a device may lead to storage of any kind.
+pub(super) fn leads_to_storage(modalias: &[u8]) -> bool {
+    storage(modalias).is_some()
+}
+
 fn kind(root: Option<&RootName>) -> Kind {
     const KINDS: [(&str, Kind); 5] = [
         ("/dev/vd", Kind::Virtio),

@@ -87,16 +87,12 @@ impl Record {
         }
     }
 
-    /// Returns a line for each wanted module that is not loaded: it failed, the image lacks it, or
-    /// it is still being loaded.
-    pub(crate) fn missing(&self) -> Vec<String> {
-        let missing = |m: &&ModuleRecord| {
-            matches!(
-                m.outcome,
-                Outcome::Failed(_) | Outcome::Missing | Outcome::Loading | Outcome::Waiting
-            )
-        };
-        self.modules.iter().filter(missing).map(ModuleRecord::line).collect()
+    /// Returns each wanted module that is not loaded, unless it failed: the image lacks it, or it is
+    /// still being loaded.
+    pub(crate) fn missing(&self) -> impl Iterator<Item = &ModuleRecord> {
+        let missing =
+            |o: &Outcome| matches!(o, Outcome::Missing | Outcome::Loading | Outcome::Waiting);
+        self.modules.iter().filter(move |module| missing(&module.outcome))
     }
 
     /// Returns the last message of every boot.
