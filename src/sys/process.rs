@@ -14,7 +14,7 @@ use rustix::fs::{FileType, MemfdFlags, OFlags};
 use rustix::process::{Pid, Signal};
 use rustix::system::RebootCommand;
 
-use super::{Error, Result, Root};
+use super::{Error, Result, Root, raw};
 
 /// The shell of system(3).
 const SHELL: &str = "/bin/sh";
@@ -38,6 +38,16 @@ pub(crate) fn is_init_of_machine() -> bool {
         && kthreadd.is_some_and(|pid| {
             rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH)
         })
+}
+
+/// Returns an environment variable that changes what a tool does. There is none if the user has
+/// fewer rights than this process, which is set-user-ID or has capabilities of its file: then the
+/// variables are the user's.
+pub(crate) fn environment(name: &str) -> Option<OsString> {
+    let users = (rustix::process::getuid(), rustix::process::geteuid());
+    let groups = (rustix::process::getgid(), rustix::process::getegid());
+    let is_secure = users.0 != users.1 || groups.0 != groups.1 || raw::is_secure_execution();
+    std::env::var_os(name).filter(|_| !is_secure)
 }
 
 /// Reports whether this process was started without a standard error. Descriptor 2 is then
@@ -220,4 +230,41 @@ pub(super) fn reboot(how: Shutdown) -> Result<()> {
         Shutdown::Halt => (RebootCommand::Halt, "halt"),
     };
     rustix::system::reboot(command).map_err(|e| Error::new("reboot", name, e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    const VARIABLE: &str = "COLDPLUG_TEST_OF_ENVIRONMENT";
+
+    /// Runs this test again as another user, once with a copy of the program that is set-user-ID.
+    #[test]
+    fn a_set_user_id_program_has_no_environment() {
+        if std::env::var_os(VARIABLE).is_some() {
+            let is_own = std::env::args().next().is_some_and(|name| name.ends_with("own"));
+            assert_eq!(environment(VARIABLE).is_some(), is_own);
+            return;
+        }
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let scratch = tempfile::tempdir().unwrap();
+        let mode = |path: &Path, mode| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        mode(scratch.path(), 0o755);
+        for (name, bits) in [("own", 0o755), ("set-user-id", 0o4755), ("set-group-id", 0o2755)] {
+            let program = scratch.path().join(name);
+            std::fs::copy(SELF_EXE, &program).unwrap();
+            mode(&program, bits);
+            let mut command = Command::new(&program);
+            let test = "sys::process::tests::a_set_user_id_program_has_no_environment";
+            command.args(["--exact", test]).env(VARIABLE, "1").uid(65534).gid(65534);
+            let output = command.output().unwrap();
+            assert!(output.status.success(), "{name}: {}", output.stdout.escape_ascii());
+            assert!(output.stdout.windows(8).any(|text| text == b"1 passed"), "{name}");
+        }
+    }
 }

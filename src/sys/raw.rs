@@ -1,7 +1,8 @@
 //! The only unsafe code: a file mapping, the ioctls of loop devices, the device mapper and
 //! watchdogs, init_module(2) on memory that others may write, signal handlers, execve(2) from a
-//! signal handler, descriptors and variables that process 1 has inherited, a function that runs
-//! before `main`, and functions that replace larger ones of the C library and of libunwind.
+//! signal handler, descriptors and variables that process 1 has inherited, the auxiliary vector, a
+//! function that runs before `main`, and functions that replace larger ones of the C library and of
+//! libunwind.
 
 #![allow(unsafe_code)]
 
@@ -29,6 +30,17 @@ extern "C" fn before_main() {
     if process::is_pid1() {
         reset_signals();
     }
+}
+
+unsafe extern "C" {
+    fn getauxval(kind: c_ulong) -> c_ulong;
+}
+
+/// getauxval(3): returns whether the kernel gave this process rights that its caller lacks.
+pub(super) fn is_secure_execution() -> bool {
+    const AT_SECURE: c_ulong = 23;
+    // SAFETY: the function reads the auxiliary vector of the process; it accepts any number.
+    unsafe { getauxval(AT_SECURE) != 0 }
 }
 
 /// The bytes of a file, mapped into memory: the kernel reads only the pages that are accessed.

@@ -72,8 +72,9 @@ const REQUEST: &str = "COLDPLUG_REQUEST";
 
 pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
     let tool = Tool::kmod(args, Level::Warning);
-    let environment = |name| std::env::var(name).unwrap_or_default();
-    let (request, called) = (std::env::var(REQUEST).ok(), helper::called_by_kernel());
+    let text = |name| process::environment(name).and_then(|value| value.into_string().ok());
+    let environment = |name| text(name).unwrap_or_default();
+    let (request, called) = (text(REQUEST), helper::called_by_kernel());
     if called || request.is_some() {
         // The system log needs a socket, and opening a socket may need a module.
         tool.use_kmsg();
@@ -82,7 +83,7 @@ pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
     }
     let mut options = Options::parse(&tool, args, &environment("MODPROBE_OPTIONS"))?;
     // An install command of PID 1 or of the kernel's helper has the variable.
-    options.is_automatic = called || std::env::var_os(CMDLINE_OPTS).is_some();
+    options.is_automatic = called || process::environment(CMDLINE_OPTS).is_some();
     if called || request.is_some() || options.autoclean {
         options.demand = Some(request.unwrap_or_else(|| options.requested()));
     }
