@@ -145,6 +145,10 @@ impl Boot {
             .filter(|m| matches!(m.outcome, Outcome::Loading | Outcome::Waiting))
             .map(|m| m.name.to_string())
             .collect();
+        if self.params.boot.lock && !open.is_empty() {
+            let text = format!("coldplug.lock: not loaded before the lock: {}", open.join(", "));
+            self.reporter.warn(text);
+        }
         let list = open.join("\n") + "\n";
         if !open.is_empty()
             && let Err(error) = write(&self.dir.join(REMAINING), list.as_bytes())

@@ -42,7 +42,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::cmdline::boot::Break;
+use crate::cmdline::boot::{Break, Settle};
 use crate::cmdline::storage::StorageParams;
 use crate::cmdline::{self, KernelCommandLine};
 use crate::load::{Loader, Rank};
@@ -225,6 +225,13 @@ impl Boot {
         for warning in &self.params.warnings {
             reporter.warn(warning.to_string());
         }
+        let boot = &mut self.params.boot;
+        if boot.lock && boot.settle == Settle::Root {
+            // What is left for later could not be loaded any more.
+            boot.settle = Settle::All;
+            reporter
+                .warn("coldplug.settle=root ignored: coldplug.lock=1 forbids later loads".into());
+        }
         reporter.end_phase("mounts");
     }
 
@@ -292,12 +299,22 @@ impl Boot {
         // The old descriptors keep the filesystem of the old console busy.
         let _ = process::open_console(&self.dir);
         self.reporter.end_phase("switch");
+        self.lock_modules();
         if let Some(command) = self.params.boot.exec.clone() {
             return Err(self.run_exec_command(&command));
         }
         self.finish_record(Verdict::Ok);
         signals::restore_ctrl_alt_del();
         Err(BootError::Exec(self.exec_init(&init)))
+    }
+
+    /// Forbids all further loads, if `coldplug.lock=1` is set.
+    fn lock_modules(&mut self) {
+        if self.params.boot.lock
+            && let Err(error) = procfs::set_sysctl(&self.dir, "kernel/modules_disabled", "1\n")
+        {
+            self.reporter.warn(format!("coldplug.lock: {error}"));
+        }
     }
 
     /// Repeats the check of the new root, whose device may have disappeared while modules were

@@ -148,6 +148,8 @@ pub struct BootParams {
     pub(crate) decode: Decode,
     /// `coldplug.watchdog=`.
     pub(crate) watchdog: Option<WatchdogParams>,
+    /// `coldplug.lock=`: whether no module may be loaded after the switch.
+    pub(crate) lock: bool,
 }
 
 impl BootParams {
@@ -169,6 +171,8 @@ pub(super) const ON_FAILURE: [(&str, OnFailure); 4] = [
     ("poweroff", OnFailure::PowerOff),
     ("halt", OnFailure::Halt),
 ];
+/// Values of `coldplug.lock=`.
+pub(super) const LOCK: [(&str, bool); 2] = [("0", false), ("1", true)];
 /// Values of `coldplug.settle=`.
 pub(super) const SETTLE: [(&str, Settle); 2] = [("all", Settle::All), ("root", Settle::Root)];
 /// Values of `coldplug.decode=`.

@@ -7,7 +7,8 @@
 
 use super::Parser;
 use super::boot::{
-    ASYNC_PROBE, BREAKS, DECODE, LOG_LEVELS, LogLevel, ON_FAILURE, SETTLE, WatchdogParams, jobs,
+    ASYNC_PROBE, BREAKS, DECODE, LOCK, LOG_LEVELS, LogLevel, ON_FAILURE, SETTLE, WatchdogParams,
+    jobs,
 };
 use super::modules::{ModuleParams, names};
 use super::network::{IpConfig, NfsExport, mac};
@@ -273,6 +274,11 @@ parameters! {
                 let watchdog = WatchdogParams::parse(word.value_or_empty());
                 set(&mut line.boot.watchdog, watchdog.map(Some))
             };
+        "coldplug.lock", "=0|1",
+        "With 1 no module can be loaded or removed after the switch until the next boot \
+         (kernel.modules_disabled). `coldplug.settle=root` is then ignored, and modules that are \
+         still loading at the switch are named in a warning."
+            => set(&mut line.boot.lock, keyword(word.value_or_empty(), &LOCK));
         "coldplug.exec", "=COMMAND",
         "Runs COMMAND in the real root instead of its init, then powers off. The verdict line \
          reports the exit status as `exit=`."
