@@ -1,14 +1,20 @@
 //! Disks that cannot be read, are slow, or disappear; filesystems that are none.
 
-use crate::row::{ROW, Root, Row};
+use crate::row::{Content, ROW, Root, Row, SHORT_INIT};
 use harness::disk::{self, DECOY, Disk, ROOT};
-use harness::machine::{Bus, Machine};
+use harness::machine::{Bus, Machine, Running};
+use harness::tool;
 use serde_json::json;
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::time::Duration;
 
 /// A slot into which a device can be plugged while the machine runs.
 const SOCKET: &[&str] = &["-device", "pcie-root-port,id=socket,chassis=1,slot=1"];
+
+/// A shell for breakpoints.
+const SHELL: &[(&str, Content)] = &[("bin/sh", Content::Busybox)];
 
 pub(crate) const ROWS: &[Row] = &[
     Row {
@@ -163,6 +169,102 @@ pub(crate) const ROWS: &[Row] = &[
         limit_s: 60,
         ..ROW
     },
+    Row {
+        name: "a_disk_that_is_cut_short",
+        root: Root::Made(|file| {
+            ROOT.make(file);
+            OpenOptions::new().write(true).open(file).unwrap().set_len(8 << 20).unwrap();
+        }),
+        words: "coldplug.timeout=15",
+        verdict: "mount-failed",
+        ..ROW
+    },
+    Row {
+        name: "a_superblock_and_noise",
+        root: Root::Made(|file| {
+            ROOT.make(file);
+            let noise: Vec<u8> =
+                (0..1_u32 << 20).map(|n| (n.wrapping_mul(n) >> 3).to_le_bytes()[0]).collect();
+            OpenOptions::new().write(true).open(file).unwrap().write_all_at(&noise, 2048).unwrap();
+        }),
+        words: "coldplug.timeout=15",
+        verdict: "mount-failed",
+        ..ROW
+    },
+    Row {
+        name: "a_disk_that_cannot_be_read_at_all",
+        root: Root::None,
+        set_up: |vm| with_errors(vm, |_| vec![-1]),
+        words: "coldplug.timeout=15",
+        verdict: "mount-failed",
+        says: &["read error on /dev/vda"],
+        ..ROW
+    },
+    Row {
+        name: "a_journal_that_cannot_be_read",
+        root: Root::None,
+        set_up: |vm| with_errors(vm, |file| sectors(file, "<8>")),
+        words: "coldplug.timeout=15",
+        verdict: "mount-failed",
+        ..ROW
+    },
+    Row {
+        name: "a_directory_that_cannot_be_read",
+        root: Root::None,
+        set_up: |vm| with_errors(vm, |file| sectors(file, "/sbin")),
+        words: "coldplug.timeout=15",
+        verdict: "no-init",
+        ..ROW
+    },
+    Row {
+        name: "three_slow_disks_that_are_not_the_root",
+        words: "root=LABEL=coldplug-root",
+        set_up: |vm| slow_decoy(slow_decoy(slow_decoy(vm, "10"), "100"), "1000"),
+        // The usual init waits for the processes of the boot: the kernel reads partition tables.
+        on_root: SHORT_INIT,
+        ..ROW
+    },
+    Row {
+        name: "a_slow_root_and_another_candidate",
+        drive: ",throttling.bps-total=100",
+        set_up: |vm| vm.attach(Bus::VirtioBlk, Disk { label: "good", ..ROOT }),
+        words: "coldplug.root=/dev/vda,wait=5;/dev/vdb,wait=60",
+        ..ROW
+    },
+    Row { name: "a_root_of_100_kb_per_second", drive: ",throttling.bps-total=100000", ..ROW },
+    Row {
+        name: "a_disk_that_appears_too_late",
+        root: Root::On(Bus::Unplugged),
+        args: SOCKET,
+        words: "coldplug.timeout=15",
+        verdict: "no-root",
+        ..ROW
+    },
+    Row {
+        name: "a_root_that_disappears_before_the_mount",
+        quick: true,
+        files: SHELL,
+        root: Root::None,
+        set_up: pluggable_root,
+        words: "coldplug.break=mount coldplug.timeout=15",
+        act: pull,
+        verdict: "mount-failed",
+        says: &["mount /dev/vda on /sysroot as ext4: No such file or directory"],
+        ..ROW
+    },
+    Row {
+        name: "a_disk_that_disappears_and_is_not_the_root",
+        files: SHELL,
+        set_up: |vm| {
+            let vm = vm.args(SOCKET.iter().copied());
+            let decoy = vm.dir().join("decoy");
+            vm.args(["-drive", &format!("if=none,id=pulled,format=raw,file={}", made(&decoy))])
+                .device("virtio-blk-pci,id=pulled,drive=pulled,bus=socket")
+        },
+        words: "root=LABEL=coldplug-root coldplug.break=mount",
+        act: pull,
+        ..ROW
+    },
 ];
 
 /// Options of a drive that needs a minute for each block after the first ones.
@@ -184,6 +286,62 @@ fn with_bad_sector(vm: Machine, disk: Disk, sector: u64) -> Machine {
     let (file, rules) = (file.display(), rules.display());
     let image = format!("file.image.driver=file,file.image.filename={file}");
     vm.drive(Bus::VirtioBlk, &format!("file.driver=blkdebug,file.config={rules},{image}"))
+}
+
+/// Adds the root as /dev/vda, whose sectors that `of` returns cannot be read; -1 stands for all.
+fn with_errors(vm: Machine, of: fn(&Path) -> Vec<i64>) -> Machine {
+    let (file, config) = (vm.dir().join("root"), vm.dir().join("errors"));
+    ROOT.make(&file);
+    let rule = |sector: i64| {
+        format!("[inject-error]\nevent = \"read_aio\"\nerrno = \"5\"\nsector = \"{sector}\"\n")
+    };
+    fs::write(&config, of(&file).into_iter().map(rule).collect::<String>()).unwrap();
+    let drive = format!("file=blkdebug:{}:{}", config.display(), file.display());
+    vm.drive(Bus::VirtioBlk, &drive)
+}
+
+/// Returns the sectors of the file `name` in the ext4 `disk`, of its first blocks.
+fn sectors(disk: &Path, name: &str) -> Vec<i64> {
+    let debugfs = |request: &str| {
+        tool::run(tool::command("debugfs", "e2fsprogs").args(["-R", request]).arg(disk))
+    };
+    let stats = debugfs("stats");
+    let size = stats.lines().find_map(|line| line.strip_prefix("Block size:"));
+    let size: i64 = size.and_then(|text| text.trim().parse().ok()).expect("the size of a block");
+    let block: i64 = debugfs(&format!("bmap {name} 0")).trim().parse().expect("a block");
+    (block * size / 512..(block + 1) * size / 512).collect()
+}
+
+/// Writes the decoy to `file`, and returns its name.
+fn made(file: &Path) -> String {
+    DECOY.make(file).display().to_string()
+}
+
+/// Adds a disk that is not the root, and transmits so many bytes per second.
+fn slow_decoy(vm: Machine, bytes_per_second: &str) -> Machine {
+    let file = vm.dir().join(format!("slow-{bytes_per_second}"));
+    let drive = format!("file={},throttling.bps-total={bytes_per_second}", made(&file));
+    vm.drive(Bus::VirtioBlk, &drive)
+}
+
+/// Adds the root in the socket.
+fn pluggable_root(vm: Machine) -> Machine {
+    let vm = vm.args(SOCKET.iter().copied());
+    let file = vm.dir().join("root");
+    ROOT.make(&file);
+    vm.args(["-drive", &format!("if=none,id=pulled,format=raw,file={}", file.display())])
+        .device("virtio-blk-pci,id=pulled,drive=pulled,bus=socket")
+}
+
+/// Pulls the device at the breakpoint, and goes on when the kernel has removed it.
+fn pull(machine: &mut Running) {
+    // Until its prompt the shell may lose what is typed.
+    machine.wait_for("/ # ");
+    let mut terminal = machine.terminal();
+    terminal.line("disks() { ls /sys/block | wc -l; }; count=$(disks); echo counted-$((40+2))");
+    machine.wait_for("counted-42");
+    machine.qmp().execute("device_del", json!({ "id": "pulled" }));
+    terminal.line("while [ $(disks) = $count ]; do sleep 1; done; exit");
 }
 
 /// Adds a SCSI controller with two hundred small disks.

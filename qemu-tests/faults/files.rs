@@ -3,32 +3,39 @@
 use crate::row::{Content, Image, ROW, Row};
 use harness::kernel::Kernel;
 
+/// Gives every `.bin` index this content.
+macro_rules! indexes {
+    ($content:expr) => {
+        &[
+            ("lib/modules/RELEASE/modules.alias.bin", $content),
+            ("lib/modules/RELEASE/modules.builtin.alias.bin", $content),
+            ("lib/modules/RELEASE/modules.builtin.bin", $content),
+            ("lib/modules/RELEASE/modules.dep.bin", $content),
+            ("lib/modules/RELEASE/modules.symbols.bin", $content),
+        ]
+    };
+}
+
+/// Gives the text indexes that a boot reads this content.
+macro_rules! texts {
+    ($content:expr) => {
+        &[
+            ("lib/modules/RELEASE/modules.alias", $content),
+            ("lib/modules/RELEASE/modules.dep", $content),
+            ("lib/modules/RELEASE/modules.order", $content),
+            ("lib/modules/RELEASE/modules.softdep", $content),
+            ("lib/modules/RELEASE/modules.builtin", $content),
+            ("lib/modules/RELEASE/modules.builtin.modinfo", $content),
+        ]
+    };
+}
+
 pub(crate) const ROWS: &[Row] = &[
     Row {
         name: "modules_of_another_kernel",
         image: Image::Foreign(Kernel::Cloud612),
         words: "coldplug.timeout=3",
         verdict: "no-root",
-        ..ROW
-    },
-    Row {
-        name: "alias_index_cut_to_half",
-        files: &[("lib/modules/RELEASE/modules.alias.bin", Content::Changed(half))],
-        ..ROW
-    },
-    Row {
-        name: "alias_index_of_zeros",
-        files: &[("lib/modules/RELEASE/modules.alias.bin", Content::Zeros(1 << 16))],
-        ..ROW
-    },
-    Row {
-        name: "alias_index_with_flipped_bytes",
-        files: &[("lib/modules/RELEASE/modules.alias.bin", Content::Changed(flip))],
-        ..ROW
-    },
-    Row {
-        name: "alias_index_is_a_directory",
-        files: &[("lib/modules/RELEASE/modules.alias.bin", Content::Directory)],
         ..ROW
     },
     Row {
@@ -165,6 +172,113 @@ pub(crate) const ROWS: &[Row] = &[
         files: &[("lib/modules/RELEASE/modules.dep", Content::Changed(half))],
         ..ROW
     },
+    // Damaged indexes: the text stands in.
+    Row { name: "indexes_cut_to_half", files: indexes!(Content::Changed(half)), ..ROW },
+    Row { name: "indexes_of_zeros", files: indexes!(Content::Zeros(1 << 16)), ..ROW },
+    Row { name: "indexes_without_content", files: indexes!(Content::Text("")), ..ROW },
+    Row { name: "indexes_are_fifos", quick: true, files: indexes!(Content::Fifo), ..ROW },
+    Row { name: "indexes_are_directories", files: indexes!(Content::Directory), ..ROW },
+    Row { name: "indexes_never_end", files: indexes!(Content::Device(1, 5)), ..ROW },
+    Row { name: "indexes_are_consoles", files: indexes!(Content::Device(5, 1)), ..ROW },
+    Row { name: "indexes_link_to_nothing", files: indexes!(Content::Link("/no/such")), ..ROW },
+    // Damaged texts: the indexes are whole.
+    Row { name: "texts_are_fifos", files: texts!(Content::Fifo), ..ROW },
+    Row { name: "texts_never_end", files: texts!(Content::Device(1, 5)), ..ROW },
+    Row { name: "texts_of_zeros", files: texts!(Content::Zeros(1 << 16)), ..ROW },
+    Row {
+        name: "modules_is_a_file",
+        image: Image::Options(&["--modules", ""]),
+        words: "coldplug.timeout=3",
+        verdict: "no-root",
+        ..ROW
+    },
+    Row {
+        name: "configuration_never_ends",
+        files: &[("etc/modprobe.d/zero.conf", Content::Device(1, 5))],
+        ..ROW
+    },
+    Row {
+        name: "configuration_is_a_directory",
+        files: &[("etc/modprobe.d/dir.conf", Content::Directory)],
+        ..ROW
+    },
+    Row {
+        name: "configuration_links_to_itself",
+        files: &[("etc/modprobe.d/self.conf", Content::Link("self.conf"))],
+        ..ROW
+    },
+    Row {
+        name: "the_directory_of_configuration_is_a_file",
+        // As with kmod it is then read as configuration.
+        files: &[("etc/modprobe.d", Content::Text("blacklist virtio_rng\n"))],
+        args: &["-device", "virtio-rng-pci"],
+        never: &["virtio_rng loaded"],
+        ..ROW
+    },
+    Row {
+        name: "configuration_of_one_line_of_8_mb",
+        files: &[("etc/modprobe.d/long.conf", Content::Made(|_| long_line()))],
+        ..ROW
+    },
+    Row {
+        name: "aliases_that_name_each_other",
+        files: &[(
+            "etc/modprobe.d/loop.conf",
+            Content::Text("alias virtio_blk virtio_blk\nalias a b\nalias b a\n"),
+        )],
+        words: "coldplug.modules=a",
+        ..ROW
+    },
+    // Records of earlier boots.
+    Row {
+        name: "an_earlier_record_that_is_a_fifo",
+        files: &[("etc/coldplug/record.json", Content::Fifo)],
+        ..ROW
+    },
+    Row {
+        name: "an_earlier_record_that_never_ends",
+        files: &[("etc/coldplug/record.json", Content::Device(1, 5))],
+        ..ROW
+    },
+    Row {
+        name: "an_earlier_record_of_open_brackets",
+        files: &[("etc/coldplug/record.json", Content::Made(|_| vec![b'['; 1 << 20]))],
+        ..ROW
+    },
+    Row { name: "a_replay_of_a_missing_file", words: "coldplug.replay=/no/such", ..ROW },
+    Row {
+        name: "a_replay_of_a_fifo",
+        files: &[("order", Content::Fifo)],
+        words: "coldplug.replay=/order",
+        ..ROW
+    },
+    Row {
+        name: "run_is_a_file",
+        files: &[("run", Content::Text(""))],
+        words: "coldplug.timeout=15",
+        verdict: "mount-failed",
+        says: &["mkdir /run/coldplug"],
+        ..ROW
+    },
+    Row {
+        name: "sysroot_is_a_file",
+        files: &[("sysroot", Content::Text(""))],
+        words: "coldplug.timeout=15",
+        verdict: "mount-failed",
+        ..ROW
+    },
+    Row {
+        name: "sbin_links_to_nothing",
+        files: &[("sbin/modprobe", Content::Link("/no/such"))],
+        ..ROW
+    },
+    // The record's port.
+    Row {
+        name: "a_report_to_a_directory",
+        words: "coldplug.report=/etc",
+        says: &["coldplug.report"],
+        ..ROW
+    },
 ];
 
 const STORED: Image = Image::Options(&["--all", "--modules-as", "stored"]);
@@ -179,4 +293,8 @@ fn half(mut bytes: Vec<u8>) -> Vec<u8> {
 fn flip(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes.iter_mut().step_by(211).for_each(|byte| *byte = !*byte);
     bytes
+}
+
+fn long_line() -> Vec<u8> {
+    [b"options virtio_blk ".as_slice(), &vec![b'x'; 8 << 20]].concat()
 }

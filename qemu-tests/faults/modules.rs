@@ -3,6 +3,9 @@
 use crate::row::{Content, Image, ROW, Row};
 
 const STORED: Image = Image::Options(&["--all", "--modules-as", "stored"]);
+const RNG: &[&str] = &["-device", "virtio-rng-pci"];
+const RNG_FILE: &str = "lib/modules/RELEASE/kernel/drivers/char/hw_random/virtio-rng.ko";
+const BLK_FILE: &str = "lib/modules/RELEASE/kernel/drivers/block/virtio_blk.ko";
 
 /// Locks, and succeeds if modules_disabled is 1.
 const LOCKED: &str = "coldplug.lock=1 \"coldplug.exec=grep 1 /proc/sys/kernel/modules_disabled\"";
@@ -12,12 +15,59 @@ pub(crate) const ROWS: &[Row] = &[
         name: "a_module_without_content",
         quick: true,
         image: STORED,
-        files: &[(
-            "lib/modules/RELEASE/kernel/drivers/char/hw_random/virtio-rng.ko",
-            Content::Text(""),
-        )],
-        args: &["-device", "virtio-rng-pci"],
+        files: &[(RNG_FILE, Content::Text(""))],
+        args: RNG,
         says: &["module virtio_rng failed", "failed=1"],
+        ..ROW
+    },
+    Row {
+        name: "a_module_that_is_a_directory",
+        image: STORED,
+        files: &[(RNG_FILE, Content::Directory)],
+        args: RNG,
+        says: &["module virtio_rng failed", "failed=1"],
+        ..ROW
+    },
+    Row {
+        name: "a_module_that_never_ends",
+        image: STORED,
+        files: &[(RNG_FILE, Content::Device(1, 5))],
+        args: RNG,
+        says: &["module virtio_rng failed", "failed=1"],
+        ..ROW
+    },
+    Row {
+        name: "a_module_that_links_to_itself",
+        image: STORED,
+        files: &[(RNG_FILE, Content::Link("virtio-rng.ko"))],
+        args: RNG,
+        says: &["module virtio_rng", "failed=1"],
+        ..ROW
+    },
+    Row {
+        name: "a_module_that_the_root_needs_is_no_module",
+        image: STORED,
+        files: &[(BLK_FILE, Content::Text("\x7fELF and nothing"))],
+        words: "coldplug.timeout=3",
+        verdict: "no-root",
+        says: &["module virtio_blk failed"],
+        ..ROW
+    },
+    Row {
+        name: "a_module_that_the_root_needs_is_a_fifo",
+        image: STORED,
+        files: &[(BLK_FILE, Content::Fifo)],
+        words: "coldplug.timeout=3",
+        verdict: "no-root",
+        says: &["module virtio_blk failed"],
+        ..ROW
+    },
+    Row {
+        name: "an_image_without_drivers",
+        image: Image::Options(&["--modules", "ext4"]),
+        words: "coldplug.timeout=3",
+        verdict: "no-root",
+        says: &["no block devices seen"],
         ..ROW
     },
     Row {
@@ -27,15 +77,24 @@ pub(crate) const ROWS: &[Row] = &[
         ..ROW
     },
     Row {
-        name: "a_module_that_the_root_needs_is_no_module",
-        image: STORED,
-        files: &[(
-            "lib/modules/RELEASE/kernel/drivers/block/virtio_blk.ko",
-            Content::Text("\x7fELF and nothing"),
-        )],
-        words: "coldplug.timeout=3",
-        verdict: "no-root",
-        says: &["module virtio_blk failed"],
+        name: "a_bug_in_a_module_that_shall_panic",
+        image: Image::OwnModules,
+        words: "coldplug.modules=coldplug_oops",
+        verdict: "",
+        panics: true,
+        says: &["kernel BUG at", "Kernel panic - not syncing: Fatal exception"],
+        ..ROW
+    },
+    Row {
+        name: "a_flood_of_uevents",
+        image: Image::OwnModules,
+        words: "coldplug.modules=coldplug_flood",
+        ..ROW
+    },
+    Row {
+        name: "a_flood_of_uevents_into_a_small_buffer",
+        image: Image::OwnModules,
+        words: "coldplug.modules=coldplug_flood coldplug.rcvbuf=2048",
         ..ROW
     },
     Row {

@@ -82,6 +82,13 @@ pub(crate) const ROW: Row = Row {
     check: |_| {},
 };
 
+/// An init that ends the machine. The usual one waits for all processes that the boot has left, and
+/// a worker process with a module that hangs never ends.
+pub(crate) const SHORT_INIT: &[(&str, Content)] = &[
+    ("bin/sh", Content::Busybox),
+    ("sbin/init", Content::Text("#!/bin/sh\necho b > /proc/sysrq-trigger\n")),
+];
+
 /// The image before [`Row::files`] are added.
 #[derive(Clone, Copy)]
 pub(crate) enum Image {

@@ -1,6 +1,6 @@
 //! Worker processes that die.
 
-use crate::row::{Content, Image, ROW, Row};
+use crate::row::{Content, Image, ROW, Row, SHORT_INIT};
 use harness::disk::DECOY;
 use harness::machine::Bus;
 use harness::record;
@@ -25,14 +25,36 @@ const KILLED: &[&str] = &[
 ];
 const DEVICES: &[&str] =
     &["-device", "virtio-rng-pci", "-device", "virtio-balloon-pci", "-device", "virtio-serial-pci"];
-/// An init that ends the machine. The usual one waits for all processes that the boot has left, and
-/// a worker process with a module that hangs never ends.
-const SHORT_INIT: &[(&str, Content)] = &[
-    ("bin/sh", Content::Busybox),
-    ("sbin/init", Content::Text("#!/bin/sh\necho b > /proc/sysrq-trigger\n")),
-];
 /// The device of modules written for the tests.
 const BALLOON: &[&str] = &["-device", "virtio-balloon-pci"];
+
+/// Makes the files of an image in which this script installs virtio_rng. The program of coldplug
+/// is /init.
+macro_rules! script {
+    ($text:expr) => {
+        &[
+            ("bin/sh", Content::Busybox),
+            ("etc/modprobe.d/script.conf", Content::Text("install virtio_rng . /script\n")),
+            ("script", Content::Text($text)),
+        ]
+    };
+}
+
+/// Makes a script that kills the worker process `$count` times before it loads the module.
+macro_rules! kills {
+    ($count:literal) => {
+        script!(concat!(
+            "echo >> /killed\n",
+            "[ $(wc -l < /killed) -gt ",
+            $count,
+            " ] && exec /bin/coldplug modprobe -i virtio_rng\n",
+            "kill -9 $PPID\n"
+        ))
+    };
+}
+
+/// The device whose module the scripts install.
+const RNG: &[&str] = &["-device", "virtio-rng-pci"];
 
 pub(crate) const ROWS: &[Row] = &[
     Row {
@@ -258,6 +280,69 @@ pub(crate) const ROWS: &[Row] = &[
         verdict: "no-root",
         says: &["coldplug: /dev/vdb did not answer within 4 s; skipped"],
         limit_s: 40,
+        ..ROW
+    },
+    Row {
+        name: "killed_twice",
+        files: kills!("2"),
+        args: RNG,
+        says: &["module virtio_rng failed"],
+        ..ROW
+    },
+    Row {
+        name: "killed_by_the_module_of_the_root",
+        files: &[
+            ("bin/sh", Content::Busybox),
+            ("etc/modprobe.d/script.conf", Content::Text("install virtio_blk kill -9 $PPID\n")),
+        ],
+        words: "coldplug.timeout=20",
+        verdict: "no-root",
+        says: &["module virtio_blk failed"],
+        ..ROW
+    },
+    Row {
+        name: "stopped",
+        files: script!("kill -STOP $PPID\n"),
+        args: RNG,
+        words: "coldplug.timeout=10 coldplug.module_timeout=10",
+        on_root: SHORT_INIT,
+        ..ROW
+    },
+    Row {
+        name: "a_script_that_deletes_the_modules",
+        files: script!("rm -r /lib/modules\n"),
+        args: RNG,
+        words: "coldplug.timeout=5 coldplug.jobs=1 coldplug.modules=virtio_rng",
+        verdict: "no-root",
+        ..ROW
+    },
+    Row {
+        name: "a_script_that_deletes_the_program",
+        files: script!("rm /init\n"),
+        args: RNG,
+        ..ROW
+    },
+    Row {
+        name: "a_script_that_prints_without_end",
+        files: script!("yes > /dev/null & yes 'a flood' | head -n 2000\n"),
+        args: RNG,
+        ..ROW
+    },
+    Row {
+        name: "a_script_that_unmounts_proc",
+        files: script!("umount -l /proc\n"),
+        args: RNG,
+        words: "coldplug.jobs=1",
+        verdict: "switch-failed",
+        says: &["/proc/self/exe"],
+        ..ROW
+    },
+    Row {
+        name: "a_script_that_hides_the_devices",
+        files: script!("umount -l /dev; mkdir -p /dev\n"),
+        args: RNG,
+        words: "coldplug.timeout=5 coldplug.modules=virtio_rng coldplug.jobs=1",
+        verdict: "no-root",
         ..ROW
     },
 ];

@@ -70,7 +70,7 @@ fn report(boottime_ns: i64, fds: &Value) -> io::Result<()> {
         json!({ "own_mounts": own_mounts }),
         json!({ "argv": std::env::args_os().map(|a| text(&a)).collect::<Vec<_>>() }),
         json!({ "env": environment() }),
-        json!({ "cmdline": fs::read_to_string("/proc/cmdline")?.trim_end() }),
+        json!({ "cmdline": read(Path::new("/proc/cmdline")).trim_end() }),
         json!({ "mountinfo": lines("/proc/self/mountinfo")? }),
         json!({ "modules": lines("/proc/modules")? }),
         json!({ "meminfo": lines("/proc/meminfo")? }),
@@ -215,7 +215,7 @@ fn capture() -> Option<String> {
     Some(if status.success() { text } else { format!("scan --save: {status}") })
 }
 
-/// Returns the text of a file of sysfs, which is empty if it cannot be read.
+/// Returns the text of a file of sysfs or /proc, which is empty if it cannot be read.
 fn read(path: &Path) -> String {
     let mut text = Vec::new();
     if let Ok(mut file) = File::open(path) {

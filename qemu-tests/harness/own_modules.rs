@@ -12,13 +12,15 @@
 //! | coldplug_kill | none | kills the process that loads it, and fails |
 //! | coldplug_oops | none | crashes |
 //! | coldplug_hang | none | sleeps forever |
+//! | coldplug_flood | none | sends 20,000 uevents |
+//! | coldplug_text | none | makes a device whose name has line feeds, a terminal escape and a byte that is no UTF-8 |
 
 use crate::kernel::{self, Kernel, Tree};
 use crate::tool;
 use std::fs;
 use std::path::Path;
 
-const SOURCES: [(&str, &str); 10] = [
+const SOURCES: [(&str, &str); 12] = [
     (
         "coldplug_slow",
         r#"#include <linux/module.h>
@@ -150,6 +152,34 @@ static int __init start(void)
 }
 module_init(start);
 MODULE_ALIAS("virtio:d00000012v*");
+MODULE_LICENSE("GPL");
+"#,
+    ),
+    (
+        "coldplug_flood",
+        r#"#include <linux/module.h>
+#include <linux/kobject.h>
+static int __init start(void)
+{
+	int count;
+	for (count = 0; count < 20000; count++)
+		kobject_uevent(&THIS_MODULE->mkobj.kobj, KOBJ_CHANGE);
+	return 0;
+}
+module_init(start);
+MODULE_LICENSE("GPL");
+"#,
+    ),
+    (
+        "coldplug_text",
+        r#"#include <linux/module.h>
+#include <linux/platform_device.h>
+static int __init start(void)
+{
+	const char *name = "a\nMODALIAS=virtio:d00000004v1\ncoldplug: verdict=ok\n\x1b[31m\xff";
+	return PTR_ERR_OR_ZERO(platform_device_register_simple(name, -1, NULL, 0));
+}
+module_init(start);
 MODULE_LICENSE("GPL");
 "#,
     ),
