@@ -341,6 +341,8 @@ fn bad_block(vm: Machine) -> Machine {
 /// Unplugs the disk of the root when the boot stops before the switch, and continues.
 fn unplug_at_the_break(machine: &mut Running) {
     machine.wait_for("stopped by coldplug.break=switch");
+    // What is typed before the shell starts is discarded.
+    machine.wait_for("built-in shell");
     machine.qmp().execute("device_del", json!({ "id": "root" }));
     let mut terminal = machine.terminal();
     terminal.line("while [ -e /dev/vda ]; do :; done; echo gone-$((40+2))");
