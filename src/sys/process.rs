@@ -14,7 +14,7 @@ use rustix::fs::{FileType, MemfdFlags, OFlags};
 use rustix::process::{Pid, Signal};
 use rustix::system::RebootCommand;
 
-use super::{Error, Result, Root, raw};
+use super::{BootTime, Error, Result, Root, raw};
 
 /// The shell of system(3).
 const SHELL: &str = "/bin/sh";
@@ -196,6 +196,8 @@ pub(crate) enum Shutdown {
 
 /// Time that sync(2) gets: it waits for every disk, and for one that does not answer forever.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(10);
+/// Interval of the looks whether it has ended.
+const SYNC_POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// sync(2), then reboot(2). Returns only on failure.
 ///
@@ -208,14 +210,11 @@ pub(crate) fn shut_down(how: Shutdown) -> Result<()> {
 
 /// sync(2): writes what is not on the disks yet, for as long as [`SYNC_TIMEOUT`].
 fn sync() {
-    let (done, wait) = std::sync::mpsc::sync_channel(1);
-    let thread = std::thread::Builder::new().stack_size(64 << 10).spawn(move || {
-        rustix::fs::sync();
-        // Nobody listens any more if that has taken too long.
-        let _ = done.send(());
-    });
-    if thread.is_ok() {
-        let _ = wait.recv_timeout(SYNC_TIMEOUT);
+    let thread = std::thread::Builder::new().stack_size(64 << 10).spawn(rustix::fs::sync);
+    let end = BootTime::now() + SYNC_TIMEOUT;
+    // A channel to wait on would be 4 KB of code.
+    while thread.as_ref().is_ok_and(|thread| !thread.is_finished()) && BootTime::now() < end {
+        std::thread::sleep(SYNC_POLL_INTERVAL);
     }
 }
 

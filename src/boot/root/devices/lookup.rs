@@ -82,11 +82,11 @@ impl Devices {
         let node = self.dir.join(path);
         let meta = fs::metadata(&node).ok().filter(|m| m.file_type().is_block_device())?;
         let number = (rustix::fs::major(meta.rdev()), rustix::fs::minor(meta.rdev()));
-        if !self.listed.values().any(|listed| listed.device.number == number) {
+        if !self.listed.iter().any(|listed| listed.device.number == number) {
             self.is_stale = true;
             self.list();
         }
-        let mut candidate = match self.listed.values().any(|l| l.device.number == number) {
+        let mut candidate = match self.listed.iter().any(|l| l.device.number == number) {
             true => self.by_number(number)?,
             false => unknown(number),
         };
@@ -97,7 +97,7 @@ impl Devices {
     /// Returns the device with this number, once it has been read.
     fn by_number(&mut self, number: (u32, u32)) -> Option<Candidate> {
         self.ask(|device| device.number == number);
-        let listed = self.listed.values().find(|listed| listed.device.number == number)?;
+        let listed = self.listed.iter().find(|listed| listed.device.number == number)?;
         listed.probed.as_ref().map(|known| self.candidate(known))
     }
 
@@ -254,7 +254,7 @@ mod tests {
         let scratch = Root::at("/nonexistent");
         let mut devices = Devices::new(&scratch, Duration::from_secs(10));
         devices.is_stale = false;
-        devices.listed = all.into_iter().map(|l| (l.device.name.clone(), l)).collect();
+        devices.listed = all;
         devices
     }
 

@@ -14,7 +14,6 @@ mod lookup;
 
 pub(super) use lookup::{Candidate, Content};
 
-use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -67,8 +66,8 @@ pub(crate) struct Devices {
     probers: Probers,
     /// Time after which a device that has not been read is skipped.
     timeout: Duration,
-    /// The devices with a medium, by their names in the kernel.
-    listed: BTreeMap<String, Listed>,
+    /// The devices with a medium, sorted by their names in the kernel.
+    listed: Vec<Listed>,
     /// Whether devices may have appeared or changed since they were listed.
     is_stale: bool,
 }
@@ -108,7 +107,7 @@ impl Devices {
             dir: dir.clone(),
             probers: Probers::new(dir),
             timeout,
-            listed: BTreeMap::new(),
+            listed: Vec::new(),
             is_stale: true,
         }
     }
@@ -124,13 +123,13 @@ impl Devices {
         self.is_stale = true;
         let is_of =
             |device: &BlockDevice| device.name == name || device.disk.as_deref() == Some(name);
-        self.listed.values_mut().filter(|l| is_of(&l.device)).for_each(Listed::outdate);
+        self.listed.iter_mut().filter(|l| is_of(&l.device)).for_each(Listed::outdate);
     }
 
     /// Notes that every device may have changed.
     pub(crate) fn forget_changed(&mut self) {
         self.is_stale = true;
-        self.listed.values_mut().for_each(Listed::outdate);
+        self.listed.iter_mut().for_each(Listed::outdate);
     }
 
     /// Takes the answers of the probers, and skips devices whose time is over. Returns whether
@@ -150,7 +149,7 @@ impl Devices {
     }
 
     fn accept(&mut self, device: &BlockDevice, probe: Probe) {
-        let Some(listed) = self.listed.get_mut(&device.name) else { return };
+        let Some(listed) = find(&mut self.listed, &device.name) else { return };
         listed.asked = None;
         let is_outdated = std::mem::take(&mut listed.is_outdated) || listed.device != *device;
         if is_outdated {
@@ -166,7 +165,7 @@ impl Devices {
     fn give_up(&mut self, device: &BlockDevice, reporter: &mut Reporter) {
         let node = format!("/dev/{}", disk::name::from_sysfs(&device.name));
         reporter.warn_once(format!("{node} could not be read: its prober died; skipped"));
-        if let Some(listed) = self.listed.get_mut(&device.name) {
+        if let Some(listed) = find(&mut self.listed, &device.name) {
             listed.asked = None;
             listed.skipped = Some("could not be read: its prober died".to_owned());
         }
@@ -177,7 +176,7 @@ impl Devices {
         let now = BootTime::now();
         let text = format!("did not answer within {}", seconds(self.timeout));
         let mut any = false;
-        for listed in self.listed.values_mut() {
+        for listed in self.listed.iter_mut() {
             if listed.awaited_since().is_some_and(|since| now >= since + self.timeout) {
                 let disk = listed.device.disk.as_ref().unwrap_or(&listed.device.name);
                 let node = disk::name::from_sysfs(disk);
@@ -204,7 +203,7 @@ impl Devices {
     /// Has those of the listed devices read that are due and that `wanted` accepts.
     fn ask(&mut self, wanted: impl Fn(&BlockDevice) -> bool) {
         let now = BootTime::now();
-        let due = self.listed.values_mut().filter(|l| wanted(&l.device) && l.is_due(now));
+        let due = self.listed.iter_mut().filter(|l| wanted(&l.device) && l.is_due(now));
         for listed in due {
             listed.asked = Some(now);
             self.probers.probe(&listed.device);
@@ -221,13 +220,14 @@ impl Devices {
         let mut before = std::mem::take(&mut self.listed);
         let devices = block::list(&self.dir).unwrap_or_default();
         for device in devices.into_iter().filter(|device| device.size > 0) {
-            let known = before.remove(&device.name);
+            let known = before.iter().position(|l| l.device.name == device.name);
+            let known = known.map(|at| before.swap_remove(at));
             let mut listed = known.unwrap_or_else(|| Listed::new(device.clone()));
             if listed.device != device {
                 listed.device = device;
                 listed.outdate();
             }
-            self.listed.insert(listed.device.name.clone(), listed);
+            self.listed.push(listed);
         }
     }
 
@@ -263,7 +263,7 @@ impl Devices {
 
     /// Returns the times of the requests that lookups wait for.
     fn awaited(&self) -> impl Iterator<Item = BootTime> {
-        self.listed.values().filter_map(Listed::awaited_since)
+        self.listed.iter().filter_map(Listed::awaited_since)
     }
 
     /// Returns the descriptors that become readable when [`Self::receive`] is due.
@@ -298,12 +298,12 @@ impl Devices {
                 }
             }
         };
-        self.listed.values().map(seen).collect()
+        self.listed.iter().map(seen).collect()
     }
 
     /// Returns the devices that have been read, sorted by name.
     fn probed(&self) -> impl Iterator<Item = &ProbedDevice> {
-        self.listed.values().filter_map(|listed| listed.probed.as_ref())
+        self.listed.iter().filter_map(|listed| listed.probed.as_ref())
     }
 
     /// Returns the links in /dev/disk that udev would make for `device`.
@@ -331,7 +331,7 @@ impl DeviceTree for Devices {
     }
 
     fn probe(&self, name: &str) -> Option<Superblock> {
-        let seen = &self.listed.get(name)?.probed.as_ref()?.seen;
+        let seen = &self.listed.iter().find(|l| l.device.name == name)?.probed.as_ref()?.seen;
         let usage = if seen.is_filesystem { Usage::Filesystem } else { Usage::Other };
         Some(Superblock {
             kind: seen.kinds.first()?,
@@ -373,4 +373,9 @@ fn described(dir: &Root, device: &BlockDevice) -> SeenDevice {
         part_label,
         ..SeenDevice::default()
     }
+}
+
+/// Returns the device `name` in `listed`.
+fn find<'l>(listed: &'l mut [Listed], name: &str) -> Option<&'l mut Listed> {
+    listed.iter_mut().find(|listed| listed.device.name == name)
 }
