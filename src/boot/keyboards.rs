@@ -18,8 +18,10 @@ use crate::sys::{self, BootTime, Root, devices, procfs, signals, sysfs};
 
 /// Longest wait for keyboards.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest search for keyboards: a slow one works a little after the prompt has been offered.
+const SEARCH_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time without a new device after which the search ends: hubs and devices are found one by one.
-const QUIET: Duration = Duration::from_secs(1);
+const QUIET: Duration = Duration::from_secs(2);
 /// Interval between scans.
 const SCAN_INTERVAL: Duration = Duration::from_millis(50);
 /// Number of modules that are loaded in parallel.
@@ -47,7 +49,7 @@ pub(crate) fn load_drivers(dir: &Root) -> sys::Result<()> {
     let mut seen: Vec<Modalias> = Vec::new();
     let start = BootTime::now();
     let mut changed = start;
-    while changed.elapsed() < QUIET && start.elapsed() < TIMEOUT {
+    while changed.elapsed() < QUIET && start.elapsed() < SEARCH_TIMEOUT {
         for device in devices::modaliases(dir)? {
             if leads_to_keyboard(device.modalias.as_bytes()) && !seen.contains(&device.modalias) {
                 let ancestors = devices::modules_of_ancestors(dir, &device.path);
