@@ -46,6 +46,8 @@ mod handover;
 mod faults;
 // The shells that a person at a console gets.
 mod rescue;
+// Failed boots that are stored for the next one.
+mod persistence;
 // A Debian with systemd, with our image and with its own.
 mod debian;
 
@@ -69,6 +71,7 @@ fn main() -> ExitCode {
         handover::TESTS,
         faults::TESTS,
         rescue::TESTS,
+        persistence::TESTS,
         filesystems::TESTS,
         network::TESTS,
         deferred::TESTS,

@@ -29,6 +29,7 @@ mod monitor;
 mod mount_worker;
 mod out;
 mod paths;
+mod persist;
 #[cfg(feature = "host")]
 mod plan;
 mod report;
@@ -143,6 +144,11 @@ const COMMANDS: &[Applet] = &[
 /// Commands that init starts. The list of commands leaves them out.
 const INTERNAL: &[Applet] = &[
     Applet {
+        name: "persist",
+        help: "read or write the stored boot that the arguments name",
+        run: persist::run,
+    },
+    Applet {
         name: "console-shell",
         help: "run a shell on a console, after the password that standard input holds",
         run: console_shell::run,
@@ -180,7 +186,7 @@ const INTERNAL: &[Applet] = &[
 ];
 
 /// Commands without options. Their entry in the table is their whole help.
-const WITHOUT_OPTIONS: [&str; 9] = [
+const WITHOUT_OPTIONS: [&str; 10] = [
     "init",
     "finish",
     "console-shell",
@@ -189,6 +195,7 @@ const WITHOUT_OPTIONS: [&str; 9] = [
     "load-keyboards",
     "load-worker",
     "mount-worker",
+    "persist",
     "rescue",
 ];
 

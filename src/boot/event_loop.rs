@@ -84,6 +84,7 @@ impl<'a, 'b> EventLoop<'a, 'b> {
             self.coldplug.tick();
             let drained = self.take_events();
             let settled = self.is_settled(idle, drained);
+            self.boot.tend_persistence(drained.block || drained.lost);
             self.search.advance(self.boot, self.loader, settled);
             if self.release_held(settled, drained.fresh) || self.finds_damaged_index(settled) {
                 continue;
@@ -219,7 +220,8 @@ impl<'a, 'b> EventLoop<'a, 'b> {
         let bus = self.coldplug.next_check().filter(|_| self.loader.is_idle());
         let held = self.hold_until.filter(|at| *at > now);
         let ping = self.boot.watchdog.next_ping();
-        let times = [bus, self.search.wakeup(), self.settle_until, held, ping];
+        let store = self.boot.persistence.deadline();
+        let times = [bus, self.search.wakeup(), self.settle_until, held, ping, store];
         times.into_iter().flatten().fold(latest, BootTime::min)
     }
 
@@ -233,6 +235,9 @@ impl<'a, 'b> EventLoop<'a, 'b> {
             self.socket.as_ref().map(|s| PollFd::from_borrowed_fd(s.as_fd(), PollFlags::IN)),
         );
         fds.extend(self.search.wake_fds().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        fds.extend(
+            self.boot.persistence.wake_fd().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)),
+        );
         fds.extend(signals::wake_fd().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         // Interrupted or not: the loop checks everything again.
         let _ = poll(&mut fds, Timespec::try_from(left).ok().as_ref());

@@ -18,6 +18,7 @@ mod keyboards;
 mod loading;
 mod log;
 mod new_root;
+mod persistence;
 mod reporter;
 mod request;
 mod rescue;
@@ -32,6 +33,7 @@ mod watchdog;
 pub(crate) use consoles::{NO_PASSWORD, NO_TERMINAL, Occasion, RESET};
 pub(crate) use finish::finish;
 pub(crate) use keyboards::load_drivers as load_keyboard_drivers;
+pub(crate) use persistence::serve_persistence;
 pub(crate) use request::Request;
 pub(crate) use root::{block_devices, serve_mounts};
 pub(crate) use root_hint::RootHint;
@@ -55,6 +57,7 @@ use breakpoint::Breakpoint;
 use coldplug::Coldplug;
 use error::BootError;
 use event_loop::EventLoop;
+use persistence::Persistence;
 use reporter::Reporter;
 use rescue::Resume;
 use root::{MountWorker, RootSearch};
@@ -87,6 +90,7 @@ struct Boot {
     params: KernelCommandLine,
     breakpoint: Breakpoint,
     watchdog: WatchdogState,
+    persistence: Persistence,
     reporter: Reporter,
     /// The check that the root has passed.
     root_check: Option<RootCheck>,
@@ -107,6 +111,7 @@ pub(crate) fn run(dir: Root, args: Vec<OsString>) -> ! {
         params: KernelCommandLine::default(),
         breakpoint: Breakpoint::new(None),
         watchdog: WatchdogState::Unused,
+        persistence: Persistence::new(None),
         reporter: Reporter::new(began),
         root_check: None,
         began,
@@ -208,6 +213,7 @@ impl Boot {
         if let Some(params) = self.params.boot.watchdog.take() {
             self.watchdog = WatchdogState::Awaited(params);
         }
+        self.persistence = Persistence::new(self.params.boot.store.take());
         rescue::set_policy(&self.dir, &self.params.boot);
     }
 
@@ -288,6 +294,7 @@ impl Boot {
         self.record_modules(loader, &coldplug);
         self.report_deferred(loads_ended.unwrap_or(self.began));
         self.report_watchdog();
+        self.finish_persistence();
         result.map(|_| ())
     }
 

@@ -170,6 +170,15 @@ impl Reporter {
         self.record.memory = counters.memory;
     }
 
+    /// Logs and records what ended the last boot.
+    pub(super) fn set_previous(&mut self, summary: String) {
+        for (number, line) in summary.lines().enumerate() {
+            let start = if number == 0 { "last boot ended with " } else { "" };
+            self.log.warn(&format!("{start}{line}"));
+        }
+        self.record.previous = Some(summary);
+    }
+
     /// Records the exit status of the command of `coldplug.exec=`; -1 stands for a signal.
     pub(super) fn set_exit(&mut self, status: i32) {
         self.record.exit = Some(status);
@@ -208,18 +217,32 @@ impl Reporter {
     /// Writes the record below `dir` and to `report`, and prints the verdict, the last line of
     /// every boot. A boot has one verdict: what happens after it changes the record and is logged.
     pub(super) fn finish(&mut self, dir: &Root, verdict: Verdict, report: Option<&str>) {
-        self.record.verdict = Some(verdict);
-        self.record.time = self.began.elapsed();
+        self.set_verdict(verdict);
         if let Some(path) = report
             && let Err(error) = self.report(dir, path)
         {
             self.warn(format!("coldplug.report: {error}"));
         }
-        if let Err(error) = write(&dir.join(RECORD), self.json().as_bytes()) {
-            self.log.warn(&format!("record: {error}"));
-        }
+        self.write(dir);
         if crash::note_verdict() {
             self.log.verdict(&self.record.verdict_text());
+        }
+    }
+
+    /// Writes the record below `dir` before the verdict is printed.
+    pub(super) fn save(&mut self, dir: &Root, verdict: Verdict) {
+        self.set_verdict(verdict);
+        self.write(dir);
+    }
+
+    fn set_verdict(&mut self, verdict: Verdict) {
+        self.record.verdict = Some(verdict);
+        self.record.time = self.began.elapsed();
+    }
+
+    fn write(&self, dir: &Root) {
+        if let Err(error) = write(&dir.join(RECORD), self.json().as_bytes()) {
+            self.log.warn(&format!("record: {error}"));
         }
     }
 

@@ -92,6 +92,7 @@ impl Boot {
         }
         self.reporter.add_warning(text);
         self.tend_watchdog();
+        self.store_boot(error);
         self.finish_record(error.verdict());
         if matches!(error, BootError::Interrupted) {
             leave(Shutdown::Reboot)

@@ -4,6 +4,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::store_name::StoreName;
+
 /// What happens if the boot cannot continue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OnFailure {
@@ -150,6 +152,8 @@ pub struct BootParams {
     pub(crate) watchdog: Option<WatchdogParams>,
     /// `coldplug.lock=`: whether no module may be loaded after the switch.
     pub(crate) lock: bool,
+    /// `coldplug.persist=`.
+    pub(crate) store: Option<StoreName>,
 }
 
 impl BootParams {

@@ -13,6 +13,7 @@ mod reference;
 pub(crate) mod root;
 pub mod root_name;
 pub(crate) mod storage;
+pub(crate) mod store_name;
 pub mod words;
 
 use crate::kmod::Warning;

@@ -15,6 +15,7 @@ use super::network::{IpConfig, NfsExport, mac};
 use super::root::{FSCK_MODES, candidate, seconds};
 use super::root_name::RootName;
 use super::storage::{StorageParams, is_no};
+use super::store_name::StoreName;
 use super::words::{Word, keyword, owned_list, set};
 
 /// A row of the table, as the documents show it.
@@ -279,6 +280,10 @@ parameters! {
          (kernel.modules_disabled). `coldplug.settle=root` is then ignored, and modules that are \
          still loading at the switch are named in a warning."
             => set(&mut line.boot.lock, keyword(word.value_or_empty(), &LOCK));
+        "coldplug.persist", "=NAME[:/PATH]",
+        "Stores a boot that fails on the device NAME, or in the file PATH on its filesystem, and \
+         reports a stored boot. The names are those of `root=`: see [unattended.md](unattended.md)."
+            => set(&mut line.boot.store, StoreName::parse(word.value_or_empty()).map(Some));
         "coldplug.exec", "=COMMAND",
         "Runs COMMAND in the real root instead of its init, then powers off. The verdict line \
          reports the exit status as `exit=`."

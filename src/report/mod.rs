@@ -4,6 +4,7 @@ mod earlier;
 pub(crate) mod json;
 mod network;
 mod root;
+pub(crate) mod stored_boot;
 mod text;
 mod verdict;
 
@@ -68,6 +69,8 @@ pub struct Record {
     pub(crate) deferred: Vec<DeferredDevice>,
     /// Warnings.
     pub(crate) warnings: Vec<String>,
+    /// What ended the last boot, if that was stored.
+    pub(crate) previous: Option<String>,
     /// Exit status of `coldplug.exec=`.
     pub(crate) exit: Option<i32>,
 }

@@ -33,6 +33,8 @@ pub(crate) enum Cause {
     UnexpectedEnd,
     /// The path leads to a directory, a device, a FIFO or a socket.
     NotRegular,
+    /// The path does not lead to a block device.
+    NotBlockDevice,
     /// The file has more bytes than this.
     TooLarge(usize),
     /// Any other error of the standard library, in its words: it has no error number.
@@ -96,6 +98,7 @@ impl fmt::Display for Cause {
             Self::NotUtf8 => f.write_str("not valid UTF-8"),
             Self::UnexpectedEnd => f.write_str("unexpected end of file"),
             Self::NotRegular => f.write_str("not a regular file"),
+            Self::NotBlockDevice => f.write_str("not a block device"),
             Self::TooLarge(limit) => match limit >> 20 {
                 0 => write!(f, "larger than the limit of {limit} bytes"),
                 mebibytes => write!(f, "larger than the limit of {mebibytes} MiB"),

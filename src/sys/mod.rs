@@ -50,6 +50,7 @@ pub(crate) mod regular_file;
 pub(crate) mod semaphore;
 pub(crate) mod settings;
 pub(crate) mod signals;
+pub(crate) mod store_file;
 pub(crate) mod sysfs;
 pub(crate) mod syslog;
 pub(crate) mod terminal;

@@ -28,7 +28,7 @@ pub(crate) fn kernel_command_line(root: &Root) -> KernelCommandLine {
 /// The kernel refuses to mount it at all, or is older than Linux 5.2.
 pub(crate) fn cmdline_without_mount() -> Result<String> {
     let failed = |errno| Error::new("open", "cmdline", errno);
-    let proc = mount::mount_nowhere("proc")?;
+    let proc = mount::mount_detached("proc", None)?;
     let file = openat(&proc, "cmdline", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
     let mut bytes = Vec::new();
     File::from(file.map_err(failed)?)

@@ -1,0 +1,122 @@
+//! A device or file that holds one record, read and written at offsets.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags, openat};
+
+use super::{Cause, Error, Result};
+
+/// Largest file that is written.
+const FILE_LIMIT: u64 = 1 << 20;
+/// Flags of open(2) without an access mode.
+const FLAGS: OFlags =
+    OFlags::NONBLOCK.union(OFlags::NOCTTY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
+
+/// An open device or file.
+#[derive(Debug)]
+pub(crate) struct StoreFile {
+    file: File,
+    path: PathBuf,
+    capacity: u64,
+}
+
+impl StoreFile {
+    /// Opens the block device at `node`, whose size is `size`, for reading and writing.
+    ///
+    /// # Errors
+    /// It is no block device, it is in use (EBUSY), or it cannot be written.
+    pub(crate) fn open_device(node: &Path, size: u64) -> Result<Self> {
+        let failed = |e: io::Error| Error::io("open", node, &e);
+        // O_EXCL: fails if a filesystem on it is mounted, or another driver has it.
+        let flags = FLAGS | OFlags::EXCL;
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .custom_flags(flags.bits().cast_signed())
+            .open(node)
+            .map_err(failed)?;
+        let kind = file.metadata().map_err(failed)?.file_type();
+        match kind.is_block_device() {
+            true => Ok(Self { file, path: node.to_owned(), capacity: size }),
+            false => Err(Error::new("open", node.display(), Cause::NotBlockDevice)),
+        }
+    }
+
+    /// Opens the regular file `path` below the directory `dir` for reading and writing, and creates
+    /// it if `create` is set.
+    ///
+    /// # Errors
+    /// It is no regular file, or it cannot be written.
+    pub(crate) fn open_file(dir: BorrowedFd<'_>, path: &str, create: bool) -> Result<Self> {
+        let creation = if create { OFlags::CREATE } else { OFlags::empty() };
+        let flags = FLAGS | OFlags::RDWR | creation;
+        let file = openat(dir, path, flags, Mode::RUSR | Mode::WUSR)
+            .map_err(|e| Error::new("open", path, e))?;
+        let (file, path) = (File::from(file), PathBuf::from(path));
+        let metadata = file.metadata().map_err(|e| Error::io("open", &path, &e))?;
+        match metadata.is_file() {
+            true => Ok(Self { file, path, capacity: FILE_LIMIT }),
+            false => Err(Error::new("open", path.display(), Cause::NotRegular)),
+        }
+    }
+
+    /// Returns the number of bytes that have room.
+    pub(crate) fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
+    /// pread(2): returns `len` bytes at `offset`, or those that there are.
+    ///
+    /// # Errors
+    /// The errno of the call.
+    pub(crate) fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; len];
+        let mut found = 0;
+        while found < len {
+            match self.file.read_at(&mut bytes[found..], offset + found as u64) {
+                Ok(0) => break,
+                Ok(count) => found += count,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(Error::io("read", &self.path, &e)),
+            }
+        }
+        bytes.truncate(found);
+        Ok(bytes)
+    }
+
+    /// pwrite(2), fsync(2): writes `bytes` at `offset` and waits until they are on the medium.
+    ///
+    /// # Errors
+    /// The errno of the calls.
+    pub(crate) fn write(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        let failed = |op| move |e: io::Error| Error::io(op, &self.path, &e);
+        self.file.write_all_at(bytes, offset).map_err(failed("write"))?;
+        self.file.sync_all().map_err(failed("fsync"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn a_file_is_read_and_written_at_offsets() {
+        let scratch = tempfile::tempdir().unwrap();
+        let dir = File::open(scratch.path()).unwrap();
+        let open = |name: &str, create| StoreFile::open_file(dir.as_fd(), name, create);
+        assert_eq!(open("f", false).unwrap_err().to_string(), "open f: No such file or directory");
+        let file = open("f", true).unwrap();
+        assert_eq!(file.read(0, 10), Ok(Vec::new()));
+        file.write(3, b"abc").unwrap();
+        assert_eq!(file.read(0, 10), Ok(b"\0\0\0abc".to_vec()));
+        assert_eq!(file.read(4, 1), Ok(b"b".to_vec()));
+        std::os::unix::fs::symlink("f", scratch.path().join("link")).unwrap();
+        assert!(open("link", false).is_err() && open(".", false).is_err());
+        assert!(StoreFile::open_device(&scratch.path().join("f"), 1).is_err());
+    }
+}
