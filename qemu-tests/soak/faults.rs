@@ -61,6 +61,8 @@ struct Plan {
     /// Entries of the image.
     entries: Vec<(String, Entry)>,
     words: Vec<String>,
+    /// How many of a hundred devices are in the machine.
+    devices: usize,
     memory_mb: usize,
     root: Root,
     /// Content of /sbin/init, if it is not guest.rs.
@@ -172,13 +174,14 @@ impl Plan {
             faults: Vec::new(),
             entries: vec![("bin/sh".to_owned(), Entry::File(files::busybox()))],
             words: vec![format!("coldplug.timeout={TIMEOUT_S}")],
+            devices: random.pick(&[5, 20, 50, 80]),
             memory_mb: random.pick(&[384, 512, 1024]),
             root: Root::Whole,
             init: None,
         };
-        plan.faults.push(format!("-m {}", plan.memory_mb));
+        plan.faults.push(format!("devices={}% -m {}", plan.devices, plan.memory_mb));
         plan.choose_words(random);
-        for _ in 0..random.below(4) {
+        for _ in 0..1 + random.below(4) {
             match random.below(6) {
                 0 => plan.damage_index(random, tree),
                 1 => plan.damage_module(random, tree),
@@ -272,13 +275,7 @@ impl Plan {
     }
 
     fn run(self, random: &mut Random, tree: &Tree, image: &Path) -> Boot {
-        let percent = random.pick(&[5, 20, 50, 80]);
-        let mut kept = Vec::new();
-        let vm = Machine::part_of_fleet(tree, image, |device| {
-            let is_kept = random.chance(percent);
-            kept.extend(is_kept.then(|| device.to_owned()));
-            is_kept
-        });
+        let vm = Machine::part_of_fleet(tree, image, |_| random.chance(self.devices));
         let file = vm.dir().join("image");
         let vm = vm.image(&image::with_entries(image, &self.entries, &file));
         let memory = self.memory_mb.to_string();
