@@ -250,7 +250,8 @@ mod tests {
         Listed { probed: None, asked: Some(since), ..listed }
     }
 
-    fn devices(all: Vec<Listed>) -> Devices {
+    fn devices(mut all: Vec<Listed>) -> Devices {
+        all.sort_unstable_by(|a, b| a.device.name.cmp(&b.device.name));
         let scratch = Root::at("/nonexistent");
         let mut devices = Devices::new(&scratch, Duration::from_secs(10));
         devices.is_stale = false;
