@@ -254,11 +254,6 @@ pub(crate) const ROWS: &[Row] = &[
         ..ROW
     },
     Row { name: "started_by_its_other_name", words: "rdinit=/bin/coldplug", ..ROW },
-    Row { name: "started_as_modprobe", quick: true, words: "rdinit=/sbin/modprobe", ..ROW },
-    Row { name: "started_as_insmod", words: "rdinit=/sbin/insmod", ..ROW },
-    Row { name: "started_as_rmmod", words: "rdinit=/sbin/rmmod", ..ROW },
-    Row { name: "started_as_lsmod", words: "rdinit=/sbin/lsmod", ..ROW },
-    Row { name: "started_as_modinfo", words: "rdinit=/sbin/modinfo", ..ROW },
     Row {
         name: "started_by_a_name_that_it_does_not_know",
         files: &[("strange", Content::Link("/init"))],
