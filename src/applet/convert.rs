@@ -102,7 +102,7 @@ fn report(converted: &Converted) -> Result<(), Error> {
 
 /// Writes `bytes` to `path`, which is replaced when they are complete.
 fn replace(path: &Path, bytes: &[u8]) -> sys::Result<()> {
-    let written = AtomicFile::create_output(path).and_then(|mut file| {
+    let written = AtomicFile::create_output(path, 0o666).and_then(|mut file| {
         file.write_all(bytes)?;
         file.sync()?;
         file.commit()

@@ -228,7 +228,9 @@ fn add_firmware(
 
 /// Writes the image. Returns its size in bytes.
 fn write(manifest: &Manifest, options: &Options) -> Result<u64, Error> {
-    let output = Output::create(&options.out, options.compress)?;
+    // Whoever reads the hash of a password can try passwords against it.
+    let mode = if options.shell_password.is_some() { 0o600 } else { 0o666 };
+    let output = Output::create(&options.out, mode, options.compress)?;
     let mut writer = newc::Writer::new(output, options.mtime);
     let nodes: Vec<_> = manifest.iter().collect();
     pack::in_order(
@@ -263,4 +265,36 @@ fn entry<'a>(name: &'a str, node: &'a Node, data: &'a [u8]) -> newc::Entry<'a> {
         Content::Bytes(_) | Content::File(_) | Content::Module(_) => newc::Kind::File(data),
     };
     newc::Entry { name: name.as_bytes(), mode: node.mode, uid: node.uid, gid: node.gid, kind }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::super::{Compress, Modules};
+    use super::*;
+
+    #[test]
+    fn an_image_with_a_password_is_for_its_owner_alone() {
+        let scratch = tempfile::tempdir().unwrap();
+        let options = Options {
+            release: String::new(),
+            root: scratch.path().to_owned(),
+            out: scratch.path().join("image"),
+            modules: Modules::All,
+            init: scratch.path().join("init"),
+            module_format: ModuleFormat::default(),
+            compress: Compress::default(),
+            list: None,
+            firmware: false,
+            shell: None,
+            shell_password: Some("$5$salt$hash".to_owned()),
+            mtime: 0,
+        };
+        fs::write(&options.out, "an image that everybody may read").unwrap();
+        fs::set_permissions(&options.out, fs::Permissions::from_mode(0o644)).unwrap();
+        write(&Manifest::default(), &options).unwrap();
+        let mode = fs::metadata(&options.out).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
 }

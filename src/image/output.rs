@@ -33,13 +33,13 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// Creates a new file for `path`.
+    /// Creates a new file for `path` with the permissions `mode`.
     ///
     /// # Errors
     ///
     /// Those of [`AtomicFile::create_output`].
-    pub(super) fn create(path: &Path, compress: Compress) -> Result<Self, Error> {
-        let file = AtomicFile::create_output(path).map_err(Error::io("create", path))?;
+    pub(super) fn create(path: &Path, mode: u32, compress: Compress) -> Result<Self, Error> {
+        let file = AtomicFile::create_output(path, mode).map_err(Error::io("create", path))?;
         let file = BufWriter::with_capacity(1 << 18, file);
         let mut output = Self { encoder: None, path: path.to_owned() };
         output.encoder = Some(match compress {

@@ -65,17 +65,18 @@ impl AtomicFile {
     }
 
     /// Begins a file at a path that a user has named. Symbolic links are followed. A target that
-    /// exists and is not a regular file, such as a device or a pipe, is written in place.
+    /// exists and is not a regular file, such as a device or a pipe, is written in place; `mode` is
+    /// for all others.
     ///
     /// # Errors
     /// As [`Self::create`]; the target is a directory; ELOOP.
     #[cfg(feature = "host")]
-    pub(crate) fn create_output(path: &Path) -> io::Result<Self> {
+    pub(crate) fn create_output(path: &Path, mode: u32) -> io::Result<Self> {
         if fs::metadata(path).is_ok_and(|target| !target.is_file()) {
             let file = File::options().write(true).open(path)?;
             return Ok(Self { file, target: path.to_owned(), state: State::Final, size: 0 });
         }
-        Self::create(&follow_links(path)?, 0o666)
+        Self::create(&follow_links(path)?, mode)
     }
 
     /// fdatasync(2): waits until the bytes are on the medium. A pipe has no medium.
@@ -256,7 +257,7 @@ mod tests {
     fn output_follows_links_and_writes_devices_in_place() {
         use std::os::unix::fs::symlink;
         fn put(path: &Path, text: &str) -> io::Result<u64> {
-            let mut file = AtomicFile::create_output(path)?;
+            let mut file = AtomicFile::create_output(path, 0o666)?;
             file.write_all(text.as_bytes())?;
             file.sync()?;
             file.commit()
