@@ -65,8 +65,9 @@ pub(crate) trait ModuleOps: Send + Sync {
 
     /// Runs an install command of modprobe.d(5) for `module` with sh(1) and waits for it.
     ///
-    /// `options` are data in `$CMDLINE_OPTS`: the shell splits them into words and expands nothing
-    /// in them. kmod replaces the text, which would let the kernel command line run commands.
+    /// `options` are data in `$CMDLINE_OPTS`: the shell splits them into words, which it may expand
+    /// as file names and never executes. kmod replaces the text, which would let the kernel command
+    /// line run commands.
     ///
     /// # Errors
     /// The shell cannot be started.
