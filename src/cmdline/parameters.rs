@@ -112,7 +112,8 @@ parameters! {
          (default `auto`). `force` checks even filesystems that are marked clean."
             => set(&mut line.root.fsck, keyword(word.value_or_empty(), &FSCK_MODES));
         "coldplug.fsck_timeout", "=SECONDS",
-        "Longest time that the check of a filesystem may take (default 14400, four hours). After          it the check is killed and the boot fails."
+        "Longest time that the check of a filesystem may take (default 14400, four hours). After \
+         it the check is killed and the boot fails."
             => set(&mut line.root.fsck_timeout, seconds(word.value_or_empty()));
         "mount.usr", "=NAME",
         "Device of a separate /usr, mounted before switch_root."
