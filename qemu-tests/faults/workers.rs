@@ -117,7 +117,7 @@ pub(crate) const ROWS: &[Row] = &[
         image: Image::OwnModules,
         words: "coldplug.modules=coldplug_hang",
         says: &[
-            "since 10 s",
+            "still loading after 10 s: coldplug_hang (",
             "coldplug.modules: coldplug_hang not loaded after 30 s; continuing the boot",
         ],
         on_root: SHORT_INIT,
@@ -185,9 +185,8 @@ pub(crate) const ROWS: &[Row] = &[
         )],
         args: BALLOON,
         says: &[
-            "still loading: coldplug_hang (updates/coldplug_hang.ko",
-            "since 10 s",
-            "since 40 s",
+            "still loading after 10 s: coldplug_hang (updates/coldplug_hang.ko",
+            "still loading after 40 s: coldplug_hang (",
             "modules still loading after 60 s; continuing the boot",
         ],
         on_root: SHORT_INIT,
@@ -241,9 +240,15 @@ pub(crate) const ROWS: &[Row] = &[
             ),
         ],
         words: "virtio_rng.x=$(echo$IFS-n$IFS'exec'uted>/dev/console) virtio_rng.y=2 \
+                virtio_rng.w=\"a /dev/nul* b\" \
                 virtio_balloon.z=$(echo$IFS-n$IFS'exec'uted>/dev/console)",
         args: &["-device", "virtio-rng-pci"],
-        says: &["word <x=$(echo$IFS-n$IFS'exec'uted", "word <y=2>", "nested <z=$(echo$IFS"],
+        says: &[
+            "word <x=$(echo$IFS-n$IFS'exec'uted",
+            "word <y=2>",
+            "word </dev/null>",
+            "nested <z=$(echo$IFS",
+        ],
         never: &["executed"],
         ..ROW
     },

@@ -12,7 +12,7 @@ pub(super) fn line(text: &str) {
     record(writeln!(io::stdout(), "{text}"));
 }
 
-/// Prints a part of a line on standard output, at once.
+/// Prints a part of a line on standard output immediately.
 pub(super) fn part(text: &str) {
     record(write!(io::stdout(), "{text}").and_then(|()| io::stdout().flush()));
 }

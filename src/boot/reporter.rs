@@ -190,7 +190,7 @@ impl Reporter {
     pub(super) fn log_missing_modules(&self) {
         for module in self.record.missing() {
             match self.is_for_root(module) {
-                // Printed at once, like the cause that follows.
+                // Printed immediately, like the cause that follows.
                 true => self.log.error(&module.line()),
                 false => self.log.debug(&module.line()),
             }

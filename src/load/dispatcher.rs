@@ -1,4 +1,4 @@
-//! The dispatcher: gives ready tasks of the graph to the executor and takes their completions back.
+//! The dispatcher: sends ready tasks of the graph to the executor and takes their completions back.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

@@ -140,7 +140,7 @@ pub(crate) fn exit_status(pid: u32) -> Option<ExitStatus> {
 
 /// wait(2) with WNOHANG, until no ended child is left: reaps what process 1 has inherited, and its
 /// own children. Keeps the exit statuses of registered ones. Nothing else in PID 1 may wait for any
-/// child, except for one that it has just started and waits for at once.
+/// child, except for one that it has just started and waits for immediately.
 pub(crate) fn reap() {
     while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
         let pid = pid.as_raw_nonzero().get().unsigned_abs();

@@ -230,7 +230,7 @@ fn kill(child: &mut Child) {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    message::warn("rescue", "the command is inside the kernel and ends later");
+    message::warn("rescue", "command is blocked in the kernel; left running");
 }
 
 #[cfg(test)]

@@ -104,5 +104,5 @@ fn notice(node: &Node, age: Duration) -> String {
         Action::Insert(path) => path,
         _ => "install command",
     };
-    format!("still loading: {} ({object}) since {} s", node.step.module, age.as_secs())
+    format!("still loading after {} s: {} ({object})", age.as_secs(), node.step.module)
 }

@@ -428,8 +428,8 @@ fn slow_loads_are_reported() {
         .collect();
     let want = [10, 40, 70].map(|at| {
         [
-            format!("still loading: a (a.ko) since {at} s"),
-            format!("still loading: b (install command) since {at} s"),
+            format!("still loading after {at} s: a (a.ko)"),
+            format!("still loading after {at} s: b (install command)"),
         ]
     });
     assert_eq!(notices, want.as_flattened());
