@@ -284,7 +284,7 @@ fn guest(changes: &[(usize, u8)]) -> Vec<u8> {
 }
 
 /// Returns guest.rs with three megabytes of text after its segments.
-fn long(_: &Tree) -> Vec<u8> {
+pub(crate) fn long(_: &Tree) -> Vec<u8> {
     let mut bytes = guest(&[]);
     bytes.resize(bytes.len() + (3 << 20), b'x');
     bytes
@@ -331,6 +331,19 @@ fn bad_block(vm: Machine) -> Machine {
     fs::write(&rules, rule("read_aio")).unwrap();
     let source = format!("blkdebug:{}:{}", rules.display(), file.display());
     vm.drive(Bus::VirtioBlk, &format!("file={source}"))
+}
+
+/// When the boot stops before the switch, has its check read the init again, at 200 KB a second.
+pub(crate) fn slow_down_at_the_break(machine: &mut Running) {
+    machine.wait_for("stopped by coldplug.break=switch");
+    // What is typed before the shell starts is discarded.
+    machine.wait_for("built-in shell");
+    let limits = json!({
+        "device": "disk0", "bps": 200_000, "bps_rd": 0, "bps_wr": 0,
+        "iops": 0, "iops_rd": 0, "iops_wr": 0,
+    });
+    machine.qmp().execute("block_set_io_throttle", limits);
+    machine.terminal().line("echo 3 > /proc/sys/vm/drop_caches; exit");
 }
 
 /// Unplugs the disk of the root when the boot stops before the switch, and continues.

@@ -1,6 +1,7 @@
 //! PID 1 itself: the names it is started by, what it inherits, signals and crashes, its console and
 //! the port of its report.
 
+use crate::inits::{long, slow_down_at_the_break};
 use crate::row::{Content, Image, ROW, Root, Row};
 use harness::machine::{Boot, Running};
 use serde_json::json;
@@ -281,6 +282,20 @@ pub(crate) const ROWS: &[Row] = &[
         words: "rootwait",
         act: |machine| {
             machine.wait_for("coldplug: version");
+            press(machine);
+        },
+        verdict: "interrupted",
+        ..ROW
+    },
+    Row {
+        name: "ctrl_alt_del_during_the_check_before_the_switch",
+        args: &["-device", "virtio-keyboard-pci"],
+        files: &[SHELL],
+        on_root: &[("sbin/init", Content::Made(long))],
+        words: "coldplug.break=switch",
+        act: |machine| {
+            slow_down_at_the_break(machine);
+            std::thread::sleep(std::time::Duration::from_secs(3));
             press(machine);
         },
         verdict: "interrupted",

@@ -1,5 +1,6 @@
 //! Watchdogs: their devices, their pings, and who takes them over.
 
+use crate::inits::{long, slow_down_at_the_break};
 use crate::row::{Content, Image, ROW, Root, Row};
 use harness::machine::{Bus, Running};
 use serde_json::json;
@@ -31,6 +32,20 @@ pub(crate) const ROWS: &[Row] = &[
             machine.wait_for("watchdog /dev/watchdog0 (i6300ESB timer): timeout 10 s");
             plug_in_after(machine, 25);
         },
+        ..ROW
+    },
+    Row {
+        name: "it_is_pinged_during_the_check_before_the_switch",
+        files: &[("bin/sh", Content::Busybox)],
+        on_root: &[("sbin/init", Content::Made(long))],
+        words: "coldplug.modules=softdog coldplug.watchdog=/dev/watchdog0,4 coldplug.timeout=12 \
+                coldplug.break=switch",
+        act: slow_down_at_the_break,
+        verdict: "no-init",
+        says: &[
+            "watchdog /dev/watchdog0 (Software Watchdog): timeout 4 s",
+            "root /dev/vda: check of its init did not end within 12 s",
+        ],
         ..ROW
     },
     Row {

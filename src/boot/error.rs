@@ -43,6 +43,12 @@ pub(super) enum BootError {
     Crashed(Crash),
 }
 
+impl From<SwitchRootError> for BootError {
+    fn from(error: SwitchRootError) -> Self {
+        Self::SwitchRoot(error)
+    }
+}
+
 impl BootError {
     /// Returns the verdict of a boot that ends with this error.
     pub(super) fn verdict(&self) -> Verdict {

@@ -18,7 +18,7 @@ use crate::report::Record;
 use crate::sys::moddir::{self, ModuleDir};
 use crate::sys::module::Kernel;
 use crate::sys::regular_file::{self, RECORD_LIMIT};
-use crate::sys::{self, BootTime, procfs, sysfs};
+use crate::sys::{self, BootTime, procfs, sysfs, watchdog};
 
 /// Longest wait for a module of `coldplug.modules=`; then the boot goes on without it.
 const LISTED_TIMEOUT: Duration = Duration::from_secs(30);
@@ -33,6 +33,8 @@ fn wait_for_listed(reporter: &mut Reporter, loader: &Loader, modules: &[ModuleNa
         let left = deadline - BootTime::now();
         let done = loader.wait_for(modules, left.min(NOTICE_INTERVAL)) || loader.is_done(modules);
         reporter.warn_all(loader.take_notices());
+        // It runs already if this is a retry. The event loop reports a ping that fails.
+        let _ = watchdog::ping_if_due();
         if done || left.is_zero() {
             return done;
         }

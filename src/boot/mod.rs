@@ -62,7 +62,7 @@ use reporter::Reporter;
 use rescue::Resume;
 use root::{MountWorker, RootSearch};
 use root_check::{Checked, InitRequest, RootCheck};
-use switch_root::{INITS, Ready, SwitchRootError};
+use switch_root::{INITS, Ready};
 use watchdog::WatchdogState;
 
 /// The mount point of the new root until the switch; systemd uses this name too.
@@ -300,7 +300,7 @@ impl Boot {
 
     /// Checks the new root, makes it the root, and executes its init.
     fn switch(&mut self) -> Result<Infallible, BootError> {
-        let Checked { init, .. } = self.check_root().map_err(BootError::SwitchRoot)?;
+        let Checked { init, .. } = self.check_root()?;
         let ready = Ready::new(&self.dir, &self.dir.join(SYSROOT)).map_err(BootError::Switch)?;
         ready.switch(&self.dir).map_err(BootError::Switch)?;
         // The old descriptors keep the filesystem of the old console busy.
@@ -326,7 +326,7 @@ impl Boot {
 
     /// Repeats the check of the new root, whose device may have disappeared while modules were
     /// loading. A root that a person has mounted is checked for the first time.
-    fn check_root(&mut self) -> Result<Checked, SwitchRootError> {
+    fn check_root(&mut self) -> Result<Checked, BootError> {
         let fresh = || {
             let params = &self.params;
             let request = InitRequest::new(&params.boot, None, false);

@@ -14,12 +14,11 @@
 use std::fmt;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-
+use super::error::BootError;
 use super::root::{MountWorker, WorkerError};
 use super::switch_root::{INIT, SwitchRootError};
 use crate::cmdline::boot::BootParams;
-use crate::sys::BootTime;
+use crate::sys::{BootTime, signals};
 
 /// Longest check of a root that has no timeout.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -172,25 +171,27 @@ impl RootCheck {
     /// Checks the root at /sysroot and waits for the result.
     ///
     /// # Errors
-    /// The root cannot be switched to, or the worker does not answer in time.
-    pub(super) fn run(&mut self) -> Result<Checked, SwitchRootError> {
+    /// The root cannot be switched to, the worker does not answer in time, or Ctrl-Alt-Del is
+    /// pressed.
+    pub(super) fn run(&mut self) -> Result<Checked, BootError> {
         let began = BootTime::now();
         self.worker
             .check_init(self.request.clone(), operation(&self.root))
             .map_err(|error| SwitchRootError::Worker(WorkerError::System(error)))?;
         loop {
+            if signals::is_ctrl_alt_del_pressed() {
+                return Err(BootError::Interrupted);
+            }
             if let Some(result) = self.worker.poll() {
-                return self.request.result(&self.root, &result.map_err(SwitchRootError::Worker)?);
+                let answer = result.map_err(SwitchRootError::Worker)?;
+                return Ok(self.request.result(&self.root, &answer)?);
             }
             let left = self.timeout.saturating_sub(began.elapsed());
             if left.is_zero() {
                 let (root, waited) = (self.root.clone(), self.timeout);
-                return Err(SwitchRootError::NoAnswer { root, waited });
+                return Err(SwitchRootError::NoAnswer { root, waited }.into());
             }
-            let fd = self.worker.wake_fd().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
-            let mut fds: Vec<PollFd<'_>> = fd.into_iter().collect();
-            // Interrupted or not: the loop checks everything again.
-            let _ = poll(&mut fds, Timespec::try_from(left).ok().as_ref());
+            signals::sleep_unless_readable(self.worker.wake_fd(), left);
         }
     }
 }

@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::dispatcher::{Dispatcher, POLL_INTERVAL};
+use crate::sys::watchdog;
 
 /// Handle that ends the loads of a [`super::Loader`], which may be gone.
 #[derive(Debug, Clone)]
@@ -31,6 +32,8 @@ impl ShutdownHandle {
             if draining {
                 self.0.try_send_ready();
             }
+            // A ping that fails leaves the device open: then the watchdog resets the machine.
+            let _ = watchdog::ping_if_due();
             thread::sleep(POLL_INTERVAL);
         }
     }

@@ -11,7 +11,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::{BootTime, Cause, Error, Result};
+use super::{BootTime, Cause, Error, Result, watchdog};
+
+/// Longest sleep between two looks whether the watchdog wants a ping.
+const PING_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How long a port may take.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +48,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8], create: bool, timeouts: Timeouts)
     let mut rest = bytes;
     let mut progress = BootTime::now();
     while !rest.is_empty() {
+        ping_watchdog();
         match port.write(rest) {
             Ok(count) => {
                 rest = &rest[count..];
@@ -61,16 +65,23 @@ pub(crate) fn write(path: &Path, bytes: &[u8], create: bool, timeouts: Timeouts)
     Ok(())
 }
 
+/// Pings the watchdog of the boot. A ping that fails is no failure of the port.
+fn ping_watchdog() {
+    let _ = watchdog::ping_if_due();
+}
+
 /// poll(2): waits until the descriptor accepts a byte.
 ///
 /// # Errors
 /// PIPE if its other end is not connected, TIME at `end`.
 fn wait_until_writable(fd: BorrowedFd<'_>, end: BootTime) -> std::result::Result<(), Errno> {
     loop {
+        ping_watchdog();
         let left = end - BootTime::now();
+        let sleep = left.min(PING_INTERVAL);
         let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::OUT)];
-        match poll(&mut fds, Timespec::try_from(left).ok().as_ref()) {
-            Err(Errno::INTR) if !left.is_zero() => {}
+        match poll(&mut fds, Timespec::try_from(sleep).ok().as_ref()) {
+            Err(Errno::INTR) | Ok(0) if !left.is_zero() => {}
             Err(errno) => return Err(errno),
             Ok(0) => return Err(Errno::TIME),
             // A virtio port without a reader reports POLLHUP and accepts nothing.
@@ -105,7 +116,11 @@ mod tests {
         .unwrap();
         let flags = OFlags::NONBLOCK.bits().cast_signed();
         let _reader = OpenOptions::new().read(true).custom_flags(flags).open(&fifo).unwrap();
-        let error = write(&fifo, &[0; 1 << 20], false, timeouts(10)).unwrap_err();
-        assert_eq!(error.cause, Cause::Errno(Errno::TIME));
+        for stall in [10, 600] {
+            let began = BootTime::now();
+            let error = write(&fifo, &[0; 1 << 20], false, timeouts(stall)).unwrap_err();
+            assert_eq!(error.cause, Cause::Errno(Errno::TIME));
+            assert!(began.elapsed() >= Duration::from_millis(stall), "a ping ends no wait");
+        }
     }
 }

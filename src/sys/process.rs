@@ -14,7 +14,7 @@ use rustix::fs::{FileType, MemfdFlags, OFlags};
 use rustix::process::{Pid, Signal};
 use rustix::system::RebootCommand;
 
-use super::{BootTime, Error, Result, Root, raw};
+use super::{BootTime, Error, Result, Root, raw, watchdog};
 
 /// The shell of system(3).
 const SHELL: &str = "/bin/sh";
@@ -214,6 +214,8 @@ fn sync() {
     let end = BootTime::now() + SYNC_TIMEOUT;
     // A channel to wait on would be 4 KB of code.
     while thread.as_ref().is_ok_and(|thread| !thread.is_finished()) && BootTime::now() < end {
+        // A ping that fails leaves the device open: then the watchdog resets the machine.
+        let _ = watchdog::ping_if_due();
         std::thread::sleep(SYNC_POLL_INTERVAL);
     }
 }

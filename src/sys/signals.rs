@@ -22,7 +22,7 @@ use super::{BootTime, Error, Result, child, raw, watchdog};
 const SIGINT: c_int = 2;
 const SIGCHLD: c_int = 17;
 
-/// After so many Ctrl-Alt-Del that nothing has acted on, the machine restarts at once.
+/// Number of unhandled Ctrl-Alt-Del presses that restart the machine immediately.
 const PRESSES_OF_EMERGENCY: u32 = 7;
 
 /// The eventfd that a signal makes readable.
@@ -78,17 +78,22 @@ pub(crate) fn clear_wake() {
 
 /// Sleeps until a signal arrives, `left` has passed or the watchdog wants a ping. Reaps children.
 pub(crate) fn sleep(left: Duration) {
+    sleep_unless_readable(None, left);
+}
+
+/// Sleeps as [`sleep`] does, and no longer than until `fd` is readable.
+pub(crate) fn sleep_unless_readable(fd: Option<BorrowedFd<'_>>, left: Duration) {
     // A ping that fails is reported by the event loop; here nobody could act on it.
     let ping = watchdog::ping_if_due().ok().flatten();
     let left = ping.map_or(left, |at| left.min(at - BootTime::now()));
-    let Some(wake) = wake_fd() else {
-        std::thread::sleep(left.min(Duration::from_secs(1)));
-        return child::reap();
-    };
-    let mut fds = [PollFd::from_borrowed_fd(wake, PollFlags::IN)];
+    let wake = wake_fd();
+    // Without it nothing wakes the sleep when a child ends.
+    let left = if wake.is_some() { left } else { left.min(Duration::from_secs(1)) };
+    let fds = fd.into_iter().chain(wake);
+    let mut fds: Vec<_> = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
     // Interrupted or not: the caller looks at everything again.
     let _ = poll(&mut fds, Timespec::try_from(left).ok().as_ref());
-    clear_wake();
+    if wake.is_some() { clear_wake() } else { child::reap() }
 }
 
 /// Sleeps until `end`, or until Ctrl-Alt-Del is pressed. Reaps children.

@@ -11,8 +11,6 @@ mod worker;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-
 use super::{Boot, BootError, seconds};
 use crate::cmdline::store_name::StoreName;
 use crate::sys::child::{self, ChildProcess, Received};
@@ -113,17 +111,11 @@ fn receive(child: &ChildProcess, until: BootTime) -> Option<Reply> {
 
 /// Waits for the reply of the child.
 fn wait(child: &ChildProcess, until: BootTime) -> Reply {
-    /// Longest sleep, so that the watchdog is pinged.
-    const MAX_SLEEP: Duration = Duration::from_millis(500);
     loop {
         if let Some(reply) = receive(child, until) {
             return reply;
         }
-        let left = (until - BootTime::now()).min(MAX_SLEEP);
-        let mut fds = [PollFd::from_borrowed_fd(child.as_fd(), PollFlags::IN)];
-        // Interrupted or not: the loop looks at everything again.
-        let _ = poll(&mut fds, Timespec::try_from(left).ok().as_ref());
-        signals::sleep(Duration::ZERO);
+        signals::sleep_unless_readable(Some(child.as_fd()), until - BootTime::now());
     }
 }
 
