@@ -16,6 +16,7 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
     a_retry_with_another_root_boots,
     a_root_that_was_mounted_by_hand_boots,
     a_prompt_in_the_middle_of_a_boot,
+    a_boot_that_ends_at_a_breakpoint_has_a_verdict,
     a_shell_of_the_image_is_preferred,
     a_shell_that_does_not_work_is_not_used,
     every_console_has_a_prompt_and_its_keyboard,
@@ -179,6 +180,30 @@ fn a_prompt_in_the_middle_of_a_boot() {
         let mounted = if place == "switch" { "/dev/vda /sysroot ext4" } else { "devtmpfs /dev " };
         person.asks("cat /proc/mounts", mounted);
         person.leaves(command).expect("ok");
+    }
+}
+
+fn a_boot_that_ends_at_a_breakpoint_has_a_verdict() {
+    for (place, command, cause) in [
+        ("scan", "reboot", "reboot requested at coldplug.break="),
+        ("mount", "poweroff", "poweroff requested at coldplug.break="),
+        ("switch", "", "Ctrl-Alt-Del was pressed"),
+    ] {
+        let (tree, image) = image::all_of(Kernel::Cloud61);
+        let words = format!("root=/dev/vda coldplug.break={place}");
+        let vm = Machine::new(&tree, &image).cmdline(&words).device("virtio-keyboard-pci");
+        let mut person = Person::at(vm.attach(Bus::VirtioBlk, ROOT).start());
+        person.reads(PROMPT);
+        let boot = if command.is_empty() {
+            let keys = ["ctrl", "alt", "delete"].map(|key| json!({ "type": "qcode", "data": key }));
+            person.machine.qmp().execute("send-key", json!({ "keys": keys }));
+            person.machine.finish()
+        } else {
+            person.leaves(command)
+        };
+        boot.expect("interrupted");
+        boot.check(boot.console.contains(cause), "the cause is not reported");
+        assert_eq!(boot.record()["verdict"], "interrupted");
     }
 }
 

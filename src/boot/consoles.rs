@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
+use super::keyboards;
 use super::request::Request;
 use super::shell_access::ShellAccess;
-use super::{keyboards, rescue};
 use crate::sys::child::{self, ChildProcess};
 use crate::sys::{BootTime, Error, Result, Root, procfs, signals};
 
@@ -68,11 +68,11 @@ struct ConsoleShell {
     delay: Duration,
 }
 
-/// Offers shells on all consoles until a person asks for something.
+/// Offers shells on all consoles until a person asks for something; `None` is Ctrl-Alt-Del.
 ///
 /// # Errors
 /// No console is a terminal.
-pub(super) fn ask(dir: &Root, occasion: Occasion, access: &ShellAccess) -> Result<Request> {
+pub(super) fn ask(dir: &Root, occasion: Occasion, access: &ShellAccess) -> Result<Option<Request>> {
     // One of an earlier shell, which came too late.
     let _ = Request::take(dir);
     let consoles = consoles(dir);
@@ -89,14 +89,12 @@ pub(super) fn ask(dir: &Root, occasion: Occasion, access: &ShellAccess) -> Resul
                 false
             }
         });
-        if let Some(request) = Request::take(dir) {
+        let request = Request::take(dir);
+        if request.is_some() || signals::is_ctrl_alt_del_pressed() {
             end(shells);
             return Ok(request);
         }
         signals::sleep(POLL_INTERVAL);
-        if signals::is_ctrl_alt_del_pressed() {
-            rescue::leave_by_ctrl_alt_del(dir)
-        }
     }
     Err(failure)
 }

@@ -9,7 +9,7 @@ use crate::cmdline::storage::StorageError;
 use crate::disk::seen::SeenDevice;
 use crate::kmod::name::ModuleName;
 use crate::report::Verdict;
-use crate::sys::{self, crash::Crash};
+use crate::sys::{self, crash::Crash, process::Shutdown};
 
 use std::time::Duration;
 
@@ -37,8 +37,8 @@ pub(super) enum BootError {
     Switch(sys::Error),
     /// The init of the new root, or the command of `coldplug.exec=`, cannot be executed.
     Exec(sys::Error),
-    /// Ctrl-Alt-Del was pressed.
-    Interrupted,
+    /// A person has ended the boot.
+    Interrupted(Interruption),
     /// The program that ran before as PID 1 crashed.
     Crashed(Crash),
 }
@@ -60,7 +60,7 @@ impl BootError {
             Self::SwitchRoot(error) => error.verdict(),
             Self::Switch(_) => Verdict::SwitchFailed,
             Self::Exec(_) => Verdict::ExecFailed,
-            Self::Interrupted => Verdict::Interrupted,
+            Self::Interrupted(_) => Verdict::Interrupted,
             Self::Crashed(crash) if crash.is_panic() => Verdict::Panic,
             Self::Crashed(_) => Verdict::Crash,
         }
@@ -89,7 +89,7 @@ impl fmt::Display for BootError {
             }
             Self::RootNotFound(error) => error.fmt(f),
             Self::SwitchRoot(error) => error.fmt(f),
-            Self::Interrupted => f.write_str("Ctrl-Alt-Del was pressed: rebooting"),
+            Self::Interrupted(how) => how.fmt(f),
             Self::Crashed(crash) => crash.fmt(f),
         }
     }
@@ -104,9 +104,40 @@ impl std::error::Error for BootError {
             Self::SwitchRoot(error) => Some(error),
             Self::ModulesNotLoaded { .. }
             | Self::RootNotFound(_)
-            | Self::Interrupted
+            | Self::Interrupted(_)
             | Self::Crashed(_) => None,
         }
+    }
+}
+
+/// How a person has ended the boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Interruption {
+    /// By Ctrl-Alt-Del.
+    CtrlAltDel,
+    /// By `reboot` at `coldplug.break=`.
+    Reboot,
+    /// By `poweroff` at `coldplug.break=`.
+    PowerOff,
+}
+
+impl Interruption {
+    /// Returns what the machine does then.
+    pub(super) fn shutdown(self) -> Shutdown {
+        match self {
+            Self::CtrlAltDel | Self::Reboot => Shutdown::Reboot,
+            Self::PowerOff => Shutdown::PowerOff,
+        }
+    }
+}
+
+impl fmt::Display for Interruption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::CtrlAltDel => "Ctrl-Alt-Del was pressed: rebooting",
+            Self::Reboot => "reboot requested at coldplug.break=: rebooting",
+            Self::PowerOff => "poweroff requested at coldplug.break=: powering off",
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::coldplug::{Coldplug, Drained};
-use super::error::BootError;
+use super::error::{BootError, Interruption};
 use super::root::RootSearch;
 use super::{Boot, seconds};
 use crate::cmdline::boot::Settle;
@@ -75,7 +75,7 @@ impl<'a, 'b> EventLoop<'a, 'b> {
         self.boot.reporter.end_phase("scan");
         loop {
             if signals::is_ctrl_alt_del_pressed() {
-                return Err(BootError::Interrupted);
+                return Err(BootError::Interrupted(Interruption::CtrlAltDel));
             }
             self.boot.tend_watchdog();
             // Read before the events: then those that a finished load caused are in the socket.

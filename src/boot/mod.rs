@@ -55,7 +55,7 @@ use crate::sys::uevent::Socket;
 use crate::sys::{self, BootTime, Root, inheritance, process, procfs, signals};
 use breakpoint::Breakpoint;
 use coldplug::Coldplug;
-use error::BootError;
+use error::{BootError, Interruption};
 use event_loop::EventLoop;
 use persistence::Persistence;
 use reporter::Reporter;
@@ -146,14 +146,14 @@ impl Boot {
 
     fn find_root_and_switch(&mut self) -> Result<Infallible, BootError> {
         let socket = self.open_uevent_socket();
-        self.reach(Break::Scan);
+        self.reach(Break::Scan)?;
         let earlier = self.earlier_record();
         let root_hint = RootHint::new(&self.params.root, earlier.as_deref());
         let loader = self.loader(&root_hint)?;
         self.load_listed(&loader);
         // A person may try another root, with another loader.
         self.wait_for_root(&loader, &root_hint, socket).inspect_err(|_| loader.close())?;
-        self.reach(Break::Switch);
+        self.reach(Break::Switch)?;
         self.switch()
     }
 
@@ -368,7 +368,7 @@ impl Boot {
                 self.finish_record(Verdict::Ok);
                 rescue::leave(process::Shutdown::PowerOff)
             }
-            Ok(None) => BootError::Interrupted,
+            Ok(None) => BootError::Interrupted(Interruption::CtrlAltDel),
             Err(error) => BootError::Exec(sys::Error {
                 object: format!("{} for coldplug.exec=", error.object),
                 ..error
@@ -382,8 +382,12 @@ impl Boot {
     }
 
     /// Runs a shell if `coldplug.break=` names this place.
-    fn reach(&mut self, place: Break) {
-        self.breakpoint.reach(place, &self.dir, &mut self.reporter);
+    ///
+    /// # Errors
+    /// The person ends the boot there.
+    fn reach(&mut self, place: Break) -> Result<(), BootError> {
+        let reached = self.breakpoint.reach(place, &self.dir, &mut self.reporter);
+        reached.map_err(BootError::Interrupted)
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use super::consoles::{self, Occasion};
+use super::error::Interruption;
 use super::request::Request;
 use super::shell_access::{self, ShellAccess};
 use super::{Boot, BootError};
@@ -31,6 +32,10 @@ static POLICY: Mutex<Policy> = Mutex::new(Policy { onfail: None, panic: None });
 static SHUTDOWN: Mutex<Option<ShutdownHandle>> = Mutex::new(None);
 /// Longest wait for these loads.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The answer to `retry` and `continue` where the initramfs is gone or the state is unknown.
+const NOT_RESUMABLE: &str =
+    "coldplug: retry and continue are not possible after the switch or a crash; use 'reboot'";
 
 /// Sets the loads to drain before the machine is left.
 pub(super) fn set_shutdown_handle(handle: ShutdownHandle) {
@@ -94,8 +99,8 @@ impl Boot {
         self.tend_watchdog();
         self.store_boot(error);
         self.finish_record(error.verdict());
-        if matches!(error, BootError::Interrupted) {
-            leave(Shutdown::Reboot)
+        if let BootError::Interrupted(how) = error {
+            leave(how.shutdown())
         }
         // After the switch the files of the initramfs are gone.
         let switched = matches!(error, BootError::Switch(_) | BootError::Exec(_));
@@ -141,15 +146,16 @@ fn offer_shell<T>(root: &Root, policy: Policy, resume: impl Fn(Request) -> Optio
     }
     loop {
         match consoles::ask(root, Occasion::Failure, &access) {
-            Ok(Request::Exit) => {
+            Ok(None) => leave_by_ctrl_alt_del(root),
+            Ok(Some(Request::Exit)) => {
                 write_console(root, "coldplug: shell exited; rebooting");
                 leave(Shutdown::Reboot)
             }
-            Ok(Request::Reboot) => leave(Shutdown::Reboot),
-            Ok(Request::PowerOff) => leave(Shutdown::PowerOff),
-            Ok(request) => match resume(request) {
+            Ok(Some(Request::Reboot)) => leave(Shutdown::Reboot),
+            Ok(Some(Request::PowerOff)) => leave(Shutdown::PowerOff),
+            Ok(Some(request)) => match resume(request) {
                 Some(answer) => return answer,
-                None => write_console(root, "coldplug: this boot cannot go on: use 'reboot'"),
+                None => write_console(root, NOT_RESUMABLE),
             },
             Err(error) => {
                 write_console(root, &format!("coldplug: {error}"));
@@ -160,8 +166,8 @@ fn offer_shell<T>(root: &Root, policy: Policy, resume: impl Fn(Request) -> Optio
 }
 
 /// Reboots because Ctrl-Alt-Del was pressed after the verdict.
-pub(super) fn leave_by_ctrl_alt_del(root: &Root) -> ! {
-    write_console(root, &format!("coldplug: {}", BootError::Interrupted));
+fn leave_by_ctrl_alt_del(root: &Root) -> ! {
+    write_console(root, &format!("coldplug: {}", Interruption::CtrlAltDel));
     leave(Shutdown::Reboot)
 }
 
@@ -199,7 +205,7 @@ fn idle() -> ! {
     while !signals::is_ctrl_alt_del_pressed() {
         signals::sleep(MAX_SLEEP);
     }
-    write_console(&Root::default(), &format!("coldplug: {}", BootError::Interrupted));
+    write_console(&Root::default(), &format!("coldplug: {}", Interruption::CtrlAltDel));
     let _ = process::shut_down(Shutdown::Reboot);
     loop {
         signals::sleep(MAX_SLEEP);

@@ -14,7 +14,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::error::BootError;
+use super::error::{BootError, Interruption};
 use super::root::{MountWorker, WorkerError};
 use super::switch_root::{INIT, SwitchRootError};
 use crate::cmdline::boot::BootParams;
@@ -180,7 +180,7 @@ impl RootCheck {
             .map_err(|error| SwitchRootError::Worker(WorkerError::System(error)))?;
         loop {
             if signals::is_ctrl_alt_del_pressed() {
-                return Err(BootError::Interrupted);
+                return Err(BootError::Interrupted(Interruption::CtrlAltDel));
             }
             if let Some(result) = self.worker.poll() {
                 let answer = result.map_err(SwitchRootError::Worker)?;

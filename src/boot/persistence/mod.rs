@@ -160,7 +160,7 @@ impl Boot {
     /// Stores this boot, which `error` ends, before the verdict: that is the last line.
     pub(super) fn store_boot(&mut self, error: &BootError) {
         let Some(name) = &self.persistence.name else { return };
-        if matches!(error, BootError::Interrupted) {
+        if matches!(error, BootError::Interrupted(_)) {
             return;
         }
         self.persistence.reading = None;

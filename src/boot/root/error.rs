@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::fsck::left_errors;
 use super::worker::WorkerError;
+use crate::boot::error::Interruption;
 use crate::boot::seconds;
 use crate::boot::switch_root::SwitchRootError;
 use crate::disk::verity::VerityError;
@@ -71,6 +72,8 @@ pub(in crate::boot) enum StepError {
     NoNfsServer,
     /// The root failed a check before the switch.
     SwitchRoot(SwitchRootError),
+    /// A person has ended the boot at `coldplug.break=mount`.
+    Interrupted(Interruption),
 }
 
 /// Why a tree of hashes cannot be used.
@@ -97,6 +100,7 @@ impl StepError {
         match self {
             Self::NoAddress | Self::NoNfsServer => Verdict::NoRoot,
             Self::SwitchRoot(error) => error.verdict(),
+            Self::Interrupted(_) => Verdict::Interrupted,
             _ => Verdict::MountFailed,
         }
     }
@@ -133,7 +137,8 @@ impl StepError {
             | Self::Unfinished { .. }
             | Self::Corrupted { .. }
             | Self::NoAddress
-            | Self::NoNfsServer => true,
+            | Self::NoNfsServer
+            | Self::Interrupted(_) => true,
         }
     }
 }
@@ -190,6 +195,7 @@ impl fmt::Display for StepError {
                 f.write_str("no NFS server: none in root=, nfsroot= or ip=, and none from DHCP")
             }
             Self::SwitchRoot(error) => error.fmt(f),
+            Self::Interrupted(how) => how.fmt(f),
         }
     }
 }

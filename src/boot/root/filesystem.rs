@@ -175,7 +175,7 @@ impl Filesystem {
 
     /// Has the worker mount the filesystem.
     fn mount(&mut self, source: Source, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
-        cx.reach_mount();
+        cx.reach_mount()?;
         let device = &source.device;
         let members = self.total.and_then(|total| MultiDevice::find(device, total, cx));
         let (node, options) = match members {

@@ -86,7 +86,7 @@ impl HostShare {
 
     /// Has the worker mount the share. `is_listed` says that the kernel lists the tag.
     fn mount(&mut self, is_listed: bool, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
-        cx.reach_mount();
+        cx.reach_mount()?;
         let request = Mount {
             source: self.tag.clone(),
             target: SYSROOT.to_owned(),

@@ -102,8 +102,12 @@ impl StepContext<'_> {
     }
 
     /// Stops for a shell before a mount if `coldplug.break=mount` is set.
-    fn reach_mount(&mut self) {
-        self.breakpoint.reach(Break::Mount, self.dir, self.reporter);
+    ///
+    /// # Errors
+    /// The person ends the boot there.
+    fn reach_mount(&mut self) -> Result<(), StepError> {
+        let reached = self.breakpoint.reach(Break::Mount, self.dir, self.reporter);
+        reached.map_err(StepError::Interrupted)
     }
 
     /// Notes the root device. The first time that this device is found ends a phase of the boot.

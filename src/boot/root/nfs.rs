@@ -115,7 +115,7 @@ impl RootStep for Nfs {
                 Ok(Progress::LoadingModules(modules))
             }
             State::LoadingModules(mount, modules) => {
-                cx.reach_mount();
+                cx.reach_mount()?;
                 let text = format!("mount of {}", mount.source);
                 cx.worker.request(Request::Nfs(mount.clone()), text)?;
                 let progress = polling(&mount);

@@ -249,13 +249,16 @@ impl RootSearch {
     /// Switches to the next root if the current one has failed or was not found in time.
     ///
     /// # Errors
-    /// The current root was the last one.
+    /// The current root was the last one, or a person has ended the boot.
     pub(in crate::boot) fn check(
         &mut self,
         boot: &mut Boot,
         loader: &Loader,
         settled: bool,
     ) -> Result<(), BootError> {
+        if let Some(Failure { error: StepError::Interrupted(how), .. }) = self.failure {
+            return Err(BootError::Interrupted(how));
+        }
         let late = self.stage_deadline().is_some_and(|deadline| BootTime::now() >= deadline);
         if late || self.is_futile(&boot.params.root, settled) {
             return self.try_next_root(boot, loader);

@@ -119,7 +119,7 @@ impl RootStep for Volume {
             return Ok(Progress::NeedsDevice(Awaited::root(name, &self.choice.name)));
         }
         cx.set_root_device(name);
-        cx.reach_mount();
+        cx.reach_mount()?;
         let request = Mount {
             source: name.clone(),
             target: SYSROOT.to_owned(),
