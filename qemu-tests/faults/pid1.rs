@@ -13,6 +13,12 @@ const RNG: &[&str] = &["-device", "virtio-rng-pci"];
 /// Path of the install line.
 const INSTALL: &str = "etc/modprobe.d/act.conf";
 
+/// The hash of a password for the shell.
+const PASSWORD: (&str, Content) = (
+    "etc/coldplug/shell-password",
+    Content::Text("$5$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5\n"),
+);
+
 /// Returns the entries of an image with an install line.
 macro_rules! install {
     ($line:literal) => {
@@ -161,12 +167,23 @@ pub(crate) const ROWS: &[Row] = &[
             SHELL,
             (
                 "wrapper",
-                Content::Text("#!/bin/sh\nexec -a coldplug /init init --crashed=0,0,0,0\n"),
+                Content::Text("#!/bin/sh\nexec -a coldplug /init init --crashed=0,0,0,0,0\n"),
             ),
         ],
         words: "rdinit=/wrapper",
         verdict: "panic",
         says: &["coldplug panicked; please report it"],
+        ..ROW
+    },
+    // `/` is the real root then, which has no password.
+    Row {
+        name: "a_crash_behind_the_switch_opens_no_shell",
+        files: &[PASSWORD],
+        on_root: &[SHELL, ("sbin/init", Content::Text("#!/bin/sh\n"))],
+        words: "\"coldplug.exec=kill -SEGV 1; sleep 1\" coldplug.onfail=shell",
+        verdict: "crash",
+        says: &["shell refused: its password was in the initramfs"],
+        never: &["coldplug> ", "password for a shell"],
         ..ROW
     },
     Row {
@@ -176,6 +193,15 @@ pub(crate) const ROWS: &[Row] = &[
         set_up: |vm| vm.replace_words("coldplug.onfail=poweroff", ""),
         words: "panic=2",
         verdict: "crash",
+        ..ROW
+    },
+    Row {
+        name: "lockdown_refuses_the_shell_without_sys",
+        files: &[("sys", Content::Text(""))],
+        words: "lockdown=confidentiality coldplug.onfail=shell",
+        verdict: "no-mounts",
+        says: &["shell refused: lockdown=confidentiality"],
+        never: &["coldplug> "],
         ..ROW
     },
     Row {

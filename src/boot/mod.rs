@@ -49,7 +49,7 @@ use crate::cmdline::storage::StorageParams;
 use crate::cmdline::{self, KernelCommandLine};
 use crate::load::{Loader, Rank};
 use crate::report::Verdict;
-use crate::sys::crash::Crash;
+use crate::sys::crash::{self, Crash};
 use crate::sys::regular_file::{self, RECORD_LIMIT};
 use crate::sys::uevent::Socket;
 use crate::sys::{self, BootTime, Root, inheritance, process, procfs, signals};
@@ -62,7 +62,7 @@ use reporter::Reporter;
 use rescue::Resume;
 use root::{MountWorker, RootSearch};
 use root_check::{Checked, InitRequest, RootCheck};
-use switch_root::{INITS, Ready};
+use switch_root::{INITS, Ready, SwitchRootError};
 use watchdog::WatchdogState;
 
 /// The mount point of the new root until the switch; systemd uses this name too.
@@ -162,6 +162,9 @@ impl Boot {
         crash.take_over();
         let _ = self.mount_early();
         self.read_policy();
+        if crash.has_lost_guard() {
+            shell_access::refuse_without_password();
+        }
         Err(BootError::Crashed(crash))
     }
 
@@ -301,7 +304,13 @@ impl Boot {
     /// Checks the new root, makes it the root, and executes its init.
     fn switch(&mut self) -> Result<Infallible, BootError> {
         let Checked { init, .. } = self.check_root()?;
-        let ready = Ready::new(&self.dir, &self.dir.join(SYSROOT)).map_err(BootError::Switch)?;
+        // Nothing has changed by then: a person may try again.
+        let ready = Ready::new(&self.dir, &self.dir.join(SYSROOT))
+            .map_err(|error| BootError::SwitchRoot(SwitchRootError::Refused(error.to_string())))?;
+        // After the switch a crash leaves a program that cannot read the password of the image.
+        if shell_access::is_guarded() {
+            crash::note_lost_guard();
+        }
         ready.switch(&self.dir).map_err(BootError::Switch)?;
         // The old descriptors keep the filesystem of the old console busy.
         let _ = process::open_console(&self.dir);

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use rustix::io::Errno;
-use rustix::mount::MountFlags;
 
+use crate::cmdline::words::words;
 use crate::sys::crypt::PasswordHash;
-use crate::sys::{self, Root, mount, regular_file, sysfs};
+use crate::sys::{self, Root, procfs, regular_file, sysfs};
 
 /// Path of the password hash in the image.
 const PASSWORD: &str = "etc/coldplug/shell-password";
@@ -18,6 +18,9 @@ const MAX_LENGTH: usize = 512;
 /// The lockdown mode in which root may not read what the kernel keeps secret; a shell could read
 /// all disks.
 const CONFIDENTIALITY: &str = "confidentiality";
+
+/// Why there is no shell after a crash behind the switch.
+const LOST_PASSWORD: &str = "its password was in the initramfs, which is gone after the switch";
 
 /// What a shell needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,29 +59,53 @@ pub(super) fn set(dir: &Root, allowed: bool) {
     *ACCESS.lock().unwrap_or_else(PoisonError::into_inner) = Some(ShellAccess::read(dir, allowed));
 }
 
+/// Returns whether the image or the command line restricts the shell.
+pub(super) fn is_guarded() -> bool {
+    let noted = ACCESS.lock().unwrap_or_else(PoisonError::into_inner);
+    !matches!(*noted, Some(ShellAccess::Open))
+}
+
+/// Refuses the shell after a crash behind the switch: `/` is the real root then, and the password
+/// cannot be read any more.
+pub(super) fn refuse_without_password() {
+    let mut noted = ACCESS.lock().unwrap_or_else(PoisonError::into_inner);
+    if !matches!(*noted, Some(ShellAccess::Refused(_))) {
+        *noted = Some(ShellAccess::Refused(LOST_PASSWORD.to_owned()));
+    }
+}
+
 /// Returns what a shell needs now.
 pub(super) fn current(dir: &Root) -> ShellAccess {
     let noted = ACCESS.lock().unwrap_or_else(PoisonError::into_inner).clone();
     match noted.unwrap_or_else(|| ShellAccess::read(dir, true)) {
         refused @ ShellAccess::Refused(_) => refused,
-        _ if lockdown(dir).as_deref() == Some(CONFIDENTIALITY) => {
-            ShellAccess::Refused(format!("lockdown={CONFIDENTIALITY}"))
+        access => {
+            let line = || procfs::cmdline(dir).or_else(|_| procfs::cmdline_without_mount()).ok();
+            match refused_by_lockdown(sysfs::lockdown(), line) {
+                Some(reason) => ShellAccess::Refused(reason),
+                None => access,
+            }
         }
-        access => access,
     }
 }
 
-/// Returns the lockdown mode of the kernel. Mounts securityfs for that if it is not mounted.
-fn lockdown(dir: &Root) -> Option<String> {
-    sysfs::lockdown(dir).or_else(|| {
-        let place = dir.join("sys/kernel/security");
-        let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-        // A kernel without securityfs has no lockdown.
-        mount::mount("securityfs", &place, "securityfs", flags, "").ok()?;
-        let mode = sysfs::lockdown(dir);
-        let _ = mount::detach(&place);
-        mode
-    })
+/// Returns why lockdown refuses a shell. If its mode cannot be read, the kernel command line counts
+/// that `line` returns; if that cannot be read either, there is no shell.
+fn refused_by_lockdown(
+    mode: sys::Result<Option<String>>,
+    line: impl FnOnce() -> Option<String>,
+) -> Option<String> {
+    let refused = format!("lockdown={CONFIDENTIALITY}");
+    match mode {
+        Ok(mode) => (mode.as_deref() == Some(CONFIDENTIALITY)).then_some(refused),
+        Err(error) => {
+            let is_asked = |line: String| {
+                let mut words = words(&line);
+                words.any(|w| w.key == "lockdown" && w.value == Some(CONFIDENTIALITY))
+            };
+            line().is_none_or(is_asked).then(|| format!("{refused} cannot be ruled out: {error}"))
+        }
+    }
 }
 
 /// Reads the file of the password; `None` if there is none.
@@ -98,6 +125,25 @@ mod tests {
     use super::*;
 
     const HASH: &str = "$5$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5\n";
+
+    #[test]
+    fn a_shell_is_refused_unless_lockdown_is_known_to_allow_it() {
+        let mode = |mode: &str| Ok(Some(mode.to_owned()));
+        let unknown = || Err(sys::Error::new("fsmount", "securityfs", Errno::PERM));
+        for (mode, line, refused) in [
+            (Ok(None), Some("lockdown=confidentiality"), false),
+            (mode("none"), None, false),
+            (mode("integrity"), Some(""), false),
+            (mode("confidentiality"), Some(""), true),
+            (unknown(), Some("quiet lockdown=integrity"), false),
+            (unknown(), Some("lockdown=confidentiality lockdown=none"), true),
+            (unknown(), None, true),
+        ] {
+            let text = format!("{mode:?} {line:?}");
+            let reason = refused_by_lockdown(mode, || line.map(str::to_owned));
+            assert_eq!(reason.is_some(), refused, "{text}");
+        }
+    }
 
     #[test]
     fn a_password_that_cannot_be_used_refuses_the_shell() {

@@ -2,7 +2,7 @@
 //! panics if process 1 ends. The new program knows by its arguments what has happened:
 //!
 //! ```text
-//! coldplug init --crashed=SIGNAL,CODE,ORIGIN,VERDICT
+//! coldplug init --crashed=SIGNAL,CODE,ORIGIN,VERDICT,GUARD
 //! ```
 //!
 //! | word | meaning |
@@ -11,6 +11,7 @@
 //! | CODE | si_code of siginfo_t; not positive if a process has sent the signal |
 //! | ORIGIN | address of the fault or process ID of the sender, hexadecimal |
 //! | VERDICT | 1 if the verdict had been printed |
+//! | GUARD | 1 if the switch has taken away what guards the shell: the password in the initramfs |
 //!
 //! What runs in the signal handler allocates nothing and takes no lock, because the thread may have
 //! crashed with the allocator's lock held, or for want of memory.
@@ -54,6 +55,8 @@ static OWNER: AtomicI32 = AtomicI32::new(0);
 static CRASHED: AtomicBool = AtomicBool::new(false);
 /// Whether the verdict of the boot has been printed.
 static HAS_VERDICT: AtomicBool = AtomicBool::new(false);
+/// Whether the switch takes away what guards the shell.
+static LOST_GUARD: AtomicBool = AtomicBool::new(false);
 /// What a second crash does.
 static LAST_RESORT: AtomicU8 = AtomicU8::new(WAIT);
 /// Values of [`LAST_RESORT`].
@@ -73,6 +76,8 @@ pub(crate) struct Crash {
     origin: usize,
     /// Whether the verdict had been printed.
     has_verdict: bool,
+    /// Whether the guard of the shell is behind the switch.
+    lost_guard: bool,
 }
 
 impl Crash {
@@ -88,6 +93,7 @@ impl Crash {
             code: words.next()?.parse().ok()?,
             origin: usize::from_str_radix(words.next()?, 16).ok()?,
             has_verdict: words.next()? == "1",
+            lost_guard: words.next()? == "1",
         };
         words.next().is_none().then_some(crash)
     }
@@ -95,6 +101,11 @@ impl Crash {
     /// Returns whether it was a panic, whose message has been printed already.
     pub(crate) fn is_panic(self) -> bool {
         self.signal == 0
+    }
+
+    /// Returns whether the switch had taken away what guards the shell.
+    pub(crate) fn has_lost_guard(self) -> bool {
+        self.lost_guard
     }
 
     /// Notes that a second crash must not execute the program once more, and whether the verdict
@@ -151,9 +162,15 @@ pub(crate) fn forget_verdict() {
     HAS_VERDICT.store(false, Ordering::SeqCst);
 }
 
+/// Notes that the switch is about to take away what guards the shell, which a program that is
+/// executed anew then cannot read.
+pub(crate) fn note_lost_guard() {
+    LOST_GUARD.store(true, Ordering::SeqCst);
+}
+
 /// Executes this program anew after a panic. Never returns.
 pub(crate) fn restart_after_panic() -> ! {
-    restart(&Crash { signal: 0, code: 0, origin: 0, has_verdict: false })
+    restart(0, 0, 0)
 }
 
 /// Executes this program anew after a fatal signal. Runs in the signal handler. Returns false in a
@@ -162,23 +179,25 @@ pub(super) fn handle(signal: c_int, code: c_int, origin: usize) -> bool {
     if OWNER.load(Ordering::SeqCst) != pid() {
         return false;
     }
-    restart(&Crash { signal, code, origin, has_verdict: false })
+    restart(signal, code, origin)
 }
 
-fn restart(crash: &Crash) -> ! {
+fn restart(signal: c_int, code: c_int, origin: usize) -> ! {
+    let has_verdict = HAS_VERDICT.load(Ordering::SeqCst);
+    let lost_guard = LOST_GUARD.load(Ordering::SeqCst);
+    let crash = Crash { signal, code, origin, has_verdict, lost_guard };
     if CRASHED.swap(true, Ordering::SeqCst) {
         std::thread::sleep(SECOND_CRASH_DELAY);
-        give_up(crash, "a second crash");
+        give_up(&crash, "a second crash");
     }
-    let has_verdict = HAS_VERDICT.load(Ordering::SeqCst);
     let mut option = Text::new();
-    let Crash { signal, code, origin, .. } = crash;
+    let (verdict, guard) = (u8::from(has_verdict), u8::from(lost_guard));
     // The text is shorter than the buffer.
-    let _ = write!(option, "{OPTION}{signal},{code},{origin:x},{}", u8::from(has_verdict));
+    let _ = write!(option, "{OPTION}{signal},{code},{origin:x},{verdict},{guard}");
     for program in PROGRAMS {
         raw::execute(program, [c"coldplug", c"init", option.as_c_str()]);
     }
-    give_up(crash, "it cannot be executed anew")
+    give_up(&crash, "it cannot be executed anew")
 }
 
 /// Prints the last messages, and does what [`set_last_resort`] says. Allocates nothing.
@@ -253,23 +272,32 @@ mod tests {
 
     #[test]
     fn arguments_describe_the_crash() {
-        for (option, text) in [
-            ("11,1,10,0", "coldplug crashed (SIGSEGV at 0x10); please report it"),
-            ("11,128,0,0", "coldplug crashed (SIGSEGV at an unknown address); please report it"),
-            ("7,0,64,1", "coldplug was ended by SIGBUS from process 100"),
-            ("6,-6,1,0", "coldplug aborted (SIGABRT); please report it"),
-            ("0,0,0,0", "coldplug panicked; please report it"),
-            ("77,1,0,0", "coldplug crashed (an unknown signal at 0x0); please report it"),
+        for (option, verdict_and_guard, text) in [
+            ("11,1,10,0,0", (false, false), "coldplug crashed (SIGSEGV at 0x10); please report it"),
+            (
+                "11,128,0,0,1",
+                (false, true),
+                "coldplug crashed (SIGSEGV at an unknown address); please report it",
+            ),
+            ("7,0,64,1,0", (true, false), "coldplug was ended by SIGBUS from process 100"),
+            ("6,-6,1,1,1", (true, true), "coldplug aborted (SIGABRT); please report it"),
+            ("0,0,0,0,0", (false, false), "coldplug panicked; please report it"),
+            (
+                "77,1,0,0,0",
+                (false, false),
+                "coldplug crashed (an unknown signal at 0x0); please report it",
+            ),
         ] {
             let crash = Crash::from_args(&args(&format!("--crashed={option}"))).unwrap();
             assert_eq!(crash.to_string(), text);
-            assert_eq!(crash.has_verdict, option.ends_with(",1"));
+            assert_eq!((crash.has_verdict, crash.has_lost_guard()), verdict_and_guard, "{option}");
         }
-        for other in ["", "--crashed=", "--crashed=11,1,10", "--crashed=11,1,10,0,0", "--crashed=x"]
+        for other in
+            ["", "--crashed=", "--crashed=11,1,10,0", "--crashed=11,1,10,0,0,0", "--crashed=x"]
         {
             assert_eq!(Crash::from_args(&args(other)), None, "{other}");
         }
-        let mut not_ours = args("--crashed=11,1,10,0");
+        let mut not_ours = args("--crashed=11,1,10,0,0");
         not_ours[0] = "/init".into();
         assert_eq!(Crash::from_args(&not_ours), None, "words of the kernel command line");
     }

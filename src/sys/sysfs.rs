@@ -1,9 +1,14 @@
 //! /sys: the state of modules, bound devices, and single settings of the kernel (the kernel's
 //! ABI/testing/sysfs-module, sysfs-power).
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
-use super::{Error, Result, Root};
+use rustix::fs::{Mode, OFlags, openat};
+use rustix::io::Errno;
+
+use super::{Error, Result, Root, mount};
 use crate::kmod::compress::Compression;
 use crate::kmod::name::ModuleName;
 
@@ -145,16 +150,37 @@ pub(crate) fn kernel_compression(root: &Root) -> Option<Compression> {
     Compression::from_kernel(&text(&root.join("sys/module/compression"))?)
 }
 
-/// Returns the lockdown mode of the kernel, such as `integrity`; `None` if securityfs is not mounted
-/// or the kernel was built without lockdown.
+/// Returns the lockdown mode of the kernel, such as `integrity`; `None` if the kernel was built
+/// without lockdown. It needs no /sys: securityfs is mounted at no place in the tree.
 ///
 /// ```text
 /// none [integrity] confidentiality
 /// ```
-pub(crate) fn lockdown(root: &Root) -> Option<String> {
-    let text = text(&root.join("sys/kernel/security/lockdown"))?;
+///
+/// # Errors
+/// The mode cannot be read.
+pub(crate) fn lockdown() -> Result<Option<String>> {
+    const FILE: &str = "lockdown";
+    let securityfs = match mount::mount_detached("securityfs", None) {
+        Err(error) if error.cause == Errno::NODEV => return Ok(None),
+        securityfs => securityfs?,
+    };
+    let file = match openat(&securityfs, FILE, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
+        Err(Errno::NOENT) => return Ok(None),
+        file => file.map_err(|errno| Error::new("open", FILE, errno))?,
+    };
+    let mut text = String::new();
+    File::from(file)
+        .read_to_string(&mut text)
+        .map_err(|e| Error::io("read", Path::new(FILE), &e))?;
+    let mode = lockdown_mode(&text).ok_or_else(|| Error::new("parse", FILE, Errno::INVAL))?;
+    Ok(Some(mode.to_owned()))
+}
+
+/// Returns the mode in brackets.
+fn lockdown_mode(text: &str) -> Option<&str> {
     let (_, rest) = text.split_once('[')?;
-    Some(rest.split_once(']')?.0.to_owned())
+    rest.split_once(']').map(|(mode, _)| mode)
 }
 
 /// Reports whether the kernel prints every record on the console, whatever its priority.
@@ -175,17 +201,13 @@ mod tests {
 
     #[test]
     fn the_lockdown_mode_is_the_one_in_brackets() {
-        let scratch = tempfile::tempdir().unwrap();
-        let root = Root::at(scratch.path());
-        assert_eq!(lockdown(&root), None);
-        fs::create_dir_all(scratch.path().join("sys/kernel/security")).unwrap();
         for (text, mode) in [
             ("none integrity [confidentiality]\n", Some("confidentiality")),
             ("[none] integrity confidentiality\n", Some("none")),
             ("none\n", None),
+            ("", None),
         ] {
-            fs::write(scratch.path().join("sys/kernel/security/lockdown"), text).unwrap();
-            assert_eq!(lockdown(&root).as_deref(), mode);
+            assert_eq!(lockdown_mode(text), mode);
         }
     }
 
