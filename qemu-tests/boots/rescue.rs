@@ -130,7 +130,7 @@ fn what_a_person_types_by_mistake_is_harmless() {
     person.reads("line ignored: it holds a control character");
     person.terminal.bytes(&b"x".repeat(10_000));
     person.terminal.bytes(b"\nrecord 'open\n");
-    person.reads("a quote is not closed");
+    person.reads("unterminated quote or backslash");
     person.reads(PROMPT);
     // A disk that does not answer: 100 bytes per second.
     let disk = json!({ "driver": "virtio-blk-pci", "drive": "slow", "bus": "socket" });
@@ -149,7 +149,9 @@ fn what_a_person_types_by_mistake_is_harmless() {
 fn a_retry_with_another_root_boots() {
     let mut person = prompt(&format!("{NO_ROOT} rootfstype=xfs"));
     // Another attempt may fail too.
-    person.types("retry root='LABEL=my other'", "coldplug: retrying after the failed boot");
+    let line = "retry root='LABEL=my other' panic=9";
+    person.types(line, "coldplug: retrying after the failed boot");
+    person.reads("retry: panic= has no effect");
     person.reads("LABEL=my other not found");
     person.reads("coldplug: verdict=no-root");
     person.reads(PROMPT);

@@ -177,6 +177,9 @@ impl Boot {
         }
         let line = procfs::cmdline(&self.dir).unwrap_or_default();
         self.read_parameters(&cmdline::with_words(&line, words));
+        for name in cmdline::without_effect_in_retry(words) {
+            self.reporter.warn(format!("retry: {name}= has no effect after the start of the boot"));
+        }
         root::detach_mounts(&self.dir);
         self.find_root_and_switch()
     }

@@ -85,6 +85,23 @@ pub(crate) fn with_words(line: &str, more: &str) -> String {
     [boot, &[more.trim()], init].concat().join(" ")
 }
 
+/// Parameters that are read once, when the boot begins: what they say holds for all attempts.
+const READ_ONCE: [&str; 6] = [
+    "coldplug.onfail",
+    "panic",
+    "coldplug.break",
+    "coldplug.shell",
+    "coldplug.watchdog",
+    "coldplug.persist",
+];
+
+/// Returns the names of the parameters among `more` that have no effect when they are added to the
+/// command line of a boot that has begun.
+pub(crate) fn without_effect_in_retry(more: &str) -> impl Iterator<Item = &str> {
+    let before_dashes = words(more).take_while(|word| word.text != "--");
+    before_dashes.map(|word| word.key).filter(|key| READ_ONCE.contains(key))
+}
+
 /// Returns the warning about a word that is ignored.
 fn ignored(word: &Word<'_>) -> Warning {
     match word.value {
@@ -167,6 +184,22 @@ mod tests {
         }
         let line = with_words("root=/dev/a -- root=/dev/c", "root=\"LABEL=x y\"");
         assert_eq!(KernelCommandLine::parse(&line).root.spec(), "LABEL=x y");
+    }
+
+    #[test]
+    fn words_that_a_retry_cannot_change_are_named() {
+        for (more, names) in [
+            ("", &[][..]),
+            ("root=LABEL=a rw coldplug.timeout=5 coldplug.log=debug", &[]),
+            ("coldplug.break=mount \"panic=1\" rw", &["coldplug.break", "panic"]),
+            (
+                "coldplug.onfail=halt coldplug.shell=0 coldplug.watchdog=/dev/w coldplug.persist=x",
+                &["coldplug.onfail", "coldplug.shell", "coldplug.watchdog", "coldplug.persist"],
+            ),
+            ("rw -- panic=1", &[]),
+        ] {
+            assert_eq!(without_effect_in_retry(more).collect::<Vec<_>>(), names, "{more}");
+        }
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub(super) enum LineError {
 impl fmt::Display for LineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Unfinished => "a quote is not closed",
+            Self::Unfinished => "unterminated quote or backslash",
             Self::ControlCharacter => "line ignored: it holds a control character",
         })
     }
