@@ -56,6 +56,7 @@ impl Log {
 
     /// Logs the verdict, whatever the level is.
     pub(super) fn verdict(&self, text: &str) {
+        console::reserve_time();
         self.log(LogLevel::Error, true, text);
     }
 

@@ -52,7 +52,7 @@ use crate::report::Verdict;
 use crate::sys::crash::{self, Crash};
 use crate::sys::regular_file::{self, RECORD_LIMIT};
 use crate::sys::uevent::Socket;
-use crate::sys::{self, BootTime, Root, inheritance, process, procfs, signals};
+use crate::sys::{self, BootTime, Root, child, inheritance, process, procfs, signals};
 use breakpoint::Breakpoint;
 use coldplug::Coldplug;
 use error::{BootError, Interruption};
@@ -373,8 +373,8 @@ impl Boot {
 
     /// Runs the command of `coldplug.exec=` instead of the real init, then powers off.
     fn run_exec_command(&mut self, command: &str) -> BootError {
-        let started = process::spawn_shell_command::<&str>(command.as_ref(), &[]);
-        match started.map(|child| signals::wait_for_child(child.id())) {
+        let start = || process::spawn_shell_command::<&str>(command.as_ref(), &[]);
+        match child::spawn(|| start().map(|child| child.id())).map(signals::wait_for_child) {
             Ok(Some(status)) => {
                 self.reporter.set_exit(status.code().unwrap_or(-1));
                 self.finish_record(Verdict::Ok);

@@ -61,6 +61,11 @@ pub(crate) struct Step {
 /// take a bounded amount of memory. Real chains have about a dozen.
 const MAX_DEPTH: usize = 50_000;
 
+/// Maximum number of cycles that one plan reports: files may hold any number of them.
+const MAX_CYCLES: usize = 16;
+/// Number of modules at either end of a reported cycle; the others are left out.
+const CYCLE_ENDS: usize = 4;
+
 /// Work that is left. The planner keeps it in a list of its own: a recursion would be as deep as the
 /// files say.
 #[derive(Debug)]
@@ -275,13 +280,25 @@ impl<'a> Planner<'a> {
     /// Returns whether the chain contains `module`, and then records the cycle.
     fn closes_cycle(&mut self, module: &ModuleName) -> bool {
         let closes = self.in_chain.contains(module);
-        if closes {
-            let chain = self.chain.iter().skip_while(|m| *m != module).chain([module]);
-            let names: Vec<&str> = chain.map(ModuleName::as_str).collect();
-            self.cycles.push(names.join(" -> "));
+        if closes && self.cycles.len() < MAX_CYCLES {
+            let start = self.chain.iter().position(|m| m == module).unwrap_or(0);
+            self.cycles.push(cycle_text(self.chain.get(start..).unwrap_or_default(), module));
         }
         closes
     }
+}
+
+/// Returns the modules of a cycle that ends with `last`, without those in the middle of a long one.
+fn cycle_text(chain: &[ModuleName], last: &ModuleName) -> String {
+    let left_out = chain.len().saturating_sub(2 * CYCLE_ENDS);
+    let (head, tail) = chain.split_at(CYCLE_ENDS.min(chain.len()));
+    let tail = tail.get(left_out..).unwrap_or_default();
+    let mut names: Vec<String> = head.iter().map(ToString::to_string).collect();
+    if left_out > 0 {
+        names.push(format!("({left_out} more)"));
+    }
+    names.extend(tail.iter().chain([last]).map(ToString::to_string));
+    names.join(" -> ")
 }
 
 impl Visit {
@@ -429,6 +446,22 @@ mod tests {
             let limit = "(more than 50000 modules in one chain)";
             assert!(plan.cycles.iter().all(|text| text.ends_with(limit)), "{:?}", plan.cycles);
         }
+    }
+
+    #[test]
+    fn cycles_of_a_long_chain_take_little_memory() {
+        let (dep, _) = chain(20_000, "dep");
+        // Each module also depends on the first one.
+        let dep = dep.replace("\n", " m0.ko\n");
+        let plan = plan(dep.leak(), "", &["m0"]);
+        assert_eq!((plan.steps.len(), plan.cycles.len()), (20_001, MAX_CYCLES));
+        let texts: usize = plan.cycles.iter().map(String::len).sum();
+        assert!(texts < 2000, "{texts}");
+        let names: Vec<ModuleName> = (0..10).map(|n| ModuleName::new(&format!("m{n}"))).collect();
+        assert_eq!(
+            cycle_text(&names, &names[0]),
+            "m0 -> m1 -> m2 -> m3 -> (2 more) -> m6 -> m7 -> m8 -> m9 -> m0"
+        );
     }
 
     #[test]

@@ -54,8 +54,7 @@ impl ChildProcess {
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
                 .map_err(failed)?;
-        let pid = process::spawn_self(applet, words, File::from(theirs))?;
-        register(pid);
+        let pid = spawn(|| process::spawn_self(applet, words, File::from(theirs)))?;
         Ok(Self { socket: ours, pid, released: false })
     }
 
@@ -81,12 +80,16 @@ impl ChildProcess {
         self.released = true;
     }
 
-    /// Kills the child.
+    /// Kills the child, unless it has been reaped: its process ID may be that of another process
+    /// by then.
     pub(crate) fn kill(&self) {
-        if let Some(pid) = to_pid(self.pid) {
-            // It may have ended already.
-            let _ = kill_process(pid, Signal::KILL);
-        }
+        let Some(pid) = to_pid(self.pid) else { return };
+        owned(|children| {
+            if children.contains(&(self.pid, None)) {
+                // It may have ended already.
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        });
     }
 }
 
@@ -120,9 +123,16 @@ pub(crate) fn send_to_parent(socket: impl AsFd, message: &[u8]) -> bool {
     uninterrupted(|| send(&socket, message, SendFlags::NOSIGNAL)).is_ok()
 }
 
-/// Notes that the owner of child `pid` wants its exit status, which [`exit_status`] returns.
-pub(crate) fn register(pid: u32) {
-    owned(|children| children.push((pid, None)));
+/// Starts a child by `start`, which returns its process ID, and notes that its owner wants its exit
+/// status, which [`exit_status`] returns. Meanwhile no other thread reaps: the status of a child that
+/// ends soon would be lost.
+///
+/// # Errors
+/// Those of `start`.
+pub(crate) fn spawn<E>(
+    start: impl FnOnce() -> std::result::Result<u32, E>,
+) -> std::result::Result<u32, E> {
+    owned(|children| start().inspect(|pid| children.push((*pid, None))))
 }
 
 /// Notes that nobody wants the exit status of child `pid` any more.
@@ -142,14 +152,14 @@ pub(crate) fn exit_status(pid: u32) -> Option<ExitStatus> {
 /// own children. Keeps the exit statuses of registered ones. Nothing else in PID 1 may wait for any
 /// child, except for one that it has just started and waits for immediately.
 pub(crate) fn reap() {
-    while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
-        let pid = pid.as_raw_nonzero().get().unsigned_abs();
-        owned(|children| {
-            for child in children.iter_mut().filter(|(child, _)| *child == pid) {
+    owned(|children| {
+        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+            let pid = pid.as_raw_nonzero().get().unsigned_abs();
+            if let Some(child) = children.iter_mut().find(|child| **child == (pid, None)) {
                 child.1 = Some(ExitStatus::from_raw(status.as_raw()));
             }
-        });
-    }
+        }
+    });
 }
 
 fn owned<T>(change: impl FnOnce(&mut Vec<(u32, Option<ExitStatus>)>) -> T) -> T {

@@ -6,7 +6,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{IoSlice, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -19,9 +19,16 @@ use crate::escape;
 /// Flags of open(2): no wait, and no controlling terminal.
 const FLAGS: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY);
 
-/// Milliseconds that this process may still wait for the console, in total. Later lines are dropped
-/// while the console accepts nothing.
+/// Milliseconds that this process may still wait for a console that accepts nothing, in total. Later
+/// lines are dropped. A console that is slow accepts a few bytes now and then, and costs nothing.
 static STALL_LEFT_MS: AtomicU64 = AtomicU64::new(2000);
+/// What [`reserve_time`] leaves for the lines that follow.
+const RESERVE_MS: u64 = 1000;
+/// Interval of the attempts to write: a terminal becomes writable for poll(2) only when its buffer
+/// is almost empty, which takes seconds at 9600 baud.
+const RETRY_INTERVAL: Duration = Duration::from_millis(50);
+/// Whether the last line was cut. The next one then starts with a newline.
+static IS_CUT: AtomicBool = AtomicBool::new(false);
 
 /// The console, open for writing.
 #[derive(Debug)]
@@ -52,8 +59,17 @@ impl Console {
     /// Prints one line. Whatever it holds, it stays one line and leaves the terminal as it is. What
     /// the console does not accept in time is dropped.
     pub(crate) fn print(&self, line: &str) {
+        if IS_CUT.load(Ordering::Relaxed) && write(self.0.as_fd(), b"\n") {
+            IS_CUT.store(false, Ordering::Relaxed);
+        }
         write(self.0.as_fd(), format!("{}\n", escape::line(line)).as_bytes());
     }
+}
+
+/// Leaves a second for a line that matters more than those before it, even if the console accepted
+/// nothing for long: the verdict.
+pub(crate) fn reserve_time() {
+    STALL_LEFT_MS.fetch_max(RESERVE_MS, Ordering::Relaxed);
 }
 
 /// Prints one line to descriptor 1, which may block: it waits until the descriptor accepts
@@ -79,36 +95,60 @@ pub(super) fn print_last(line: &[u8]) {
     }
 }
 
-/// Writes `bytes` to a descriptor that does not block, until that has to wait for longer than
-/// [`STALL_LEFT_MS`].
-fn write(fd: BorrowedFd<'_>, bytes: &[u8]) {
+/// Writes `bytes` to a descriptor that does not block, until it has accepted nothing for
+/// [`STALL_LEFT_MS`]. Returns whether all were written.
+fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> bool {
     let mut rest = bytes;
+    let mut progress = Instant::now();
     while !rest.is_empty() {
         match rustix::io::write(fd, rest) {
-            Ok(count) => rest = rest.get(count..).unwrap_or_default(),
+            Ok(count) => {
+                rest = rest.get(count..).unwrap_or_default();
+                progress = Instant::now();
+            }
             Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) if wait_until_writable(fd) => {}
+            Err(Errno::AGAIN)
+                if !spend_if_stalled(progress)
+                    && wait_for_room(fd, RETRY_INTERVAL)
+                        .is_none_or(|flags| flags.contains(PollFlags::OUT)) => {}
             // Nobody is left to report a failed write to.
-            Err(_) => return,
+            Err(_) => {
+                IS_CUT.fetch_or(rest.len() < bytes.len(), Ordering::Relaxed);
+                return false;
+            }
+        }
+    }
+    true
+}
+
+/// Returns whether nothing has been accepted since `progress` for all the time that is left, and
+/// then takes that time away.
+fn spend_if_stalled(progress: Instant) -> bool {
+    let budget = Duration::from_millis(STALL_LEFT_MS.load(Ordering::Relaxed));
+    let is_stalled = progress.elapsed() >= budget;
+    if is_stalled {
+        STALL_LEFT_MS.store(0, Ordering::Relaxed);
+    }
+    is_stalled
+}
+
+/// Waits until the descriptor accepts bytes. Returns false if it has accepted none for
+/// [`STALL_LEFT_MS`], or if the other end is closed.
+fn wait_until_writable(fd: BorrowedFd<'_>) -> bool {
+    let start = Instant::now();
+    loop {
+        match wait_for_room(fd, RETRY_INTERVAL) {
+            Some(flags) => return flags.contains(PollFlags::OUT),
+            None if spend_if_stalled(start) => return false,
+            None => {}
         }
     }
 }
 
-/// Waits until the descriptor accepts bytes. Returns false at the end of [`STALL_LEFT_MS`], or if
-/// the other end is closed.
-fn wait_until_writable(fd: BorrowedFd<'_>) -> bool {
-    let start = Instant::now();
-    let budget = Duration::from_millis(STALL_LEFT_MS.load(Ordering::Relaxed));
-    let writable = loop {
-        let left = budget.saturating_sub(start.elapsed());
-        let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::OUT)];
-        match poll(&mut fds, Timespec::try_from(left).ok().as_ref()) {
-            Err(Errno::INTR) if !left.is_zero() => {}
-            Ok(1..) => break fds[0].revents().contains(PollFlags::OUT),
-            _ => break false,
-        }
-    };
-    let left = budget.saturating_sub(start.elapsed()).as_millis();
-    STALL_LEFT_MS.store(u64::try_from(left).unwrap_or(0), Ordering::Relaxed);
-    writable
+/// poll(2): waits until the descriptor accepts bytes or has an error, at most for `timeout`.
+fn wait_for_room(fd: BorrowedFd<'_>, timeout: Duration) -> Option<PollFlags> {
+    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::OUT)];
+    // Interrupted or not: the caller tries again.
+    let ready = poll(&mut fds, Timespec::try_from(timeout).ok().as_ref());
+    matches!(ready, Ok(1..)).then(|| fds[0].revents())
 }

@@ -103,11 +103,10 @@ pub(crate) fn sleep_until(end: BootTime) {
     }
 }
 
-/// Waits for the child `pid`, and reaps all others. Returns `None` if Ctrl-Alt-Del is pressed
-/// first.
+/// Waits for the child `pid` of [`child::spawn`], and reaps all others. Returns `None` if
+/// Ctrl-Alt-Del is pressed first.
 pub(crate) fn wait_for_child(pid: u32) -> Option<ExitStatus> {
     const CHECK_INTERVAL: Duration = Duration::from_secs(1);
-    child::register(pid);
     loop {
         if let Some(status) = child::exit_status(pid) {
             return Some(status);

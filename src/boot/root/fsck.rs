@@ -85,7 +85,8 @@ impl Fsck {
         if params.fsck == FsckMode::Force {
             command.arg("-f");
         }
-        let started = command.arg(&device.node).spawn();
+        command.arg(&device.node);
+        let started = child::spawn(|| command.spawn().map(|child| child.id()));
         let command = format!("{name} {}", device.node.display());
         let check = |pid| Self {
             pid,
@@ -95,11 +96,7 @@ impl Fsck {
             next_progress: PROGRESS_INTERVAL,
             terminated: false,
         };
-        let started = started.map_err(|e| cannot_run(&program, &e));
-        Some(started.map(|started| {
-            child::register(started.id());
-            check(started.id())
-        }))
+        Some(started.map(check).map_err(|e| cannot_run(&program, &e)))
     }
 
     /// Returns whether the check has ended; warns about errors that it corrected.
