@@ -151,8 +151,8 @@ impl Boot {
         let root_hint = RootHint::new(&self.params.root, earlier.as_deref());
         let loader = self.loader(&root_hint)?;
         self.load_listed(&loader);
-        // A person may try another root, with another loader.
-        self.wait_for_root(&loader, &root_hint, socket).inspect_err(|_| loader.close())?;
+        // A person may try another root, with another loader. A restart waits for what is probed.
+        self.wait_for_root(&loader, &root_hint, socket).inspect_err(|_| loader.drain())?;
         self.reach(Break::Switch)?;
         self.switch()
     }

@@ -144,6 +144,13 @@ impl Loader {
         }
     }
 
+    /// Starts no more loads, except for one that returns when all devices have been probed, if
+    /// others may return before ([`super::ShutdownHandle::drain`] waits for it).
+    pub(crate) fn drain(&self) {
+        self.dispatcher.graph().drain();
+        self.dispatcher.dispatch();
+    }
+
     /// Starts no more loads. Loads under way go on in a worker process. Elsewhere they would end
     /// with this process, and the call waits for them.
     pub(crate) fn close(&self) {
