@@ -92,7 +92,9 @@ impl<'a, 'b> EventLoop<'a, 'b> {
             if self.is_over(settled)? {
                 break;
             }
-            self.loader.drive();
+            if self.boot.params.boot.jobs != Some(1) || !self.search.is_reading() {
+                self.loader.drive();
+            }
             self.sleep(drained);
         }
         if self.boot.params.boot.settle == Settle::All {

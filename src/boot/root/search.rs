@@ -30,6 +30,8 @@ const MIN_BUSY: Duration = Duration::from_secs(2);
 const PROBE_GRACE: Duration = Duration::from_secs(1);
 /// Time after which all devices are read, even if the root is named by its node.
 const PROBE_DELAY: Duration = Duration::from_secs(1);
+/// Longest time for which sequential loads wait for the mount worker.
+const SEQUENTIAL_PATIENCE: Duration = Duration::from_secs(1);
 /// Interval between polls of a child process, or of a step that no uevent wakes.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -120,6 +122,16 @@ impl RootSearch {
     /// Returns whether the root is mounted.
     pub(in crate::boot) fn is_mounted(&self) -> bool {
         matches!(self.stage, Stage::Mounted)
+    }
+
+    /// Returns whether a child reads a device or works on the root, and not for long. Loads that are
+    /// sequential wait for it: otherwise their order would depend on how fast the disk is.
+    pub(in crate::boot) fn is_reading(&self) -> bool {
+        let busy = match &self.stage {
+            Stage::Busy(operation) => BootTime::now() < operation.since + SEQUENTIAL_PATIENCE,
+            _ => false,
+        };
+        busy || self.devices.is_undecided()
     }
 
     /// Returns whether something that the root needs has not appeared yet.
