@@ -248,6 +248,7 @@ mod tests {
         fs::File::create(dir.join("c.conf")).unwrap().set_len(1 << 40).unwrap();
         std::os::unix::fs::symlink("/dev/zero", dir.join("d.conf")).unwrap();
         std::os::unix::fs::symlink("nowhere", dir.join("e.conf")).unwrap();
+        std::os::unix::fs::symlink("/dev/null", dir.join("f.conf")).unwrap();
         mknodat(CWD, scratch.path().join("run"), FileType::Fifo, Mode::RUSR, 0).unwrap();
         fs::create_dir(scratch.path().join("lib")).unwrap();
         mknodat(CWD, scratch.path().join("lib/modprobe.d"), FileType::Fifo, Mode::RUSR, 0).unwrap();

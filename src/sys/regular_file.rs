@@ -7,7 +7,7 @@
 
 use std::fs::{self, File, Metadata};
 use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::OFlags;
@@ -57,16 +57,28 @@ pub(crate) fn read(path: &Path, limit: usize) -> Result<Vec<u8>> {
 }
 
 /// Returns the content of the regular file at `path` as [`read`] does, or `None` if it cannot be
-/// opened: kmod silently ignores such files.
+/// opened: kmod silently ignores such files. A link to /dev/null, by which administrators mask a
+/// file of the distribution, is an empty file.
 ///
 /// # Errors
 /// It is not a regular file, it is larger than `limit` bytes, or it cannot be read.
 pub(crate) fn read_if_opened(path: &Path, limit: usize) -> Result<Option<Vec<u8>>> {
     match read(path, limit) {
         Ok(bytes) => Ok(Some(bytes)),
+        Err(Error { cause: Cause::NotRegular, .. }) if is_null_device(path) => Ok(Some(Vec::new())),
         Err(Error { op: "open", cause: Cause::Errno(_), .. }) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Returns whether `path` leads to /dev/null.
+fn is_null_device(path: &Path) -> bool {
+    const NULL: (u32, u32) = (1, 3);
+    fs::metadata(path).is_ok_and(|metadata| {
+        let number = metadata.rdev();
+        metadata.file_type().is_char_device()
+            && (rustix::fs::major(number), rustix::fs::minor(number)) == NULL
+    })
 }
 
 /// Returns the content of the regular file at `path` as text.
