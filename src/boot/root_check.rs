@@ -65,13 +65,13 @@ pub(super) enum Answer {
 }
 
 impl InitRequest {
-    /// Returns the request for what the command line asks to be executed. A verified root is read
-    /// without a limit.
-    pub(super) fn new(params: &BootParams, device: Option<&str>, is_verified: bool) -> Self {
+    /// Returns the request for what the command line asks to be executed. `node` is that of the
+    /// root's block device, if it has one. A verified root is read without a limit.
+    pub(super) fn new(params: &BootParams, node: Option<&str>, is_verified: bool) -> Self {
         Self {
             init: params.init.clone(),
             limit: if is_verified { u64::MAX } else { READ_LIMIT },
-            device: device.filter(|device| device.starts_with("/dev/")).map(str::to_owned),
+            device: node.map(str::to_owned),
             is_command: params.exec.is_some(),
         }
     }
@@ -214,9 +214,5 @@ mod tests {
             assert_eq!(Answer::decode(&answer.encode()), Some(answer));
         }
         assert_eq!(Answer::decode(b""), None);
-        let params = BootParams::default();
-        let request = |device| InitRequest::new(&params, Some(device), false);
-        assert_eq!(request("10.0.2.2:/nfs").device, None);
-        assert_eq!(request("/dev/vda").device.as_deref(), Some("/dev/vda"));
     }
 }

@@ -123,7 +123,9 @@ impl Filesystem {
     fn request_modules(&mut self, device: Candidate, cx: &mut StepContext<'_>) -> Progress {
         cx.warn_duplicates(&self.text, &device);
         if self.is_root {
-            cx.set_root_device(&device.node.display().to_string());
+            let node = device.node.display().to_string();
+            cx.set_root_device(&node);
+            cx.state.node = Some(node);
         }
         let types = mount::types(cx.dir, &self.fstypes, &device);
         let aliases: Vec<String> = types.iter().map(|t| format!("fs-{t}")).collect();

@@ -22,7 +22,8 @@ impl InitCheck {
 
     fn start(&mut self, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
         let device = cx.state.device.as_deref();
-        let request = InitRequest::new(&cx.params.boot, device, self.is_verified);
+        let node = cx.state.node.as_deref();
+        let request = InitRequest::new(&cx.params.boot, node, self.is_verified);
         if self.root.is_empty() {
             self.root = device.unwrap_or_default().to_owned();
         }

@@ -121,6 +121,7 @@ impl StepContext<'_> {
     /// Notes the root device without the end of a phase.
     fn note_root_device(&mut self, device: &str) {
         self.state.device = Some(device.to_owned());
+        self.state.node = None;
         self.reporter.set_root_device(device);
     }
 

@@ -7,6 +7,8 @@ use std::net::Ipv4Addr;
 pub(in crate::boot) struct RootState {
     /// The root device found last: a node, a tag, a UBI volume or an NFS export.
     pub(super) device: Option<String>,
+    /// The node of that device, if it is a block device: a tag may look like a node.
+    pub(super) node: Option<String>,
     /// The network, once it is configured.
     pub(super) network: Option<NetworkState>,
 }
