@@ -3,7 +3,7 @@
 use crate::row::{Content, Image, ROW, Row};
 use harness::kernel::Kernel;
 
-/// Gives every `.bin` index this content.
+/// Returns the `.bin` indexes, each with this content.
 macro_rules! indexes {
     ($content:expr) => {
         &[
@@ -16,7 +16,7 @@ macro_rules! indexes {
     };
 }
 
-/// Gives the text indexes that a boot reads this content.
+/// Returns the text indexes that a boot reads, each with this content.
 macro_rules! texts {
     ($content:expr) => {
         &[

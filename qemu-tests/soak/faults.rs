@@ -94,7 +94,7 @@ struct Row {
     verdict: String,
     time_ms: u64,
     wall: Duration,
-    /// What is wrong, if anything.
+    /// Why the boot counts as bad; empty if it does not.
     problem: String,
 }
 

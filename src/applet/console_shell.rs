@@ -19,7 +19,7 @@ use super::rescue::{self, line_reader::LineReader};
 use crate::boot::{NO_PASSWORD, NO_TERMINAL, Occasion, RESET, Request};
 use crate::sys::crypt::PasswordHash;
 use crate::sys::terminal::{self, Mode};
-use crate::sys::{BootTime, Root, child};
+use crate::sys::{Root, child, process};
 
 /// Shells with the arguments that make them interactive, the first that works is used.
 const SHELLS: [(&str, &[&str]); 5] = [
@@ -33,8 +33,6 @@ const SHELLS: [(&str, &[&str]); 5] = [
 const CHECK: i32 = 42;
 /// Longest time for that.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
-/// Interval between checks whether it has ended.
-const CHECK_INTERVAL: Duration = Duration::from_millis(10);
 /// Wrong passwords before the longer pause.
 const ATTEMPTS: usize = 3;
 /// Pause after a wrong password.
@@ -100,13 +98,10 @@ fn works(path: &Path, args: &[&str]) -> bool {
     command.args(applet).args(["-c", &format!("exit {CHECK}")]);
     let null = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let Ok(mut child) = null.spawn() else { return false };
-    let end = BootTime::now() + CHECK_TIMEOUT;
-    while BootTime::now() < end {
-        match child.try_wait() {
-            Ok(None) => thread::sleep(CHECK_INTERVAL),
-            Ok(Some(status)) => return status.code() == Some(CHECK),
-            Err(_) => return false,
-        }
+    match process::wait_for(&mut child, CHECK_TIMEOUT) {
+        Ok(Some(status)) => return status.code() == Some(CHECK),
+        Ok(None) => {}
+        Err(_) => return false,
     }
     let _ = child.kill();
     false

@@ -2,26 +2,22 @@
 
 use std::num::NonZeroUsize;
 use std::os::fd::AsFd;
-use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::coldplug::Coldplug;
+use super::loading::threaded_loader;
 use super::root_hint::RootHint;
 use super::{EXTRA_JOBS, RECORD, REMAINING, write};
 use crate::cmdline::root::RootParams;
 use crate::kmod::catalog::Catalog;
-use crate::load::{
-    ExecutorKind, Inserter, Loader, ModuleRecord, Outcome, Rank, SchedulePolicy, Settings,
-};
+use crate::load::{Loader, ModuleRecord, Outcome, Rank};
 use crate::report::Record;
-use crate::sys::moddir::{self, ModuleDir};
-use crate::sys::module::Kernel;
 use crate::sys::regular_file::{self, RECORD_LIMIT};
 use crate::sys::sysfs::{self, InitState};
 use crate::sys::uevent::Socket;
-use crate::sys::{self, BootTime, Root, procfs};
+use crate::sys::{self, BootTime, Root};
 
 /// Longest wait for all loads.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -89,17 +85,11 @@ fn already_loaded(name: &str) -> ModuleRecord {
 
 /// Starts a loader with the configuration of the real system.
 fn loader(root: &Root, warnings: &mut Vec<String>) -> sys::Result<Loader> {
-    let dir = ModuleDir::new(root, &sys::release());
     let mut ignored = Vec::new();
-    let params = procfs::kernel_command_line(root).modules;
-    let config = moddir::config_with(root, &dir, &params, &mut ignored);
-    warnings.extend(ignored.iter().map(ToString::to_string));
-    let kernel = sysfs::kernel_compression(root);
-    let inserter = Inserter { ops: Arc::new(Kernel), dir: dir.path().to_owned(), kernel };
     let threads = NonZeroUsize::MIN.saturating_add(sys::processors() - 1 + EXTRA_JOBS);
-    let executor = ExecutorKind::Threads(threads);
-    let settings = Settings { executor, policy: SchedulePolicy::default() };
-    Loader::new(root.clone(), Catalog::checked(Arc::new(dir)), config, inserter, settings)
+    let loader = threaded_loader(root, Catalog::checked, threads, &mut ignored);
+    warnings.extend(ignored.iter().map(ToString::to_string));
+    loader
 }
 
 /// Waits until nothing is left to load and a scan finds nothing new.

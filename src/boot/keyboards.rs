@@ -4,17 +4,15 @@
 //! A child process loads them, so that PID 1 is never inside a module's init.
 
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use super::loading::threaded_loader;
 use crate::kmod::catalog::Catalog;
 use crate::kmod::uevent::Modalias;
-use crate::load::{ExecutorKind, Inserter, Loader, Rank, SchedulePolicy, Settings};
+use crate::load::Rank;
 use crate::sys::child::{self, ChildProcess};
-use crate::sys::moddir::{self, ModuleDir};
-use crate::sys::module::Kernel;
-use crate::sys::{self, BootTime, Root, devices, procfs, signals, sysfs};
+use crate::sys::{self, BootTime, Root, devices, signals};
 
 /// Longest wait for keyboards.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -44,7 +42,7 @@ pub(super) fn load() {
 /// # Errors
 /// /sys/devices cannot be read, or the loader cannot start.
 pub(crate) fn load_drivers(dir: &Root) -> sys::Result<()> {
-    let loader = loader(dir)?;
+    let loader = threaded_loader(dir, Catalog::new, THREADS, &mut Vec::new())?;
     loader.want_name(PS2, Rank::Root);
     let mut seen: Vec<Modalias> = Vec::new();
     let start = BootTime::now();
@@ -65,17 +63,6 @@ pub(crate) fn load_drivers(dir: &Root) -> sys::Result<()> {
         thread::sleep(SCAN_INTERVAL);
     }
     Ok(())
-}
-
-fn loader(root: &Root) -> sys::Result<Loader> {
-    let dir = ModuleDir::new(root, &sys::release());
-    let params = procfs::kernel_command_line(root).modules;
-    let config = moddir::config_with(root, &dir, &params, &mut Vec::new());
-    let kernel = sysfs::kernel_compression(root);
-    let inserter = Inserter { ops: Arc::new(Kernel), dir: dir.path().to_owned(), kernel };
-    let executor = ExecutorKind::Threads(THREADS);
-    let settings = Settings { executor, policy: SchedulePolicy::default() };
-    Loader::new(root.clone(), Catalog::new(Arc::new(dir)), config, inserter, settings)
 }
 
 /// Returns whether a device is a keyboard, or the host of one.

@@ -213,7 +213,7 @@ impl Boot {
 
     /// Reads the kernel command line, and what it says about the end of the boot.
     fn read_policy(&mut self) {
-        let line = procfs::cmdline(&self.dir).or_else(|_| procfs::cmdline_without_mount());
+        let line = procfs::cmdline_in_any_case(&self.dir);
         self.read_parameters(&line.unwrap_or_default());
         self.breakpoint = Breakpoint::new(self.params.boot.break_at);
         if let Some(params) = self.params.boot.watchdog.take() {

@@ -8,7 +8,6 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use rustix::fs::{
@@ -23,6 +22,7 @@ use super::switch_root::INITS;
 use crate::kmod::program::{
     self, ElfHead, HEAD_LEN, Kernel, MAX_SCRIPTS, Machine, Program, ProgramError, Segments,
 };
+use crate::sys::read_at::read_at;
 use crate::sys::{self, Root, errno, process};
 
 /// Sysctl that an x86-64 kernel has if it executes 32-bit programs.
@@ -245,30 +245,16 @@ fn check_permission(stat: &Stat) -> Result<(), Refusal> {
 
 fn read_segments(file: &File, head: ElfHead) -> Result<Segments, Refusal> {
     let (offset, len) = head.table();
-    let table = read_at(file, offset, usize::try_from(len).unwrap_or(0))?;
+    let table = match read_at(file, offset, usize::try_from(len).unwrap_or(0)) {
+        // The kernel refuses an offset that no file has.
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Vec::new(),
+        table => table?,
+    };
     Ok(head.segments(&table, file.metadata()?.len())?)
 }
 
 fn read_head(file: &File) -> io::Result<Vec<u8>> {
     read_at(file, 0, HEAD_LEN)
-}
-
-/// Reads `len` bytes at `offset`, or fewer at the end of the file.
-fn read_at(file: &File, offset: u64, len: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; len];
-    let mut filled = 0;
-    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match file.read_at(rest, offset.saturating_add(filled as u64)) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // The kernel refuses an offset that no file has.
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => break,
-            Err(error) => return Err(error),
-        }
-    }
-    bytes.truncate(filled);
-    Ok(bytes)
 }
 
 #[cfg(test)]

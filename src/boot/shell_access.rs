@@ -80,7 +80,7 @@ pub(super) fn current(dir: &Root) -> ShellAccess {
     match noted.unwrap_or_else(|| ShellAccess::read(dir, true)) {
         refused @ ShellAccess::Refused(_) => refused,
         access => {
-            let line = || procfs::cmdline(dir).or_else(|_| procfs::cmdline_without_mount()).ok();
+            let line = || procfs::cmdline_in_any_case(dir).ok();
             match refused_by_lockdown(sysfs::lockdown(), line) {
                 Some(reason) => ShellAccess::Refused(reason),
                 None => access,

@@ -121,19 +121,19 @@ impl WorkerThreads {
 
     fn complete(&self, completion: Completion) {
         let id = completion.id;
-        let message = Message::Completed(completion);
-        if message.encode().is_some() {
-            self.send(&message);
-        } else {
+        if !self.send(&Message::Completed(completion)) {
             self.send(&too_long(id));
         }
     }
 
-    fn send(&self, message: &Message) {
-        if let Some(message) = message.encode() {
+    /// Sends a message. Returns false if it is too long.
+    fn send(&self, message: &Message) -> bool {
+        let encoded = message.encode();
+        if let Some(message) = &encoded {
             // If the other end is closed, nobody needs the result.
-            let _ = send_to_parent(&self.socket, &message);
+            let _ = send_to_parent(&self.socket, message);
         }
+        encoded.is_some()
     }
 
     /// Starts a thread that waits for tasks. Returns whether there is one.

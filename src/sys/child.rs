@@ -9,6 +9,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::sync::{Mutex, PoisonError};
 
+use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair,
@@ -23,7 +24,7 @@ pub(crate) const MAX_MESSAGE: usize = 64 << 10;
 /// A child whose owner wants its exit status, and that status once the child has ended.
 static OWNED: Mutex<Vec<(u32, Option<ExitStatus>)>> = Mutex::new(Vec::new());
 
-/// What has arrived from a child.
+/// Result of an attempt to receive from a child.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Received {
     /// A whole message.
@@ -171,15 +172,13 @@ fn to_pid(pid: u32) -> Option<Pid> {
 }
 
 fn receive(socket: impl AsFd, flags: RecvFlags) -> Received {
-    let mut buffer = vec![0; MAX_MESSAGE];
-    match uninterrupted(|| recv(&socket, &mut *buffer, flags)) {
+    // Not cleared before: most calls receive a few bytes or nothing.
+    let mut buffer = Vec::with_capacity(MAX_MESSAGE);
+    match uninterrupted(|| recv(&socket, spare_capacity(&mut buffer), flags)) {
         Err(Errno::AGAIN) => Received::Pending,
         // An empty message is the end of the connection; no message of ours is empty.
         Ok((0, _)) | Err(_) => Received::Ended,
-        Ok((len, _)) => {
-            buffer.truncate(len);
-            Received::Message(buffer)
-        }
+        Ok(_) => Received::Message(buffer),
     }
 }
 

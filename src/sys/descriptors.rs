@@ -4,7 +4,7 @@
 //! The runtime of the standard library opens /dev/null in their place before `main` and aborts if
 //! that node does not exist, as before /dev is mounted. A function that runs earlier opens them.
 
-use rustix::fs::{Mode, OFlags, open};
+use rustix::fs::{Mode, OFlags, major, minor, open};
 use rustix::io::{Errno, fcntl_getfd};
 use rustix::stdio;
 use std::mem::forget;
@@ -22,4 +22,9 @@ pub(super) extern "C" fn open_missing() {
             let _ = null.or_else(|_| open(c"/", OFlags::RDONLY, Mode::empty())).map(forget);
         }
     }
+}
+
+/// Returns whether a device number is that of /dev/null.
+pub(super) fn is_null(number: u64) -> bool {
+    (major(number), minor(number)) == (1, 3)
 }

@@ -46,6 +46,7 @@ pub(crate) mod port;
 pub(crate) mod probe_message;
 pub(crate) mod process;
 pub(crate) mod procfs;
+pub(crate) mod read_at;
 pub(crate) mod regular_file;
 pub(crate) mod semaphore;
 pub(crate) mod settings;

@@ -14,12 +14,15 @@ use rustix::fs::{FileType, MemfdFlags, OFlags};
 use rustix::process::{Pid, Signal};
 use rustix::system::RebootCommand;
 
-use super::{BootTime, Error, Result, Root, raw, watchdog};
+use super::{BootTime, Error, Result, Root, descriptors, raw, watchdog};
 
 /// The shell of system(3).
 const SHELL: &str = "/bin/sh";
 /// proc_pid_exe(5): the program that runs.
 pub(crate) const SELF_EXE: &str = "/proc/self/exe";
+
+/// Interval between checks whether a child has ended.
+const WAIT_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Reports whether this is process 1.
 pub(crate) fn is_pid1() -> bool {
@@ -54,16 +57,14 @@ pub(crate) fn environment(name: &str) -> Option<OsString> {
 /// /dev/null, open for reading too, which the `2>/dev/null` of a shell is not, or a directory
 /// (descriptors.rs).
 pub(crate) fn stderr_was_closed() -> bool {
-    const NULL: (u32, u32) = (1, 3);
     let stderr = rustix::stdio::stderr();
     let stat = rustix::fs::fstat(stderr);
     if stat.is_ok_and(|s| FileType::from_raw_mode(s.st_mode) == FileType::Directory) {
         return true;
     }
-    let number =
-        stat.map(|stat| (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev)));
+    let is_null = stat.is_ok_and(|stat| descriptors::is_null(stat.st_rdev));
     let mode = rustix::fs::fcntl_getfl(stderr).map(|flags| flags & OFlags::RWMODE);
-    number == Ok(NULL) && mode == Ok(OFlags::RDWR)
+    is_null && mode == Ok(OFlags::RDWR)
 }
 
 /// dup2(2): makes /dev/console the descriptors 0, 1 and 2. A serial line without a carrier does not
@@ -173,6 +174,25 @@ pub(crate) fn set_name(name: &CStr) {
 pub(crate) fn set_low_priority(low: bool) {
     // A failure changes how long the work takes and nothing else.
     let _ = rustix::process::setpriority_process(None, if low { 19 } else { 0 });
+}
+
+/// waitpid(2): waits until `child` ends, or `timeout` has passed, and returns its exit status in
+/// time. Not for PID 1, which reaps its children in its event loop.
+///
+/// # Errors
+/// The errno of the call.
+pub(crate) fn wait_for(
+    child: &mut Child,
+    timeout: Duration,
+) -> std::io::Result<Option<ExitStatus>> {
+    let end = BootTime::now() + timeout;
+    loop {
+        let status = child.try_wait()?;
+        if status.is_some() || BootTime::now() >= end {
+            return Ok(status);
+        }
+        std::thread::sleep(WAIT_INTERVAL);
+    }
 }
 
 /// kill(2): sends `signal` to every process of a group.

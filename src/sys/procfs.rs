@@ -22,11 +22,15 @@ pub(crate) fn kernel_command_line(root: &Root) -> KernelCommandLine {
     KernelCommandLine::parse(&cmdline(root).unwrap_or_default())
 }
 
-/// Returns the kernel command line if proc cannot be mounted on /proc.
+/// Returns the kernel command line, even if proc cannot be mounted on /proc.
 ///
 /// # Errors
-/// The kernel refuses to mount it at all, or is older than Linux 5.2.
-pub(crate) fn cmdline_without_mount() -> Result<String> {
+/// The kernel refuses to mount proc at all, or is older than Linux 5.2.
+pub(crate) fn cmdline_in_any_case(root: &Root) -> Result<String> {
+    cmdline(root).or_else(|_| cmdline_without_mount())
+}
+
+fn cmdline_without_mount() -> Result<String> {
     let failed = |errno| Error::new("open", "cmdline", errno);
     let proc = mount::mount_detached("proc", None)?;
     let file = openat(&proc, "cmdline", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());

@@ -257,7 +257,7 @@ union SignalOrigin {
     sender: c_int,
 }
 
-/// sigaction(2), sigprocmask(2): gives every signal its default action and blocks none.
+/// sigaction(2), sigprocmask(2): sets every signal to its default action and blocks none.
 fn reset_signals() {
     let action = libc::Action { handler: None, mask: [0; _], flags: 0, restorer: 0 };
     for signal in 1..=MAX_SIGNAL {

@@ -13,7 +13,7 @@ use std::path::Path;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::{Cause, Error, Result};
+use super::{Cause, Error, Result, descriptors};
 
 /// Longest configuration file, in bytes.
 pub(crate) const CONFIG_LIMIT: usize = 4 << 20;
@@ -73,11 +73,8 @@ pub(crate) fn read_if_opened(path: &Path, limit: usize) -> Result<Option<Vec<u8>
 
 /// Returns whether `path` leads to /dev/null.
 fn is_null_device(path: &Path) -> bool {
-    const NULL: (u32, u32) = (1, 3);
     fs::metadata(path).is_ok_and(|metadata| {
-        let number = metadata.rdev();
-        metadata.file_type().is_char_device()
-            && (rustix::fs::major(number), rustix::fs::minor(number)) == NULL
+        metadata.file_type().is_char_device() && descriptors::is_null(metadata.rdev())
     })
 }
 

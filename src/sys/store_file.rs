@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, openat};
 
+use super::read_at::read_at;
 use super::{Cause, Error, Result};
 
 /// Largest file that is written.
@@ -74,18 +75,7 @@ impl StoreFile {
     /// # Errors
     /// The errno of the call.
     pub(crate) fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>> {
-        let mut bytes = vec![0; len];
-        let mut found = 0;
-        while found < len {
-            match self.file.read_at(&mut bytes[found..], offset + found as u64) {
-                Ok(0) => break,
-                Ok(count) => found += count,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(Error::io("read", &self.path, &e)),
-            }
-        }
-        bytes.truncate(found);
-        Ok(bytes)
+        read_at(&self.file, offset, len).map_err(|e| Error::io("read", &self.path, &e))
     }
 
     /// pwrite(2), fsync(2): writes `bytes` at `offset` and waits until they are on the medium.

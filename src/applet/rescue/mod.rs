@@ -20,8 +20,9 @@ use super::message::{self, Error};
 use super::out;
 use crate::boot::{self, Request};
 use crate::escape;
+use crate::sys::process::{self, SELF_EXE};
 use crate::sys::terminal::Mode;
-use crate::sys::{BootTime, Root, process::SELF_EXE};
+use crate::sys::{BootTime, Root};
 use line_reader::LineReader;
 
 /// What the prompt shows.
@@ -48,6 +49,8 @@ enum Action {
     Applet(&'static str),
     /// By PID 1.
     Ask(Request),
+    /// By PID 1, with the words as kernel parameters.
+    Retry,
 }
 
 static COMMANDS: [RescueCommand; 15] = [
@@ -70,7 +73,7 @@ static COMMANDS: [RescueCommand; 15] = [
         "retry",
         "[root=NAME] [PARAMETER...]",
         "search for the root again, with these kernel parameters",
-        Action::Call(retry),
+        Action::Retry,
     ),
     command(
         "continue",
@@ -116,6 +119,7 @@ fn run_command(words: &[OsString]) -> Result<(), Error> {
         Action::Applet(applet) => call_applet(applet, words),
         Action::Ask(_) if words.len() > 1 => Err(Error::unexpected(&words[1])),
         Action::Ask(request) => Ok(request.send(&Root::default())?),
+        Action::Retry => retry(words),
     }
 }
 
@@ -202,9 +206,8 @@ fn run_in_child(words: &[OsString], lines: &mut LineReader) {
 /// Returns whether a command asks PID 1 for something.
 fn is_request(words: &[OsString]) -> bool {
     let name = words.first().map(|name| name.as_bytes());
-    let asks = |command: &&RescueCommand| matches!(command.action, Action::Ask(_));
-    name == Some(b"retry")
-        || COMMANDS.iter().filter(asks).any(|command| name == Some(command.name.as_bytes()))
+    let asks = |command: &&RescueCommand| matches!(command.action, Action::Ask(_) | Action::Retry);
+    COMMANDS.iter().filter(asks).any(|command| name == Some(command.name.as_bytes()))
 }
 
 /// Waits for PID 1, which ends this process when it does what it was asked for.
@@ -223,14 +226,9 @@ fn has_ended(child: &mut Child) -> bool {
 /// dies when that ends; the prompt does not wait for it.
 fn kill(child: &mut Child) {
     let _ = child.kill();
-    let end = BootTime::now() + END_TIMEOUT;
-    while BootTime::now() < end {
-        if has_ended(child) {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(10));
+    if matches!(process::wait_for(child, END_TIMEOUT), Ok(None)) {
+        message::warn("rescue", "command is blocked in the kernel; left running");
     }
-    message::warn("rescue", "command is blocked in the kernel; left running");
 }
 
 #[cfg(test)]

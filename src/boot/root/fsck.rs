@@ -44,7 +44,7 @@ pub(super) struct Fsck {
     terminated: bool,
 }
 
-/// What is due for a check that runs.
+/// Next action for a check that runs.
 #[derive(Debug, PartialEq, Eq)]
 enum Due {
     Nothing,

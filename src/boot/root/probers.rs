@@ -43,7 +43,7 @@ struct Prober {
     since: BootTime,
 }
 
-/// What has become of a request.
+/// Outcome of a request.
 #[derive(Debug)]
 pub(super) enum Outcome {
     /// The device has been examined.
@@ -112,7 +112,7 @@ impl Probers {
         self.queue.push_back(Job { disk: disk.clone(), devices, deaths: 0 });
     }
 
-    /// Gives the requests that wait to probers, and starts probers as needed.
+    /// Sends waiting requests to probers, and starts probers as needed.
     ///
     /// # Errors
     /// No prober can be started.

@@ -51,7 +51,7 @@ pub(super) struct Verity {
     state: State,
 }
 
-/// What was read from a device, in its place.
+/// Bytes read from a device, at their offset.
 struct Window<'a> {
     size: u64,
     offset: u64,

@@ -4,7 +4,7 @@
 //! nothing as long as a device that may decide it has not been read. It is repeated when an answer
 //! arrives.
 //!
-//! | time since a device was listed | a lookup |
+//! | age of a device in the list | a lookup |
 //! | --- | --- |
 //! | up to [`PATIENCE`] | waits for the device, unless the name is that of another one |
 //! | up to `coldplug.probe_timeout=` | goes on without it; the boot does not give up yet |

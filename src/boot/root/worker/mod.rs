@@ -100,7 +100,7 @@ impl MountWorker {
         }
     }
 
-    /// Gives the worker a request; `text` stands for it in messages. If an undo is under way, the
+    /// Sends the worker a request; `text` stands for it in messages. If an undo is under way, the
     /// request waits for its end.
     ///
     /// # Errors
@@ -117,7 +117,7 @@ impl MountWorker {
         Ok(Progress::Busy(operation))
     }
 
-    /// Gives the worker the check of the mounted root; `text` stands for it in messages.
+    /// Requests the check of the mounted root; `text` stands for it in messages.
     ///
     /// # Errors
     /// As [`Self::request`].
@@ -203,7 +203,7 @@ impl MountWorker {
         self.start_undo();
     }
 
-    /// Gives the undo to the next worker.
+    /// Passes the undo on to the next worker.
     fn continue_undo(&mut self) {
         self.child = None;
         if self.undo_workers < MAX_UNDO_WORKERS { self.start_undo() } else { self.end_undo() }

@@ -1,9 +1,7 @@
 //! What the mount worker does with its requests. This code runs in the child process.
 
 use std::fs::{self, File};
-use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
@@ -17,6 +15,7 @@ use crate::boot::{SYSROOT, new_root};
 use crate::disk;
 use crate::sys::block::{self, BlockDevice, Disk};
 use crate::sys::loopdev::{self, Loop};
+use crate::sys::read_at::read_at;
 use crate::sys::{Error, Result, Root, child, mount as mounts, sysfs};
 
 /// Maximum number of bytes that a request may read.
@@ -187,19 +186,10 @@ fn find(dir: &Root, number: (u32, u32)) -> Result<BlockDevice> {
 fn read(dir: &Root, number: (u32, u32), offset: u64, length: u32) -> Reply {
     let device = find(dir, number)?;
     let node = device.node(dir);
-    let failed = |e: io::Error| Error::io("read", &node, &e);
     let file = File::open(&node).map_err(|e| Error::io("open", &node, &e))?;
-    let mut bytes = vec![0; length.min(MAX_READ) as usize];
-    let mut count = 0;
-    while count < bytes.len() {
-        match file.read_at(&mut bytes[count..], offset.saturating_add(count as u64)) {
-            Ok(0) => break,
-            Ok(more) => count += more,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(failed(e)),
-        }
-    }
-    Ok([device.size.to_le_bytes().as_slice(), &bytes[..count]].concat())
+    let bytes = read_at(&file, offset, length.min(MAX_READ) as usize)
+        .map_err(|e| Error::io("read", &node, &e))?;
+    Ok([device.size.to_le_bytes().as_slice(), &bytes].concat())
 }
 
 /// Opens `path` as it will be found when `directory` is the root.
