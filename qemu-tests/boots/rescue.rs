@@ -148,6 +148,7 @@ fn what_a_person_types_by_mistake_is_harmless() {
 
 fn a_retry_with_another_root_boots() {
     let mut person = prompt(&format!("{NO_ROOT} rootfstype=xfs"));
+    person.asks(&format!("mount LABEL={LABEL}"), "is mounted at /sysroot (ext4)");
     // Another attempt may fail too.
     let line = "retry root='LABEL=my other' panic=9";
     person.types(line, "coldplug: retrying after the failed boot");
@@ -155,8 +156,15 @@ fn a_retry_with_another_root_boots() {
     person.reads("LABEL=my other not found");
     person.reads("coldplug: verdict=no-root");
     person.reads(PROMPT);
+    person.types("cat /proc/mounts", "tmpfs /run ");
+    person.reads(PROMPT);
+    // Of the attempts that have failed nothing is left, not even a thread.
+    person.asks("cat /proc/1/status", "\nThreads:\t1");
     let boot = person.leaves(&format!("retry root=LABEL={LABEL} rootfstype=ext4"));
     boot.expect("ok");
+    let mounts = boot.console.rsplit_once("cat /proc/mounts").map(|(_, text)| text);
+    let mounts = mounts.and_then(|text| text.split_once(PROMPT)).map(|(mounts, _)| mounts);
+    boot.check(!mounts.unwrap_or("/sysroot").contains("/sysroot"), "the mount by hand is left");
     assert_eq!(root_device(&boot), "/dev/vda");
     assert_eq!(boot.record()["root"]["spec"], format!("LABEL={LABEL}"));
     assert_eq!(boot.console.matches("coldplug: verdict=").count(), 3);

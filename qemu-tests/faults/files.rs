@@ -252,14 +252,7 @@ pub(crate) const ROWS: &[Row] = &[
         words: "coldplug.replay=/order",
         ..ROW
     },
-    Row {
-        name: "run_is_a_file",
-        files: &[("run", Content::Text(""))],
-        words: "coldplug.timeout=15",
-        verdict: "mount-failed",
-        says: &["mkdir /run/coldplug"],
-        ..ROW
-    },
+    Row { name: "run_is_a_file", files: &[("run", Content::Text(""))], ..ROW },
     Row {
         name: "sysroot_is_a_file",
         files: &[("sysroot", Content::Text(""))],

@@ -79,6 +79,10 @@ fn mount_one(dir: &Root, early: &Early) -> Result<()> {
         return Ok(());
     }
     if !target.is_dir() {
+        // A file of the image at /run; the loader and the mounts of the root need the directory.
+        if !early.needed {
+            let _ = fs::remove_file(&target);
+        }
         fs::create_dir_all(&target).map_err(|e| Error::io("mkdir", &target, &e))?;
     }
     if early.path == RUN && dir.join(KEPT).is_dir() {

@@ -90,7 +90,7 @@ impl Boot {
         let executor = ExecutorKind::WorkerProcess(Concurrency::from_jobs(jobs));
         let settings = Settings { executor, policy: self.schedule_policy(root_hint) };
         Loader::new(self.dir.clone(), catalog, config, inserter, settings)
-            .inspect(|loader| rescue::set_shutdown_handle(loader.shutdown_handle()))
+            .inspect(|loader| rescue::add_shutdown_handle(loader.shutdown_handle()))
             .map_err(BootError::Setup)
     }
 

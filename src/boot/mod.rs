@@ -92,6 +92,8 @@ struct Boot {
     watchdog: WatchdogState,
     persistence: Persistence,
     reporter: Reporter,
+    /// Whether an earlier attempt to boot has failed.
+    is_retry: bool,
     /// The check that the root has passed.
     root_check: Option<RootCheck>,
     /// Time at the entry of /init.
@@ -113,6 +115,7 @@ pub(crate) fn run(dir: Root, args: Vec<OsString>) -> ! {
         watchdog: WatchdogState::Unused,
         persistence: Persistence::new(None),
         reporter: Reporter::new(began),
+        is_retry: false,
         root_check: None,
         began,
     };
@@ -180,7 +183,7 @@ impl Boot {
         for name in cmdline::without_effect_in_retry(words) {
             self.reporter.warn(format!("retry: {name}= has no effect after the start of the boot"));
         }
-        root::detach_mounts(&self.dir);
+        self.is_retry = true;
         self.find_root_and_switch()
     }
 
@@ -291,7 +294,7 @@ impl Boot {
             loader.want_name(&name, Rank::Root);
         }
         let mut coldplug = Coldplug::new(&dir, loader, root_hint, self.params.boot.jobs == Some(1));
-        let search = RootSearch::new(&dir, &self.params.root, storage);
+        let search = RootSearch::new(&dir, &self.params.root, storage, self.is_retry);
         let result = EventLoop::new(self, loader, &mut coldplug, socket, search).run();
         let loads_ended = result.as_ref().ok().copied();
         if loads_ended.is_some() {

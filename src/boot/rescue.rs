@@ -28,8 +28,8 @@ struct Policy {
 /// A static, because the panic hook takes no arguments.
 static POLICY: Mutex<Policy> = Mutex::new(Policy { onfail: None, panic: None });
 
-/// The loads to drain before the machine is left.
-static SHUTDOWN: Mutex<Option<ShutdownHandle>> = Mutex::new(None);
+/// The loads to drain before the machine is left: those of each attempt to boot.
+static SHUTDOWN: Mutex<Vec<ShutdownHandle>> = Mutex::new(Vec::new());
 /// Longest wait for these loads.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -37,9 +37,11 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 const NOT_RESUMABLE: &str =
     "coldplug: retry and continue are not possible after the switch or a crash; use 'reboot'";
 
-/// Sets the loads to drain before the machine is left.
-pub(super) fn set_shutdown_handle(handle: ShutdownHandle) {
-    *SHUTDOWN.lock().unwrap_or_else(PoisonError::into_inner) = Some(handle);
+/// Adds loads to drain before the machine is left.
+pub(super) fn add_shutdown_handle(handle: ShutdownHandle) {
+    let mut handles = SHUTDOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    handles.retain(|handle| !handle.is_over());
+    handles.push(handle);
 }
 
 /// How a person at a console goes on with a boot that has failed.
@@ -182,11 +184,12 @@ fn wait_for_reset(root: &Root) -> ! {
 /// for all asynchronous probing, and the scan of a parallel SCSI bus takes that lock: a deadlock
 /// (seen on 6.1).
 pub(super) fn leave(how: Shutdown) -> ! {
-    let handle = SHUTDOWN.try_lock().ok().and_then(|loads| loads.clone());
+    let handles = SHUTDOWN.try_lock().map(|handles| handles.clone()).unwrap_or_default();
+    let end = BootTime::now() + DRAIN_TIMEOUT;
     // After a crash there is no handle, but perhaps a worker process with its last loads.
-    let drained = match handle {
-        Some(handle) => handle.drain(DRAIN_TIMEOUT),
-        None => signals::wait_for_all_children(DRAIN_TIMEOUT),
+    let drained = match handles.as_slice() {
+        [] => signals::wait_for_all_children(DRAIN_TIMEOUT),
+        handles => handles.iter().all(|handle| handle.drain(end - BootTime::now())),
     };
     if !drained {
         // In the log alone: the verdict is the last line on the console.

@@ -86,13 +86,14 @@ pub(crate) fn with_words(line: &str, more: &str) -> String {
 }
 
 /// Parameters that are read once, when the boot begins: what they say holds for all attempts.
-const READ_ONCE: [&str; 6] = [
+const READ_ONCE: [&str; 7] = [
     "coldplug.onfail",
     "panic",
     "coldplug.break",
     "coldplug.shell",
     "coldplug.watchdog",
     "coldplug.persist",
+    "resume",
 ];
 
 /// Returns the names of the parameters among `more` that have no effect when they are added to the

@@ -1,6 +1,7 @@
 //! The dispatcher: sends ready tasks of the graph to the executor and takes their completions back.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -39,6 +40,8 @@ pub(super) struct Dispatcher {
     ended: Condvar,
     /// Eventfd that is readable when a task has ended.
     wake: OwnedFd,
+    /// Whether the loader is gone: nobody requests modules any more.
+    is_retired: AtomicBool,
 }
 
 impl Dispatcher {
@@ -68,6 +71,7 @@ impl Dispatcher {
             ready: Condvar::new(),
             ended: Condvar::new(),
             wake,
+            is_retired: AtomicBool::new(false),
         });
         if let ExecutorKind::WorkerProcess(_) = settings.executor {
             dispatcher.start_supervisor()?;
@@ -82,6 +86,16 @@ impl Dispatcher {
     /// Returns the graph if no other thread has it locked.
     pub(super) fn try_graph(&self) -> Option<MutexGuard<'_, Graph>> {
         self.graph.try_lock().ok()
+    }
+
+    /// Notes that the loader is gone.
+    pub(super) fn retire(&self) {
+        self.is_retired.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether the loader is gone and nothing is left to do.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_retired.load(Ordering::Relaxed) && self.graph().is_idle()
     }
 
     pub(super) fn worker(&self) -> &Worker {

@@ -28,6 +28,13 @@ pub(crate) struct Loader {
     pub(super) lookup_ns: AtomicU64,
 }
 
+impl Drop for Loader {
+    /// Lets the worker process end once it has nothing to do.
+    fn drop(&mut self) {
+        self.dispatcher.retire();
+    }
+}
+
 impl Loader {
     /// Creates a loader over one kernel's catalog and configuration. Among the modules that are
     /// requested, [`super::SchedulePolicy::first`] and the modules that speed up the signature

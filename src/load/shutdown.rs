@@ -12,6 +12,11 @@ use crate::sys::watchdog;
 pub(crate) struct ShutdownHandle(pub(super) Arc<Dispatcher>);
 
 impl ShutdownHandle {
+    /// Returns whether there is nothing to drain any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.is_over()
+    }
+
     /// Starts no more loads, and waits until those under way have returned and the devices that
     /// they probe are probed, or until `timeout` passes. Returns whether all have ended.
     ///

@@ -97,22 +97,25 @@ impl Dispatcher {
 }
 
 impl Supervisor {
-    /// Serves one worker process after the other, forever.
+    /// Serves one worker process after the other, until the loader is gone and nothing is left to
+    /// do.
     fn run(&mut self) {
-        loop {
-            let process = self.process();
+        while let Some(process) = self.process() {
             self.serve(&process);
-            self.replace(process);
+            if !self.dispatcher.is_over() {
+                self.replace(process);
+            }
         }
+        self.dispatcher.replace_process(None, |_| ());
     }
 
-    /// Returns the worker process. If there is none, it is started; while that fails, the modules
-    /// that wait for it fail after a time.
-    fn process(&mut self) -> Arc<ChildProcess> {
+    /// Returns the worker process; `None` if it has nothing to do any more. If there is none, it is
+    /// started; while that fails, the modules that wait for it fail after a time.
+    fn process(&mut self) -> Option<Arc<ChildProcess>> {
         let deadline = Instant::now() + START_TIMEOUT;
-        loop {
+        while !self.dispatcher.is_over() {
             if let Some(process) = self.dispatcher.process() {
-                return process;
+                return Some(process);
             }
             self.lengthen_pause();
             thread::sleep(self.pause);
@@ -126,9 +129,10 @@ impl Supervisor {
             self.dispatcher.dispatch();
             self.dispatcher.notify();
         }
+        None
     }
 
-    /// Receives the messages of a worker process until it has died.
+    /// Receives the messages of a worker process until it has died or has nothing to do any more.
     fn serve(&mut self, process: &ChildProcess) {
         loop {
             match process.try_receive() {
@@ -141,6 +145,9 @@ impl Supervisor {
             if self.checked.elapsed() >= CHECK_INTERVAL {
                 self.checked = Instant::now();
                 self.check();
+                if self.dispatcher.is_over() {
+                    return;
+                }
                 // A thread inside a module's init keeps the socket of a killed process open.
                 let runs = self.dispatcher.graph().running() > 0;
                 if runs && threads::is_dead(&self.dispatcher.worker().root, process.pid()) {

@@ -49,7 +49,7 @@ use crate::cmdline::boot::Break;
 use crate::disk::seen::SeenDevice;
 use crate::kmod::name::ModuleName;
 use crate::load::{Loader, Rank};
-use crate::sys::{BootTime, Root, mount as mounts, procfs};
+use crate::sys::{BootTime, Root, procfs};
 use devices::{Candidate, Devices};
 use near_misses::near_misses;
 use pipeline::RootPipeline;
@@ -172,14 +172,6 @@ const UPPER: &str = "run/coldplug/upper";
 const LOWER: &str = "run/coldplug/lower";
 /// The filesystem that holds the image file of the root.
 const MEDIUM: &str = "run/coldplug/medium";
-
-/// Detaches everything that is mounted for the root, by the steps or by hand.
-pub(super) fn detach_mounts(dir: &Root) {
-    for place in pipeline::MOUNT_POINTS {
-        // Several may lie on top of each other.
-        while mounts::detach(&dir.join(place)).is_ok() {}
-    }
-}
 
 /// Returns every block device with a medium, and its content. Waits until each has been read or is
 /// skipped.

@@ -35,7 +35,8 @@ pub(in crate::boot) struct RootPipeline {
 }
 
 impl RootPipeline {
-    pub(in crate::boot) fn new(params: &RootParams, storage: StorageParams) -> Self {
+    /// Plans the steps to the first root. `resumed` tells that the resume step is over.
+    pub(in crate::boot) fn new(params: &RootParams, storage: StorageParams, resumed: bool) -> Self {
         let mut others = VecDeque::from(params.candidates());
         let first = others.pop_front();
         let implied = || RootCandidate { name: RootName::GptAuto, text: String::new(), wait: None };
@@ -46,7 +47,7 @@ impl RootPipeline {
             others,
             done: Vec::new(),
             steps: VecDeque::new(),
-            resumed: false,
+            resumed,
         };
         pipeline.plan();
         pipeline

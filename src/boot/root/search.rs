@@ -83,11 +83,18 @@ pub(in crate::boot) struct RootSearch {
 }
 
 impl RootSearch {
-    pub(in crate::boot) fn new(dir: &Root, params: &RootParams, storage: StorageParams) -> Self {
-        let (now, pipeline) = (BootTime::now(), RootPipeline::new(params, storage));
+    /// Begins the search. If an earlier one has failed (`again`), what was mounted is undone first,
+    /// and no hibernated system is resumed: it is lost once a filesystem has been mounted.
+    pub(in crate::boot) fn new(
+        dir: &Root,
+        params: &RootParams,
+        storage: StorageParams,
+        again: bool,
+    ) -> Self {
+        let (now, pipeline) = (BootTime::now(), RootPipeline::new(params, storage, again));
         Self {
             devices: Devices::new(dir, params.probe_timeout),
-            worker: MountWorker::new(),
+            worker: if again { MountWorker::after_failure() } else { MountWorker::new() },
             state: RootState::default(),
             stage: needs_root_device(&pipeline),
             began: now,

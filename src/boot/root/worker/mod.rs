@@ -4,7 +4,7 @@
 //! umount(2) and the resume of a hibernated system. PID 1 asks the worker and goes on; at its
 //! deadline it kills the worker and starts another one.
 //!
-//! The worker mounts at /run/coldplug/mounting-N, where N counts workers, and moves the mount to
+//! The worker mounts at /run/coldplug/mounting-N, where N counts the workers of a boot, and moves the mount to
 //! its place. After a failure the next worker unmounts what is there and removes the directory. A
 //! mount(2) of a killed worker that ends later then fails with ENOENT: it cannot appear anywhere.
 //!
@@ -16,6 +16,7 @@ mod serve;
 
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 pub(crate) use serve::serve;
@@ -33,6 +34,10 @@ use crate::sys::{self, BootTime, Error};
 const UNDO_TIMEOUT: Duration = Duration::from_secs(1);
 /// Workers that try to undo it: one per mount point, and one for the mapped device.
 const MAX_UNDO_WORKERS: u32 = 6;
+
+/// Number of workers that this process has started. No two use the same directory: one that has been
+/// killed may still be in mount(2) when another attempt to boot begins.
+static STARTED: AtomicU32 = AtomicU32::new(0);
 
 /// A request in words, and since when the worker is at it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,8 +79,8 @@ enum State {
 #[derive(Debug)]
 pub(in crate::boot) struct MountWorker {
     child: Option<ChildProcess>,
-    /// Number of workers started.
-    number: u32,
+    /// Whether there may be something to undo.
+    is_used: bool,
     state: State,
     /// A request that waits for the end of an undo.
     queued: Option<(Request, Operation)>,
@@ -91,13 +96,21 @@ impl MountWorker {
     pub(in crate::boot) fn new() -> Self {
         Self {
             child: None,
-            number: 0,
+            is_used: false,
             state: State::Idle,
             queued: None,
             undo_workers: 0,
             verity: false,
             result: None,
         }
+    }
+
+    /// Returns a worker that first undoes what an earlier attempt to boot, or a person, has set up.
+    pub(super) fn after_failure() -> Self {
+        let mut worker = Self::new();
+        worker.is_used = true;
+        worker.undo(true);
+        worker
     }
 
     /// Sends the worker a request; `text` stands for it in messages. If an undo is under way, the
@@ -190,7 +203,7 @@ impl MountWorker {
     /// Ends the request, if there is one, and undoes what earlier requests have set up; with
     /// `verity` the mapped device too.
     pub(super) fn undo(&mut self, verity: bool) {
-        if self.number == 0 {
+        if !self.is_used {
             return;
         }
         if !matches!(self.state, State::Idle) {
@@ -236,9 +249,9 @@ impl MountWorker {
         if self.child.as_ref().is_some_and(|child| child.send(&bytes)) {
             return Ok(());
         }
-        let number = self.number + 1;
+        let number = STARTED.fetch_add(1, Ordering::Relaxed) + 1;
         let child = ChildProcess::start("mount-worker", &[&number.to_string()])?;
-        self.number = number;
+        self.is_used = true;
         let sent = child.send(&bytes);
         self.child = Some(child);
         if sent { Ok(()) } else { Err(failed(Errno::PIPE)) }
