@@ -17,7 +17,7 @@ const HELP: &str = "install [PATH] | show | off
 Shows or sets the program that the kernel runs to load a module.
   install  set PATH, or this program if there is no PATH
   show     print the program
-  off      set no program: requests for modules that are not loaded fail at once
+  off      set no program: requests for modules that are not loaded fail immediately
 The setting is lost at reboot; kernel.modprobe in sysctl.d makes it permanent.
 ";
 
