@@ -7,8 +7,8 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::coldplug::Coldplug;
-use super::loading::threaded_loader;
 use super::root_hint::RootHint;
+use super::threaded_loader::threaded_loader;
 use super::{EXTRA_JOBS, RECORD, REMAINING, write};
 use crate::cmdline::root::RootParams;
 use crate::kmod::catalog::Catalog;

@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use std::thread;
 use std::time::Duration;
 
-use super::loading::threaded_loader;
+use super::threaded_loader::threaded_loader;
 use crate::kmod::catalog::Catalog;
 use crate::kmod::uevent::Modalias;
 use crate::load::Rank;

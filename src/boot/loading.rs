@@ -1,6 +1,5 @@
 //! The loader of a boot: its settings, the modules that are listed by name, its end.
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +9,7 @@ use super::reporter::{Counters, Reporter};
 use super::root_hint::RootHint;
 use super::{Boot, EXTRA_JOBS, REMAINING, rescue, seconds, write};
 use crate::cmdline::boot::{AsyncProbe, Decode, Settle};
-use crate::kmod::Warning;
-use crate::kmod::catalog::{Catalog, IndexFiles};
+use crate::kmod::catalog::Catalog;
 use crate::kmod::name::ModuleName;
 use crate::load::{
     Concurrency, ExecutorKind, Inserter, Loader, Outcome, Rank, SchedulePolicy, Settings,
@@ -20,33 +18,12 @@ use crate::report::Record;
 use crate::sys::moddir::{self, ModuleDir};
 use crate::sys::module::Kernel;
 use crate::sys::regular_file::{self, RECORD_LIMIT};
-use crate::sys::{self, BootTime, Root, procfs, sysfs, watchdog};
+use crate::sys::{self, BootTime, procfs, sysfs, watchdog};
 
 /// Longest wait for a module of `coldplug.modules=`; then the boot goes on without it.
 const LISTED_TIMEOUT: Duration = Duration::from_secs(30);
 /// Interval at which messages about slow loads are printed during that wait.
 const NOTICE_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Starts a loader outside PID 1, which loads in threads, with the configuration below `root`.
-/// `catalog` opens the indexes.
-///
-/// # Errors
-/// The loader cannot start.
-pub(super) fn threaded_loader(
-    root: &Root,
-    catalog: fn(Arc<dyn IndexFiles>) -> Catalog,
-    threads: NonZeroUsize,
-    warnings: &mut Vec<Warning>,
-) -> sys::Result<Loader> {
-    let dir = ModuleDir::new(root, &sys::release());
-    let params = procfs::kernel_command_line(root).modules;
-    let config = moddir::config_with(root, &dir, &params, warnings);
-    let kernel = sysfs::kernel_compression(root);
-    let inserter = Inserter { ops: Arc::new(Kernel), dir: dir.path().to_owned(), kernel };
-    let executor = ExecutorKind::Threads(threads);
-    let settings = Settings { executor, policy: SchedulePolicy::default() };
-    Loader::new(root.clone(), catalog(Arc::new(dir)), config, inserter, settings)
-}
 
 /// Waits for modules, and reports slow loads meanwhile. Returns whether nothing is left to do for
 /// the modules.

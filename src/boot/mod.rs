@@ -28,6 +28,7 @@ mod root_hint;
 mod shell_access;
 mod switch_root;
 mod systemd;
+mod threaded_loader;
 mod watchdog;
 
 pub(crate) use consoles::{NO_PASSWORD, NO_TERMINAL, Occasion, RESET};
