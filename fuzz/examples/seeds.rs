@@ -27,6 +27,9 @@ fn main() -> io::Result<()> {
     corpus.put("index", "small", &index_seed())?;
     corpus.put("newc", "small", &archive()?)?;
     corpus.put("network", "offer", &offer())?;
+    if let Ok(program) = fs::read("/bin/true") {
+        corpus.put("program", "elf", &program)?;
+    }
     for (number, words) in DISKS.iter().enumerate() {
         corpus.device(&format!("{number}-{}", words[1]), words)?;
     }
@@ -270,7 +273,8 @@ const DISKS: [&[&str]; 27] = [
 ];
 
 /// Targets and their texts.
-const TEXTS: [(&str, &[u8]); 21] = [
+const TEXTS: [(&str, &[u8]); 22] = [
+    ("program", b"#! /usr/bin/env  sh -e\nexec\n"),
     ("alias", b"pci:v00001AF4d*sv*[!0-9]x\npci:v00001AF4d00001000sv00001AF4ax"),
     ("alias", b"a\\*b?[[:alpha:]a-z]*\na*b-cd"),
     ("index_write", b"ext4 a\next3 b\next4 c\npci:v*d[0-9] c\npci:v* d\n"),

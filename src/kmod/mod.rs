@@ -23,7 +23,7 @@ pub mod name;
 pub(crate) mod plan;
 pub(crate) mod probe_list;
 pub mod proc_modules;
-pub(crate) mod program;
+pub mod program;
 pub mod settings;
 pub mod signature;
 pub mod strip_versions;

@@ -17,7 +17,7 @@ use std::fmt;
 use std::ops::Range;
 
 /// BINPRM_BUF_SIZE: the part of a file that decides on its format.
-pub(crate) const HEAD_LEN: usize = 256;
+pub const HEAD_LEN: usize = 256;
 /// Scripts that may name scripts as their interpreter, one after the other, before the kernel
 /// returns ELOOP.
 pub(crate) const MAX_SCRIPTS: usize = 5;
@@ -52,7 +52,7 @@ const NAMES: [(u16, &str); 8] = [
 
 /// The reason why the kernel does not execute a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ProgramError {
+pub enum ProgramError {
     /// The file is empty.
     Empty,
     /// The file is neither an ELF file nor a script.
@@ -85,7 +85,7 @@ impl fmt::Display for ProgramError {
 
 /// The machine that an ELF file is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Machine {
+pub struct Machine {
     is_64_bit: bool,
     is_big_endian: bool,
     /// `e_machine`
@@ -139,7 +139,7 @@ impl Kernel {
 
 /// A file that the kernel may execute.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Program<'a> {
+pub enum Program<'a> {
     /// An ELF program or interpreter.
     Elf(ElfHead),
     /// A script, with the path of its interpreter.
@@ -150,17 +150,18 @@ pub(crate) enum Program<'a> {
 
 /// The ELF header of a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ElfHead {
-    pub(crate) machine: Machine,
+pub struct ElfHead {
+    /// The machine that the program is for.
+    pub machine: Machine,
     /// Offset and length of the table of program headers.
     table: (u64, u64),
 }
 
 /// What the program headers say.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Segments {
+pub struct Segments {
     /// Place of the path of the interpreter in the file, with its NUL.
-    pub(crate) interpreter: Option<Range<u64>>,
+    pub interpreter: Option<Range<u64>>,
     /// End of the last segment in the file.
     end: u64,
 }
@@ -170,7 +171,7 @@ impl<'a> Program<'a> {
     ///
     /// # Errors
     /// The kernel refuses this file: ENOEXEC.
-    pub(crate) fn parse(head: &'a [u8]) -> Result<Self, ProgramError> {
+    pub fn parse(head: &'a [u8]) -> Result<Self, ProgramError> {
         match head {
             [] => Err(ProgramError::Empty),
             [0x7f, b'E', b'L', b'F', ..] => ElfHead::parse(head).map(Self::Elf),
@@ -214,7 +215,7 @@ impl ElfHead {
     }
 
     /// Returns the offset and length of the table of program headers.
-    pub(crate) fn table(&self) -> (u64, u64) {
+    pub fn table(&self) -> (u64, u64) {
         self.table
     }
 
@@ -223,7 +224,7 @@ impl ElfHead {
     /// # Errors
     /// The kernel refuses this table, or the file ends before the last segment. Then the kernel
     /// would start the program, and SIGBUS would end it.
-    pub(crate) fn segments(&self, table: &[u8], len: u64) -> Result<Segments, ProgramError> {
+    pub fn segments(&self, table: &[u8], len: u64) -> Result<Segments, ProgramError> {
         let mut segments = Segments { interpreter: None, end: 0 };
         if table.len() as u64 != self.table.1 {
             return Err(ProgramError::Broken("file ends within its program headers"));
@@ -273,7 +274,7 @@ impl Machine {
 ///
 /// # Errors
 /// The path does not end with NUL.
-pub(crate) fn interpreter_path(bytes: &[u8]) -> Result<&[u8], ProgramError> {
+pub fn interpreter_path(bytes: &[u8]) -> Result<&[u8], ProgramError> {
     match bytes.split_last() {
         Some((0, _)) => Ok(super::elf::until_nul(bytes)),
         _ => Err(ProgramError::Broken("path of the interpreter")),
