@@ -33,7 +33,7 @@ fn a_failed_boot_is_reported_by_the_next_one() {
     let dir = tempfile::tempdir().unwrap();
     let store = disk::empty(2, &dir.path().join("store"));
     let persist = "coldplug.persist=/dev/vda";
-    const DIED: &str = "last boot ended with verdict=no-root: root device LABEL=coldplug-root not";
+    const DIED: &str = "last boot: verdict=no-root: root device LABEL=coldplug-root not";
     for number in 1..=2 {
         let failed = boot(&store, persist, false);
         failed.expect("no-root");
@@ -65,7 +65,7 @@ fn a_failed_boot_is_stored_in_a_file() {
     failed.check(failed.console.contains("stored as number 1 at LABEL=data:/died"), "not stored");
     let next = boot(&store, persist, true);
     next.expect("ok");
-    next.check(next.console.contains("last boot ended with verdict=no-root: "), "not reported");
+    next.check(next.console.contains("last boot: verdict=no-root: "), "not reported");
     let mut look = tool::command("debugfs", "e2fsprogs");
     let copy = dir.path().join("died");
     tool::run(look.args(["-R", &format!("dump died {}", copy.display())]).arg(&store));
@@ -79,7 +79,8 @@ fn the_data_of_others_are_not_overwritten() {
     let before = fs::read(&store).unwrap();
     let failed = boot(&store, "coldplug.persist=LABEL=data", false);
     failed.expect("no-root");
-    failed.check(failed.console.contains("LABEL=data: holds something else"), "not refused");
+    failed
+        .check(failed.console.contains("LABEL=data: holds something else"), "not refused");
     assert!(fs::read(&store).unwrap() == before, "the disk has changed");
     let missing = boot(&store, "coldplug.persist=PARTLABEL=none", true);
     missing.expect("ok");

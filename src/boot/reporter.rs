@@ -172,9 +172,8 @@ impl Reporter {
 
     /// Logs and records what ended the last boot.
     pub(super) fn set_previous(&mut self, summary: String) {
-        for (number, line) in summary.lines().enumerate() {
-            let start = if number == 0 { "last boot ended with " } else { "" };
-            self.log.warn(&format!("{start}{line}"));
+        for line in previous_lines(&summary) {
+            self.log.warn(&line);
         }
         self.record.previous = Some(summary);
     }
@@ -258,10 +257,30 @@ impl Reporter {
     }
 }
 
+/// Returns the lines about what ended the last boot. Each of them says so: otherwise the next line
+/// of a stored text would look like a line about this boot.
+pub(super) fn previous_lines(summary: &str) -> impl Iterator<Item = String> + '_ {
+    summary.lines().map(|line| format!("last boot: {line}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::load::Origin;
+
+    #[test]
+    fn a_stored_text_forges_no_line() {
+        for (summary, want) in [
+            ("", vec![]),
+            ("verdict=no-root: a", vec!["last boot: verdict=no-root: a"]),
+            (
+                "verdict=mount: a\nverdict=ok\r\n\n",
+                vec!["last boot: verdict=mount: a", "last boot: verdict=ok", "last boot: "],
+            ),
+        ] {
+            assert_eq!(previous_lines(summary).collect::<Vec<_>>(), want, "{summary:?}");
+        }
+    }
 
     #[test]
     fn modules_that_the_root_may_need() {
