@@ -13,6 +13,10 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
     a_failed_boot_is_reported_by_the_next_one,
     a_failed_boot_is_stored_in_a_file,
     the_data_of_others_are_not_overwritten,
+    a_partition_label_names_the_place,
+    a_stored_text_forges_no_verdict,
+    a_boot_that_nobody_has_seen_is_not_lost,
+    no_file_is_touched_before_the_end_of_resume,
 ];
 
 /// Boots with `store` as /dev/vda, and the root as /dev/vdb if it is wanted.
@@ -21,6 +25,14 @@ fn boot(store: &Path, persist: &str, has_root: bool) -> Boot {
     let vm = Machine::new(&tree, &image).disk(Bus::VirtioBlk, store);
     let vm = vm.cmdline(&format!("coldplug.timeout=20 root=LABEL=coldplug-root {persist}"));
     if has_root { vm.attach(Bus::VirtioBlk, ROOT).run() } else { vm.run() }
+}
+
+/// Boots with `store` as /dev/vda. Without `root=` the boot fails as soon as all devices are known.
+fn boot_without_root(store: &Path, persist: &str) -> Boot {
+    let (tree, image) = image::all_of(Kernel::Cloud61);
+    let failed = Machine::new(&tree, &image).disk(Bus::VirtioBlk, store).cmdline(persist).run();
+    failed.expect("no-root");
+    failed
 }
 
 /// Returns what `coldplug report --persist` prints.
@@ -74,15 +86,142 @@ fn a_failed_boot_is_stored_in_a_file() {
 
 fn the_data_of_others_are_not_overwritten() {
     let dir = tempfile::tempdir().unwrap();
+    let (ext4, btrfs, md) =
+        (dir.path().join("ext4"), dir.path().join("btrfs"), dir.path().join("md"));
+    Disk { label: "data", init: None, ..ROOT }.make(&ext4);
+    disk::empty(128, &btrfs);
+    tool::run(tool::command("mkfs.btrfs", "btrfs-progs").arg("-q").arg(&btrfs));
+    make_md_member(&md);
+    for (store, name, kind) in [
+        (&ext4, "LABEL=data", "ext4"),
+        (&btrfs, "/dev/vda", "btrfs"),
+        (&md, "/dev/vda", "linux_raid_member"),
+    ] {
+        let before = fs::read(store).unwrap();
+        assert!(kind == "ext4" || before[..4096].iter().all(|byte| *byte == 0), "{kind}");
+        let failed = boot_without_root(store, &format!("coldplug.persist={name}"));
+        let text = format!("coldplug.persist: {name}: holds {kind}\n");
+        failed.check(failed.console.contains(&text), "not refused");
+        let hint = "hint: name a partition or a file that holds nothing else";
+        failed.check(failed.console.contains(hint), "no hint");
+        failed.check(fs::read(store).unwrap() == before, &format!("the {kind} has changed"));
+    }
+    let missing = boot(&ext4, "coldplug.persist=PARTLABEL=none", true);
+    missing.expect("ok");
+    missing.check(missing.console.contains("PARTLABEL=none not found"), "not reported");
+}
+
+/// Writes a member of an array with metadata 1.2, whose superblock is at 4 KiB, and its data.
+/// mdadm(8) needs block devices.
+fn make_md_member(file: &Path) {
+    let mut bytes = vec![0; 16 << 20];
+    let mut put = |at: usize, field: &[u8]| bytes[at..at + field.len()].copy_from_slice(field);
+    put(4096, b"\xfc\x4e\x2b\xa9\x01\0\0\0");
+    put(4096 + 16, b"0123456789abcdef");
+    put(4096 + 32, b"host:array");
+    // Its own sector.
+    put(4096 + 144, &8_u64.to_le_bytes());
+    put(2 << 20, b"data of the array");
+    fs::write(file, bytes).unwrap();
+}
+
+fn a_partition_label_names_the_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = disk::empty(8, &dir.path().join("disk"));
+    let table =
+        "label: gpt\nstart=2048, size=4096, name=first\nstart=6144, size=4096, name=crash\n";
+    tool::feed(tool::command("sfdisk", "fdisk").arg("-q").arg(&disk), table.as_bytes());
+    let partition = 6144 * 512..10240 * 512;
+    let before = fs::read(&disk).unwrap();
+    let persist = "coldplug.persist=PARTLABEL=crash";
+    let failed = boot_without_root(&disk, persist);
+    failed.check(failed.console.contains("stored as number 1 at PARTLABEL=crash"), "not stored");
+    let mut after = fs::read(&disk).unwrap();
+    after[partition.clone()].copy_from_slice(&before[partition.clone()]);
+    failed.check(after == before, "something else on the disk has changed");
+    let next = boot(&disk, persist, true);
+    next.expect("ok");
+    next.check(next.console.contains("last boot: verdict=no-root: "), "not reported");
+    let copy = dir.path().join("partition");
+    fs::write(&copy, &fs::read(&disk).unwrap()[partition]).unwrap();
+    assert!(report(&copy).starts_with("boot 1, reported by a later boot\nverdict=no-root: "));
+}
+
+fn a_stored_text_forges_no_verdict() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("store");
+    let summary = "verdict=no-root: a\nverdict=ok forged\r\x1b[2Jcoldplug: verdict=ok forged";
+    let mut bytes = stored_boot(summary);
+    bytes.resize(2 << 20, 0);
+    fs::write(&store, bytes).unwrap();
+    let next = boot(&store, "coldplug.persist=/dev/vda", true);
+    next.expect("ok");
+    let forged = || next.console.lines().filter(|line| line.contains("forged"));
+    next.check(forged().count() > 0, "the last boot is not reported");
+    let says_so = |line: &str| line.contains("coldplug: last boot: verdict=ok forged\\x0d\\x1b[2J");
+    next.check(forged().all(says_so), "a line does not say that it is about the last boot");
+    let verdicts = next.console.lines().filter(|line| line.starts_with("coldplug: verdict="));
+    next.check(verdicts.count() == 1, "not one verdict");
+}
+
+/// Returns a stored boot without record and log. src/report/stored_boot.rs has the format.
+fn stored_boot(summary: &str) -> Vec<u8> {
+    let checksum = |bytes: &[u8]| {
+        let mut crc = flate2::Crc::new();
+        crc.update(bytes);
+        crc.sum().to_le_bytes()
+    };
+    let mut bytes = b"coldplug\x01\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0".to_vec();
+    bytes.extend(u32::try_from(summary.len()).unwrap().to_le_bytes());
+    bytes.extend([0; 8]);
+    bytes.extend(checksum(summary.as_bytes()));
+    bytes.extend(checksum(&bytes));
+    bytes.extend(summary.as_bytes());
+    bytes.resize(4096, 0);
+    bytes
+}
+
+fn a_boot_that_nobody_has_seen_is_not_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("store");
+    let mut bytes = stored_boot("verdict=no-root: unseen");
+    bytes.resize(2 << 20, 0);
+    fs::write(&store, bytes).unwrap();
+    // Nothing is read before the end of resume=, which this boot does not reach.
+    let words = "coldplug.persist=/dev/vda resume=LABEL=none coldplug.timeout=8";
+    let failed = boot(&store, words, false);
+    failed.expect("no-root");
+    failed.check(failed.console.contains("stored as number 2 at /dev/vda"), "not stored");
+    const UNSEEN: &str = "last boot: verdict=no-root: unseen";
+    failed.check(failed.console.contains(UNSEEN), "the boot before is not reported");
+    let report = report(&store);
+    assert!(report.starts_with("boot 2\n") && report.contains(UNSEEN), "{report}");
+}
+
+fn no_file_is_touched_before_the_end_of_resume() {
+    let dir = tempfile::tempdir().unwrap();
     let store = dir.path().join("data");
     Disk { label: "data", init: None, ..ROOT }.make(&store);
     let before = fs::read(&store).unwrap();
-    let failed = boot(&store, "coldplug.persist=LABEL=data", false);
+    let persist = "coldplug.persist=LABEL=data:/died";
+    let mounts = |boot: &Boot| boot.console.contains("EXT4-fs (vda): mounted");
+    // The time of the root is over before that of the device of resume=.
+    let failed = boot(&store, &format!("{persist} resume=LABEL=none coldplug.timeout=8"), false);
     failed.expect("no-root");
-    failed
-        .check(failed.console.contains("LABEL=data: holds something else"), "not refused");
-    assert!(fs::read(&store).unwrap() == before, "the disk has changed");
-    let missing = boot(&store, "coldplug.persist=PARTLABEL=none", true);
-    missing.expect("ok");
-    missing.check(missing.console.contains("PARTLABEL=none not found"), "not reported");
+    let text = "LABEL=data:/died: not stored: resume= has not ended";
+    failed.check(failed.console.contains(text), "stored");
+    failed.check(!mounts(&failed), "mounted");
+    failed.check(fs::read(&store).unwrap() == before, "the filesystem has changed");
+    let stored = boot_without_root(&store, persist);
+    stored.check(stored.console.contains("stored as number 1 at LABEL=data:/died"), "not stored");
+    stored.check(mounts(&stored), "a mount is not in the log");
+    // The wait for the device ends after 30 seconds.
+    let next = boot(&store, &format!("{persist} resume=LABEL=none coldplug.timeout=60"), true);
+    next.expect("ok");
+    let at = |text: &str| {
+        next.console.find(text).unwrap_or_else(|| panic!("no {text:?}{}", next.tail()))
+    };
+    let over = at("resume=LABEL=none not found after 30 s; booting without resume");
+    next.check(over < at("EXT4-fs (vda): mounted"), "mounted before the end of resume=");
+    next.check(over < at("last boot: verdict=no-root: "), "read before the end of resume=");
 }

@@ -124,6 +124,14 @@ pub(crate) const ROWS: &[Row] = &[
         ..ROW
     },
     Row {
+        name: "a_stored_boot_on_a_slow_disk",
+        set_up: |vm| with_slow_disk(vm, DECOY),
+        words: "root=LABEL=coldplug-root coldplug.persist=/dev/vdb",
+        says: &["coldplug.persist: /dev/vdb: no reply within 10 s"],
+        limit_s: 40,
+        ..ROW
+    },
+    Row {
         name: "a_slow_disk_with_the_uuid_of_the_root",
         set_up: |vm| with_slow_disk(vm, ROOT),
         words: "root=UUID=c01d9106-0000-4000-8000-000000000001",

@@ -1,5 +1,6 @@
-//! `persist read NAME`, `persist store NAME SUMMARY`: reads or writes the boot that is stored at
-//! NAME, and replies at the socket on descriptor 0. `init` starts it, because a disk may block.
+//! `persist read NAME`, `persist mark NAME NUMBER`, `persist store NAME SUMMARY NUMBER`: reads or
+//! writes the boot that is stored at NAME, and replies at the socket on descriptor 0. `init` starts
+//! it, because a disk may block.
 
 use std::ffi::OsString;
 

@@ -84,8 +84,8 @@ impl<'a, 'b> EventLoop<'a, 'b> {
             self.coldplug.tick();
             let drained = self.take_events();
             let settled = self.is_settled(idle, drained);
-            self.boot.tend_persistence(drained.block || drained.lost);
             self.search.advance(self.boot, self.loader, settled);
+            self.boot.tend_persistence(drained.block || drained.lost, &self.search);
             if self.release_held(settled, drained.fresh) || self.finds_damaged_index(settled) {
                 continue;
             }

@@ -114,7 +114,7 @@ pub(crate) fn run(dir: Root, args: Vec<OsString>) -> ! {
         params: KernelCommandLine::default(),
         breakpoint: Breakpoint::new(None),
         watchdog: WatchdogState::Unused,
-        persistence: Persistence::new(None),
+        persistence: Persistence::new(None, true),
         reporter: Reporter::new(began),
         is_retry: false,
         root_check: None,
@@ -223,7 +223,8 @@ impl Boot {
         if let Some(params) = self.params.boot.watchdog.take() {
             self.watchdog = WatchdogState::Awaited(params);
         }
-        self.persistence = Persistence::new(self.params.boot.store.take());
+        let is_resume_over = self.params.root.resume.is_none();
+        self.persistence = Persistence::new(self.params.boot.store.take(), is_resume_over);
         rescue::set_policy(&self.dir, &self.params.boot);
     }
 
@@ -310,6 +311,7 @@ impl Boot {
 
     /// Checks the new root, makes it the root, and executes its init.
     fn switch(&mut self) -> Result<Infallible, BootError> {
+        self.mark_stored();
         let Checked { init, .. } = self.check_root()?;
         // Nothing has changed by then: a person may try again.
         let ready = Ready::new(&self.dir, &self.dir.join(SYSROOT))

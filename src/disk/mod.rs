@@ -20,7 +20,7 @@
 //! area cannot be read, the format counts as absent, and [`Examination::error`] says why.
 
 mod bytes;
-mod crc;
+pub(crate) mod crc;
 mod device;
 mod exfat;
 mod ext;

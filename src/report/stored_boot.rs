@@ -15,10 +15,12 @@
 //!   4096         the record in JSON, directly followed by the kernel log
 //! ```
 //!
-//! Numbers are little-endian. A place whose first 4096 bytes are zero is free. Whatever else does
-//! not begin with the magic belongs to somebody else.
+//! Numbers are little-endian. What does not begin with the magic is not a stored boot. If the first
+//! 4096 bytes are zero, the bytes after them decide whether the place is free.
 
 use std::fmt;
+
+use crate::disk::crc;
 
 const MAGIC: [u8; 8] = *b"coldplug";
 const VERSION: u32 = 1;
@@ -57,7 +59,7 @@ pub(crate) struct Head {
 /// What a place holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// Nothing: it is empty, or all zero as far as a head reaches.
+    /// Perhaps nothing: it is empty, or all zero as far as a head reaches.
     Free,
     /// A stored boot.
     Boot(Head),
@@ -97,13 +99,11 @@ impl Place {
         }
     }
 
-    /// Returns the sequence number for the next boot that is stored here, or `None` if the place
-    /// belongs to somebody else.
-    pub(crate) fn next_sequence(&self) -> Option<u64> {
+    /// Returns the sequence number for the next boot that is stored here.
+    pub(crate) fn next_sequence(&self) -> u64 {
         match self {
-            Self::Free | Self::Damaged => Some(1),
-            Self::Boot(head) => Some(head.sequence.saturating_add(1)),
-            Self::OtherVersion(_) | Self::Foreign => None,
+            Self::Boot(head) => head.sequence.saturating_add(1),
+            Self::Free | Self::Damaged | Self::OtherVersion(_) | Self::Foreign => 1,
         }
     }
 }
@@ -206,12 +206,7 @@ fn number(bytes: &[u8], at: usize) -> Option<u32> {
 
 /// Returns the CRC-32 of ISO 3309 (that of gzip) of the concatenation of `parts`.
 fn crc32(parts: &[&[u8]]) -> u32 {
-    let step = |crc: u32, byte: &u8| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
-            (crc >> 1) ^ (0xedb8_8320 & 0_u32.wrapping_sub(crc & 1))
-        })
-    };
-    !parts.iter().copied().flatten().fold(u32::MAX, step)
+    !parts.iter().fold(!0, |crc, part| crc::update(crc, part))
 }
 
 #[cfg(test)]
@@ -265,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_free_or_ours_is_overwritten() {
+    fn the_first_bytes_tell_what_a_place_holds() {
         let (head, _) = boot(1 << 20).unwrap().encode();
         let changed = |at: usize| {
             let mut bytes = head.clone();
@@ -274,18 +269,19 @@ mod tests {
         };
         let mut last = vec![0; HEAD];
         last[HEAD - 1] = 1;
-        for (what, bytes, sequence) in [
-            ("empty", vec![], Some(1)),
-            ("zero", vec![0; HEAD], Some(1)),
-            ("a boot", head.clone(), Some(8)),
-            ("a cut head", head[..20].to_vec(), Some(1)),
-            ("a changed length", changed(28), Some(1)),
-            ("another version", changed(8), None),
-            ("a changed magic", changed(3), None),
-            ("a byte at the end", last, None),
-            ("text", b"hello".to_vec(), None),
+        for (what, bytes, want, sequence) in [
+            ("empty", vec![], Place::Free, 1),
+            ("zero", vec![0; HEAD], Place::Free, 1),
+            ("a boot", head.clone(), Place::Boot(boot(1 << 20).unwrap().head), 8),
+            ("a cut head", head[..20].to_vec(), Place::Damaged, 1),
+            ("a changed length", changed(28), Place::Damaged, 1),
+            ("another version", changed(8), Place::OtherVersion(17), 1),
+            ("a changed magic", changed(3), Place::Foreign, 1),
+            ("a byte at the end", last, Place::Foreign, 1),
+            ("text", b"hello".to_vec(), Place::Foreign, 1),
         ] {
-            assert_eq!(Place::parse(&bytes).next_sequence(), sequence, "{what}");
+            let place = Place::parse(&bytes);
+            assert_eq!((place.next_sequence(), place), (sequence, want), "{what}");
         }
     }
 

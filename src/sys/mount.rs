@@ -7,7 +7,7 @@ use std::path::Path;
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, UnmountFlags, fsconfig_create,
-    fsconfig_set_string, fsmount, fsopen,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
 };
 
 use super::{Error, Result};
@@ -49,17 +49,24 @@ pub(crate) fn detach(path: &Path) -> Result<()> {
         .map_err(|e| Error::new("umount", path.display(), e))
 }
 
-/// fsopen(2), fsmount(2): mounts a filesystem at no place in the tree, and returns its root
-/// directory. Closing it is the umount.
+/// fsopen(2), fsmount(2): mounts a filesystem at no place in the tree, with options that have no
+/// value, and returns its root directory. Closing it is the umount.
 ///
 /// # Errors
 /// The errno of the calls, which exist since Linux 5.2.
-pub(crate) fn mount_detached(fstype: &str, source: Option<&Path>) -> Result<OwnedFd> {
+pub(crate) fn mount_detached(
+    fstype: &str,
+    source: Option<&Path>,
+    options: &[&str],
+) -> Result<OwnedFd> {
     let object = source.map_or_else(|| fstype.into(), Path::to_string_lossy);
     let failed = |errno| Error::new("fsmount", &object, errno);
     let context = fsopen(fstype, FsOpenFlags::FSOPEN_CLOEXEC).map_err(failed)?;
     if let Some(source) = source {
         fsconfig_set_string(&context, "source", source).map_err(failed)?;
+    }
+    for option in options {
+        fsconfig_set_flag(&context, *option).map_err(failed)?;
     }
     fsconfig_create(&context).map_err(failed)?;
     fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty()).map_err(failed)

@@ -32,7 +32,7 @@ pub(crate) fn cmdline_in_any_case(root: &Root) -> Result<String> {
 
 fn cmdline_without_mount() -> Result<String> {
     let failed = |errno| Error::new("open", "cmdline", errno);
-    let proc = mount::mount_detached("proc", None)?;
+    let proc = mount::mount_detached("proc", None, &[])?;
     let file = openat(&proc, "cmdline", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
     let mut bytes = Vec::new();
     File::from(file.map_err(failed)?)

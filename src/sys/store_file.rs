@@ -10,59 +10,87 @@ use rustix::fs::{Mode, OFlags, openat};
 
 use super::read_at::read_at;
 use super::{Cause, Error, Result};
+use crate::disk;
 
-/// Largest file that is written.
-const FILE_LIMIT: u64 = 1 << 20;
+/// Most bytes that are written.
+const CAPACITY: u64 = 1 << 20;
 /// Flags of open(2) without an access mode.
 const FLAGS: OFlags =
     OFlags::NONBLOCK.union(OFlags::NOCTTY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
+
+/// What is to be done with a device or file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    Read,
+    Write,
+    /// To write a file, which is created if it is missing.
+    Create,
+}
+
+impl Access {
+    /// Returns whether something is to be written.
+    pub(crate) fn writes(self) -> bool {
+        self != Self::Read
+    }
+}
 
 /// An open device or file.
 #[derive(Debug)]
 pub(crate) struct StoreFile {
     file: File,
     path: PathBuf,
+    size: u64,
     capacity: u64,
 }
 
 impl StoreFile {
-    /// Opens the block device at `node`, whose size is `size`, for reading and writing.
+    /// Opens the block device at `node`, whose size is `size`.
     ///
     /// # Errors
-    /// It is no block device, it is in use (EBUSY), or it cannot be written.
-    pub(crate) fn open_device(node: &Path, size: u64) -> Result<Self> {
+    /// It is no block device, or it is to be written and is in use (EBUSY) or read-only.
+    pub(crate) fn open_device(node: &Path, size: u64, access: Access) -> Result<Self> {
         let failed = |e: io::Error| Error::io("open", node, &e);
-        // O_EXCL: fails if a filesystem on it is mounted, or another driver has it.
-        let flags = FLAGS | OFlags::EXCL;
+        // O_EXCL: fails if a filesystem on it is mounted, or another driver has it. A reader does
+        // not set it, because others would get EBUSY meanwhile.
+        let exclusive = if access.writes() { OFlags::EXCL } else { OFlags::empty() };
+        let flags = FLAGS | exclusive;
         let file = File::options()
             .read(true)
-            .write(true)
+            .write(access.writes())
             .custom_flags(flags.bits().cast_signed())
             .open(node)
             .map_err(failed)?;
         let kind = file.metadata().map_err(failed)?.file_type();
         match kind.is_block_device() {
-            true => Ok(Self { file, path: node.to_owned(), capacity: size }),
+            true => Ok(Self { file, path: node.to_owned(), size, capacity: size.min(CAPACITY) }),
             false => Err(Error::new("open", node.display(), Cause::NotBlockDevice)),
         }
     }
 
-    /// Opens the regular file `path` below the directory `dir` for reading and writing, and creates
-    /// it if `create` is set.
+    /// Opens the regular file `path` below the directory `dir`.
     ///
     /// # Errors
-    /// It is no regular file, or it cannot be written.
-    pub(crate) fn open_file(dir: BorrowedFd<'_>, path: &str, create: bool) -> Result<Self> {
-        let creation = if create { OFlags::CREATE } else { OFlags::empty() };
-        let flags = FLAGS | OFlags::RDWR | creation;
+    /// It is no regular file, or it is to be written and cannot be.
+    pub(crate) fn open_file(dir: BorrowedFd<'_>, path: &str, access: Access) -> Result<Self> {
+        let mode = match access {
+            Access::Read => OFlags::RDONLY,
+            Access::Write => OFlags::RDWR,
+            Access::Create => OFlags::RDWR | OFlags::CREATE,
+        };
+        let flags = FLAGS | mode;
         let file = openat(dir, path, flags, Mode::RUSR | Mode::WUSR)
             .map_err(|e| Error::new("open", path, e))?;
         let (file, path) = (File::from(file), PathBuf::from(path));
         let metadata = file.metadata().map_err(|e| Error::io("open", &path, &e))?;
         match metadata.is_file() {
-            true => Ok(Self { file, path, capacity: FILE_LIMIT }),
+            true => Ok(Self { file, path, size: metadata.len(), capacity: CAPACITY }),
             false => Err(Error::new("open", path.display(), Cause::NotRegular)),
         }
+    }
+
+    /// Returns the path that it was opened by.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Returns the number of bytes that have room.
@@ -89,6 +117,16 @@ impl StoreFile {
     }
 }
 
+impl disk::Source for StoreFile {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        self.file.read_at(buf, offset)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,15 +136,23 @@ mod tests {
     fn a_file_is_read_and_written_at_offsets() {
         let scratch = tempfile::tempdir().unwrap();
         let dir = File::open(scratch.path()).unwrap();
-        let open = |name: &str, create| StoreFile::open_file(dir.as_fd(), name, create);
-        assert_eq!(open("f", false).unwrap_err().to_string(), "open f: No such file or directory");
-        let file = open("f", true).unwrap();
+        let open = |name: &str, access| StoreFile::open_file(dir.as_fd(), name, access);
+        assert_eq!(
+            open("f", Access::Write).unwrap_err().to_string(),
+            "open f: No such file or directory"
+        );
+        let file = open("f", Access::Create).unwrap();
         assert_eq!(file.read(0, 10), Ok(Vec::new()));
         file.write(3, b"abc").unwrap();
         assert_eq!(file.read(0, 10), Ok(b"\0\0\0abc".to_vec()));
         assert_eq!(file.read(4, 1), Ok(b"b".to_vec()));
         std::os::unix::fs::symlink("f", scratch.path().join("link")).unwrap();
-        assert!(open("link", false).is_err() && open(".", false).is_err());
-        assert!(StoreFile::open_device(&scratch.path().join("f"), 1).is_err());
+        assert!(open("link", Access::Write).is_err() && open(".", Access::Read).is_err());
+        let reader = open("f", Access::Read).unwrap();
+        assert_eq!(reader.read(3, 3), Ok(b"abc".to_vec()));
+        assert!(reader.write(0, b"x").is_err());
+        for access in [Access::Read, Access::Write] {
+            assert!(StoreFile::open_device(&scratch.path().join("f"), 1, access).is_err());
+        }
     }
 }

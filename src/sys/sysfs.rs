@@ -161,7 +161,7 @@ pub(crate) fn kernel_compression(root: &Root) -> Option<Compression> {
 /// The mode cannot be read.
 pub(crate) fn lockdown() -> Result<Option<String>> {
     const FILE: &str = "lockdown";
-    let securityfs = match mount::mount_detached("securityfs", None) {
+    let securityfs = match mount::mount_detached("securityfs", None, &[]) {
         Err(error) if error.cause == Errno::NODEV => return Ok(None),
         securityfs => securityfs?,
     };

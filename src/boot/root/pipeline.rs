@@ -58,6 +58,12 @@ impl RootPipeline {
         &self.choice
     }
 
+    /// Returns whether the kernel will resume no hibernated system any more.
+    pub(in crate::boot) fn is_resume_over(&self) -> bool {
+        // The resume is the first step.
+        self.params.resume.is_none() || self.resumed || !self.done.is_empty()
+    }
+
     /// Returns whether another root is left to try.
     pub(in crate::boot) fn has_more(&self) -> bool {
         !self.others.is_empty()

@@ -141,6 +141,11 @@ impl RootSearch {
         busy || self.devices.is_undecided()
     }
 
+    /// Returns whether the kernel will resume no hibernated system any more.
+    pub(in crate::boot) fn is_resume_over(&self) -> bool {
+        self.pipeline.is_resume_over()
+    }
+
     /// Returns whether something that the root needs has not appeared yet.
     pub(in crate::boot) fn is_waiting(&self) -> bool {
         matches!(self.stage, Stage::NeedsDevice(_) | Stage::Polling(_))
