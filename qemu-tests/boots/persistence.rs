@@ -4,7 +4,7 @@ use harness::disk::{Disk, ROOT};
 use harness::kernel::Kernel;
 use harness::machine::{Boot, Bus, Machine};
 use harness::run::{BOOT, Test};
-use harness::{disk, image, paths, tests, tool};
+use harness::{disk, files, image, paths, tests, tool};
 use std::fs;
 use std::path::Path;
 
@@ -17,7 +17,20 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
     a_stored_text_forges_no_verdict,
     a_boot_that_nobody_has_seen_is_not_lost,
     no_file_is_touched_before_the_end_of_resume,
+    the_verdict_survives_in_ramoops,
 ];
+
+/// An init that prints what pstore has kept.
+const PSTORE_READER: &str = "#!/bin/busybox sh
+bb=/bin/busybox
+$bb mount -t sysfs sysfs /sys 2>/dev/null
+$bb mount -t pstore pstore /tmp
+for file in /tmp/*; do
+    echo \"pstore: $file\" > /dev/ttyS0
+    $bb cat $file > /dev/ttyS0
+done
+$bb poweroff -f
+";
 
 /// Boots with `store` as /dev/vda, and the root as /dev/vdb if it is wanted.
 fn boot(store: &Path, persist: &str, has_root: bool) -> Boot {
@@ -224,4 +237,29 @@ fn no_file_is_touched_before_the_end_of_resume() {
     let over = at("resume=LABEL=none not found after 30 s; booting without resume");
     next.check(over < at("EXT4-fs (vda): mounted"), "mounted before the end of resume=");
     next.check(over < at("last boot: verdict=no-root: "), "read before the end of resume=");
+}
+
+fn the_verdict_survives_in_ramoops() {
+    let (tree, image) = image::all_of(Kernel::Cloud61);
+    let dir = tempfile::tempdir().unwrap();
+    let memory = dir.path().join("memory");
+    let root = dir.path().join("tree");
+    files::put(&root, "bin/busybox", &files::busybox(), 0o755);
+    files::put(&root, "sbin/init", PSTORE_READER.as_bytes(), 0o755);
+    let disk = ROOT.make_of(&root, "16M", &dir.path().join("root"));
+    // The memory of the machine survives the end of QEMU, which a reset is with -no-reboot.
+    let object =
+        format!("memory-backend-file,id=memory,size=1G,share=on,mem-path={}", memory.display());
+    let machine = || {
+        Machine::new(&tree, &image)
+            .args(["-object", &object, "-machine", "memory-backend=memory"])
+            .cmdline("memmap=1M$0x20000000 coldplug.modules=ramoops ramoops.mem_address=0x20000000")
+            .cmdline("ramoops.mem_size=0x100000 ramoops.record_size=0x20000 ramoops.max_reason=4")
+    };
+    let failed = machine().replace_words("onfail=poweroff", "onfail=reboot").run();
+    failed.expect("no-root");
+    let next = machine().cmdline("root=/dev/vda").disk(Bus::VirtioBlk, &disk).run();
+    let (own, kept) = next.console.split_once("pstore: /tmp/dmesg-ramoops-0").unwrap_or_default();
+    next.check(own.contains("coldplug: verdict=ok "), "the next boot has failed");
+    next.check(kept.contains("coldplug: verdict=no-root "), "pstore has no verdict");
 }
