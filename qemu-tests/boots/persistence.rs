@@ -16,6 +16,8 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
     a_partition_label_names_the_place,
     a_stored_text_forges_no_verdict,
     a_boot_that_nobody_has_seen_is_not_lost,
+    a_retry_that_succeeds_marks_its_own_failure,
+    a_file_on_the_filesystem_of_the_root,
     no_file_is_touched_before_the_end_of_resume,
     the_verdict_survives_in_ramoops,
 ];
@@ -209,6 +211,43 @@ fn a_boot_that_nobody_has_seen_is_not_lost() {
     failed.check(failed.console.contains(UNSEEN), "the boot before is not reported");
     let report = report(&store);
     assert!(report.starts_with("boot 2\n") && report.contains(UNSEEN), "{report}");
+}
+
+fn a_retry_that_succeeds_marks_its_own_failure() {
+    let (tree, image) = image::all_of(Kernel::Cloud61);
+    let dir = tempfile::tempdir().unwrap();
+    let store = disk::empty(2, &dir.path().join("store"));
+    let vm = Machine::new(&tree, &image)
+        .cmdline("root=LABEL=none coldplug.timeout=5 coldplug.onfail=shell")
+        .cmdline("coldplug.persist=/dev/vda")
+        .disk(Bus::VirtioBlk, &store)
+        .attach(Bus::VirtioBlk, ROOT);
+    let mut machine = vm.start();
+    machine.wait_for("coldplug> ");
+    assert!(report(&store).starts_with("boot 1\n"));
+    machine.terminal().line("retry root=LABEL=coldplug-root");
+    let boot = machine.finish();
+    boot.expect("ok");
+    boot.check(!boot.console.contains("last boot"), "it is reported as the last boot");
+    assert!(report(&store).starts_with("boot 1, reported by a later boot\n"));
+}
+
+fn a_file_on_the_filesystem_of_the_root() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = ROOT.make(&dir.path().join("root"));
+    let persist = "coldplug.persist=LABEL=coldplug-root:/died";
+    boot_without_root(&store, persist);
+    let (tree, image) = image::all_of(Kernel::Cloud61);
+    for (flag, is_read) in [("ro", true), ("rw", false)] {
+        let vm = Machine::new(&tree, &image).disk(Bus::VirtioBlk, &store);
+        let next = vm.cmdline(&format!("root=/dev/vda {flag} {persist}")).run();
+        next.expect("ok");
+        let reported = next.console.contains("last boot: verdict=no-root: ");
+        next.check(reported == is_read, flag);
+        let busy =
+            "coldplug.persist: LABEL=coldplug-root:/died: fsmount /dev/vda: Device or resource";
+        next.check(next.console.contains(busy), "no warning");
+    }
 }
 
 fn no_file_is_touched_before_the_end_of_resume() {
