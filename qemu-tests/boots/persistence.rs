@@ -18,6 +18,7 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
     a_boot_that_nobody_has_seen_is_not_lost,
     a_retry_that_succeeds_marks_its_own_failure,
     a_file_on_the_filesystem_of_the_root,
+    reading_a_file_writes_nothing,
     no_file_is_touched_before_the_end_of_resume,
     the_verdict_survives_in_ramoops,
 ];
@@ -247,6 +248,29 @@ fn a_file_on_the_filesystem_of_the_root() {
         let busy =
             "coldplug.persist: LABEL=coldplug-root:/died: fsmount /dev/vda: Device or resource";
         next.check(next.console.contains(busy), "no warning");
+    }
+}
+
+fn reading_a_file_writes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    for (program, package, kernel) in [
+        ("mkfs.btrfs", "btrfs-progs", Kernel::Cloud61),
+        ("mkfs.ext4", "e2fsprogs", Kernel::Cloud61),
+        ("mkfs.f2fs", "f2fs-tools", Kernel::Full61),
+        ("mkfs.xfs", "xfsprogs", Kernel::Cloud61),
+    ] {
+        let store = disk::empty(320, &dir.path().join(program));
+        tool::run(tool::command(program, package).arg("-q").arg(&store));
+        let before = fs::read(&store).unwrap();
+        let (tree, image) = image::all_of(kernel);
+        let vm = Machine::new(&tree, &image).disk(Bus::VirtioBlk, &store);
+        let vm = vm.cmdline("root=LABEL=coldplug-root coldplug.persist=/dev/vda:/died");
+        let boot = vm.attach(Bus::VirtioBlk, ROOT).run();
+        boot.expect("ok");
+        let text = format!("{program}: it cannot be read");
+        boot.check(!boot.console.contains("coldplug.persist: "), &text);
+        let text = format!("{program}: it has changed");
+        boot.check(fs::read(&store).unwrap() == before, &text);
     }
 }
 
