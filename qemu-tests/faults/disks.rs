@@ -161,6 +161,43 @@ pub(crate) const ROWS: &[Row] = &[
         ..ROW
     },
     Row {
+        name: "a_root_by_its_serial_number_beside_a_stalled_disk",
+        root: Root::None,
+        set_up: |vm| with_serial_number(with_stalled_disk(vm), ROOT, "good"),
+        words: "root=/dev/disk/by-id/virtio-good",
+        ..ROW
+    },
+    Row {
+        name: "the_serial_number_of_a_stalled_disk",
+        root: Root::None,
+        set_up: |vm| with_serial_number(with_stalled_disk(vm), ROOT, "good"),
+        words: "root=/dev/disk/by-id/virtio-stalled coldplug.timeout=8 coldplug.probe_timeout=3",
+        verdict: "no-root",
+        says: &[
+            "coldplug: /dev/vda did not answer within 3 s; skipped",
+            "  vdb is /dev/disk/by-id/virtio-good",
+            "  vda: did not answer within 3 s; its links in /dev/disk are unknown",
+        ],
+        limit_s: 15,
+        ..ROW
+    },
+    Row {
+        name: "the_record_of_a_failed_boot_beside_a_stalled_disk",
+        quick: true,
+        root: Root::None,
+        set_up: |vm| with_serial_number(with_stalled_disk(vm), ROOT, "good"),
+        words: "root=LABEL=absent coldplug.timeout=8 coldplug.probe_timeout=3",
+        verdict: "no-root",
+        says: &["  vda (did not answer within 3 s)"],
+        limit_s: 15,
+        check: |boot| {
+            let (seen, good) = (&boot.record()["root"]["seen"], json!("disk/by-id/virtio-good"));
+            let links = |at: usize| seen[at]["links"].as_array().expect("links");
+            boot.check(links(0).is_empty() && links(1).contains(&good), &seen.to_string());
+        },
+        ..ROW
+    },
+    Row {
         name: "a_slow_disk_that_is_unplugged",
         args: SOCKET,
         set_up: |vm| {
@@ -282,6 +319,23 @@ const SLOW: &str = ",throttling.bps-total=100";
 fn with_slow_disk(vm: Machine, disk: Disk) -> Machine {
     let file = disk.make(&vm.dir().join("slow"));
     vm.drive(Bus::VirtioBlk, &format!("file={}{SLOW}", file.display()))
+}
+
+/// Adds a disk whose serial number cannot be read, because its queue holds one request and a read
+/// that takes minutes is in it.
+fn with_stalled_disk(vm: Machine) -> Machine {
+    let file = DECOY.make(&vm.dir().join("stalled"));
+    let vm = vm.drive(Bus::Unplugged, &format!("file={}{SLOW}", file.display()));
+    vm.device("virtio-blk-pci,drive=disk0,serial=stalled,addr=0x10")
+        .cmdline("virtio_blk.queue_depth=1")
+}
+
+/// Adds a disk with this serial number.
+fn with_serial_number(vm: Machine, disk: Disk, serial: &str) -> Machine {
+    let file = disk.make(&vm.dir().join(serial));
+    let drive = format!("if=none,id={serial},format=raw,file={}", file.display());
+    vm.args(["-drive", &drive])
+        .device(&format!("virtio-blk-pci,drive={serial},serial={serial},addr=0x11"))
 }
 
 /// Adds a disk on which every read of `sector` fails.

@@ -1,5 +1,6 @@
 //! `disk-prober`: reads the partition tables and superblocks that the requests at the socket on
-//! descriptor 0 ask for. `init` starts it, because a read may take for ever.
+//! descriptor 0 ask for, and the attributes in sysfs from which links are made. `init` starts it,
+//! because a read may take for ever.
 
 use std::ffi::OsString;
 use std::io;
@@ -9,8 +10,8 @@ use rustix::io::Errno;
 use super::message::Error;
 use crate::disk::{Examination, PartitionTable, ReadError, Usage};
 use crate::sys::block::{BlockDevice, Disk};
-use crate::sys::probe_message::{Answer, Entry, Probe, Request};
-use crate::sys::{DeviceError, Root, child, process};
+use crate::sys::probe_message::{Answer, Entry, MAX_LINKS, Probe, Request};
+use crate::sys::{DeviceError, Root, child, disk_links, process};
 
 pub(super) fn run(_args: &[OsString]) -> Result<(), Error> {
     process::set_name(c"coldplug-probe");
@@ -34,9 +35,10 @@ pub(super) fn run(_args: &[OsString]) -> Result<(), Error> {
 fn answer(root: &Root, request: Request, send: impl Fn(&Answer) -> bool) -> bool {
     let source = Disk::open(root, &request.disk);
     let whole = source.as_ref().map(|source| Examination::new(source));
-    let table = whole.as_ref().ok().and_then(|whole| whole.partition_table(request.sector_size));
+    let sector_size = request.disk.sector_size(root);
+    let table = whole.as_ref().ok().and_then(|whole| whole.partition_table(sector_size));
     request.devices.into_iter().all(|device| {
-        let probe = match (device.partition, &whole) {
+        let mut probe = match (device.partition, &whole) {
             (None, Ok(examination)) => probe(&device, examination, table.as_ref()),
             (None, Err(error)) => unopened(&device, error),
             (Some(_), _) => match Disk::open(root, &device) {
@@ -44,8 +46,15 @@ fn answer(root: &Root, request: Request, send: impl Fn(&Answer) -> bool) -> bool
                 Err(error) => unopened(&device, &error),
             },
         };
+        probe.links = request.links.then(|| links(root, &device));
         send(&Answer { name: device.name, probe })
     })
+}
+
+fn links(root: &Root, device: &BlockDevice) -> Vec<String> {
+    let mut links = disk_links::links(root, device);
+    links.truncate(MAX_LINKS);
+    links
 }
 
 /// Returns what a device holds whose node cannot be opened.
@@ -72,6 +81,7 @@ fn probe(device: &BlockDevice, examination: &Examination, table: Option<&Partiti
         is_filesystem: single.as_ref().is_some_and(|s| s.usage == Usage::Filesystem),
         uuid: single.as_ref().and_then(|s| s.uuid.clone()),
         label: single.and_then(|s| s.label),
+        links: None,
         error: examination.error().map(|error| read_error(device, error)),
     }
 }
@@ -114,7 +124,7 @@ mod tests {
         };
         let (disk, part) = (device("vda", None), device("vda1", Some(1)));
         let devices = vec![part, disk.clone()];
-        let found = answers(&root, Request { sector_size: 512, disk, devices });
+        let found = answers(&root, Request { links: false, disk, devices });
         let [Answer { name, probe }, Answer { name: second, probe: gone }] = &found[..] else {
             panic!("{found:?}");
         };
@@ -122,5 +132,27 @@ mod tests {
         assert_eq!((probe.label.as_deref(), &*probe.kinds), (Some("root"), &["ext2"][..]));
         assert!(probe.is_filesystem && probe.error.is_none());
         assert_eq!(gone.error, Some(DeviceError::new("vda", None, Errno::NOENT)));
+    }
+
+    #[test]
+    fn links_are_read_only_if_they_are_wanted() {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = Root::at(scratch.path());
+        let dir = root.join("sys/devices/virtual/block/vda");
+        fs::create_dir_all(&dir).unwrap();
+        fs::create_dir_all(root.join("sys/class/block")).unwrap();
+        std::os::unix::fs::symlink(&dir, root.join("sys/class/block/vda")).unwrap();
+        for (file, text) in [("uevent", ""), ("serial", "my disk\n"), ("diskseq", "7\n")] {
+            fs::write(dir.join(file), text).unwrap();
+        }
+        let disk = BlockDevice { size: 1, ..BlockDevice::vanished("vda") };
+        for (links, want) in
+            [(false, None), (true, Some(&["disk/by-diskseq/7", "disk/by-id/virtio-my_disk"]))]
+        {
+            let request = Request { links, disk: disk.clone(), devices: vec![disk.clone()] };
+            let found = answers(&root, request).pop().unwrap().probe;
+            assert!(found.error.is_some(), "the device has no node");
+            assert_eq!(found.links, want.map(|links| links.map(str::to_owned).to_vec()));
+        }
     }
 }

@@ -30,6 +30,9 @@ const PAGE: usize = 4096 + 1;
 /// content of the `modalias` file or, without that file, the `MODALIAS=` line of `uevent`. Devices
 /// that vanish meanwhile are skipped. Links are not followed, so that each device is found once.
 ///
+/// Power supplies are left out: a read of their `uevent` asks the battery for all its properties
+/// (`power_supply_uevent`), over a bus that may be slow or stuck. They have no modalias.
+///
 /// # Errors
 /// /sys/devices itself cannot be read.
 pub(crate) fn modaliases(root: &Root) -> Result<Vec<Device>> {
@@ -100,7 +103,10 @@ impl Walk {
         }
         let len = self.path.len();
         // Every device has a `power` directory, which holds attributes only.
-        let devices = list.dirs.iter().filter(|name| !(list.uevent && name.as_c_str() == c"power"));
+        let devices = list.dirs.iter().filter(|name| {
+            let name = name.as_c_str();
+            name != c"power_supply" && !(list.uevent && name == c"power")
+        });
         for name in devices {
             if let Ok(child) = open_dir(dir, name.as_c_str()) {
                 if !self.path.is_empty() {
@@ -196,6 +202,8 @@ mod tests {
         put("pci0/b/power/uevent", "MODALIAS=never:looked:at\n");
         put("pci0/a/uevent", "DRIVER=x\nMODALIAS=mmc:block\n");
         put("pci0/a/empty/modalias", "\n");
+        put("pci0/a/power_supply/BAT0/uevent", "MODALIAS=asks:the:battery\n");
+        put("virtual/power_supply/x/uevent", "MODALIAS=asks:the:battery\n");
         put("system/cpu/modalias", "cpu:type:x86\n");
         put("glue/power/dev/modalias", "platform:a b\n");
         std::os::unix::fs::symlink("..", scratch.path().join("sys/devices/pci0/a/loop")).unwrap();

@@ -8,15 +8,11 @@ use super::{Root, sysfs};
 use crate::disk::links::DeviceTree;
 use crate::disk::{self, Superblock};
 
-/// Returns the links in /dev/disk that udev would make for `device`, as paths below /dev.
+/// Returns the links in /dev/disk that udev would make for `device`, as paths below /dev. May wait
+/// for the device: virtio_blk asks it for its serial number.
 pub fn links(root: &Root, device: &BlockDevice) -> Vec<String> {
-    links_in(root, device)
-}
-
-/// Returns these links from another source of sysfs and superblocks.
-pub(crate) fn links_in(tree: &dyn DeviceTree, device: &BlockDevice) -> Vec<String> {
     let disk = device.disk.as_deref().unwrap_or(&device.name);
-    disk::links::links(tree, disk, device.partition)
+    disk::links::links(root, disk, device.partition)
 }
 
 impl DeviceTree for Root {

@@ -4,14 +4,15 @@
 //! are empty. A DEVICE is five fields: name, major, minor, size, partition number.
 //!
 //! ```text
-//! request  SECTOR_SIZE DISK DEVICE...
-//! answer   NAME OFFSET ERRNO TABLE ENTRY USAGE UUID LABEL TYPE...
+//! request  WANTED DISK DEVICE...
+//! answer   NAME OFFSET ERRNO TABLE ENTRY USAGE UUID LABEL COUNT LINK... TYPE...
 //! ENTRY    type, attributes, PARTUUID, PARTLABEL
 //! ```
 //!
 //! A prober sends one answer for each DEVICE, in their order; DISK is the disk that holds them.
 //! USAGE is `filesystem` or empty. OFFSET and ERRNO tell what could not be read; an OFFSET of `open`
-//! means that the device could not be opened.
+//! means that the device could not be opened. COUNT is the number of LINKs, empty unless WANTED is
+//! `links`: to find the links of a disk, the prober may have to wait for the disk.
 //!
 //! The bytes of a disk are hostile, and so is a prober that they may have taken over: PID 1 drops
 //! the prober that sends anything else.
@@ -24,12 +25,19 @@ use crate::disk;
 
 /// Maximum number of superblocks on one device; there are fewer formats.
 const MAX_KINDS: usize = 32;
+/// Maximum number of links to one device; udev makes about ten to a USB disk.
+pub(crate) const MAX_LINKS: usize = 32;
+/// First part of every link.
+const LINKS: &str = "disk/";
+/// The fields WANTED and USAGE, if they are not empty.
+const WANTED: &str = "links";
+const FILESYSTEM: &str = "filesystem";
 
 /// A request of PID 1: to examine devices of one disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Request {
-    /// Size of the logical sectors of the disk, in bytes.
-    pub(crate) sector_size: u32,
+    /// Whether the links in /dev/disk are wanted.
+    pub(crate) links: bool,
     /// The disk, which holds the partition table.
     pub(crate) disk: BlockDevice,
     /// The disk itself, some of its partitions, or both.
@@ -60,6 +68,8 @@ pub(crate) struct Probe {
     pub(crate) uuid: Option<String>,
     /// LABEL of the content.
     pub(crate) label: Option<String>,
+    /// Links that udev would make, as paths below /dev, if they were wanted.
+    pub(crate) links: Option<Vec<String>>,
     /// The first part of the device that could not be read.
     pub(crate) error: Option<DeviceError>,
 }
@@ -81,7 +91,7 @@ impl Request {
     /// Returns the bytes of the request.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut message = Vec::with_capacity(256);
-        put(&mut message, &self.sector_size.to_string());
+        put(&mut message, if self.links { WANTED } else { "" });
         put_device(&mut message, &self.disk);
         self.devices.iter().for_each(|device| put_device(&mut message, device));
         message
@@ -90,13 +100,13 @@ impl Request {
     /// Parses the bytes of a request.
     pub(crate) fn decode(message: &[u8]) -> Option<Self> {
         let mut fields = Fields(message);
-        let sector_size = fields.number()?;
+        let links = fields.flag(WANTED)?;
         let disk = fields.device(None)?;
         let mut devices = Vec::new();
         while !fields.0.is_empty() {
             devices.push(fields.device(Some(&disk.name))?);
         }
-        Some(Self { sector_size, disk, devices })
+        Some(Self { links, disk, devices })
     }
 }
 
@@ -150,9 +160,11 @@ fn put_probe(message: &mut Vec<u8>, probe: &Probe) {
     put_option(message, entry.map(|entry| entry.attributes));
     put_option(message, entry.and_then(|entry| entry.uuid.as_ref()));
     put_option(message, entry.and_then(|entry| entry.label.as_ref()));
-    put(message, if probe.is_filesystem { "filesystem" } else { "" });
+    put(message, if probe.is_filesystem { FILESYSTEM } else { "" });
     put_option(message, probe.uuid.as_ref());
     put_option(message, probe.label.as_ref());
+    put_option(message, probe.links.as_ref().map(Vec::len));
+    probe.links.iter().flatten().for_each(|link| put(message, link));
     probe.kinds.iter().for_each(|kind| put(message, kind));
 }
 
@@ -177,6 +189,19 @@ impl<'a> Fields<'a> {
             "" => Some(None),
             text => text.parse().ok().map(Some),
         }
+    }
+
+    /// Parses a field that is `word` or empty.
+    fn flag(&mut self, word: &str) -> Option<bool> {
+        let text = self.text()?;
+        (text.is_empty() || text == word).then_some(!text.is_empty())
+    }
+
+    /// Parses the number of links, and the links.
+    fn links(&mut self) -> Option<Option<Vec<String>>> {
+        let Some(count) = self.optional()? else { return Some(None) };
+        let mut link = || self.text().filter(|link| link.starts_with(LINKS)).map(str::to_owned);
+        (count <= MAX_LINKS).then(|| (0..count).map(|_| link()).collect::<Option<_>>())?.map(Some)
     }
 
     fn device(&mut self, disk: Option<&str>) -> Option<BlockDevice> {
@@ -205,13 +230,14 @@ impl<'a> Fields<'a> {
         let (uuid, label) = (self.optional()?, self.optional()?);
         let entry =
             kind.map(|kind| Entry { kind, attributes: attributes.unwrap_or(0), uuid, label });
-        let is_filesystem = !self.text()?.is_empty();
+        let is_filesystem = self.flag(FILESYSTEM)?;
         let (uuid, label) = (self.optional()?, self.optional()?);
+        let links = self.links()?;
         let mut kinds = Vec::new();
         while !self.0.is_empty() {
             kinds.push(disk::superblock_kind(self.text()?)?);
         }
-        let probe = Probe { table, entry, kinds, is_filesystem, uuid, label, error: None };
+        let probe = Probe { table, entry, kinds, is_filesystem, uuid, label, links, error: None };
         (probe.kinds.len() <= MAX_KINDS).then_some(probe)
     }
 }
@@ -239,6 +265,7 @@ mod tests {
             is_filesystem: true,
             uuid: Some("2".into()),
             label: Some("x\nverdict=ok \u{e4}".into()),
+            links: Some(vec!["disk/by-id/a".into(), "disk/by-path/\u{1b}".into()]),
             error: Some(DeviceError::new("vda1", Some(4096), Errno::IO)),
         }
     }
@@ -247,8 +274,8 @@ mod tests {
     fn requests_survive_the_way_there() {
         let devices = vec![device("vda", None), device("vda1", Some(1))];
         for request in [
-            Request { sector_size: 4096, disk: device("vda", None), devices },
-            Request { sector_size: 512, disk: device("a!b", None), devices: Vec::new() },
+            Request { links: true, disk: device("vda", None), devices },
+            Request { links: false, disk: device("a!b", None), devices: Vec::new() },
         ] {
             assert_eq!(Request::decode(&request.encode()), Some(request));
         }
@@ -257,9 +284,13 @@ mod tests {
     #[test]
     fn answers_survive_the_way_back() {
         let no_medium = DeviceError::new("vda1", None, Errno::NOMEDIUM);
-        for probe in
-            [probe(), Probe::default(), Probe { error: Some(no_medium), ..Probe::default() }]
-        {
+        for probe in [
+            probe(),
+            Probe::default(),
+            Probe { error: Some(no_medium), ..Probe::default() },
+            Probe { links: Some(Vec::new()), ..Probe::default() },
+            Probe { links: Some(vec!["disk/x".into(); MAX_LINKS]), ..Probe::default() },
+        ] {
             let answer = Answer { name: "vda1".into(), probe };
             assert_eq!(Answer::decode(&answer.encode()), Some(answer));
         }
@@ -271,22 +302,35 @@ mod tests {
             "",
             "vda|",
             "vda|||gpt|||||",
-            "vda|||sun|||||filesystem|||",
-            "vda|||gpt|||||filesystem|||nonsense|",
-            "vda|||gpt|||||filesystem|||ext4",
-            "vda|1||gpt|||||filesystem|||ext4|",
-            "vda|1|0|gpt|||||filesystem|||ext4|",
-            "vda|1|-5|gpt|||||filesystem|||ext4|",
-            "vda|x|5|gpt|||||filesystem|||ext4|",
-            "vda||5|gpt|||||filesystem|||ext4|",
-            "vda|||gpt|0x83|x|||filesystem|||ext4|",
+            "vda|||gpt|||||filesystem|||",
+            "vda|||sun|||||filesystem||||",
+            "vda|||gpt|||||swap||||ext4|",
+            "vda|||gpt|||||filesystem||||nonsense|",
+            "vda|||gpt|||||filesystem||||ext4",
+            "vda|1||gpt|||||filesystem||||ext4|",
+            "vda|1|0|gpt|||||filesystem||||ext4|",
+            "vda|1|-5|gpt|||||filesystem||||ext4|",
+            "vda|x|5|gpt|||||filesystem||||ext4|",
+            "vda||5|gpt|||||filesystem||||ext4|",
+            "vda|||gpt|0x83|x|||filesystem||||ext4|",
+            "vda|||gpt|||||filesystem|||x|ext4|",
+            "vda|||gpt|||||filesystem|||-1|ext4|",
+            "vda|||gpt|||||filesystem|||1|ext4|",
+            "vda|||gpt|||||filesystem|||2|disk/a|",
+            "vda|||gpt|||||filesystem|||0|disk/a|ext4|",
+            "vda|||gpt|||||filesystem|||18446744073709551615|disk/a|ext4|",
         ] {
             assert_eq!(Answer::decode(bad.replace('|', "\0").as_bytes()), None, "{bad}");
         }
-        let good = "vda|||gpt|||||filesystem|||ext4|".replace('|', "\0");
+        let good = "vda|||gpt|||||filesystem|||1|disk/a|ext4|".replace('|', "\0");
         assert!(Answer::decode(good.as_bytes()).is_some());
         let many = good + &"ext4\0".repeat(MAX_KINDS);
         assert_eq!(Answer::decode(many.as_bytes()), None);
+        let links = Some(vec!["disk/a".to_owned(); MAX_LINKS + 1]);
+        let many = Answer { name: "vda".into(), probe: Probe { links, ..Probe::default() } };
+        assert_eq!(Answer::decode(&many.encode()), None);
+        let bad = b"sometimes\0vda\x000\x000\x001\0\0";
+        assert_eq!(Request::decode(bad), None);
     }
 
     proptest! {
@@ -296,7 +340,7 @@ mod tests {
         }
 
         #[test]
-        fn a_damaged_answer_is_parsed_without_panic(at in 0..100_usize, byte in any::<u8>()) {
+        fn a_damaged_answer_is_parsed_without_panic(at in 0..150_usize, byte in any::<u8>()) {
             let mut bytes = Answer { name: "vda1".into(), probe: probe() }.encode();
             if let Some(place) = bytes.get_mut(at) {
                 *place = byte;

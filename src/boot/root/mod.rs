@@ -180,7 +180,7 @@ pub(crate) fn block_devices(dir: &Root) -> Vec<SeenDevice> {
     let timeout = procfs::kernel_command_line(dir).root.probe_timeout;
     let mut devices = Devices::new(dir, timeout);
     let mut reporter = Reporter::new(BootTime::now());
-    devices.probe_all();
+    devices.request_links();
     while devices.is_reading() {
         std::thread::sleep(POLL_INTERVAL);
         devices.receive(&mut reporter);

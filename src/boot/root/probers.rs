@@ -58,18 +58,20 @@ pub(super) struct Probers {
     dir: Root,
     probers: Vec<Prober>,
     queue: VecDeque<Job>,
+    /// Whether the links in /dev/disk are wanted too.
+    pub(super) wants_links: bool,
     /// Time before which no prober is started, after a failure.
     not_before: BootTime,
 }
 
 impl Job {
     /// Returns the request.
-    fn request(&self, dir: &Root) -> Request {
+    fn request(&self, dir: &Root, links: bool) -> Request {
         // If the disk has disappeared meanwhile, the prober says so.
         let disk =
             block::device(dir, &self.disk).unwrap_or_else(|| BlockDevice::vanished(&self.disk));
         let devices = self.devices.iter().cloned().collect();
-        Request { sector_size: disk.sector_size(dir), disk, devices }
+        Request { links, disk, devices }
     }
 
     /// Removes the first device. Returns it, and the job unless nothing is left of it.
@@ -86,6 +88,7 @@ impl Probers {
             dir: dir.clone(),
             probers: Vec::new(),
             queue: VecDeque::new(),
+            wants_links: false,
             not_before: BootTime::default(),
         }
     }
@@ -122,7 +125,7 @@ impl Probers {
             let Some(job) = self.queue.remove(at) else { return Ok(()) };
             let Some(prober) = self.probers.get_mut(prober) else { return Ok(()) };
             // If it has died, `receive` finds out.
-            prober.child.send(&job.request(&self.dir).encode());
+            prober.child.send(&job.request(&self.dir, self.wants_links).encode());
             prober.job = Some(job);
             prober.since = BootTime::now();
         }

@@ -28,6 +28,8 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 const MIN_BUSY: Duration = Duration::from_secs(2);
 /// Longest time after the deadline of the root for which devices are read that have just appeared.
 const PROBE_GRACE: Duration = Duration::from_secs(1);
+/// Longest time after the failure of the last root for which links of devices are read.
+const LINKS_GRACE: Duration = Duration::from_secs(1);
 /// Time after which all devices are read, even if the root is named by its node.
 const PROBE_DELAY: Duration = Duration::from_secs(1);
 /// Longest time for which sequential loads wait for the mount worker.
@@ -78,6 +80,8 @@ pub(in crate::boot) struct RootSearch {
     /// Time before which the root is not looked for, because of `rootdelay=` or a failure.
     not_before: BootTime,
     failure: Option<Failure>,
+    /// Time until which a boot that has failed waits for the links of devices.
+    links_until: Option<BootTime>,
     /// Whether block devices may have appeared since the last lookup.
     device_change: bool,
 }
@@ -104,6 +108,7 @@ impl RootSearch {
             next_progress: now + PROGRESS_INTERVAL,
             not_before: now + params.delay,
             failure: None,
+            links_until: None,
             device_change: true,
         }
     }
@@ -285,10 +290,24 @@ impl RootSearch {
         }
         let late = self.stage_deadline().is_some_and(|deadline| BootTime::now() >= deadline);
         if late || self.is_futile(&boot.params.root, settled) {
-            return self.try_next_root(boot, loader);
+            return match self.awaits_links() {
+                true => Ok(()),
+                false => self.try_next_root(boot, loader),
+            };
         }
         self.log_progress(boot);
         Ok(())
+    }
+
+    /// Returns whether the links that the record of the failed boot names are being read. The first
+    /// call requests them: a boot without faults needs none.
+    fn awaits_links(&mut self) -> bool {
+        if !self.is_waiting() || self.failure.is_some() || self.pipeline.has_more() {
+            return false;
+        }
+        let now = BootTime::now();
+        let until = *self.links_until.get_or_insert(now + LINKS_GRACE);
+        self.devices.request_links() && now < until
     }
 
     /// Returns the time at which the root fails if its stage has not changed by then; `None` means

@@ -63,8 +63,10 @@ impl Devices {
             RootName::Number(major, minor) => {
                 return self.by_number((*major, *minor));
             }
-            _ => self.ask(|_| true),
+            RootName::Link(_) => self.probers.wants_links = true,
+            _ => {}
         }
+        self.ask(|_| true);
         self.choose(name, holds)
     }
 
@@ -104,7 +106,7 @@ impl Devices {
     /// Returns the device that udev would link to, or that an existing link points to.
     fn by_link(&mut self, link: &str) -> Option<Candidate> {
         let path = format!("disk/{link}");
-        let hits = self.probed().filter(|k| self.links(&k.device).contains(&path)).collect();
+        let hits = self.probed().filter(|k| k.seen.links.contains(&path)).collect();
         match self.first_of(hits) {
             None => self.by_path(&format!("/dev/{path}")),
             found => found,
@@ -153,7 +155,7 @@ impl Devices {
     }
 
     fn candidate(&self, known: &ProbedDevice) -> Candidate {
-        let ProbedDevice { device, seen, entry, error } = known;
+        let ProbedDevice { device, seen, entry, error, .. } = known;
         let kind = seen.kinds.first().copied().filter(|_| seen.kinds.len() == 1);
         Candidate {
             node: device.node(&self.dir),
@@ -239,7 +241,9 @@ mod tests {
             part_uuid: Some(format!("uuid-{name}")),
             ..SeenDevice::default()
         };
-        let probed = ProbedDevice { device: device.clone(), seen, entry: Some(entry), error: None };
+        let entry = Some(entry);
+        let probed =
+            ProbedDevice { device: device.clone(), seen, entry, error: None, has_links: false };
         Listed { probed: Some(probed), answered: BootTime::now(), ..Listed::new(device) }
     }
 
@@ -279,6 +283,46 @@ mod tests {
         let mut slow = devices(vec![asked(one(), Duration::from_secs(2)), two()]);
         assert_eq!(found(&mut slow, "LABEL=root"), Some(("vdb1".into(), 0)));
         assert!(!slow.is_undecided() && slow.is_reading());
+    }
+
+    #[test]
+    fn a_link_leads_to_a_device_whose_links_are_known() {
+        let linked = |name: &str, links: &[&str]| {
+            let mut listed = read(name, "", "");
+            let probed = listed.probed.as_mut().unwrap();
+            probed.seen.links = links.iter().map(|&link| link.to_owned()).collect();
+            probed.has_links = true;
+            listed
+        };
+        let ask =
+            |listed: Listed, ago| Listed { asked: asked(read("x", "", ""), ago).asked, ..listed };
+        let (now, before) = (Duration::ZERO, Duration::from_secs(2));
+        let (first, second) =
+            (|| linked("vda", &["disk/by-id/a"]), || linked("vdb", &["disk/by-id/a"]));
+        let unknown = || read("vdb", "", "");
+        for (all, want) in [
+            (vec![first(), second()], Some(("vda", 1))),
+            (vec![linked("vda", &["disk/by-id/b"]), second()], Some(("vdb", 0))),
+            (vec![first(), ask(unknown(), now)], None),
+            (vec![first(), ask(unknown(), before)], Some(("vda", 0))),
+            (vec![linked("vda", &[]), ask(unknown(), before)], None),
+        ] {
+            let mut devices = devices(all);
+            devices.probers.wants_links = true;
+            let want = want.map(|(node, duplicates)| (node.to_owned(), duplicates));
+            assert_eq!(found(&mut devices, "/dev/disk/by-id/a"), want, "{:?}", devices.listed);
+        }
+    }
+
+    #[test]
+    fn a_device_is_read_again_for_its_links() {
+        let (now, mut listed) = (BootTime::now(), read("vda", "", ""));
+        assert!(!listed.is_due(now, false) && listed.is_due(now, true));
+        listed.asked = Some(now);
+        assert!(!listed.is_due(now, true));
+        assert_eq!((listed.awaited_since(false), listed.awaited_since(true)), (None, Some(now)));
+        listed.probed.as_mut().unwrap().has_links = true;
+        assert_eq!(listed.awaited_since(true), None);
     }
 
     #[test]

@@ -15,18 +15,16 @@ mod lookup;
 pub(super) use lookup::{Candidate, Content};
 
 use std::os::fd::BorrowedFd;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::probers::{Outcome, Probers};
 use crate::boot::reporter::Reporter;
 use crate::boot::seconds;
-use crate::disk::links::DeviceTree;
+use crate::disk;
 use crate::disk::seen::SeenDevice;
-use crate::disk::{self, Superblock, Usage};
 use crate::sys::block::{self, BlockDevice};
 use crate::sys::probe_message::{Entry, Probe};
-use crate::sys::{BootTime, DeviceError, Root, disk_links};
+use crate::sys::{BootTime, DeviceError, Root};
 
 /// Time for which lookups wait for each device that has not been read.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -41,6 +39,8 @@ struct ProbedDevice {
     seen: SeenDevice,
     entry: Option<Entry>,
     error: Option<DeviceError>,
+    /// Whether the links in /dev/disk were asked for.
+    has_links: bool,
 }
 
 /// A device that has been listed.
@@ -85,19 +85,24 @@ impl Listed {
         self.is_outdated = self.asked.is_some();
     }
 
+    /// Returns what the device holds if that is known, with its links if these are wanted.
+    fn known(&self, wants_links: bool) -> Option<&ProbedDevice> {
+        self.probed.as_ref().filter(|probed| probed.has_links || !wants_links)
+    }
+
     /// Returns whether the device should be read.
-    fn is_due(&self, now: BootTime) -> bool {
+    fn is_due(&self, now: BootTime, wants_links: bool) -> bool {
         if self.asked.is_some() || self.skipped.is_some() {
             return false;
         }
-        let Some(probed) = &self.probed else { return true };
+        let Some(probed) = self.known(wants_links) else { return true };
         let has_table = probed.device.partition.is_none() && probed.seen.table.is_some();
         probed.seen.kinds.is_empty() && !has_table && now >= self.answered + REREAD_INTERVAL
     }
 
-    /// Returns the time of the request if the device has not been read and is not skipped.
-    fn awaited_since(&self) -> Option<BootTime> {
-        self.asked.filter(|_| self.probed.is_none() && self.skipped.is_none())
+    /// Returns the time of the request if the device is not known and not skipped.
+    fn awaited_since(&self, wants_links: bool) -> Option<BootTime> {
+        self.asked.filter(|_| self.known(wants_links).is_none() && self.skipped.is_none())
     }
 }
 
@@ -177,7 +182,8 @@ impl Devices {
         let text = format!("did not answer within {}", seconds(self.timeout));
         let mut any = false;
         for listed in self.listed.iter_mut() {
-            if listed.awaited_since().is_some_and(|since| now >= since + self.timeout) {
+            let since = listed.awaited_since(self.probers.wants_links);
+            if since.is_some_and(|since| now >= since + self.timeout) {
                 let disk = listed.device.disk.as_ref().unwrap_or(&listed.device.name);
                 let node = disk::name::from_sysfs(disk);
                 reporter.warn_once(format!("/dev/{node} {text}; skipped"));
@@ -200,10 +206,19 @@ impl Devices {
         self.ask(|_| true);
     }
 
+    /// Has the links in /dev/disk read of all devices, from now on. Returns whether a lookup would
+    /// wait for some.
+    pub(super) fn request_links(&mut self) -> bool {
+        self.probers.wants_links = true;
+        self.probe_all();
+        self.is_undecided()
+    }
+
     /// Has those of the listed devices read that are due and that `wanted` accepts.
     fn ask(&mut self, wanted: impl Fn(&BlockDevice) -> bool) {
         let now = BootTime::now();
-        let due = self.listed.iter_mut().filter(|l| wanted(&l.device) && l.is_due(now));
+        let links = self.probers.wants_links;
+        let due = self.listed.iter_mut().filter(|l| wanted(&l.device) && l.is_due(now, links));
         for listed in due {
             listed.asked = Some(now);
             self.probers.probe(&listed.device);
@@ -263,7 +278,8 @@ impl Devices {
 
     /// Returns the times of the requests that lookups wait for.
     fn awaited(&self) -> impl Iterator<Item = BootTime> {
-        self.listed.iter().filter_map(Listed::awaited_since)
+        let links = self.probers.wants_links;
+        self.listed.iter().filter_map(move |listed| listed.awaited_since(links))
     }
 
     /// Returns the descriptors that become readable when [`Self::receive`] is due.
@@ -287,15 +303,11 @@ impl Devices {
     /// record.
     pub(crate) fn seen(&mut self) -> Vec<SeenDevice> {
         self.list();
-        let seen = |listed: &Listed| SeenDevice {
-            links: self.links(&listed.device),
-            ..match &listed.probed {
-                Some(known) => known.seen.clone(),
-                None => {
-                    let error = listed.skipped.as_deref().unwrap_or("not read yet").to_owned();
-                    let seen = described(&self.dir, &listed.device);
-                    SeenDevice { error: Some(error), ..seen }
-                }
+        let seen = |listed: &Listed| match &listed.probed {
+            Some(known) => known.seen.clone(),
+            None => {
+                let error = listed.skipped.as_deref().unwrap_or("not read yet").to_owned();
+                SeenDevice { error: Some(error), ..described(&self.dir, &listed.device) }
             }
         };
         self.listed.iter().map(seen).collect()
@@ -305,46 +317,12 @@ impl Devices {
     fn probed(&self) -> impl Iterator<Item = &ProbedDevice> {
         self.listed.iter().filter_map(|listed| listed.probed.as_ref())
     }
-
-    /// Returns the links in /dev/disk that udev would make for `device`.
-    fn links(&self, device: &BlockDevice) -> Vec<String> {
-        disk_links::links_in(self, device)
-    }
-}
-
-/// sysfs, and the superblocks that the probers have read.
-impl DeviceTree for Devices {
-    fn class_device(&self, class: &str, name: &str) -> Option<PathBuf> {
-        self.dir.class_device(class, name)
-    }
-
-    fn subsystem(&self, path: &Path) -> Option<String> {
-        self.dir.subsystem(path)
-    }
-
-    fn attribute(&self, path: &Path, name: &str) -> Option<Vec<u8>> {
-        self.dir.attribute(path, name)
-    }
-
-    fn entries(&self, path: &Path) -> Vec<String> {
-        self.dir.entries(path)
-    }
-
-    fn probe(&self, name: &str) -> Option<Superblock> {
-        let seen = &self.listed.iter().find(|l| l.device.name == name)?.probed.as_ref()?.seen;
-        let usage = if seen.is_filesystem { Usage::Filesystem } else { Usage::Other };
-        Some(Superblock {
-            kind: seen.kinds.first()?,
-            usage,
-            uuid: seen.uuid.clone(),
-            label: seen.label.clone(),
-        })
-    }
 }
 
 /// Returns the device with what a prober has read of it.
 fn probed(dir: &Root, device: &BlockDevice, probe: Probe) -> ProbedDevice {
-    let Probe { table, entry, kinds, is_filesystem, uuid, label, error } = probe;
+    let Probe { table, entry, kinds, is_filesystem, uuid, label, links, error } = probe;
+    let has_links = links.is_some();
     let names = described(dir, device);
     let of_entry = |field: fn(&Entry) -> &Option<String>| field(entry.as_ref()?).clone();
     let seen = SeenDevice {
@@ -353,12 +331,13 @@ fn probed(dir: &Root, device: &BlockDevice, probe: Probe) -> ProbedDevice {
         is_filesystem,
         uuid,
         label,
+        links: links.unwrap_or_default(),
         part_uuid: names.part_uuid.clone().or_else(|| of_entry(|entry| &entry.uuid)),
         part_label: names.part_label.clone().or_else(|| of_entry(|entry| &entry.label)),
         error: error.as_ref().map(DeviceError::cause),
         ..names
     };
-    ProbedDevice { device: device.clone(), seen, entry, error }
+    ProbedDevice { device: device.clone(), seen, entry, error, has_links }
 }
 
 /// Returns what sysfs tells of a device.

@@ -32,14 +32,18 @@ pub(super) fn near_misses(wanted: &RootName, seen: &[SeenDevice]) -> Vec<String>
     lines.truncate(MAX_LINES);
     // The names come from the command line and from devices.
     lines.iter_mut().for_each(|line| *line = escape::line(line).into_owned());
-    lines.extend(seen.iter().filter_map(unread).take(MAX_LINES));
+    let is_link = matches!(wanted, RootName::Link(_));
+    lines.extend(seen.iter().filter_map(|device| unread(device, is_link)).take(MAX_LINES));
     lines
 }
 
-/// Returns the line for a device that could not be read.
-fn unread(device: &SeenDevice) -> Option<String> {
+/// Returns the line for a device that could not be read. Unless its prober has answered all the
+/// same, its links are not known either.
+fn unread(device: &SeenDevice, is_link: bool) -> Option<String> {
     let error = device.error.as_ref().filter(|_| device.kinds.is_empty())?;
-    Some(format!("{}: {error}", escape::value(&device.name)))
+    let unknown = is_link && device.links.is_empty();
+    let links = if unknown { "; its links in /dev/disk are unknown" } else { "" };
+    Some(format!("{}: {error}{links}", escape::value(&device.name)))
 }
 
 /// Returns the lines for the root that is detected by partition type.

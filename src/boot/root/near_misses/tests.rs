@@ -135,3 +135,24 @@ fn links_that_lead_nowhere() {
         assert_eq!(near_misses(&RootName::Link(wanted.into()), &seen), want, "{wanted}");
     }
 }
+
+#[test]
+fn the_links_of_a_disk_that_is_skipped_are_unknown() {
+    let disk = |links: &[&str]| SeenDevice {
+        name: "vdb".into(),
+        links: links.iter().map(|&link| link.to_owned()).collect(),
+        error: Some("did not answer within 3 s".into()),
+        ..SeenDevice::default()
+    };
+    let plain = "vdb: did not answer within 3 s";
+    let unknown = "vdb: did not answer within 3 s; its links in /dev/disk are unknown";
+    for (wanted, links, want) in [
+        ("LABEL=x", &[][..], plain),
+        ("ID=x", &[], unknown),
+        ("/dev/disk/by-path/x", &[], unknown),
+        ("ID=x", &["disk/by-path/y"], plain),
+    ] {
+        let name = RootName::parse(wanted).unwrap();
+        assert_eq!(near_misses(&name, &[disk(links)]), [want], "{wanted}");
+    }
+}
