@@ -13,6 +13,29 @@ use std::time::Duration;
 /// A slot into which a device can be plugged while the machine runs.
 const SOCKET: &[&str] = &["-device", "pcie-root-port,id=socket,chassis=1,slot=1"];
 
+/// Kills every prober for six seconds from the load of the disk's driver on. The page cache is
+/// emptied, so that each prober has to read the disk.
+const PROBER_KILLER: &[(&str, Content)] = &[
+    ("bin/sh", Content::Busybox),
+    (
+        "etc/modprobe.d/killer.conf",
+        Content::Text("install virtio_blk . /killer & exec /bin/coldplug modprobe -i virtio_blk\n"),
+    ),
+    (
+        "killer",
+        Content::Text(
+            "end=$(($(date +%s) + 6))\n\
+             while [ $(date +%s) -lt $end ]; do\n\
+               echo 1 > /proc/sys/vm/drop_caches\n\
+               for dir in /proc/[0-9]*; do\n\
+                 read name < $dir/comm\n\
+                 [ \"$name\" = coldplug-probe ] && kill -9 ${dir#/proc/}\n\
+               done\n\
+             done\n",
+        ),
+    ),
+];
+
 /// A shell for breakpoints.
 const SHELL: &[(&str, Content)] = &[("bin/sh", Content::Busybox)];
 
@@ -195,6 +218,30 @@ pub(crate) const ROWS: &[Row] = &[
             let links = |at: usize| seen[at]["links"].as_array().expect("links");
             boot.check(links(0).is_empty() && links(1).contains(&good), &seen.to_string());
         },
+        ..ROW
+    },
+    Row {
+        name: "a_prober_that_is_killed_for_seconds",
+        quick: true,
+        files: PROBER_KILLER,
+        // Each read takes long enough to be interrupted.
+        drive: ",throttling.bps-total=200000",
+        words: "root=LABEL=coldplug-root",
+        says: &["coldplug: /dev/vda could not be read: its prober died; skipped"],
+        check: |boot| {
+            let count = boot.console.matches("its prober died").count();
+            boot.check(count == 1, "the disk is named once");
+        },
+        ..ROW
+    },
+    Row {
+        name: "a_prober_that_is_always_killed",
+        files: PROBER_KILLER,
+        drive: ",throttling.bps-total=200000",
+        words: "root=LABEL=coldplug-root coldplug.timeout=4",
+        verdict: "no-root",
+        says: &["  vda: could not be read: its prober died"],
+        limit_s: 15,
         ..ROW
     },
     Row {

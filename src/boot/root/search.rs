@@ -337,7 +337,8 @@ impl RootSearch {
             let tried = period.is_some_and(|period| BootTime::now() >= *first + period);
             error.is_final() || (settled && tried)
         });
-        failed || (settled && !params.is_named() && !self.devices.is_reading())
+        let is_reading = self.devices.is_reading() || self.devices.has_retries();
+        failed || (settled && !params.is_named() && !is_reading)
     }
 
     /// Returns how long a root that cannot be mounted is tried again; `None` means without end.

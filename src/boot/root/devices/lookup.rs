@@ -326,6 +326,29 @@ mod tests {
     }
 
     #[test]
+    fn a_device_whose_probers_die_is_read_again_after_growing_pauses() {
+        let second = |s: u64| BootTime::from_nanos(s * 1_000_000_000);
+        let mut listed = Listed { probed: None, ..read("vda", "", "") };
+        let mut now = 100;
+        for pause in [1, 2, 4, 8, 16, 32, 32] {
+            listed.asked = Some(second(now));
+            listed.give_up(second(now));
+            assert!(listed.skipped.is_some() && listed.awaited_since(false).is_none());
+            assert!(!listed.is_due(second(now + pause - 1), false), "{pause}");
+            now += pause;
+            assert!(listed.is_due(second(now), false), "{pause}");
+        }
+        listed.asked = Some(second(now));
+        assert!(!listed.is_due(second(now + 60), false), "a request is under way");
+        listed.clear_faults();
+        listed.give_up(second(now));
+        assert!(listed.is_due(second(now + 1), false), "an answer clears what was before");
+        let mut all = devices(vec![listed, read("vdb", "vdb", "")]);
+        assert!(all.has_retries() && !all.is_reading() && !all.is_undecided());
+        assert_eq!(found(&mut all, "LABEL=root"), Some(("vdb".into(), 0)));
+    }
+
+    #[test]
     fn a_disk_with_an_efi_partition_is_preferred() {
         let all =
             vec![read("vda1", "vda", ROOT), read("vdb1", "vdb", ESP), read("vdb2", "vdb", ROOT)];

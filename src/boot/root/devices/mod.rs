@@ -9,6 +9,9 @@
 //! | up to [`PATIENCE`] | waits for the device, unless the name is that of another one |
 //! | up to `coldplug.probe_timeout=` | goes on without it; the boot does not give up yet |
 //! | later | the device is skipped by name; an answer is used all the same |
+//!
+//! A device whose probers die is skipped too, and read again after a pause: the kernel may have
+//! killed them for memory.
 
 mod lookup;
 
@@ -31,6 +34,11 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Interval at which a device without recognizable content is read again: it may not have been
 /// ready.
 const REREAD_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Pause before a device is read again whose probers have died. Each further death doubles it.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// How often the pause is doubled: the longest one is 32 s.
+const MAX_DOUBLINGS: u32 = 5;
 
 /// What a device holds.
 #[derive(Debug, Clone)]
@@ -57,6 +65,10 @@ struct Listed {
     is_outdated: bool,
     /// Why the device is skipped.
     skipped: Option<String>,
+    /// How often probers have died of it since the last answer.
+    deaths: u32,
+    /// Time at which it is read again, after such a death.
+    retry_at: Option<BootTime>,
 }
 
 /// The block devices, and what each holds until something changes.
@@ -74,15 +86,37 @@ pub(crate) struct Devices {
 
 impl Listed {
     fn new(device: BlockDevice) -> Self {
-        let answered = BootTime::default();
-        Self { device, probed: None, asked: None, answered, is_outdated: false, skipped: None }
+        Self {
+            device,
+            probed: None,
+            asked: None,
+            answered: BootTime::default(),
+            is_outdated: false,
+            skipped: None,
+            deaths: 0,
+            retry_at: None,
+        }
     }
 
     /// Notes that the device may hold something else by now.
     fn outdate(&mut self) {
         self.probed = None;
-        self.skipped = None;
+        self.clear_faults();
         self.is_outdated = self.asked.is_some();
+    }
+
+    fn clear_faults(&mut self) {
+        self.skipped = None;
+        self.deaths = 0;
+        self.retry_at = None;
+    }
+
+    /// Skips the device because its probers have died, and sets the time at which it is read again.
+    fn give_up(&mut self, now: BootTime) {
+        self.asked = None;
+        self.skipped = Some("could not be read: its prober died".to_owned());
+        self.retry_at = Some(now + RETRY_DELAY * (1 << self.deaths));
+        self.deaths = MAX_DOUBLINGS.min(self.deaths + 1);
     }
 
     /// Returns what the device holds if that is known, with its links if these are wanted.
@@ -92,8 +126,11 @@ impl Listed {
 
     /// Returns whether the device should be read.
     fn is_due(&self, now: BootTime, wants_links: bool) -> bool {
-        if self.asked.is_some() || self.skipped.is_some() {
+        if self.asked.is_some() {
             return false;
+        }
+        if self.skipped.is_some() {
+            return self.retry_at.is_some_and(|at| now >= at);
         }
         let Some(probed) = self.known(wants_links) else { return true };
         let has_table = probed.device.partition.is_none() && probed.seen.table.is_some();
@@ -160,19 +197,18 @@ impl Devices {
         if is_outdated {
             self.is_stale = true;
         } else {
-            listed.skipped = None;
+            listed.clear_faults();
             listed.answered = BootTime::now();
             listed.probed = Some(probed(&self.dir, device, probe));
         }
     }
 
-    /// Skips a device that several probers have died of.
+    /// Skips a device that several probers have died of, for some time.
     fn give_up(&mut self, device: &BlockDevice, reporter: &mut Reporter) {
         let node = format!("/dev/{}", disk::name::from_sysfs(&device.name));
         reporter.warn_once(format!("{node} could not be read: its prober died; skipped"));
         if let Some(listed) = find(&mut self.listed, &device.name) {
-            listed.asked = None;
-            listed.skipped = Some("could not be read: its prober died".to_owned());
+            listed.give_up(BootTime::now());
         }
     }
 
@@ -271,6 +307,11 @@ impl Devices {
         self.awaited().next().is_some()
     }
 
+    /// Returns whether a device that is skipped is going to be read again.
+    pub(super) fn has_retries(&self) -> bool {
+        self.listed.iter().any(|listed| listed.retry_at.is_some())
+    }
+
     /// Returns whether a prober is in a read, which may not be interruptible.
     pub(super) fn has_running_read(&self) -> bool {
         self.probers.is_reading()
@@ -291,7 +332,8 @@ impl Devices {
     pub(super) fn wakeup(&self) -> Option<BootTime> {
         let now = BootTime::now();
         let ends = self.awaited().flat_map(|since| [since + PATIENCE, since + self.timeout]);
-        ends.chain(self.probers.next_start()).filter(|at| *at > now).min()
+        let retries = self.listed.iter().filter_map(|listed| listed.retry_at);
+        ends.chain(retries).chain(self.probers.next_start()).filter(|at| *at > now).min()
     }
 
     /// Returns the number of block devices with a medium.
