@@ -6,7 +6,7 @@ use harness::kernel::Kernel;
 use harness::machine::{Boot, Facts, Machine};
 use harness::paths::program;
 use harness::run::{BOOT, Need, Test, unavailable};
-use harness::{image, tests, tool};
+use harness::{image, own_modules, tests, tool};
 use serde_json::json;
 use std::fs;
 use std::net::{TcpListener, TcpStream, UdpSocket};
@@ -39,6 +39,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_virtiofs_tag_is_a_root;
     NFS =>
     nfs_4_by_dhcp,
+    nfs_4_beside_an_interface_that_is_slow,
     nfs_3_with_a_static_address,
 ];
 
@@ -249,6 +250,24 @@ fn nfs_4_by_dhcp() {
         assert!(conf.lines().any(|l| l == line), "no {line} in {conf}");
     }
     assert_eq!(*facts.get("hostname"), "guestbox");
+}
+
+/// While the driver of one card brings it up, the kernel sets no address on another one.
+fn nfs_4_beside_an_interface_that_is_slow() {
+    let nfs = Nfs::serve(4);
+    let tree = own_modules::tree();
+    let image = image::coldplug(&tree, &["--modules", "@virtio,@network,coldplug_nic"]);
+    let vm = with_network(Machine::new(&tree, &image), "user,id=n0").cmdline(&format!(
+        "root=/dev/nfs nfsroot=10.0.2.2:/root,port={} ip=dhcp coldplug.modules=coldplug_nic \
+         coldplug_nic.seconds=6",
+        nfs.port
+    ));
+    let (boot, facts) = ends_well(vm, "nfs4", "10.0.2.2:/root");
+    assert_eq!(facts.record()["network"]["interface"], "eth0");
+    let text = "still waiting for slow0 to be brought up";
+    boot.check(boot.console.contains(text), "the slow interface is not reported");
+    let time_ms: u64 = boot.figure("time").parse().unwrap();
+    boot.check((6000..15000).contains(&time_ms), "the boot took another time");
 }
 
 fn nfs_3_with_a_static_address() {

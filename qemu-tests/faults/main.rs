@@ -27,6 +27,8 @@ mod memory;
 mod modules;
 // Mounts and checks of filesystems that do not end.
 mod mounts;
+// Network interfaces whose driver does not bring them up.
+mod network;
 // Names, inheritance, signals, crashes, console and report of PID 1.
 mod pid1;
 // Text from disks, devices and the command line.
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         ("memory", memory::ROWS),
         ("modules", modules::ROWS),
         ("mounts", mounts::ROWS),
+        ("network", network::ROWS),
         ("pid1", pid1::ROWS),
         ("text", text::ROWS),
         ("watchdogs", watchdogs::ROWS),

@@ -393,7 +393,7 @@ fn kernel_log_has_the_verdict(boot: &Boot) {
 
 /// Presses Ctrl-Alt-Del until the machine restarts or has been asked often enough: the keyboard's
 /// driver may not be loaded yet.
-fn press(machine: &mut Running) {
+pub(crate) fn press(machine: &mut Running) {
     let mut qmp = machine.qmp();
     for _ in 0..20 {
         std::thread::sleep(std::time::Duration::from_secs(1));

@@ -13,6 +13,7 @@
 //! | coldplug_oops | none | crashes |
 //! | coldplug_hang | none | sleeps forever |
 //! | coldplug_flood | none | sends 20,000 uevents |
+//! | coldplug_nic | none | makes an Ethernet interface, `slow0`; bringing it up takes `seconds=`, or has no end |
 //! | coldplug_text | none | makes a device whose name has line feeds, a terminal escape and a byte that is no UTF-8 |
 
 use crate::kernel::{self, Kernel, Tree};
@@ -20,7 +21,7 @@ use crate::tool;
 use std::fs;
 use std::path::Path;
 
-const SOURCES: [(&str, &str); 12] = [
+const SOURCES: [(&str, &str); 13] = [
     (
         "coldplug_slow",
         r#"#include <linux/module.h>
@@ -165,6 +166,44 @@ static int __init start(void)
 	for (count = 0; count < 20000; count++)
 		kobject_uevent(&THIS_MODULE->mkobj.kobj, KOBJ_CHANGE);
 	return 0;
+}
+module_init(start);
+MODULE_LICENSE("GPL");
+"#,
+    ),
+    (
+        "coldplug_nic",
+        r#"#include <linux/module.h>
+#include <linux/delay.h>
+#include <linux/etherdevice.h>
+#include <linux/platform_device.h>
+static int seconds;
+module_param(seconds, int, 0444);
+static int bring_up(struct net_device *nic)
+{
+	int left = seconds;
+	pr_info("coldplug_nic: coming up\n");
+	do
+		msleep(1000);
+	while (!seconds || --left > 0);
+	return 0;
+}
+static netdev_tx_t transmit(struct sk_buff *buffer, struct net_device *nic)
+{
+	dev_kfree_skb(buffer);
+	return NETDEV_TX_OK;
+}
+static const struct net_device_ops ops = { .ndo_open = bring_up, .ndo_start_xmit = transmit };
+static int __init start(void)
+{
+	struct platform_device *device = platform_device_register_simple("coldplug_nic", -1, NULL, 0);
+	struct net_device *nic = alloc_netdev(0, "slow%d", NET_NAME_ENUM, ether_setup);
+	if (IS_ERR(device) || !nic)
+		return -ENOMEM;
+	nic->netdev_ops = &ops;
+	eth_hw_addr_random(nic);
+	SET_NETDEV_DEV(nic, &device->dev);
+	return register_netdev(nic);
 }
 module_init(start);
 MODULE_LICENSE("GPL");

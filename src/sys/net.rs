@@ -15,6 +15,7 @@
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::netlink::SocketAddrNetlink;
@@ -36,11 +37,18 @@ const REQUEST: u16 = 1 | 4;
 /// NLM_F_CREATE and NLM_F_EXCL.
 const CREATE: u16 = 0x400 | 0x200;
 const INET: u8 = 2;
+/// Index of the loopback interface.
+const LOOPBACK: u32 = 1;
 const IFF_UP: u32 = 1;
 /// ARPHRD_ETHER
 const ETHERNET: &str = "1";
+/// Longest time until `operstate` follows the carrier, if nothing holds the RTNL lock.
+const OPERSTATE_DELAY: Duration = Duration::from_secs(1);
 const DHCP_SERVER: u16 = 67;
 const DHCP_CLIENT: u16 = 68;
+
+/// A MAC address.
+pub(crate) type Mac = [u8; 6];
 
 /// An Ethernet interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,8 +57,6 @@ pub(crate) struct Interface {
     pub(crate) name: String,
     /// Interface index.
     pub(crate) index: u32,
-    /// MAC address.
-    pub(crate) mac: [u8; 6],
 }
 
 /// Lists the wired Ethernet interfaces with a device, ordered by index. Bridges and other virtual
@@ -64,20 +70,50 @@ pub(crate) fn interfaces(root: &Root) -> Vec<Interface> {
 
 fn interface(root: &Root, name: String) -> Option<Interface> {
     let dir = root.join("sys/class/net").join(&name);
-    let text = |file: &str| Some(fs::read_to_string(dir.join(file)).ok()?.trim_end().to_owned());
     let real = dir.join("device").exists() && !dir.join("wireless").exists();
-    if text("type")? != ETHERNET || !real {
+    if attribute(root, &name, "type")? != ETHERNET || !real {
         return None;
     }
-    let bytes = text("address")?.split(':').map(|b| u8::from_str_radix(b, 16).ok()).collect();
-    let bytes: Option<Vec<u8>> = bytes;
-    Some(Interface { name, index: text("ifindex")?.parse().ok()?, mac: bytes?.try_into().ok()? })
+    let index = attribute(root, &name, "ifindex")?.parse().ok()?;
+    Some(Interface { name, index })
 }
 
-/// Reports whether the interface has a carrier. It must be up.
+/// Reads an attribute of an interface. `type`, `ifindex` and `operstate` wait for no lock that is
+/// held while a driver works.
+fn attribute(root: &Root, name: &str, file: &str) -> Option<String> {
+    let path = root.join("sys/class/net").join(name).join(file);
+    Some(fs::read_to_string(path).ok()?.trim_end().to_owned())
+}
+
+/// Returns the MAC address of the interface as a number. Not for PID 1: newer kernels take
+/// `dev_addr_sem`, which is held while a driver sets an address.
+pub(crate) fn mac(root: &Root, interface: &Interface) -> Option<u64> {
+    let text = attribute(root, &interface.name, "address")?;
+    u64::from_str_radix(&text.replace(':', ""), 16).ok()
+}
+
+/// Returns whether the interface has a carrier. It must be up. Not for PID 1: newer kernels take
+/// the RTNL lock.
 pub(crate) fn has_carrier(root: &Root, interface: &Interface) -> bool {
-    let path = root.join("sys/class/net").join(&interface.name).join("carrier");
-    fs::read_to_string(path).is_ok_and(|text| text.trim_end() == "1")
+    attribute(root, &interface.name, "carrier").is_some_and(|text| text == "1")
+}
+
+/// Returns whether the interface, which has been up for this time, can send. `had_carrier` is what
+/// [`has_carrier`] returned when the interface came up.
+///
+/// Reads `operstate`, for which the kernel takes no lock. It is `unknown` while the carrier has not
+/// changed since the driver registered the interface, and follows a change within a second.
+pub(crate) fn can_send(
+    root: &Root,
+    interface: &Interface,
+    had_carrier: bool,
+    up_for: Duration,
+) -> bool {
+    match attribute(root, &interface.name, "operstate").as_deref() {
+        Some("up") => true,
+        Some("unknown") => had_carrier,
+        _ => had_carrier && up_for < OPERSTATE_DELAY,
+    }
 }
 
 /// Returns the modules whose drivers are bound to the devices above the interface `name`.
@@ -107,51 +143,63 @@ pub(crate) fn source_address_for(target: Ipv4Addr) -> Option<Ipv4Addr> {
     Some(*SocketAddrV4::try_from(getsockname(&socket).ok()?).ok()?.ip())
 }
 
-/// RTM_NEWLINK with IFF_UP: brings the interface with this index up.
+/// RTM_NEWLINK with IFF_UP: brings the interface up. Not for PID 1: the kernel takes the RTNL lock
+/// and calls the driver, which may wait for firmware.
 ///
 /// # Errors
 /// The errno of the kernel: a driver may lack its firmware.
-pub(crate) fn bring_up(index: u32) -> Result<()> {
+pub(crate) fn bring_up(interface: &Interface) -> Result<()> {
+    set_up(interface.index).map_err(|e| Error::new("bring up interface", &interface.name, e))
+}
+
+fn set_up(index: u32) -> std::result::Result<(), Errno> {
     let header =
         [&[0, 0, 0, 0][..], &index.to_ne_bytes(), &IFF_UP.to_ne_bytes(), &IFF_UP.to_ne_bytes()];
     request(NEW_LINK, 0, &header.concat(), &[])
-        .map_err(|e| Error::new("bring up interface", index, e))
 }
 
-/// RTM_NEWADDR: adds an IPv4 address with a prefix length to the interface. EEXIST counts as
-/// success, because the address is then there.
+/// Adds an IPv4 address with a prefix length to the interface, and a default route by `router` if
+/// there is one. Not for PID 1: the kernel takes the RTNL lock.
 ///
 /// # Errors
-/// Any other errno of the kernel.
-pub(crate) fn add_address(interface: &Interface, address: Ipv4Addr, prefix: u8) -> Result<()> {
+/// The errno of the kernel.
+pub(crate) fn configure(
+    interface: &Interface,
+    address: Ipv4Addr,
+    prefix: u8,
+    router: Option<Ipv4Addr>,
+) -> Result<()> {
+    // The kernel's own traffic uses the loopback interface.
+    let _ = set_up(LOOPBACK);
+    add_address(interface, address, prefix)?;
+    router.map_or(Ok(()), |router| {
+        let distance = u32::from(address) ^ u32::from(router);
+        add_default_route(interface, router, distance & netmask(prefix) != 0)
+    })
+}
+
+/// Returns the netmask as a number.
+pub(crate) fn netmask(prefix: u8) -> u32 {
+    u32::MAX.checked_shl(32 - u32::from(prefix.min(32))).unwrap_or(0)
+}
+
+/// RTM_NEWADDR
+fn add_address(interface: &Interface, address: Ipv4Addr, prefix: u8) -> Result<()> {
     const ADDRESS: u16 = 1;
     const LOCAL: u16 = 2;
     const BROADCAST: u16 = 4;
     let header = [&[INET, prefix, 0, 0][..], &interface.index.to_ne_bytes()].concat();
     let own = address.octets();
-    let host_bits = u32::MAX.checked_shr(prefix.into()).unwrap_or(0);
-    let broadcast = (u32::from(address) | host_bits).to_be_bytes();
+    let broadcast = (u32::from(address) | !netmask(prefix)).to_be_bytes();
     let attributes = [(LOCAL, own), (ADDRESS, own), (BROADCAST, broadcast)];
-    match request(NEW_ADDRESS, CREATE, &header, &attributes) {
-        Err(Errno::EXIST) | Ok(()) => Ok(()),
-        Err(errno) => {
-            let what = format!("{address}/{prefix} to {}", interface.name);
-            Err(Error::new("add address", what, errno))
-        }
-    }
+    create(NEW_ADDRESS, &header, &attributes).map_err(|errno| {
+        Error::new("add address", format_args!("{address}/{prefix} to {}", interface.name), errno)
+    })
 }
 
 /// RTM_NEWROUTE: adds a default route through `router`. With `on_link` (RTNH_F_ONLINK) the kernel
-/// reaches the router through the interface although its address is in another network. EEXIST
-/// counts as success, because a default route is then there.
-///
-/// # Errors
-/// Any other errno of the kernel.
-pub(crate) fn add_default_route(
-    interface: &Interface,
-    router: Ipv4Addr,
-    on_link: bool,
-) -> Result<()> {
+/// reaches the router through the interface although its address is in another network.
+fn add_default_route(interface: &Interface, router: Ipv4Addr, on_link: bool) -> Result<()> {
     const INTERFACE: u16 = 4;
     const GATEWAY: u16 = 5;
     /// RT_TABLE_MAIN, RTPROT_BOOT, RT_SCOPE_UNIVERSE, RTN_UNICAST.
@@ -160,11 +208,23 @@ pub(crate) fn add_default_route(
     let flags = if on_link { ON_LINK } else { 0 };
     let header = [&[INET, 0, 0, 0][..], &KIND, &flags.to_ne_bytes()].concat();
     let attributes = [(GATEWAY, router.octets()), (INTERFACE, interface.index.to_ne_bytes())];
-    match request(NEW_ROUTE, CREATE, &header, &attributes) {
-        Err(Errno::EXIST) | Ok(()) => Ok(()),
-        Err(errno) => {
-            Err(Error::new("add route", format!("by {router} on {}", interface.name), errno))
-        }
+    create(NEW_ROUTE, &header, &attributes).map_err(|errno| {
+        Error::new("add route", format_args!("by {router} on {}", interface.name), errno)
+    })
+}
+
+/// Creates an address or a route. EEXIST counts as success, because it is then there.
+///
+/// # Errors
+/// Any other errno of the kernel.
+fn create(
+    kind: u16,
+    header: &[u8],
+    attributes: &[(u16, [u8; 4])],
+) -> std::result::Result<(), Errno> {
+    match request(kind, CREATE, header, attributes) {
+        Err(Errno::EXIST) => Ok(()),
+        result => result,
     }
 }
 
@@ -216,7 +276,8 @@ fn errno_in(answer: &[u8]) -> Option<i32> {
     (kind == ERROR).then(|| errno.wrapping_neg())
 }
 
-/// A UDP socket for a DHCP client on one interface, which may have no address yet.
+/// A UDP socket for a DHCP client on one interface, which may have no address yet. SO_BINDTODEVICE,
+/// bind(2), a broadcast and the close look the interface up without the RTNL lock.
 #[derive(Debug)]
 pub(crate) struct DhcpSocket(OwnedFd);
 
@@ -289,10 +350,31 @@ mod tests {
         }
         let root = Root::at(scratch.path());
         let found = interfaces(&root);
-        let names: Vec<_> = found.iter().map(|i| (i.name.as_str(), i.index, i.mac[5])).collect();
-        assert_eq!(names, [("eth0", 2, 9), ("eth1", 3, 10)]);
+        let names: Vec<_> = found.iter().map(|i| (i.name.as_str(), i.index)).collect();
+        assert_eq!(names, [("eth0", 2), ("eth1", 3)]);
+        assert_eq!(mac(&root, &found[1]), Some(0x0200_0000_000a));
         assert!(has_carrier(&root, &found[0]));
         assert_eq!(configured_by_kernel(&root), None);
+        for (state, had_carrier, up_for_ms, want) in [
+            ("up", false, 0, true),
+            ("unknown", true, 5000, true),
+            ("unknown", false, 0, false),
+            ("down", true, 10, true),
+            ("down", true, 1500, false),
+            ("down", false, 10, false),
+            ("dormant", true, 1500, false),
+        ] {
+            fs::write(scratch.path().join("sys/class/net/eth0/operstate"), state).unwrap();
+            let can = can_send(&root, &found[0], had_carrier, Duration::from_millis(up_for_ms));
+            assert_eq!(can, want, "{state} {had_carrier} {up_for_ms}");
+        }
+    }
+
+    #[test]
+    fn netmasks_have_as_many_bits_as_their_prefix() {
+        for (prefix, want) in [(0, 0), (8, 0xff00_0000), (24, 0xffff_ff00), (32, u32::MAX)] {
+            assert_eq!(netmask(prefix), want, "{prefix}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::net::dhcp::{self, Lease, Query, Reply};
 use crate::sys::BootTime;
-use crate::sys::net::{DhcpSocket, Interface};
+use crate::sys::net::{DhcpSocket, Interface, Mac};
 
 /// Timeout of the first request; it doubles with each further one.
 const FIRST_TIMEOUT: Duration = Duration::from_secs(2);
@@ -20,6 +20,7 @@ const FRAME: usize = 2048;
 #[derive(Debug)]
 pub(super) struct DhcpClient {
     socket: DhcpSocket,
+    mac: Mac,
     /// Transaction number.
     number: u32,
     /// Start of the exchange.
@@ -34,18 +35,19 @@ pub(super) struct DhcpClient {
 }
 
 impl DhcpClient {
-    /// Opens a client on `interface`, which has a carrier.
+    /// Opens a client on `interface`, which has a carrier and this MAC address.
     ///
     /// # Errors
     /// The socket cannot be opened.
-    pub(super) fn new(interface: &Interface) -> crate::sys::Result<Self> {
+    pub(super) fn new(interface: &Interface, mac: Mac) -> crate::sys::Result<Self> {
         let now = BootTime::now();
         // The number only has to differ between machines and between boots.
         let seed = u32::try_from(now.as_nanos() >> 10 & u64::from(u32::MAX)).unwrap_or_default();
-        let number = interface.mac.iter().fold(seed, |n, b| n.rotate_left(5) ^ u32::from(*b));
+        let number = mac.iter().fold(seed, |n, b| n.rotate_left(5) ^ u32::from(*b));
         let socket = DhcpSocket::open(interface)?;
         Ok(Self {
             socket,
+            mac,
             number,
             began: now,
             query: Query::Discover,
@@ -64,7 +66,7 @@ impl DhcpClient {
     ) -> Option<Lease> {
         let mut frame = [0; FRAME];
         while let Some(bytes) = self.socket.receive(&mut frame) {
-            let reply = dhcp::decode(bytes, interface.mac, self.number);
+            let reply = dhcp::decode(bytes, self.mac, self.number);
             if let Some(lease) = reply.and_then(|reply| self.handle(reply)) {
                 return Some(lease);
             }
@@ -102,7 +104,7 @@ impl DhcpClient {
             (self.query, self.sent) = (Query::Discover, 0);
         }
         let seconds = u16::try_from((now - self.began).as_secs()).unwrap_or(u16::MAX);
-        let bytes = dhcp::encode(self.query, interface.mac, self.number, seconds, hostname);
+        let bytes = dhcp::encode(self.query, self.mac, self.number, seconds, hostname);
         if let Err(error) = self.socket.send(interface, &bytes) {
             self.last_error = Some(error.to_string());
         }

@@ -3,6 +3,11 @@
 //! A configuration by the kernel itself (CONFIG_IP_PNP) is used as it is. The configuration is kept
 //! after the switch.
 //!
+//! The mount worker brings interfaces up and sets the address. Both take the kernel's RTNL lock,
+//! which is held while a driver brings an interface up, and a driver may wait for firmware for a
+//! minute or for ever. One worker is enough for all interfaces: a second one would wait for the
+//! same lock. Meanwhile PID 1 speaks DHCP on the interfaces that are up, which takes no lock.
+//!
 //! ```text
 //! /run/net-INTERFACE.conf      the configuration, in the format of klibc's ipconfig, which
 //!                              initramfs-tools and cloud-init read
@@ -11,26 +16,48 @@
 
 use std::fmt::Display;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use super::dhcp_client::DhcpClient;
 use super::state::NetworkState;
+use super::worker::{Request, WorkerError};
 use super::{Awaited, Progress, RootStep, StepContext, StepError};
 use crate::boot::write;
 use crate::cmdline::network::{AddressSource, NetworkParams};
 use crate::net::dhcp::Lease;
 use crate::report::{AddressOrigin, NetworkRecord};
-use crate::sys::Root;
-use crate::sys::net::{self, Interface};
+use crate::sys::net::{self, Interface, Mac};
+use crate::sys::{BootTime, Root};
 
 const RESOLV: &str = "run/coldplug/resolv.conf";
-/// Index of the loopback interface.
-const LOOPBACK: u32 = 1;
+/// Delay before another attempt to bring up an interface whose driver has failed.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// An interface that may lead to the server.
+/// How far an interface is.
+#[derive(Debug)]
+enum PortState {
+    /// It is to be brought up at this time or later.
+    Down(BootTime),
+    /// It has been up since this time.
+    Up { since: BootTime, mac: Mac, had_carrier: bool, client: Option<DhcpClient> },
+    /// The command line names another interface.
+    Unused,
+}
+
+/// An interface.
 #[derive(Debug)]
 struct Port {
     interface: Interface,
-    client: Option<DhcpClient>,
+    state: PortState,
+}
+
+/// What the worker has been asked.
+#[derive(Debug)]
+enum Asked {
+    /// To bring up the interface with this place in the list.
+    Up(usize),
+    /// To set the address of the lease.
+    Address,
 }
 
 /// The step that configures the network.
@@ -38,46 +65,102 @@ struct Port {
 pub(super) struct Network {
     params: NetworkParams,
     ports: Vec<Port>,
+    asked: Option<Asked>,
+    /// The configuration that is used, and its interface.
+    lease: Option<(Interface, Lease)>,
 }
 
 impl Network {
     pub(super) fn new(params: &NetworkParams) -> Self {
-        Self { params: params.clone(), ports: Vec::new() }
+        Self { params: params.clone(), ports: Vec::new(), asked: None, lease: None }
     }
 
-    /// Brings up interfaces that have appeared.
-    fn bring_up_new(&mut self, cx: &mut StepContext<'_>) {
-        for interface in net::interfaces(cx.dir) {
-            let known = self.ports.iter().any(|port| port.interface == interface);
-            if known || !self.is_selected(&interface) {
+    /// Notes interfaces that have appeared.
+    fn note_new(&mut self, dir: &Root) {
+        for interface in net::interfaces(dir) {
+            if self.ports.iter().any(|port| port.interface == interface) {
                 continue;
             }
-            match net::bring_up(interface.index) {
-                Ok(()) => self.ports.push(Port { interface, client: None }),
-                Err(error) => cx.reporter.warn_once(format!("{}: {error}", interface.name)),
-            }
+            let name = self.params.ip.device.as_ref();
+            let state = match name.is_none_or(|name| *name == interface.name) {
+                true => PortState::Down(BootTime::default()),
+                false => PortState::Unused,
+            };
+            self.ports.push(Port { interface, state });
         }
     }
 
-    fn is_selected(&self, interface: &Interface) -> bool {
-        match (&self.params.ip.device, self.params.boot_mac) {
-            (Some(name), _) => *name == interface.name,
-            (None, Some(mac)) => mac == interface.mac,
-            (None, None) => true,
+    /// Asks the worker for what comes next: the address, or another interface.
+    fn ask(&mut self, cx: &mut StepContext<'_>) -> Result<(), StepError> {
+        if let Some((interface, lease)) = &self.lease
+            && let Some(address) = lease.address
+        {
+            let request = Request::Address {
+                interface: interface.clone(),
+                address,
+                prefix: lease.prefix,
+                router: lease.router,
+            };
+            cx.worker.request(request, format!("set {address} on {}", interface.name))?;
+            self.asked = Some(Asked::Address);
+            return Ok(());
         }
+        let now = BootTime::now();
+        let is_due = |port: &Port| matches!(port.state, PortState::Down(at) if at <= now);
+        let Some(place) = self.ports.iter().position(is_due) else { return Ok(()) };
+        if let Some(Port { interface, .. }) = self.ports.get(place) {
+            let mac = self.params.boot_mac.filter(|_| self.params.ip.device.is_none());
+            let number = |mac: Mac| mac.iter().fold(0, |number, b| number << 8 | u64::from(*b));
+            let request = Request::Link { interface: interface.clone(), mac: mac.map(number) };
+            cx.worker.request(request, format!("bring up interface {}", interface.name))?;
+            self.asked = Some(Asked::Up(place));
+        }
+        Ok(())
+    }
+
+    /// Notes what the worker has found out about the interface that it was to bring up.
+    fn note_answer(
+        &mut self,
+        place: usize,
+        answer: Result<Vec<u8>, WorkerError>,
+        cx: &mut StepContext<'_>,
+    ) {
+        let Some(port) = self.ports.get_mut(place) else { return };
+        port.state = match answer.as_deref().map(<[u8]>::split_first_chunk::<8>) {
+            Ok(Some(([_, _, mac @ ..], carrier))) => PortState::Up {
+                since: BootTime::now(),
+                mac: *mac,
+                had_carrier: carrier == [1],
+                client: None,
+            },
+            Ok(None) => PortState::Unused,
+            Err(error) => {
+                cx.reporter.warn_once(error.to_string());
+                PortState::Down(BootTime::now() + RETRY_DELAY)
+            }
+        };
     }
 
     /// Returns what the configuration still needs, for messages.
-    fn missing(&self, dir: &Root) -> String {
-        if !self.ports.is_empty() {
-            let status = |port: &Port| match &port.client {
-                Some(client) => client.status(&port.interface),
-                None => format!("a carrier on {}", port.interface.name),
+    fn missing(&self) -> String {
+        let rising = match self.asked {
+            Some(Asked::Up(place)) => self.ports.get(place).map(|port| &*port.interface.name),
+            _ => None,
+        };
+        if let Some((Interface { name, .. }, lease)) = &self.lease {
+            let address = lease.address.unwrap_or(Ipv4Addr::UNSPECIFIED);
+            return match rising {
+                Some(rising) => {
+                    format!("{rising} to be brought up, before {address} can be set on {name}")
+                }
+                None => format!("{address} to be set on {name}"),
             };
-            return self.ports.iter().map(status).collect::<Vec<_>>().join(", or ");
         }
-        let names: Vec<String> =
-            net::interfaces(dir).into_iter().map(|interface| interface.name).collect();
+        let statuses: Vec<String> = self.ports.iter().filter_map(Port::status).collect();
+        if !statuses.is_empty() {
+            return statuses.join(", or ");
+        }
+        let names: Vec<&str> = self.ports.iter().map(|port| &*port.interface.name).collect();
         let found = match names.as_slice() {
             [] => "none found".to_owned(),
             names => format!("found: {}", names.join(", ")),
@@ -104,25 +187,50 @@ impl Network {
     }
 
     /// Returns the first interface with a carrier and a lease.
-    fn lease(&mut self, dir: &Root) -> Result<Option<(Interface, Lease)>, StepError> {
+    fn find_lease(&mut self, dir: &Root) -> Result<Option<(Interface, Lease)>, StepError> {
         let fixed = self.static_lease();
         let hostname = self.params.ip.hostname.clone();
-        for port in &mut self.ports {
-            if !net::has_carrier(dir, &port.interface) {
+        for Port { interface, state } in &mut self.ports {
+            let PortState::Up { since, mac, had_carrier, client } = state else { continue };
+            if !net::can_send(dir, interface, *had_carrier, since.elapsed()) {
                 continue;
             }
             if let Some(lease) = fixed {
-                return Ok(Some((port.interface.clone(), lease)));
+                return Ok(Some((interface.clone(), lease)));
             }
-            let client = match &mut port.client {
+            let client = match client {
                 Some(client) => client,
-                none => none.insert(DhcpClient::new(&port.interface)?),
+                none => none.insert(DhcpClient::new(interface, *mac)?),
             };
-            if let Some(lease) = client.advance(&port.interface, hostname.as_deref()) {
-                return Ok(Some((port.interface.clone(), lease)));
+            if let Some(lease) = client.advance(interface, hostname.as_deref()) {
+                return Ok(Some((interface.clone(), lease)));
             }
         }
         Ok(None)
+    }
+
+    /// Records the configuration, which the kernel has.
+    fn finish(&mut self, cx: &mut StepContext<'_>) {
+        let origin = match self.static_lease() {
+            Some(_) => AddressOrigin::Static,
+            None => AddressOrigin::Dhcp,
+        };
+        if let Some((interface, lease)) = self.lease.take() {
+            note_configured(&interface, &lease, origin, cx);
+        }
+    }
+}
+
+impl Port {
+    /// Returns what the interface still needs; `None` if it is not used.
+    fn status(&self) -> Option<String> {
+        let name = &self.interface.name;
+        match &self.state {
+            PortState::Down(_) => Some(format!("{name} to be brought up")),
+            PortState::Up { client: Some(client), .. } => Some(client.status(&self.interface)),
+            PortState::Up { client: None, .. } => Some(format!("a carrier on {name}")),
+            PortState::Unused => None,
+        }
     }
 }
 
@@ -131,25 +239,36 @@ impl RootStep for Network {
         if cx.state.network.is_some() {
             return Ok(Progress::Done);
         }
-        if let Some((interface, server)) = net::configured_by_kernel(cx.dir) {
+        // The kernel has configured the network before /init started, or does not do it.
+        if self.ports.is_empty()
+            && let Some((interface, server)) = net::configured_by_kernel(cx.dir)
+        {
             record(cx, by_kernel(interface, server));
             return Ok(Progress::Done);
         }
         if self.params.ip.source == AddressSource::Static && self.params.ip.client.is_none() {
             return Err(StepError::NoAddress);
         }
-        self.bring_up_new(cx);
-        match self.lease(cx.dir)? {
-            Some((interface, lease)) => {
-                let origin = match self.static_lease() {
-                    Some(_) => AddressOrigin::Static,
-                    None => AddressOrigin::Dhcp,
-                };
-                apply(&interface, &lease, origin, cx)?;
-                Ok(Progress::Done)
+        self.note_new(cx.dir);
+        if self.asked.is_some()
+            && let Some(answer) = cx.worker.poll()
+        {
+            match self.asked.take() {
+                Some(Asked::Up(place)) => self.note_answer(place, answer, cx),
+                _ => {
+                    answer?;
+                    self.finish(cx);
+                    return Ok(Progress::Done);
+                }
             }
-            None => Ok(Progress::Polling(Awaited::reply(self.missing(cx.dir)))),
         }
+        if self.lease.is_none() {
+            self.lease = self.find_lease(cx.dir)?;
+        }
+        if self.asked.is_none() {
+            self.ask(cx)?;
+        }
+        Ok(Progress::Polling(Awaited::reply(self.missing())))
     }
 }
 
@@ -177,21 +296,13 @@ fn record(cx: &mut StepContext<'_>, network: NetworkRecord) {
     cx.reporter.set_network(network);
 }
 
-/// Configures the interface as the lease says.
-fn apply(
+/// Notes that the interface is configured as the lease says.
+fn note_configured(
     interface: &Interface,
     lease: &Lease,
     origin: AddressOrigin,
     cx: &mut StepContext<'_>,
-) -> Result<(), StepError> {
-    let Some(address) = lease.address else { return Ok(()) };
-    // The kernel's own traffic uses the loopback interface.
-    let _ = net::bring_up(LOOPBACK);
-    net::add_address(interface, address, lease.prefix)?;
-    if let Some(router) = lease.router {
-        let direct = (u32::from(address) ^ u32::from(router)) & mask(lease) != 0;
-        net::add_default_route(interface, router, direct)?;
-    }
+) {
     if let Some(name) = &lease.hostname
         && let Err(errno) = rustix::system::sethostname(name.as_bytes())
     {
@@ -200,7 +311,7 @@ fn apply(
     write_files(interface, lease, origin, cx);
     let network = NetworkRecord {
         interface: interface.name.clone(),
-        address: Some(address),
+        address: lease.address,
         prefix: Some(lease.prefix),
         origin,
         router: lease.router,
@@ -210,7 +321,6 @@ fn apply(
     };
     record(cx, network);
     cx.reporter.end_phase("network");
-    Ok(())
 }
 
 /// Logs the configuration and writes the files for the real system.
@@ -246,7 +356,7 @@ fn conf_text(interface: &Interface, lease: &Lease, origin: AddressOrigin) -> Str
             text.extend([name, "='", &value, "'\n"]);
         }
     };
-    let mask = mask(lease);
+    let mask = net::netmask(lease.prefix);
     let own = lease.address.unwrap_or(Ipv4Addr::UNSPECIFIED);
     let server = lease.next_server.or(lease.server);
     line("DEVICE", Some(&interface.name));
@@ -265,18 +375,13 @@ fn conf_text(interface: &Interface, lease: &Lease, origin: AddressOrigin) -> Str
     text
 }
 
-/// Returns the netmask as a number.
-fn mask(lease: &Lease) -> u32 {
-    u32::MAX.checked_shl(32 - u32::from(lease.prefix.min(32))).unwrap_or(0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn text_from_a_server_cannot_close_the_quotes() {
-        let interface = Interface { name: "eth0".into(), index: 2, mac: [2, 0, 0, 0, 0, 1] };
+        let interface = Interface { name: "eth0".into(), index: 2 };
         let lease = Lease {
             address: Some(Ipv4Addr::new(10, 0, 2, 15)),
             prefix: 24,

@@ -12,14 +12,19 @@
 //! loop      PATH                                           value: node of the loop device
 //! read      MAJOR MINOR OFFSET LENGTH                      value: size of the device, u64, bytes
 //! members   MAJOR MINOR                                    value: number of devices, decimal
+//! link      NAME INDEX MAC                                 value: MAC address, u64, big-endian; 1
+//!                                                          with a carrier, else 0; or empty
+//! address   NAME INDEX ADDRESS PREFIX ROUTER               value: empty
 //! map       UUID SECTORS TABLE                             value: empty
 //! resume    MAJOR MINOR OFFSET                             value: empty
 //! init      INIT LIMIT DEVICE command|-                    value: see boot/root_check.rs
 //! undo      verity|-                                       value: empty
 //! ```
 //!
-//! Numbers are decimal. A message with another number of fields, or with bytes that do not fit its
-//! kind, is refused.
+//! Numbers are decimal. MAC and ROUTER may be empty. If the interface has another MAC address, it
+//! is left as it is and the value is empty.
+//!
+//! A message with another number of fields, or with bytes that do not fit its kind, is refused.
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -29,10 +34,11 @@ use rustix::io::Errno;
 
 use crate::boot::root_check::InitRequest;
 use crate::sys::child::MAX_MESSAGE;
+use crate::sys::net::Interface;
 use crate::sys::{Cause, Error};
 
 /// Operations of the errors that the worker sends.
-const OPERATIONS: [&str; 16] = [
+const OPERATIONS: [&str; 19] = [
     "mount",
     "move mount",
     "umount",
@@ -48,6 +54,9 @@ const OPERATIONS: [&str; 16] = [
     "load the table of",
     "resume",
     "remove",
+    "bring up interface",
+    "add address",
+    "add route",
     "decode",
 ];
 
@@ -103,6 +112,10 @@ pub(in crate::boot::root) enum Request {
     Read { number: (u32, u32), offset: u64, length: u32 },
     /// Reads how many devices the filesystem on a device has.
     Members { number: (u32, u32) },
+    /// Brings up an interface, unless it has another MAC address than this one.
+    Link { interface: Interface, mac: Option<u64> },
+    /// Gives an interface an address and a default route.
+    Address { interface: Interface, address: Ipv4Addr, prefix: u8, router: Option<Ipv4Addr> },
     /// Creates the device that dm-verity checks.
     Map { uuid: String, sectors: u64, table: String },
     /// Resumes a hibernated system.
@@ -146,6 +159,15 @@ impl Request {
             Self::Members { number: n } => {
                 let [major, minor] = number(n);
                 vec!["members".into(), major, minor]
+            }
+            Self::Link { interface: i, mac } => {
+                vec!["link".into(), i.name.clone(), i.index.to_string(), option(*mac)]
+            }
+            Self::Address { interface: i, address, prefix, router } => {
+                let router = option(*router);
+                let (index, address) = (i.index.to_string(), address.to_string());
+                let name = i.name.clone();
+                vec!["address".into(), name, index, address, prefix.to_string(), router]
             }
             Self::Map { uuid, sectors, table } => {
                 vec!["map".into(), uuid.clone(), sectors.to_string(), table.clone()]
@@ -194,6 +216,13 @@ impl Request {
                 length: fields.parse()?,
             },
             "members" => Self::Members { number: fields.number()? },
+            "link" => Self::Link { interface: fields.interface()?, mac: fields.option()? },
+            "address" => Self::Address {
+                interface: fields.interface()?,
+                address: fields.parse()?,
+                prefix: fields.parse()?,
+                router: fields.option()?,
+            },
             "map" => {
                 Self::Map { uuid: fields.text()?, sectors: fields.parse()?, table: fields.text()? }
             }
@@ -249,6 +278,11 @@ pub(super) fn decode_reply(bytes: &[u8]) -> Option<Reply> {
     fields.0.is_empty().then_some(reply)
 }
 
+/// Returns the text of a field that may be empty.
+fn option<T: ToString>(value: Option<T>) -> String {
+    value.map_or_else(String::new, |value| value.to_string())
+}
+
 /// Puts fields behind each other; `None` if they exceed [`MAX_MESSAGE`].
 fn join<'a>(fields: impl Iterator<Item = &'a [u8]>) -> Option<Vec<u8>> {
     let mut message = Vec::with_capacity(256);
@@ -277,9 +311,10 @@ impl<'a> Fields<'a> {
         (!text.contains('\0')).then(|| text.to_owned())
     }
 
-    /// Returns the text of a field, or `Some(None)` if it is empty.
-    fn option(&mut self) -> Option<Option<String>> {
-        self.text().map(|text| Some(text).filter(|text| !text.is_empty()))
+    /// Returns the value of a field, or `Some(None)` if it is empty.
+    fn option<T: FromStr>(&mut self) -> Option<Option<T>> {
+        let text = self.text()?;
+        if text.is_empty() { Some(None) } else { text.parse().ok().map(Some) }
     }
 
     fn rest(&mut self) -> Option<Vec<String>> {
@@ -292,6 +327,10 @@ impl<'a> Fields<'a> {
 
     fn parse<T: FromStr>(&mut self) -> Option<T> {
         self.text()?.parse().ok()
+    }
+
+    fn interface(&mut self) -> Option<Interface> {
+        Some(Interface { name: self.text()?, index: self.parse()? })
     }
 
     fn number(&mut self) -> Option<(u32, u32)> {
@@ -324,6 +363,13 @@ mod tests {
             writable: false,
             options: "vers=3".into(),
         };
+        let eth0 = Interface { name: "eth0".into(), index: 2 };
+        let address = |router| Request::Address {
+            interface: eth0.clone(),
+            address: Ipv4Addr::new(10, 0, 2, 15),
+            prefix: 24,
+            router,
+        };
         vec![
             Request::Mount(Mount { types: vec![], guess: true, ..mount.clone() }),
             Request::Mount(mount),
@@ -334,6 +380,10 @@ mod tests {
             Request::Loop("/images/root".into()),
             Request::Read { number: (254, 1), offset: u64::MAX, length: 512 },
             Request::Members { number: (8, 16) },
+            Request::Link { interface: eth0.clone(), mac: None },
+            Request::Link { interface: eth0.clone(), mac: Some(0x5254_0012_3456) },
+            address(None),
+            address(Some(Ipv4Addr::new(10, 0, 2, 2))),
             Request::Map { uuid: "CRYPT".into(), sectors: 8, table: "1 8:1 8:2".into() },
             Request::Resume { number: (8, 3), offset: 4096 },
             Request::Init(InitRequest {

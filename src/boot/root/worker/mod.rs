@@ -1,8 +1,8 @@
 //! The mount worker: a child process that does what may block.
 //!
 //! mount(2) of a disk or of a server waits for it, and so do reads, device-mapper and loop ioctls,
-//! umount(2) and the resume of a hibernated system. PID 1 asks the worker and goes on; at its
-//! deadline it kills the worker and starts another one.
+//! umount(2) and the resume of a hibernated system. A network interface waits for its driver. PID 1
+//! asks the worker and goes on; at its deadline it kills the worker and starts another one.
 //!
 //! The worker mounts at /run/coldplug/mounting-N, where N counts the workers of a boot, and moves the mount to
 //! its place. After a failure the next worker unmounts what is there and removes the directory. A

@@ -15,6 +15,7 @@ use crate::boot::{SYSROOT, new_root};
 use crate::disk;
 use crate::sys::block::{self, BlockDevice, Disk};
 use crate::sys::loopdev::{self, Loop};
+use crate::sys::net::{self, Interface};
 use crate::sys::read_at::read_at;
 use crate::sys::{Error, Result, Root, child, mount as mounts, sysfs};
 
@@ -62,6 +63,10 @@ impl Server {
             Request::Members { number } => {
                 let count = disk::member_count(&Disk::open(dir, &find(dir, number)?)?);
                 Ok(count.unwrap_or(1).to_string().into_bytes())
+            }
+            Request::Link { interface, mac } => bring_up(dir, &interface, mac),
+            Request::Address { interface, address, prefix, router } => {
+                net::configure(&interface, address, prefix, router).map(done)
             }
             Request::Map { uuid, sectors, table } => {
                 verity::activate(dir, &uuid, sectors, &table).map(done)
@@ -190,6 +195,19 @@ fn read(dir: &Root, number: (u32, u32), offset: u64, length: u32) -> Reply {
     let bytes = read_at(&file, offset, length.min(MAX_READ) as usize)
         .map_err(|e| Error::io("read", &node, &e))?;
     Ok([device.size.to_le_bytes().as_slice(), &bytes].concat())
+}
+
+/// Brings up an interface, unless it has another MAC address than `wanted`. Returns its MAC address
+/// and whether it has a carrier.
+fn bring_up(dir: &Root, interface: &Interface, wanted: Option<u64>) -> Reply {
+    let mac = net::mac(dir, interface).unwrap_or_default();
+    if wanted.is_some_and(|wanted| wanted != mac) {
+        return Ok(Vec::new());
+    }
+    net::bring_up(interface)?;
+    let mut value = mac.to_be_bytes().to_vec();
+    value.push(net::has_carrier(dir, interface).into());
+    Ok(value)
 }
 
 /// Opens `path` as it will be found when `directory` is the root.

@@ -1,0 +1,73 @@
+//! Network interfaces whose driver does not bring them up. The kernel then holds the RTNL lock, so
+//! that no other interface can be brought up or given an address either.
+
+use crate::pid1::press;
+use crate::row::{Image, ROW, Root, Row, SHORT_INIT};
+
+/// A card that leads to a server, and a keyboard.
+const CARD: &[&str] = &[
+    "-netdev",
+    "user,id=n0",
+    "-device",
+    "virtio-net-pci,netdev=n0,romfile=",
+    "-device",
+    "virtio-keyboard-pci",
+];
+
+/// A root on a server, with an interface that is there before the other one and never comes up.
+const SLOW: Row = Row {
+    image: Image::OwnModules,
+    args: CARD,
+    root: Root::None,
+    words: "root=10.0.2.2:/srv ip=dhcp coldplug.timeout=8 coldplug.modules=coldplug_nic",
+    verdict: "no-root",
+    limit_s: 30,
+    ..ROW
+};
+
+pub(crate) const ROWS: &[Row] = &[
+    Row {
+        name: "an_interface_that_never_comes_up",
+        quick: true,
+        says: &["coldplug: timed out after 8 s waiting for slow0 to be brought up"],
+        ..SLOW
+    },
+    Row {
+        name: "the_prompt_after_an_interface_that_never_comes_up",
+        set_up: |vm| vm.cmdline("coldplug.onfail=shell"),
+        act: |machine| {
+            machine.wait_for("coldplug: verdict=");
+            machine.wait_for("coldplug> ");
+            let mut terminal = machine.terminal();
+            terminal.line("frobnicate");
+            machine.wait_for("unknown command 'frobnicate'");
+            terminal.line("poweroff");
+        },
+        says: &["waiting for slow0 to be brought up"],
+        ..SLOW
+    },
+    Row {
+        name: "the_next_root_after_an_interface_that_never_comes_up",
+        root: Root::Disk,
+        on_root: SHORT_INIT,
+        // The module of the other card waits for the lock too, if it is not loaded before.
+        words: "coldplug.root=10.0.2.2:/srv,wait=5;LABEL=coldplug-root \
+                coldplug.modules=coldplug_nic coldplug.settle=root",
+        verdict: "ok",
+        says: &[
+            "root 10.0.2.2:/srv failed, trying LABEL=coldplug-root: timed out after 5 s waiting \
+             for slow0 to be brought up",
+        ],
+        ..SLOW
+    },
+    Row {
+        name: "ctrl_alt_del_while_an_interface_comes_up",
+        words: "root=10.0.2.2:/srv ip=dhcp rootwait coldplug.modules=coldplug_nic",
+        act: |machine| {
+            machine.wait_for("coldplug_nic: coming up");
+            press(machine);
+        },
+        verdict: "interrupted",
+        ..SLOW
+    },
+];
