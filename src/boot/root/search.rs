@@ -375,7 +375,12 @@ impl RootSearch {
 
     /// Tells a person at the console what the machine waits for.
     fn log_progress(&mut self, boot: &Boot) {
-        if BootTime::now() < self.next_progress {
+        // The boot does not wait for a retry that has just begun.
+        let is_brief = match &self.stage {
+            Stage::Busy(operation) => operation.since.elapsed() < RETRY_DELAY,
+            _ => false,
+        };
+        if is_brief || BootTime::now() < self.next_progress {
             return;
         }
         let (what, since) = match &self.stage {
