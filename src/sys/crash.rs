@@ -13,6 +13,10 @@
 //! | VERDICT | 1 if the verdict had been printed |
 //! | GUARD | 1 if the switch has taken away what guards the shell: the password in the initramfs |
 //!
+//! The verdict belongs to the first thread that asks for it: the one that is about to print it, or
+//! that of a crash, which passes it on to the new program. So it is printed once at most. Threads
+//! that crash after the first one do nothing but wait for its execve(2), which ends them.
+//!
 //! What runs in the signal handler allocates nothing and takes no lock, because the thread may have
 //! crashed with the allocator's lock held, or for want of memory.
 
@@ -45,16 +49,20 @@ const PROGRAMS: [&CStr; 2] = [c"/proc/self/exe", c"/init"];
 /// Prefix of the argument.
 const OPTION: &str = "--crashed=";
 
-/// Time after which a second crash is not that of a thread that the first one's execve(2) is about
-/// to end.
-const SECOND_CRASH_DELAY: Duration = Duration::from_secs(2);
-
 /// Process ID of the process that [`install`] has been called in.
 static OWNER: AtomicI32 = AtomicI32::new(0);
-/// Whether this program is the one that a crash has started, or is handling one.
-static CRASHED: AtomicBool = AtomicBool::new(false);
-/// Whether the verdict of the boot has been printed.
-static HAS_VERDICT: AtomicBool = AtomicBool::new(false);
+/// The thread that handles a crash, [`NO_THREAD`], or [`EARLIER_PROGRAM`].
+static CRASHED: AtomicI32 = AtomicI32::new(NO_THREAD);
+/// Nothing has crashed.
+const NO_THREAD: i32 = 0;
+/// A crash has started this program.
+const EARLIER_PROGRAM: i32 = -1;
+/// State of the verdict of the boot.
+static VERDICT: AtomicU8 = AtomicU8::new(OPEN);
+/// Values of [`VERDICT`]: nobody has asked for it, it belongs to a crash, it is printed.
+const OPEN: u8 = 0;
+const OF_CRASH: u8 = 1;
+const PRINTED: u8 = 2;
 /// Whether the switch takes away what guards the shell.
 static LOST_GUARD: AtomicBool = AtomicBool::new(false);
 /// What a second crash does.
@@ -111,8 +119,8 @@ impl Crash {
     /// Notes that a second crash must not execute the program once more, and whether the verdict
     /// has been printed.
     pub(crate) fn take_over(self) {
-        CRASHED.store(true, Ordering::SeqCst);
-        HAS_VERDICT.store(self.has_verdict, Ordering::SeqCst);
+        CRASHED.store(EARLIER_PROGRAM, Ordering::SeqCst);
+        VERDICT.store(if self.has_verdict { PRINTED } else { OPEN }, Ordering::SeqCst);
     }
 }
 
@@ -152,14 +160,15 @@ pub(crate) fn set_last_resort(how: Option<Shutdown>) {
     LAST_RESORT.store(how, Ordering::SeqCst);
 }
 
-/// Notes that the verdict is about to be printed. Returns false if it has been printed before.
+/// Notes that the verdict is about to be printed. Returns false if it has been printed before, or
+/// belongs to a crash.
 pub(crate) fn note_verdict() -> bool {
-    !HAS_VERDICT.swap(true, Ordering::SeqCst)
+    VERDICT.compare_exchange(OPEN, PRINTED, Ordering::SeqCst, Ordering::SeqCst).is_ok()
 }
 
 /// Notes that another attempt has begun, whose verdict is to be printed.
 pub(crate) fn forget_verdict() {
-    HAS_VERDICT.store(false, Ordering::SeqCst);
+    VERDICT.store(OPEN, Ordering::SeqCst);
 }
 
 /// Notes that the switch is about to take away what guards the shell, which a program that is
@@ -183,12 +192,16 @@ pub(super) fn handle(signal: c_int, code: c_int, origin: usize) -> bool {
 }
 
 fn restart(signal: c_int, code: c_int, origin: usize) -> ! {
-    let has_verdict = HAS_VERDICT.load(Ordering::SeqCst);
+    let thread = rustix::thread::gettid().as_raw_nonzero().get();
+    let first = claim(thread);
+    let has_verdict = VERDICT.fetch_max(OF_CRASH, Ordering::SeqCst) == PRINTED;
     let lost_guard = LOST_GUARD.load(Ordering::SeqCst);
     let crash = Crash { signal, code, origin, has_verdict, lost_guard };
-    if CRASHED.swap(true, Ordering::SeqCst) {
-        std::thread::sleep(SECOND_CRASH_DELAY);
-        give_up(&crash, "a second crash");
+    match first {
+        NO_THREAD => {}
+        // The handler itself has crashed, or the program that was executed anew.
+        other if other == thread || other == EARLIER_PROGRAM => give_up(&crash, "a second crash"),
+        _ => wait_forever(),
     }
     let mut option = Text::new();
     let (verdict, guard) = (u8::from(has_verdict), u8::from(lost_guard));
@@ -200,12 +213,18 @@ fn restart(signal: c_int, code: c_int, origin: usize) -> ! {
     give_up(&crash, "it cannot be executed anew")
 }
 
+/// Has `thread` handle the crash, unless another thread does. Returns what [`CRASHED`] was before.
+fn claim(thread: i32) -> i32 {
+    let claim = |old| matches!(old, NO_THREAD | EARLIER_PROGRAM).then_some(thread);
+    CRASHED.fetch_update(Ordering::SeqCst, Ordering::SeqCst, claim).unwrap_or_else(|old| old)
+}
+
 /// Prints the last messages, and does what [`set_last_resort`] says. Allocates nothing.
 fn give_up(crash: &Crash, why: &str) -> ! {
     let mut text = Text::new();
     let _ = write!(text, "coldplug: {crash}: {why}");
     console::print_last(text.as_bytes());
-    if note_verdict() {
+    if VERDICT.swap(PRINTED, Ordering::SeqCst) != PRINTED {
         console::print_last(b"coldplug: verdict=crash modules=0/0 failed=0 time=0");
     }
     let how = match LAST_RESORT.load(Ordering::SeqCst) {
@@ -216,6 +235,10 @@ fn give_up(crash: &Crash, why: &str) -> ! {
     };
     // Without sync(2), which may wait for a disk forever.
     let _ = how.map(process::reboot);
+    wait_forever()
+}
+
+fn wait_forever() -> ! {
     loop {
         while let Ok(Some(_)) = rustix::process::wait(WaitOptions::NOHANG) {}
         std::thread::sleep(Duration::from_secs(1));
@@ -300,6 +323,25 @@ mod tests {
         let mut not_ours = args("--crashed=11,1,10,0,0");
         not_ours[0] = "/init".into();
         assert_eq!(Crash::from_args(&not_ours), None, "words of the kernel command line");
+    }
+
+    #[test]
+    fn a_verdict_belongs_to_one() {
+        for (is_printed_first, want) in [(true, (true, PRINTED)), (false, (false, OPEN))] {
+            forget_verdict();
+            let mut is_printed = is_printed_first && note_verdict();
+            let before = VERDICT.fetch_max(OF_CRASH, Ordering::SeqCst);
+            // A thread that goes on until the execve(2) of another one ends it.
+            is_printed |= note_verdict();
+            assert_eq!((is_printed, before), want);
+        }
+        // The thread that handles the crash, another one, and those of the program that it
+        // executes.
+        assert_eq!([claim(7), claim(8), claim(7)], [NO_THREAD, 7, 7]);
+        CRASHED.store(EARLIER_PROGRAM, Ordering::SeqCst);
+        assert_eq!([claim(7), claim(8)], [EARLIER_PROGRAM, 7]);
+        CRASHED.store(NO_THREAD, Ordering::SeqCst);
+        forget_verdict();
     }
 
     #[test]

@@ -204,6 +204,9 @@ impl RootStep for Verity {
 
     fn explain_failure(&self, cx: &StepContext<'_>) -> Option<StepError> {
         let State::Mapped(device) = &self.state else { return None };
+        // The one device-mapper ioctl of PID 1: it reads a flag of the target. It takes the
+        // kernel's lock of the list of mapped devices, which nothing holds while it waits for a
+        // disk: create, load, resume and remove have released it by then.
         let status = Control::open(cx.dir).and_then(|control| control.status(NAME));
         (status.ok()? == CORRUPTED).then(|| StepError::Corrupted {
             device: device.clone(),
