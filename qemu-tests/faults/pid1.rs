@@ -8,6 +8,8 @@ use serde_json::json;
 
 /// The shell of install lines and of the inits below.
 const SHELL: (&str, Content) = ("bin/sh", Content::Busybox);
+/// An init that a command takes the place of.
+const ANY_INIT: &[(&str, Content)] = &[SHELL, ("sbin/init", Content::Text("#!/bin/sh\n"))];
 /// A device whose module's install line does what a row says.
 const RNG: &[&str] = &["-device", "virtio-rng-pci"];
 /// Path of the install line.
@@ -286,10 +288,59 @@ pub(crate) const ROWS: &[Row] = &[
         check: |boot| boot.check(boot.facts_text.contains("there is none"), "a file in /dev"),
         ..ROW
     },
+    // Whoever opens a file for writing on a frozen filesystem waits in the kernel, as for a disk
+    // that does not answer.
+    Row {
+        name: "a_report_to_a_filesystem_that_is_frozen",
+        on_root: ANY_INIT,
+        words: "rw coldplug.report=/report \"coldplug.exec=fsfreeze --freeze /\"",
+        says: &["coldplug.report: write /report: given up after 30", "exit=0"],
+        limit_s: 60,
+        ..ROW
+    },
+    Row {
+        name: "ctrl_alt_del_during_the_report",
+        quick: true,
+        on_root: ANY_INIT,
+        words: "rw coldplug.report=/report \
+                \"coldplug.exec=(sleep 4; kill -INT 1) & fsfreeze --freeze /\"",
+        verdict: "interrupted",
+        says: &[
+            "coldplug.report: write /report: given up after",
+            "Ctrl-Alt-Del was pressed: rebooting",
+            "reboot: Restarting system",
+        ],
+        limit_s: 25,
+        ..ROW
+    },
+    Row {
+        name: "a_report_in_a_root_without_proc",
+        on_root: ANY_INIT,
+        words: "\"coldplug.exec=umount -l /proc\"",
+        says: &["coldplug.report: exec /proc/self/exe: No such file or directory", "exit=0"],
+        ..ROW
+    },
+    Row {
+        name: "a_report_to_a_file",
+        on_root: ANY_INIT,
+        words: "rw coldplug.report=/report \"coldplug.exec=true\"",
+        never: &["coldplug.report: "],
+        ..ROW
+    },
     Row {
         name: "a_report_to_the_root_disk",
         words: "coldplug.report=/dev/vda",
         says: &["coldplug.report: write /dev/vda: it is a block device"],
+        ..ROW
+    },
+    Row {
+        name: "ctrl_alt_del_while_a_listed_module_loads",
+        files: install!("kill -INT 1; sleep 60"),
+        args: RNG,
+        words: "coldplug.modules=virtio_rng",
+        verdict: "interrupted",
+        never: &["not loaded after"],
+        limit_s: 20,
         ..ROW
     },
     Row {
@@ -342,11 +393,14 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         name: "the_seventh_ctrl_alt_del_restarts_at_once",
-        words: "coldplug.modules=virtio_rng",
-        files: install!("for i in 1 2 3 4 5 6 7; do kill -INT 1; sleep 1; done; sleep 60"),
+        // The first one ends the boot, which then waits for the load for five seconds. The kernel
+        // prints what only its log would have.
+        words: "coldplug.modules=virtio_rng ignore_loglevel",
+        files: install!("for i in 1 2 3 4 5 6 7; do kill -INT 1; sleep 0.3; done; sleep 60"),
         args: RNG,
         verdict: "",
-        says: &["reboot: Restarting system"],
+        says: &["coldplug: verdict=interrupted", "reboot: Restarting system"],
+        never: &["shutting down while modules are still loading"],
         ..ROW
     },
     Row {

@@ -33,6 +33,7 @@ mod persist;
 #[cfg(feature = "host")]
 mod plan;
 mod report;
+mod report_writer;
 mod rescue;
 mod rmmod;
 mod scan;
@@ -169,6 +170,11 @@ const INTERNAL: &[Applet] = &[
         run: load_keyboards::run,
     },
     Applet {
+        name: "report-writer",
+        help: "write the record to the port that the arguments name",
+        run: report_writer::run,
+    },
+    Applet {
         name: "rescue",
         help: "run a command of the rescue prompt, or the prompt",
         run: rescue::run,
@@ -186,7 +192,7 @@ const INTERNAL: &[Applet] = &[
 ];
 
 /// Commands without options. Their entry in the table is their whole help.
-const WITHOUT_OPTIONS: [&str; 10] = [
+const WITHOUT_OPTIONS: [&str; 11] = [
     "init",
     "finish",
     "console-shell",
@@ -196,6 +202,7 @@ const WITHOUT_OPTIONS: [&str; 10] = [
     "load-worker",
     "mount-worker",
     "persist",
+    "report-writer",
     "rescue",
 ];
 

@@ -18,15 +18,16 @@ use crate::report::Record;
 use crate::sys::moddir::{self, ModuleDir};
 use crate::sys::module::Kernel;
 use crate::sys::regular_file::{self, RECORD_LIMIT};
-use crate::sys::{self, BootTime, procfs, sysfs, watchdog};
+use crate::sys::{self, BootTime, procfs, signals, sysfs, watchdog};
 
 /// Longest wait for a module of `coldplug.modules=`; then the boot goes on without it.
 const LISTED_TIMEOUT: Duration = Duration::from_secs(30);
 /// Interval at which messages about slow loads are printed during that wait.
 const NOTICE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Waits for modules, and reports slow loads meanwhile. Returns whether nothing is left to do for
-/// the modules.
+/// Waits for modules, and reports slow loads meanwhile. Returns whether the boot can go on without
+/// a warning: nothing is left to do for the modules, or Ctrl-Alt-Del is pressed, which ends the
+/// boot.
 fn wait_for_listed(reporter: &mut Reporter, loader: &Loader, modules: &[ModuleName]) -> bool {
     let deadline = BootTime::now() + LISTED_TIMEOUT;
     loop {
@@ -35,8 +36,9 @@ fn wait_for_listed(reporter: &mut Reporter, loader: &Loader, modules: &[ModuleNa
         reporter.warn_all(loader.take_notices());
         // It runs already if this is a retry. The event loop reports a ping that fails.
         let _ = watchdog::ping_if_due();
-        if done || left.is_zero() {
-            return done;
+        let is_over = done || signals::is_ctrl_alt_del_pressed();
+        if is_over || left.is_zero() {
+            return is_over;
         }
     }
 }

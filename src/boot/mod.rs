@@ -19,6 +19,7 @@ mod loading;
 mod log;
 mod new_root;
 mod persistence;
+mod report_port;
 mod reporter;
 mod request;
 mod rescue;
@@ -35,6 +36,7 @@ pub(crate) use consoles::{NO_PASSWORD, NO_TERMINAL, Occasion, RESET};
 pub(crate) use finish::finish;
 pub(crate) use keyboards::load_drivers as load_keyboard_drivers;
 pub(crate) use persistence::serve_persistence;
+pub(crate) use report_port::serve_report;
 pub(crate) use request::Request;
 pub(crate) use root::{block_devices, serve_mounts};
 pub(crate) use root_hint::RootHint;
@@ -69,7 +71,7 @@ use watchdog::WatchdogState;
 /// The mount point of the new root until the switch; systemd uses this name too.
 const SYSROOT: &str = "sysroot";
 /// Path of the record, in the initramfs and in the real root.
-const RECORD: &str = "run/coldplug/record.json";
+pub(crate) const RECORD: &str = "run/coldplug/record.json";
 /// Path of the record of an earlier boot, if the image contains one.
 const EARLIER_RECORD: &str = "etc/coldplug/record.json";
 /// Path of the list of modules that were wanted and not loaded, one name per line, for the real
@@ -328,7 +330,7 @@ impl Boot {
         if let Some(command) = self.params.boot.exec.clone() {
             return Err(self.run_exec_command(&command));
         }
-        self.finish_record(Verdict::Ok);
+        self.finish_record(Verdict::Ok)?;
         signals::restore_ctrl_alt_del();
         Err(BootError::Exec(self.exec_init(&init)))
     }
@@ -383,8 +385,10 @@ impl Boot {
         match child::spawn(|| start().map(|child| child.id())).map(signals::wait_for_child) {
             Ok(Some(status)) => {
                 self.reporter.set_exit(status.code().unwrap_or(-1));
-                self.finish_record(Verdict::Ok);
-                rescue::leave(process::Shutdown::PowerOff)
+                match self.finish_record(Verdict::Ok) {
+                    Ok(()) => rescue::leave(process::Shutdown::PowerOff),
+                    Err(error) => error,
+                }
             }
             Ok(None) => BootError::Interrupted(Interruption::CtrlAltDel),
             Err(error) => BootError::Exec(sys::Error {
@@ -395,8 +399,15 @@ impl Boot {
     }
 
     /// Writes the record and prints the verdict.
-    fn finish_record(&mut self, verdict: Verdict) {
-        self.reporter.finish(&self.dir, verdict, self.params.boot.report.as_deref());
+    ///
+    /// # Errors
+    /// Ctrl-Alt-Del is pressed before the verdict ok.
+    fn finish_record(&mut self, verdict: Verdict) -> Result<(), BootError> {
+        let report = self.params.boot.report.as_deref();
+        match self.reporter.finish(&self.dir, verdict, report) {
+            true => Ok(()),
+            false => Err(BootError::Interrupted(Interruption::CtrlAltDel)),
+        }
     }
 
     /// Runs a shell if `coldplug.break=` names this place.

@@ -3,23 +3,17 @@
 //! This is a sink: the boot never reads its own state back from it. What a later step needs is kept
 //! in `RootState` or in [`super::Boot`].
 
-use std::path::Path;
 use std::time::Duration;
 
 use super::error::RootNotFound;
 use super::log::Log;
+use super::report_port::ReportPort;
 use super::root_hint::leads_to_storage;
 use super::{RECORD, write};
 use crate::kmod::name::ModuleName;
 use crate::load::{ModuleRecord, Outcome};
 use crate::report::{NetworkRecord, Record, RootRecord, UeventCounts, Verdict};
-use crate::sys::port::{self, Timeouts};
-use crate::sys::{self, BootTime, DeferredDevice, Root, crash};
-
-/// How long the port of `coldplug.report=` may take. A serial port that is read accepts a record of
-/// 50 KB within half a minute at 19200 baud.
-const REPORT_TIMEOUTS: Timeouts =
-    Timeouts { stall: Duration::from_secs(2), total: Duration::from_secs(30) };
+use crate::sys::{BootTime, DeferredDevice, Root, crash, signals};
 
 /// Longest chain of modules that need each other in the search for the device at its end.
 const MAX_DEPTH: usize = 16;
@@ -29,6 +23,7 @@ const MAX_DEPTH: usize = 16;
 pub(super) struct Reporter {
     log: Log,
     record: Record,
+    port: ReportPort,
     /// Time at the entry of /init.
     began: BootTime,
     /// Texts that [`Self::warn_once`] has logged.
@@ -50,7 +45,8 @@ pub(super) struct Counters {
 impl Reporter {
     pub(super) fn new(began: BootTime) -> Self {
         let record = Record { init_entry: began, ..Record::default() };
-        Self { log: Log::new(), record, began, warned: Vec::new() }
+        let (log, port) = (Log::new(), ReportPort::default());
+        Self { log, record, port, began, warned: Vec::new() }
     }
 
     pub(super) fn log(&self) -> &Log {
@@ -98,6 +94,7 @@ impl Reporter {
     /// recorded of the root that failed.
     pub(super) fn begin_anew(&mut self) {
         crash::forget_verdict();
+        self.port = ReportPort::default();
         self.record.root = RootRecord::default();
         self.record.verdict = None;
     }
@@ -215,17 +212,25 @@ impl Reporter {
 
     /// Writes the record below `dir` and to `report`, and prints the verdict, the last line of
     /// every boot. A boot has one verdict: what happens after it changes the record and is logged.
-    pub(super) fn finish(&mut self, dir: &Root, verdict: Verdict, report: Option<&str>) {
+    /// If Ctrl-Alt-Del is pressed before the verdict ok, that is not printed, and the function
+    /// returns false.
+    pub(super) fn finish(&mut self, dir: &Root, verdict: Verdict, report: Option<&str>) -> bool {
+        let goes_on = || verdict != Verdict::Ok || !signals::is_ctrl_alt_del_pressed();
         self.set_verdict(verdict);
         if let Some(path) = report
-            && let Err(error) = self.report(dir, path)
+            && goes_on()
+            && let Err(error) = self.port.write(path, &self.json())
         {
             self.warn(format!("coldplug.report: {error}"));
+        }
+        if !goes_on() {
+            return false;
         }
         self.write(dir);
         if crash::note_verdict() {
             self.log.verdict(&self.record.verdict_text());
         }
+        true
     }
 
     /// Writes the record below `dir` before the verdict is printed.
@@ -243,13 +248,6 @@ impl Reporter {
         if let Err(error) = write(&dir.join(RECORD), self.json().as_bytes()) {
             self.log.warn(&format!("record: {error}"));
         }
-    }
-
-    /// Writes the record to the port or file of `coldplug.report=`. A file is created, unless its
-    /// place is /dev: there it is a port that does not exist.
-    fn report(&self, dir: &Root, path: &str) -> sys::Result<()> {
-        let is_device = Path::new(path.trim_start_matches('/')).starts_with("dev");
-        port::write(&dir.join(path), self.json().as_bytes(), !is_device, REPORT_TIMEOUTS)
     }
 
     fn json(&self) -> String {

@@ -100,7 +100,8 @@ impl Boot {
         self.reporter.add_warning(text);
         self.tend_watchdog();
         self.store_boot(error);
-        self.finish_record(error.verdict());
+        // No other verdict than ok can be withheld.
+        let _ = self.finish_record(error.verdict());
         if let BootError::Interrupted(how) = error {
             leave(how.shutdown())
         }

@@ -16,7 +16,8 @@ use rustix::io::Errno;
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 use rustix::system::{RebootCommand, reboot};
 
-use super::{BootTime, Error, Result, child, raw, watchdog};
+use super::child::{self, ChildProcess, Received};
+use super::{BootTime, Error, Result, raw, watchdog};
 
 /// Numbers of signals.
 const SIGINT: c_int = 2;
@@ -100,6 +101,21 @@ pub(crate) fn sleep_unless_readable(fd: Option<BorrowedFd<'_>>, left: Duration) 
 pub(crate) fn sleep_until(end: BootTime) {
     while !is_ctrl_alt_del_pressed() && BootTime::now() < end {
         sleep(end - BootTime::now());
+    }
+}
+
+/// Waits for a message from `child` until `end`, or until Ctrl-Alt-Del is pressed: an earlier press
+/// may have led to this wait. [`Received::Pending`] means that none has arrived.
+pub(crate) fn receive_from(child: &ChildProcess, end: BootTime) -> Received {
+    let presses = PRESSES.load(Ordering::Relaxed);
+    loop {
+        let received = child.try_receive();
+        let left = end - BootTime::now();
+        let is_pressed = PRESSES.load(Ordering::Relaxed) != presses;
+        if received != Received::Pending || left.is_zero() || is_pressed {
+            return received;
+        }
+        sleep_unless_readable(Some(child.as_fd()), left);
     }
 }
 

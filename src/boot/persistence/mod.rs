@@ -117,7 +117,7 @@ impl Persistence {
             }
         }
         let (child, until) = self.reading.as_ref()?;
-        let reply = receive(child, *until)?;
+        let reply = reply(child.try_receive(), *until)?;
         self.end_reading(reply)
     }
 
@@ -139,9 +139,9 @@ fn start(words: &[&str]) -> Result<(ChildProcess, BootTime), Reply> {
 
 /// Returns the reply of the child, or what takes its place once it has ended or its time is over;
 /// `None` before that.
-fn receive(child: &ChildProcess, until: BootTime) -> Option<Reply> {
+fn reply(received: Received, until: BootTime) -> Option<Reply> {
     let failed = |text: String| Some(Reply::Failed(text));
-    match child.try_receive() {
+    match received {
         Received::Message(message) => Reply::decode(&message)
             .or_else(|| failed("invalid reply of the child process".to_owned())),
         Received::Ended => failed("the child process ended without a reply".to_owned()),
@@ -160,14 +160,10 @@ fn run(words: &[&str]) -> Reply {
     }
 }
 
-/// Waits for the reply of the child.
+/// Waits for the reply of the child, unless Ctrl-Alt-Del is pressed.
 fn wait(child: &ChildProcess, until: BootTime) -> Reply {
-    loop {
-        if let Some(reply) = receive(child, until) {
-            return reply;
-        }
-        signals::sleep_unless_readable(Some(child.as_fd()), until - BootTime::now());
-    }
+    reply(signals::receive_from(child, until), until)
+        .unwrap_or_else(|| Reply::Failed("given up: Ctrl-Alt-Del was pressed".to_owned()))
 }
 
 impl Boot {

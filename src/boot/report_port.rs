@@ -1,0 +1,73 @@
+//! The port or file of `coldplug.report=`.
+//!
+//! A child (`coldplug report-writer`) writes it: a file may be on a disk or a server that does not
+//! answer, and the close of a terminal waits until it has sent everything. The child inherits the
+//! record as a file in memory, because a record may be longer than a message.
+//!
+//! After the switch the child's program is the one of the initramfs, which /proc/self/exe names
+//! even when its file is deleted. In a root without /proc there is no report.
+
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::Path;
+use std::time::Duration;
+
+use super::seconds;
+use crate::sys::child::{self, ChildProcess, Received};
+use crate::sys::regular_file::{self, RECORD_LIMIT};
+use crate::sys::{self, BootTime, Root, port, process, signals};
+
+/// Name of the command that the child runs.
+const APPLET: &str = "report-writer";
+/// Longest wait for the child. A serial port that is read accepts a record of 50 KB within half a
+/// minute at 19200 baud.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest time for which a port may accept nothing.
+const STALL_TIMEOUT: Duration = Duration::from_secs(2);
+/// The reply of a child that has written everything. Any other one is the error.
+const WRITTEN: &[u8] = b"written";
+
+/// What writes to the port.
+#[derive(Debug, Default)]
+pub(super) struct ReportPort {
+    /// Whether the port did not answer once. Then a second verdict of this boot does not wait for
+    /// it again.
+    is_given_up: bool,
+}
+
+impl ReportPort {
+    /// Has a child write `record` to `path`, and waits for it.
+    ///
+    /// # Errors
+    /// The text says why the record is not written.
+    pub(super) fn write(&mut self, path: &str, record: &str) -> Result<(), String> {
+        if self.is_given_up {
+            return Ok(());
+        }
+        let text = |error: sys::Error| error.to_string();
+        let memory = process::memfd("record", record.as_bytes()).map_err(text)?;
+        let file = format!("/proc/self/fd/{}", memory.as_raw_fd());
+        let child = ChildProcess::start(APPLET, &[&file, path]).map_err(text)?;
+        let began = BootTime::now();
+        match signals::receive_from(&child, began + TIMEOUT) {
+            Received::Message(reply) if reply == WRITTEN => Ok(()),
+            Received::Message(reply) => Err(String::from_utf8_lossy(&reply).into_owned()),
+            Received::Ended => {
+                Err(format!("write {path}: the child process ended without a reply"))
+            }
+            Received::Pending => {
+                self.is_given_up = true;
+                Err(format!("write {path}: given up after {}", seconds(began.elapsed())))
+            }
+        }
+    }
+}
+
+/// Runs the child: writes the file `record` to `path`, and replies. A file is created, unless its
+/// place is /dev: there it is a port that does not exist.
+pub(crate) fn serve_report(root: &Root, record: &str, path: &str, socket: impl AsFd) {
+    let is_device = Path::new(path.trim_start_matches('/')).starts_with("dev");
+    let written = regular_file::read(Path::new(record), RECORD_LIMIT)
+        .and_then(|bytes| port::write(&root.join(path), &bytes, !is_device, STALL_TIMEOUT));
+    let reply = written.map_or_else(|error| error.to_string().into_bytes(), |()| WRITTEN.to_vec());
+    child::send_to_parent(socket, &reply);
+}
