@@ -50,6 +50,13 @@ pub(crate) const ROWS: &[Row] = &[
         ..ROW
     },
     Row {
+        name: "a_resume_device_that_never_appears",
+        words: "resume=LABEL=none",
+        says: &["resume=LABEL=none not found after 30 s; booting without resume"],
+        limit_s: 60,
+        ..ROW
+    },
+    Row {
         name: "a_disk_of_zeros",
         root: Root::Made(|file| drop(disk::empty(1, file))),
         words: "coldplug.timeout=3",

@@ -3,11 +3,13 @@
 //! Disks stall at a known place: fsck.ext4 of the image is a shell script that says so on the
 //! console, and the test then throttles the disk.
 
-use crate::row::{Content, ROW, Root, Row};
+use crate::row::{Content, Image, ROW, Root, Row};
 use harness::disk::{self, DECOY, Disk, ROOT};
-use harness::machine::{Bus, Running};
+use harness::machine::{Bus, Machine, Running};
 use serde_json::json;
+use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// Adds fsck.ext4, a shell script, to the image.
 const fn fsck(script: &'static str) -> [(&'static str, Content); 2] {
@@ -174,6 +176,65 @@ pub(crate) const ROWS: &[Row] = &[
         limit_s: 60,
         ..ROW
     },
+    Row {
+        name: "a_hibernation_image_that_stalls",
+        image: Image::Full,
+        // The boot waits for loads before it resumes. The read takes what the throttled disk grants
+        // at once.
+        files: &[
+            ("bin/sh", Content::Busybox),
+            (
+                "etc/modprobe.d/stall.conf",
+                Content::Text(
+                    "install virtio_rng echo stalling > /dev/console; sleep 8; \
+                     echo 3 > /proc/sys/vm/drop_caches; \
+                     (dd if=/dev/vdb of=/dev/null bs=64k count=1 &); sleep 1\n",
+                ),
+            ),
+        ],
+        args: &["-device", "virtio-rng-pci"],
+        words: "resume=/dev/vdb",
+        set_up: hibernated,
+        act: |machine| {
+            machine.wait_for("stalling");
+            std::thread::sleep(Duration::from_secs(4));
+            throttle(machine, "disk1", 100);
+        },
+        verdict: "mount-failed",
+        says: &[
+            "resuming from /dev/vdb",
+            "resume=/dev/vdb: reading the image did not end within 65 s",
+        ],
+        // reboot(2) waits as long as the resume does, and gets 60 s.
+        limit_s: 150,
+        ..ROW
+    },
+    Row {
+        name: "a_sync_that_never_ends",
+        on_root: &[
+            ("bin/sh", Content::Busybox),
+            (
+                "sbin/init",
+                Content::Text(
+                    "#!/bin/sh\ndd if=/dev/zero of=/big bs=1M count=2\n\
+                     echo stalling > /dev/console\nsleep 4\n",
+                ),
+            ),
+        ],
+        words: "rw coldplug.exec=/sbin/init",
+        act: |machine| {
+            stall(machine, "disk0");
+            machine.wait_for("coldplug: verdict=");
+            let began = Instant::now();
+            while machine.is_running() {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            let took = began.elapsed().as_secs();
+            assert!((8..40).contains(&took), "the restart took {took} s");
+        },
+        says: &["exit=0"],
+        ..ROW
+    },
     Row { name: "a_check_that_leaves_a_child", files: LEAVES_A_CHILD, ..ROW },
     Row {
         name: "a_check_that_is_killed",
@@ -205,6 +266,15 @@ fn throttle(machine: &Running, drive: &str, rate: u32) {
         "iops_wr": 0,
     });
     machine.qmp().execute("block_set_io_throttle", arguments);
+}
+
+/// Attaches a swap partition with the mark of a hibernation image.
+fn hibernated(vm: Machine) -> Machine {
+    let mut bytes = vec![0; 1 << 20];
+    bytes[4086..4095].copy_from_slice(b"S1SUSPEND");
+    let file = vm.dir().join("swap");
+    fs::write(&file, bytes).unwrap();
+    vm.disk(Bus::VirtioBlk, &file)
 }
 
 /// Writes an ext4 that holds another ext4 as /root.img.

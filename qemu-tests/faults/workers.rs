@@ -1,6 +1,6 @@
 //! Worker processes that die.
 
-use crate::row::{Content, Image, ROW, Row, SHORT_INIT};
+use crate::row::{Content, Image, ROW, Root, Row, SHORT_INIT};
 use harness::disk::DECOY;
 use harness::machine::Bus;
 use harness::record;
@@ -209,6 +209,21 @@ pub(crate) const ROWS: &[Row] = &[
             "failed=1",
         ],
         limit_s: 30,
+        ..ROW
+    },
+    Row {
+        name: "loads_under_way_before_a_restart",
+        image: Image::OwnModules,
+        files: &[(
+            "etc/modprobe.d/hang.conf",
+            Content::Text("alias virtio:d00000005v* coldplug_hang\n"),
+        )],
+        args: BALLOON,
+        root: Root::None,
+        // The kernel prints everything, and coldplug therefore nothing itself.
+        words: "coldplug.timeout=3 ignore_loglevel",
+        verdict: "",
+        says: &["coldplug: verdict=no-root", "shutting down while modules are still loading"],
         ..ROW
     },
     Row {

@@ -331,8 +331,11 @@ impl Boot {
             return Err(self.run_exec_command(&command));
         }
         self.finish_record(Verdict::Ok)?;
+        // The init gets it as the kernel sets it.
         signals::restore_ctrl_alt_del();
-        Err(BootError::Exec(self.exec_init(&init)))
+        let error = self.exec_init(&init);
+        signals::catch_ctrl_alt_del();
+        Err(BootError::Exec(error))
     }
 
     /// Forbids all further loads, if `coldplug.lock=1` is set.

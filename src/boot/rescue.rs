@@ -89,8 +89,6 @@ pub(super) fn install_handlers(root: &Root) {
 impl Boot {
     /// Logs why the boot cannot go on, and ends it, unless a person wants to go on with it.
     pub(super) fn rescue(&mut self, error: &BootError) -> Resume {
-        // The boot may have got as far as the exec of the init, which gets it as the kernel sets it.
-        signals::catch_ctrl_alt_del();
         self.reporter.log_missing_modules();
         // The cause is the last thing before the verdict.
         let text = error.to_string();
@@ -183,7 +181,8 @@ fn wait_for_reset(root: &Root) -> ! {
 ///
 /// Loads that are under way are drained first. reboot(2) holds the lock of suspend while it waits
 /// for all asynchronous probing, and the scan of a parallel SCSI bus takes that lock: a deadlock
-/// (seen on 6.1).
+/// (seen on 6.1). Ctrl-Alt-Del therefore does not shorten this wait, nor that of sync(2), 15 s in
+/// total, but restarts a machine that was to be powered off or halted.
 pub(super) fn leave(how: Shutdown) -> ! {
     let handles = SHUTDOWN.try_lock().map(|handles| handles.clone()).unwrap_or_default();
     let end = BootTime::now() + DRAIN_TIMEOUT;
@@ -198,7 +197,9 @@ pub(super) fn leave(how: Shutdown) -> ! {
             kmsg.write(Priority::Debug, "shutting down while modules are still loading");
         }
     }
-    let _ = process::shut_down(how);
+    process::sync();
+    let is_pressed = signals::is_ctrl_alt_del_pressed();
+    process::shut_down(if is_pressed { Shutdown::Reboot } else { how });
     idle()
 }
 
@@ -210,7 +211,8 @@ fn idle() -> ! {
         signals::sleep(MAX_SLEEP);
     }
     write_console(&Root::default(), &format!("coldplug: {}", Interruption::CtrlAltDel));
-    let _ = process::shut_down(Shutdown::Reboot);
+    process::sync();
+    process::shut_down(Shutdown::Reboot);
     loop {
         signals::sleep(MAX_SLEEP);
     }

@@ -216,28 +216,49 @@ pub(crate) enum Shutdown {
 
 /// Time that sync(2) gets: it waits for every disk, and for one that does not answer forever.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(10);
-/// Interval of the looks whether it has ended.
-const SYNC_POLL_INTERVAL: Duration = Duration::from_millis(5);
-
-/// sync(2), then reboot(2). Returns only on failure.
-///
-/// # Errors
-/// The errno of reboot(2).
-pub(crate) fn shut_down(how: Shutdown) -> Result<()> {
-    sync();
-    reboot(how)
-}
+/// Time that reboot(2) gets: it waits for drivers, and forever for a resume that cannot read its
+/// image.
+const REBOOT_TIMEOUT: Duration = Duration::from_secs(60);
+/// Interval of the looks whether one of them has ended.
+const CALL_POLL_INTERVAL: Duration = Duration::from_millis(5);
+/// sysrq.rst: a key that is written there acts immediately, whatever kernel.sysrq says.
+const SYSRQ: &str = "/proc/sysrq-trigger";
 
 /// sync(2): writes what is not on the disks yet, for as long as [`SYNC_TIMEOUT`].
-fn sync() {
-    let thread = std::thread::Builder::new().stack_size(64 << 10).spawn(rustix::fs::sync);
-    let end = BootTime::now() + SYNC_TIMEOUT;
+pub(crate) fn sync() {
+    let _ = is_late(SYNC_TIMEOUT, Box::new(rustix::fs::sync));
+}
+
+/// reboot(2); after [`REBOOT_TIMEOUT`] the same by sysrq, which waits for nothing. Returns only on
+/// failure.
+pub(crate) fn shut_down(how: Shutdown) {
+    if is_late(REBOOT_TIMEOUT, Box::new(move || drop(reboot(how)))) {
+        let key = match how {
+            Shutdown::Reboot => "b",
+            Shutdown::PowerOff => "o",
+            Shutdown::Halt => "",
+        };
+        let _ = std::fs::write(SYSRQ, key);
+    } else {
+        // It has failed, or there was no thread for it.
+        let _ = reboot(how);
+    }
+}
+
+/// Makes a call that may block in a thread. Returns whether it runs longer than `timeout`.
+fn is_late(timeout: Duration, call: Box<dyn FnOnce() + Send>) -> bool {
+    let thread = std::thread::Builder::new().stack_size(64 << 10).spawn(call);
+    let end = BootTime::now() + timeout;
     // A channel to wait on would be 4 KB of code.
-    while thread.as_ref().is_ok_and(|thread| !thread.is_finished()) && BootTime::now() < end {
+    while thread.as_ref().is_ok_and(|thread| !thread.is_finished()) {
+        if BootTime::now() >= end {
+            return true;
+        }
         // A ping that fails leaves the device open: then the watchdog resets the machine.
         let _ = watchdog::ping_if_due();
-        std::thread::sleep(SYNC_POLL_INTERVAL);
+        std::thread::sleep(CALL_POLL_INTERVAL);
     }
+    false
 }
 
 /// reboot(2). Returns only on failure. Allocates nothing unless it fails.

@@ -46,7 +46,8 @@ pub(crate) fn install() -> Result<()> {
     Ok(())
 }
 
-/// RB_DISABLE_CAD of reboot(2): has the kernel send SIGINT for Ctrl-Alt-Del.
+/// RB_DISABLE_CAD of reboot(2): has the kernel send SIGINT for Ctrl-Alt-Del. Like every reboot(2),
+/// it waits for a resume that is under way.
 pub(crate) fn catch_ctrl_alt_del() {
     // Refused in a container, which gets no Ctrl-Alt-Del.
     let _ = reboot(RebootCommand::CadOff);
