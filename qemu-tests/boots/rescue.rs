@@ -20,6 +20,7 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
     a_shell_of_the_image_is_preferred,
     a_shell_that_does_not_work_is_not_used,
     every_console_has_a_prompt_and_its_keyboard,
+    two_serial_consoles_have_the_verdict_and_a_prompt,
     a_shell_may_be_refused,
     a_password_guards_the_shell,
 ];
@@ -279,6 +280,33 @@ fn every_console_has_a_prompt_and_its_keyboard() {
     }
 }
 
+fn two_serial_consoles_have_the_verdict_and_a_prompt() {
+    // The driver of the ports of the PC has one console, whatever console= says.
+    let (tree, image) = image::all_of(Kernel::Cloud61);
+    let vm = Machine::new(&tree, &image).cmdline(NO_ROOT).cmdline("console=hvc0 console=ttyS0");
+    let file = vm.dir().join("hvc");
+    let chardev = format!("file,id=hvc,path={}", file.display());
+    let vm = vm.device("virtio-serial-pci").args(["-chardev", &chardev]);
+    let mut person = Person::at(vm.device("virtconsole,chardev=hvc").start());
+    person.reads("coldplug: verdict=no-root ");
+    person.reads(PROMPT);
+    let end = Instant::now() + Duration::from_secs(60);
+    let other = loop {
+        let text = String::from_utf8_lossy(&fs::read(&file).unwrap()).into_owned();
+        if text.contains(PROMPT) {
+            break text;
+        }
+        assert!(Instant::now() < end, "no prompt: {text}");
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    let lines = ["warning: root device LABEL=none not found", "verdict: no-root in ", PROMPT];
+    let places = lines.map(|line| other.find(line).unwrap_or_else(|| panic!("{line}: {other}")));
+    assert!(places.is_sorted(), "{other}");
+    let boot = person.leaves("poweroff");
+    boot.expect("no-root");
+    boot.check(!boot.console.contains("verdict: no-root"), "two verdicts on /dev/console");
+}
+
 fn a_shell_may_be_refused() {
     let (tree, image) = image::all_of(Kernel::Cloud61);
     for (words, reason) in [
@@ -303,11 +331,10 @@ fn a_password_guards_the_shell() {
     const ASKS: &str = "coldplug: password for a shell: ";
     const FILE: &str = "etc/coldplug/shell-password";
     let (tree, image) = image::all_of(Kernel::Cloud61);
-    let busybox = files::busybox();
-    let vm = Machine::new(&tree, &image).cmdline(NO_ROOT);
-    let files = [(FILE, HASH.as_bytes()), ("bin/sh", &busybox)];
-    let guarded = image::overlay(&image, &files, &vm.dir().join("image"));
-    let mut person = Person::at(vm.image(&guarded).start());
+    let shell = format!("--shell={}", tool::find("busybox", "busybox-static").display());
+    let options = ["--modules", "virtio_balloon", &shell, "--shell-password-hash", HASH];
+    let guarded = image::coldplug(&tree, &options);
+    let mut person = Person::at(Machine::new(&tree, &guarded).cmdline(NO_ROOT).start());
     person.reads(ASKS);
     for key in [&b"\x03"[..], b"\x04", b"wrong\n"] {
         person.terminal.bytes(key);
@@ -318,12 +345,24 @@ fn a_password_guards_the_shell() {
     person.terminal.line("geheim");
     person.reads("'coldplug rescue help' lists the commands");
     assert!(!person.machine.console().contains("geheim"), "the password is echoed");
+    a_set_user_id_program_has_no_environment(&mut person);
     person.leaves("exit").expect("no-root");
 
     let vm = Machine::new(&tree, &image).cmdline(NO_ROOT);
+    let busybox = files::busybox();
     let files = [(FILE, &b"$6$damaged\n"[..]), ("bin/sh", &busybox)];
     let damaged = image::overlay(&image, &files, &vm.dir().join("image"));
     let boot = vm.image(&damaged).run();
     boot.expect("no-root");
     boot.check(boot.console.contains("shell refused: /etc/coldplug/shell-password"), "no refusal");
+}
+
+/// Runs coldplug as another user, at the shell of the image: once as it is, once set-user-ID.
+fn a_set_user_id_program_has_no_environment(person: &mut Person) {
+    person.types("echo 'other:x:65534:65534::/:/bin/sh' > /etc/passwd; echo made-$?", "made-0");
+    person.types("cp /init /own && chmod 4755 /own; echo copied-$?", "copied-0");
+    for (program, answer) in [("/init", "coldplug "), ("/own", "insmod /lib/modules/")] {
+        let command = format!("MODPROBE_OPTIONS=-V {program} modprobe -D virtio_balloon");
+        person.types(&format!("su other -c '{command}'"), answer);
+    }
 }

@@ -10,6 +10,8 @@ use std::fs;
 
 /// An init that is no program; nothing of it may run.
 const NO_INIT: Row = Row { verdict: "no-init", never: &["exec /sbin/init"], ..ROW };
+/// What the console shows at `coldplug.break=switch`.
+const BREAK: &str = "stopped by coldplug.break=switch";
 /// A shell on the root.
 const SHELL: (&str, Content) = ("bin/sh", Content::Busybox);
 
@@ -253,6 +255,22 @@ pub(crate) const ROWS: &[Row] = &[
         says: &["root device /dev/vda has disappeared"],
         ..ROW
     },
+    // The check cannot know: execve(2) refuses a file that is open for writing.
+    Row {
+        name: "an_init_that_is_being_written",
+        files: &[SHELL],
+        on_root: &[("sbin/init", Content::Program("examples/guest"))],
+        words: "rw init=/sbin/init coldplug.break=switch",
+        act: |machine| {
+            at_the_break(machine, "setsid sleep 1000 9<>/sysroot/sbin/init & sleep 1; exit");
+        },
+        says: &["coldplug: exec /sbin/init: Text file busy"],
+        check: |boot| {
+            boot.check(boot.facts_text.is_empty(), "the init runs");
+            assert_eq!(boot.record()["verdict"], "exec-failed");
+        },
+        ..ROW
+    },
     Row { name: "started_by_its_other_name", words: "rdinit=/bin/coldplug", ..ROW },
     Row {
         name: "started_by_a_name_that_it_does_not_know",
@@ -335,20 +353,26 @@ fn bad_block(vm: Machine) -> Machine {
 
 /// When the boot stops before the switch, has its check read the init again, at 200 KB a second.
 pub(crate) fn slow_down_at_the_break(machine: &mut Running) {
-    machine.wait_for("stopped by coldplug.break=switch");
-    // What is typed before the shell starts is discarded.
-    machine.wait_for("built-in shell");
     let limits = json!({
         "device": "disk0", "bps": 200_000, "bps_rd": 0, "bps_wr": 0,
         "iops": 0, "iops_rd": 0, "iops_wr": 0,
     });
+    machine.wait_for(BREAK);
     machine.qmp().execute("block_set_io_throttle", limits);
-    machine.terminal().line("echo 3 > /proc/sys/vm/drop_caches; exit");
+    at_the_break(machine, "echo 3 > /proc/sys/vm/drop_caches; exit");
+}
+
+/// Types a line when the boot stops before the switch.
+fn at_the_break(machine: &mut Running, line: &str) {
+    machine.wait_for(BREAK);
+    // What is typed before the shell starts is discarded.
+    machine.wait_for("built-in shell");
+    machine.terminal().line(line);
 }
 
 /// Unplugs the disk of the root when the boot stops before the switch, and continues.
 fn unplug_at_the_break(machine: &mut Running) {
-    machine.wait_for("stopped by coldplug.break=switch");
+    machine.wait_for(BREAK);
     // What is typed before the shell starts is discarded.
     machine.wait_for("built-in shell");
     machine.qmp().execute("device_del", json!({ "id": "root" }));

@@ -212,6 +212,22 @@ pub(crate) const ROWS: &[Row] = &[
         ..ROW
     },
     Row {
+        name: "a_module_that_ends_after_it_was_given_up",
+        image: Image::OwnModules,
+        words: "coldplug.module_timeout=2 rootdelay=9",
+        args: &["-device", "virtio-serial-pci"],
+        says: &[
+            "module coldplug_slow: still in its init after 2 s; continuing without it",
+            "failed=0",
+        ],
+        check: |boot| {
+            let record = boot.facts().record();
+            let slow = record::module(&record, "coldplug_slow");
+            boot.check(slow["outcome"] == "loaded", "its late result is not in the record");
+        },
+        ..ROW
+    },
+    Row {
         name: "loads_under_way_before_a_restart",
         image: Image::OwnModules,
         files: &[(

@@ -16,10 +16,12 @@ use std::time::Duration;
 use super::message::Error;
 use super::out;
 use super::rescue::{self, line_reader::LineReader};
-use crate::boot::{NO_PASSWORD, NO_TERMINAL, Occasion, RESET, Request};
+use crate::boot::{NO_PASSWORD, NO_TERMINAL, Occasion, RECORD, RESET, Request};
+use crate::report::Record;
 use crate::sys::crypt::PasswordHash;
+use crate::sys::regular_file::{self, RECORD_LIMIT};
 use crate::sys::terminal::{self, Mode};
-use crate::sys::{Root, child, process};
+use crate::sys::{Root, child, process, procfs};
 
 /// Shells with the arguments that make them interactive, the first that works is used.
 const SHELLS: [(&str, &[&str]); 5] = [
@@ -52,12 +54,24 @@ pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
     }
     let password = child::receive_from_parent(rustix::stdio::stdin());
     terminal::attach(&terminal).map_err(|_| Error::Code(NO_TERMINAL))?;
-    admit(password.as_deref())?;
     let is_failure = occasion == Occasion::Failure.as_str();
+    if is_failure && procfs::consoles(&Root::default()).first().is_some_and(|c| **c != **console) {
+        show_failure();
+    }
+    admit(password.as_deref())?;
     match SHELLS.iter().find(|(path, args)| works(Path::new(path), args)) {
         Some((path, args)) => run_shell(Path::new(path), args, is_failure),
         None => rescue::prompt(is_failure),
     }
+}
+
+/// Prints the warnings and the verdict of the record. PID 1 prints them on /dev/console, which is
+/// the first console of /proc/consoles.
+fn show_failure() {
+    let record = regular_file::read_text(&Root::default().join(RECORD), RECORD_LIMIT);
+    let table = record.ok().and_then(|record| Record::table(&record)).unwrap_or_default();
+    let is_shown = |line: &&str| line.starts_with("warning: ") || line.starts_with("verdict: ");
+    table.lines().filter(is_shown).for_each(|line| out::line(&format!("coldplug: {line}")));
 }
 
 /// Asks for the password until it is right. `sent` is what PID 1 has sent: the hash, or that none
