@@ -4,9 +4,10 @@
 //! umount(2) and the resume of a hibernated system. A network interface waits for its driver. PID 1
 //! asks the worker and goes on; at its deadline it kills the worker and starts another one.
 //!
-//! The worker mounts at /run/coldplug/mounting-N, where N counts the workers of a boot, and moves the mount to
-//! its place. After a failure the next worker unmounts what is there and removes the directory. A
-//! mount(2) of a killed worker that ends later then fails with ENOENT: it cannot appear anywhere.
+//! The worker mounts at /run/coldplug/mounting-N, where N counts the workers of a boot, and moves
+//! the mount to its place. After a failure the next worker unmounts what is there and removes the
+//! directory. A mount(2) of a killed worker that ends later then fails with ENOENT: it cannot
+//! appear anywhere.
 //!
 //! A blocked umount(2) has taken the mount out of the tree before it blocks. So an undo that does
 //! not end is given to the next worker, which starts with what is left.
@@ -35,8 +36,8 @@ const UNDO_TIMEOUT: Duration = Duration::from_secs(1);
 /// Workers that try to undo it: one per mount point, and one for the mapped device.
 const MAX_UNDO_WORKERS: u32 = 6;
 
-/// Number of workers that this process has started. No two use the same directory: one that has been
-/// killed may still be in mount(2) when another attempt to boot begins.
+/// Number of workers that this process has started. No two use the same directory: one that has
+/// been killed may still be in mount(2) when another attempt to boot begins.
 static STARTED: AtomicU32 = AtomicU32::new(0);
 
 /// A request in words, and since when the worker is at it.
