@@ -265,8 +265,9 @@ parameters! {
             => word.flag(&mut line.boot.kernel_level, LogLevel::Debug);
         "coldplug.report", "=PATH",
         "Also writes the boot record to PATH: a file of the real root, or a serial or virtio \
-         port. A port that accepts nothing for two seconds, or not all within 30 seconds, is given \
-         up with a warning. Block devices are refused, and below /dev no file is created."
+         port. A child process writes it, which needs /proc in the real root. A port that accepts \
+         nothing for two seconds, or a port or disk that takes longer than 30 seconds, is given up \
+         with a warning. Block devices are refused, and below /dev no file is created."
             => set(&mut line.boot.report, word.owned_value().map(Some));
         "coldplug.watchdog", "=/dev/NAME[,SECONDS]",
         "Starts this watchdog as soon as its device appears, with the timeout of its driver or \
