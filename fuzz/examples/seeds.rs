@@ -13,6 +13,7 @@ use coldplug::disk::{self, Source};
 use coldplug::image::newc::{Entry, Kind, Writer};
 use coldplug::kmod::{compress, index};
 use coldplug::net::dhcp;
+use coldplug::report::stored_boot::StoredBoot;
 use coldplug_fuzz::{SECTOR, Sparse};
 
 fn main() -> io::Result<()> {
@@ -27,6 +28,9 @@ fn main() -> io::Result<()> {
     corpus.put("index", "small", &index_seed())?;
     corpus.put("newc", "small", &archive()?)?;
     corpus.put("network", "offer", &offer())?;
+    if let Some(boot) = stored_boot() {
+        corpus.put("stored_boot", "small", &boot)?;
+    }
     if let Ok(program) = fs::read("/bin/true") {
         corpus.put("program", "elf", &program)?;
     }
@@ -194,6 +198,12 @@ fn offer() -> Vec<u8> {
     message
 }
 
+fn stored_boot() -> Option<Vec<u8>> {
+    let (record, log) = ("{}\n".to_owned(), "[    1.5] panic\n".to_owned());
+    let (head, body) = StoredBoot::new(3, "verdict=no-root: x", record, log, 1 << 20)?.encode();
+    Some([head, body].concat())
+}
+
 fn archive() -> io::Result<Vec<u8>> {
     let mut writer = Writer::new(Vec::new(), 1);
     for (name, kind) in [
@@ -273,7 +283,11 @@ const DISKS: [&[&str]; 27] = [
 ];
 
 /// Targets and their texts.
-const TEXTS: [(&str, &[u8]); 22] = [
+const TEXTS: [(&str, &[u8]); 23] = [
+    (
+        "probe_message",
+        b"vda1\0\0\0gpt\0c12a\x000\0u\0l\0filesystem\0uuid\0label\x001\0disk/by-id/x\0ext4\0",
+    ),
     ("program", b"#! /usr/bin/env  sh -e\nexec\n"),
     ("alias", b"pci:v00001AF4d*sv*[!0-9]x\npci:v00001AF4d00001000sv00001AF4ax"),
     ("alias", b"a\\*b?[[:alpha:]a-z]*\na*b-cd"),

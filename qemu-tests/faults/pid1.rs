@@ -392,14 +392,14 @@ pub(crate) const ROWS: &[Row] = &[
         ..ROW
     },
     Row {
-        name: "the_seventh_ctrl_alt_del_restarts_at_once",
+        name: "the_seventh_ctrl_alt_del_restarts_immediately",
         // The first one ends the boot, which then waits for the load for five seconds. The kernel
         // prints what only its log would have.
         words: "coldplug.modules=virtio_rng ignore_loglevel",
         files: install!("for i in 1 2 3 4 5 6 7; do kill -INT 1; sleep 0.3; done; sleep 60"),
         args: RNG,
         verdict: "",
-        says: &["coldplug: verdict=interrupted", "reboot: Restarting system"],
+        says: &["coldplug: verdict=interrupted", "sysrq: Resetting"],
         never: &["shutting down while modules are still loading"],
         ..ROW
     },

@@ -4,7 +4,7 @@ mod earlier;
 pub(crate) mod json;
 mod network;
 mod root;
-pub(crate) mod stored_boot;
+pub mod stored_boot;
 mod text;
 mod verdict;
 

@@ -28,13 +28,13 @@ const SEEN: u32 = 1;
 /// Length of the numbers at the start.
 const NUMBERS: usize = 44;
 /// Length of the head: the numbers and the summary.
-pub(crate) const HEAD: usize = 4096;
+pub const HEAD: usize = 4096;
 /// Most bytes of record and log that are read.
 const MAX_BODY: usize = 16 << 20;
 
 /// A failed boot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct StoredBoot {
+pub struct StoredBoot {
     pub(crate) head: Head,
     /// The record in JSON; empty if there was no room for it.
     pub(crate) record: String,
@@ -44,7 +44,7 @@ pub(crate) struct StoredBoot {
 
 /// The first [`HEAD`] bytes of a stored boot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Head {
+pub struct Head {
     /// Whether a later boot has reported it.
     pub(crate) is_seen: bool,
     /// Number of the record, counted from 1.
@@ -58,7 +58,7 @@ pub(crate) struct Head {
 
 /// What a place holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Place {
+pub enum Place {
     /// Perhaps nothing: it is empty, or all zero as far as a head reaches.
     Free,
     /// A stored boot.
@@ -73,7 +73,7 @@ pub(crate) enum Place {
 
 /// A stored boot whose content is damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Damaged;
+pub struct Damaged;
 
 impl fmt::Display for Damaged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -85,7 +85,7 @@ impl std::error::Error for Damaged {}
 
 impl Place {
     /// Returns what the place with these first bytes holds: [`HEAD`] of them, or all that it has.
-    pub(crate) fn parse(bytes: &[u8]) -> Self {
+    pub fn parse(bytes: &[u8]) -> Self {
         if bytes.iter().all(|byte| *byte == 0) {
             return Self::Free;
         }
@@ -128,7 +128,7 @@ impl Head {
     }
 
     /// Returns the number of bytes that follow the head.
-    pub(crate) fn body_len(&self) -> usize {
+    pub fn body_len(&self) -> usize {
         self.record_len.saturating_add(self.log_len)
     }
 
@@ -151,7 +151,7 @@ impl Head {
     ///
     /// # Errors
     /// The bytes are not those that were stored.
-    pub(crate) fn with_body(self, body: &[u8]) -> Result<StoredBoot, Damaged> {
+    pub fn with_body(self, body: &[u8]) -> Result<StoredBoot, Damaged> {
         let (record, log) = body.split_at_checked(self.record_len).ok_or(Damaged)?;
         let is_whole = log.len() == self.log_len;
         if !is_whole || crc32(&[self.summary.as_bytes(), body]) != self.crc {
@@ -165,7 +165,7 @@ impl Head {
 impl StoredBoot {
     /// Creates a boot with number `sequence` that fits into `capacity` bytes: the start of the log
     /// is left out, then the record. Returns `None` if not even a head fits.
-    pub(crate) fn new(
+    pub fn new(
         sequence: u64,
         summary: &str,
         mut record: String,
@@ -192,7 +192,7 @@ impl StoredBoot {
     }
 
     /// Returns the head, and the bytes that follow it.
-    pub(crate) fn encode(&self) -> (Vec<u8>, Vec<u8>) {
+    pub fn encode(&self) -> (Vec<u8>, Vec<u8>) {
         let mut head = self.head.numbers();
         head.extend_from_slice(self.head.summary.as_bytes());
         head.resize(HEAD, 0);

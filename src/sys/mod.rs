@@ -43,7 +43,7 @@ pub(crate) mod modules_conf;
 pub(crate) mod mount;
 pub(crate) mod net;
 pub(crate) mod port;
-pub(crate) mod probe_message;
+pub mod probe_message;
 pub(crate) mod process;
 pub(crate) mod procfs;
 pub(crate) mod read_at;

@@ -46,7 +46,7 @@ pub(crate) struct Request {
 
 /// An answer of a prober, for one device.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Answer {
+pub struct Answer {
     /// Name of the device in the kernel.
     pub(crate) name: String,
     /// What it holds.
@@ -112,7 +112,7 @@ impl Request {
 
 impl Answer {
     /// Returns the bytes of the answer.
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    pub fn encode(&self) -> Vec<u8> {
         let mut message = Vec::with_capacity(256);
         put(&mut message, &self.name);
         put_probe(&mut message, &self.probe);
@@ -120,7 +120,7 @@ impl Answer {
     }
 
     /// Parses the bytes of an answer. Returns `None` for what no prober sends.
-    pub(crate) fn decode(message: &[u8]) -> Option<Self> {
+    pub fn decode(message: &[u8]) -> Option<Self> {
         let mut fields = Fields(message);
         let name = fields.text()?.to_owned();
         let error = fields.error(&name)?;

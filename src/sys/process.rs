@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::fs::{FileType, MemfdFlags, OFlags};
+use rustix::fs::{FileType, MemfdFlags, Mode, OFlags, open};
 use rustix::process::{Pid, Signal};
 use rustix::system::RebootCommand;
 
@@ -222,7 +222,7 @@ const REBOOT_TIMEOUT: Duration = Duration::from_secs(60);
 /// Interval of the looks whether one of them has ended.
 const CALL_POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// sysrq.rst: a key that is written there acts immediately, whatever kernel.sysrq says.
-const SYSRQ: &str = "/proc/sysrq-trigger";
+const SYSRQ: &CStr = c"/proc/sysrq-trigger";
 
 /// sync(2): writes what is not on the disks yet, for as long as [`SYNC_TIMEOUT`].
 pub(crate) fn sync() {
@@ -233,16 +233,28 @@ pub(crate) fn sync() {
 /// failure.
 pub(crate) fn shut_down(how: Shutdown) {
     if is_late(REBOOT_TIMEOUT, Box::new(move || drop(reboot(how)))) {
-        let key = match how {
-            Shutdown::Reboot => "b",
-            Shutdown::PowerOff => "o",
-            Shutdown::Halt => "",
-        };
-        let _ = std::fs::write(SYSRQ, key);
+        press_sysrq(match how {
+            Shutdown::Reboot => b"b",
+            Shutdown::PowerOff => b"o",
+            Shutdown::Halt => b"",
+        });
     } else {
         // It has failed, or there was no thread for it.
         let _ = reboot(how);
     }
+}
+
+/// Restarts by sysrq, which waits for nothing, or by reboot(2) if the kernel has no sysrq. Safe in a
+/// signal handler.
+pub(super) fn restart_immediately() {
+    press_sysrq(b"b");
+    let _ = rustix::system::reboot(RebootCommand::Restart);
+}
+
+/// Allocates nothing: a signal handler calls it.
+fn press_sysrq(key: &[u8]) {
+    let file = open(SYSRQ, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
+    let _ = file.and_then(|file| rustix::io::write(file, key));
 }
 
 /// Makes a call that may block in a thread. Returns whether it runs longer than `timeout`.

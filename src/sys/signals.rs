@@ -17,7 +17,7 @@ use rustix::process::{WaitId, WaitIdOptions, waitid};
 use rustix::system::{RebootCommand, reboot};
 
 use super::child::{self, ChildProcess, Received};
-use super::{BootTime, Error, Result, raw, watchdog};
+use super::{BootTime, Error, Result, process, raw, watchdog};
 
 /// Numbers of signals.
 const SIGINT: c_int = 2;
@@ -160,7 +160,7 @@ pub(crate) fn wait_for_all_children(timeout: Duration) -> bool {
 /// Notes a signal. Runs in the signal handler.
 pub(super) fn note(signal: c_int) {
     if signal == SIGINT && PRESSES.fetch_add(1, Ordering::Relaxed) + 1 >= PRESSES_OF_EMERGENCY {
-        let _ = reboot(RebootCommand::Restart);
+        process::restart_immediately();
     }
     // A full counter is readable already.
     let _ = WAKE.get().map(|wake| rustix::io::write(wake, &1u64.to_ne_bytes()));
