@@ -193,18 +193,28 @@ pub(crate) const ROWS: &[Row] = &[
             ),
         ],
         args: &["-device", "virtio-rng-pci"],
-        words: "resume=/dev/vdb",
-        set_up: hibernated,
+        words: "resume=/dev/vdb coldplug.root=/dev/vda;/dev/vda",
+        set_up: |vm| hibernated(vm).cmdline("coldplug.onfail=shell"),
         act: |machine| {
             machine.wait_for("stalling");
             std::thread::sleep(Duration::from_secs(4));
             throttle(machine, "disk1", 100);
+            machine.wait_for("coldplug: verdict=");
+            // Until its prompt the shell may lose what is typed.
+            machine.wait_for("/ # ");
+            let mut terminal = machine.terminal();
+            terminal.line("coldplug rescue retry root=/dev/vda");
+            machine.wait_for("retry and continue are not possible");
+            machine.wait_for("/ # ");
+            terminal.line("cat /proc/mounts; coldplug rescue reboot");
         },
         verdict: "mount-failed",
         says: &[
             "resuming from /dev/vdb",
             "resume=/dev/vdb: reading the image did not end within 65 s",
         ],
+        // Nothing may be mounted while the kernel may still resume.
+        never: &["/dev/vda /sysroot", "retrying after the failed boot"],
         // reboot(2) waits as long as the resume does, and gets 60 s.
         limit_s: 150,
         ..ROW

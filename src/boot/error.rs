@@ -68,6 +68,18 @@ impl BootError {
 }
 
 impl BootError {
+    /// Returns whether a person may go on with the boot. After the switch the files of the
+    /// initramfs are gone, and a kernel that may still resume needs every filesystem as it is.
+    pub(super) fn allows_another_attempt(&self) -> bool {
+        !matches!(
+            self,
+            Self::Switch(_)
+                | Self::Exec(_)
+                | Self::Crashed(_)
+                | Self::Step(StepError::StuckResume { .. })
+        )
+    }
+
     /// Returns the message for people, one line each. A newline in a name does not start a line.
     pub(super) fn lines(&self) -> Vec<String> {
         match self {

@@ -193,6 +193,7 @@ impl Boot {
     /// Goes on with a failed boot: switches to the filesystem that a person has mounted.
     fn switch_by_hand(&mut self) -> Result<Infallible, BootError> {
         self.begin_anew("continuing");
+        MountWorker::abandon_mounts(&self.dir);
         self.reporter.set_root_spec(&self.dir.join(SYSROOT).to_string_lossy());
         self.switch()
     }
@@ -307,7 +308,9 @@ impl Boot {
         self.record_modules(loader, &coldplug);
         self.report_deferred(loads_ended.unwrap_or(self.began));
         self.report_watchdog();
-        self.finish_persistence();
+        if !matches!(result, Err(BootError::Interrupted(_))) {
+            self.finish_persistence();
+        }
         result.map(|_| ())
     }
 

@@ -21,6 +21,8 @@ const APPLET: &str = "report-writer";
 /// Longest wait for the child. A serial port that is read accepts a record of 50 KB within half a
 /// minute at 19200 baud.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// The same if a person waits for the restart.
+const SHORT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest time for which a port may accept nothing.
 const STALL_TIMEOUT: Duration = Duration::from_secs(2);
 /// The reply of a child that has written everything. Any other one is the error.
@@ -35,11 +37,17 @@ pub(super) struct ReportPort {
 }
 
 impl ReportPort {
-    /// Has a child write `record` to `path`, and waits for it.
+    /// Has a child write `record` to `path`, and waits for it, not as long if the boot has been
+    /// interrupted.
     ///
     /// # Errors
     /// The text says why the record is not written.
-    pub(super) fn write(&mut self, path: &str, record: &str) -> Result<(), String> {
+    pub(super) fn write(
+        &mut self,
+        path: &str,
+        record: &str,
+        is_interrupted: bool,
+    ) -> Result<(), String> {
         if self.is_given_up {
             return Ok(());
         }
@@ -47,8 +55,8 @@ impl ReportPort {
         let memory = process::memfd("record", record.as_bytes()).map_err(text)?;
         let file = format!("/proc/self/fd/{}", memory.as_raw_fd());
         let child = ChildProcess::start(APPLET, &[&file, path]).map_err(text)?;
-        let began = BootTime::now();
-        match signals::receive_from(&child, began + TIMEOUT) {
+        let timeout = if is_interrupted { SHORT_TIMEOUT } else { TIMEOUT };
+        match signals::receive_from(&child, BootTime::now() + timeout) {
             Received::Message(reply) if reply == WRITTEN => Ok(()),
             Received::Message(reply) => Err(String::from_utf8_lossy(&reply).into_owned()),
             Received::Ended => {
@@ -56,7 +64,10 @@ impl ReportPort {
             }
             Received::Pending => {
                 self.is_given_up = true;
-                Err(format!("write {path}: given up after {}", seconds(began.elapsed())))
+                Err(match is_interrupted || !signals::is_ctrl_alt_del_pressed() {
+                    true => format!("write {path}: given up after {}", seconds(timeout)),
+                    false => format!("write {path}: given up: Ctrl-Alt-Del was pressed"),
+                })
             }
         }
     }

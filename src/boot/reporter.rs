@@ -94,6 +94,7 @@ impl Reporter {
     /// recorded of the root that failed.
     pub(super) fn begin_anew(&mut self) {
         crash::forget_verdict();
+        self.warned.clear();
         self.port = ReportPort::default();
         self.record.root = RootRecord::default();
         self.record.verdict = None;
@@ -219,7 +220,7 @@ impl Reporter {
         self.set_verdict(verdict);
         if let Some(path) = report
             && goes_on()
-            && let Err(error) = self.port.write(path, &self.json())
+            && let Err(error) = self.port.write(path, &self.json(), verdict == Verdict::Interrupted)
         {
             self.warn(format!("coldplug.report: {error}"));
         }

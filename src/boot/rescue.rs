@@ -33,9 +33,9 @@ static SHUTDOWN: Mutex<Vec<ShutdownHandle>> = Mutex::new(Vec::new());
 /// Longest wait for these loads.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The answer to `retry` and `continue` where the initramfs is gone or the state is unknown.
-const NOT_RESUMABLE: &str =
-    "coldplug: retry and continue are not possible after the switch or a crash; use 'reboot'";
+/// The answer to `retry` and `continue` where [`BootError::allows_another_attempt`] is false.
+const NOT_RESUMABLE: &str = "coldplug: retry and continue are not possible after the switch, a \
+                             crash, or a resume that has not ended; use 'reboot'";
 
 /// Adds loads to drain before the machine is left.
 pub(super) fn add_shutdown_handle(handle: ShutdownHandle) {
@@ -103,9 +103,7 @@ impl Boot {
         if let BootError::Interrupted(how) = error {
             leave(how.shutdown())
         }
-        // After the switch the files of the initramfs are gone.
-        let switched = matches!(error, BootError::Switch(_) | BootError::Exec(_));
-        let resumable = !switched && !matches!(error, BootError::Crashed(_));
+        let resumable = error.allows_another_attempt();
         apply_policy(&self.dir, |request| match request {
             Request::Retry(words) if resumable => Some(Resume::Retry(words)),
             Request::Continue if resumable => Some(Resume::Continue),

@@ -95,7 +95,11 @@ impl Dispatcher {
 
     /// Returns whether the loader is gone and nothing is left to do.
     pub(super) fn is_over(&self) -> bool {
-        self.is_retired.load(Ordering::Relaxed) && self.graph().is_idle()
+        self.is_retired() && self.graph().is_idle()
+    }
+
+    fn is_retired(&self) -> bool {
+        self.is_retired.load(Ordering::Relaxed)
     }
 
     pub(super) fn worker(&self) -> &Worker {
@@ -103,7 +107,8 @@ impl Dispatcher {
     }
 
     /// Has the executor start the tasks that are ready. If loads are sequential, that is left to
-    /// [`super::Loader::drive`]: its caller has then seen the result of the last load.
+    /// [`super::Loader::drive`] as long as there is a loader: its caller has then seen the result of
+    /// the last load.
     pub(super) fn dispatch(self: &Arc<Self>) {
         let load = self.graph().load();
         let mut executor = lock(&self.executor);
@@ -111,7 +116,9 @@ impl Dispatcher {
             Executor::Threads { started, limit } => {
                 self.spawn_threads(started, limit.get().min(load));
             }
-            Executor::WorkerProcess(_) if self.concurrency != Concurrency::Sequential => {
+            Executor::WorkerProcess(_)
+                if self.concurrency != Concurrency::Sequential || self.is_retired() =>
+            {
                 drop(executor);
                 self.send_ready();
             }

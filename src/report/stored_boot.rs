@@ -108,6 +108,15 @@ impl Place {
     }
 }
 
+/// Returns the start of the head of a boot that is being stored: until the whole head replaces it,
+/// the place holds a [`Place::Damaged`] boot.
+pub(crate) fn unfinished() -> [u8; NUMBERS] {
+    let mut bytes = [0; NUMBERS];
+    let start = MAGIC.into_iter().chain(VERSION.to_le_bytes());
+    bytes.iter_mut().zip(start).for_each(|(place, byte)| *place = byte);
+    bytes
+}
+
 impl Head {
     fn parse(bytes: &[u8]) -> Option<Self> {
         let numbers = bytes.get(..NUMBERS)?;

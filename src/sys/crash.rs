@@ -240,7 +240,10 @@ fn give_up(crash: &Crash, why: &str) -> ! {
 
 fn wait_forever() -> ! {
     loop {
-        while let Ok(Some(_)) = rustix::process::wait(WaitOptions::NOHANG) {}
+        // Another thread may go on, and wait for its own children.
+        if rustix::thread::gettid() == rustix::process::getpid() {
+            while let Ok(Some(_)) = rustix::process::wait(WaitOptions::NOHANG) {}
+        }
         std::thread::sleep(Duration::from_secs(1));
     }
 }

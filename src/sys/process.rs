@@ -124,8 +124,8 @@ pub(crate) fn spawn_shell_command<T: AsRef<OsStr>>(
     shell.spawn().map_err(|e| Error::io("exec", Path::new(SHELL), &e))
 }
 
-/// Starts this program as `coldplug APPLET WORD...` with `stdin` as its only open descriptor
-/// besides /dev/null, and does not wait. Returns its process ID.
+/// Starts this program as `coldplug APPLET WORD...` with `stdin`, /dev/null and what is not closed by
+/// execve(2) as its open descriptors, and does not wait. Returns its process ID.
 ///
 /// # Errors
 /// It cannot be started: /proc or /dev/null is missing, or there is not enough memory.

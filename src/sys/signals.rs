@@ -14,7 +14,6 @@ use std::time::Duration;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
 use rustix::process::{WaitId, WaitIdOptions, waitid};
-use rustix::system::{RebootCommand, reboot};
 
 use super::child::{self, ChildProcess, Received};
 use super::{BootTime, Error, Result, process, raw, watchdog};
@@ -46,17 +45,21 @@ pub(crate) fn install() -> Result<()> {
     Ok(())
 }
 
-/// RB_DISABLE_CAD of reboot(2): has the kernel send SIGINT for Ctrl-Alt-Del. Like every reboot(2),
-/// it waits for a resume that is under way.
+/// sysctl/kernel.rst: whether Ctrl-Alt-Del restarts the machine (1), or sends SIGINT to process 1.
+/// The same as RB_ENABLE_CAD and RB_DISABLE_CAD of reboot(2), which waits for a resume that is under
+/// way.
+const CTRL_ALT_DEL: &str = "/proc/sys/kernel/ctrl-alt-del";
+
+/// Has the kernel send SIGINT for Ctrl-Alt-Del.
 pub(crate) fn catch_ctrl_alt_del() {
     // Refused in a container, which gets no Ctrl-Alt-Del.
-    let _ = reboot(RebootCommand::CadOff);
+    let _ = std::fs::write(CTRL_ALT_DEL, "0");
 }
 
-/// RB_ENABLE_CAD of reboot(2): has the kernel restart the machine at Ctrl-Alt-Del, as it does for
-/// every init that has not asked for a signal instead.
+/// Has the kernel restart the machine at Ctrl-Alt-Del, as it does for every init that has not asked
+/// for a signal instead.
 pub(crate) fn restore_ctrl_alt_del() {
-    let _ = reboot(RebootCommand::CadOn);
+    let _ = std::fs::write(CTRL_ALT_DEL, "1");
 }
 
 /// Reports whether Ctrl-Alt-Del was pressed.

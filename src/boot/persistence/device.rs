@@ -27,8 +27,7 @@ fn is_named(root: &Root, device: &BlockDevice, name: &RootName) -> bool {
         RootName::Device(path) => root.join(path) == device.node(root),
         RootName::Number(major, minor) => device.number == (*major, *minor),
         RootName::PartLabel(label) => {
-            let known = block::partition_names(root, &device.name).1;
-            known.or_else(|| entry(root, device)?.label).as_ref() == Some(label)
+            block::partition_names(root, &device.name).1.as_ref() == Some(label)
         }
         RootName::PartUuid(uuid, _) => {
             let known = block::partition_names(root, &device.name).0;

@@ -25,6 +25,7 @@ use std::time::Duration;
 use super::root::RootSearch;
 use super::{Boot, BootError, seconds};
 use crate::cmdline::store_name::StoreName;
+use crate::report::stored_boot::HEAD;
 use crate::sys::child::{self, ChildProcess, Received};
 use crate::sys::{BootTime, Root, signals};
 use reply::Reply;
@@ -105,15 +106,17 @@ impl Persistence {
         self.is_resume_over || !self.is_file()
     }
 
-    /// Starts to read if the device may have appeared, and returns the reply of the child.
-    fn advance(&mut self, changed: bool) -> Option<Reply> {
+    /// Starts to read if the device may have appeared, and returns the reply of the child. `is_last`
+    /// tells that there is no later opportunity.
+    fn advance(&mut self, changed: bool, is_last: bool) -> Option<Reply> {
         self.is_due |= changed;
         let name = self.name.as_ref().filter(|_| !self.is_read)?;
         if self.reading.is_none() && self.is_due && self.may_read() {
             self.is_due = false;
             match start(&["read", &name.to_string()]) {
                 Ok(reading) => self.reading = Some(reading),
-                Err(reply) => return self.end_reading(reply),
+                // The next device, or the end of the boot, is another opportunity.
+                Err(reply) => return is_last.then(|| self.end_reading(reply))?,
             }
         }
         let (child, until) = self.reading.as_ref()?;
@@ -171,11 +174,11 @@ impl Boot {
     pub(super) fn tend_persistence(&mut self, changed: bool, search: &RootSearch) {
         self.persistence.is_resume_over = search.is_resume_over();
         self.persistence.is_root_settled = search.is_mounted();
-        self.advance_persistence(changed);
+        self.advance_persistence(changed, false);
     }
 
-    fn advance_persistence(&mut self, changed: bool) {
-        if let Some(reply) = self.persistence.advance(changed) {
+    fn advance_persistence(&mut self, changed: bool, is_last: bool) {
+        if let Some(reply) = self.persistence.advance(changed, is_last) {
             self.report_stored(reply);
         }
     }
@@ -183,7 +186,7 @@ impl Boot {
     /// Reads the stored boot to the end, and warns if its device has not appeared.
     pub(super) fn finish_persistence(&mut self) {
         self.persistence.is_root_settled = true;
-        self.advance_persistence(true);
+        self.advance_persistence(true, true);
         if let Some((child, until)) = &self.persistence.reading {
             let reply = wait(child, *until);
             if let Some(reply) = self.persistence.end_reading(reply) {
@@ -248,7 +251,11 @@ impl Boot {
         }
         // The child reads it.
         self.reporter.save(&self.dir, error.verdict());
-        let summary = format!("verdict={}: {error}", error.verdict());
+        let mut summary = format!("verdict={}: {error}", error.verdict());
+        // More than a head holds, and less than the kernel allows for an argument.
+        while summary.len() > HEAD {
+            summary.pop();
+        }
         let known = self.persistence.unmarked.unwrap_or(0).to_string();
         let reply = run(&["store", &name.to_string(), &summary, &known]);
         // What is stored now is this boot, which another attempt must not report as the last.
@@ -276,7 +283,8 @@ mod tests {
             let found = (state.may_read(), state.may_store());
             assert_eq!(found, (may_read, may_store), "{name} {is_resume_over} {is_root_settled}");
             if !may_read {
-                assert!(state.advance(true).is_none() && state.reading.is_none() && state.is_due);
+                assert_eq!(state.advance(true, true), None);
+                assert!(state.reading.is_none() && state.is_due);
             }
         }
     }

@@ -9,7 +9,7 @@ use super::{device, vacancy};
 use crate::boot::RECORD;
 use crate::boot::reporter::previous_lines;
 use crate::cmdline::store_name::StoreName;
-use crate::report::stored_boot::{HEAD, Head, Place, StoredBoot};
+use crate::report::stored_boot::{HEAD, Head, Place, StoredBoot, unfinished};
 use crate::sys::regular_file::{self, RECORD_LIMIT};
 use crate::sys::store_file::{Access, StoreFile};
 use crate::sys::{self, Cause, Root, kmsg, mount};
@@ -150,7 +150,8 @@ fn write_place(
         return Ok(Reply::Failed(format!("smaller than {HEAD} bytes")));
     };
     let (head, body) = boot.encode();
-    // The head last: until then the checksum of the old head does not fit.
+    // A write that is cut off leaves a damaged boot, which the next boot reports and may overwrite.
+    file.write(0, &unfinished())?;
     file.write(HEAD as u64, &body)?;
     file.write(0, &head)?;
     Ok(Reply::Stored(sequence, lost))
@@ -227,6 +228,28 @@ mod tests {
         assert_eq!((mark(2), read()), (Reply::Marked, Reply::Previous(3, "d".into())));
         assert_eq!((mark(3), read()), (Reply::Marked, Reply::Nothing));
         assert_eq!(store("e", 0), Reply::Stored(4, String::new()));
+    }
+
+    #[test]
+    fn a_store_that_is_cut_off_is_reported_and_overwritten() {
+        let scratch = tempfile::tempdir().unwrap();
+        let dir = File::open(scratch.path()).unwrap();
+        let texts = || ("{}".to_owned(), "log\n".to_owned());
+        let place = OpenPlace {
+            file: StoreFile::open_file(dir.as_fd(), "f", Access::Create).unwrap(),
+            sector_size: 512,
+            _mount: None,
+        };
+        let (_, body) = StoredBoot::new(1, "a", texts().0, texts().1, 1 << 20).unwrap().encode();
+        for cut in [0, 1, body.len()] {
+            place.file.write(0, &unfinished()).unwrap();
+            place.file.write(HEAD as u64, &body[..cut]).unwrap();
+            let damaged = Reply::Failed("the stored boot is damaged".to_owned());
+            assert_eq!(read_place(&place).unwrap(), damaged, "{cut}");
+            let stored = write_place(&place, "b", texts(), 0).unwrap();
+            assert_eq!(stored, Reply::Stored(1, String::new()), "{cut}");
+            assert_eq!(read_place(&place).unwrap(), Reply::Previous(1, "b".to_owned()), "{cut}");
+        }
     }
 
     #[test]

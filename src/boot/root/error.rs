@@ -64,6 +64,13 @@ pub(in crate::boot) enum StepError {
         /// How long it was waited for.
         waited: Duration,
     },
+    /// The kernel reads the image of a hibernated system, and may resume it at any time.
+    StuckResume {
+        /// The operation, in words.
+        operation: String,
+        /// How long it was waited for.
+        waited: Duration,
+    },
     /// The worker died during the operation that the text names. A retry may help.
     WorkerDied(WorkerError),
     /// `ip=` has neither an address nor a protocol to ask for one.
@@ -113,6 +120,11 @@ impl StepError {
         }
     }
 
+    /// Returns whether the boot ends with this error, whatever other roots there are.
+    pub(in crate::boot) fn ends_the_boot(&self) -> bool {
+        matches!(self, Self::Interrupted(_) | Self::StuckResume { .. })
+    }
+
     /// Adds the failure that this error explains.
     pub(super) fn with_failure(self, error: Self) -> Self {
         match self {
@@ -135,6 +147,7 @@ impl StepError {
             Self::Fsck { .. }
             | Self::FsckTimeout { .. }
             | Self::Unfinished { .. }
+            | Self::StuckResume { .. }
             | Self::Corrupted { .. }
             | Self::NoAddress
             | Self::NoNfsServer
@@ -177,7 +190,7 @@ impl fmt::Display for StepError {
                 let timeout = seconds(*timeout);
                 write!(f, "{command}: did not end within {timeout} (coldplug.fsck_timeout); killed")
             }
-            Self::Unfinished { operation, waited } => {
+            Self::Unfinished { operation, waited } | Self::StuckResume { operation, waited } => {
                 write!(f, "{operation} did not end within {}", seconds(*waited))
             }
             Self::WorkerDied(error) => error.fmt(f),

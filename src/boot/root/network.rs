@@ -187,26 +187,34 @@ impl Network {
     }
 
     /// Returns the first interface with a carrier and a lease.
-    fn find_lease(&mut self, dir: &Root) -> Result<Option<(Interface, Lease)>, StepError> {
+    fn find_lease(&mut self, cx: &mut StepContext<'_>) -> Option<(Interface, Lease)> {
         let fixed = self.static_lease();
         let hostname = self.params.ip.hostname.clone();
         for Port { interface, state } in &mut self.ports {
             let PortState::Up { since, mac, had_carrier, client } = state else { continue };
-            if !net::can_send(dir, interface, *had_carrier, since.elapsed()) {
+            if !net::can_send(cx.dir, interface, *had_carrier, since.elapsed()) {
                 continue;
             }
             if let Some(lease) = fixed {
-                return Ok(Some((interface.clone(), lease)));
+                return Some((interface.clone(), lease));
             }
-            let client = match client {
-                Some(client) => client,
-                none => none.insert(DhcpClient::new(interface, *mac)?),
-            };
-            if let Some(lease) = client.advance(interface, hostname.as_deref()) {
-                return Ok(Some((interface.clone(), lease)));
+            if client.is_none() {
+                match DhcpClient::new(interface, *mac) {
+                    Ok(new) => *client = Some(new),
+                    // An interface that has disappeared must not end the search on the others.
+                    Err(error) => {
+                        cx.reporter.warn_once(error.to_string());
+                        *state = PortState::Down(BootTime::now() + RETRY_DELAY);
+                        continue;
+                    }
+                }
+            }
+            let lease = client.as_mut().and_then(|c| c.advance(interface, hostname.as_deref()));
+            if let Some(lease) = lease {
+                return Some((interface.clone(), lease));
             }
         }
-        Ok(None)
+        None
     }
 
     /// Records the configuration, which the kernel has.
@@ -263,7 +271,7 @@ impl RootStep for Network {
             }
         }
         if self.lease.is_none() {
-            self.lease = self.find_lease(cx.dir)?;
+            self.lease = self.find_lease(cx);
         }
         if self.asked.is_none() {
             self.ask(cx)?;

@@ -128,8 +128,8 @@ impl RootPipeline {
             match step.advance(cx) {
                 Ok(Progress::Done) => self.done.extend(self.steps.pop_front()),
                 Ok(progress) => return Ok(progress),
-                // It is no failure of a step, which others could explain.
-                Err(error @ StepError::Interrupted(_)) => return Err(error),
+                // Neither another step nor another root has anything to do with it.
+                Err(error) if error.ends_the_boot() => return Err(error),
                 Err(error) => {
                     let explanation = self.done.iter().find_map(|step| step.explain_failure(cx));
                     self.reset(cx);

@@ -174,6 +174,9 @@ impl Probers {
                 kept.push(prober);
             } else if let Some(job) = prober.job.take() {
                 self.bury(job, &mut outcomes);
+            } else {
+                // Nothing of a disk has killed it. The next one may meet the same end.
+                self.not_before = BootTime::now() + RETRY_DELAY;
             }
         }
         self.probers = kept;

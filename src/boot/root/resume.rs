@@ -129,7 +129,7 @@ impl RootStep for Resume {
                     return Ok(Progress::Working);
                 }
                 let waited = HEADER_TIMEOUT + KILL_TIMEOUT;
-                Err(StepError::Unfinished { operation: self.operation(), waited })
+                Err(StepError::StuckResume { operation: self.operation(), waited })
             }
         }
     }

@@ -285,8 +285,13 @@ impl RootSearch {
         loader: &Loader,
         settled: bool,
     ) -> Result<(), BootError> {
-        if let Some(Failure { error: StepError::Interrupted(how), .. }) = self.failure {
-            return Err(BootError::Interrupted(how));
+        if let Some(Failure { error, .. }) =
+            self.failure.take_if(|failure| failure.error.ends_the_boot())
+        {
+            return Err(match error {
+                StepError::Interrupted(how) => BootError::Interrupted(how),
+                error => BootError::Step(error),
+            });
         }
         let late = self.stage_deadline().is_some_and(|deadline| BootTime::now() >= deadline);
         if late || self.is_futile(&boot.params.root, settled) {

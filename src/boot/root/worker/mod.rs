@@ -29,7 +29,7 @@ use rustix::io::Errno;
 use super::Progress;
 use crate::boot::root_check::InitRequest;
 use crate::sys::child::{ChildProcess, Received};
-use crate::sys::{self, BootTime, Error};
+use crate::sys::{self, BootTime, Error, Root};
 
 /// Longest wait for one worker to undo what others have set up.
 const UNDO_TIMEOUT: Duration = Duration::from_secs(1);
@@ -112,6 +112,14 @@ impl MountWorker {
         worker.is_used = true;
         worker.undo(true);
         worker
+    }
+
+    /// Removes the directories at which workers mount. A mount(2) of a killed worker that ends later
+    /// then fails.
+    pub(in crate::boot) fn abandon_mounts(dir: &Root) {
+        for number in 1..=STARTED.load(Ordering::Relaxed) {
+            let _ = std::fs::remove_dir(serve::staging(dir, number));
+        }
     }
 
     /// Sends the worker a request; `text` stands for it in messages. If an undo is under way, the

@@ -38,7 +38,7 @@ pub(crate) fn serve(dir: Root, number: u32, socket: impl AsFd) {
 }
 
 /// Returns the directory at which worker `number` mounts.
-fn staging(dir: &Root, number: u32) -> PathBuf {
+pub(super) fn staging(dir: &Root, number: u32) -> PathBuf {
     dir.join(format!("run/coldplug/mounting-{number}"))
 }
 
