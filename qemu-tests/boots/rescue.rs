@@ -159,7 +159,8 @@ fn a_retry_with_another_root_boots() {
     person.reads(PROMPT);
     person.types("cat /proc/mounts", "tmpfs /run ");
     person.reads(PROMPT);
-    // Of the attempts that have failed nothing is left, not even a thread.
+    // Of the attempts that have failed nothing is left after a moment, not even a thread.
+    std::thread::sleep(Duration::from_secs(2));
     person.asks("cat /proc/1/status", "\nThreads:\t1");
     let boot = person.leaves(&format!("retry root=LABEL={LABEL} rootfstype=ext4"));
     boot.expect("ok");

@@ -306,7 +306,7 @@ pub(crate) const ROWS: &[Row] = &[
                 \"coldplug.exec=(sleep 4; kill -INT 1) & fsfreeze --freeze /\"",
         verdict: "interrupted",
         says: &[
-            "coldplug.report: write /report: given up after",
+            "coldplug.report: write /report: given up: Ctrl-Alt-Del was pressed",
             "Ctrl-Alt-Del was pressed: rebooting",
             "reboot: Restarting system",
         ],
