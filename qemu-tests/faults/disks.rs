@@ -13,28 +13,37 @@ use std::time::Duration;
 /// A slot into which a device can be plugged while the machine runs.
 const SOCKET: &[&str] = &["-device", "pcie-root-port,id=socket,chassis=1,slot=1"];
 
-/// Kills every prober for six seconds from the load of the disk's driver on. The page cache is
-/// emptied, so that each prober has to read the disk.
-const PROBER_KILLER: &[(&str, Content)] = &[
-    ("bin/sh", Content::Busybox),
-    (
-        "etc/modprobe.d/killer.conf",
-        Content::Text("install virtio_blk . /killer & exec /bin/coldplug modprobe -i virtio_blk\n"),
-    ),
-    (
-        "killer",
-        Content::Text(
-            "end=$(($(date +%s) + 6))\n\
-             while [ $(date +%s) -lt $end ]; do\n\
-               echo 1 > /proc/sys/vm/drop_caches\n\
-               for dir in /proc/[0-9]*; do\n\
-                 read name < $dir/comm\n\
-                 [ \"$name\" = coldplug-probe ] && kill -9 ${dir#/proc/}\n\
-               done\n\
-             done\n",
-        ),
-    ),
-];
+/// Returns entries that kill every prober for so many seconds from the load of the disk's driver on.
+/// The page cache is emptied, so that each prober has to read the disk; one that waits for it ends
+/// when the read does.
+macro_rules! prober_killer {
+    ($seconds:literal) => {
+        &[
+            ("bin/sh", Content::Busybox),
+            (
+                "etc/modprobe.d/killer.conf",
+                Content::Text(
+                    "install virtio_blk . /killer & exec /bin/coldplug modprobe -i virtio_blk\n",
+                ),
+            ),
+            (
+                "killer",
+                Content::Text(concat!(
+                    "end=$(($(date +%s) + ",
+                    $seconds,
+                    "))\n\
+                     while [ $(date +%s) -lt $end ]; do\n\
+                       echo 1 > /proc/sys/vm/drop_caches\n\
+                       for dir in /proc/[0-9]*; do\n\
+                         read name < $dir/comm\n\
+                         [ \"$name\" = coldplug-probe ] && kill -9 ${dir#/proc/}\n\
+                       done\n\
+                     done\n",
+                )),
+            ),
+        ]
+    };
+}
 
 /// A shell for breakpoints.
 const SHELL: &[(&str, Content)] = &[("bin/sh", Content::Busybox)];
@@ -230,7 +239,7 @@ pub(crate) const ROWS: &[Row] = &[
     Row {
         name: "a_prober_that_is_killed_for_seconds",
         quick: true,
-        files: PROBER_KILLER,
+        files: prober_killer!(6),
         // Each read takes long enough to be interrupted.
         drive: ",throttling.bps-total=200000",
         words: "root=LABEL=coldplug-root",
@@ -243,12 +252,12 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         name: "a_prober_that_is_always_killed",
-        files: PROBER_KILLER,
+        files: prober_killer!(30),
         drive: ",throttling.bps-total=200000",
-        words: "root=LABEL=coldplug-root coldplug.timeout=4",
+        words: "root=LABEL=coldplug-root coldplug.timeout=15",
         verdict: "no-root",
         says: &["  vda: could not be read: its prober died"],
-        limit_s: 15,
+        limit_s: 40,
         ..ROW
     },
     Row {

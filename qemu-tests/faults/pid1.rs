@@ -124,11 +124,12 @@ pub(crate) const ROWS: &[Row] = &[
         args: RNG,
         ..ROW
     },
-    // Writes an instruction that does not exist where PID 1 returns from its system call.
+    // Writes an instruction that does not exist where PID 1 returns from its system call, once it
+    // is in one.
     signal(
         "an_instruction_that_does_not_exist",
         install!(
-            "read a b c d e f g h pc < /proc/1/syscall; \
+            "until [ \"$pc\" ]; do read a b c d e f g h pc < /proc/1/syscall; done; \
              printf '\\\\017\\\\013' | dd of=/proc/1/mem bs=1 seek=$((pc)) conv=notrunc"
         ),
         &["coldplug crashed (SIGILL at 0x"],

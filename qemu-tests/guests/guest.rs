@@ -24,6 +24,7 @@
 
 use rustix::fs::sync;
 use rustix::mount::{MountFlags, mount};
+use rustix::process::WaitOptions;
 use rustix::system::{RebootCommand, reboot};
 use rustix::termios::tcdrain;
 use rustix::time::{ClockId, clock_gettime};
@@ -33,6 +34,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 /// Serial port of the facts; the console is ttyS0.
 const PORT: &str = "/dev/ttyS1";
@@ -93,9 +95,13 @@ fn report(boottime_ns: i64, fds: &Value) -> io::Result<()> {
     Ok(tcdrain(&port)?)
 }
 
-/// Waits for the processes that the initramfs left running; one of them frees its memory.
+/// Waits for the processes that the initramfs left running; one of them frees its memory. A script
+/// of a test may have left one that never ends.
 fn reap_children() {
-    while rustix::process::wait(rustix::process::WaitOptions::empty()).is_ok() {}
+    let end = boottime_ns() + 10_000_000_000;
+    while rustix::process::wait(WaitOptions::NOHANG).is_ok() && boottime_ns() < end {
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Writes the mark, if there is one, and returns the error.
