@@ -79,7 +79,7 @@ impl<'a, 'b> EventLoop<'a, 'b> {
             }
             self.boot.tend_watchdog();
             // Read before the events: then those that a finished load caused are in the socket.
-            let idle = self.loader.is_idle();
+            let (idle, loading) = (self.loader.is_idle(), self.loader.is_loading());
             self.boot.reporter.warn_all(self.loader.take_notices());
             self.coldplug.tick();
             let drained = self.take_events();
@@ -92,7 +92,10 @@ impl<'a, 'b> EventLoop<'a, 'b> {
             if self.is_over(settled)? {
                 break;
             }
-            if self.boot.params.boot.jobs != Some(1) || !self.search.is_reading() {
+            // A sequential load that has ended since may have caused events that decide which module
+            // is the next one.
+            let waits = loading || self.search.is_reading();
+            if self.boot.params.boot.jobs != Some(1) || !waits {
                 self.loader.drive();
             }
             self.sleep(drained);

@@ -100,6 +100,11 @@ impl Loader {
         self.dispatcher.graph().is_idle()
     }
 
+    /// Returns whether a task runs.
+    pub(crate) fn is_loading(&self) -> bool {
+        self.dispatcher.graph().running() > 0
+    }
+
     /// Returns the number of loads that work: their modules are not live yet, and they do not only
     /// wait for the kernel.
     pub(crate) fn busy(&self) -> usize {
