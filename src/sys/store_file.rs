@@ -18,7 +18,7 @@ const CAPACITY: u64 = 1 << 20;
 const FLAGS: OFlags =
     OFlags::NONBLOCK.union(OFlags::NOCTTY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
 
-/// What is to be done with a device or file.
+/// The use of a device or file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
     Read,

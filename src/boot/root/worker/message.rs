@@ -114,7 +114,7 @@ pub(in crate::boot::root) enum Request {
     Members { number: (u32, u32) },
     /// Brings up an interface, unless it has another MAC address than this one.
     Link { interface: Interface, mac: Option<u64> },
-    /// Gives an interface an address and a default route.
+    /// Sets the address and the default route of an interface.
     Address { interface: Interface, address: Ipv4Addr, prefix: u8, router: Option<Ipv4Addr> },
     /// Creates the device that dm-verity checks.
     Map { uuid: String, sectors: u64, table: String },
