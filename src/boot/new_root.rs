@@ -19,8 +19,9 @@ use super::SYSROOT;
 use super::early_mounts::moved_mounts;
 use super::root_check::{Answer, InitRequest, Tried};
 use super::switch_root::INITS;
+use crate::kmod::elf_machine::Machine;
 use crate::kmod::program::{
-    self, ElfHead, HEAD_LEN, Kernel, MAX_SCRIPTS, Machine, Program, ProgramError, Segments,
+    self, ElfHead, HEAD_LEN, Kernel, MAX_SCRIPTS, Program, ProgramError, Segments,
 };
 use crate::sys::read_at::read_at;
 use crate::sys::{self, Root, errno, process};

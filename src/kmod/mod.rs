@@ -14,6 +14,7 @@ pub mod dep;
 #[cfg(feature = "host")]
 pub mod depmod;
 pub mod elf;
+pub(crate) mod elf_machine;
 pub mod index;
 pub(crate) mod mask;
 pub mod modinfo;

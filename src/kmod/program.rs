@@ -16,6 +16,8 @@
 use std::fmt;
 use std::ops::Range;
 
+use super::elf_machine::{I386, Machine, number};
+
 /// BINPRM_BUF_SIZE: the part of a file that decides on its format.
 pub const HEAD_LEN: usize = 256;
 /// Scripts that may name scripts as their interpreter, one after the other, before the kernel
@@ -36,20 +38,6 @@ const PAGE_LEN: u64 = 4096;
 /// The 64-bit and the 32-bit `e_machine` of kernels that execute both.
 const PAIRS: [(u16, u16); 7] =
     [(62, 3), (183, 40), (243, 243), (21, 20), (22, 22), (8, 8), (43, 18)];
-/// `e_machine` of 32-bit x86.
-const I386: u16 = 3;
-/// Names of `e_machine`.
-const NAMES: [(u16, &str); 8] = [
-    (I386, "i386"),
-    (62, "x86-64"),
-    (40, "ARM"),
-    (183, "AArch64"),
-    (243, "RISC-V"),
-    (20, "PowerPC"),
-    (21, "PowerPC"),
-    (22, "S/390"),
-];
-
 /// The reason why the kernel does not execute a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProgramError {
@@ -79,26 +67,6 @@ impl fmt::Display for ProgramError {
             Self::Broken(part) => write!(f, "broken ELF file: {part}"),
             Self::Truncated => f.write_str("truncated: file ends before its segments"),
             Self::Foreign(machine) => write!(f, "{machine} program, not for this kernel"),
-        }
-    }
-}
-
-/// The machine that an ELF file is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Machine {
-    is_64_bit: bool,
-    is_big_endian: bool,
-    /// `e_machine`
-    number: u16,
-}
-
-impl fmt::Display for Machine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bits = if self.is_64_bit { 64 } else { 32 };
-        let order = if self.is_big_endian { "big" } else { "little" };
-        match NAMES.iter().find(|(number, _)| *number == self.number) {
-            Some((_, name)) => write!(f, "{bits}-bit {order}-endian {name}"),
-            None => write!(f, "{bits}-bit {order}-endian machine-{}", self.number),
         }
     }
 }
@@ -185,30 +153,18 @@ impl<'a> Program<'a> {
 impl ElfHead {
     fn parse(head: &[u8]) -> Result<Self, ProgramError> {
         const SHORT: ProgramError = ProgramError::Broken("file ends within its header");
-        let (class, data) = (head.get(4).ok_or(SHORT)?, head.get(5).ok_or(SHORT)?);
-        let is_64_bit = match class {
-            1 => false,
-            2 => true,
-            _ => return Err(ProgramError::Broken("class")),
-        };
-        let is_big_endian = match data {
-            1 => false,
-            2 => true,
-            _ => return Err(ProgramError::Broken("byte order")),
-        };
-        let number = |at, len| number(head, at, len, is_big_endian).ok_or(SHORT);
-        let (kind, machine) = (number(16, 2)?, number(18, 2)?);
-        let number_of_machine = u16::try_from(machine).map_err(|_| SHORT)?;
-        let machine = Machine { is_64_bit, is_big_endian, number: number_of_machine };
+        let machine = Machine::parse(head).map_err(ProgramError::Broken)?;
+        let number = |at, len| number(head, at, len, machine.is_big_endian).ok_or(SHORT);
+        let kind = number(16, 2)?;
         if !matches!(kind, ET_EXEC | ET_DYN) {
             return Err(ProgramError::NotProgram);
         }
-        let (offset, size, count) = match is_64_bit {
+        let (offset, size, count) = match machine.is_64_bit {
             true => (number(32, 8)?, number(54, 2)?, number(56, 2)?),
             false => (number(28, 4)?, number(42, 2)?, number(44, 2)?),
         };
         let len = size * count;
-        if size != machine.entry_len() || !(1..=MAX_TABLE_LEN).contains(&len) {
+        if size != entry_len(machine) || !(1..=MAX_TABLE_LEN).contains(&len) {
             return Err(ProgramError::Broken("table of program headers"));
         }
         Ok(Self { machine, table: (offset, len) })
@@ -229,7 +185,7 @@ impl ElfHead {
         if table.len() as u64 != self.table.1 {
             return Err(ProgramError::Broken("file ends within its program headers"));
         }
-        let entry_len = usize::try_from(self.machine.entry_len()).unwrap_or(1);
+        let entry_len = usize::try_from(entry_len(self.machine)).unwrap_or(1);
         for entry in table.chunks_exact(entry_len) {
             segments.add(entry, self.machine)?;
         }
@@ -263,11 +219,9 @@ impl Segments {
     }
 }
 
-impl Machine {
-    /// Returns the size of a program header.
-    fn entry_len(self) -> u64 {
-        if self.is_64_bit { 56 } else { 32 }
-    }
+/// Returns the size of a program header.
+fn entry_len(machine: Machine) -> u64 {
+    if machine.is_64_bit { 56 } else { 32 }
 }
 
 /// Returns the path in the bytes of PT_INTERP.
@@ -300,16 +254,6 @@ fn interpreter(line: &[u8]) -> Result<&[u8], ProgramError> {
     }
 }
 
-/// Returns the unsigned number of `len` bytes at `at`.
-fn number(bytes: &[u8], at: usize, len: usize, is_big_endian: bool) -> Option<u64> {
-    let bytes = bytes.get(at..at.checked_add(len)?)?;
-    let add = |sum: u64, byte: &u8| sum << 8 | u64::from(*byte);
-    Some(match is_big_endian {
-        true => bytes.iter().fold(0, add),
-        false => bytes.iter().rev().fold(0, add),
-    })
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -340,7 +284,7 @@ pub(crate) mod tests {
         let path = interpreter.map_or(0, |path| path.len() as u64 + 1);
         let header = if is_64_bit { 64 } else { 52 };
         let count = 1 + u64::from(path > 0);
-        let start = header + count * machine.entry_len();
+        let start = header + count * entry_len(machine);
         const BASE: u64 = 0x40_0000;
         for (value, len) in [(kind, 2), (number.into(), 2), (1, 4), (BASE + start, word)] {
             put(&mut out, value, len);
@@ -348,7 +292,7 @@ pub(crate) mod tests {
         for (value, len) in [(header, word), (0, word), (0, 4), (header, 2)] {
             put(&mut out, value, len);
         }
-        for value in [machine.entry_len(), count, 0, 0, 0] {
+        for value in [entry_len(machine), count, 0, 0, 0] {
             put(&mut out, value, 2);
         }
         let mut segment = |kind: u64, offset: u64, len: u64, align: u64| {

@@ -2,7 +2,7 @@
 //! `coldplug plan --from` reads.
 //!
 //! ```text
-//! coldplug-capture 1           the first line: the version of the format
+//! coldplug-capture 2           the first line: the version of the format
 //! kernel RELEASE               uname -r
 //! machine NAME                 uname -m
 //! cmdline TEXT                 /proc/cmdline
@@ -13,20 +13,27 @@
 //!   subsystem NAME
 //!   driver NAME                the driver that the device is bound to
 //!   module NAME                the loadable module that contains this driver
+//!
+//! end                          the last line: without it the text is cut off
 //! ```
 //!
-//! Only the first line and a device's `modalias` are required. Devices are sorted by path, so that
-//! a device comes after its parents. White space around a line and after its first word, empty
+//! Only the first line, the last one and a device's `modalias` are required. Devices are written
+//! sorted by path, and may be read in any order. A text of version 1 has no `end`. White space around a line and after its first word, empty
 //! lines and lines that begin with `#` are ignored. A value is the rest of its line; backslashes,
 //! spaces at either end and bytes other than printable ASCII are written as `\xNN`.
 
+use std::collections::HashSet;
 use std::fmt::{self, Write};
 
 use crate::kmod::name::ModuleName;
 use crate::kmod::uevent::Modalias;
 
-/// The first line, with the version of the format.
-const HEAD: &str = "coldplug-capture 1";
+/// The version of the format that is written.
+const VERSION: u32 = 2;
+/// The first word of the first line, which is followed by the version.
+const HEAD: &str = "coldplug-capture";
+/// The last line, from version 2 on.
+const END: &str = "end";
 
 /// A machine at the time of the capture.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -87,7 +94,7 @@ impl std::error::Error for CaptureError {}
 impl Capture {
     /// Returns the text of the capture.
     pub fn to_text(&self) -> String {
-        let mut text = format!("{HEAD}\n");
+        let mut text = format!("{HEAD} {VERSION}\n");
         put(&mut text, "kernel", self.kernel.as_deref());
         put(&mut text, "machine", self.machine.as_deref());
         put(&mut text, "cmdline", Some(self.cmdline.as_str()).filter(|line| !line.is_empty()));
@@ -101,17 +108,18 @@ impl Capture {
             put(&mut text, "  driver", device.driver.as_deref());
             put(&mut text, "  module", device.module.as_ref().map(ModuleName::as_str));
         }
+        text.extend(["\n", END, "\n"]);
         text
     }
 
     /// Parses the text of a capture.
     ///
     /// # Errors
-    /// The first malformed line.
+    /// The first malformed line, or the last one if the text is cut off.
     pub fn parse(text: &[u8]) -> Result<Self, CaptureError> {
         let mut lines = text.split(|b| *b == b'\n').enumerate().map(|(at, line)| (at + 1, line));
-        check_head(lines.next().map_or(&[], |(_, line)| line))?;
-        let mut reader = Reader::default();
+        let version = version(lines.next().map_or(&[], |(_, line)| line))?;
+        let mut reader = Reader { last: 1, ..Reader::default() };
         for (number, line) in lines {
             let line = line.trim_ascii();
             if line.is_empty() || line.starts_with(b"#") {
@@ -120,7 +128,7 @@ impl Capture {
             reader.line(line).map_err(|text| CaptureError { line: number, text })?;
             reader.last = number;
         }
-        reader.end().map_err(|(line, text)| CaptureError { line, text })
+        reader.end(version).map_err(|(line, text)| CaptureError { line, text })
     }
 }
 
@@ -130,14 +138,18 @@ fn put(text: &mut String, key: &str, value: Option<&str>) {
     }
 }
 
-fn check_head(line: &[u8]) -> Result<(), CaptureError> {
+/// Returns the version in the first line.
+fn version(line: &[u8]) -> Result<u32, CaptureError> {
     let line = String::from_utf8_lossy(line.trim_ascii_end());
-    let wrong = |text| Err(CaptureError { line: 1, text });
-    match line.strip_prefix("coldplug-capture ") {
-        _ if line == HEAD => Ok(()),
-        Some(version) => wrong(format!("capture format {version} is not supported, only format 1")),
-        None => wrong(format!("not a capture: the first line must be '{HEAD}'")),
-    }
+    let version = line.strip_prefix(HEAD).and_then(|rest| rest.strip_prefix(' '));
+    let text = match version.map(|text| (text, text.parse())) {
+        Some((_, Ok(version @ 1..=VERSION))) => return Ok(version),
+        Some((text, _)) => {
+            format!("capture format {text} is not supported, only up to format {VERSION}")
+        }
+        None => format!("not a capture: the first line must be '{HEAD} {VERSION}'"),
+    };
+    Err(CaptureError { line: 1, text })
 }
 
 /// The state of the parser.
@@ -146,6 +158,10 @@ struct Reader {
     capture: Capture,
     /// The device to which the next lines belong.
     open: Option<Open>,
+    /// Paths of the devices so far.
+    paths: HashSet<String>,
+    /// Whether the last line has been read.
+    has_ended: bool,
     /// Number of the last line that was not empty.
     last: usize,
 }
@@ -165,6 +181,13 @@ impl Reader {
         let (key, value) =
             line.split_at(line.iter().position(u8::is_ascii_whitespace).unwrap_or(line.len()));
         let key = String::from_utf8_lossy(key).into_owned();
+        if self.has_ended {
+            return Err(format!("'{key}' after '{END}'"));
+        }
+        if line == END.as_bytes() {
+            self.has_ended = true;
+            return self.close();
+        }
         let value = unescape(value.trim_ascii_start())
             .ok_or_else(|| format!("{key}: a backslash must be written \\x5c"))?;
         if value.is_empty() {
@@ -205,9 +228,8 @@ impl Reader {
 
     fn device(&mut self, path: String) -> Result<(), String> {
         self.close()?;
-        let last = self.capture.devices.last().map(|d| d.path.as_str());
-        if last.is_some_and(|last| last >= path.as_str()) {
-            return Err(format!("device {path} is not in order, or occurs twice"));
+        if !self.paths.insert(path.clone()) {
+            return Err(format!("device {path} occurs twice"));
         }
         self.open = Some(Open { path, ..Open::default() });
         Ok(())
@@ -222,9 +244,13 @@ impl Reader {
         Ok(())
     }
 
-    fn end(mut self) -> Result<Capture, (usize, String)> {
+    fn end(mut self, version: u32) -> Result<Capture, (usize, String)> {
         let last = self.last;
+        if version > 1 && !self.has_ended {
+            return Err((last, format!("the text is cut off here: it has no '{END}'")));
+        }
         self.close().map_err(|text| (last, text))?;
+        self.capture.devices.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         Ok(self.capture)
     }
 }
@@ -327,14 +353,17 @@ mod tests {
         };
         let text = capture.to_text();
         assert!(
-            text.starts_with("coldplug-capture 1\nkernel 6.1.0\nmachine x86_64\ncmdline root=")
+            text.starts_with("coldplug-capture 2\nkernel 6.1.0\nmachine x86_64\ncmdline root=")
         );
         assert!(
             text.contains("\ndevice a b\n  modalias \\x20dmi:\\xff\\x5cn\\x20\n\ndevice pci0\n"),
             "{text}"
         );
-        assert!(text.ends_with("  driver virtio-pci\n  module virtio_pci\n"));
+        assert!(text.ends_with("  driver virtio-pci\n  module virtio_pci\n\nend\n"));
         assert_eq!(Capture::parse(text.as_bytes()), Ok(capture));
+        for len in 0..text.trim_end().len() {
+            assert!(Capture::parse(&text.as_bytes()[..len]).is_err(), "{}", &text[..len]);
+        }
     }
 
     #[test]
@@ -344,14 +373,40 @@ mod tests {
         assert_eq!((capture.kernel, capture.root), (None, None));
         assert_eq!(capture.devices[0].driver.as_deref(), Some("d"));
         assert_eq!(Capture::parse(b"coldplug-capture 1"), Ok(Capture::default()));
+        assert_eq!(Capture::parse(b"coldplug-capture 2\n end \n#\n"), Ok(Capture::default()));
+    }
+
+    #[test]
+    fn devices_are_sorted() {
+        let text = "coldplug-capture 2\ndevice b\nmodalias x\ndevice b/c\nmodalias y\ndevice a\n\
+                    modalias z\nend\n";
+        let capture = Capture::parse(text.as_bytes()).unwrap();
+        let paths: Vec<&str> = capture.devices.iter().map(|d| d.path.as_str()).collect();
+        assert_eq!(paths, ["a", "b", "b/c"]);
     }
 
     #[test]
     fn errors_name_the_line() {
         for (text, want) in [
-            ("", "line 1: not a capture: the first line must be 'coldplug-capture 1'"),
-            ("device a\n", "line 1: not a capture: the first line must be 'coldplug-capture 1'"),
-            ("coldplug-capture 2\n", "line 1: capture format 2 is not supported, only format 1"),
+            ("", "line 1: not a capture: the first line must be 'coldplug-capture 2'"),
+            ("device a\n", "line 1: not a capture: the first line must be 'coldplug-capture 2'"),
+            (
+                "coldplug-capture 3\nend\n",
+                "line 1: capture format 3 is not supported, only up to format 2",
+            ),
+            (
+                "coldplug-capture 0",
+                "line 1: capture format 0 is not supported, only up to format 2",
+            ),
+            (
+                "coldplug-capture 2\n\ndevice a\n  modalias x\n\n",
+                "line 4: the text is cut off here: it has no 'end'",
+            ),
+            ("coldplug-capture 2", "line 1: the text is cut off here: it has no 'end'"),
+            ("coldplug-capture 2\nend\ndevice a\nmodalias x\n", "line 3: 'device' after 'end'"),
+            ("coldplug-capture 2\nend\nend", "line 3: 'end' after 'end'"),
+            ("coldplug-capture 2\nend now", "line 2: unknown word 'end'"),
+            ("coldplug-capture 2\ndevice a\nend", "line 3: device a above has no modalias"),
             ("coldplug-capture 1\n\ndrivers x", "line 3: unknown word 'drivers'"),
             ("coldplug-capture 1\nkernel", "line 2: 'kernel' has no value"),
             ("coldplug-capture 1\nkernel 1\nkernel 2", "line 3: 'kernel' occurs twice"),
@@ -376,8 +431,8 @@ mod tests {
             ("coldplug-capture 1\ndevice a\ndevice b", "line 3: device a above has no modalias"),
             ("coldplug-capture 1\ndevice a\n\n", "line 2: device a above has no modalias"),
             (
-                "coldplug-capture 1\ndevice b\nmodalias x\ndevice a",
-                "line 4: device a is not in order, or occurs twice",
+                "coldplug-capture 1\ndevice b\nmodalias x\ndevice a\nmodalias x\ndevice b",
+                "line 6: device b occurs twice",
             ),
             (
                 "coldplug-capture 1\ndevice a\nmodalias a\\n",
@@ -399,7 +454,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_panics(text in r"(coldplug-capture 1\n)?([a-z ]{0,9}[ \\x\n]{0,3}){0,6}") {
+        fn no_text_panics(text in r"(coldplug-capture [12]\n)?([a-z ]{0,9}[ \\x\n]{0,3}){0,6}") {
             let _ = Capture::parse(text.as_bytes());
         }
     }

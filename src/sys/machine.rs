@@ -111,10 +111,10 @@ mod tests {
         let text = capture(&Root::at(scratch.path())).unwrap().to_text();
         assert_eq!(
             text,
-            "coldplug-capture 1\nkernel 6.1.0\ncmdline quiet\nroot ext4 pci0/a/block/vda\n\
+            "coldplug-capture 2\nkernel 6.1.0\ncmdline quiet\nroot ext4 pci0/a/block/vda\n\
              \ndevice pci0/a\n  modalias pci:a\n  subsystem pci\n  driver d-a\n  module m_a\n\
              \ndevice pci0/b\n  modalias pci:b\n  subsystem pci\n  driver d-b\n\
-             \ndevice pci0/c\n  modalias acpi:c\n  driver button\n  module button\n"
+             \ndevice pci0/c\n  modalias acpi:c\n  driver button\n  module button\n\nend\n"
         );
     }
 

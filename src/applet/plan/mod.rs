@@ -89,6 +89,7 @@ fn plan(options: &Options) -> Result<String, Error> {
     let params = KernelCommandLine::parse(&capture.cmdline);
     let modules = Modules::new("plan", &root, &release, &params.modules);
     modules.check()?;
+    check_machine(&capture, &modules)?;
     for warning in &params.warnings {
         message::warn("plan", &warning.to_string());
     }
@@ -97,6 +98,23 @@ fn plan(options: &Options) -> Result<String, Error> {
         true => show::to_json(&release, &boot),
         false => show::to_text(&release, &boot),
     })
+}
+
+/// Checks that the modules are for the machine of the capture. The first module that matches a
+/// device tells what they are for; without one there is nothing to load on either.
+fn check_machine(capture: &Capture, modules: &Modules) -> Result<(), Error> {
+    let Some(name) = &capture.machine else { return Ok(()) };
+    let found = capture.devices.iter().flat_map(|device| modules.for_device(device));
+    let Some((path, machine)) = found.filter_map(|found| modules.machine(&found)).next() else {
+        return Ok(());
+    };
+    if machine.has_name(name) != Some(false) {
+        return Ok(());
+    }
+    Err(Error::Hinted(
+        format!("the machine is {name}, but {} is for {machine}", path.display()),
+        "name the modules of that machine with --root and --kernel".into(),
+    ))
 }
 
 /// Reads the capture in the file at `path`.
