@@ -20,23 +20,47 @@
 //! issuer        SEQ of SET of SEQ { OID, value }
 //! ```
 
+use std::borrow::Cow;
+
 const MAGIC: &[u8] = b"~Module signature appended~\n";
 const TRAILER_SIZE: usize = 12;
 const ID_TYPES: [&str; 3] = ["PGP", "X509", "PKCS#7"];
 const HASHES: [&str; 9] =
     ["md4", "md5", "sha1", "rmd160", "sha256", "sha384", "sha512", "sha224", "sm3"];
 
-/// Digest algorithms by their object identifier in DER.
-const DIGESTS: [(&[u8], &str); 9] = [
-    (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 2, 4], "md4"),
-    (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 2, 5], "md5"),
-    (&[0x2b, 0x0e, 3, 2, 0x1a], "sha1"),
-    (&[0x2b, 0x24, 3, 2, 1], "rmd160"),
-    (&[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 1], "sha256"),
-    (&[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 2], "sha384"),
-    (&[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 3], "sha512"),
-    (&[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 4], "sha224"),
-    (&[0x2a, 0x81, 0x1c, 0xcf, 0x55, 1, 0x83, 0x11], "sm3"),
+/// Digest algorithms by their object identifier, with the long names of OpenSSL, which kmod 34 prints.
+const DIGESTS: [(&str, &str); 15] = [
+    ("1.2.840.113549.2.2", "md2"),
+    ("1.2.840.113549.2.4", "md4"),
+    ("1.2.840.113549.2.5", "md5"),
+    ("1.3.14.3.2.18", "sha"),
+    ("1.3.14.3.2.26", "sha1"),
+    ("2.5.8.3.101", "mdc2"),
+    ("1.3.36.3.2.1", "ripemd160"),
+    ("1.0.10118.3.0.55", "whirlpool"),
+    ("1.2.156.10197.1.401", "sm3"),
+    ("1.3.6.1.4.1.1722.12.2.1.16", "blake2b512"),
+    ("1.3.6.1.4.1.1722.12.2.2.8", "blake2s256"),
+    ("1.2.643.2.2.9", "GOST R 34.11-94"),
+    ("1.2.643.7.1.1.2.2", "GOST R 34.11-2012 with 256 bit hash"),
+    ("1.2.643.7.1.1.2.3", "GOST R 34.11-2012 with 512 bit hash"),
+    ("1.2.804.2.1.1.1.1.2.1", "DSTU Gost 34311-95"),
+];
+/// Object identifier that is followed by the number of a digest algorithm of NIST, from 1.
+const NIST: &str = "2.16.840.1.101.3.4.2.";
+const NIST_DIGESTS: [&str; 12] = [
+    "sha256",
+    "sha384",
+    "sha512",
+    "sha224",
+    "sha512-224",
+    "sha512-256",
+    "sha3-224",
+    "sha3-256",
+    "sha3-384",
+    "sha3-512",
+    "shake128",
+    "shake256",
 ];
 
 /// An appended signature.
@@ -48,8 +72,8 @@ pub struct Signature<'a> {
     pub signer: &'a [u8],
     /// Identifier of the key; for PKCS#7 the serial number of the certificate.
     pub key_id: &'a [u8],
-    /// Digest algorithm.
-    pub(crate) hash: &'static str,
+    /// Digest algorithm; one without a name by its object identifier in numbers.
+    pub(crate) hash: Cow<'static, str>,
     /// The signature proper.
     pub bytes: &'a [u8],
 }
@@ -67,11 +91,13 @@ pub fn parse(image: &[u8]) -> Option<Signature<'_>> {
     let (rest, key_id) = split_end(rest, usize::from(key_id_len))?;
     let (_, signer) = split_end(rest, usize::from(signer_len))?;
     let (id_type, hash) = (*ID_TYPES.get(usize::from(id_type))?, *HASHES.get(usize::from(hash))?);
+    let hash = Cow::Borrowed(hash);
     if algo >= 2 {
         return None;
     }
     if id_type == "PKCS#7" {
-        let unknown = Signature { id_type, signer: b"", key_id: b"", hash: "unknown", bytes: b"" };
+        let hash = Cow::Borrowed("unknown");
+        let unknown = Signature { id_type, signer: b"", key_id: b"", hash, bytes: b"" };
         return Some(pkcs7(bytes).unwrap_or(unknown));
     }
     Some(Signature { id_type, signer, key_id, hash, bytes })
@@ -151,8 +177,42 @@ fn pkcs7(message: &[u8]) -> Option<Signature<'_>> {
     // A leading zero only keeps the number positive, so it is removed.
     let key_id =
         if serial.len() > 1 { serial.strip_prefix(&[0]).unwrap_or(serial) } else { serial };
-    let hash = DIGESTS.iter().find(|(oid, _)| *oid == digest).map_or("unknown", |(_, name)| name);
+    let hash = digest_name(numbers(digest)?);
     Some(Signature { id_type: "PKCS#7", signer, key_id, hash, bytes })
+}
+
+/// Returns the numbers of an object identifier, with dots between them. `None` if it is malformed,
+/// or a number exceeds 64 bits.
+fn numbers(identifier: &[u8]) -> Option<String> {
+    let mut text = String::new();
+    let mut number: u64 = 0;
+    for byte in identifier {
+        number = number.checked_mul(128)? | u64::from(byte & 0x7f);
+        if byte & 0x80 != 0 {
+            continue;
+        }
+        if text.is_empty() {
+            let first = (number / 40).min(2);
+            text = format!("{first}.{}", number - 40 * first);
+        } else {
+            text.push_str(&format!(".{number}"));
+        }
+        number = 0;
+    }
+    let is_whole = identifier.last().is_some_and(|byte| byte & 0x80 == 0);
+    is_whole.then_some(text)
+}
+
+/// Returns the name of the digest algorithm with this object identifier, or the identifier if it has
+/// none.
+fn digest_name(identifier: String) -> Cow<'static, str> {
+    let nist = identifier.strip_prefix(NIST).and_then(|number| number.parse::<usize>().ok());
+    let nist = nist.and_then(|number| NIST_DIGESTS.get(number.checked_sub(1)?));
+    let other = || DIGESTS.iter().find(|(known, _)| *known == identifier).map(|(_, name)| name);
+    match nist.or_else(other) {
+        Some(name) => Cow::Borrowed(name),
+        None => Cow::Owned(identifier),
+    }
 }
 
 /// Returns the common name (2.5.4.3) among the attributes of an issuer, or the last attribute if
@@ -199,7 +259,7 @@ mod tests {
             &[
                 &der(INTEGER, &[&[1]]),
                 &der(SEQ, &[&issuer, &der(INTEGER, &[&[0, 0xab, 0xcd]])]),
-                &der(SEQ, &[&oid(DIGESTS[4].0)]),
+                &der(SEQ, &[&oid(&[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 1])]),
                 &der(SEQ, &[&oid(&[1, 2])]),
                 &der(OCTETS, &[&[7; 300]]),
             ],
@@ -227,7 +287,7 @@ mod tests {
         let image = signed(b"ELF..MeKID", [1, 4, 1, 2, 3, 0, 0, 0], b"sig");
         let sig = parse(&image).unwrap();
         assert_eq!((sig.id_type, sig.signer, sig.key_id), ("X509", &b"Me"[..], &b"KID"[..]));
-        assert_eq!((sig.hash, sig.bytes), ("sha256", &b"sig"[..]));
+        assert_eq!((&*sig.hash, sig.bytes), ("sha256", &b"sig"[..]));
     }
 
     #[test]
@@ -238,7 +298,28 @@ mod tests {
             (sig.id_type, sig.signer, sig.key_id),
             ("PKCS#7", &b"The Signer"[..], &[0xab, 0xcd][..])
         );
-        assert_eq!((sig.hash, sig.bytes), ("sha256", &[7; 300][..]));
+        assert_eq!((&*sig.hash, sig.bytes), ("sha256", &[7; 300][..]));
+    }
+
+    #[test]
+    fn digests_have_openssls_names() {
+        for (identifier, want) in [
+            (&[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 8][..], Some("sha3-256")),
+            (&[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 12], Some("shake256")),
+            (&[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 17], Some("2.16.840.1.101.3.4.2.17")),
+            (&[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 0], Some("2.16.840.1.101.3.4.2.0")),
+            (&[0x2b, 0x24, 3, 2, 1], Some("ripemd160")),
+            (&[0x2b, 6, 1, 4, 1, 0x8d, 0x3a, 12, 2, 1, 16], Some("blake2b512")),
+            (&[0x2a, 0x85, 3, 2, 2, 9], Some("GOST R 34.11-94")),
+            (&[0x55, 8, 3, 0x65], Some("mdc2")),
+            (&[0x2a, 3, 4], Some("1.2.3.4")),
+            (&[0x88, 0x37, 1], Some("2.999.1")),
+            (&[0x2a, 0x83], None),
+            (&[0xff; 12], None),
+            (&[], None),
+        ] {
+            assert_eq!(numbers(identifier).map(digest_name).as_deref(), want, "{identifier:x?}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //!    MODULE_INIT_COMPRESSED_FILE
 //! 3. any other file, or if the kernel's decompressor refuses it: decode here, init_module(2)
 
+use std::borrow::Cow;
 use std::ffi::{CStr, CString};
 use std::fmt;
 use std::path::PathBuf;
@@ -77,7 +78,7 @@ impl Inserter {
 
     /// Returns the hash that the first signed one of these files is signed with; `None` if none is
     /// signed. A file that cannot be read, or is unusually large, counts as not signed.
-    pub(super) fn signature_hash(&self, paths: &[String]) -> Option<&'static str> {
+    pub(super) fn signature_hash(&self, paths: &[String]) -> Option<Cow<'static, str>> {
         paths.iter().find_map(|path| {
             let mut file = ModuleFile::open(&self.dir.join(path)).ok()?;
             let end = match file.compression() {

@@ -56,7 +56,7 @@ impl Loader {
             dispatcher
         } else {
             let hash = inserter.signature_hash(&hashes.files).unwrap_or_default();
-            settings.policy.first.extend(hashes.of(hash));
+            settings.policy.first.extend(hashes.of(&hash));
             Dispatcher::start(root, inserter, settings)?
         };
         let (warnings, lookup_ns) = (Mutex::default(), AtomicU64::new(0));

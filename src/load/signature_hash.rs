@@ -81,7 +81,7 @@ mod tests {
             let inserter = Inserter { ops: Arc::new(DryRun), dir, kernel: None };
             let hashes = SignatureHashes::new(&catalog, &Config::default());
             let hash = inserter.signature_hash(&hashes.files).unwrap_or_default();
-            let found = hashes.of(hash);
+            let found = hashes.of(&hash);
             let names: Vec<&str> = found.iter().map(ModuleName::as_str).collect();
             assert_eq!(names, want);
         }

@@ -99,7 +99,7 @@ impl WorkerThreads {
                 Message::Run(task) => self.run(&task),
                 Message::FindHash(paths) => {
                     let hash = self.worker.inserter.signature_hash(&paths).unwrap_or_default();
-                    self.send(&Message::Hash(hash.to_owned()));
+                    self.send(&Message::Hash(hash.into_owned()));
                 }
                 Message::Completed(_) | Message::Hash(_) => {}
             }

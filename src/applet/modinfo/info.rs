@@ -64,7 +64,7 @@ fn extra(image: &[u8], sections: &Sections<'_>) -> Vec<(&'static str, Vec<u8>)> 
         extra.push(("sig_id", signature.id_type.into()));
         extra.push(("signer", signature.signer.to_vec()));
         extra.push(("sig_key", modinfo::format_hex(signature.key_id).into_bytes()));
-        extra.push(("sig_hashalgo", signature.hash.into()));
+        extra.push(("sig_hashalgo", signature.hash.into_owned().into_bytes()));
         extra.push(("signature", modinfo::format_hex(signature.bytes).into_bytes()));
     }
     extra
