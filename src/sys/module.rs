@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 use std::os::fd::BorrowedFd;
-use std::process::ExitStatus;
+use std::process::{ExitStatus, Stdio};
 
 use rustix::io::Errno;
 
@@ -114,7 +114,8 @@ impl ModuleOps for Kernel {
         options: &str,
     ) -> super::Result<ExitStatus> {
         let environment = [("MODPROBE_MODULE", module.as_str()), (CMDLINE_OPTS, options)];
-        process::run_shell_command(command, &environment)
+        // Descriptor 0 of a worker process is its socket.
+        process::run_shell_command(command, &environment, Stdio::null())
     }
 }
 

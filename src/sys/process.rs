@@ -103,25 +103,37 @@ pub(crate) fn exec(path: &Path, args: &[OsString]) -> Error {
 /// does.
 ///
 /// # Errors
-/// There is no shell at /bin/sh.
-pub(crate) fn run_shell_command(command: &str, environment: &[(&str, &str)]) -> Result<ExitStatus> {
-    let mut child = spawn_shell_command(command.as_ref(), environment)?;
+/// There is no shell at /bin/sh, or no /dev/null for `stdin`.
+pub(crate) fn run_shell_command(
+    command: &str,
+    environment: &[(&str, &str)],
+    stdin: Stdio,
+) -> Result<ExitStatus> {
+    let mut child = shell_command(command.as_ref(), environment)
+        .stdin(stdin)
+        .spawn()
+        .map_err(|e| Error::io("exec", Path::new(SHELL), &e))?;
     child.wait().map_err(|e| Error::io("wait", Path::new(SHELL), &e))
 }
 
-/// Starts a shell command with additions to the environment and does not wait.
+/// Starts a shell command with additions to the environment, reads nothing, and does not wait.
 ///
 /// # Errors
-/// There is no shell at /bin/sh.
+/// There is no shell at /bin/sh, or no /dev/null.
 pub(crate) fn spawn_shell_command<T: AsRef<OsStr>>(
     command: &OsStr,
     environment: &[(T, T)],
 ) -> Result<Child> {
+    let mut shell = shell_command(command, environment);
+    shell.stdin(Stdio::null()).spawn().map_err(|e| Error::io("exec", Path::new(SHELL), &e))
+}
+
+fn shell_command<T: AsRef<OsStr>>(command: &OsStr, environment: &[(T, T)]) -> Command {
     let mut shell = Command::new(SHELL);
     // The name that system(3) uses; the shell prints it before its own messages.
-    shell.arg0("sh").arg("-c").arg(command).stdin(Stdio::null());
+    shell.arg0("sh").arg("-c").arg(command);
     shell.envs(environment.iter().map(|(name, value)| (name, value)));
-    shell.spawn().map_err(|e| Error::io("exec", Path::new(SHELL), &e))
+    shell
 }
 
 /// Starts this program as `coldplug APPLET WORD...` with `stdin`, /dev/null and what is not closed by

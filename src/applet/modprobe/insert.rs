@@ -11,11 +11,14 @@ use crate::applet::module_file::{errno_of, parameters};
 use crate::applet::paths::absolute;
 use crate::applet::tool::Fail;
 use crate::kmod::catalog::{Match, Source};
+use crate::kmod::compress::IMAGE_LIMIT;
+use crate::kmod::elf;
 use crate::kmod::name::ModuleName;
 use crate::kmod::plan::Action;
 use crate::kmod::probe_list::{ProbeItem, ProbeRequest, probe_list};
 use crate::load::InsertError;
 use crate::sys::Cause;
+use crate::sys::modfile::{ImageError, ModuleFile};
 use crate::sys::module_errno::modprobe_text;
 use crate::sys::sysfs::{self, InitState};
 
@@ -59,20 +62,16 @@ impl Modprobe<'_> {
 
     fn insert_file(&self, name: &str, parameters: Option<&str>) -> Result<(), Fail> {
         let path = Path::new(name);
-        let reason = match (std::fs::metadata(path), ModuleName::from_path(name)) {
-            (Ok(_), Some(module)) => {
+        match name_of_file(path, name) {
+            Ok(module) => {
                 let found = Match { module, source: Source::Name, alias: None, pattern: None };
-                return self.insert_found(
-                    &found,
-                    Some(&absolute(path).to_string_lossy()),
-                    parameters,
-                );
+                self.insert_found(&found, Some(&absolute(path).to_string_lossy()), parameters)
             }
-            (Ok(_), None) => Errno::NOENT.into(),
-            (Err(error), _) => Cause::from(&error),
-        };
-        let text = format!("Failed to get module from path {name}: {reason}");
-        Err(self.tool.fail(self.operand_level(), &text))
+            Err(reason) => {
+                let text = format!("Failed to get module from path {name}: {reason}");
+                Err(self.tool.fail(self.operand_level(), &text))
+            }
+        }
     }
 
     fn insert_found(
@@ -249,4 +248,22 @@ impl Modprobe<'_> {
     fn is_live(&self, module: &ModuleName) -> bool {
         sysfs::initstate(&self.tool.root, module) == Some(InitState::Live)
     }
+}
+
+/// Returns the name of the module in an existing file. If the file does not have the suffix of a
+/// module, its content decides.
+fn name_of_file(path: &Path, name: &str) -> Result<ModuleName, Cause> {
+    std::fs::metadata(path).map_err(|error| Cause::from(&error))?;
+    if let Some(module) = ModuleName::from_path(name) {
+        return Ok(module);
+    }
+    let image = ModuleFile::open(path).map_err(|error| error.cause)?.image(IMAGE_LIMIT);
+    let image = image.map_err(|error| match error {
+        ImageError::Read(error) => error.cause,
+        ImageError::Decode(error) => Cause::Other(error.to_string()),
+    })?;
+    let strings = elf::modinfo(&image).map_err(|error| Cause::Other(error.to_string()))?;
+    // Modules of old kernels do not say their name.
+    let own = strings.iter().find(|(key, _)| key == "name").map_or(name, |(_, value)| value);
+    Ok(ModuleName::new(own))
 }

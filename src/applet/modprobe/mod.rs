@@ -11,6 +11,7 @@ mod show;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::sync::Arc;
 
 use super::message::Error;
@@ -193,7 +194,7 @@ impl<'a> Modprobe<'a> {
         ];
         environment.extend(options.map(|options| (CMDLINE_OPTS, options)));
         environment.extend(self.options.demand.as_deref().map(|request| (REQUEST, request)));
-        let status = process::run_shell_command(command, &environment)?;
+        let status = process::run_shell_command(command, &environment, Stdio::inherit())?;
         Ok(status.code().unwrap_or(0))
     }
 
