@@ -87,13 +87,14 @@ struct Row<'a> {
 }
 
 /// Returns the loaded modules. The values of /sys are newer than those of `modules`, the text of
-/// /proc/modules, which are used if the module has just left /sys.
+/// /proc/modules, which are used if the module has just left /sys, or without /sys.
 fn rows<'a>(root: &Root, modules: &'a str) -> Vec<Row<'a>> {
     let row = |mut loaded: LoadedModule<'a>| {
         let name = ModuleName::new(loaded.name);
         loaded.size = sysfs::coresize(root, &name).unwrap_or(loaded.size);
         loaded.refcnt = sysfs::refcnt(root, &name).unwrap_or(loaded.refcnt);
-        Row { loaded, holders: sysfs::holders(root, &name) }
+        let named = || loaded.user_names().map(str::to_owned).collect();
+        Row { holders: sysfs::holders(root, &name).unwrap_or_else(named), loaded }
     };
     proc_modules::parse(modules).map(row).collect()
 }
@@ -102,7 +103,7 @@ fn table(rows: &[Row<'_>], wide: bool) -> String {
     let more = if wide { "State    Taint  " } else { "" };
     let mut table = format!("Module                  Size  {more}Used by\n");
     for Row { loaded, holders } in rows {
-        let LoadedModule { name, size, refcnt: references, state, taint } = loaded;
+        let LoadedModule { name, size, refcnt: references, state, taint, .. } = loaded;
         let more = if wide { format!("{state:<7}  {taint:<5}  ") } else { String::new() };
         let space = if holders.is_empty() { "" } else { " " };
         let holders = holders.join(",");
@@ -142,6 +143,15 @@ mod tests {
         put("libcrc32c/refcnt", "1\n");
         put("libcrc32c/holders/xfs/x", "");
         let text = "xfs 2162688 0 - Live 0x0\nlibcrc32c 1 9 xfs, Loading 0x0 (OE)\n";
+        let without_sys = rows(&Root::at("/nowhere"), "a 1 2 b,c, Live 0x0\nb 2 0 - Live 0x0\n");
+        assert_eq!(
+            table(&without_sys, false),
+            "Module                  Size  Used by\n\
+             a                          1  2 b,c\n\
+             b                          2  0\n"
+        );
+        let value: Value = serde_json::from_str(&json(&without_sys)).unwrap();
+        assert_eq!(value[0]["used_by"], serde_json::json!(["b", "c"]));
         let rows = rows(&Root::at(scratch.path()), text);
         assert_eq!(
             table(&rows, false),

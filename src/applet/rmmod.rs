@@ -105,7 +105,7 @@ fn check(tool: &Tool, catalog: &Catalog, name: &ModuleName) -> Result<(), Fail> 
     if !sysfs::has_module(&tool.root, name) {
         return Err(tool.error(&format!("Module {name} is not currently loaded")));
     }
-    let holders = sysfs::holders(&tool.root, name);
+    let holders = sysfs::holders(&tool.root, name).unwrap_or_default();
     if !holders.is_empty() {
         return Err(tool.error(&format!("Module {name} is in use by: {}", holders.join(" "))));
     }

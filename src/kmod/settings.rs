@@ -13,7 +13,7 @@
 
 use super::Warning;
 use super::alias::fnmatch;
-use super::conf::logical_lines;
+use super::conf::text_lines;
 use super::name::ModuleName;
 
 /// A word of a settings line: one or more settings.
@@ -32,7 +32,7 @@ pub struct Settings(Vec<(ModuleName, Setting)>);
 impl Settings {
     /// Adds the lines of one file. Invalid words and lines are ignored with a warning.
     pub fn add_file(&mut self, file: &str, text: &[u8], warnings: &mut Vec<Warning>) {
-        for (number, line) in logical_lines(text) {
+        for (number, line) in text_lines(file, text, warnings) {
             let line = String::from_utf8_lossy(&line);
             let mut words = line.split_ascii_whitespace();
             let Some(first) = words.next().filter(|word| !word.starts_with('#')) else { continue };

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::regular_file::{self, CONFIG_LIMIT};
-use super::{Root, raw};
+use super::{Cause, Root, raw};
 use crate::cmdline::modules::ModuleParams;
 use crate::kmod::Warning;
 use crate::kmod::catalog::IndexFiles;
@@ -180,7 +180,7 @@ fn merged_conf_files(paths: &[PathBuf], warnings: &mut Vec<Warning>) -> Vec<(OsS
 }
 
 /// Returns the `*.conf` files of a directory without those that start with a dot. A directory with
-/// such a name is reported.
+/// such a name is reported, and a link that leads nowhere.
 fn conf_files_in(dir: &Path, warnings: &mut Vec<Warning>) -> Vec<(OsString, PathBuf)> {
     let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
     let mut files = Vec::new();
@@ -190,16 +190,17 @@ fn conf_files_in(dir: &Path, warnings: &mut Vec<Warning>) -> Vec<(OsString, Path
         if text.len() <= 5 || !text.ends_with(".conf") || text.starts_with('.') {
             continue;
         }
-        if entry.path().is_dir() {
-            let path = entry.path().to_string_lossy().into_owned();
-            warnings.push(Warning::new(
-                &path,
-                0,
-                "directories inside directories are not supported",
-            ));
-        } else {
-            files.push((name, entry.path()));
-        }
+        let path = entry.path();
+        let text = match fs::metadata(&path) {
+            Ok(file) if file.is_dir() => "directories inside directories are not supported".into(),
+            Ok(_) => {
+                files.push((name, path));
+                continue;
+            }
+            // A link to nothing, or to itself.
+            Err(error) => format!("ignored: {}", Cause::from(&error)),
+        };
+        warnings.push(Warning::new(&path.to_string_lossy(), 0, text));
     }
     files
 }
@@ -261,6 +262,7 @@ mod tests {
         assert_eq!(
             texts,
             [
+                "etc/modprobe.d/e.conf: ignored: No such file or directory",
                 "etc/modprobe.d/a.conf: ignored: not a regular file",
                 "etc/modprobe.d/c.conf: ignored: larger than the limit of 4 MiB",
                 "etc/modprobe.d/d.conf: ignored: not a regular file",

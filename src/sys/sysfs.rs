@@ -93,14 +93,12 @@ pub(crate) fn coresize(root: &Root, module: &ModuleName) -> Option<u64> {
     text(&root.join(format!("sys/module/{module}/coresize")))?.trim_end().parse().ok()
 }
 
-/// Returns the modules that use `module`, in directory order; none if it is not loaded.
-pub(crate) fn holders(root: &Root, module: &ModuleName) -> Vec<String> {
-    let Ok(entries) = std::fs::read_dir(root.join(format!("sys/module/{module}/holders"))) else {
-        return Vec::new();
-    };
-    entries
-        .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
-        .collect()
+/// Returns the modules that use `module`, in directory order; `None` if it is not loaded, or
+/// without /sys.
+pub(crate) fn holders(root: &Root, module: &ModuleName) -> Option<Vec<String>> {
+    let entries = std::fs::read_dir(root.join(format!("sys/module/{module}/holders"))).ok()?;
+    let name = |entry: std::fs::DirEntry| entry.file_name().to_string_lossy().into_owned();
+    Some(entries.flatten().map(name).collect())
 }
 
 /// Returns the name of a device that is bound to a driver of `module`.

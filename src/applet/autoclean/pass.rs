@@ -132,7 +132,7 @@ impl Pass<'_> {
         if self.policy.keeps(module) {
             return Some("--keep".to_owned());
         }
-        let holders = sysfs::holders(root, module);
+        let holders = sysfs::holders(root, module).unwrap_or_default();
         if !holders.is_empty() {
             return Some(format!("used by {}", holders.join(" ")));
         }

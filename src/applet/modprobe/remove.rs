@@ -150,7 +150,7 @@ impl Modprobe<'_> {
 
     /// Removes the users of `module` and their users; kmod stops after the first and then fails.
     fn remove_holders(&self, module: &ModuleName, open: &mut Vec<ModuleName>) -> Result<(), Fail> {
-        let holders = sysfs::holders(&self.tool.root, module);
+        let holders = sysfs::holders(&self.tool.root, module).unwrap_or_default();
         holders.iter().rev().try_for_each(|holder| {
             let holder = ModuleName::new(holder);
             self.remove_module(&holder, false, Reason::Related, open)
@@ -177,7 +177,7 @@ impl Modprobe<'_> {
         let needs = line.iter().flat_map(|l| &l.needs).rev();
         for need in needs.filter_map(|path| ModuleName::from_path(path)) {
             // With --dry-run the removed modules still exist, and hold their dependencies.
-            let holders = sysfs::holders(&self.tool.root, &need);
+            let holders = sysfs::holders(&self.tool.root, &need).unwrap_or_default();
             let holders = holders.iter().filter(|h| removed.contains(&ModuleName::new(h))).count();
             let users = sysfs::refcnt(&self.tool.root, &need);
             if users.is_some_and(|n| usize::try_from(n).is_ok_and(|n| n <= holders)) {

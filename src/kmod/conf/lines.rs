@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::kmod::Warning;
+
 /// Splits a text into logical lines with their backslashes resolved, each with the number of its
 /// last physical line.
 pub(crate) fn logical_lines(text: &[u8]) -> Vec<(usize, Cow<'_, [u8]>)> {
@@ -10,6 +12,32 @@ pub(crate) fn logical_lines(text: &[u8]) -> Vec<(usize, Cow<'_, [u8]>)> {
     }
     let lines = text.strip_suffix(b"\n").unwrap_or(text).split(|b| *b == b'\n');
     lines.enumerate().map(|(at, line)| (at + 1, Cow::Borrowed(line))).collect()
+}
+
+/// Splits the text of `file` as [`logical_lines`] does. As in kmod a line ends at its first NUL: a
+/// crash of the machine may leave a file whose last blocks are zero. The first such line is a
+/// warning.
+pub(crate) fn text_lines<'t>(
+    file: &str,
+    text: &'t [u8],
+    warnings: &mut Vec<Warning>,
+) -> Vec<(usize, Cow<'t, [u8]>)> {
+    let mut lines = logical_lines(text);
+    let mut first = None;
+    for (number, line) in &mut lines {
+        if let Some(end) = line.iter().position(|byte| *byte == 0) {
+            first.get_or_insert(*number);
+            match line {
+                Cow::Borrowed(line) => *line = &line[..end],
+                Cow::Owned(line) => line.truncate(end),
+            }
+        }
+    }
+    if let Some(number) = first {
+        let text = "NUL byte: what follows it on its line is ignored; is the file damaged?";
+        warnings.push(Warning::new(file, number, text));
+    }
+    lines
 }
 
 /// Does the work of [`logical_lines`] for a text with backslashes.

@@ -26,7 +26,7 @@ use super::name::ModuleName;
 use lines::next_word;
 use named_list::NamedList;
 
-pub(super) use lines::{logical_lines, words};
+pub(super) use lines::{logical_lines, text_lines, words};
 
 /// Name of the file in which depmod(8) stores the softdeps that modules declare.
 pub(crate) const MODULES_SOFTDEP: &str = "modules.softdep";
@@ -137,7 +137,7 @@ impl std::error::Error for LineError<'_> {}
 impl Config {
     /// Adds the lines of one file. Invalid lines are ignored with a warning.
     pub fn add_file(&mut self, file: &str, text: &[u8], warnings: &mut Vec<Warning>) {
-        for (number, line) in logical_lines(text) {
+        for (number, line) in text_lines(file, text, warnings) {
             if let Err(error) = self.add_line(file, number, &String::from_utf8_lossy(&line)) {
                 warnings.push(Warning::new(file, number, error.to_string()));
             }

@@ -16,7 +16,7 @@ use std::fmt;
 use regex_lite::Regex;
 
 use crate::kmod::Warning;
-use crate::kmod::conf::{logical_lines, words};
+use crate::kmod::conf::{text_lines, words};
 
 /// One word of `search`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +74,7 @@ impl Config {
         release: &str,
         warnings: &mut Vec<Warning>,
     ) {
-        for (number, line) in logical_lines(text) {
+        for (number, line) in text_lines(file, text, warnings) {
             let line = String::from_utf8_lossy(&line);
             if let Err(error) = self.add_line(&line, release) {
                 warnings.push(Warning::new(file, number, error.to_string()));

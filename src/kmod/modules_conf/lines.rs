@@ -24,7 +24,8 @@ pub(super) fn lines(bytes: &[u8]) -> Vec<Line> {
     let mut continues = false;
     let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     for (index, physical) in bytes.split(|b| *b == b'\n').enumerate() {
-        let physical = decode(physical);
+        // As in the other files, a NUL ends the line.
+        let physical = decode(physical.split(|byte| *byte == 0).next().unwrap_or_default());
         let (text, comment) = match physical.split_once('#') {
             Some((text, comment)) => (text, Some(comment)),
             None => (&*physical, None),
