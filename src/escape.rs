@@ -13,6 +13,23 @@ pub(crate) fn line(line: &str) -> Cow<'_, str> {
     replace(line, |c| !is_printable(c))
 }
 
+/// Returns bytes as text for people: each byte that is not UTF-8 becomes `\xf6`.
+pub(crate) fn bytes(bytes: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return Cow::Borrowed(text);
+    }
+    let mut text = String::with_capacity(bytes.len() + 16);
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        push_escapes(&mut text, chunk.invalid());
+    }
+    Cow::Owned(text)
+}
+
+fn push_escapes(text: &mut String, bytes: &[u8]) {
+    bytes.iter().for_each(|byte| text.push_str(&format!("\\x{byte:02x}")));
+}
+
 /// Returns a value from a device as it stands in a message. Its backslashes are escaped too, so
 /// that the value can be told from one that is escaped.
 pub(crate) fn value(value: &str) -> Cow<'_, str> {
@@ -27,7 +44,7 @@ fn replace(text: &str, is_bad: impl Fn(char) -> bool) -> Cow<'_, str> {
     for c in text.chars() {
         if is_bad(c) {
             let mut bytes = [0; 4];
-            c.encode_utf8(&mut bytes).bytes().for_each(|b| safe.push_str(&format!("\\x{b:02x}")));
+            push_escapes(&mut safe, c.encode_utf8(&mut bytes).as_bytes());
         } else {
             safe.push(c);
         }
@@ -46,6 +63,20 @@ fn is_printable(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_that_are_not_utf_8_are_shown() {
+        for (raw, shown) in [
+            (&b""[..], ""),
+            (b"id=M\xf6b", "id=M\\xf6b"),
+            (b"\xff\xfe", "\\xff\\xfe"),
+            ("Möb".as_bytes(), "Möb"),
+            (b"M\xc3\xb6b \xc3", "Möb \\xc3"),
+            (b"\xe2\x82", "\\xe2\\x82"),
+        ] {
+            assert_eq!(bytes(raw), shown, "{raw:?}");
+        }
+    }
 
     #[test]
     fn only_printable_text_is_left() {

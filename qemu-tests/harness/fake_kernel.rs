@@ -2,8 +2,10 @@
 //! root.
 
 use crate::supervisor::Call;
+use crate::transcript;
 use std::collections::HashMap;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// Flags of finit_module(2) and delete_module(2).
@@ -65,11 +67,9 @@ impl FakeKernel {
         let (line, errno) = match call {
             Call::File { path, args, flags } => {
                 let inside = path.strip_prefix(&self.root).unwrap_or(&path);
-                let line = format!(
-                    "finit_module /{} '{args}'{}",
-                    inside.display(),
-                    names(flags, &INIT_FLAGS)
-                );
+                let inside = transcript::shown(inside.as_os_str().as_bytes());
+                let flags = names(flags, &INIT_FLAGS);
+                let line = format!("finit_module /{inside} '{args}'{flags}");
                 let image = fs::read(&path).unwrap();
                 (line, self.insert(&name_of(&path), &image))
             }

@@ -11,6 +11,7 @@
 //! kernel.
 #![allow(unsafe_code, reason = "a seccomp listener has no safe interface")]
 
+use crate::transcript;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::ffi::{CStr, CString, c_int};
 use std::fs::{self, File};
@@ -197,7 +198,7 @@ fn text(memory: &File, mut address: u64) -> String {
         let got = memory.read_at(&mut part, address).expect("a string outside of the memory");
         if let Some(end) = part[..got].iter().position(|b| *b == 0) {
             bytes.extend(&part[..end]);
-            return String::from_utf8_lossy(&bytes).into_owned();
+            return transcript::shown(&bytes);
         }
         bytes.extend(&part[..got]);
         address += got as u64;

@@ -15,7 +15,7 @@
 //! - err: TEXT                         expected of kmod alone
 //! ```
 //!
-//! A NUL is written `\0`. A last line without a newline is followed by `\ no newline`. A difference
+//! A NUL is written `\0`, a byte that is not UTF-8 `\xf6`. A last line without a newline is followed by `\ no newline`. A difference
 //! from kmod needs a reason, and a reason a difference.
 //!
 //! With `COLDPLUG_ORACLE=kmod` kmod runs the commands instead of coldplug, if it is installed in
@@ -83,13 +83,23 @@ impl Mode {
 pub fn streams(stdout: &[u8], stderr: &[u8]) -> Vec<String> {
     let mut lines = Vec::new();
     for (key, bytes) in [("out", stdout), ("err", stderr)] {
-        let text = String::from_utf8_lossy(bytes).replace('\0', "\\0");
+        let text = shown(bytes);
         lines.extend(text.lines().map(|line| format!("{key}: {line}")));
         if !text.is_empty() && !text.ends_with('\n') {
             lines.push(format!("{key}: \\ no newline"));
         }
     }
     lines
+}
+
+/// Returns bytes as a transcript shows them.
+pub fn shown(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for chunk in bytes.utf8_chunks() {
+        text += &chunk.valid().replace('\0', "\\0");
+        text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
+    }
+    text
 }
 
 /// Returns the line of an exit code that is not 0; -1 stands for a signal.
@@ -355,6 +365,10 @@ mod tests {
     fn streams_are_lines() {
         assert_eq!(streams(b"a\nb\n", b""), ["out: a", "out: b"]);
         assert_eq!(streams(b"a\0b", b"c\n"), ["out: a\\0b", "out: \\ no newline", "err: c"]);
+        assert_eq!(
+            streams(b"\xf6\xc3\xb6\xc3", b""),
+            ["out: \\xf6\u{f6}\\xc3", "out: \\ no newline"]
+        );
         assert_eq!((exit(Some(0)), exit(None)), (None, Some("exit: -1".to_owned())));
     }
 }

@@ -181,7 +181,7 @@ macro_rules! topics {
     };
 }
 
-topics! { options insert errors remove commands config index modinfo ours demand }
+topics! { options insert errors remove commands config index modinfo ours demand bytes }
 
 /// What a fake root needs.
 const FAKE_ROOT: [Need; 3] = [

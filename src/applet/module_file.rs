@@ -1,6 +1,7 @@
 //! One module file: its bytes, its parameters, loading it, and the errno of a failure.
 
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ impl Tool {
     pub(super) fn load(
         &self,
         path: &Path,
-        args: &str,
+        args: &[u8],
         flags: InitFlags,
     ) -> Result<(), InsertError> {
         // kmod reads six bytes to detect the compression, and fails if there are fewer.
@@ -33,22 +34,27 @@ impl Tool {
             dir: PathBuf::new(),
             kernel: sysfs::kernel_compression(&self.root),
         };
-        inserter.insert(&path.to_string_lossy(), args, flags).1
+        inserter.insert(path, args, flags).1
     }
 }
 
 /// Joins parameters with spaces. `k=v` becomes `k="v"` if v has a space and no leading quote.
-pub(super) fn parameters(words: &[OsString]) -> String {
-    let quoted = words.iter().map(|word| {
-        let word = word.to_string_lossy();
-        match word.split_once('=') {
-            Some((key, value)) if value.contains(' ') && !value.starts_with(['"', '\'']) => {
-                format!("{key}=\"{value}\"")
-            }
-            _ => word.into_owned(),
+pub(super) fn parameters(words: &[OsString]) -> Vec<u8> {
+    let mut all = Vec::new();
+    for word in words {
+        let word = word.as_bytes();
+        if !all.is_empty() {
+            all.push(b' ');
         }
-    });
-    quoted.collect::<Vec<_>>().join(" ")
+        let at = word.iter().position(|byte| *byte == b'=').map_or(word.len(), |at| at + 1);
+        let (key, value) = word.split_at(at);
+        let is_quoted = matches!(value.first(), Some(b'"' | b'\''));
+        match value.contains(&b' ') && !is_quoted {
+            true => all.extend([key, b"\"", value, b"\""].concat()),
+            false => all.extend_from_slice(word),
+        }
+    }
+    all
 }
 
 /// Returns the errno that kmod reports for `error`.
@@ -85,10 +91,11 @@ mod tests {
         for (words, want) in [
             (vec!["a=1", "b"], "a=1 b"),
             (vec!["a=b c", "d=\"e f\"", "g='h i'", "j k"], "a=\"b c\" d=\"e f\" g='h i' j k"),
+            (vec!["", "a"], "a"),
             (vec![], ""),
         ] {
             let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
-            assert_eq!(parameters(&words), want);
+            assert_eq!(parameters(&words), want.as_bytes());
         }
     }
 }

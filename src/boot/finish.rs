@@ -75,7 +75,7 @@ fn already_loaded(name: &str) -> ModuleRecord {
         why: "asked".to_owned(),
         origin: None,
         path: None,
-        options: String::new(),
+        options: Vec::new(),
         method: None,
         start: now,
         live: None,

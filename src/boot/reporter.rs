@@ -307,7 +307,7 @@ mod tests {
                 why: (*why).to_owned(),
                 origin: origin.clone(),
                 path: None,
-                options: String::new(),
+                options: Vec::new(),
                 method: None,
                 start: BootTime::default(),
                 live: None,

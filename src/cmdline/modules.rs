@@ -87,13 +87,17 @@ fn option(word: &str) -> Option<Entry> {
     }
     let module = alias::normalize(module.as_bytes()).ok()?;
     let text = value.map_or_else(|| param.to_owned(), |v| format!("{param}={v}"));
-    Some(Entry { name: String::from_utf8_lossy(&module).into_owned(), text })
+    Some(Entry { name: String::from_utf8_lossy(&module).into_owned(), text: text.into() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::KernelCommandLine;
     use super::*;
+
+    fn entry(name: &str, text: &str) -> Entry {
+        Entry { name: name.into(), text: text.into() }
+    }
 
     #[test]
     fn module_words_become_configuration() {
@@ -111,7 +115,7 @@ mod tests {
             ("x[.y=1", None),
         ] {
             let got = option(word);
-            assert_eq!(got.as_ref().map(|e| (e.name.as_str(), e.text.as_str())), want, "{word}");
+            assert_eq!(got, want.map(|(name, text)| entry(name, text)), "{word}");
         }
     }
 
@@ -134,7 +138,6 @@ mod tests {
     fn a_word_without_a_value_is_an_option() {
         let mut config = Config::default();
         KernelCommandLine::parse("modprobe.blacklist -- m.p=1").modules.add_to(&mut config);
-        let options: Vec<_> = config.options.iter().map(|e| (&*e.name, &*e.text)).collect();
-        assert_eq!(options, [("modprobe", "blacklist"), ("m", "p=1")]);
+        assert_eq!(*config.options, [entry("modprobe", "blacklist"), entry("m", "p=1")]);
     }
 }

@@ -70,8 +70,8 @@ fn find_alias(tree: &Tree, name: &str) -> Vec<usize> {
     let Ok(name) = normalize(name.as_bytes()) else { return Vec::new() };
     let aliases = tree.config.aliases.iter();
     aliases
-        .filter(|alias| fnmatch(alias.name.as_bytes(), &name))
-        .filter_map(|alias| tree.by_name.get(alias.text.as_str()).copied())
+        .filter(|alias| fnmatch(alias.pattern.as_bytes(), &name))
+        .filter_map(|alias| tree.by_name.get(alias.module.as_str()).copied())
         .collect()
 }
 

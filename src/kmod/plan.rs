@@ -20,7 +20,7 @@ pub(crate) enum Action {
     /// Load the file at this path, relative to the module directory.
     Insert(String),
     /// Run this install command.
-    Command(String),
+    Command(Vec<u8>),
     /// None: the module has no known file.
     NoFile,
     /// None: the module is masked; the text is the origin of the mask.
@@ -48,7 +48,7 @@ pub(crate) struct Step {
     /// Action to carry out.
     pub(crate) action: Action,
     /// Module parameters from the configuration.
-    pub(crate) options: String,
+    pub(crate) options: Vec<u8>,
     /// Modules that must be live before this one starts; if one of them fails, so does this module.
     pub(crate) needs: Vec<ModuleName>,
     /// Modules whose load must have ended, successfully or not, before this one starts.
@@ -192,7 +192,7 @@ impl<'a> Planner<'a> {
     /// Expands a module that is masked or depends on the masked modules `needs`.
     fn expand_masked(&mut self, visit: Visit, action: Action, needs: Vec<ModuleName>) {
         let dependencies: Vec<Visit> = needs.iter().map(|m| visit.dependency(m.clone())).collect();
-        let step = visit.step(action, String::new(), needs, Vec::new());
+        let step = visit.step(action, Vec::new(), needs, Vec::new());
         self.work.push(Work::Finish(Box::new(Finish { step, in_chain: false, post: Vec::new() })));
         self.work.extend(dependencies.into_iter().rev().map(Work::Expand));
     }
@@ -316,7 +316,7 @@ impl Visit {
     fn step(
         self,
         action: Action,
-        options: String,
+        options: Vec<u8>,
         needs: Vec<ModuleName>,
         mut after: Vec<ModuleName>,
     ) -> Step {
@@ -498,7 +498,7 @@ mod tests {
         let conf = "install d /bin/false\ninstall e /bin/true\nsoftdep e pre: c\noptions d x=1\n";
         let p = plan(TREE, conf, &["d", "e"]);
         assert_eq!(p.steps[0].action, Action::Command("/bin/false".into()));
-        assert_eq!(p.steps[0].options, "x=1");
+        assert_eq!(p.steps[0].options, b"x=1");
         assert_eq!(p.steps[2].action, Action::Insert("e.ko".into()));
     }
 }

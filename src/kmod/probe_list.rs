@@ -25,7 +25,7 @@ pub(crate) struct ProbeItem {
     /// Action to carry out. Never a mask: modprobe checks masks before each item.
     pub(crate) action: Action,
     /// Module parameters from the configuration.
-    pub(crate) options: String,
+    pub(crate) options: Vec<u8>,
     /// Whether this is the requested module.
     pub(crate) requested: bool,
     /// Whether its failure stops modprobe: the requested module and its dependencies.
@@ -207,6 +207,7 @@ impl Builder<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::escape;
     use crate::kmod::catalog::IndexFiles;
     use crate::kmod::index::Bytes;
     use std::error::Error;
@@ -236,7 +237,7 @@ mod tests {
             .map(|i| {
                 let kind = match &i.action {
                     Action::Insert(path) => path.trim_end_matches(".ko").to_owned(),
-                    Action::Command(command) => format!("[{command}]"),
+                    Action::Command(command) => format!("[{}]", escape::bytes(command)),
                     Action::NoFile if i.builtin => format!("({})", i.module),
                     Action::NoFile | Action::Masked(_) => format!("-{}", i.module),
                 };

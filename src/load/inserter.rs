@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::ffi::{CStr, CString};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::io::Errno;
@@ -59,8 +59,8 @@ impl Inserter {
     /// The file is missing or damaged, or the kernel refuses it; EEXIST is an error here.
     pub(crate) fn insert(
         &self,
-        path: &str,
-        args: &str,
+        path: &Path,
+        args: &[u8],
         flags: InitFlags,
     ) -> (Option<LoadMethod>, Result<(), InsertError>) {
         self.insert_file(path, args, flags, |file, args| {
@@ -95,7 +95,7 @@ impl Inserter {
         buffers: &DecodeBuffers,
         root: &Root,
         module: &ModuleName,
-        (path, args): (&str, &str),
+        (path, args): (&Path, &[u8]),
     ) -> (Option<LoadMethod>, Result<(), InsertError>) {
         let state = |module: &ModuleName| sysfs::initstate(root, module);
         self.insert_file(path, args, InitFlags::default(), |file, args| {
@@ -134,8 +134,8 @@ impl Inserter {
     /// Has the kernel read the file, or else calls `insert_image`.
     fn insert_file(
         &self,
-        path: &str,
-        args: &str,
+        path: &Path,
+        args: &[u8],
         flags: InitFlags,
         insert_image: impl FnOnce(&mut ModuleFile, &CStr) -> Result<(), InsertError>,
     ) -> (Option<LoadMethod>, Result<(), InsertError>) {
@@ -218,7 +218,7 @@ mod tests {
         fn init_module_at(&self, _: *const [u8], _: &CStr) -> Result<(), Errno> {
             Err(Errno::NOSYS)
         }
-        fn command(&self, _: &str, _: &ModuleName, _: &str) -> sys::Result<ExitStatus> {
+        fn command(&self, _: &[u8], _: &ModuleName, _: &[u8]) -> sys::Result<ExitStatus> {
             Err(sys::Error::new("exec", "sh", Errno::NOSYS))
         }
     }
@@ -232,7 +232,7 @@ mod tests {
         std::fs::write(scratch.path().join("m.ko"), file).unwrap();
         let ops = Arc::new(Script(Mutex::new(answers.to_vec()), Mutex::default()));
         let inserter = Inserter { ops: ops.clone(), dir: scratch.path().into(), kernel };
-        let (method, result) = inserter.insert("m.ko", "a=1", InitFlags::default());
+        let (method, result) = inserter.insert("m.ko".as_ref(), b"a=1", InitFlags::default());
         let calls = ops.1.lock().unwrap().join(", ");
         let end = result.map_or_else(|e| e.to_string(), |()| "ok".into());
         (calls, format!("{} {end}", method.map_or("none", LoadMethod::as_str)))

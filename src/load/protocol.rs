@@ -11,6 +11,8 @@
 //! The answer to find-hash is the hash that the first signed file is signed with; it is empty if
 //! none is signed.
 //!
+//! Options and install commands may be in any encoding; all other fields are UTF-8.
+//!
 //! ACTION and OBJECT are `insert` and a path, `command` and an install command, `no-file` and
 //! nothing, or `masked` and the origin of the mask. METHOD and OUTCOME are words of
 //! [`LoadMethod::as_str`] and [`Outcome::as_str`]. ERRNO is the kernel's answer to a load that
@@ -45,10 +47,10 @@ impl Message {
     pub(super) fn encode(&self) -> Option<Vec<u8>> {
         match self {
             Self::FindHash(paths) => {
-                let fields: Vec<&str> = paths.iter().map(String::as_str).collect();
-                join(&[&["find-hash"], &*fields].concat())
+                let fields: Vec<&[u8]> = paths.iter().map(String::as_bytes).collect();
+                join(&[&[&b"find-hash"[..]], &*fields].concat())
             }
-            Self::Hash(name) => join(&["hash", name]),
+            Self::Hash(name) => join(&[b"hash", name.as_bytes()]),
             Self::Run(task) => encode_task(task),
             Self::Completed(completion) => encode_completion(completion),
         }
@@ -56,41 +58,48 @@ impl Message {
 
     /// Parses the bytes of a message.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(bytes.strip_suffix(b"\0")?).ok()?;
-        let mut fields = text.split('\0');
+        let mut fields = bytes.strip_suffix(b"\0")?.split(|byte| *byte == 0);
         match fields.next()? {
-            "find-hash" => Some(Self::FindHash(fields.map(str::to_owned).collect())),
-            "hash" => fields.next().map(|name| Self::Hash(name.to_owned())),
-            "run" => decode_task(&mut fields).map(Self::Run),
-            "completed" => decode_completion(&mut fields).map(Self::Completed),
+            b"find-hash" => {
+                let paths: Option<_> = fields.map(|path| text(path).map(str::to_owned)).collect();
+                paths.map(Self::FindHash)
+            }
+            b"hash" => text(fields.next()?).map(|name| Self::Hash(name.to_owned())),
+            b"run" => decode_task(&mut fields).map(Self::Run),
+            b"completed" => decode_completion(&mut fields.map(text)).map(Self::Completed),
             _ => None,
         }
     }
 }
 
-fn encode_task(task: &Task) -> Option<Vec<u8>> {
-    let (kind, object) = match &task.action {
-        Action::Insert(path) => ("insert", path.as_str()),
-        Action::Command(command) => ("command", command.as_str()),
-        Action::NoFile => ("no-file", ""),
-        Action::Masked(origin) => ("masked", origin.as_str()),
-    };
-    let id = task.id.to_string();
-    let priority = if task.low_priority { "low" } else { "-" };
-    join(&["run", &id, task.module.as_str(), kind, priority, object, &task.options])
+fn text(field: &[u8]) -> Option<&str> {
+    std::str::from_utf8(field).ok()
 }
 
-fn decode_task<'a>(fields: &mut impl Iterator<Item = &'a str>) -> Option<Task> {
-    let id = fields.next()?.parse().ok()?;
-    let module = fields.next()?.into();
+fn encode_task(task: &Task) -> Option<Vec<u8>> {
+    let (kind, object): (&[u8], &[u8]) = match &task.action {
+        Action::Insert(path) => (b"insert", path.as_bytes()),
+        Action::Command(command) => (b"command", command),
+        Action::NoFile => (b"no-file", b""),
+        Action::Masked(origin) => (b"masked", origin.as_bytes()),
+    };
+    let id = task.id.to_string();
+    let priority: &[u8] = if task.low_priority { b"low" } else { b"-" };
+    let module = task.module.as_str().as_bytes();
+    join(&[b"run", id.as_bytes(), module, kind, priority, object, &task.options])
+}
+
+fn decode_task<'a>(fields: &mut impl Iterator<Item = &'a [u8]>) -> Option<Task> {
+    let id = text(fields.next()?)?.parse().ok()?;
+    let module = text(fields.next()?)?.into();
     let kind = fields.next()?;
-    let low_priority = fields.next()? == "low";
-    let object = fields.next()?.to_owned();
+    let low_priority = fields.next()? == b"low";
+    let object = fields.next()?;
     let action = match kind {
-        "insert" => Action::Insert(object),
-        "command" => Action::Command(object),
-        "no-file" => Action::NoFile,
-        "masked" => Action::Masked(object),
+        b"insert" => Action::Insert(text(object)?.to_owned()),
+        b"command" => Action::Command(object.to_owned()),
+        b"no-file" => Action::NoFile,
+        b"masked" => Action::Masked(text(object)?.to_owned()),
         _ => return None,
     };
     Some(Task { id, module, action, low_priority, options: fields.next()?.to_owned() })
@@ -110,18 +119,20 @@ fn encode_completion(completion: &Completion) -> Option<Vec<u8>> {
         _ => (String::new(), String::new()),
     };
     let outcome = completion.outcome.as_str();
-    join(&["completed", &id, &start, &end, method, retry, outcome, &errno, &reason])
+    let fields = ["completed", &id, &start, &end, method, retry, outcome, &errno, &reason];
+    join(&fields.map(str::as_bytes))
 }
 
-fn decode_completion<'a>(fields: &mut impl Iterator<Item = &'a str>) -> Option<Completion> {
-    let id = fields.next()?.parse().ok()?;
-    let mut time = || Some(BootTime::from_nanos(fields.next()?.parse().ok()?));
+fn decode_completion<'a>(fields: &mut impl Iterator<Item = Option<&'a str>>) -> Option<Completion> {
+    let mut next = || fields.next().flatten();
+    let id = next()?.parse().ok()?;
+    let mut time = || Some(BootTime::from_nanos(next()?.parse().ok()?));
     let (start, end) = (time()?, time()?);
-    let method = LoadMethod::parse(fields.next()?);
-    let retry = fields.next()? == "retry";
-    let word = fields.next()?;
-    let errno = fields.next()?.parse().ok().map(Errno::from_raw_os_error);
-    let reason = fields.next()?.to_owned();
+    let method = LoadMethod::parse(next()?);
+    let retry = next()? == "retry";
+    let word = next()?;
+    let errno = next()?.parse().ok().map(Errno::from_raw_os_error);
+    let reason = next()?.to_owned();
     let outcome = match (word, errno) {
         ("failed", Some(errno)) => Outcome::Failed(LoadError::Insert(InsertError::Kernel(errno))),
         ("failed", None) => Outcome::Failed(LoadError::Reported(reason)),
@@ -131,10 +142,10 @@ fn decode_completion<'a>(fields: &mut impl Iterator<Item = &'a str>) -> Option<C
     Some(Completion { id, outcome, method, start, end, retry })
 }
 
-fn join(fields: &[&str]) -> Option<Vec<u8>> {
+fn join(fields: &[&[u8]]) -> Option<Vec<u8>> {
     let mut message = Vec::with_capacity(256);
     for field in fields {
-        message.extend(field.bytes().filter(|b| *b != 0));
+        message.extend(field.iter().copied().filter(|b| *b != 0));
         message.push(0);
     }
     (message.len() <= MAX_MESSAGE).then_some(message)
@@ -145,7 +156,7 @@ mod tests {
     use super::*;
 
     fn task(action: Action, options: &str, low_priority: bool) -> Task {
-        Task { id: 7, module: "m_x".into(), action, options: options.to_owned(), low_priority }
+        Task { id: 7, module: "m_x".into(), action, options: options.into(), low_priority }
     }
 
     #[test]
@@ -159,7 +170,10 @@ mod tests {
         sent(Message::Hash("sha256".to_owned()));
         sent(Message::Hash(String::new()));
         sent(Message::Run(task(Action::Insert(path.clone()), "", false)));
-        sent(Message::Run(task(Action::Command(path.clone()), "a=\"b c\" d", true)));
+        sent(Message::Run(task(Action::Command(b"echo \xf6".to_vec()), "a=\"b c\" d", true)));
+        let mut latin1 = task(Action::NoFile, "", false);
+        latin1.options = b"id=M\xf6b".to_vec();
+        sent(Message::Run(latin1));
         sent(Message::Run(task(Action::NoFile, "", false)));
         sent(Message::Run(task(Action::Masked(path), "", false)));
         for (outcome, method) in [

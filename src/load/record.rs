@@ -30,7 +30,7 @@ pub struct ModuleRecord {
     /// Its file, relative to the module directory.
     pub(crate) path: Option<String>,
     /// Its parameters.
-    pub(crate) options: String,
+    pub(crate) options: Vec<u8>,
     /// How it got into the kernel.
     pub(crate) method: Option<LoadMethod>,
     /// Time at which its load began; zero if it was never tried.

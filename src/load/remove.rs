@@ -57,7 +57,7 @@ mod tests {
         fn init_module_at(&self, _: *const [u8], _: &CStr) -> Result<(), Errno> {
             Err(Errno::NOSYS)
         }
-        fn command(&self, _: &str, _: &ModuleName, _: &str) -> sys::Result<ExitStatus> {
+        fn command(&self, _: &[u8], _: &ModuleName, _: &[u8]) -> sys::Result<ExitStatus> {
             Err(sys::Error::new("exec", "sh", Errno::NOSYS))
         }
         fn delete_module(&self, name: &CStr, _: bool) -> Result<(), Errno> {

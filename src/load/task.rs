@@ -17,7 +17,7 @@ pub(super) struct Task {
     /// The planner's action.
     pub(super) action: Action,
     /// Module parameters, `async_probe` included.
-    pub(super) options: String,
+    pub(super) options: Vec<u8>,
     /// Whether the load must not take the processor from others.
     pub(super) low_priority: bool,
 }
@@ -28,7 +28,7 @@ pub(super) enum Work<'a> {
     /// Load the file at this path, relative to the module directory.
     Insert(&'a str),
     /// Run this install command.
-    Command(&'a str),
+    Command(&'a [u8]),
 }
 
 impl Task {

@@ -1,5 +1,7 @@
 //! A worker: carries out tasks, by inserting a module file or running an install command.
 
+use std::path::Path;
+
 use rustix::io::Errno;
 
 use super::decode_buffers::DecodeBuffers;
@@ -7,6 +9,7 @@ use super::error::{InsertError, LoadError};
 use super::inserter::Inserter;
 use super::outcome::Outcome;
 use super::task::{Completion, Task, Work};
+use crate::escape;
 use crate::kmod::name::ModuleName;
 use crate::sys::module::InitFlags;
 use crate::sys::sysfs::{self, InitState};
@@ -41,7 +44,7 @@ impl Worker {
         let start = BootTime::now();
         process::set_low_priority(task.low_priority);
         let completion = match work {
-            Work::Insert(path) => self.insert(task, path),
+            Work::Insert(path) => self.insert(task, path.as_ref()),
             Work::Command(command) => Completion::immediate(task.id, self.command(task, command)),
         };
         Completion { start, end: BootTime::now(), ..completion }
@@ -50,7 +53,7 @@ impl Worker {
     /// Loads a file. A retry is worthwhile if another load at the same time may be the cause of the
     /// failure: a driver that finds another one registered in its place (EEXIST, EBUSY), which then
     /// finds no hardware.
-    fn insert(&self, task: &Task, path: &str) -> Completion {
+    fn insert(&self, task: &Task, path: &Path) -> Completion {
         let (inserter, options) = (&self.inserter, &*task.options);
         let (method, result) = match &self.buffers {
             Some(buffers) => {
@@ -76,24 +79,27 @@ impl Worker {
     }
 
     /// Runs an install command. The usual ways to say "never" need no shell.
-    fn command(&self, task: &Task, command: &str) -> Outcome {
-        let program = command.split_whitespace().next().unwrap_or("");
+    fn command(&self, task: &Task, command: &[u8]) -> Outcome {
+        let program = command.trim_ascii_start().split(u8::is_ascii_whitespace).next();
         if matches!(
             program,
-            "/bin/true"
-                | "/bin/false"
-                | "/usr/bin/true"
-                | "/usr/bin/false"
-                | "true"
-                | "false"
-                | ":"
+            Some(
+                b"/bin/true"
+                    | b"/bin/false"
+                    | b"/usr/bin/true"
+                    | b"/usr/bin/false"
+                    | b"true"
+                    | b"false"
+                    | b":"
+            )
         ) {
             return Outcome::Disabled;
         }
+        let shown = || escape::bytes(command).into_owned();
         match self.inserter.ops.command(command, &task.module, &task.options) {
             Ok(status) if status.success() => Outcome::Commanded,
-            Ok(status) => Outcome::Failed(LoadError::CommandStatus(command.to_owned(), status)),
-            Err(error) => Outcome::Failed(LoadError::CommandStart(command.to_owned(), error)),
+            Ok(status) => Outcome::Failed(LoadError::CommandStatus(shown(), status)),
+            Err(error) => Outcome::Failed(LoadError::CommandStart(shown(), error)),
         }
     }
 }

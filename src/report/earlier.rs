@@ -72,7 +72,7 @@ mod tests {
             why: "asked".into(),
             origin: None,
             path: None,
-            options: String::new(),
+            options: Vec::new(),
             method: None,
             start: BootTime::from_nanos(8000),
             live: None,

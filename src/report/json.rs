@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::{Record, UeventCounts};
+use crate::escape;
 use crate::load::ModuleRecord;
 use crate::sys::DeferredDevice;
 
@@ -104,7 +105,7 @@ pub(super) fn module(m: &ModuleRecord) -> Value {
     put("modalias", origin.and_then(|o| text(&o.request)));
     put("alias", origin.and_then(|o| o.pattern.as_deref()).and_then(text));
     put("path", m.path.as_deref().and_then(text));
-    put("options", Some(m.options.as_str()).filter(|o| !o.is_empty()).and_then(text));
+    put("options", Some(escape::bytes(&m.options)).filter(|o| !o.is_empty()).map(Value::from));
     put("road", m.method.map(|r| r.as_str().into()));
     put("start_us", Some(m.start.as_micros().into()));
     put("live_us", m.live.map(|live| live.as_micros().into()));

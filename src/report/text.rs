@@ -93,7 +93,7 @@ mod tests {
             why: "dependency of b".into(),
             origin,
             path: None,
-            options: String::new(),
+            options: Vec::new(),
             method: Some(LoadMethod::File),
             start: BootTime::from_nanos(1_000_000),
             live: None,

@@ -73,9 +73,9 @@ pub(crate) trait ModuleOps: Send + Sync {
     /// The shell cannot be started.
     fn command(
         &self,
-        command: &str,
+        command: &[u8],
         module: &ModuleName,
-        options: &str,
+        options: &[u8],
     ) -> super::Result<ExitStatus>;
 }
 
@@ -109,11 +109,12 @@ impl ModuleOps for Kernel {
 
     fn command(
         &self,
-        command: &str,
+        command: &[u8],
         module: &ModuleName,
-        options: &str,
+        options: &[u8],
     ) -> super::Result<ExitStatus> {
-        let environment = [("MODPROBE_MODULE", module.as_str()), (CMDLINE_OPTS, options)];
+        let environment =
+            [("MODPROBE_MODULE", module.as_str().as_bytes()), (CMDLINE_OPTS, options)];
         // Descriptor 0 of a worker process is its socket.
         process::run_shell_command(command, &environment, Stdio::null())
     }
@@ -142,7 +143,7 @@ impl ModuleOps for DryRun {
         Ok(())
     }
 
-    fn command(&self, _: &str, _: &ModuleName, _: &str) -> super::Result<ExitStatus> {
+    fn command(&self, _: &[u8], _: &ModuleName, _: &[u8]) -> super::Result<ExitStatus> {
         Ok(ExitStatus::default())
     }
 }

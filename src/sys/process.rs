@@ -4,6 +4,7 @@ use std::ffi::{CStr, OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -105,11 +106,12 @@ pub(crate) fn exec(path: &Path, args: &[OsString]) -> Error {
 /// # Errors
 /// There is no shell at /bin/sh, or no /dev/null for `stdin`.
 pub(crate) fn run_shell_command(
-    command: &str,
-    environment: &[(&str, &str)],
+    command: &[u8],
+    environment: &[(&str, &[u8])],
     stdin: Stdio,
 ) -> Result<ExitStatus> {
-    let mut child = shell_command(command.as_ref(), environment)
+    let environment = environment.iter().map(|(name, value)| (name, OsStr::from_bytes(value)));
+    let mut child = shell_command(OsStr::from_bytes(command), environment)
         .stdin(stdin)
         .spawn()
         .map_err(|e| Error::io("exec", Path::new(SHELL), &e))?;
@@ -124,15 +126,19 @@ pub(crate) fn spawn_shell_command<T: AsRef<OsStr>>(
     command: &OsStr,
     environment: &[(T, T)],
 ) -> Result<Child> {
+    let environment = environment.iter().map(|(name, value)| (name, value));
     let mut shell = shell_command(command, environment);
     shell.stdin(Stdio::null()).spawn().map_err(|e| Error::io("exec", Path::new(SHELL), &e))
 }
 
-fn shell_command<T: AsRef<OsStr>>(command: &OsStr, environment: &[(T, T)]) -> Command {
+fn shell_command(
+    command: &OsStr,
+    environment: impl Iterator<Item = (impl AsRef<OsStr>, impl AsRef<OsStr>)>,
+) -> Command {
     let mut shell = Command::new(SHELL);
     // The name that system(3) uses; the shell prints it before its own messages.
     shell.arg0("sh").arg("-c").arg(command);
-    shell.envs(environment.iter().map(|(name, value)| (name, value)));
+    shell.envs(environment);
     shell
 }
 

@@ -31,7 +31,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 impl Modprobe<'_> {
     /// Restores the settings of a module that has just been loaded with `parameters` of the command
     /// line, and marks it.
-    pub(super) fn after_load(&self, module: &ModuleName, parameters: &str) {
+    pub(super) fn after_load(&self, module: &ModuleName, parameters: &[u8]) {
         for problem in settings::restore(&self.tool.root, module, parameters) {
             self.report_problem(&problem);
         }

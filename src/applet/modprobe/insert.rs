@@ -5,11 +5,12 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
-use super::Modprobe;
+use super::{Modprobe, with_options};
 use crate::applet::explain;
 use crate::applet::module_file::{errno_of, parameters};
 use crate::applet::paths::absolute;
 use crate::applet::tool::Fail;
+use crate::escape;
 use crate::kmod::catalog::{Match, Source};
 use crate::kmod::compress::IMAGE_LIMIT;
 use crate::kmod::elf;
@@ -60,7 +61,7 @@ impl Modprobe<'_> {
         result
     }
 
-    fn insert_file(&self, name: &str, parameters: Option<&str>) -> Result<(), Fail> {
+    fn insert_file(&self, name: &str, parameters: Option<&[u8]>) -> Result<(), Fail> {
         let path = Path::new(name);
         match name_of_file(path, name) {
             Ok(module) => {
@@ -78,7 +79,7 @@ impl Modprobe<'_> {
         &self,
         found: &Match,
         path: Option<&str>,
-        parameters: Option<&str>,
+        parameters: Option<&[u8]>,
     ) -> Result<(), Fail> {
         let options = &self.options;
         if options.show_alias {
@@ -130,7 +131,7 @@ impl Modprobe<'_> {
         &self,
         found: &Match,
         items: &[ProbeItem],
-        parameters: Option<&str>,
+        parameters: Option<&[u8]>,
     ) -> Result<(), Fail> {
         for item in items {
             // Masks of required modules were checked before the walk. A masked softdep is skipped.
@@ -158,15 +159,15 @@ impl Modprobe<'_> {
     }
 
     /// Prints the action of an item, and carries it out.
-    fn load_item(&self, item: &ProbeItem, parameters: Option<&str>) -> Result<(), LoadError> {
+    fn load_item(&self, item: &ProbeItem, parameters: Option<&[u8]>) -> Result<(), LoadError> {
         if !self.options.show_depends && (item.builtin || self.is_live(&item.module)) {
             return Ok(());
         }
         let parameters = parameters.unwrap_or_default();
-        let args = match item.options.as_str() {
-            "" => parameters.to_owned(),
+        let args = match &*item.options {
+            [] => parameters.to_owned(),
             // kmod prints the space even if nothing follows.
-            configured => format!("{configured} {parameters}"),
+            configured => [configured, b" ", parameters].concat(),
         };
         let path = match &item.action {
             Action::Insert(path) => self.dir.path().join(path).to_string_lossy().into_owned(),
@@ -188,10 +189,13 @@ impl Modprobe<'_> {
         }
     }
 
-    fn print_action(&self, item: &ProbeItem, path: &str, args: &str) {
+    fn print_action(&self, item: &ProbeItem, path: &str, args: &[u8]) {
+        let print = |kind: &[u8], object, args| {
+            self.tool.print([kind, b" ", object, b" ", args, b"\n"].concat());
+        };
         match &item.action {
-            Action::Command(command) => self.tool.print(format!("install {command} {args}\n")),
-            Action::Insert(_) => self.tool.print(format!("insmod {path} {args}\n")),
+            Action::Command(command) => print(b"install", command, args),
+            Action::Insert(_) => print(b"insmod", path.as_bytes(), args),
             Action::NoFile if item.builtin => self.tool.print(format!("builtin {}\n", item.module)),
             Action::NoFile | Action::Masked(_) => {}
         }
@@ -203,8 +207,8 @@ impl Modprobe<'_> {
         &self,
         module: &ModuleName,
         path: String,
-        args: &str,
-        parameters: &str,
+        args: &[u8],
+        parameters: &[u8],
     ) -> Result<(), LoadError> {
         if self.wait_for_other_load(module)? {
             return Ok(());
@@ -215,11 +219,11 @@ impl Modprobe<'_> {
         Ok(())
     }
 
-    fn install(&self, command: &str, module: &ModuleName, args: &str) -> Result<(), LoadError> {
+    fn install(&self, command: &[u8], module: &ModuleName, args: &[u8]) -> Result<(), LoadError> {
         let as_data = self.options.is_automatic;
         let command = match as_data {
             true => command.to_owned(),
-            false => command.replace("$CMDLINE_OPTS", args),
+            false => with_options(command, args),
         };
         let _slot = self.acquire_command_slot(module)?;
         match self.command(&command, module, as_data.then_some(args)) {
@@ -230,8 +234,8 @@ impl Modprobe<'_> {
             }
             Ok(status) => {
                 self.tool.error(&format!(
-                    "Error running install command '{command}' for module {module}: \
-                     retcode {status}"
+                    "Error running install command '{}' for module {module}: retcode {status}",
+                    escape::bytes(&command)
                 ));
             }
             Err(error) => self.report_no_shell(&error),

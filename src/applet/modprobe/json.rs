@@ -2,24 +2,26 @@
 
 use serde_json::Value;
 
+use crate::escape;
 use crate::kmod::conf::{Config, Entry, Softdep};
 use crate::kmod::mask::Mask;
 use crate::report::json::{object, strings};
 
 /// Returns the configuration, and the patterns and modules of the indexes, as one line.
 pub(super) fn config(config: &Config, indexes: &[(String, String)]) -> String {
-    let entries = |list: &[Entry], name: &str, text: &str| -> Value {
-        list.iter().map(|e| pair((name, &e.name), (text, &e.text))).collect()
+    let entries = |list: &[Entry], text: &str| -> Value {
+        list.iter().map(|e| pair(("module", &e.name), (text, &escape::bytes(&e.text)))).collect()
     };
+    let aliases = config.aliases.iter();
     let indexes = indexes.iter();
     object(vec![
-        ("alias", entries(&config.aliases, "pattern", "module")),
+        ("alias", aliases.map(|a| pair(("pattern", &a.pattern), ("module", &a.module))).collect()),
         ("blacklist", strings(&config.blacklist)),
-        ("install", entries(&config.install, "module", "command")),
+        ("install", entries(&config.install, "command")),
         ("kernel_blacklist", strings(&config.kernel_blacklist)),
         ("mask", config.masks.iter().map(mask).collect()),
-        ("options", entries(&config.options, "module", "options")),
-        ("remove", entries(&config.remove, "module", "command")),
+        ("options", entries(&config.options, "options")),
+        ("remove", entries(&config.remove, "command")),
         ("rule", config.rules.names().collect()),
         ("softdep", config.softdeps.iter().map(softdep).collect()),
         ("weakdep", config.weakdeps.iter().map(weakdep).collect()),

@@ -10,6 +10,7 @@ mod remove;
 mod show;
 
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -74,7 +75,6 @@ const REQUEST: &str = "COLDPLUG_REQUEST";
 pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
     let tool = Tool::kmod(args, Level::Warning);
     let text = |name| process::environment(name).and_then(|value| value.into_string().ok());
-    let environment = |name| text(name).unwrap_or_default();
     let (request, called) = (text(REQUEST), helper::called_by_kernel());
     if called || request.is_some() {
         // The system log needs a socket, and opening a socket may need a module.
@@ -82,13 +82,14 @@ pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
     } else if process::stderr_was_closed() {
         tool.use_syslog();
     }
-    let mut options = Options::parse(&tool, args, &environment("MODPROBE_OPTIONS"))?;
+    let inherited = process::environment("MODPROBE_OPTIONS").unwrap_or_default();
+    let mut options = Options::parse(&tool, args, &inherited)?;
     // An install command of PID 1 or of the kernel's helper has the variable.
     options.is_automatic = called || process::environment(CMDLINE_OPTS).is_some();
     if called || request.is_some() || options.autoclean {
         options.demand = Some(request.unwrap_or_else(|| options.requested()));
     }
-    Ok(Modprobe::new(&tool, options, &environment(RUNNING)).run()?)
+    Ok(Modprobe::new(&tool, options, &text(RUNNING).unwrap_or_default()).run()?)
 }
 
 /// One run of modprobe.
@@ -179,21 +180,22 @@ impl<'a> Modprobe<'a> {
     /// are any. Returns its exit status, which is 0 if a signal ended it, as in kmod.
     fn command(
         &self,
-        command: &str,
+        command: &[u8],
         module: &ModuleName,
-        options: Option<&str>,
+        options: Option<&[u8]>,
     ) -> sys::Result<i32> {
         self.tool.flush();
         let mut running: Vec<&str> = self.running.iter().map(ModuleName::as_str).collect();
         running.push(module.as_str());
         let running = running.join(" ");
         let mut environment = vec![
-            ("MODPROBE_MODULE", module.as_str()),
-            ("MODPROBE_OPTIONS", &self.options.inherited),
-            (RUNNING, &running),
+            ("MODPROBE_MODULE", module.as_str().as_bytes()),
+            ("MODPROBE_OPTIONS", self.options.inherited.as_bytes()),
+            (RUNNING, running.as_bytes()),
         ];
         environment.extend(options.map(|options| (CMDLINE_OPTS, options)));
-        environment.extend(self.options.demand.as_deref().map(|request| (REQUEST, request)));
+        let request = self.options.demand.as_deref();
+        environment.extend(request.map(|request| (REQUEST, request.as_bytes())));
         let status = process::run_shell_command(command, &environment, Stdio::inherit())?;
         Ok(status.code().unwrap_or(0))
     }
@@ -202,6 +204,23 @@ impl<'a> Modprobe<'a> {
     fn report_no_shell(&self, error: &sys::Error) {
         self.tool.error(&format!("could not run a shell: {}", error.cause));
     }
+}
+
+/// Returns `command` with `options` in the place of each `$CMDLINE_OPTS`, as kmod passes it to the
+/// shell.
+fn with_options(command: &[u8], options: &[u8]) -> Vec<u8> {
+    const VARIABLE: &[u8] = b"$CMDLINE_OPTS";
+    let (mut rest, mut out) = (command, Vec::new());
+    while let Some((first, after)) = rest.split_first() {
+        if let Some(after) = rest.strip_prefix(VARIABLE) {
+            out.extend_from_slice(options);
+            rest = after;
+        } else {
+            out.push(*first);
+            rest = after;
+        }
+    }
+    out
 }
 
 /// Runs `act` for all operands, unless one stops the tool.

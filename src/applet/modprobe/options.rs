@@ -1,6 +1,7 @@
 //! Options of modprobe.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::Duration;
 
 use super::HELP;
@@ -97,7 +98,7 @@ pub(super) struct Options {
     pub(super) release: Option<OsString>,
     pub(super) operands: Vec<OsString>,
     /// MODPROBE_OPTIONS for the processes of install commands.
-    pub(super) inherited: String,
+    pub(super) inherited: OsString,
 }
 
 impl Options {
@@ -105,7 +106,11 @@ impl Options {
     ///
     /// # Errors
     /// An option is wrong, or `--help` or `--version` has been answered.
-    pub(super) fn parse(tool: &Tool, args: &[OsString], environment: &str) -> Result<Self, Error> {
+    pub(super) fn parse(
+        tool: &Tool,
+        args: &[OsString],
+        environment: &OsStr,
+    ) -> Result<Self, Error> {
         let mut args = Args::new(args, split(environment), TABLE);
         let mut options = Self { inherited: environment.to_owned(), ..Self::default() };
         while let Some(arg) = args.next().map_err(|error| tool.bad_option(&error))? {
@@ -145,19 +150,20 @@ impl Options {
             'd' => self.dirname = Some(value),
             'S' => self.release = Some(value),
             'C' => {
-                self.inherit(&format!("-C {}", value.to_string_lossy()));
+                self.inherit("-C".as_ref());
+                self.inherit(&value);
                 self.config.push(value);
             }
             's' => {
-                self.inherit("-s");
+                self.inherit("-s".as_ref());
                 tool.use_syslog();
             }
             'q' => {
-                self.inherit("-q");
+                self.inherit("-q".as_ref());
                 tool.silence();
             }
             'v' => {
-                self.inherit("-v");
+                self.inherit("-v".as_ref());
                 tool.increase_verbosity();
             }
             'V' => return Err(tool.version()),
@@ -193,11 +199,11 @@ impl Options {
         names.join(" ")
     }
 
-    fn inherit(&mut self, words: &str) {
+    fn inherit(&mut self, word: &OsStr) {
         if !self.inherited.is_empty() {
-            self.inherited.push(' ');
+            self.inherited.push(" ");
         }
-        self.inherited.push_str(words);
+        self.inherited.push(word);
     }
 }
 
@@ -227,19 +233,19 @@ fn jobs(tool: &Tool, value: &OsString) -> Result<usize, Error> {
 }
 
 /// Splits MODPROBE_OPTIONS at spaces. `'` and `"` quote, and are removed.
-fn split(text: &str) -> Vec<OsString> {
+fn split(text: &OsStr) -> Vec<OsString> {
     let mut words = Vec::new();
-    let (mut word, mut quote) = (String::new(), None);
-    for letter in text.chars() {
-        match (letter, quote) {
-            ('\'' | '"', None) => quote = Some(letter),
-            (_, Some(open)) if open == letter => quote = None,
-            (' ', None) => words.push(std::mem::take(&mut word).into()),
-            _ => word.push(letter),
+    let (mut word, mut quote) = (Vec::new(), None);
+    for byte in text.as_bytes() {
+        match (byte, quote) {
+            (b'\'' | b'"', None) => quote = Some(byte),
+            (_, Some(open)) if open == byte => quote = None,
+            (b' ', None) => words.push(OsString::from_vec(std::mem::take(&mut word))),
+            _ => word.push(*byte),
         }
     }
-    words.push(word.into());
-    words.retain(|word: &OsString| !word.is_empty());
+    words.push(OsString::from_vec(word));
+    words.retain(|word| !word.is_empty());
     words
 }
 
@@ -255,7 +261,7 @@ mod tests {
         let sink = Sink::default();
         let tool = Tool::for_test(Root::default(), Arc::new(Kernel), &sink);
         let args: Vec<OsString> = format!("modprobe {words}").split(' ').map(Into::into).collect();
-        let options = Options::parse(&tool, &args, environment);
+        let options = Options::parse(&tool, &args, environment.as_ref());
         (options, sink.take())
     }
 

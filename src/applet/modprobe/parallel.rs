@@ -4,6 +4,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::num::NonZeroUsize;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,7 +70,7 @@ impl Modprobe<'_> {
         let mut loaded = loader.records();
         loaded.retain(|record| record.outcome == Outcome::Loaded);
         for record in &loaded {
-            self.after_load(&record.name, "");
+            self.after_load(&record.name, b"");
         }
         if self.prints_actions() {
             self.print_loaded(loaded);
@@ -100,9 +101,9 @@ impl Modprobe<'_> {
     fn print_loaded(&self, loaded: Vec<ModuleRecord>) {
         for record in loaded {
             let path = self.dir.path().join(record.path.unwrap_or_default());
-            let space = if record.options.is_empty() { "" } else { " " };
-            let line = format!("insmod {} {}{space}\n", path.display(), record.options);
-            self.tool.print(line);
+            let space: &[u8] = if record.options.is_empty() { b"" } else { b" " };
+            let path = path.as_os_str().as_bytes();
+            self.tool.print([b"insmod ", path, b" ", &record.options, space, b"\n"].concat());
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use super::Modprobe;
+use super::{Modprobe, with_options};
 use crate::applet::settings;
 use crate::applet::tool::Fail;
 use crate::kmod::name::ModuleName;
@@ -188,10 +188,10 @@ impl Modprobe<'_> {
         Ok(())
     }
 
-    fn remove_command(&self, command: &str, module: &ModuleName) -> Result<(), Fail> {
-        let command = command.replace("$CMDLINE_OPTS", "");
+    fn remove_command(&self, command: &[u8], module: &ModuleName) -> Result<(), Fail> {
+        let command = with_options(command, b"");
         if self.prints_actions() {
-            self.tool.print(format!("remove {command}\n"));
+            self.tool.print([b"remove ", &*command, b"\n"].concat());
         }
         if self.options.dry_run {
             return Ok(());

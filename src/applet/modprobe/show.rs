@@ -44,12 +44,15 @@ impl Modprobe<'_> {
         let lists = [
             ("install", &config.install),
             ("remove", &config.remove),
-            ("alias", &config.aliases),
             ("options", &config.options),
         ];
         for (kind, list) in lists {
+            if kind == "options" {
+                config.aliases.iter().for_each(|a| self.line(&["alias", &a.pattern, &a.module]));
+            }
             for entry in list {
-                self.line(&[kind, &entry.name, &entry.text]);
+                let words = [kind.as_bytes(), entry.name.as_bytes(), &entry.text];
+                self.tool.print([&words.join(&b' '), &b"\n"[..]].concat());
             }
         }
         for dep in &config.softdeps {

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::simulate::SimulatedBoot;
 use crate::applet::scan::source_name;
 use crate::applet::table::{Row, table};
+use crate::escape;
 use crate::kmod::catalog::Match;
 use crate::load::{ModuleRecord, Outcome};
 use crate::machine::capture::Device;
@@ -61,7 +62,7 @@ fn loaded_row(at: usize, module: &ModuleRecord, boot: &SimulatedBoot<'_>) -> Row
         why += ", by its install command";
     }
     if !module.options.is_empty() {
-        why += &format!("; options {}", module.options);
+        why += &format!("; options {}", escape::bytes(&module.options));
     }
     vec![format!("{:>3}", at + 1), module.name.to_string(), why]
 }

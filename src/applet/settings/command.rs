@@ -57,7 +57,7 @@ fn act(tool: &Tool, action: Action, names: &[String]) -> Result<(), Error> {
             }
             _ if !sysfs::has_module(&tool.root, &module) => not_loaded(&module, names),
             Action::Save => save(&tool.root, &module),
-            Action::Restore => restore(&tool.root, &module, ""),
+            Action::Restore => restore(&tool.root, &module, b""),
         };
         // Faults of the configuration have been printed.
         let problems = problems.iter().filter(|p| !warnings.iter().any(|w| w.to_string() == **p));

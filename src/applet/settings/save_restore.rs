@@ -35,7 +35,7 @@ pub(in crate::applet) fn save(root: &Root, module: &ModuleName) -> Vec<String> {
 /// Restores the saved settings of `module`, which has just been loaded with the parameters `given`.
 /// Settings that the configuration no longer names, and parameters in `given`, stay as they are.
 /// Returns the messages about what failed.
-pub(in crate::applet) fn restore(root: &Root, module: &ModuleName, given: &str) -> Vec<String> {
+pub(in crate::applet) fn restore(root: &Root, module: &ModuleName, given: &[u8]) -> Vec<String> {
     let saved = match settings::read_saved(root, module) {
         Ok(saved) if saved.is_empty() => return Vec::new(),
         Ok(saved) => saved,
@@ -59,11 +59,12 @@ pub(in crate::applet) fn restore(root: &Root, module: &ModuleName, given: &str) 
 }
 
 /// Returns whether `given` sets the parameter `name`. The kernel treats `-` and `_` in it alike.
-fn sets(given: &str, name: &str) -> bool {
-    let plain = |name: &str| name.replace('-', "_");
-    given
-        .split_whitespace()
-        .any(|word| plain(word.split('=').next().unwrap_or(word)) == plain(name))
+fn sets(given: &[u8], name: &str) -> bool {
+    let plain = |byte: &u8| if *byte == b'-' { b'_' } else { *byte };
+    given.split(u8::is_ascii_whitespace).any(|word| {
+        let key = word.split(|byte| *byte == b'=').next().unwrap_or(word);
+        key.iter().map(plain).eq(name.as_bytes().iter().map(plain))
+    })
 }
 
 #[cfg(test)]
@@ -96,7 +97,7 @@ mod tests {
         let (_scratch, root) = machine();
         let m = ModuleName::new("m");
         let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
-        assert!(restore(&root, &m, "").is_empty(), "nothing is saved yet");
+        assert!(restore(&root, &m, b"").is_empty(), "nothing is saved yet");
         assert!(save(&root, &m).is_empty());
         let saved = read("var/lib/coldplug/settings/m");
         assert_eq!(saved, "/sys/module/m/parameters/a 1\n/proc/sys/x 3\n");
@@ -104,7 +105,7 @@ mod tests {
             for path in ["sys/module/m/parameters/a", "proc/sys/x"] {
                 fs::write(root.join(path), "0\n").unwrap();
             }
-            assert!(restore(&root, &m, given).is_empty());
+            assert!(restore(&root, &m, given.as_bytes()).is_empty());
             assert_eq!(
                 (read("sys/module/m/parameters/a").as_str(), read("proc/sys/x").as_str()),
                 (a, "3\n"),
@@ -114,7 +115,7 @@ mod tests {
         // A setting that the configuration no longer names stays as it is.
         fs::write(root.join("etc/coldplug/settings.d/a.conf"), "settings m a\n").unwrap();
         fs::write(root.join("proc/sys/x"), "0\n").unwrap();
-        assert!(restore(&root, &m, "").is_empty());
+        assert!(restore(&root, &m, b"").is_empty());
         assert_eq!(read("proc/sys/x"), "0\n");
     }
 
@@ -126,7 +127,7 @@ mod tests {
         fs::remove_file(root.join("sys/module/m/parameters/a")).unwrap();
         fs::create_dir(root.join("sys/module/m/parameters/a")).unwrap();
         fs::write(root.join("proc/sys/x"), "0\n").unwrap();
-        let problems = restore(&root, &m, "");
+        let problems = restore(&root, &m, b"");
         assert_eq!(problems.len(), 1, "{problems:?}");
         assert!(problems[0].starts_with("m: could not restore '1': open "), "{problems:?}");
         assert_eq!(fs::read_to_string(root.join("proc/sys/x")).unwrap(), "3\n");

@@ -267,10 +267,10 @@ fn config_aliases(config: &Config, name: &str) -> Vec<Match> {
     let matches = config.aliases.matching(name);
     matches
         .map(|e| Match {
-            module: ModuleName::new(&e.text),
+            module: ModuleName::new(&e.module),
             source: Source::ConfigAlias,
-            alias: Some(e.name.clone()),
-            pattern: Some(e.name.clone()),
+            alias: Some(e.pattern.clone()),
+            pattern: Some(e.pattern.clone()),
         })
         .collect()
 }

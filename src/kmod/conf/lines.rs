@@ -71,16 +71,16 @@ fn is_space(byte: u8) -> bool {
 }
 
 /// Removes the first word from `rest` and returns it; the separator after it remains.
-pub(super) fn next_word<'a>(rest: &mut &'a str) -> Option<&'a str> {
-    let text = *rest;
-    let start = text.bytes().position(|b| !is_space(b)).unwrap_or(text.len());
-    let len = text[start..].bytes().position(is_space).unwrap_or(text.len() - start);
-    let (word, after) = text[start..].split_at(len);
+pub(super) fn next_word<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let start = rest.iter().position(|b| !is_space(*b)).unwrap_or(rest.len());
+    let (_, text) = rest.split_at(start);
+    let len = text.iter().position(|b| is_space(*b)).unwrap_or(text.len());
+    let (word, after) = text.split_at(len);
     *rest = after;
     (!word.is_empty()).then_some(word)
 }
 
 /// Returns the words of `text`.
-pub(crate) fn words(mut text: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn words(mut text: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || next_word(&mut text))
 }

@@ -23,6 +23,7 @@ use super::alias;
 use super::dep::DepLine;
 use super::mask::{MaskOrigin, Masks};
 use super::name::ModuleName;
+use crate::escape;
 use lines::next_word;
 use named_list::NamedList;
 
@@ -31,13 +32,22 @@ pub(super) use lines::{logical_lines, text_lines, words};
 /// Name of the file in which depmod(8) stores the softdeps that modules declare.
 pub(crate) const MODULES_SOFTDEP: &str = "modules.softdep";
 
-/// A name with a text: `options NAME TEXT`, `install NAME TEXT`, `alias NAME TEXT`.
+/// A name with a text: `options NAME TEXT`, `install NAME TEXT`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
     /// Module, alias or pattern, normalised.
     pub(crate) name: String,
-    /// Rest of the line, as configured.
-    pub(crate) text: String,
+    /// Rest of the line, as configured, in any encoding.
+    pub(crate) text: Vec<u8>,
+}
+
+/// A line `alias PATTERN MODULE`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Alias {
+    /// The pattern, normalised.
+    pub(crate) pattern: String,
+    /// The module, normalised.
+    pub(crate) module: String,
 }
 
 /// A softdep line: the modules to load before and after a module.
@@ -87,7 +97,7 @@ impl Rules {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Config {
     /// `alias PATTERN MODULE`.
-    pub(crate) aliases: NamedList<Entry>,
+    pub(crate) aliases: NamedList<Alias>,
     /// `blacklist MODULE`.
     pub(crate) blacklist: Vec<String>,
     /// Modules that the kernel itself refuses (`module_blacklist=`).
@@ -113,9 +123,9 @@ pub struct Config {
 #[derive(Debug)]
 enum LineError<'a> {
     /// The arguments of this command are missing or invalid, or the command is unknown.
-    Bad(&'a str),
+    Bad(&'a [u8]),
     /// A command that kmod no longer supports.
-    Deprecated(&'a str),
+    Deprecated(&'a [u8]),
     /// No rule has this name.
     UnknownRule(String),
 }
@@ -123,9 +133,11 @@ enum LineError<'a> {
 impl fmt::Display for LineError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Bad(command) => write!(f, "ignoring bad line starting with '{command}'"),
+            Self::Bad(command) => {
+                write!(f, "ignoring bad line starting with '{}'", escape::bytes(command))
+            }
             Self::Deprecated(command) => {
-                write!(f, "command {command} is deprecated and not parsed anymore")
+                write!(f, "command {} is deprecated and not parsed anymore", escape::bytes(command))
             }
             Self::UnknownRule(name) => write!(f, "ignoring unknown rule '{name}'"),
         }
@@ -138,7 +150,7 @@ impl Config {
     /// Adds the lines of one file. Invalid lines are ignored with a warning.
     pub fn add_file(&mut self, file: &str, text: &[u8], warnings: &mut Vec<Warning>) {
         for (number, line) in text_lines(file, text, warnings) {
-            if let Err(error) = self.add_line(file, number, &String::from_utf8_lossy(&line)) {
+            if let Err(error) = self.add_line(file, number, &line) {
                 warnings.push(Warning::new(file, number, error.to_string()));
             }
         }
@@ -149,50 +161,47 @@ impl Config {
         &mut self,
         file: &str,
         number: usize,
-        line: &'a str,
+        line: &'a [u8],
     ) -> Result<(), LineError<'a>> {
         let mut rest = line;
-        let Some(command) = next_word(&mut rest).filter(|w| !w.starts_with('#')) else {
+        let Some(command) = next_word(&mut rest).filter(|w| !w.starts_with(b"#")) else {
             return Ok(());
         };
-        if matches!(command, "include" | "config") {
+        if matches!(command, b"include" | b"config") {
             return Err(LineError::Deprecated(command));
         }
         let bad = || LineError::Bad(command);
         let name = next_word(&mut rest).and_then(normalized).ok_or_else(bad)?;
-        let entry = |text: &str| Entry { name: name.clone(), text: text.replace('\t', " ") };
         match command {
-            "alias" => {
+            b"alias" => {
                 let module = next_word(&mut rest).and_then(normalized).ok_or_else(bad)?;
-                self.aliases.push(entry(&module));
+                self.aliases.push(Alias { pattern: name, module });
             }
-            "blacklist" => self.blacklist.push(name),
-            "options" | "install" | "remove" => {
+            b"blacklist" => self.blacklist.push(name),
+            b"options" | b"install" | b"remove" => {
                 // The first separator belongs to the name, further spaces to the text.
-                let text = rest
-                    .strip_prefix([' ', '\t'])
-                    .filter(|t| !t.trim().is_empty())
-                    .ok_or_else(bad)?;
-                self.entries_mut(command).push(entry(text));
+                let text = rest.get(1..).filter(|t| !t.trim_ascii().is_empty()).ok_or_else(bad)?;
+                let text = text.iter().map(|byte| if *byte == b'\t' { b' ' } else { *byte });
+                self.entries_mut(command).push(Entry { name, text: text.collect() });
             }
-            "softdep" | "weakdep" if rest.len() < 2 => return Err(bad()),
-            "softdep" => {
+            b"softdep" | b"weakdep" if rest.len() < 2 => return Err(bad()),
+            b"softdep" => {
                 let from_module = file.rsplit('/').next() == Some(MODULES_SOFTDEP);
                 self.softdeps.push(Softdep { from_module, ..parse_softdep(name, rest) });
             }
-            "weakdep" => self.weakdeps.push((name, words(rest).map(str::to_owned).collect())),
-            "mask" => self.masks.add_line(name, file, number),
-            "rule" if self.rules.set(&name) => {}
-            "rule" => return Err(LineError::UnknownRule(name)),
+            b"weakdep" => self.weakdeps.push((name, words(rest).map(name_text).collect())),
+            b"mask" => self.masks.add_line(name, file, number),
+            b"rule" if self.rules.set(&name) => {}
+            b"rule" => return Err(LineError::UnknownRule(name)),
             _ => return Err(bad()),
         }
         Ok(())
     }
 
-    fn entries_mut(&mut self, command: &str) -> &mut NamedList<Entry> {
+    fn entries_mut(&mut self, command: &[u8]) -> &mut NamedList<Entry> {
         match command {
-            "install" => &mut self.install,
-            "remove" => &mut self.remove,
+            b"install" => &mut self.install,
+            b"remove" => &mut self.remove,
             _ => &mut self.options,
         }
     }
@@ -210,19 +219,19 @@ impl Config {
 
     /// Returns the options of `module`, and those of `alias` if the module was found through one:
     /// all that apply, in the order of the configuration, joined by spaces.
-    pub fn options_of(&self, module: &ModuleName, alias: Option<&str>) -> String {
+    pub fn options_of(&self, module: &ModuleName, alias: Option<&str>) -> Vec<u8> {
         let own = self.options.named_either(module.as_str(), alias);
-        let texts: Vec<&str> = own.map(|e| e.text.as_str()).collect();
-        texts.join(" ")
+        let texts: Vec<&[u8]> = own.map(|e| &*e.text).collect();
+        texts.join(&b' ')
     }
 
     /// Returns the install command of `module`: the first whose pattern matches.
-    pub fn install_of(&self, module: &ModuleName) -> Option<&str> {
+    pub fn install_of(&self, module: &ModuleName) -> Option<&[u8]> {
         first_matching(&self.install, module)
     }
 
     /// Returns the remove command of `module`: the first whose pattern matches.
-    pub fn remove_of(&self, module: &ModuleName) -> Option<&str> {
+    pub fn remove_of(&self, module: &ModuleName) -> Option<&[u8]> {
         first_matching(&self.remove, module)
     }
 
@@ -274,26 +283,31 @@ fn merge(names: &mut Vec<String>, more: &[String]) {
     }
 }
 
-fn first_matching<'a>(list: &'a NamedList<Entry>, module: &ModuleName) -> Option<&'a str> {
-    list.matching(module.as_str()).next().map(|e| e.text.as_str())
+fn first_matching<'a>(list: &'a NamedList<Entry>, module: &ModuleName) -> Option<&'a [u8]> {
+    list.matching(module.as_str()).next().map(|e| &*e.text)
 }
 
-fn normalized(name: &str) -> Option<String> {
-    alias::normalize(name.as_bytes()).ok().map(|n| String::from_utf8_lossy(&n).into_owned())
+fn normalized(name: &[u8]) -> Option<String> {
+    alias::normalize(name).ok().map(|name| name_text(&name))
+}
+
+/// Returns a name as text: names of modules and aliases are ASCII.
+fn name_text(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).into_owned()
 }
 
 /// Parses the rest of a softdep line. Words before the first `pre:` or `post:` are ignored; the
 /// markers may alternate.
-fn parse_softdep(name: String, rest: &str) -> Softdep {
+fn parse_softdep(name: String, rest: &[u8]) -> Softdep {
     let mut dep = Softdep { name, ..Softdep::default() };
     let mut list: Option<&mut Vec<String>> = None;
     for word in words(rest) {
         match word {
-            "pre:" => list = Some(&mut dep.pre),
-            "post:" => list = Some(&mut dep.post),
+            b"pre:" => list = Some(&mut dep.pre),
+            b"post:" => list = Some(&mut dep.post),
             _ => {
                 if let Some(list) = list.as_mut() {
-                    list.push(word.to_owned());
+                    list.push(name_text(word));
                 }
             }
         }
@@ -320,11 +334,12 @@ mod tests {
              softdep a-b lost pre: c-d e post: f pre: g\nweakdep w a b\n",
         );
         assert!(warnings.is_empty(), "{warnings:?}");
-        assert_eq!(*c.aliases, [Entry { name: "my_dev*".into(), text: "foo_bar".into() }]);
+        let alias = Alias { pattern: "my_dev*".into(), module: "foo_bar".into() };
+        assert_eq!(*c.aliases, [alias]);
         assert_eq!(c.blacklist, ["snd_pcsp"]);
-        assert_eq!(c.options_of(&"foo_bar".into(), None), " a=1 b=2");
-        assert_eq!(c.install_of(&"x".into()), Some("/bin/true a\\b"));
-        assert_eq!(c.remove_of(&"x".into()), Some("/bin/false"));
+        assert_eq!(c.options_of(&"foo_bar".into(), None), b" a=1 b=2");
+        assert_eq!(c.install_of(&"x".into()), Some(&b"/bin/true a\\b"[..]));
+        assert_eq!(c.remove_of(&"x".into()), Some(&b"/bin/false"[..]));
         let s = c.softdep_of(&"a_b".into()).unwrap();
         assert_eq!((s.pre.join(" "), s.post.join(" ")), ("c-d e g".into(), "f".into()));
         assert_eq!(c.weakdeps, [("w".to_owned(), vec!["a".to_owned(), "b".to_owned()])]);
@@ -357,8 +372,8 @@ mod tests {
             "options m a=1\noptions net-pf-9 b=2\noptions m c=3\ninstall snd* one\n\
              install snd two\nsoftdep snd* pre: x\nsoftdep snd post: y\n",
         );
-        assert_eq!(c.options_of(&"m".into(), Some("net_pf_9")), "a=1 b=2 c=3");
-        assert_eq!(c.install_of(&"snd".into()), Some("one"));
+        assert_eq!(c.options_of(&"m".into(), Some("net_pf_9")), b"a=1 b=2 c=3");
+        assert_eq!(c.install_of(&"snd".into()), Some(&b"one"[..]));
         assert!(c.softdep_of(&"snd".into()).unwrap().post.is_empty());
     }
 
@@ -388,6 +403,25 @@ mod tests {
         let mut rules = Rules::default();
         assert!(rules.set("install-first") && !rules.set("install") && rules.set("merge_softdeps"));
         assert_eq!(rules.names().collect::<Vec<_>>(), ["merge-softdeps", "install-first"]);
+    }
+
+    #[test]
+    fn options_and_commands_keep_all_bytes() {
+        let (mut config, mut warnings) = (Config::default(), Vec::new());
+        let text = b"options m id=M\xf6b\tx=\xff\\\\ # \xfe\ninstall m echo \xe4 \xc3\xb6\n\
+            remove m echo \x80\noptions n \xf6\n\xf6 x y\nsoftdep\xf6\n# \xf6\n";
+        config.add_file("t.conf", text, &mut warnings);
+        let module = "m".into();
+        assert_eq!(config.options_of(&module, Some("n")), b"id=M\xf6b x=\xff\\ # \xfe \xf6");
+        assert_eq!(config.install_of(&module), Some(&b"echo \xe4 \xc3\xb6"[..]));
+        assert_eq!(config.remove_of(&module), Some(&b"echo \x80"[..]));
+        assert_eq!(
+            warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            [
+                "t.conf line 5: ignoring bad line starting with '\\xf6'",
+                "t.conf line 6: ignoring bad line starting with 'softdep\\xf6'",
+            ]
+        );
     }
 
     #[test]

@@ -7,12 +7,18 @@ use std::ops::Deref;
 use std::sync::OnceLock;
 
 use super::super::alias::{fnmatch, is_wildcard};
-use super::{Entry, Softdep};
+use super::{Alias, Entry, Softdep};
 
 /// An element that has a name or a pattern.
 pub(crate) trait Named {
     /// Returns the name or the pattern.
     fn name(&self) -> &str;
+}
+
+impl Named for Alias {
+    fn name(&self) -> &str {
+        &self.pattern
+    }
 }
 
 impl Named for Entry {
@@ -142,7 +148,7 @@ mod tests {
     fn list(names: &[String]) -> NamedList<Entry> {
         let mut list = NamedList::default();
         for (at, name) in names.iter().enumerate() {
-            list.push(Entry { name: name.clone(), text: at.to_string() });
+            list.push(Entry { name: name.clone(), text: at.to_string().into() });
             // An index that was made before the last element must not be used.
             assert!(list.has(name));
         }

@@ -16,7 +16,7 @@ use std::fmt;
 use regex_lite::Regex;
 
 use crate::kmod::Warning;
-use crate::kmod::conf::{text_lines, words};
+use crate::kmod::conf::text_lines;
 
 /// One word of `search`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +83,7 @@ impl Config {
     }
 
     fn add_line(&mut self, line: &str, release: &str) -> Result<(), LineError> {
-        let mut rest = words(line);
+        let mut rest = line.split([' ', '\t']).filter(|word| !word.is_empty());
         let Some(command) = rest.next().filter(|word| !word.starts_with('#')) else {
             return Ok(());
         };

@@ -82,7 +82,7 @@ fn exclusion((name, outcome, origin): &(ModuleName, Outcome, Origin)) -> ModuleR
         why: request_kind(Some(origin)).to_owned(),
         origin: Some(origin.clone()),
         path: None,
-        options: String::new(),
+        options: Vec::new(),
         method: None,
         start: BootTime::ZERO,
         live: None,

@@ -205,12 +205,12 @@ impl Graph {
 }
 
 /// Returns the parameters of a step, with `async_probe` if it has a value.
-fn options(step: &Step, async_probe: Option<bool>) -> String {
-    match (&step.action, async_probe) {
+fn options(step: &Step, async_probe: Option<bool>) -> Vec<u8> {
+    let head: &[u8] = match (&step.action, async_probe) {
         // `async_probe` in the module's own options comes later on its line and wins.
-        (Action::Insert(_), Some(wanted)) => {
-            format!("async_probe={} {}", u8::from(wanted), step.options).trim_end().to_owned()
-        }
-        _ => step.options.clone(),
-    }
+        (Action::Insert(_), Some(true)) => b"async_probe=1 ",
+        (Action::Insert(_), Some(false)) => b"async_probe=0 ",
+        _ => return step.options.clone(),
+    };
+    [head, &step.options].concat().trim_ascii_end().to_owned()
 }

@@ -3,6 +3,7 @@
 use super::super::task::Task;
 use super::*;
 use crate::cmdline::boot::AsyncProbe;
+use crate::escape;
 use crate::kmod::plan::{Action, Reason};
 use crate::sys::Error;
 use crate::sys::sysfs::InitState;
@@ -32,7 +33,7 @@ fn step(name: &str, needs: &[&str], after: &[&str]) -> Step {
     Step {
         module: name.into(),
         action: Action::Insert(format!("{name}.ko")),
-        options: String::new(),
+        options: Vec::new(),
         needs: names(needs),
         after: names(after),
         reason: Reason::Requested,
@@ -284,7 +285,7 @@ fn the_last_step_waits_for_asynchronous_work() {
             words += &format!(
                 "{}{}{} ",
                 task.module,
-                u8::from(task.options == "async_probe=1"),
+                u8::from(task.options == b"async_probe=1"),
                 u8::from(held)
             );
             graph.finish(loaded(&task));
@@ -301,7 +302,7 @@ fn the_last_step_waits_for_asynchronous_work() {
     let a = graph.take(NOW).unwrap();
     assert!(graph.take(NOW).is_none() && !graph.is_idle(), "the last waits for the others");
     graph.finish(loaded(&a));
-    assert_eq!(graph.take(NOW).unwrap().options, "async_probe=0");
+    assert_eq!(graph.take(NOW).unwrap().options, b"async_probe=0");
 }
 
 /// Returns the words of the record: `NAME:OUTCOME`.
@@ -550,7 +551,8 @@ fn the_last_load_of_a_drain_waits_for_probes() {
             graph.finish(loaded(&task));
         }
         let last = graph.take(NOW);
-        let words = last.as_ref().map(|task| format!("{} {}", task.module, task.options));
+        let words =
+            last.as_ref().map(|task| format!("{} {}", task.module, escape::bytes(&task.options)));
         assert_eq!(words.as_deref(), want);
         if let Some(task) = last {
             assert!(!graph.is_idle());

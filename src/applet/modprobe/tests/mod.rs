@@ -69,9 +69,9 @@ impl ModuleOps for Fake {
 
     fn command(
         &self,
-        command: &str,
+        command: &[u8],
         module: &ModuleName,
-        options: &str,
+        options: &[u8],
     ) -> sys::Result<ExitStatus> {
         Kernel.command(command, module, options)
     }
@@ -183,7 +183,7 @@ impl Machine {
         let tool = Tool::for_test(Root::at(root), kernel, sink);
         let words = format!("modprobe -d {root} -S 1 {}", words.replace("ROOT", root));
         let args: Vec<OsString> = words.split(' ').map(Into::into).collect();
-        let options = Options::parse(&tool, &args, "").unwrap();
+        let options = Options::parse(&tool, &args, "".as_ref()).unwrap();
         Modprobe::new(&tool, Options { is_automatic, ..options }, running).run()
     }
 }

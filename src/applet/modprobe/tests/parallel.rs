@@ -60,9 +60,9 @@ impl ModuleOps for Slow {
 
     fn command(
         &self,
-        command: &str,
+        command: &[u8],
         module: &ModuleName,
-        options: &str,
+        options: &[u8],
     ) -> sys::Result<ExitStatus> {
         self.0.command(command, module, options)
     }
