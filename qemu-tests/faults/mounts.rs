@@ -50,6 +50,11 @@ const IGNORES_SIGTERM: &[(&str, Content)] =
     &fsck("#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 1; done\n");
 const LEAVES_A_CHILD: &[(&str, Content)] = &fsck("#!/bin/sh\nsleep 1000 &\nexit 0\n");
 const IS_KILLED: &[(&str, Content)] = &fsck("#!/bin/sh\nkill -9 $$\n");
+const SHOWS_ARGUMENTS: &[(&str, Content)] =
+    &fsck("#!/bin/sh\necho checked with $* > /dev/console\n");
+/// A root whose init is never started, and a shell for `coldplug.exec=`.
+const ANY_INIT: &[(&str, Content)] =
+    &[("bin/sh", Content::Busybox), ("sbin/init", Content::Text("#!/bin/sh\n"))];
 const IS_SLOW: &[(&str, Content)] = &fsck("#!/bin/sh\nsleep 12\n");
 
 pub(crate) const ROWS: &[Row] = &[
@@ -259,6 +264,24 @@ pub(crate) const ROWS: &[Row] = &[
         files: IS_SLOW,
         words: "coldplug.timeout=12",
         says: &["fsck.ext4 /dev/vda: still running after 10 s"],
+        ..ROW
+    },
+    Row {
+        name: "a_check_as_systemd_words_ask_for",
+        files: SHOWS_ARGUMENTS,
+        on_root: ANY_INIT,
+        words: "fsck.mode=force fsck.repair=yes \
+                \"coldplug.exec=test -f /run/initramfs/fsck-root\"",
+        says: &["checked with -y -f /dev/vda", "exit=0"],
+        ..ROW
+    },
+    Row {
+        name: "a_check_that_systemd_words_skip",
+        files: SHOWS_ARGUMENTS,
+        on_root: ANY_INIT,
+        words: "fsck.mode=skip \"coldplug.exec=test ! -e /run/initramfs/fsck-root\"",
+        says: &["exit=0"],
+        never: &["checked with"],
         ..ROW
     },
 ];

@@ -12,7 +12,7 @@ use super::boot::{
 };
 use super::modules::{ModuleParams, names};
 use super::network::{IpConfig, NfsExport, mac};
-use super::root::{FSCK_MODES, candidate, seconds};
+use super::root::{FSCK_MODES, FSCK_REPAIRS, FsckMode, SYSTEMD_FSCK_MODES, candidate, seconds};
 use super::root_name::RootName;
 use super::storage::{StorageParams, is_no};
 use super::store_name::StoreName;
@@ -111,6 +111,22 @@ parameters! {
         "Whether filesystems are checked before they are mounted, if the image holds `fsck.TYPE` \
          (default `auto`). `force` checks even filesystems that are marked clean."
             => set(&mut line.root.fsck, keyword(word.value_or_empty(), &FSCK_MODES));
+        "fsck.mode", "=auto|skip|force",
+        "Same as `coldplug.fsck=`, in systemd's words."
+            => set(&mut line.root.fsck, keyword(word.value_or_empty(), &SYSTEMD_FSCK_MODES));
+        "fastboot", "",
+        "Same as `coldplug.fsck=no`."
+            => word.flag(&mut line.root.fsck, FsckMode::No);
+        "forcefsck", "",
+        "Same as `coldplug.fsck=force`."
+            => word.flag(&mut line.root.fsck, FsckMode::Force);
+        "rd.skipfsck", "[=BOOL]",
+        "Same as `coldplug.fsck=no`."
+            => is_no(word.value_or_empty()) || set(&mut line.root.fsck, Some(FsckMode::No));
+        "fsck.repair", "=preen|yes|no",
+        "Errors that a check corrects: those that need no decision (`-a`, default), all (`-y`) or \
+         none (`-n`)."
+            => set(&mut line.root.fsck_repair, keyword(word.value_or_empty(), &FSCK_REPAIRS));
         "coldplug.fsck_timeout", "=SECONDS",
         "Longest time that the check of a filesystem may take (default 14400, four hours). After \
          it the check is killed and the boot fails."

@@ -56,6 +56,13 @@ pub(crate) enum FsckMode {
 pub(super) const FSCK_MODES: [(&str, FsckMode); 3] =
     [("auto", FsckMode::Auto), ("no", FsckMode::No), ("force", FsckMode::Force)];
 
+/// Values of systemd's `fsck.mode=`.
+pub(super) const SYSTEMD_FSCK_MODES: [(&str, FsckMode); 3] =
+    [("auto", FsckMode::Auto), ("skip", FsckMode::No), ("force", FsckMode::Force)];
+
+/// Values of `fsck.repair=`: the option of fsck(8) for each.
+pub(super) const FSCK_REPAIRS: [(&str, &str); 3] = [("preen", "-a"), ("yes", "-y"), ("no", "-n")];
+
 /// The parameters of the root filesystem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RootParams {
@@ -83,8 +90,10 @@ pub struct RootParams {
     pub(crate) resume: Option<RootName>,
     /// `resume_offset=`, in pages.
     pub(crate) resume_offset: u64,
-    /// `coldplug.fsck=`.
+    /// `coldplug.fsck=`, `fsck.mode=`, `fastboot`, `forcefsck` and `rd.skipfsck`.
     pub(crate) fsck: FsckMode,
+    /// `fsck.repair=`, as an option of fsck(8).
+    pub(crate) fsck_repair: &'static str,
     /// `coldplug.fsck_timeout=`: longest time that a check may take.
     pub(crate) fsck_timeout: Duration,
     /// The network that a root on a server needs.
@@ -107,6 +116,7 @@ impl Default for RootParams {
             resume: None,
             resume_offset: 0,
             fsck: FsckMode::Auto,
+            fsck_repair: "-a",
             fsck_timeout: FSCK_TIMEOUT,
             network: NetworkParams::default(),
         }
@@ -231,5 +241,31 @@ mod tests {
         assert_eq!((p.usr, p.fsck, p.writable), (usr, FsckMode::No, true));
         assert_eq!((p.resume, p.resume_offset), (RootName::parse("UUID=5"), 4096));
         assert_eq!(parse("resume=/dev/a noresume").resume, None);
+    }
+
+    #[test]
+    fn checks_obey_the_words_of_systemd_and_dracut() {
+        for (line, mode, option) in [
+            ("", FsckMode::Auto, "-a"),
+            ("fsck.mode=skip", FsckMode::No, "-a"),
+            ("fsck.mode=force fsck.repair=yes", FsckMode::Force, "-y"),
+            ("fsck.mode=skip fsck.mode=auto fsck.repair=no", FsckMode::Auto, "-n"),
+            ("fsck.repair=yes fsck.repair=preen", FsckMode::Auto, "-a"),
+            ("fastboot", FsckMode::No, "-a"),
+            ("forcefsck", FsckMode::Force, "-a"),
+            ("fastboot=1 forcefsck=1", FsckMode::Auto, "-a"),
+            ("rd.skipfsck", FsckMode::No, "-a"),
+            ("rd.skipfsck=0", FsckMode::Auto, "-a"),
+            ("fsck.mode=force coldplug.fsck=no", FsckMode::No, "-a"),
+            ("-- fastboot", FsckMode::Auto, "-a"),
+        ] {
+            let params = KernelCommandLine::parse(line);
+            assert_eq!((params.root.fsck, params.root.fsck_repair), (mode, option), "{line}");
+            assert_eq!(params.warnings, [], "{line}");
+        }
+        for bad in ["fsck.mode=never", "fsck.repair=maybe", "fsck.mode"] {
+            let params = KernelCommandLine::parse(bad);
+            assert_eq!((params.root.fsck, params.warnings.len()), (FsckMode::Auto, 1), "{bad}");
+        }
     }
 }

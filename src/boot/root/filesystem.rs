@@ -166,12 +166,22 @@ impl Filesystem {
         if let Some(awaited) = self.missing(&source.device, cx) {
             return Ok(Progress::NeedsDevice(awaited));
         }
-        match Fsck::start(&source.device, &cx.params.root, cx.dir) {
+        match Fsck::start(&source.device, self.name_for_systemd(), &cx.params.root, cx.dir) {
             Some(check) => {
                 self.state = State::Checking(check?, source);
                 Ok(Progress::Working)
             }
             None => self.mount(source, cx),
+        }
+    }
+
+    /// Returns the name of the mount point in systemd's units that check filesystems; `None` for
+    /// one below another filesystem of the boot.
+    fn name_for_systemd(&self) -> Option<&'static str> {
+        match self.target.strip_prefix(SYSROOT) {
+            Some("") if self.is_root => Some("root"),
+            Some("/usr") => Some("usr"),
+            _ => None,
         }
     }
 

@@ -7,7 +7,7 @@
 //! e2fsck leaves the filesystem as consistent as it can, and SIGKILL after that.
 
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -42,6 +42,8 @@ pub(super) struct Fsck {
     next_progress: Duration,
     /// Whether the group has had SIGTERM.
     terminated: bool,
+    /// File that the end of the check creates: systemd then does not check the filesystem again.
+    marker: Option<PathBuf>,
 }
 
 /// Next action for a check that runs.
@@ -70,24 +72,27 @@ pub(super) fn left_errors(status: ExitStatus) -> bool {
 }
 
 impl Fsck {
-    /// Starts the check of the filesystem on `device`. Returns `None` if no check is needed or the
-    /// image contains no program for it.
+    /// Starts the check of the filesystem on `device`, whose name for systemd is `name`, such as
+    /// `root`. Returns `None` if no check is needed or the image contains no program for it.
     pub(super) fn start(
         device: &Candidate,
+        name: Option<&str>,
         params: &RootParams,
         dir: &Root,
     ) -> Option<Result<Self, StepError>> {
         let kind = device.fstype.as_ref().filter(|_| params.fsck != FsckMode::No)?;
-        let name = format!("fsck.{kind}");
-        let program = SEARCH_DIRS.iter().map(|d| dir.join(d).join(&name)).find(|p| p.exists())?;
+        let program_name = format!("fsck.{kind}");
+        let program =
+            SEARCH_DIRS.iter().map(|d| dir.join(d).join(&program_name)).find(|p| p.exists())?;
         let mut command = Command::new(&program);
-        command.arg("-a").stdin(Stdio::null()).process_group(0);
+        command.arg(params.fsck_repair).stdin(Stdio::null()).process_group(0);
         if params.fsck == FsckMode::Force {
             command.arg("-f");
         }
         command.arg(&device.node);
         let started = child::spawn(|| command.spawn().map(|child| child.id()));
-        let command = format!("{name} {}", device.node.display());
+        let command = format!("{program_name} {}", device.node.display());
+        let marker = name.map(|name| dir.join("run/initramfs").join(format!("fsck-{name}")));
         let check = |pid| Self {
             pid,
             command,
@@ -95,6 +100,7 @@ impl Fsck {
             timeout: params.fsck_timeout,
             next_progress: PROGRESS_INTERVAL,
             terminated: false,
+            marker,
         };
         Some(started.map(check).map_err(|e| cannot_run(&program, &e)))
     }
@@ -111,14 +117,23 @@ impl Fsck {
             return Err(self.timeout_error());
         }
         match status.code() {
-            Some(0) => {}
+            Some(0) => self.mark(),
             Some(code) if code < UNCORRECTED => {
+                self.mark();
                 let command = &self.command;
                 reporter.warn(format!("{command}: errors corrected (exit status {code})"));
             }
             _ => return Err(StepError::Fsck { command: self.command.clone(), status }),
         }
         Ok(true)
+    }
+
+    /// Creates the marker. Without it the filesystem is only checked twice.
+    fn mark(&self) {
+        let Some((marker, dir)) = self.marker.as_ref().and_then(|m| Some((m, m.parent()?))) else {
+            return;
+        };
+        let _ = std::fs::create_dir_all(dir).and_then(|()| std::fs::write(marker, ""));
     }
 
     /// Logs that the check still runs, and ends it at its deadline.
