@@ -14,7 +14,7 @@ use harness::guest::Report;
 use harness::kernel::{Kernel, Tree};
 use harness::machine::{Bus, Machine};
 use harness::run::{BOOT, Test};
-use harness::{disk, files, image, note, paths, tests, tool, transcript};
+use harness::{disk, files, image, kmod34, note, paths, tests, tool, transcript};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -107,7 +107,10 @@ fn root(tree: &Tree, commands: &[String], dir: &Path) -> PathBuf {
     let release = |text: &str| text.replace("RELEASE", &tree.release);
     put(&root, "sbin/init", &fs::read(paths::program("examples/guest_tools")).unwrap(), 0o755);
     if transcript::is_kmod() {
-        files::install_kmod(&root, "sbin/coldplug");
+        files::install(&root, &kmod34::program(), "sbin/coldplug");
+        for (library, at) in kmod34::libraries() {
+            files::install(&root, &library, &at);
+        }
     } else {
         put(&root, "sbin/coldplug", &fs::read(paths::program("coldplug")).unwrap(), 0o755);
     }

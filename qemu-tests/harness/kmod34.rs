@@ -1,4 +1,4 @@
-//! kmod 34 of Debian 13, whatever is installed on this machine: the oracle of depmod.
+//! kmod 34 of Debian 13, whatever is installed on this machine: the oracle of the tools.
 //!
 //! Its packages and those of its libraries are unpacked in the cache, and run by their own dynamic
 //! loader:
@@ -22,14 +22,34 @@ const PACKAGES: [&str; 7] =
 ///
 /// If it cannot be unpacked. Without the network the test is ignored.
 pub fn command(tool: &str) -> Command {
-    let lib = home().join("usr/lib/x86_64-linux-gnu");
-    let mut command = Command::new(lib.join("ld-linux-x86-64.so.2"));
+    let mut command = Command::new(loader());
+    command.arg("--library-path").arg(lib()).args(["--argv0", tool]).arg(program());
     command
-        .arg("--library-path")
-        .arg(&lib)
-        .args(["--argv0", tool])
-        .arg(home().join("usr/bin/kmod"));
-    command
+}
+
+/// Returns the path of the program.
+pub fn program() -> PathBuf {
+    home().join("usr/bin/kmod")
+}
+
+/// Returns its dynamic loader and the shared libraries that it needs, each with its place in a root.
+pub fn libraries() -> Vec<(PathBuf, String)> {
+    let entries = fs::read_dir(lib()).unwrap().map(|entry| entry.unwrap().path());
+    let place = |path: PathBuf| {
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        (path, format!("lib/x86_64-linux-gnu/{name}"))
+    };
+    let libraries = entries.filter(|path| path.is_file()).map(place);
+    let loader = (loader(), "lib64/ld-linux-x86-64.so.2".to_owned());
+    libraries.filter(|(_, place)| place.contains(".so.")).chain([loader]).collect()
+}
+
+fn loader() -> PathBuf {
+    lib().join("ld-linux-x86-64.so.2")
+}
+
+fn lib() -> PathBuf {
+    home().join("usr/lib/x86_64-linux-gnu")
 }
 
 fn home() -> PathBuf {

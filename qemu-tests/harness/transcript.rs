@@ -18,8 +18,7 @@
 //! A NUL is written `\0`, a byte that is not UTF-8 `\xf6`. A last line without a newline is followed by `\ no newline`. A difference
 //! from kmod needs a reason, and a reason a difference.
 //!
-//! With `COLDPLUG_ORACLE=kmod` kmod runs the commands instead of coldplug, if it is installed in
-//! the version that the tests compare with (30, of Debian 12). With `BLESS=1` the observed lines
+//! With `COLDPLUG_ORACLE=kmod` kmod 34 of Debian 13 runs the commands instead of coldplug. With `BLESS=1` the observed lines
 //! are written into the file.
 
 use crate::note;
@@ -107,22 +106,24 @@ pub fn exit(code: Option<i32>) -> Option<String> {
     (code != Some(0)).then(|| format!("exit: {}", code.unwrap_or(-1)))
 }
 
-/// Returns a line of kmod's without its source and its pointers:
-/// `libkmod: ERROR ../libkmod/file.c:7 function: text` → `libkmod: ERROR: text`, and
-/// `modprobe: ERROR: ../libkmod/file.c:7 function() text` → `modprobe: ERROR: text`
+/// Returns a line of kmod's without the function that reports, and without the address of its
+/// structure, which is another one in each run:
+/// `libkmod: ERROR: some_function: text` → `libkmod: ERROR: text`, and
+/// `modprobe: ERROR: ctx=0x… text` → `modprobe: ERROR: text`
 pub fn without_source(line: &str) -> String {
-    match line.split_once(" ../libkmod/") {
-        Some((head, tail)) => {
-            let text = tail.splitn(3, ' ').nth(2).unwrap_or_default();
-            // Where its structure lies is nobody's matter.
-            let text = match text.strip_prefix("ctx=0x").and_then(|t| t.split_once(' ')) {
-                Some((_, text)) => text,
-                None => text,
-            };
-            format!("{}: {text}", head.trim_end_matches(':'))
-        }
-        None => line.to_owned(),
-    }
+    let Some((head, text)) = line.split_once(": ERROR: ") else { return line.to_owned() };
+    let is_function = |word: &str| {
+        word.contains('_') && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+    };
+    let text = match text.split_once(": ") {
+        Some((word, text)) if head.ends_with("libkmod") && is_function(word) => text,
+        _ => text,
+    };
+    let text = match text.strip_prefix("ctx=0x").and_then(|text| text.split_once(' ')) {
+        Some((_, text)) => text,
+        None => text,
+    };
+    format!("{head}: ERROR: {text}")
 }
 
 /// Returns the commands of the transcript in `file`.

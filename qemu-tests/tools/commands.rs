@@ -11,7 +11,7 @@
 
 use harness::run::Test;
 use harness::transcript::{self, Session};
-use harness::{paths, tests};
+use harness::{kmod34, paths, tests};
 use std::process::{Command, Output, Stdio};
 
 /// The tests of this module, by what they need.
@@ -55,8 +55,15 @@ impl Session for Shell {
 fn shell(line: &str) -> Output {
     let names = ["modprobe", "insmod", "rmmod", "lsmod", "modinfo", "static-nodes", "scan", "plan"];
     let own = env!("CARGO_BIN_EXE_coldplug");
-    let functions = names.map(|name| format!("{name}() {{ '{own}' {name} \"$@\"; }}; "));
-    let script = if transcript::is_kmod() { line.to_owned() } else { functions.concat() + line };
+    let functions = names.map(|name| {
+        let command = if transcript::is_kmod() {
+            format!("{:?}", kmod34::command(name))
+        } else {
+            format!("'{own}' {name}")
+        };
+        format!("{name}() {{ {command} \"$@\"; }}; ")
+    });
+    let script = functions.concat() + line;
     // dash has no hyphen in the names of functions, bash has.
     let mut command = Command::new("bash");
     command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env_remove("MODPROBE_OPTIONS");

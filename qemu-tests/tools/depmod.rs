@@ -17,6 +17,8 @@ pub(crate) const TESTS: &[Test] = tests![RELEASE_BUILD =>
     index_files_of_whole_kernels_equal_those_of_kmod,
     gzip_changes_only_names_of_files,
     options_work_as_in_kmod,
+    damaged_system_maps_are_reported_as_in_kmod,
+    the_usual_system_map_is_checked_without_a_file,
     depmod_d_chooses_as_kmod_does,
     unreadable_modules_are_reported,
     a_link_to_a_parent_is_not_followed,
@@ -199,7 +201,6 @@ fn options_work_as_in_kmod() {
         (&[RELEASE, "-v"], ""),
         (&[RELEASE, "-P", "f"], ""),
         (&[RELEASE, "-P", "xx"], "FATAL: -P only takes a single char\n"),
-        (&[RELEASE, "-e"], "WARNING: -e needs -E or -F\n"),
         (
             &[RELEASE, "-e", "-E", "symvers", "kernel/x.ko"],
             "FATAL: kernel/x.ko: not absolute path.\n",
@@ -220,6 +221,74 @@ fn options_work_as_in_kmod() {
         assert_eq!(tree.words(&tree.run(ours(), "ours", &words)), kmods);
         assert!(kmods.contains("WARNING: kernel/fs/fat/fat.ko"), "{kmods}");
     }
+}
+
+fn damaged_system_maps_are_reported_as_in_kmod() {
+    let tree = Tree::new();
+    let good = "ff T __ksymtab__printk\n";
+    for (text, reported) in [
+        ("broken\n", 1),
+        ("\n\nff T\n one\n", 4),
+        ("ff T without the end of line", 0),
+        ("ff T\tx\nff\rT\n", 2),
+        ("ff T __ksymtab_kmalloc\0\0\0\0\n\0\0\0\n", 1),
+        ("ff \0\0\0\0\0\0\0\0", 1),
+        ("\u{1f}\u{8b}\u{8}\nT\n", 2),
+    ] {
+        fs::write(tree.top.path().join("map"), [good, text].concat()).unwrap();
+        let run = |command| tree.run(command, "out", &["-eF", "map", RELEASE]);
+        let [kmods, own] = [kmod34::command("depmod"), ours()].map(|c| tree.words(&run(c)));
+        assert_eq!(own, kmods, "{text:?}");
+        assert_eq!(kmods.matches("ERROR: map:").count(), reported, "{text:?}: {kmods}");
+        assert!(!own.contains('\0'), "{text:?}");
+    }
+}
+
+/// `depmod -ae RELEASE`, as the documents of the module loader have it.
+fn the_usual_system_map_is_checked_without_a_file() {
+    let tree = Tree::new();
+    let root = tree.top.path().join("r");
+    let run = || tree.words(&tree.run(ours(), "ours", &["-ae", RELEASE]));
+    let with_file = |file: &str| {
+        let file = root.join(file);
+        let words = ["-ae", "-F", file.to_str().unwrap(), RELEASE];
+        tree.words(&tree.run(kmod34::command("depmod"), "kmods", &words))
+    };
+    let words = run();
+    assert!(words.starts_with("WARNING: -e needs -E or -F\nhint: no System.map of "), "{words}");
+    assert!(!words.contains("unknown symbol"), "{words}");
+    // Debian's package of a kernel has this file in the place of the real one.
+    let stub = "ffffffffffffffff B The real System.map is in the linux-image-dbg package\n";
+    let places = [
+        "usr/lib/debug/lib/modules/RELEASE/System.map",
+        "usr/lib/debug/boot/System.map-RELEASE",
+        "lib/modules/RELEASE/build/System.map",
+        "boot/System.map-RELEASE",
+        "lib/modules/RELEASE/System.map",
+    ];
+    // From the last place to the first, each with one symbol more.
+    let mut symbols = String::new();
+    for (number, place) in places.iter().enumerate() {
+        let place = place.replace("RELEASE", RELEASE);
+        let file = root.join(&place);
+        let path = file.display().to_string();
+        let name = path.replace(&format!("{}/", tree.dir().display()), "");
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, stub).unwrap();
+        let words = run();
+        assert!(words.contains(&format!("{name} has no exported symbols\n")), "{words}");
+        let symbol = ["_printk", "memcpy", "kmalloc_trace", "strlen", "iput"][number];
+        symbols += &format!("ff T __ksymtab_{symbol}\n");
+        fs::write(&file, &symbols).unwrap();
+        let words = run();
+        let used = format!("-e: symbols are checked against {name}\n");
+        let (_, rest) = words.split_once(&used).unwrap_or_else(|| panic!("{used}: {words}"));
+        assert_eq!(rest, with_file(&place));
+        assert!(rest.contains("unknown symbol"), "{rest}");
+    }
+    fs::remove_file(root.join(format!("lib/modules/{RELEASE}/System.map"))).unwrap();
+    fs::create_dir(root.join(format!("lib/modules/{RELEASE}/System.map"))).unwrap();
+    assert!(run().contains("System.map: not a regular file\n"), "{}", run());
 }
 
 fn depmod_d_chooses_as_kmod_does() {

@@ -17,7 +17,7 @@
 use harness::fake_kernel::{self, FakeKernel};
 use harness::run::{Need, Test};
 use harness::transcript::{self, Session};
-use harness::{files, note, paths, supervisor, tests, tool};
+use harness::{kmod34, note, paths, supervisor, tests, tool};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixDatagram;
@@ -129,10 +129,9 @@ fn place_ours(root: &Path) -> String {
 }
 
 fn place_kmod(root: &Path) -> String {
-    let kmod = fs::canonicalize(tool::find("kmod", "kmod")).unwrap();
-    place(&kmod, &root.join("bin/kmod"));
-    for library in files::libraries(&kmod) {
-        place(&library, &root.join(library.strip_prefix("/").unwrap()));
+    place(&kmod34::program(), &root.join("bin/kmod"));
+    for (library, at) in kmod34::libraries() {
+        place(&library, &root.join(at));
     }
     "/bin/kmod".to_owned()
 }

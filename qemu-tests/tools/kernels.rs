@@ -1,12 +1,11 @@
-//! Output of the tools for whole kernels of Debian, against that of Debian's kmod.
+//! Output of the tools for whole kernels of Debian, against that of kmod 34.
 //!
-//! Every module and every alias of a kernel is looked up, thousands per process. kmod 30 is the
-//! oracle, except for the lines that are filtered here by name because of a documented difference
-//! from kmod.
+//! Every module and every alias of a kernel is looked up, thousands per process. The lines
+//! that are filtered here differ for a documented reason.
 
 use harness::kernel::{Kernel, Tree};
 use harness::run::{RELEASE, Test};
-use harness::{note, paths, tests, tool};
+use harness::{kmod34, note, paths, tests};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -25,7 +24,7 @@ const BATCH: usize = 4000;
 /// Runs a tool of kmod's or ours.
 fn ask(name: &str, kmod: bool, words: &[String], operands: &[String]) -> Output {
     let mut command = match kmod {
-        true => tool::command(name, "kmod"),
+        true => kmod34::command(name),
         false => Command::new(paths::program("coldplug")),
     };
     if !kmod {
@@ -35,7 +34,7 @@ fn ask(name: &str, kmod: bool, words: &[String], operands: &[String]) -> Output 
     command.output().unwrap()
 }
 
-/// Returns the exit code and the lines of both streams. kmod 30 does not print build ids, and
+/// Returns the exit code and the lines of both streams. kmod prints build ids after 34, and its
 /// messages about the configuration name its own sources.
 fn lines(output: Output) -> Vec<String> {
     let mut lines = vec![format!("{}", output.status)];

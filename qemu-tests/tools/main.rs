@@ -15,6 +15,8 @@ mod commands;
 mod fake_roots;
 // Every module and alias of Debian's kernels, against kmod.
 mod kernels;
+// Names of digests, against modinfo of kmod 34.
+mod signatures;
 // The configuration of modutils, converted and read as it is.
 mod modules_conf;
 // Index files, against the depmod of kmod 34.
@@ -29,6 +31,7 @@ mod binary;
 fn main() -> ExitCode {
     harness::run::main(&[
         kernels::TESTS,
+        signatures::TESTS,
         depmod::TESTS,
         blkid::TESTS,
         fake_roots::TESTS,

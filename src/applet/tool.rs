@@ -10,6 +10,7 @@ use super::args::OptionError;
 use super::message::{self, Error};
 use super::out;
 use crate::sys::kmsg::Kmsg;
+use crate::sys::moddir::ModuleDir;
 use crate::sys::module::{Kernel, ModuleOps};
 use crate::sys::{Root, syslog};
 
@@ -160,6 +161,14 @@ impl Tool {
     pub(super) fn hint(&self, text: &str) {
         let text = format!("hint: {text}");
         self.emit(Level::Error, &text, &text);
+    }
+
+    /// Says that `dir` exists but has not been indexed, if so: nothing is found in it then.
+    pub(super) fn hint_at_depmod(&self, dir: &ModuleDir) {
+        let path = dir.path();
+        if let Some(index) = dir.missing_index().filter(|_| path.is_dir()) {
+            self.hint(&format!("{}/{index} is missing or empty: run depmod", path.display()));
+        }
     }
 
     /// Writes `text` to the log that is in use, or else `line` to standard error.

@@ -61,6 +61,16 @@ impl ModuleDir {
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Returns the first of modules.dep and modules.alias that it lacks: there is neither the text
+    /// nor the binary index, or both are empty. depmod(8) never writes an empty binary index.
+    pub(crate) fn missing_index(&self) -> Option<&'static str> {
+        let has = |name: String| {
+            fs::metadata(self.path.join(name)).is_ok_and(|file| file.is_file() && file.len() > 0)
+        };
+        let lacks = |name: &&str| !has((*name).to_owned()) && !has(format!("{name}.bin"));
+        ["modules.dep", "modules.alias"].into_iter().find(lacks)
+    }
 }
 
 impl IndexFiles for ModuleDir {
@@ -183,8 +193,11 @@ fn merged_conf_files(paths: &[PathBuf], warnings: &mut Vec<Warning>) -> Vec<(OsS
 /// such a name is reported, and a link that leads nowhere.
 fn conf_files_in(dir: &Path, warnings: &mut Vec<Warning>) -> Vec<(OsString, PathBuf)> {
     let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
+    let mut entries: Vec<_> = entries.flatten().collect();
+    // The warnings come in the same order on every filesystem.
+    entries.sort_unstable_by_key(fs::DirEntry::file_name);
     let mut files = Vec::new();
-    for entry in entries.flatten() {
+    for entry in entries {
         let name = entry.file_name();
         let text = name.to_string_lossy();
         if text.len() <= 5 || !text.ends_with(".conf") || text.starts_with('.') {

@@ -22,7 +22,10 @@ use crate::kmod::depmod::conf::Config;
 use crate::kmod::depmod::files::File;
 use crate::kmod::depmod::kernel::KernelSymbols;
 use crate::kmod::depmod::resolve::NoteFilter;
-use crate::sys::{self, Cause, moddir};
+use crate::sys::{self, Cause, moddir, regular_file};
+
+/// Limit for a System.map that was not named; that of a kernel with all drivers has 8 MiB.
+const SYSTEM_MAP_LIMIT: usize = 256 << 20;
 
 /// The text files, in the order in which `--show` prints them.
 const SHOWN: [&str; 6] = [
@@ -92,26 +95,58 @@ impl Depmod<'_> {
     fn settings(&self) -> Result<Settings, Reported> {
         let Options { symvers, system_map, prefix, errors, verbose, warn_duplicates, show, .. } =
             &self.options;
-        let mut kernel = None;
-        if let Some(path) = symvers {
-            kernel = Some(KernelSymbols::from_symvers(&self.read(path)?, *prefix));
+        let kernel = if let Some(path) = symvers {
+            Some(KernelSymbols::from_symvers(&self.read(path)?, *prefix))
         } else if let Some(path) = system_map {
             let (symbols, warnings) =
                 KernelSymbols::from_system_map(&path.to_string_lossy(), &self.read(path)?, *prefix);
             self.print_warnings(warnings);
-            kernel = Some(symbols);
-        }
+            Some(symbols)
+        } else {
+            errors.then(|| self.usual_system_map()).flatten()
+        };
         Ok(Settings {
-            kernel,
             prefix: *prefix,
             notes: NoteFilter {
-                errors: *errors,
+                errors: *errors && kernel.is_some(),
                 versions: *errors && symvers.is_some(),
                 found: *verbose,
             },
+            kernel,
             warn_duplicates: *warn_duplicates,
             no_builtin: *show,
         })
+    }
+
+    /// Returns the symbols in the System.map of the kernel, for `-e` without a file, and prints which
+    /// one it is. One without exported symbols stands in for another file, as Debian's in /boot.
+    fn usual_system_map(&self) -> Option<KernelSymbols> {
+        let Options { prefix, base, release, .. } = &self.options;
+        let warn = |text: &str| self.tool.message(Level::Warning, text);
+        for path in self.options.system_maps().iter().filter(|path| path.exists()) {
+            let text = match regular_file::read(path, SYSTEM_MAP_LIMIT) {
+                Ok(text) => text,
+                Err(error) => {
+                    warn(&error.to_string());
+                    continue;
+                }
+            };
+            let name = path.display().to_string();
+            let (symbols, warnings) = KernelSymbols::from_system_map(&name, &text, *prefix);
+            if symbols.is_empty() {
+                warn(&format!("{name} has no exported symbols"));
+                continue;
+            }
+            self.print_warnings(warnings);
+            warn(&format!("-e: symbols are checked against {name}"));
+            return Some(symbols);
+        }
+        warn("-e needs -E or -F");
+        self.tool.hint(&format!(
+            "no System.map of {release} with symbols in boot, lib/modules and usr/lib/debug{}",
+            if base.is_empty() { String::new() } else { format!(" below {base}") }
+        ));
+        None
     }
 
     fn read(&self, path: &Path) -> Result<Vec<u8>, Reported> {

@@ -39,7 +39,7 @@ Options:
 \t-C, --config=PATH       read PATH instead of the depmod.d directories
 \t-E, --symvers=FILE      read the kernel's symbols and versions from Module.symvers
 \t-F, --filesyms=FILE     read the kernel's symbols from System.map
-\t-e, --errsyms           report unknown symbols (with -E or -F)
+\t-e, --errsyms           report unknown symbols (default: System.map of VERSION)
 \t-n, --show, --dry-run   print the files on standard output and write none
 \t-P, --symbol-prefix=C   strip the prefix C from symbols
 \t-v, --verbose           print the symbol that causes each dependency
@@ -83,11 +83,21 @@ impl Options {
             }
         }
         options.operands(tool, operands)?;
-        if options.errors && options.symvers.is_none() && options.system_map.is_none() {
-            tool.message(Level::Warning, "-e needs -E or -F");
-            options.errors = false;
-        }
         Ok(options)
+    }
+
+    /// Returns where the System.map of the kernel may be: the places of kernel packages, of
+    /// `make modules_install` in a build tree, and of the debugging symbols of Debian and Fedora.
+    pub(super) fn system_maps(&self) -> [PathBuf; 5] {
+        let (base, release) = (self.base.trim_end_matches('/'), &self.release);
+        let modules = self.dir(base);
+        [
+            modules.join("System.map"),
+            format!("{base}/boot/System.map-{release}").into(),
+            modules.join("build/System.map"),
+            format!("{base}/usr/lib/debug/boot/System.map-{release}").into(),
+            format!("{base}/usr/lib/debug/lib/modules/{release}/System.map").into(),
+        ]
     }
 
     fn set(&mut self, tool: &Tool, letter: char, value: &OsString) -> Result<(), Error> {

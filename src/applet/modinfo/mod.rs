@@ -69,7 +69,7 @@ impl Reader<'_> {
             let module = ModuleName::new(&word);
             let found = self.catalog.lookup_name(&module);
             return match found.is_empty() {
-                true => Err(self.tool.error(&format!("Module name {word} not found."))),
+                true => Err(self.not_found(&format!("Module name {word} not found."))),
                 false => found.iter().try_for_each(|f| self.found(f)),
             };
         }
@@ -80,9 +80,16 @@ impl Reader<'_> {
         let found = self.catalog.lookup_all(&self.config, &word);
         match alias::normalize(word.as_bytes()) {
             Err(_) => Err(self.tool.error(&format!("Module alias {word} not found."))),
-            Ok(_) if found.is_empty() => Err(self.tool.error(&format!("Module {word} not found."))),
+            Ok(_) if found.is_empty() => Err(self.not_found(&format!("Module {word} not found."))),
             Ok(_) => found.iter().try_for_each(|f| self.found(f)),
         }
+    }
+
+    /// Prints that a module was not found, and whether there is nothing to find it in.
+    fn not_found(&self, text: &str) -> Fail {
+        let fail = self.tool.error(text);
+        self.tool.hint_at_depmod(&self.dir);
+        fail
     }
 
     fn found(&self, found: &Match) -> Result<(), Fail> {

@@ -163,7 +163,7 @@ impl<'a> Modprobe<'a> {
         if self.options.all { Level::Warning } else { Level::Fatal }
     }
 
-    /// Prints that a module was not found, and whether the kernel has no modules at all.
+    /// Prints that a module was not found, and whether the kernel has no modules or indexes at all.
     fn not_found(&self, text: &str) -> Fail {
         let fail = self.tool.fail(self.operand_level(), text);
         if !self.dir.path().is_dir() {
@@ -173,6 +173,7 @@ impl<'a> Modprobe<'a> {
             self.tool
                 .hint("install them; if an upgrade has removed them, reboot into the new kernel");
         }
+        self.tool.hint_at_depmod(&self.dir);
         fail
     }
 
@@ -202,7 +203,7 @@ impl<'a> Modprobe<'a> {
 
     /// Prints why a command could not be started.
     fn report_no_shell(&self, error: &sys::Error) {
-        self.tool.error(&format!("could not run a shell: {}", error.cause));
+        self.tool.error(&format!("could not run /bin/sh: {}", error.cause));
     }
 }
 

@@ -38,7 +38,11 @@ impl Modprobe<'_> {
             let module = ModuleName::new(&name);
             return match sysfs::initstate(&self.tool.root, &module) {
                 Some(_) => self.remove_module(&module, false, Reason::Requested, &mut open),
-                None => Err(self.fatal(&format!("Module {name} not found."))),
+                None => {
+                    let fail = self.fatal(&format!("Module {name} not found."));
+                    self.tool.hint_at_depmod(&self.dir);
+                    Err(fail)
+                }
             };
         }
         for found in found {

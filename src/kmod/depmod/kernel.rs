@@ -33,7 +33,8 @@ impl KernelSymbols {
         symbols
     }
 
-    /// Parses the System.map `file`. Returns a warning for each line without three words.
+    /// Parses the System.map `file`. Returns a warning for each line without three words,
+    /// which ends at its first NUL.
     pub(crate) fn from_system_map(
         file: &str,
         text: &[u8],
@@ -42,6 +43,8 @@ impl KernelSymbols {
         let (mut symbols, mut warnings) = (Self::implicit(), Vec::new());
         let lines = text.split_inclusive(|byte| *byte == b'\n');
         for (line, number) in lines.zip(1..) {
+            // As in kmod: a crash of the machine may leave a file whose last blocks are zero.
+            let line = line.split(|byte| *byte == 0).next().unwrap_or_default();
             let Some(name) = line.splitn(3, |byte| *byte == b' ').nth(2) else {
                 let line = String::from_utf8_lossy(line);
                 warnings.push(Warning::new(file, number, format!("invalid line: {line}")));
@@ -58,6 +61,11 @@ impl KernelSymbols {
     /// Returns the version of a symbol, or `None` if the kernel does not export it.
     pub(crate) fn get(&self, name: &[u8]) -> Option<u32> {
         self.0.get(name).copied()
+    }
+
+    /// Returns whether the file had no symbol that the kernel exports.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.len() <= IMPLICIT.len()
     }
 
     fn implicit() -> Self {
@@ -106,6 +114,11 @@ mod tests {
         let (symbols, warnings) = KernelSymbols::from_system_map("map", text, None);
         assert_eq!([&b"foo"[..], b"bar", b"baz"].map(|n| symbols.get(n)), [Some(0), None, None]);
         assert_eq!(warnings[0].to_string(), "map line 3: invalid line: bad\n");
+        let torn = b"00 t __ksymtab_foo\n00 t __ksymtab_b\0ar\n00 \0\0\0\n\0\0";
+        let (symbols, warnings) = KernelSymbols::from_system_map("map", torn, None);
+        assert_eq!([&b"foo"[..], b"b", b"bar"].map(|n| symbols.get(n)), [Some(0), Some(0), None]);
+        let texts: Vec<_> = warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(texts, ["map line 3: invalid line: 00 ", "map line 4: invalid line: "]);
         let (symbols, _) = KernelSymbols::from_system_map("map", text, Some(b'_'));
         assert_eq!([&b"foo"[..], b"baz"].map(|n| symbols.get(n)), [None, Some(0)]);
     }
