@@ -16,14 +16,11 @@ use super::table::table;
 use crate::cmdline::KernelCommandLine;
 use crate::cmdline::modules::ModuleParams;
 use crate::kmod::catalog::{Catalog, Match, Source};
-use crate::kmod::compress::IMAGE_LIMIT;
 use crate::kmod::conf::Config;
-use crate::kmod::elf_machine::Machine;
 use crate::kmod::name::ModuleName;
 use crate::machine::capture::{Capture, Device};
 use crate::report::json::object;
 use crate::sys::moddir::{self, ModuleDir};
-use crate::sys::modfile::ModuleFile;
 use crate::sys::{self, Root, errno, machine};
 
 const HELP: &str = "\
@@ -149,15 +146,6 @@ impl Modules {
     /// Returns the modules that match the modalias of `device`.
     pub(super) fn for_device(&self, device: &Device) -> Vec<Match> {
         self.catalog.lookup_modalias(&self.config, &device.modalias.normalized())
-    }
-}
-
-impl Modules {
-    /// Returns the file of a module and what machine it is for; `None` if it cannot be read.
-    pub(super) fn machine(&self, found: &Match) -> Option<(PathBuf, Machine)> {
-        let path = self.dir.path().join(self.catalog.dep(&found.module)?.path);
-        let image = ModuleFile::open(&path).ok()?.image(IMAGE_LIMIT).ok()?;
-        Some((path, Machine::parse(&image).ok()?))
     }
 }
 

@@ -11,7 +11,11 @@ use super::message::{self, Error};
 use super::out;
 use super::scan::Modules;
 use crate::cmdline::KernelCommandLine;
+use crate::kmod::catalog::Match;
+use crate::kmod::compress::IMAGE_LIMIT;
+use crate::kmod::elf_machine::Machine;
 use crate::machine::capture::Capture;
+use crate::sys::modfile::ModuleFile;
 use crate::sys::{self, Root, machine};
 use simulate::Simulation;
 
@@ -105,7 +109,7 @@ fn plan(options: &Options) -> Result<String, Error> {
 fn check_machine(capture: &Capture, modules: &Modules) -> Result<(), Error> {
     let Some(name) = &capture.machine else { return Ok(()) };
     let found = capture.devices.iter().flat_map(|device| modules.for_device(device));
-    let Some((path, machine)) = found.filter_map(|found| modules.machine(&found)).next() else {
+    let Some((path, machine)) = found.filter_map(|found| machine_of(modules, &found)).next() else {
         return Ok(());
     };
     if machine.has_name(name) != Some(false) {
@@ -115,6 +119,13 @@ fn check_machine(capture: &Capture, modules: &Modules) -> Result<(), Error> {
         format!("the machine is {name}, but {} is for {machine}", path.display()),
         "name the modules of that machine with --root and --kernel".into(),
     ))
+}
+
+/// Returns the file of a module and what machine it is for; `None` if it cannot be read.
+fn machine_of(modules: &Modules, found: &Match) -> Option<(PathBuf, Machine)> {
+    let path = modules.dir.path().join(modules.catalog.dep(&found.module)?.path);
+    let image = ModuleFile::open(&path).ok()?.image(IMAGE_LIMIT).ok()?;
+    Some((path, Machine::parse(&image).ok()?))
 }
 
 /// Reads the capture in the file at `path`.
