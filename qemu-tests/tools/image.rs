@@ -4,6 +4,7 @@ use harness::run::Test;
 use harness::tests;
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -19,6 +20,11 @@ pub(crate) const TESTS: &[Test] = tests![[] =>
     configuration_and_firmware_are_included,
     a_merged_usr_is_included_once,
     a_list_replaces_the_built_in_one,
+    a_list_of_every_form_gives_what_gen_init_cpio_makes,
+    an_image_can_be_standard_output,
+    what_is_not_a_regular_file_is_refused_by_name,
+    a_damaged_image_is_listed_up_to_the_damage,
+    an_image_is_listed_in_little_memory,
     compressed_images_hold_the_same_archive,
     build_errors_are_reported,
     an_init_that_cannot_run_is_reported,
@@ -367,6 +373,242 @@ fn a_list_replaces_the_built_in_one() {
     assert!(error.contains("my.list line 3: unknown type 'fifo'"), "{error}");
 }
 
+/// Lines for every form of the grammar, and the entries that gen_init_cpio of Linux 6.1 makes of
+/// them, in our order of paths. It sets nlink of `pipe` and `sock` to 2, and counts a link's NUL.
+fn a_list_of_every_form_gives_what_gen_init_cpio_makes() {
+    let tree = tree();
+    let root = tree.path();
+    put(root, "content", "hello\n");
+    let text = "# every form\n\n   \n  # with spaces\n\
+        dir /bin 0755 0 0\n\
+        dir\t/dev\t0755\t0\t0\r\n\
+        dir /dev/ 040755 0 0\n\
+        file /init ${HERE}/init 0755 0 0\n\
+        file /bin/a ${HERE}/content 0104755 1 2 /bin/b /z ./c\n\
+        file /etc/empty /dev/null 0600 0 0\n\
+        file ${HERE} ${HERE}/${NONE}content 644 0 0\n\
+        slink /sbin bin 0777 0 0\n\
+        nod /dev/console 0600 0 0 c 5 1\n\
+        nod /dev/loop0 0660 0 6 b 7 0\n\
+        pipe /dev/initctl 0600 0 0\n\
+        sock /dev/log 0666 0 0\n\
+        dir /etc 0700 0 0 # comment";
+    let image = root.join("out.img");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_coldplug"));
+    command.args(["image", "build", "-m", "c", "--list", "-", "--kernel", RELEASE, "--root"]);
+    command.arg(root).arg("-o").arg(&image).stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut child = command.env("HERE", root).env_remove("NONE").spawn().unwrap();
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
+    let dir = tempfile::tempdir().unwrap();
+    let listing = cpio(&fs::read(&image).unwrap(), &["-itvn", "--quiet"], dir.path()).stdout;
+    let listing = String::from_utf8(listing).unwrap();
+    let lines = listing.lines().map(|line| {
+        let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
+        line.replace(" Jan 1 1970", "")
+    });
+    let of_the_list =
+        |line: &String| !["lib", "usr", "modprobe.d"].iter().any(|name| line.contains(name));
+    let lines: Vec<_> = lines.filter(of_the_list).collect();
+    let want = [
+        "-rw-r--r-- 1 0 0 6 ${HERE}",
+        "drwxr-xr-x 2 0 0 0 bin",
+        "-rwsr-xr-x 4 1 2 0 bin/a",
+        "-rwsr-xr-x 4 1 2 0 bin/b",
+        "-rwsr-xr-x 4 1 2 0 c",
+        "drwxr-xr-x 2 0 0 0 dev",
+        "crw------- 1 0 0 5, 1 dev/console",
+        "prw------- 1 0 0 0 dev/initctl",
+        "srw-rw-rw- 1 0 0 0 dev/log",
+        "brw-rw---- 1 0 6 7, 0 dev/loop0",
+        "drwx------ 2 0 0 0 etc",
+        "-rw------- 1 0 0 0 etc/empty",
+        "-rwxr-xr-x 1 0 0 12 init",
+        "lrwxrwxrwx 1 0 0 3 sbin -> bin",
+        "-rwsr-xr-x 4 1 2 6 z",
+    ];
+    assert_eq!(lines, want);
+    // Names of one line are one file, with the content in each.
+    cpio(&fs::read(&image).unwrap(), &["-id", "--quiet", "bin/*", "z", "c"], dir.path());
+    let inode = |name: &str| {
+        let path = dir.path().join(name);
+        assert_eq!(fs::read(&path).unwrap(), b"hello\n", "{name}");
+        std::os::unix::fs::MetadataExt::ino(&fs::metadata(path).unwrap())
+    };
+    assert!(["bin/b", "c", "z"].iter().all(|name| inode(name) == inode("bin/a")));
+}
+
+fn an_image_can_be_standard_output() {
+    let tree = tree();
+    let root = tree.path();
+    for args in ["", "--compress gzip"] {
+        let file = fs::read(built(root, args)).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_coldplug"));
+        command.args(["image", "build", "--kernel", RELEASE, "-o", "-", "--root"]).arg(root);
+        command.arg("--init").arg(root.join("init")).current_dir(root);
+        let output = command.args(args.split_whitespace()).output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{args}");
+        assert!(output.stdout == file, "{args}: {} bytes", output.stdout.len());
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = command.stdout(full).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        let why = "coldplug image: write standard output: No space left on device\n";
+        assert_eq!(error, why, "{args}");
+        let mut list = Command::new(env!("CARGO_BIN_EXE_coldplug"));
+        list.args(["image", "list", "-"]).stdin(fs::File::open(root.join("out.img")).unwrap());
+        let output = list.output().unwrap();
+        assert!(String::from_utf8_lossy(&output.stdout).contains("sbin/modprobe -> /init"));
+    }
+    put(root, "modules.conf", "alias eth0 e100\n");
+    let mut convert = Command::new(env!("CARGO_BIN_EXE_coldplug"));
+    let convert = convert.args(["convert", "-o", "-", "modules.conf"]).current_dir(root);
+    let text = String::from_utf8(convert.output().unwrap().stdout).unwrap();
+    assert!(text.contains("\nalias eth0 e100\n"), "{text}");
+    let mut scan = Command::new(env!("CARGO_BIN_EXE_coldplug"));
+    let scan = scan.args(["scan", "--save", "-"]).current_dir(root);
+    let text = String::from_utf8(scan.output().unwrap().stdout).unwrap();
+    assert!(text.ends_with("\nend\n"), "{text}");
+    assert!(!root.join("-").exists());
+}
+
+/// Runs `coldplug image` with `args` in `dir`; a command that waits is an error.
+fn image_command(dir: &Path, args: &str) -> (Option<i32>, String, String) {
+    let mut command = Command::new("timeout");
+    command.arg("20").arg(env!("CARGO_BIN_EXE_coldplug")).arg("image").current_dir(dir);
+    let output = command.args(args.split_whitespace()).stdin(Stdio::null()).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+fn what_is_not_a_regular_file_is_refused_by_name() {
+    let tree = tree();
+    let root = tree.path();
+    let status = Command::new("mkfifo").arg(root.join("fifo")).status().unwrap();
+    assert!(status.success());
+    fs::create_dir(root.join("dir")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(root.join("socket")).unwrap();
+    let build = format!("build -k {RELEASE} --root . --no-firmware -o out.img");
+    for (name, why) in [
+        ("fifo", "not a regular file"),
+        ("dir", "not a regular file"),
+        ("socket", "not a regular file"),
+        ("/dev/zero", "not a regular file"),
+        ("/dev/tty", "not a regular file"),
+        ("none", "No such file or directory"),
+    ] {
+        let lines = format!("dir /x 0755 0 0\n\nfile /x/y {name} 0644 0 0\n");
+        put(root, "lines", lines);
+        for (args, place) in [
+            (format!("list {name}"), ""),
+            (format!("{build} --list {name}"), ""),
+            (format!("{build} --list lines"), "lines line 3: "),
+            (format!("{build} --init {name}"), ""),
+            (format!("{build} --init init --shell={name}"), ""),
+        ] {
+            let (code, out, error) = image_command(root, &args);
+            let want = format!("coldplug image: {place}open {name}: {why}\n");
+            assert_eq!((code, out, error), (Some(1), String::new(), want), "{args}");
+            assert!(!root.join("out.img").exists(), "{args}");
+        }
+    }
+    put(root, "lines", "file /x init 0755 0 0\nfile /x/y init 0755 0 0\n");
+    let (code, _, error) = image_command(root, &format!("{build} --list lines"));
+    assert_eq!(code, Some(1));
+    assert_eq!(error, "coldplug image: lines line 2: /x/y: a parent is not a directory\n");
+    // Files of the tree.
+    let module = root.join(format!("lib/modules/{RELEASE}/kernel/x.ko"));
+    fs::remove_file(&module).unwrap();
+    Command::new("mkfifo").arg(&module).status().unwrap();
+    let (code, _, error) = image_command(root, &format!("{build} --init init"));
+    assert!(code == Some(1) && error.ends_with("x.ko: not a regular file\n"), "{error}");
+}
+
+fn a_damaged_image_is_listed_up_to_the_damage() {
+    let tree = tree();
+    let root = tree.path();
+    let plain = fs::read(built(root, "--modules-as stored")).unwrap();
+    fs::write(root.join("plain"), &plain).unwrap();
+    let (_, whole, _) = image_command(root, "list plain");
+    let gzip = filter("gzip -n", &plain);
+    for (what, bytes, why) in [
+        ("plain", plain[..plain.len() / 2].to_vec(), "is truncated"),
+        ("gzip", gzip[..gzip.len() * 9 / 10].to_vec(), "cpio entry at offset "),
+        ("bad second archive", [&gzip[..], b"\x1f\x8bnoise"].concat(), "archive at offset "),
+        ("not cpio", [&plain[..], &filter("xz", b"text")].concat(), "is not cpio"),
+        ("not an image", [&plain[..], b"text"].concat(), "neither cpio nor a known compression"),
+    ] {
+        fs::write(root.join("image"), bytes).unwrap();
+        let (code, out, error) = image_command(root, "list image");
+        assert!(code == Some(1) && error.contains(why), "{what}: {error}");
+        assert!(out.lines().count() > 10 && whole.starts_with(&out), "{what}:\n{out}");
+    }
+    fs::write(root.join("image"), [0; 512]).unwrap();
+    let (code, _, error) = image_command(root, "list image");
+    assert_eq!((code, &*error), (Some(1), "coldplug image: image: the image is empty\n"));
+}
+
+/// Images of some kilobytes that decompress to 128 MB each, listed with 90 MB of address space, the
+/// program itself included.
+fn an_image_is_listed_in_little_memory() {
+    const SIZE: u32 = 128 << 20;
+    let header = |name: &str, mode: u32, size: u32, name_size: u32| {
+        let mut text = String::from("070701");
+        for field in [1, mode, 0, 0, 1, 0, size, 0, 0, 0, 0, name_size, 0] {
+            text += &format!("{field:08x}");
+        }
+        let mut bytes = text.into_bytes();
+        bytes.extend(name.bytes());
+        bytes.resize((bytes.len() + 1).next_multiple_of(4), 0);
+        bytes
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let large = |head: &[u8], tail: &[u8]| {
+        let path = dir.path().join("large");
+        fs::write(&path, head).unwrap();
+        let mut file = fs::OpenOptions::new().append(true).open(&path).unwrap();
+        file.set_len(head.len() as u64 + u64::from(SIZE)).unwrap();
+        file.write_all(tail).unwrap();
+    };
+    let packed = |command: &str| {
+        let status = format!("{command} <large >image");
+        let status = Command::new("sh").args(["-c", &status]).current_dir(dir.path()).status();
+        assert!(status.unwrap().success(), "{command}");
+    };
+    let listed = || {
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -v 92160; exec \"$0\" image list image"]);
+        let command = command.arg(env!("CARGO_BIN_EXE_coldplug")).current_dir(dir.path());
+        let output = command.output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let trailer = header("TRAILER!!!", 0, 0, 11);
+    let file = header("file", 0o100_644, SIZE, 5);
+    let tail = [header("dir", 0o040_755, 0, 4), trailer.clone()].concat();
+    let want = format!("-rw-r--r-- 0/0  {SIZE} file\ndrwxr-xr-x 0/0          0 dir\n");
+    large(&file, &tail);
+    for command in ["cat", "gzip -1", "zstd -q", "xz -0"] {
+        packed(command);
+        assert_eq!(listed(), (Some(0), want.clone(), String::new()), "{command}");
+    }
+    for (mode, size, name_size, why) in [
+        (0o040_755, 0, SIZE, "the name is longer than 4095 bytes"),
+        (0o120_777, SIZE, 5, "the target of the link is longer than 4096 bytes"),
+    ] {
+        large(&header("link", mode, size, name_size), &trailer);
+        packed("gzip -1");
+        let why =
+            format!("coldplug image: image: archive at offset 0: cpio entry at offset 0: {why}\n");
+        assert_eq!(listed(), (Some(1), String::new(), why));
+    }
+    let many: Vec<u8> =
+        (0..150_000).flat_map(|n| header(&format!("{n:06}"), 0o040_755, 0, 7)).collect();
+    fs::write(dir.path().join("large"), [many, trailer].concat()).unwrap();
+    packed("gzip -1");
+    let (code, out, error) = listed();
+    assert_eq!((code, out.lines().count(), &*error), (Some(0), 150_000, ""));
+}
+
 fn compressed_images_hold_the_same_archive() {
     let tree = tree();
     let plain = fs::read(built(tree.path(), "")).unwrap();
@@ -388,8 +630,8 @@ fn build_errors_are_reported() {
     for (args, why) in [
         ("-m a,nosuch,other", "nosuch, other: no such module, builtin or alias"),
         ("-m @nosuch", "@nosuch: no such module set\nhint: module sets are @filesystems @network"),
-        ("--list /nonexistent", "read /nonexistent: No such file"),
-        ("--init /nonexistent", "read /nonexistent: No such file"),
+        ("--list /nonexistent", "open /nonexistent: No such file"),
+        ("--init /nonexistent", "open /nonexistent: No such file"),
         ("--kernel 7.0", "lib/modules/7.0: no modules of kernel 7.0\nhint: "),
         ("--frob", "--frob"),
     ] {

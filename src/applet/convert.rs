@@ -10,7 +10,7 @@ use super::message::{self, Error};
 use super::out;
 use crate::kmod::modules_conf::{self, Converted};
 use crate::sys;
-use crate::sys::atomic_file::AtomicFile;
+use crate::sys::atomic_file::{AtomicFile, output_name};
 use crate::sys::modules_conf::HostEnvironment;
 
 const HELP: &str = "\
@@ -107,7 +107,7 @@ fn replace(path: &Path, bytes: &[u8]) -> sys::Result<()> {
         file.sync()?;
         file.commit()
     });
-    written.map(|_| ()).map_err(|error| sys::Error::io("write", path, &error))
+    written.map(|_| ()).map_err(|error| sys::Error::io("write", output_name(path), &error))
 }
 
 #[cfg(test)]

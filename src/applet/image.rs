@@ -2,13 +2,18 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io::{self, BufRead, BufReader, IsTerminal};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use super::args;
 use super::message::{self, Error};
 use super::out;
 use crate::escape;
-use crate::image::{self, Compress, ModuleFormat, Modules, Options, Shell, newc};
+use crate::image::newc::Member;
+use crate::image::{self, Compress, ModuleFormat, Modules, Options, Shell};
+use crate::sys::atomic_file;
+use crate::sys::regular_file;
 
 const HELP: &str = "\
 usage: coldplug image build --kernel RELEASE -o OUT [option…]
@@ -16,7 +21,7 @@ usage: coldplug image build --kernel RELEASE -o OUT [option…]
 
 build  Write an initramfs image to OUT.
   -k, --kernel RELEASE    kernel release of the modules, as printed by uname -r
-  -o, --output OUT        path of the image
+  -o, --output OUT        path of the image; '-' is standard output
   -r, --root DIR          use /lib/modules, /lib/firmware and modprobe.d below DIR (default: /)
       --all               include all modules (default)
   -m, --modules A,B       include these modules and their dependencies: names, globs or @sets
@@ -27,8 +32,8 @@ build  Write an initramfs image to OUT.
                           modules; stored: keep the files unchanged.
                           With --compress, plain makes the smaller image
       --compress CODEC    compress the whole archive: none (default), zstd or gzip
-      --list FILE         read the files, links and device nodes from FILE instead of the
-                          built-in list
+      --list FILE         read the files, links and device nodes from FILE, a list for
+                          gen_init_cpio, instead of the built-in list; '-' is standard input
       --no-firmware       leave out firmware
       --shell[=PATH]      include a shell for a boot that fails: busybox or bash of the root, or
                           the program PATH, with the libraries it needs
@@ -38,11 +43,15 @@ build  Write an initramfs image to OUT.
   -q, --quiet             print no summary
 The date of all entries is SOURCE_DATE_EPOCH if it is set, else 0.
 
-list   Print mode, owner, size and name of each entry of the image FILE.
+list   Print mode, owner, size and name of each entry of the image FILE; '-' is standard input.
+       If the image is damaged, print the entries before the damage and exit with status 1.
 ";
 
 /// Name of the smaller build of this program, without the commands of the build machine.
 const IMAGE_PROGRAM: &str = "coldplug-init";
+
+/// Size in bytes of what is read and printed at once.
+const CHUNK: usize = 1 << 16;
 
 /// A parsed command line.
 #[derive(Debug)]
@@ -56,13 +65,17 @@ pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
     let text = match parse(args.iter().cloned())? {
         Command::Help => HELP.to_owned(),
         Command::Build { options, quiet } => build(&options, quiet)?,
-        Command::List(path) => list(&path)?,
+        Command::List(path) => return list(&path),
     };
     out::text(&text);
     Ok(())
 }
 
 fn build(options: &Options, quiet: bool) -> Result<String, Error> {
+    let to_stdout = atomic_file::is_standard_output(&options.out);
+    if to_stdout && io::stdout().is_terminal() {
+        return Err(usage("standard output is a terminal; redirect it"));
+    }
     let summary = image::build(options).map_err(|error| match error.hint() {
         Some(hint) => Error::Hinted(error.to_string(), hint),
         None => Error::Failed(error.to_string()),
@@ -71,7 +84,7 @@ fn build(options: &Options, quiet: bool) -> Result<String, Error> {
         message::warn("image", &notice.to_string());
     }
     // An output that is not a regular file may be standard output.
-    let silent = quiet || fs::metadata(&options.out).is_ok_and(|out| !out.is_file());
+    let silent = quiet || to_stdout || fs::metadata(&options.out).is_ok_and(|out| !out.is_file());
     Ok(if silent { String::new() } else { summary.to_string() })
 }
 
@@ -209,30 +222,47 @@ fn mtime(source_date_epoch: Option<&str>) -> Result<u32, Error> {
     }
 }
 
-/// Returns the lines for all entries of an image. A damaged image is an error.
-fn list(path: &Path) -> Result<String, Error> {
-    let failed = |why: &dyn std::fmt::Display| Error::Failed(format!("{}: {why}", path.display()));
-    let bytes = fs::read(path).map_err(|error| failed(&error))?;
-    let archives = image::read::archives(&bytes).map_err(|error| failed(&error))?;
-    if archives.is_empty() {
-        return Err(failed(&"the image is empty"));
+/// Prints a line for each entry of an image as it is read. A damaged image is an error after the
+/// lines of the entries before the damage.
+fn list(path: &Path) -> Result<(), Error> {
+    if path == Path::new("-") {
+        return list_entries("standard input", &mut io::stdin().lock());
     }
-    let members = archives.iter().flat_map(|archive| newc::read(archive));
-    let lines = members.map(|member| member.map(|member| line(&member)));
-    let lines: Vec<_> = lines.collect::<Result<_, _>>().map_err(|error| failed(&error))?;
-    Ok(lines.join("\n"))
+    let file = regular_file::open(path)?;
+    list_entries(&path.display().to_string(), &mut BufReader::with_capacity(CHUNK, file))
+}
+
+fn list_entries(name: &str, image: &mut dyn BufRead) -> Result<(), Error> {
+    let failed = |why: &dyn std::fmt::Display| Error::Failed(format!("{name}: {why}"));
+    let mut lines = String::new();
+    let archives = image::read::entries(image, &mut |member| {
+        lines += &line(member);
+        lines.push('\n');
+        if lines.len() >= CHUNK {
+            out::part(&lines);
+            lines.clear();
+        }
+        // Nobody reads the rest.
+        if out::has_failed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    out::part(&lines);
+    match archives {
+        Ok(0) => Err(failed(&"the image is empty")),
+        Ok(_) => Ok(()),
+        Err(error) => Err(failed(&error)),
+    }
 }
 
 /// Returns a line in the form of `ls -l`: mode, owner, size or device number, name, link target.
-fn line(member: &newc::Member<'_>) -> String {
-    let name = String::from_utf8_lossy(member.name);
+fn line(member: &Member) -> String {
+    let name = String::from_utf8_lossy(&member.name);
     let name = escape::line(&name);
     let size = match member.device {
         (major, minor) if member.is_device() => format!("{major}, {minor}"),
-        _ => member.data.len().to_string(),
+        _ => member.size.to_string(),
     };
     let target = match member.is_link() {
-        true => format!(" -> {}", escape::line(&String::from_utf8_lossy(member.data))),
+        true => format!(" -> {}", escape::line(&String::from_utf8_lossy(&member.target))),
         false => String::new(),
     };
     let (uid, gid) = (member.uid, member.gid);
@@ -288,6 +318,7 @@ mod tests {
             ("build -k . -o out", "--kernel '.' is not a release"),
             ("build -k 6.1", "-o OUT is missing"),
             ("build -k 6.1 -o /", "-o OUT is missing"),
+            ("build -k 6.1 -o ..", "-o OUT is missing"),
             ("build -k 6.1 -o out --compress xz", "expected none, zstd or gzip"),
             ("build -k 6.1 -o out extra", "unexpected argument"),
             ("list", "FILE is missing"),

@@ -31,7 +31,8 @@ name for it. Modules built into the kernel are in brackets.
   -r, --root DIR          read /sys, /proc, /etc and /lib/modules below DIR (default /)
   -k, --kernel RELEASE    look up modules of this kernel (default: the running kernel)
   -j, --json              print one JSON object
-  -s, --save FILE         write the machine to FILE instead, for coldplug plan --from
+  -s, --save FILE         write the machine to FILE instead, for coldplug plan --from; '-' is
+                          standard output
 ";
 
 const OPTIONS: &[Opt] = &[
@@ -85,6 +86,9 @@ fn scan(options: &Options) -> Result<String, Error> {
     let root = options.root.as_ref().map_or_else(Root::default, Root::at);
     let capture = machine::capture(&root)?;
     if let Some(path) = &options.save {
+        if path.as_os_str() == "-" {
+            return Ok(capture.to_text());
+        }
         std::fs::write(path, capture.to_text()).map_err(|e| sys::Error::io("write", path, &e))?;
         return Ok(String::new());
     }

@@ -1,8 +1,7 @@
 //! Building an image: from the options to the manifest, and from the manifest to the file.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -10,9 +9,14 @@ use super::manifest::{Content, Manifest, Node};
 use super::output::Output;
 use super::select::{self, Selection};
 use super::tree::Tree;
-use super::{Error, ModuleFormat, Options, firmware, list, newc, pack, sets, shell};
+use super::{Error, ModuleFormat, Options, firmware, list, newc, pack, sets, shell, source};
 use crate::kmod::index;
 use crate::kmod::name::ModuleName;
+use crate::sys::atomic_file::output_name;
+use crate::sys::{self, regular_file};
+
+/// Longest file list in bytes.
+const LIST_LIMIT: usize = 64 << 20;
 
 /// Index files that are copied unchanged, also for modules that are not in the image: so the loader
 /// can report which module is missing.
@@ -67,7 +71,7 @@ impl fmt::Display for Summary {
 ///
 /// # Errors
 ///
-/// All of [`Error`] except for [`Error::Archive`]. No file is left behind.
+/// All of [`Error`]. No file is left behind.
 pub(crate) fn build(options: &Options) -> Result<Summary, Error> {
     let tree = Tree::read(&options.root, &options.release)?;
     let selection = select::select(&tree, &options.modules)?;
@@ -124,7 +128,7 @@ fn check_init(manifest: &Manifest) -> Result<Option<String>, Error> {
 /// Returns whether a file starts with the magic bytes of an ELF program or of a script.
 fn is_program(path: &Path) -> Result<bool, Error> {
     let mut head = Vec::new();
-    let file = fs::File::open(path).map_err(Error::io("read", path))?;
+    let file = regular_file::open(path).map_err(Error::System)?;
     file.take(4).read_to_end(&mut head).map_err(Error::io("read", path))?;
     Ok(head == b"\x7fELF" || head.starts_with(b"#!"))
 }
@@ -138,29 +142,66 @@ fn image_path(release: &str, path: &str) -> String {
 }
 
 fn add_list(manifest: &mut Manifest, options: &Options) -> Result<(), Error> {
-    let lines = match &options.list {
-        None => list::parse("base.list", sets::BASE)?,
-        Some(path) => {
-            let text = fs::read_to_string(path).map_err(Error::io("read", path))?;
-            list::parse(&path.display().to_string(), &text)?
-        }
+    let file = match &options.list {
+        None => "base.list".to_owned(),
+        Some(path) if path.as_os_str() == "-" => "standard input".to_owned(),
+        Some(path) => path.display().to_string(),
     };
-    for line in lines {
-        let content = match line.kind {
-            list::LineKind::Dir => Content::Dir,
-            list::LineKind::Link(target) => Content::Link(target),
-            list::LineKind::Char(major, minor) => Content::Char(major, minor),
-            list::LineKind::Block(major, minor) => Content::Block(major, minor),
-            list::LineKind::File(list::Location::Init) => Content::File(options.init.clone()),
-            list::LineKind::File(list::Location::InitrdRelease) => {
-                Content::Bytes(sets::INITRD_RELEASE.into())
-            }
-            list::LineKind::File(list::Location::Path(path)) => Content::File(path),
-        };
-        let node = Node { mode: line.mode, uid: line.uid, gid: line.gid, content };
-        manifest.add(&line.name, node)?;
+    let text = read_list(options.list.as_deref())?;
+    for line in list::parse(&file, &text, &|name| std::env::var_os(name))? {
+        let number = line.number;
+        add_line(manifest, line, options).map_err(|cause| Error::Line {
+            file: file.clone(),
+            line: number,
+            cause: Box::new(cause),
+        })?;
     }
     Ok(())
+}
+
+/// Returns the text of the file list; `-` is standard input.
+fn read_list(path: Option<&Path>) -> Result<Vec<u8>, Error> {
+    let Some(path) = path else { return Ok(sets::BASE.into()) };
+    if path.as_os_str() != "-" {
+        return regular_file::read(path, LIST_LIMIT).map_err(Error::System);
+    }
+    let path = Path::new("standard input");
+    let mut text = Vec::new();
+    let limited = std::io::stdin().lock().take(LIST_LIMIT as u64 + 1).read_to_end(&mut text);
+    limited.map_err(Error::io("read", path))?;
+    match text.len() > LIST_LIMIT {
+        true => {
+            let cause = sys::Cause::TooLarge(LIST_LIMIT);
+            Err(Error::System(sys::Error::new("read", path.display(), cause)))
+        }
+        false => Ok(text),
+    }
+}
+
+/// Adds the nodes of one line of a file list.
+fn add_line(manifest: &mut Manifest, line: list::Line, options: &Options) -> Result<(), Error> {
+    let content = match line.kind {
+        list::LineKind::Dir => Content::Dir,
+        list::LineKind::Link(target) => Content::Link(target),
+        list::LineKind::Char(major, minor) => Content::Char(major, minor),
+        list::LineKind::Block(major, minor) => Content::Block(major, minor),
+        list::LineKind::Fifo => Content::Fifo,
+        list::LineKind::Socket => Content::Socket,
+        list::LineKind::File(list::Location::Init) => Content::File(options.init.clone()),
+        list::LineKind::File(list::Location::InitrdRelease) => {
+            Content::Bytes(sets::INITRD_RELEASE.into())
+        }
+        list::LineKind::File(list::Location::Path(path)) => {
+            source::check(&path).map_err(Error::System)?;
+            Content::File(path)
+        }
+    };
+    let shared = (!line.hard_links.is_empty()).then_some(line.number);
+    let node = Node { mode: line.mode, uid: line.uid, gid: line.gid, content, shared };
+    for name in &line.hard_links {
+        manifest.add(name, node.clone())?;
+    }
+    manifest.add(&line.name, node)
 }
 
 /// Adds the tree's index files. modules.dep and modules.dep.bin are rewritten, because the suffixes
@@ -226,30 +267,69 @@ fn add_firmware(
     Ok(found)
 }
 
+/// One entry of the image, and its place among the names of its file.
+struct Item<'a> {
+    name: &'a str,
+    node: &'a Node,
+    /// How many names the file has.
+    names: u32,
+    /// Whether this is the last name, which has the content.
+    is_last: bool,
+}
+
+/// Returns the entries of the image in their order.
+fn items(manifest: &Manifest) -> Vec<Item<'_>> {
+    let mut names: HashMap<usize, u32> = HashMap::new();
+    for line in manifest.iter().filter_map(|(_, node)| node.shared) {
+        *names.entry(line).or_default() += 1;
+    }
+    let mut left = names.clone();
+    let mut items = Vec::new();
+    for (name, node) in manifest.iter() {
+        let left = node.shared.and_then(|line| left.get_mut(&line));
+        let is_last = left.is_none_or(|left| {
+            *left -= 1;
+            *left == 0
+        });
+        let names = node.shared.and_then(|line| names.get(&line)).copied().unwrap_or(1);
+        items.push(Item { name, node, names, is_last });
+    }
+    items
+}
+
 /// Writes the image. Returns its size in bytes.
 fn write(manifest: &Manifest, options: &Options) -> Result<u64, Error> {
     // Whoever reads the hash of a password can try passwords against it.
     let mode = if options.shell_password.is_some() { 0o600 } else { 0o666 };
     let output = Output::create(&options.out, mode, options.compress)?;
     let mut writer = newc::Writer::new(output, options.mtime);
-    let nodes: Vec<_> = manifest.iter().collect();
+    let mut inodes = HashMap::new();
     pack::in_order(
-        &nodes,
-        |(_, node)| load(&node.content, options.module_format),
-        |(name, node), data| {
+        &items(manifest),
+        |item| match item.is_last {
+            true => load(&item.node.content, options.module_format),
+            false => Ok(Vec::new()),
+        },
+        |item, data| {
             let data = data?;
-            writer.append(&entry(name, node, &data)).map_err(Error::io("write", &options.out))
+            let entry = entry(item.name, item.node, &data);
+            let written = match item.node.shared {
+                None => writer.append(&entry),
+                Some(line) => writer
+                    .append_name(&entry, item.names, inodes.get(&line).copied())
+                    .map(|ino| _ = inodes.insert(line, ino)),
+            };
+            written.map_err(Error::io("write", output_name(&options.out)))
         },
     )?;
-    let (output, _) = writer.finish().map_err(Error::io("write", &options.out))?;
+    let (output, _) = writer.finish().map_err(Error::io("write", output_name(&options.out)))?;
     output.commit()
 }
 
 /// Returns the bytes of a file node.
 fn load(content: &Content, format: ModuleFormat) -> Result<Vec<u8>, Error> {
-    let read = |path: &Path| fs::read(path).map_err(Error::io("read", path));
     match content {
-        Content::File(path) => read(path),
+        Content::File(path) => source::read(path),
         Content::Module(path) => pack::pack_file(format, path),
         Content::Bytes(bytes) => Ok(bytes.clone()),
         _ => Ok(Vec::new()),
@@ -262,6 +342,8 @@ fn entry<'a>(name: &'a str, node: &'a Node, data: &'a [u8]) -> newc::Entry<'a> {
         Content::Link(target) => newc::Kind::Link(target.as_bytes()),
         Content::Char(major, minor) => newc::Kind::Char(*major, *minor),
         Content::Block(major, minor) => newc::Kind::Block(*major, *minor),
+        Content::Fifo => newc::Kind::Fifo,
+        Content::Socket => newc::Kind::Socket,
         Content::Bytes(_) | Content::File(_) | Content::Module(_) => newc::Kind::File(data),
     };
     newc::Entry { name: name.as_bytes(), mode: node.mode, uid: node.uid, gid: node.gid, kind }
@@ -269,6 +351,7 @@ fn entry<'a>(name: &'a str, node: &'a Node, data: &'a [u8]) -> newc::Entry<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     use super::super::{Compress, Modules};

@@ -1,11 +1,10 @@
-//! Why an image cannot be built or read.
+//! Why an image cannot be built.
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::list::ListError;
-use super::read::ArchiveError;
 use super::sets;
 use crate::depmod;
 use crate::kmod::compress::DecodeError;
@@ -14,7 +13,7 @@ use crate::kmod::index::WriteError;
 use crate::sys;
 use crate::sys::crypt::BadHash;
 
-/// Why an image cannot be built or read.
+/// Why an image cannot be built.
 #[derive(Debug)]
 #[non_exhaustive]
 pub(crate) enum Error {
@@ -38,6 +37,15 @@ pub(crate) enum Error {
     },
     /// An invalid line of a file list.
     List(ListError),
+    /// A line of a file list that cannot be followed.
+    Line {
+        /// The path of the list.
+        file: String,
+        /// The line number, from 1.
+        line: usize,
+        /// The reason.
+        cause: Box<Error>,
+    },
     /// Requested module names that are neither in the tree nor built into the kernel.
     UnknownModules(Vec<String>),
     /// A module set that does not exist.
@@ -65,8 +73,6 @@ pub(crate) enum Error {
     Module(PathBuf, ElfError),
     /// modules.dep.bin with the paths of the image cannot be written.
     Index(WriteError),
-    /// An image with an archive that cannot be read.
-    Archive(ArchiveError),
 }
 
 impl Error {
@@ -112,6 +118,7 @@ impl fmt::Display for Error {
                 write!(f, "modules.dep: {path} needs {needs}, which has no line")
             }
             Self::List(error) => error.fmt(f),
+            Self::Line { file, line, cause } => write!(f, "{file} line {line}: {cause}"),
             Self::UnknownModules(names) => {
                 write!(f, "{}: no such module, builtin or alias", names.join(", "))
             }
@@ -128,7 +135,6 @@ impl fmt::Display for Error {
             Self::Decode(path, error) => write!(f, "{}: {error}", path.display()),
             Self::Module(path, error) => write!(f, "{}: {error}", path.display()),
             Self::Index(error) => write!(f, "modules.dep.bin: {error}"),
-            Self::Archive(error) => error.fmt(f),
         }
     }
 }
@@ -141,7 +147,7 @@ impl std::error::Error for Error {
             Self::Module(_, error) => Some(error),
             Self::Index(error) => Some(error),
             Self::List(error) => Some(error),
-            Self::Archive(error) => Some(error),
+            Self::Line { cause, .. } => Some(cause),
             Self::Password(error) => Some(error),
             _ => None,
         }
@@ -151,11 +157,5 @@ impl std::error::Error for Error {
 impl From<ListError> for Error {
     fn from(error: ListError) -> Self {
         Self::List(error)
-    }
-}
-
-impl From<ArchiveError> for Error {
-    fn from(error: ArchiveError) -> Self {
-        Self::Archive(error)
     }
 }

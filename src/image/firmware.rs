@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::Error;
+use super::{Error, source};
 use crate::kmod::alias::{fnmatch, is_wildcard};
 use crate::kmod::compress::{self, IMAGE_LIMIT};
 use crate::kmod::elf;
@@ -19,7 +19,7 @@ const SUFFIXES: [&str; 3] = ["", ".zst", ".xz"];
 ///
 /// The file cannot be read or decompressed, or is not a module.
 pub(super) fn names(path: &Path) -> Result<Vec<String>, Error> {
-    let stored = fs::read(path).map_err(Error::io("read", path))?;
+    let stored = source::read(path)?;
     let image = compress::decode(&stored, IMAGE_LIMIT)
         .map_err(|error| Error::Decode(path.to_owned(), error))?;
     let info = elf::modinfo(&image).map_err(|error| Error::Module(path.to_owned(), error))?;

@@ -2,12 +2,12 @@
 //! it would write.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use super::Error;
+use rustix::io::Errno;
+
+use super::{Error, source};
 use crate::depmod::{self, Listener, Settings};
 use crate::kmod::depmod::Notice;
 use crate::kmod::depmod::files::File;
@@ -77,10 +77,10 @@ impl Indexes {
 
 /// Returns the content of the file at `path`, or `None` if it does not exist.
 pub(super) fn read_optional(path: &Path) -> Result<Option<Vec<u8>>, Error> {
-    match fs::read(path) {
+    match source::read(path) {
         Ok(content) => Ok(Some(content)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io("read", path)(error)),
+        Err(Error::System(error)) if error.cause == Errno::NOENT => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

@@ -20,13 +20,15 @@ pub(super) struct Node {
     pub(super) gid: u32,
     /// Type and content.
     pub(super) content: Content,
+    /// Line of the file list that gives a file several names. All nodes of the line are one file.
+    pub(super) shared: Option<usize>,
 }
 
 impl Node {
     /// Returns a node that root owns.
     #[must_use]
     pub(super) fn of_root(mode: u32, content: Content) -> Self {
-        Self { mode, uid: 0, gid: 0, content }
+        Self { mode, uid: 0, gid: 0, content, shared: None }
     }
 }
 
@@ -41,6 +43,10 @@ pub(super) enum Content {
     Char(u32, u32),
     /// A block device: major, minor.
     Block(u32, u32),
+    /// A FIFO.
+    Fifo,
+    /// A socket.
+    Socket,
     /// A file with this content.
     Bytes(Vec<u8>),
     /// A file of the build machine, unchanged.

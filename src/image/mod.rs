@@ -29,6 +29,7 @@ pub(crate) mod read;
 mod select;
 pub(crate) mod sets;
 mod shell;
+mod source;
 mod tree;
 
 pub(crate) use build::build;

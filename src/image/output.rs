@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::Error;
 use super::pack::ZSTD;
-use crate::sys::atomic_file::AtomicFile;
+use crate::sys::atomic_file::{AtomicFile, output_name};
 
 /// Compression of the whole archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,9 +39,10 @@ impl Output {
     ///
     /// Those of [`AtomicFile::create_output`].
     pub(super) fn create(path: &Path, mode: u32, compress: Compress) -> Result<Self, Error> {
-        let file = AtomicFile::create_output(path, mode).map_err(Error::io("create", path))?;
+        let file = AtomicFile::create_output(path, mode)
+            .map_err(Error::io("create", output_name(path)))?;
         let file = BufWriter::with_capacity(1 << 18, file);
-        let mut output = Self { encoder: None, path: path.to_owned() };
+        let mut output = Self { encoder: None, path: output_name(path).to_owned() };
         output.encoder = Some(match compress {
             Compress::None => Encoder::None(file),
             Compress::Zstd => Encoder::Zstd(zstd_encoder(file).map_err(output.failed())?),

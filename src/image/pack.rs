@@ -1,6 +1,5 @@
 //! Module files in the format of the image: packed on all processors, and handed on in order.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::mpsc;
@@ -8,7 +7,7 @@ use std::thread;
 
 use zstd::zstd_safe::{CParameter, Strategy};
 
-use super::Error;
+use super::{Error, source};
 use crate::kmod::compress::{self, Compression, DecodeError, IMAGE_LIMIT};
 use crate::sys;
 
@@ -84,7 +83,7 @@ fn compress_zstd(module: &[u8]) -> io::Result<Vec<u8>> {
 
 /// Reads the module file at `path` and converts it.
 pub(super) fn pack_file(format: ModuleFormat, path: &Path) -> Result<Vec<u8>, Error> {
-    let stored = fs::read(path).map_err(Error::io("read", path))?;
+    let stored = source::read(path)?;
     format.pack(stored).map_err(|e| Error::Decode(path.to_owned(), e))
 }
 

@@ -1,21 +1,28 @@
 //! Reading images: archives in a row, each plain or compressed, with zeros between them
 //! (Documentation/driver-api/early-userspace/buffer-format.rst).
+//!
+//! Entries are handed on as they are decompressed, so that memory use depends neither on the size
+//! of the image nor on what it decompresses to.
 
-use std::borrow::Cow;
 use std::fmt;
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read};
+use std::ops::ControlFlow;
 
-use super::newc;
+use super::newc::{self, Counted, Member, ReadError};
 use crate::kmod::compress::Compression;
+use crate::sys::Cause;
 
-/// Largest size in bytes of one archive after decompression.
-const LIMIT: u64 = 4 << 30;
+/// Largest memory of an xz decoder, in bytes: twice what the strongest preset needs. zstd has the
+/// same limit for its window, and so has the kernel.
+const MEMORY_LIMIT: u64 = 128 << 20;
+/// Size in bytes of the buffer for decompressed data.
+const BUFFER: usize = 1 << 16;
 
 /// An archive of an image that cannot be read.
 #[derive(Debug)]
 pub(crate) struct ArchiveError {
     /// Offset of the archive in the image, in bytes.
-    pub(crate) offset: usize,
+    pub(crate) offset: u64,
     /// The reason.
     pub(crate) cause: ArchiveCause,
 }
@@ -27,8 +34,12 @@ pub(crate) enum ArchiveCause {
     Unsupported(&'static str),
     /// Its first bytes are neither those of an archive nor those of a known codec.
     Unknown,
-    /// The compressed data is damaged, or exceeds the limit after decompression.
-    Decode(io::Error),
+    /// One of its entries is damaged.
+    Entry(ReadError),
+    /// The compressed data goes on with something other than an archive, which the kernel refuses.
+    Junk,
+    /// The image cannot be read, or the start or end of the compressed data is damaged.
+    Input(io::Error),
 }
 
 impl fmt::Display for ArchiveError {
@@ -37,7 +48,12 @@ impl fmt::Display for ArchiveError {
         match &self.cause {
             ArchiveCause::Unsupported(codec) => write!(f, "{codec} is not supported"),
             ArchiveCause::Unknown => f.write_str("neither cpio nor a known compression"),
-            ArchiveCause::Decode(error) => error.fmt(f),
+            ArchiveCause::Entry(error) => error.fmt(f),
+            ArchiveCause::Junk => f.write_str("the decompressed data is not cpio"),
+            ArchiveCause::Input(error) => match error.raw_os_error() {
+                Some(_) => Cause::from(error).fmt(f),
+                None => error.fmt(f),
+            },
         }
     }
 }
@@ -45,85 +61,83 @@ impl fmt::Display for ArchiveError {
 impl std::error::Error for ArchiveError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.cause {
-            ArchiveCause::Decode(error) => Some(error),
+            ArchiveCause::Entry(error) => Some(error),
+            ArchiveCause::Input(error) => Some(error),
             _ => None,
         }
     }
 }
 
-/// Returns the archives of an image, decompressed. Each may consist of several archives for
-/// [`newc::read`].
+impl From<io::Error> for ArchiveCause {
+    fn from(error: io::Error) -> Self {
+        Self::Input(error)
+    }
+}
+
+/// Called with each entry; a break ends the reading.
+type Each<'a> = dyn FnMut(&Member) -> ControlFlow<()> + 'a;
+/// Whether the reading goes on, or why it cannot.
+type Progress = Result<ControlFlow<()>, ArchiveCause>;
+
+/// Calls `each` with every entry of an image, in its order, until the first error. Returns the
+/// number of archives.
 ///
 /// # Errors
 ///
 /// Damaged data, or an unsupported codec (bzip2, lzma, lzo, lz4).
-pub(crate) fn archives(image: &[u8]) -> Result<Vec<Cow<'_, [u8]>>, ArchiveError> {
-    let mut found = Vec::new();
-    let mut rest = image;
+pub(crate) fn entries(image: &mut dyn BufRead, each: &mut Each<'_>) -> Result<usize, ArchiveError> {
+    let mut image = Counted::new(image);
+    let mut archives = 0;
     loop {
-        let zeros = rest.iter().take_while(|byte| **byte == 0).count();
-        rest = &rest[zeros..];
-        if rest.is_empty() {
-            return Ok(found);
+        let next = image.skip_zeros();
+        let offset = image.offset;
+        let progress = match next {
+            Ok(None) => return Ok(archives),
+            Ok(Some(b'0')) => feed(&mut newc::read(&mut image), each),
+            Ok(Some(_)) => compressed(&mut image, each),
+            Err(error) => Err(error.into()),
+        };
+        archives += 1;
+        match progress.map_err(|cause| ArchiveError { offset, cause })? {
+            ControlFlow::Continue(()) => {}
+            ControlFlow::Break(()) => return Ok(archives),
         }
-        let (archive, after) = archive(rest, image.len() - rest.len())?;
-        found.push(archive);
-        rest = after;
     }
 }
 
-/// Returns the first archive in `bytes`, which start at `offset` of the image, and the bytes after
-/// it.
-fn archive(bytes: &[u8], offset: usize) -> Result<(Cow<'_, [u8]>, &[u8]), ArchiveError> {
-    if bytes.starts_with(b"0707") {
-        let (archive, after) = bytes.split_at(plain_len(bytes));
-        return Ok((Cow::Borrowed(archive), after));
-    }
-    let decoded = match Compression::detect(bytes) {
-        Compression::Gzip => gunzip(bytes),
-        Compression::Zstd => unzstd(bytes),
-        Compression::Xz => unxz(bytes),
-        Compression::Plain => return Err(ArchiveError { offset, cause: unreadable(bytes) }),
+/// Calls `each` with the entries of one compressed archive, and reads to its end.
+fn compressed(image: &mut dyn BufRead, each: &mut Each<'_>) -> Progress {
+    let mut head = Vec::new();
+    Read::take(&mut *image, 6).read_to_end(&mut head)?;
+    let rest = head.chain(image);
+    let decoder: Box<dyn Read + '_> = match Compression::detect(&head) {
+        Compression::Gzip => Box::new(flate2::bufread::GzDecoder::new(rest)),
+        Compression::Zstd => {
+            Box::new(zstd::stream::read::Decoder::with_buffer(rest)?.single_frame())
+        }
+        Compression::Xz => {
+            let stream = liblzma::stream::Stream::new_stream_decoder(MEMORY_LIMIT, 0);
+            let stream = stream.map_err(io::Error::from)?;
+            Box::new(liblzma::bufread::XzDecoder::new_stream(rest, stream))
+        }
+        Compression::Plain => return Err(unreadable(&head)),
     };
-    decoded
-        .map(|(archive, after)| (Cow::Owned(archive), after))
-        .map_err(|error| ArchiveError { offset, cause: ArchiveCause::Decode(error) })
-}
-
-/// The decompressed first member, frame or stream, and the bytes after it.
-type Decoded<'a> = io::Result<(Vec<u8>, &'a [u8])>;
-
-fn gunzip(mut bytes: &[u8]) -> Decoded<'_> {
-    let archive = read_all(flate2::bufread::GzDecoder::new(&mut bytes))?;
-    Ok((archive, bytes))
-}
-
-fn unzstd(bytes: &[u8]) -> Decoded<'_> {
-    let mut decoder = zstd::stream::read::Decoder::with_buffer(bytes)?.single_frame();
-    let archive = read_all(&mut decoder)?;
-    Ok((archive, decoder.finish()))
-}
-
-fn unxz(bytes: &[u8]) -> Decoded<'_> {
-    let mut decoder = liblzma::bufread::XzDecoder::new(bytes);
-    let archive = read_all(&mut decoder)?;
-    Ok((archive, decoder.into_inner()))
-}
-
-/// Returns the length of the plain archives at the start of `bytes`.
-fn plain_len(bytes: &[u8]) -> usize {
-    let mut reader = newc::read(bytes);
-    // A damaged archive extends to the end, and its reader reports the error.
-    if reader.by_ref().any(|member| member.is_err()) { bytes.len() } else { reader.offset() }
-}
-
-fn read_all(decoder: impl Read) -> io::Result<Vec<u8>> {
-    let mut archive = Vec::new();
-    let len = decoder.take(LIMIT).read_to_end(&mut archive)?;
-    if len as u64 == LIMIT {
-        return Err(io::Error::other("decompresses to 4 GiB or more"));
+    let mut reader = newc::read(BufReader::with_capacity(BUFFER, decoder));
+    let progress = feed(&mut reader, each)?;
+    match progress.is_break() || reader.is_at_end()? {
+        true => Ok(progress),
+        false => Err(ArchiveCause::Junk),
     }
-    Ok(archive)
+}
+
+/// Calls `each` with the entries of plain archives.
+fn feed<R: BufRead>(reader: &mut newc::Reader<R>, each: &mut Each<'_>) -> Progress {
+    for member in reader {
+        if each(&member.map_err(ArchiveCause::Entry)?).is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+    }
+    Ok(ControlFlow::Continue(()))
 }
 
 /// Returns why an archive that starts with `bytes` cannot be read.
@@ -156,6 +170,16 @@ mod tests {
         encoder.finish().unwrap()
     }
 
+    /// Returns the names of the readable entries, and the error.
+    fn listed(mut image: &[u8]) -> (Vec<String>, Option<String>) {
+        let mut names = Vec::new();
+        let done = entries(&mut image, &mut |member| {
+            names.push(String::from_utf8_lossy(&member.name).into_owned());
+            ControlFlow::Continue(())
+        });
+        (names, done.err().map(|error| error.to_string()))
+    }
+
     #[test]
     fn every_archive_of_an_image_is_read() {
         let mut image = archive_of(b"plain");
@@ -170,28 +194,91 @@ mod tests {
         image.extend([0; 5]);
         image.extend(gzip(&archive_of(b"last")));
         image.extend([0; 512]);
-        let archives = archives(&image).unwrap();
-        let names: Vec<_> = archives
-            .iter()
-            .flat_map(|archive| newc::read(archive))
-            .map(|member| String::from_utf8_lossy(member.unwrap().name).into_owned())
-            .collect();
+        let (names, error) = listed(&image);
+        assert_eq!(error, None);
         assert_eq!(names, ["plain", "second", "gzip", "zstd", "frame", "xz", "last"]);
     }
 
     #[test]
-    fn unsupported_codecs_are_named() {
+    fn what_cannot_be_read_is_named() {
         let cut = gzip(&archive_of(b"gzip"));
-        let cases: [(&[u8], &str); 5] = [
+        let cases: [(&[u8], &str); 6] = [
             (b"\x04\x22\x4d\x18", "archive at offset 0: lz4 is not supported"),
             (b"\0\0\x02\x21rest", "archive at offset 2: lz4 is not supported"),
             (b"BZh9", "archive at offset 0: bzip2 is not supported"),
             (b"hello", "archive at offset 0: neither cpio nor a known compression"),
             (&cut[..20], "archive at offset 0: "),
+            (&gzip(b"text"), "archive at offset 0: the decompressed data is not cpio"),
         ];
         for (image, message) in cases {
-            let error = archives(image).unwrap_err().to_string();
+            let error = listed(image).1.unwrap();
             assert!(error.starts_with(message), "{error}");
         }
+    }
+
+    /// Whatever is wrong with the end of an image, the entries before it are read.
+    #[test]
+    fn entries_before_damage_are_read() {
+        let two = || {
+            let mut writer = newc::Writer::new(Vec::new(), 0);
+            // Noise, so that a cut in the middle of the image cuts the second entry.
+            let noise: Vec<u8> =
+                (0..9000u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[1]).collect();
+            for (name, kind) in
+                [(&b"first"[..], newc::Kind::Dir), (b"second", newc::Kind::File(&noise))]
+            {
+                let entry = newc::Entry { name, mode: 0o755, uid: 0, gid: 0, kind };
+                writer.append(&entry).unwrap();
+            }
+            writer.finish().unwrap().0
+        };
+        let cut = |mut bytes: Vec<u8>| {
+            bytes.truncate(bytes.len() / 2);
+            bytes
+        };
+        let xz = |data: &[u8]| {
+            let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 1);
+            encoder.write_all(data).unwrap();
+            encoder.finish().unwrap()
+        };
+        let whole = gzip(&two());
+        let bad_sum = [&whole[..whole.len() - 8], &[0; 8]].concat();
+        let cases: [(&str, Vec<u8>, usize, &str); 8] = [
+            ("plain", cut(two()), 1, "cpio entry at offset 116: the data is truncated"),
+            ("gzip", cut(gzip(&two())), 1, "cpio entry at offset 116: "),
+            ("zstd", cut(zstd::stream::encode_all(&two()[..], 3).unwrap()), 0, "cpio entry at"),
+            ("xz", cut(xz(&two())), 1, "cpio entry at offset 116: "),
+            ("gzip, bad sum", bad_sum, 2, "corrupt gzip stream does not have a matching checksum"),
+            ("junk", [two(), b"junk".to_vec()].concat(), 2, "neither cpio nor a known"),
+            ("lz4", [two(), b"\x02\x21\x4c\x18".to_vec()].concat(), 2, "lz4 is not supported"),
+            ("junk in gzip", gzip(&[two(), b"x".to_vec()].concat()), 2, "is not cpio"),
+        ];
+        for (what, image, readable, why) in cases {
+            let (names, error) = listed(&image);
+            let error = error.unwrap();
+            assert!(error.contains(why) && names.len() == readable, "{what}: {names:?}, {error}");
+        }
+    }
+
+    #[test]
+    fn a_break_ends_the_reading() {
+        let image = [archive_of(b"a"), b"junk".to_vec()].concat();
+        let done = entries(&mut &image[..], &mut |_| ControlFlow::Break(()));
+        assert_eq!(done.unwrap(), 1);
+    }
+
+    /// A dictionary of 4 GiB in the header of an xz stream is refused, not allocated.
+    #[test]
+    fn the_memory_of_decoders_is_limited() {
+        let mut options = liblzma::stream::LzmaOptions::new_preset(0).unwrap();
+        options.dict_size(1 << 30);
+        let mut filters = liblzma::stream::Filters::new();
+        filters.lzma2(&options);
+        let check = liblzma::stream::Check::Crc32;
+        let stream = liblzma::stream::Stream::new_stream_encoder(&filters, check).unwrap();
+        let mut encoder = liblzma::write::XzEncoder::new_stream(Vec::new(), stream);
+        encoder.write_all(&archive_of(b"x")).unwrap();
+        let (names, error) = listed(&encoder.finish().unwrap());
+        assert!(names.is_empty() && error.unwrap().contains("memory"));
     }
 }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use goblin::elf::Elf;
 
-use super::Error;
 use super::manifest::{Content, Manifest, Node};
+use super::{Error, source};
 use crate::sys::crypt::PasswordHash;
 
 /// Where a shell is looked for below the root of the build, the best first.
@@ -52,7 +52,7 @@ pub(super) fn add(manifest: &mut Manifest, shell: &Shell, root: &Path) -> Result
             found.ok_or_else(|| Error::NoShell(root.into()))?
         }
     };
-    let bytes = fs::read(&program).map_err(Error::io("read", &program))?;
+    let bytes = source::read(&program)?;
     let name = program.file_name().and_then(|name| name.to_str());
     let name = name.ok_or_else(|| Error::NotUtf8(program.clone()))?;
     add_libraries(manifest, &program, &bytes, root)?;
@@ -93,7 +93,7 @@ fn add_libraries(
             library: library.clone(),
         })?;
         let file = root.join(&path);
-        wanted.extend(needed(&fs::read(&file).map_err(Error::io("read", &file))?));
+        wanted.extend(needed(&source::read(&file)?));
         manifest.add(&path, Node::of_root(0o755, Content::File(file)))?;
         added.push(library);
     }

@@ -8,6 +8,8 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Write};
+#[cfg(feature = "host")]
+use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -64,14 +66,18 @@ impl AtomicFile {
         Ok(Self { file, target: target.to_owned(), state, size: 0 })
     }
 
-    /// Begins a file at a path that a user has named. Symbolic links are followed. A target that
-    /// exists and is not a regular file, such as a device or a pipe, is written in place; `mode` is
-    /// for all others.
+    /// Begins a file at a path that a user has named; `-` is standard output. Symbolic links are
+    /// followed. A target that exists and is not a regular file, such as a device or a pipe, is
+    /// written in place; `mode` is for all others.
     ///
     /// # Errors
     /// As [`Self::create`]; the target is a directory; ELOOP.
     #[cfg(feature = "host")]
     pub(crate) fn create_output(path: &Path, mode: u32) -> io::Result<Self> {
+        if is_standard_output(path) {
+            let file = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+            return Ok(Self { file, target: path.to_owned(), state: State::Final, size: 0 });
+        }
         if fs::metadata(path).is_ok_and(|target| !target.is_file()) {
             let file = File::options().write(true).open(path)?;
             return Ok(Self { file, target: path.to_owned(), state: State::Final, size: 0 });
@@ -108,6 +114,18 @@ impl AtomicFile {
         }
         Ok(self.size)
     }
+}
+
+/// Returns whether a path that a user has named for output is `-`, which means standard output.
+#[cfg(feature = "host")]
+pub(crate) fn is_standard_output(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+/// Returns the name of an output in messages.
+#[cfg(feature = "host")]
+pub(crate) fn output_name(path: &Path) -> &Path {
+    if is_standard_output(path) { Path::new("standard output") } else { path }
 }
 
 /// Replaces the file at `path` with `bytes` and creates missing directories above it. With

@@ -72,7 +72,7 @@ pub(crate) fn read_if_opened(path: &Path, limit: usize) -> Result<Option<Vec<u8>
 }
 
 /// Returns whether `path` leads to /dev/null.
-fn is_null_device(path: &Path) -> bool {
+pub(crate) fn is_null_device(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| {
         metadata.file_type().is_char_device() && descriptors::is_null(metadata.rdev())
     })

@@ -17,11 +17,14 @@
 mod read;
 mod write;
 
+pub(super) use read::Counted;
 pub use read::{Member, ReadError, Reader, read};
 pub use write::{Entry, Kind, Writer};
 
 /// Size of the header in bytes.
 const HEADER: usize = 110;
+/// Longest name in bytes that the kernel accepts (PATH_MAX, without the NUL).
+pub(super) const MAX_NAME: usize = 4095;
 /// Name of the entry that ends an archive.
 const TRAILER: &[u8] = b"TRAILER!!!";
 
@@ -58,20 +61,22 @@ mod tests {
     }
 
     fn names(bytes: &[u8]) -> Vec<String> {
-        read(bytes).map(|m| String::from_utf8_lossy(m.unwrap().name).into_owned()).collect()
+        read(bytes).map(|m| String::from_utf8(m.unwrap().name).unwrap()).collect()
     }
 
     #[test]
     fn a_written_archive_reads_back() {
         let archive = sample();
         assert_eq!(archive.len() % 512, 0);
-        let members: Vec<_> = read(&archive).map(Result::unwrap).collect();
-        let device = |m: &Member<'_>| format!("{}:{}", m.device.0, m.device.1);
+        let members: Vec<_> = read(&archive[..]).map(Result::unwrap).collect();
+        let device = |m: &Member| format!("{}:{}", m.device.0, m.device.1);
         let seen: Vec<_> = members
             .iter()
             .map(|m| {
+                let data = usize::try_from(m.data_at).unwrap();
+                let data = &archive[data..data + m.size as usize];
                 let (name, data) =
-                    (String::from_utf8_lossy(m.name), String::from_utf8_lossy(m.data));
+                    (String::from_utf8_lossy(&m.name), String::from_utf8_lossy(data));
                 let (mode, device) = (m.mode_text(), device(m));
                 format!("{} {mode} {} {} {device} {name} {data}", m.ino, m.nlink, m.mtime)
             })
@@ -98,7 +103,7 @@ mod tests {
             let kind = Kind::File(b"");
             writer.append(&Entry { name: b"x", mode, uid: 0, gid: 0, kind }).unwrap();
             let (archive, _) = writer.finish().unwrap();
-            assert_eq!(read(&archive).next().unwrap().unwrap().mode_text(), want, "{mode:o}");
+            assert_eq!(read(&archive[..]).next().unwrap().unwrap().mode_text(), want, "{mode:o}");
         }
     }
 
@@ -130,12 +135,26 @@ mod tests {
         twice.extend([0; 12]);
         twice.extend(sample());
         assert_eq!(names(&twice).len(), 10);
-        assert!(read(b"").next().is_none());
-        assert!(read(b"\0\0\0\0").next().is_none());
+        assert!(read(&b""[..]).next().is_none());
+        assert!(read(&b"\0\0\0\0"[..]).next().is_none());
         twice.extend(b"\x1f\x8b rest");
-        let mut reader = read(&twice);
+        let mut reader = read(&twice[..]);
         assert_eq!(reader.by_ref().count(), 10);
-        assert!(twice[reader.offset()..].starts_with(b"\x1f\x8b"));
+        assert!(!reader.is_at_end().unwrap());
+        let rest = usize::try_from(reader.offset()).unwrap();
+        assert!(twice[rest..].starts_with(b"\x1f\x8b"));
+    }
+
+    /// gen_init_cpio counts the NUL at the end of a target as data.
+    #[test]
+    fn a_target_ends_at_its_nul() {
+        for target in [&b"usr/lib"[..], b"usr/lib\0", b"usr/lib\0rest"] {
+            let mut writer = Writer::new(Vec::new(), 0);
+            let kind = Kind::Link(target);
+            writer.append(&Entry { name: b"lib", mode: 0o777, uid: 0, gid: 0, kind }).unwrap();
+            let (archive, _) = writer.finish().unwrap();
+            assert_eq!(read(&archive[..]).next().unwrap().unwrap().target, b"usr/lib");
+        }
     }
 
     #[test]
@@ -153,18 +172,31 @@ mod tests {
     #[test]
     fn an_error_names_the_offset_of_the_damaged_entry() {
         let good = sample();
-        let cases: [(Damage<'_>, usize, &str); 5] = [
+        let cases: [(Damage<'_>, usize, &str); 9] = [
             (&|a| a.truncate(50), 0, "the header is truncated"),
             (&|a| a.truncate(112), 0, "the name is truncated"),
             (&|a| a[120] = b'x', 116, "not a newc header"),
             (&|a| a[14] = b'g', 0, "a header field is not hexadecimal"),
             (&|a| a[113] = b'x', 0, "the name has no NUL"),
+            // Sizes of 4 GiB, which must not be allocated.
+            (&|a| a[94..102].fill(b'f'), 0, "the name is longer than 4095 bytes"),
+            (&|a| a[94..102].copy_from_slice(b"00001001"), 0, "the name is longer than 4095 bytes"),
+            (&|a| a[54..62].fill(b'f'), 0, "the data is truncated"),
+            (
+                &|a| {
+                    a[14..22].copy_from_slice(b"0000A1FF");
+                    a[54..62].copy_from_slice(b"00001001");
+                },
+                0,
+                "the target of the link is longer than 4096 bytes",
+            ),
         ];
         for (damage, offset, why) in cases {
             let mut bytes = good.clone();
             damage(&mut bytes);
-            let errors: Vec<_> = read(&bytes).filter_map(Result::err).collect();
-            assert_eq!(errors, [ReadError { offset, why }]);
+            let errors: Vec<_> =
+                read(&bytes[..]).filter_map(|m| Some(m.err()?.to_string())).collect();
+            assert_eq!(errors, [format!("cpio entry at offset {offset}: {why}")]);
         }
     }
 
@@ -175,10 +207,11 @@ mod tests {
         writer.append(&Entry { name: b"f", mode: 0o644, uid: 0, gid: 0, kind }).unwrap();
         let (mut bytes, _) = writer.finish().unwrap();
         bytes[5] = b'2';
-        assert_eq!(read(&bytes).next().unwrap().unwrap_err().why, "the checksum does not match");
+        let error = read(&bytes[..]).next().unwrap().unwrap_err().to_string();
+        assert_eq!(error, "cpio entry at offset 0: the checksum does not match");
         let sum = format!("{:08x}", 97 + 98 + 99);
         bytes[102..110].copy_from_slice(sum.as_bytes());
-        assert_eq!(read(&bytes).next().unwrap().unwrap().data, b"abc");
+        assert_eq!(read(&bytes[..]).next().unwrap().unwrap().size, 3);
     }
 
     proptest::proptest! {
@@ -191,7 +224,7 @@ mod tests {
             let at = at % bytes.len();
             noise.truncate(bytes.len() - at);
             bytes[at..at + noise.len()].copy_from_slice(&noise);
-            proptest::prop_assert!(read(&bytes).count() < 64);
+            proptest::prop_assert!(read(&bytes[..]).count() < 64);
         }
     }
 }

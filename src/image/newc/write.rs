@@ -2,12 +2,10 @@
 
 use std::io::{self, Write};
 
-use super::{S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG, TRAILER};
+use super::{MAX_NAME, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK, TRAILER};
 
 /// Archives are padded to a multiple of this size, as by cpio.
 const BLOCK: usize = 512;
-/// Longest name in bytes that the kernel accepts (PATH_MAX, without the NUL).
-const MAX_NAME: usize = 4095;
 
 /// The type of an entry, with the data that only this type has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +20,10 @@ pub enum Kind<'a> {
     Char(u32, u32),
     /// A block device: major, minor.
     Block(u32, u32),
+    /// A FIFO.
+    Fifo,
+    /// A socket.
+    Socket,
 }
 
 impl<'a> Kind<'a> {
@@ -32,6 +34,8 @@ impl<'a> Kind<'a> {
             Self::Link(_) => S_IFLNK,
             Self::Char(..) => S_IFCHR,
             Self::Block(..) => S_IFBLK,
+            Self::Fifo => S_IFIFO,
+            Self::Socket => S_IFSOCK,
         }
     }
 
@@ -65,8 +69,8 @@ pub struct Entry<'a> {
     pub kind: Kind<'a>,
 }
 
-/// Writes an archive entry by entry. As in gen_init_cpio, inode numbers start at 1 and nlink is 2
-/// for directories and 1 for all else. All entries have one mtime and the device number 0:0.
+/// Writes an archive entry by entry. Inode numbers start at 1; nlink is 2 for directories and 1 for
+/// all else but the names of a file that has several. All entries have one mtime and the device number 0:0.
 #[derive(Debug)]
 pub struct Writer<W> {
     out: W,
@@ -90,20 +94,40 @@ impl<W: Write> Writer<W> {
     /// or a name that the kernel would skip silently (longer than 4095 bytes, empty, or with a
     /// NUL).
     pub fn append(&mut self, entry: &Entry<'_>) -> io::Result<()> {
+        let nlink = if entry.kind == Kind::Dir { 2 } else { 1 };
+        self.append_name(entry, nlink, None).map(drop)
+    }
+
+    /// Appends one of the `nlink` names of a file. Returns its inode number, which is `ino` for all
+    /// but the first name. As in gen_init_cpio and cpio, the last name has the content; that of the
+    /// others is empty.
+    ///
+    /// # Errors
+    ///
+    /// As [`Writer::append`].
+    pub fn append_name(
+        &mut self,
+        entry: &Entry<'_>,
+        nlink: u32,
+        ino: Option<u32>,
+    ) -> io::Result<u32> {
         if entry.name.is_empty() || entry.name.len() > MAX_NAME || entry.name.contains(&0) {
             return Err(invalid("the name is not valid in a newc archive"));
         }
-        self.ino += 1;
-        self.record(self.ino, self.mtime, entry)
+        let ino = ino.unwrap_or_else(|| {
+            self.ino += 1;
+            self.ino
+        });
+        self.record([ino, nlink, self.mtime], entry)?;
+        Ok(ino)
     }
 
-    fn record(&mut self, ino: u32, mtime: u32, entry: &Entry<'_>) -> io::Result<()> {
+    fn record(&mut self, [ino, nlink, mtime]: [u32; 3], entry: &Entry<'_>) -> io::Result<()> {
         let data = entry.kind.data();
         let size = u32::try_from(data.len()).map_err(|_| invalid("the data is 4 GiB or larger"))?;
         let namesize =
             u32::try_from(entry.name.len() + 1).map_err(|_| invalid("the name is too long"))?;
         let (major, minor) = entry.kind.device();
-        let nlink = if entry.kind == Kind::Dir { 2 } else { 1 };
         let mode = if ino == 0 { 0 } else { entry.kind.mode() | entry.mode & 0o7777 };
         let (uid, gid) = (entry.uid, entry.gid);
         let fields = [ino, mode, uid, gid, nlink, mtime, size, 0, 0, major, minor, namesize, 0];
@@ -126,7 +150,7 @@ impl<W: Write> Writer<W> {
     /// Errors of the output.
     pub fn finish(mut self) -> io::Result<(W, u64)> {
         let trailer = Entry { name: TRAILER, mode: 0, uid: 0, gid: 0, kind: Kind::File(&[]) };
-        self.record(0, 0, &trailer)?;
+        self.record([0, 1, 0], &trailer)?;
         self.pad(BLOCK as u64)?;
         Ok((self.out, self.offset))
     }
