@@ -23,6 +23,7 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
     a_duplicate_uuid_is_reported,
     the_first_candidate_that_works_is_the_root,
     none_of_several_candidates_is_found,
+    options_of_the_root_are_those_of_fstab,
     usr_is_mounted_before_the_switch,
     a_missing_usr_is_reported,
     near_misses_are_reported,
@@ -212,6 +213,22 @@ fn usr_is_mounted_before_the_switch() {
     let usr = facts.mount("/usr").expect("/usr in mountinfo");
     assert_eq!((usr.source, usr.kind), ("/dev/vdb", "ext4"));
     assert!(usr.options.contains(&"noatime") && usr.options.contains(&"ro"), "{usr:?}");
+}
+
+/// Options that fstab(5) has, a quoted name, and a name for `resume=` that no device can have.
+fn options_of_the_root_are_those_of_fstab() {
+    let words = "rootflags=ro,nosuid,suid,defaults,nofail,_netdev,x-a=\"b,noexec\",user,relatime,\
+                 noatime,sync,async,nodev,errors=remount-ro,rw resume=sda2";
+    let vm = machine(&format!("root=UUID=\"{UUID}\" {words}")).attach(Bus::VirtioBlk, ROOT);
+    let (boot, facts) = vm.run_ok();
+    let mut options = facts.mount("/").unwrap().options;
+    options.sort_unstable();
+    assert_eq!(options, ["noatime", "nodev", "rw"]);
+    let filesystem = facts.lines("mountinfo").into_iter().find(|l| l.contains(" / / ")).unwrap();
+    boot.check(filesystem.ends_with("rw,errors=remount-ro"), filesystem);
+    let warnings = facts.record()["warnings"].to_string();
+    let text = "resume=sda2: no block device has such a name; booting without resume";
+    assert!(warnings.contains(text), "{warnings}");
 }
 
 fn a_missing_usr_is_reported() {

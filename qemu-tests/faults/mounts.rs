@@ -6,6 +6,7 @@
 use crate::row::{Content, Image, ROW, Root, Row};
 use harness::disk::{self, DECOY, Disk, ROOT};
 use harness::machine::{Bus, Machine, Running};
+use harness::tool;
 use serde_json::json;
 use std::fs;
 use std::path::Path;
@@ -26,11 +27,18 @@ const STALL_SECOND: &[(&str, Content)] = &fsck(
     "#!/bin/sh\n[ \"$2\" = /dev/vdb ] || exit 0\necho stalling > /dev/console\nsleep 4\n\
      echo 3 > /proc/sys/vm/drop_caches\n",
 );
-/// Stalls the root when the file on it is checked.
-const STALL_IMAGE: &[(&str, Content)] = &fsck(
-    "#!/bin/sh\n[ \"$2\" = /dev/loop0 ] || exit 0\necho stalling > /dev/console\nsleep 4\n\
-     echo 3 > /proc/sys/vm/drop_caches\n",
-);
+/// Stalls the root when the driver of the file on it is loaded.
+const STALL_IMAGE: &[(&str, Content)] = &[
+    ("bin/sh", Content::Busybox),
+    (
+        "etc/modprobe.d/stall.conf",
+        Content::Text(
+            "softdep squashfs pre: virtio_rng\n\
+             install virtio_rng echo stalling > /dev/console; sleep 4; \
+             echo 3 > /proc/sys/vm/drop_caches\n",
+        ),
+    ),
+];
 /// Kills the mount worker while the root is stalled.
 const KILL_WORKER: &[(&str, Content)] = &fsck(
     "#!/bin/sh\n[ -e /killed ] && exit 0\n: > /killed\n\
@@ -55,6 +63,11 @@ const SHOWS_ARGUMENTS: &[(&str, Content)] =
 /// A root whose init is never started, and a shell for `coldplug.exec=`.
 const ANY_INIT: &[(&str, Content)] =
     &[("bin/sh", Content::Busybox), ("sbin/init", Content::Text("#!/bin/sh\n"))];
+/// Leaves the root unchecked, and wants a reboot after the check of /usr.
+const IS_NOT_MADE: &[(&str, Content)] =
+    &fsck("#!/bin/sh\n[ \"$2\" = /dev/vda ] && exit 8\nexit 3\n");
+const HAS_NO_SHELL: &[(&str, Content)] = &[("sbin/fsck.ext4", Content::Text("#!/bin/sh\n"))];
+const SAYS_SO: &[(&str, Content)] = &fsck("#!/bin/sh\necho the check ran > /dev/console\nexit 8\n");
 const IS_SLOW: &[(&str, Content)] = &fsck("#!/bin/sh\nsleep 12\n");
 
 pub(crate) const ROWS: &[Row] = &[
@@ -121,7 +134,7 @@ pub(crate) const ROWS: &[Row] = &[
         words: "coldplug.image=/root.img coldplug.timeout=12",
         act: |machine| stall(machine, "disk0"),
         verdict: "mount-failed",
-        says: &["coldplug.image=/root.img: mount of /dev/loop0 as ext4 did not end within"],
+        says: &["coldplug.image=/root.img: mount of /dev/loop0 as squashfs did not end within"],
         limit_s: 30,
         ..ROW
     },
@@ -260,6 +273,46 @@ pub(crate) const ROWS: &[Row] = &[
         ..ROW
     },
     Row {
+        name: "a_check_that_is_not_made",
+        quick: true,
+        files: IS_NOT_MADE,
+        on_root: &[("usr", Content::Directory)],
+        words: "rw mount.usr=LABEL=decoy mount.usrflags=defaults,nofail,nodev,dev,nosuid,suid,x-a",
+        set_up: |vm| vm.attach(Bus::VirtioBlk, DECOY),
+        says: &[
+            "fsck.ext4 /dev/vda: filesystem not checked, mounting it all the same (exit status 8)",
+            "fsck.ext4 /dev/vdb: errors corrected; reboot wanted, not needed before the mount \
+             (exit status 3)",
+        ],
+        check: |boot| {
+            let facts = boot.facts();
+            let usr = facts.mount("/usr").unwrap();
+            assert!(usr.options.contains(&"rw"), "{usr:?}");
+            assert!(!usr.options.iter().any(|o| ["nosuid", "nodev"].contains(o)), "{usr:?}");
+        },
+        ..ROW
+    },
+    Row {
+        name: "a_check_that_cannot_be_executed",
+        files: HAS_NO_SHELL,
+        says: &["fsck.ext4 /dev/vda: filesystem not checked, mounting it all the same: exec "],
+        ..ROW
+    },
+    Row {
+        name: "a_read_only_disk_is_not_checked",
+        quick: true,
+        files: SAYS_SO,
+        words: "rw",
+        drive: ",readonly=on",
+        says: &["fsck.ext4 /dev/vda: skipped, the device is read-only"],
+        never: &["the check ran"],
+        check: |boot| {
+            let facts = boot.facts();
+            assert!(facts.mount("/").unwrap().options.contains(&"ro"));
+        },
+        ..ROW
+    },
+    Row {
         name: "a_check_that_is_slow",
         files: IS_SLOW,
         words: "coldplug.timeout=12",
@@ -310,10 +363,14 @@ fn hibernated(vm: Machine) -> Machine {
     vm.disk(Bus::VirtioBlk, &file)
 }
 
-/// Writes an ext4 that holds another ext4 as /root.img.
+/// Writes an ext4 that holds a squashfs as /root.img.
 fn medium(file: &Path) {
     let dir = tempfile::tempdir().unwrap();
     let inner = tempfile::tempdir().unwrap();
-    ROOT.make_of(inner.path(), "4M", &dir.path().join("root.img"));
+    let image = dir.path().join("root.img");
+    // The mount reads both sides of this file, and the throttled disk grants only the first read.
+    fs::write(inner.path().join("file"), vec![b'x'; 1 << 20]).unwrap();
+    let mut mksquashfs = tool::command("mksquashfs", "squashfs-tools");
+    tool::run(mksquashfs.arg(inner.path()).arg(&image).args(["-noappend", "-quiet", "-noD"]));
     Disk { label: "medium", ..DECOY }.make_of(dir.path(), "16M", file);
 }

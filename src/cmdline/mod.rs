@@ -6,6 +6,7 @@
 pub(crate) mod boot;
 pub mod link_name;
 pub(crate) mod modules;
+pub(crate) mod mount_options;
 pub mod network;
 mod parameters;
 #[cfg(test)]
@@ -136,7 +137,7 @@ mod tests {
              coldplug.rules=y -- coldplug.jobs=5",
         );
         assert_eq!(p.root.spec(), "/dev/b");
-        assert!(p.root.writable);
+        assert_eq!(p.root.writable, Some(true));
         assert_eq!(p.root.fstypes, ["ext4", "xfs"]);
         assert_eq!(p.root.timeout, Some(Duration::from_secs(7)));
         assert_eq!(

@@ -85,14 +85,14 @@ parameters! {
         "Filesystem types to try in order. Without it the detected type is used."
             => word.with_value(|text| set(&mut line.root.fstypes, Some(owned_list(text))));
         "rootflags", "=OPTION,OPTION",
-        "Mount options of the root."
+        "Mount options of the root, as in fstab(5): see [root.md](root.md#mount-options)."
             => word.with_value(|text| set(&mut line.root.flags, Some(text.to_owned())));
         "ro", "",
-        "Mounts the root read-only (default)."
-            => word.flag(&mut line.root.writable, false);
+        "Mounts the root read-only (default). `ro` and `rw` have priority over `rootflags=`."
+            => word.flag(&mut line.root.writable, Some(false));
         "rw", "",
         "Mounts the root for writing."
-            => word.flag(&mut line.root.writable, true);
+            => word.flag(&mut line.root.writable, Some(true));
         "rootwait", "[=SECONDS]",
         "Waits for the root device without limit, or for this many seconds. Without limit, a root \
          that was found and cannot be mounted fails after 60 seconds, except on an NFS server."
@@ -138,7 +138,7 @@ parameters! {
         "Filesystem types of /usr to try in order."
             => word.with_value(|text| set(&mut line.root.usr.fstypes, Some(owned_list(text))));
         "mount.usrflags", "=OPTION,OPTION",
-        "Mount options of /usr."
+        "Mount options of /usr, as in fstab(5)."
             => word.with_value(|text| set(&mut line.root.usr.flags, Some(text.to_owned())));
         "resume", "=NAME",
         "Device that may hold a hibernated system, which the kernel then resumes."

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::mount_options;
 use super::network::NetworkParams;
 use super::root_name::RootName;
 
@@ -76,8 +77,8 @@ pub struct RootParams {
     pub(crate) fstypes: Vec<String>,
     /// `rootflags=`: mount options.
     pub(crate) flags: String,
-    /// Whether the last of `ro` and `rw` is `rw`.
-    pub(crate) writable: bool,
+    /// Whether the last of the words `ro` and `rw` is `rw`; `None` if there is neither.
+    pub(crate) writable: Option<bool>,
     /// `rootdelay=`: pause before the root device is looked for.
     pub(crate) delay: Duration,
     /// Longest wait for the root device; `None` means without limit (`rootwait`).
@@ -108,7 +109,7 @@ impl Default for RootParams {
             own_text: String::new(),
             fstypes: Vec::new(),
             flags: String::new(),
-            writable: false,
+            writable: None,
             delay: Duration::ZERO,
             timeout: Some(DEFAULT_TIMEOUT),
             probe_timeout: DEFAULT_PROBE_TIMEOUT,
@@ -147,6 +148,18 @@ impl RootParams {
             Some(candidate) => &candidate.text,
             None => "",
         }
+    }
+
+    /// Returns whether a root with these mount options is mounted for writing. As in systemd, the
+    /// words `ro` and `rw` have priority over the same options.
+    pub(crate) fn is_writable(&self, options: &str) -> bool {
+        self.writable.or_else(|| mount_options::is_writable(options)).unwrap_or(false)
+    }
+
+    /// Returns whether /usr is mounted for writing: as its own options say, else like the root.
+    pub(crate) fn is_usr_writable(&self) -> bool {
+        let own = mount_options::is_writable(&self.usr.flags);
+        own.unwrap_or_else(|| self.is_writable(&self.flags))
     }
 
     /// Makes the device named `text` the only root, whatever the command line names.
@@ -226,6 +239,28 @@ mod tests {
     }
 
     #[test]
+    fn words_and_options_say_what_may_be_written() {
+        for (line, root, usr) in [
+            ("", false, false),
+            ("rw", true, true),
+            ("rw ro", false, false),
+            ("rootflags=rw", true, true),
+            ("rootflags=noatime,ro,rw", true, true),
+            ("rootflags=rw,ro", false, false),
+            ("rw rootflags=ro", true, true),
+            ("rootflags=rw ro", false, false),
+            ("rootflags=rw mount.usrflags=ro", true, false),
+            ("ro mount.usrflags=rw,nodev", false, true),
+            ("rw mount.usrflags=ro", true, false),
+            ("rootflags=context=\"a,rw\"", false, false),
+        ] {
+            let params = parse(line);
+            let have = (params.is_writable(&params.flags), params.is_usr_writable());
+            assert_eq!(have, (root, usr), "{line}");
+        }
+    }
+
+    #[test]
     fn usr_resume_and_checks_are_parsed() {
         let p = parse(
             "mount.usr=LABEL=usr mount.usrfstype=ext4,xfs mount.usrflags=noatime resume=UUID=5 \
@@ -238,7 +273,7 @@ mod tests {
             fstypes: vec!["ext4".into(), "xfs".into()],
             flags: "noatime".into(),
         };
-        assert_eq!((p.usr, p.fsck, p.writable), (usr, FsckMode::No, true));
+        assert_eq!((p.usr, p.fsck, p.writable), (usr, FsckMode::No, Some(true)));
         assert_eq!((p.resume, p.resume_offset), (RootName::parse("UUID=5"), 4096));
         assert_eq!(parse("resume=/dev/a noresume").resume, None);
     }

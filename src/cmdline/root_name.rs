@@ -12,6 +12,8 @@
 //!                               names it
 //! MAJOR:MINOR  b302  0xb302     device number; hexadecimal in the kernel's encoding
 //! gpt-auto                      the partition whose type marks it as a root of this architecture
+//!
+//! UUID="…"  'UUID=…'            the same without the quotes, as in systemd and fstab(5)
 //! ```
 //!
 //! The kernel's forms are those of block/early-lookup.c, the tags those of mount(8).
@@ -53,16 +55,17 @@ impl RootName {
             ("PARTUUID", part_uuid),
             ("PARTLABEL", RootName::PartLabel),
         ];
+        let text = unquote(text);
         if text.is_empty() {
             return None;
         }
         for (tag, make) in BY {
             if let Some(value) = text.strip_prefix(tag).and_then(|rest| rest.strip_prefix('=')) {
-                return Some(make(unquote(value)));
+                return Some(make(unquote(value).to_owned()));
             }
             let link = format!("/dev/disk/by-{}/", tag.to_ascii_lowercase());
             if let Some(value) = text.strip_prefix(&link) {
-                return Some(make(link_name::decode(value)));
+                return Some(make(link_name::decode(unquote(value))));
             }
         }
         if let Some(id) = text.strip_prefix("ID=") {
@@ -78,6 +81,23 @@ impl RootName {
             return Some(Self::GptAuto);
         }
         Some(number(text).unwrap_or_else(|| Self::Other(text.to_owned())))
+    }
+
+    /// Returns whether a block device may have this name. Names that were mistyped often fail this,
+    /// and no wait helps them.
+    pub(crate) fn may_be_block_device(&self) -> bool {
+        let is_uuid =
+            |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        match self {
+            Self::Uuid(uuid) | Self::PartUuid(uuid, _) => !uuid.is_empty() && is_uuid(uuid),
+            Self::Label(label) | Self::PartLabel(label) => !label.is_empty(),
+            Self::Link(link) => link.split_once('/').is_some_and(|(_, name)| !name.is_empty()),
+            // Major 0 is that of filesystems without a device; the other limits are the kernel's.
+            Self::Number(major, minor) => (1..1 << 12).contains(major) && *minor < 1 << 20,
+            Self::Device(path) => !path.ends_with('/'),
+            Self::GptAuto => true,
+            Self::Other(_) => false,
+        }
     }
 }
 
@@ -99,9 +119,14 @@ impl fmt::Display for RootName {
 }
 
 fn part_uuid(text: String) -> RootName {
-    match text.split_once("/PARTNROFF=") {
-        Some((uuid, offset)) => RootName::PartUuid(uuid.to_owned(), offset.parse().unwrap_or(0)),
-        None => RootName::PartUuid(text, 0),
+    let Some((uuid, offset)) = text.split_once("/PARTNROFF=") else {
+        return RootName::PartUuid(text, 0);
+    };
+    match offset.parse() {
+        // The quote before it has been removed.
+        Ok(offset) => RootName::PartUuid(uuid.trim_end_matches(['"', '\'']).to_owned(), offset),
+        // As in the kernel, no partition has this name.
+        Err(_) => RootName::Other(format!("PARTUUID={text}")),
     }
 }
 
@@ -116,10 +141,10 @@ fn number(text: &str) -> Option<RootName> {
     Some(RootName::Number((code & 0xfff00) >> 8, (code & 0xff) | ((code >> 12) & 0xfff00)))
 }
 
-/// Removes the quotes that fstab(5) allows around the value of a tag.
-fn unquote(text: &str) -> String {
-    let inner = |q: char| text.strip_prefix(q).and_then(|t| t.strip_suffix(q));
-    inner('"').or_else(|| inner('\'')).unwrap_or(text).to_owned()
+/// Removes quotes around a value. Like systemd, it accepts one that is never closed.
+fn unquote(text: &str) -> &str {
+    let inner = |q: char| text.strip_prefix(q).map(|t| t.strip_suffix(q).unwrap_or(t));
+    inner('"').or_else(|| inner('\'')).unwrap_or(text)
 }
 
 #[cfg(test)]
@@ -148,12 +173,77 @@ mod tests {
             ("b302", RootName::Number(0xb3, 2), "179:2"),
             ("0x803", RootName::Number(8, 3), "8:3"),
             ("gpt-auto", RootName::GptAuto, "gpt-auto"),
+            ("UUID=\"ab-CD\"", RootName::Uuid("ab-CD".into()), "UUID=ab-CD"),
+            ("\"UUID=ab-CD\"", RootName::Uuid("ab-CD".into()), "UUID=ab-CD"),
+            ("'UUID=\"ab-CD\"'", RootName::Uuid("ab-CD".into()), "UUID=ab-CD"),
+            ("UUID=\"ab-CD", RootName::Uuid("ab-CD".into()), "UUID=ab-CD"),
+            ("LABEL='with space'", RootName::Label("with space".into()), "LABEL=with space"),
+            ("LABEL=it's", RootName::Label("it's".into()), "LABEL=it's"),
+            ("'/dev/vda1'", RootName::Device("/dev/vda1".into()), "/dev/vda1"),
+            ("/dev/disk/by-uuid/\"1\"", RootName::Uuid("1".into()), "UUID=1"),
+            ("ID='x'", RootName::Link("by-id/x".into()), "/dev/disk/by-id/x"),
+            (
+                "PARTUUID=\"x\"/PARTNROFF=2",
+                RootName::PartUuid("x".into(), 2),
+                "PARTUUID=x/PARTNROFF=2",
+            ),
+            (
+                "PARTUUID=x/PARTNROFF=2a",
+                RootName::Other("PARTUUID=x/PARTNROFF=2a".into()),
+                "PARTUUID=x/PARTNROFF=2a",
+            ),
             ("rootfs_tag", RootName::Other("rootfs_tag".into()), "rootfs_tag"),
         ] {
             let name = RootName::parse(text).unwrap();
             assert_eq!(name, want, "{text}");
             assert_eq!(name.to_string(), shown);
         }
-        assert_eq!(RootName::parse(""), None);
+        for empty in ["", "\"\"", "\""] {
+            assert_eq!(RootName::parse(empty), None);
+        }
+    }
+
+    #[test]
+    fn names_that_no_block_device_has_are_known() {
+        for (text, want) in [
+            ("/dev/vda1", true),
+            ("/dev/mapper/swap", true),
+            ("UUID=c01d9106-0000-4000-8000-000000000001", true),
+            ("UUID=ABCD-0123", true),
+            ("LABEL=none", true),
+            ("PARTUUID=1234-02", true),
+            ("PARTUUID=1234-02/PARTNROFF=1", true),
+            ("/dev/disk/by-id/x", true),
+            ("8:1", true),
+            ("0x801", true),
+            ("gpt-auto", true),
+            ("foo", false),
+            ("sda2", false),
+            ("none", false),
+            ("swap:/dev/sda2", false),
+            ("uuid=1234", false),
+            ("UUID:1234", false),
+            ("UUID=", false),
+            ("UUID=\"\"", false),
+            ("UUID=@UUID@", false),
+            ("UUID=$(blkid)", false),
+            ("UUID=1234 5678", false),
+            ("LABEL=", false),
+            ("PARTUUID=", false),
+            ("PARTUUID=/PARTNROFF=1", false),
+            ("PARTUUID=1234-02/PARTNROFF=", false),
+            ("PARTLABEL=", false),
+            ("ID=", false),
+            ("/dev/", false),
+            ("/dev/disk/", false),
+            ("/dev/disk/by-uuid/", false),
+            ("/dev/disk/by-path/", false),
+            ("0:0", false),
+            ("0", false),
+            ("8:1048576", false),
+            ("4096:1", false),
+        ] {
+            assert_eq!(RootName::parse(text).unwrap().may_be_block_device(), want, "{text}");
+        }
     }
 }

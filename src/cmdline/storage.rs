@@ -225,10 +225,8 @@ fn overlay(text: &str) -> Parsed<OverlayParams> {
 }
 
 fn device(text: &str) -> Parsed<RootName> {
-    match RootName::parse(text) {
-        None | Some(RootName::Other(_)) => Err(StorageProblem::NotADevice(text.to_owned())),
-        Some(name) => Ok(name),
-    }
+    let name = RootName::parse(text).filter(RootName::may_be_block_device);
+    name.ok_or_else(|| StorageProblem::NotADevice(text.to_owned()))
 }
 
 /// The parameters of systemd-veritysetup-generator(8).
@@ -432,6 +430,8 @@ mod tests {
             ("coldplug.verity", "coldplug.verity: roothash= is missing"),
             ("coldplug.overlay=", "'' is not the name of a device"),
             ("coldplug.overlay=ram", "'ram' is not the name of a device"),
+            ("coldplug.overlay=LABEL=", "'LABEL=' is not the name of a device"),
+            ("coldplug.overlay=UUID=@UUID@", "'UUID=@UUID@' is not the name of a device"),
             ("coldplug.overlay=tmpfs,mode=7", "'mode=7' is not size=SIZE"),
             ("coldplug.overlay=/dev/vdb,size=3", "'size=3' is not an option of a device"),
             ("coldplug.verity=data=/dev/a,hash=/dev/b", "roothash= is missing"),

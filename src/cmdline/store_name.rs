@@ -28,7 +28,7 @@ impl StoreName {
             None => (text, None),
         };
         let device = RootName::parse(device)?;
-        let is_device = !matches!(device, RootName::Other(_) | RootName::GptAuto);
+        let is_device = device.may_be_block_device() && device != RootName::GptAuto;
         let is_file = path.is_none_or(|path| !path.is_empty());
         (is_device && is_file).then(|| Self { device, path: path.map(str::to_owned) })
     }
@@ -58,6 +58,8 @@ mod tests {
             ("8:1", store(RootName::Number(8, 1), None)),
             ("", None),
             ("LABEL=data:/", None),
+            ("LABEL=:/x", None),
+            ("UUID=", None),
             (":/var/boot", None),
             ("gpt-auto", None),
             ("nonsense", None),

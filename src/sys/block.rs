@@ -76,6 +76,13 @@ pub(crate) fn device(root: &Root, name: &str) -> Option<BlockDevice> {
     Some(BlockDevice { name: name.to_owned(), number, partition, disk, size })
 }
 
+/// Returns whether the device with this number cannot be written: `ro` in sysfs, which is also what
+/// BLKROGET returns.
+pub(crate) fn is_read_only(root: &Root, number: (u32, u32)) -> bool {
+    let path = root.join(format!("sys/dev/block/{}:{}/ro", number.0, number.1));
+    fs::read_to_string(path).is_ok_and(|text| text.trim_end() == "1")
+}
+
 /// Returns the PARTUUID and the PARTLABEL of a partition if the kernel knows them: `PARTUUID=` and
 /// `PARTNAME=` in its `uevent` file.
 pub(crate) fn partition_names(root: &Root, name: &str) -> (Option<String>, Option<String>) {

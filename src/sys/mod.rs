@@ -41,6 +41,7 @@ pub(crate) mod module_errno;
 #[cfg(feature = "host")]
 pub(crate) mod modules_conf;
 pub(crate) mod mount;
+pub(crate) mod mount_options;
 pub(crate) mod net;
 pub(crate) mod port;
 pub mod probe_message;

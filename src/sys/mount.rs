@@ -1,4 +1,4 @@
-//! mount(2), umount2(2), and the flags of mount(8).
+//! mount(2) and umount2(2).
 
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
@@ -70,40 +70,4 @@ pub(crate) fn mount_detached(
     }
     fsconfig_create(&context).map_err(failed)?;
     fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty()).map_err(failed)
-}
-
-/// Splits a comma-separated list, as in mount(8) and `rootflags=`, into mount flags and the options
-/// of the filesystem.
-pub(crate) fn parse_flags(list: &str) -> (MountFlags, String) {
-    const KNOWN: [(&str, MountFlags); 8] = [
-        ("nosuid", MountFlags::NOSUID),
-        ("nodev", MountFlags::NODEV),
-        ("noexec", MountFlags::NOEXEC),
-        ("noatime", MountFlags::NOATIME),
-        ("nodiratime", MountFlags::NODIRATIME),
-        ("relatime", MountFlags::RELATIME),
-        ("strictatime", MountFlags::STRICTATIME),
-        ("sync", MountFlags::SYNCHRONOUS),
-    ];
-    let mut flags = MountFlags::empty();
-    let mut data = Vec::new();
-    for word in list.split(',').filter(|w| !w.is_empty() && *w != "defaults") {
-        match KNOWN.iter().find(|(name, _)| *name == word) {
-            Some((_, flag)) => flags |= *flag,
-            None => data.push(word),
-        }
-    }
-    (flags, data.join(","))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn flags_are_separated_from_options() {
-        let (flags, data) = parse_flags("noatime,subvol=@,defaults,nodev,,x=1");
-        assert_eq!(flags, MountFlags::NOATIME | MountFlags::NODEV);
-        assert_eq!(data, "subvol=@,x=1");
-    }
 }

@@ -12,9 +12,10 @@ use super::super::args::{Arg, Args, Opt};
 use super::super::message::Error;
 use super::super::out;
 use crate::boot;
+use crate::cmdline::mount_options::is_writable;
 use crate::disk::seen::SeenDevice;
 use crate::escape;
-use crate::sys::{self, Root, mount, procfs};
+use crate::sys::{self, Root, mount, mount_options, procfs};
 
 /// The mount point of the new root.
 const SYSROOT: &str = "/sysroot";
@@ -84,10 +85,9 @@ fn text(word: OsString) -> Result<String, Error> {
 /// Returns mount flags and the options of the filesystem. Without `rw` the mount is read-only, as
 /// that of a root.
 fn flags(list: &str) -> (MountFlags, String) {
-    let writable = list.split(',').rfind(|word| ["ro", "rw"].contains(word)) == Some("rw");
-    let others: Vec<&str> = list.split(',').filter(|word| !["ro", "rw"].contains(word)).collect();
-    let (flags, data) = mount::parse_flags(&others.join(","));
-    (if writable { flags } else { flags | MountFlags::RDONLY }, data)
+    let (mut flags, data) = mount_options::parse(list);
+    flags.set(MountFlags::RDONLY, is_writable(list) != Some(true));
+    (flags, data)
 }
 
 /// Returns the path of the device that `name` stands for, and the type of its filesystem. A name
@@ -151,6 +151,7 @@ mod tests {
             ("rw", MountFlags::empty(), ""),
             ("rw,ro", read_only, ""),
             ("noatime,rw,subvol=@", MountFlags::NOATIME, "subvol=@"),
+            ("x-a=\"rw,b\",sync,async", read_only, ""),
             ("nodev,x=1", MountFlags::NODEV | read_only, "x=1"),
         ] {
             assert_eq!(flags(list), (want, data.to_owned()), "{list}");

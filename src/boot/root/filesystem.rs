@@ -70,7 +70,8 @@ impl Filesystem {
             fstypes: params.fstypes.clone(),
             flags: params.flags.clone(),
             is_root: true,
-            ..Self::new(choice.name.clone(), choice.text.clone(), SYSROOT.into(), params.writable)
+            writable: params.is_writable(&params.flags),
+            ..Self::new(choice.name.clone(), choice.text.clone(), SYSROOT.into(), false)
         }
     }
 
@@ -82,7 +83,7 @@ impl Filesystem {
         Some(Self {
             fstypes: usr.fstypes.clone(),
             flags: usr.flags.clone(),
-            ..Self::new(name, text, target, params.writable)
+            ..Self::new(name, text, target, params.is_usr_writable())
         })
     }
 
@@ -166,9 +167,9 @@ impl Filesystem {
         if let Some(awaited) = self.missing(&source.device, cx) {
             return Ok(Progress::NeedsDevice(awaited));
         }
-        match Fsck::start(&source.device, self.name_for_systemd(), &cx.params.root, cx.dir) {
+        match Fsck::start(&source.device, self.name_for_systemd(), cx) {
             Some(check) => {
-                self.state = State::Checking(check?, source);
+                self.state = State::Checking(check, source);
                 Ok(Progress::Working)
             }
             None => self.mount(source, cx),

@@ -59,7 +59,7 @@ impl HostShare {
             tag: tag.to_owned(),
             fstype,
             flags: params.flags.clone(),
-            writable: params.writable,
+            writable: params.is_writable(&params.flags),
             modules: None,
             mounting: None,
             retry_delay: FIRST_RETRY_DELAY,

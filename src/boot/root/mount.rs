@@ -8,7 +8,7 @@ use rustix::mount::MountFlags;
 use super::devices::Candidate;
 use super::worker::Mount;
 use crate::kmod::name::ModuleName;
-use crate::sys::{Cause, Error, Result, Root, devices, mount, procfs};
+use crate::sys::{Cause, Error, Result, Root, devices, mount, mount_options, procfs};
 
 /// Returns the modules that a mounted filesystem needs: its own, and those of the drivers of the
 /// devices below it.
@@ -44,14 +44,14 @@ pub(super) fn types(dir: &Root, given: &[String], candidate: &Candidate) -> Vec<
 /// None of the types fits; the error is that of the last type that the kernel knows.
 pub(super) fn mount(request: &Mount, place: &Path, target: &Path) -> Result<String> {
     let source = &request.source;
-    let (own, data) = mount::parse_flags(&request.options);
-    let mode = if request.writable { MountFlags::empty() } else { MountFlags::RDONLY };
+    let (mut own, data) = mount_options::parse(&request.options);
+    own.set(MountFlags::RDONLY, !request.writable);
     let mut last =
         Error::new("mount", format_args!("{source} (no known filesystem)"), Errno::INVAL);
     let mut refused = false;
     for fstype in &request.types {
         let attempt = |flags| mount::mount(source, place, fstype, flags, &data);
-        let result = match attempt(own | mode) {
+        let result = match attempt(own) {
             Err(e) if matches!(e.cause, Cause::Errno(Errno::ACCESS | Errno::ROFS)) => {
                 attempt(own | MountFlags::RDONLY)
             }

@@ -16,10 +16,10 @@ use rustix::mount::MountFlags;
 use super::state::NetworkState;
 use super::worker::{NfsMount, Request};
 use super::{Awaited, Progress, RootStep, StepContext, StepError};
-use crate::cmdline::network::{NetworkParams, NfsExport};
+use crate::cmdline::network::NfsExport;
 use crate::cmdline::root::{RootCandidate, RootParams};
 use crate::kmod::name::ModuleName;
-use crate::sys::{self, Cause, mount, net};
+use crate::sys::{self, Cause, mount, mount_options, net};
 
 const DEFAULT_PATH: &str = "/tftpboot/%s";
 const VERSIONS: [&str; 4] = ["4.2", "4.1", "4.0", "3"];
@@ -38,9 +38,7 @@ enum State {
 #[derive(Debug)]
 pub(super) struct Nfs {
     export: NfsExport,
-    params: NetworkParams,
-    flags: String,
-    writable: bool,
+    params: RootParams,
     state: State,
 }
 
@@ -55,20 +53,14 @@ impl Nfs {
         if nfs4 && !names_version(&export.options) {
             export.options = join(&export.options, "vers=4");
         }
-        Some(Self {
-            export,
-            params: params.network.clone(),
-            flags: params.flags.clone(),
-            writable: params.writable,
-            state: State::Start,
-        })
+        Some(Self { export, params: params.clone(), state: State::Start })
     }
 
     /// Returns what to mount, now that the network is configured.
     fn resolve(&self, network: Option<&NetworkState>) -> Result<NfsMount, StepError> {
         let by_dhcp = network.and_then(|n| NfsExport::parse(n.root_path.as_deref()?));
         let export = self.export.clone().or(&by_dhcp.unwrap_or_default());
-        let server = export.server.or(self.params.ip.server);
+        let server = export.server.or(self.params.network.ip.server);
         let server =
             server.or_else(|| network.and_then(|n| n.server)).ok_or(StepError::NoNfsServer)?;
         let path = if export.path.is_empty() { DEFAULT_PATH } else { &export.path };
@@ -77,12 +69,13 @@ impl Nfs {
             .or_else(|| net::source_address_for(server))
             .map(|a| a.to_string())
             .unwrap_or_default();
-        let name = self.params.ip.hostname.as_ref().unwrap_or(&own);
+        let name = self.params.network.ip.hostname.as_ref().unwrap_or(&own);
+        let options = join(&self.params.flags, &export.options);
         Ok(NfsMount {
             source: format!("{server}:{}", path.replace("%s", name)),
             server,
-            writable: self.writable,
-            options: join(&self.flags, &export.options),
+            writable: self.params.is_writable(&options),
+            options,
         })
     }
 
@@ -143,13 +136,13 @@ fn polling(mount: &NfsMount) -> Progress {
 
 /// Mounts with the first version that the server accepts, and returns that version.
 pub(super) fn attempt(mount: &NfsMount, place: &Path) -> Result<&'static str, sys::Error> {
-    let (flags, options) = mount::parse_flags(&mount.options);
-    let mode = if mount.writable { MountFlags::empty() } else { MountFlags::RDONLY };
+    let (mut flags, options) = mount_options::parse(&mount.options);
+    flags.set(MountFlags::RDONLY, !mount.writable);
     let named = names_version(&options);
     let mut last = None;
     for version in VERSIONS.into_iter().take(if named { 1 } else { VERSIONS.len() }) {
         let data = data(&options, mount.server, (!named).then_some(version));
-        match mount::mount(&mount.source, place, "nfs", flags | mode, &data) {
+        match mount::mount(&mount.source, place, "nfs", flags, &data) {
             Ok(()) => return Ok(if named { version_from_options(&options) } else { version }),
             Err(error) => {
                 let is_unreachable = matches!(

@@ -88,7 +88,9 @@ impl RootPipeline {
         let storage = &self.storage;
         let mut params = self.params.clone();
         // The lower side of an overlay is only read.
-        params.writable &= storage.overlay.is_none();
+        if storage.overlay.is_some() {
+            params.writable = Some(false);
+        }
         let is_volume = ubi::is_volume(&self.choice.text);
         if is_volume || !storage.ubi_mtd.is_empty() {
             steps.push(Box::new(ubi::Attach::new(&storage.ubi_mtd)));

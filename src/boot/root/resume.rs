@@ -9,6 +9,8 @@
 //! write to it as it was before. So a write that does not even end when its process is killed ends
 //! the boot.
 
+use std::fs;
+use std::os::unix::fs::FileTypeExt;
 use std::time::Duration;
 
 use super::devices::{Candidate, Content};
@@ -16,7 +18,7 @@ use super::worker::{Request, WorkerError};
 use super::{Awaited, Progress, RootStep, StepContext, StepError};
 use crate::boot::seconds;
 use crate::cmdline::root_name::RootName;
-use crate::sys::BootTime;
+use crate::sys::{BootTime, Root};
 
 /// Longest wait for the device. A boot without it leaves a hibernation image behind that must never
 /// be used again.
@@ -57,11 +59,28 @@ impl Resume {
         candidate.kind == Some("swsuspend") || self.offset > 0
     }
 
+    /// Returns why no wait helps to find the device; `None` if it may appear.
+    fn refusal(&self, dir: &Root) -> Option<&'static str> {
+        let is_other = |path: &str| {
+            fs::metadata(dir.join(path)).is_ok_and(|node| !node.file_type().is_block_device())
+        };
+        match &self.name {
+            name if !name.may_be_block_device() => Some("no block device has such a name"),
+            RootName::Device(path) if is_other(path) => Some("not a block device"),
+            _ => None,
+        }
+    }
+
     fn find_device(
         &mut self,
         deadline: Option<BootTime>,
         cx: &mut StepContext<'_>,
     ) -> Result<Progress, StepError> {
+        if deadline.is_none()
+            && let Some(cause) = self.refusal(cx.dir)
+        {
+            return Ok(self.give_up(cause, cx));
+        }
         let now = BootTime::now();
         let deadline = deadline.unwrap_or(now + DEVICE_TIMEOUT);
         self.state = State::NeedsDevice(Some(deadline));
@@ -131,6 +150,44 @@ impl RootStep for Resume {
                 let waited = HEADER_TIMEOUT + KILL_TIMEOUT;
                 Err(StepError::StuckResume { operation: self.operation(), waited })
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_no_device_can_have_are_refused_at_once() {
+        let scratch = tempfile::tempdir().unwrap();
+        let dev = scratch.path().join("dev");
+        fs::create_dir_all(dev.join("mapper")).unwrap();
+        fs::write(dev.join("file"), "x").unwrap();
+        std::os::unix::fs::symlink("/dev/null", dev.join("null")).unwrap();
+        std::os::unix::fs::symlink("vda2", dev.join("swap")).unwrap();
+        let dir = Root::at(scratch.path());
+        let (name, node) = (Some("no block device has such a name"), Some("not a block device"));
+        for (text, want) in [
+            ("foo", name),
+            ("sda2", name),
+            ("none", name),
+            ("/swapfile", name),
+            ("UUID=", name),
+            ("0:0", name),
+            ("/dev/", name),
+            ("/dev/null", node),
+            ("/dev/mapper", node),
+            ("/dev/file", node),
+            ("/dev/vda2", None),
+            ("/dev/swap", None),
+            ("/dev/mapper/swap", None),
+            ("UUID=1234", None),
+            ("LABEL=none", None),
+            ("8:2", None),
+        ] {
+            let resume = Resume::new(RootName::parse(text).unwrap(), 0);
+            assert_eq!(resume.refusal(&dir), want, "{text}");
         }
     }
 }

@@ -80,7 +80,7 @@ impl Volume {
             choice: choice.clone(),
             fstype: params.fstypes.first().map_or("ubifs", String::as_str).to_owned(),
             flags: params.flags.clone(),
-            writable: params.writable,
+            writable: params.is_writable(&params.flags),
             requested: false,
             mounting: false,
         }

@@ -73,7 +73,7 @@ impl Devices {
     /// Returns the one of the devices that have been read that `name` stands for.
     fn choose(&mut self, name: &RootName, holds: Content) -> Option<Candidate> {
         match name {
-            _ if self.is_undecided() => None,
+            _ if self.is_undecided() || !name.may_be_block_device() => None,
             RootName::GptAuto => self.by_type(),
             RootName::Link(link) => self.by_link(link),
             _ => self.by_name(name, holds),
