@@ -193,6 +193,20 @@ fn options_work_as_in_kmod() {
         let words = tree.both(&[RELEASE]);
         assert_eq!(words.matches("Invalid modules.builtin line: ").count(), 2, "{words}");
     }
+    for (name, bytes, expected) in [
+        (
+            "modules.builtin",
+            &b"kernel/a.ko\0\0\nkernel/c.ko\n\0\0\n"[..],
+            "modules.builtin line: \n",
+        ),
+        ("modules.order", b"kernel/fs/fat/vfat.ko\0\nkernel/fs/fat/fat.ko\n", "misses '\\n'\n"),
+        ("modules.order", b"kernel/fs/fat/vfat.ko\n\0\0\0", ""),
+        ("modules.order", b"kernel/fs/fat/vfat.ko\n", ""),
+    ] {
+        tree.put(name, bytes);
+        let words = tree.both(&[RELEASE]);
+        assert!(words.contains(expected), "{words}");
+    }
     tree.put("modules.builtin", b"kernel/a.ko\n");
     for (words, expected) in [
         (&[RELEASE][..], ""),

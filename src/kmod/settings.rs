@@ -144,6 +144,7 @@ mod tests {
             ("settings m /proc/sys/../x", "f line 1: ignoring '/proc/sys/../x': neither"),
             ("settings m /sys//x", "f line 1: ignoring '/sys//x': neither"),
             ("settings m a/b", "f line 1: ignoring 'a/b': neither"),
+            ("\n\0\0\n\0", "f line 2: NUL byte: "),
         ] {
             let (mut settings, mut warnings) = (Settings::default(), Vec::new());
             settings.add_file("f", line.as_bytes(), &mut warnings);

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::kmod::Warning;
+use crate::kmod::elf::until_nul;
 
 /// Splits a text into logical lines with their backslashes resolved, each with the number of its
 /// last physical line.
@@ -25,7 +26,8 @@ pub(crate) fn text_lines<'t>(
     let mut lines = logical_lines(text);
     let mut first = None;
     for (number, line) in &mut lines {
-        if let Some(end) = line.iter().position(|byte| *byte == 0) {
+        let end = until_nul(line).len();
+        if end < line.len() {
             first.get_or_insert(*number);
             match line {
                 Cow::Borrowed(line) => *line = &line[..end],
@@ -83,4 +85,30 @@ pub(super) fn next_word<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
 /// Returns the words of `text`.
 pub(crate) fn words(mut text: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || next_word(&mut text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_ends_at_its_first_nul_and_the_first_such_line_is_reported() {
+        for (text, want, warned) in [
+            ("a b\nc\n", "1:a b|2:c", None),
+            ("blacklist x\0\0\0\nc", "1:blacklist x|2:c", Some(1)),
+            ("a\n\0\0\nb\0c\n\0", "1:a|2:|3:b|4:", Some(2)),
+            ("a \\\nb\0 c\nd", "2:a b|3:d", Some(2)),
+            ("a\0 \\\nb\nd", "2:a|3:d", Some(2)),
+            ("\0", "1:", Some(1)),
+            ("", "1:", None),
+        ] {
+            let mut warnings = Vec::new();
+            let lines = text_lines("f", text.as_bytes(), &mut warnings);
+            let shown = lines.iter().map(|(n, l)| format!("{n}:{}", String::from_utf8_lossy(l)));
+            let shown: Vec<_> = shown.collect();
+            assert_eq!(shown.join("|"), want, "{text:?}");
+            assert_eq!(warnings.first().map(|w| w.line), warned, "{text:?}");
+            assert!(warnings.len() < 2, "{text:?}");
+        }
+    }
 }

@@ -219,6 +219,10 @@ mod tests {
             ("# x\n\nmake_map_files a\ninclude b", ""),
             ("override a *", "f line 1: ignoring bad line starting with 'override'"),
             ("external", "f line 1: ignoring bad line starting with 'external'"),
+            (
+                "search a\n\0\0",
+                "f line 2: NUL byte: what follows it on its line is ignored; is the file damaged?",
+            ),
         ] {
             assert_eq!(config(text).1, want, "{text}");
         }

@@ -19,6 +19,7 @@
 use super::strings::Strings;
 use super::{Module, ModuleTree, Notice, hash};
 use crate::kmod::alias;
+use crate::kmod::elf::until_nul;
 use crate::kmod::index::{WriteError, Writer};
 use crate::kmod::name::ModuleName;
 
@@ -183,7 +184,7 @@ pub(crate) fn builtin(
         Some(list) => {
             let mut writer = Writer::default();
             for line in list.split_inclusive(|byte| *byte == b'\n') {
-                let line = line.strip_suffix(b"\n").unwrap_or(line);
+                let line = until_nul(line.strip_suffix(b"\n").unwrap_or(line));
                 if line.first().is_some_and(u8::is_ascii_alphabetic) {
                     let name = ModuleName::new(&lossy(line));
                     writer.insert(name.as_str().as_bytes(), b"", 0)?;

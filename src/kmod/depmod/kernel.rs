@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 
 use crate::kmod::Warning;
+use crate::kmod::elf::until_nul;
 
 /// Symbols that every kernel has and no list contains.
 const IMPLICIT: [&[u8]; 3] = [b"__this_module", b"_GLOBAL_OFFSET_TABLE_", b"TOC."];
@@ -44,7 +45,7 @@ impl KernelSymbols {
         let lines = text.split_inclusive(|byte| *byte == b'\n');
         for (line, number) in lines.zip(1..) {
             // As in kmod: a crash of the machine may leave a file whose last blocks are zero.
-            let line = line.split(|byte| *byte == 0).next().unwrap_or_default();
+            let line = until_nul(line);
             let Some(name) = line.splitn(3, |byte| *byte == b' ').nth(2) else {
                 let line = String::from_utf8_lossy(line);
                 warnings.push(Warning::new(file, number, format!("invalid line: {line}")));

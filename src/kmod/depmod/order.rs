@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use super::hash;
 use crate::kmod::Warning;
+use crate::kmod::elf::until_nul;
 
 /// A module that can be sorted.
 pub(crate) trait Ordered {
@@ -20,7 +21,7 @@ pub(crate) trait Ordered {
 /// the rest by a hash of the name.
 ///
 /// # Errors
-/// `modules.order` has a line without a newline; the whole file is ignored then.
+/// `modules.order` has a line without a newline, or with a NUL before it; the whole file is ignored then.
 pub(crate) fn sort<T: Ordered>(
     modules: &mut [T],
     file: &str,
@@ -33,6 +34,11 @@ pub(crate) fn sort<T: Ordered>(
     let lines = order.split_inclusive(|byte| *byte == b'\n');
     let mut positions: HashMap<&[u8], usize> = HashMap::new();
     for (number, line) in lines.enumerate() {
+        // As in kmod, a line that starts with a NUL is no line.
+        let line = until_nul(line);
+        if line.is_empty() {
+            continue;
+        }
         let text = line
             .strip_suffix(b"\n")
             .ok_or_else(|| Warning::new(file, number + 1, "corrupted line misses '\\n'"))?;
@@ -85,8 +91,11 @@ mod tests {
         let (order, error) = sorted(Some(b"d.ko\nnone.ko\nb.ko\nd.ko\n"));
         let rest: String = by_hash.chars().filter(|c| !"db".contains(*c)).collect();
         assert_eq!((order, error), (format!("db{rest}"), None));
-        let (order, error) = sorted(Some(b"d.ko\nb.ko"));
-        assert_eq!(order, by_hash);
-        assert_eq!(error.unwrap(), "modules.order line 2: corrupted line misses '\\n'");
+        assert_eq!(sorted(Some(b"d.ko\n\0\0\nb.ko\n\0")), (format!("db{rest}"), None));
+        for damaged in ["d.ko\nb.ko", "d.ko\nb.ko\0\n", "d.ko\nb.ko\0\0"] {
+            let (order, error) = sorted(Some(damaged.as_bytes()));
+            assert_eq!(order, by_hash);
+            assert_eq!(error.unwrap(), "modules.order line 2: corrupted line misses '\\n'");
+        }
     }
 }

@@ -6,6 +6,8 @@
 //! TEXT ends in \\  one backslash, and the end of the line
 //! ```
 
+use crate::kmod::elf::until_nul;
+
 /// A line with its continuations.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Line {
@@ -25,7 +27,7 @@ pub(super) fn lines(bytes: &[u8]) -> Vec<Line> {
     let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     for (index, physical) in bytes.split(|b| *b == b'\n').enumerate() {
         // As in the other files, a NUL ends the line.
-        let physical = decode(physical.split(|byte| *byte == 0).next().unwrap_or_default());
+        let physical = decode(until_nul(physical));
         let (text, comment) = match physical.split_once('#') {
             Some((text, comment)) => (text, Some(comment)),
             None => (&*physical, None),
@@ -87,6 +89,7 @@ mod tests {
             ("\\\n\\\nx", "3:x"),
             ("a\r\nb\r\n", "1:a | 2:b"),
             ("caf\u{e9}", "1:caf\u{e9}"),
+            ("a\0b # c\n\0\nd \\\0\ne", "1:a | 2: | 4:d e"),
             ("", "1:"),
         ] {
             let show = |l: &Line| {
