@@ -275,13 +275,14 @@ fn nfs_3_with_a_static_address() {
     let path = nfs.root.path().display().to_string();
     let vm = with_network(machine(Kernel::Cloud612), "user,id=n0").cmdline(&format!(
         "root=10.0.2.2:{path},vers=3,tcp,port={},mountport={} rw \
-         ip=10.0.2.77::10.0.2.2:255.255.255.0:box:eth0:off",
+         ip=10.0.2.77::10.0.2.2:255.255.255.0:box:eth0:static:1400",
         nfs.port, nfs.mount_port
     ));
     let (_, facts) = ends_well(vm, "nfs", &format!("10.0.2.2:{path}"));
     let network = &facts.record()["network"];
     assert_eq!((&network["address"], &network["by"]), (&json!("10.0.2.77/24"), &json!("static")));
     assert_eq!(*facts.get("hostname"), "box");
+    assert_eq!(*facts.get("net_mtu"), "1400\n");
 }
 
 fn an_nfs_server_that_does_not_answer_is_reported() {

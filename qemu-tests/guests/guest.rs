@@ -20,6 +20,7 @@
 //! | `mark_error` | why /mark could not be written, or null |
 //! | `hostname` | the host name |
 //! | `net_conf` | the text of /run/net-eth0.conf, or null |
+//! | `net_mtu` | the MTU of eth0 as the kernel shows it, or null |
 //! | `record` | the text of /run/coldplug/record.json, or null |
 
 use rustix::fs::sync;
@@ -86,6 +87,7 @@ fn report(boottime_ns: i64, fds: &Value) -> io::Result<()> {
         json!({ "mark_error": leave_mark() }),
         json!({ "hostname": fs::read_to_string("/proc/sys/kernel/hostname")?.trim_end() }),
         json!({ "net_conf": fs::read_to_string("/run/net-eth0.conf").ok() }),
+        json!({ "net_mtu": fs::read_to_string("/sys/class/net/eth0/mtu").ok() }),
         json!({ "record": fs::read_to_string("/run/coldplug/record.json").ok() }),
         json!({ "end": true }),
     ];

@@ -3,8 +3,9 @@
 //! ```text
 //! ip=CLIENT:SERVER:GATEWAY:NETMASK:HOSTNAME:DEVICE:AUTOCONF:DNS0:DNS1:NTP0
 //!                                    fields may be empty, trailing fields omitted
-//! ip=AUTOCONF                        off, none: static; on, any, dhcp, both: DHCP
-//! ip=DEVICE:AUTOCONF                 dracut.cmdline(7)
+//! ip=CLIENT:SERVER:GATEWAY:NETMASK:HOSTNAME:DEVICE:AUTOCONF:MTU
+//! ip=DEVICE:AUTOCONF[:MTU]           dracut.cmdline(7)
+//! ip=AUTOCONF                        off, none, static: static; on, any, both, all, dhcp: DHCP
 //! BOOTIF=01-aa-bb-cc-dd-ee-ff        hardware address of the boot loader's interface
 //! nfsroot=[SERVER:]PATH[,OPTIONS]    the root on a server
 //! root=/dev/nfs   nfs:SERVER:PATH:OPTIONS   nfs4:…   SERVER:/PATH
@@ -42,6 +43,8 @@ pub struct IpConfig {
     pub(crate) source: AddressSource,
     /// Addresses of name servers.
     pub(crate) dns: Vec<Ipv4Addr>,
+    /// Largest packet of the interface in bytes; `None` means that of its driver.
+    pub(crate) mtu: Option<u32>,
 }
 
 /// The parameters of the network.
@@ -74,9 +77,16 @@ impl IpConfig {
             [word] if autoconf(word).is_some() => {
                 return Some(Self { source: autoconf(word)?, ..Self::default() });
             }
-            [device, word, ..] if is_interface(device) && autoconf(word).is_some() => {
+            [device, word] | [device, word, ""]
+                if is_interface(device) && autoconf(word).is_some() =>
+            {
                 let device = Some((*device).to_owned());
                 return Some(Self { device, source: autoconf(word)?, ..Self::default() });
+            }
+            [device, word, mtu] if is_interface(device) && autoconf(word).is_some() => {
+                let device = Some((*device).to_owned());
+                let mtu = Some(mtu.parse().ok()?);
+                return Some(Self { device, mtu, source: autoconf(word)?, ..Self::default() });
             }
             _ => {}
         }
@@ -88,7 +98,10 @@ impl IpConfig {
             (None, Some(client)) => Some(prefix_of_class(client)),
             (None, None) => None,
         };
-        let dns = [address(field(7))?, address(field(8))?].into_iter().flatten().collect();
+        // In the place of the first name server dracut has the MTU.
+        let mtu = field(7).and_then(|text| text.parse().ok());
+        let first = field(7).filter(|_| mtu.is_none());
+        let dns = [address(first)?, address(field(8))?].into_iter().flatten().collect();
         Some(Self {
             client,
             server: address(field(1))?,
@@ -98,6 +111,7 @@ impl IpConfig {
             device: name(5),
             source: field(6).map_or(Some(AddressSource::Dhcp), autoconf)?,
             dns,
+            mtu,
         })
     }
 }
@@ -112,8 +126,10 @@ fn address(field: Option<&str>) -> Option<Option<Ipv4Addr>> {
 
 fn autoconf(word: &str) -> Option<AddressSource> {
     match word {
-        "off" | "none" => Some(AddressSource::Static),
-        "on" | "any" | "dhcp" | "both" | "single-dhcp" => Some(AddressSource::Dhcp),
+        "off" | "none" | "static" => Some(AddressSource::Static),
+        "on" | "any" | "dhcp" | "dhcp4" | "both" | "all" | "single-dhcp" => {
+            Some(AddressSource::Dhcp)
+        }
         _ => None,
     }
 }
@@ -218,19 +234,32 @@ mod tests {
             device: Some("eth1".into()),
             source: AddressSource::Static,
             dns: vec![at("1.1.1.1").unwrap(), at("8.8.8.8").unwrap()],
+            mtu: None,
         };
+        let large =
+            IpConfig { dns: vec![at("8.8.8.8").unwrap()], mtu: Some(9000), ..whole.clone() };
         let device = IpConfig { device: Some("eth0".into()), ..IpConfig::default() };
         for (text, want) in [
             (
                 "10.0.0.5:10.0.0.1:10.0.0.254:255.255.255.0:box:eth1:off:1.1.1.1:8.8.8.8",
                 Some(whole),
             ),
+            ("10.0.0.5:10.0.0.1:10.0.0.254:24:box:eth1:none:9000:8.8.8.8", Some(large.clone())),
+            (
+                "10.0.0.5:10.0.0.1:10.0.0.254:24:box:eth1:static:9000",
+                Some(IpConfig { dns: Vec::new(), ..large }),
+            ),
             ("dhcp", Some(IpConfig::default())),
             ("any", Some(IpConfig::default())),
             ("off", Some(IpConfig { source: AddressSource::Static, ..IpConfig::default() })),
             (":::::eth0:dhcp", Some(device.clone())),
             ("eth0:dhcp", Some(device.clone())),
-            ("eth0:dhcp:1500", Some(device)),
+            ("eth0:all", Some(device.clone())),
+            ("eth0:dhcp4:", Some(device.clone())),
+            ("eth0:dhcp:1400", Some(IpConfig { mtu: Some(1400), ..device })),
+            ("eth0:dhcp:large", None),
+            ("eth0:dhcp:1500:52:54:00:12:34:56", None),
+            ("10.0.0.5::::::none:1500:52:54:00:12:34:56", None),
             (
                 "10.1.2.3",
                 Some(IpConfig { client: at("10.1.2.3"), prefix: Some(8), ..IpConfig::default() }),

@@ -191,8 +191,9 @@ parameters! {
     Network {
         "ip", "=CLIENT:SERVER:GATEWAY:NETMASK:HOSTNAME:DEVICE:AUTOCONF:DNS0:DNS1",
         "Address for a root on a server. Fields may be empty, trailing fields omitted. \
-         `ip=AUTOCONF` and `ip=DEVICE:AUTOCONF` are short forms. AUTOCONF is `off` or `none` for \
-         no DHCP; `on`, `any`, `both` or `dhcp` (default) for DHCP."
+         `ip=AUTOCONF` and `ip=DEVICE:AUTOCONF` are short forms. AUTOCONF is `off`, `none` or \
+         `static` for no DHCP; `on`, `any`, `both`, `all`, `dhcp` (default) or `dhcp4` for DHCP. \
+         A number after AUTOCONF is the MTU, as in dracut."
             => word.with_value(|text| set(&mut line.root.network.ip, IpConfig::parse(text)));
         "nfsroot", "=[SERVER:]PATH[,OPTIONS]",
         "Directory on an NFS server that is the root, with mount options."

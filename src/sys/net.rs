@@ -143,19 +143,34 @@ pub(crate) fn source_address_for(target: Ipv4Addr) -> Option<Ipv4Addr> {
     Some(*SocketAddrV4::try_from(getsockname(&socket).ok()?).ok()?.ip())
 }
 
-/// RTM_NEWLINK with IFF_UP: brings the interface up. Not for PID 1: the kernel takes the RTNL lock
-/// and calls the driver, which may wait for firmware.
+/// RTM_NEWLINK with IFF_UP: brings the interface up, with this MTU if there is one. Not for PID 1:
+/// the kernel takes the RTNL lock and calls the driver, which may wait for firmware.
 ///
 /// # Errors
-/// The errno of the kernel: a driver may lack its firmware.
-pub(crate) fn bring_up(interface: &Interface) -> Result<()> {
+/// The errno of the kernel: a driver may lack its firmware, or allow no packets of that size.
+pub(crate) fn bring_up(interface: &Interface, mtu: Option<u32>) -> Result<()> {
+    const MTU: u16 = 4;
+    if let Some(mtu) = mtu {
+        let attribute = (MTU, mtu.to_ne_bytes());
+        let name = || format!("{mtu} of {}", interface.name);
+        set_link(interface.index, 0, &[attribute]).map_err(|e| Error::new("set MTU", name(), e))?;
+    }
     set_up(interface.index).map_err(|e| Error::new("bring up interface", &interface.name, e))
 }
 
 fn set_up(index: u32) -> std::result::Result<(), Errno> {
-    let header =
-        [&[0, 0, 0, 0][..], &index.to_ne_bytes(), &IFF_UP.to_ne_bytes(), &IFF_UP.to_ne_bytes()];
-    request(NEW_LINK, 0, &header.concat(), &[])
+    set_link(index, IFF_UP, &[])
+}
+
+/// RTM_NEWLINK: sets these flags and attributes of an interface.
+fn set_link(
+    index: u32,
+    flags: u32,
+    attributes: &[(u16, [u8; 4])],
+) -> std::result::Result<(), Errno> {
+    let flags = flags.to_ne_bytes();
+    let header = [&[0, 0, 0, 0][..], &index.to_ne_bytes(), &flags, &flags];
+    request(NEW_LINK, 0, &header.concat(), attributes)
 }
 
 /// Adds an IPv4 address with a prefix length to the interface, and a default route by `router` if

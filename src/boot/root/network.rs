@@ -111,7 +111,8 @@ impl Network {
         if let Some(Port { interface, .. }) = self.ports.get(place) {
             let mac = self.params.boot_mac.filter(|_| self.params.ip.device.is_none());
             let number = |mac: Mac| mac.iter().fold(0, |number, b| number << 8 | u64::from(*b));
-            let request = Request::Link { interface: interface.clone(), mac: mac.map(number) };
+            let mtu = self.params.ip.mtu;
+            let request = Request::Link { interface: interface.clone(), mac: mac.map(number), mtu };
             cx.worker.request(request, format!("bring up interface {}", interface.name))?;
             self.asked = Some(Asked::Up(place));
         }

@@ -12,7 +12,7 @@
 //! loop      PATH                                           value: node of the loop device
 //! read      MAJOR MINOR OFFSET LENGTH                      value: size of the device, u64, bytes
 //! members   MAJOR MINOR                                    value: number of devices, decimal
-//! link      NAME INDEX MAC                                 value: MAC address, u64, big-endian; 1
+//! link      NAME INDEX MAC MTU                             value: MAC address, u64, big-endian; 1
 //!                                                          with a carrier, else 0; or empty
 //! address   NAME INDEX ADDRESS PREFIX ROUTER               value: empty
 //! map       UUID SECTORS TABLE                             value: empty
@@ -21,7 +21,7 @@
 //! undo      verity|-                                       value: empty
 //! ```
 //!
-//! Numbers are decimal. MAC and ROUTER may be empty. If the interface has another MAC address, it
+//! Numbers are decimal. MAC, MTU and ROUTER may be empty. If the interface has another MAC address, it
 //! is left as it is and the value is empty.
 //!
 //! A message with another number of fields, or with bytes that do not fit its kind, is refused.
@@ -112,8 +112,8 @@ pub(in crate::boot::root) enum Request {
     Read { number: (u32, u32), offset: u64, length: u32 },
     /// Reads how many devices the filesystem on a device has.
     Members { number: (u32, u32) },
-    /// Brings up an interface, unless it has another MAC address than this one.
-    Link { interface: Interface, mac: Option<u64> },
+    /// Brings up an interface with this MTU, unless it has another MAC address than this one.
+    Link { interface: Interface, mac: Option<u64>, mtu: Option<u32> },
     /// Sets the address and the default route of an interface.
     Address { interface: Interface, address: Ipv4Addr, prefix: u8, router: Option<Ipv4Addr> },
     /// Creates the device that dm-verity checks.
@@ -160,8 +160,9 @@ impl Request {
                 let [major, minor] = number(n);
                 vec!["members".into(), major, minor]
             }
-            Self::Link { interface: i, mac } => {
-                vec!["link".into(), i.name.clone(), i.index.to_string(), option(*mac)]
+            Self::Link { interface: i, mac, mtu } => {
+                let (mac, mtu) = (option(*mac), option(*mtu));
+                vec!["link".into(), i.name.clone(), i.index.to_string(), mac, mtu]
             }
             Self::Address { interface: i, address, prefix, router } => {
                 let router = option(*router);
@@ -216,7 +217,11 @@ impl Request {
                 length: fields.parse()?,
             },
             "members" => Self::Members { number: fields.number()? },
-            "link" => Self::Link { interface: fields.interface()?, mac: fields.option()? },
+            "link" => Self::Link {
+                interface: fields.interface()?,
+                mac: fields.option()?,
+                mtu: fields.option()?,
+            },
             "address" => Self::Address {
                 interface: fields.interface()?,
                 address: fields.parse()?,
@@ -380,8 +385,8 @@ mod tests {
             Request::Loop("/images/root".into()),
             Request::Read { number: (254, 1), offset: u64::MAX, length: 512 },
             Request::Members { number: (8, 16) },
-            Request::Link { interface: eth0.clone(), mac: None },
-            Request::Link { interface: eth0.clone(), mac: Some(0x5254_0012_3456) },
+            Request::Link { interface: eth0.clone(), mac: None, mtu: None },
+            Request::Link { interface: eth0.clone(), mac: Some(0x5254_0012_3456), mtu: Some(9000) },
             address(None),
             address(Some(Ipv4Addr::new(10, 0, 2, 2))),
             Request::Map { uuid: "CRYPT".into(), sectors: 8, table: "1 8:1 8:2".into() },

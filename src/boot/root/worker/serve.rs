@@ -64,7 +64,7 @@ impl Server {
                 let count = disk::member_count(&Disk::open(dir, &find(dir, number)?)?);
                 Ok(count.unwrap_or(1).to_string().into_bytes())
             }
-            Request::Link { interface, mac } => bring_up(dir, &interface, mac),
+            Request::Link { interface, mac, mtu } => bring_up(dir, &interface, mac, mtu),
             Request::Address { interface, address, prefix, router } => {
                 net::configure(&interface, address, prefix, router).map(done)
             }
@@ -199,12 +199,12 @@ fn read(dir: &Root, number: (u32, u32), offset: u64, length: u32) -> Reply {
 
 /// Brings up an interface, unless it has another MAC address than `wanted`. Returns its MAC address
 /// and whether it has a carrier.
-fn bring_up(dir: &Root, interface: &Interface, wanted: Option<u64>) -> Reply {
+fn bring_up(dir: &Root, interface: &Interface, wanted: Option<u64>, mtu: Option<u32>) -> Reply {
     let mac = net::mac(dir, interface).unwrap_or_default();
     if wanted.is_some_and(|wanted| wanted != mac) {
         return Ok(Vec::new());
     }
-    net::bring_up(interface)?;
+    net::bring_up(interface, mtu)?;
     let mut value = mac.to_be_bytes().to_vec();
     value.push(net::has_carrier(dir, interface).into());
     Ok(value)
