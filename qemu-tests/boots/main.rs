@@ -22,8 +22,10 @@ mod root;
 mod disk_names;
 // Every filesystem that a root may have.
 mod filesystems;
-// Below and above the root filesystem: verity, images, overlays, several devices, flash.
+// Below and above the root filesystem: verity, images, overlays, flash.
 mod stacks;
+// Filesystems on several devices: copies, seeds, one name for two.
+mod multi_device;
 // Roots without a block device: 9p, virtiofs, NFS.
 mod network;
 
@@ -68,6 +70,7 @@ fn main() -> ExitCode {
         module_tools::TESTS,
         kmod::TESTS,
         stacks::TESTS,
+        multi_device::TESTS,
         handover::TESTS,
         faults::TESTS,
         rescue::TESTS,

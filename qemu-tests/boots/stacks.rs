@@ -1,4 +1,4 @@
-//! What lies below and above a root filesystem: verity, images, overlays, several devices, flash.
+//! What lies below and above a root filesystem: verity, images, overlays, flash.
 
 use harness::disk::{DECOY, Disk, ROOT};
 use harness::kernel::Kernel;
@@ -20,8 +20,6 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
     an_ext4_in_a_file,
     an_erofs_in_a_file_below_an_overlay,
     a_missing_image_is_reported,
-    btrfs_whose_second_disk_appears_late,
-    btrfs_whose_second_disk_never_appears,
     a_verified_root,
     a_verified_root_with_parameters_of_systemd,
     a_verified_root_without_a_superblock,
@@ -155,31 +153,6 @@ fn a_missing_image_is_reported() {
     let disk = medium("squashfs", &vm.dir().join("medium"));
     let words = ["coldplug.image=/other", "No such file or directory"];
     vm.disk(Bus::VirtioBlk, &disk).run_failed("mount-failed", &words);
-}
-
-fn btrfs_whose_second_disk_appears_late() {
-    let vm = machine(Kernel::Full61, "root=LABEL=pair coldplug.modules=nvme");
-    let (first, second) = (vm.dir().join("first"), vm.dir().join("second"));
-    filesystem::make_pair(&first, &second);
-    let vm = vm.disk(Bus::VirtioBlk, &first).disk(Bus::Unplugged, &second);
-    let mut machine = vm.device("pcie-root-port,id=socket,chassis=1,slot=1").start();
-    // The waiting step prints this, so the first disk has been read by then.
-    machine.wait_for("1 of 2 btrfs devices found: /dev/vda");
-    let late = json!({ "driver": "nvme", "serial": "late", "drive": "disk1", "bus": "socket" });
-    machine.qmp().execute("device_add", late);
-    let boot = machine.finish();
-    boot.expect("ok");
-    let facts = boot.facts();
-    assert_eq!(facts.mount("/").unwrap().kind, "btrfs");
-    assert_eq!(*facts.get("keep"), disk::KEPT);
-}
-
-fn btrfs_whose_second_disk_never_appears() {
-    let vm = machine(Kernel::Cloud61, "root=LABEL=pair coldplug.timeout=20");
-    let (first, second) = (vm.dir().join("first"), vm.dir().join("second"));
-    filesystem::make_pair(&first, &second);
-    let words = ["LABEL=pair (1 of 2 btrfs devices found: /dev/vda) incomplete after"];
-    vm.disk(Bus::VirtioBlk, &first).run_failed("no-root", &words);
 }
 
 /// A root under dm-verity.

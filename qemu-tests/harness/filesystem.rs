@@ -78,12 +78,62 @@ pub fn make_of(kind: &str, dir: &Path, file: &Path) -> PathBuf {
 
 /// Writes the root to one btrfs over two disks.
 pub fn make_pair(first: &Path, second: &Path) {
+    make_pair_as("raid0", first, second);
+}
+
+/// Writes the root to one btrfs over two disks, either of which holds all of it.
+pub fn make_mirror(first: &Path, second: &Path) {
+    make_pair_as("raid1", first, second);
+}
+
+fn make_pair_as(profile: &str, first: &Path, second: &Path) {
     let mut mkfs = tool::command("mkfs.btrfs", "btrfs-progs");
-    mkfs.args(["-q", "-d", "raid0", "-m", "raid1", "-L", "pair"]);
+    mkfs.args(["-q", "-d", profile, "-m", "raid1", "-L", "pair"]);
     tool::run(mkfs.args([empty(160, first), empty(160, second)]));
     let options = "device=/dev/vdb,device=/dev/vdc";
     fill_by_machine(Kernel::Cloud61, "btrfs", options, content().path(), &[first, second]);
 }
+
+/// UUID of the seed that [`make_sprout`] makes.
+pub const SEED_UUID: &str = "c01d9106-0000-4000-8000-00000000005e";
+
+/// Writes the root to a btrfs that is made with `options`.
+pub fn make_btrfs(options: &str, file: &Path) -> PathBuf {
+    empty(128, file);
+    run(&format!("btrfs-progs mkfs.btrfs -q {options} --rootdir DIR FILE"), content().path(), file);
+    file.to_owned()
+}
+
+/// Adds an empty file to the btrfs on `file`.
+pub fn touch_btrfs(file: &Path) {
+    let dir = tempfile::tempdir().unwrap();
+    put(dir.path(), "touched", b"", 0o644);
+    fill_by_machine(Kernel::Cloud61, "btrfs", "", dir.path(), &[file]);
+}
+
+/// Writes the root to a btrfs `seed`, and makes a sprout of it.
+pub fn make_sprout(seed: &Path, sprout: &Path) {
+    make_btrfs(&format!("-L tree -U {SEED_UUID}"), seed);
+    tool::run(tool::command("btrfstune", "btrfs-progs").args(["-S", "1"]).arg(seed));
+    let tree = Kernel::Cloud61.get();
+    let vm = Machine::new(&tree, &image::btrfs(&tree, SPROUT_INIT));
+    let vm = vm.disk(Bus::VirtioBlk, seed).disk(Bus::VirtioBlk, &empty(160, sprout));
+    let boot = vm.run();
+    boot.check(boot.console.contains("sprout: done"), "no sprout could be made");
+}
+
+/// Adds the second disk to the btrfs on the first.
+const SPROUT_INIT: &str = r#"#!/bin/busybox sh
+bb=/bin/busybox
+$bb mount -t proc proc /proc
+$bb mount -t sysfs sysfs /sys
+$bb mount -t devtmpfs devtmpfs /dev
+/sbin/modprobe -a virtio_pci virtio_blk btrfs
+$bb mkdir -p /to
+$bb mount -t btrfs -o ro /dev/vda /to && /sbin/btrfs device add -f /dev/vdb /to &&
+    $bb mount -o remount,rw /to && $bb umount /to && echo "sprout: done"
+$bb poweroff -f
+"#;
 
 /// Runs `PACKAGE TOOL WORDS…`.
 fn run(line: &str, dir: &Path, file: &Path) {

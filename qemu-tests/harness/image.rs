@@ -93,6 +93,13 @@ pub fn kmod(tree: &Tree, script: &str) -> PathBuf {
     in_shell("kmod", tree, script, |_| {})
 }
 
+/// Returns an image like that of [`kmod`] with btrfs(8).
+pub fn btrfs(tree: &Tree, script: &str) -> PathBuf {
+    in_shell("btrfs", tree, script, |dir| {
+        install_with_libraries(dir, &tool::find("btrfs", "btrfs-progs"), "sbin/btrfs");
+    })
+}
+
 /// Returns an image like that of [`kmod`] with Debian's udev: systemd-udevd, udevadm, and the rule
 /// that loads drivers.
 pub fn udev(tree: &Tree, script: &str) -> PathBuf {

@@ -80,6 +80,7 @@ fn probe(device: &BlockDevice, examination: &Examination, table: Option<&Partiti
         kinds: content.superblocks.iter().map(|superblock| superblock.kind).collect(),
         is_filesystem: single.as_ref().is_some_and(|s| s.usage == Usage::Filesystem),
         uuid: single.as_ref().and_then(|s| s.uuid.clone()),
+        member: single.as_ref().and_then(|s| s.member),
         label: single.and_then(|s| s.label),
         links: None,
         error: examination.error().map(|error| read_error(device, error)),

@@ -20,7 +20,7 @@
 
 use super::bytes::{array, be16, be32, has, le16, le32, le64};
 use super::device::Device;
-use super::{Superblock, Usage, text};
+use super::{Member, Superblock, Usage, text};
 
 /// Returns the superblock at `start` if it lies in the head and has the magic at offset `at`.
 fn block<'a>(device: &'a Device<'_>, start: usize, at: usize, magic: &[u8]) -> Option<&'a [u8]> {
@@ -31,24 +31,8 @@ fn block<'a>(device: &'a Device<'_>, start: usize, at: usize, magic: &[u8]) -> O
 pub(super) fn btrfs(device: &Device<'_>) -> Option<Superblock> {
     let sb = block(device, 0x10000, 0x40, b"_BHRfS_M")?;
     let label = text::label(Some(sb.get(0x12b..0x22b)?));
-    Some(Superblock::filesystem("btrfs").with_names(text::uuid(array(sb, 0x20)), label))
-}
-
-/// Returns the number of devices of the btrfs or bcachefs that `source` belongs to, according to
-/// its superblock, or `None` for any other content.
-///
-/// ```text
-/// btrfs       +0x88 num_devices, u64
-/// bcachefs    +123  nr_devices, u8
-/// ```
-#[must_use]
-pub(crate) fn member_count(source: &impl super::Source) -> Option<u64> {
-    let device = Device::new(source);
-    if let Some(sb) = block(&device, 0x10000, 0x40, b"_BHRfS_M") {
-        return le64(sb, 0x88);
-    }
-    bcachefs(&device)?;
-    device.head().get(0x1000 + 123).map(|count| u64::from(*count))
+    let names = Superblock::filesystem("btrfs").with_names(text::uuid(array(sb, 0x20)), label);
+    Some(Superblock { member: Member::of_btrfs(sb), ..names })
 }
 
 /// Probes for f2fs. Version 1.0 had another superblock, whose names are unknown.
@@ -112,8 +96,8 @@ pub(super) fn bcache(device: &Device<'_>) -> Option<Superblock> {
 pub(super) fn bcachefs(device: &Device<'_>) -> Option<Superblock> {
     let sb = block(device, 0x1000, 24, BCACHEFS)?;
     let label = text::label(sb.get(72..104));
-    let probe = Superblock::filesystem("bcachefs");
-    (le64(sb, 104)? == 8).then(|| probe.with_names(text::uuid(array(sb, 56)), label))
+    let names = Superblock::filesystem("bcachefs").with_names(text::uuid(array(sb, 56)), label);
+    (le64(sb, 104)? == 8).then(|| Superblock { member: Member::of_bcachefs(sb), ..names })
 }
 
 #[cfg(test)]
@@ -139,15 +123,6 @@ mod tests {
         assert_eq!(found.uuid.as_deref(), Some("5a5a5a5a-5a5a-5a5a-5a5a-5a5a5a5a5a5a"));
         assert_eq!(found.label.as_deref(), Some("tank"));
         assert_eq!(probe(&image(1 << 20, &parts[..3]).as_slice()), None);
-    }
-
-    #[test]
-    fn members_are_counted() {
-        let parts: [(usize, &[u8]); 2] = [(0x10040, b"_BHRfS_M"), (0x10088, &[3])];
-        assert_eq!(member_count(&image(1 << 20, &parts).as_slice()), Some(3));
-        assert_eq!(member_count(&image(1 << 20, &parts[1..]).as_slice()), None);
-        let parts: [(usize, &[u8]); 3] = [(0x1018, BCACHEFS), (0x1068, &[8]), (0x107b, &[2])];
-        assert_eq!(member_count(&image(1 << 20, &parts).as_slice()), Some(2));
     }
 
     #[test]

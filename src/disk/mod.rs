@@ -33,6 +33,7 @@ pub(crate) mod links;
 mod luks;
 mod lvm;
 mod mbr;
+mod member;
 pub mod name;
 mod ntfs;
 mod partition_table;
@@ -47,8 +48,8 @@ mod xfs;
 mod zfs;
 
 pub use device::{ReadError, Source};
-pub(crate) use fixed_layout::member_count;
 pub use gpt::root_type_guid;
+pub use member::Member;
 pub use partition_table::{Partition, PartitionTable};
 pub use table_probe::partition_table;
 
@@ -91,11 +92,13 @@ pub struct Superblock {
     pub uuid: Option<String>,
     /// LABEL as blkid prints it: without trailing spaces; bytes that are not UTF-8 are replaced.
     pub label: Option<String>,
+    /// Membership of the device, if the filesystem may span several.
+    pub member: Option<Member>,
 }
 
 impl Superblock {
     fn new(kind: &'static str, usage: Usage) -> Self {
-        Self { kind, usage, uuid: None, label: None }
+        Self { kind, usage, uuid: None, label: None, member: None }
     }
 
     fn filesystem(kind: &'static str) -> Self {

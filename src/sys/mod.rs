@@ -16,6 +16,7 @@ pub(crate) mod atomic_file;
 pub(crate) mod autoclean_marker;
 pub mod block;
 mod boot_time;
+pub(crate) mod btrfs;
 pub(crate) mod child;
 pub(crate) mod console;
 pub(crate) mod crash;

@@ -5,8 +5,9 @@
 //!
 //! ```text
 //! request  WANTED DISK DEVICE...
-//! answer   NAME OFFSET ERRNO TABLE ENTRY USAGE UUID LABEL COUNT LINK... TYPE...
+//! answer   NAME OFFSET ERRNO TABLE ENTRY USAGE UUID LABEL MEMBER COUNT LINK... TYPE...
 //! ENTRY    type, attributes, PARTUUID, PARTLABEL
+//! MEMBER   filesystem, index, generation, total, seed: one field, with spaces
 //! ```
 //!
 //! A prober sends one answer for each DEVICE, in their order; DISK is the disk that holds them.
@@ -21,7 +22,7 @@ use rustix::io::Errno;
 
 use super::block::BlockDevice;
 use super::device_error::DeviceError;
-use crate::disk;
+use crate::disk::{self, Member};
 
 /// Maximum number of superblocks on one device; there are fewer formats.
 const MAX_KINDS: usize = 32;
@@ -68,6 +69,8 @@ pub(crate) struct Probe {
     pub(crate) uuid: Option<String>,
     /// LABEL of the content.
     pub(crate) label: Option<String>,
+    /// Membership of the device in a filesystem that may span several.
+    pub(crate) member: Option<Member>,
     /// Links that udev would make, as paths below /dev, if they were wanted.
     pub(crate) links: Option<Vec<String>>,
     /// The first part of the device that could not be read.
@@ -163,6 +166,7 @@ fn put_probe(message: &mut Vec<u8>, probe: &Probe) {
     put(message, if probe.is_filesystem { FILESYSTEM } else { "" });
     put_option(message, probe.uuid.as_ref());
     put_option(message, probe.label.as_ref());
+    put_option(message, probe.member);
     put_option(message, probe.links.as_ref().map(Vec::len));
     probe.links.iter().flatten().for_each(|link| put(message, link));
     probe.kinds.iter().for_each(|kind| put(message, kind));
@@ -231,13 +235,14 @@ impl<'a> Fields<'a> {
         let entry =
             kind.map(|kind| Entry { kind, attributes: attributes.unwrap_or(0), uuid, label });
         let is_filesystem = self.flag(FILESYSTEM)?;
-        let (uuid, label) = (self.optional()?, self.optional()?);
+        let (uuid, label, member) = (self.optional()?, self.optional()?, self.optional()?);
         let links = self.links()?;
         let mut kinds = Vec::new();
         while !self.0.is_empty() {
             kinds.push(disk::superblock_kind(self.text()?)?);
         }
-        let probe = Probe { table, entry, kinds, is_filesystem, uuid, label, links, error: None };
+        let error = None;
+        let probe = Probe { table, entry, kinds, is_filesystem, uuid, label, member, links, error };
         (probe.kinds.len() <= MAX_KINDS).then_some(probe)
     }
 }
@@ -265,6 +270,7 @@ mod tests {
             is_filesystem: true,
             uuid: Some("2".into()),
             label: Some("x\nverdict=ok \u{e4}".into()),
+            member: "340282366920938463463374607431768211455 1 2 3 true".parse().ok(),
             links: Some(vec!["disk/by-id/a".into(), "disk/by-path/\u{1b}".into()]),
             error: Some(DeviceError::new("vda1", Some(4096), Errno::IO)),
         }
@@ -302,27 +308,29 @@ mod tests {
             "",
             "vda|",
             "vda|||gpt|||||",
-            "vda|||gpt|||||filesystem|||",
-            "vda|||sun|||||filesystem||||",
-            "vda|||gpt|||||swap||||ext4|",
-            "vda|||gpt|||||filesystem||||nonsense|",
-            "vda|||gpt|||||filesystem||||ext4",
-            "vda|1||gpt|||||filesystem||||ext4|",
-            "vda|1|0|gpt|||||filesystem||||ext4|",
-            "vda|1|-5|gpt|||||filesystem||||ext4|",
-            "vda|x|5|gpt|||||filesystem||||ext4|",
-            "vda||5|gpt|||||filesystem||||ext4|",
-            "vda|||gpt|0x83|x|||filesystem||||ext4|",
-            "vda|||gpt|||||filesystem|||x|ext4|",
-            "vda|||gpt|||||filesystem|||-1|ext4|",
-            "vda|||gpt|||||filesystem|||1|ext4|",
-            "vda|||gpt|||||filesystem|||2|disk/a|",
-            "vda|||gpt|||||filesystem|||0|disk/a|ext4|",
-            "vda|||gpt|||||filesystem|||18446744073709551615|disk/a|ext4|",
+            "vda|||gpt|||||filesystem||||",
+            "vda|||sun|||||filesystem|||||",
+            "vda|||gpt|||||swap|||||ext4|",
+            "vda|||gpt|||||filesystem|||||nonsense|",
+            "vda|||gpt|||||filesystem|||||ext4",
+            "vda|1||gpt|||||filesystem|||||ext4|",
+            "vda|1|0|gpt|||||filesystem|||||ext4|",
+            "vda|1|-5|gpt|||||filesystem|||||ext4|",
+            "vda|x|5|gpt|||||filesystem|||||ext4|",
+            "vda||5|gpt|||||filesystem|||||ext4|",
+            "vda|||gpt|0x83|x|||filesystem|||||ext4|",
+            "vda|||gpt|||||filesystem||||x|ext4|",
+            "vda|||gpt|||||filesystem||||-1|ext4|",
+            "vda|||gpt|||||filesystem||||1|ext4|",
+            "vda|||gpt|||||filesystem||||2|disk/a|",
+            "vda|||gpt|||||filesystem||||0|disk/a|ext4|",
+            "vda|||gpt|||||filesystem|||1 2 3 4||ext4|",
+            "vda|||gpt|||||filesystem|||1 2 3 4 5||ext4|",
+            "vda|||gpt|||||filesystem||||18446744073709551615|disk/a|ext4|",
         ] {
             assert_eq!(Answer::decode(bad.replace('|', "\0").as_bytes()), None, "{bad}");
         }
-        let good = "vda|||gpt|||||filesystem|||1|disk/a|ext4|".replace('|', "\0");
+        let good = "vda|||gpt|||||filesystem||||1|disk/a|ext4|".replace('|', "\0");
         assert!(Answer::decode(good.as_bytes()).is_some());
         let many = good + &"ext4\0".repeat(MAX_KINDS);
         assert_eq!(Answer::decode(many.as_bytes()), None);

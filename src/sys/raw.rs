@@ -1,5 +1,5 @@
-//! The only unsafe code: a file mapping, the ioctls of loop devices, the device mapper and
-//! watchdogs, init_module(2) on memory that others may write, signal handlers, execve(2) from a
+//! The only unsafe code: a file mapping, the ioctls of loop devices, the device mapper, btrfs
+//! and watchdogs, init_module(2) on memory that others may write, signal handlers, execve(2) from a
 //! signal handler, descriptors and variables that process 1 has inherited, the auxiliary vector, a
 //! function that runs before `main`, and functions that replace larger ones of the C library and of
 //! libunwind.
@@ -127,6 +127,39 @@ pub(super) fn dm(control: impl AsFd, request: u8, message: &mut [u8]) -> rustix:
     // SAFETY: the kernel reads and writes at most the length in the header, which is the length of
     // the slice. No request of this group keeps the address.
     unsafe { ioctl(control, Call(request, message.as_mut_ptr().cast())) }.map(drop)
+}
+
+/// Length of `struct btrfs_ioctl_vol_args` of linux/btrfs.h in bytes, which is part of the request
+/// numbers.
+pub(super) const BTRFS_ARGUMENTS: usize = 4096;
+
+/// BTRFS_IOC_SCAN_DEV: tells the kernel about the device whose path is at 8 of the arguments.
+pub(super) fn btrfs_scan(
+    control: impl AsFd,
+    arguments: &mut [u8; BTRFS_ARGUMENTS],
+) -> rustix::io::Result<()> {
+    btrfs(control, Direction::Write, 4, arguments).map(drop)
+}
+
+/// BTRFS_IOC_DEVICES_READY: returns whether the kernel knows all devices of the filesystem on the
+/// device whose path is at 8 of the arguments.
+pub(super) fn btrfs_ready(
+    control: impl AsFd,
+    arguments: &mut [u8; BTRFS_ARGUMENTS],
+) -> rustix::io::Result<bool> {
+    btrfs(control, Direction::Read, 39, arguments).map(|answer| answer == 0)
+}
+
+fn btrfs(
+    control: impl AsFd,
+    direction: Direction,
+    request: u8,
+    arguments: &mut [u8; BTRFS_ARGUMENTS],
+) -> rustix::io::Result<c_int> {
+    let request = opcode::from_components(direction, 0x94, request, BTRFS_ARGUMENTS);
+    // SAFETY: the structure has this size, and the kernel does not keep the address. It terminates
+    // the path itself.
+    unsafe { ioctl(control, Call(request, arguments.as_mut_ptr().cast())) }
 }
 
 /// LOOP_CTL_GET_FREE: returns the number of a free loop device, which the kernel creates if there

@@ -49,6 +49,11 @@ impl Awaited {
         Self { kind: Kind::Reply, text, name: None }
     }
 
+    /// Returns whether the step goes on after some time even if nothing appears.
+    pub(super) fn is_timed(&self) -> bool {
+        self.kind == Kind::Members
+    }
+
     /// Returns the text for the record.
     pub(in crate::boot) fn text(&self) -> &str {
         &self.text

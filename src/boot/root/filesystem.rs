@@ -1,22 +1,27 @@
 //! A filesystem on a block device: found, checked, mounted.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::devices::{Candidate, Content};
 use super::fsck::Fsck;
-use super::multi_device::{self, MultiDevice};
-use super::worker::{Mount, Request, WorkerError};
+use super::multi_device::MultiDevice;
+use super::named_devices::NamedDevices;
+use super::worker::{Mount, READY, Request, WorkerError};
 use super::{Awaited, Progress, RootStep, StepContext, StepError, UPPER, mount};
 use crate::boot::SYSROOT;
+use crate::cmdline::mount_options::options;
 use crate::cmdline::root::{RootCandidate, RootParams};
 use crate::cmdline::root_name::RootName;
 use crate::kmod::name::ModuleName;
 use crate::sys::BootTime;
 
 /// Longest wait for the missing devices of a filesystem that can be mounted without them
-/// (`rootflags=degraded`).
-const DEGRADED_TIMEOUT: Duration = Duration::from_secs(10);
+/// (`rootflags=degraded`), and for the end of all loads before the kernel is asked about them.
+const MEMBERS_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The option that allows a mount without all devices.
+const DEGRADED: &str = "degraded";
 
 /// A device that was found, and what its mount takes.
 #[derive(Debug)]
@@ -26,6 +31,10 @@ struct Source {
     types: Vec<String>,
     /// Modules of these types.
     modules: Vec<ModuleName>,
+    /// Options of the mount, and the devices that they name.
+    named: NamedDevices,
+    /// If the mount is a trial, what is missing according to the superblocks.
+    trial: Option<String>,
 }
 
 /// The state of the step.
@@ -35,8 +44,8 @@ enum State {
     NeedsDevice,
     /// The modules of the filesystem types are being loaded.
     LoadingModules(Source),
-    /// The worker reads how many devices the filesystem has.
-    Counting(Source),
+    /// The worker tells the kernel about the devices of btrfs.
+    Scanning(Source),
     /// The filesystem is being checked.
     Checking(Fsck, Source),
     /// The worker mounts the filesystem.
@@ -56,10 +65,12 @@ pub(super) struct Filesystem {
     target: String,
     /// Whether this is the root filesystem itself.
     is_root: bool,
-    /// Number of devices that the filesystem has, once it is known.
-    total: Option<u64>,
     /// Time at which devices of a multi-device filesystem were first missing.
     incomplete_since: Option<BootTime>,
+    /// Time at which only the seed of a filesystem was found.
+    seed_since: Option<BootTime>,
+    /// The devices with which a mount was tried last, although some seem to be missing.
+    tried: Vec<PathBuf>,
     state: State,
 }
 
@@ -107,8 +118,9 @@ impl Filesystem {
             writable,
             target,
             is_root: false,
-            total: None,
             incomplete_since: None,
+            seed_since: None,
+            tried: Vec::new(),
             state: State::NeedsDevice,
         }
     }
@@ -131,42 +143,97 @@ impl Filesystem {
         let types = mount::types(cx.dir, &self.fstypes, &device);
         let aliases: Vec<String> = types.iter().map(|t| format!("fs-{t}")).collect();
         let modules = cx.request_modules(&aliases.iter().map(String::as_str).collect::<Vec<_>>());
-        self.state = State::LoadingModules(Source { device, types, modules: modules.clone() });
+        let (named, trial) = (NamedDevices::default(), None);
+        let source = Source { device, types, modules: modules.clone(), named, trial };
+        self.state = State::LoadingModules(source);
         Progress::LoadingModules(modules)
     }
 
-    /// Returns the devices that a multi-device filesystem still lacks. If the filesystem may be
-    /// mounted degraded, they are awaited for [`DEGRADED_TIMEOUT`] only.
-    fn missing(&mut self, device: &Candidate, cx: &mut StepContext<'_>) -> Option<Awaited> {
-        let missing = MultiDevice::find(device, self.total?, cx)?.missing()?;
-        let now = BootTime::now();
-        let waited = now - *self.incomplete_since.get_or_insert(now);
-        let text = format!("{} ({missing})", self.text);
-        let degraded = self.flags.split(',').any(|word| word == "degraded");
-        if degraded && waited >= DEGRADED_TIMEOUT {
-            cx.reporter.warn_once(format!("{text}; mounting degraded"));
+    /// Returns what to wait for if the device is a seed and the filesystem that was made of it may
+    /// still appear: both have the same label.
+    fn awaits_sprout(&mut self, device: &Candidate, cx: &mut StepContext<'_>) -> Option<Awaited> {
+        let is_seed = device.member.is_some_and(|member| member.is_seed);
+        if !is_seed || !matches!(self.name, RootName::Label(_)) {
             return None;
         }
-        Some(Awaited::members(text))
+        let now = BootTime::now();
+        let waited = now - *self.seed_since.get_or_insert(now);
+        let text = format!("{} ({} is a btrfs seed)", self.text, device.node.display());
+        (!cx.has_settled() && waited < MEMBERS_TIMEOUT).then(|| Awaited::members(text))
     }
 
-    /// Has the worker count the devices of the filesystem, if there may be several.
-    fn count(&mut self, source: Source, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
-        let device = &source.device;
-        if self.total.is_some() || !device.kind.is_some_and(multi_device::is_multi_device_type) {
+    /// Waits for the devices that the options name and for those of the same filesystem.
+    fn gather(
+        &mut self,
+        mut source: Source,
+        cx: &mut StepContext<'_>,
+    ) -> Result<Progress, StepError> {
+        source.named = match NamedDevices::find(&self.flags, cx.devices) {
+            Ok(named) => named,
+            Err((word, name)) => {
+                let text = format!("{} ({word})", self.text);
+                return Ok(Progress::NeedsDevice(Awaited::device(text, Some(&name))));
+            }
+        };
+        let Some(members) = MultiDevice::find(&source.device, &source.named, cx) else {
+            return self.check(source, cx);
+        };
+        // A copy may be newer than what has been read.
+        if members.is_plural() && !cx.devices.is_complete() {
+            return Ok(Progress::NeedsDevice(self.awaited()));
+        }
+        members.warn_copies(&self.text, cx.reporter);
+        match members.is_short() || (self.is_degraded() && members.is_uneven()) {
+            true => self.gather_rest(source, &members, cx),
+            false => self.check(source, cx),
+        }
+    }
+
+    /// Returns whether the filesystem may be mounted without all its devices.
+    fn is_degraded(&self) -> bool {
+        options(&self.flags).any(|word| word == DEGRADED)
+    }
+
+    /// Waits for the missing devices of a multi-device filesystem. Once no device is expected any
+    /// more, the kernel is asked, and a mount is tried: devices of a seed have another UUID. If the
+    /// filesystem may be mounted degraded, its devices are awaited for [`MEMBERS_TIMEOUT`] only.
+    fn gather_rest(
+        &mut self,
+        mut source: Source,
+        members: &MultiDevice,
+        cx: &mut StepContext<'_>,
+    ) -> Result<Progress, StepError> {
+        let now = BootTime::now();
+        let waited = now - *self.incomplete_since.get_or_insert(now);
+        let is_over = waited >= MEMBERS_TIMEOUT;
+        let text = format!("{} ({})", self.text, members.summary());
+        let is_due = is_over || !members.is_short() || cx.has_settled();
+        if members.is_btrfs() && is_due && self.tried != members.all() {
+            self.tried = members.all().to_vec();
+            source.trial = Some(text);
+            return self.scan(source, cx);
+        }
+        if self.is_degraded() && is_over {
+            cx.reporter.warn_once(format!("{text}; mounting degraded"));
             return self.check(source, cx);
         }
-        let text = self.message(&format!("read of {}", device.node.display()));
-        let progress = cx.worker.request(Request::Members { number: device.number }, text)?;
-        self.state = State::Counting(source);
+        Ok(Progress::NeedsDevice(Awaited::members(text)))
+    }
+
+    /// Has the worker tell the kernel about all devices of btrfs.
+    fn scan(&mut self, source: Source, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
+        let node = &source.device.node;
+        let others = self.tried.iter().filter(|other| *other != node);
+        let nodes = std::iter::once(node).chain(others);
+        let request = Request::Scan(nodes.map(|node| node.display().to_string()).collect());
+        let text = self.message(&format!("scan of {}", node.display()));
+        let progress = cx.worker.request(request, text)?;
+        self.state = State::Scanning(source);
         Ok(progress)
     }
 
     /// Starts the check of the filesystem, or mounts it if no check is needed.
     fn check(&mut self, source: Source, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
-        if let Some(awaited) = self.missing(&source.device, cx) {
-            return Ok(Progress::NeedsDevice(awaited));
-        }
         match Fsck::start(&source.device, self.name_for_systemd(), cx) {
             Some(check) => {
                 self.state = State::Checking(check, source);
@@ -190,10 +257,14 @@ impl Filesystem {
     fn mount(&mut self, source: Source, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
         cx.reach_mount()?;
         let device = &source.device;
-        let members = self.total.and_then(|total| MultiDevice::find(device, total, cx));
-        let (node, options) = match members {
-            Some(members) => members.source(device.node.clone(), &self.flags),
-            None => (device.node.clone(), self.flags.clone()),
+        let mut flags = source.named.flags().to_owned();
+        if source.trial.is_some() {
+            let words = options(&flags).filter(|word| *word != DEGRADED);
+            flags = words.collect::<Vec<_>>().join(",");
+        }
+        let (node, options) = match MultiDevice::find(device, &source.named, cx) {
+            Some(members) => members.source(device.node.clone(), &flags),
+            None => (device.node.clone(), flags),
         };
         let request = Mount {
             source: node.to_string_lossy().into_owned(),
@@ -224,6 +295,10 @@ impl Filesystem {
         source: Source,
         cx: &mut StepContext<'_>,
     ) -> Result<Progress, StepError> {
+        if let (Err(error), Some(text)) = (&result, source.trial) {
+            cx.reporter.log().info(&format!("{text}: {error}"));
+            return Ok(Progress::NeedsDevice(Awaited::members(text)));
+        }
         let fstype = result.map_err(|error| match self.is_root {
             true => error.into(),
             false => StepError::of_parameter(self.text.clone(), error),
@@ -243,18 +318,22 @@ impl RootStep for Filesystem {
                 Some(Candidate { error: Some(error), .. }) if self.fstypes.is_empty() => {
                     Err(StepError::Device(error))
                 }
-                Some(device) => Ok(self.request_modules(device, cx)),
+                Some(device) => Ok(match self.awaits_sprout(&device, cx) {
+                    Some(awaited) => Progress::NeedsDevice(awaited),
+                    None => self.request_modules(device, cx),
+                }),
                 None => Ok(Progress::NeedsDevice(self.awaited())),
             },
-            State::LoadingModules(source) => self.count(source, cx),
-            State::Counting(source) => match cx.worker.poll() {
+            State::LoadingModules(source) => self.gather(source, cx),
+            State::Scanning(mut source) => match cx.worker.poll() {
                 None => {
-                    self.state = State::Counting(source);
+                    self.state = State::Scanning(source);
                     Ok(cx.worker.progress())
                 }
-                Some(count) => {
-                    let text = String::from_utf8(count?).unwrap_or_default();
-                    self.total = Some(text.parse().unwrap_or(1));
+                Some(result) => {
+                    // If the mount may be degraded, only one that is not shows that all are there.
+                    let is_ready = result.as_deref() == Ok(READY) && !self.is_degraded();
+                    source.trial = source.trial.filter(|_| !is_ready);
                     self.check(source, cx)
                 }
             },

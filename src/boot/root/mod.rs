@@ -18,6 +18,7 @@ mod image_file;
 mod init_check;
 mod mount;
 mod multi_device;
+mod named_devices;
 mod near_misses;
 mod network;
 mod nfs;
@@ -82,6 +83,8 @@ pub(super) struct StepContext<'a> {
     pub(super) dir: &'a Root,
     pub(super) params: &'a KernelCommandLine,
     pub(super) loader: &'a Loader,
+    /// Whether nothing is left to load, except modules that are held back.
+    pub(super) settled: bool,
     pub(super) devices: &'a mut Devices,
     pub(super) worker: &'a mut MountWorker,
     /// What other steps have found out.
@@ -99,6 +102,11 @@ impl StepContext<'_> {
     fn request_modules(&self, names: &[&str]) -> Vec<ModuleName> {
         let found = names.iter().filter_map(|n| self.loader.want_name(n, Rank::Root));
         found.flatten().collect()
+    }
+
+    /// Returns whether no further device is expected.
+    fn has_settled(&mut self) -> bool {
+        self.settled && !self.loader.has_held() && self.devices.is_complete()
     }
 
     /// Stops for a shell before a mount if `coldplug.break=mount` is set.
@@ -134,10 +142,6 @@ impl StepContext<'_> {
 
     /// Warns about other devices that have the name `text` too.
     fn warn_duplicates(&mut self, text: &str, candidate: &Candidate) {
-        // The devices of one multi-device filesystem share a UUID by design.
-        if candidate.kind.is_some_and(multi_device::is_multi_device_type) {
-            return;
-        }
         for duplicate in &candidate.duplicates {
             let node = candidate.node.display();
             self.reporter.warn_once(format!("{text} matches {node} (used) and {duplicate}"));

@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 
-use super::devices::Content;
 use super::filesystem::Filesystem;
 use super::host_share::HostShare;
 use super::image_file::ImageFile;
 use super::init_check::InitCheck;
+use super::multi_device::MultiDevice;
+use super::named_devices::NamedDevices;
 use super::network::Network;
 use super::nfs::Nfs;
 use super::overlay::Overlay;
@@ -165,13 +166,20 @@ impl RootPipeline {
             return;
         }
         let name = &self.choice.name;
-        let Some(mut first) = cx.devices.find(name, Content::Filesystem) else { return };
-        let used = cx.state.device.clone();
-        let others = std::mem::take(&mut first.duplicates);
-        let all = std::iter::once(first.node.display().to_string()).chain(others);
-        first.duplicates = all.filter(|node| Some(node) != used.as_ref()).collect();
-        first.node = used.unwrap_or_default().into();
-        cx.warn_duplicates(&self.choice.text, &first);
+        let used = cx.state.device.clone().unwrap_or_default();
+        let Some(mut first) = cx.devices.find_used(name, &used) else { return };
+        let node = first.node.display().to_string();
+        first.duplicates.retain(|duplicate| *duplicate != used);
+        let text = &self.choice.text;
+        if node != used {
+            first.duplicates.insert(0, node);
+            first.node = used.into();
+        } else if let Ok(named) = NamedDevices::find(&self.params.flags, cx.devices)
+            && let Some(members) = MultiDevice::find(&first, &named, cx)
+        {
+            members.warn_copies(text, cx.reporter);
+        }
+        cx.warn_duplicates(text, &first);
     }
 
     /// Undoes all steps and plans them anew.

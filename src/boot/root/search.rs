@@ -84,6 +84,8 @@ pub(in crate::boot) struct RootSearch {
     links_until: Option<BootTime>,
     /// Whether block devices may have appeared since the last lookup.
     device_change: bool,
+    /// Whether all had settled at the last lookup.
+    settled: bool,
 }
 
 impl RootSearch {
@@ -110,6 +112,7 @@ impl RootSearch {
             failure: None,
             links_until: None,
             device_change: true,
+            settled: false,
         }
     }
 
@@ -194,6 +197,7 @@ impl RootSearch {
             dir: &boot.dir,
             params: &boot.params,
             loader,
+            settled: self.settled,
             devices: &mut self.devices,
             worker: &mut self.worker,
             state: &mut self.state,
@@ -207,6 +211,7 @@ impl RootSearch {
     /// Advances the pipeline if something that it needs may have changed.
     pub(in crate::boot) fn advance(&mut self, boot: &mut Boot, loader: &Loader, settled: bool) {
         let now = BootTime::now();
+        self.settled = settled;
         self.worker.receive();
         self.device_change |= self.devices.receive(&mut boot.reporter);
         // What the other devices hold is a hint, if the root is not found.
@@ -214,8 +219,9 @@ impl RootSearch {
             self.devices.probe_all();
         }
         let due = match &self.stage {
-            Stage::NeedsDevice(_) => {
-                (self.device_change || settled || self.failure.is_some()) && now >= self.not_before
+            Stage::NeedsDevice(awaited) => {
+                let changed = self.device_change || settled || self.failure.is_some();
+                (changed || awaited.is_timed()) && now >= self.not_before
             }
             Stage::LoadingModules(modules) => loader.is_done(modules),
             Stage::Polling(_) => now >= self.not_before,

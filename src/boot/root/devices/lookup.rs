@@ -1,12 +1,14 @@
 //! The lookup of the device that a name stands for.
 
+use std::cmp::Reverse;
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::PathBuf;
 
 use super::{Devices, ProbedDevice};
+use crate::boot::root::multi_device::MemberDevice;
 use crate::cmdline::root_name::RootName;
-use crate::disk;
+use crate::disk::{self, Member};
 use crate::sys::DeviceError;
 use crate::sys::block::BlockDevice;
 
@@ -28,13 +30,13 @@ pub(in crate::boot::root) struct Candidate {
     pub(in crate::boot::root) fstype: Option<String>,
     /// blkid's TYPE of the content, whatever it is.
     pub(in crate::boot::root) kind: Option<&'static str>,
-    /// UUID of the content.
-    pub(in crate::boot::root) uuid: Option<String>,
+    /// Membership of the device in a filesystem that may span several.
+    pub(in crate::boot::root) member: Option<Member>,
     /// Whether the partition entry asks for a read-only mount.
     pub(in crate::boot::root) read_only: bool,
     /// Why the content is not known.
     pub(in crate::boot::root) error: Option<DeviceError>,
-    /// Nodes of other devices that the name stands for too.
+    /// Nodes of other devices that the name stands for too, except those of the same filesystem.
     pub(in crate::boot::root) duplicates: Vec<String>,
 }
 
@@ -49,7 +51,8 @@ pub(in crate::boot::root) enum Content {
 
 impl Devices {
     /// Returns the device that `name` stands for. If there are several, the first one by node name
-    /// is used. Returns `None` as long as this is not known.
+    /// is used, or the newest one of the filesystem on it. Returns `None` as long as this is not
+    /// known.
     pub(in crate::boot::root) fn find(
         &mut self,
         name: &RootName,
@@ -114,7 +117,10 @@ impl Devices {
     }
 
     fn by_name(&self, name: &RootName, holds: Content) -> Option<Candidate> {
-        let hits: Vec<_> = self.probed().filter(|k| matches_name(k, name, holds)).collect();
+        let mut hits: Vec<_> = self.probed().filter(|k| matches_name(k, name, holds)).collect();
+        if let RootName::Label(_) = name {
+            prefer_sprouts(&mut hits);
+        }
         let offset = match name {
             RootName::PartUuid(_, offset) => *offset,
             _ => 0,
@@ -122,8 +128,9 @@ impl Devices {
         if offset == 0 {
             return self.first_of(hits);
         }
-        let hit = self.sibling(hits.first()?, offset)?;
-        Some(Candidate { duplicates: duplicates(&hits), ..self.candidate(hit) })
+        let first = hits.first()?;
+        let hit = self.sibling(first, offset)?;
+        Some(Candidate { duplicates: duplicates(&hits, first), ..self.candidate(hit) })
     }
 
     /// Returns the partition whose type is that of a root. Disks that also have an EFI system
@@ -143,26 +150,48 @@ impl Devices {
 
     /// Returns the first of several devices, with the others as its duplicates.
     fn first_of(&self, hits: Vec<&ProbedDevice>) -> Option<Candidate> {
-        let first = hits.first()?;
-        Some(Candidate { duplicates: duplicates(&hits), ..self.candidate(first) })
+        let used = hits.iter().find(|hit| self.used == Some(hit.device.number));
+        let newest = || {
+            let first = hits.first()?;
+            let same = hits.iter().filter(|hit| is_same(first, hit));
+            same.min_by_key(|hit| Reverse(hit.member.map(|member| member.generation)))
+        };
+        let first = used.or_else(newest)?;
+        Some(Candidate { duplicates: duplicates(&hits, first), ..self.candidate(first) })
     }
 
-    /// Returns the devices that hold a filesystem of this type and UUID.
-    pub(in crate::boot::root) fn holders(&self, kind: &str, uuid: &str) -> Vec<BlockDevice> {
-        let is_one =
-            |k: &&ProbedDevice| k.seen.kinds == [kind] && k.seen.uuid.as_deref() == Some(uuid);
-        self.probed().filter(is_one).map(|known| known.device.clone()).collect()
+    /// Returns what [`Self::find`] returns, with `node` as the one that is used of several devices.
+    pub(in crate::boot::root) fn find_used(
+        &mut self,
+        name: &RootName,
+        node: &str,
+    ) -> Option<Candidate> {
+        let used = self.listed.iter().find(|listed| listed.device.node(&self.dir) == *node);
+        self.used = used.map(|listed| listed.device.number);
+        let found = self.find(name, Content::Filesystem);
+        self.used = None;
+        found
+    }
+
+    /// Returns the devices of all filesystems of this type, sorted by name.
+    pub(in crate::boot::root) fn members(&self, kind: &str) -> Vec<MemberDevice> {
+        let device = |known: &ProbedDevice| {
+            let member = known.member.filter(|_| known.seen.kinds == [kind])?;
+            let BlockDevice { number, .. } = known.device;
+            Some(MemberDevice { node: known.device.node(&self.dir), number, member })
+        };
+        self.probed().filter_map(device).collect()
     }
 
     fn candidate(&self, known: &ProbedDevice) -> Candidate {
-        let ProbedDevice { device, seen, entry, error, .. } = known;
+        let ProbedDevice { device, seen, entry, member, error, .. } = known;
         let kind = seen.kinds.first().copied().filter(|_| seen.kinds.len() == 1);
         Candidate {
             node: device.node(&self.dir),
             number: device.number,
             fstype: kind.filter(|_| seen.is_filesystem).map(str::to_owned),
             kind,
-            uuid: seen.uuid.clone(),
+            member: *member,
             read_only: seen.table == Some("gpt")
                 && entry.as_ref().is_some_and(|e| e.attributes & READ_ONLY != 0),
             error: error.clone().filter(|_| seen.kinds.is_empty()),
@@ -179,9 +208,28 @@ impl Devices {
     }
 }
 
-/// Returns the nodes of all devices but the first.
-fn duplicates(hits: &[&ProbedDevice]) -> Vec<String> {
-    hits.iter().skip(1).map(|known| format!("/dev/{}", known.seen.name)).collect()
+/// Returns the nodes of all devices but the first and those of its filesystem.
+fn duplicates(hits: &[&ProbedDevice], first: &ProbedDevice) -> Vec<String> {
+    let others = hits.iter().filter(|hit| !is_same(first, hit));
+    others.map(|known| format!("/dev/{}", known.seen.name)).collect()
+}
+
+/// Returns whether two devices are the same, or belong to the same filesystem.
+fn is_same(one: &ProbedDevice, other: &ProbedDevice) -> bool {
+    let filesystem = |known: &ProbedDevice| Some(known.member?.filesystem);
+    match filesystem(one) {
+        None => one.device.name == other.device.name,
+        some => some == filesystem(other),
+    }
+}
+
+/// Drops the seeds of btrfs, if one of the others is a btrfs. A filesystem that is made of a seed,
+/// a sprout, has its label until it is given another one.
+fn prefer_sprouts(hits: &mut Vec<&ProbedDevice>) {
+    let is_seed = |hit: &&ProbedDevice, seed| hit.member.is_some_and(|m| m.is_seed == seed);
+    if hits.iter().any(|hit| hit.seen.kinds == ["btrfs"] && is_seed(hit, false)) {
+        hits.retain(|hit| !is_seed(hit, true));
+    }
 }
 
 /// Returns a device that sysfs does not list, or that has no medium.
@@ -191,7 +239,7 @@ fn unknown(number: (u32, u32)) -> Candidate {
         number,
         fstype: None,
         kind: None,
-        uuid: None,
+        member: None,
         read_only: false,
         error: None,
         duplicates: Vec::new(),
@@ -242,8 +290,14 @@ mod tests {
             ..SeenDevice::default()
         };
         let entry = Some(entry);
-        let probed =
-            ProbedDevice { device: device.clone(), seen, entry, error: None, has_links: false };
+        let probed = ProbedDevice {
+            device: device.clone(),
+            seen,
+            entry,
+            member: None,
+            error: None,
+            has_links: false,
+        };
         Listed { probed: Some(probed), answered: BootTime::now(), ..Listed::new(device) }
     }
 
@@ -283,6 +337,61 @@ mod tests {
         let mut slow = devices(vec![asked(one(), Duration::from_secs(2)), two()]);
         assert_eq!(found(&mut slow, "LABEL=root"), Some(("vdb1".into(), 0)));
         assert!(!slow.is_undecided() && slow.is_reading());
+    }
+
+    /// Returns a btrfs device, and the others as they are described: node, filesystem, index,
+    /// generation, whether it is a seed.
+    fn btrfs(all: &[(&str, u128, u64, u64, bool)]) -> Devices {
+        let device = |(name, filesystem, index, generation, is_seed): &(&str, _, _, _, _)| {
+            let mut listed = read(name, "", "");
+            listed.device.number.1 = name.bytes().last().map_or(0, u32::from);
+            let probed = listed.probed.as_mut().unwrap();
+            let (filesystem, index, generation) = (*filesystem, *index, *generation);
+            let (total, is_seed) = (2, *is_seed);
+            probed.device = listed.device.clone();
+            probed.member = Some(Member { filesystem, index, generation, total, is_seed });
+            probed.seen.kinds = vec!["btrfs"];
+            listed
+        };
+        devices(all.iter().map(device).collect())
+    }
+
+    #[test]
+    fn one_name_may_stand_for_several_btrfs() {
+        let a = ("vda", 1, 1, 5, false);
+        for (all, want) in [
+            (&[a, ("vdb", 1, 2, 5, false)][..], ("vda", 0)),
+            (&[a, ("vdb", 2, 1, 5, false)], ("vda", 1)),
+            (&[a, ("vdb", 2, 1, 9, false), ("vdc", 2, 2, 9, false)], ("vda", 2)),
+            (&[a, ("vdb", 1, 1, 5, false)], ("vda", 0)),
+            (&[a, ("vdb", 1, 1, 6, false), ("vdc", 2, 1, 9, false)], ("vdb", 1)),
+            (&[a, ("vdb", 1, 2, 6, false)], ("vdb", 0)),
+            (&[("vda", 1, 1, 5, true), ("vdb", 2, 2, 6, false)], ("vdb", 0)),
+            (
+                &[("vda", 1, 1, 5, true), ("vdb", 2, 2, 6, false), ("vdc", 3, 2, 6, false)],
+                ("vdb", 1),
+            ),
+            (&[("vda", 1, 1, 5, true)], ("vda", 0)),
+            (&[("vda", 1, 1, 5, true), ("vdb", 2, 2, 6, true)], ("vda", 1)),
+        ] {
+            let want = (want.0.to_owned(), want.1);
+            assert_eq!(found(&mut btrfs(all), "LABEL=root"), Some(want), "{all:?}");
+        }
+        let mut other = read("vdb", "", "");
+        other.device.number.1 = 9;
+        other.probed.as_mut().unwrap().device = other.device.clone();
+        let mut seed = btrfs(&[("vda", 1, 1, 5, true)]);
+        seed.listed.push(other);
+        let kept = found(&mut seed, "LABEL=root");
+        assert_eq!(kept, Some(("vda".to_owned(), 1)), "an ext4 is no sprout");
+    }
+
+    #[test]
+    fn the_device_that_is_used_comes_first() {
+        let mut all =
+            btrfs(&[("vda", 1, 1, 5, false), ("vdb", 2, 1, 5, false), ("vdc", 2, 2, 5, false)]);
+        all.used = all.listed.last().map(|listed| listed.device.number);
+        assert_eq!(found(&mut all, "LABEL=root"), Some(("vdc".to_owned(), 1)));
     }
 
     #[test]

@@ -23,8 +23,8 @@ use std::time::Duration;
 use super::probers::{Outcome, Probers};
 use crate::boot::reporter::Reporter;
 use crate::boot::seconds;
-use crate::disk;
 use crate::disk::seen::SeenDevice;
+use crate::disk::{self, Member};
 use crate::sys::block::{self, BlockDevice};
 use crate::sys::probe_message::{Entry, Probe};
 use crate::sys::{BootTime, DeviceError, Root};
@@ -46,6 +46,7 @@ struct ProbedDevice {
     device: BlockDevice,
     seen: SeenDevice,
     entry: Option<Entry>,
+    member: Option<Member>,
     error: Option<DeviceError>,
     /// Whether the links in /dev/disk were asked for.
     has_links: bool,
@@ -82,6 +83,8 @@ pub(crate) struct Devices {
     listed: Vec<Listed>,
     /// Whether devices may have appeared or changed since they were listed.
     is_stale: bool,
+    /// Number of the device that is used if a name stands for several.
+    used: Option<(u32, u32)>,
 }
 
 impl Listed {
@@ -151,6 +154,7 @@ impl Devices {
             timeout,
             listed: Vec::new(),
             is_stale: true,
+            used: None,
         }
     }
 
@@ -363,7 +367,7 @@ impl Devices {
 
 /// Returns the device with what a prober has read of it.
 fn probed(dir: &Root, device: &BlockDevice, probe: Probe) -> ProbedDevice {
-    let Probe { table, entry, kinds, is_filesystem, uuid, label, links, error } = probe;
+    let Probe { table, entry, kinds, is_filesystem, uuid, label, member, links, error } = probe;
     let has_links = links.is_some();
     let names = described(dir, device);
     let of_entry = |field: fn(&Entry) -> &Option<String>| field(entry.as_ref()?).clone();
@@ -379,7 +383,7 @@ fn probed(dir: &Root, device: &BlockDevice, probe: Probe) -> ProbedDevice {
         error: error.as_ref().map(DeviceError::cause),
         ..names
     };
-    ProbedDevice { device: device.clone(), seen, entry, error, has_links }
+    ProbedDevice { device: device.clone(), seen, entry, member, error, has_links }
 }
 
 /// Returns what sysfs tells of a device.

@@ -11,7 +11,8 @@
 //! overlay   DEVICE|tmpfs OPTIONS                           value: empty
 //! loop      PATH                                           value: node of the loop device
 //! read      MAJOR MINOR OFFSET LENGTH                      value: size of the device, u64, bytes
-//! members   MAJOR MINOR                                    value: number of devices, decimal
+//! scan      NODE...                                        value: `ready` if the kernel knows all
+//!                                                          devices of the btrfs on the first NODE
 //! link      NAME INDEX MAC MTU                             value: MAC address, u64, big-endian; 1
 //!                                                          with a carrier, else 0; or empty
 //! address   NAME INDEX ADDRESS PREFIX ROUTER               value: empty
@@ -38,7 +39,7 @@ use crate::sys::net::Interface;
 use crate::sys::{Cause, Error};
 
 /// Operations of the errors that the worker sends.
-const OPERATIONS: [&str; 19] = [
+const OPERATIONS: [&str; 20] = [
     "mount",
     "move mount",
     "umount",
@@ -46,6 +47,7 @@ const OPERATIONS: [&str; 19] = [
     "rmdir",
     "open",
     "read",
+    "scan",
     "write",
     "symlink",
     "LOOP_CTL_GET_FREE",
@@ -110,8 +112,9 @@ pub(in crate::boot::root) enum Request {
     Loop(String),
     /// Reads at an offset of a device.
     Read { number: (u32, u32), offset: u64, length: u32 },
-    /// Reads how many devices the filesystem on a device has.
-    Members { number: (u32, u32) },
+    /// Tells the kernel about devices of btrfs, and asks whether it knows all of the first one's
+    /// filesystem.
+    Scan(Vec<String>),
     /// Brings up an interface with this MTU, unless it has another MAC address than this one.
     Link { interface: Interface, mac: Option<u64>, mtu: Option<u32> },
     /// Sets the address and the default route of an interface.
@@ -125,6 +128,9 @@ pub(in crate::boot::root) enum Request {
     /// Unmounts everything that requests have mounted, and removes the mapped device.
     Undo { verity: bool },
 }
+
+/// Value of [`Request::Scan`] if the kernel knows all devices.
+pub(in crate::boot::root) const READY: &[u8] = b"ready";
 
 /// The result of a request.
 pub(in crate::boot::root) type Reply = Result<Vec<u8>, Error>;
@@ -156,9 +162,8 @@ impl Request {
                 let [major, minor] = number(n);
                 vec!["read".into(), major, minor, offset.to_string(), length.to_string()]
             }
-            Self::Members { number: n } => {
-                let [major, minor] = number(n);
-                vec!["members".into(), major, minor]
+            Self::Scan(nodes) => {
+                std::iter::once("scan".into()).chain(nodes.iter().cloned()).collect()
             }
             Self::Link { interface: i, mac, mtu } => {
                 let (mac, mtu) = (option(*mac), option(*mtu));
@@ -216,7 +221,7 @@ impl Request {
                 offset: fields.parse()?,
                 length: fields.parse()?,
             },
-            "members" => Self::Members { number: fields.number()? },
+            "scan" => Self::Scan(fields.rest()?),
             "link" => Self::Link {
                 interface: fields.interface()?,
                 mac: fields.option()?,
@@ -384,7 +389,7 @@ mod tests {
             Request::Overlay(Some(String::new())),
             Request::Loop("/images/root".into()),
             Request::Read { number: (254, 1), offset: u64::MAX, length: 512 },
-            Request::Members { number: (8, 16) },
+            Request::Scan(vec!["/dev/vda".into(), "/dev/vdb".into()]),
             Request::Link { interface: eth0.clone(), mac: None, mtu: None },
             Request::Link { interface: eth0.clone(), mac: Some(0x5254_0012_3456), mtu: Some(9000) },
             address(None),
@@ -432,7 +437,7 @@ mod tests {
             for length in 0..bytes.len() {
                 let cut = Request::decode(&bytes[..length]);
                 // Only a list at the end may be shorter.
-                let is_shorter = matches!(cut, Some(Request::Mount(_)));
+                let is_shorter = matches!(cut, Some(Request::Mount(_) | Request::Scan(_)));
                 assert!(cut.is_none() || is_shorter, "{request:?} cut at {length}");
             }
             for at in 0..bytes.len() {
@@ -442,7 +447,7 @@ mod tests {
                     let _ = (Request::decode(&bad), decode_reply(&bad));
                 }
             }
-            if !matches!(request, Request::Mount(_)) {
+            if !matches!(request, Request::Mount(_) | Request::Scan(_)) {
                 let more = [bytes.as_slice(), &[0; 4]].concat();
                 assert_eq!(Request::decode(&more), None, "{request:?}");
             }
@@ -453,7 +458,8 @@ mod tests {
             &["undo", "yes"],
             &["loop", "a\0b"],
             &["read", "8", "-1", "0", "1"],
-            &["members", "8", "4294967296"],
+            &["read", "8", "4294967296", "0", "1"],
+            &["scan", "/dev/vda", "a\0b"],
             &["nfs", "s", "10.0.2", "rw", ""],
             &["mount", "s", "t", "rx", "-", ""],
         ] {

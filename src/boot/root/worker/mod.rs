@@ -22,7 +22,7 @@ use std::time::Duration;
 
 pub(crate) use serve::serve;
 
-pub(super) use message::{Mount, NfsMount, Request};
+pub(super) use message::{Mount, NfsMount, READY, Request};
 
 use rustix::io::Errno;
 

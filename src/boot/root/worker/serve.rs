@@ -12,8 +12,8 @@ use super::message::{self, Mount, Reply, Request};
 use crate::boot::root::pipeline::MOUNT_POINTS;
 use crate::boot::root::{LOWER, MEDIUM, UPPER, mount, nfs, verity};
 use crate::boot::{SYSROOT, new_root};
-use crate::disk;
-use crate::sys::block::{self, BlockDevice, Disk};
+use crate::sys::block::{self, BlockDevice};
+use crate::sys::btrfs::Control;
 use crate::sys::loopdev::{self, Loop};
 use crate::sys::net::{self, Interface};
 use crate::sys::read_at::read_at;
@@ -60,10 +60,7 @@ impl Server {
             Request::Overlay(tmpfs) => self.overlay(tmpfs.as_deref()),
             Request::Loop(path) => self.attach(&path),
             Request::Read { number, offset, length } => read(dir, number, offset, length),
-            Request::Members { number } => {
-                let count = disk::member_count(&Disk::open(dir, &find(dir, number)?)?);
-                Ok(count.unwrap_or(1).to_string().into_bytes())
-            }
+            Request::Scan(nodes) => scan(dir, &nodes),
             Request::Link { interface, mac, mtu } => bring_up(dir, &interface, mac, mtu),
             Request::Address { interface, address, prefix, router } => {
                 net::configure(&interface, address, prefix, router).map(done)
@@ -195,6 +192,16 @@ fn read(dir: &Root, number: (u32, u32), offset: u64, length: u32) -> Reply {
     let bytes = read_at(&file, offset, length.min(MAX_READ) as usize)
         .map_err(|e| Error::io("read", &node, &e))?;
     Ok([device.size.to_le_bytes().as_slice(), &bytes].concat())
+}
+
+/// Tells the kernel about the devices of btrfs. Returns [`message::READY`] if it then knows all of
+/// the filesystem on the first one.
+fn scan(dir: &Root, nodes: &[String]) -> Reply {
+    let control = Control::open(dir)?;
+    // A mount that needs a device that cannot be scanned fails, and the kernel logs why.
+    nodes.iter().for_each(|node| drop(control.scan(node)));
+    let is_ready = nodes.first().is_some_and(|node| control.is_ready(node).unwrap_or(false));
+    Ok(if is_ready { message::READY.to_vec() } else { Vec::new() })
 }
 
 /// Brings up an interface, unless it has another MAC address than `wanted`. Returns its MAC address
