@@ -6,6 +6,7 @@
 //! udev encodes: `\x1b`.
 
 use std::borrow::Cow;
+use std::ffi::OsStr;
 
 /// Returns `line` without any character that is not printable. Every sink of messages calls this,
 /// so that no caller can forget it. Text that is escaped already stays as it is.
@@ -24,6 +25,11 @@ pub(crate) fn bytes(bytes: &[u8]) -> Cow<'_, str> {
         push_escapes(&mut text, chunk.invalid());
     }
     Cow::Owned(text)
+}
+
+/// Returns a path as text for people, as [`bytes`] does.
+pub(crate) fn path(path: &(impl AsRef<OsStr> + ?Sized)) -> Cow<'_, str> {
+    bytes(path.as_ref().as_encoded_bytes())
 }
 
 fn push_escapes(text: &mut String, bytes: &[u8]) {

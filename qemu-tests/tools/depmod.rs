@@ -5,7 +5,9 @@ use harness::kernel::Kernel;
 use harness::run::{Need, RELEASE as RELEASE_BUILD, Test};
 use harness::{kmod34, note, paths, tests, tool};
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -20,6 +22,7 @@ pub(crate) const TESTS: &[Test] = tests![RELEASE_BUILD =>
     damaged_system_maps_are_reported_as_in_kmod,
     the_usual_system_map_is_checked_without_a_file,
     depmod_d_chooses_as_kmod_does,
+    names_in_any_encoding_are_used_as_by_kmod,
     unreadable_modules_are_reported,
     a_link_to_a_parent_is_not_followed,
     cycles_are_reported_and_nothing_is_written,
@@ -344,6 +347,48 @@ fn depmod_d_chooses_as_kmod_does() {
         "ERROR: conf/a.conf:1: ignoring bad line starting with 'frob'\n\
          ERROR: conf/a.conf:2: ignoring bad line starting with 'override'\n"
     );
+}
+
+/// The base, the output directory, the release and lines of depmod.d need not be UTF-8. Indexes
+/// hold ASCII alone.
+fn names_in_any_encoding_are_used_as_by_kmod() {
+    let tree = Tree::new();
+    let latin1 = OsStr::from_bytes;
+    let fat = fs::read(tree.dir().join("kernel/fs/fat/fat.ko")).unwrap();
+    for dir in [&b"updates"[..], b"extra\xf6"] {
+        let dir = tree.dir().join(latin1(dir));
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join("fat.ko"), &fat).unwrap();
+    }
+    let conf = tree.top.path().join("conf/a.conf");
+    for text in [
+        &b"exclude extra\xf6\nsearch \xf6 built-in updates\n"[..],
+        b"exclude extra\xf6\noverride fat * \xf6\n",
+        b"exclude extra\xf6 \xff\nexternal * /nowhere\xe4\n",
+    ] {
+        fs::write(&conf, text).unwrap();
+        assert!(!tree.both(&[RELEASE]).contains("FATAL"));
+    }
+    fs::write(&conf, b"exclude extra\xf7\nsearch extra\xf6 updates built-in\n").unwrap();
+    for command in [ours(), kmod34::command("depmod")] {
+        let output = tree.run(command, "refused", &[RELEASE]);
+        assert!(!output.status.success(), "{output:?}");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(text.contains("only 7-bit ASCII is supported"), "{text}");
+    }
+    fs::remove_dir_all(tree.dir().join(latin1(b"extra\xf6"))).unwrap();
+    let base = tree.top.path().join(latin1(b"b\xf6"));
+    fs::create_dir_all(base.join("lib/modules")).unwrap();
+    let release = latin1(b"6.1.0-\xff");
+    fs::rename(tree.dir(), base.join("lib/modules").join(release)).unwrap();
+    for (mut command, out) in [(ours(), b"ours\xfe"), (kmod34::command("depmod"), b"kmod\xfe")] {
+        command.current_dir(tree.top.path()).arg("-b").arg(latin1(b"b\xf6"));
+        let out = tree.top.path().join(latin1(out));
+        assert!(command.arg("-o").arg(out).arg(release).status().unwrap().success());
+    }
+    let out = |name| files(&tree.top.path().join(latin1(name)).join("lib/modules").join(release));
+    assert_same(&out(b"ours\xfe"), &out(b"kmod\xfe"));
+    assert_eq!(out(b"ours\xfe").len(), 11);
 }
 
 /// Defects of a tree are reported, the rest is indexed, and the exit code is that of kmod.

@@ -9,6 +9,7 @@ use lexopt::Parser;
 
 use super::message::Error;
 use super::tool::Tool;
+use crate::escape;
 
 /// An option: its short letter, its long name, and whether it takes a value. An option without a
 /// short letter has a control character instead: it stands for the option in [`Arg`] and cannot be
@@ -161,11 +162,15 @@ pub(super) fn operands(tool: &Tool, args: &[OsString], help: &str) -> Result<Vec
 /// # Errors
 /// The word is empty, `.`, `..` or has a slash.
 pub(super) fn release(word: OsString) -> Result<String, Error> {
-    let word = word.to_string_lossy().into_owned();
-    if matches!(word.as_str(), "" | "." | "..") || word.contains('/') {
-        return Err(Error::Usage(format!("--kernel '{word}' is not a release")));
+    let word = word.into_string();
+    let is_name = |word: &str| !matches!(word, "" | "." | "..") && !word.contains('/');
+    match word {
+        Ok(word) if is_name(&word) => Ok(word),
+        word => {
+            let word = word.unwrap_or_else(|word| escape::path(&word).into_owned());
+            Err(Error::Usage(format!("--kernel '{word}' is not a release")))
+        }
     }
-    Ok(word)
 }
 
 #[cfg(test)]

@@ -2,12 +2,14 @@
 //! hint.
 
 use std::borrow::Cow;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::io::Errno;
 
 use super::module_file::read_image;
 use super::tool::{Level, Tool};
+use crate::escape;
 use crate::kmod::conf::Config;
 use crate::kmod::elf;
 use crate::kmod::name::ModuleName;
@@ -53,7 +55,7 @@ pub(super) fn load_failure(
         _ => read_image(path).ok(),
     };
     let info = image.as_ref().and_then(|image| elf::modinfo(image).ok());
-    let module = ModuleName::new(&path.to_string_lossy());
+    let module = ModuleName::new(path.as_os_str().as_bytes());
     let cause = match error {
         InsertError::Missing => Cause::new(error.to_string(), ""),
         InsertError::Image(ImageError::Read(error)) => Cause::new(error.to_string(), ""),
@@ -61,7 +63,7 @@ pub(super) fn load_failure(
         InsertError::Kernel(Errno::KEYREJECTED) => rejected(image.as_deref()),
         InsertError::Kernel(errno) => refused(tool, path, &module, info.as_deref(), *errno),
     };
-    tool.error(&format!("{}: {}", path.display(), cause.text));
+    tool.error(&format!("{}: {}", escape::path(path), cause.text));
     if let InsertError::Kernel(_) = error {
         // The kernel uses the name in the file, whatever the name of the file.
         let name = value(info.as_deref(), "name").unwrap_or(module.as_str());

@@ -9,6 +9,7 @@ use super::args;
 use super::message::Error;
 use super::paths::absolute;
 use super::tool::Tool;
+use crate::escape;
 use crate::sys::process::SELF_EXE;
 use crate::sys::{Cause, helper};
 
@@ -50,7 +51,7 @@ fn this_program() -> Result<PathBuf, Error> {
 fn install(tool: &Tool, path: &Path) -> Result<(), Error> {
     let path = absolute(path);
     if let Some(why) = unusable(tool, &path) {
-        return Err(Error::Failed(format!("{}: helper not changed: {why}", path.display())));
+        return Err(Error::Failed(format!("{}: helper not changed: {why}", escape::path(&path))));
     }
     Ok(helper::set_path(&tool.root, Some(&path))?)
 }

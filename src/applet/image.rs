@@ -229,7 +229,7 @@ fn list(path: &Path) -> Result<(), Error> {
         return list_entries("standard input", &mut io::stdin().lock());
     }
     let file = regular_file::open(path)?;
-    list_entries(&path.display().to_string(), &mut BufReader::with_capacity(CHUNK, file))
+    list_entries(&escape::path(path), &mut BufReader::with_capacity(CHUNK, file))
 }
 
 fn list_entries(name: &str, image: &mut dyn BufRead) -> Result<(), Error> {

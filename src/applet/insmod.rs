@@ -8,6 +8,7 @@ use super::explain;
 use super::message::Error;
 use super::module_file::{errno_of, parameters};
 use super::tool::{Fail, Level, Tool};
+use crate::escape;
 use crate::sys::Cause;
 use crate::sys::module::InitFlags;
 use crate::sys::module_errno::insmod_text;
@@ -62,8 +63,8 @@ fn insert(tool: &Tool, operands: &[OsString], flags: InitFlags) -> Result<(), Fa
     let Some((file, words)) = operands.split_first() else {
         return Err(tool.error("missing filename."));
     };
-    let name = file.to_string_lossy();
-    if name == "-" {
+    let name = escape::path(file);
+    if file == "-" {
         return Err(tool.error("this tool does not support loading from stdin!"));
     }
     std::fs::metadata(file).map_err(|error| {

@@ -4,18 +4,15 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// Returns the module directory for the base directory `-d` and the release `-S`.
-pub(super) fn module_dir(base: Option<&OsString>, release: Option<&OsString>) -> String {
-    let base = base.map_or_else(String::new, |b| b.to_string_lossy().into_owned());
-    let base = match base.as_str() {
-        "" => base,
-        absolute if absolute.starts_with('/') => base,
-        relative => {
-            let here = std::env::current_dir().unwrap_or_default();
-            format!("{}/{relative}", here.display())
-        }
-    };
-    let release = release.map_or_else(crate::sys::release, |r| r.to_string_lossy().into_owned());
-    format!("{base}/lib/modules/{release}")
+pub(super) fn module_dir(base: Option<&OsString>, release: Option<&OsString>) -> PathBuf {
+    let base = base.filter(|base| !base.is_empty());
+    let mut dir = base.map_or_else(OsString::new, |base| absolute(base.as_ref()).into());
+    dir.push("/lib/modules/");
+    match release {
+        Some(release) => dir.push(release),
+        None => dir.push(crate::sys::release()),
+    }
+    dir.into()
 }
 
 /// Returns an absolute path below the current directory, not normalized, as kmod prints it.
@@ -32,10 +29,17 @@ pub(super) fn absolute(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::ffi::OsStringExt;
 
     #[test]
     fn the_module_directory_is_a_concatenation() {
-        let dir = |base: &str| module_dir(Some(&base.into()), Some(&"6.1".into()));
+        let dir = |base: &str| {
+            let dir = module_dir(Some(&base.into()), Some(&"6.1".into()));
+            dir.into_os_string().into_string().unwrap()
+        };
+        let bytes = |text: &[u8]| OsString::from_vec(text.to_vec());
+        let dir_of_bytes = module_dir(Some(&bytes(b"/\xf6")), Some(&bytes(b"6.1\xff")));
+        assert_eq!(dir_of_bytes.into_os_string(), bytes(b"/\xf6/lib/modules/6.1\xff"));
         assert_eq!(dir("/"), "//lib/modules/6.1");
         assert_eq!(dir(""), "/lib/modules/6.1");
         assert_eq!(dir("/x"), "/x/lib/modules/6.1");

@@ -70,7 +70,7 @@ fn stored(path: &Path) -> Result<String, Error> {
         file.by_ref().take(len as u64).read_to_end(&mut bytes).map_err(io)?;
         Ok(bytes)
     };
-    let failed = |text: &str| Error::Failed(format!("{}: {text}", path.display()));
+    let failed = |text: &str| Error::Failed(format!("{}: {text}", escape::path(&path)));
     let head = match Place::parse(&take(HEAD)?) {
         Place::Boot(head) => head,
         Place::Free => return Err(failed("no boot is stored")),
@@ -96,7 +96,7 @@ fn report(path: &Path) -> Result<String, Error> {
     let json = std::fs::read_to_string(path);
     let json = json.map_err(|e| sys::Error::io("read", path, &e))?;
     Record::table(&json)
-        .ok_or_else(|| Error::Failed(format!("{}: not a boot record", path.display())))
+        .ok_or_else(|| Error::Failed(format!("{}: not a boot record", escape::path(&path))))
 }
 
 #[cfg(test)]

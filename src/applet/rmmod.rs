@@ -79,7 +79,7 @@ fn remove(tool: &Tool, catalog: &Catalog, operand: &OsString, force: bool) -> Re
     let operand = operand.to_string_lossy();
     // The name of an existing file is a path, and ends in the name of the module.
     let name = match std::path::Path::new(&*operand).exists() {
-        true => ModuleName::new(&operand),
+        true => ModuleName::new(&*operand),
         false => operand.replace('-', "_").as_str().into(),
     };
     if !force {

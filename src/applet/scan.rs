@@ -15,6 +15,7 @@ use super::out;
 use super::table::table;
 use crate::cmdline::KernelCommandLine;
 use crate::cmdline::modules::ModuleParams;
+use crate::escape;
 use crate::kmod::catalog::{Catalog, Match, Source};
 use crate::kmod::conf::Config;
 use crate::kmod::name::ModuleName;
@@ -142,7 +143,11 @@ impl Modules {
         }
         let dep = self.dir.path().join("modules.dep");
         Err(Error::Hinted(
-            format!("{}: {}: this kernel has no modules", dep.display(), errno::text(Errno::NOENT)),
+            format!(
+                "{}: {}: this kernel has no modules",
+                escape::path(&dep),
+                errno::text(Errno::NOENT)
+            ),
             "run depmod, install the modules, or name another kernel with --kernel".into(),
         ))
     }

@@ -12,6 +12,7 @@ use super::args::{Arg, Args, Opt};
 use super::message::Error;
 use super::paths::module_dir;
 use super::tool::{Level, Tool};
+use crate::escape;
 use crate::kmod::catalog::IndexFiles;
 use crate::sys::Cause;
 use crate::sys::moddir::ModuleDir;
@@ -72,7 +73,7 @@ fn with_help(tool: &Tool, error: Error) -> Error {
 fn show(tool: &Tool, dir: &ModuleDir, format: Format, output: Option<&Path>) -> Result<(), Error> {
     let Ok(Some(file)) = dir.open("modules.devname") else {
         let path = dir.path().join("modules.devname");
-        tool.raw_error(&format!("Warning: {} not found - ignoring", path.display()));
+        tool.raw_error(&format!("Warning: {} not found - ignoring", escape::path(&path)));
         return Ok(());
     };
     let text = String::from_utf8_lossy((*file).as_ref());
@@ -89,7 +90,7 @@ fn show(tool: &Tool, dir: &ModuleDir, format: Format, output: Option<&Path>) -> 
     match output {
         Some(path) => write(path, &out).map_err(|error| {
             let reason = Cause::from(&error);
-            tool.raw_error(&format!("Error: could not create {}: {reason}", path.display()));
+            tool.raw_error(&format!("Error: could not create {}: {reason}", escape::path(&path)));
             Error::Reported
         })?,
         None => tool.print(out),

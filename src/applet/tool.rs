@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::args::OptionError;
 use super::message::{self, Error};
 use super::out;
+use crate::escape;
 use crate::sys::kmsg::Kmsg;
 use crate::sys::moddir::ModuleDir;
 use crate::sys::module::{Kernel, ModuleOps};
@@ -167,7 +168,7 @@ impl Tool {
     pub(super) fn hint_at_depmod(&self, dir: &ModuleDir) {
         let path = dir.path();
         if let Some(index) = dir.missing_index().filter(|_| path.is_dir()) {
-            self.hint(&format!("{}/{index} is missing or empty: run depmod", path.display()));
+            self.hint(&format!("{}/{index} is missing or empty: run depmod", escape::path(path)));
         }
     }
 

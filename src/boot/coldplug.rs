@@ -186,7 +186,7 @@ impl<'a> Coldplug<'a> {
             return false;
         }
         if let Some(module) = event.devpath.strip_prefix(b"/module/") {
-            self.loader.note_live(&ModuleName::new(&String::from_utf8_lossy(module)));
+            self.loader.note_live(&ModuleName::new(module));
         }
         let Some(device) = event.devpath.strip_prefix(b"/devices/") else { return false };
         self.counts.added += 1;

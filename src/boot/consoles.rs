@@ -107,7 +107,7 @@ fn end(shells: Vec<ConsoleShell>) {
     shells.iter().for_each(ChildProcess::kill);
     // The end of a session hangs its terminal up, which would undo the reset.
     wait_for(shells);
-    let start = |name: &String| ChildProcess::start(APPLET, &[RESET, name]).ok();
+    let start = |name: &String| ChildProcess::start(APPLET, &[RESET, name].map(str::as_ref)).ok();
     wait_for(names.iter().filter_map(start).collect());
 }
 
@@ -157,7 +157,7 @@ impl ConsoleShell {
             ShellAccess::Password(hash) => hash,
             ShellAccess::Refused(_) => return Ok(()),
         };
-        match ChildProcess::start(APPLET, &[occasion.as_str(), &self.console]) {
+        match ChildProcess::start(APPLET, &[occasion.as_str(), &self.console].map(str::as_ref)) {
             Ok(child) => {
                 // A child that is not sent this ends.
                 child.send(password.as_bytes());

@@ -75,7 +75,7 @@ impl Boot {
 
     /// Returns the order of loads: what the command line says, and what is known of the root.
     fn schedule_policy(&mut self, root_hint: &RootHint) -> SchedulePolicy {
-        let names = |list: &[String]| list.iter().map(|n| ModuleName::new(n)).collect();
+        let names = |list: &[String]| list.iter().map(ModuleName::new).collect();
         let replay = self.replay();
         let hold = self.params.boot.settle == Settle::Root && replay.is_empty();
         SchedulePolicy {

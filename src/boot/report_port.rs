@@ -54,7 +54,7 @@ impl ReportPort {
         let text = |error: sys::Error| error.to_string();
         let memory = process::memfd("record", record.as_bytes()).map_err(text)?;
         let file = format!("/proc/self/fd/{}", memory.as_raw_fd());
-        let child = ChildProcess::start(APPLET, &[&file, path]).map_err(text)?;
+        let child = ChildProcess::start(APPLET, &[&file, path].map(str::as_ref)).map_err(text)?;
         let timeout = if is_interrupted { SHORT_TIMEOUT } else { TIMEOUT };
         match signals::receive_from(&child, BootTime::now() + timeout) {
             Received::Message(reply) if reply == WRITTEN => Ok(()),

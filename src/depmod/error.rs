@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use rustix::io::Errno;
 
+use crate::escape;
 use crate::kmod::index::WriteError;
 use crate::sys::{self, errno};
 
@@ -34,10 +35,10 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::System(error) => error.fmt(f),
-            Self::NotAbsolute(path) => write!(f, "{}: not absolute path.", path.display()),
+            Self::NotAbsolute(path) => write!(f, "{}: not absolute path.", escape::path(&path)),
             Self::Duplicate(path) => {
                 let reason = errno::text(Errno::EXIST);
-                write!(f, "could not add module {}: {reason}", path.display())
+                write!(f, "could not add module {}: {reason}", escape::path(&path))
             }
             Self::Cycles { paths, .. } => write!(f, "dependency cycles: {}", paths.join("; ")),
             Self::Index(error) => error.fmt(f),

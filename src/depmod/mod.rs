@@ -16,6 +16,7 @@ pub(crate) use error::Error;
 pub(crate) use output::Output;
 pub(crate) use scan::{Found, is_newer, named, scan};
 
+use crate::escape;
 use crate::kmod::Warning;
 use crate::kmod::depmod::conf::Config;
 use crate::kmod::depmod::files::{self, File, Generated};
@@ -159,7 +160,7 @@ pub(crate) struct Memory {
 fn sort(dir: &Path, found: &mut [Found], listener: &mut dyn Listener) {
     let text = read_optional(dir, "modules.order", listener);
     let file = dir.join("modules.order");
-    if let Err(warning) = order::sort(found, &file.to_string_lossy(), text.as_deref()) {
+    if let Err(warning) = order::sort(found, &escape::path(&file), text.as_deref()) {
         let Warning { file, line, text } = warning;
         listener.notice(Notice::Error(format!("{file}:{line} {text}")));
     }
@@ -172,7 +173,7 @@ fn read_optional(dir: &Path, name: &str, listener: &mut dyn Listener) -> Option<
         Err(error) => {
             listener.notice(Notice::Warning(format!(
                 "could not open {name} at {}: {}",
-                dir.display(),
+                escape::path(&dir),
                 Cause::from(&error)
             )));
             None
@@ -188,7 +189,7 @@ fn read_all(found: &mut [Found], whole: bool, listener: &mut dyn Listener) -> Ve
         let facts = facts.unwrap_or_else(|error| {
             listener.notice(Notice::Error(format!(
                 "failed to load symbols from {}: {error}",
-                found.file.display()
+                escape::path(&found.file)
             )));
             Default::default()
         });
@@ -200,8 +201,8 @@ fn read_all(found: &mut [Found], whole: bool, listener: &mut dyn Listener) -> Ve
 fn report_notes(found: &[Found], resolved: &[Resolved], listener: &mut dyn Listener) {
     for (user, resolved) in found.iter().zip(resolved) {
         for note in &resolved.notes {
-            let file = user.file.display();
-            let name = |symbol: &[u8]| String::from_utf8_lossy(symbol).into_owned();
+            let file = escape::path(&user.file);
+            let name = escape::bytes;
             let text = match note {
                 Note::Unknown(symbol) => format!("{file} needs unknown symbol {}", name(symbol)),
                 Note::Version(symbol) => {
@@ -231,7 +232,7 @@ pub(crate) fn config(paths: &[PathBuf], release: &str) -> (Config, Vec<Warning>)
     for path in moddir::conf_files(paths, &mut warnings) {
         // As with kmod, a file that cannot be opened is ignored.
         if let Ok(text) = fs::read(&path) {
-            config.add_file(&path.to_string_lossy(), &text, release, &mut warnings);
+            config.add_file(&escape::path(&path), &text, release, &mut warnings);
         }
     }
     (config, warnings)

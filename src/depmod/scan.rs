@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::fs::{self, DirEntry, FileType, Metadata};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::{Error, pool};
+use crate::escape;
 use crate::kmod::depmod::Notice;
 use crate::kmod::depmod::conf::Config;
 use crate::kmod::depmod::order::Ordered;
@@ -22,7 +24,7 @@ pub(crate) struct Found {
     /// Path of the file.
     pub(crate) file: PathBuf,
     /// Path in modules.dep: relative to the module directory, or absolute outside of it.
-    pub(crate) path: String,
+    pub(crate) path: Vec<u8>,
 }
 
 impl Ordered for Found {
@@ -30,7 +32,7 @@ impl Ordered for Found {
         self.name.as_str()
     }
 
-    fn path(&self) -> &str {
+    fn path(&self) -> &[u8] {
         &self.path
     }
 }
@@ -38,14 +40,15 @@ impl Ordered for Found {
 impl Found {
     /// Returns the module in `file`, for the module directory `dir`.
     fn new(dir: &Path, file: PathBuf) -> Self {
-        let name = ModuleName::new(&file.to_string_lossy());
-        let path = file.strip_prefix(dir).unwrap_or(&file).to_string_lossy().into_owned();
+        let name = ModuleName::new(file.as_os_str().as_bytes());
+        let path = file.strip_prefix(dir).unwrap_or(&file).as_os_str().as_bytes().to_owned();
         Self { name, file, path }
     }
 
     /// Returns the path without its suffix, by which depmod.d names it.
-    fn stem(&self) -> &str {
-        self.path.rfind(".ko").map_or(&self.path, |at| &self.path[..at])
+    fn stem(&self) -> &[u8] {
+        let suffix = self.path.windows(3).rposition(|part| part == b".ko");
+        suffix.map_or(&self.path, |at| &self.path[..at])
     }
 }
 
@@ -82,7 +85,7 @@ pub(crate) fn scan(
 ) -> sys::Result<Vec<Found>> {
     fs::read_dir(dir).map_err(|e| sys::Error::io("could not open directory", dir, &e))?;
     let mut pending = vec![dir.to_owned()];
-    pending.extend(config.externals.iter().map(PathBuf::from));
+    pending.extend(config.externals.iter().map(|dir| sys::path(dir).to_owned()));
     let mut chosen = Chosen { config, found: Vec::new(), positions: HashMap::default() };
     let mut messages = Vec::new();
     // Directories are read level by level, so that a processor seldom waits for another one.
@@ -150,7 +153,7 @@ impl Contents {
 
     fn add(&mut self, entry: &DirEntry, top: &Path, config: &Config) {
         let name = entry.file_name();
-        let excluded = config.excludes.iter().any(|e| name == e.as_str());
+        let excluded = config.excludes.iter().any(|e| name.as_bytes() == e);
         if excluded || name == "build" || name == "source" {
             return;
         }
@@ -166,7 +169,7 @@ impl Contents {
         match fs::metadata(&path) {
             Ok(target) if target.is_dir() && is_parent(&path, &target) => {
                 let text =
-                    format!("{}: not following a link to a parent directory", path.display());
+                    format!("{}: not following a link to a parent directory", escape::path(&path));
                 self.notices.push((path, Notice::Error(text)));
             }
             Ok(target) => self.add_file(path, target.file_type(), top),
@@ -177,7 +180,8 @@ impl Contents {
     fn add_file(&mut self, path: PathBuf, kind: FileType, top: &Path) {
         if kind.is_dir() {
             if is_module(&path) {
-                let text = format!("{}: a directory with the name of a module", path.display());
+                let text =
+                    format!("{}: a directory with the name of a module", escape::path(&path));
                 self.notices.push((path.clone(), Notice::Warning(text)));
             }
             self.directories.push(path);
@@ -187,19 +191,19 @@ impl Contents {
             }
         } else {
             let mode = fs::metadata(&path).map_or(0, |m| m.mode() & 0o170_000);
-            let text = format!("unsupported file type {}: {mode:o}", path.display());
+            let text = format!("unsupported file type {}: {mode:o}", escape::path(&path));
             self.notices.push((path, Notice::Error(text)));
         }
     }
 
     fn fail(&mut self, what: &str, path: &Path, error: &std::io::Error) {
-        let text = format!("{what} {}: {}", path.display(), Cause::from(error));
+        let text = format!("{what} {}: {}", escape::path(&path), Cause::from(error));
         self.notices.push((path.to_owned(), Notice::Error(text)));
     }
 }
 
 fn is_module(path: &Path) -> bool {
-    ModuleName::from_path(&path.to_string_lossy()).is_some()
+    ModuleName::from_path(path.as_os_str().as_bytes()).is_some()
 }
 
 /// Returns whether the target of the link at `path` is one of the directories above it.
@@ -218,7 +222,6 @@ pub(crate) fn is_newer(dir: &Path, time: SystemTime) -> bool {
             return name != "build" && name != "source" && is_newer(&path, time);
         }
         let modified = || fs::metadata(&path).and_then(|m| m.modified());
-        ModuleName::from_path(&path.to_string_lossy()).is_some()
-            && modified().is_ok_and(|modified| modified > time)
+        is_module(&path) && modified().is_ok_and(|modified| modified > time)
     })
 }

@@ -10,6 +10,7 @@ use super::output::Output;
 use super::select::{self, Selection};
 use super::tree::Tree;
 use super::{Error, ModuleFormat, Options, firmware, list, newc, pack, sets, shell, source};
+use crate::escape;
 use crate::kmod::index;
 use crate::kmod::name::ModuleName;
 use crate::sys::atomic_file::output_name;
@@ -62,7 +63,7 @@ impl fmt::Display for Summary {
             f,
             "{}: {bytes} bytes, {modules} of {modules_known} modules, \
              {firmware} firmware files ({firmware_missing} missing)",
-            path.display()
+            escape::path(&path)
         )
     }
 }
@@ -88,7 +89,9 @@ pub(crate) fn build(options: &Options) -> Result<Summary, Error> {
     }
     add_indexes(&mut manifest, &tree, options)?;
     for line in selection.iter().map(|at| &tree.lines[*at]) {
-        let name = image_path(&options.release, &options.module_format.path(&line.path));
+        let path = options.module_format.path(&line.path);
+        let path = String::from_utf8(path).map_err(|_| Error::NotUtf8(tree.path(&line.path)))?;
+        let name = image_path(&options.release, &path);
         manifest.add(&name, Node::of_root(0o644, Content::Module(tree.path(&line.path))))?;
     }
     let firmware = add_firmware(&mut manifest, &tree, &selection, options)?;
@@ -145,7 +148,7 @@ fn add_list(manifest: &mut Manifest, options: &Options) -> Result<(), Error> {
     let file = match &options.list {
         None => "base.list".to_owned(),
         Some(path) if path.as_os_str() == "-" => "standard input".to_owned(),
-        Some(path) => path.display().to_string(),
+        Some(path) => escape::path(path).into_owned(),
     };
     let text = read_list(options.list.as_deref())?;
     for line in list::parse(&file, &text, &|name| std::env::var_os(name))? {
@@ -172,7 +175,7 @@ fn read_list(path: Option<&Path>) -> Result<Vec<u8>, Error> {
     match text.len() > LIST_LIMIT {
         true => {
             let cause = sys::Cause::TooLarge(LIST_LIMIT);
-            Err(Error::System(sys::Error::new("read", path.display(), cause)))
+            Err(Error::System(sys::Error::new("read", escape::path(path), cause)))
         }
         false => Ok(text),
     }
@@ -226,14 +229,15 @@ fn dep_files(tree: &Tree, format: ModuleFormat) -> Result<(Vec<u8>, Vec<u8>), Er
     let mut text = Vec::new();
     let mut bin = index::Writer::default();
     for (line, priority) in tree.lines.iter().zip(0..) {
-        let mut value = format.path(&line.path) + ":";
+        let mut value = format.path(&line.path);
+        value.push(b':');
         for needs in line.needs.iter().rev() {
-            value += " ";
-            value += &format.path(needs);
+            value.push(b' ');
+            value.extend(format.path(needs));
         }
         let name = ModuleName::new(&line.path);
-        bin.insert(name.as_str().as_bytes(), value.as_bytes(), priority).map_err(Error::Index)?;
-        text.extend(value.into_bytes());
+        bin.insert(name.as_str().as_bytes(), &value, priority).map_err(Error::Index)?;
+        text.extend(value);
         text.push(b'\n');
     }
     Ok((text, bin.finish().map_err(Error::Index)?))

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::list::ListError;
 use super::sets;
 use crate::depmod;
+use crate::escape;
 use crate::kmod::compress::DecodeError;
 use crate::kmod::elf::ElfError;
 use crate::kmod::index::WriteError;
@@ -31,9 +32,9 @@ pub(crate) enum Error {
     /// modules.dep has no line for a file that another file depends on.
     NoDepLine {
         /// The file that has the dependency.
-        path: String,
+        path: Vec<u8>,
         /// The file without a line.
-        needs: String,
+        needs: Vec<u8>,
     },
     /// An invalid line of a file list.
     List(ListError),
@@ -106,15 +107,16 @@ impl fmt::Display for Error {
         match self {
             Self::System(error) => error.fmt(f),
             Self::NoModules { dir, release } => {
-                write!(f, "{}: no modules of kernel {release}", dir.display())
+                write!(f, "{}: no modules of kernel {release}", escape::path(&dir))
             }
             Self::NotExecutable(path) => {
-                write!(f, "{}: neither an ELF program nor a script with #!", path.display())
+                write!(f, "{}: neither an ELF program nor a script with #!", escape::path(&path))
             }
             Self::Depmod(dir, error) => {
-                write!(f, "{}: no modules.dep, and indexing failed: {error}", dir.display())
+                write!(f, "{}: no modules.dep, and indexing failed: {error}", escape::path(&dir))
             }
             Self::NoDepLine { path, needs } => {
+                let [path, needs] = [path, needs].map(|path| escape::bytes(path));
                 write!(f, "modules.dep: {path} needs {needs}, which has no line")
             }
             Self::List(error) => error.fmt(f),
@@ -125,15 +127,18 @@ impl fmt::Display for Error {
             Self::UnknownSet(name) => write!(f, "@{name}: no such module set"),
             Self::NotADirectory(name) => write!(f, "/{name}: a parent is not a directory"),
             Self::NoShell(root) => {
-                write!(f, "--shell: no busybox or bash below {}", root.display())
+                write!(f, "--shell: no busybox or bash below {}", escape::path(&root))
             }
             Self::NoLibrary { program, library } => {
-                write!(f, "{}: shared library {library} not found", program.display())
+                write!(f, "{}: shared library {library} not found", escape::path(&program))
             }
             Self::Password(error) => write!(f, "--shell-password-hash: {error}"),
-            Self::NotUtf8(path) => write!(f, "{}: the path is not UTF-8", path.display()),
-            Self::Decode(path, error) => write!(f, "{}: {error}", path.display()),
-            Self::Module(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::NotUtf8(path) => {
+                let path = escape::bytes(path.as_os_str().as_encoded_bytes());
+                write!(f, "{path}: the path is not UTF-8")
+            }
+            Self::Decode(path, error) => write!(f, "{}: {error}", escape::path(&path)),
+            Self::Module(path, error) => write!(f, "{}: {error}", escape::path(&path)),
             Self::Index(error) => write!(f, "modules.dep.bin: {error}"),
         }
     }

@@ -43,15 +43,15 @@ pub(crate) enum ModuleFormat {
 impl ModuleFormat {
     /// Returns the path of a module file in the image: its suffix names the format of its content.
     #[must_use]
-    pub(crate) fn path(self, path: &str) -> String {
+    pub(crate) fn path(self, path: &[u8]) -> Vec<u8> {
         match self {
             Self::Stored => path.to_owned(),
-            Self::Zstd if path.ends_with(".ko") => format!("{path}.zst"),
+            Self::Zstd if path.ends_with(b".ko") => [path, b".zst"].concat(),
             Self::Zstd => path.to_owned(),
             Self::Plain => {
-                let stem =
-                    [".zst", ".xz", ".gz"].iter().find_map(|suffix| path.strip_suffix(suffix));
-                stem.filter(|stem| stem.ends_with(".ko")).unwrap_or(path).to_owned()
+                let suffixes = [&b".zst"[..], b".xz", b".gz"];
+                let stem = suffixes.iter().find_map(|suffix| path.strip_suffix(*suffix));
+                stem.filter(|stem| stem.ends_with(b".ko")).unwrap_or(path).to_owned()
             }
         }
     }
@@ -138,9 +138,9 @@ mod tests {
             ("a/b.xz", "a/b.xz", "a/b.xz", "a/b.xz"),
         ];
         for (path, zstd, plain, stored) in cases {
-            assert_eq!(ModuleFormat::Zstd.path(path), zstd);
-            assert_eq!(ModuleFormat::Plain.path(path), plain);
-            assert_eq!(ModuleFormat::Stored.path(path), stored);
+            assert_eq!(ModuleFormat::Zstd.path(path.as_bytes()), zstd.as_bytes());
+            assert_eq!(ModuleFormat::Plain.path(path.as_bytes()), plain.as_bytes());
+            assert_eq!(ModuleFormat::Stored.path(path.as_bytes()), stored.as_bytes());
         }
     }
 

@@ -58,8 +58,8 @@ fn find(tree: &Tree, word: &str) -> Vec<usize> {
 fn find_glob(tree: &Tree, glob: &str) -> Vec<usize> {
     let over_paths = glob.contains('/');
     let names = normalize(glob.as_bytes()).unwrap_or_default();
-    let matches = |path: &str| match over_paths {
-        true => fnmatch(glob.as_bytes(), path.as_bytes()),
+    let matches = |path: &[u8]| match over_paths {
+        true => fnmatch(glob.as_bytes(), path),
         false => fnmatch(&names, ModuleName::new(path).as_str().as_bytes()),
     };
     let lines = tree.lines.iter().enumerate();
@@ -89,7 +89,7 @@ fn closure(tree: &Tree, requested: Selection) -> Result<Selection, Error> {
 
 fn dependencies(tree: &Tree, at: usize) -> Result<Vec<usize>, Error> {
     let line = &tree.lines[at];
-    let position = |needs: &String| {
+    let position = |needs: &Vec<u8>| {
         let position = tree.by_name.get(&ModuleName::new(needs)).copied();
         position.ok_or_else(|| Error::NoDepLine { path: line.path.clone(), needs: needs.clone() })
     };

@@ -9,6 +9,7 @@ use super::indexes::{Indexes, read_optional};
 use crate::kmod::conf::Config;
 use crate::kmod::dep::DepLine;
 use crate::kmod::name::ModuleName;
+use crate::sys;
 
 /// The directories of modprobe.d(5) that are copied into an image. /run is not among them: it is
 /// state of the build machine, and the image mounts an empty /run.
@@ -68,10 +69,10 @@ impl Tree {
     /// Returns the path on the build machine of a path in modules.dep. An absolute path is below
     /// the root.
     #[must_use]
-    pub(super) fn path(&self, line: &str) -> PathBuf {
-        match line.strip_prefix('/') {
-            Some(external) => self.root.join(external),
-            None => self.dir.join(line),
+    pub(super) fn path(&self, line: &[u8]) -> PathBuf {
+        match line.strip_prefix(b"/") {
+            Some(external) => self.root.join(sys::path(external)),
+            None => self.dir.join(sys::path(line)),
         }
     }
 
@@ -82,12 +83,16 @@ impl Tree {
     }
 }
 
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|byte| *byte == b'\n')
+}
+
 fn dep_lines(text: &[u8]) -> Vec<DepLine> {
-    String::from_utf8_lossy(text).lines().filter_map(DepLine::parse).collect()
+    lines(text).filter_map(DepLine::parse).collect()
 }
 
 fn builtin_names(text: &[u8]) -> HashSet<ModuleName> {
-    String::from_utf8_lossy(text).lines().filter_map(ModuleName::from_path).collect()
+    lines(text).filter_map(ModuleName::from_path).collect()
 }
 
 /// Reads the configuration that affects the closure. Invalid lines are skipped, as at load time.

@@ -16,31 +16,31 @@ use super::name::ModuleName;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DepLine {
     /// Path of the module file, relative to the module directory (absolute for external modules).
-    pub(crate) path: String,
+    pub(crate) path: Vec<u8>,
     /// Paths of its dependencies in load order, deepest first: the reverse order of the line.
-    pub(crate) needs: Vec<String>,
+    pub(crate) needs: Vec<Vec<u8>>,
 }
 
 impl DepLine {
     /// Parses one line. Returns `None` if it does not begin with the path of a module and a colon.
-    pub(crate) fn parse(line: &str) -> Option<Self> {
+    pub(crate) fn parse(line: &[u8]) -> Option<Self> {
         let (path, needs) = split(line)?;
-        let needs = needs.split_whitespace().rev().map(str::to_owned).collect();
-        Some(Self { path: path.to_owned(), needs })
+        let needs = needs.split(u8::is_ascii_whitespace).filter(|need| !need.is_empty());
+        Some(Self { path: path.to_owned(), needs: needs.rev().map(<[u8]>::to_vec).collect() })
     }
 
     /// Returns the name of the module that a line is about. Returns `None` if [`Self::parse`] does.
-    pub(crate) fn module(line: &str) -> Option<ModuleName> {
+    pub(crate) fn module(line: &[u8]) -> Option<ModuleName> {
         ModuleName::from_path(split(line)?.0)
     }
 }
 
 /// Splits a line into the path of a module and its dependencies.
-fn split(line: &str) -> Option<(&str, &str)> {
-    let (path, needs) = line.split_once(':')?;
-    let path = path.trim();
+fn split(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = line.iter().position(|byte| *byte == b':')?;
+    let path = line.get(..colon)?.trim_ascii();
     ModuleName::from_path(path)?;
-    Some((path, needs))
+    Some((path, line.get(colon + 1..)?))
 }
 
 /// Parses a modules.dep text into lines by module name. Damaged lines are ignored with a warning.
@@ -51,7 +51,7 @@ pub fn parse(file: &str, text: &[u8]) -> (HashMap<ModuleName, DepLine>, Vec<Warn
         if raw.is_empty() || raw.starts_with(b"#") {
             continue;
         }
-        match std::str::from_utf8(raw).ok().and_then(DepLine::parse) {
+        match DepLine::parse(raw) {
             Some(line) => {
                 lines.entry(ModuleName::new(&line.path)).or_insert(line);
             }
@@ -71,10 +71,10 @@ mod tests {
 
     #[test]
     fn dependencies_are_in_load_order() {
-        let line = DepLine::parse("kernel/a-b.ko: kernel/c.ko kernel/d.ko").unwrap();
-        assert_eq!(line.path, "kernel/a-b.ko");
-        assert_eq!(line.needs, ["kernel/d.ko", "kernel/c.ko"]);
-        assert!(DepLine::parse("kernel/a.ko:").unwrap().needs.is_empty());
+        let line = DepLine::parse(b"kernel/a-b.ko: kernel/c\xf6.ko kernel/d.ko").unwrap();
+        assert_eq!(line.path, b"kernel/a-b.ko");
+        assert_eq!(line.needs, [&b"kernel/d.ko"[..], b"kernel/c\xf6.ko"]);
+        assert!(DepLine::parse(b"kernel/a.ko:").unwrap().needs.is_empty());
     }
 
     #[test]

@@ -16,26 +16,34 @@ pub struct ModuleName(Arc<str>);
 
 impl ModuleName {
     /// Returns the canonical form of a name from a user or an index, or of a file name.
-    pub fn new(text: &str) -> Self {
-        let base = text.rsplit('/').next().unwrap_or(text);
-        let stem = base.split('.').next().unwrap_or(base);
-        Self(stem.replace('-', "_").into())
+    pub fn new(text: impl AsRef<[u8]>) -> Self {
+        Self::from_bytes(text.as_ref())
+    }
+
+    /// Does the work of [`Self::new`]. The names of modules are ASCII.
+    fn from_bytes(text: &[u8]) -> Self {
+        let stem = base_name(text).split(|byte| *byte == b'.').next().unwrap_or_default();
+        Self(String::from_utf8_lossy(stem).replace('-', "_").into())
     }
 
     /// Returns the name of the module in the file at `path`, or `None` if the file does not have
     /// the suffix of a module.
-    pub(crate) fn from_path(path: &str) -> Option<Self> {
-        let base = path.rsplit('/').next().unwrap_or(path);
+    pub(crate) fn from_path(path: impl AsRef<[u8]>) -> Option<Self> {
+        let base = base_name(path.as_ref());
         SUFFIXES
             .iter()
-            .any(|suffix| base.len() > suffix.len() && base.ends_with(suffix))
-            .then(|| Self::new(base))
+            .any(|suffix| base.len() > suffix.len() && base.ends_with(suffix.as_bytes()))
+            .then(|| Self::from_bytes(base))
     }
 
     /// Returns the name as text.
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+fn base_name(path: &[u8]) -> &[u8] {
+    path.rsplit(|byte| *byte == b'/').next().unwrap_or(path)
 }
 
 impl fmt::Display for ModuleName {

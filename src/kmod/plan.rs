@@ -18,7 +18,7 @@ use super::name::ModuleName;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Action {
     /// Load the file at this path, relative to the module directory.
-    Insert(String),
+    Insert(Vec<u8>),
     /// Run this install command.
     Command(Vec<u8>),
     /// None: the module has no known file.
@@ -257,8 +257,8 @@ impl<'a> Planner<'a> {
     }
 
     /// Returns the modules in the files `paths`, without those that the chain contains.
-    fn needs(&mut self, paths: &[String]) -> Vec<ModuleName> {
-        let names = paths.iter().filter_map(|path| ModuleName::from_path(path));
+    fn needs(&mut self, paths: &[Vec<u8>]) -> Vec<ModuleName> {
+        let names = paths.iter().filter_map(ModuleName::from_path);
         names.filter(|name| !self.closes_cycle(name)).collect()
     }
 
@@ -457,7 +457,7 @@ mod tests {
         assert_eq!((plan.steps.len(), plan.cycles.len()), (20_001, MAX_CYCLES));
         let texts: usize = plan.cycles.iter().map(String::len).sum();
         assert!(texts < 2000, "{texts}");
-        let names: Vec<ModuleName> = (0..10).map(|n| ModuleName::new(&format!("m{n}"))).collect();
+        let names: Vec<ModuleName> = (0..10).map(|n| ModuleName::new(format!("m{n}"))).collect();
         assert_eq!(
             cycle_text(&names, &names[0]),
             "m0 -> m1 -> m2 -> m3 -> (2 more) -> m6 -> m7 -> m8 -> m9 -> m0"
@@ -499,6 +499,6 @@ mod tests {
         let p = plan(TREE, conf, &["d", "e"]);
         assert_eq!(p.steps[0].action, Action::Command("/bin/false".into()));
         assert_eq!(p.steps[0].options, b"x=1");
-        assert_eq!(p.steps[2].action, Action::Insert("e.ko".into()));
+        assert_eq!(p.steps[2].action, Action::Insert(b"e.ko".into()));
     }
 }

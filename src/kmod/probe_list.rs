@@ -38,7 +38,7 @@ pub(crate) struct ProbeItem {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct ProbeRequest<'a> {
     /// File to load instead of the one in the index.
-    pub(crate) path: Option<&'a str>,
+    pub(crate) path: Option<&'a [u8]>,
     /// Whether to ignore the install command and the softdeps of the requested module.
     pub(crate) ignore_commands: bool,
     /// Modules whose install command is running: they are loaded, and the command does not run
@@ -49,7 +49,7 @@ pub(crate) struct ProbeRequest<'a> {
 /// A module to add to the list.
 struct Candidate {
     key: Key,
-    path: Option<String>,
+    path: Option<Vec<u8>>,
     builtin: bool,
     requested: bool,
 }
@@ -60,7 +60,7 @@ impl Candidate {
         Self { key, path: None, builtin: found.is_builtin(), requested: false }
     }
 
-    fn file(path: &str) -> Option<Self> {
+    fn file(path: &[u8]) -> Option<Self> {
         let key = (ModuleName::from_path(path)?, None);
         Some(Self { key, path: Some(path.to_owned()), builtin: false, requested: false })
     }
@@ -107,7 +107,7 @@ pub(crate) fn probe_list(
         items: Vec::new(),
         invalid: Vec::new(),
     };
-    let path = request.path.map(str::to_owned);
+    let path = request.path.map(<[u8]>::to_vec);
     // A module loaded from a given file is never builtin, whatever its name.
     let builtin = path.is_none() && found.is_builtin();
     builder.require(found);
@@ -236,7 +236,7 @@ mod tests {
             .iter()
             .map(|i| {
                 let kind = match &i.action {
-                    Action::Insert(path) => path.trim_end_matches(".ko").to_owned(),
+                    Action::Insert(path) => escape::bytes(path).trim_end_matches(".ko").to_owned(),
                     Action::Command(command) => format!("[{}]", escape::bytes(command)),
                     Action::NoFile if i.builtin => format!("({})", i.module),
                     Action::NoFile | Action::Masked(_) => format!("-{}", i.module),
@@ -251,7 +251,7 @@ mod tests {
     #[test]
     fn the_order_is_as_in_kmod() {
         let ignore_commands = ProbeRequest { ignore_commands: true, ..ProbeRequest::default() };
-        let path = ProbeRequest { path: Some("/tmp/a.ko"), ..ProbeRequest::default() };
+        let path = ProbeRequest { path: Some(b"/tmp/a.ko"), ..ProbeRequest::default() };
         let a = [ModuleName::new("a")];
         let running = ProbeRequest { running: &a, ..ProbeRequest::default() };
         for (conf, name, request, want) in [

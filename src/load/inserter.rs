@@ -20,10 +20,10 @@ use crate::kmod::compress::{Compression, IMAGE_LIMIT};
 use crate::kmod::name::ModuleName;
 use crate::kmod::signature;
 use crate::kmod::strip_versions;
-use crate::sys::Root;
 use crate::sys::modfile::{ImageError, ModuleFile};
 use crate::sys::module::{InitFlags, ModuleOps};
 use crate::sys::sysfs::{self, InitState};
+use crate::sys::{self, Root};
 
 /// Number of bytes at the end of a plain file that are searched for a signature. The largest known
 /// signature has 4 KiB.
@@ -78,9 +78,9 @@ impl Inserter {
 
     /// Returns the hash that the first signed one of these files is signed with; `None` if none is
     /// signed. A file that cannot be read, or is unusually large, counts as not signed.
-    pub(super) fn signature_hash(&self, paths: &[String]) -> Option<Cow<'static, str>> {
+    pub(super) fn signature_hash(&self, paths: &[Vec<u8>]) -> Option<Cow<'static, str>> {
         paths.iter().find_map(|path| {
-            let mut file = ModuleFile::open(&self.dir.join(path)).ok()?;
+            let mut file = ModuleFile::open(&self.dir.join(sys::path(path))).ok()?;
             let end = match file.compression() {
                 Compression::Plain => file.end(MAX_SIGNATURE).ok()?,
                 _ => file.image(LOOK_AHEAD_LIMIT).ok()?,
@@ -185,8 +185,6 @@ fn uninterrupted(mut call: impl FnMut() -> Result<(), Errno>) -> Result<(), Errn
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kmod::name::ModuleName;
-    use crate::sys;
     use std::os::fd::BorrowedFd;
     use std::process::ExitStatus;
     use std::sync::Mutex;

@@ -11,7 +11,7 @@
 //! The answer to find-hash is the hash that the first signed file is signed with; it is empty if
 //! none is signed.
 //!
-//! Options and install commands may be in any encoding; all other fields are UTF-8.
+//! Paths, options and install commands may be in any encoding; all other fields are UTF-8.
 //!
 //! ACTION and OBJECT are `insert` and a path, `command` and an install command, `no-file` and
 //! nothing, or `masked` and the origin of the mask. METHOD and OUTCOME are words of
@@ -33,7 +33,7 @@ use crate::sys::child::MAX_MESSAGE;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Message {
     /// From PID 1: module files, to say which hash module signatures use.
-    FindHash(Vec<String>),
+    FindHash(Vec<Vec<u8>>),
     /// From the worker process: the hash.
     Hash(String),
     /// From PID 1: a task to run.
@@ -47,7 +47,7 @@ impl Message {
     pub(super) fn encode(&self) -> Option<Vec<u8>> {
         match self {
             Self::FindHash(paths) => {
-                let fields: Vec<&[u8]> = paths.iter().map(String::as_bytes).collect();
+                let fields: Vec<&[u8]> = paths.iter().map(Vec::as_slice).collect();
                 join(&[&[&b"find-hash"[..]], &*fields].concat())
             }
             Self::Hash(name) => join(&[b"hash", name.as_bytes()]),
@@ -60,10 +60,7 @@ impl Message {
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut fields = bytes.strip_suffix(b"\0")?.split(|byte| *byte == 0);
         match fields.next()? {
-            b"find-hash" => {
-                let paths: Option<_> = fields.map(|path| text(path).map(str::to_owned)).collect();
-                paths.map(Self::FindHash)
-            }
+            b"find-hash" => Some(Self::FindHash(fields.map(<[u8]>::to_vec).collect())),
             b"hash" => text(fields.next()?).map(|name| Self::Hash(name.to_owned())),
             b"run" => decode_task(&mut fields).map(Self::Run),
             b"completed" => decode_completion(&mut fields.map(text)).map(Self::Completed),
@@ -78,7 +75,7 @@ fn text(field: &[u8]) -> Option<&str> {
 
 fn encode_task(task: &Task) -> Option<Vec<u8>> {
     let (kind, object): (&[u8], &[u8]) = match &task.action {
-        Action::Insert(path) => (b"insert", path.as_bytes()),
+        Action::Insert(path) => (b"insert", path),
         Action::Command(command) => (b"command", command),
         Action::NoFile => (b"no-file", b""),
         Action::Masked(origin) => (b"masked", origin.as_bytes()),
@@ -96,7 +93,7 @@ fn decode_task<'a>(fields: &mut impl Iterator<Item = &'a [u8]>) -> Option<Task> 
     let low_priority = fields.next()? == b"low";
     let object = fields.next()?;
     let action = match kind {
-        b"insert" => Action::Insert(text(object)?.to_owned()),
+        b"insert" => Action::Insert(object.to_owned()),
         b"command" => Action::Command(object.to_owned()),
         b"no-file" => Action::NoFile,
         b"masked" => Action::Masked(text(object)?.to_owned()),
@@ -164,18 +161,18 @@ mod tests {
         let sent = |message: Message| {
             assert_eq!(Message::decode(&message.encode().unwrap()), Some(message));
         };
-        let path = "kernel/m-x.ko".to_owned();
-        sent(Message::FindHash(vec![path.clone(), "b".to_owned()]));
+        let path = b"kernel/\xf6/m-x.ko".to_vec();
+        sent(Message::FindHash(vec![path.clone(), b"b".to_vec()]));
         sent(Message::FindHash(Vec::new()));
         sent(Message::Hash("sha256".to_owned()));
         sent(Message::Hash(String::new()));
-        sent(Message::Run(task(Action::Insert(path.clone()), "", false)));
+        sent(Message::Run(task(Action::Insert(path), "", false)));
         sent(Message::Run(task(Action::Command(b"echo \xf6".to_vec()), "a=\"b c\" d", true)));
         let mut latin1 = task(Action::NoFile, "", false);
         latin1.options = b"id=M\xf6b".to_vec();
         sent(Message::Run(latin1));
         sent(Message::Run(task(Action::NoFile, "", false)));
-        sent(Message::Run(task(Action::Masked(path), "", false)));
+        sent(Message::Run(task(Action::Masked("f line 1".into()), "", false)));
         for (outcome, method) in [
             (Outcome::Loaded, Some(LoadMethod::File)),
             (Outcome::Already, Some(LoadMethod::KernelDecompress)),
@@ -230,7 +227,7 @@ mod tests {
             assert_eq!(Message::decode(bad.replace('|', "\0").as_bytes()), None, "{bad:?}");
         }
         assert_eq!(Message::decode(b"\xff\0"), None);
-        let long = task(Action::Insert("x".repeat(MAX_MESSAGE)), "", false);
+        let long = task(Action::Insert(b"x".repeat(MAX_MESSAGE)), "", false);
         assert_eq!(Message::Run(long).encode(), None);
     }
 }

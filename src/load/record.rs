@@ -28,7 +28,7 @@ pub struct ModuleRecord {
     /// The request, if it was not made by another module.
     pub(crate) origin: Option<Origin>,
     /// Its file, relative to the module directory.
-    pub(crate) path: Option<String>,
+    pub(crate) path: Option<Vec<u8>>,
     /// Its parameters.
     pub(crate) options: Vec<u8>,
     /// How it got into the kernel.

@@ -17,7 +17,7 @@ pub(super) struct SignatureHashes {
     /// Each hash with the loadable modules that compute it.
     pub(super) modules: Vec<(&'static str, Vec<ModuleName>)>,
     /// Files of some of these modules. The signature of any module shows which hash is in use.
-    pub(super) files: Vec<String>,
+    pub(super) files: Vec<Vec<u8>>,
 }
 
 impl SignatureHashes {

@@ -92,7 +92,7 @@ impl Dispatcher {
     fn start_process(&self) -> sys::Result<Arc<ChildProcess>> {
         let Inserter { dir, kernel, .. } = &self.worker().inserter;
         let decoder = if kernel.is_some() { "kernel" } else { "user" };
-        ChildProcess::start("load-worker", &[&dir.to_string_lossy(), decoder]).map(Arc::new)
+        ChildProcess::start("load-worker", &[dir.as_os_str(), decoder.as_ref()]).map(Arc::new)
     }
 }
 

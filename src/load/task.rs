@@ -26,7 +26,7 @@ pub(super) struct Task {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Work<'a> {
     /// Load the file at this path, relative to the module directory.
-    Insert(&'a str),
+    Insert(&'a [u8]),
     /// Run this install command.
     Command(&'a [u8]),
 }

@@ -13,7 +13,7 @@ use crate::escape;
 use crate::kmod::name::ModuleName;
 use crate::sys::module::InitFlags;
 use crate::sys::sysfs::{self, InitState};
-use crate::sys::{BootTime, Root, process};
+use crate::sys::{self, BootTime, Root, process};
 
 /// What tasks are carried out with.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ impl Worker {
         let start = BootTime::now();
         process::set_low_priority(task.low_priority);
         let completion = match work {
-            Work::Insert(path) => self.insert(task, path.as_ref()),
+            Work::Insert(path) => self.insert(task, sys::path(path)),
             Work::Command(command) => Completion::immediate(task.id, self.command(task, command)),
         };
         Completion { start, end: BootTime::now(), ..completion }

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 
 use super::{Error, Result, Root};
 use crate::disk;
+use crate::escape;
 
 /// A disk or a partition, from /sys/class/block.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -114,7 +115,7 @@ impl Disk {
         let number = file.metadata().map_err(|e| failed(&e))?.rdev();
         // The name may belong to another device by now.
         if (major(number), minor(number)) != device.number {
-            return Err(Error::new("open", node.display(), Errno::NXIO));
+            return Err(Error::new("open", escape::path(&node), Errno::NXIO));
         }
         Ok(Self { file, size: device.size })
     }

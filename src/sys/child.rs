@@ -3,6 +3,7 @@
 //! What may block or die is done by a child: PID 1 only reads its socket, and kills it at a
 //! deadline. A child in uninterruptible sleep dies when that ends; PID 1 does not wait for it.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
@@ -50,7 +51,7 @@ impl ChildProcess {
     ///
     /// # Errors
     /// The kernel has no socket or no process for it.
-    pub(crate) fn start(applet: &str, words: &[&str]) -> Result<Self> {
+    pub(crate) fn start(applet: &str, words: &[&OsStr]) -> Result<Self> {
         let failed = |e| Error::new("socketpair", applet, e);
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)

@@ -9,6 +9,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, openat, statat};
 use rustix::io::{Errno, read};
 
 use super::{Error, Result, Root};
+use crate::escape;
 use crate::kmod::name::ModuleName;
 use crate::kmod::uevent::{Modalias, sysfs_value};
 
@@ -37,7 +38,7 @@ const PAGE: usize = 4096 + 1;
 /// /sys/devices itself cannot be read.
 pub(crate) fn modaliases(root: &Root) -> Result<Vec<Device>> {
     let path = root.join("sys/devices");
-    let dir = open_dir(CWD, &path).map_err(|e| Error::new("open", path.display(), e))?;
+    let dir = open_dir(CWD, &path).map_err(|e| Error::new("open", escape::path(&path), e))?;
     let mut walk = Walk {
         found: Vec::new(),
         path: String::new(),

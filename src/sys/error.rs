@@ -7,6 +7,7 @@ use std::path::Path;
 use rustix::io::Errno;
 
 use super::errno;
+use crate::escape;
 
 /// A failed operation on the system.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +54,7 @@ impl Error {
 
     /// Returns the error of `op` on `path` for an error of the standard library.
     pub(crate) fn io(op: &'static str, path: &Path, error: &io::Error) -> Self {
-        Self::new(op, path.display(), error)
+        Self::new(op, escape::path(path), error)
     }
 }
 

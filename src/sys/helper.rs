@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use super::{Error, Result, Root, procfs};
+use crate::escape;
 
 const SYSCTL: &str = "kernel/modprobe";
 /// KMOD_PATH_LEN of the kernel, with the NUL.
@@ -29,10 +30,10 @@ pub(crate) fn set_path(root: &Root, path: Option<&Path>) -> Result<()> {
     let path = path.unwrap_or_else(|| Path::new(""));
     let bytes = path.as_os_str().as_bytes();
     if bytes.len() >= MAX_PATH_LEN {
-        return Err(Error::new("write", path.display(), Errno::NAMETOOLONG));
+        return Err(Error::new("write", escape::path(&path), Errno::NAMETOOLONG));
     }
     let (Some(text), false) = (path.to_str(), bytes.contains(&b'\n')) else {
-        return Err(Error::new("write", path.display(), Errno::INVAL));
+        return Err(Error::new("write", escape::path(&path), Errno::INVAL));
     };
     // With the newline, an empty path is still a write.
     procfs::set_sysctl(root, SYSCTL, &format!("{text}\n"))

@@ -17,6 +17,7 @@ use rustix::io::Errno;
 
 use super::raw;
 use super::{Error, Result, Root};
+use crate::escape;
 
 const READ_ONLY: u32 = 1;
 /// The kernel detaches the file when the last user closes the device.
@@ -51,7 +52,7 @@ pub(crate) fn attach(root: &Root, file: &File, name: &str) -> Result<Loop> {
     let mut last = Errno::BUSY;
     for _ in 0..MAX_ATTEMPTS {
         let number = raw::loop_free(&control_file)
-            .map_err(|e| Error::new("LOOP_CTL_GET_FREE", control.display(), e))?;
+            .map_err(|e| Error::new("LOOP_CTL_GET_FREE", escape::path(&control), e))?;
         let node = root.join(format!("dev/loop{number}"));
         let device = File::open(&node).map_err(|e| Error::io("open", &node, &e))?;
         match set_backing_file(&device, file, name) {

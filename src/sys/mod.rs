@@ -70,6 +70,8 @@ pub(crate) use deferred_probe::DeferredDevice;
 pub(crate) use device_error::DeviceError;
 pub(crate) use error::{Cause, Error, Result};
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// Prefix of every path below /sys, /proc, /dev, /etc, /run and /lib: `/`, or a directory.
@@ -115,6 +117,11 @@ pub(crate) fn total_memory() -> u64 {
     // Both are `unsigned long`, of a size that depends on the machine.
     let [total, unit] = [info.totalram.to_string(), info.mem_unit.to_string()];
     total.parse::<u64>().unwrap_or(0).saturating_mul(unit.parse().unwrap_or(1))
+}
+
+/// Returns bytes as a path.
+pub(crate) fn path(bytes: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(bytes))
 }
 
 /// uname(2): returns the release of the running kernel.

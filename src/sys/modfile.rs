@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use super::{Error, Result, regular_file};
+use crate::escape;
 use crate::kmod::compress::{Compression, DecodeError, Decoder};
 
 /// An open module file.
@@ -113,6 +114,6 @@ impl ModuleFile {
         bytes.clear();
         self.file.rewind().map_err(failed)?;
         regular_file::read_to_end(&mut self.file, len, limit, bytes)
-            .map_err(|cause| ImageError::Read(Error::new("read", self.path.display(), cause)))
+            .map_err(|cause| ImageError::Read(Error::new("read", escape::path(&self.path), cause)))
     }
 }

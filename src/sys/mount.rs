@@ -11,6 +11,7 @@ use rustix::mount::{
 };
 
 use super::{Error, Result};
+use crate::escape;
 
 /// mount(2): mounts `source` on `target` as `fstype`, with the filesystem's own options in `data`.
 ///
@@ -24,7 +25,7 @@ pub(crate) fn mount(
     data: &str,
 ) -> Result<()> {
     let failed =
-        |errno| Error::new("mount", format_args!("{source} on {}", target.display()), errno);
+        |errno| Error::new("mount", format_args!("{source} on {}", escape::path(&target)), errno);
     let data = CString::new(data).map_err(|_| failed(Errno::INVAL))?;
     rustix::mount::mount(source, target, fstype, flags, data.as_c_str()).map_err(failed)
 }
@@ -35,7 +36,11 @@ pub(crate) fn mount(
 /// The errno of the call.
 pub(crate) fn move_mount(from: &Path, to: &Path) -> Result<()> {
     rustix::mount::mount_move(from, to).map_err(|e| {
-        Error::new("move mount", format_args!("{} to {}", from.display(), to.display()), e)
+        Error::new(
+            "move mount",
+            format_args!("{} to {}", escape::path(&from), escape::path(&to)),
+            e,
+        )
     })
 }
 
@@ -46,7 +51,7 @@ pub(crate) fn move_mount(from: &Path, to: &Path) -> Result<()> {
 /// The errno of the call.
 pub(crate) fn detach(path: &Path) -> Result<()> {
     rustix::mount::unmount(path, UnmountFlags::DETACH)
-        .map_err(|e| Error::new("umount", path.display(), e))
+        .map_err(|e| Error::new("umount", escape::path(&path), e))
 }
 
 /// fsopen(2), fsmount(2): mounts a filesystem at no place in the tree, with options that have no

@@ -12,6 +12,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::{Cause, Error, Result};
+use crate::escape;
 
 /// Writes `bytes` to the port or file at `path`. `create` creates the file if it does not exist. A
 /// port may accept nothing for as long as `stall`. A regular file may block for as long as its disk
@@ -29,7 +30,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8], create: bool, stall: Duration) ->
     let kind = port.metadata().map_err(failed)?.file_type();
     if kind.is_block_device() {
         let cause = Cause::Other("it is a block device".to_owned());
-        return Err(Error::new("write", path.display(), cause));
+        return Err(Error::new("write", escape::path(&path), cause));
     }
     if kind.is_file() {
         port.set_len(0).map_err(failed)?;
@@ -41,7 +42,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8], create: bool, stall: Duration) ->
             Err(e) if e.kind() == ErrorKind::Interrupted => {}
             Err(e) if e.kind() == ErrorKind::WouldBlock => {
                 wait_until_writable(port.as_fd(), stall)
-                    .map_err(|errno| Error::new("write", path.display(), errno))?;
+                    .map_err(|errno| Error::new("write", escape::path(&path), errno))?;
             }
             Err(e) => return Err(failed(e)),
         }

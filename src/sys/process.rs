@@ -16,6 +16,7 @@ use rustix::process::{Pid, Signal};
 use rustix::system::RebootCommand;
 
 use super::{BootTime, Error, Result, Root, descriptors, raw, watchdog};
+use crate::escape;
 
 /// The shell of system(3).
 const SHELL: &str = "/bin/sh";
@@ -81,7 +82,7 @@ pub(crate) fn open_console(root: &Root) -> Result<()> {
         .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
         .open(&path)
         .map_err(|e| Error::io("open", &path, &e))?;
-    let failed = |errno| Error::new("dup2", path.display(), errno);
+    let failed = |errno| Error::new("dup2", escape::path(&path), errno);
     let flags = rustix::fs::fcntl_getfl(&console).map_err(failed)?;
     rustix::fs::fcntl_setfl(&console, flags - OFlags::NONBLOCK).map_err(failed)?;
     rustix::stdio::dup2_stdin(&console).map_err(failed)?;
@@ -147,7 +148,7 @@ fn shell_command(
 ///
 /// # Errors
 /// It cannot be started: /proc or /dev/null is missing, or there is not enough memory.
-pub(crate) fn spawn_self(applet: &str, words: &[&str], stdin: File) -> Result<u32> {
+pub(crate) fn spawn_self(applet: &str, words: &[&OsStr], stdin: File) -> Result<u32> {
     let mut command = self_command(applet);
     command.args(words).stdin(stdin).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().map(|child| child.id()).map_err(|e| Error::io("exec", Path::new(SELF_EXE), &e))

@@ -14,6 +14,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::{Cause, Error, Result, descriptors};
+use crate::escape;
 
 /// Longest configuration file, in bytes.
 pub(crate) const CONFIG_LIMIT: usize = 4 << 20;
@@ -32,7 +33,7 @@ fn open_with_metadata(path: &Path) -> Result<(File, Metadata)> {
     let failed = |e: std::io::Error| Error::io("open", path, &e);
     let check = |metadata: Metadata| match metadata.is_file() {
         true => Ok(metadata),
-        false => Err(Error::new("open", path.display(), Cause::NotRegular)),
+        false => Err(Error::new("open", escape::path(&path), Cause::NotRegular)),
     };
     // Before the open, because the open of a device may have effects.
     check(fs::metadata(path).map_err(failed)?)?;
@@ -52,7 +53,7 @@ pub(crate) fn read(path: &Path, limit: usize) -> Result<Vec<u8>> {
     let (mut file, metadata) = open_with_metadata(path)?;
     let mut bytes = Vec::new();
     read_to_end(&mut file, metadata.len(), limit, &mut bytes)
-        .map_err(|cause| Error::new("read", path.display(), cause))?;
+        .map_err(|cause| Error::new("read", escape::path(&path), cause))?;
     Ok(bytes)
 }
 
@@ -84,7 +85,7 @@ pub(crate) fn is_null_device(path: &Path) -> bool {
 /// As [`read`], or the content is not UTF-8.
 pub(crate) fn read_text(path: &Path, limit: usize) -> Result<String> {
     let bytes = read(path, limit)?;
-    String::from_utf8(bytes).map_err(|_| Error::new("read", path.display(), Cause::NotUtf8))
+    String::from_utf8(bytes).map_err(|_| Error::new("read", escape::path(&path), Cause::NotUtf8))
 }
 
 /// Appends the rest of `file` to `bytes`: at most `limit` bytes, even if the file grows meanwhile.

@@ -11,6 +11,7 @@ use rustix::fs::{Mode, OFlags, openat};
 use super::read_at::read_at;
 use super::{Cause, Error, Result};
 use crate::disk;
+use crate::escape;
 
 /// Most bytes that are written.
 const CAPACITY: u64 = 1 << 20;
@@ -63,7 +64,7 @@ impl StoreFile {
         let kind = file.metadata().map_err(failed)?.file_type();
         match kind.is_block_device() {
             true => Ok(Self { file, path: node.to_owned(), size, capacity: size.min(CAPACITY) }),
-            false => Err(Error::new("open", node.display(), Cause::NotBlockDevice)),
+            false => Err(Error::new("open", escape::path(&node), Cause::NotBlockDevice)),
         }
     }
 
@@ -84,7 +85,7 @@ impl StoreFile {
         let metadata = file.metadata().map_err(|e| Error::io("open", &path, &e))?;
         match metadata.is_file() {
             true => Ok(Self { file, path, size: metadata.len(), capacity: CAPACITY }),
-            false => Err(Error::new("open", path.display(), Cause::NotRegular)),
+            false => Err(Error::new("open", escape::path(&path), Cause::NotRegular)),
         }
     }
 

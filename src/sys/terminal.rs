@@ -14,6 +14,7 @@ use rustix::termios::{
 };
 
 use super::{Error, Result};
+use crate::escape;
 
 /// Ctrl-C, which ends a line of [`Mode::Prompt`] like a newline.
 pub(crate) const CTRL_C: u8 = 3;
@@ -40,7 +41,7 @@ pub(crate) enum Mode {
 /// It cannot be opened, or is no terminal (ENOTTY).
 pub(crate) fn attach(path: &Path) -> Result<()> {
     let terminal = open(path)?;
-    let failed = |op| move |errno| Error::new(op, path.display(), errno);
+    let failed = |op| move |errno| Error::new(op, escape::path(&path), errno);
     let flags = rustix::fs::fcntl_getfl(&terminal).map_err(failed("fcntl"))?;
     rustix::fs::fcntl_setfl(&terminal, flags - OFlags::NONBLOCK).map_err(failed("fcntl"))?;
     rustix::process::setsid().map_err(failed("setsid"))?;
@@ -57,7 +58,7 @@ pub(crate) fn attach(path: &Path) -> Result<()> {
 /// It cannot be opened, or is no terminal (ENOTTY).
 pub(crate) fn reset(path: &Path) -> Result<()> {
     let terminal = open(path)?;
-    change(&terminal, Mode::Shell).map_err(|e| Error::new("tcsetattr", path.display(), e))
+    change(&terminal, Mode::Shell).map_err(|e| Error::new("tcsetattr", escape::path(&path), e))
 }
 
 fn open(path: &Path) -> Result<File> {
@@ -67,7 +68,7 @@ fn open(path: &Path) -> Result<File> {
     let terminal = open.map_err(|e| Error::io("open", path, &e))?;
     match rustix::termios::isatty(&terminal) {
         true => Ok(terminal),
-        false => Err(Error::new("open", path.display(), Errno::NOTTY)),
+        false => Err(Error::new("open", escape::path(&path), Errno::NOTTY)),
     }
 }
 

@@ -8,6 +8,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, statat};
 use rustix::io::Errno;
 
 use super::{Error, Result, Root};
+use crate::escape;
 
 /// Returns the number of the calling thread: gettid(2).
 pub(crate) fn own_number() -> u32 {
@@ -36,7 +37,7 @@ impl OwnThreads {
         let path = root.join("proc/self/task");
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = openat(CWD, &path, flags, Mode::empty());
-        directory.map(Self).map_err(|e| Error::new("open", path.display(), e))
+        directory.map(Self).map_err(|e| Error::new("open", escape::path(&path), e))
     }
 
     /// Returns whether the thread with this number has ended.

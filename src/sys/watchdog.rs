@@ -15,6 +15,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::{BootTime, Error, Result, raw};
+use crate::escape;
 
 /// WDIOF_MAGICCLOSE: without this option of the driver, any close stops the watchdog.
 const MAGIC_CLOSE: u32 = 0x0100;
@@ -36,7 +37,7 @@ pub(crate) struct Watchdog {
 
 impl fmt::Display for Watchdog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.path.display(), self.identity)
+        write!(f, "{} ({})", escape::path(&self.path), self.identity)
     }
 }
 
@@ -49,12 +50,12 @@ impl Watchdog {
         let failed = |op| move |e: std::io::Error| Error::io(op, path, &e);
         let metadata = std::fs::metadata(path).map_err(failed("open"))?;
         if !metadata.file_type().is_char_device() {
-            return Err(Error::new("open", path.display(), Errno::NOTTY));
+            return Err(Error::new("open", escape::path(&path), Errno::NOTTY));
         }
         let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
         let device = File::options().write(true).custom_flags(flags).open(path);
         let device = device.map_err(failed("open"))?;
-        let failed = |op| move |e| Error::new(op, path.display(), e);
+        let failed = |op| move |e| Error::new(op, escape::path(&path), e);
         let (options, identity) =
             raw::watchdog_support(&device).map_err(failed("WDIOC_GETSUPPORT"))?;
         let seconds = raw::watchdog_timeout(&device).map_err(failed("WDIOC_GETTIMEOUT"))?;
@@ -74,7 +75,7 @@ impl Watchdog {
     /// The driver has no such timeout (EINVAL), or only a fixed one (EOPNOTSUPP).
     pub(crate) fn set_timeout(&mut self, seconds: u32) -> Result<()> {
         let set = raw::watchdog_set_timeout(&self.device, seconds)
-            .map_err(|e| Error::new("WDIOC_SETTIMEOUT", self.path.display(), e))?;
+            .map_err(|e| Error::new("WDIOC_SETTIMEOUT", escape::path(&self.path), e))?;
         self.timeout = Duration::from_secs(set.into());
         Ok(())
     }

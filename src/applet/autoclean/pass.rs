@@ -24,7 +24,7 @@ use crate::kmod::name::ModuleName;
 use crate::kmod::proc_modules;
 use crate::load;
 use crate::sys::moddir::ModuleDir;
-use crate::sys::{BootTime, autoclean_marker, errno, procfs, sysfs};
+use crate::sys::{self, BootTime, autoclean_marker, errno, procfs, sysfs};
 
 /// Modules with state that no reference count shows: RAM disks and the policies of packet filters.
 const STATEFUL: [&str; 6] = ["brd", "zram", "iptable_*", "ip6table_*", "arptable_*", "ebtable_*"];
@@ -153,8 +153,9 @@ impl Pass<'_> {
 
     fn creates_interfaces(&self, module: &ModuleName) -> bool {
         let catalog = Catalog::new(std::sync::Arc::new(self.dir.clone()));
-        let image =
-            catalog.dep(module).and_then(|line| read_image(&self.dir.path().join(line.path)).ok());
+        let image = catalog.dep(module);
+        let path = image.map(|line| self.dir.path().join(sys::path(&line.path)));
+        let image = path.and_then(|path| read_image(&path).ok());
         let info = image.and_then(|image| elf::modinfo(&image).ok()).unwrap_or_default();
         let mut aliases = info.iter().filter(|(key, _)| key == "alias");
         aliases.any(|(_, alias)| INTERFACES.iter().any(|prefix| alias.starts_with(prefix)))

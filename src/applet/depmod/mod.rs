@@ -6,7 +6,6 @@ mod progress;
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -16,6 +15,7 @@ use options::Options;
 use super::message;
 use super::tool::{Level, Tool};
 use crate::depmod::{self, Error, Found, Listener, Output, Settings, Store};
+use crate::escape;
 use crate::kmod::Warning;
 use crate::kmod::depmod::Notice;
 use crate::kmod::depmod::conf::Config;
@@ -72,7 +72,7 @@ impl Depmod<'_> {
         }
         let out = options.dir(options.out.as_deref().unwrap_or(&options.base));
         if options.out.is_none() && !out.exists() {
-            return Err(self.fatal(&format!("no directory {}", out.display())));
+            return Err(self.fatal(&format!("no directory {}", escape::path(&out))));
         }
         let output = Output::new(out).map_err(|error| self.fatal(&error.to_string()))?;
         self.index(&dir, found, &settings, &|file| output.store(file))?;
@@ -85,7 +85,7 @@ impl Depmod<'_> {
             Ok(time) => depmod::is_newer(dir, time),
             Err(error) => {
                 let reason = Cause::from(&error);
-                let dir = dir.display();
+                let dir = escape::path(&dir);
                 self.tool.error(&format!("could not fstatat({dir}, modules.dep): {reason}"));
                 true
             }
@@ -99,7 +99,7 @@ impl Depmod<'_> {
             Some(KernelSymbols::from_symvers(&self.read(path)?, *prefix))
         } else if let Some(path) = system_map {
             let (symbols, warnings) =
-                KernelSymbols::from_system_map(&path.to_string_lossy(), &self.read(path)?, *prefix);
+                KernelSymbols::from_system_map(&escape::path(path), &self.read(path)?, *prefix);
             self.print_warnings(warnings);
             Some(symbols)
         } else {
@@ -121,7 +121,7 @@ impl Depmod<'_> {
     /// Returns the symbols in the System.map of the kernel, for `-e` without a file, and prints which
     /// one it is. One without exported symbols stands in for another file, as Debian's in /boot.
     fn usual_system_map(&self) -> Option<KernelSymbols> {
-        let Options { prefix, base, release, .. } = &self.options;
+        let Options { prefix, base, .. } = &self.options;
         let warn = |text: &str| self.tool.message(Level::Warning, text);
         for path in self.options.system_maps().iter().filter(|path| path.exists()) {
             let text = match regular_file::read(path, SYSTEM_MAP_LIMIT) {
@@ -131,7 +131,7 @@ impl Depmod<'_> {
                     continue;
                 }
             };
-            let name = path.display().to_string();
+            let name = escape::path(path);
             let (symbols, warnings) = KernelSymbols::from_system_map(&name, &text, *prefix);
             if symbols.is_empty() {
                 warn(&format!("{name} has no exported symbols"));
@@ -143,8 +143,12 @@ impl Depmod<'_> {
         }
         warn("-e needs -E or -F");
         self.tool.hint(&format!(
-            "no System.map of {release} with symbols in boot, lib/modules and usr/lib/debug{}",
-            if base.is_empty() { String::new() } else { format!(" below {base}") }
+            "no System.map of {} with symbols in boot, lib/modules and usr/lib/debug{}",
+            self.options.shown_release(),
+            match escape::path(base).as_ref() {
+                "" => String::new(),
+                base => format!(" below {base}"),
+            }
         ));
         None
     }
@@ -152,7 +156,7 @@ impl Depmod<'_> {
     fn read(&self, path: &Path) -> Result<Vec<u8>, Reported> {
         fs::read(path).map_err(|error| {
             let reason = Cause::from(&error);
-            self.fatal(&format!("could not load {}: {reason}", path.display()))
+            self.fatal(&format!("could not load {}: {reason}", escape::path(&path)))
         })
     }
 
@@ -178,7 +182,7 @@ impl Depmod<'_> {
             [] => moddir::config_dirs(&self.tool.root, "depmod.d"),
             given => given.to_vec(),
         };
-        let (config, warnings) = depmod::config(&paths, &self.options.release);
+        let (config, warnings) = depmod::config(&paths, &self.options.shown_release());
         self.print_warnings(warnings);
         config
     }
@@ -261,7 +265,7 @@ impl Listener for Terminal<'_, '_> {
 
     fn needs(&mut self, user: &Path, symbol: &[u8], provider: &Path) {
         let mut line = user.as_os_str().as_bytes().to_vec();
-        let _ = write!(line, " needs \"{}\": ", String::from_utf8_lossy(symbol));
+        line.extend_from_slice(&[b" needs \"", symbol, b"\": "].concat());
         line.extend_from_slice(provider.as_os_str().as_bytes());
         line.push(b'\n');
         self.depmod.tool.print(line);

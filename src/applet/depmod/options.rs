@@ -1,12 +1,15 @@
 //! The command line of depmod: the options of kmod 34.
 
-use std::ffi::OsString;
-use std::path::PathBuf;
+use std::borrow::Cow;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 
 use crate::applet::args::{Arg, Args, Opt};
 use crate::applet::message::Error;
 use crate::applet::paths::absolute;
 use crate::applet::tool::{Level, Tool};
+use crate::escape;
 
 const OPTIONS: &[Opt] = &[
     Opt('a', "all", false),
@@ -53,9 +56,9 @@ Options:
 pub(super) struct Options {
     pub(super) all: bool,
     pub(super) quick: bool,
-    pub(super) base: String,
-    pub(super) out: Option<String>,
-    pub(super) module_dir: Option<String>,
+    pub(super) base: PathBuf,
+    pub(super) out: Option<PathBuf>,
+    pub(super) module_dir: Option<OsString>,
     pub(super) config: Vec<PathBuf>,
     pub(super) symvers: Option<PathBuf>,
     pub(super) system_map: Option<PathBuf>,
@@ -64,7 +67,7 @@ pub(super) struct Options {
     pub(super) prefix: Option<u8>,
     pub(super) verbose: bool,
     pub(super) warn_duplicates: bool,
-    pub(super) release: String,
+    pub(super) release: OsString,
     pub(super) files: Vec<PathBuf>,
 }
 
@@ -89,31 +92,34 @@ impl Options {
     /// Returns where the System.map of the kernel may be: the places of kernel packages, of
     /// `make modules_install` in a build tree, and of the debugging symbols of Debian and Fedora.
     pub(super) fn system_maps(&self) -> [PathBuf; 5] {
-        let (base, release) = (self.base.trim_end_matches('/'), &self.release);
-        let modules = self.dir(base);
+        let modules = self.dir(&self.base);
+        let below = |parts: [&[u8]; 3]| {
+            let parts = [without_last_slashes(&self.base), &parts.concat()];
+            PathBuf::from(OsString::from_vec(parts.join(&b'/')))
+        };
+        let release = self.release.as_bytes();
         [
             modules.join("System.map"),
-            format!("{base}/boot/System.map-{release}").into(),
+            below([b"boot/System.map-", release, b""]),
             modules.join("build/System.map"),
-            format!("{base}/usr/lib/debug/boot/System.map-{release}").into(),
-            format!("{base}/usr/lib/debug/lib/modules/{release}/System.map").into(),
+            below([b"usr/lib/debug/boot/System.map-", release, b""]),
+            below([b"usr/lib/debug/lib/modules/", release, b"/System.map"]),
         ]
     }
 
     fn set(&mut self, tool: &Tool, letter: char, value: &OsString) -> Result<(), Error> {
-        let text = || value.to_string_lossy().into_owned();
         match letter {
             'a' => self.all = true,
             'A' => self.quick = true,
-            'b' => self.base = absolute(value.as_ref()).to_string_lossy().into_owned(),
-            'm' => self.module_dir = Some(text()),
-            'o' => self.out = Some(absolute(value.as_ref()).to_string_lossy().into_owned()),
+            'b' => self.base = absolute(value.as_ref()),
+            'm' => self.module_dir = Some(value.clone()),
+            'o' => self.out = Some(absolute(value.as_ref())),
             'C' => self.config.push(value.into()),
             'E' => self.symvers = Some(value.into()),
             'F' => self.system_map = Some(value.into()),
             'e' => self.errors = true,
             'n' => self.show = true,
-            'P' => match *text().as_bytes() {
+            'P' => match *value.as_bytes() {
                 [one] => self.prefix = Some(one),
                 _ => {
                     tool.message(Level::Fatal, "-P only takes a single char");
@@ -134,11 +140,12 @@ impl Options {
     fn operands(&mut self, tool: &Tool, operands: Vec<OsString>) -> Result<(), Error> {
         let mut operands = operands.into_iter();
         self.release = match operands.next() {
-            None => crate::sys::release(),
-            Some(word) => word.to_string_lossy().into_owned(),
+            None => crate::sys::release().into(),
+            Some(word) => word,
         };
-        if !is_release(&self.release) {
-            tool.error(&format!("Bad version passed {}", self.release));
+        let release = self.shown_release();
+        if !is_release(&release) {
+            tool.error(&format!("Bad version passed {release}"));
             return Err(Error::Reported);
         }
         self.files = operands.map(PathBuf::from).collect();
@@ -146,10 +153,23 @@ impl Options {
     }
 
     /// Returns the module directory below `root`.
-    pub(super) fn dir(&self, root: &str) -> PathBuf {
-        let modules = self.module_dir.as_deref().unwrap_or("lib/modules").trim_start_matches('/');
-        format!("{}/{modules}/{}", root.trim_end_matches('/'), self.release).into()
+    pub(super) fn dir(&self, root: &Path) -> PathBuf {
+        let modules = self.module_dir.as_deref().map_or(&b"lib/modules"[..], OsStr::as_bytes);
+        let start = modules.iter().position(|byte| *byte != b'/').unwrap_or(modules.len());
+        let parts = [without_last_slashes(root), &modules[start..], self.release.as_bytes()];
+        OsString::from_vec(parts.join(&b'/')).into()
     }
+
+    /// Returns the release as text.
+    pub(super) fn shown_release(&self) -> Cow<'_, str> {
+        escape::path(&self.release)
+    }
+}
+
+fn without_last_slashes(path: &Path) -> &[u8] {
+    let path = path.as_os_str().as_bytes();
+    let end = path.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
+    &path[..end]
 }
 
 /// Returns whether `text` starts like a kernel release: with two numbers, separated by a dot.

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::Info;
+use crate::escape;
 use crate::kmod::modinfo::{self, Parameter};
 use crate::report::json::object;
 
@@ -10,13 +11,13 @@ use crate::report::json::object;
 /// in order.
 pub(super) fn module(
     name: &str,
-    filename: Option<&str>,
+    filename: Option<&[u8]>,
     info: &Info,
     shows: &dyn Fn(&[u8]) -> bool,
 ) -> Value {
     let mut members = vec![("module", name.into()), ("builtin", filename.is_none().into())];
     if shows(b"filename") {
-        members.push(("filename", filename.into()));
+        members.push(("filename", filename.map(text).into()));
     }
     members.push(("fields", fields(info, shows)));
     if shows(b"parm") {
@@ -49,9 +50,9 @@ fn parameter(parameter: &Parameter<'_>) -> Value {
     ])
 }
 
-/// Returns text for JSON, in which bytes that are not UTF-8 are replaced.
+/// Returns text for JSON, in which a byte that is not UTF-8 is written `\xf6`.
 fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+    escape::bytes(bytes).into_owned()
 }
 
 #[cfg(test)]
@@ -67,7 +68,7 @@ mod tests {
             extra: vec![("sig_key", b"0A:FF".to_vec())],
         };
         assert_eq!(
-            module("m", Some("/m.ko"), &info, &|_| true),
+            module("m", Some(b"/m.ko"), &info, &|_| true),
             json!({
                 "module": "m",
                 "builtin": false,

@@ -7,6 +7,7 @@ mod print;
 
 use std::cell::RefCell;
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -20,8 +21,8 @@ use crate::kmod::catalog::{Catalog, IndexFiles, Match};
 use crate::kmod::conf::Config;
 use crate::kmod::modinfo;
 use crate::kmod::name::ModuleName;
-use crate::sys::errno;
 use crate::sys::moddir::ModuleDir;
+use crate::sys::{self, errno};
 use info::Info;
 use options::{Form, Options, Show};
 use print::Printer;
@@ -66,16 +67,16 @@ impl Reader<'_> {
     fn operand(&self, operand: &OsStr, by_name: bool) -> Result<(), Fail> {
         let word = operand.to_string_lossy();
         if by_name {
-            let module = ModuleName::new(&word);
+            let module = ModuleName::new(&*word);
             let found = self.catalog.lookup_name(&module);
             return match found.is_empty() {
                 true => Err(self.not_found(&format!("Module name {word} not found."))),
                 false => found.iter().try_for_each(|f| self.found(f)),
             };
         }
-        let path = Path::new(operand);
-        if ModuleName::from_path(&word).is_some() && path.is_file() {
-            return self.file(&ModuleName::new(&word), &absolute(path));
+        let (path, bytes) = (Path::new(operand), operand.as_bytes());
+        if ModuleName::from_path(bytes).is_some() && path.is_file() {
+            return self.file(&ModuleName::new(bytes), &absolute(path));
         }
         let found = self.catalog.lookup_all(&self.config, &word);
         match alias::normalize(word.as_bytes()) {
@@ -95,28 +96,28 @@ impl Reader<'_> {
     fn found(&self, found: &Match) -> Result<(), Fail> {
         let line = self.catalog.dep(&found.module).filter(|_| !found.is_builtin());
         match line {
-            Some(line) => self.file(&found.module, &self.dir.path().join(line.path)),
+            Some(line) => self.file(&found.module, &self.dir.path().join(sys::path(&line.path))),
             None => self.builtin(&found.module),
         }
     }
 
     fn file(&self, module: &ModuleName, path: &Path) -> Result<(), Fail> {
-        let filename = path.to_string_lossy();
+        let filename = path.as_os_str().as_bytes();
         let printer = &self.printer;
         if printer.show.form == Form::Columns {
             if printer.show.names(b"filename") {
-                printer.value(filename.as_bytes());
+                printer.value(filename);
                 return Ok(());
             }
             if printer.show.field.is_none() {
-                printer.pair("filename", filename.as_bytes());
+                printer.pair("filename", filename);
             }
         }
         let info = info::read(path).map_err(|errno| {
             let reason = errno::text(errno);
             self.tool.error(&format!("could not get modinfo from '{module}': {reason}"))
         })?;
-        printer.module(module, Some(&filename), info);
+        printer.module(module, Some(filename), info);
         Ok(())
     }
 
@@ -175,7 +176,7 @@ mod tests {
     }
 
     fn show(field: &str, end: u8, form: Form, ignore_case: bool) -> Show {
-        let field = Some(field.to_owned()).filter(|f| !f.is_empty());
+        let field = Some(field.into()).filter(|f: &OsString| !f.is_empty());
         Show { field, end, form, ignore_case }
     }
 

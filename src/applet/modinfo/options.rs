@@ -1,6 +1,7 @@
 //! Options of modinfo.
 
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 
 use crate::applet::args::{Arg, Args, Opt};
 use crate::applet::message::Error;
@@ -84,7 +85,7 @@ impl Options {
             'l' => show.field = Some("license".into()),
             'p' => show.field = Some("parm".into()),
             'n' => show.field = Some("filename".into()),
-            'F' => show.field = Some(value.to_string_lossy().into_owned()),
+            'F' => show.field = Some(value),
             '0' => show.end = 0,
             'm' => self.by_name = true,
             JSON => show.form = Form::Json,
@@ -101,7 +102,7 @@ impl Options {
 
 /// Selection and form of the output.
 pub(super) struct Show {
-    pub(super) field: Option<String>,
+    pub(super) field: Option<OsString>,
     pub(super) end: u8,
     pub(super) form: Form,
     pub(super) ignore_case: bool,

@@ -8,6 +8,7 @@ use super::info::Info;
 use super::json;
 use super::options::{Form, Show};
 use crate::applet::tool::Tool;
+use crate::escape;
 use crate::kmod::modinfo::{self, Parameter};
 use crate::kmod::name::ModuleName;
 
@@ -21,7 +22,7 @@ pub(super) struct Printer<'a> {
 
 impl Printer<'_> {
     /// Prints the information about `module`; a built-in module has no file.
-    pub(super) fn module(&self, module: &ModuleName, filename: Option<&str>, mut info: Info) {
+    pub(super) fn module(&self, module: &ModuleName, filename: Option<&[u8]>, mut info: Info) {
         match self.show.form {
             Form::Columns => self.columns(&info),
             form => {
@@ -35,7 +36,7 @@ impl Printer<'_> {
     }
 
     /// Prints in the forms that kmod does not have.
-    fn print_own(&self, form: Form, module: &ModuleName, filename: Option<&str>, info: &Info) {
+    fn print_own(&self, form: Form, module: &ModuleName, filename: Option<&[u8]>, info: &Info) {
         if form == Form::Json {
             self.report_invalid(&modinfo::parameters(&info.strings()).1);
             let shows = |key: &[u8]| self.show.shows(key);
@@ -43,7 +44,7 @@ impl Printer<'_> {
             self.objects.borrow_mut().push(object);
             return;
         }
-        let filename = filename.unwrap_or("(builtin)").as_bytes();
+        let filename = filename.unwrap_or(b"(builtin)");
         for (key, value) in [(&b"filename"[..], filename)].into_iter().chain(info.pairs()) {
             if self.show.shows(key) {
                 self.line(&[key, b"=", value]);
@@ -89,7 +90,7 @@ impl Printer<'_> {
 
     fn report_invalid(&self, bad: &[&[u8]]) {
         for string in bad {
-            let string = String::from_utf8_lossy(string);
+            let string = escape::bytes(string);
             self.tool.error(&format!("Found invalid \"{string}\": missing ':'"));
         }
     }

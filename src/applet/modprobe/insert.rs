@@ -1,7 +1,8 @@
 //! Loading: the probe list of a module, item by item.
 
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
@@ -18,16 +19,16 @@ use crate::kmod::name::ModuleName;
 use crate::kmod::plan::Action;
 use crate::kmod::probe_list::{ProbeItem, ProbeRequest, probe_list};
 use crate::load::InsertError;
-use crate::sys::Cause;
 use crate::sys::modfile::{ImageError, ModuleFile};
 use crate::sys::module_errno::modprobe_text;
 use crate::sys::sysfs::{self, InitState};
+use crate::sys::{self, Cause};
 
 /// Reason why an item of the probe list was not loaded, as far as no message has been printed.
 struct LoadError {
     errno: Errno,
     /// The file and its error, for the explanation.
-    file: Option<(String, InsertError)>,
+    file: Option<(PathBuf, InsertError)>,
 }
 
 impl From<Errno> for LoadError {
@@ -39,15 +40,15 @@ impl From<Errno> for LoadError {
 impl Modprobe<'_> {
     /// Loads the modules that `operand` names. The parameters are `None` with -a.
     pub(super) fn insert(&self, operand: &OsStr, words: Option<&[OsString]>) -> Result<(), Fail> {
-        let name = operand.to_string_lossy();
         let parameters = words.map(parameters);
         let parameters = parameters.as_deref();
-        if name.starts_with('/') || name.starts_with("./") {
-            return self.insert_file(&name, parameters);
+        if is_file(operand) {
+            return self.insert_file(Path::new(operand), parameters);
         }
+        let name = operand.to_string_lossy();
         let found = self.catalog.lookup_all(&self.config, &name);
         if found.is_empty() {
-            let dir = self.dir.path().display();
+            let dir = escape::path(self.dir.path());
             return Err(self.not_found(&format!("Module {name} not found in directory {dir}")));
         }
         // The result is that of the last module, as in kmod.
@@ -61,14 +62,15 @@ impl Modprobe<'_> {
         result
     }
 
-    fn insert_file(&self, name: &str, parameters: Option<&[u8]>) -> Result<(), Fail> {
-        let path = Path::new(name);
-        match name_of_file(path, name) {
+    fn insert_file(&self, path: &Path, parameters: Option<&[u8]>) -> Result<(), Fail> {
+        match name_of_file(path) {
             Ok(module) => {
                 let found = Match { module, source: Source::Name, alias: None, pattern: None };
-                self.insert_found(&found, Some(&absolute(path).to_string_lossy()), parameters)
+                let path = absolute(path).into_os_string();
+                self.insert_found(&found, Some(path.as_bytes()), parameters)
             }
             Err(reason) => {
+                let name = escape::path(path);
                 let text = format!("Failed to get module from path {name}: {reason}");
                 Err(self.tool.fail(self.operand_level(), &text))
             }
@@ -78,7 +80,7 @@ impl Modprobe<'_> {
     fn insert_found(
         &self,
         found: &Match,
-        path: Option<&str>,
+        path: Option<&[u8]>,
         parameters: Option<&[u8]>,
     ) -> Result<(), Fail> {
         let options = &self.options;
@@ -151,7 +153,7 @@ impl Modprobe<'_> {
             }
             let fail = self.report_failure(found, error.errno);
             if let Some((path, error)) = &error.file {
-                explain::load_failure(self.tool, Path::new(path), error, log.as_ref());
+                explain::load_failure(self.tool, path, error, log.as_ref());
             }
             return Err(fail);
         }
@@ -170,8 +172,8 @@ impl Modprobe<'_> {
             configured => [configured, b" ", parameters].concat(),
         };
         let path = match &item.action {
-            Action::Insert(path) => self.dir.path().join(path).to_string_lossy().into_owned(),
-            _ => String::new(),
+            Action::Insert(path) => self.dir.path().join(sys::path(path)),
+            _ => PathBuf::new(),
         };
         if self.prints_actions() {
             self.print_action(item, &path, &args);
@@ -189,13 +191,13 @@ impl Modprobe<'_> {
         }
     }
 
-    fn print_action(&self, item: &ProbeItem, path: &str, args: &[u8]) {
+    fn print_action(&self, item: &ProbeItem, path: &Path, args: &[u8]) {
         let print = |kind: &[u8], object, args| {
             self.tool.print([kind, b" ", object, b" ", args, b"\n"].concat());
         };
         match &item.action {
             Action::Command(command) => print(b"install", command, args),
-            Action::Insert(_) => print(b"insmod", path.as_bytes(), args),
+            Action::Insert(_) => print(b"insmod", path.as_os_str().as_bytes(), args),
             Action::NoFile if item.builtin => self.tool.print(format!("builtin {}\n", item.module)),
             Action::NoFile | Action::Masked(_) => {}
         }
@@ -206,14 +208,14 @@ impl Modprobe<'_> {
     fn load(
         &self,
         module: &ModuleName,
-        path: String,
+        path: PathBuf,
         args: &[u8],
         parameters: &[u8],
     ) -> Result<(), LoadError> {
         if self.wait_for_other_load(module)? {
             return Ok(());
         }
-        let result = self.tool.load(Path::new(&path), args, self.options.flags);
+        let result = self.tool.load(&path, args, self.options.flags);
         result.map_err(|error| LoadError { errno: errno_of(&error), file: Some((path, error)) })?;
         self.after_load(module, parameters);
         Ok(())
@@ -254,9 +256,15 @@ impl Modprobe<'_> {
     }
 }
 
+/// Returns whether an operand names a file, as for kmod.
+pub(super) fn is_file(operand: &OsStr) -> bool {
+    operand.as_bytes().starts_with(b"/") || operand.as_bytes().starts_with(b"./")
+}
+
 /// Returns the name of the module in an existing file. If the file does not have the suffix of a
 /// module, its content decides.
-fn name_of_file(path: &Path, name: &str) -> Result<ModuleName, Cause> {
+fn name_of_file(path: &Path) -> Result<ModuleName, Cause> {
+    let name = path.as_os_str().as_bytes();
     std::fs::metadata(path).map_err(|error| Cause::from(&error))?;
     if let Some(module) = ModuleName::from_path(name) {
         return Ok(module);
@@ -268,6 +276,7 @@ fn name_of_file(path: &Path, name: &str) -> Result<ModuleName, Cause> {
     })?;
     let strings = elf::modinfo(&image).map_err(|error| Cause::Other(error.to_string()))?;
     // Modules of old kernels do not say their name.
-    let own = strings.iter().find(|(key, _)| key == "name").map_or(name, |(_, value)| value);
+    let own = strings.iter().find(|(key, _)| key == "name");
+    let own = own.map_or(name, |(_, value)| value.as_bytes());
     Ok(ModuleName::new(own))
 }

@@ -8,7 +8,7 @@ use crate::kmod::mask::Mask;
 use crate::report::json::{object, strings};
 
 /// Returns the configuration, and the patterns and modules of the indexes, as one line.
-pub(super) fn config(config: &Config, indexes: &[(String, String)]) -> String {
+pub(super) fn config(config: &Config, indexes: &[(Vec<u8>, Vec<u8>)]) -> String {
     let entries = |list: &[Entry], text: &str| -> Value {
         list.iter().map(|e| pair(("module", &e.name), (text, &escape::bytes(&e.text)))).collect()
     };
@@ -25,13 +25,17 @@ pub(super) fn config(config: &Config, indexes: &[(String, String)]) -> String {
         ("rule", config.rules.names().collect()),
         ("softdep", config.softdeps.iter().map(softdep).collect()),
         ("weakdep", config.weakdeps.iter().map(weakdep).collect()),
-        ("index_alias", indexes.map(|(p, m)| pair(("pattern", p), ("module", m))).collect()),
+        ("index_alias", indexes.map(index_alias).collect()),
     ])
     .to_string()
 }
 
 fn pair(first: (&str, &str), second: (&str, &str)) -> Value {
     object(vec![(first.0, first.1.into()), (second.0, second.1.into())])
+}
+
+fn index_alias((pattern, module): &(Vec<u8>, Vec<u8>)) -> Value {
+    pair(("pattern", &escape::bytes(pattern)), ("module", &escape::bytes(module)))
 }
 
 fn mask(mask: &Mask) -> Value {

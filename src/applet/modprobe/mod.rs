@@ -18,6 +18,7 @@ use std::sync::Arc;
 use super::message::Error;
 use super::paths::module_dir;
 use super::tool::{Fail, Level, Tool};
+use crate::escape;
 use crate::kmod::catalog::Catalog;
 use crate::kmod::conf::Config;
 use crate::kmod::name::ModuleName;
@@ -167,7 +168,7 @@ impl<'a> Modprobe<'a> {
     fn not_found(&self, text: &str) -> Fail {
         let fail = self.tool.fail(self.operand_level(), text);
         if !self.dir.path().is_dir() {
-            let dir = self.dir.path().display();
+            let dir = escape::path(self.dir.path());
             let text = format!("{dir}: No such file or directory: this kernel has no modules");
             self.tool.error(&text);
             self.tool

@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::insert::is_file;
 use super::{Modprobe, each};
 use crate::applet::tool::Fail;
 use crate::kmod::catalog::{Catalog, Match};
@@ -18,7 +19,7 @@ use crate::load::{
     ExecutorKind, Inserter, Loader, ModuleRecord, Outcome, Rank, SchedulePolicy, Settings,
 };
 use crate::sys::module::InitFlags;
-use crate::sys::sysfs;
+use crate::sys::{self, sysfs};
 
 /// Longest wait for the loads. The kernel ends every load at some time; one that takes longer
 /// hangs.
@@ -80,10 +81,8 @@ impl Modprobe<'_> {
     /// Returns all modules that `operand` loads; `None` unless it only inserts module files: it has
     /// no install command and no excluded module.
     fn plain_modules(&self, operand: &OsStr) -> Option<Vec<ModuleName>> {
-        let name = operand.to_string_lossy();
-        let is_file = name.starts_with('/') || name.starts_with("./");
-        let found = self.catalog.lookup(&self.config, &name);
-        if is_file || found.is_empty() || !found.iter().all(|f| self.is_wanted(f)) {
+        let found = self.catalog.lookup(&self.config, &operand.to_string_lossy());
+        if is_file(operand) || found.is_empty() || !found.iter().all(|f| self.is_wanted(f)) {
             return None;
         }
         let request = ProbeRequest { running: &self.running, ..ProbeRequest::default() };
@@ -100,7 +99,7 @@ impl Modprobe<'_> {
 
     fn print_loaded(&self, loaded: Vec<ModuleRecord>) {
         for record in loaded {
-            let path = self.dir.path().join(record.path.unwrap_or_default());
+            let path = self.dir.path().join(sys::path(&record.path.unwrap_or_default()));
             let space: &[u8] = if record.options.is_empty() { b"" } else { b" " };
             let path = path.as_os_str().as_bytes();
             self.tool.print([b"insmod ", path, b" ", &record.options, space, b"\n"].concat());

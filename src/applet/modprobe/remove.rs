@@ -35,7 +35,7 @@ impl Modprobe<'_> {
         if found.is_empty() {
             // A loaded module can be removed even if its file is gone, after an upgrade for
             // example.
-            let module = ModuleName::new(&name);
+            let module = ModuleName::new(&*name);
             return match sysfs::initstate(&self.tool.root, &module) {
                 Some(_) => self.remove_module(&module, false, Reason::Requested, &mut open),
                 None => {
@@ -164,7 +164,7 @@ impl Modprobe<'_> {
     /// Removes the unused dependencies of `module`, deepest first, in one pass.
     fn remove_unused(&self, module: &ModuleName) -> Result<(), Fail> {
         let line = self.catalog.dep(module);
-        let needs = line.iter().flat_map(|l| &l.needs).filter_map(|p| ModuleName::from_path(p));
+        let needs = line.iter().flat_map(|l| &l.needs).filter_map(ModuleName::from_path);
         for module in needs {
             if sysfs::refcnt(&self.tool.root, &module) == Some(0) {
                 self.delete(&module)?;
@@ -179,7 +179,7 @@ impl Modprobe<'_> {
         let mut removed = vec![module.clone()];
         let line = self.catalog.dep(module);
         let needs = line.iter().flat_map(|l| &l.needs).rev();
-        for need in needs.filter_map(|path| ModuleName::from_path(path)) {
+        for need in needs.filter_map(ModuleName::from_path) {
             // With --dry-run the removed modules still exist, and hold their dependencies.
             let holders = sysfs::holders(&self.tool.root, &need).unwrap_or_default();
             let holders = holders.iter().filter(|h| removed.contains(&ModuleName::new(h))).count();

@@ -1,6 +1,7 @@
 //! Queries: the configuration, and the symbols of a module.
 
 use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
@@ -8,11 +9,12 @@ use rustix::io::Errno;
 use super::{Modprobe, json};
 use crate::applet::module_file::read_image;
 use crate::applet::tool::{Fail, Level};
+use crate::escape;
 use crate::kmod::conf::Config;
 use crate::kmod::elf::Sections;
 use crate::kmod::name::ModuleName;
 use crate::kmod::symbols::{self, SymbolVersion};
-use crate::sys::errno;
+use crate::sys::{self, errno};
 
 impl Modprobe<'_> {
     /// Prints every entry of the configuration and then the aliases of the indexes (`-c`), or one
@@ -35,7 +37,7 @@ impl Modprobe<'_> {
         self.show_entries(config);
         self.tool.print("\n# End of configuration files. Dumping indexes now:\n\n");
         for (pattern, module) in self.catalog.all_aliases() {
-            self.line(&["alias", &pattern, &module]);
+            self.tool.print([b"alias ", &*pattern, b" ", &module, b"\n"].concat());
         }
     }
 
@@ -86,12 +88,11 @@ impl Modprobe<'_> {
 
     /// Prints one line per symbol, for every module that `operand`, a file or a name, stands for.
     fn show_symbols(&self, operand: &OsStr, what: &str, list: List) -> Result<(), Fail> {
-        let name = operand.to_string_lossy();
-        let path = Path::new(operand);
-        let is_path = name.contains('/') || ModuleName::from_path(&name).is_some();
+        let (path, bytes) = (Path::new(operand), operand.as_bytes());
+        let is_path = bytes.contains(&b'/') || ModuleName::from_path(bytes).is_some();
         let files = match is_path && path.is_file() {
-            true => vec![(name.into_owned(), Some(path.to_owned()))],
-            false => self.files(&name)?,
+            true => vec![(escape::path(operand).into_owned(), Some(path.to_owned()))],
+            false => self.files(&operand.to_string_lossy())?,
         };
         for (module, path) in files {
             let text = path.ok_or(Errno::NOENT).and_then(|path| symbol_lines(&path, list));
@@ -110,10 +111,11 @@ impl Modprobe<'_> {
     fn files(&self, name: &str) -> Result<Vec<(String, Option<PathBuf>)>, Fail> {
         let found = self.catalog.lookup_all(&self.config, name);
         if found.is_empty() {
-            let dir = self.dir.path().display();
+            let dir = escape::path(self.dir.path());
             return Err(self.not_found(&format!("Module {name} not found in directory {dir}")));
         }
-        let path = |module: &ModuleName| Some(self.dir.path().join(self.catalog.dep(module)?.path));
+        let dir = self.dir.path();
+        let path = |module: &ModuleName| Some(dir.join(sys::path(&self.catalog.dep(module)?.path)));
         let files = found.into_iter().map(|f| {
             let path = path(&f.module).filter(|_| !f.is_builtin());
             (f.module.to_string(), path)

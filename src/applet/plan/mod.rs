@@ -11,6 +11,7 @@ use super::message::{self, Error};
 use super::out;
 use super::scan::Modules;
 use crate::cmdline::KernelCommandLine;
+use crate::escape;
 use crate::kmod::catalog::Match;
 use crate::kmod::compress::IMAGE_LIMIT;
 use crate::kmod::elf_machine::Machine;
@@ -116,14 +117,14 @@ fn check_machine(capture: &Capture, modules: &Modules) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::Hinted(
-        format!("the machine is {name}, but {} is for {machine}", path.display()),
+        format!("the machine is {name}, but {} is for {machine}", escape::path(&path)),
         "name the modules of that machine with --root and --kernel".into(),
     ))
 }
 
 /// Returns the file of a module and what machine it is for; `None` if it cannot be read.
 fn machine_of(modules: &Modules, found: &Match) -> Option<(PathBuf, Machine)> {
-    let path = modules.dir.path().join(modules.catalog.dep(&found.module)?.path);
+    let path = modules.dir.path().join(sys::path(&modules.catalog.dep(&found.module)?.path));
     let image = ModuleFile::open(&path).ok()?.image(IMAGE_LIMIT).ok()?;
     Some((path, Machine::parse(&image).ok()?))
 }
@@ -131,7 +132,8 @@ fn machine_of(modules: &Modules, found: &Match) -> Option<(PathBuf, Machine)> {
 /// Reads the capture in the file at `path`.
 fn read(path: &Path) -> Result<Capture, Error> {
     let bytes = std::fs::read(path).map_err(|e| sys::Error::io("read", path, &e))?;
-    Capture::parse(&bytes).map_err(|error| Error::Failed(format!("{} {error}", path.display())))
+    Capture::parse(&bytes)
+        .map_err(|error| Error::Failed(format!("{} {error}", escape::path(&path))))
 }
 
 #[cfg(test)]

@@ -76,7 +76,7 @@ fn builtin_row(device: &Device, found: &Match) -> Row {
 fn not_loaded(module: &ModuleRecord, boot: &SimulatedBoot<'_>) -> Row {
     let what = match &module.outcome {
         Outcome::Missing => {
-            format!("no file {}", module.path.as_deref().unwrap_or_default())
+            format!("no file {}", escape::bytes(module.path.as_deref().unwrap_or_default()))
         }
         other => other.reason().unwrap_or_else(|| other.as_str().to_owned()),
     };

@@ -30,7 +30,11 @@ fn show(path: &Path) -> Result<(), Error> {
         out::line(&escaped(line));
     }
     if bytes.len() > limit {
-        out::line(&format!("({}: only the first {} KiB are shown)", path.display(), limit >> 10));
+        out::line(&format!(
+            "({}: only the first {} KiB are shown)",
+            escape::path(&path),
+            limit >> 10
+        ));
     }
     Ok(())
 }

@@ -19,6 +19,7 @@ mod reply;
 mod vacancy;
 mod worker;
 
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
@@ -113,7 +114,7 @@ impl Persistence {
         let name = self.name.as_ref().filter(|_| !self.is_read)?;
         if self.reading.is_none() && self.is_due && self.may_read() {
             self.is_due = false;
-            match start(&["read", &name.to_string()]) {
+            match start(&["read", &name.to_string()].map(str::as_ref)) {
                 Ok(reading) => self.reading = Some(reading),
                 // The next device, or the end of the boot, is another opportunity.
                 Err(reply) => return is_last.then(|| self.end_reading(reply))?,
@@ -133,7 +134,7 @@ impl Persistence {
 }
 
 /// Starts the child. An error is returned as its reply.
-fn start(words: &[&str]) -> Result<(ChildProcess, BootTime), Reply> {
+fn start(words: &[&OsStr]) -> Result<(ChildProcess, BootTime), Reply> {
     match ChildProcess::start(APPLET, words) {
         Ok(child) => Ok((child, BootTime::now() + TIMEOUT)),
         Err(error) => Err(Reply::Failed(error.to_string())),
@@ -156,7 +157,7 @@ fn reply(received: Received, until: BootTime) -> Option<Reply> {
 }
 
 /// Runs the child to its end.
-fn run(words: &[&str]) -> Reply {
+fn run(words: &[&OsStr]) -> Reply {
     match start(words) {
         Ok((child, until)) => wait(&child, until),
         Err(reply) => reply,
@@ -203,7 +204,7 @@ impl Boot {
         let Persistence { name: Some(name), unmarked: Some(number), .. } = &self.persistence else {
             return;
         };
-        let reply = run(&["mark", &name.to_string(), &number.to_string()]);
+        let reply = run(&["mark", &name.to_string(), &number.to_string()].map(str::as_ref));
         self.report_stored(reply);
     }
 
@@ -257,7 +258,7 @@ impl Boot {
             summary.pop();
         }
         let known = self.persistence.unmarked.unwrap_or(0).to_string();
-        let reply = run(&["store", &name.to_string(), &summary, &known]);
+        let reply = run(&["store", &name.to_string(), &summary, &known].map(str::as_ref));
         // What is stored now is this boot, which another attempt must not report as the last.
         self.persistence.is_read |= reply != Reply::Missing;
         self.report_stored(reply);

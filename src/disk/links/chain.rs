@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::DeviceTree;
+use crate::escape;
 
 /// One device of sysfs.
 #[derive(Clone)]
@@ -67,7 +68,7 @@ impl<'a> Node<'a> {
 
     /// Returns whether a part of the path begins with `word`.
     pub(super) fn lies_below(&self, word: &str) -> bool {
-        format!("/{}", self.path.display()).contains(&format!("/{word}"))
+        format!("/{}", escape::path(&self.path)).contains(&format!("/{word}"))
     }
 
     /// Returns the digits at the end of the name.

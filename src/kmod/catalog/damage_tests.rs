@@ -64,7 +64,7 @@ fn with_indexes(texts: &Files) -> Files {
         let mut priority = 0;
         format.read(&texts[text], &mut |record| {
             let (key, value) = record.unwrap();
-            writer.insert(key, value.as_bytes(), priority).unwrap();
+            writer.insert(key, value, priority).unwrap();
             priority += 1;
         });
         files.insert(bin, writer.finish().unwrap());
@@ -95,10 +95,10 @@ fn lookups(files: Files) -> (Vec<Answer>, usize) {
             modules.sort_by(|a, b| a.0.cmp(&b.0));
             found.push((name, modules));
         }
-        let module = ModuleName::new(&format!("mod_{n}"));
+        let module = ModuleName::new(format!("mod_{n}"));
         let line = catalog.dep(&module).map(|line| (format!("{line:?}"), Source::Name));
         found.push((format!("dep {n}"), line.into_iter().collect()));
-        let builtin = catalog.is_builtin(&ModuleName::new(&format!("in_{n}")));
+        let builtin = catalog.is_builtin(&ModuleName::new(format!("in_{n}")));
         found.push((format!("builtin {n} {builtin}"), Vec::new()));
     }
     (found, catalog.take_warnings().len())

@@ -18,13 +18,13 @@ impl Digest {
     /// lines: it does not show then what the index should hold.
     pub(super) fn new(text: &[u8]) -> Option<Self> {
         let mut digest = Self::default();
-        for line in std::str::from_utf8(text).ok()?.strip_suffix('\n')?.split('\n') {
-            if line.is_empty() || line.starts_with('#') {
+        for line in text.strip_suffix(b"\n")?.split(|byte| *byte == b'\n') {
+            if line.is_empty() || line.starts_with(b"#") {
                 continue;
             }
             match plain_stem(line) {
                 Some(name) => digest.add(name, line),
-                None => digest.add(DepLine::module(line)?.as_str(), line),
+                None => digest.add(DepLine::module(line)?.as_str().as_bytes(), line),
             }
         }
         digest.names.sort_unstable();
@@ -32,29 +32,29 @@ impl Digest {
         Some(digest)
     }
 
-    fn add(&mut self, name: &str, line: &str) {
-        let name = hash(0, name.as_bytes());
+    fn add(&mut self, name: &[u8], line: &[u8]) {
+        let name = hash(0, name);
         self.names.push(name);
-        self.lines.push(hash(name, line.as_bytes()));
+        self.lines.push(hash(name, line));
     }
 
     /// Returns whether the text has this line for the module `name`, or no line for it if `line` is
     /// `None`.
-    pub(super) fn confirms(&self, name: &str, line: Option<&str>) -> bool {
+    pub(super) fn confirms(&self, name: &str, line: Option<&[u8]>) -> bool {
         let name = hash(0, name.as_bytes());
         match line {
-            Some(line) => self.lines.binary_search(&hash(name, line.as_bytes())).is_ok(),
+            Some(line) => self.lines.binary_search(&hash(name, line)).is_ok(),
             None => self.names.binary_search(&name).is_err(),
         }
     }
 }
 
 /// Returns the module name in a modules.dep line if it stands there as it is, without a dash.
-fn plain_stem(line: &str) -> Option<&str> {
-    let path = line.split_once(':')?.0;
-    let file = path.rsplit_once('/').map_or(path, |(_, file)| file);
-    let (stem, suffix) = file.split_once('.')?;
-    (suffix.starts_with("ko") && !stem.contains('-')).then_some(stem)
+fn plain_stem(line: &[u8]) -> Option<&[u8]> {
+    let path = line.get(..line.iter().position(|byte| *byte == b':')?)?;
+    let file = path.rsplit(|byte| *byte == b'/').next()?;
+    let (stem, suffix) = file.split_at(file.iter().position(|byte| *byte == b'.')?);
+    (suffix.starts_with(b".ko") && !stem.contains(&b'-') && stem.is_ascii()).then_some(stem)
 }
 
 #[cfg(test)]
@@ -76,7 +76,7 @@ mod tests {
             ("other", None, true),
             ("other", Some("other.ko:"), false),
         ] {
-            assert_eq!(digest.confirms(name, line), want, "{name} {line:?}");
+            assert_eq!(digest.confirms(name, line.map(str::as_bytes)), want, "{name} {line:?}");
         }
     }
 

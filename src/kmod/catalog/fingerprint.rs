@@ -30,7 +30,7 @@ impl Fingerprint {
         let mut complete = bytes.last() == Some(&format.terminator());
         let mut found = Self::default();
         format.read(bytes, &mut |record| match record {
-            Ok((key, value)) => found.add(key, value.as_bytes()),
+            Ok((key, value)) => found.add(key, value),
             Err(_) => complete = false,
         });
         complete.then_some(found)

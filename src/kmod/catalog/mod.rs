@@ -16,6 +16,7 @@ use super::conf::Config;
 use super::dep::DepLine;
 use super::index::Bytes;
 use super::name::ModuleName;
+use crate::escape;
 use table::Table;
 use text::TextFormat;
 
@@ -239,14 +240,14 @@ impl Catalog {
             module: ModuleName::new(&hit.value),
             source,
             alias: alias(),
-            pattern: Some(hit.key),
+            pattern: Some(escape::bytes(&hit.key).into_owned()),
         })
         .collect()
     }
 
     /// Returns every pattern and its module from the alias index, then from the symbol index, each
     /// sorted by pattern.
-    pub fn all_aliases(&self) -> Vec<(String, String)> {
+    pub fn all_aliases(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
         let entries = [&self.alias, &self.symbols].into_iter().flat_map(Table::entries);
         entries.map(|hit| (hit.key, hit.value)).collect()
     }
@@ -356,7 +357,7 @@ mod tests {
     fn the_text_replaces_a_damaged_index() {
         let catalog = tree(true);
         assert_eq!(names(&catalog.lookup(&Config::default(), "pci:v1d2")), ["a_b", "c"]);
-        assert_eq!(catalog.dep(&"a_b".into()).unwrap().needs, ["k/c.ko"]);
+        assert_eq!(catalog.dep(&"a_b".into()).unwrap().needs, [b"k/c.ko"]);
         assert!(catalog.lookup(&Config::default(), "symbol:crc").is_empty());
         let warnings: Vec<String> =
             catalog.take_warnings().iter().map(ToString::to_string).collect();

@@ -25,7 +25,7 @@ pub(super) enum TextFormat {
 }
 
 /// Key and value as in the index, or the line of an invalid record and the problem.
-pub(super) type Record<'a> = Result<(&'a [u8], &'a str), (usize, String)>;
+pub(super) type Record<'a> = Result<(&'a [u8], &'a [u8]), (usize, String)>;
 
 impl TextFormat {
     /// Returns whether keys are patterns.
@@ -47,8 +47,7 @@ impl TextFormat {
                 continue;
             }
             key.clear();
-            let text = std::str::from_utf8(record).map_err(|_| ());
-            match text.and_then(|text| self.split(text, &mut key)) {
+            match self.split(record, &mut key) {
                 Ok(Some(value)) => visit(Ok((&key, value))),
                 Ok(None) => {}
                 Err(()) => visit(Err(self.problem(number + 1, record))),
@@ -61,7 +60,7 @@ impl TextFormat {
     ///
     /// # Errors
     /// The record is invalid.
-    fn split<'a>(self, record: &'a str, key: &mut Vec<u8>) -> Result<Option<&'a str>, ()> {
+    fn split<'a>(self, record: &'a [u8], key: &mut Vec<u8>) -> Result<Option<&'a [u8]>, ()> {
         let (pattern, value) = match self {
             Self::Dep => {
                 let module = DepLine::module(record).ok_or(())?;
@@ -71,18 +70,19 @@ impl TextFormat {
             Self::Paths => {
                 let module = ModuleName::from_path(record).ok_or(())?;
                 key.extend_from_slice(module.as_str().as_bytes());
-                return Ok(Some(""));
+                return Ok(Some(b""));
             }
             Self::Alias => alias_line(record).ok_or(())?,
             Self::Modinfo => {
-                let (name, pattern) = record.split_once('=').ok_or(())?;
-                match name.strip_suffix(".alias") {
+                let equals = record.iter().position(|byte| *byte == b'=').ok_or(())?;
+                let (name, pattern) = (&record[..equals], &record[equals + 1..]);
+                match name.strip_suffix(b".alias") {
                     Some(module) => (pattern, module),
                     None => return Ok(None),
                 }
             }
         };
-        key.extend_from_slice(pattern.as_bytes());
+        key.extend_from_slice(pattern);
         alias::normalize_in_place(key).map_err(|_| ())?;
         Ok(Some(value))
     }
@@ -92,7 +92,7 @@ impl TextFormat {
         let text = match self {
             Self::Dep => "ignoring a line that is not PATH: PATH...",
             Self::Paths => "ignoring a line that is not the path of a module",
-            Self::Alias => match std::str::from_utf8(record).ok().and_then(alias_line) {
+            Self::Alias => match alias_line(record) {
                 Some(_) => "ignoring an alias with an unmatched bracket",
                 None => "ignoring a line that is not 'alias PATTERN MODULE'",
             },
@@ -107,7 +107,7 @@ impl TextFormat {
 
 #[derive(Debug, Default)]
 pub(super) struct Text {
-    exact: HashMap<String, IndexValue>,
+    exact: HashMap<Vec<u8>, IndexValue>,
     by_bus: HashMap<Vec<u8>, Vec<IndexValue>>,
     /// Patterns with a wildcard before their first colon.
     anywhere: Vec<IndexValue>,
@@ -127,16 +127,13 @@ impl Text {
     }
 
     pub(super) fn exact(&self, name: &str) -> Option<IndexValue> {
-        self.exact.get(name).cloned()
+        self.exact.get(name.as_bytes()).cloned()
     }
 
     pub(super) fn search(&self, name: &[u8]) -> Vec<IndexValue> {
         let bus = self.by_bus.get(bus(name)).into_iter().flatten();
-        let mut hits: Vec<IndexValue> = bus
-            .chain(&self.anywhere)
-            .filter(|h| fnmatch(h.key.as_bytes(), name))
-            .cloned()
-            .collect();
+        let mut hits: Vec<IndexValue> =
+            bus.chain(&self.anywhere).filter(|h| fnmatch(&h.key, name)).cloned().collect();
         hits.sort_by_key(|hit| hit.priority);
         hits
     }
@@ -148,18 +145,14 @@ impl Text {
         hits
     }
 
-    fn add_exact(&mut self, key: &[u8], value: &str) {
-        let key = String::from_utf8_lossy(key).into_owned();
-        let value = IndexValue { priority: 0, value: value.to_owned(), key: key.clone() };
-        self.exact.entry(key).or_insert(value);
+    fn add_exact(&mut self, key: &[u8], value: &[u8]) {
+        let value = IndexValue { priority: 0, value: value.to_owned(), key: key.to_owned() };
+        self.exact.entry(key.to_owned()).or_insert(value);
     }
 
-    fn add_pattern(&mut self, key: &[u8], module: &str) {
-        let hit = IndexValue {
-            priority: self.count,
-            value: module.to_owned(),
-            key: String::from_utf8_lossy(key).into_owned(),
-        };
+    fn add_pattern(&mut self, key: &[u8], module: &[u8]) {
+        let hit =
+            IndexValue { priority: self.count, value: module.to_owned(), key: key.to_owned() };
         self.count = self.count.saturating_add(1);
         let bus = bus(key);
         let list = match bus.iter().any(|b| is_wildcard(*b) || *b == b'\\') {
@@ -177,7 +170,8 @@ fn bus(name: &[u8]) -> &[u8] {
 
 /// Returns the pattern and the module of an alias line. The pattern may hold spaces, so the module
 /// is the last word.
-fn alias_line(line: &str) -> Option<(&str, &str)> {
-    let (pattern, module) = line.strip_prefix("alias ")?.trim().rsplit_once(' ')?;
-    Some((pattern.trim(), module))
+fn alias_line(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let rest = line.strip_prefix(b"alias ")?.trim_ascii();
+    let space = rest.iter().rposition(|byte| *byte == b' ')?;
+    Some((rest.get(..space)?.trim_ascii(), rest.get(space + 1..)?))
 }

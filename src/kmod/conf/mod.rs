@@ -262,7 +262,7 @@ impl Config {
     ) -> impl Iterator<Item = (ModuleName, &'a MaskOrigin)> {
         // Usually nothing is masked, and then no name is allocated.
         let paths = if self.masks.is_empty() { &[][..] } else { &line.needs };
-        let needs = paths.iter().filter_map(|path| ModuleName::from_path(path));
+        let needs = paths.iter().filter_map(ModuleName::from_path);
         needs.filter_map(|module| {
             let origin = self.masks.origin(&module)?;
             Some((module, origin))

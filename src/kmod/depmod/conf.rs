@@ -15,14 +15,15 @@ use std::fmt;
 
 use regex_lite::Regex;
 
+use crate::escape;
 use crate::kmod::Warning;
-use crate::kmod::conf::text_lines;
+use crate::kmod::conf::{text_lines, words};
 
 /// One word of `search`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum SearchDir {
     /// A subdirectory of the module directory.
-    Subdir(String),
+    Subdir(Vec<u8>),
     /// The module directory without the subdirectories that are listed.
     BuiltIn,
     /// The `external` directories.
@@ -35,11 +36,11 @@ pub struct Config {
     /// Highest priority first.
     search: Vec<SearchDir>,
     /// Paths below the module directory, without suffix; the first match is used.
-    overrides: Vec<String>,
+    overrides: Vec<Vec<u8>>,
     /// Directories of modules outside of the module directory.
-    pub(crate) externals: Vec<String>,
+    pub(crate) externals: Vec<Vec<u8>>,
     /// Names of directory entries that are ignored.
-    pub(crate) excludes: Vec<String>,
+    pub(crate) excludes: Vec<Vec<u8>>,
 }
 
 /// Why a line is skipped. The messages are those of kmod.
@@ -75,36 +76,36 @@ impl Config {
         warnings: &mut Vec<Warning>,
     ) {
         for (number, line) in text_lines(file, text, warnings) {
-            let line = String::from_utf8_lossy(&line);
             if let Err(error) = self.add_line(&line, release) {
                 warnings.push(Warning::new(file, number, error.to_string()));
             }
         }
     }
 
-    fn add_line(&mut self, line: &str, release: &str) -> Result<(), LineError> {
-        let mut rest = line.split([' ', '\t']).filter(|word| !word.is_empty());
-        let Some(command) = rest.next().filter(|word| !word.starts_with('#')) else {
+    fn add_line(&mut self, line: &[u8], release: &str) -> Result<(), LineError> {
+        let mut rest = words(line);
+        let Some(command) = rest.next().filter(|word| !word.starts_with(b"#")) else {
             return Ok(());
         };
-        let bad = || LineError::Bad(command.to_owned());
+        let bad = || LineError::Bad(escape::bytes(command).into_owned());
         let mut next = || rest.next().ok_or_else(bad);
         match command {
-            "search" => self.search.extend(rest.map(SearchDir::from)),
-            "override" => {
+            b"search" => self.search.extend(rest.map(SearchDir::from)),
+            b"override" => {
                 let (name, version, subdir) = (next()?, next()?, next()?);
                 if matches(version, release)? {
-                    self.overrides.insert(0, format!("{subdir}/{name}"));
+                    self.overrides.insert(0, [subdir, b"/", name].concat());
                 }
             }
-            "external" => {
+            b"external" => {
                 let (version, dir) = (next()?, next()?);
                 if matches(version, release)? {
-                    self.externals.push(dir.trim_end_matches('/').to_owned());
+                    let end = dir.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
+                    self.externals.push(dir[..end].to_owned());
                 }
             }
-            "exclude" => self.excludes.extend(rest.map(str::to_owned)),
-            "include" | "make_map_files" => {}
+            b"exclude" => self.excludes.extend(rest.map(<[u8]>::to_vec)),
+            b"include" | b"make_map_files" => {}
             _ => return Err(bad()),
         }
         Ok(())
@@ -116,7 +117,7 @@ impl Config {
     /// If two files have equal priority, a file of the module directory wins, then a file of the
     /// earlier external line, then the file whose path sorts first. So the order in which the
     /// filesystem lists the files has no effect.
-    pub fn prefers(&self, old: &str, new: &str) -> bool {
+    pub fn prefers(&self, old: &[u8], new: &[u8]) -> bool {
         for path in &self.overrides {
             if path == new || path == old {
                 return path == new;
@@ -128,13 +129,13 @@ impl Config {
 
     /// Returns the number of the `external` directory of a file, from 1; 0 for a file of the module
     /// directory.
-    fn external(&self, path: &str) -> usize {
+    fn external(&self, path: &[u8]) -> usize {
         self.externals.iter().position(|dir| is_below(path, dir)).map_or(0, |position| position + 1)
     }
 
     /// Returns the position of a file in `search`; 0 is the highest priority.
-    fn rank(&self, path: &str) -> usize {
-        let default = [SearchDir::Subdir("updates".to_owned())];
+    fn rank(&self, path: &[u8]) -> usize {
+        let default = [SearchDir::Subdir(b"updates".to_vec())];
         let search = if self.search.is_empty() { &default[..] } else { &self.search };
         let built_in = search.iter().position(|dir| *dir == SearchDir::BuiltIn);
         search
@@ -149,26 +150,28 @@ impl Config {
     }
 }
 
-impl From<&str> for SearchDir {
-    fn from(word: &str) -> Self {
+impl From<&[u8]> for SearchDir {
+    fn from(word: &[u8]) -> Self {
         match word {
-            "built-in" => Self::BuiltIn,
-            "external" => Self::External,
+            b"built-in" => Self::BuiltIn,
+            b"external" => Self::External,
             dir => Self::Subdir(dir.to_owned()),
         }
     }
 }
 
-fn is_below(path: &str, dir: &str) -> bool {
-    path.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'))
+fn is_below(path: &[u8], dir: &[u8]) -> bool {
+    path.strip_prefix(dir).is_some_and(|rest| rest.starts_with(b"/"))
 }
 
 /// Returns whether a VERSION of depmod.d matches kernel `release`: it is `*`, or a regular
 /// expression that matches a part of the release.
-fn matches(version: &str, release: &str) -> Result<bool, LineError> {
-    if version == "*" {
+fn matches(version: &[u8], release: &str) -> Result<bool, LineError> {
+    if version == b"*" {
         return Ok(true);
     }
+    // A release is ASCII; an expression with other bytes matches none.
+    let version = &*escape::bytes(version);
     let regex = Regex::new(version).map_err(|e| LineError::BadVersion(version.to_owned(), e))?;
     Ok(regex.is_match(release))
 }
@@ -208,7 +211,11 @@ mod tests {
             ("override a ^6\\.2 weak", "updates/a", "weak/a", false),
             ("override a * weak\noverride a * extra", "weak/a", "extra/a", true),
         ] {
-            assert_eq!(config(text).0.prefers(old, new), wins, "{text}: {old} {new}");
+            assert_eq!(
+                config(text).0.prefers(old.as_bytes(), new.as_bytes()),
+                wins,
+                "{text}: {old} {new}"
+            );
         }
     }
 
@@ -227,6 +234,6 @@ mod tests {
             assert_eq!(config(text).1, want, "{text}");
         }
         assert!(config("override a ( weak").1.starts_with("f line 1: ignoring bad version '('"));
-        assert_eq!(config("exclude a b\\\n c").0.excludes, ["a", "b", "c"]);
+        assert_eq!(config("exclude a b\\\n c").0.excludes, [b"a", b"b", b"c"]);
     }
 }

@@ -18,6 +18,7 @@
 
 use super::strings::Strings;
 use super::{Module, ModuleTree, Notice, hash};
+use crate::escape;
 use crate::kmod::alias;
 use crate::kmod::elf::until_nul;
 use crate::kmod::index::{WriteError, Writer};
@@ -57,8 +58,8 @@ impl Generated {
         if let Some(kind) = duplicates {
             for (key, value) in writer.repeated() {
                 let text = match kind {
-                    "deps" => lossy(value),
-                    _ => format!("{} {}", lossy(key), lossy(value)),
+                    "deps" => escape::bytes(value).into_owned(),
+                    _ => format!("{} {}", escape::bytes(key), escape::bytes(value)),
                 };
                 self.notices.push(Notice::Warning(format!("duplicate module {kind}:\n{text}")));
             }
@@ -78,11 +79,11 @@ pub(crate) fn dep(tree: &ModuleTree<'_>, warn_duplicates: bool) -> Result<Genera
     let mut marks = vec![0; tree.modules.len()];
     for (position, (module, priority)) in tree.modules.iter().zip(0..).enumerate() {
         let start = text.len();
-        text.extend_from_slice(module.path.as_bytes());
+        text.extend_from_slice(&module.path);
         text.push(b':');
         for need in tree.graph.closure(position, &tree.ranks, &mut marks) {
             text.push(b' ');
-            text.extend_from_slice(tree.modules[need].path.as_bytes());
+            text.extend_from_slice(&tree.modules[need].path);
         }
         writer.insert(module.name.as_str().as_bytes(), &text[start..], priority)?;
         text.push(b'\n');
@@ -186,10 +187,10 @@ pub(crate) fn builtin(
             for line in list.split_inclusive(|byte| *byte == b'\n') {
                 let line = until_nul(line.strip_suffix(b"\n").unwrap_or(line));
                 if line.first().is_some_and(u8::is_ascii_alphabetic) {
-                    let name = ModuleName::new(&lossy(line));
+                    let name = ModuleName::new(line);
                     writer.insert(name.as_str().as_bytes(), b"", 0)?;
                 } else {
-                    let text = format!("Invalid modules.builtin line: {}", lossy(line));
+                    let text = format!("Invalid modules.builtin line: {}", escape::bytes(line));
                     generated.notices.push(Notice::Error(text));
                 }
             }
@@ -232,7 +233,7 @@ pub(crate) fn devname(modules: &[Module]) -> Generated {
         let Some((kind, major, minor)) = device else {
             let text = format!(
                 "Module '{name}' has devname ({}) but lacks major and minor information. Ignoring.",
-                lossy(node)
+                escape::bytes(node)
             );
             generated.notices.push(Notice::Error(text));
             continue;
@@ -295,9 +296,5 @@ fn line(text: &mut Vec<u8>, words: &[&[u8]]) {
 }
 
 fn unmatched(alias: &[u8]) -> Notice {
-    Notice::Warning(format!("Unmatched bracket in {}", lossy(alias)))
-}
-
-fn lossy(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+    Notice::Warning(format!("Unmatched bracket in {}", escape::bytes(alias)))
 }

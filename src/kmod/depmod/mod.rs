@@ -29,7 +29,7 @@ pub(crate) struct Module {
     /// The name in canonical form.
     pub(crate) name: ModuleName,
     /// Path in modules.dep: relative to the module directory, or absolute outside of it.
-    pub(crate) path: String,
+    pub(crate) path: Vec<u8>,
     /// The metadata and symbols; empty if the file cannot be read.
     pub(crate) facts: Facts,
 }
@@ -39,7 +39,7 @@ impl order::Ordered for Module {
         self.name.as_str()
     }
 
-    fn path(&self) -> &str {
+    fn path(&self) -> &[u8] {
         &self.path
     }
 }

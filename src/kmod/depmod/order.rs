@@ -14,7 +14,7 @@ pub(crate) trait Ordered {
     /// Returns the module's name.
     fn name(&self) -> &str;
     /// Returns its path in modules.dep.
-    fn path(&self) -> &str;
+    fn path(&self) -> &[u8];
 }
 
 /// Sorts modules as kmod's depmod does: the modules of `modules.order` first, in its order, then
@@ -44,15 +44,14 @@ pub(crate) fn sort<T: Ordered>(
             .ok_or_else(|| Warning::new(file, number + 1, "corrupted line misses '\\n'"))?;
         positions.entry(text).or_insert(number);
     }
-    let position =
-        |m: &T| positions.get(uncompressed(m.path()).as_bytes()).copied().unwrap_or(usize::MAX);
+    let position = |m: &T| positions.get(uncompressed(m.path())).copied().unwrap_or(usize::MAX);
     modules.sort_by_cached_key(position);
     Ok(())
 }
 
 /// Returns a module's path without the suffix of its compression.
-fn uncompressed(path: &str) -> &str {
-    match path.rfind(".ko") {
+fn uncompressed(path: &[u8]) -> &[u8] {
+    match path.windows(3).rposition(|part| part == b".ko") {
         Some(at) => &path[..at + 3],
         None => path,
     }
@@ -68,8 +67,8 @@ mod tests {
         fn name(&self) -> &str {
             self.0
         }
-        fn path(&self) -> &str {
-            self.1
+        fn path(&self) -> &[u8] {
+            self.1.as_bytes()
         }
     }
 

@@ -56,9 +56,9 @@ pub struct IndexValue {
     /// Position in modules.order; lower comes first.
     pub(crate) priority: u32,
     /// Module name, or modules.dep line.
-    pub value: String,
+    pub value: Vec<u8>,
     /// Key of the value; in an alias index, the pattern that matched.
-    pub key: String,
+    pub key: Vec<u8>,
 }
 
 /// Callback of a walk, called for each node that has values with the key of the node.
@@ -334,11 +334,7 @@ fn c_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 fn value_of(priority: u32, value: &[u8], key: &[u8]) -> IndexValue {
-    IndexValue { priority, value: text(value), key: text(key) }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+    IndexValue { priority, value: value.to_owned(), key: key.to_owned() }
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::fmt;
 
+use crate::escape;
+
 use super::{CHILDREN, MAGIC, OFFSET, PREFIX, VALUES, VERSION};
 
 /// The reason why an index cannot be written.
@@ -33,7 +35,7 @@ impl fmt::Display for WriteError {
                 f,
                 "Module index: bad character '{}'={byte:#x} - only 7-bit ASCII is supported:\n{}",
                 char::from(*byte),
-                String::from_utf8_lossy(text)
+                escape::bytes(text)
             ),
             Self::TooLarge => f.write_str("Module index: larger than 256 MiB"),
         }
@@ -297,7 +299,7 @@ mod tests {
             index(&[("a", "1", 5), ("a", "2", 5), ("a", "3", 1), ("a", "2", 5), ("a", "4", 9)]);
         let index = Index::new(Box::new(bytes)).unwrap();
         let values: Vec<_> = index.entries().unwrap().into_iter().map(|hit| hit.value).collect();
-        assert_eq!(values, ["3", "2", "2", "1", "4"]);
+        assert_eq!(values, [b"3", b"2", b"2", b"1", b"4"]);
     }
 
     #[test]
@@ -323,7 +325,7 @@ mod tests {
             for key in &keys {
                 let first = keys.iter().position(|other| other == key).unwrap();
                 let hit = index.exact(key.as_bytes()).unwrap().unwrap();
-                proptest::prop_assert_eq!(hit.value, format!("{key}={first}"));
+                proptest::prop_assert_eq!(hit.value, format!("{key}={first}").into_bytes());
             }
             proptest::prop_assert_eq!(index.entries().unwrap().len(), keys.len());
         }

@@ -7,6 +7,7 @@ use super::super::outcome::Outcome;
 use super::super::task::Completion;
 use super::Graph;
 use super::node::{Node, State};
+use crate::escape;
 use crate::kmod::plan::Action;
 use crate::sys::BootTime;
 
@@ -101,8 +102,8 @@ impl Graph {
 
 fn notice(node: &Node, age: Duration) -> String {
     let object = match &node.step.action {
-        Action::Insert(path) => path,
-        _ => "install command",
+        Action::Insert(path) => escape::bytes(path),
+        _ => "install command".into(),
     };
     format!("still loading after {} s: {} ({object})", age.as_secs(), node.step.module)
 }

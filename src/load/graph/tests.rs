@@ -29,10 +29,10 @@ fn failed() -> Outcome {
 }
 
 fn step(name: &str, needs: &[&str], after: &[&str]) -> Step {
-    let names = |list: &[&str]| list.iter().map(|n| ModuleName::new(n)).collect();
+    let names = |list: &[&str]| list.iter().map(ModuleName::new).collect();
     Step {
         module: name.into(),
-        action: Action::Insert(format!("{name}.ko")),
+        action: Action::Insert(format!("{name}.ko").into()),
         options: Vec::new(),
         needs: names(needs),
         after: names(after),
@@ -196,7 +196,7 @@ fn sequentially(policy: SchedulePolicy, steps: &[(&str, &[&str], Rank)]) -> Stri
 }
 
 fn names(list: &[&str]) -> Vec<ModuleName> {
-    list.iter().map(|n| ModuleName::new(n)).collect()
+    list.iter().map(ModuleName::new).collect()
 }
 
 #[test]

@@ -259,7 +259,7 @@ impl MountWorker {
             return Ok(());
         }
         let number = STARTED.fetch_add(1, Ordering::Relaxed) + 1;
-        let child = ChildProcess::start("mount-worker", &[&number.to_string()])?;
+        let child = ChildProcess::start("mount-worker", &[number.to_string().as_ref()])?;
         self.is_used = true;
         let sent = child.send(&bytes);
         self.child = Some(child);
