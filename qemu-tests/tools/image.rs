@@ -25,6 +25,8 @@ pub(crate) const TESTS: &[Test] = tests![[] =>
     what_is_not_a_regular_file_is_refused_by_name,
     a_damaged_image_is_listed_up_to_the_damage,
     an_image_is_listed_in_little_memory,
+    modules_of_any_size_take_little_memory,
+    a_compressed_module_may_decode_to_hundreds_of_megabytes,
     compressed_images_hold_the_same_archive,
     build_errors_are_reported,
     an_init_that_cannot_run_is_reported,
@@ -61,6 +63,29 @@ fn module(info: &[&str]) -> Vec<u8> {
         }
     }
     file
+}
+
+/// Makes a sparse module of `size` bytes: the section headers are at its end, before them is a
+/// section of zeros, and `.modinfo` claims to have `info_len` bytes more than it has.
+fn put_sparse(path: &Path, size: u64, info_len: u64) {
+    const HEADER: usize = 64;
+    let mut file =
+        module(&["license=GPL", "alias=pci:v*large*", "name=large", "firmware=a/fw.bin"]);
+    let table = usize::from_le_bytes(file[0x28..0x30].try_into().unwrap());
+    let mut headers = file.split_off(table);
+    // Type 1 (SHT_PROGBITS) without a name, at the offset `table`.
+    let zeros = [1_u64 << 32, 0, 0, table as u64, size - table as u64, 0, 1, 0];
+    headers.extend(zeros.iter().flat_map(|n| n.to_le_bytes()));
+    let len = HEADER + 0x20;
+    let old = u64::from_le_bytes(headers[len..len + 8].try_into().unwrap());
+    headers[len..len + 8].copy_from_slice(&(old + info_len).to_le_bytes());
+    file[0x28..0x30].copy_from_slice(&size.to_le_bytes());
+    file[0x3c] = 4;
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, &file).unwrap();
+    let mut sparse = fs::OpenOptions::new().append(true).open(path).unwrap();
+    sparse.set_len(size).unwrap();
+    sparse.write_all(&headers).unwrap();
 }
 
 fn put(root: &Path, name: &str, content: impl AsRef<[u8]>) {
@@ -607,6 +632,83 @@ fn an_image_is_listed_in_little_memory() {
     packed("gzip -1");
     let (code, out, error) = listed();
     assert_eq!((code, out.lines().count(), &*error), (Some(0), 150_000, ""));
+}
+
+/// Of a plain module only what is needed is read. What its headers claim takes no memory either.
+fn modules_of_any_size_take_little_memory() {
+    let dir = tree();
+    let root = dir.path();
+    let modules = root.join("lib/modules").join(RELEASE);
+    let large = modules.join("kernel/large.ko");
+    let run = |line: &str| {
+        let script = format!("ulimit -d 65536; exec \"$0\" {line}");
+        let output = Command::new("sh")
+            .args(["-c", &script, env!("CARGO_BIN_EXE_coldplug")])
+            .current_dir(root)
+            .output()
+            .unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let kernel = format!("lib/modules/{RELEASE}/kernel");
+    put_sparse(&large, 700 << 20, 0);
+    for name in ["modules.dep", "modules.alias", "modules.softdep"] {
+        fs::remove_file(modules.join(name)).unwrap();
+    }
+    let (code, _, error) = run(&format!("depmod -b . {RELEASE}"));
+    assert_eq!(code, Some(0), "{error}");
+    let aliases = fs::read_to_string(modules.join("modules.alias")).unwrap();
+    assert!(aliases.contains("alias pci:v*large* large\n"), "{aliases}");
+    std::os::unix::fs::symlink(&large, root.join("large.bak")).unwrap();
+    for (line, want) in [
+        (format!("modinfo -F alias {kernel}/large.ko"), "pci:v*large*\n".to_owned()),
+        (format!("modinfo -b . -k {RELEASE} -F license large"), "GPL\n".to_owned()),
+        (
+            format!("modprobe -d . -S {RELEASE} -n -v ./large.bak"),
+            format!("insmod {}/./large.bak \n", root.display()),
+        ),
+    ] {
+        assert_eq!(run(&line), (Some(0), want, String::new()), "{line}");
+    }
+    let line =
+        format!("image build --kernel {RELEASE} --root . -o out --init init --modules large");
+    let (code, _, error) = run(&line);
+    assert_eq!(code, Some(0), "{line}: {error}");
+    let (_, listed, error) = run("image list out");
+    assert!(listed.contains("kernel/large.ko"), "{listed}{error}");
+    assert!(listed.contains("lib/firmware/a/fw.bin"), "{listed}");
+    // Half of the file, and sections that claim to be as large as the machine's memory and more.
+    let file = fs::OpenOptions::new().write(true).open(&large).unwrap();
+    file.set_len(350 << 20).unwrap();
+    put_sparse(&modules.join("kernel/liar.ko"), 1 << 40, 1 << 39);
+    put_sparse(&modules.join("kernel/liar2.ko"), 1 << 40, 1 << 29);
+    let (code, _, error) = run(&format!("depmod -b . {RELEASE}"));
+    assert_eq!(code, Some(0), "{error}");
+    for (name, why) in [
+        ("large", "Invalid argument (broken ELF file: section headers)"),
+        ("liar", "File too large"),
+        ("liar2", "File too large"),
+    ] {
+        assert!(error.contains(&format!("/{name}.ko: {why}")), "{error}");
+    }
+    let (code, out, error) = run(&format!("modinfo {kernel}/liar.ko"));
+    assert!(!out.contains("GPL") && code == Some(0), "{out}{error}");
+    let (code, _, error) = run(&format!("modinfo {kernel}/large.ko"));
+    assert!(code == Some(1) && error.contains("could not get modinfo from 'large'"), "{error}");
+}
+
+/// Compressed modules are decoded in memory.
+fn a_compressed_module_may_decode_to_hundreds_of_megabytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("large.ko");
+    put_sparse(&path, 300 << 20, 0);
+    let packed = dir.path().join("packed.ko");
+    let line = "zstd -q -1 -c <large.ko >packed.ko";
+    let status = Command::new("sh").args(["-c", line]).current_dir(dir.path()).status();
+    assert!(status.unwrap().success());
+    let mut modinfo = Command::new(env!("CARGO_BIN_EXE_coldplug"));
+    let output = modinfo.args(["modinfo", "-F", "alias"]).arg(packed).output().unwrap();
+    assert_eq!(output.stdout, b"pci:v*large*\n", "{output:?}");
 }
 
 fn compressed_images_hold_the_same_archive() {

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::tool::Tool;
-use crate::kmod::compress::IMAGE_LIMIT;
 use crate::load::{InsertError, Inserter};
 use crate::sys::modfile::{ImageError, ModuleFile};
 use crate::sys::module::InitFlags;
+use crate::sys::regular_file::FileBytes;
 use crate::sys::{Cause, Error, sysfs};
 
 impl Tool {
@@ -73,10 +73,10 @@ pub(super) fn errno_of(error: &InsertError) -> Errno {
 ///
 /// # Errors
 /// The errno that kmod reports.
-pub(super) fn read_image(path: &Path) -> Result<Vec<u8>, Errno> {
+pub(super) fn read_image(path: &Path) -> Result<FileBytes, Errno> {
     let image = ModuleFile::open(path)
         .map_err(ImageError::Read)
-        .and_then(|mut file| file.image(IMAGE_LIMIT))
+        .and_then(ModuleFile::contents)
         .map_err(|error| errno_of(&InsertError::Image(error)))?;
     // kmod cannot detect the compression of a shorter file.
     if image.len() < 6 { Err(Errno::INVAL) } else { Ok(image) }

@@ -1,5 +1,5 @@
 //! Reads the facts of module files on all processors. Of a plain file only the needed sections are
-//! read. A compressed file is decompressed into a buffer that its thread reuses, so that there are
+//! read, whatever its size. A compressed file is decompressed into a buffer that its thread reuses, so that there are
 //! never more images in memory than threads.
 
 use std::cmp::Reverse;
@@ -17,6 +17,7 @@ use crate::kmod::compress::{Compression, DecodeError, Decoder, IMAGE_LIMIT};
 use crate::kmod::depmod::facts::{Collector, Facts, SECTIONS};
 use crate::kmod::elf::{ElfError, SectionTable, Sections, slice_of};
 use crate::sys::errno;
+use crate::sys::regular_file::FileBytes;
 
 /// Plain files up to this size in bytes are read with one call: most modules.
 const SMALL: usize = 64 << 10;
@@ -27,13 +28,16 @@ const HEAD: usize = 4 << 10;
 const TAIL: usize = 8 << 10;
 /// Sections with a gap of up to this many bytes between them are read with one call.
 const MAX_GAP: usize = 4 << 10;
+/// Maximum size in bytes of the needed sections of one plain file, ten times those of the largest
+/// known modules. The headers of a damaged file may say anything.
+const MAX_SECTIONS: usize = 256 << 20;
 /// A buffer larger than this many bytes is freed after its file.
 const MAX_BUFFER: usize = 16 << 20;
 
 /// Why a file has no facts. The messages are those of kmod, with the cause in parentheses.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ReadError {
-    /// A system call failed, or the file is larger than any module.
+    /// A system call failed, or what is needed of the file is larger than in any module.
     System(Errno),
     /// The file is shorter than the magic bytes of a compression.
     TooShort,
@@ -130,24 +134,26 @@ impl Reader {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let file = open(path, flags, Mode::empty())?;
         let len = usize::try_from(fstat(&file)?.st_size).unwrap_or(usize::MAX);
-        if len > IMAGE_LIMIT {
-            return Err(Errno::FBIG.into());
-        }
         // As in kmod: the compression of a shorter file cannot be determined.
         if len < 6 {
             return Err(ReadError::TooShort);
         }
-        let all = self.whole || len <= SMALL;
-        let head = if all { len } else { HEAD };
+        let is_small = len <= SMALL;
+        let head = if is_small { len } else { HEAD };
         read_at(&file, room(&mut self.file, head)?, 0)?;
         if Compression::detect(&self.file[..head]) != Compression::Plain {
+            if len > IMAGE_LIMIT {
+                return Err(Errno::FBIG.into());
+            }
             read_at(&file, &mut room(&mut self.file, len)?[head..], head)?;
             self.decoder
                 .decode_into(&self.file[..len], IMAGE_LIMIT, &mut self.image)
                 .map_err(ReadError::Decode)?;
             facts_of_image(&mut self.collector, &self.image)
-        } else if all {
+        } else if is_small {
             facts_of_image(&mut self.collector, &self.file[..len])
+        } else if self.whole {
+            facts_of_image(&mut self.collector, &FileBytes::map(&file)?)
         } else {
             self.read_sections(&file, len)
         }
@@ -161,6 +167,7 @@ impl Reader {
         let known = [(0, &self.file[..HEAD]), (start, &self.tail[..TAIL])];
         let table = SectionTable::read(len, |range| match slice_of(&known, &range) {
             Some(bytes) => Some(bytes.into()),
+            None if range.len() > MAX_SECTIONS => None,
             None => {
                 let mut bytes = vec![0; range.len()];
                 read_at(file, &mut bytes, range.start).ok()?;
@@ -170,7 +177,11 @@ impl Reader {
         let table = table?;
         let sections = SECTIONS.iter().filter_map(|name| table.range(name));
         let ranges = merge(sections.collect());
-        let mut rest = room(&mut self.image, ranges.iter().map(Range::len).sum())?;
+        let size = ranges.iter().map(Range::len).fold(0, usize::saturating_add);
+        if size > MAX_SECTIONS {
+            return Err(Errno::FBIG.into());
+        }
+        let mut rest = room(&mut self.image, size)?;
         let mut parts = Vec::with_capacity(ranges.len());
         for range in ranges {
             let (part, after) = rest.split_at_mut(range.len());

@@ -13,8 +13,9 @@ use super::{Error, ModuleFormat, Options, firmware, list, newc, pack, sets, shel
 use crate::escape;
 use crate::kmod::index;
 use crate::kmod::name::ModuleName;
+use crate::sys;
 use crate::sys::atomic_file::output_name;
-use crate::sys::{self, regular_file};
+use crate::sys::regular_file::{self, FileBytes};
 
 /// Longest file list in bytes.
 const LIST_LIMIT: usize = 64 << 20;
@@ -312,7 +313,7 @@ fn write(manifest: &Manifest, options: &Options) -> Result<u64, Error> {
         &items(manifest),
         |item| match item.is_last {
             true => load(&item.node.content, options.module_format),
-            false => Ok(Vec::new()),
+            false => Ok(FileBytes::default()),
         },
         |item, data| {
             let data = data?;
@@ -331,12 +332,12 @@ fn write(manifest: &Manifest, options: &Options) -> Result<u64, Error> {
 }
 
 /// Returns the bytes of a file node.
-fn load(content: &Content, format: ModuleFormat) -> Result<Vec<u8>, Error> {
+fn load(content: &Content, format: ModuleFormat) -> Result<FileBytes, Error> {
     match content {
         Content::File(path) => source::read(path),
         Content::Module(path) => pack::pack_file(format, path),
-        Content::Bytes(bytes) => Ok(bytes.clone()),
-        _ => Ok(Vec::new()),
+        Content::Bytes(bytes) => Ok(FileBytes::Read(bytes.clone())),
+        _ => Ok(FileBytes::default()),
     }
 }
 

@@ -5,9 +5,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Error, source};
+use super::{Error, ModuleFormat, source};
 use crate::kmod::alias::{fnmatch, is_wildcard};
-use crate::kmod::compress::{self, IMAGE_LIMIT};
 use crate::kmod::elf;
 
 /// Suffixes under which the kernel finds a file, in its order.
@@ -20,8 +19,8 @@ const SUFFIXES: [&str; 3] = ["", ".zst", ".xz"];
 /// The file cannot be read or decompressed, or is not a module.
 pub(super) fn names(path: &Path) -> Result<Vec<String>, Error> {
     let stored = source::read(path)?;
-    let image = compress::decode(&stored, IMAGE_LIMIT)
-        .map_err(|error| Error::Decode(path.to_owned(), error))?;
+    let image =
+        ModuleFormat::Plain.pack(stored).map_err(|error| Error::Decode(path.to_owned(), error))?;
     let info = elf::modinfo(&image).map_err(|error| Error::Module(path.to_owned(), error))?;
     Ok(info.into_iter().filter(|(key, _)| key == "firmware").map(|(_, name)| name).collect())
 }

@@ -78,7 +78,7 @@ impl Indexes {
 /// Returns the content of the file at `path`, or `None` if it does not exist.
 pub(super) fn read_optional(path: &Path) -> Result<Option<Vec<u8>>, Error> {
     match source::read(path) {
-        Ok(content) => Ok(Some(content)),
+        Ok(content) => Ok(Some(content.to_vec())),
         Err(Error::System(error)) if error.cause == Errno::NOENT => Ok(None),
         Err(error) => Err(error),
     }

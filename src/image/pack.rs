@@ -1,6 +1,6 @@
 //! Module files in the format of the image: packed on all processors, and handed on in order.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
@@ -10,6 +10,7 @@ use zstd::zstd_safe::{CParameter, Strategy};
 use super::{Error, source};
 use crate::kmod::compress::{self, Compression, DecodeError, IMAGE_LIMIT};
 use crate::sys;
+use crate::sys::regular_file::FileBytes;
 
 /// Parameters of zstd for modules and archives: one strategy with few, short searches. All of them
 /// are set, so that zstd's table of levels has no effect. Measured on the 1,121 modules of Debian's
@@ -61,12 +62,16 @@ impl ModuleFormat {
     /// # Errors
     ///
     /// The file has to be decompressed and is damaged.
-    pub(crate) fn pack(self, stored: Vec<u8>) -> Result<Vec<u8>, DecodeError> {
+    pub(crate) fn pack(self, stored: FileBytes) -> Result<FileBytes, DecodeError> {
         match (self, Compression::detect(&stored)) {
-            (Self::Zstd, Compression::Plain) => compress_zstd(&stored)
-                .map_err(|e| DecodeError::Damaged(Compression::Zstd, e.to_string())),
+            (Self::Zstd, Compression::Plain) => match &stored {
+                FileBytes::Read(module) => compress_zstd(module),
+                FileBytes::Mapped(module) => compress_large(module.as_ref()),
+            }
+            .map(FileBytes::Read)
+            .map_err(|e| DecodeError::Damaged(Compression::Zstd, e.to_string())),
             (Self::Plain, codec) if codec != Compression::Plain => {
-                compress::decode(&stored, IMAGE_LIMIT)
+                compress::decode(&stored, IMAGE_LIMIT).map(FileBytes::Read)
             }
             _ => Ok(stored),
         }
@@ -81,8 +86,20 @@ fn compress_zstd(module: &[u8]) -> io::Result<Vec<u8>> {
     compressor.compress(module)
 }
 
+/// Does the same without a buffer of the size of the module.
+fn compress_large(module: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 0)?;
+    for parameter in ZSTD {
+        encoder.set_parameter(parameter)?;
+    }
+    // kmod needs the size in the frame.
+    encoder.set_pledged_src_size(Some(module.len() as u64))?;
+    encoder.write_all(module)?;
+    encoder.finish()
+}
+
 /// Reads the module file at `path` and converts it.
-pub(super) fn pack_file(format: ModuleFormat, path: &Path) -> Result<Vec<u8>, Error> {
+pub(super) fn pack_file(format: ModuleFormat, path: &Path) -> Result<FileBytes, Error> {
     let stored = source::read(path)?;
     format.pack(stored).map_err(|e| Error::Decode(path.to_owned(), e))
 }
@@ -147,15 +164,20 @@ mod tests {
     #[test]
     fn packing_keeps_the_module() {
         let module = b"\x7fELF, a module".repeat(100);
-        let packed = ModuleFormat::Zstd.pack(module.clone()).unwrap();
+        let pack = |format: ModuleFormat, stored: &[u8]| {
+            format.pack(FileBytes::Read(stored.to_vec())).map(|packed| packed.to_vec())
+        };
+        let packed = pack(ModuleFormat::Zstd, &module).unwrap();
         assert_eq!(Compression::detect(&packed), Compression::Zstd);
-        let size = zstd::zstd_safe::get_frame_content_size(&packed).unwrap();
-        assert_eq!(size, Some(module.len() as u64), "kmod needs the size in the frame");
-        assert_eq!(ModuleFormat::Zstd.pack(packed.clone()).unwrap(), packed);
-        assert_eq!(ModuleFormat::Stored.pack(module.clone()).unwrap(), module);
-        assert_eq!(ModuleFormat::Plain.pack(module.clone()).unwrap(), module);
-        assert_eq!(ModuleFormat::Plain.pack(packed.clone()).unwrap(), module);
-        assert!(ModuleFormat::Plain.pack(packed[..20].to_vec()).is_err());
+        for packed in [&packed, &compress_large(&module).unwrap()] {
+            let size = zstd::zstd_safe::get_frame_content_size(packed).unwrap();
+            assert_eq!(size, Some(module.len() as u64), "kmod needs the size in the frame");
+            assert_eq!(pack(ModuleFormat::Zstd, packed).unwrap(), *packed);
+            assert_eq!(pack(ModuleFormat::Plain, packed).unwrap(), module);
+        }
+        assert_eq!(pack(ModuleFormat::Stored, &module).unwrap(), module);
+        assert_eq!(pack(ModuleFormat::Plain, &module).unwrap(), module);
+        assert!(pack(ModuleFormat::Plain, &packed[..20]).is_err());
     }
 
     #[test]

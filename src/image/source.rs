@@ -4,7 +4,8 @@
 use std::path::Path;
 
 use super::Error;
-use crate::sys::{self, Cause, regular_file};
+use crate::sys::regular_file::{self, FileBytes};
+use crate::sys::{self, Cause};
 
 /// Size limit of a file in bytes: the newc format has 32 bits for it.
 const LIMIT: usize = u32::MAX as usize;
@@ -23,8 +24,8 @@ pub(super) fn check(path: &Path) -> sys::Result<()> {
 /// # Errors
 ///
 /// As [`check`]; the file is larger than 4 GiB.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    or_null(path, regular_file::read(path, LIMIT)).map_err(Error::System)
+pub(super) fn read(path: &Path) -> Result<FileBytes, Error> {
+    or_null(path, regular_file::contents(path, LIMIT)).map_err(Error::System)
 }
 
 fn or_null<T: Default>(path: &Path, result: sys::Result<T>) -> sys::Result<T> {

@@ -58,6 +58,10 @@ pub(crate) struct SectionTable<'a> {
     len: usize,
 }
 
+/// Maximum length of `.modinfo` in bytes: a thousand times that of the largest known module. A
+/// damaged file may say that it holds gigabytes.
+const MODINFO_LIMIT: usize = 16 << 20;
+
 /// Bytes of a module: the whole file, or the parts that were read, each with its file offset.
 #[derive(Debug, Clone, Copy)]
 enum Image<'a> {
@@ -237,9 +241,11 @@ impl<'a> Sections<'a> {
         })
     }
 
-    /// Returns the strings of `.modinfo`, in order; none if there is no such section.
+    /// Returns the strings of `.modinfo`, in order; none if there is no such section, or one that is
+    /// longer than that of any module.
     pub fn modinfo(&self) -> impl Iterator<Item = &'a [u8]> {
-        let section = self.get(".modinfo").unwrap_or_default();
+        let section = self.get(".modinfo").filter(|section| section.len() <= MODINFO_LIMIT);
+        let section = section.unwrap_or_default();
         section.split(|byte| *byte == 0).filter(|string| !string.is_empty())
     }
 }

@@ -5,9 +5,10 @@ use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
-use super::{Error, Result, regular_file};
+use super::regular_file::{self, FileBytes};
+use super::{Error, Result};
 use crate::escape;
-use crate::kmod::compress::{Compression, DecodeError, Decoder};
+use crate::kmod::compress::{Compression, DecodeError, Decoder, IMAGE_LIMIT};
 
 /// An open module file.
 #[derive(Debug)]
@@ -69,6 +70,23 @@ impl ModuleFile {
         let (mut bytes, mut image) = (Vec::new(), Vec::new());
         self.image_into(&mut Decoder::default(), &mut bytes, &mut image, limit)?;
         Ok(image)
+    }
+
+    /// Returns the decoded image. A large plain file is mapped, so that only what is used of it takes
+    /// memory, whatever its size.
+    ///
+    /// # Errors
+    /// The file cannot be read or mapped, is damaged, or decodes to more than the limit.
+    pub(crate) fn contents(mut self) -> std::result::Result<FileBytes, ImageError> {
+        if self.compression == Compression::Plain {
+            let map = FileBytes::map_if_large(&self.file);
+            let failed =
+                |errno| ImageError::Read(Error::new("mmap", escape::path(&self.path), errno));
+            if let Some(map) = map.map_err(failed)? {
+                return Ok(map);
+            }
+        }
+        self.image(IMAGE_LIMIT).map(FileBytes::Read)
     }
 
     /// Returns the last `len` bytes of the file as it is, or the whole file if it is shorter.

@@ -44,7 +44,7 @@ pub(super) fn is_secure_execution() -> bool {
 }
 
 /// The bytes of a file, mapped into memory: the kernel reads only the pages that are accessed.
-pub(super) struct Map {
+pub(crate) struct Map {
     start: *mut c_void,
     len: usize,
 }
@@ -55,8 +55,9 @@ impl Map {
         let size = rustix::fs::fstat(&file)?.st_size;
         let len = usize::try_from(size).map_err(|_| Errno::FBIG)?;
         // SAFETY: the kernel chooses the address, so no memory of ours is replaced. The mapping is
-        // private and read-only and lives until `drop`. Index files are replaced by rename and
-        // never written in place (depmod's rule), so the bytes do not change under the slice.
+        // private and read-only and lives until `drop`. Index files and
+        // modules are replaced by rename and never written in place (the rule of depmod and of
+        // package managers), so the bytes do not change under the slice.
         let start =
             unsafe { mmap(ptr::null_mut(), len, ProtFlags::READ, MapFlags::PRIVATE, file, 0) }?;
         Ok(Self { start, len })

@@ -7,19 +7,70 @@
 
 use std::fs::{self, File, Metadata};
 use std::io::Read;
+use std::ops::Deref;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::{Cause, Error, Result, descriptors};
+use super::{Cause, Error, Result, descriptors, raw};
 use crate::escape;
 
 /// Longest configuration file, in bytes.
 pub(crate) const CONFIG_LIMIT: usize = 4 << 20;
 /// Longest boot record or list of modules, in bytes.
 pub(crate) const RECORD_LIMIT: usize = 8 << 20;
+
+/// Files from this size in bytes on are mapped by [`contents`] and [`FileBytes::of`].
+const MAP_SIZE: u64 = 16 << 20;
+
+/// The bytes of a file. Of a large file only the pages in use are in memory: it is mapped. If another
+/// process truncates it, the next access kills this one (SIGBUS), so PID 1 and its worker read.
+#[derive(Debug)]
+pub(crate) enum FileBytes {
+    /// Bytes that were read or decoded.
+    Read(Vec<u8>),
+    /// A large file.
+    Mapped(raw::Map),
+}
+
+impl FileBytes {
+    /// mmap(2): maps a file. An empty file is EINVAL.
+    ///
+    /// # Errors
+    /// The errno of the call.
+    pub(crate) fn map(file: impl AsFd) -> rustix::io::Result<Self> {
+        raw::Map::new(file).map(Self::Mapped)
+    }
+
+    /// Maps `file` if it is large.
+    ///
+    /// # Errors
+    /// mmap(2) or fstat(2) fails.
+    pub(super) fn map_if_large(file: &File) -> rustix::io::Result<Option<Self>> {
+        let is_large = rustix::fs::fstat(file)?.st_size.cast_unsigned() >= MAP_SIZE;
+        is_large.then(|| Self::map(file)).transpose()
+    }
+}
+
+impl Default for FileBytes {
+    fn default() -> Self {
+        Self::Read(Vec::new())
+    }
+}
+
+impl Deref for FileBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Read(bytes) => bytes,
+            Self::Mapped(map) => map.as_ref(),
+        }
+    }
+}
 
 /// open(2): opens the regular file at `path` read-only, without waiting for anything.
 ///
@@ -55,6 +106,25 @@ pub(crate) fn read(path: &Path, limit: usize) -> Result<Vec<u8>> {
     read_to_end(&mut file, metadata.len(), limit, &mut bytes)
         .map_err(|cause| Error::new("read", escape::path(&path), cause))?;
     Ok(bytes)
+}
+
+/// Returns the content of the regular file at `path` as [`read`] does; a large file is mapped.
+///
+/// # Errors
+/// As [`read`], or mmap(2) fails.
+#[cfg(feature = "host")]
+pub(crate) fn contents(path: &Path, limit: usize) -> Result<FileBytes> {
+    let (mut file, metadata) = open_with_metadata(path)?;
+    let failed = |cause: Cause| Error::new("read", escape::path(path), cause);
+    if metadata.len() > limit as u64 {
+        return Err(failed(Cause::TooLarge(limit)));
+    }
+    if let Some(map) = FileBytes::map_if_large(&file).map_err(|errno| failed(errno.into()))? {
+        return Ok(map);
+    }
+    let mut bytes = Vec::new();
+    read_to_end(&mut file, metadata.len(), limit, &mut bytes).map_err(failed)?;
+    Ok(FileBytes::Read(bytes))
 }
 
 /// Returns the content of the regular file at `path` as [`read`] does, or `None` if it cannot be

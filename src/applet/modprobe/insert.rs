@@ -13,7 +13,6 @@ use crate::applet::paths::absolute;
 use crate::applet::tool::Fail;
 use crate::escape;
 use crate::kmod::catalog::{Match, Source};
-use crate::kmod::compress::IMAGE_LIMIT;
 use crate::kmod::elf;
 use crate::kmod::name::ModuleName;
 use crate::kmod::plan::Action;
@@ -269,7 +268,7 @@ fn name_of_file(path: &Path) -> Result<ModuleName, Cause> {
     if let Some(module) = ModuleName::from_path(name) {
         return Ok(module);
     }
-    let image = ModuleFile::open(path).map_err(|error| error.cause)?.image(IMAGE_LIMIT);
+    let image = ModuleFile::open(path).map_err(|error| error.cause)?.contents();
     let image = image.map_err(|error| match error {
         ImageError::Read(error) => error.cause,
         ImageError::Decode(error) => Cause::Other(error.to_string()),

@@ -13,7 +13,6 @@ use super::scan::Modules;
 use crate::cmdline::KernelCommandLine;
 use crate::escape;
 use crate::kmod::catalog::Match;
-use crate::kmod::compress::IMAGE_LIMIT;
 use crate::kmod::elf_machine::Machine;
 use crate::machine::capture::Capture;
 use crate::sys::modfile::ModuleFile;
@@ -125,7 +124,7 @@ fn check_machine(capture: &Capture, modules: &Modules) -> Result<(), Error> {
 /// Returns the file of a module and what machine it is for; `None` if it cannot be read.
 fn machine_of(modules: &Modules, found: &Match) -> Option<(PathBuf, Machine)> {
     let path = modules.dir.path().join(sys::path(&modules.catalog.dep(&found.module)?.path));
-    let image = ModuleFile::open(&path).ok()?.image(IMAGE_LIMIT).ok()?;
+    let image = ModuleFile::open(&path).ok()?.contents().ok()?;
     Some((path, Machine::parse(&image).ok()?))
 }
 

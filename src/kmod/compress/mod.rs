@@ -14,9 +14,9 @@ mod xz;
 use std::fmt;
 use std::io::Read;
 
-/// Maximum size of a decoded image, in bytes: many times the largest known module, yet small enough
-/// that a decompression bomb does not exhaust the machine's memory.
-pub const IMAGE_LIMIT: usize = 256 << 20;
+/// Maximum size of a decoded image, in bytes: INT_MAX, the kernel's own limit. A plain file of which
+/// only parts are read may be larger.
+pub const IMAGE_LIMIT: usize = i32::MAX as usize;
 
 /// Compression of a module file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
