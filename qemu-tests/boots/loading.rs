@@ -118,6 +118,7 @@ fn modules_that_the_root_does_not_need_are_loaded_by_finish() {
     files::put(root.path(), "bin/sh", &busybox, 0o755);
     files::put(root.path(), "bin/coldplug", &fs::read(paths::program("coldplug")).unwrap(), 0o755);
     let script = "#!/bin/sh\ncoldplug finish >/dev/console 2>&1\necho \"status $?\" >/dev/console\n\
+                  coldplug report >/dev/console\n\
                   [ -e /run/coldplug/remaining ] || echo list-gone >/dev/console\n\
                   exec /sbin/init\n";
     files::put(root.path(), "finish", script.as_bytes(), 0o755);
@@ -140,8 +141,21 @@ fn modules_that_the_root_does_not_need_are_loaded_by_finish() {
     let plain = set(&machine(&tree, &image, "root=/dev/vda").run_ok().1);
     assert_eq!(set(&facts), plain);
     let after = facts.record();
-    let open = after["modules"].as_array().unwrap().iter();
-    assert_eq!(open.filter(|m| matches!(word(m, "outcome"), "waiting" | "loading")).count(), 0);
+    let after = after["modules"].as_array().unwrap();
+    let is_open = |m: &&Value| matches!(word(m, "outcome"), "waiting" | "loading");
+    assert_eq!(after.iter().filter(is_open).count(), 0);
+    for before in record["modules"].as_array().unwrap().iter().filter(is_open) {
+        let same = after.iter().find(|m| word(m, "name") == word(before, "name")).unwrap();
+        for key in ["why", "device", "modalias", "alias"] {
+            assert_eq!(same[key], before[key], "{key} of {before:#}");
+        }
+    }
+    let table = boot.console.lines().skip_while(|line| !line.starts_with("module "));
+    let table: Vec<_> = table.take_while(|line| !line.starts_with("verdict: ok in ")).collect();
+    let device = word(&record["root"], "device");
+    let root = format!("root: LABEL={} is {device} (ext4)", LARGE.label);
+    boot.check(table.last().map(|line| line.trim_end()) == Some(&*root), "the report's table");
+    boot.check(!table.iter().any(|l| l.contains("\\n") || l.contains("\\x0a")), "line ends");
 }
 
 /// Returns a kernel with the modules of harness/own_modules.rs, and an image with all modules.

@@ -85,6 +85,8 @@ fn a_9p_tag_is_a_root() {
     let (_, facts) = ends_well(vm, "9p", "export");
     assert!(facts.mount("/").unwrap().options.contains(&"ro"));
     assert_eq!(facts.record()["root"]["device"], "export");
+    let way = facts.record()["root"]["way"].to_string();
+    assert!(way.contains("\"9pnet_virtio\"") && way.contains("\"virtio_pci\""), "{way}");
 }
 
 fn an_unknown_tag_is_reported_with_the_existing_ones() {
@@ -113,6 +115,8 @@ fn a_virtiofs_tag_is_a_root() {
         .device("vhost-user-fs-pci,chardev=fs,tag=/dev/root")
         .cmdline("root=/dev/root rootfstype=virtiofs rw");
     let (_, facts) = ends_well(vm, "virtiofs", "/dev/root");
+    let way = facts.record()["root"]["way"].to_string();
+    assert!(way.contains("\"virtiofs\"") && way.contains("\"virtio_pci\""), "{way}");
     assert!(facts.mount("/").unwrap().options.contains(&"rw"));
 }
 
@@ -241,7 +245,9 @@ fn nfs_4_by_dhcp() {
     assert_eq!(record["network"], want);
     assert_eq!(record["root"]["fstype"], "nfs4");
     let way: Vec<_> = record["root"]["way"].as_array().unwrap().iter().collect();
-    assert!(way.contains(&&json!("virtio_net")) && way.contains(&&json!("nfsv4")), "{way:?}");
+    for module in ["virtio_net", "virtio_pci", "nfsv4"] {
+        assert!(way.contains(&&json!(module)), "{module}: {way:?}");
+    }
     boot.check(boot.console.contains("eth0: 10.0.2.15/24 (dhcp)"), "the address is not reported");
     let conf = facts.get("net_conf").as_str().expect("/run/net-eth0.conf");
     for line in

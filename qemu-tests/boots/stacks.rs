@@ -50,6 +50,22 @@ fn mounted<'f>(facts: &'f Facts, point: &str) -> (&'f str, &'f str) {
     (mount.kind, mount.source)
 }
 
+/// Checks that the record names these modules, below and above the root filesystem, and that each
+/// was loaded.
+#[track_caller]
+fn root_needs(facts: &Facts, modules: &[&str]) {
+    let record = facts.record();
+    let way: Vec<_> =
+        record["root"]["way"].as_array().unwrap().iter().map(|m| m.as_str()).collect();
+    for module in modules {
+        assert!(way.contains(&Some(module)), "{module}: {way:?}");
+        assert!(facts.modules().contains(module), "{module}: {:?}", facts.modules());
+    }
+}
+
+/// The drivers of the disks.
+const DRIVERS: [&str; 2] = ["virtio_blk", "virtio_pci"];
+
 /// Makes a directory for disks that outlive a machine.
 fn scratch() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
@@ -80,6 +96,8 @@ fn an_overlay_in_memory_is_lost() {
     }
     let layers = &second.record()["root"]["layers"];
     assert_eq!(*layers, json!(["coldplug.overlay=tmpfs"]));
+    root_needs(&second, &["overlay"]);
+    root_needs(&second, &DRIVERS);
 }
 
 fn an_overlay_on_a_disk_is_kept() {
@@ -131,6 +149,8 @@ fn boots_an_image(kind: &str, more: &str) -> Facts {
 fn a_squashfs_in_a_file() {
     let facts = boots_an_image("squashfs", "");
     assert_eq!(mounted(&facts, "/"), ("squashfs", "/dev/loop0"));
+    root_needs(&facts, &["loop", "squashfs"]);
+    root_needs(&facts, &DRIVERS);
 }
 
 fn an_ext4_in_a_file() {
@@ -206,9 +226,8 @@ fn is_verified(facts: &Facts) {
     assert!(facts.mount("/").unwrap().options.contains(&"ro"), "{:?}", facts.mount("/"));
     let layers = &facts.record()["root"]["layers"];
     assert!(layers[0].as_str().unwrap().starts_with("verity of /dev/vda"), "{layers}");
-    for module in ["dm_verity", "virtio_blk"] {
-        assert!(facts.modules().contains(&module), "{module}: {:?}", facts.modules());
-    }
+    root_needs(facts, &["dm_mod", "dm_verity"]);
+    root_needs(facts, &DRIVERS);
 }
 
 fn a_verified_root() {
@@ -347,6 +366,7 @@ fn ubi_volumes_by_their_names() {
         let disk = flash(&content, "dynamic", &dir.path().join("flash"));
         let (_, facts) = machine_with_flash(&disk, &format!("root={root}")).run_clean();
         assert_eq!(mounted(&facts, "/"), ("ubifs", root));
+        root_needs(&facts, &["ubi", "ubifs"]);
     }
 }
 

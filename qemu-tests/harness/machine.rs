@@ -567,7 +567,8 @@ impl Boot {
         let records = serde_json::Deserializer::from_str(&self.record_text).into_iter::<Value>();
         let records: Result<Vec<_>, _> = records.collect();
         let records = records.unwrap_or_else(|e| panic!("boot record: {e}: {}", self.record_text));
-        records.into_iter().last().unwrap_or_else(|| panic!("no boot record{}", self.tail()))
+        let last = records.into_iter().last();
+        checked(last.unwrap_or_else(|| panic!("no boot record{}", self.tail())))
     }
 
     /// Returns `ok` of `coldplug: verdict=ok modules=…`, from the last such line of the console.
@@ -657,8 +658,21 @@ impl Facts {
     /// Returns the record of /run/coldplug/record.json.
     pub fn record(&self) -> Value {
         let text = self.get("record").as_str().expect("/run/coldplug/record.json in the guest");
-        serde_json::from_str(text).unwrap_or_else(|e| panic!("record.json: {e}: {text}"))
+        checked(serde_json::from_str(text).unwrap_or_else(|e| panic!("record.json: {e}: {text}")))
     }
+}
+
+/// Returns a boot record whose times are in order, as those of every boot must be: a module is live
+/// after the start of its load and not after its end.
+fn checked(record: Value) -> Value {
+    for module in record["modules"].as_array().into_iter().flatten() {
+        let time = |key: &str| module[key].as_u64().unwrap_or(0);
+        let (start, end) = (time("start_us"), time("end_us"));
+        let live = module["live_us"].as_u64().unwrap_or(end);
+        let is_open = matches!(module["outcome"].as_str(), Some("loading" | "waiting"));
+        assert!(is_open || (start <= live && live <= end), "times out of order: {module:#}");
+    }
+    record
 }
 
 /// One line of mountinfo, proc_pid_mountinfo(5).

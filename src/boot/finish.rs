@@ -58,7 +58,7 @@ pub(crate) fn finish(dir: &Root) -> sys::Result<Finished> {
     loader.close();
     warnings.extend(loader.take_warnings());
     modules.extend(loader.records());
-    if let Err(error) = update_record(dir, &modules) {
+    if let Err(error) = update_record(dir, &mut modules) {
         warnings.push(error.to_string());
     }
     std::fs::remove_file(&list).map_err(|e| sys::Error::io("unlink", &list, &e))?;
@@ -119,10 +119,12 @@ fn settle(loader: &Loader, coldplug: &mut Coldplug<'_>, socket: &Socket) -> sys:
     Ok(())
 }
 
-/// Adds the results of `modules` to the record of the boot.
-fn update_record(dir: &Root, modules: &[ModuleRecord]) -> sys::Result<()> {
+/// Adds the results of `modules` to the record of the boot, which has the reasons that the list of
+/// names lacks.
+fn update_record(dir: &Root, modules: &mut [ModuleRecord]) -> sys::Result<()> {
     let path = dir.join(RECORD);
     let text = regular_file::read_text(&path, RECORD_LIMIT)?;
+    Record::add_requests(&text, modules);
     match Record::updated(&text, modules) {
         Some(record) => write(&path, (record + "\n").as_bytes()),
         None => {

@@ -29,7 +29,7 @@ pub(crate) use inserter::Inserter;
 pub(crate) use loader::Loader;
 pub(crate) use outcome::Outcome;
 pub(crate) use policy::{Rank, SchedulePolicy};
-pub(crate) use record::ModuleRecord;
+pub(crate) use record::{ModuleRecord, Origin};
 pub(crate) use remove::delete;
 pub(crate) use settings::{Concurrency, ExecutorKind, Settings};
 pub(crate) use shutdown::ShutdownHandle;
@@ -37,7 +37,7 @@ pub(crate) use worker_main::worker_main;
 
 // The tests of the record make records.
 #[cfg(test)]
-pub(crate) use {error::LoadError, method::LoadMethod, record::Origin};
+pub(crate) use {error::LoadError, method::LoadMethod};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::Record;
 use crate::kmod::name::ModuleName;
-use crate::load::ModuleRecord;
+use crate::load::{ModuleRecord, Origin};
 
 impl Record {
     /// Returns `root=` of a record in JSON and the modules that this root needed; `None` if the
@@ -25,6 +25,26 @@ impl Record {
         Some(tried.filter_map(|m| Some(ModuleName::new(m.get("name")?.as_str()?))).collect())
     }
 
+    /// Gives each of `modules` that was requested by its name alone the request of the entry of
+    /// that name in a record in JSON: its reason, device and alias, if that entry had not ended.
+    pub(crate) fn add_requests(json: &str, modules: &mut [ModuleRecord]) {
+        let record: Option<Value> = serde_json::from_str(json).ok();
+        let list = record.as_ref().and_then(|record| record.get("modules")?.as_array());
+        for old in list.into_iter().flatten().filter(|module| is_open(module)) {
+            let text = |key| old.get(key).and_then(Value::as_str).map(str::to_owned);
+            let is_same = |m: &&mut ModuleRecord| text("name").as_deref() == Some(m.name.as_str());
+            let Some(module) = modules.iter_mut().find(is_same) else { continue };
+            if module.origin.as_ref().is_none_or(|origin| origin.device.is_none()) {
+                module.why = text("why").unwrap_or_default();
+                module.origin = text("modalias").map(|request| Origin {
+                    device: text("device"),
+                    request,
+                    pattern: text("alias"),
+                });
+            }
+        }
+    }
+
     /// Returns a record in JSON with later outcomes of `modules`: entries of the same names are
     /// replaced unless they had ended, and the others are added. `None` if the text is no record.
     pub fn updated(json: &str, modules: &[ModuleRecord]) -> Option<String> {
@@ -32,11 +52,12 @@ impl Record {
         let list = record.get_mut("modules")?.as_array_mut()?;
         for module in modules {
             let new = super::json::module(module);
-            let same = list.iter_mut().find(|m| m.get("name") == new.get("name"));
-            let outcome = |m: &Value| m.get("outcome").and_then(Value::as_str).map(str::to_owned);
-            match same {
-                Some(old) if matches!(outcome(old).as_deref(), Some("loading" | "waiting")) => {
+            match list.iter_mut().find(|m| m.get("name") == new.get("name")) {
+                // The file of a module that was loaded meanwhile is known from the boot alone.
+                Some(old) if is_open(old) => {
+                    let path = old.get("path").cloned().filter(|_| module.path.is_none());
                     *old = new;
+                    path.into_iter().for_each(|path| old["path"] = path);
                 }
                 Some(_) => {}
                 None => list.push(new),
@@ -44,6 +65,11 @@ impl Record {
         }
         Some(record.to_string())
     }
+}
+
+/// Returns whether the load of a module in a record had not ended.
+fn is_open(module: &Value) -> bool {
+    matches!(module.get("outcome").and_then(Value::as_str), Some("loading" | "waiting"))
 }
 
 #[cfg(test)]
@@ -88,5 +114,47 @@ mod tests {
             .collect();
         assert_eq!(words.join(" "), "a:loaded b:loaded c:failed d:loaded");
         assert_eq!(Record::updated("{}", &[]), None);
+    }
+
+    #[test]
+    fn a_request_of_the_boot_is_kept() {
+        let record = r#"{"modules": [
+            {"name": "a", "outcome": "waiting", "why": "device", "device": "pci0/a",
+             "modalias": "pci:v1", "alias": "pci:v*", "path": "kernel/a.ko"},
+            {"name": "b", "outcome": "loading", "why": "dependency of a"},
+            {"name": "c", "outcome": "waiting", "why": "device", "device": "old", "modalias": "x"},
+            {"name": "d", "outcome": "failed", "why": "device", "device": "e", "modalias": "x"}]}"#;
+        let by_name = |name: &str| ModuleRecord {
+            name: name.into(),
+            outcome: Outcome::Loaded,
+            why: "asked".into(),
+            origin: Some(Origin { request: name.into(), ..Origin::default() }),
+            path: None,
+            options: Vec::new(),
+            method: None,
+            start: BootTime::from_nanos(8000),
+            live: None,
+            end: BootTime::from_nanos(9000),
+        };
+        let mut modules = ["a", "b", "c", "d", "new"].map(by_name);
+        modules[2].origin = Some(Origin { device: Some("new".into()), ..Origin::default() });
+        Record::add_requests(record, &mut modules);
+        let updated = Record::updated(record, &modules).unwrap();
+        let updated: Value = serde_json::from_str(&updated).unwrap();
+        let keys = ["name", "outcome", "why", "device", "modalias", "alias", "path"];
+        let lines = updated["modules"].as_array().unwrap().iter().map(|module| {
+            keys.map(|key| module.get(key).and_then(Value::as_str).unwrap_or("-")).join(" ")
+        });
+        let want = [
+            "a loaded device pci0/a pci:v1 pci:v* kernel/a.ko",
+            "b loaded dependency of a - - - -",
+            "c loaded asked new  - -",
+            "d failed device e x - -",
+            "new loaded asked - new - -",
+        ];
+        assert_eq!(lines.collect::<Vec<_>>(), want);
+        assert_eq!(modules[0].line(), "module a loaded (for pci0/a)");
+        assert_eq!(modules[1].line(), "module b loaded (dependency of a)");
+        Record::add_requests("no record", &mut modules);
     }
 }

@@ -1,7 +1,5 @@
 //! A saved record as a table.
 
-use std::fmt::Write;
-
 use serde_json::Value;
 
 use super::Record;
@@ -16,44 +14,94 @@ impl Record {
     pub fn table(json: &str) -> Option<String> {
         let record: Value = serde_json::from_str(json).ok()?;
         let modules = record.get("modules")?.as_array()?;
-        let width =
-            |key| modules.iter().map(|m| text(m, key).len()).max().unwrap_or(0).min(MAX_WIDTH);
-        let (name, outcome) = (width("name"), width("outcome"));
+        let width = |key, head: &str| {
+            let longest = modules.iter().map(|m| text(m, key).len()).max().unwrap_or(0);
+            longest.clamp(head.len(), MAX_WIDTH)
+        };
+        let (name, outcome) = (width("name", "module"), width("outcome", "outcome"));
         let mut table = String::new();
+        let mut row = |[module, result, time, reason]: [&str; 4]| {
+            let line = format!("{module:name$}  {result:outcome$}  {time:>11}  {reason}");
+            put(&mut table, line.trim_end());
+        };
+        row(["module", "outcome", "time", "reason"]);
         for module in modules {
-            let took = number(module, "end_us").saturating_sub(number(module, "start_us"));
-            let line = format!(
-                "{:name$}  {:outcome$}  {:>6}.{} ms  {}",
-                text(module, "name"),
-                text(module, "outcome"),
-                took / 1000,
-                took % 1000 / 100,
-                reason(module),
-            );
-            let _ = writeln!(table, "{}", escape::line(line.trim_end()));
+            row([text(module, "name"), text(module, "outcome"), &time(module), &reason(module)]);
         }
-        for warning in record.get("warnings").and_then(Value::as_array).into_iter().flatten() {
-            let _ =
-                writeln!(table, "warning: {}", escape::line(warning.as_str().unwrap_or_default()));
+        let list = |key| record.get(key).and_then(Value::as_array).into_iter().flatten();
+        for warning in list("warnings").filter_map(Value::as_str) {
+            put(&mut table, &format!("warning: {}", in_one_line(warning)));
         }
-        for waiting in record.get("deferred").and_then(Value::as_array).into_iter().flatten() {
-            let (device, supplier) = (text(waiting, "device"), text(waiting, "supplier"));
-            let line =
-                format!("deferred: {device} waits for {supplier} ({})", text(waiting, "reason"));
-            let _ = writeln!(table, "{}", escape::line(&line));
+        for waiting in list("deferred") {
+            put(&mut table, &deferred(waiting));
         }
-        let root = record.get("root")?;
-        let [spec, device, fstype] = ["spec", "device", "fstype"].map(|key| text(root, key));
-        let _ =
-            writeln!(table, "{}", escape::line(&format!("root: {spec} is {device} ({fstype})")));
-        let (verdict, time_ms) = (text(&record, "verdict"), number(&record, "time_ms"));
-        let _ = writeln!(table, "verdict: {} in {time_ms} ms", escape::line(verdict));
+        put(&mut table, &root(record.get("root")?));
+        match text(&record, "verdict") {
+            "-" => put(&mut table, "verdict: none"),
+            verdict => {
+                let took = number(&record, "time_ms");
+                put(&mut table, &format!("verdict: {verdict} in {took} ms"));
+            }
+        }
         Some(table)
     }
 }
 
+/// Appends a line.
+fn put(table: &mut String, line: &str) {
+    table.push_str(&escape::line(line));
+    table.push('\n');
+}
+
+/// Returns the lines of a message as one.
+fn in_one_line(message: &str) -> String {
+    message.lines().map(str::trim).collect::<Vec<_>>().join("; ")
+}
+
+/// Returns how long the load of a module took; `-` if it has not ended or not begun.
+fn time(module: &Value) -> String {
+    match (number(module, "start_us"), number(module, "end_us")) {
+        (_, 0) => "-".to_owned(),
+        (start, end) => {
+            let took = end.saturating_sub(start);
+            format!("{}.{} ms", took / 1000, took % 1000 / 100)
+        }
+    }
+}
+
+fn deferred(waiting: &Value) -> String {
+    let mut line = format!("deferred: {} waits", text(waiting, "device"));
+    if let Some(supplier) = member(waiting, "supplier") {
+        line += &format!(" for {supplier}");
+    }
+    if let Some(reason) = member(waiting, "reason") {
+        line += &format!(": {}", in_one_line(reason));
+    }
+    line
+}
+
+/// Returns the line about the root: its device and type, or what was missing.
+fn root(root: &Value) -> String {
+    let spec = member(root, "spec").filter(|spec| !spec.is_empty());
+    let named = |verb: &str| spec.map(|spec| format!("{spec}{verb}")).unwrap_or_default();
+    let mut line = match (member(root, "device"), member(root, "fstype")) {
+        (Some(device), Some(fstype)) => format!("root: {}{device} ({fstype})", named(" is ")),
+        (Some(device), None) => format!("root: {}{device}, not mounted", named(" is ")),
+        (None, _) => format!("root: {}not found", named(" ")),
+    };
+    if let Some(awaited) = root.get("awaited").filter(|awaited| awaited.is_object()) {
+        let (name, waited) = (text(awaited, "name"), number(awaited, "ms"));
+        line += &format!("; waited {waited} ms for {}", in_one_line(name));
+    }
+    line
+}
+
+fn member<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
+    object.get(key).and_then(Value::as_str)
+}
+
 fn text<'a>(object: &'a Value, key: &str) -> &'a str {
-    object.get(key).and_then(Value::as_str).unwrap_or("-")
+    member(object, key).unwrap_or("-")
 }
 
 fn number(object: &Value, key: &str) -> u64 {
@@ -62,8 +110,7 @@ fn number(object: &Value, key: &str) -> u64 {
 
 /// Returns why a module was wanted, and its error.
 fn reason(module: &Value) -> String {
-    let request = module.get("modalias").and_then(Value::as_str);
-    let device = module.get("device").and_then(Value::as_str);
+    let (request, device) = (member(module, "modalias"), member(module, "device"));
     let mut reason = match (request, device) {
         // Modaliases can be a kilobyte long; the start shows the bus and the IDs.
         (Some(request), Some(device)) => {
@@ -72,10 +119,10 @@ fn reason(module: &Value) -> String {
         (Some(request), None) => format!("requested as {request}"),
         _ => text(module, "why").to_owned(),
     };
-    if let Some(error) = module.get("error").and_then(Value::as_str) {
-        let _ = write!(reason, ": {error}");
+    if let Some(error) = member(module, "error") {
+        reason += &format!(": {error}");
     }
-    reason
+    in_one_line(&reason)
 }
 
 #[cfg(test)]
@@ -133,8 +180,8 @@ mod tests {
         let json = r#"{"modules": [{"name": "a\u001b[31m\nb"}], "verdict": "\u0007",
             "root": {"spec": "\r"}}"#;
         let table = Record::table(json).unwrap();
-        assert!(table.starts_with("a\\x1b[31m\\x0ab"), "{table}");
-        assert_eq!(table.chars().filter(|c| c.is_control()).count(), 3, "{table:?}");
+        assert!(table.contains("\na\\x1b[31m\\x0ab"), "{table}");
+        assert_eq!(table.chars().filter(|c| c.is_control()).count(), 4, "{table:?}");
     }
 
     #[test]
@@ -143,18 +190,68 @@ mod tests {
         let json =
             format!(r#"{{"modules": [{{"name": "{long}"}}, {{"name": "b"}}], "root": {{}}}}"#);
         let table = Record::table(&json).unwrap();
-        assert!(table.starts_with(&long) && table.contains("\nb  "));
+        assert!(table.contains(&format!("\n{long}")) && table.contains("\nb  "));
     }
 
     #[test]
     fn a_record_becomes_a_table() {
-        let table = Record::table(&record().to_json()).unwrap();
-        assert!(table.contains("a   loaded            2.5 ms  dependency of b\n"), "{table}");
-        assert!(table.contains("bb  failed            2.5 ms  pci0/x has pci:v1: no\n"), "{table}");
-        assert!(table.contains("dependency of b: masked by /etc/m.conf line 3\n"), "{table}");
-        assert!(table.contains("deferred: eth waits for clk (-)\n"), "{table}");
-        assert!(table.ends_with("verdict: ok in 12 ms\n"));
+        let mut record = record();
+        record.warnings = vec!["one\nhint: two\n".to_owned()];
+        record.modules[3].end = BootTime::ZERO;
+        record.root.spec = "UUID=1".to_owned();
+        let want = "\
+module  outcome             time  reason
+a       loaded            2.5 ms  dependency of b
+bb      failed            2.5 ms  pci0/x has pci:v1: no
+c       blacklisted       2.5 ms  dependency of b
+d       missing                -  dependency of b
+e       masked            2.5 ms  dependency of b: masked by /etc/m.conf line 3
+warning: one; hint: two
+deferred: eth waits for clk
+root: UUID=1 not found
+verdict: ok in 12 ms
+";
+        assert_eq!(Record::table(&record.to_json()).unwrap(), want);
         assert_eq!(Record::table("{}"), None);
         assert_eq!(Record::table("no"), None);
+    }
+
+    #[test]
+    fn lines_have_no_empty_places() {
+        let last = |members: &str| {
+            let json = format!(r#"{{"modules": [], {members}}}"#);
+            let table = Record::table(&json).unwrap();
+            assert!(!table.contains("(-)") && !table.contains("is -"), "{table}");
+            let lines: Vec<_> = table.lines().skip(1).map(str::to_owned).collect();
+            lines.join(" | ")
+        };
+        for (members, want) in [
+            (r#""root": {}"#, "root: not found | verdict: none"),
+            (
+                r#""root": {"spec": "", "device": "/dev/a"}"#,
+                "root: /dev/a, not mounted | verdict: none",
+            ),
+            (
+                r#""root": {"spec": "LABEL=x", "device": "/dev/a", "fstype": "ext4"}, "verdict": "ok""#,
+                "root: LABEL=x is /dev/a (ext4) | verdict: ok in 0 ms",
+            ),
+            (
+                r#""root": {"spec": "LABEL=x", "device": "/dev/a", "fstype": null,
+                    "awaited": {"name": "LABEL=x (1 of 2\n devices)", "ms": 7}}"#,
+                "root: LABEL=x is /dev/a, not mounted; waited 7 ms for LABEL=x (1 of 2; devices) \
+                 | verdict: none",
+            ),
+            (
+                r#""root": {"spec": "LABEL=x", "awaited": {"name": "LABEL=x", "ms": 30000}}"#,
+                "root: LABEL=x not found; waited 30000 ms for LABEL=x | verdict: none",
+            ),
+            (
+                r#""deferred": [{"device": "a", "supplier": null, "reason": "no clock\n"},
+                    {"device": "b"}], "root": {}"#,
+                "deferred: a waits: no clock | deferred: b waits | root: not found | verdict: none",
+            ),
+        ] {
+            assert_eq!(last(members), want);
+        }
     }
 }

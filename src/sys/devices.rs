@@ -8,6 +8,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, openat, statat};
 use rustix::io::{Errno, read};
 
+use super::sysfs::entry_names;
 use super::{Error, Result, Root};
 use crate::escape;
 use crate::kmod::name::ModuleName;
@@ -69,6 +70,52 @@ pub(crate) fn modules_of_ancestors(root: &Root, device: &str) -> Vec<ModuleName>
             Some(ModuleName::new(link.file_name()?.to_str()?))
         })
         .collect()
+}
+
+/// Returns the modules whose drivers are bound to the devices above the one that `link` leads to,
+/// a path such as `sys/class/net/eth0`.
+pub(crate) fn modules_above(root: &Root, link: &str) -> Vec<ModuleName> {
+    let real = std::fs::canonicalize(root.join(link)).unwrap_or_default();
+    let device = real.strip_prefix(root.join("sys/devices")).ok().and_then(|p| p.to_str());
+    device.map(|device| modules_of_ancestors(root, device)).unwrap_or_default()
+}
+
+/// Returns the modules whose drivers are bound to the devices below the block device with this
+/// number (major, minor), down to the disks: also those below mapped devices, arrays and the
+/// several paths of an NVMe disk.
+pub(crate) fn modules_below(root: &Root, number: (u32, u32)) -> Vec<ModuleName> {
+    let mut devices: Vec<String> = block_device_path(root, number).into_iter().collect();
+    let (mut modules, mut next) = (Vec::new(), 0);
+    while let Some(device) = devices.get(next).cloned() {
+        modules.extend(modules_of_ancestors(root, &device));
+        for below in devices_below(root, &device) {
+            if !devices.contains(&below) {
+                devices.push(below);
+            }
+        }
+        next += 1;
+    }
+    modules
+}
+
+/// Returns the devices that a block device or its whole disk is made of, as paths below
+/// /sys/devices: the links in `slaves`, and those from an NVMe subsystem to its controllers.
+fn devices_below(root: &Root, device: &str) -> Vec<String> {
+    let all = root.join("sys/devices");
+    let mut found = Vec::new();
+    for above in Path::new(device).ancestors() {
+        let dir = all.join(above);
+        let is_subsystem = above.parent().is_some_and(|p| p.ends_with("virtual/nvme-subsystem"));
+        let links = if is_subsystem { dir } else { dir.join("slaves") };
+        for name in entry_names(&links) {
+            let link = links.join(name);
+            let real = link.read_link().and_then(|_| std::fs::canonicalize(&link));
+            let real = real.ok().filter(|real| !is_subsystem || real.join("transport").exists());
+            let path = real.as_deref().and_then(|real| real.strip_prefix(&all).ok()?.to_str());
+            found.extend(path.map(str::to_owned));
+        }
+    }
+    found
 }
 
 /// Returns the path below /sys/devices of the block device with this number (major, minor).
@@ -258,5 +305,84 @@ mod tests {
         fs::remove_file(devices.join("drivers/virtio-pci/module")).unwrap();
         assert_eq!(modules_of_ancestors(&root, "pci0/a/virtio0"), ["virtio_pci".into()]);
         assert!(modules_of_ancestors(&root, "pci0").is_empty());
+    }
+
+    /// The block devices of the test are named as they are numbered: `8:1` is at `block/8:1`.
+    #[test]
+    fn drivers_below_stacked_devices_have_modules() {
+        use std::os::unix::fs::symlink;
+        let scratch = tempfile::tempdir().unwrap();
+        let sys = scratch.path().join("sys");
+        let devices = sys.join("devices");
+        let link = |to: &Path, from: &Path| {
+            fs::create_dir_all(from.parent().unwrap()).unwrap();
+            symlink(to, from).unwrap();
+        };
+        for (number, path, driver) in [
+            ("8:0", "pci0/a/block/sda", "pci0/a"),
+            ("8:1", "pci0/a/block/sda/sda1", ""),
+            ("8:16", "usb0/b/block/sdb", "usb0/b"),
+            ("253:0", "virtual/block/dm-0", ""),
+            ("253:1", "virtual/block/dm-1", ""),
+            ("9:0", "virtual/block/md0", ""),
+            ("259:0", "virtual/block/md0/md0p1", ""),
+            ("7:0", "virtual/block/loop0", ""),
+            ("259:1", "virtual/nvme-subsystem/nvme-subsys0/nvme0n1", ""),
+            ("259:2", "virtual/nvme-subsystem/nvme-subsys0/nvme0n1/nvme0n1p1", ""),
+            ("", "pci0/c/nvme/nvme0", "pci0/c"),
+            ("", "pci1/d/nvme/nvme1", "pci1/d"),
+        ] {
+            fs::create_dir_all(devices.join(path).join("slaves")).unwrap();
+            if !number.is_empty() {
+                link(&devices.join(path), &sys.join("dev/block").join(number));
+            }
+            if !driver.is_empty() {
+                let module = driver.replace('/', "_");
+                fs::create_dir_all(sys.join("module").join(&module)).unwrap();
+                let bound = sys.join("bus/drivers").join(&module);
+                link(&sys.join("module").join(&module), &bound.join("module"));
+                link(&bound, &devices.join(driver).join("driver"));
+            }
+        }
+        for (above, below) in [
+            ("virtual/block/dm-0", "pci0/a/block/sda/sda1"),
+            ("virtual/block/dm-0", "usb0/b/block/sdb"),
+            ("virtual/block/dm-1", "virtual/block/dm-0"),
+            ("virtual/block/md0", "virtual/block/dm-1"),
+            // A loop, which the kernel does not allow.
+            ("virtual/block/dm-0", "virtual/block/md0"),
+        ] {
+            let name = Path::new(below).file_name().unwrap();
+            link(&devices.join(below), &devices.join(above).join("slaves").join(name));
+        }
+        let subsystem = devices.join("virtual/nvme-subsystem/nvme-subsys0");
+        for controller in ["pci0/c/nvme/nvme0", "pci1/d/nvme/nvme1"] {
+            fs::write(devices.join(controller).join("transport"), "pcie\n").unwrap();
+            let name = Path::new(controller).file_name().unwrap();
+            link(&devices.join(controller), &subsystem.join(name));
+        }
+        link(&sys.join("bus"), &subsystem.join("subsystem"));
+        let root = Root::at(scratch.path());
+        for (number, want) in [
+            ((8, 1), "pci0_a"),
+            ((253, 0), "pci0_a usb0_b"),
+            ((253, 1), "pci0_a usb0_b"),
+            ((9, 0), "pci0_a usb0_b"),
+            ((259, 0), "pci0_a usb0_b"),
+            ((259, 1), "pci0_c pci1_d"),
+            ((259, 2), "pci0_c pci1_d"),
+            ((7, 0), ""),
+            ((1, 1), ""),
+        ] {
+            let mut modules = modules_below(&root, number);
+            if let (8, minor) = number {
+                let link = format!("sys/dev/block/8:{minor}");
+                assert_eq!(modules_above(&root, &link), modules);
+            }
+            modules.sort_unstable();
+            modules.dedup();
+            let names: Vec<_> = modules.iter().map(ModuleName::as_str).collect();
+            assert_eq!(names.join(" "), want, "{number:?}");
+        }
     }
 }

@@ -3,6 +3,9 @@
 use std::fs;
 
 use super::Root;
+use super::devices::modules_above;
+use super::sysfs::entry_names;
+use crate::kmod::name::ModuleName;
 
 /// Reports whether the MTD device of a `ubi.mtd=` parameter exists. The text before the first comma
 /// is its number, name or node.
@@ -29,6 +32,16 @@ pub(crate) fn has_volume_named(root: &Root, device: &str, name: &str) -> bool {
     entries
         .filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))
         .any(|entry| is_text(&entry.path().join("name"), name))
+}
+
+/// Returns the modules whose drivers are bound to the devices above the flash that UBI is on.
+pub(crate) fn modules_below_ubi(root: &Root) -> Vec<ModuleName> {
+    let dir = root.join("sys/class/ubi");
+    let numbers = entry_names(&dir).into_iter().filter_map(|name| {
+        let number = fs::read_to_string(dir.join(name).join("mtd_num")).ok()?;
+        Some(format!("sys/class/mtd/mtd{}", number.trim_end()))
+    });
+    numbers.flat_map(|mtd| modules_above(root, &mtd)).collect()
 }
 
 /// Reports whether a file holds `text` and a newline.
@@ -60,6 +73,18 @@ mod tests {
         ] {
             assert_eq!(has_mtd(&root, name), want, "{name}");
         }
+        let sys = scratch.path().join("sys");
+        let flash = sys.join("devices/spi0/mtd/mtd7");
+        fs::create_dir_all(&flash).unwrap();
+        fs::create_dir_all(sys.join("bus/drivers/spi-nor")).unwrap();
+        let link = |to: &str, from: &str| {
+            std::os::unix::fs::symlink(sys.join(to), sys.join(from)).unwrap();
+        };
+        link("devices/spi0/mtd/mtd7", "class/mtd/mtd7");
+        link("bus/drivers/spi-nor", "devices/spi0/driver");
+        fs::create_dir_all(sys.join("class/ubi/ubi0")).unwrap();
+        fs::write(sys.join("class/ubi/ubi0/mtd_num"), "7\n").unwrap();
+        assert_eq!(modules_below_ubi(&root), ["spi_nor".into()]);
         assert!(has_volume(&root, "0", "2") && !has_volume(&root, "1", "2"));
         assert!(has_volume_named(&root, "0", "rootfs") && !has_volume_named(&root, "0", "roo"));
     }

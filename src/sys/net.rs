@@ -25,8 +25,7 @@ use rustix::net::{
 };
 use socket2::SockRef;
 
-use super::{Error, Result, Root, devices, sysfs};
-use crate::kmod::name::ModuleName;
+use super::{Error, Result, Root, sysfs};
 
 const NEW_LINK: u16 = 16;
 const NEW_ADDRESS: u16 = 20;
@@ -114,13 +113,6 @@ pub(crate) fn can_send(
         Some("unknown") => had_carrier,
         _ => had_carrier && up_for < OPERSTATE_DELAY,
     }
-}
-
-/// Returns the modules whose drivers are bound to the devices above the interface `name`.
-pub(crate) fn interface_modules(root: &Root, name: &str) -> Vec<ModuleName> {
-    let real = fs::canonicalize(root.join("sys/class/net").join(name)).unwrap_or_default();
-    let device = real.strip_prefix(root.join("sys/devices")).ok().and_then(|p| p.to_str());
-    device.map(|device| devices::modules_of_ancestors(root, device)).unwrap_or_default()
 }
 
 /// Returns what the kernel has configured from `ip=` (CONFIG_IP_PNP): the interface with a route in

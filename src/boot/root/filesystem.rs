@@ -13,8 +13,7 @@ use crate::boot::SYSROOT;
 use crate::cmdline::mount_options::options;
 use crate::cmdline::root::{RootCandidate, RootParams};
 use crate::cmdline::root_name::RootName;
-use crate::kmod::name::ModuleName;
-use crate::sys::BootTime;
+use crate::sys::{BootTime, devices};
 
 /// Longest wait for the missing devices of a filesystem that can be mounted without them
 /// (`rootflags=degraded`), and for the end of all loads before the kernel is asked about them.
@@ -29,8 +28,6 @@ struct Source {
     device: Candidate,
     /// Filesystem types to try, in order.
     types: Vec<String>,
-    /// Modules of these types.
-    modules: Vec<ModuleName>,
     /// Options of the mount, and the devices that they name.
     named: NamedDevices,
     /// If the mount is a trial, what is missing according to the superblocks.
@@ -144,8 +141,7 @@ impl Filesystem {
         let aliases: Vec<String> = types.iter().map(|t| format!("fs-{t}")).collect();
         let modules = cx.request_modules(&aliases.iter().map(String::as_str).collect::<Vec<_>>());
         let (named, trial) = (NamedDevices::default(), None);
-        let source = Source { device, types, modules: modules.clone(), named, trial };
-        self.state = State::LoadingModules(source);
+        self.state = State::LoadingModules(Source { device, types, named, trial });
         Progress::LoadingModules(modules)
     }
 
@@ -303,9 +299,15 @@ impl Filesystem {
             true => error.into(),
             false => StepError::of_parameter(self.text.clone(), error),
         })?;
-        if self.is_root {
-            let modules = mount::needed_modules(cx.dir, &source.device, source.modules);
-            cx.record_mount(&String::from_utf8_lossy(&fstype), modules);
+        let members = MultiDevice::find(&source.device, &source.named, cx);
+        let members = members.map(|members| members.numbers()).unwrap_or_default();
+        let named = source.named.numbers();
+        let numbers = [&[source.device.number], named, &members].concat();
+        let below = |number: &(u32, u32)| devices::modules_below(cx.dir, *number);
+        let drivers = numbers.iter().flat_map(below).collect();
+        match self.is_root {
+            true => cx.record_mount(&String::from_utf8_lossy(&fstype), drivers),
+            false => cx.record_modules(drivers),
         }
         Ok(Progress::Done)
     }

@@ -14,6 +14,7 @@ use super::{Awaited, Progress, RootStep, StepContext, StepError};
 use crate::boot::SYSROOT;
 use crate::cmdline::root::{RootCandidate, RootParams};
 use crate::kmod::name::ModuleName;
+use crate::sys::devices::modules_above;
 use crate::sys::{BootTime, Cause, sysfs};
 use rustix::io::Errno;
 
@@ -111,7 +112,11 @@ impl HostShare {
         match result {
             Ok(_) => {
                 cx.note_root_device(&self.tag);
-                cx.record_mount(self.fstype, self.modules.take().unwrap_or_default());
+                let driver = if self.fstype == "9p" { "9pnet_virtio" } else { "virtiofs" };
+                let bound = sysfs::bound_devices(cx.dir, "virtio", driver).into_iter();
+                let below = |device| format!("sys/bus/virtio/devices/{device}");
+                let drivers = bound.flat_map(|device| modules_above(cx.dir, &below(device)));
+                cx.record_mount(self.fstype, drivers.collect());
                 Ok(Progress::Done)
             }
             Err(WorkerError::System(error)) if !is_listed && is_unknown_tag(&error.cause) => {

@@ -99,9 +99,11 @@ pub(super) struct StepContext<'a> {
 impl StepContext<'_> {
     /// Requests modules by name or alias (`overlay`, `fs-ext4`). Returns those that are not built
     /// in.
-    fn request_modules(&self, names: &[&str]) -> Vec<ModuleName> {
+    fn request_modules(&mut self, names: &[&str]) -> Vec<ModuleName> {
         let found = names.iter().filter_map(|n| self.loader.want_name(n, Rank::Root));
-        found.flatten().collect()
+        let modules: Vec<_> = found.flatten().collect();
+        self.state.modules.extend_from_slice(&modules);
+        modules
     }
 
     /// Returns whether no further device is expected.
@@ -133,11 +135,20 @@ impl StepContext<'_> {
         self.reporter.set_root_device(device);
     }
 
-    /// Records the mount of the root filesystem and the modules that it needs.
-    fn record_mount(&mut self, fstype: &str, modules: Vec<ModuleName>) {
+    /// Records the mount of the root filesystem, and `drivers`, the modules of the devices below it.
+    fn record_mount(&mut self, fstype: &str, drivers: Vec<ModuleName>) {
         self.reporter.set_root_fstype(fstype);
-        self.reporter.set_root_modules(modules);
+        self.record_modules(drivers);
         self.reporter.end_phase("mount");
+    }
+
+    /// Records the modules that steps have requested so far, and `drivers`.
+    fn record_modules(&mut self, drivers: Vec<ModuleName>) {
+        let modules = &mut self.state.modules;
+        modules.extend(drivers);
+        modules.sort_unstable();
+        modules.dedup();
+        self.reporter.set_root_modules(modules.clone());
     }
 
     /// Warns about other devices that have the name `text` too.

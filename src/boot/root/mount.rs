@@ -7,23 +7,7 @@ use rustix::mount::MountFlags;
 
 use super::devices::Candidate;
 use super::worker::Mount;
-use crate::kmod::name::ModuleName;
-use crate::sys::{Cause, Error, Result, Root, devices, mount, mount_options, procfs};
-
-/// Returns the modules that a mounted filesystem needs: its own, and those of the drivers of the
-/// devices below it.
-pub(super) fn needed_modules(
-    dir: &Root,
-    candidate: &Candidate,
-    filesystem: Vec<ModuleName>,
-) -> Vec<ModuleName> {
-    let device = devices::block_device_path(dir, candidate.number).unwrap_or_default();
-    let mut modules = devices::modules_of_ancestors(dir, &device);
-    modules.extend(filesystem);
-    modules.sort_unstable();
-    modules.dedup();
-    modules
-}
+use crate::sys::{Cause, Error, Result, Root, mount, mount_options, procfs};
 
 /// Returns the types to try, in order: the given ones, else the one that was detected, else every
 /// type that the kernel knows.

@@ -133,6 +133,11 @@ impl MultiDevice {
         &self.all
     }
 
+    /// Returns the device numbers of its devices.
+    pub(super) fn numbers(&self) -> Vec<(u32, u32)> {
+        self.own.iter().map(|device| device.number).collect()
+    }
+
     /// Returns how many devices have been found, for messages.
     pub(super) fn summary(&self) -> String {
         let own = self.own.iter().map(|device| &device.node);

@@ -18,8 +18,7 @@ use super::worker::{NfsMount, Request};
 use super::{Awaited, Progress, RootStep, StepContext, StepError};
 use crate::cmdline::network::NfsExport;
 use crate::cmdline::root::{RootCandidate, RootParams};
-use crate::kmod::name::ModuleName;
-use crate::sys::{self, Cause, mount, mount_options, net};
+use crate::sys::{self, Cause, devices, mount, mount_options, net};
 
 const DEFAULT_PATH: &str = "/tftpboot/%s";
 const VERSIONS: [&str; 4] = ["4.2", "4.1", "4.0", "3"];
@@ -29,9 +28,9 @@ const VERSIONS: [&str; 4] = ["4.2", "4.1", "4.0", "3"];
 enum State {
     Start,
     /// The modules are being loaded.
-    LoadingModules(NfsMount, Vec<ModuleName>),
+    LoadingModules(NfsMount),
     /// The worker mounts the export.
-    Mounting(NfsMount, Vec<ModuleName>),
+    Mounting(NfsMount),
 }
 
 /// The step that mounts the root.
@@ -80,20 +79,12 @@ impl Nfs {
     }
 
     /// Notes that the export is mounted.
-    fn finish(
-        mount: &NfsMount,
-        version: &[u8],
-        modules: Vec<ModuleName>,
-        cx: &mut StepContext<'_>,
-    ) -> Progress {
+    fn finish(mount: &NfsMount, version: &[u8], cx: &mut StepContext<'_>) -> Progress {
         let interface = cx.state.network.as_ref().map(|n| n.interface.as_str());
-        let drivers = interface.map(|name| net::interface_modules(cx.dir, name));
-        let mut needed = drivers.unwrap_or_default();
-        needed.extend(modules);
-        needed.sort_unstable();
-        needed.dedup();
+        let link = interface.map(|name| format!("sys/class/net/{name}"));
+        let drivers = link.map(|link| devices::modules_above(cx.dir, &link)).unwrap_or_default();
         cx.note_root_device(&mount.source);
-        cx.record_mount(if version.starts_with(b"4") { "nfs4" } else { "nfs" }, needed);
+        cx.record_mount(if version.starts_with(b"4") { "nfs4" } else { "nfs" }, drivers);
         Progress::Done
     }
 }
@@ -104,24 +95,24 @@ impl RootStep for Nfs {
             State::Start => {
                 let mount = self.resolve(cx.state.network.as_ref())?;
                 let modules = cx.request_modules(&["fs-nfs", "nfsv3", "nfsv4"]);
-                self.state = State::LoadingModules(mount, modules.clone());
+                self.state = State::LoadingModules(mount);
                 Ok(Progress::LoadingModules(modules))
             }
-            State::LoadingModules(mount, modules) => {
+            State::LoadingModules(mount) => {
                 cx.reach_mount()?;
                 let text = format!("mount of {}", mount.source);
                 cx.worker.request(Request::Nfs(mount.clone()), text)?;
                 let progress = polling(&mount);
-                self.state = State::Mounting(mount, modules);
+                self.state = State::Mounting(mount);
                 Ok(progress)
             }
-            State::Mounting(mount, modules) => match cx.worker.poll() {
+            State::Mounting(mount) => match cx.worker.poll() {
                 None => {
                     let progress = polling(&mount);
-                    self.state = State::Mounting(mount, modules);
+                    self.state = State::Mounting(mount);
                     Ok(progress)
                 }
-                Some(version) => Ok(Self::finish(&mount, &version?, modules, cx)),
+                Some(version) => Ok(Self::finish(&mount, &version?, cx)),
             },
         }
     }

@@ -65,6 +65,7 @@ impl RootStep for Overlay {
                 None => Ok(cx.worker.progress()),
                 Some(Ok(_)) => {
                     cx.reporter.add_layer(parameter);
+                    cx.record_modules(Vec::new());
                     Ok(Progress::Done)
                 }
                 Some(Err(error)) => Err(StepError::of_parameter(parameter, error)),

@@ -188,6 +188,7 @@ impl RootPipeline {
         self.resumed |= !self.done.is_empty();
         self.done.clear();
         cx.reporter.clear_layers();
+        cx.state.modules.clear();
         cx.devices.forget_changed();
         self.plan();
     }

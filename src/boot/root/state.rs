@@ -2,6 +2,8 @@
 
 use std::net::Ipv4Addr;
 
+use crate::kmod::name::ModuleName;
+
 /// What the steps have found out about the root. It outlives a failed attempt.
 #[derive(Debug, Default)]
 pub(in crate::boot) struct RootState {
@@ -9,6 +11,9 @@ pub(in crate::boot) struct RootState {
     pub(super) device: Option<String>,
     /// The node of that device, if it is a block device: a tag may look like a node.
     pub(super) node: Option<String>,
+    /// Modules that the root needs, as far as they are known: those that steps have requested, and
+    /// the drivers of the devices below what is mounted.
+    pub(super) modules: Vec<ModuleName>,
     /// The network, once it is configured.
     pub(super) network: Option<NetworkState>,
 }

@@ -56,6 +56,7 @@ impl RootStep for Attach {
             self.requested = true;
             return Ok(Progress::LoadingModules(cx.request_modules(&["ubi"])));
         }
+        cx.state.modules.extend(flash::modules_below_ubi(cx.dir));
         Ok(Progress::Done)
     }
 }

@@ -34,7 +34,10 @@ impl Graph {
 
 fn record(id: usize, node: &Node) -> ModuleRecord {
     let (completion, live) = match &node.state {
-        State::Ended { completion, live } => (completion.clone(), *live),
+        // The worker notes the end, and the event of the kernel may be read after it.
+        State::Ended { completion, live } => {
+            (completion.clone(), live.filter(|live| *live <= completion.end))
+        }
         State::Live(run, live) => {
             let loaded = Completion::immediate(id, Outcome::Loaded);
             (Completion { start: run.start, end: *live, ..loaded }, Some(*live))

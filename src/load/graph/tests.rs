@@ -122,6 +122,22 @@ fn a_live_module_is_not_waited_for() {
     assert_eq!(run(&mut graph, &[]), "slow:loaded user:loaded post:loaded late:loaded");
 }
 
+/// The event of the kernel may be read after the worker has noted the end of the load.
+#[test]
+fn no_module_is_live_after_the_end_of_its_load() {
+    for (live, end, want) in [(2, 4, Some(2)), (3, 3, Some(3)), (4, 3, None), (9, 1, None)] {
+        let mut graph = parallel(SchedulePolicy::default());
+        graph.add(step("a", &[], &[]), None, Rank::Rest);
+        let task = graph.take(NOW).unwrap();
+        graph.note_live(&"a".into(), seconds(live));
+        let open = graph.records().remove(0);
+        assert_eq!((open.live, open.end), (Some(seconds(live)), seconds(live)));
+        graph.finish(Completion { end: seconds(end), ..loaded(&task) });
+        let ended = graph.records().remove(0);
+        assert_eq!((ended.live, ended.end), (want.map(seconds), seconds(end)), "{live} {end}");
+    }
+}
+
 #[test]
 fn open_steps_are_in_the_record() {
     let mut graph = parallel(SchedulePolicy::default());
