@@ -4,6 +4,7 @@
 use harness::disk::{DECOY, Disk, LABEL, ROOT, UUID};
 use harness::kernel::Kernel;
 use harness::machine::{Boot, Bus, Machine};
+use harness::paths::program;
 use harness::run::{BOOT, Test};
 use harness::{files, image, tests, tool};
 use std::fs;
@@ -25,6 +26,7 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
     none_of_several_candidates_is_found,
     options_of_the_root_are_those_of_fstab,
     usr_is_mounted_before_the_switch,
+    usr_on_the_device_of_the_root_has_its_own_options,
     a_missing_usr_is_reported,
     near_misses_are_reported,
     a_hibernated_system_resumes,
@@ -229,6 +231,22 @@ fn options_of_the_root_are_those_of_fstab() {
     let warnings = facts.record()["warnings"].to_string();
     let text = "resume=sda2: no block device has such a name; booting without resume";
     assert!(warnings.contains(text), "{warnings}");
+}
+
+/// As with subvolumes of one btrfs, of which /usr is another one than the root.
+fn usr_on_the_device_of_the_root_has_its_own_options() {
+    let vm = machine(&format!("root=UUID={UUID} mount.usrflags=noatime"));
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("usr")).unwrap();
+    files::put(dir.path(), "sbin/init", &fs::read(program("examples/guest")).unwrap(), 0o755);
+    let file = vm.dir().join("root");
+    ROOT.make_of(dir.path(), "16M", &file);
+    let (_, facts) = vm.disk(Bus::VirtioBlk, &file).run_ok();
+    let usr = facts.mount("/usr").expect("/usr in mountinfo");
+    assert_eq!((usr.source, usr.kind), ("/dev/vda", "ext4"));
+    let root = facts.mount("/").expect("/ in mountinfo");
+    let is_noatime = |options: &[&str]| options.contains(&"noatime");
+    assert_eq!((is_noatime(&usr.options), is_noatime(&root.options)), (true, false));
 }
 
 fn a_missing_usr_is_reported() {

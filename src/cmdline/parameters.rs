@@ -138,7 +138,8 @@ parameters! {
         "Filesystem types of /usr to try in order."
             => word.with_value(|text| set(&mut line.root.usr.fstypes, Some(owned_list(text))));
         "mount.usrflags", "=OPTION,OPTION",
-        "Mount options of /usr, as in fstab(5)."
+        "Mount options of /usr, as in fstab(5). Without `mount.usr=` they mount /usr from the \
+         device of the root: a subvolume of btrfs, for example."
             => word.with_value(|text| set(&mut line.root.usr.flags, Some(text.to_owned())));
         "resume", "=NAME",
         "Device that may hold a hibernated system, which the kernel then resumes."

@@ -83,10 +83,9 @@ impl Filesystem {
         }
     }
 
-    /// Returns the step that mounts /usr, if the command line names a device for it.
-    pub(super) fn usr(params: &RootParams) -> Option<Self> {
-        let usr = &params.usr;
-        let name = usr.name.clone()?;
+    /// Returns the step that mounts /usr from the device `name`, if there is one.
+    pub(super) fn usr(params: &RootParams, name: Option<RootName>) -> Option<Self> {
+        let (usr, name) = (&params.usr, name?);
         let (text, target) = (format!("mount.usr={name}"), format!("{SYSROOT}/usr"));
         Some(Self {
             fstypes: usr.fstypes.clone(),

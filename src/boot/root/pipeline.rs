@@ -78,10 +78,19 @@ impl RootPipeline {
             steps.push(Box::new(Resume::new(device, self.params.resume_offset)));
         }
         self.plan_root(&mut steps);
-        steps.extend(Filesystem::usr(&self.params).map(|usr| Box::new(usr) as Box<dyn RootStep>));
+        let usr = Filesystem::usr(&self.params, self.device_of_usr());
+        steps.extend(usr.map(|usr| Box::new(usr) as Box<dyn RootStep>));
         let is_verified = self.storage.verity.is_some();
         steps.push(Box::new(InitCheck::new(&self.choice.text, is_verified)));
         self.steps = steps.into();
+    }
+
+    /// Returns the device of /usr. As in systemd it is that of the root if the command line has
+    /// only mount options for /usr, such as those of a btrfs subvolume.
+    fn device_of_usr(&self) -> Option<RootName> {
+        let (usr, choice) = (&self.params.usr, &self.choice);
+        let shares_device = !usr.flags.is_empty() && is_block_device(choice, &self.params);
+        usr.name.clone().or_else(|| shares_device.then(|| choice.name.clone()))
     }
 
     /// Plans the root filesystem with what lies below and above it.
@@ -192,6 +201,12 @@ impl RootPipeline {
         cx.devices.forget_changed();
         self.plan();
     }
+}
+
+/// Returns whether the root is a filesystem on a block device.
+fn is_block_device(choice: &RootCandidate, params: &RootParams) -> bool {
+    let is_share = HostShare::root(choice, params).is_some();
+    !is_share && Nfs::root(choice, params).is_none() && !ubi::is_volume(&choice.text)
 }
 
 /// Returns the steps to the root itself: on a host share, on a server, on a block device.
