@@ -5,6 +5,7 @@ use harness::tests;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -19,6 +20,10 @@ pub(crate) const TESTS: &[Test] = tests![[] =>
     modprobe_reads_the_rewritten_index,
     configuration_and_firmware_are_included,
     a_merged_usr_is_included_once,
+    links_mean_what_they_mean_in_the_root,
+    a_root_without_lib_is_read_below_usr,
+    a_module_that_nobody_requested_may_be_damaged,
+    a_builtin_module_stands_for_its_softdeps,
     a_list_replaces_the_built_in_one,
     a_list_of_every_form_gives_what_gen_init_cpio_makes,
     an_image_can_be_standard_output,
@@ -135,7 +140,7 @@ fn tree() -> tempfile::TempDir {
     put(root, "usr/lib/modprobe.d/dist.conf", "options a x=1\n");
     put(root, "lib/firmware/a/fw.bin.xz", "firmware");
     put(root, "lib/firmware/a/real.bin", "linked");
-    std::os::unix::fs::symlink("real.bin", root.join("lib/firmware/a/link.bin")).unwrap();
+    symlink("real.bin", root.join("lib/firmware/a/link.bin")).unwrap();
     put(root, "init", "#!/bin/true\n");
     dir
 }
@@ -375,11 +380,98 @@ fn a_merged_usr_is_included_once() {
         fs::rename(root.join("lib").join(name), root.join("usr/lib").join(name)).unwrap();
     }
     fs::remove_dir(root.join("lib")).unwrap();
-    std::os::unix::fs::symlink("usr/lib", root.join("lib")).unwrap();
+    symlink("usr/lib", root.join("lib")).unwrap();
     let found = files(&built(root, ""));
     assert!(found.contains_key("usr/lib/modprobe.d/dist.conf"));
     assert!(!found.contains_key("lib/modprobe.d/dist.conf"));
     assert!(found.contains_key(&format!("lib/modules/{RELEASE}/kernel/a.ko.zst")));
+}
+
+/// Debian's alternatives, RHEL's weak-updates and a merged /usr with links that start at `/`.
+fn links_mean_what_they_mean_in_the_root() {
+    let tree = tree();
+    let root = tree.path();
+    for name in ["modules", "firmware"] {
+        fs::rename(root.join("lib").join(name), root.join("usr/lib").join(name)).unwrap();
+    }
+    fs::remove_dir(root.join("lib")).unwrap();
+    let dir = format!("usr/lib/modules/{RELEASE}");
+    put(root, "usr/lib/modules/older/extra/x.ko", module(&["name=x", "firmware=regulatory.db"]));
+    fs::remove_file(root.join(&dir).join("kernel/x.ko")).unwrap();
+    put(root, "etc/alternatives/modprobe", "blacklist nouveau\n");
+    put(root, "usr/lib/firmware/regulatory.db-debian", "from Debian");
+    for (link, target) in [
+        ("lib", "/usr/lib"),
+        (&*format!("{dir}/kernel/x.ko"), "/lib/modules/older/extra/x.ko"),
+        ("etc/modprobe.d/nvidia.conf", "/etc/alternatives/modprobe"),
+        ("etc/modprobe.d/nowhere.conf", "/etc/passwd"),
+        ("etc/alternatives/regulatory.db", "/lib/firmware/regulatory.db-debian"),
+        ("usr/lib/firmware/regulatory.db", "/etc/alternatives/regulatory.db"),
+    ] {
+        symlink(target, root.join(link)).unwrap();
+    }
+    let image = built(root, "-m x --modules-as stored");
+    let found = files(&image);
+    let x = &found[&format!("lib/modules/{RELEASE}/kernel/x.ko")];
+    assert_eq!(*x, module(&["name=x", "firmware=regulatory.db"]));
+    assert_eq!(found["etc/modprobe.d/nvidia.conf"], b"blacklist nouveau\n");
+    assert_eq!(found["lib/firmware/regulatory.db"], b"from Debian");
+    assert!(!found.contains_key("etc/modprobe.d/nowhere.conf"), "a file of the build machine");
+}
+
+/// A package of a kernel for a merged /usr, unpacked.
+fn a_root_without_lib_is_read_below_usr() {
+    let tree = tree();
+    let root = tree.path();
+    for name in ["modules", "firmware"] {
+        fs::rename(root.join("lib").join(name), root.join("usr/lib").join(name)).unwrap();
+    }
+    fs::remove_dir(root.join("lib")).unwrap();
+    let found = files(&built(root, "-m a"));
+    assert!(found.contains_key(&format!("lib/modules/{RELEASE}/kernel/a.ko.zst")));
+    assert_eq!(found["lib/firmware/a/fw.bin.xz"], b"firmware");
+}
+
+fn a_module_that_nobody_requested_may_be_damaged() {
+    let tree = tree();
+    let dir = tree.path().join(format!("lib/modules/{RELEASE}/kernel"));
+    fs::write(dir.join("x.ko"), "").unwrap();
+    let c = fs::read(dir.join("c.ko.gz")).unwrap();
+    fs::write(dir.join("c.ko.gz"), &c[..c.len() / 2]).unwrap();
+    fs::remove_file(dir.join("e.ko")).unwrap();
+    assert!(refused(tree.path(), "-m x").contains("x.ko: not an ELF file"));
+    assert!(refused(tree.path(), "-m a").contains("c.ko.gz: damaged gzip data"));
+    for args in ["", "--no-firmware --modules-as stored"] {
+        let (output, image) = build(tree.path(), args);
+        let text = String::from_utf8_lossy(&output.stderr);
+        for cause in ["x.ko: not an ELF file", "c.ko.gz: damaged gzip data", "e.ko: No such file"] {
+            let line = text.lines().find(|line| line.contains(cause)).expect(cause);
+            assert!(line.ends_with("; the image has no such module"), "{line}");
+        }
+        assert_eq!(modules(&image).len(), 3, "{:?}", modules(&image));
+    }
+    assert!(modules(&built(tree.path(), "-m in_kernel")).is_empty());
+}
+
+fn a_builtin_module_stands_for_its_softdeps() {
+    let tree = tree();
+    let dir = format!("lib/modules/{RELEASE}");
+    put(
+        tree.path(),
+        &format!("{dir}/modules.builtin"),
+        "kernel/fs/in-kernel.ko\nkernel/deep.ko\nkernel/hid.ko\n",
+    );
+    put(
+        tree.path(),
+        &format!("{dir}/modules.builtin.modinfo"),
+        "in_kernel.license=GPL\0in_kernel.softdep=pre: deep post: nowhere\0deep.softdep=pre: \
+         in_kernel crypto-d\0hid.weakdep=x\0broken\0",
+    );
+    let d = ["d.ko.zst", "e.ko.zst"];
+    assert_eq!(modules(&built(tree.path(), "-m in-kernel")), d);
+    assert_eq!(modules(&built(tree.path(), "-m hid")), ["x.ko.zst"]);
+    put(tree.path(), &format!("{dir}/modules.softdep"), "softdep x pre: deep\n");
+    assert_eq!(modules(&built(tree.path(), "-m x")), [d[0], d[1], "x.ko.zst"]);
 }
 
 fn a_list_replaces_the_built_in_one() {
@@ -544,7 +636,7 @@ fn what_is_not_a_regular_file_is_refused_by_name() {
     let module = root.join(format!("lib/modules/{RELEASE}/kernel/x.ko"));
     fs::remove_file(&module).unwrap();
     Command::new("mkfifo").arg(&module).status().unwrap();
-    let (code, _, error) = image_command(root, &format!("{build} --init init"));
+    let (code, _, error) = image_command(root, &format!("{build} --init init -m x"));
     assert!(code == Some(1) && error.ends_with("x.ko: not a regular file\n"), "{error}");
 }
 
@@ -659,7 +751,7 @@ fn modules_of_any_size_take_little_memory() {
     assert_eq!(code, Some(0), "{error}");
     let aliases = fs::read_to_string(modules.join("modules.alias")).unwrap();
     assert!(aliases.contains("alias pci:v*large* large\n"), "{aliases}");
-    std::os::unix::fs::symlink(&large, root.join("large.bak")).unwrap();
+    symlink(&large, root.join("large.bak")).unwrap();
     for (line, want) in [
         (format!("modinfo -F alias {kernel}/large.ko"), "pci:v*large*\n".to_owned()),
         (format!("modinfo -b . -k {RELEASE} -F license large"), "GPL\n".to_owned()),

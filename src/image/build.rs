@@ -5,11 +5,14 @@ use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use super::firmware::Firmware;
 use super::manifest::{Content, Manifest, Node};
 use super::output::Output;
 use super::select::{self, Selection};
 use super::tree::Tree;
-use super::{Error, ModuleFormat, Options, firmware, list, newc, pack, sets, shell, source};
+use super::{
+    Error, ModuleFormat, Modules, Options, firmware, list, newc, pack, sets, shell, source,
+};
 use crate::escape;
 use crate::kmod::index;
 use crate::kmod::name::ModuleName;
@@ -53,7 +56,8 @@ pub(crate) struct Summary {
     pub(crate) firmware: usize,
     /// Number of firmware names in these modules for which no file exists.
     pub(crate) firmware_missing: usize,
-    /// Warnings: those of depmod if the tree had no index files, and one about an unusual /init.
+    /// Warnings: those of depmod if the tree had no index files, modules that are left out, and one
+    /// about an unusual /init.
     pub(crate) notices: Vec<String>,
 }
 
@@ -76,7 +80,9 @@ impl fmt::Display for Summary {
 /// All of [`Error`]. No file is left behind.
 pub(crate) fn build(options: &Options) -> Result<Summary, Error> {
     let tree = Tree::read(&options.root, &options.release)?;
-    let selection = select::select(&tree, &options.modules)?;
+    let mut selection = select::select(&tree, &options.modules)?;
+    let mut notices = tree.indexes.notices.clone();
+    let firmware = read_modules(&tree, &mut selection, options, &mut notices)?;
     let mut manifest = Manifest::default();
     add_list(&mut manifest, options)?;
     if let Some(shell) = &options.shell {
@@ -95,8 +101,8 @@ pub(crate) fn build(options: &Options) -> Result<Summary, Error> {
         let name = image_path(&options.release, &path);
         manifest.add(&name, Node::of_root(0o644, Content::Module(tree.path(&line.path))))?;
     }
-    let firmware = add_firmware(&mut manifest, &tree, &selection, options)?;
-    let warning = check_init(&manifest)?;
+    let firmware = add_firmware(&mut manifest, &tree, &firmware, options)?;
+    notices.extend(check_init(&manifest)?);
     let bytes = write(&manifest, options)?;
     Ok(Summary {
         path: options.out.clone(),
@@ -105,7 +111,7 @@ pub(crate) fn build(options: &Options) -> Result<Summary, Error> {
         modules_known: tree.lines.len(),
         firmware: firmware.files.len(),
         firmware_missing: firmware.missing,
-        notices: tree.indexes.notices.into_iter().chain(warning).collect(),
+        notices,
     })
 }
 
@@ -244,29 +250,53 @@ fn dep_files(tree: &Tree, format: ModuleFormat) -> Result<(Vec<u8>, Vec<u8>), Er
     Ok((text, bin.finish().map_err(Error::Index)?))
 }
 
+/// Reads the selected modules and returns the names of their firmware. If no module was requested
+/// by name, one that cannot be read is left out: it need not be one that this machine boots with.
+///
+/// # Errors
+///
+/// A module that was requested, or that such a module needs, is missing or damaged.
+fn read_modules(
+    tree: &Tree,
+    selection: &mut Selection,
+    options: &Options,
+    notices: &mut Vec<String>,
+) -> Result<BTreeSet<String>, Error> {
+    let modules: Vec<_> =
+        selection.iter().map(|at| (*at, tree.path(&tree.lines[*at].path))).collect();
+    let mut names = BTreeSet::new();
+    pack::in_order(
+        &modules,
+        |(_, path)| firmware::names(path),
+        |(at, _), found| {
+            match found {
+                Ok(found) => names.extend(found),
+                Err(error) if options.modules == Modules::All => {
+                    selection.remove(at);
+                    notices.push(format!("{error}; the image has no such module"));
+                }
+                Err(error) => return Err(error),
+            }
+            Ok(())
+        },
+    )?;
+    Ok(names)
+}
+
 fn add_firmware(
     manifest: &mut Manifest,
     tree: &Tree,
-    selection: &Selection,
+    names: &BTreeSet<String>,
     options: &Options,
 ) -> Result<firmware::Found, Error> {
     if !options.firmware {
         return Ok(firmware::Found::default());
     }
-    let modules: Vec<_> = selection.iter().map(|at| tree.path(&tree.lines[*at].path)).collect();
-    let mut names = BTreeSet::new();
-    pack::in_order(
-        &modules,
-        |path| firmware::names(path),
-        |_, found| {
-            names.extend(found?);
-            Ok::<_, Error>(())
-        },
-    )?;
-    let dir = tree.firmware_dir();
-    let found = firmware::find(&dir, &options.release, &names);
+    let (root, dir, release) = (tree.root(), &*tree.firmware_dir(), &*options.release);
+    let firmware = Firmware { root, dir, release };
+    let found = firmware.find(names);
     for file in &found.files {
-        let node = Node::of_root(0o644, Content::File(dir.join(file)));
+        let node = Node::of_root(0o644, Content::File(firmware.path(file)));
         manifest.add(&format!("lib/firmware/{file}"), node)?;
     }
     Ok(found)
@@ -359,7 +389,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
-    use super::super::{Compress, Modules};
+    use super::super::Compress;
     use super::*;
 
     #[test]

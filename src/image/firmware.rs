@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::inside::inside;
 use super::{Error, ModuleFormat, source};
 use crate::kmod::alias::{fnmatch, is_wildcard};
 use crate::kmod::elf;
@@ -34,55 +35,83 @@ pub(super) struct Found {
     pub(super) missing: usize,
 }
 
-/// Finds the files for `names` below `dir`.
-pub(super) fn find(dir: &Path, release: &str, names: &BTreeSet<String>) -> Found {
-    let mut found = Found::default();
-    for name in names.iter().filter(|name| is_relative(name)) {
-        let files = candidates(dir, release, name);
-        found.missing += usize::from(files.is_empty());
-        found.files.extend(files);
+/// The firmware of a root.
+#[derive(Debug)]
+pub(super) struct Firmware<'a> {
+    /// The root of the build.
+    pub(super) root: &'a Path,
+    /// The firmware directory below it.
+    pub(super) dir: &'a Path,
+    /// Release of the kernel, which may have files of its own.
+    pub(super) release: &'a str,
+}
+
+impl Firmware<'_> {
+    /// Finds the files for `names`.
+    pub(super) fn find(&self, names: &BTreeSet<String>) -> Found {
+        let mut found = Found::default();
+        for name in names.iter().filter(|name| is_relative(name)) {
+            let files = self.candidates(name);
+            found.missing += usize::from(files.is_empty());
+            found.files.extend(files);
+        }
+        found
     }
-    found
+
+    /// Returns the path on the build machine of a file of the firmware directory.
+    pub(super) fn path(&self, file: &str) -> PathBuf {
+        inside(self.root, &self.dir.join(file))
+    }
+
+    /// Returns the files for `name`: each in the first of the kernel's directories that has it. In
+    /// the modules of newer kernels the name may be a glob.
+    fn candidates(&self, name: &str) -> Vec<String> {
+        let release = self.release;
+        let dirs = [
+            format!("updates/{release}/"),
+            "updates/".into(),
+            format!("{release}/"),
+            String::new(),
+        ];
+        let mut names = BTreeSet::from([name.to_owned()]);
+        if name.bytes().any(is_wildcard) {
+            names = dirs.iter().flat_map(|dir| self.glob(dir, name)).collect();
+        }
+        let first = |name: &String| dirs.iter().find_map(|dir| self.plain(&format!("{dir}{name}")));
+        names.iter().filter_map(first).collect()
+    }
+
+    /// Returns the first file of this name, which may be compressed.
+    fn plain(&self, name: &str) -> Option<String> {
+        let files = SUFFIXES.map(|suffix| format!("{name}{suffix}"));
+        files.into_iter().find(|file| self.path(file).is_file())
+    }
+
+    /// Returns the names, without the directory `dir` and a suffix, that match a glob. As in a
+    /// shell a wildcard matches no slash.
+    fn glob(&self, dir: &str, glob: &str) -> Vec<String> {
+        glob.split('/').fold(vec![String::new()], |found, pattern| {
+            let names = |parent: &String| {
+                let entries = fs::read_dir(self.path(&format!("{dir}{parent}")));
+                let names = entries.into_iter().flatten().flatten();
+                let names = names.filter_map(|entry| entry.file_name().into_string().ok());
+                let stems = names.map(|name| {
+                    let stem = name.strip_suffix(".zst").or_else(|| name.strip_suffix(".xz"));
+                    stem.unwrap_or(&name).to_owned()
+                });
+                let matches = stems.filter(|stem| fnmatch(pattern.as_bytes(), stem.as_bytes()));
+                let join = |stem| if parent.is_empty() { stem } else { format!("{parent}/{stem}") };
+                matches.map(join).collect::<Vec<_>>()
+            };
+            found.iter().flat_map(names).collect()
+        })
+    }
 }
 
 /// Returns whether `name` stays below the firmware directory: a module must not add other files to
 /// the image.
 fn is_relative(name: &str) -> bool {
     !name.is_empty() && !name.starts_with('/') && !name.split('/').any(|part| part == "..")
-}
-
-/// Returns the files for `name` in the first of the kernel's directories that has one. In the
-/// modules of newer kernels the name may be a glob.
-fn candidates(dir: &Path, release: &str, name: &str) -> Vec<String> {
-    let updates = format!("updates/{release}/");
-    let own = format!("{release}/");
-    for prefix in [&updates, "updates/", &own, ""] {
-        let name = format!("{prefix}{name}");
-        let files =
-            if name.bytes().any(is_wildcard) { glob(dir, &name) } else { plain(dir, &name) };
-        if !files.is_empty() {
-            return files;
-        }
-    }
-    Vec::new()
-}
-
-fn plain(dir: &Path, name: &str) -> Vec<String> {
-    let files = SUFFIXES.map(|suffix| format!("{name}{suffix}"));
-    files.into_iter().find(|file| dir.join(file).is_file()).into_iter().collect()
-}
-
-/// Returns the files that match a glob in the last component of `name`.
-fn glob(dir: &Path, name: &str) -> Vec<String> {
-    let (parent, pattern) = name.rsplit_once('/').unwrap_or(("", name));
-    let matches = |path: &PathBuf| {
-        let base = path.file_name().and_then(|base| base.to_str()).unwrap_or_default();
-        let stem = base.strip_suffix(".zst").or_else(|| base.strip_suffix(".xz")).unwrap_or(base);
-        fnmatch(pattern.as_bytes(), stem.as_bytes()) && path.is_file()
-    };
-    let entries = fs::read_dir(dir.join(parent)).into_iter().flatten().flatten();
-    let files = entries.map(|entry| entry.path()).filter(matches);
-    files.filter_map(|path| path.strip_prefix(dir).ok()?.to_str().map(str::to_owned)).collect()
 }
 
 #[cfg(test)]
@@ -100,22 +129,34 @@ mod tests {
             "brcm/x-2.bin.zst",
             "brcm/y.bin",
             "c.bin.gz",
+            "updates/brcm/x-2.bin",
+            "updates/6.1/brcm/x-3.bin.xz",
+            "soc/one/dsp.mbn",
+            "soc/two/dsp.mbn.zst",
         ] {
             let path = dir.path().join(file);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, "").unwrap();
         }
-        let cases: [(&str, &[&str], usize); 7] = [
+        let cases: [(&str, &[&str], usize); 9] = [
             ("a.bin", &["updates/a.bin"], 0),
             ("b.bin", &["6.1/b.bin.xz"], 0),
             ("c.bin", &[], 1),
-            ("brcm/x-*.bin", &["brcm/x-1.bin", "brcm/x-2.bin.zst"], 0),
+            (
+                "brcm/x-*.bin",
+                &["brcm/x-1.bin", "updates/brcm/x-2.bin", "updates/6.1/brcm/x-3.bin.xz"],
+                0,
+            ),
+            ("soc/*/dsp.mbn", &["soc/one/dsp.mbn", "soc/two/dsp.mbn.zst"], 0),
+            ("soc/*", &[], 1),
             ("brcm/z*", &[], 1),
             ("brcm", &[], 1),
             ("../a.bin", &[], 0),
         ];
         for (name, files, missing) in cases {
-            let found = find(dir.path(), "6.1", &BTreeSet::from([name.to_owned()]));
+            let (root, below) = (dir.path(), Path::new(""));
+            let firmware = Firmware { root, dir: below, release: "6.1" };
+            let found = firmware.find(&BTreeSet::from([name.to_owned()]));
             let files = files.iter().map(|file| (*file).to_owned()).collect();
             assert_eq!(found, Found { files, missing }, "{name}");
         }

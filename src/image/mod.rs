@@ -19,6 +19,7 @@ mod build;
 mod error;
 mod firmware;
 mod indexes;
+mod inside;
 pub(crate) mod list;
 mod manifest;
 pub mod newc;

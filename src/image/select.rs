@@ -24,23 +24,42 @@ pub(super) fn select(tree: &Tree, modules: &Modules) -> Result<Selection, Error>
     }
 }
 
-/// Returns the modules that the words of the command line name: `@set`, a glob, or a name.
+/// Returns the modules that the words of the command line name: `@set`, a glob, or a name. A module
+/// that is built in stands for its softdeps.
 fn requested(tree: &Tree, words: &[String]) -> Result<Selection, Error> {
     let mut selection = Selection::new();
     let mut unknown = Vec::new();
     for word in words {
         if let Some(set) = word.strip_prefix('@') {
             let text = sets::get(set).ok_or_else(|| Error::UnknownSet(set.to_owned()))?;
-            selection.extend(list::parse_modules(text).flat_map(|entry| find(tree, entry)));
+            let entries = list::parse_modules(text);
+            selection.extend(entries.flat_map(|entry| find_with_builtin(tree, entry)));
             continue;
         }
-        let found = find(tree, word);
+        let found = find_with_builtin(tree, word);
         if found.is_empty() && !tree.builtin.contains(&ModuleName::new(word)) {
             unknown.push(word.clone());
         }
         selection.extend(found);
     }
     if unknown.is_empty() { Ok(selection) } else { Err(Error::UnknownModules(unknown)) }
+}
+
+/// Returns the modules that a word names, or the softdeps of the builtin module of this name, and
+/// of those of its softdeps that are built in.
+fn find_with_builtin(tree: &Tree, word: &str) -> Vec<usize> {
+    let (mut pending, mut seen) = (vec![word.to_owned()], BTreeSet::new());
+    let mut found = Vec::new();
+    while let Some(word) = pending.pop() {
+        let modules = find(tree, &word);
+        let name = ModuleName::new(&word);
+        let is_new = || tree.builtin.contains(&name) && seen.insert(word);
+        if modules.is_empty() && is_new() {
+            pending.extend(soft_dependencies(tree, &name).map(str::to_owned));
+        }
+        found.extend(modules);
+    }
+    found
 }
 
 /// Returns the modules that a word names. A glob with a slash matches paths, any other glob matches
@@ -81,7 +100,9 @@ fn closure(tree: &Tree, requested: Selection) -> Result<Selection, Error> {
     let mut selection = requested;
     while let Some(at) = pending.pop() {
         let mut needs = dependencies(tree, at)?;
-        needs.extend(soft_dependencies(tree, at));
+        let name = ModuleName::new(&tree.lines[at].path);
+        let soft = soft_dependencies(tree, &name);
+        needs.extend(soft.flat_map(|need| find_with_builtin(tree, need)));
         pending.extend(needs.into_iter().filter(|need| selection.insert(*need)));
     }
     Ok(selection)
@@ -96,14 +117,13 @@ fn dependencies(tree: &Tree, at: usize) -> Result<Vec<usize>, Error> {
     line.needs.iter().map(position).collect()
 }
 
-/// Returns the softdeps and weakdeps of every line for the module. modprobe uses only the first
-/// line, but the configuration of the real root may change which line that is.
-fn soft_dependencies(tree: &Tree, at: usize) -> Vec<usize> {
-    let name = ModuleName::new(&tree.lines[at].path);
-    let applies = |pattern: &str| fnmatch(pattern.as_bytes(), name.as_str().as_bytes());
-    let soft = tree.config.softdeps.iter().filter(|dep| applies(&dep.name));
+/// Returns the names in the softdeps and weakdeps of every line for the module. modprobe uses only
+/// the first line, but the configuration of the real root may change which line that is.
+fn soft_dependencies<'t>(tree: &'t Tree, module: &'t ModuleName) -> impl Iterator<Item = &'t str> {
+    let applies = |pattern: &str| fnmatch(pattern.as_bytes(), module.as_str().as_bytes());
+    let soft = tree.config.softdeps.iter().filter(move |dep| applies(&dep.name));
     let soft = soft.flat_map(|dep| dep.pre.iter().chain(&dep.post));
-    let weak = tree.config.weakdeps.iter().filter(|(pattern, _)| applies(pattern));
+    let weak = tree.config.weakdeps.iter().filter(move |(pattern, _)| applies(pattern));
     let weak = weak.flat_map(|(_, names)| names);
-    soft.chain(weak).flat_map(|need| find(tree, need)).collect()
+    soft.chain(weak).map(String::as_str)
 }

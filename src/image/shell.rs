@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use goblin::elf::Elf;
 
+use super::inside::inside;
 use super::manifest::{Content, Manifest, Node};
 use super::{Error, source};
 use crate::sys::crypt::PasswordHash;
@@ -48,8 +49,11 @@ pub(super) fn add(manifest: &mut Manifest, shell: &Shell, root: &Path) -> Result
     let program = match shell {
         Shell::Program(path) => path.clone(),
         Shell::Any => {
-            let found = SHELLS.iter().map(|path| root.join(path)).find(|path| path.is_file());
-            found.ok_or_else(|| Error::NoShell(root.into()))?
+            let found = SHELLS.iter().map(|path| inside(root, Path::new(path)));
+            found
+                .into_iter()
+                .find(|path| path.is_file())
+                .ok_or_else(|| Error::NoShell(root.into()))?
         }
     };
     let bytes = source::read(&program)?;
@@ -92,7 +96,7 @@ fn add_libraries(
             program: program.into(),
             library: library.clone(),
         })?;
-        let file = root.join(&path);
+        let file = inside(root, Path::new(&path));
         wanted.extend(needed(&source::read(&file)?));
         manifest.add(&path, Node::of_root(0o755, Content::File(file)))?;
         added.push(library);
@@ -109,7 +113,7 @@ fn needed(bytes: &[u8]) -> Vec<String> {
 
 /// Returns the path below `root` of a library, or of an interpreter, which is a path already.
 fn find_library(root: &Path, name: &str) -> Option<String> {
-    let exists = |path: &String| root.join(path).is_file();
+    let exists = |path: &String| inside(root, Path::new(path)).is_file();
     if name.contains('/') {
         return Some(name.trim_start_matches('/').to_owned()).filter(exists);
     }

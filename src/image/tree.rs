@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::Error;
 use super::indexes::{Indexes, read_optional};
+use super::inside::{first_dir, inside};
 use crate::kmod::conf::Config;
 use crate::kmod::dep::DepLine;
 use crate::kmod::name::ModuleName;
@@ -19,7 +20,7 @@ const CONFIG_DIRS: [&str; 4] =
 /// The modules of one kernel, as depmod indexes them.
 #[derive(Debug)]
 pub(super) struct Tree {
-    /// `ROOT/lib/modules/RELEASE`.
+    /// `lib/modules/RELEASE` below the root.
     dir: PathBuf,
     /// The index files.
     pub(super) indexes: Indexes,
@@ -43,8 +44,10 @@ impl Tree {
     ///
     /// [`Error::NoModules`] and [`Error::Depmod`]; a file that exists and cannot be read.
     pub(super) fn read(root: &Path, release: &str) -> Result<Self, Error> {
-        let dir = root.join("lib/modules").join(release);
-        let indexes = Indexes::open(root, &dir, release)?;
+        let place = |dir: &str| Path::new(dir).join(release);
+        // A package that is unpacked for a root with a merged /usr lacks the link /lib.
+        let below = first_dir(root, [place("lib/modules"), place("usr/lib/modules")]);
+        let indexes = Indexes::open(root, &inside(root, &below), release)?;
         let lines = dep_lines(&indexes.read("modules.dep")?.unwrap_or_default());
         let mut by_name = HashMap::new();
         for (at, line) in lines.iter().enumerate() {
@@ -55,7 +58,7 @@ impl Tree {
         let config = read_config(&indexes, &modprobe_d)?;
         let builtin = builtin_names(&builtin);
         Ok(Self {
-            dir,
+            dir: below,
             indexes,
             root: root.to_owned(),
             lines,
@@ -70,16 +73,19 @@ impl Tree {
     /// the root.
     #[must_use]
     pub(super) fn path(&self, line: &[u8]) -> PathBuf {
-        match line.strip_prefix(b"/") {
-            Some(external) => self.root.join(sys::path(external)),
-            None => self.dir.join(sys::path(line)),
-        }
+        inside(&self.root, &self.dir.join(sys::path(line)))
     }
 
-    /// Returns the firmware directory.
+    /// Returns the firmware directory, below the root.
     #[must_use]
     pub(super) fn firmware_dir(&self) -> PathBuf {
-        self.root.join("lib/firmware")
+        first_dir(&self.root, ["lib/firmware".into(), "usr/lib/firmware".into()])
+    }
+
+    /// Returns the root of the build.
+    #[must_use]
+    pub(super) fn root(&self) -> &Path {
+        &self.root
     }
 }
 
@@ -102,27 +108,47 @@ fn read_config(indexes: &Indexes, modprobe_d: &[(String, Vec<u8>)]) -> Result<Co
         let text = indexes.read(name)?.unwrap_or_default();
         config.add_file(name, &text, &mut warnings);
     }
+    let builtin = indexes.read("modules.builtin.modinfo")?.unwrap_or_default();
+    config.add_file("modules.builtin.modinfo", &builtin_softdeps(&builtin), &mut warnings);
     for (name, text) in modprobe_d {
         config.add_file(name, text, &mut warnings);
     }
     Ok(config)
 }
 
+/// Returns the softdeps and weakdeps of builtin modules as lines of modprobe.d: the kernel requests
+/// such modules itself. depmod stores only those of loadable modules.
+///
+/// ```text
+/// modules.builtin.modinfo    MODULE.KEY=VALUE NUL ...       ext4.softdep=pre: crypto-crc32c
+/// ```
+fn builtin_softdeps(modinfo: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(modinfo);
+    let line = |field: &str| {
+        let (module, (key, value)) = field
+            .split_once('.')
+            .and_then(|(module, rest)| Some((module, rest.split_once('=')?)))?;
+        matches!(key, "softdep" | "weakdep").then(|| format!("{key} {module} {value}\n"))
+    };
+    text.split('\0').filter_map(line).collect::<String>().into_bytes()
+}
+
 fn read_modprobe_d(root: &Path) -> Result<Vec<(String, Vec<u8>)>, Error> {
     let mut files = Vec::new();
     let mut seen = HashSet::new();
     for name in CONFIG_DIRS {
-        let dir = root.join(name);
+        let dir = inside(root, Path::new(name));
         // On a merged /usr, lib/modprobe.d and usr/lib/modprobe.d are one directory.
         let Ok(real) = fs::canonicalize(&dir) else { continue };
         if seen.insert(real) {
-            read_conf_files(&dir, name, &mut files)?;
+            read_conf_files(root, &dir, name, &mut files)?;
         }
     }
     Ok(files)
 }
 
 fn read_conf_files(
+    root: &Path,
     dir: &Path,
     name: &str,
     files: &mut Vec<(String, Vec<u8>)>,
@@ -131,11 +157,12 @@ fn read_conf_files(
         let path = entry.map_err(Error::io("read", dir))?.path();
         let base = path.file_name().unwrap_or_default();
         let base = base.to_str().ok_or_else(|| Error::NotUtf8(path.clone()))?;
-        if base.starts_with('.') || !base.ends_with(".conf") || path.is_dir() {
+        let real = inside(root, &Path::new(name).join(base));
+        if base.starts_with('.') || !base.ends_with(".conf") || real.is_dir() {
             continue;
         }
         // A dangling link has no effect, as with modprobe.
-        if let Some(content) = read_optional(&path)? {
+        if let Some(content) = read_optional(&real)? {
             files.push((format!("{name}/{base}"), content));
         }
     }
