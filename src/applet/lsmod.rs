@@ -41,8 +41,17 @@ enum Form {
 }
 
 pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
-    let tool = Tool::kmod(args, Level::Error);
-    let form = parse(&tool, args)?;
+    show(&Tool::kmod(args, Level::Error), args)
+}
+
+/// Runs `kmod list`.
+#[cfg(feature = "host")]
+pub(super) fn run_in_kmod(args: &[OsString]) -> Result<(), Error> {
+    show(&Tool::kmod_command(args, Level::Error), args)
+}
+
+fn show(tool: &Tool, args: &[OsString]) -> Result<(), Error> {
+    let form = parse(tool, args)?;
     let text = procfs::modules(&tool.root).map_err(|error| {
         let reason = error.cause;
         tool.error(&format!("could not open /proc/modules: {reason}"));

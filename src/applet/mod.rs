@@ -17,6 +17,8 @@ mod helper;
 mod image;
 mod init;
 mod insmod;
+#[cfg(feature = "host")]
+mod kmod;
 mod load_keyboards;
 mod load_worker;
 mod lsmod;
@@ -135,6 +137,8 @@ const COMMANDS: &[Applet] = &[
         help: "convert a modules.conf of modutils to modprobe.d",
         run: convert::run,
     },
+    #[cfg(feature = "host")]
+    Applet { name: "kmod", help: "kmod's own commands: list, static-nodes", run: kmod::run },
     Applet {
         name: "static-nodes",
         help: "show the device nodes that load a module when they are opened",

@@ -84,6 +84,14 @@ impl Tool {
         Self::new(args, Form::Kmod, level)
     }
 
+    /// Returns the command `args[0]` of the program `kmod`, whose messages start with `kmod`.
+    #[cfg(feature = "host")]
+    pub(super) fn kmod_command(args: &[OsString], level: Level) -> Self {
+        let mut tool = Self::kmod(args, level);
+        "kmod".clone_into(&mut tool.name);
+        tool
+    }
+
     /// Returns the command of coldplug that is called `args[0]`.
     pub(super) fn coldplug(args: &[OsString]) -> Self {
         Self::new(args, Form::Coldplug, Level::Warning)
