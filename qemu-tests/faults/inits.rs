@@ -5,8 +5,10 @@ use harness::disk::{Disk, ROOT};
 use harness::kernel::Tree;
 use harness::machine::{Boot, Bus, Machine, Running};
 use harness::paths::program;
+use harness::{files, tool};
 use serde_json::json;
 use std::fs;
+use std::path::Path;
 
 /// An init that is no program; nothing of it may run.
 const NO_INIT: Row = Row { verdict: "no-init", never: &["exec /sbin/init"], ..ROW };
@@ -144,6 +146,43 @@ pub(crate) const ROWS: &[Row] = &[
         words: "rootflags=noexec",
         says: &["/sbin/init: Permission denied (filesystem mounted with noexec)"],
         ..NO_INIT
+    },
+    Row {
+        name: "an_init_on_a_usr_that_is_not_mounted",
+        quick: true,
+        on_root: &[
+            ("sbin/init", Content::Link("/usr/sbin/init")),
+            ("usr", Content::Directory),
+            (
+                "etc/fstab",
+                Content::Text("# <file system> <mount point>\nLABEL=usr\t/usr ext4 ro 0 2\n"),
+            ),
+        ],
+        says: &[
+            "no init found (/sbin/init: No such file or directory",
+            "hint: /usr is another filesystem in /etc/fstab: boot with mount.usr=LABEL=usr",
+        ],
+        ..NO_INIT
+    },
+    Row {
+        name: "a_root_that_holds_nothing",
+        root: Root::Made(|file| bare(file, "")),
+        says: &["; the root has no mount points /proc, /dev, /sys, /run"],
+        ..NO_INIT
+    },
+    Row {
+        name: "a_read_only_root_without_mount_points",
+        quick: true,
+        root: Root::Made(|file| bare(file, "#!/bin/sh\n")),
+        words: "coldplug.exec=true",
+        verdict: "exec-failed",
+        says: &[
+            "root /dev/vda lacks mount points that cannot be created: /proc, /dev, /sys, /run; \
+             nothing is mounted there",
+            "for coldplug.exec=: No such file or directory; the root has no mount points /proc, \
+             /dev, /sys, /run",
+        ],
+        ..ROW
     },
     Row {
         name: "a_named_init_that_is_bad",
@@ -380,4 +419,15 @@ fn unplug_at_the_break(machine: &mut Running) {
     terminal.line("while [ -e /dev/vda ]; do :; done; echo gone-$((40+2))");
     machine.wait_for("gone-42");
     terminal.line("exit");
+}
+
+/// Writes an ext4 without mount points; with a shell and this init unless it is empty.
+fn bare(file: &Path, init: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    if !init.is_empty() {
+        files::put(dir.path(), "bin/sh", &files::busybox(), 0o755);
+        files::put(dir.path(), "sbin/init", init.as_bytes(), 0o755);
+    }
+    let mut mkfs = tool::command("mkfs.ext4", "e2fsprogs");
+    tool::run(mkfs.args(["-q", "-F", "-d"]).args([dir.path(), file]).arg("16M"));
 }

@@ -27,6 +27,37 @@ const SLOW: Row = Row {
 
 pub(crate) const ROWS: &[Row] = &[
     Row {
+        name: "roots_whose_filesystem_the_kernel_lacks",
+        quick: true,
+        image: Image::Options(&["--modules", ""]),
+        root: Root::None,
+        words: "coldplug.root=virtiofs:export;9p:export;10.0.2.2:/srv rootwait ip=dhcp",
+        verdict: "mount-failed",
+        says: &[
+            "root virtiofs:export failed, trying 9p:export: filesystem virtiofs is not built into \
+             this kernel, and no module adds it (virtiofs is not in the image)",
+            // The kernel's index has no such module.
+            "root 9p:export failed, trying 10.0.2.2:/srv: filesystem 9p is not built into this \
+             kernel, and no module adds it",
+            "coldplug: filesystem nfs is not built into this kernel, and no module adds it (nfs is \
+             not in the image)",
+        ],
+        limit_s: 8,
+        ..ROW
+    },
+    Row {
+        name: "a_root_whose_module_is_masked",
+        image: Image::Full,
+        root: Root::None,
+        words: "root=export rootfstype=9p coldplug.mask=9p",
+        verdict: "mount-failed",
+        says: &[
+            "filesystem 9p is not built into this kernel, and no module adds it (9p: masked by ",
+        ],
+        limit_s: 20,
+        ..ROW
+    },
+    Row {
         name: "an_interface_that_never_comes_up",
         quick: true,
         says: &["coldplug: timed out after 8 s waiting for slow0 to be brought up"],

@@ -36,7 +36,12 @@ pub(super) enum BootError {
     /// The switch itself failed; mounts may have moved by then.
     Switch(sys::Error),
     /// The init of the new root, or the command of `coldplug.exec=`, cannot be executed.
-    Exec(sys::Error),
+    Exec {
+        error: sys::Error,
+        /// Mount points that the new root lacks, separated by commas: the program may be missing
+        /// because of them.
+        missing: String,
+    },
     /// A person has ended the boot.
     Interrupted(Interruption),
     /// The program that ran before as PID 1 crashed.
@@ -59,7 +64,7 @@ impl BootError {
             Self::RootNotFound(_) => Verdict::NoRoot,
             Self::SwitchRoot(error) => error.verdict(),
             Self::Switch(_) => Verdict::SwitchFailed,
-            Self::Exec(_) => Verdict::ExecFailed,
+            Self::Exec { .. } => Verdict::ExecFailed,
             Self::Interrupted(_) => Verdict::Interrupted,
             Self::Crashed(crash) if crash.is_panic() => Verdict::Panic,
             Self::Crashed(_) => Verdict::Crash,
@@ -74,7 +79,7 @@ impl BootError {
         !matches!(
             self,
             Self::Switch(_)
-                | Self::Exec(_)
+                | Self::Exec { .. }
                 | Self::Crashed(_)
                 | Self::Step(StepError::StuckResume { .. })
         )
@@ -84,6 +89,9 @@ impl BootError {
     pub(super) fn lines(&self) -> Vec<String> {
         match self {
             Self::RootNotFound(error) => error.lines(),
+            Self::SwitchRoot(error) | Self::Step(StepError::SwitchRoot(error)) => {
+                std::iter::once(error.to_string()).chain(error.hint()).collect()
+            }
             error => vec![error.to_string()],
         }
     }
@@ -92,7 +100,11 @@ impl BootError {
 impl fmt::Display for BootError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Setup(error) | Self::Switch(error) | Self::Exec(error) => error.fmt(f),
+            Self::Setup(error) | Self::Switch(error) => error.fmt(f),
+            Self::Exec { error, missing } if missing.is_empty() => error.fmt(f),
+            Self::Exec { error, missing } => {
+                write!(f, "{error}; the root has no mount points {missing}")
+            }
             Self::Storage(error) => error.fmt(f),
             Self::Step(error) => error.fmt(f),
             Self::ModulesNotLoaded { root, modules } => {
@@ -110,7 +122,7 @@ impl fmt::Display for BootError {
 impl std::error::Error for BootError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Setup(error) | Self::Switch(error) | Self::Exec(error) => Some(error),
+            Self::Setup(error) | Self::Switch(error) | Self::Exec { error, .. } => Some(error),
             Self::Step(error) => Some(error),
             Self::Storage(error) => Some(error),
             Self::SwitchRoot(error) => Some(error),

@@ -13,6 +13,7 @@ mod early_mounts;
 mod error;
 mod event_loop;
 mod finish;
+mod fstab;
 mod kernel_helper;
 mod keyboards;
 mod loading;
@@ -317,7 +318,7 @@ impl Boot {
     /// Checks the new root, makes it the root, and executes its init.
     fn switch(&mut self) -> Result<Infallible, BootError> {
         self.mark_stored();
-        let Checked { init, .. } = self.check_root()?;
+        let Checked { init, missing, .. } = self.check_root()?;
         // Nothing has changed by then: a person may try again.
         let ready = Ready::new(&self.dir, &self.dir.join(SYSROOT))
             .map_err(|error| BootError::SwitchRoot(SwitchRootError::Refused(error.to_string())))?;
@@ -331,14 +332,14 @@ impl Boot {
         self.reporter.end_phase("switch");
         self.lock_modules();
         if let Some(command) = self.params.boot.exec.clone() {
-            return Err(self.run_exec_command(&command));
+            return Err(self.run_exec_command(&command, missing));
         }
         self.finish_record(Verdict::Ok)?;
         // The init gets it as the kernel sets it.
         signals::restore_ctrl_alt_del();
         let error = self.exec_init(&init);
         signals::catch_ctrl_alt_del();
-        Err(BootError::Exec(error))
+        Err(BootError::Exec { error, missing })
     }
 
     /// Forbids all further loads, if `coldplug.lock=1` is set.
@@ -385,8 +386,9 @@ impl Boot {
         process::exec(&init, &args)
     }
 
-    /// Runs the command of `coldplug.exec=` instead of the real init, then powers off.
-    fn run_exec_command(&mut self, command: &str) -> BootError {
+    /// Runs the command of `coldplug.exec=` instead of the real init, then powers off. `missing` are
+    /// the mount points that the root lacks.
+    fn run_exec_command(&mut self, command: &str, missing: String) -> BootError {
         let start = || process::spawn_shell_command::<&str>(command.as_ref(), &[]);
         match child::spawn(|| start().map(|child| child.id())).map(signals::wait_for_child) {
             Ok(Some(status)) => {
@@ -397,10 +399,10 @@ impl Boot {
                 }
             }
             Ok(None) => BootError::Interrupted(Interruption::CtrlAltDel),
-            Err(error) => BootError::Exec(sys::Error {
-                object: format!("{} for coldplug.exec=", error.object),
-                ..error
-            }),
+            Err(error) => {
+                let object = format!("{} for coldplug.exec=", error.object);
+                BootError::Exec { error: sys::Error { object, ..error }, missing }
+            }
         }
     }
 

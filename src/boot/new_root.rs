@@ -17,6 +17,7 @@ use rustix::io::Errno;
 
 use super::SYSROOT;
 use super::early_mounts::moved_mounts;
+use super::fstab;
 use super::root_check::{Answer, InitRequest, Tried};
 use super::switch_root::INITS;
 use crate::kmod::elf_machine::Machine;
@@ -28,6 +29,8 @@ use crate::sys::{self, Root, errno, process};
 
 /// Sysctl that an x86-64 kernel has if it executes 32-bit programs.
 const IA32_SYSCTL: &str = "/proc/sys/abi/vsyscall32";
+/// Part of an fstab that is read, in bytes.
+const FSTAB_LIMIT: u64 = 1 << 20;
 /// The shell of `coldplug.exec=`.
 const SHELL: &str = "/bin/sh";
 
@@ -43,17 +46,34 @@ pub(super) fn check(dir: &Root, request: &InitRequest) -> Answer {
     {
         return Answer::Gone;
     }
-    let answer = match running_kernel() {
-        Ok(kernel) => Checker { new, kernel, limit: request.limit }.find_init(request),
-        Err(error) => Answer::Refused(error.to_string()),
+    let checker = match running_kernel() {
+        Ok(kernel) => Checker { new, kernel, limit: request.limit },
+        Err(error) => return Answer::Refused(error.to_string()),
     };
-    if matches!(answer, Answer::Ready { .. }) {
-        for path in moved_mounts() {
-            // A read-only root without this directory goes without the mount.
-            let _ = fs::create_dir(sysroot.join(path));
+    let mut answer = checker.find_init(request);
+    match &mut answer {
+        Answer::Ready { missing, .. } => {
+            for path in moved_mounts() {
+                let _ = fs::create_dir(sysroot.join(path));
+            }
+            // A root without these directories goes without the mounts.
+            *missing = missing_mount_points(&sysroot);
         }
+        Answer::NoInit { missing, usr, .. } => {
+            if checker.is_read_only() {
+                *missing = missing_mount_points(&sysroot);
+            }
+            *usr = checker.usr_parameters().unwrap_or_default();
+        }
+        _ => {}
     }
     answer
+}
+
+/// Returns the mount points that the root lacks.
+fn missing_mount_points(sysroot: &Path) -> String {
+    let missing = moved_mounts().filter(|path| !sysroot.join(path).is_dir());
+    missing.map(|path| format!("/{path}")).collect::<Vec<_>>().join(", ")
 }
 
 /// Opens the new root.
@@ -155,7 +175,8 @@ impl Checker {
         let (mut tried, mut skipped, mut is_unreadable) = (Vec::new(), Vec::new(), false);
         for path in candidates {
             let Err(refusal) = self.check(path.as_bytes(), 0) else {
-                return Answer::Ready { init: path.to_owned(), skipped };
+                let (init, missing) = (path.to_owned(), String::new());
+                return Answer::Ready { missing, init, skipped };
             };
             is_unreadable |= refusal.errno == Errno::IO;
             let entry = Tried { path: path.to_owned(), cause: refusal.to_string() };
@@ -165,7 +186,8 @@ impl Checker {
             }
             tried.push(entry);
         }
-        Answer::NoInit { tried, is_unreadable }
+        let (missing, usr) = (String::new(), String::new());
+        Answer::NoInit { missing, usr, tried, is_unreadable }
     }
 
     /// Checks a program and its interpreters; `scripts` of them are scripts that led to it.
@@ -223,6 +245,33 @@ impl Checker {
             return Err(Refusal::denied("filesystem mounted with noexec"));
         }
         Ok(File::from(open(OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK)?))
+    }
+
+    /// Returns whether nothing can be created in the root.
+    fn is_read_only(&self) -> bool {
+        fstatvfs(&self.new).is_ok_and(|s| s.f_flag.contains(StatVfsMountFlags::RDONLY))
+    }
+
+    /// Returns the kernel parameters that mount the /usr of the root's fstab, unless a filesystem
+    /// is mounted there.
+    fn usr_parameters(&self) -> Option<String> {
+        let open = |path: &str, flags| {
+            let flags = flags | OFlags::CLOEXEC;
+            openat2(&self.new, path, flags, Mode::empty(), ResolveFlags::IN_ROOT)
+        };
+        let place = open("/etc/fstab", OFlags::PATH).ok()?;
+        if FileType::from_raw_mode(fstat(&place).ok()?.st_mode) != FileType::RegularFile {
+            return None;
+        }
+        let usr = open("/usr", OFlags::PATH).ok().and_then(|usr| fstat(usr).ok());
+        if usr.is_some_and(|usr| fstat(&self.new).is_ok_and(|root| root.st_dev != usr.st_dev)) {
+            return None;
+        }
+        let flags = OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK;
+        let file = File::from(open("/etc/fstab", flags).ok()?);
+        let mut text = Vec::new();
+        file.take(FSTAB_LIMIT).read_to_end(&mut text).ok()?;
+        fstab::usr_parameters(&text)
     }
 
     /// Reads a program: after the switch nothing could report a block that cannot be read.
@@ -448,12 +497,15 @@ mod tests {
             is_command: false,
         };
         let find = |init| Programs::checker(programs.0.path()).find_init(&request(init));
-        let ready = |init: &str| Answer::Ready { init: init.to_owned(), skipped: Vec::new() };
+        let ready = |init: &str| {
+            let (missing, init) = (String::new(), init.to_owned());
+            Answer::Ready { missing, init, skipped: Vec::new() }
+        };
         programs.put("lib/init", b"#!/opt/own\n", 0o755);
         programs.put("opt/own", &elf(X86_64, 2, None), 0o755);
         programs.put("etc/init", good, 0o644);
         fs::create_dir(programs.path("sbin")).unwrap();
-        let Answer::NoInit { tried, is_unreadable: false } = find(None) else {
+        let Answer::NoInit { tried, is_unreadable: false, .. } = find(None) else {
             panic!("an init was found");
         };
         let paths: Vec<&str> = tried.iter().map(|tried| tried.path.as_str()).collect();
@@ -474,13 +526,47 @@ mod tests {
                 skipped("/sbin/init", "Exec format error (empty file)"),
                 skipped("/etc/init", "Permission denied (not executable, mode 0644)"),
             ];
-            assert_eq!(find(None), Answer::Ready { init: "/bin/init".into(), skipped });
+            let (missing, init) = (String::new(), "/bin/init".to_owned());
+            assert_eq!(find(None), Answer::Ready { missing, init, skipped });
         }
         // A link out of the root must not find a file of the host.
         symlink("../../../../../../bin/sh", programs.path("opt/out")).unwrap();
         for init in ["/opt/out", "/opt"] {
             assert!(matches!(find(Some(init)), Answer::NoInit { .. }), "{init}");
         }
+    }
+
+    #[test]
+    fn usr_is_found_in_the_fstab_of_the_root() {
+        let programs = Programs::new();
+        let usr = || Programs::checker(programs.0.path()).usr_parameters();
+        assert_eq!(usr(), None);
+        fs::create_dir(programs.path("etc")).unwrap();
+        rustix::fs::mkfifoat(CWD, programs.path("etc/fstab"), Mode::from(0o644)).unwrap();
+        assert_eq!(usr(), None);
+        fs::remove_file(programs.path("etc/fstab")).unwrap();
+        let mut text = b"# comment\nUUID=2 /usr ext4\n".to_vec();
+        text.resize(3 << 20, b'#');
+        fs::write(programs.path("opt"), text).unwrap();
+        // A link is resolved inside the root.
+        symlink("/opt", programs.path("etc/fstab")).unwrap();
+        assert_eq!(usr().as_deref(), Some("mount.usr=UUID=2"));
+        symlink("/proc", programs.path("usr")).unwrap();
+        assert_eq!(usr().as_deref(), Some("mount.usr=UUID=2"));
+    }
+
+    #[test]
+    fn mount_points_that_a_root_lacks_are_named() {
+        let programs = Programs::new();
+        fs::create_dir(programs.path("proc")).unwrap();
+        fs::write(programs.path("run"), "x").unwrap();
+        symlink("proc", programs.path("sys")).unwrap();
+        assert_eq!(missing_mount_points(programs.0.path()), "/dev, /run");
+        fs::remove_file(programs.path("run")).unwrap();
+        for path in ["dev", "run"] {
+            fs::create_dir(programs.path(path)).unwrap();
+        }
+        assert_eq!(missing_mount_points(programs.0.path()), "");
     }
 
     #[test]

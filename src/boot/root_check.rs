@@ -2,10 +2,13 @@
 //! after [`super::new_root`].
 //!
 //! ```text
-//! answer    ready NUL INIT { NUL PATH NUL CAUSE }   inits that exist and are skipped
-//!           no-init { NUL PATH NUL CAUSE }          or unreadable: then a retry may help
+//! answer    ready NUL MISSING NUL INIT { NUL PATH NUL CAUSE }   inits that exist and are skipped
+//!           no-init NUL MISSING NUL USR { NUL PATH NUL CAUSE }  or unreadable: a retry may help
 //!           gone
 //!           refused NUL TEXT
+//!
+//! MISSING   mount points that the root lacks, `/dev, /run`, or nothing
+//! USR       kernel parameters that mount the /usr of its fstab, or nothing
 //! ```
 //!
 //! The worker stays: the root is checked when it has been mounted, so that the next one of
@@ -24,6 +27,10 @@ use crate::sys::{BootTime, signals};
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// Part of a program that is read to find damage: more than most inits have.
 const READ_LIMIT: u64 = 4 << 20;
+
+/// First words of answers.
+const NO_INIT: &str = "no-init";
+const UNREADABLE: &str = "unreadable";
 
 /// What the worker checks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,9 +62,9 @@ impl fmt::Display for Tried {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     /// The init can be executed. Inits that the kernel would try before it cannot.
-    Ready { init: String, skipped: Vec<Tried> },
+    Ready { missing: String, init: String, skipped: Vec<Tried> },
     /// No init can be executed.
-    NoInit { tried: Vec<Tried>, is_unreadable: bool },
+    NoInit { missing: String, usr: String, tried: Vec<Tried>, is_unreadable: bool },
     /// The root device has disappeared.
     Gone,
     /// The root cannot be switched to.
@@ -83,14 +90,16 @@ impl InitRequest {
     pub(super) fn result(&self, root: &str, answer: &[u8]) -> Result<Checked, SwitchRootError> {
         let root = root.to_owned();
         Err(match Answer::decode(answer) {
-            Some(Answer::Ready { init, skipped }) => return Ok(Checked { init, skipped }),
-            Some(Answer::NoInit { tried, is_unreadable }) => {
+            Some(Answer::Ready { missing, init, skipped }) => {
+                return Ok(Checked { missing, init, skipped });
+            }
+            Some(Answer::NoInit { missing, usr, tried, is_unreadable }) => {
                 let parameter = match self {
                     Self { is_command: true, .. } => Some("coldplug.exec="),
                     Self { init: Some(_), .. } => Some(INIT),
                     _ => None,
                 };
-                SwitchRootError::NoInit { root, parameter, tried, is_unreadable }
+                SwitchRootError::NoInit { root, parameter, tried, missing, usr, is_unreadable }
             }
             Some(Answer::Gone) => SwitchRootError::Gone(self.device.clone().unwrap_or_default()),
             Some(Answer::Refused(text)) => SwitchRootError::Refused(text),
@@ -107,9 +116,13 @@ pub(super) fn operation(root: &str) -> String {
 impl Answer {
     pub(super) fn encode(&self) -> Vec<u8> {
         let (mut fields, tried) = match self {
-            Self::Ready { init, skipped } => (vec!["ready", init], skipped.as_slice()),
-            Self::NoInit { tried, is_unreadable: false } => (vec!["no-init"], tried.as_slice()),
-            Self::NoInit { tried, is_unreadable: true } => (vec!["unreadable"], tried.as_slice()),
+            Self::Ready { missing, init, skipped } => {
+                (vec!["ready", missing, init], skipped.as_slice())
+            }
+            Self::NoInit { missing, usr, tried, is_unreadable } => {
+                let word = if *is_unreadable { UNREADABLE } else { NO_INIT };
+                (vec![word, missing, usr], tried.as_slice())
+            }
             Self::Gone => (vec!["gone"], [].as_slice()),
             Self::Refused(text) => (vec!["refused", text], [].as_slice()),
         };
@@ -120,9 +133,17 @@ impl Answer {
     fn decode(message: &[u8]) -> Option<Self> {
         let mut fields = fields(message);
         Some(match fields.next()?.as_str() {
-            "ready" => Self::Ready { init: fields.next()?, skipped: tried(fields) },
-            "no-init" => Self::NoInit { tried: tried(fields), is_unreadable: false },
-            "unreadable" => Self::NoInit { tried: tried(fields), is_unreadable: true },
+            "ready" => Self::Ready {
+                missing: fields.next()?,
+                init: fields.next()?,
+                skipped: tried(fields),
+            },
+            word @ (NO_INIT | UNREADABLE) => Self::NoInit {
+                missing: fields.next()?,
+                usr: fields.next()?,
+                tried: tried(fields),
+                is_unreadable: word == UNREADABLE,
+            },
             "gone" => Self::Gone,
             "refused" => Self::Refused(fields.next()?),
             _ => return None,
@@ -142,6 +163,8 @@ fn tried(mut fields: impl Iterator<Item = String>) -> Vec<Tried> {
 /// A root whose init can be executed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Checked {
+    /// Mount points that the root lacks, separated by commas.
+    pub(super) missing: String,
     /// Path of the init in the new root.
     pub(super) init: String,
     /// Inits that the kernel would try before, and that cannot be executed.
@@ -204,10 +227,28 @@ mod tests {
     fn messages_survive_their_encoding() {
         let tried = |path: &str| Tried { path: path.into(), cause: "Exec format error".into() };
         for answer in [
-            Answer::Ready { init: "/bin/init".into(), skipped: vec![tried("/sbin/init")] },
-            Answer::Ready { init: "/sbin/init".into(), skipped: Vec::new() },
-            Answer::NoInit { tried: vec![tried("/a"), tried("/b")], is_unreadable: false },
-            Answer::NoInit { tried: vec![tried("/a")], is_unreadable: true },
+            Answer::Ready {
+                missing: String::new(),
+                init: "/bin/init".into(),
+                skipped: vec![tried("/sbin/init")],
+            },
+            Answer::Ready {
+                missing: "/dev, /run".into(),
+                init: "/sbin/init".into(),
+                skipped: Vec::new(),
+            },
+            Answer::NoInit {
+                missing: "/proc".into(),
+                usr: String::new(),
+                tried: vec![tried("/a"), tried("/b")],
+                is_unreadable: false,
+            },
+            Answer::NoInit {
+                missing: String::new(),
+                usr: "mount.usr=UUID=1".into(),
+                tried: vec![tried("/a")],
+                is_unreadable: true,
+            },
             Answer::Gone,
             Answer::Refused("switch_root /sysroot: Invalid cross-device link".into()),
         ] {

@@ -51,6 +51,10 @@ pub(in crate::boot) enum SwitchRootError {
         parameter: Option<&'static str>,
         /// Paths that were tried, and why each failed.
         tried: Vec<Tried>,
+        /// Mount points that the root lacks too, separated by commas.
+        missing: String,
+        /// Kernel parameters that mount the /usr of its fstab, if it has one.
+        usr: String,
         /// Whether a read failed. Then a retry may help.
         is_unreadable: bool,
     },
@@ -79,6 +83,16 @@ impl SwitchRootError {
         }
     }
 
+    /// Returns what a person can do about it, if that is known.
+    pub(super) fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoInit { usr, .. } if !usr.is_empty() => {
+                Some(format!("hint: /usr is another filesystem in /etc/fstab: boot with {usr}"))
+            }
+            _ => None,
+        }
+    }
+
     /// Returns whether a retry is useless.
     pub(super) fn is_final(&self) -> bool {
         matches!(self, Self::NoInit { is_unreadable: false, .. })
@@ -88,7 +102,7 @@ impl SwitchRootError {
 impl fmt::Display for SwitchRootError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoInit { root, parameter, tried, .. } => {
+            Self::NoInit { root, parameter, tried, missing, .. } => {
                 let tried: Vec<String> = tried.iter().map(ToString::to_string).collect();
                 let tried = tried.join("; ");
                 match parameter {
@@ -98,6 +112,11 @@ impl fmt::Display for SwitchRootError {
                         "root {root}: {INIT}{tried}; as in the kernel, no other init is tried"
                     ),
                     Some(parameter) => write!(f, "root {root}: {parameter}: {tried}"),
+                }?;
+                if missing.is_empty() {
+                    Ok(())
+                } else {
+                    write!(f, "; the root has no mount points {missing}")
                 }
             }
             Self::Gone(device) => write!(f, "root device {device} has disappeared"),

@@ -130,3 +130,23 @@ impl disk::Source for Disk {
         self.file.read_at(buf, offset)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_is_read_only_if_sysfs_says_so() {
+        let scratch = tempfile::tempdir().unwrap();
+        let dir = Root::at(scratch.path());
+        for (number, text, want) in
+            [((8, 0), "0\n", false), ((8, 1), "1\n", true), ((254, 16), "", false)]
+        {
+            let device = scratch.path().join(format!("sys/dev/block/{}:{}", number.0, number.1));
+            fs::create_dir_all(&device).unwrap();
+            fs::write(device.join("ro"), text).unwrap();
+            assert_eq!(is_read_only(&dir, number), want, "{text}");
+        }
+        assert!(!is_read_only(&dir, (9, 9)), "a device that is gone");
+    }
+}

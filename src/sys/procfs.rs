@@ -58,6 +58,13 @@ pub(crate) fn filesystems(root: &Root) -> Result<Vec<String>> {
     Ok(text.lines().filter_map(|line| line.strip_prefix('\t')).map(str::to_owned).collect())
 }
 
+/// Returns whether the kernel has the filesystem `name` now: built in, or by a module. Without
+/// /proc/filesystems it may have any.
+pub(crate) fn may_have_filesystem(root: &Root, name: &str) -> bool {
+    let is_it = |line: &str| line.split('\t').next_back() == Some(name);
+    read(&root.join("proc/filesystems")).map_or(true, |text| text.lines().any(is_it))
+}
+
 /// Returns the names of the consoles in /proc/consoles: `tty0`, `ttyS0`.
 ///
 /// ```text
@@ -96,4 +103,25 @@ pub(crate) fn peak_memory(root: &Root, process: &str) -> Option<u64> {
 fn read(path: &Path) -> Result<String> {
     let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, &e))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filesystems_are_found_with_and_without_a_device() {
+        let scratch = tempfile::tempdir().unwrap();
+        let dir = Root::at(scratch.path());
+        assert!(may_have_filesystem(&dir, "9p"), "without /proc");
+        std::fs::create_dir(scratch.path().join("proc")).unwrap();
+        let text = "nodev\tsysfs\nnodev\t9p\n\text4\nnodev\tnfs4\n";
+        std::fs::write(scratch.path().join("proc/filesystems"), text).unwrap();
+        for (name, want) in
+            [("9p", true), ("ext4", true), ("nfs", false), ("nodev", false), ("", false)]
+        {
+            assert_eq!(may_have_filesystem(&dir, name), want, "{name}");
+        }
+        assert_eq!(filesystems(&dir).unwrap(), ["ext4"]);
+    }
 }

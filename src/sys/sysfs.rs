@@ -54,6 +54,11 @@ pub(crate) fn host_share_tags(root: &Root, fstype: &str) -> Option<Vec<String>> 
     Some(tags)
 }
 
+/// Returns whether the kernel has the driver of 9p over virtio.
+pub(crate) fn has_9p_virtio(root: &Root) -> bool {
+    root.join("sys/bus/virtio/drivers/9pnet_virtio").exists()
+}
+
 /// State of a module, from /sys/module/NAME/initstate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum InitState {

@@ -73,6 +73,13 @@ pub(in crate::boot) enum StepError {
     },
     /// The worker died during the operation that the text names. A retry may help.
     WorkerDied(WorkerError),
+    /// The kernel lacks something that only a module could add, and none does.
+    NotInKernel {
+        /// What it lacks: `filesystem 9p`.
+        feature: String,
+        /// Modules that should add it, and why each does not.
+        modules: Vec<String>,
+    },
     /// `ip=` has neither an address nor a protocol to ask for one.
     NoAddress,
     /// Neither the command line nor DHCP names an NFS server.
@@ -149,6 +156,7 @@ impl StepError {
             | Self::Unfinished { .. }
             | Self::StuckResume { .. }
             | Self::Corrupted { .. }
+            | Self::NotInKernel { .. }
             | Self::NoAddress
             | Self::NoNfsServer
             | Self::Interrupted(_) => true,
@@ -202,6 +210,10 @@ impl fmt::Display for StepError {
                     "verification of {device} failed: it does not match roothash={root_hash}"
                 )?;
                 failure.as_ref().map_or(Ok(()), |failure| write!(f, " ({failure})"))
+            }
+            Self::NotInKernel { feature, modules } => {
+                write!(f, "{feature} is not built into this kernel, and no module adds it")?;
+                if modules.is_empty() { Ok(()) } else { write!(f, " ({})", modules.join("; ")) }
             }
             Self::NoAddress => f.write_str("ip=: no address, and none may be requested by DHCP"),
             Self::NoNfsServer => {

@@ -160,6 +160,10 @@ impl RootStep for HostShare {
         if !cx.loader.is_done(modules) {
             return Ok(Progress::LoadingModules(modules.clone()));
         }
+        cx.require_filesystem(self.fstype, modules)?;
+        if self.fstype == "9p" && self.transport() == "virtio" && !sysfs::has_9p_virtio(cx.dir) {
+            return Err(cx.not_in_kernel("transport virtio of 9p".to_owned(), modules));
+        }
         let by_virtio = self.fstype != "9p" || self.transport() == "virtio";
         let tags = sysfs::host_share_tags(cx.dir, self.fstype).filter(|_| by_virtio);
         // A device that is bound may not have announced its tag yet. If the kernel has no list of

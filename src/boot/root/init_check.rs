@@ -39,7 +39,15 @@ impl RootStep for InitCheck {
             self.request = Some(request);
             return Ok(cx.worker.progress());
         };
-        for init in request.result(&self.root, &answer?)?.skipped {
+        let checked = request.result(&self.root, &answer?)?;
+        if !checked.missing.is_empty() {
+            let (root, missing) = (&self.root, &checked.missing);
+            cx.reporter.warn_once(format!(
+                "root {root} lacks mount points that cannot be created: {missing}; nothing is \
+                 mounted there"
+            ));
+        }
+        for init in checked.skipped {
             cx.reporter.warn_once(format!("{init}; trying the next init"));
         }
         // No later step needs the worker.

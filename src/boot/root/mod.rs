@@ -49,7 +49,7 @@ use crate::cmdline::KernelCommandLine;
 use crate::cmdline::boot::Break;
 use crate::disk::seen::SeenDevice;
 use crate::kmod::name::ModuleName;
-use crate::load::{Loader, Rank};
+use crate::load::{Loader, ModuleRecord, Outcome, Rank};
 use crate::sys::{BootTime, Root, procfs};
 use devices::{Candidate, Devices};
 use near_misses::near_misses;
@@ -109,6 +109,34 @@ impl StepContext<'_> {
     /// Returns whether no further device is expected.
     fn has_settled(&mut self) -> bool {
         self.settled && !self.loader.has_held() && self.devices.is_complete()
+    }
+
+    /// Checks that the kernel has a filesystem, now that the loads of `modules` have ended.
+    ///
+    /// # Errors
+    /// It does not, and no wait helps.
+    fn require_filesystem(&self, fstype: &str, modules: &[ModuleName]) -> Result<(), StepError> {
+        match procfs::may_have_filesystem(self.dir, fstype) {
+            true => Ok(()),
+            false => Err(self.not_in_kernel(format!("filesystem {fstype}"), modules)),
+        }
+    }
+
+    /// Returns the error for something that the kernel lacks although the loads of `modules` have
+    /// ended.
+    fn not_in_kernel(&self, feature: String, modules: &[ModuleName]) -> StepError {
+        let records = self.loader.records();
+        let failed = records.iter().filter(|record| modules.contains(&record.name));
+        let modules = failed.filter_map(|ModuleRecord { name, outcome, .. }| match outcome {
+            Outcome::Missing => Some(format!("{name} is not in the image")),
+            outcome if outcome.is_live() => None,
+            outcome => {
+                let reason = outcome.reason();
+                let reason = reason.unwrap_or_else(|| outcome.as_str().to_owned());
+                Some(format!("{name}: {reason}"))
+            }
+        });
+        StepError::NotInKernel { feature, modules: modules.collect() }
     }
 
     /// Stops for a shell before a mount if `coldplug.break=mount` is set.

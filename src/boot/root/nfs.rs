@@ -13,22 +13,54 @@ use std::path::Path;
 use rustix::io::Errno;
 use rustix::mount::MountFlags;
 
+use super::network::Network;
 use super::state::NetworkState;
 use super::worker::{NfsMount, Request};
 use super::{Awaited, Progress, RootStep, StepContext, StepError};
-use crate::cmdline::network::NfsExport;
+use crate::cmdline::network::{NetworkParams, NfsExport};
 use crate::cmdline::root::{RootCandidate, RootParams};
+use crate::kmod::name::ModuleName;
 use crate::sys::{self, Cause, devices, mount, mount_options, net};
 
 const DEFAULT_PATH: &str = "/tftpboot/%s";
 const VERSIONS: [&str; 4] = ["4.2", "4.1", "4.0", "3"];
+
+/// The kernel's filesystem for all versions.
+const NFS: &str = "nfs";
+
+/// The step that configures the network, while the kernel's client of NFS is loaded.
+#[derive(Debug)]
+pub(super) struct Client {
+    network: Network,
+    /// Modules of the client, once they have been requested.
+    modules: Option<Vec<ModuleName>>,
+    /// Whether the loads have ended, and the kernel has the client.
+    is_ready: bool,
+}
+
+impl Client {
+    pub(super) fn new(params: &NetworkParams) -> Self {
+        Self { network: Network::new(params), modules: None, is_ready: false }
+    }
+}
+
+impl RootStep for Client {
+    fn advance(&mut self, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
+        let modules = self.modules.get_or_insert_with(|| cx.request_modules(&["fs-nfs"]));
+        if !self.is_ready && cx.loader.is_done(modules) {
+            cx.require_filesystem(NFS, modules)?;
+            self.is_ready = true;
+        }
+        self.network.advance(cx)
+    }
+}
 
 /// The state of the step.
 #[derive(Debug)]
 enum State {
     Start,
     /// The modules are being loaded.
-    LoadingModules(NfsMount),
+    LoadingModules(NfsMount, Vec<ModuleName>),
     /// The worker mounts the export.
     Mounting(NfsMount),
 }
@@ -95,10 +127,11 @@ impl RootStep for Nfs {
             State::Start => {
                 let mount = self.resolve(cx.state.network.as_ref())?;
                 let modules = cx.request_modules(&["fs-nfs", "nfsv3", "nfsv4"]);
-                self.state = State::LoadingModules(mount);
+                self.state = State::LoadingModules(mount, modules.clone());
                 Ok(Progress::LoadingModules(modules))
             }
-            State::LoadingModules(mount) => {
+            State::LoadingModules(mount, modules) => {
+                cx.require_filesystem(NFS, &modules)?;
                 cx.reach_mount()?;
                 let text = format!("mount of {}", mount.source);
                 cx.worker.request(Request::Nfs(mount.clone()), text)?;
@@ -133,7 +166,7 @@ pub(super) fn attempt(mount: &NfsMount, place: &Path) -> Result<&'static str, sy
     let mut last = None;
     for version in VERSIONS.into_iter().take(if named { 1 } else { VERSIONS.len() }) {
         let data = data(&options, mount.server, (!named).then_some(version));
-        match mount::mount(&mount.source, place, "nfs", flags, &data) {
+        match mount::mount(&mount.source, place, NFS, flags, &data) {
             Ok(()) => return Ok(if named { version_from_options(&options) } else { version }),
             Err(error) => {
                 let is_unreachable = matches!(

@@ -8,8 +8,7 @@ use super::image_file::ImageFile;
 use super::init_check::InitCheck;
 use super::multi_device::MultiDevice;
 use super::named_devices::NamedDevices;
-use super::network::Network;
-use super::nfs::Nfs;
+use super::nfs::{self, Nfs};
 use super::overlay::Overlay;
 use super::resume::Resume;
 use super::verity::Verity;
@@ -215,7 +214,7 @@ fn root_steps(choice: &RootCandidate, params: &RootParams) -> Vec<Box<dyn RootSt
         return vec![Box::new(share)];
     }
     match Nfs::root(choice, params) {
-        Some(nfs) => vec![Box::new(Network::new(&params.network)), Box::new(nfs)],
+        Some(nfs) => vec![Box::new(nfs::Client::new(&params.network)), Box::new(nfs)],
         None => vec![Box::new(Filesystem::root(choice, params))],
     }
 }

@@ -14,6 +14,7 @@ use super::{Awaited, Progress, RootStep, StepContext, StepError};
 use crate::boot::SYSROOT;
 use crate::cmdline::root::{RootCandidate, RootParams};
 use crate::cmdline::root_name::RootName;
+use crate::kmod::name::ModuleName;
 use crate::sys::flash;
 
 /// Returns whether `root=` names a volume.
@@ -68,8 +69,8 @@ pub(super) struct Volume {
     fstype: String,
     flags: String,
     writable: bool,
-    /// Whether the modules have been requested.
-    requested: bool,
+    /// The modules, once they have been requested.
+    modules: Option<Vec<ModuleName>>,
     /// Whether the worker mounts the volume.
     mounting: bool,
 }
@@ -82,7 +83,7 @@ impl Volume {
             fstype: params.fstypes.first().map_or("ubifs", String::as_str).to_owned(),
             flags: params.flags.clone(),
             writable: params.is_writable(&params.flags),
-            requested: false,
+            modules: None,
             mounting: false,
         }
     }
@@ -111,11 +112,13 @@ impl RootStep for Volume {
             return Ok(Progress::Done);
         }
         let name = &self.choice.text;
-        if !self.requested {
-            self.requested = true;
+        let Some(modules) = &self.modules else {
             let filesystem = format!("fs-{}", self.fstype);
-            return Ok(Progress::LoadingModules(cx.request_modules(&["ubi", &filesystem])));
-        }
+            let modules = cx.request_modules(&["ubi", &filesystem]);
+            self.modules = Some(modules.clone());
+            return Ok(Progress::LoadingModules(modules));
+        };
+        cx.require_filesystem(&self.fstype, modules)?;
         if !self.exists(cx) {
             return Ok(Progress::NeedsDevice(Awaited::root(name, &self.choice.name)));
         }
