@@ -16,6 +16,8 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
     a_copy_is_not_the_second_disk,
     a_second_disk_that_never_appears,
     a_copy_does_not_shorten_the_wait_for_degraded,
+    a_removed_disk_does_not_stand_in_for_its_successor,
+    a_half_that_was_away_is_no_reason_to_wait,
     one_name_for_copies_and_for_two_filesystems,
     a_sprout_by_the_label_that_its_seed_has_too,
     a_sprout_whose_seed_the_options_name,
@@ -91,6 +93,34 @@ fn a_copy_does_not_shorten_the_wait_for_degraded() {
     assert!(warns(&facts, &["1 of 2 btrfs devices found: /dev/vda); mounting degraded"]));
     boot.check(boot.console.contains("still waiting for LABEL=pair (1 of 2"), "no wait");
     assert_eq!(facts.mount("/").unwrap().source, "/dev/vda");
+}
+
+/// A half of a mirror that was replaced counts no more, whatever it says itself.
+fn a_removed_disk_does_not_stand_in_for_its_successor() {
+    let line = "root=LABEL=pair rw rootflags=degraded coldplug.modules=nvme";
+    let vm = machine(Kernel::Full61, line);
+    let (first, removed, _) = mirror(&vm);
+    let third = vm.dir().join("third");
+    filesystem::replace_missing(&first, &third);
+    let vm = with_disks(vm, &[&first, &removed]).disk(Bus::Unplugged, &third);
+    let mut machine = vm.device("pcie-root-port,id=socket,chassis=1,slot=1").start();
+    machine.wait_for("2 of 2 btrfs devices found: /dev/vda /dev/vdb)");
+    let late = json!({ "driver": "nvme", "serial": "late", "drive": "disk2", "bus": "socket" });
+    machine.qmp().execute("device_add", late);
+    let boot = machine.finish();
+    boot.expect("ok");
+    let facts = boot.facts();
+    assert!(!warns(&facts, &["degraded"]), "{}", facts.record());
+}
+
+fn a_half_that_was_away_is_no_reason_to_wait() {
+    let vm = machine(Kernel::Cloud61, "root=LABEL=pair rw rootflags=degraded,noatime");
+    let (first, second, _) = mirror(&vm);
+    filesystem::touch_btrfs(&first);
+    let (boot, facts) = with_disks(vm, &[&first, &second]).run_clean();
+    boot.check(!boot.console.contains("still waiting"), "it waited");
+    assert!(facts.mount("/").unwrap().options.contains(&"noatime"));
+    assert_eq!(facts.record()["warnings"], json!([]));
 }
 
 /// The newer copy is used, although the name of its node is the later one.

@@ -21,6 +21,7 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
     an_erofs_in_a_file_below_an_overlay,
     a_missing_image_is_reported,
     a_verified_root,
+    a_verified_btrfs,
     a_verified_root_with_parameters_of_systemd,
     a_verified_root_without_a_superblock,
     partitions_found_by_the_root_hash,
@@ -186,8 +187,13 @@ struct Verity {
 impl Verity {
     /// Makes the root with veritysetup(8) and `options`.
     fn new(options: &[&str]) -> Self {
+        Self::of("ext4", options)
+    }
+
+    /// Makes a root of this filesystem type in the same way.
+    fn of(kind: &str, options: &[&str]) -> Self {
         let dir = scratch();
-        let data = filesystem::make("ext4", &dir.path().join("data"));
+        let data = filesystem::make(kind, &dir.path().join("data"));
         let hash = dir.path().join("hash");
         let mut format = tool::command("veritysetup", "cryptsetup-bin");
         let output = tool::run(format.arg("format").args([&data, &hash]).args(options));
@@ -233,6 +239,13 @@ fn is_verified(facts: &Facts) {
 fn a_verified_root() {
     let verity = Verity::new(&[]);
     is_verified(&verity.machine(&format!("{OWN_WORDS} rw")).run_clean().1);
+}
+
+/// The superblock of a btrfs under verity is seen on its disk too, which is no copy.
+fn a_verified_btrfs() {
+    let (_, facts) = Verity::of("btrfs", &[]).machine(OWN_WORDS).run_clean();
+    assert_eq!(mounted(&facts, "/").0, "btrfs");
+    assert_eq!(facts.record()["warnings"], json!([]));
 }
 
 fn a_verified_root_with_parameters_of_systemd() {

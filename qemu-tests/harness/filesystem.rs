@@ -104,36 +104,49 @@ pub fn make_btrfs(options: &str, file: &Path) -> PathBuf {
     file.to_owned()
 }
 
-/// Adds an empty file to the btrfs on `file`.
+/// Adds an empty file to the btrfs on `file`, the other half of which may be missing.
 pub fn touch_btrfs(file: &Path) {
     let dir = tempfile::tempdir().unwrap();
     put(dir.path(), "touched", b"", 0o644);
-    fill_by_machine(Kernel::Cloud61, "btrfs", "", dir.path(), &[file]);
+    fill_by_machine(Kernel::Cloud61, "btrfs", "degraded", dir.path(), &[file]);
 }
 
 /// Writes the root to a btrfs `seed`, and makes a sprout of it.
 pub fn make_sprout(seed: &Path, sprout: &Path) {
     make_btrfs(&format!("-L tree -U {SEED_UUID}"), seed);
     tool::run(tool::command("btrfstune", "btrfs-progs").args(["-S", "1"]).arg(seed));
-    let tree = Kernel::Cloud61.get();
-    let vm = Machine::new(&tree, &image::btrfs(&tree, SPROUT_INIT));
-    let vm = vm.disk(Bus::VirtioBlk, seed).disk(Bus::VirtioBlk, &empty(160, sprout));
-    let boot = vm.run();
-    boot.check(boot.console.contains("sprout: done"), "no sprout could be made");
+    let commands =
+        "$bb mount -t btrfs -o ro /dev/vda /to && /sbin/btrfs device add -f /dev/vdb /to &&
+        $bb mount -o remount,rw /to";
+    change_btrfs(commands, &[seed, &empty(160, sprout)]);
 }
 
-/// Adds the second disk to the btrfs on the first.
-const SPROUT_INIT: &str = r#"#!/bin/busybox sh
+/// Replaces the second disk of a mirror, which is away, with a third one.
+pub fn replace_missing(first: &Path, third: &Path) {
+    let commands = "$bb mount -t btrfs -o degraded /dev/vda /to &&
+        /sbin/btrfs device add -f /dev/vdb /to && /sbin/btrfs device remove missing /to";
+    change_btrfs(commands, &[first, &empty(256, third)]);
+}
+
+/// Boots a machine with `disks` that runs commands on the btrfs which they mount at /to.
+fn change_btrfs(commands: &str, disks: &[&Path]) {
+    let init = format!(
+        r#"#!/bin/busybox sh
 bb=/bin/busybox
 $bb mount -t proc proc /proc
 $bb mount -t sysfs sysfs /sys
 $bb mount -t devtmpfs devtmpfs /dev
 /sbin/modprobe -a virtio_pci virtio_blk btrfs
 $bb mkdir -p /to
-$bb mount -t btrfs -o ro /dev/vda /to && /sbin/btrfs device add -f /dev/vdb /to &&
-    $bb mount -o remount,rw /to && $bb umount /to && echo "sprout: done"
+{commands} && $bb umount /to && echo "change: done"
 $bb poweroff -f
-"#;
+"#
+    );
+    let tree = Kernel::Cloud61.get();
+    let vm = Machine::new(&tree, &image::btrfs(&tree, &init));
+    let boot = disks.iter().fold(vm, |vm, disk| vm.disk(Bus::VirtioBlk, disk)).run();
+    boot.check(boot.console.contains("change: done"), "the btrfs could not be changed");
+}
 
 /// Runs `PACKAGE TOOL WORDS…`.
 fn run(line: &str, dir: &Path, file: &Path) {

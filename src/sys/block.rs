@@ -46,6 +46,13 @@ impl BlockDevice {
     }
 }
 
+/// Returns whether the device `name` is below another block device, such as one of the device
+/// mapper, and so in use.
+pub(crate) fn has_holders(root: &Root, name: &str) -> bool {
+    let holders = root.join("sys/class/block").join(name).join("holders");
+    fs::read_dir(holders).is_ok_and(|mut holders| holders.next().is_some())
+}
+
 /// Lists all block devices, sorted by name. Devices that vanish meanwhile are skipped.
 ///
 /// # Errors

@@ -178,7 +178,7 @@ impl Filesystem {
             return Ok(Progress::NeedsDevice(self.awaited()));
         }
         members.warn_copies(&self.text, cx.reporter);
-        match members.is_short() || (self.is_degraded() && members.is_uneven()) {
+        match members.is_short() || self.is_degraded() && members.may_be_outdated() {
             true => self.gather_rest(source, &members, cx),
             false => self.check(source, cx),
         }

@@ -116,11 +116,12 @@ impl MultiDevice {
         u64::try_from(count).unwrap_or(u64::MAX) < self.total
     }
 
-    /// Returns whether a device has missed commits. It may have been removed from the filesystem
-    /// meanwhile, and then it does not count.
-    pub(super) fn is_uneven(&self) -> bool {
+    /// Returns whether a device of a btrfs has missed commits. It may have been removed from the
+    /// filesystem meanwhile, and then it does not count.
+    pub(super) fn may_be_outdated(&self) -> bool {
         let first = self.own.first().map(|device| device.member.generation);
-        self.own.iter().any(|device| Some(device.member.generation) != first)
+        let is_other = |device: &MemberDevice| Some(device.member.generation) != first;
+        self.is_btrfs() && self.own.iter().any(is_other)
     }
 
     /// Returns whether the kernel can be asked for its own view of the filesystem.
@@ -252,9 +253,11 @@ mod tests {
 
     #[test]
     fn a_device_that_missed_commits_is_noticed() {
-        for (second, want) in [(9, false), (8, true)] {
-            let members = choose("btrfs", &[("a", 1, 1, 9, 2), ("b", 1, 2, second, 2)], "a");
-            assert_eq!(members.is_uneven(), want, "{second}");
+        for (kind, second, want) in
+            [("btrfs", 9, false), ("btrfs", 8, true), ("bcachefs", 8, false)]
+        {
+            let members = choose(kind, &[("a", 1, 1, 9, 2), ("b", 1, 2, second, 2)], "a");
+            assert_eq!(members.may_be_outdated(), want, "{kind} {second}");
         }
     }
 

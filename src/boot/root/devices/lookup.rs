@@ -10,7 +10,7 @@ use crate::boot::root::multi_device::MemberDevice;
 use crate::cmdline::root_name::RootName;
 use crate::disk::{self, Member};
 use crate::sys::DeviceError;
-use crate::sys::block::BlockDevice;
+use crate::sys::block::{self, BlockDevice};
 
 /// Attributes of the Discoverable Partitions Specification: mount read-only; do not mount
 /// automatically.
@@ -173,12 +173,15 @@ impl Devices {
         found
     }
 
-    /// Returns the devices of all filesystems of this type, sorted by name.
+    /// Returns the devices of all filesystems of this type, sorted by name. A device below another
+    /// one, such as the disk below a verity device, is none of them: it shows the same superblock.
     pub(in crate::boot::root) fn members(&self, kind: &str) -> Vec<MemberDevice> {
         let device = |known: &ProbedDevice| {
             let member = known.member.filter(|_| known.seen.kinds == [kind])?;
-            let BlockDevice { number, .. } = known.device;
-            Some(MemberDevice { node: known.device.node(&self.dir), number, member })
+            let BlockDevice { number, name, .. } = &known.device;
+            let device =
+                MemberDevice { node: known.device.node(&self.dir), number: *number, member };
+            (!block::has_holders(&self.dir, name)).then_some(device)
         };
         self.probed().filter_map(device).collect()
     }
@@ -384,6 +387,34 @@ mod tests {
         seed.listed.push(other);
         let kept = found(&mut seed, "LABEL=root");
         assert_eq!(kept, Some(("vda".to_owned(), 1)), "an ext4 is no sprout");
+    }
+
+    /// The UUID of a bcachefs can be changed; what its devices share is an internal one.
+    #[test]
+    fn one_uuid_may_stand_for_several_bcachefs() {
+        for (second, want) in [((1, 1), 0), ((1, 0), 0), ((2, 1), 1)] {
+            let (filesystem, index) = second;
+            let mut all = btrfs(&[("vda", 1, 0, 5, false), ("vdb", filesystem, index, 5, false)]);
+            for listed in &mut all.listed {
+                let seen = &mut listed.probed.as_mut().unwrap().seen;
+                (seen.kinds, seen.uuid) = (vec!["bcachefs"], Some("5a".to_owned()));
+            }
+            let found = found(&mut all, "UUID=5A");
+            assert_eq!(found, Some(("vda".to_owned(), want)), "{second:?}");
+            assert_eq!(all.members("bcachefs").len(), 2);
+        }
+    }
+
+    #[test]
+    fn a_disk_below_another_device_is_no_copy_of_it() {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut all = btrfs(&[("dm-0", 1, 1, 5, false), ("vda", 1, 1, 5, false)]);
+        all.dir = Root::at(scratch.path());
+        for (holders, want) in [("", 2), ("vda/holders", 2), ("vda/holders/dm-0", 1)] {
+            fs::create_dir_all(all.dir.join("sys/class/block").join(holders)).unwrap();
+            assert_eq!(all.members("btrfs").len(), want, "{holders}");
+        }
+        assert!(all.members("bcachefs").is_empty());
     }
 
     #[test]
