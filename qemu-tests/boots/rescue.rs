@@ -102,7 +102,7 @@ fn every_command_of_the_prompt_answers() {
         ("cat /proc/version /proc/self/mounts", "\ndevtmpfs /dev "),
         ("cat /dev/zero", "/dev/zero: "),
         ("cat /nowhere", "/nowhere: No such file or directory"),
-        ("record", "\nverdict: no-root in "),
+        ("record", "\nroot: LABEL=none not found; waited "),
         ("dmesg", "Linux version "),
         ("mount LABEL=nowhere", "LABEL=nowhere not found"),
         ("mount vda /mnt -o noatime", "/dev/vda is mounted at /mnt (ext4)"),
