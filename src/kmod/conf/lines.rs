@@ -17,15 +17,22 @@ pub(crate) fn logical_lines(text: &[u8]) -> Vec<(usize, Cow<'_, [u8]>)> {
 
 /// Splits the text of `file` as [`logical_lines`] does. As in kmod a line ends at its first NUL: a
 /// crash of the machine may leave a file whose last blocks are zero. The first such line is a
-/// warning.
+/// warning; so are the marks of editors of other systems, which kmod takes for a part of a word
+/// without saying so.
 pub(crate) fn text_lines<'t>(
     file: &str,
     text: &'t [u8],
     warnings: &mut Vec<Warning>,
 ) -> Vec<(usize, Cow<'t, [u8]>)> {
+    const NUL: &str = "NUL byte: what follows it on its line is ignored; is the file damaged?";
+    const BYTE_ORDER_MARK: &str = "byte order mark: it is a part of the first word";
+    const RETURN: &str = "carriage return at the end of the line: it is a part of the last word";
     let mut lines = logical_lines(text);
-    let mut first = None;
+    let (mut first, mut first_return) = (None, None);
     for (number, line) in &mut lines {
+        if line.ends_with(b"\r") {
+            first_return.get_or_insert(*number);
+        }
         let end = until_nul(line).len();
         if end < line.len() {
             first.get_or_insert(*number);
@@ -35,9 +42,9 @@ pub(crate) fn text_lines<'t>(
             }
         }
     }
-    if let Some(number) = first {
-        let text = "NUL byte: what follows it on its line is ignored; is the file damaged?";
-        warnings.push(Warning::new(file, number, text));
+    let first_mark = text.starts_with(b"\xef\xbb\xbf").then_some(1);
+    for (number, text) in [(first_mark, BYTE_ORDER_MARK), (first_return, RETURN), (first, NUL)] {
+        warnings.extend(number.map(|number| Warning::new(file, number, text)));
     }
     lines
 }
@@ -101,6 +108,10 @@ mod tests {
             ("a\0 \\\nb\nd", "2:a|3:d", Some(2)),
             ("\0", "1:", Some(1)),
             ("", "1:", None),
+            ("a\nb\r\nc\r\n", "1:a|2:b\r|3:c\r", Some(2)),
+            ("a \\\r\nb\\\nc\r", "1:a \r|3:bc\r", Some(1)),
+            ("a\rb\n\r", "1:a\rb|2:\r", Some(2)),
+            ("\u{feff}a\n\u{feff}b", "1:\u{feff}a|2:\u{feff}b", Some(1)),
         ] {
             let mut warnings = Vec::new();
             let lines = text_lines("f", text.as_bytes(), &mut warnings);

@@ -191,7 +191,7 @@ impl Config {
                 let from_module = file.rsplit('/').next() == Some(MODULES_SOFTDEP);
                 self.softdeps.push(Softdep { from_module, ..parse_softdep(name, rest) });
             }
-            b"weakdep" => self.weakdeps.push((name, words(rest).map(name_text).collect())),
+            b"weakdep" => self.weakdeps.push((name, dep_words(rest).map(name_text).collect())),
             b"mask" => self.masks.add_line(name, file, number),
             b"rule" if self.rules.set(&name) => {}
             b"rule" => return Err(LineError::UnknownRule(name)),
@@ -298,12 +298,19 @@ fn name_text(name: &[u8]) -> String {
     String::from_utf8_lossy(name).into_owned()
 }
 
+/// Returns the words of a softdep or weakdep line after its module. Unlike elsewhere, every space of
+/// isspace(3) separates them in kmod: a line of a file with carriage returns holds the same names.
+fn dep_words(rest: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let words = rest.split(|byte| byte.is_ascii_whitespace() || *byte == b'\x0b');
+    words.filter(|word| !word.is_empty())
+}
+
 /// Parses the rest of a softdep line. Words before the first `pre:` or `post:` are ignored; the
 /// markers may alternate.
 fn parse_softdep(name: String, rest: &[u8]) -> Softdep {
     let mut dep = Softdep { name, ..Softdep::default() };
     let mut list: Option<&mut Vec<String>> = None;
-    for word in words(rest) {
+    for word in dep_words(rest) {
         match word {
             b"pre:" => list = Some(&mut dep.pre),
             b"post:" => list = Some(&mut dep.post),
@@ -320,6 +327,23 @@ fn parse_softdep(name: String, rest: &[u8]) -> Softdep {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_space_separates_the_names_of_a_softdep() {
+        let (config, warnings) = config(
+            "softdep a pre: b\x0bc\x0cpost:\r\td\r\nweakdep a b\r\nsoftdep b\r pre: c\nsoftdep c pre: \
+             d\u{a0}e\n",
+        );
+        let dep = &config.softdeps.iter().next().unwrap();
+        assert_eq!(
+            (&*dep.name, &dep.pre[..], &dep.post[..]),
+            ("a", &["b".into(), "c".into()][..], &["d".into()][..])
+        );
+        let names: Vec<_> = config.softdeps.iter().map(|dep| &*dep.name).collect();
+        assert_eq!(names, ["a", "b\r", "c"]);
+        assert_eq!(config.weakdeps, [("a".to_owned(), vec!["b".to_owned()])]);
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+    }
 
     fn config(text: &str) -> (Config, Vec<String>) {
         let mut config = Config::default();
