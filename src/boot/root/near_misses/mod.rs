@@ -66,6 +66,9 @@ fn other(text: &str, seen: &[SeenDevice]) -> Vec<String> {
     if seen.iter().any(|d| d.name == text) {
         return vec![format!("{text} is a device: use root=/dev/{text}")];
     }
+    if text.starts_with("nfs") || text.contains(":/") {
+        return vec!["the server of a root on NFS has to be an IPv4 address".to_owned()];
+    }
     let has = |tag: &Tag, d: &SeenDevice| {
         tag.value(d).is_some_and(|have| have.eq_ignore_ascii_case(text))
     };

@@ -79,6 +79,9 @@ fn the_nearest_device_and_the_cause_are_named() {
         ("/dev/mapper/vg-root", "vda2 holds crypto_LUKS, which coldplug does not open"),
         ("Root", "vda1 has this LABEL: use root=LABEL=Root"),
         ("vdb", "vdb is a device: use root=/dev/vdb"),
+        ("nfs:box:/srv", "the server of a root on NFS has to be an IPv4 address"),
+        ("nfs4:[fe80::1]:/srv,soft", "the server of a root on NFS has to be an IPv4 address"),
+        ("box.example.org:/srv", "the server of a root on NFS has to be an IPv4 address"),
         ("gpt-auto", "vda has a GPT, but no root partition for this architecture"),
     ] {
         let lines = near_misses(&RootName::parse(root).unwrap(), &machine());
