@@ -17,7 +17,7 @@ fuzz_target!(|data: &[u8]| {
             let _ = name.to_string();
         }
     }
-    let params = KernelCommandLine::parse(&line);
+    let params = KernelCommandLine::parse(data);
     let _ = (params.boot.level(), params.root.candidates(), params.root.spec());
     let _ = params.storage.as_ref().map(|storage| storage.modules().count());
     params.modules.add_to(&mut Config::default());

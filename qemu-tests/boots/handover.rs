@@ -81,11 +81,16 @@ fn the_boot_record_agrees_with_the_kernel() {
 
 fn the_real_init_gets_its_arguments() {
     let (tree, image) = image::all_of(Kernel::Cloud61);
-    let vm =
-        Machine::new(&tree, &image).cmdline("root=/dev/vda rw init=/opt/first wish=2 -- 3 four");
+    let vm = Machine::new(&tree, &image)
+        .cmdline("root=/dev/vda rw init=/opt/first wish=2 coldplug.modules=scsi_mod")
+        .raw_words(b"latin=M\xf6b scsi_mod.scan=M\xe4b -- 3 four \xff");
     let (_, facts) = vm.attach(Bus::VirtioBlk, Disk { init: Some("opt/first"), ..ROOT }).run_ok();
-    assert_eq!(facts.lines("argv"), ["/opt/first", "3", "four"]);
+    assert_eq!(facts.lines("argv"), ["/opt/first", "3", "four", "\\xff"]);
     assert_eq!(facts.get("env")["wish"], "2");
+    assert_eq!(facts.get("env")["latin"], "M\\xf6b");
+    assert_eq!(*facts.get("scsi_scan"), "M\\xe4b");
+    let options = record::module(&facts.record(), "scsi_mod")["options"].clone();
+    assert_eq!(options, "scan=M\\xe4b");
     assert!(facts.mount("/").unwrap().options.contains(&"rw"), "{:?}", facts.mount("/"));
 }
 

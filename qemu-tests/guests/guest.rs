@@ -6,7 +6,7 @@
 //! | key | value |
 //! | --- | --- |
 //! | `boottime_ns` | CLOCK_BOOTTIME at entry |
-//! | `argv`, `env` | as this program got them |
+//! | `argv`, `env` | as this program got them; a byte that is not UTF-8 is written `\xf6` |
 //! | `fds` | descriptors open at entry: `{"fd", "target"}` |
 //! | `own_mounts` | filesystems mounted here because the initramfs had not handed them over |
 //! | `mountinfo`, `modules`, `meminfo`, `status` | the lines of those files of /proc |
@@ -21,6 +21,7 @@
 //! | `hostname` | the host name |
 //! | `net_conf` | the text of /run/net-eth0.conf, or null |
 //! | `net_mtu` | the MTU of eth0 as the kernel shows it, or null |
+//! | `scsi_scan` | the parameter `scan` of scsi_mod in the same form, or null |
 //! | `record` | the text of /run/coldplug/record.json, or null |
 
 use rustix::fs::sync;
@@ -40,6 +41,8 @@ use std::time::Duration;
 /// Serial port of the facts; the console is ttyS0.
 const PORT: &str = "/dev/ttyS1";
 
+/// A module parameter that is text.
+const SCAN: &str = "/sys/module/scsi_mod/parameters/scan";
 /// File that is written if the kernel command line has `mark=`, which init gets as a variable.
 const MARK: &str = "/mark";
 
@@ -88,6 +91,7 @@ fn report(boottime_ns: i64, fds: &Value) -> io::Result<()> {
         json!({ "hostname": fs::read_to_string("/proc/sys/kernel/hostname")?.trim_end() }),
         json!({ "net_conf": fs::read_to_string("/run/net-eth0.conf").ok() }),
         json!({ "net_mtu": fs::read_to_string("/sys/class/net/eth0/mtu").ok() }),
+        json!({ "scsi_scan": fs::read(SCAN).ok().map(|bytes| shown(bytes.trim_ascii_end())) }),
         json!({ "record": fs::read_to_string("/run/coldplug/record.json").ok() }),
         json!({ "end": true }),
     ];
@@ -118,7 +122,15 @@ fn boottime_ns() -> i64 {
 }
 
 fn text(os: &std::ffi::OsStr) -> String {
-    os.to_string_lossy().into_owned()
+    shown(os.as_encoded_bytes())
+}
+
+fn shown(bytes: &[u8]) -> String {
+    let chunk = |chunk: std::str::Utf8Chunk<'_>| {
+        let escapes = chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}"));
+        chunk.valid().to_owned() + &escapes.collect::<String>()
+    };
+    bytes.utf8_chunks().map(chunk).collect()
 }
 
 fn environment() -> serde_json::Map<String, Value> {

@@ -45,7 +45,7 @@ pub(crate) use switch_root::free_initramfs;
 
 use std::convert::Infallible;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use crate::cmdline::boot::{Break, Settle};
@@ -232,7 +232,7 @@ impl Boot {
         rescue::set_policy(&self.dir, &self.params.boot);
     }
 
-    fn read_parameters(&mut self, line: &str) {
+    fn read_parameters(&mut self, line: &[u8]) {
         self.params = KernelCommandLine::parse(line);
         let reporter = &mut self.reporter;
         reporter.log_mut().open(&self.dir, self.params.boot.level());
@@ -364,32 +364,33 @@ impl Boot {
 
     /// Executes the init. If the kernel refuses that after all, executes the next of its default
     /// inits, as the kernel would. Returns only on failure.
-    fn exec_init(&self, init: &str) -> sys::Error {
+    fn exec_init(&self, init: &[u8]) -> sys::Error {
         let error = self.exec_one_init(init);
-        let mut others = INITS.iter().skip_while(|other| **other != init).skip(1);
+        let mut others = INITS.iter().skip_while(|other| other.as_bytes() != init).skip(1);
         let is_default = self.params.boot.init.is_none();
         let next = others.next().filter(|_| is_default);
         match next {
             Some(next) => {
                 self.reporter.log().error(&error.to_string());
-                self.exec_init(next)
+                self.exec_init(next.as_bytes())
             }
             None => error,
         }
     }
 
-    fn exec_one_init(&self, init: &str) -> sys::Error {
-        let init = PathBuf::from(init);
-        let mut args = vec![init.clone().into_os_string()];
-        args.extend(systemd::arguments(&init, self.began));
+    fn exec_one_init(&self, init: &[u8]) -> sys::Error {
+        let init = sys::path(init);
+        let mut args = vec![init.as_os_str().to_owned()];
+        args.extend(systemd::arguments(init, self.began));
         args.extend(self.args.iter().skip(1).cloned());
-        process::exec(&init, &args)
+        process::exec(init, &args)
     }
 
     /// Runs the command of `coldplug.exec=` instead of the real init, then powers off. `missing` are
     /// the mount points that the root lacks.
-    fn run_exec_command(&mut self, command: &str, missing: String) -> BootError {
-        let start = || process::spawn_shell_command::<&str>(command.as_ref(), &[]);
+    fn run_exec_command(&mut self, command: &[u8], missing: String) -> BootError {
+        let command = sys::path(command).as_os_str();
+        let start = || process::spawn_shell_command::<&str>(command, &[]);
         match child::spawn(|| start().map(|child| child.id())).map(signals::wait_for_child) {
             Ok(Some(status)) => {
                 self.reporter.set_exit(status.code().unwrap_or(-1));

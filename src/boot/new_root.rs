@@ -20,6 +20,7 @@ use super::early_mounts::moved_mounts;
 use super::fstab;
 use super::root_check::{Answer, InitRequest, Tried};
 use super::switch_root::INITS;
+use crate::escape;
 use crate::kmod::elf_machine::Machine;
 use crate::kmod::program::{
     self, ElfHead, HEAD_LEN, Kernel, MAX_SCRIPTS, Program, ProgramError, Segments,
@@ -167,19 +168,20 @@ struct Checker {
 impl Checker {
     /// Returns the first init that passes, or why each of the candidates does not.
     fn find_init(&self, request: &InitRequest) -> Answer {
-        let candidates: Vec<&str> = match (request.is_command, &request.init) {
-            (true, _) => vec![SHELL],
+        let candidates: Vec<&[u8]> = match (request.is_command, &request.init) {
+            (true, _) => vec![SHELL.as_bytes()],
             (false, Some(init)) => vec![init],
-            (false, None) => INITS.to_vec(),
+            (false, None) => INITS.map(str::as_bytes).to_vec(),
         };
         let (mut tried, mut skipped, mut is_unreadable) = (Vec::new(), Vec::new(), false);
         for path in candidates {
-            let Err(refusal) = self.check(path.as_bytes(), 0) else {
+            let Err(refusal) = self.check(path, 0) else {
                 let (init, missing) = (path.to_owned(), String::new());
                 return Answer::Ready { missing, init, skipped };
             };
             is_unreadable |= refusal.errno == Errno::IO;
-            let entry = Tried { path: path.to_owned(), cause: refusal.to_string() };
+            let path = escape::bytes(path).into_owned();
+            let entry = Tried { path, cause: refusal.to_string() };
             // A person does not expect an init that is missing to run.
             if refusal != Errno::NOENT.into() {
                 skipped.push(entry.clone());
@@ -491,14 +493,14 @@ mod tests {
         let good = fs::read("/proc/self/exe").unwrap();
         let good = &good;
         let request = |init: Option<&str>| InitRequest {
-            init: init.map(str::to_owned),
+            init: init.map(|init| init.as_bytes().to_owned()),
             limit: 0,
             device: None,
             is_command: false,
         };
         let find = |init| Programs::checker(programs.0.path()).find_init(&request(init));
         let ready = |init: &str| {
-            let (missing, init) = (String::new(), init.to_owned());
+            let (missing, init) = (String::new(), init.into());
             Answer::Ready { missing, init, skipped: Vec::new() }
         };
         programs.put("lib/init", b"#!/opt/own\n", 0o755);
@@ -526,7 +528,7 @@ mod tests {
                 skipped("/sbin/init", "Exec format error (empty file)"),
                 skipped("/etc/init", "Permission denied (not executable, mode 0644)"),
             ];
-            let (missing, init) = (String::new(), "/bin/init".to_owned());
+            let (missing, init) = (String::new(), b"/bin/init".to_vec());
             assert_eq!(find(None), Answer::Ready { missing, init, skipped });
         }
         // A link out of the root must not find a file of the host.

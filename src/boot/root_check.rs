@@ -21,6 +21,7 @@ use super::error::{BootError, Interruption};
 use super::root::{MountWorker, WorkerError};
 use super::switch_root::{INIT, SwitchRootError};
 use crate::cmdline::boot::BootParams;
+use crate::escape;
 use crate::sys::{BootTime, signals};
 
 /// Longest check of a root that has no timeout.
@@ -29,14 +30,14 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const READ_LIMIT: u64 = 4 << 20;
 
 /// First words of answers.
-const NO_INIT: &str = "no-init";
-const UNREADABLE: &str = "unreadable";
+const NO_INIT: &[u8] = b"no-init";
+const UNREADABLE: &[u8] = b"unreadable";
 
 /// What the worker checks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct InitRequest {
     /// `init=`
-    pub(super) init: Option<String>,
+    pub(super) init: Option<Vec<u8>>,
     /// Number of bytes of a program that are read.
     pub(super) limit: u64,
     /// Node of the root device.
@@ -62,7 +63,7 @@ impl fmt::Display for Tried {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     /// The init can be executed. Inits that the kernel would try before it cannot.
-    Ready { missing: String, init: String, skipped: Vec<Tried> },
+    Ready { missing: String, init: Vec<u8>, skipped: Vec<Tried> },
     /// No init can be executed.
     NoInit { missing: String, usr: String, tried: Vec<Tried>, is_unreadable: bool },
     /// The root device has disappeared.
@@ -115,48 +116,48 @@ pub(super) fn operation(root: &str) -> String {
 
 impl Answer {
     pub(super) fn encode(&self) -> Vec<u8> {
-        let (mut fields, tried) = match self {
+        let (mut fields, tried): (Vec<&[u8]>, &[Tried]) = match self {
             Self::Ready { missing, init, skipped } => {
-                (vec!["ready", missing, init], skipped.as_slice())
+                (vec![b"ready", missing.as_bytes(), init], skipped)
             }
             Self::NoInit { missing, usr, tried, is_unreadable } => {
                 let word = if *is_unreadable { UNREADABLE } else { NO_INIT };
-                (vec![word, missing, usr], tried.as_slice())
+                (vec![word, missing.as_bytes(), usr.as_bytes()], tried)
             }
-            Self::Gone => (vec!["gone"], [].as_slice()),
-            Self::Refused(text) => (vec!["refused", text], [].as_slice()),
+            Self::Gone => (vec![b"gone"], &[]),
+            Self::Refused(text) => (vec![b"refused", text.as_bytes()], &[]),
         };
-        fields.extend(tried.iter().flat_map(|tried| [tried.path.as_str(), &tried.cause]));
-        fields.join("\0").into_bytes()
+        fields.extend(tried.iter().flat_map(|t| [t.path.as_bytes(), t.cause.as_bytes()]));
+        fields.join(&0)
     }
 
     fn decode(message: &[u8]) -> Option<Self> {
-        let mut fields = fields(message);
-        Some(match fields.next()?.as_str() {
-            "ready" => Self::Ready {
-                missing: fields.next()?,
-                init: fields.next()?,
+        let mut fields = message.split(|byte| *byte == 0);
+        Some(match fields.next()? {
+            b"ready" => Self::Ready {
+                missing: text(fields.next()?),
+                init: fields.next()?.to_owned(),
                 skipped: tried(fields),
             },
             word @ (NO_INIT | UNREADABLE) => Self::NoInit {
-                missing: fields.next()?,
-                usr: fields.next()?,
+                missing: text(fields.next()?),
+                usr: text(fields.next()?),
                 tried: tried(fields),
                 is_unreadable: word == UNREADABLE,
             },
-            "gone" => Self::Gone,
-            "refused" => Self::Refused(fields.next()?),
+            b"gone" => Self::Gone,
+            b"refused" => Self::Refused(text(fields.next()?)),
             _ => return None,
         })
     }
 }
 
-fn fields(message: &[u8]) -> impl Iterator<Item = String> {
-    message.split(|byte| *byte == 0).map(|field| String::from_utf8_lossy(field).into_owned())
+fn text(field: &[u8]) -> String {
+    escape::bytes(field).into_owned()
 }
 
-fn tried(mut fields: impl Iterator<Item = String>) -> Vec<Tried> {
-    let next = || Some(Tried { path: fields.next()?, cause: fields.next()? });
+fn tried<'a>(mut fields: impl Iterator<Item = &'a [u8]>) -> Vec<Tried> {
+    let next = || Some(Tried { path: text(fields.next()?), cause: text(fields.next()?) });
     std::iter::from_fn(next).collect()
 }
 
@@ -166,7 +167,7 @@ pub(super) struct Checked {
     /// Mount points that the root lacks, separated by commas.
     pub(super) missing: String,
     /// Path of the init in the new root.
-    pub(super) init: String,
+    pub(super) init: Vec<u8>,
     /// Inits that the kernel would try before, and that cannot be executed.
     pub(super) skipped: Vec<Tried>,
 }
@@ -234,7 +235,7 @@ mod tests {
             },
             Answer::Ready {
                 missing: "/dev, /run".into(),
-                init: "/sbin/init".into(),
+                init: b"/sbin/\xf6".into(),
                 skipped: Vec::new(),
             },
             Answer::NoInit {

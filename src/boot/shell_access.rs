@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rustix::io::Errno;
 
-use crate::cmdline::words::words;
+use crate::cmdline::words::raw_words;
 use crate::sys::crypt::PasswordHash;
 use crate::sys::{self, Root, procfs, regular_file, sysfs};
 
@@ -93,15 +93,15 @@ pub(super) fn current(dir: &Root) -> ShellAccess {
 /// that `line` returns; if that cannot be read either, there is no shell.
 fn refused_by_lockdown(
     mode: sys::Result<Option<String>>,
-    line: impl FnOnce() -> Option<String>,
+    line: impl FnOnce() -> Option<Vec<u8>>,
 ) -> Option<String> {
     let refused = format!("lockdown={CONFIDENTIALITY}");
     match mode {
         Ok(mode) => (mode.as_deref() == Some(CONFIDENTIALITY)).then_some(refused),
         Err(error) => {
-            let is_asked = |line: String| {
-                let mut words = words(&line);
-                words.any(|w| w.key == "lockdown" && w.value == Some(CONFIDENTIALITY))
+            let is_asked = |line: Vec<u8>| {
+                let asks = (&b"lockdown"[..], Some(CONFIDENTIALITY.as_bytes()));
+                raw_words(&line).any(|word| (word.key, word.value) == asks)
             };
             line().is_none_or(is_asked).then(|| format!("{refused} cannot be ruled out: {error}"))
         }
@@ -140,7 +140,7 @@ mod tests {
             (unknown(), None, true),
         ] {
             let text = format!("{mode:?} {line:?}");
-            let reason = refused_by_lockdown(mode, || line.map(str::to_owned));
+            let reason = refused_by_lockdown(mode, || line.map(Into::into));
             assert_eq!(reason.is_some(), refused, "{text}");
         }
     }

@@ -109,7 +109,7 @@ impl WatchdogParams {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BootParams {
     /// `init=`.
-    pub(crate) init: Option<String>,
+    pub(crate) init: Option<Vec<u8>>,
     /// `coldplug.modules=`: modules to load before the first scan.
     pub(crate) extra_modules: Vec<String>,
     /// `coldplug.settle=`.
@@ -145,7 +145,7 @@ pub struct BootParams {
     /// `coldplug.report=`: path to which the boot record is also written.
     pub(crate) report: Option<String>,
     /// `coldplug.exec=`: command to run instead of the real init.
-    pub(crate) exec: Option<String>,
+    pub(crate) exec: Option<Vec<u8>>,
     /// `coldplug.decode=`.
     pub(crate) decode: Decode,
     /// `coldplug.watchdog=`.

@@ -17,12 +17,13 @@ pub(crate) mod storage;
 pub(crate) mod store_name;
 pub mod words;
 
+use crate::escape;
 use crate::kmod::Warning;
 use boot::BootParams;
 use modules::ModuleParams;
 use root::RootParams;
 use storage::{StorageError, StorageParams, StorageParser};
-use words::{Word, words};
+use words::{RawWord, Word, raw_words, words};
 
 /// The kernel command line, parsed. If a parameter occurs more than once, the last value is used,
 /// as in the kernel.
@@ -57,13 +58,20 @@ struct Parser<'a> {
 }
 
 impl KernelCommandLine {
-    /// Parses the text of /proc/cmdline. Words after `--` are arguments of the real init; of them,
+    /// Parses the content of /proc/cmdline. Words after `--` are arguments of the real init; of them,
     /// only those about modules have an effect, as for modprobe(8).
-    pub fn parse(line: &str) -> Self {
+    pub fn parse(line: impl AsRef<[u8]>) -> Self {
+        Self::parse_bytes(line.as_ref())
+    }
+
+    fn parse_bytes(line: &[u8]) -> Self {
         let (mut parser, mut modules) = (Parser::default(), ModuleParams::default());
         let mut warnings = Vec::new();
         let mut before_dashes = true;
-        for word in words(line) {
+        // Spaces, quotes and `=` are ASCII, so that the words of the text are those of the bytes.
+        let text = String::from_utf8_lossy(line);
+        for (word, raw) in words(&text).zip(raw_words(line)) {
+            let word = Word { raw, ..word };
             before_dashes &= word.text != "--";
             let stored = modules.store(&word);
             if before_dashes && !stored && !parameters::store_boot_parameter(&mut parser, &word) {
@@ -77,13 +85,13 @@ impl KernelCommandLine {
 
 /// Returns the command line `line` with more words of the boot, which have priority: they are
 /// inserted before the arguments of the real init. A new `root=` replaces `coldplug.root=` too.
-pub(crate) fn with_words(line: &str, more: &str) -> String {
+pub(crate) fn with_words(line: &[u8], more: &str) -> Vec<u8> {
     let new_root = words(more).any(|word| word.key == "root");
-    let keep = |word: &Word<'_>| !(new_root && word.key == "coldplug.root");
-    let all: Vec<&str> = words(line).filter(keep).map(|word| word.text).collect();
-    let end = all.iter().position(|word| *word == "--").unwrap_or(all.len());
+    let keep = |word: &RawWord<'_>| !(new_root && word.key == b"coldplug.root");
+    let all: Vec<&[u8]> = raw_words(line).filter(keep).map(|word| word.text).collect();
+    let end = all.iter().position(|word| *word == b"--").unwrap_or(all.len());
     let (boot, init) = all.split_at(end);
-    [boot, &[more.trim()], init].concat().join(" ")
+    [boot, &[more.trim().as_bytes()], init].concat().join(&b' ')
 }
 
 /// Parameters that are read once, when the boot begins: what they say holds for all attempts.
@@ -106,9 +114,10 @@ pub(crate) fn without_effect_in_retry(more: &str) -> impl Iterator<Item = &str> 
 
 /// Returns the warning about a word that is ignored.
 fn ignored(word: &Word<'_>) -> Warning {
-    match word.value {
-        Some(value) => warning(&format!("{}={value}", word.key)),
-        None => warning(word.key),
+    let key = escape::bytes(word.raw.key);
+    match word.raw.value {
+        Some(value) => warning(&format!("{key}={}", escape::bytes(value))),
+        None => warning(&key),
     }
 }
 
@@ -182,10 +191,34 @@ mod tests {
             ("coldplug.root=LABEL=a", "rw", "coldplug.root=LABEL=a rw"),
             ("root=/dev/a", "coldplug.root=LABEL=a", "root=/dev/a coldplug.root=LABEL=a"),
         ] {
-            assert_eq!(with_words(line, more), want, "{line} + {more}");
+            let have = with_words(line.as_bytes(), more);
+            assert_eq!(have, want.as_bytes(), "{line} + {more}");
         }
-        let line = with_words("root=/dev/a -- root=/dev/c", "root=\"LABEL=x y\"");
+        assert_eq!(with_words(b"a=\xf6 -- \xff", "b"), b"a=\xf6 b -- \xff");
+        let line = with_words(b"root=/dev/a -- root=/dev/c", "root=\"LABEL=x y\"");
         assert_eq!(KernelCommandLine::parse(&line).root.spec(), "LABEL=x y");
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf_8_are_passed_on() {
+        let line =
+            b"m.id=M\xf6b \"m.x=a \xff\" init=/sbin/\xe4 coldplug.exec=\"echo \xfc\" wish=\xf6 \
+            coldplug.\xf6=1 coldplug.jobs=\xf6 root=LABEL=M\xf6b -- m.z=\xc3\xb6 \xf6";
+        let params = KernelCommandLine::parse(line);
+        let mut config = crate::kmod::conf::Config::default();
+        params.modules.add_to(&mut config);
+        let options = config.options_of(&"m".into(), None);
+        assert_eq!(options, b"id=M\xf6b x=\"a \xff\" z=\xc3\xb6");
+        assert_eq!(params.boot.init.as_deref(), Some(&b"/sbin/\xe4"[..]));
+        assert_eq!(params.boot.exec.as_deref(), Some(&b"echo \xfc"[..]));
+        assert_eq!(params.root.spec(), "LABEL=M\u{fffd}b");
+        assert_eq!(
+            warnings(&params),
+            [
+                "kernel command line: ignoring 'coldplug.\\xf6=1'",
+                "kernel command line: ignoring 'coldplug.jobs=\\xf6'",
+            ]
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::parameters::store_module_parameter;
 use super::warning;
-use super::words::{Word, list};
+use super::words::{Word, list, split_once};
 use crate::kmod::Warning;
 use crate::kmod::alias;
 use crate::kmod::conf::{Config, Entry, Rules};
@@ -42,7 +42,7 @@ impl ModuleParams {
     pub(super) fn store(&mut self, word: &Word<'_>) -> bool {
         let stored = word.value.is_some() && store_module_parameter(self, word);
         if !stored {
-            self.options.extend(option(word.text));
+            self.options.extend(option(word.raw.text));
         }
         stored
     }
@@ -67,27 +67,22 @@ pub(super) fn names(text: &str) -> impl Iterator<Item = String> + '_ {
 }
 
 /// Parses `MODULE.PARAM[=VALUE]`; `None` for any other word.
-fn option(word: &str) -> Option<Entry> {
+fn option(word: &[u8]) -> Option<Entry> {
     // GRUB writes "m.p=a b" for m.p="a b" of the kernel's documentation. Both mean the latter.
-    let (head, value) = match word.strip_prefix('"') {
-        Some(inner) => {
-            let inner = inner.strip_suffix('"')?;
-            let (head, value) = inner.split_once('=').map_or((inner, None), |(h, v)| (h, Some(v)));
-            (head, value.map(|v| format!("\"{v}\"")))
-        }
-        None => {
-            let (head, value) = word.split_once('=').map_or((word, None), |(h, v)| (h, Some(v)));
-            (head, value.map(str::to_owned))
-        }
+    let (inner, quote): (_, &[u8]) = match word.strip_prefix(b"\"") {
+        Some(inner) => (inner.strip_suffix(b"\"")?, b"\""),
+        None => (word, b""),
     };
-    let (module, param) = head.split_once('.')?;
-    let closed = word.bytes().filter(|b| *b == b'"').count() % 2 == 0;
-    if param.contains('.') || head.contains('"') || !closed {
+    let (head, value) = split_once(inner, b'=').map_or((inner, None), |(h, v)| (h, Some(v)));
+    let (module, param) = split_once(head, b'.')?;
+    let closed = word.iter().filter(|b| **b == b'"').count() % 2 == 0;
+    if param.contains(&b'.') || head.contains(&b'"') || !closed {
         return None;
     }
-    let module = alias::normalize(module.as_bytes()).ok()?;
-    let text = value.map_or_else(|| param.to_owned(), |v| format!("{param}={v}"));
-    Some(Entry { name: String::from_utf8_lossy(&module).into_owned(), text: text.into() })
+    let module = alias::normalize(module).ok()?;
+    let text = value.map(|value| [param, b"=", quote, value, quote].concat());
+    let text = text.unwrap_or_else(|| param.to_owned());
+    Some(Entry { name: String::from_utf8_lossy(&module).into_owned(), text })
 }
 
 #[cfg(test)]
@@ -114,7 +109,7 @@ mod tests {
             ("m.p=\"open", None),
             ("x[.y=1", None),
         ] {
-            let got = option(word);
+            let got = option(word.as_bytes());
             assert_eq!(got, want.map(|(name, text)| entry(name, text)), "{word}");
         }
     }

@@ -153,7 +153,7 @@ parameters! {
         "init", "=PATH",
         "The real init. Without it /sbin/init, /etc/init, /bin/init and /bin/sh are tried in this \
          order."
-            => word.with_value(|text| set(&mut line.boot.init, Some(Some(text.to_owned()))));
+            => word.with_value(|_| set(&mut line.boot.init, word.owned_bytes().map(Some)));
     }
     Storage {
         "coldplug.verity", "=roothash=HEX,data=NAME,hash=NAME[,OPTION...]",
@@ -307,7 +307,7 @@ parameters! {
         "coldplug.exec", "=COMMAND",
         "Runs COMMAND in the real root instead of its init, then powers off. The verdict line \
          reports the exit status as `exit=`."
-            => set(&mut line.boot.exec, word.owned_value().map(Some));
+            => set(&mut line.boot.exec, word.owned_bytes().map(Some));
     }
     // Another program's word, unless it has our prefix.
     _ => !word.key.starts_with("coldplug.");

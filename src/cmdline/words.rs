@@ -3,10 +3,15 @@
 //! ```text
 //! word        bytes without spaces; spaces inside "…" are kept
 //! ```
+//!
+//! Parameters are text. What is passed on, to a module or to the real init, are the bytes of the
+//! word as they are.
 
 /// A word of the kernel command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Word<'a> {
+    /// The bytes of the word.
+    pub(super) raw: RawWord<'a>,
     /// The whole word, with its quotes.
     pub text: &'a str,
     /// The part before the first `=`, without quotes.
@@ -16,16 +21,15 @@ pub struct Word<'a> {
 }
 
 impl<'a> Word<'a> {
-    /// Splits a word at its first `=`. Like the kernel, removes quotes around the word or its
-    /// value.
-    fn new(text: &'a str) -> Self {
-        let unquote = |text: &'a str| {
-            text.strip_prefix('"').map_or(text, |inner| inner.strip_suffix('"').unwrap_or(inner))
-        };
-        match unquote(text).split_once('=') {
-            Some((key, value)) => Self { text, key, value: Some(unquote(value)) },
-            None => Self { text, key: unquote(text), value: None },
-        }
+    /// Returns the word with these bytes, which are UTF-8 and parted at ASCII characters.
+    fn new(raw: RawWord<'a>) -> Self {
+        let text = |bytes| std::str::from_utf8(bytes).unwrap_or_default();
+        Self { raw, text: text(raw.text), key: text(raw.key), value: raw.value.map(text) }
+    }
+
+    /// Returns the bytes of the value as owned ones.
+    pub(super) fn owned_bytes(&self) -> Option<Vec<u8>> {
+        self.raw.value.map(<[u8]>::to_vec)
     }
 
     /// Returns the value, or an empty text if the word has none.
@@ -59,26 +63,64 @@ impl<'a> Word<'a> {
     }
 }
 
+/// The bytes of a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RawWord<'a> {
+    /// The whole word, with its quotes.
+    pub(crate) text: &'a [u8],
+    /// The part before the first `=`, without quotes.
+    pub(crate) key: &'a [u8],
+    /// The part after the first `=`, without quotes.
+    pub(crate) value: Option<&'a [u8]>,
+}
+
+impl<'a> RawWord<'a> {
+    /// Splits a word at its first `=`. Like the kernel, removes quotes around the word or its
+    /// value.
+    fn new(text: &'a [u8]) -> Self {
+        let unquote = |text: &'a [u8]| {
+            text.strip_prefix(b"\"")
+                .map_or(text, |inner| inner.strip_suffix(b"\"").unwrap_or(inner))
+        };
+        match split_once(unquote(text), b'=') {
+            Some((key, value)) => Self { text, key, value: Some(unquote(value)) },
+            None => Self { text, key: unquote(text), value: None },
+        }
+    }
+}
+
+/// Splits bytes at the first `at`.
+pub(super) fn split_once(bytes: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
+    let position = bytes.iter().position(|byte| *byte == at)?;
+    Some((bytes.get(..position)?, bytes.get(position + 1..)?))
+}
+
+/// Returns the words of a text as [`raw_words`] does.
+pub fn words(line: &str) -> impl Iterator<Item = Word<'_>> {
+    raw_words(line.as_bytes()).map(Word::new)
+}
+
 /// Splits a command line as the kernel does: a quote starts or ends a quoted part and stays in the
 /// word. A quote that is never closed extends the word to the end of the line.
-pub fn words(line: &str) -> impl Iterator<Item = Word<'_>> {
+pub fn raw_words(line: &[u8]) -> impl Iterator<Item = RawWord<'_>> {
     let mut rest = line;
     std::iter::from_fn(move || {
-        rest = rest.trim_start_matches(is_space);
+        let start = rest.iter().position(|byte| !is_space(*byte)).unwrap_or(rest.len());
+        let (_, from) = rest.split_at(start);
         let mut quoted = false;
-        let end = rest.find(|c| {
-            quoted ^= c == '"';
-            !quoted && is_space(c)
+        let end = from.iter().position(|byte| {
+            quoted ^= *byte == b'"';
+            !quoted && is_space(*byte)
         });
-        let (word, after) = rest.split_at(end.unwrap_or(rest.len()));
+        let (word, after) = from.split_at(end.unwrap_or(from.len()));
         rest = after;
-        (!word.is_empty()).then(|| Word::new(word))
+        (!word.is_empty()).then(|| RawWord::new(word))
     })
 }
 
-/// The characters that separate words: those of the kernel's `isspace()` in ASCII.
-fn is_space(c: char) -> bool {
-    matches!(c, ' ' | '\n' | '\t' | '\x0b' | '\x0c' | '\r')
+/// The bytes that separate words: those of the kernel's `isspace()` in ASCII.
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\n' | b'\t' | 0x0b | 0x0c | b'\r')
 }
 
 /// Stores a value if there is one. Returns whether there was.
@@ -121,7 +163,8 @@ mod tests {
             ("root=UUID=1-2", "root", Some("UUID=1-2")),
             ("ro", "ro", None),
         ] {
-            assert_eq!(Word::new(word), Word { text: word, key, value });
+            let raw = RawWord::new(word.as_bytes());
+            assert_eq!(Word::new(raw), Word { raw, text: word, key, value });
         }
     }
 }

@@ -3,12 +3,13 @@
 //! reset before `main` (raw.rs).
 
 use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, setrlimit, umask};
 
 use super::{Root, procfs, raw};
-use crate::cmdline::words::words;
+use crate::cmdline::words::raw_words;
 
 /// The resource limits that the kernel gives process 1, INIT_RLIMITS, soft and hard; `None` is no
 /// limit. Those that depend on the size of the memory are left out: they do not bind root.
@@ -50,9 +51,9 @@ pub(crate) fn reset_environment(root: &Root) {
     raw::keep_variables(|name, value| is_of_kernel(&line, name, value));
 }
 
-fn is_of_kernel(line: &str, name: &OsStr, value: &OsStr) -> bool {
-    let is_word =
-        || words(line).any(|word| name == word.key && word.value.is_some_and(|v| value == v));
+fn is_of_kernel(line: &[u8], name: &OsStr, value: &OsStr) -> bool {
+    let variable = (name.as_bytes(), Some(value.as_bytes()));
+    let is_word = || raw_words(line).any(|word| (word.key, word.value) == variable);
     name == "HOME" || name == "TERM" || is_word()
 }
 
@@ -74,7 +75,14 @@ mod tests {
             ("PWD", "/", false),
             ("quiet", "", false),
         ] {
-            assert_eq!(is_of_kernel(line, name.as_ref(), value.as_ref()), kept, "{name}={value}");
+            assert_eq!(
+                is_of_kernel(line.as_bytes(), name.as_ref(), value.as_ref()),
+                kept,
+                "{name}={value}"
+            );
         }
+        let bytes = OsStr::from_bytes;
+        assert!(is_of_kernel(b"a=\xf6 b", bytes(b"a"), bytes(b"\xf6")));
+        assert!(!is_of_kernel(b"a=\xf6 b", bytes(b"a"), bytes(b"\xf7")));
     }
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::{Result, Root, devices, procfs, sysfs};
+use crate::escape;
 use crate::kmod::name::ModuleName;
 use crate::machine::capture::{Capture, Device, RootFs};
 
@@ -18,7 +19,8 @@ pub(crate) fn capture(root: &Root) -> Result<Capture> {
     Ok(Capture {
         kernel: procfs::sysctl(root, "kernel/osrelease").ok(),
         machine: is_live.then(super::machine),
-        cmdline: procfs::cmdline(root).unwrap_or_default().trim_end().to_owned(),
+        cmdline: escape::bytes(procfs::cmdline(root).unwrap_or_default().trim_ascii_end())
+            .into_owned(),
         root: root_fs(root),
         devices: devices.into_iter().map(|device| describe(root, device)).collect(),
     })

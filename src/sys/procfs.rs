@@ -9,28 +9,28 @@ use rustix::fs::{Mode, OFlags, openat};
 use super::{Error, Result, Root, mount};
 use crate::cmdline::KernelCommandLine;
 
-/// Returns /proc/cmdline. Bytes that are not UTF-8 are replaced.
+/// Returns /proc/cmdline.
 ///
 /// # Errors
 /// The file cannot be read: /proc is not mounted.
-pub(crate) fn cmdline(root: &Root) -> Result<String> {
-    read(&root.join("proc/cmdline"))
+pub(crate) fn cmdline(root: &Root) -> Result<Vec<u8>> {
+    read_bytes(&root.join("proc/cmdline"))
 }
 
 /// Returns the kernel command line, parsed; without /proc that of an empty line.
 pub(crate) fn kernel_command_line(root: &Root) -> KernelCommandLine {
-    KernelCommandLine::parse(&cmdline(root).unwrap_or_default())
+    KernelCommandLine::parse(cmdline(root).unwrap_or_default())
 }
 
 /// Returns the kernel command line, even if proc cannot be mounted on /proc.
 ///
 /// # Errors
 /// The kernel refuses to mount proc at all, or is older than Linux 5.2.
-pub(crate) fn cmdline_in_any_case(root: &Root) -> Result<String> {
+pub(crate) fn cmdline_in_any_case(root: &Root) -> Result<Vec<u8>> {
     cmdline(root).or_else(|_| cmdline_without_mount())
 }
 
-fn cmdline_without_mount() -> Result<String> {
+fn cmdline_without_mount() -> Result<Vec<u8>> {
     let failed = |errno| Error::new("open", "cmdline", errno);
     let proc = mount::mount_detached("proc", None, &[])?;
     let file = openat(&proc, "cmdline", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
@@ -38,7 +38,7 @@ fn cmdline_without_mount() -> Result<String> {
     File::from(file.map_err(failed)?)
         .read_to_end(&mut bytes)
         .map_err(|e| Error::io("read", Path::new("cmdline"), &e))?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok(bytes)
 }
 
 /// Returns /proc/modules. Bytes that are not UTF-8 are replaced.
@@ -100,9 +100,12 @@ pub(crate) fn peak_memory(root: &Root, process: &str) -> Option<u64> {
     Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
 }
 
+fn read_bytes(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|e| Error::io("read", path, &e))
+}
+
 fn read(path: &Path) -> Result<String> {
-    let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, &e))?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok(String::from_utf8_lossy(&read_bytes(path)?).into_owned())
 }
 
 #[cfg(test)]

@@ -184,8 +184,10 @@ impl Request {
             }
             Self::Init(r) => {
                 let (limit, kind) = (r.limit.to_string(), word(r.is_command, "command"));
-                let text = |option: &Option<String>| option.clone().unwrap_or_default();
-                vec!["init".into(), text(&r.init), limit, text(&r.device), kind]
+                let init = r.init.as_deref().unwrap_or_default();
+                let device = r.device.as_deref().unwrap_or_default();
+                let texts = [&limit, device, &kind].map(str::as_bytes);
+                return join([b"init", init].into_iter().chain(texts));
             }
             Self::Undo { verity } => vec!["undo".into(), word(*verity, "verity")],
         };
@@ -238,7 +240,7 @@ impl Request {
             }
             "resume" => Self::Resume { number: fields.number()?, offset: fields.parse()? },
             "init" => Self::Init(InitRequest {
-                init: fields.option()?,
+                init: fields.path()?,
                 limit: fields.parse()?,
                 device: fields.option()?,
                 is_command: fields.choice("command", "-")?,
@@ -319,6 +321,12 @@ impl<'a> Fields<'a> {
         let text = std::str::from_utf8(self.next()?).ok()?;
         // Every text becomes an argument of a system call.
         (!text.contains('\0')).then(|| text.to_owned())
+    }
+
+    /// Returns a path in any encoding, or `Some(None)` if the field is empty.
+    fn path(&mut self) -> Option<Option<Vec<u8>>> {
+        let path = self.next().filter(|path| !path.contains(&0))?;
+        Some((!path.is_empty()).then(|| path.to_owned()))
     }
 
     /// Returns the value of a field, or `Some(None)` if it is empty.
