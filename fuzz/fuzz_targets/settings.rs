@@ -16,6 +16,6 @@ fuzz_target!(|data: &[u8]| {
     }
     let text = String::from_utf8_lossy(data);
     let _ = AutocleanMarker::parse(&text);
-    let values = parse_saved(&text);
+    let values = parse_saved(data);
     assert_eq!(parse_saved(&format_saved(&values)), values);
 });

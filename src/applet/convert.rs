@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::args::{self, Arg, Args, Opt};
 use super::message::{self, Error};
 use super::out;
+use crate::escape;
 use crate::kmod::modules_conf::{self, Converted};
 use crate::sys;
 use crate::sys::atomic_file::{AtomicFile, output_name};
@@ -67,7 +68,7 @@ fn convert(options: &Options) -> Result<(), Error> {
     let file = options.file.clone().unwrap_or_else(default_file);
     let text = fs::read(&file).map_err(|e| sys::Error::io("read", &file, &e))?;
     let release = options.kernel.clone().unwrap_or_else(sys::release);
-    let name = file.to_string_lossy();
+    let name = escape::path(&file);
     let converted = modules_conf::convert(&name, &text, &HostEnvironment::new(&release));
     let text = format!("{}{converted}", header(&name, &release));
     match &options.output {

@@ -12,6 +12,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use super::out;
+use crate::escape;
 use crate::sys;
 
 /// Reason why a command ends before its work is done.
@@ -34,7 +35,7 @@ pub(super) enum Error {
 impl Error {
     /// Returns the error for an operand that the command does not take.
     pub(super) fn unexpected(word: &OsStr) -> Self {
-        Self::Usage(format!("unexpected argument '{}'", word.to_string_lossy()))
+        Self::Usage(format!("unexpected argument '{}'", escape::path(word)))
     }
 
     /// Returns an error unless `success`; the messages have been printed.

@@ -48,6 +48,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
 
+use crate::escape;
 use crate::sys::{Cause, process};
 use message::Error;
 
@@ -311,7 +312,7 @@ fn help(word: &OsStr, command: Option<&OsString>) -> ExitCode {
 }
 
 fn unknown(word: &OsStr) -> ExitCode {
-    let text = format!("unknown command '{}'", word.to_string_lossy());
+    let text = format!("unknown command '{}'", escape::path(word));
     fail(&text, Some("'coldplug help' lists the commands"))
 }
 

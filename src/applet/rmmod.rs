@@ -10,6 +10,7 @@ use super::message::Error;
 use super::paths::module_dir;
 use super::settings;
 use super::tool::{Fail, Level, Tool};
+use crate::escape;
 use crate::kmod::catalog::Catalog;
 use crate::kmod::name::ModuleName;
 use crate::load;
@@ -60,7 +61,7 @@ pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
     match (all, names.first()) {
         (true, None) => run_pass(&tool, &policy),
         (true, Some(name)) => {
-            let name = name.to_string_lossy();
+            let name = escape::path(name);
             Err(tool.usage_error(&format!("unexpected argument '{name}': -a takes no names")))
         }
         (false, None) => Err(tool.error("missing module name.").into()),

@@ -53,7 +53,7 @@ pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
             Arg::Opt('f', value) => match FORMATS.iter().find(|(name, _)| value == *name) {
                 Some((_, known)) => format = *known,
                 None => {
-                    tool.raw_error(&format!("Unknown format: '{}'.", value.to_string_lossy()));
+                    tool.raw_error(&format!("Unknown format: '{}'.", escape::path(&value)));
                     return Err(with_help(&tool, Error::Reported));
                 }
             },

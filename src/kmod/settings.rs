@@ -15,6 +15,7 @@ use super::Warning;
 use super::alias::fnmatch;
 use super::conf::text_lines;
 use super::name::ModuleName;
+use crate::escape;
 
 /// A word of a settings line: one or more settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +34,7 @@ impl Settings {
     /// Adds the lines of one file. Invalid words and lines are ignored with a warning.
     pub fn add_file(&mut self, file: &str, text: &[u8], warnings: &mut Vec<Warning>) {
         for (number, line) in text_lines(file, text, warnings) {
-            let line = String::from_utf8_lossy(&line);
+            let line = escape::bytes(&line);
             let mut words = line.split_ascii_whitespace();
             let Some(first) = words.next().filter(|word| !word.starts_with('#')) else { continue };
             let mut warn = |text: String| warnings.push(Warning::new(file, number, text));
@@ -88,27 +89,39 @@ fn parse_setting(word: &str) -> Option<Setting> {
 }
 
 /// Parses the saved paths and values of a module. Invalid lines are ignored.
-pub fn parse_saved(text: &str) -> Vec<(String, String)> {
-    let pairs = text.split('\n').filter_map(|line| line.split_once(' '));
-    pairs.map(|(path, value)| (path.to_owned(), unescape(value))).collect()
+pub fn parse_saved(text: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let pair = |line: &[u8]| {
+        let space = line.iter().position(|byte| *byte == b' ')?;
+        let path = std::str::from_utf8(line.get(..space)?).ok()?;
+        Some((path.to_owned(), unescape(line.get(space + 1..)?)))
+    };
+    text.split(|byte| *byte == b'\n').filter_map(pair).collect()
 }
 
 /// Formats the paths and values to save for a module.
-pub fn format_saved(values: &[(String, String)]) -> String {
-    let escape = |value: &str| value.replace('\\', "\\\\").replace('\n', "\\n");
-    values.iter().map(|(path, value)| format!("{path} {}\n", escape(value))).collect()
+pub fn format_saved(values: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let mut text = Vec::new();
+    for (path, value) in values {
+        text.extend_from_slice(path.as_bytes());
+        text.push(b' ');
+        for byte in value {
+            match byte {
+                b'\\' => text.extend_from_slice(b"\\\\"),
+                b'\n' => text.extend_from_slice(b"\\n"),
+                other => text.push(*other),
+            }
+        }
+        text.push(b'\n');
+    }
+    text
 }
 
-fn unescape(text: &str) -> String {
-    let mut out = String::new();
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            '\\' if chars.as_str().starts_with('n') => {
-                chars.next();
-                out.push('\n');
-            }
-            '\\' => out.extend(chars.next()),
+fn unescape(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.iter().copied();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\\' => out.extend(bytes.next().map(|b| if b == b'n' { b'\n' } else { b })),
             other => out.push(other),
         }
     }
@@ -162,9 +175,10 @@ mod tests {
             ("/sys/d", ""),
             ("/sys/e", "two\r\nlines\r"),
         ];
-        let values = values.map(|(p, v)| (p.to_owned(), v.to_owned()));
+        let mut values = values.map(|(p, v)| (p.to_owned(), v.into())).to_vec();
+        values.push(("/sys/f".to_owned(), b"M\xf6b \\\xff\n".to_vec()));
         assert_eq!(parse_saved(&format_saved(&values)), values);
-        assert_eq!(parse_saved("torn\n\n"), []);
-        assert_eq!(parse_saved("/x a\\"), [("/x".to_owned(), "a".to_owned())]);
+        assert_eq!(parse_saved(b"torn\n\n"), []);
+        assert_eq!(parse_saved(b"/x a\\"), [("/x".to_owned(), b"a".to_vec())]);
     }
 }

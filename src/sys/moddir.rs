@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::regular_file::{self, CONFIG_LIMIT};
 use super::{Cause, Root, raw};
 use crate::cmdline::modules::ModuleParams;
+use crate::escape;
 use crate::kmod::Warning;
 use crate::kmod::catalog::IndexFiles;
 use crate::kmod::conf::Config;
@@ -140,7 +141,7 @@ fn config_from(
     sort(&mut files);
     let mut config = Config::default();
     for (_, path) in &files {
-        let name = path.to_string_lossy();
+        let name = escape::path(path);
         let bytes = match read(path) {
             Ok(Some(bytes)) => bytes,
             Ok(None) => continue,
@@ -213,7 +214,7 @@ fn conf_files_in(dir: &Path, warnings: &mut Vec<Warning>) -> Vec<(OsString, Path
             // A link to nothing, or to itself.
             Err(error) => format!("ignored: {}", Cause::from(&error)),
         };
-        warnings.push(Warning::new(&path.to_string_lossy(), 0, text));
+        warnings.push(Warning::new(&escape::path(&path), 0, text));
     }
     files
 }

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 
 use super::regular_file::{self, CONFIG_LIMIT};
 use super::{Cause, Error, Result, Root, atomic_file, moddir};
+use crate::escape;
 use crate::kmod::Warning;
 use crate::kmod::name::ModuleName;
 use crate::kmod::settings::{Setting, Settings, format_saved, parse_saved};
@@ -22,7 +23,7 @@ pub(crate) fn config(root: &Root, warnings: &mut Vec<Warning>) -> Settings {
     let dirs = moddir::config_dirs(root, "coldplug/settings.d");
     let mut settings = Settings::default();
     for path in moddir::conf_files(&dirs, warnings) {
-        let name = path.to_string_lossy();
+        let name = escape::path(&path);
         match regular_file::read_if_opened(&path, CONFIG_LIMIT) {
             Ok(bytes) => settings.add_file(&name, &bytes.unwrap_or_default(), warnings),
             Err(error) => {
@@ -65,18 +66,18 @@ pub(crate) fn paths(root: &Root, settings: &Settings, module: &ModuleName) -> Ve
 ///
 /// # Errors
 /// The file cannot be read.
-pub(crate) fn value(root: &Root, path: &str) -> Result<String> {
+pub(crate) fn value(root: &Root, path: &str) -> Result<Vec<u8>> {
     let path = root.join(path);
-    let bytes = fs::read(&path).map_err(|e| Error::io("read", &path, &e))?;
-    let text = String::from_utf8_lossy(&bytes);
-    Ok(text.strip_suffix('\n').unwrap_or(&text).to_owned())
+    let mut bytes = fs::read(&path).map_err(|e| Error::io("read", &path, &e))?;
+    bytes.pop_if(|last| *last == b'\n');
+    Ok(bytes)
 }
 
 /// Writes `value` to the setting at `path`.
 ///
 /// # Errors
 /// The setting does not exist, or the kernel refuses the value.
-pub(crate) fn set_value(root: &Root, path: &str, value: &str) -> Result<()> {
+pub(crate) fn set_value(root: &Root, path: &str, value: &[u8]) -> Result<()> {
     let path = root.join(path);
     let failed = |op| {
         let path = &path;
@@ -86,7 +87,7 @@ pub(crate) fn set_value(root: &Root, path: &str, value: &str) -> Result<()> {
     let mut file =
         OpenOptions::new().write(true).truncate(true).open(&path).map_err(failed("open"))?;
     // One write(2), because the kernel takes each write as a whole value.
-    file.write_all(format!("{value}\n").as_bytes()).map_err(failed("write"))
+    file.write_all(&[value, b"\n"].concat()).map_err(failed("write"))
 }
 
 fn saved_path(root: &Root, module: &ModuleName) -> PathBuf {
@@ -97,10 +98,10 @@ fn saved_path(root: &Root, module: &ModuleName) -> PathBuf {
 ///
 /// # Errors
 /// The file exists and cannot be read.
-pub(crate) fn read_saved(root: &Root, module: &ModuleName) -> Result<Vec<(String, String)>> {
+pub(crate) fn read_saved(root: &Root, module: &ModuleName) -> Result<Vec<(String, Vec<u8>)>> {
     let path = saved_path(root, module);
     match regular_file::read(&path, CONFIG_LIMIT) {
-        Ok(bytes) => Ok(parse_saved(&String::from_utf8_lossy(&bytes))),
+        Ok(bytes) => Ok(parse_saved(&bytes)),
         Err(error) if matches!(error.cause, Cause::Errno(Errno::NOENT | Errno::NOTDIR)) => {
             Ok(Vec::new())
         }
@@ -112,6 +113,6 @@ pub(crate) fn read_saved(root: &Root, module: &ModuleName) -> Result<Vec<(String
 ///
 /// # Errors
 /// The file cannot be written.
-pub(crate) fn save(root: &Root, module: &ModuleName, values: &[(String, String)]) -> Result<()> {
-    atomic_file::replace(&saved_path(root, module), format_saved(values).as_bytes(), true)
+pub(crate) fn save(root: &Root, module: &ModuleName, values: &[(String, Vec<u8>)]) -> Result<()> {
+    atomic_file::replace(&saved_path(root, module), &format_saved(values), true)
 }

@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use super::args::{Arg, Args, Opt};
 use super::message::Error;
 use super::tool::Tool;
+use crate::escape;
 pub(super) use pass::{Policy, run_pass};
 
 const IDLE: char = '\u{1}';
@@ -57,7 +58,5 @@ pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
 
 fn seconds(value: &OsString) -> Result<u64, Error> {
     let number = value.to_str().and_then(|text| text.parse().ok());
-    number.ok_or_else(|| {
-        Error::Usage(format!("unexpected --idle value '{}'", value.to_string_lossy()))
-    })
+    number.ok_or_else(|| Error::Usage(format!("unexpected --idle value '{}'", escape::path(value))))
 }

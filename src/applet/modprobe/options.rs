@@ -8,6 +8,7 @@ use super::HELP;
 use crate::applet::args::{Arg, Args, Opt};
 use crate::applet::message::Error;
 use crate::applet::tool::{Level, Tool};
+use crate::escape;
 use crate::sys::module::InitFlags;
 
 const REMOVE_HOLDERS: char = '\u{1}';
@@ -209,7 +210,7 @@ impl Options {
 
 /// Parses milliseconds as strtoul(3) does with base 0.
 fn wait(tool: &Tool, value: &OsString) -> Result<Duration, Error> {
-    let text = value.to_string_lossy();
+    let text = escape::path(value);
     let (digits, radix) = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         Some(digits) => (digits, 16),
         None if text.len() > 1 && text.starts_with('0') => (&text[1..], 8),
@@ -225,7 +226,7 @@ fn wait(tool: &Tool, value: &OsString) -> Result<Duration, Error> {
 
 /// Parses the number of parallel loads, 1 to 256.
 fn jobs(tool: &Tool, value: &OsString) -> Result<usize, Error> {
-    let text = value.to_string_lossy();
+    let text = escape::path(value);
     text.parse().ok().filter(|n| (1..=256).contains(n)).ok_or_else(|| {
         tool.error(&format!("unexpected jobs value '{text}'."));
         Error::Reported

@@ -20,6 +20,7 @@ use super::args::{Arg, Args, Opt};
 use super::message::Error;
 use super::out;
 use super::tool::{Fail, Level, Tool};
+use crate::escape;
 use crate::kmod::uevent::Uevent;
 use crate::sys::process;
 use crate::sys::uevent::{Received, Socket};
@@ -136,7 +137,7 @@ impl Options {
 }
 
 fn bad_value(option: &str, value: &OsStr) -> Error {
-    Error::Usage(format!("unexpected --{option} value '{}'", value.to_string_lossy()))
+    Error::Usage(format!("unexpected --{option} value '{}'", escape::path(value)))
 }
 
 fn number(option: &str, value: &OsStr) -> Result<usize, Error> {

@@ -106,8 +106,10 @@ fn show(tool: &Tool, config: &Settings, module: &ModuleName) {
             continue;
         }
         shown.push(path);
-        let now = settings::value(&tool.root, path).unwrap_or_else(|_| "-".to_owned());
-        let saved_value = saved.iter().find(|(p, _)| p == path).map_or("-", |(_, value)| value);
-        tool.print(format!("{module}\t{path}\t{now}\t{saved_value}\n"));
+        let now = settings::value(&tool.root, path).unwrap_or_else(|_| b"-".to_vec());
+        let saved = saved.iter().find(|(p, _)| p == path);
+        let saved = saved.map_or(&b"-"[..], |(_, value)| value);
+        let head = format!("{module}\t{path}\t");
+        tool.print([head.as_bytes(), &now, b"\t", saved, b"\n"].concat());
     }
 }

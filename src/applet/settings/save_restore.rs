@@ -1,11 +1,12 @@
 //! Saves the settings of a module before it is removed, and restores them after it is loaded.
 
+use crate::escape;
 use crate::kmod::name::ModuleName;
 use crate::sys::{Root, settings, sysfs};
 
 /// Value that a string parameter reads as until it is set. Writing it back would set that very
 /// string.
-const UNSET: &str = "(null)";
+const UNSET: &[u8] = b"(null)";
 
 /// Saves the settings that the configuration names for `module`, if it is loaded. Returns the
 /// messages about what failed.
@@ -52,7 +53,8 @@ pub(in crate::applet) fn restore(root: &Root, module: &ModuleName, given: &[u8])
             continue;
         }
         if let Err(error) = settings::set_value(root, path, value) {
-            problems.push(format!("{module}: could not restore '{value}': {error}"));
+            problems
+                .push(format!("{module}: could not restore '{}': {error}", escape::bytes(value)));
         }
     }
     problems
@@ -117,6 +119,17 @@ mod tests {
         fs::write(root.join("proc/sys/x"), "0\n").unwrap();
         assert!(restore(&root, &m, b"").is_empty());
         assert_eq!(read("proc/sys/x"), "0\n");
+    }
+
+    #[test]
+    fn values_in_any_encoding_are_restored() {
+        let (_scratch, root) = machine();
+        let m = ModuleName::new("m");
+        fs::write(root.join("proc/sys/x"), b"M\xf6b\n").unwrap();
+        assert!(save(&root, &m).is_empty());
+        fs::write(root.join("proc/sys/x"), "0\n").unwrap();
+        assert!(restore(&root, &m, b"id=\xff").is_empty());
+        assert_eq!(fs::read(root.join("proc/sys/x")).unwrap(), b"M\xf6b\n");
     }
 
     #[test]
