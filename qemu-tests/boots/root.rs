@@ -197,7 +197,10 @@ fn usr_is_mounted_before_the_switch() {
         label: "usr",
         init: Some("sbin/init"),
     };
-    let vm = machine(&format!("root=UUID={UUID} mount.usr=LABEL=usr mount.usrflags=noatime"));
+    let vm = machine(&format!(
+        "root=UUID={UUID} mount.usr=LABEL=usr mount.usrflags=noatime \
+                               rootfstype=auto,xfs mount.usrfstype=xfs,auto"
+    ));
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("usr")).unwrap();
     for sub in ["dev", "proc", "sys", "run", "tmp", "etc"] {
@@ -220,7 +223,7 @@ fn usr_is_mounted_before_the_switch() {
 /// Options that fstab(5) has, a quoted name, and a name for `resume=` that no device can have.
 fn options_of_the_root_are_those_of_fstab() {
     let words = "rootflags=ro,nosuid,suid,defaults,nofail,_netdev,x-a=\"b,noexec\",user,relatime,\
-                 noatime,sync,async,nodev,errors=remount-ro,rw resume=sda2";
+                 noatime,sync,async,nodev,errors=remount-ro,rw resume=sda2 rootfstype=auto";
     let vm = machine(&format!("root=UUID=\"{UUID}\" {words}")).attach(Bus::VirtioBlk, ROOT);
     let (boot, facts) = vm.run_ok();
     let mut options = facts.mount("/").unwrap().options;

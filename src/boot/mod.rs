@@ -49,6 +49,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::cmdline::boot::{Break, Settle};
+use crate::cmdline::root::AUTO;
 use crate::cmdline::storage::StorageParams;
 use crate::cmdline::{self, KernelCommandLine};
 use crate::load::{Loader, Rank};
@@ -295,7 +296,8 @@ impl Boot {
     ) -> Result<(), BootError> {
         let dir = self.dir.clone();
         let storage = self.storage()?;
-        let filesystems = self.params.root.fstypes.iter().map(|fstype| format!("fs-{fstype}"));
+        let fstypes = self.params.root.fstypes.iter().filter(|fstype| *fstype != AUTO);
+        let filesystems = fstypes.map(|fstype| format!("fs-{fstype}"));
         for name in filesystems.chain(storage.modules().map(str::to_owned)) {
             loader.want_name(&name, Rank::Root);
         }

@@ -12,7 +12,9 @@ use super::boot::{
 };
 use super::modules::{ModuleParams, names};
 use super::network::{IpConfig, NfsExport, mac};
-use super::root::{FSCK_MODES, FSCK_REPAIRS, FsckMode, SYSTEMD_FSCK_MODES, candidate, seconds};
+use super::root::{
+    FSCK_MODES, FSCK_REPAIRS, FsckMode, SYSTEMD_FSCK_MODES, candidate, fstypes, seconds,
+};
 use super::root_name::RootName;
 use super::storage::{StorageParams, is_no};
 use super::store_name::StoreName;
@@ -82,8 +84,9 @@ parameters! {
          mounted and holds an init is used."
             => line.root.set_candidates(word.value_or_empty());
         "rootfstype", "=TYPE,TYPE",
-        "Filesystem types to try in order. Without it the detected type is used."
-            => word.with_value(|text| set(&mut line.root.fstypes, Some(owned_list(text))));
+        "Filesystem types to try in order. `auto` stands for the type that is detected, which is also \
+         the default."
+            => word.with_value(|text| set(&mut line.root.fstypes, Some(fstypes(text))));
         "rootflags", "=OPTION,OPTION",
         "Mount options of the root, as in fstab(5): see [root.md](root.md#mount-options)."
             => word.with_value(|text| set(&mut line.root.flags, Some(text.to_owned())));
@@ -135,8 +138,8 @@ parameters! {
         "Device of a separate /usr, mounted before switch_root."
             => word.with_value(|text| set(&mut line.root.usr.name, Some(RootName::parse(text))));
         "mount.usrfstype", "=TYPE,TYPE",
-        "Filesystem types of /usr to try in order."
-            => word.with_value(|text| set(&mut line.root.usr.fstypes, Some(owned_list(text))));
+        "Filesystem types of /usr to try in order; `auto` as in `rootfstype=`."
+            => word.with_value(|text| set(&mut line.root.usr.fstypes, Some(fstypes(text))));
         "mount.usrflags", "=OPTION,OPTION",
         "Mount options of /usr, as in fstab(5). Without `mount.usr=` they mount /usr from the \
          device of the root: a subvolume of btrfs, for example."

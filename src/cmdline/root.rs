@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::mount_options;
 use super::network::NetworkParams;
 use super::root_name::RootName;
+use super::words::owned_list;
 
 /// Longest wait for the root device if no parameter sets another.
 pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -200,6 +201,15 @@ pub(super) fn seconds(text: &str) -> Option<Duration> {
     text.parse::<u32>().ok().map(|seconds| Duration::from_secs(seconds.into()))
 }
 
+/// The filesystem type that stands for the one that is detected, as for mount(8).
+pub(crate) const AUTO: &str = "auto";
+
+/// Returns the types of a list. One that is [`AUTO`] alone is the default: no list.
+pub(super) fn fstypes(text: &str) -> Vec<String> {
+    let types = owned_list(text);
+    if types.iter().all(|fstype| fstype == AUTO) { Vec::new() } else { types }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::KernelCommandLine;
@@ -235,6 +245,21 @@ mod tests {
         for bad in ["coldplug.root=", "coldplug.root=;", "coldplug.root=/dev/a,wait=soon"] {
             let params = KernelCommandLine::parse(bad);
             assert!(!params.root.is_named() && params.warnings.len() == 1, "{bad}");
+        }
+    }
+
+    #[test]
+    fn auto_alone_is_the_default_type() {
+        for (line, root, usr) in [
+            ("", &[][..], &[][..]),
+            ("rootfstype=auto mount.usrfstype=auto", &[], &[]),
+            ("rootfstype=ext4 rootfstype=auto", &[], &[]),
+            ("rootfstype=auto,auto mount.usrfstype=,auto,", &[], &[]),
+            ("rootfstype=xfs,auto mount.usrfstype=auto,ext4", &["xfs", "auto"], &["auto", "ext4"]),
+        ] {
+            let params = parse(line);
+            assert_eq!(params.fstypes, root, "{line}");
+            assert_eq!(params.usr.fstypes, usr, "{line}");
         }
     }
 

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use crate::applet::scan::Modules;
 use crate::boot::RootHint;
 use crate::cmdline::KernelCommandLine;
+use crate::cmdline::root::AUTO;
 use crate::kmod::catalog::{Catalog, Match};
 use crate::kmod::name::ModuleName;
 use crate::kmod::uevent::Modalias;
@@ -158,7 +159,7 @@ impl<'a> Simulation<'a> {
     }
 
     fn want_filesystems(&self, types: &[String]) {
-        for fstype in types {
+        for fstype in types.iter().filter(|fstype| *fstype != AUTO) {
             self.loader.want_name(&format!("fs-{fstype}"), Rank::Root);
         }
     }
@@ -201,7 +202,8 @@ impl<'a> Simulation<'a> {
         above.retain(|module| !self.live.contains(module));
         if above.is_empty() {
             self.mounted = true;
-            if self.params.root.fstypes.is_empty() {
+            let fstypes = &self.params.root.fstypes;
+            if fstypes.is_empty() || fstypes.iter().any(|fstype| fstype == AUTO) {
                 let fstype = self.capture.root.as_ref().map(|root| root.fstype.clone());
                 self.want_filesystems(fstype.as_slice());
             }

@@ -11,7 +11,7 @@ use super::worker::{Mount, READY, Request, WorkerError};
 use super::{Awaited, Progress, RootStep, StepContext, StepError, UPPER, mount};
 use crate::boot::SYSROOT;
 use crate::cmdline::mount_options::options;
-use crate::cmdline::root::{RootCandidate, RootParams};
+use crate::cmdline::root::{AUTO, RootCandidate, RootParams};
 use crate::cmdline::root_name::RootName;
 use crate::sys::{BootTime, devices};
 
@@ -265,7 +265,7 @@ impl Filesystem {
             source: node.to_string_lossy().into_owned(),
             target: self.target.clone(),
             writable: self.writable && !device.read_only,
-            guess: self.fstypes.is_empty() && device.fstype.is_none(),
+            guess: self.is_detected() && device.fstype.is_none(),
             options,
             types: source.types.clone(),
         };
@@ -273,6 +273,11 @@ impl Filesystem {
         let progress = cx.worker.request(Request::Mount(request), text)?;
         self.state = State::Mounting(source);
         Ok(progress)
+    }
+
+    /// Returns whether the type that is detected is tried.
+    fn is_detected(&self) -> bool {
+        self.fstypes.is_empty() || self.fstypes.iter().any(|fstype| fstype == AUTO)
     }
 
     /// Returns the name of an operation in messages.

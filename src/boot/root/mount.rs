@@ -7,13 +7,33 @@ use rustix::mount::MountFlags;
 
 use super::devices::Candidate;
 use super::worker::Mount;
+use crate::cmdline::root::AUTO;
 use crate::sys::{Cause, Error, Result, Root, mount, mount_options, procfs};
 
-/// Returns the types to try, in order: the given ones, else the one that was detected, else every
-/// type that the kernel knows.
+/// Returns the types to try, in order: the given ones, else the one that was detected. `auto` among
+/// the given ones stands for the latter.
 pub(super) fn types(dir: &Root, given: &[String], candidate: &Candidate) -> Vec<String> {
+    if given.is_empty() {
+        return detected(dir, candidate);
+    }
+    let mut types: Vec<String> = Vec::new();
+    for fstype in given {
+        let more = match fstype == AUTO {
+            true => detected(dir, candidate),
+            false => vec![fstype.clone()],
+        };
+        for fstype in more {
+            if !types.contains(&fstype) {
+                types.push(fstype);
+            }
+        }
+    }
+    types
+}
+
+/// Returns the type that was detected, else every type that the kernel knows.
+fn detected(dir: &Root, candidate: &Candidate) -> Vec<String> {
     match &candidate.fstype {
-        _ if !given.is_empty() => given.to_vec(),
         // The kernel's driver has another name than the filesystem, and used to be another driver.
         Some(fstype) if fstype == "ntfs" => vec!["ntfs3".into(), fstype.clone()],
         Some(fstype) => vec![fstype.clone()],
@@ -54,4 +74,32 @@ pub(super) fn mount(request: &Mount, place: &Path, target: &Path) -> Result<Stri
         }
     }
     Err(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn auto_stands_for_the_detected_type() {
+        let scratch = tempfile::tempdir().unwrap();
+        std::fs::create_dir(scratch.path().join("proc")).unwrap();
+        let known = "nodev\tproc\n\text4\n\tvfat\n";
+        std::fs::write(scratch.path().join("proc/filesystems"), known).unwrap();
+        let dir = Root::at(scratch.path());
+        for (given, found, want) in [
+            ("", Some("ext4"), "ext4"),
+            ("", Some("ntfs"), "ntfs3 ntfs"),
+            ("", None, "ext4 vfat"),
+            ("xfs", Some("ext4"), "xfs"),
+            ("auto xfs", Some("ext4"), "ext4 xfs"),
+            ("xfs auto", Some("ext4"), "xfs ext4"),
+            ("ext4 auto", Some("ext4"), "ext4"),
+            ("vfat auto xfs", None, "vfat ext4 xfs"),
+        ] {
+            let given: Vec<String> = given.split_whitespace().map(str::to_owned).collect();
+            let candidate = Candidate { fstype: found.map(str::to_owned), ..Candidate::default() };
+            assert_eq!(types(&dir, &given, &candidate).join(" "), want, "{given:?} {found:?}");
+        }
+    }
 }

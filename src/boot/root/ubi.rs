@@ -12,7 +12,7 @@
 use super::worker::{Mount, Request};
 use super::{Awaited, Progress, RootStep, StepContext, StepError};
 use crate::boot::SYSROOT;
-use crate::cmdline::root::{RootCandidate, RootParams};
+use crate::cmdline::root::{AUTO, RootCandidate, RootParams};
 use crate::cmdline::root_name::RootName;
 use crate::kmod::name::ModuleName;
 use crate::sys::flash;
@@ -80,7 +80,12 @@ impl Volume {
     pub(super) fn root(choice: &RootCandidate, params: &RootParams) -> Self {
         Self {
             choice: choice.clone(),
-            fstype: params.fstypes.first().map_or("ubifs", String::as_str).to_owned(),
+            fstype: params
+                .fstypes
+                .iter()
+                .find(|t| *t != AUTO)
+                .map_or("ubifs", String::as_str)
+                .into(),
             flags: params.flags.clone(),
             writable: params.is_writable(&params.flags),
             modules: None,

@@ -20,7 +20,7 @@ const NO_AUTO: u64 = 1 << 63;
 const ESP: &str = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b";
 
 /// A device that a name stands for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::boot::root) struct Candidate {
     /// Path of the node.
     pub(in crate::boot::root) node: PathBuf,
@@ -237,16 +237,7 @@ fn prefer_sprouts(hits: &mut Vec<&ProbedDevice>) {
 
 /// Returns a device that sysfs does not list, or that has no medium.
 fn unknown(number: (u32, u32)) -> Candidate {
-    Candidate {
-        node: PathBuf::new(),
-        number,
-        fstype: None,
-        kind: None,
-        member: None,
-        read_only: false,
-        error: None,
-        duplicates: Vec::new(),
-    }
+    Candidate { number, ..Candidate::default() }
 }
 
 fn matches_name(known: &ProbedDevice, name: &RootName, holds: Content) -> bool {
