@@ -90,6 +90,7 @@ pub(super) fn next_word<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
 }
 
 /// Returns the words of `text`.
+#[cfg(feature = "host")]
 pub(crate) fn words(mut text: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || next_word(&mut text))
 }

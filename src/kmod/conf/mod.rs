@@ -27,9 +27,9 @@ use crate::escape;
 use lines::next_word;
 use named_list::NamedList;
 
+pub(super) use lines::text_lines;
 #[cfg(feature = "host")]
-pub(super) use lines::logical_lines;
-pub(super) use lines::{text_lines, words};
+pub(super) use lines::{logical_lines, words};
 
 /// Name of the file in which depmod(8) stores the softdeps that modules declare.
 pub(crate) const MODULES_SOFTDEP: &str = "modules.softdep";
