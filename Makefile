@@ -32,7 +32,7 @@ BIN := $(or $(CARGO_TARGET_DIR),target)/$(TARGET)/release/coldplug
 # The program in images: the same without the commands for the build machine.
 INIT := $(BIN)-init
 
-.PHONY: help build guests run test faults lint bench soak coverage fuzz size initramfs install dist clean setup-build setup-run setup-test setup-fuzz setup-coverage
+.PHONY: help build guests run test faults lint bench soak coverage fuzz size initramfs install install-debian dist clean setup-build setup-run setup-test setup-fuzz setup-coverage
 
 help:
 	@echo 'make run         install missing packages, build, and boot the demo in QEMU'
@@ -48,6 +48,7 @@ help:
 	@echo 'make fuzz        run each parser on mutated input for FUZZ (now $(FUZZ)) seconds; FUZZ_TARGETS=disk: one parser'
 	@echo 'make size        print the sizes of the binaries; the limit in images is $(SIZE_LIMIT) bytes'
 	@echo 'make install     install the program below PREFIX (now $(PREFIX)), and the one for images into PREFIX/lib/coldplug'
+	@echo 'make install-debian  install what the kernel packages of Debian 12 need if coldplug is depmod'
 	@echo 'make dist        pack the binaries for a release'
 	@echo 'make clean       remove everything that was built'
 
@@ -131,6 +132,10 @@ install:
 	@[ -e $(BIN) ] && [ -e $(INIT) ] || { echo 'install: the binaries are missing: run `make build` first' >&2; exit 1; }
 	install -D -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/coldplug
 	install -D -m 755 $(INIT) $(DESTDIR)$(PREFIX)/lib/coldplug/coldplug-init
+
+# A file of /etc, which only a machine needs whose kernel packages know no modules.weakdep.
+install-debian:
+	install -D -m 755 initramfs/postrm.d/coldplug $(DESTDIR)/etc/kernel/postrm.d/coldplug
 
 dist: build
 	@mkdir -p out

@@ -25,6 +25,8 @@ mod depmod;
 mod image;
 // Filesystems and partition tables, against blkid.
 mod blkid;
+// The hook for kernel packages of Debian 12.
+mod kernel_removal;
 // The release binaries: static and small.
 mod binary;
 
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         image::TESTS,
         modules_conf::TESTS,
         commands::TESTS,
+        kernel_removal::TESTS,
         binary::TESTS,
     ])
 }
