@@ -31,13 +31,15 @@ pub(crate) const ROWS: &[Row] = &[
         quick: true,
         image: Image::Options(&["--modules", ""]),
         root: Root::None,
-        words: "coldplug.root=virtiofs:export;9p:export;10.0.2.2:/srv rootwait ip=dhcp",
+        words: "coldplug.root=virtiofs:export;9p:export;ubi0:x;10.0.2.2:/srv rootwait ip=dhcp",
         verdict: "mount-failed",
         says: &[
             "root virtiofs:export failed, trying 9p:export: filesystem virtiofs is not built into \
              this kernel, and no module adds it (virtiofs is not in the image)",
             // The kernel's index has no such module.
-            "root 9p:export failed, trying 10.0.2.2:/srv: filesystem 9p is not built into this \
+            "root 9p:export failed, trying ubi0:x: filesystem 9p is not built into this kernel, \
+             and no module adds it",
+            "root ubi0:x failed, trying 10.0.2.2:/srv: filesystem ubifs is not built into this \
              kernel, and no module adds it",
             "coldplug: filesystem nfs is not built into this kernel, and no module adds it (nfs is \
              not in the image)",
@@ -55,6 +57,48 @@ pub(crate) const ROWS: &[Row] = &[
             "filesystem 9p is not built into this kernel, and no module adds it (9p: masked by ",
         ],
         limit_s: 20,
+        ..ROW
+    },
+    Row {
+        name: "roots_whose_transport_the_image_lacks",
+        quick: true,
+        image: Image::FullOptions(&["--modules", "9p,ubifs"]),
+        root: Root::None,
+        words: "coldplug.root=9p:export;ubi0:x coldplug.mask=ubi rootwait",
+        verdict: "mount-failed",
+        says: &[
+            "root 9p:export failed, trying ubi0:x: transport virtio of 9p is not built into this \
+             kernel, and no module adds it (9pnet_virtio is not in the image)",
+            "coldplug: filesystem ubifs is not built into this kernel, and no module adds it \
+             (ubi: masked by ",
+        ],
+        limit_s: 8,
+        ..ROW
+    },
+    Row {
+        name: "a_root_whose_transport_is_masked",
+        image: Image::Full,
+        root: Root::None,
+        words: "coldplug.root=9p:export;ubi0:x coldplug.mask=9pnet_virtio,ubifs rootwait",
+        verdict: "mount-failed",
+        says: &[
+            "root 9p:export failed, trying ubi0:x: transport virtio of 9p is not built into this \
+             kernel, and no module adds it (9pnet_virtio: masked by ",
+            "coldplug: filesystem ubifs is not built into this kernel, and no module adds it \
+             (ubifs: masked by ",
+        ],
+        limit_s: 20,
+        ..ROW
+    },
+    Row {
+        name: "flash_on_a_kernel_without_it",
+        quick: true,
+        image: Image::Options(&["--modules", ""]),
+        root: Root::None,
+        words: "root=ubi0:x ubi.mtd=0 rootwait",
+        verdict: "mount-failed",
+        says: &["coldplug: MTD (ubi.mtd=0) is not built into this kernel, and no module adds it"],
+        limit_s: 8,
         ..ROW
     },
     Row {

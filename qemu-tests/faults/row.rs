@@ -102,6 +102,8 @@ pub(crate) enum Image {
     Foreign(Kernel),
     /// What these options of `coldplug image build` select of [`Kernel::Cloud61`].
     Options(&'static [&'static str]),
+    /// What these options select of [`Kernel::Full61`].
+    FullOptions(&'static [&'static str]),
     /// All modules of [`Kernel::Cloud61`], with this list of directories and nodes.
     List(&'static str),
 }
@@ -119,6 +121,7 @@ impl Image {
             Self::OwnModules => of(own_modules::tree(), &["--all"]),
             Self::Foreign(kernel) => (Kernel::Cloud61.get(), image::all_of(kernel).1),
             Self::Options(options) => of(Kernel::Cloud61.get(), options),
+            Self::FullOptions(options) => of(Kernel::Full61.get(), options),
             Self::List(list) => {
                 let tree = Kernel::Cloud61.get();
                 let image = image::with_list(&tree, list);

@@ -7,6 +7,11 @@ use super::devices::modules_above;
 use super::sysfs::entry_names;
 use crate::kmod::name::ModuleName;
 
+/// Reports whether the kernel has MTD; it creates the class at once.
+pub(crate) fn is_supported(root: &Root) -> bool {
+    root.join("sys/class/mtd").exists()
+}
+
 /// Reports whether the MTD device of a `ubi.mtd=` parameter exists. The text before the first comma
 /// is its number, name or node.
 pub(crate) fn has_mtd(root: &Root, parameter: &str) -> bool {

@@ -36,19 +36,29 @@ pub(super) fn is_volume(text: &str) -> bool {
 #[derive(Debug)]
 pub(super) struct Attach {
     mtd: Vec<String>,
+    /// The modules of MTD itself, once they have been requested because a device is missing.
+    core: Option<Vec<ModuleName>>,
     /// Whether the module has been requested.
     requested: bool,
 }
 
 impl Attach {
     pub(super) fn new(mtd: &[String]) -> Self {
-        Self { mtd: mtd.to_vec(), requested: false }
+        Self { mtd: mtd.to_vec(), core: None, requested: false }
     }
 }
 
 impl RootStep for Attach {
     fn advance(&mut self, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
         if let Some(missing) = self.mtd.iter().find(|mtd| !flash::has_mtd(cx.dir, mtd)) {
+            let Some(core) = &self.core else {
+                let core = cx.request_modules(&["mtd"]);
+                self.core = Some(core.clone());
+                return Ok(Progress::LoadingModules(core));
+            };
+            if !flash::is_supported(cx.dir) {
+                return Err(cx.not_in_kernel(format!("MTD (ubi.mtd={missing})"), core));
+            }
             let name = RootName::parse(missing);
             let awaited = Awaited::device(format!("ubi.mtd={missing}"), name.as_ref());
             return Ok(Progress::NeedsDevice(awaited));
