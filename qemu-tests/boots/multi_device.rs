@@ -23,6 +23,7 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
     a_sprout_whose_seed_the_options_name,
     a_sprout_whose_seed_never_appears,
     a_seed_alone,
+    a_log_on_a_disk_that_appears_late,
 ];
 
 /// Makes a machine with this kernel and an image with the sets of modules.
@@ -176,4 +177,28 @@ fn a_seed_alone() {
     let root = facts.mount("/").unwrap();
     assert_eq!((root.kind, root.source), ("btrfs", "/dev/vda"));
     assert!(root.options.contains(&"ro"), "{root:?}");
+}
+
+/// The kernel knows no udev link, so the options of the mount name the node that the link means.
+fn a_log_on_a_disk_that_appears_late() {
+    let log = "/dev/disk/by-id/nvme-QEMU_NVMe_Ctrl_late";
+    let line = format!("root=LABEL=logged rw rootflags=logdev={log},noatime coldplug.modules=nvme");
+    let vm = machine(Kernel::Full61, &line);
+    let (data, journal) = (vm.dir().join("data"), vm.dir().join("log"));
+    filesystem::make_xfs_with_log(&data, &journal);
+    let vm = vm.disk(Bus::VirtioBlk, &data).disk(Bus::Unplugged, &journal);
+    let mut machine = vm.device("pcie-root-port,id=socket,chassis=1,slot=1").start();
+    machine.wait_for(&format!("still waiting for LABEL=logged (logdev={log})"));
+    let late = json!({ "driver": "nvme", "serial": "late", "drive": "disk1", "bus": "socket" });
+    machine.qmp().execute("device_add", late);
+    let boot = machine.finish();
+    boot.expect("ok");
+    let facts = boot.facts();
+    let root = facts.mount("/").unwrap();
+    assert_eq!((root.kind, root.source), ("xfs", "/dev/vda"));
+    assert!(root.options.contains(&"noatime"), "{root:?}");
+    let mounts = facts.lines("mountinfo").join("\n");
+    assert!(mounts.contains(" - xfs /dev/vda rw,"), "{mounts}");
+    assert!(mounts.contains(",logdev=/dev/nvme0n1"), "{mounts}");
+    assert_eq!(*facts.get("keep"), disk::KEPT);
 }

@@ -6,7 +6,7 @@
 use crate::row::{Content, Image, ROW, Root, Row};
 use harness::disk::{self, DECOY, Disk, ROOT};
 use harness::machine::{Bus, Machine, Running};
-use harness::tool;
+use harness::{filesystem, tool};
 use serde_json::json;
 use std::fs;
 use std::path::Path;
@@ -60,6 +60,9 @@ const LEAVES_A_CHILD: &[(&str, Content)] = &fsck("#!/bin/sh\nsleep 1000 &\nexit 
 const IS_KILLED: &[(&str, Content)] = &fsck("#!/bin/sh\nkill -9 $$\n");
 const SHOWS_ARGUMENTS: &[(&str, Content)] =
     &fsck("#!/bin/sh\necho checked with $* > /dev/console\n");
+/// The check of the root sets the second disk read-only (BLKROSET).
+const SETS_READ_ONLY: &[(&str, Content)] =
+    &fsck("#!/bin/sh\necho checked with $* > /dev/console\nblockdev --setro /dev/vdb\n");
 /// A root whose init is never started, and a shell for `coldplug.exec=`.
 const ANY_INIT: &[(&str, Content)] =
     &[("bin/sh", Content::Busybox), ("sbin/init", Content::Text("#!/bin/sh\n"))];
@@ -313,6 +316,60 @@ pub(crate) const ROWS: &[Row] = &[
         ..ROW
     },
     Row {
+        name: "a_partition_of_a_read_only_disk_is_not_checked",
+        files: SHOWS_ARGUMENTS,
+        root: Root::Made(|file| partitioned(DECOY, file)),
+        words: "coldplug.root=/dev/vda1;/dev/vdb",
+        drive: ",readonly=on",
+        set_up: |vm| vm.attach(Bus::VirtioBlk, ROOT),
+        says: &[
+            "fsck.ext4 /dev/vda1: skipped, the device is read-only",
+            "root /dev/vda1 failed, trying /dev/vdb",
+            "checked with -a /dev/vdb",
+        ],
+        never: &["checked with -a /dev/vda1"],
+        ..ROW
+    },
+    Row {
+        name: "a_disk_that_is_set_read_only_is_not_checked",
+        files: SETS_READ_ONLY,
+        on_root: &[("usr", Content::Directory)],
+        words: "mount.usr=LABEL=decoy",
+        set_up: |vm| vm.attach(Bus::VirtioBlk, DECOY),
+        says: &["checked with -a /dev/vda", "fsck.ext4 /dev/vdb: skipped, the device is read-only"],
+        never: &["checked with -a /dev/vdb"],
+        ..ROW
+    },
+    Row {
+        name: "a_verified_root_is_not_checked",
+        quick: true,
+        files: SHOWS_ARGUMENTS,
+        root: Root::None,
+        words: "rw",
+        set_up: verified,
+        says: &["fsck.ext4 /dev/mapper/root: skipped, the device is read-only"],
+        never: &["checked with"],
+        check: |boot| {
+            let facts = boot.facts();
+            assert_eq!(facts.mount("/").unwrap().source, "/dev/mapper/root");
+        },
+        ..ROW
+    },
+    // The medium is a disk like others.
+    Row {
+        name: "a_root_in_an_image_file_is_not_checked",
+        files: SHOWS_ARGUMENTS,
+        root: Root::Made(medium_of_ext4),
+        words: "coldplug.image=/root.img rw",
+        says: &["checked with -a /dev/vda"],
+        never: &["checked with -a /dev/loop0"],
+        check: |boot| {
+            let facts = boot.facts();
+            assert_eq!(facts.mount("/").unwrap().source, "/dev/loop0");
+        },
+        ..ROW
+    },
+    Row {
         name: "a_check_that_is_slow",
         files: IS_SLOW,
         words: "coldplug.timeout=12",
@@ -373,4 +430,30 @@ fn medium(file: &Path) {
     let mut mksquashfs = tool::command("mksquashfs", "squashfs-tools");
     tool::run(mksquashfs.arg(inner.path()).arg(&image).args(["-noappend", "-quiet", "-noD"]));
     Disk { label: "medium", ..DECOY }.make_of(dir.path(), "16M", file);
+}
+
+/// Writes an ext4 that holds the root as /root.img.
+fn medium_of_ext4(file: &Path) {
+    let dir = tempfile::tempdir().unwrap();
+    ROOT.make(&dir.path().join("root.img"));
+    Disk { label: "medium", ..DECOY }.make_of(dir.path(), "32M", file);
+}
+
+/// Writes a partition table with one partition, which holds `disk`.
+fn partitioned(disk: Disk, file: &Path) {
+    let dir = tempfile::tempdir().unwrap();
+    let content = fs::read(disk.make(&dir.path().join("partition"))).unwrap();
+    fs::write(file, [vec![0; 1 << 20], content].concat()).unwrap();
+    let mut sfdisk = tool::command("sfdisk", "fdisk");
+    tool::feed(sfdisk.arg("-q").arg(file), b"label: dos\nstart=2048, type=83\n");
+}
+
+/// Attaches the root and its hash tree, and names the root hash on the command line.
+fn verified(vm: Machine) -> Machine {
+    let (data, hash) = (vm.dir().join("data"), vm.dir().join("hash"));
+    // Verity has blocks of 4096 bytes, and the ext4 must not have smaller ones.
+    filesystem::make("ext4", &data);
+    let root_hash = disk::verity(&data, &hash, &[]);
+    let words = format!("coldplug.verity=roothash={root_hash},data=/dev/vda,hash=/dev/vdb");
+    vm.disk(Bus::VirtioBlk, &data).disk(Bus::VirtioBlk, &hash).cmdline(&words)
 }

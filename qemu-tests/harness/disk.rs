@@ -85,6 +85,19 @@ pub fn install_modules(tree: &Tree, names: &[&str], root: &Path) {
     tool::run(tool::command("depmod", "kmod").arg("-b").arg(root).arg(&tree.release));
 }
 
+/// Writes the hash tree of `data` for dm-verity to `hash`, with `options` of veritysetup(8), and
+/// returns the root hash.
+///
+/// # Panics
+///
+/// If veritysetup prints none.
+pub fn verity(data: &Path, hash: &Path, options: &[&str]) -> String {
+    let mut format = tool::command("veritysetup", "cryptsetup-bin");
+    let output = tool::run(format.arg("format").args([data, hash]).args(options));
+    let line = output.lines().find_map(|l| l.strip_prefix("Root hash:")).expect("a root hash");
+    line.trim().to_owned()
+}
+
 /// Makes `file` a disk of `megabytes` with nothing on it.
 pub fn empty(megabytes: u64, file: &Path) -> PathBuf {
     File::create(file).unwrap().set_len(megabytes << 20).unwrap();

@@ -94,6 +94,15 @@ fn make_pair_as(profile: &str, first: &Path, second: &Path) {
     fill_by_machine(Kernel::Cloud61, "btrfs", options, content().path(), &[first, second]);
 }
 
+/// Writes the root to an XFS on `data` whose log is on another disk.
+pub fn make_xfs_with_log(data: &Path, log: &Path) {
+    let mut mkfs = tool::command("mkfs.xfs", "xfsprogs");
+    mkfs.args(["-q", "-L", "logged", "-l"]).arg(format!("logdev={}", empty(64, log).display()));
+    tool::run(mkfs.arg(empty(304, data)));
+    let disks = [data, log];
+    fill_by_machine(Kernel::Cloud61, "xfs", "logdev=/dev/vdc", content().path(), &disks);
+}
+
 /// UUID of the seed that [`make_sprout`] makes.
 pub const SEED_UUID: &str = "c01d9106-0000-4000-8000-00000000005e";
 
