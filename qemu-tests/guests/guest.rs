@@ -12,11 +12,11 @@
 //! | `mountinfo`, `modules`, `meminfo`, `status` | the lines of those files of /proc |
 //! | `cmdline` | /proc/cmdline |
 //! | `modaliases` | every modalias in sysfs, from `modalias` and `uevent` files, sorted |
-//! | `drivers` | `BUS/DRIVER DEVICE` for every bound device, as its path below /sys/devices, sorted |
-//! | `names` | `block/NAME DEVICE` and `net/NAME DEVICE` for every disk and network interface with a device, sorted |
+//! | `drivers` | `BUS/DRIVER DEVICE` for every bound device, a path below /sys/devices, sorted |
+//! | `names` | `block/NAME DEVICE` and `net/NAME DEVICE` for disks and interfaces, sorted |
 //! | `capture` | output of `coldplug scan --save`; null without /bin/coldplug or /run/coldplug |
 //! | `keep` | the text of /etc/keep, or null |
-//! | `mark` | the text of /mark at entry, or null; `mark=TEXT` in the environment is then written to it |
+//! | `mark` | the text of /mark at entry, or null; then it becomes that of `mark=` |
 //! | `mark_error` | why /mark could not be written, or null |
 //! | `hostname` | the host name |
 //! | `net_conf` | the text of /run/net-eth0.conf, or null |

@@ -15,11 +15,11 @@
 //! - err: TEXT                         expected of kmod alone
 //! ```
 //!
-//! A NUL is written `\0`, a byte that is not UTF-8 `\xf6`. A last line without a newline is followed by `\ no newline`. A difference
-//! from kmod needs a reason, and a reason a difference.
+//! A NUL is written `\0`, a byte that is not UTF-8 `\xf6`. A last line without a newline is
+//! followed by `\ no newline`. A difference from kmod needs a reason, and a reason a difference.
 //!
-//! With `COLDPLUG_ORACLE=kmod` kmod 34 of Debian 13 runs the commands instead of coldplug. With `BLESS=1` the observed lines
-//! are written into the file.
+//! With `COLDPLUG_ORACLE=kmod` kmod 34 of Debian 13 runs the commands instead of coldplug. With
+//! `BLESS=1` the observed lines are written into the file.
 
 use crate::note;
 use std::fs;

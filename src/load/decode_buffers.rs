@@ -11,7 +11,8 @@ use super::lock;
 use crate::kmod::compress::{Decoder, IMAGE_LIMIT};
 use crate::kmod::name::ModuleName;
 
-/// Share of the machine's memory that one image may fill. The kernel's two copies need as much each.
+/// Share of the machine's memory that one image may fill. The kernel's two copies need as much
+/// each.
 const MEMORY_SHARE: u64 = 4;
 /// Maximum size of a buffer that is kept.
 const MAX_KEPT: usize = 8 << 20;
@@ -54,8 +55,8 @@ pub(super) struct DecodeBuffers {
 }
 
 impl DecodeBuffers {
-    /// Creates buffers for a machine with this many processors and bytes of memory. Decoding needs nothing but a
-    /// processor: more decoders at the same time would only take more memory.
+    /// Creates buffers for a machine with this many processors and bytes of memory. Decoding needs
+    /// nothing but a processor: more decoders at the same time would only take more memory.
     pub(super) fn new(processors: usize, memory: u64) -> Self {
         let share = usize::try_from(memory / MEMORY_SHARE).unwrap_or(usize::MAX);
         let pool = Pool { decoders_left: processors.max(1), ..Pool::default() };
@@ -66,8 +67,8 @@ impl DecodeBuffers {
         }
     }
 
-    /// Returns the maximum size of an image. One that does not fit would end the worker process, and
-    /// all of its loads with it.
+    /// Returns the maximum size of an image. One that does not fit would end the worker process,
+    /// and all of its loads with it.
     pub(super) fn image_limit(&self) -> usize {
         self.image_limit
     }

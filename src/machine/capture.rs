@@ -18,9 +18,10 @@
 //! ```
 //!
 //! Only the first line, the last one and a device's `modalias` are required. Devices are written
-//! sorted by path, and may be read in any order. A text of version 1 has no `end`. White space around a line and after its first word, empty
-//! lines and lines that begin with `#` are ignored. A value is the rest of its line; backslashes,
-//! spaces at either end and bytes other than printable ASCII are written as `\xNN`.
+//! sorted by path, and may be read in any order. A text of version 1 has no `end`. White space
+//! around a line and after its first word, empty lines and lines that begin with `#` are ignored. A
+//! value is the rest of its line; backslashes, spaces at either end and bytes other than printable
+//! ASCII are written as `\xNN`.
 
 use std::collections::HashSet;
 use std::fmt::{self, Write};

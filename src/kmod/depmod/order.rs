@@ -21,7 +21,8 @@ pub(crate) trait Ordered {
 /// the rest by a hash of the name.
 ///
 /// # Errors
-/// `modules.order` has a line without a newline, or with a NUL before it; the whole file is ignored then.
+/// `modules.order` has a line without a newline, or with a NUL before it; the whole file is ignored
+/// then.
 pub(crate) fn sort<T: Ordered>(
     modules: &mut [T],
     file: &str,

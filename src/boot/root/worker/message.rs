@@ -22,8 +22,8 @@
 //! undo      verity|-                                       value: empty
 //! ```
 //!
-//! Numbers are decimal. MAC, MTU and ROUTER may be empty. If the interface has another MAC address, it
-//! is left as it is and the value is empty.
+//! Numbers are decimal. MAC, MTU and ROUTER may be empty. If the interface has another MAC address,
+//! it is left as it is and the value is empty.
 //!
 //! A message with another number of fields, or with bytes that do not fit its kind, is refused.
 
