@@ -14,6 +14,11 @@ pub(crate) fn line(line: &str) -> Cow<'_, str> {
     replace(line, |c| !is_printable(c))
 }
 
+/// Returns `text`, of one or several lines, as [`line`] does. Its line feeds and tabs stay.
+pub(crate) fn text(text: &str) -> Cow<'_, str> {
+    replace(text, |c| !is_printable(c) && !matches!(c, '\n' | '\t'))
+}
+
 /// Returns bytes as text for people: each byte that is not UTF-8 becomes `\xf6`.
 pub(crate) fn bytes(bytes: &[u8]) -> Cow<'_, str> {
     if let Ok(text) = std::str::from_utf8(bytes) {

@@ -1,10 +1,12 @@
 //! `coldplug image` on a small tree; GNU cpio reads the images.
 
 use harness::run::Test;
-use harness::tests;
+use harness::{kmod34, tests};
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -31,6 +33,11 @@ pub(crate) const TESTS: &[Test] = tests![[] =>
     a_damaged_image_is_listed_up_to_the_damage,
     an_image_is_listed_in_little_memory,
     modules_of_any_size_take_little_memory,
+    no_command_waits_at_a_fifo,
+    words_of_the_command_line_are_escaped,
+    several_large_modules_take_the_memory_of_one,
+    a_long_modinfo_is_reported,
+    a_bootconfig_is_listed,
     a_compressed_module_may_decode_to_hundreds_of_megabytes,
     compressed_images_hold_the_same_archive,
     build_errors_are_reported,
@@ -640,6 +647,107 @@ fn what_is_not_a_regular_file_is_refused_by_name() {
     assert!(code == Some(1) && error.ends_with("x.ko: not a regular file\n"), "{error}");
 }
 
+/// Commands whose FILE can be no pipe. None of them waits for a writer.
+fn no_command_waits_at_a_fifo() {
+    let tree = tree();
+    let root = tree.path();
+    let modules = root.join(format!("lib/modules/{RELEASE}"));
+    let depmod_d = root.join("etc/depmod.d");
+    fs::create_dir_all(&depmod_d).unwrap();
+    let lists = ["modules.order", "modules.builtin", "modules.builtin.modinfo"];
+    let fifos = lists.map(|name| modules.join(name));
+    for fifo in fifos.iter().chain([&root.join("fifo"), &depmod_d.join("a.conf")]) {
+        let _ = fs::remove_file(fifo);
+        assert!(Command::new("mkfifo").arg(fifo).status().unwrap().success());
+    }
+    put(root, "outer.conf", "include fifo\n");
+    let run = |args: &str| {
+        let mut command = Command::new("timeout");
+        command.args(["20", env!("CARGO_BIN_EXE_coldplug")]).current_dir(root);
+        let output = command.args(args.split(' ')).stdin(Stdio::null()).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let refused = "open fifo: not a regular file";
+    for (command, args) in [
+        ("plan", "--from fifo"),
+        ("plan", "--root . --from fifo --kernel 1.0"),
+        ("report", "fifo"),
+        ("report", "--persist fifo"),
+        ("convert", "fifo"),
+        ("convert", "-o out fifo"),
+        ("image", "list fifo"),
+    ] {
+        let want = (Some(1), format!("coldplug {command}: {refused}\n"));
+        assert_eq!(run(&format!("{command} {args}")), want, "{command} {args}");
+    }
+    for (args, why) in
+        [("report --persist /dev/zero", "not a regular file"), ("report .", "not a regular file")]
+    {
+        let (code, error) = run(args);
+        assert!(code == Some(1) && error.contains(why), "{args}: {error}");
+    }
+    let (code, error) = run("convert outer.conf");
+    assert!(code.is_some_and(|code| code != 124) && error.contains("not a regular"), "{error}");
+    let (code, error) = run(&format!("depmod -C etc/depmod.d -b . {RELEASE}"));
+    assert_eq!(code, Some(0), "{error}");
+    for name in lists.iter().chain(&["a.conf"]) {
+        let refused = |line: &str| line.contains(name) && line.ends_with("not a regular file");
+        assert!(error.lines().any(refused), "{name}: {error}");
+    }
+    let (code, error) = run("modinfo ./fifo");
+    assert!(code == Some(1) && !error.is_empty(), "{error}");
+    let (code, _) = run("convert /dev/null");
+    assert_eq!(code, Some(0));
+}
+
+/// Words of the command line are shown without what a terminal obeys.
+fn words_of_the_command_line_are_escaped() {
+    let word = OsStr::from_bytes(b"a\x1b[1m\xf6");
+    for (args, shown) in [
+        (&["kmod"][..], "invalid command 'a\\x1b[1m\\xf6'"),
+        (&[], "unknown command 'a\\x1b[1m\\xf6'"),
+        (&["help"], "unknown command 'a\\x1b[1m\\xf6'"),
+        (&["plan"], "unexpected argument 'a\\x1b[1m\\xf6'"),
+        (&["report", "x"], "unexpected argument 'a\\x1b[1m\\xf6'"),
+        (&["image"], "unexpected argument"),
+        (&["modinfo"], "a\\x1b[1m"),
+        (&["rmmod"], "a\\x1b[1m"),
+        (&["insmod"], "a\\x1b[1m"),
+        (&["convert"], "a\\x1b[1m"),
+        (&["modprobe", "-n"], "a\\x1b[1m"),
+        (&["depmod", "-x"], "invalid option"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_coldplug"));
+        let output = command.args(args).arg(word).stdin(Stdio::null()).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(error.contains(shown) && !error.contains('\x1b'), "{args:?}: {error}");
+        assert!(!output.status.success(), "{args:?}");
+    }
+}
+
+fn a_bootconfig_is_listed() {
+    let tree = tree();
+    let root = tree.path();
+    let plain = fs::read(built(root, "--modules-as stored")).unwrap();
+    fs::write(root.join("plain"), &plain).unwrap();
+    let (_, whole, _) = image_command(root, "list plain");
+    let text = b"feature.x = on\n";
+    let size = u32::try_from(text.len()).unwrap().to_le_bytes();
+    let sum = text.iter().map(|byte| u32::from(*byte)).sum::<u32>().to_le_bytes();
+    let end = [&text[..], &size, &sum, b"#BOOTCONFIG\n"].concat();
+    for command in ["cat", "gzip -n", "zstd -q", "xz -0"] {
+        let archive = if command == "cat" { plain.clone() } else { filter(command, &plain) };
+        fs::write(root.join("image"), [&archive[..], &end].concat()).unwrap();
+        let line = format!("bootconfig: 15 bytes at offset {}\n", archive.len());
+        let want = (Some(0), format!("{whole}{line}"), String::new());
+        assert_eq!(image_command(root, "list image"), want, "{command}");
+    }
+    fs::write(root.join("image"), [&plain[..], &[1], &end].concat()).unwrap();
+    let (code, out, error) = image_command(root, "list image");
+    assert!(code == Some(1) && error.ends_with("the bootconfig is damaged\n"), "{error}");
+    assert_eq!(out, whole);
+}
+
 fn a_damaged_image_is_listed_up_to_the_damage() {
     let tree = tree();
     let root = tree.path();
@@ -751,6 +859,23 @@ fn modules_of_any_size_take_little_memory() {
     assert_eq!(code, Some(0), "{error}");
     let aliases = fs::read_to_string(modules.join("modules.alias")).unwrap();
     assert!(aliases.contains("alias pci:v*large* large\n"), "{aliases}");
+    // kmod finds the same. It maps the file, so it needs no limit.
+    let own = ["modules.alias", "modules.dep", "modules.softdep"];
+    let read = || own.map(|name| fs::read_to_string(modules.join(name)).unwrap());
+    let ours = read();
+    let kmod = |tool: &str, args: &[&str]| {
+        let output = kmod34::command(tool).args(args).current_dir(root).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    kmod("depmod", &["-b", ".", RELEASE]);
+    // Debian's kmod 34 reads no gzip.
+    assert_eq!(ours.map(|text| text.replace("kernel/c.ko.gz:\n", "")), read());
+    let path = format!("{kernel}/large.ko");
+    for field in ["alias", "license", "firmware", "name"] {
+        let (_, found, error) = run(&format!("modinfo -F {field} {path}"));
+        assert_eq!(found, kmod("modinfo", &["-F", field, &path]), "{field}: {error}");
+    }
     symlink(&large, root.join("large.bak")).unwrap();
     for (line, want) in [
         (format!("modinfo -F alias {kernel}/large.ko"), "pci:v*large*\n".to_owned()),
@@ -787,6 +912,55 @@ fn modules_of_any_size_take_little_memory() {
     assert!(!out.contains("GPL") && code == Some(0), "{out}{error}");
     let (code, _, error) = run(&format!("modinfo {kernel}/large.ko"));
     assert!(code == Some(1) && error.contains("could not get modinfo from 'large'"), "{error}");
+}
+
+/// Large images are decoded one at a time: memory for several would not suffice.
+fn several_large_modules_take_the_memory_of_one() {
+    let dir = tree();
+    let root = dir.path();
+    let modules = root.join("lib/modules").join(RELEASE);
+    let file = root.join("large.ko");
+    put_sparse(&file, 250 << 20, 0);
+    let names = ["a1.ko.zst", "a2.ko.gz", "a3.ko.zst", "a4.ko.gz", "a5.ko.zst", "a6.ko.gz"];
+    for (name, codec) in names.iter().zip(["zstd -q -1 -c", "gzip -1 -c"].iter().cycle()) {
+        let line = format!("{codec} large.ko >lib/modules/{RELEASE}/kernel/{name}");
+        let status = Command::new("sh").args(["-c", &line]).current_dir(root).status();
+        assert!(status.unwrap().success(), "{line}");
+    }
+    for name in ["modules.dep", "modules.alias", "modules.softdep"] {
+        fs::remove_file(modules.join(name)).unwrap();
+    }
+    let build = "--root . -o /dev/null --init init --modules a1,a2,a3,a4,a5,a6";
+    for line in [
+        format!("depmod -b . {RELEASE}"),
+        format!("image build --kernel {RELEASE} {build} --modules-as plain"),
+        format!("image build --kernel {RELEASE} {build}"),
+    ] {
+        let script = format!("ulimit -d 471040; exec \"$0\" {line}");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_coldplug")]).current_dir(root);
+        let output = command.output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && !error.contains("a1"), "{line}: {error}");
+    }
+    let aliases = fs::read_to_string(modules.join("modules.alias")).unwrap();
+    assert_eq!(aliases.matches("alias pci:v*large* a").count(), 6, "{aliases}");
+}
+
+/// depmod names the module whose aliases it ignores.
+fn a_long_modinfo_is_reported() {
+    let dir = tree();
+    let root = dir.path();
+    let path = format!("lib/modules/{RELEASE}/kernel/long.ko");
+    put_sparse(&root.join(&path), 64 << 20, 17 << 20);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_coldplug"));
+    let output = command.args(["depmod", "-b", ".", RELEASE]).current_dir(root).output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    let line = error.lines().find(|line| line.contains("long.ko")).unwrap_or_default();
+    let why = "long.ko: .modinfo has more than 16777216 bytes: its aliases, softdeps and weakdeps \
+               are ignored";
+    assert!(line.starts_with("depmod: WARNING: ") && line.ends_with(why), "{error}");
+    assert!(output.status.success());
 }
 
 /// Compressed modules are decoded in memory.

@@ -26,6 +26,9 @@ const DIGESTS: &str = "
 2.16.840.1.101.3.4.2.1 2.16.840.1.101.3.4.2.2 2.16.840.1.101.3.4.2.3 2.16.840.1.101.3.4.2.4
 2.16.840.1.101.3.4.2.5 2.16.840.1.101.3.4.2.6 2.16.840.1.101.3.4.2.7 2.16.840.1.101.3.4.2.8
 2.16.840.1.101.3.4.2.9 2.16.840.1.101.3.4.2.10 2.16.840.1.101.3.4.2.11 2.16.840.1.101.3.4.2.12
+2.16.840.1.101.3.4.2.13 2.16.840.1.101.3.4.2.14 2.16.840.1.101.3.4.2.15 2.16.840.1.101.3.4.2.16
+2.16.840.1.101.3.4.2.17 2.16.840.1.101.3.4.2.18 2.16.840.1.101.3.4.2.19 2.16.840.1.101.3.4.2.20
+2.16.840.1.101.3.4.2.0
 1.2.156.10197.1.401 1.3.6.1.4.1.1722.12.2.1.16 1.3.6.1.4.1.1722.12.2.2.8 1.2.643.2.2.9
 1.2.643.7.1.1.2.2 1.2.643.7.1.1.2.3 1.2.804.2.1.1.1.1.2.1
 1.2.3.4.5 0.39.1 2.999.16384";
@@ -48,8 +51,8 @@ fn digests_have_the_names_of_openssl() {
     }
 }
 
-/// Appends a signature as scripts/sign-file.c of the kernel does: the message, a trailer of 12 bytes
-/// with the kind (2, PKCS#7) and the length of the message, and a line of text.
+/// Appends a signature as scripts/sign-file.c of the kernel does: the message, a trailer of 12
+/// bytes with the kind (2, PKCS#7) and the length of the message, and a line of text.
 fn signed(module: &[u8], message: &[u8]) -> Vec<u8> {
     let length = u32::try_from(message.len()).unwrap().to_be_bytes();
     let trailer = [&[0, 0, 2, 0, 0, 0, 0, 0][..], &length].concat();

@@ -1,7 +1,6 @@
 //! `convert [FILE] [-o OUT] [-k RELEASE]`: converts a modules.conf(5) of modutils to modprobe.d(5).
 
 use std::ffi::OsString;
-use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +12,7 @@ use crate::kmod::modules_conf::{self, Converted};
 use crate::sys;
 use crate::sys::atomic_file::{AtomicFile, output_name};
 use crate::sys::modules_conf::HostEnvironment;
+use crate::sys::regular_file::{self, CONFIG_LIMIT};
 
 const HELP: &str = "\
 usage: coldplug convert [option…] [FILE]
@@ -66,7 +66,7 @@ fn convert(options: &Options) -> Result<(), Error> {
         return Ok(());
     }
     let file = options.file.clone().unwrap_or_else(default_file);
-    let text = fs::read(&file).map_err(|e| sys::Error::io("read", &file, &e))?;
+    let text = regular_file::read_or_null(&file, CONFIG_LIMIT)?;
     let release = options.kernel.clone().unwrap_or_else(sys::release);
     let name = escape::path(&file);
     let converted = modules_conf::convert(&name, &text, &HostEnvironment::new(&release));
@@ -114,6 +114,7 @@ fn replace(path: &Path, bytes: &[u8]) -> sys::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn args(words: &str) -> Vec<OsString> {
         format!("convert {words}").split_whitespace().map(Into::into).collect()

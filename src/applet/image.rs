@@ -44,6 +44,7 @@ build  Write an initramfs image to OUT.
 The date of all entries is SOURCE_DATE_EPOCH if it is set, else 0.
 
 list   Print mode, owner, size and name of each entry of the image FILE; '-' is standard input.
+       A last line tells of an appended bootconfig.
        If the image is damaged, print the entries before the damage and exit with status 1.
 ";
 
@@ -235,7 +236,7 @@ fn list(path: &Path) -> Result<(), Error> {
 fn list_entries(name: &str, image: &mut dyn BufRead) -> Result<(), Error> {
     let failed = |why: &dyn std::fmt::Display| Error::Failed(format!("{name}: {why}"));
     let mut lines = String::new();
-    let archives = image::read::entries(image, &mut |member| {
+    let contents = image::read::entries(image, &mut |member| {
         lines += &line(member);
         lines.push('\n');
         if lines.len() >= CHUNK {
@@ -246,11 +247,13 @@ fn list_entries(name: &str, image: &mut dyn BufRead) -> Result<(), Error> {
         if out::has_failed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     out::part(&lines);
-    match archives {
-        Ok(0) => Err(failed(&"the image is empty")),
-        Ok(_) => Ok(()),
-        Err(error) => Err(failed(&error)),
+    let contents = contents.map_err(|error| failed(&error))?;
+    if let Some((offset, size)) = contents.bootconfig {
+        out::line(&format!("bootconfig: {size} bytes at offset {offset}"));
+    } else if contents.archives == 0 {
+        return Err(failed(&"the image is empty"));
     }
+    Ok(())
 }
 
 /// Returns a line in the form of `ls -l`: mode, owner, size or device number, name, link target.

@@ -7,6 +7,7 @@ use super::args::{Arg, Args, Opt};
 use super::message::Error;
 use super::tool::{Level, Tool};
 use super::{lsmod, static_nodes};
+use crate::escape;
 
 const OPTIONS: &[Opt] = &[Opt('V', "version", false), Opt('h', "help", false)];
 
@@ -46,7 +47,7 @@ pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
         Some("help") => Err(help(&tool)),
         _ => {
             tool.raw_error(&match args.get(at) {
-                Some(word) => format!("invalid command '{}'", word.to_string_lossy()),
+                Some(word) => format!("invalid command '{}'", escape::line(&escape::path(word))),
                 None => "missing command".to_owned(),
             });
             help(&tool);

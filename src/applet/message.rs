@@ -35,7 +35,7 @@ pub(super) enum Error {
 impl Error {
     /// Returns the error for an operand that the command does not take.
     pub(super) fn unexpected(word: &OsStr) -> Self {
-        Self::Usage(format!("unexpected argument '{}'", escape::path(word)))
+        Self::Usage(format!("unexpected argument '{}'", escape::line(&escape::path(word))))
     }
 
     /// Returns an error unless `success`; the messages have been printed.

@@ -312,7 +312,7 @@ fn help(word: &OsStr, command: Option<&OsString>) -> ExitCode {
 }
 
 fn unknown(word: &OsStr) -> ExitCode {
-    let text = format!("unknown command '{}'", escape::path(word));
+    let text = format!("unknown command '{}'", escape::line(&escape::path(word)));
     fail(&text, Some("'coldplug help' lists the commands"))
 }
 

@@ -4,6 +4,8 @@
 use std::io::{self, ErrorKind, Write};
 use std::sync::Mutex;
 
+use crate::escape;
+
 /// First failure of a write to standard output.
 static FAILURE: Mutex<Option<io::Error>> = Mutex::new(None);
 
@@ -45,5 +47,5 @@ pub(super) fn take_failure() -> Option<io::Error> {
 
 /// Prints one line on standard error.
 pub(super) fn error(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
+    let _ = writeln!(io::stderr(), "{}", escape::text(text));
 }

@@ -12,6 +12,7 @@ use crate::escape;
 use crate::report::Record;
 use crate::report::stored_boot::{Damaged, HEAD, Place};
 use crate::sys;
+use crate::sys::regular_file::{self, RECORD_LIMIT};
 
 const HELP: &str = "\
 usage: coldplug report [FILE]
@@ -64,7 +65,7 @@ fn parse(args: &[OsString]) -> Result<Request, Error> {
 
 fn stored(path: &Path) -> Result<String, Error> {
     let io = |e: std::io::Error| Error::from(sys::Error::io("read", path, &e));
-    let mut file = std::fs::File::open(path).map_err(io)?;
+    let mut file = regular_file::open_or_device(path)?;
     let mut take = |len: usize| -> Result<Vec<u8>, Error> {
         let mut bytes = Vec::new();
         file.by_ref().take(len as u64).read_to_end(&mut bytes).map_err(io)?;
@@ -93,8 +94,7 @@ fn stored(path: &Path) -> Result<String, Error> {
 }
 
 fn report(path: &Path) -> Result<String, Error> {
-    let json = std::fs::read_to_string(path);
-    let json = json.map_err(|e| sys::Error::io("read", path, &e))?;
+    let json = regular_file::read_text(path, RECORD_LIMIT)?;
     Record::table(&json)
         .ok_or_else(|| Error::Failed(format!("{}: not a boot record", escape::path(&path))))
 }

@@ -218,7 +218,7 @@ impl Tool {
     /// Prints a line on standard error, without the name of the tool.
     pub(super) fn raw_error(&self, text: &str) {
         self.flush();
-        let _ = writeln!(self.err.borrow_mut(), "{text}");
+        let _ = writeln!(self.err.borrow_mut(), "{}", escape::text(text));
     }
 
     /// Queues output. It is written in few large pieces, at the latest before an error is printed.

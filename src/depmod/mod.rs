@@ -19,13 +19,16 @@ pub(crate) use scan::{Found, is_newer, named, scan};
 use crate::escape;
 use crate::kmod::Warning;
 use crate::kmod::depmod::conf::Config;
+use crate::kmod::depmod::facts::Facts;
 use crate::kmod::depmod::files::{self, File, Generated};
 use crate::kmod::depmod::graph::Cycles;
 use crate::kmod::depmod::kernel::KernelSymbols;
 use crate::kmod::depmod::resolve::{Note, NoteFilter, Resolved, Symbols};
 use crate::kmod::depmod::{Module, ModuleTree, Notice, order};
+use crate::kmod::elf::MODINFO_LIMIT;
 use crate::kmod::index::WriteError;
-use crate::sys::{self, Cause, moddir};
+use crate::sys::regular_file::{self, CONFIG_LIMIT};
+use crate::sys::{self, moddir};
 
 /// Options that apply to all index files.
 #[derive(Debug, Default)]
@@ -166,15 +169,18 @@ fn sort(dir: &Path, found: &mut [Found], listener: &mut dyn Listener) {
     }
 }
 
+/// Longest list of the kernel's build, in bytes: a hundred times that of a full kernel.
+const LIST_LIMIT: usize = 64 << 20;
+
 /// Reads a file of the kernel's build. If it cannot be read, reports a warning.
 fn read_optional(dir: &Path, name: &str, listener: &mut dyn Listener) -> Option<Vec<u8>> {
-    match fs::read(dir.join(name)) {
+    match regular_file::read_or_null(&dir.join(name), LIST_LIMIT) {
         Ok(text) => Some(text),
         Err(error) => {
             listener.notice(Notice::Warning(format!(
                 "could not open {name} at {}: {}",
                 escape::path(&dir),
-                Cause::from(&error)
+                error.cause
             )));
             None
         }
@@ -186,13 +192,20 @@ fn read_all(found: &mut [Found], whole: bool, listener: &mut dyn Listener) -> Ve
     let files: Vec<&Path> = found.iter().map(|f| f.file.as_path()).collect();
     let facts = read::all(&files, whole, listener);
     let modules = found.iter().zip(facts).map(|(found, facts)| {
-        let facts = facts.unwrap_or_else(|error| {
+        let facts: Facts = facts.unwrap_or_else(|error| {
             listener.notice(Notice::Error(format!(
                 "failed to load symbols from {}: {error}",
                 escape::path(&found.file)
             )));
             Default::default()
         });
+        if facts.has_long_modinfo {
+            listener.notice(Notice::Warning(format!(
+                "{}: .modinfo has more than {MODINFO_LIMIT} bytes: its aliases, softdeps and \
+                 weakdeps are ignored",
+                escape::path(&found.file)
+            )));
+        }
         Module { name: found.name.clone(), path: found.path.clone(), facts }
     });
     modules.collect()
@@ -230,9 +243,19 @@ fn cycle_error(cycles: &Cycles, modules: &[Module]) -> Error {
 pub(crate) fn config(paths: &[PathBuf], release: &str) -> (Config, Vec<Warning>) {
     let (mut config, mut warnings) = (Config::default(), Vec::new());
     for path in moddir::conf_files(paths, &mut warnings) {
-        // As with kmod, a file that cannot be opened is ignored.
-        if let Ok(text) = fs::read(&path) {
-            config.add_file(&escape::path(&path), &text, release, &mut warnings);
+        let name = escape::path(&path);
+        // A pipe has sense only if it is named, as in `depmod -C <(...)`.
+        let text = match paths.contains(&path) {
+            true => Ok(fs::read(&path).ok()),
+            false => regular_file::read_if_opened(&path, CONFIG_LIMIT),
+        };
+        match text {
+            Ok(Some(text)) => config.add_file(&name, &text, release, &mut warnings),
+            // As with kmod, a file that cannot be opened is ignored.
+            Ok(None) => {}
+            Err(error) => {
+                warnings.push(Warning::new(&name, 0, format!("ignored: {}", error.cause)));
+            }
         }
     }
     (config, warnings)

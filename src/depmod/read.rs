@@ -1,6 +1,7 @@
 //! Reads the facts of module files on all processors. Of a plain file only the needed sections are
-//! read, whatever its size. A compressed file is decompressed into a buffer that its thread reuses, so that there are
-//! never more images in memory than threads.
+//! read, whatever its size. A compressed file is decompressed into a buffer that its thread reuses,
+//! so that there are never more images in memory than threads. Images that are larger than a
+//! thread's share of the memory are decoded one at a time.
 
 use std::cmp::Reverse;
 use std::fmt;
@@ -8,6 +9,7 @@ use std::fs;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{Mode, OFlags, fstat, open};
 use rustix::io::{Errno, pread};
@@ -16,8 +18,8 @@ use super::{Listener, pool};
 use crate::kmod::compress::{Compression, DecodeError, Decoder, IMAGE_LIMIT};
 use crate::kmod::depmod::facts::{Collector, Facts, SECTIONS};
 use crate::kmod::elf::{ElfError, SectionTable, Sections, slice_of};
-use crate::sys::errno;
 use crate::sys::regular_file::FileBytes;
+use crate::sys::{self, errno};
 
 /// Plain files up to this size in bytes are read with one call: most modules.
 const SMALL: usize = 64 << 10;
@@ -84,9 +86,11 @@ pub(super) fn all(
     listener: &mut dyn Listener,
 ) -> Vec<Result<Facts, ReadError>> {
     let order = by_weight(files);
+    let share = sys::buffer_share(sys::processors());
+    let large = Mutex::new(());
     let results = pool::map(
         &order,
-        || Reader { whole, ..Reader::default() },
+        || Reader::new(whole, share, &large),
         |reader, position| reader.facts(files[*position]),
         &mut |started| listener.progress(started, files.len()),
     );
@@ -108,10 +112,13 @@ fn by_weight(files: &[&Path]) -> Vec<usize> {
 }
 
 /// The buffers with which one thread reads files.
-#[derive(Default)]
-struct Reader {
+struct Reader<'a> {
     /// Whether to read the whole of every file.
     whole: bool,
+    /// Size in bytes up to which this thread decodes while others do.
+    share: usize,
+    /// Held while a larger image is in memory.
+    large: &'a Mutex<()>,
     file: Vec<u8>,
     tail: Vec<u8>,
     image: Vec<u8>,
@@ -119,7 +126,20 @@ struct Reader {
     collector: Collector,
 }
 
-impl Reader {
+impl<'a> Reader<'a> {
+    fn new(whole: bool, share: usize, large: &'a Mutex<()>) -> Self {
+        Self {
+            whole,
+            share,
+            large,
+            file: Vec::new(),
+            tail: Vec::new(),
+            image: Vec::new(),
+            decoder: Decoder::default(),
+            collector: Collector::default(),
+        }
+    }
+
     fn facts(&mut self, path: &Path) -> Result<Facts, ReadError> {
         let facts = self.read(path);
         for buffer in [&mut self.file, &mut self.image] {
@@ -145,11 +165,7 @@ impl Reader {
             if len > IMAGE_LIMIT {
                 return Err(Errno::FBIG.into());
             }
-            read_at(&file, &mut room(&mut self.file, len)?[head..], head)?;
-            self.decoder
-                .decode_into(&self.file[..len], IMAGE_LIMIT, &mut self.image)
-                .map_err(ReadError::Decode)?;
-            facts_of_image(&mut self.collector, &self.image)
+            self.read_compressed(&file, len)
         } else if is_small {
             facts_of_image(&mut self.collector, &self.file[..len])
         } else if self.whole {
@@ -157,6 +173,27 @@ impl Reader {
         } else {
             self.read_sections(&file, len)
         }
+    }
+
+    /// Reads the facts of a compressed file of `len` bytes.
+    fn read_compressed(&mut self, file: &OwnedFd, len: usize) -> Result<Facts, ReadError> {
+        if len <= self.share {
+            read_at(file, room(&mut self.file, len)?, 0)?;
+            let bytes = &self.file[..len];
+            match self.decoder.decode_into(bytes, self.share, &mut self.image) {
+                Ok(()) => return facts_of_image(&mut self.collector, &self.image),
+                Err(DecodeError::TooLarge(_)) => {}
+                Err(error) => return Err(ReadError::Decode(error)),
+            }
+        }
+        (self.file, self.image) = (Vec::new(), Vec::new());
+        let _alone = self.large.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = FileBytes::map(file)?;
+        // Freed before the lock is released.
+        let mut image = Vec::new();
+        let decoded = self.decoder.decode_into(&bytes, IMAGE_LIMIT, &mut image);
+        decoded.map_err(ReadError::Decode)?;
+        facts_of_image(&mut self.collector, &image)
     }
 
     /// Reads the facts of a large plain file, whose head has been read: first the section headers,

@@ -265,9 +265,9 @@ fn read_modules(
     let modules: Vec<_> =
         selection.iter().map(|at| (*at, tree.path(&tree.lines[*at].path))).collect();
     let mut names = BTreeSet::new();
-    pack::in_order(
+    pack::in_order_within_memory(
         &modules,
-        |(_, path)| firmware::names(path),
+        |(_, path), limit| firmware::names(path, limit),
         |(at, _), found| {
             match found {
                 Ok(found) => names.extend(found),
@@ -339,10 +339,10 @@ fn write(manifest: &Manifest, options: &Options) -> Result<u64, Error> {
     let output = Output::create(&options.out, mode, options.compress)?;
     let mut writer = newc::Writer::new(output, options.mtime);
     let mut inodes = HashMap::new();
-    pack::in_order(
+    pack::in_order_within_memory(
         &items(manifest),
-        |item| match item.is_last {
-            true => load(&item.node.content, options.module_format),
+        |item, limit| match item.is_last {
+            true => load(&item.node.content, options.module_format, limit),
             false => Ok(FileBytes::default()),
         },
         |item, data| {
@@ -362,10 +362,10 @@ fn write(manifest: &Manifest, options: &Options) -> Result<u64, Error> {
 }
 
 /// Returns the bytes of a file node.
-fn load(content: &Content, format: ModuleFormat) -> Result<FileBytes, Error> {
+fn load(content: &Content, format: ModuleFormat, limit: usize) -> Result<FileBytes, Error> {
     match content {
         Content::File(path) => source::read(path),
-        Content::Module(path) => pack::pack_file(format, path),
+        Content::Module(path) => pack::pack_file(format, path, limit),
         Content::Bytes(bytes) => Ok(FileBytes::Read(bytes.clone())),
         _ => Ok(FileBytes::default()),
     }

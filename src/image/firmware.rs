@@ -17,11 +17,11 @@ const SUFFIXES: [&str; 3] = ["", ".zst", ".xz"];
 ///
 /// # Errors
 ///
-/// The file cannot be read or decompressed, or is not a module.
-pub(super) fn names(path: &Path) -> Result<Vec<String>, Error> {
+/// The file cannot be read or decompressed, decodes to more than `limit` bytes, or is not a module.
+pub(super) fn names(path: &Path, limit: usize) -> Result<Vec<String>, Error> {
     let stored = source::read(path)?;
-    let image =
-        ModuleFormat::Plain.pack(stored).map_err(|error| Error::Decode(path.to_owned(), error))?;
+    let image = ModuleFormat::Plain.pack(stored, limit);
+    let image = image.map_err(|error| Error::Decode(path.to_owned(), error))?;
     let info = elf::modinfo(&image).map_err(|error| Error::Module(path.to_owned(), error))?;
     Ok(info.into_iter().filter(|(key, _)| key == "firmware").map(|(_, name)| name).collect())
 }

@@ -62,8 +62,14 @@ impl ModuleFormat {
     /// # Errors
     ///
     /// The file has to be decompressed and is damaged.
-    pub(crate) fn pack(self, stored: FileBytes) -> Result<FileBytes, DecodeError> {
+    ///
+    /// If it has more than `limit` bytes, the error is [`DecodeError::TooLarge`]; only the largest
+    /// limit, [`IMAGE_LIMIT`], permits any plain module.
+    pub(crate) fn pack(self, stored: FileBytes, limit: usize) -> Result<FileBytes, DecodeError> {
         match (self, Compression::detect(&stored)) {
+            (Self::Zstd, Compression::Plain) if stored.len() > limit && limit < IMAGE_LIMIT => {
+                Err(DecodeError::TooLarge(limit))
+            }
             (Self::Zstd, Compression::Plain) => match &stored {
                 FileBytes::Read(module) => compress_zstd(module),
                 FileBytes::Mapped(module) => compress_large(module.as_ref()),
@@ -71,7 +77,7 @@ impl ModuleFormat {
             .map(FileBytes::Read)
             .map_err(|e| DecodeError::Damaged(Compression::Zstd, e.to_string())),
             (Self::Plain, codec) if codec != Compression::Plain => {
-                compress::decode(&stored, IMAGE_LIMIT).map(FileBytes::Read)
+                compress::decode(&stored, limit).map(FileBytes::Read)
             }
             _ => Ok(stored),
         }
@@ -98,10 +104,40 @@ fn compress_large(module: &[u8]) -> io::Result<Vec<u8>> {
     encoder.finish()
 }
 
-/// Reads the module file at `path` and converts it.
-pub(super) fn pack_file(format: ModuleFormat, path: &Path) -> Result<FileBytes, Error> {
+/// Reads the module file at `path` and converts it, as [`ModuleFormat::pack`] does.
+pub(super) fn pack_file(
+    format: ModuleFormat,
+    path: &Path,
+    limit: usize,
+) -> Result<FileBytes, Error> {
     let stored = source::read(path)?;
-    format.pack(stored).map_err(|e| Error::Decode(path.to_owned(), e))
+    format.pack(stored, limit).map_err(|e| Error::Decode(path.to_owned(), e))
+}
+
+/// Does as [`in_order`] within a share of the machine's memory. `work` receives the number of bytes
+/// that a module may have. A larger one is left until its turn comes, so that there is only one of
+/// them in memory.
+///
+/// # Errors
+///
+/// The first error of `consume`.
+pub(super) fn in_order_within_memory<T: Sync, R: Send>(
+    items: &[T],
+    work: impl Fn(&T, usize) -> Result<R, Error> + Sync,
+    mut consume: impl FnMut(&T, Result<R, Error>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    // Each worker has results that wait, one that it sends and one that it makes.
+    let share = sys::buffer_share(sys::processors() * (MAX_AHEAD + 2));
+    in_order(
+        items,
+        |item| work(item, share),
+        |item, result| match result {
+            Err(Error::Decode(_, DecodeError::TooLarge(limit))) if limit == share => {
+                consume(item, work(item, IMAGE_LIMIT))
+            }
+            result => consume(item, result),
+        },
+    )
 }
 
 /// Calls `work` for each item on all processors, and `consume` with the results in the items'
@@ -165,7 +201,7 @@ mod tests {
     fn packing_keeps_the_module() {
         let module = b"\x7fELF, a module".repeat(100);
         let pack = |format: ModuleFormat, stored: &[u8]| {
-            format.pack(FileBytes::Read(stored.to_vec())).map(|packed| packed.to_vec())
+            format.pack(FileBytes::Read(stored.to_vec()), 5000).map(|packed| packed.to_vec())
         };
         let packed = pack(ModuleFormat::Zstd, &module).unwrap();
         assert_eq!(Compression::detect(&packed), Compression::Zstd);
@@ -178,6 +214,11 @@ mod tests {
         assert_eq!(pack(ModuleFormat::Stored, &module).unwrap(), module);
         assert_eq!(pack(ModuleFormat::Plain, &module).unwrap(), module);
         assert!(pack(ModuleFormat::Plain, &packed[..20]).is_err());
+        let large = b"\x7fELF, a module".repeat(400);
+        let too_large = Err(DecodeError::TooLarge(5000));
+        assert_eq!(pack(ModuleFormat::Zstd, &large), too_large);
+        assert_eq!(pack(ModuleFormat::Plain, &compress_large(&large).unwrap()), too_large);
+        assert_eq!(pack(ModuleFormat::Plain, &large).unwrap(), large);
     }
 
     #[test]

@@ -1,7 +1,13 @@
 //! Reading images: archives in a row, each plain or compressed, with zeros between them
 //! (Documentation/driver-api/early-userspace/buffer-format.rst).
 //!
-//! Entries are handed on as they are decompressed, so that memory use depends neither on the size
+//! A bootconfig may be appended to the whole (Documentation/admin-guide/bootconfig.rst):
+//!
+//! ```text
+//! text, zeros | size u32 of both | checksum u32: the sum of their bytes | "#BOOTCONFIG\n"
+//! ```
+//!
+//! Both numbers are little-endian. Entries are handed on as they are decompressed, so that memory use depends neither on the size
 //! of the image nor on what it decompresses to.
 
 use std::fmt;
@@ -15,6 +21,8 @@ use crate::sys::Cause;
 /// Largest memory of an xz decoder, in bytes: twice what the strongest preset needs. zstd has the
 /// same limit for its window, and so has the kernel.
 const MEMORY_LIMIT: u64 = 128 << 20;
+/// Number of bytes that suffice for a bootconfig: the kernel permits 32 KiB of text.
+const BOOTCONFIG_LIMIT: u64 = 40 << 10;
 /// Size in bytes of the buffer for decompressed data.
 const BUFFER: usize = 1 << 16;
 
@@ -36,6 +44,8 @@ pub(crate) enum ArchiveCause {
     Unknown,
     /// One of its entries is damaged.
     Entry(ReadError),
+    /// The bootconfig at the end has another size or checksum than it says. The kernel ignores it.
+    Bootconfig,
     /// The compressed data goes on with something other than an archive, which the kernel refuses.
     Junk,
     /// The image cannot be read, or the start or end of the compressed data is damaged.
@@ -49,6 +59,7 @@ impl fmt::Display for ArchiveError {
             ArchiveCause::Unsupported(codec) => write!(f, "{codec} is not supported"),
             ArchiveCause::Unknown => f.write_str("neither cpio nor a known compression"),
             ArchiveCause::Entry(error) => error.fmt(f),
+            ArchiveCause::Bootconfig => f.write_str("the bootconfig is damaged"),
             ArchiveCause::Junk => f.write_str("the decompressed data is not cpio"),
             ArchiveCause::Input(error) => match error.raw_os_error() {
                 Some(_) => Cause::from(error).fmt(f),
@@ -79,34 +90,61 @@ type Each<'a> = dyn FnMut(&Member) -> ControlFlow<()> + 'a;
 /// Whether the reading goes on, or why it cannot.
 type Progress = Result<ControlFlow<()>, ArchiveCause>;
 
-/// Calls `each` with every entry of an image, in its order, until the first error. Returns the
-/// number of archives.
+/// What an image holds besides the entries.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Contents {
+    /// Number of archives.
+    pub(crate) archives: usize,
+    /// Offset in the image and size of the bootconfig, in bytes.
+    pub(crate) bootconfig: Option<(u64, usize)>,
+}
+
+/// Calls `each` with every entry of an image, in its order, until the first error.
 ///
 /// # Errors
 ///
 /// Damaged data, or an unsupported codec (bzip2, lzma, lzo, lz4).
-pub(crate) fn entries(image: &mut dyn BufRead, each: &mut Each<'_>) -> Result<usize, ArchiveError> {
+pub(crate) fn entries(
+    image: &mut dyn BufRead,
+    each: &mut Each<'_>,
+) -> Result<Contents, ArchiveError> {
     let mut image = Counted::new(image);
-    let mut archives = 0;
+    let mut contents = Contents::default();
     loop {
         let next = image.skip_zeros();
         let offset = image.offset;
         let progress = match next {
-            Ok(None) => return Ok(archives),
+            Ok(None) => return Ok(contents),
             Ok(Some(b'0')) => feed(&mut newc::read(&mut image), each),
-            Ok(Some(_)) => compressed(&mut image, each),
+            Ok(Some(_)) => match compressed(&mut image, each) {
+                Ok(Part::Bootconfig(size)) => {
+                    contents.bootconfig = Some((offset, size));
+                    continue;
+                }
+                Ok(Part::Archive(progress)) => Ok(progress),
+                Err(cause) => Err(cause),
+            },
             Err(error) => Err(error.into()),
         };
-        archives += 1;
+        contents.archives += 1;
         match progress.map_err(|cause| ArchiveError { offset, cause })? {
             ControlFlow::Continue(()) => {}
-            ControlFlow::Break(()) => return Ok(archives),
+            ControlFlow::Break(()) => return Ok(contents),
         }
     }
 }
 
-/// Calls `each` with the entries of one compressed archive, and reads to its end.
-fn compressed(image: &mut dyn BufRead, each: &mut Each<'_>) -> Progress {
+/// What is at an offset of an image and is not a plain archive.
+enum Part {
+    /// A compressed archive, and whether the reading goes on.
+    Archive(ControlFlow<()>),
+    /// A bootconfig of this size.
+    Bootconfig(usize),
+}
+
+/// Calls `each` with the entries of one compressed archive, and reads to its end; or reads the
+/// bootconfig.
+fn compressed(image: &mut dyn BufRead, each: &mut Each<'_>) -> Result<Part, ArchiveCause> {
     let mut head = Vec::new();
     Read::take(&mut *image, 6).read_to_end(&mut head)?;
     let rest = head.chain(image);
@@ -120,13 +158,38 @@ fn compressed(image: &mut dyn BufRead, each: &mut Each<'_>) -> Progress {
             let stream = stream.map_err(io::Error::from)?;
             Box::new(liblzma::bufread::XzDecoder::new_stream(rest, stream))
         }
-        Compression::Plain => return Err(unreadable(&head)),
+        Compression::Plain => {
+            let mut end = Vec::new();
+            rest.take(BOOTCONFIG_LIMIT).read_to_end(&mut end)?;
+            return match bootconfig(&end)? {
+                Some(size) => Ok(Part::Bootconfig(size)),
+                None => Err(unreadable(&head)),
+            };
+        }
     };
     let mut reader = newc::read(BufReader::with_capacity(BUFFER, decoder));
     let progress = feed(&mut reader, each)?;
     match progress.is_break() || reader.is_at_end()? {
-        true => Ok(progress),
+        true => Ok(Part::Archive(progress)),
         false => Err(ArchiveCause::Junk),
+    }
+}
+
+/// Returns the size of the bootconfig that `end`, the end of an image, consists of; `None` if it is
+/// none.
+fn bootconfig(end: &[u8]) -> Result<Option<usize>, ArchiveCause> {
+    let Some(bytes) = end.strip_suffix(b"#BOOTCONFIG\n") else { return Ok(None) };
+    let number = |bytes: &[u8; 4]| u32::from_le_bytes(*bytes);
+    let parts = bytes.split_last_chunk().and_then(|(bytes, checksum)| {
+        let (text, size) = bytes.split_last_chunk()?;
+        Some((text, number(size), number(checksum)))
+    });
+    let sum = |text: &[u8]| text.iter().fold(0, |sum: u32, byte| sum.wrapping_add((*byte).into()));
+    match parts {
+        Some((text, size, checksum)) if text.len() == size as usize && sum(text) == checksum => {
+            Ok(Some(text.len()))
+        }
+        _ => Err(ArchiveCause::Bootconfig),
     }
 }
 
@@ -264,8 +327,40 @@ mod tests {
     fn a_break_ends_the_reading() {
         let image = [archive_of(b"a"), b"junk".to_vec()].concat();
         let done = entries(&mut &image[..], &mut |_| ControlFlow::Break(()));
-        assert_eq!(done.unwrap(), 1);
+        assert_eq!(done.unwrap().archives, 1);
     }
+
+    #[test]
+    fn a_bootconfig_may_follow() {
+        let archive = archive_of(b"x");
+        let text = b"kernel.quiet\n\0\0\0";
+        let sum: u32 = text.iter().map(|byte| u32::from(*byte)).sum();
+        let end = |size: u32, sum: u32| {
+            let numbers = [size.to_le_bytes(), sum.to_le_bytes()].concat();
+            [&text[..], &numbers, b"#BOOTCONFIG\n"].concat()
+        };
+        for (before, at) in [
+            (archive.clone(), archive.len()),
+            (gzip(&archive), gzip(&archive).len()),
+            ([&archive[..], &[0; 7]].concat(), archive.len() + 7),
+        ] {
+            let image = [&before[..], &end(16, sum)].concat();
+            let read = entries(&mut &image[..], &mut |_| ControlFlow::Continue(()));
+            let want = Contents { archives: 1, bootconfig: Some((at as u64, 16)) };
+            assert_eq!(read.unwrap(), want);
+        }
+        for (image, why) in [
+            (end(16, sum + 1), "archive at offset 0: the bootconfig is damaged"),
+            (end(15, sum), "archive at offset 0: the bootconfig is damaged"),
+            (b"#BOOTCONFIG\n".to_vec(), "archive at offset 0: the bootconfig is damaged"),
+            ([&end(16, sum)[..], b"x"].concat(), UNKNOWN),
+            (vec![b'x'; 1 << 20], UNKNOWN),
+        ] {
+            assert_eq!(listed(&image).1.as_deref(), Some(why));
+        }
+    }
+
+    const UNKNOWN: &str = "archive at offset 0: neither cpio nor a known compression";
 
     /// A dictionary of 4 GiB in the header of an xz stream is refused, not allocated.
     #[test]

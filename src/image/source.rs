@@ -1,11 +1,12 @@
-//! Files of the build machine that become files of the image. /dev/null stands for an empty file, as
-//! lists for gen_init_cpio name it; other devices, FIFOs and directories have no content to copy.
+//! Files of the build machine that become files of the image. /dev/null stands for an empty file,
+//! as lists for gen_init_cpio name it; other devices, FIFOs and directories have no content to
+//! copy.
 
 use std::path::Path;
 
 use super::Error;
+use crate::sys;
 use crate::sys::regular_file::{self, FileBytes};
-use crate::sys::{self, Cause};
 
 /// Size limit of a file in bytes: the newc format has 32 bits for it.
 const LIMIT: usize = u32::MAX as usize;
@@ -16,7 +17,7 @@ const LIMIT: usize = u32::MAX as usize;
 ///
 /// It does not exist, is not a regular file, or may not be read.
 pub(super) fn check(path: &Path) -> sys::Result<()> {
-    or_null(path, regular_file::open(path).map(drop))
+    regular_file::or_null(path, regular_file::open(path).map(drop))
 }
 
 /// Returns the content of a file.
@@ -25,14 +26,6 @@ pub(super) fn check(path: &Path) -> sys::Result<()> {
 ///
 /// As [`check`]; the file is larger than 4 GiB.
 pub(super) fn read(path: &Path) -> Result<FileBytes, Error> {
-    or_null(path, regular_file::contents(path, LIMIT)).map_err(Error::System)
-}
-
-fn or_null<T: Default>(path: &Path, result: sys::Result<T>) -> sys::Result<T> {
-    match result {
-        Err(sys::Error { cause: Cause::NotRegular, .. }) if regular_file::is_null_device(path) => {
-            Ok(T::default())
-        }
-        result => result,
-    }
+    let contents = regular_file::contents(path, LIMIT);
+    regular_file::or_null(path, contents).map_err(Error::System)
 }

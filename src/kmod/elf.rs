@@ -60,7 +60,7 @@ pub(crate) struct SectionTable<'a> {
 
 /// Maximum length of `.modinfo` in bytes: a thousand times that of the largest known module. A
 /// damaged file may say that it holds gigabytes.
-const MODINFO_LIMIT: usize = 16 << 20;
+pub(crate) const MODINFO_LIMIT: usize = 16 << 20;
 
 /// Bytes of a module: the whole file, or the parts that were read, each with its file offset.
 #[derive(Debug, Clone, Copy)]
@@ -241,8 +241,14 @@ impl<'a> Sections<'a> {
         })
     }
 
-    /// Returns the strings of `.modinfo`, in order; none if there is no such section, or one that is
-    /// longer than that of any module.
+    /// Returns whether `.modinfo` is longer than [`MODINFO_LIMIT`], so that it is not read.
+    #[cfg(feature = "host")]
+    pub(crate) fn has_long_modinfo(&self) -> bool {
+        self.get(".modinfo").is_some_and(|section| section.len() > MODINFO_LIMIT)
+    }
+
+    /// Returns the strings of `.modinfo`, in order; none if there is no such section, or one that
+    /// is longer than that of any module.
     pub fn modinfo(&self) -> impl Iterator<Item = &'a [u8]> {
         let section = self.get(".modinfo").filter(|section| section.len() <= MODINFO_LIMIT);
         let section = section.unwrap_or_default();

@@ -13,8 +13,8 @@ use std::fmt;
 pub(super) const I386: u16 = 3;
 /// In [`NAMES`]: there is no such machine.
 const NONE: &str = "-";
-/// `e_machine` with its name, and the names of uname(2) for its 64-bit and its 32-bit machines: each
-/// followed by anything if it ends with `*`.
+/// `e_machine` with its name, and the names of uname(2) for its 64-bit and its 32-bit machines:
+/// patterns, in which `*` stands for anything.
 const NAMES: [(u16, &str, &str, &str); 12] = [
     (I386, "i386", NONE, "i?86"),
     (62, "x86-64", "x86_64", NONE),
@@ -29,6 +29,25 @@ const NAMES: [(u16, &str, &str, &str); 12] = [
     (43, "SPARC", "sparc64", NONE),
     (15, "PA-RISC", "parisc64", "parisc"),
 ];
+/// Names of uname(2) that tell the byte order, and whether it is big-endian; the first that matches
+/// counts. Kernels for MIPS of both orders have the names `mips` and `mips64`, which tell none.
+#[cfg(feature = "host")]
+const BYTE_ORDERS: [(&str, bool); 14] = [
+    ("i?86", false),
+    ("x86_64", false),
+    ("aarch64_be", true),
+    ("aarch64", false),
+    ("armv*b", true),
+    ("armv*l", false),
+    ("ppc*le", false),
+    ("ppc*", true),
+    ("s390*", true),
+    ("mips*el", false),
+    ("riscv*", false),
+    ("loongarch*", false),
+    ("sparc*", true),
+    ("parisc*", true),
+];
 
 /// The machine that an ELF file is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +59,10 @@ pub struct Machine {
 }
 
 impl Machine {
+    /// Number of bytes of the header that [`Self::parse`] needs.
+    #[cfg(feature = "host")]
+    pub(crate) const HEADER: usize = 20;
+
     /// Parses the header of an ELF file.
     ///
     /// # Errors
@@ -65,7 +88,9 @@ impl Machine {
             (is_64_bit || is(narrow)).then_some((*number, is_64_bit))
         };
         let named = NAMES.iter().filter_map(machine).max_by_key(|(_, is_64_bit)| *is_64_bit)?;
-        Some(named == (self.number, self.is_64_bit))
+        let order = BYTE_ORDERS.iter().find(|(pattern, _)| is(pattern));
+        let has_order = order.is_none_or(|(_, is_big_endian)| *is_big_endian == self.is_big_endian);
+        Some(named == (self.number, self.is_64_bit) && has_order)
     }
 }
 
@@ -97,6 +122,7 @@ mod tests {
     #[test]
     fn the_names_of_uname() {
         let machine = |is_64_bit, number| Machine { is_64_bit, is_big_endian: false, number };
+        let big = |is_64_bit, number| Machine { is_64_bit, is_big_endian: true, number };
         let amd64 = machine(true, 62);
         let cases = [
             (amd64, "x86_64", Some(true)),
@@ -106,13 +132,32 @@ mod tests {
             (amd64, "", None),
             (machine(false, I386), "i586", Some(true)),
             (machine(false, 40), "armv7l", Some(true)),
-            (machine(true, 183), "aarch64_be", Some(true)),
+            (machine(false, 40), "armv7b", Some(false)),
+            (machine(false, 40), "armv8l", Some(true)),
+            (big(false, 40), "armv7b", Some(true)),
+            (big(false, 40), "armv7l", Some(false)),
+            (big(false, 40), "arm", Some(true)),
+            (machine(true, 183), "aarch64", Some(true)),
+            (machine(true, 183), "aarch64_be", Some(false)),
+            (big(true, 183), "aarch64_be", Some(true)),
+            (big(true, 183), "aarch64", Some(false)),
+            (big(true, 62), "x86_64", Some(false)),
             (machine(true, 183), "arm", Some(false)),
             (machine(true, 21), "ppc64le", Some(true)),
+            (big(true, 21), "ppc64le", Some(false)),
+            (machine(true, 21), "ppc64", Some(false)),
+            (big(true, 21), "ppc64", Some(true)),
             (machine(false, 20), "ppc64", Some(false)),
-            (machine(false, 20), "ppc", Some(true)),
+            (big(false, 20), "ppc", Some(true)),
+            (machine(false, 20), "ppcle", Some(true)),
+            (big(true, 22), "s390x", Some(true)),
+            (machine(true, 22), "s390x", Some(false)),
             (machine(true, 8), "mips64", Some(true)),
             (machine(false, 8), "mips64", Some(false)),
+            (machine(false, 8), "mips", Some(true)),
+            (big(false, 8), "mips", Some(true)),
+            (big(false, 8), "mipsel", Some(false)),
+            (machine(true, 8), "mips64el", Some(true)),
             (machine(false, 243), "riscv64", Some(false)),
         ];
         for (machine, name, want) in cases {

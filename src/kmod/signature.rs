@@ -28,8 +28,9 @@ const ID_TYPES: [&str; 3] = ["PGP", "X509", "PKCS#7"];
 const HASHES: [&str; 9] =
     ["md4", "md5", "sha1", "rmd160", "sha256", "sha384", "sha512", "sha224", "sm3"];
 
-/// Digest algorithms by their object identifier, with the long names of OpenSSL, which kmod 34 prints.
-const DIGESTS: [(&str, &str); 15] = [
+/// Digest algorithms by their object identifier, with the long names of OpenSSL, which kmod 34
+/// prints.
+const DIGESTS: [(&str, &str); 17] = [
     ("1.2.840.113549.2.2", "md2"),
     ("1.2.840.113549.2.4", "md4"),
     ("1.2.840.113549.2.5", "md5"),
@@ -44,11 +45,13 @@ const DIGESTS: [(&str, &str); 15] = [
     ("1.2.643.2.2.9", "GOST R 34.11-94"),
     ("1.2.643.7.1.1.2.2", "GOST R 34.11-2012 with 256 bit hash"),
     ("1.2.643.7.1.1.2.3", "GOST R 34.11-2012 with 512 bit hash"),
+    ("2.16.840.1.101.3.4.2.19", "kmac128"),
+    ("2.16.840.1.101.3.4.2.20", "kmac256"),
     ("1.2.804.2.1.1.1.1.2.1", "DSTU Gost 34311-95"),
 ];
 /// Object identifier that is followed by the number of a digest algorithm of NIST, from 1.
 const NIST: &str = "2.16.840.1.101.3.4.2.";
-const NIST_DIGESTS: [&str; 12] = [
+const NIST_DIGESTS: [&str; 16] = [
     "sha256",
     "sha384",
     "sha512",
@@ -61,6 +64,10 @@ const NIST_DIGESTS: [&str; 12] = [
     "sha3-512",
     "shake128",
     "shake256",
+    "hmac-sha3-224",
+    "hmac-sha3-256",
+    "hmac-sha3-384",
+    "hmac-sha3-512",
 ];
 
 /// An appended signature.
@@ -203,8 +210,8 @@ fn numbers(identifier: &[u8]) -> Option<String> {
     is_whole.then_some(text)
 }
 
-/// Returns the name of the digest algorithm with this object identifier, or the identifier if it has
-/// none.
+/// Returns the name of the digest algorithm with this object identifier, or the identifier if it
+/// has none.
 fn digest_name(identifier: String) -> Cow<'static, str> {
     let nist = identifier.strip_prefix(NIST).and_then(|number| number.parse::<usize>().ok());
     let nist = nist.and_then(|number| NIST_DIGESTS.get(number.checked_sub(1)?));

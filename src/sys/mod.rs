@@ -119,6 +119,14 @@ pub(crate) fn total_memory() -> u64 {
     total.parse::<u64>().unwrap_or(0).saturating_mul(unit.parse().unwrap_or(1))
 }
 
+/// Returns how many bytes each of `count` buffers that exist at the same time may have: together a
+/// quarter of the machine's memory, and each 64 MiB at most.
+#[cfg(feature = "host")]
+pub(crate) fn buffer_share(count: usize) -> usize {
+    let memory = usize::try_from(total_memory() / 4).unwrap_or(usize::MAX);
+    (memory / count.max(1)).clamp(1 << 20, 64 << 20)
+}
+
 /// Returns bytes as a path.
 pub(crate) fn path(bytes: &[u8]) -> &Path {
     Path::new(OsStr::from_bytes(bytes))

@@ -1,6 +1,8 @@
 //! One module file: its descriptor for finit_module(2), or its decoded image for init_module(2).
 
 use std::fs::File;
+#[cfg(feature = "host")]
+use std::io::BufReader;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
@@ -8,6 +10,8 @@ use std::path::{Path, PathBuf};
 use super::regular_file::{self, FileBytes};
 use super::{Error, Result};
 use crate::escape;
+#[cfg(feature = "host")]
+use crate::kmod::compress;
 use crate::kmod::compress::{Compression, DecodeError, Decoder, IMAGE_LIMIT};
 
 /// An open module file.
@@ -72,8 +76,8 @@ impl ModuleFile {
         Ok(image)
     }
 
-    /// Returns the decoded image. A large plain file is mapped, so that only what is used of it takes
-    /// memory, whatever its size.
+    /// Returns the decoded image. A large plain file is mapped, so that only what is used of it
+    /// takes memory, whatever its size.
     ///
     /// # Errors
     /// The file cannot be read or mapped, is damaged, or decodes to more than the limit.
@@ -87,6 +91,18 @@ impl ModuleFile {
             }
         }
         self.image(IMAGE_LIMIT).map(FileBytes::Read)
+    }
+
+    /// Returns the first `len` bytes of the decoded image, or the whole if it is shorter. No more
+    /// is decoded.
+    ///
+    /// # Errors
+    /// The file cannot be read, or its start is damaged.
+    #[cfg(feature = "host")]
+    pub(crate) fn head(&mut self, len: usize) -> Result<Vec<u8>> {
+        let failed = |e: std::io::Error| Error::io("read", &self.path, &e);
+        self.file.rewind().map_err(failed)?;
+        compress::head(self.compression, BufReader::new(&self.file), len).map_err(failed)
     }
 
     /// Returns the last `len` bytes of the file as it is, or the whole file if it is shorter.

@@ -1,10 +1,9 @@
 //! The modules.conf(5) of modutils in the place of modprobe.d(5).
 
 use std::error::Error as StdError;
-use std::fs;
 use std::path::Path;
 
-use super::Error;
+use super::regular_file::{self, CONFIG_LIMIT};
 use crate::kmod::Warning;
 use crate::kmod::conf::Config;
 use crate::kmod::modules_conf::{self, Environment};
@@ -49,6 +48,6 @@ impl Environment for HostEnvironment {
     }
 
     fn read(&self, path: &str) -> Result<Vec<u8>, Box<dyn StdError>> {
-        fs::read(path).map_err(|error| Error::io("read", Path::new(path), &error).into())
+        Ok(regular_file::read_or_null(Path::new(path), CONFIG_LIMIT)?)
     }
 }

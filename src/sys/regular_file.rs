@@ -26,8 +26,9 @@ pub(crate) const RECORD_LIMIT: usize = 8 << 20;
 /// Files from this size in bytes on are mapped by [`contents`] and [`FileBytes::of`].
 const MAP_SIZE: u64 = 16 << 20;
 
-/// The bytes of a file. Of a large file only the pages in use are in memory: it is mapped. If another
-/// process truncates it, the next access kills this one (SIGBUS), so PID 1 and its worker read.
+/// The bytes of a file. Of a large file only the pages in use are in memory: it is mapped. If
+/// another process truncates it, the next access kills this one (SIGBUS), so PID 1 and its worker
+/// read.
 #[derive(Debug)]
 pub(crate) enum FileBytes {
     /// Bytes that were read or decoded.
@@ -80,9 +81,22 @@ pub(crate) fn open(path: &Path) -> Result<File> {
     Ok(open_with_metadata(path)?.0)
 }
 
+/// open(2): opens the regular file or the device with storage at `path` read-only, without waiting
+/// for a writer, a terminal or the like.
+///
+/// # Errors
+/// There is no such file, or it is something else.
+pub(crate) fn open_or_device(path: &Path) -> Result<File> {
+    Ok(open_if(path, |metadata| metadata.is_file() || metadata.file_type().is_block_device())?.0)
+}
+
 fn open_with_metadata(path: &Path) -> Result<(File, Metadata)> {
+    open_if(path, Metadata::is_file)
+}
+
+fn open_if(path: &Path, is_wanted: impl Fn(&Metadata) -> bool) -> Result<(File, Metadata)> {
     let failed = |e: std::io::Error| Error::io("open", path, &e);
-    let check = |metadata: Metadata| match metadata.is_file() {
+    let check = |metadata: Metadata| match is_wanted(&metadata) {
         true => Ok(metadata),
         false => Err(Error::new("open", escape::path(&path), Cause::NotRegular)),
     };
@@ -125,6 +139,25 @@ pub(crate) fn contents(path: &Path, limit: usize) -> Result<FileBytes> {
     let mut bytes = Vec::new();
     read_to_end(&mut file, metadata.len(), limit, &mut bytes).map_err(failed)?;
     Ok(FileBytes::Read(bytes))
+}
+
+/// Returns the content of the regular file at `path` as [`read`] does. A link to /dev/null is an
+/// empty file.
+///
+/// # Errors
+/// As [`read`].
+#[cfg(feature = "host")]
+pub(crate) fn read_or_null(path: &Path, limit: usize) -> Result<Vec<u8>> {
+    or_null(path, read(path, limit))
+}
+
+/// Returns the empty content if `path` leads to /dev/null, or else `result`.
+#[cfg(feature = "host")]
+pub(crate) fn or_null<T: Default>(path: &Path, result: Result<T>) -> Result<T> {
+    match result {
+        Err(Error { cause: Cause::NotRegular, .. }) if is_null_device(path) => Ok(T::default()),
+        result => result,
+    }
 }
 
 /// Returns the content of the regular file at `path` as [`read`] does, or `None` if it cannot be

@@ -118,8 +118,9 @@ impl Depmod<'_> {
         })
     }
 
-    /// Returns the symbols in the System.map of the kernel, for `-e` without a file, and prints which
-    /// one it is. One without exported symbols stands in for another file, as Debian's in /boot.
+    /// Returns the symbols in the System.map of the kernel, for `-e` without a file, and prints
+    /// which one it is. One without exported symbols stands in for another file, as Debian's in
+    /// /boot.
     fn usual_system_map(&self) -> Option<KernelSymbols> {
         let Options { prefix, base, .. } = &self.options;
         let warn = |text: &str| self.tool.message(Level::Warning, text);

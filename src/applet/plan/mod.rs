@@ -16,6 +16,7 @@ use crate::kmod::catalog::Match;
 use crate::kmod::elf_machine::Machine;
 use crate::machine::capture::Capture;
 use crate::sys::modfile::ModuleFile;
+use crate::sys::regular_file::{self, RECORD_LIMIT};
 use crate::sys::{self, Root, machine};
 use simulate::Simulation;
 
@@ -124,13 +125,13 @@ fn check_machine(capture: &Capture, modules: &Modules) -> Result<(), Error> {
 /// Returns the file of a module and what machine it is for; `None` if it cannot be read.
 fn machine_of(modules: &Modules, found: &Match) -> Option<(PathBuf, Machine)> {
     let path = modules.dir.path().join(sys::path(&modules.catalog.dep(&found.module)?.path));
-    let image = ModuleFile::open(&path).ok()?.contents().ok()?;
-    Some((path, Machine::parse(&image).ok()?))
+    let head = ModuleFile::open(&path).ok()?.head(Machine::HEADER).ok()?;
+    Some((path, Machine::parse(&head).ok()?))
 }
 
 /// Reads the capture in the file at `path`.
 fn read(path: &Path) -> Result<Capture, Error> {
-    let bytes = std::fs::read(path).map_err(|e| sys::Error::io("read", path, &e))?;
+    let bytes = regular_file::read(path, RECORD_LIMIT)?;
     Capture::parse(&bytes)
         .map_err(|error| Error::Failed(format!("{} {error}", escape::path(&path))))
 }

@@ -12,10 +12,12 @@
 mod xz;
 
 use std::fmt;
+#[cfg(feature = "host")]
+use std::io::BufRead;
 use std::io::Read;
 
-/// Maximum size of a decoded image, in bytes: INT_MAX, the kernel's own limit. A plain file of which
-/// only parts are read may be larger.
+/// Maximum size of a decoded image, in bytes: INT_MAX, the kernel's own limit. A plain file of
+/// which only parts are read may be larger.
 pub const IMAGE_LIMIT: usize = i32::MAX as usize;
 
 /// Compression of a module file.
@@ -95,6 +97,24 @@ pub fn decode(file: &[u8], limit: usize) -> Result<Vec<u8>, DecodeError> {
     let mut image = Vec::new();
     Decoder::default().decode_into(file, limit, &mut image)?;
     Ok(image)
+}
+
+/// Decodes the first `len` bytes of `file`, or all if there are fewer, and reads no further than
+/// that needs.
+///
+/// # Errors
+/// Those of the reader, or damaged data.
+#[cfg(feature = "host")]
+pub(crate) fn head(codec: Compression, file: impl BufRead, len: usize) -> std::io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    let mut take = |reader: &mut dyn Read| reader.take(len as u64).read_to_end(&mut head);
+    match codec {
+        Compression::Plain => take(&mut { file }),
+        Compression::Zstd => take(&mut zstd::stream::read::Decoder::with_buffer(file)?),
+        Compression::Xz => take(&mut xz::reader(file)?),
+        Compression::Gzip => take(&mut flate2::bufread::MultiGzDecoder::new(file)),
+    }?;
+    Ok(head)
 }
 
 /// Decoder state that is reused from file to file.
@@ -210,6 +230,23 @@ mod tests {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
         encoder.write_all(data).unwrap();
         encoder.finish().unwrap()
+    }
+
+    #[cfg(feature = "host")]
+    #[test]
+    fn a_head_is_decoded_without_the_rest() {
+        let data: Vec<u8> = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
+        let files = [zstd::bulk::compress(&data, 1).unwrap(), xz(&data), gzip(&data), data.clone()];
+        for file in files {
+            let codec = Compression::detect(&file);
+            let decoded = |len| head(codec, &file[..file.len() * 3 / 4], len).unwrap();
+            assert_eq!(decoded(20), &data[..20], "{codec:?}");
+            assert_eq!(decoded(0), b"", "{codec:?}");
+            assert_eq!(head(codec, &file[..], usize::MAX).unwrap(), data, "{codec:?}");
+            if codec != Compression::Plain {
+                assert!(head(codec, &file[..8], 20).is_err(), "{codec:?}");
+            }
+        }
     }
 
     pub(super) fn xz(data: &[u8]) -> Vec<u8> {

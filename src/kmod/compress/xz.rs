@@ -1,5 +1,8 @@
 //! xz decoding with a decoder that is reused from file to file.
 
+#[cfg(feature = "host")]
+use std::io::BufRead;
+
 use liblzma::stream::{Action, Status, Stream};
 
 use super::{Compression, DecodeError, INITIAL_CAPACITY_LIMIT, reserve};
@@ -44,6 +47,13 @@ impl Decoder {
 fn new_stream() -> Result<Stream, DecodeError> {
     let flags = liblzma::stream::CONCATENATED | liblzma::stream::TELL_ANY_CHECK;
     Stream::new_stream_decoder(MEMORY_LIMIT, flags).map_err(damaged)
+}
+
+/// Returns a reader of the decoded data of an xz file.
+#[cfg(feature = "host")]
+pub(super) fn reader<R: BufRead>(file: R) -> std::io::Result<liblzma::bufread::XzDecoder<R>> {
+    let stream = Stream::new_stream_decoder(MEMORY_LIMIT, liblzma::stream::CONCATENATED)?;
+    Ok(liblzma::bufread::XzDecoder::new_stream(file, stream))
 }
 
 fn damaged(error: liblzma::stream::Error) -> DecodeError {

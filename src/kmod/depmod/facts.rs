@@ -20,6 +20,8 @@ pub(crate) const SECTIONS: [&str; 5] =
 pub struct Facts {
     /// Values of `alias=` in `.modinfo`.
     pub(crate) aliases: Strings,
+    /// Whether `.modinfo` is too long to be read.
+    pub(crate) has_long_modinfo: bool,
     /// Values of `softdep=` in `.modinfo`.
     pub(crate) softdeps: Strings,
     /// Values of `weakdep=` in `.modinfo`.
@@ -68,6 +70,7 @@ impl Collector {
     }
 
     fn read_modinfo(&mut self, sections: &Sections<'_>) {
+        self.facts.has_long_modinfo = sections.has_long_modinfo();
         for string in sections.modinfo() {
             let (key, value) = split_key_value(string);
             match key {
