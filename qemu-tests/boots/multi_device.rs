@@ -82,14 +82,24 @@ fn a_second_disk_that_never_appears() {
     let vm = machine(Kernel::Cloud61, "root=LABEL=pair coldplug.timeout=5");
     let (first, second) = (vm.dir().join("first"), vm.dir().join("second"));
     filesystem::make_pair(&first, &second);
-    let words = ["LABEL=pair (1 of 2 btrfs devices found: /dev/vda) incomplete after"];
+    let found =
+        "LABEL=pair (1 of 2 btrfs devices found: /dev/vda; mount /dev/vda on /sysroot as btrfs:";
+    let words = [found, ") incomplete after"];
     vm.disk(Bus::VirtioBlk, &first).run_failed("no-root", &words);
 }
 
+/// The options name the half that is there, a new disk in the place of the other, and no disk.
 fn a_copy_does_not_shorten_the_wait_for_degraded() {
-    let vm = machine(Kernel::Cloud612, "root=LABEL=pair rw rootflags=degraded");
+    let flags = "degraded,device=/dev/vda,device=/dev/vdc,device=LABEL=lost";
+    let vm = machine(Kernel::Cloud612, &format!("root=LABEL=pair rw rootflags={flags}"));
     let (first, _, copy) = mirror(&vm);
-    let (boot, facts) = with_disks(vm, &[&first, &copy]).run_clean();
+    let blank = vm.dir().join("blank");
+    fs::File::create(&blank).unwrap().set_len(1 << 20).unwrap();
+    let (boot, facts) = with_disks(vm, &[&first, &copy, &blank]).run_clean();
+    for word in ["device=/dev/vdc", "device=LABEL=lost"] {
+        let text = format!("LABEL=pair: mounted without {word}: no btrfs found there");
+        assert!(warns(&facts, &[&text]), "{}", facts.record());
+    }
     assert!(warns(&facts, &["btrfs device 1 is /dev/vda (used", "and /dev/vdb ("]));
     assert!(warns(&facts, &["1 of 2 btrfs devices found: /dev/vda); mounting degraded"]));
     boot.check(boot.console.contains("still waiting for LABEL=pair (1 of 2"), "no wait");
@@ -160,14 +170,24 @@ fn a_sprout_whose_seed_the_options_name() {
     assert_eq!(facts.record()["warnings"], json!([]));
 }
 
+/// For all that the superblocks say, a sprout whose seed is there, but not the subvolume, looks the
+/// same. The kernel's error is part of the message and of the record.
 fn a_sprout_whose_seed_never_appears() {
-    let vm = machine(Kernel::Cloud61, "root=LABEL=tree coldplug.timeout=5");
-    let (_, sprout) = sprout(&vm);
-    let words = [
-        "LABEL=tree (1 of 2 btrfs devices found: /dev/vda): mount /dev/vda on /sysroot as btrfs",
-        "LABEL=tree (1 of 2 btrfs devices found: /dev/vda) incomplete after",
-    ];
-    vm.disk(Bus::VirtioBlk, &sprout).run_failed("no-root", &words);
+    let line = "root=LABEL=tree coldplug.timeout=8";
+    let vm = machine(Kernel::Cloud61, line);
+    let other = machine(Kernel::Cloud61, &format!("{line} rootflags=subvol=lost"));
+    let (seed, sprout) = sprout(&other);
+    let found = "LABEL=tree (1 of 2 btrfs devices found: /dev/vda";
+    for (vm, cause) in [
+        (vm.disk(Bus::VirtioBlk, &sprout), "Invalid argument"),
+        (with_disks(other, &[&sprout, &seed]), "No such file or directory"),
+    ] {
+        let error = format!("mount /dev/vda on /sysroot as btrfs: {cause}");
+        let words = [format!("{found}): {error}"), format!("{found}; {error}) incomplete after")];
+        let boot = vm.run_failed("no-root", &words.each_ref().map(String::as_str));
+        let name = &boot.record()["root"]["awaited"]["name"];
+        assert_eq!(*name, format!("{found}; {error})"));
+    }
 }
 
 fn a_seed_alone() {

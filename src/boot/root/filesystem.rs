@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::devices::{Candidate, Content};
 use super::fsck::Fsck;
-use super::multi_device::MultiDevice;
+use super::multi_device::{DEGRADED, MultiDevice, is_degraded};
 use super::named_devices::NamedDevices;
 use super::worker::{Mount, READY, Request, WorkerError};
 use super::{Awaited, Progress, RootStep, StepContext, StepError, UPPER, mount};
@@ -13,14 +13,12 @@ use crate::boot::SYSROOT;
 use crate::cmdline::mount_options::options;
 use crate::cmdline::root::{AUTO, RootCandidate, RootParams};
 use crate::cmdline::root_name::RootName;
+use crate::kmod::name::ModuleName;
 use crate::sys::{BootTime, devices};
 
 /// Longest wait for the missing devices of a filesystem that can be mounted without them
 /// (`rootflags=degraded`), and for the end of all loads before the kernel is asked about them.
 const MEMBERS_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The option that allows a mount without all devices.
-const DEGRADED: &str = "degraded";
 
 /// A device that was found, and what its mount takes.
 #[derive(Debug)]
@@ -30,7 +28,7 @@ struct Source {
     types: Vec<String>,
     /// Options of the mount, and the devices that they name.
     named: NamedDevices,
-    /// If the mount is a trial, what is missing according to the superblocks.
+    /// If the mount is a trial, what has been found according to the superblocks.
     trial: Option<String>,
 }
 
@@ -68,6 +66,10 @@ pub(super) struct Filesystem {
     seed_since: Option<BootTime>,
     /// The devices with which a mount was tried last, although some seem to be missing.
     tried: Vec<PathBuf>,
+    /// Why that mount failed.
+    trial_error: Option<String>,
+    /// The types that modules were requested for last, and these modules.
+    requested: (Vec<String>, Vec<ModuleName>),
     state: State,
 }
 
@@ -117,6 +119,8 @@ impl Filesystem {
             incomplete_since: None,
             seed_since: None,
             tried: Vec::new(),
+            trial_error: None,
+            requested: Default::default(),
             state: State::NeedsDevice,
         }
     }
@@ -128,7 +132,8 @@ impl Filesystem {
         }
     }
 
-    /// Requests the modules for what the device holds.
+    /// Requests the modules for what the device holds, once: the step comes here at every wakeup
+    /// while it waits for further devices.
     fn request_modules(&mut self, device: Candidate, cx: &mut StepContext<'_>) -> Progress {
         cx.warn_duplicates(&self.text, &device);
         if self.is_root {
@@ -137,11 +142,14 @@ impl Filesystem {
             cx.state.node = Some(node);
         }
         let types = mount::types(cx.dir, &self.fstypes, &device);
-        let aliases: Vec<String> = types.iter().map(|t| format!("fs-{t}")).collect();
-        let modules = cx.request_modules(&aliases.iter().map(String::as_str).collect::<Vec<_>>());
+        if self.requested.0 != types {
+            let aliases: Vec<String> = types.iter().map(|t| format!("fs-{t}")).collect();
+            let aliases: Vec<&str> = aliases.iter().map(String::as_str).collect();
+            self.requested = (types.clone(), cx.request_modules(&aliases));
+        }
         let (named, trial) = (NamedDevices::default(), None);
         self.state = State::LoadingModules(Source { device, types, named, trial });
-        Progress::LoadingModules(modules)
+        Progress::LoadingModules(self.requested.1.clone())
     }
 
     /// Returns what to wait for if the device is a seed and the filesystem that was made of it may
@@ -163,35 +171,33 @@ impl Filesystem {
         mut source: Source,
         cx: &mut StepContext<'_>,
     ) -> Result<Progress, StepError> {
-        source.named = match NamedDevices::find(&self.flags, cx.devices) {
-            Ok(named) => named,
-            Err((word, name)) => {
-                let text = format!("{} ({word})", self.text);
-                return Ok(Progress::NeedsDevice(Awaited::device(text, Some(&name))));
-            }
-        };
-        let Some(members) = MultiDevice::find(&source.device, &source.named, cx) else {
-            return self.check(source, cx);
-        };
+        source.named = NamedDevices::find(&self.flags, cx.devices);
+        let members = MultiDevice::find(&source.device, &source.named, cx);
+        let is_degraded = is_degraded(&self.flags);
+        let may_lack = is_degraded && members.as_ref().is_some_and(MultiDevice::is_btrfs);
+        let missing = source.named.missing().first();
+        if let Some((word, name)) = missing.filter(|_| !may_lack) {
+            let text = format!("{} ({word})", self.text);
+            return Ok(Progress::NeedsDevice(Awaited::device(text, Some(name))));
+        }
+        let is_lacking = missing.is_some();
+        let Some(members) = members else { return self.check(source, cx) };
         // A copy may be newer than what has been read.
         if members.is_plural() && !cx.devices.is_complete() {
-            return Ok(Progress::NeedsDevice(self.awaited()));
+            let text = format!("{} ({}; reading others)", self.text, members.summary());
+            return Ok(Progress::NeedsDevice(Awaited::members(text)));
         }
         members.warn_copies(&self.text, cx.reporter);
-        match members.is_short() || self.is_degraded() && members.may_be_outdated() {
+        match members.is_short() || is_lacking || is_degraded && members.may_be_outdated() {
             true => self.gather_rest(source, &members, cx),
             false => self.check(source, cx),
         }
     }
 
-    /// Returns whether the filesystem may be mounted without all its devices.
-    fn is_degraded(&self) -> bool {
-        options(&self.flags).any(|word| word == DEGRADED)
-    }
-
     /// Waits for the missing devices of a multi-device filesystem. Once no device is expected any
     /// more, the kernel is asked, and a mount is tried: devices of a seed have another UUID. If the
     /// filesystem may be mounted degraded, its devices are awaited for [`MEMBERS_TIMEOUT`] only.
+    /// Options that name devices which have not been found are left out of the mount.
     fn gather_rest(
         &mut self,
         mut source: Source,
@@ -201,18 +207,30 @@ impl Filesystem {
         let now = BootTime::now();
         let waited = now - *self.incomplete_since.get_or_insert(now);
         let is_over = waited >= MEMBERS_TIMEOUT;
-        let text = format!("{} ({})", self.text, members.summary());
+        let found = members.summary();
         let is_due = is_over || !members.is_short() || cx.has_settled();
         if members.is_btrfs() && is_due && self.tried != members.all() {
             self.tried = members.all().to_vec();
-            source.trial = Some(text);
+            source.trial = Some(found);
             return self.scan(source, cx);
         }
-        if self.is_degraded() && is_over {
-            cx.reporter.warn_once(format!("{text}; mounting degraded"));
+        if is_degraded(&self.flags) && is_over {
+            cx.reporter.warn_once(format!("{} ({found}); mounting degraded", self.text));
             return self.check(source, cx);
         }
-        Ok(Progress::NeedsDevice(Awaited::members(text)))
+        Ok(self.awaits_members(&found, &source.named))
+    }
+
+    /// Waits for further devices of the filesystem, of which these have been `found`.
+    fn awaits_members(&self, found: &str, named: &NamedDevices) -> Progress {
+        let mut text = format!("{} ({found}", self.text);
+        let missing = named.missing().iter().map(|(word, _)| format!("no btrfs on {word}"));
+        for more in missing.chain(self.trial_error.clone()) {
+            text.push_str("; ");
+            text.push_str(&more);
+        }
+        text.push(')');
+        Progress::NeedsDevice(Awaited::members(text))
     }
 
     /// Has the worker tell the kernel about all devices of btrfs.
@@ -290,19 +308,24 @@ impl Filesystem {
 
     /// Notes that the filesystem is mounted, or returns why it is not.
     fn finish(
-        &self,
+        &mut self,
         result: Result<Vec<u8>, WorkerError>,
         source: Source,
         cx: &mut StepContext<'_>,
     ) -> Result<Progress, StepError> {
-        if let (Err(error), Some(text)) = (&result, source.trial) {
-            cx.reporter.log().info(&format!("{text}: {error}"));
-            return Ok(Progress::NeedsDevice(Awaited::members(text)));
+        if let (Err(error), Some(found)) = (&result, &source.trial) {
+            cx.reporter.log().info(&format!("{} ({found}): {error}", self.text));
+            self.trial_error = Some(error.to_string());
+            return Ok(self.awaits_members(found, &source.named));
         }
         let fstype = result.map_err(|error| match self.is_root {
             true => error.into(),
             false => StepError::of_parameter(self.text.clone(), error),
         })?;
+        for (word, _) in source.named.missing() {
+            let text = &self.text;
+            cx.reporter.warn_once(format!("{text}: mounted without {word}: no btrfs found there"));
+        }
         let members = MultiDevice::find(&source.device, &source.named, cx);
         let members = members.map(|members| members.numbers()).unwrap_or_default();
         let named = source.named.numbers();
@@ -338,7 +361,7 @@ impl RootStep for Filesystem {
                 }
                 Some(result) => {
                     // If the mount may be degraded, only one that is not shows that all are there.
-                    let is_ready = result.as_deref() == Ok(READY) && !self.is_degraded();
+                    let is_ready = result.as_deref() == Ok(READY) && !is_degraded(&self.flags);
                     source.trial = source.trial.filter(|_| !is_ready);
                     self.check(source, cx)
                 }
@@ -357,6 +380,40 @@ impl RootStep for Filesystem {
                 }
                 Some(result) => self.finish(result, source, cx),
             },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_for_devices_says_what_is_missing_and_why_the_mount_failed() {
+        let name = RootName::parse("LABEL=x").unwrap();
+        let found = "1 of 2 btrfs devices found: /dev/vda";
+        for (missing, error, want) in [
+            ("", None, ""),
+            ("", Some("mount: Invalid argument"), "; mount: Invalid argument"),
+            ("ssd,device=/dev/vdb", None, "; no btrfs on device=/dev/vdb"),
+            (
+                "device=/dev/vdb,device=UUID=5",
+                Some("mount: No such file or directory"),
+                "; no btrfs on device=/dev/vdb; no btrfs on device=UUID=5; mount: No such file or \
+                 directory",
+            ),
+        ] {
+            let mut root = Filesystem::new(name.clone(), "LABEL=x".into(), SYSROOT.into(), false);
+            root.trial_error = error.map(str::to_owned);
+            let named = NamedDevices::find_by(missing, |_| None);
+            let awaited = match root.awaits_members(found, &named) {
+                Progress::NeedsDevice(awaited) => awaited,
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(awaited.text(), format!("LABEL=x ({found}{want})"), "{missing}");
+            assert!(awaited.is_timed());
+            let failure = format!("LABEL=x ({found}{want}) incomplete after 5 s");
+            assert_eq!(awaited.failure("5 s"), failure, "{missing}");
         }
     }
 }

@@ -102,7 +102,7 @@ impl StepContext<'_> {
     fn request_modules(&mut self, names: &[&str]) -> Vec<ModuleName> {
         let found = names.iter().filter_map(|n| self.loader.want_name(n, Rank::Root));
         let modules: Vec<_> = found.flatten().collect();
-        self.state.modules.extend_from_slice(&modules);
+        self.state.add_modules(modules.iter().cloned());
         modules
     }
 
@@ -172,11 +172,9 @@ impl StepContext<'_> {
 
     /// Records the modules that steps have requested so far, and `drivers`.
     fn record_modules(&mut self, drivers: Vec<ModuleName>) {
-        let modules = &mut self.state.modules;
-        modules.extend(drivers);
-        modules.sort_unstable();
-        modules.dedup();
-        self.reporter.set_root_modules(modules.clone());
+        self.state.add_modules(drivers);
+        self.state.modules.sort_unstable();
+        self.reporter.set_root_modules(self.state.modules.clone());
     }
 
     /// Warns about other devices that have the name `text` too.

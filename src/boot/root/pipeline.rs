@@ -182,10 +182,11 @@ impl RootPipeline {
         if node != used {
             first.duplicates.insert(0, node);
             first.node = used.into();
-        } else if let Ok(named) = NamedDevices::find(&self.params.flags, cx.devices)
-            && let Some(members) = MultiDevice::find(&first, &named, cx)
-        {
-            members.warn_copies(text, cx.reporter);
+        } else {
+            let named = NamedDevices::find(&self.params.flags, cx.devices);
+            if let Some(members) = MultiDevice::find(&first, &named, cx) {
+                members.warn_copies(text, cx.reporter);
+            }
         }
         cx.warn_duplicates(text, &first);
     }

@@ -18,6 +18,17 @@ pub(in crate::boot) struct RootState {
     pub(super) network: Option<NetworkState>,
 }
 
+impl RootState {
+    /// Adds modules that the root needs. Steps that wait request theirs again and again.
+    pub(super) fn add_modules(&mut self, modules: impl IntoIterator<Item = ModuleName>) {
+        for module in modules {
+            if !self.modules.contains(&module) {
+                self.modules.push(module);
+            }
+        }
+    }
+}
+
 /// The interface that leads to the root's server, and what DHCP said about that server.
 #[derive(Debug)]
 pub(super) struct NetworkState {
@@ -29,4 +40,25 @@ pub(super) struct NetworkState {
     pub(super) server: Option<Ipv4Addr>,
     /// Root path of DHCP.
     pub(super) root_path: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_module_is_noted_once() {
+        let mut state = RootState::default();
+        for (request, want) in [
+            ("btrfs", "btrfs"),
+            ("btrfs", "btrfs"),
+            ("virtio_blk btrfs virtio_blk", "btrfs virtio_blk"),
+            ("", "btrfs virtio_blk"),
+            ("ext4", "btrfs virtio_blk ext4"),
+        ] {
+            state.add_modules(request.split_whitespace().map(ModuleName::new));
+            let names: Vec<_> = state.modules.iter().map(ModuleName::as_str).collect();
+            assert_eq!(names.join(" "), want, "{request}");
+        }
+    }
 }

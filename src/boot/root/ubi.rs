@@ -67,7 +67,7 @@ impl RootStep for Attach {
             self.requested = true;
             return Ok(Progress::LoadingModules(cx.request_modules(&["ubi"])));
         }
-        cx.state.modules.extend(flash::modules_below_ubi(cx.dir));
+        cx.state.add_modules(flash::modules_below_ubi(cx.dir));
         Ok(Progress::Done)
     }
 }

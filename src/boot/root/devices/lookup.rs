@@ -333,6 +333,24 @@ mod tests {
         assert!(!slow.is_undecided() && slow.is_reading());
     }
 
+    /// No other event need follow the end of the patience with a slow device.
+    #[test]
+    fn the_end_of_a_wait_for_a_slow_device_is_news_once() {
+        let one = || read("vda1", "vda", "");
+        for (listed, holds, want) in [
+            (one(), false, [false, false]),
+            (one(), true, [true, false]),
+            (asked(one(), Duration::ZERO), true, [false, false]),
+            (asked(one(), Duration::from_secs(2)), true, [true, false]),
+            (asked(one(), Duration::from_secs(2)), false, [false, false]),
+        ] {
+            let mut all = devices(vec![listed]);
+            all.holds_lookups = holds;
+            let got = [all.releases_lookups(), all.releases_lookups()];
+            assert_eq!(got, want, "{holds} {:?}", all.listed);
+        }
+    }
+
     /// Returns a btrfs device, and the others as they are described: node, filesystem, index,
     /// generation, whether it is a seed.
     fn btrfs(all: &[(&str, u128, u64, u64, bool)]) -> Devices {

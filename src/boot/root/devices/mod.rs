@@ -83,6 +83,8 @@ pub(crate) struct Devices {
     listed: Vec<Listed>,
     /// Whether devices may have appeared or changed since they were listed.
     is_stale: bool,
+    /// Whether lookups may have waited for a device since [`Self::receive`] last had news.
+    holds_lookups: bool,
     /// Number of the device that is used if a name stands for several.
     used: Option<(u32, u32)>,
 }
@@ -154,6 +156,7 @@ impl Devices {
             timeout,
             listed: Vec::new(),
             is_stale: true,
+            holds_lookups: false,
             used: None,
         }
     }
@@ -190,6 +193,7 @@ impl Devices {
             }
         }
         news |= self.skip_overdue(reporter);
+        news |= self.releases_lookups();
         self.dispatch(reporter);
         news
     }
@@ -214,6 +218,13 @@ impl Devices {
         if let Some(listed) = find(&mut self.listed, &device.name) {
             listed.give_up(BootTime::now());
         }
+    }
+
+    /// Returns whether lookups have waited for a device and go on without it from now on.
+    fn releases_lookups(&mut self) -> bool {
+        let is_over = self.holds_lookups && !self.is_undecided();
+        self.holds_lookups &= !is_over;
+        is_over
     }
 
     /// Skips the devices that have not answered for too long. Returns whether there are any.
@@ -261,6 +272,7 @@ impl Devices {
         let due = self.listed.iter_mut().filter(|l| wanted(&l.device) && l.is_due(now, links));
         for listed in due {
             listed.asked = Some(now);
+            self.holds_lookups = true;
             self.probers.probe(&listed.device);
         }
         // `receive` reports a failure, as it repeats the attempt.
