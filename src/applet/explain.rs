@@ -66,7 +66,8 @@ pub(super) fn load_failure(
     tool.error(&format!("{}: {}", escape::path(path), cause.text));
     if let InsertError::Kernel(_) = error {
         // The kernel uses the name in the file, whatever the name of the file.
-        let name = value(info.as_deref(), "name").unwrap_or(module.as_str());
+        let own = module.text();
+        let name = value(info.as_deref(), "name").unwrap_or(&own);
         let unsigned = image.as_deref().is_none_or(|image| signature::parse(image).is_none());
         if let Some(line) = kernel_line(log, name, unsigned) {
             tool.error(&format!("kernel: {line}"));

@@ -1,6 +1,7 @@
 //! `rmmod NAME...`: removes modules, but not their dependencies. `rmmod -a`: see autoclean.
 
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,12 +78,8 @@ fn remove_all(tool: &Tool, names: &[OsString], force: bool) -> Result<(), Error>
 }
 
 fn remove(tool: &Tool, catalog: &Catalog, operand: &OsString, force: bool) -> Result<(), Fail> {
-    let operand = operand.to_string_lossy();
-    // The name of an existing file is a path, and ends in the name of the module.
-    let name = match std::path::Path::new(&*operand).exists() {
-        true => ModuleName::new(&*operand),
-        false => operand.replace('-', "_").as_str().into(),
-    };
+    // The name of a file, which ends in the name of the module, is accepted too.
+    let name = ModuleName::new(operand.as_bytes());
     if !force {
         check(tool, catalog, &name)?;
     }
@@ -92,7 +89,7 @@ fn remove(tool: &Tool, catalog: &Catalog, operand: &OsString, force: bool) -> Re
     load::delete(&*tool.ops, &name, force, Duration::ZERO).map_err(|errno| {
         let reason = errno::text(errno);
         tool.error(&format!("could not remove '{name}': {reason}"));
-        tool.error(&format!("could not remove module {operand}: {reason}"))
+        tool.error(&format!("could not remove module {}: {reason}", escape::path(operand)))
     })?;
     autoclean_marker::remove(&tool.root, &name);
     Ok(())

@@ -179,7 +179,7 @@ fn to_text(capture: &Capture, candidates: &[Vec<Match>]) -> String {
             device.path.clone(),
             driver,
             names(found),
-            device.modalias.to_string_lossy(),
+            device.modalias.text().into_owned(),
         ]);
     }
     let bound = capture.devices.iter().filter(|d| d.driver.is_some()).count();
@@ -203,10 +203,10 @@ fn to_json(capture: &Capture, release: &str, candidates: &[Vec<Match>]) -> Strin
     let devices = capture.devices.iter().zip(candidates).map(|(device, found)| {
         object(vec![
             ("device", device.path.as_str().into()),
-            ("modalias", device.modalias.to_string_lossy().into()),
+            ("modalias", device.modalias.text().into()),
             ("subsystem", device.subsystem.as_deref().into()),
             ("driver", device.driver.as_deref().into()),
-            ("driver_module", device.module.as_ref().map(ModuleName::as_str).into()),
+            ("driver_module", device.module.as_ref().map(ModuleName::text).into()),
             ("candidates", found.iter().map(candidate).collect()),
         ])
     });
@@ -215,7 +215,7 @@ fn to_json(capture: &Capture, release: &str, candidates: &[Vec<Match>]) -> Strin
 
 fn candidate(found: &Match) -> Value {
     object(vec![
-        ("module", found.module.as_str().into()),
+        ("module", found.module.text().into()),
         ("builtin", found.is_builtin().into()),
         ("alias", found.pattern.as_deref().into()),
         ("source", source_name(found.source).into()),

@@ -108,7 +108,7 @@ impl fmt::Display for BootError {
             Self::Storage(error) => error.fmt(f),
             Self::Step(error) => error.fmt(f),
             Self::ModulesNotLoaded { root, modules } => {
-                let names: Vec<&str> = modules.iter().map(ModuleName::as_str).collect();
+                let names: Vec<_> = modules.iter().map(ModuleName::text).collect();
                 write!(f, "{root}: modules not loaded: {}", names.join(", "))
             }
             Self::RootNotFound(error) => error.fmt(f),

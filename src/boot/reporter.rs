@@ -204,7 +204,7 @@ impl Reporter {
             }
             // `dependency of X`
             let name = module.why.rsplit(' ').next().unwrap_or_default();
-            let parent = self.record.modules.iter().find(|other| other.name.as_str() == name);
+            let parent = self.record.modules.iter().find(|other| other.name.text() == name);
             let Some(parent) = parent else { return false };
             module = parent;
         }

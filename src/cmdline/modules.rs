@@ -14,9 +14,9 @@ pub struct ModuleParams {
     /// `MODULE.PARAM=VALUE`, in the order of the command line.
     options: Vec<Entry>,
     /// `modprobe.blacklist=` and `rd.driver.blacklist=`.
-    pub(super) blacklist: Vec<String>,
+    pub(super) blacklist: Vec<Vec<u8>>,
     /// `module_blacklist=`.
-    pub(super) kernel_blacklist: Vec<String>,
+    pub(super) kernel_blacklist: Vec<Vec<u8>>,
     /// `coldplug.mask=`.
     masks: Masks,
     /// `coldplug.rules=`.
@@ -48,13 +48,14 @@ impl ModuleParams {
     }
 
     /// Adds the patterns of `coldplug.mask=`.
-    pub(super) fn add_masks(&mut self, patterns: &str) {
+    pub(super) fn add_masks(&mut self, patterns: &[u8]) {
         self.warnings.append(&mut self.masks.add_cmdline(patterns));
     }
 
     /// Sets the rules of `coldplug.rules=`.
     pub(super) fn set_rules(&mut self, names: &str) {
-        let unknown: Vec<&str> = list(names).filter(|name| !self.rules.set(name)).collect();
+        let unknown: Vec<&str> =
+            list(names).filter(|name| !self.rules.set(name.as_bytes())).collect();
         if !unknown.is_empty() {
             self.warnings.push(warning(&format!("coldplug.rules={}", unknown.join(","))));
         }
@@ -62,8 +63,10 @@ impl ModuleParams {
 }
 
 /// Returns the module names of a comma-separated list in their canonical form.
-pub(super) fn names(text: &str) -> impl Iterator<Item = String> + '_ {
-    list(text).map(|name| name.replace('-', "_"))
+pub(super) fn names(list: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
+    let names = list.split(|byte| *byte == b',').filter(|name| !name.is_empty());
+    let byte = |byte: &u8| if *byte == b'-' { b'_' } else { *byte };
+    names.map(move |name| name.iter().map(byte).collect())
 }
 
 /// Parses `MODULE.PARAM[=VALUE]`; `None` for any other word.
@@ -82,13 +85,14 @@ fn option(word: &[u8]) -> Option<Entry> {
     let module = alias::normalize(module).ok()?;
     let text = value.map(|value| [param, b"=", quote, value, quote].concat());
     let text = text.unwrap_or_else(|| param.to_owned());
-    Some(Entry { name: String::from_utf8_lossy(&module).into_owned(), text })
+    Some(Entry { name: module, text })
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::KernelCommandLine;
     use super::*;
+    use crate::kmod::name::ModuleName;
 
     fn entry(name: &str, text: &str) -> Entry {
         Entry { name: name.into(), text: text.into() }
@@ -117,13 +121,17 @@ mod tests {
     #[test]
     fn blacklists_are_folded_and_split() {
         let mut config = Config::default();
-        let line = "modprobe.blacklist=a-b,c module_blacklist=d rd.driver.blacklist=e x.y=1 \
-             coldplug.mask=m-* coldplug.rules=install-first,nope";
+        let line =
+            b"modprobe.blacklist=a-b,,c\xe4 module_blacklist=\xf6,d-d rd.driver.blacklist=e x.y=1 \
+             \xfe-.y=1 coldplug.mask=m-*,\xe4 coldplug.rules=install-first,nope";
         let modules = KernelCommandLine::parse(line).modules;
         modules.add_to(&mut config);
-        assert_eq!(config.blacklist, ["a_b", "c", "e"]);
-        assert_eq!(config.kernel_blacklist, ["d"]);
-        assert_eq!(config.options.len(), 1);
+        assert_eq!(config.blacklist, [&b"a_b"[..], b"c\xe4", b"e"]);
+        assert_eq!(config.kernel_blacklist, [&b"\xf6"[..], b"d_d"]);
+        let options: Vec<_> = config.options.iter().map(|entry| &*entry.name).collect();
+        assert_eq!(options, [b"x", &b"\xfe_"[..]]);
+        let is_masked = |name: &[u8]| config.masks.origin(&ModuleName::new(name)).is_some();
+        assert!(is_masked(b"\xe4") && !is_masked(b"\xf6"));
         assert!(config.masks.origin(&"m_x".into()).is_some() && config.rules.install_first);
         let warnings: Vec<String> = modules.warnings.iter().map(ToString::to_string).collect();
         assert_eq!(warnings, ["kernel command line: ignoring 'coldplug.rules=nope'"]);

@@ -323,17 +323,17 @@ parameters! {
     Modules {
         "modprobe.blacklist", "=MODULE,MODULE",
         "Modules that are never loaded for a device."
-            => { modules.blacklist.extend(names(word.value_or_empty())); true };
+            => { modules.blacklist.extend(names(word.bytes_or_empty())); true };
         "rd.driver.blacklist", "=MODULE,MODULE",
         "Same as `modprobe.blacklist=`."
-            => { modules.blacklist.extend(names(word.value_or_empty())); true };
+            => { modules.blacklist.extend(names(word.bytes_or_empty())); true };
         "module_blacklist", "=MODULE,MODULE",
         "Modules that the kernel refuses to load at all."
-            => { modules.kernel_blacklist.extend(names(word.value_or_empty())); true };
+            => { modules.kernel_blacklist.extend(names(word.bytes_or_empty())); true };
         "coldplug.mask", "=PATTERN,PATTERN",
         "Modules that coldplug never loads, not even as dependencies: see \
          [modprobe.d.md](modprobe.d.md)."
-            => { modules.add_masks(word.value_or_empty()); true };
+            => { modules.add_masks(word.bytes_or_empty()); true };
         "coldplug.rules", "=RULE,RULE",
         "`merge-softdeps` and `install-first`, as `rule` in modprobe.d: see \
          [modprobe.d.md](modprobe.d.md)."

@@ -37,6 +37,11 @@ impl<'a> Word<'a> {
         self.value.unwrap_or_default()
     }
 
+    /// Returns the bytes of the value, or none if the word has none.
+    pub(super) fn bytes_or_empty(&self) -> &'a [u8] {
+        self.raw.value.unwrap_or_default()
+    }
+
     /// Returns the value as an owned text.
     pub(super) fn owned_value(&self) -> Option<String> {
         self.value.map(str::to_owned)

@@ -233,7 +233,7 @@ fn report_notes(found: &[Found], resolved: &[Resolved], listener: &mut dyn Liste
 
 /// Returns the error that names the modules on `cycles`.
 fn cycle_error(cycles: &Cycles, modules: &[Module]) -> Error {
-    let name = |position: &u32| modules[*position as usize].name.as_str();
+    let name = |position: &u32| modules[*position as usize].name.text();
     let path = |path: &Vec<u32>| path.iter().map(name).collect::<Vec<_>>().join(" -> ");
     Error::Cycles { paths: cycles.paths.iter().map(path).collect(), modules: cycles.modules }
 }

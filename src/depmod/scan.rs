@@ -28,8 +28,8 @@ pub(crate) struct Found {
 }
 
 impl Ordered for Found {
-    fn name(&self) -> &str {
-        self.name.as_str()
+    fn name(&self) -> &[u8] {
+        self.name.as_bytes()
     }
 
     fn path(&self) -> &[u8] {

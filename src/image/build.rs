@@ -243,7 +243,7 @@ fn dep_files(tree: &Tree, format: ModuleFormat) -> Result<(Vec<u8>, Vec<u8>), Er
             value.extend(format.path(needs));
         }
         let name = ModuleName::new(&line.path);
-        bin.insert(name.as_str().as_bytes(), &value, priority).map_err(Error::Index)?;
+        bin.insert(name.as_bytes(), &value, priority).map_err(Error::Index)?;
         text.extend(value);
         text.push(b'\n');
     }

@@ -33,10 +33,10 @@ fn requested(tree: &Tree, words: &[String]) -> Result<Selection, Error> {
         if let Some(set) = word.strip_prefix('@') {
             let text = sets::get(set).ok_or_else(|| Error::UnknownSet(set.to_owned()))?;
             let entries = list::parse_modules(text);
-            selection.extend(entries.flat_map(|entry| find_with_builtin(tree, entry)));
+            selection.extend(entries.flat_map(|entry| find_with_builtin(tree, entry.as_bytes())));
             continue;
         }
-        let found = find_with_builtin(tree, word);
+        let found = find_with_builtin(tree, word.as_bytes());
         if found.is_empty() && !tree.builtin.contains(&ModuleName::new(word)) {
             unknown.push(word.clone());
         }
@@ -47,15 +47,15 @@ fn requested(tree: &Tree, words: &[String]) -> Result<Selection, Error> {
 
 /// Returns the modules that a word names, or the softdeps of the builtin module of this name, and
 /// of those of its softdeps that are built in.
-fn find_with_builtin(tree: &Tree, word: &str) -> Vec<usize> {
-    let (mut pending, mut seen) = (vec![word.to_owned()], BTreeSet::new());
+fn find_with_builtin(tree: &Tree, word: &[u8]) -> Vec<usize> {
+    let (mut pending, mut seen) = (vec![word.to_vec()], BTreeSet::new());
     let mut found = Vec::new();
     while let Some(word) = pending.pop() {
         let modules = find(tree, &word);
         let name = ModuleName::new(&word);
         let is_new = || tree.builtin.contains(&name) && seen.insert(word);
         if modules.is_empty() && is_new() {
-            pending.extend(soft_dependencies(tree, &name).map(str::to_owned));
+            pending.extend(soft_dependencies(tree, &name).map(<[u8]>::to_vec));
         }
         found.extend(modules);
     }
@@ -64,8 +64,8 @@ fn find_with_builtin(tree: &Tree, word: &str) -> Vec<usize> {
 
 /// Returns the modules that a word names. A glob with a slash matches paths, any other glob matches
 /// names; a word that is not a glob is a module name, or else an alias.
-fn find(tree: &Tree, word: &str) -> Vec<usize> {
-    if word.bytes().any(is_wildcard) {
+fn find(tree: &Tree, word: &[u8]) -> Vec<usize> {
+    if word.iter().copied().any(is_wildcard) {
         return find_glob(tree, word);
     }
     match tree.by_name.get(&ModuleName::new(word)) {
@@ -74,23 +74,23 @@ fn find(tree: &Tree, word: &str) -> Vec<usize> {
     }
 }
 
-fn find_glob(tree: &Tree, glob: &str) -> Vec<usize> {
-    let over_paths = glob.contains('/');
-    let names = normalize(glob.as_bytes()).unwrap_or_default();
+fn find_glob(tree: &Tree, glob: &[u8]) -> Vec<usize> {
+    let over_paths = glob.contains(&b'/');
+    let names = normalize(glob).unwrap_or_default();
     let matches = |path: &[u8]| match over_paths {
-        true => fnmatch(glob.as_bytes(), path),
-        false => fnmatch(&names, ModuleName::new(path).as_str().as_bytes()),
+        true => fnmatch(glob, path),
+        false => fnmatch(&names, ModuleName::new(path).as_bytes()),
     };
     let lines = tree.lines.iter().enumerate();
     lines.filter(|(_, line)| matches(&line.path)).map(|(at, _)| at).collect()
 }
 
-fn find_alias(tree: &Tree, name: &str) -> Vec<usize> {
-    let Ok(name) = normalize(name.as_bytes()) else { return Vec::new() };
+fn find_alias(tree: &Tree, name: &[u8]) -> Vec<usize> {
+    let Ok(name) = normalize(name) else { return Vec::new() };
     let aliases = tree.config.aliases.iter();
     aliases
-        .filter(|alias| fnmatch(alias.pattern.as_bytes(), &name))
-        .filter_map(|alias| tree.by_name.get(alias.module.as_str()).copied())
+        .filter(|alias| fnmatch(&alias.pattern, &name))
+        .filter_map(|alias| tree.by_name.get(&*alias.module).copied())
         .collect()
 }
 
@@ -119,11 +119,11 @@ fn dependencies(tree: &Tree, at: usize) -> Result<Vec<usize>, Error> {
 
 /// Returns the names in the softdeps and weakdeps of every line for the module. modprobe uses only
 /// the first line, but the configuration of the real root may change which line that is.
-fn soft_dependencies<'t>(tree: &'t Tree, module: &'t ModuleName) -> impl Iterator<Item = &'t str> {
-    let applies = |pattern: &str| fnmatch(pattern.as_bytes(), module.as_str().as_bytes());
+fn soft_dependencies<'t>(tree: &'t Tree, module: &'t ModuleName) -> impl Iterator<Item = &'t [u8]> {
+    let applies = |pattern: &[u8]| fnmatch(pattern, module.as_bytes());
     let soft = tree.config.softdeps.iter().filter(move |dep| applies(&dep.name));
     let soft = soft.flat_map(|dep| dep.pre.iter().chain(&dep.post));
     let weak = tree.config.weakdeps.iter().filter(move |(pattern, _)| applies(pattern));
     let weak = weak.flat_map(|(_, names)| names);
-    soft.chain(weak).map(String::as_str)
+    soft.chain(weak).map(Vec::as_slice)
 }

@@ -123,14 +123,15 @@ fn read_config(indexes: &Indexes, modprobe_d: &[(String, Vec<u8>)]) -> Result<Co
 /// modules.builtin.modinfo    MODULE.KEY=VALUE NUL ...       ext4.softdep=pre: crypto-crc32c
 /// ```
 fn builtin_softdeps(modinfo: &[u8]) -> Vec<u8> {
-    let text = String::from_utf8_lossy(modinfo);
-    let line = |field: &str| {
-        let (module, (key, value)) = field
-            .split_once('.')
-            .and_then(|(module, rest)| Some((module, rest.split_once('=')?)))?;
-        matches!(key, "softdep" | "weakdep").then(|| format!("{key} {module} {value}\n"))
+    let line = |field: &[u8]| {
+        let dot = field.iter().position(|byte| *byte == b'.')?;
+        let (module, rest) = (&field[..dot], &field[dot + 1..]);
+        let equals = rest.iter().position(|byte| *byte == b'=')?;
+        let (key, value) = (&rest[..equals], &rest[equals + 1..]);
+        matches!(key, b"softdep" | b"weakdep")
+            .then(|| [key, b" ", module, b" ", value, b"\n"].concat())
     };
-    text.split('\0').filter_map(line).collect::<String>().into_bytes()
+    modinfo.split(|byte| *byte == 0).filter_map(line).flatten().collect()
 }
 
 fn read_modprobe_d(root: &Path) -> Result<Vec<(String, Vec<u8>)>, Error> {

@@ -82,7 +82,7 @@ mod tests {
         let (lines, warnings) =
             parse("modules.dep", b"kernel/a.ko: kernel/b.ko\ngarbage\n\xff\xfe: x\nkernel/b.ko:\n");
         assert_eq!(lines.len(), 2);
-        assert!(lines.contains_key("a") && lines.contains_key("b"));
+        assert!(lines.contains_key(&b"a"[..]) && lines.contains_key(&b"b"[..]));
         assert_eq!(warnings.iter().map(|w| w.line).collect::<Vec<_>>(), [2, 3]);
         assert!(warnings[0].to_string().starts_with("modules.dep line 2: "));
     }

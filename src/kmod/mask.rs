@@ -11,12 +11,13 @@ use std::fmt;
 use super::Warning;
 use super::alias::{self, fnmatch};
 use super::name::ModuleName;
+use crate::escape;
 
 /// A pattern of modules that are never loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mask {
     /// Pattern, normalised.
-    pub(crate) pattern: String,
+    pub(crate) pattern: Vec<u8>,
     /// Origin of the mask.
     pub(crate) origin: MaskOrigin,
 }
@@ -45,21 +46,21 @@ pub struct Masks(Vec<Mask>);
 
 impl Masks {
     /// Adds the pattern from line `line` of `file`.
-    pub(crate) fn add_line(&mut self, pattern: String, file: &str, line: usize) {
+    pub(crate) fn add_line(&mut self, pattern: Vec<u8>, file: &str, line: usize) {
         self.0.push(Mask { pattern, origin: MaskOrigin::Line(file.to_owned(), line) });
     }
 
     /// Adds the patterns of `coldplug.mask=`, separated by commas. Returns a warning for each
     /// invalid pattern.
-    pub(crate) fn add_cmdline(&mut self, list: &str) -> Vec<Warning> {
+    pub(crate) fn add_cmdline(&mut self, list: &[u8]) -> Vec<Warning> {
         let mut warnings = Vec::new();
-        for word in list.split(',').filter(|word| !word.is_empty()) {
-            match alias::normalize(word.as_bytes()) {
+        for word in list.split(|byte| *byte == b',').filter(|word| !word.is_empty()) {
+            match alias::normalize(word) {
                 Ok(pattern) => {
-                    let pattern = String::from_utf8_lossy(&pattern).into_owned();
                     self.0.push(Mask { pattern, origin: MaskOrigin::Cmdline });
                 }
                 Err(_) => {
+                    let word = escape::bytes(word);
                     let text = format!("ignoring 'coldplug.mask={word}'");
                     warnings.push(Warning::new("kernel command line", 0, text));
                 }
@@ -75,8 +76,7 @@ impl Masks {
 
     /// Returns the origin of the first mask that matches `module`.
     pub fn origin(&self, module: &ModuleName) -> Option<&MaskOrigin> {
-        let name = module.as_str().as_bytes();
-        Some(&self.0.iter().find(|mask| fnmatch(mask.pattern.as_bytes(), name))?.origin)
+        Some(&self.0.iter().find(|mask| fnmatch(&mask.pattern, module.as_bytes()))?.origin)
     }
 
     /// Returns whether there are no masks.
@@ -99,17 +99,23 @@ mod tests {
         let mut masks = Masks::default();
         assert!(masks.is_empty());
         masks.add_line("snd_*".into(), "/etc/m.conf", 7);
-        let warnings = masks.add_cmdline("usb-storage,,snd-hda,bad[");
+        let warnings = masks.add_cmdline(b"usb-storage,,snd-hda,f\xe4o,bad\xf6[");
         assert_eq!(warnings.len(), 1);
-        assert_eq!(warnings[0].to_string(), "kernel command line: ignoring 'coldplug.mask=bad['");
+        assert_eq!(
+            warnings[0].to_string(),
+            "kernel command line: ignoring 'coldplug.mask=bad\\xf6['"
+        );
         for (module, want) in [
-            ("snd_hda", Some("/etc/m.conf line 7")),
-            ("usb_storage", Some("coldplug.mask= on the kernel command line")),
-            ("usb_storage2", None),
-            ("bad", None),
+            (&b"snd_hda"[..], Some("/etc/m.conf line 7")),
+            (b"snd_\xff", Some("/etc/m.conf line 7")),
+            (b"f\xe4o", Some("coldplug.mask= on the kernel command line")),
+            (b"f\xf6o", None),
+            (b"usb_storage", Some("coldplug.mask= on the kernel command line")),
+            (b"usb_storage2", None),
+            (b"bad", None),
         ] {
-            let origin = masks.origin(&module.into()).map(ToString::to_string);
-            assert_eq!(origin.as_deref(), want, "{module}");
+            let origin = masks.origin(&ModuleName::new(module)).map(ToString::to_string);
+            assert_eq!(origin.as_deref(), want, "{module:?}");
         }
     }
 }

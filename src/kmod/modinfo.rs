@@ -14,9 +14,8 @@ pub(crate) fn split_key_value(string: &[u8]) -> (&[u8], &[u8]) {
 
 /// Returns the strings of `module` in a modules.builtin.modinfo, without the module name: the first
 /// contiguous run of them.
-pub fn builtin_strings<'a>(file: &'a [u8], module: &str) -> Vec<&'a [u8]> {
-    let strip_module =
-        |string: &'a [u8]| string.strip_prefix(module.as_bytes())?.strip_prefix(b".");
+pub fn builtin_strings<'a>(file: &'a [u8], module: &[u8]) -> Vec<&'a [u8]> {
+    let strip_module = |string: &'a [u8]| string.strip_prefix(module)?.strip_prefix(b".");
     file.split(|byte| *byte == 0)
         .map(strip_module)
         .skip_while(Option::is_none)
@@ -120,9 +119,9 @@ mod tests {
     #[test]
     fn only_the_first_run_of_a_builtin_module_is_used() {
         let file = b"a.license=GPL\0ab.x=1\0ab.y=2\0a.z=3\0ab.late=1\0";
-        assert_eq!(builtin_strings(file, "ab"), [&b"x=1"[..], b"y=2"]);
-        assert_eq!(builtin_strings(file, "a"), [&b"license=GPL"[..]]);
-        assert!(builtin_strings(file, "none").is_empty());
+        assert_eq!(builtin_strings(file, b"ab"), [&b"x=1"[..], b"y=2"]);
+        assert_eq!(builtin_strings(file, b"a"), [&b"license=GPL"[..]]);
+        assert!(builtin_strings(file, b"none").is_empty());
     }
 
     #[test]

@@ -3,16 +3,19 @@
 //! The name of a module is the base name of its file up to the first `.`, with `-` replaced by `_`:
 //! `kernel/fs/foo-bar.ko.zst` is module `foo_bar`.
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::fmt;
 use std::sync::Arc;
+
+use crate::escape;
 
 /// Suffixes of module files, as in kmod. The decoder is chosen by the content of the file.
 pub(crate) const SUFFIXES: [&str; 4] = [".ko", ".ko.zst", ".ko.xz", ".ko.gz"];
 
-/// A module name in canonical form: without dashes and suffix. Cheap to clone.
+/// A module name in canonical form: without dashes and suffix. Usually ASCII, but the name of a file
+/// may hold any byte. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ModuleName(Arc<str>);
+pub struct ModuleName(Arc<[u8]>);
 
 impl ModuleName {
     /// Returns the canonical form of a name from a user or an index, or of a file name.
@@ -20,10 +23,10 @@ impl ModuleName {
         Self::from_bytes(text.as_ref())
     }
 
-    /// Does the work of [`Self::new`]. The names of modules are ASCII.
+    /// Does the work of [`Self::new`].
     fn from_bytes(text: &[u8]) -> Self {
         let stem = base_name(text).split(|byte| *byte == b'.').next().unwrap_or_default();
-        Self(String::from_utf8_lossy(stem).replace('-', "_").into())
+        Self(stem.iter().map(|byte| if *byte == b'-' { b'_' } else { *byte }).collect())
     }
 
     /// Returns the name of the module in the file at `path`, or `None` if the file does not have
@@ -36,9 +39,14 @@ impl ModuleName {
             .then(|| Self::from_bytes(base))
     }
 
-    /// Returns the name as text.
-    pub(crate) fn as_str(&self) -> &str {
+    /// Returns the name as it is.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// Returns the name as text for people, as [`escape::bytes`] does.
+    pub(crate) fn text(&self) -> Cow<'_, str> {
+        escape::bytes(&self.0)
     }
 }
 
@@ -48,13 +56,13 @@ fn base_name(path: &[u8]) -> &[u8] {
 
 impl fmt::Display for ModuleName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text())
     }
 }
 
 impl fmt::Debug for ModuleName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", &*self.0)
+        write!(f, "{:?}", self.text())
     }
 }
 
@@ -64,8 +72,8 @@ impl From<&str> for ModuleName {
     }
 }
 
-impl Borrow<str> for ModuleName {
-    fn borrow(&self) -> &str {
+impl Borrow<[u8]> for ModuleName {
+    fn borrow(&self) -> &[u8] {
         &self.0
     }
 }
@@ -83,8 +91,27 @@ mod tests {
             ("UPPER", "UPPER"),
             ("", ""),
         ] {
-            assert_eq!(ModuleName::new(text).as_str(), name, "{text}");
+            assert_eq!(ModuleName::new(text).text(), name, "{text}");
         }
+    }
+
+    #[test]
+    fn a_name_keeps_its_bytes() {
+        for (raw, name, text) in [
+            (&b"f\xe4-o"[..], &b"f\xe4_o"[..], "f\\xe4_o"),
+            (b"d\xff/f\xf6o.ko.zst", b"f\xf6o", "f\\xf6o"),
+            (b"\xfe", b"\xfe", "\\xfe"),
+            ("föo.ko".as_bytes(), "föo".as_bytes(), "föo"),
+        ] {
+            let module = ModuleName::new(raw);
+            assert_eq!((module.as_bytes(), &*module.text()), (name, text));
+            assert_eq!(
+                (module.to_string(), format!("{module:?}")),
+                (text.into(), format!("{text:?}"))
+            );
+        }
+        assert_ne!(ModuleName::new(b"f\xe4o"), ModuleName::new(b"f\xf6o"));
+        assert_ne!(ModuleName::new(b"f\xe4o"), ModuleName::new("f\u{fffd}o"));
     }
 
     #[test]
@@ -99,11 +126,7 @@ mod tests {
             ("b.o", None),
             ("b", None),
         ] {
-            assert_eq!(
-                ModuleName::from_path(path).as_ref().map(ModuleName::as_str),
-                name,
-                "{path}"
-            );
+            assert_eq!(ModuleName::from_path(path), name.map(ModuleName::new), "{path}");
         }
     }
 }

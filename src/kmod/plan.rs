@@ -81,7 +81,7 @@ enum Work {
 struct Visit {
     module: ModuleName,
     /// The alias that it was found through.
-    alias: Option<String>,
+    alias: Option<Vec<u8>>,
     reason: Reason,
 }
 
@@ -265,7 +265,7 @@ impl<'a> Planner<'a> {
     /// Looks up the `pre:` and `post:` softdeps of `module`.
     fn softdep(&self, module: &ModuleName) -> (Vec<Match>, Vec<Match>) {
         let Some(dep) = self.config.softdep_of(module) else { return Default::default() };
-        let lookup = |names: &[String]| -> Vec<Match> {
+        let lookup = |names: &[Vec<u8>]| -> Vec<Match> {
             let found = names.iter().flat_map(|name| self.catalog.lookup(self.config, name));
             found.collect()
         };
@@ -356,7 +356,7 @@ mod tests {
         config.add_file("c", conf.as_bytes(), &mut warnings);
         assert!(warnings.is_empty(), "{warnings:?}");
         let mut planner =
-            Planner::new(&catalog, &config, &|m| m.as_str() == "here", &|m| m.as_str() == "here");
+            Planner::new(&catalog, &config, &|m| m.text() == "here", &|m| m.text() == "here");
         for name in names {
             for found in catalog.lookup(&config, name) {
                 planner.add(&found);
@@ -366,7 +366,7 @@ mod tests {
     }
 
     fn order(plan: &InsertPlan) -> String {
-        let names: Vec<&str> = plan.steps.iter().map(|s| s.module.as_str()).collect();
+        let names: Vec<_> = plan.steps.iter().map(|s| s.module.text()).collect();
         names.join(" ")
     }
 
@@ -390,7 +390,7 @@ mod tests {
     #[test]
     fn steps_wait_for_dependencies_and_softdeps() {
         let plan = plan(TREE, "softdep a pre: d post: e", &["a"]);
-        let step = |name: &str| plan.steps.iter().find(|s| s.module.as_str() == name).unwrap();
+        let step = |name: &str| plan.steps.iter().find(|s| s.module.text() == name).unwrap();
         assert_eq!(step("a").needs, ["c".into(), "b".into()]);
         assert_eq!(step("a").after, ["d".into()]);
         assert_eq!(step("e").after, ["a".into()]);

@@ -13,9 +13,10 @@ use super::catalog::{Catalog, Match};
 use super::conf::Config;
 use super::name::ModuleName;
 use super::plan::Action;
+use crate::escape;
 
 /// A module and the alias it was found through; kmod identifies a module by both.
-type Key = (ModuleName, Option<String>);
+type Key = (ModuleName, Option<Vec<u8>>);
 
 /// An item of the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,12 +167,12 @@ impl Builder<'_> {
     }
 
     /// Looks up the names of a softdep.
-    fn lookup_softdeps(&mut self, words: &[String]) -> Vec<Match> {
+    fn lookup_softdeps(&mut self, words: &[Vec<u8>]) -> Vec<Match> {
         let mut found = Vec::new();
         for word in words {
-            match alias::normalize(word.as_bytes()) {
+            match alias::normalize(word) {
                 Ok(_) => found.append(&mut self.catalog.lookup_all(self.config, word)),
-                Err(_) => self.invalid.push(word.clone()),
+                Err(_) => self.invalid.push(escape::bytes(word).into_owned()),
             }
         }
         found
@@ -230,7 +231,7 @@ mod tests {
         let catalog = Catalog::new(Arc::new(Tree));
         let mut config = Config::default();
         config.add_file("c", conf.as_bytes(), &mut Vec::new());
-        let found = catalog.lookup_all(&config, name);
+        let found = catalog.lookup_all(&config, name.as_bytes());
         let (items, bad) = probe_list(&catalog, &config, &found[0], request);
         let mut words: Vec<String> = items
             .iter()

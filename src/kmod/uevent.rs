@@ -8,7 +8,10 @@
 //! Values may hold any byte except NUL. udev sends its own messages to another multicast group,
 //! with a `libudev` header; those have no `@` before the first NUL and are rejected here.
 
+use std::borrow::Cow;
+
 use super::alias;
+use crate::escape;
 
 /// The modalias of a device, as it is passed to modprobe(8).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -32,9 +35,9 @@ impl Modalias {
         alias::normalize_modalias(&self.0)
     }
 
-    /// Returns the modalias as text, for messages and the boot record.
-    pub fn to_string_lossy(&self) -> String {
-        String::from_utf8_lossy(&self.0).into_owned()
+    /// Returns the modalias as text for people, as [`escape::bytes`] does.
+    pub fn text(&self) -> Cow<'_, str> {
+        escape::bytes(&self.0)
     }
 }
 

@@ -160,7 +160,7 @@ mod tests {
         let (second, _) = buffers.pin(&"b".into(), image(1000));
         assert_eq!(memory.len(), 100);
         assert_eq!(buffers.image_buffer(|_| false).capacity(), 0, "nothing is free");
-        assert_eq!(buffers.image_buffer(|module| module.as_str() == "a").capacity(), 100);
+        assert_eq!(buffers.image_buffer(|module| module.text() == "a").capacity(), 100);
         // The load of `a` returns later, and has no image to return.
         assert!(!buffers.is_pinned(first) && buffers.is_pinned(second));
         assert!(!buffers.unpin(first));

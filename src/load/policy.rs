@@ -58,7 +58,7 @@ impl SchedulePolicy {
             (true, Some(_)) if self.hold_below.is_none() => 0,
             _ => rank as usize,
         };
-        SortKey { primary, tie: self.seed.map_or(0, |seed| hash(seed, module.as_str())) }
+        SortKey { primary, tie: self.seed.map_or(0, |seed| hash(seed, module.as_bytes())) }
     }
 
     /// Returns the rank of `module`, which is wanted at `rank`.
@@ -75,8 +75,8 @@ impl SchedulePolicy {
 
 /// Returns FNV-1a over the seed and the name, with its bits mixed by the last steps of SplitMix64:
 /// the same in every build.
-fn hash(seed: u64, name: &str) -> u64 {
-    let bytes = seed.to_le_bytes().into_iter().chain(name.bytes());
+fn hash(seed: u64, name: &[u8]) -> u64 {
+    let bytes = seed.to_le_bytes().into_iter().chain(name.iter().copied());
     let sum = bytes.fold(0xcbf2_9ce4_8422_2325, |sum: u64, byte| {
         (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });

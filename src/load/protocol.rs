@@ -25,6 +25,7 @@ use super::error::{InsertError, LoadError};
 use super::method::LoadMethod;
 use super::outcome::Outcome;
 use super::task::{Completion, Task};
+use crate::kmod::name::ModuleName;
 use crate::kmod::plan::Action;
 use crate::sys::BootTime;
 use crate::sys::child::MAX_MESSAGE;
@@ -82,13 +83,13 @@ fn encode_task(task: &Task) -> Option<Vec<u8>> {
     };
     let id = task.id.to_string();
     let priority: &[u8] = if task.low_priority { b"low" } else { b"-" };
-    let module = task.module.as_str().as_bytes();
+    let module = task.module.as_bytes();
     join(&[b"run", id.as_bytes(), module, kind, priority, object, &task.options])
 }
 
 fn decode_task<'a>(fields: &mut impl Iterator<Item = &'a [u8]>) -> Option<Task> {
     let id = text(fields.next()?)?.parse().ok()?;
-    let module = text(fields.next()?)?.into();
+    let module = ModuleName::new(fields.next()?);
     let kind = fields.next()?;
     let low_priority = fields.next()? == b"low";
     let object = fields.next()?;
@@ -170,6 +171,7 @@ mod tests {
         sent(Message::Run(task(Action::Command(b"echo \xf6".to_vec()), "a=\"b c\" d", true)));
         let mut latin1 = task(Action::NoFile, "", false);
         latin1.options = b"id=M\xf6b".to_vec();
+        latin1.module = ModuleName::new(b"m\xf6");
         sent(Message::Run(latin1));
         sent(Message::Run(task(Action::NoFile, "", false)));
         sent(Message::Run(task(Action::Masked("f line 1".into()), "", false)));

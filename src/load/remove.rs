@@ -20,7 +20,7 @@ pub(crate) fn delete(
     force: bool,
     wait: Duration,
 ) -> Result<(), Errno> {
-    let name = CString::new(module.as_str()).map_err(|_| Errno::INVAL)?;
+    let name = CString::new(module.as_bytes()).map_err(|_| Errno::INVAL)?;
     let end = Instant::now() + wait;
     let mut pause = Duration::from_millis(2);
     loop {

@@ -7,6 +7,7 @@ use super::lock;
 use super::outcome::Outcome;
 use super::policy::Rank;
 use super::record::Origin;
+use crate::escape;
 use crate::kmod::catalog::Match;
 use crate::kmod::name::ModuleName;
 use crate::kmod::plan::{Planner, Reason};
@@ -31,7 +32,7 @@ impl Loader {
         let found = self.catalog.lookup_modalias(&self.config, &modalias.normalized());
         let origin = |f: &Match| Origin {
             device: Some(device.to_owned()),
-            request: modalias.to_string_lossy(),
+            request: modalias.text().into_owned(),
             pattern: f.pattern.clone(),
         };
         self.want(&found, parents, rank, origin, start);
@@ -40,7 +41,11 @@ impl Loader {
 
     /// Requests a module by name or alias, as modprobe(8) would. Returns the modules of that name
     /// that are not builtin; `None` if the name is unknown.
-    pub(crate) fn want_name(&self, name: &str, rank: Rank) -> Option<Vec<ModuleName>> {
+    pub(crate) fn want_name(&self, name: impl AsRef<[u8]>, rank: Rank) -> Option<Vec<ModuleName>> {
+        self.want_bytes(name.as_ref(), rank)
+    }
+
+    fn want_bytes(&self, name: &[u8], rank: Rank) -> Option<Vec<ModuleName>> {
         let start = BootTime::now();
         let mut found = self.catalog.lookup(&self.config, name);
         if found.is_empty() && self.catalog.check() {
@@ -48,7 +53,7 @@ impl Loader {
         }
         let origin = |f: &Match| Origin {
             device: None,
-            request: name.to_owned(),
+            request: escape::bytes(name).into_owned(),
             pattern: f.pattern.clone(),
         };
         self.want(&found, &[], rank, origin, start);
@@ -116,7 +121,7 @@ impl Loader {
 /// have a driver for the device, the first one gets it, whatever the order of all other loads.
 /// Modules for features of the processor do not compete.
 fn rivals<'a>(found: &'a [Match], requested: &'a Match) -> impl Iterator<Item = &'a ModuleName> {
-    let compete = requested.alias.as_ref().is_some_and(|alias| !alias.starts_with("cpu:"));
+    let compete = requested.alias.as_ref().is_some_and(|alias| !alias.starts_with(b"cpu:"));
     let before = found.iter().take_while(|f| f.module != requested.module);
     before.filter(move |f| compete && !f.is_builtin()).map(|f| &f.module)
 }
@@ -137,11 +142,11 @@ mod tests {
             let found = |name: &str, source| Match {
                 module: name.into(),
                 source,
-                alias: alias.map(str::to_owned),
+                alias: alias.map(Into::into),
                 pattern: None,
             };
             let all = [found("a", source), found("b", source), found("c", Source::Alias)];
-            let names: Vec<&str> = rivals(&all, &all[2]).map(ModuleName::as_str).collect();
+            let names: Vec<_> = rivals(&all, &all[2]).map(ModuleName::text).collect();
             assert_eq!(names, want, "{alias:?}");
             assert_eq!(rivals(&all, &all[0]).count(), 0);
         }

@@ -24,7 +24,7 @@ impl SignatureHashes {
     /// Looks up the modules of all hashes.
     pub(super) fn new(catalog: &Catalog, config: &Config) -> Self {
         let loadable = |hash: &str| -> Vec<ModuleName> {
-            let found = catalog.lookup(config, &format!("crypto-{hash}"));
+            let found = catalog.lookup(config, format!("crypto-{hash}"));
             found.into_iter().filter(|f| !f.is_builtin()).map(|f| f.module).collect()
         };
         let modules: Vec<_> = HASHES.into_iter().map(|hash| (hash, loadable(hash))).collect();
@@ -82,7 +82,7 @@ mod tests {
             let hashes = SignatureHashes::new(&catalog, &Config::default());
             let hash = inserter.signature_hash(&hashes.files).unwrap_or_default();
             let found = hashes.of(&hash);
-            let names: Vec<&str> = found.iter().map(ModuleName::as_str).collect();
+            let names: Vec<_> = found.iter().map(ModuleName::text).collect();
             assert_eq!(names, want);
         }
     }

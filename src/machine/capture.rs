@@ -107,7 +107,7 @@ impl Capture {
             let _ = writeln!(text, "  modalias {}", escape(device.modalias.as_bytes()));
             put(&mut text, "  subsystem", device.subsystem.as_deref());
             put(&mut text, "  driver", device.driver.as_deref());
-            put(&mut text, "  module", device.module.as_ref().map(ModuleName::as_str));
+            put(&mut text, "  module", device.module.as_ref().map(ModuleName::as_bytes));
         }
         text.extend(["\n", END, "\n"]);
         text
@@ -133,9 +133,9 @@ impl Capture {
     }
 }
 
-fn put(text: &mut String, key: &str, value: Option<&str>) {
+fn put(text: &mut String, key: &str, value: Option<impl AsRef<[u8]>>) {
     if let Some(value) = value {
-        let _ = writeln!(text, "{key} {}", escape(value.as_bytes()));
+        let _ = writeln!(text, "{key} {}", escape(value.as_ref()));
     }
 }
 
@@ -266,9 +266,9 @@ impl Open {
             "subsystem" => once(&mut self.subsystem, text(value), key),
             "driver" => once(&mut self.driver, text(value), key),
             _ => {
-                let value = text(value);
                 let module = ModuleName::new(&value);
-                if module.as_str().is_empty() {
+                if module.as_bytes().is_empty() {
+                    let value = text(value);
                     return Err(format!("'{value}' is not the name of a module"));
                 }
                 once(&mut self.module, module, key)

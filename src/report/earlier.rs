@@ -32,7 +32,8 @@ impl Record {
         let list = record.as_ref().and_then(|record| record.get("modules")?.as_array());
         for old in list.into_iter().flatten().filter(|module| is_open(module)) {
             let text = |key| old.get(key).and_then(Value::as_str).map(str::to_owned);
-            let is_same = |m: &&mut ModuleRecord| text("name").as_deref() == Some(m.name.as_str());
+            let is_same =
+                |m: &&mut ModuleRecord| text("name").is_some_and(|name| name == m.name.text());
             let Some(module) = modules.iter_mut().find(is_same) else { continue };
             if module.origin.as_ref().is_none_or(|origin| origin.device.is_none()) {
                 module.why = text("why").unwrap_or_default();

@@ -98,7 +98,7 @@ pub(super) fn module(m: &ModuleRecord) -> Value {
     };
     let text = |s: &str| Some(Value::from(s));
     let origin = m.origin.as_ref();
-    put("name", text(m.name.as_str()));
+    put("name", text(&m.name.text()));
     put("outcome", text(m.outcome.as_str()));
     put("why", text(&m.why));
     put("device", origin.and_then(|o| o.device.as_deref()).and_then(text));

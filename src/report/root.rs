@@ -43,7 +43,7 @@ impl RootRecord {
             ("awaited", self.awaited.as_ref().map(awaited).into()),
             ("seen", self.seen.iter().map(seen).collect()),
             ("near", strings(&self.near_misses)),
-            ("way", self.modules.iter().map(ModuleName::as_str).collect()),
+            ("way", self.modules.iter().map(ModuleName::text).collect()),
         ])
     }
 }

@@ -6,27 +6,27 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use super::regular_file::{self, CONFIG_LIMIT};
-use super::{Result, Root, atomic_file};
+use super::{Result, Root, atomic_file, sysfs};
 use crate::kmod::autoclean::AutocleanMarker;
 use crate::kmod::name::ModuleName;
 
 const DIR: &str = "run/coldplug/autoclean";
 
 fn path(root: &Root, module: &ModuleName) -> PathBuf {
-    root.join(DIR).join(module.as_str())
+    root.join(DIR).join(super::path(module.as_bytes()))
 }
 
 /// Returns the inode number of /sys/module/NAME, which is another one after each load of the
 /// module, or `None` if the module is not loaded.
 pub(crate) fn sysfs_inode(root: &Root, module: &ModuleName) -> Option<u64> {
-    fs::metadata(root.join(format!("sys/module/{module}"))).ok().map(|dir| dir.ino())
+    fs::metadata(sysfs::module_dir(root, module)).ok().map(|dir| dir.ino())
 }
 
 /// Lists the modules with a marker, loaded or not.
 pub(crate) fn modules(root: &Root) -> Vec<ModuleName> {
     let entries = fs::read_dir(root.join(DIR)).into_iter().flatten().flatten();
-    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    names.filter(|name| !name.starts_with('.')).map(|name| ModuleName::new(&name)).collect()
+    let names = entries.map(|entry| entry.file_name().into_encoded_bytes());
+    names.filter(|name| !name.starts_with(b".")).map(ModuleName::new).collect()
 }
 
 /// Reads the marker of `module`, which may belong to an earlier load of it.

@@ -256,10 +256,8 @@ mod tests {
         put("glue/power/dev/modalias", "platform:a b\n");
         std::os::unix::fs::symlink("..", scratch.path().join("sys/devices/pci0/a/loop")).unwrap();
         let devices = modaliases(&Root::at(scratch.path())).unwrap();
-        let lines: Vec<String> = devices
-            .iter()
-            .map(|d| format!("{} {}", d.path, d.modalias.to_string_lossy()))
-            .collect();
+        let lines: Vec<String> =
+            devices.iter().map(|d| format!("{} {}", d.path, d.modalias.text())).collect();
         assert_eq!(
             lines,
             [
@@ -381,7 +379,7 @@ mod tests {
             }
             modules.sort_unstable();
             modules.dedup();
-            let names: Vec<_> = modules.iter().map(ModuleName::as_str).collect();
+            let names: Vec<_> = modules.iter().map(ModuleName::text).collect();
             assert_eq!(names.join(" "), want, "{number:?}");
         }
     }

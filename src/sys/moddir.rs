@@ -242,8 +242,8 @@ mod tests {
         let root = Root::at(scratch.path());
         let mut warnings = Vec::new();
         let config = config(&root, &ModuleDir::new(&root, "1"), &mut warnings);
-        assert_eq!(config.blacklist, ["lib_a", "etc_b"]);
-        assert_eq!(config.softdep_of(&"m".into()).unwrap().pre, ["own"]);
+        assert_eq!(config.blacklist, [b"lib_a", b"etc_b"]);
+        assert_eq!(config.softdep_of(&"m".into()).unwrap().pre, [b"own"]);
         assert_eq!(warnings.len(), 1);
         assert!(
             warnings[0]
@@ -269,7 +269,7 @@ mod tests {
         mknodat(CWD, scratch.path().join("lib/modprobe.d"), FileType::Fifo, Mode::RUSR, 0).unwrap();
         let mut warnings = Vec::new();
         let config = config(&root, &ModuleDir::new(&root, "1"), &mut warnings);
-        assert_eq!(config.blacklist, ["b"]);
+        assert_eq!(config.blacklist, [b"b"]);
         let texts: Vec<String> = warnings.iter().map(ToString::to_string).collect();
         let prefix = format!("{}/", scratch.path().display());
         let texts: Vec<_> = texts.iter().map(|text| text.trim_start_matches(&prefix)).collect();

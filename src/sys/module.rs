@@ -113,8 +113,7 @@ impl ModuleOps for Kernel {
         module: &ModuleName,
         options: &[u8],
     ) -> super::Result<ExitStatus> {
-        let environment =
-            [("MODPROBE_MODULE", module.as_str().as_bytes()), (CMDLINE_OPTS, options)];
+        let environment = [("MODPROBE_MODULE", module.as_bytes()), (CMDLINE_OPTS, options)];
         // Descriptor 0 of a worker process is its socket.
         process::run_shell_command(command, &environment, Stdio::null())
     }

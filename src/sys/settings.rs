@@ -91,7 +91,7 @@ pub(crate) fn set_value(root: &Root, path: &str, value: &[u8]) -> Result<()> {
 }
 
 fn saved_path(root: &Root, module: &ModuleName) -> PathBuf {
-    root.join(SAVED).join(module.as_str())
+    root.join(SAVED).join(super::path(module.as_bytes()))
 }
 
 /// Returns the saved paths and values of `module`; none if nothing is saved.

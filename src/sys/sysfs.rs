@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
@@ -70,9 +70,14 @@ pub(crate) enum InitState {
     Going,
 }
 
+/// Returns the directory of `module`, which exists if [`has_module`] says so.
+pub(super) fn module_dir(root: &Root, module: &ModuleName) -> PathBuf {
+    root.join("sys/module").join(super::path(module.as_bytes()))
+}
+
 /// Returns the state of `module`, or `None` if it is not loaded or is built in.
 pub(crate) fn initstate(root: &Root, module: &ModuleName) -> Option<InitState> {
-    let text = text(&root.join(format!("sys/module/{module}/initstate")))?;
+    let text = text(&module_dir(root, module).join("initstate"))?;
     match text.trim_end() {
         "live" => Some(InitState::Live),
         "coming" => Some(InitState::Coming),
@@ -84,31 +89,31 @@ pub(crate) fn initstate(root: &Root, module: &ModuleName) -> Option<InitState> {
 /// Reports whether /sys/module has `module`: it is loaded, or built in and has parameters or a
 /// version.
 pub(crate) fn has_module(root: &Root, module: &ModuleName) -> bool {
-    root.join(format!("sys/module/{module}")).is_dir()
+    module_dir(root, module).is_dir()
 }
 
 /// Returns the reference count of `module`, or `None` if it is not loaded or the kernel was built
 /// without CONFIG_MODULE_UNLOAD.
 pub(crate) fn refcnt(root: &Root, module: &ModuleName) -> Option<i64> {
-    text(&root.join(format!("sys/module/{module}/refcnt")))?.trim_end().parse().ok()
+    text(&module_dir(root, module).join("refcnt"))?.trim_end().parse().ok()
 }
 
 /// Returns the size of `module` in memory, in bytes.
 pub(crate) fn coresize(root: &Root, module: &ModuleName) -> Option<u64> {
-    text(&root.join(format!("sys/module/{module}/coresize")))?.trim_end().parse().ok()
+    text(&module_dir(root, module).join("coresize"))?.trim_end().parse().ok()
 }
 
 /// Returns the modules that use `module`, in directory order; `None` if it is not loaded, or
 /// without /sys.
 pub(crate) fn holders(root: &Root, module: &ModuleName) -> Option<Vec<String>> {
-    let entries = std::fs::read_dir(root.join(format!("sys/module/{module}/holders"))).ok()?;
+    let entries = std::fs::read_dir(module_dir(root, module).join("holders")).ok()?;
     let name = |entry: std::fs::DirEntry| entry.file_name().to_string_lossy().into_owned();
     Some(entries.flatten().map(name).collect())
 }
 
 /// Returns the name of a device that is bound to a driver of `module`.
 pub(crate) fn bound_device(root: &Root, module: &ModuleName) -> Option<String> {
-    let drivers = std::fs::read_dir(root.join(format!("sys/module/{module}/drivers")));
+    let drivers = std::fs::read_dir(module_dir(root, module).join("drivers"));
     drivers.into_iter().flatten().flatten().find_map(|driver| {
         // Every link in a driver's directory leads to a bound device, except `module`.
         let links = std::fs::read_dir(driver.path()).into_iter().flatten().flatten();

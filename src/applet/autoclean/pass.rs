@@ -52,7 +52,7 @@ impl Policy {
     }
 
     fn keeps(&self, module: &ModuleName) -> bool {
-        let name = module.as_str().as_bytes();
+        let name = module.as_bytes();
         self.keep.iter().any(|pattern| fnmatch(pattern.as_bytes(), name))
     }
 }
@@ -146,7 +146,7 @@ impl Pass<'_> {
 
     /// Returns whether `module` may hold state that no reference count shows.
     fn may_hold_state(&self, module: &ModuleName) -> bool {
-        let name = module.as_str().as_bytes();
+        let name = module.as_bytes();
         STATEFUL.iter().any(|pattern| fnmatch(pattern.as_bytes(), name))
             || self.creates_interfaces(module)
     }

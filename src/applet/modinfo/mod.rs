@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::message::Error;
 use super::paths::{absolute, module_dir};
 use super::tool::{Fail, Level, Tool};
+use crate::escape;
 use crate::kmod::alias;
 use crate::kmod::catalog::{Catalog, IndexFiles, Match};
 use crate::kmod::conf::Config;
@@ -65,21 +66,21 @@ impl<'a> Reader<'a> {
 impl Reader<'_> {
     /// Prints every module that an operand stands for.
     fn operand(&self, operand: &OsStr, by_name: bool) -> Result<(), Fail> {
-        let word = operand.to_string_lossy();
+        let (bytes, word) = (operand.as_bytes(), escape::path(operand));
         if by_name {
-            let module = ModuleName::new(&*word);
+            let module = ModuleName::new(bytes);
             let found = self.catalog.lookup_name(&module);
             return match found.is_empty() {
                 true => Err(self.not_found(&format!("Module name {word} not found."))),
                 false => found.iter().try_for_each(|f| self.found(f)),
             };
         }
-        let (path, bytes) = (Path::new(operand), operand.as_bytes());
+        let path = Path::new(operand);
         if ModuleName::from_path(bytes).is_some() && path.is_file() {
             return self.file(&ModuleName::new(bytes), &absolute(path));
         }
-        let found = self.catalog.lookup_all(&self.config, &word);
-        match alias::normalize(word.as_bytes()) {
+        let found = self.catalog.lookup_all(&self.config, bytes);
+        match alias::normalize(bytes) {
             Err(_) => Err(self.tool.error(&format!("Module alias {word} not found."))),
             Ok(_) if found.is_empty() => Err(self.not_found(&format!("Module {word} not found."))),
             Ok(_) => found.iter().try_for_each(|f| self.found(f)),
@@ -125,16 +126,16 @@ impl Reader<'_> {
         let show = &self.printer.show;
         match show.form {
             Form::Columns if show.field.is_none() => {
-                self.printer.pair("name", module.as_str().as_bytes());
+                self.printer.pair("name", module.as_bytes());
                 self.printer.pair("filename", b"(builtin)");
             }
             Form::Columns if show.names(b"filename") => self.printer.value(b"(builtin)"),
-            Form::Columns if show.names(b"name") => self.printer.value(module.as_str().as_bytes()),
+            Form::Columns if show.names(b"name") => self.printer.value(module.as_bytes()),
             _ => {}
         }
         let file = self.dir.open("modules.builtin.modinfo").ok().flatten();
         let strings =
-            file.iter().flat_map(|f| modinfo::builtin_strings((**f).as_ref(), module.as_str()));
+            file.iter().flat_map(|f| modinfo::builtin_strings((**f).as_ref(), module.as_bytes()));
         let strings = strings.map(<[u8]>::to_vec).collect();
         self.printer.module(module, None, Info { strings, extra: Vec::new() });
         Ok(())

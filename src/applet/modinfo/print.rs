@@ -28,7 +28,7 @@ impl Printer<'_> {
             form => {
                 match filename {
                     Some(_) => info.join_lines(),
-                    None => info.extra.push(("name", module.as_str().into())),
+                    None => info.extra.push(("name", module.as_bytes().into())),
                 }
                 self.print_own(form, module, filename, &info);
             }
@@ -40,7 +40,7 @@ impl Printer<'_> {
         if form == Form::Json {
             self.report_invalid(&modinfo::parameters(&info.strings()).1);
             let shows = |key: &[u8]| self.show.shows(key);
-            let object = json::module(module.as_str(), filename, info, &shows);
+            let object = json::module(&module.text(), filename, info, &shows);
             self.objects.borrow_mut().push(object);
             return;
         }

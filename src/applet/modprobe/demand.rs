@@ -90,7 +90,7 @@ impl Modprobe<'_> {
         let root = &self.tool.root;
         let Some(request) = &self.options.demand else { return Ok(None) };
         let taken = poll_until(MAX_COMMAND_WAIT, || {
-            match semaphore::try_acquire(root, module.as_str(), MAX_COMMANDS) {
+            match semaphore::try_acquire(root, &module.text(), MAX_COMMANDS) {
                 // Without /run commands cannot be counted; the limit of the kernel remains.
                 Err(_) => Some(None),
                 Ok(slot) => slot.map(Some),

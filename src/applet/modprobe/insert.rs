@@ -44,11 +44,9 @@ impl Modprobe<'_> {
         if is_file(operand) {
             return self.insert_file(Path::new(operand), parameters);
         }
-        let name = operand.to_string_lossy();
-        let found = self.catalog.lookup_all(&self.config, &name);
+        let found = self.catalog.lookup_all(&self.config, operand.as_bytes());
         if found.is_empty() {
-            let dir = escape::path(self.dir.path());
-            return Err(self.not_found(&format!("Module {name} not found in directory {dir}")));
+            return Err(self.not_found(operand.as_bytes()));
         }
         // The result is that of the last module, as in kmod.
         let mut result = Ok(());
@@ -84,7 +82,7 @@ impl Modprobe<'_> {
     ) -> Result<(), Fail> {
         let options = &self.options;
         if options.show_alias {
-            self.tool.print(format!("{}\n", found.module));
+            self.tool.print([found.module.as_bytes(), b"\n"].concat());
             return Ok(());
         }
         let builtin =
@@ -197,7 +195,9 @@ impl Modprobe<'_> {
         match &item.action {
             Action::Command(command) => print(b"install", command, args),
             Action::Insert(_) => print(b"insmod", path.as_os_str().as_bytes(), args),
-            Action::NoFile if item.builtin => self.tool.print(format!("builtin {}\n", item.module)),
+            Action::NoFile if item.builtin => {
+                self.tool.print([b"builtin ", item.module.as_bytes(), b"\n"].concat());
+            }
             Action::NoFile | Action::Masked(_) => {}
         }
         // The action is written before it starts.

@@ -5,20 +5,20 @@ use serde_json::Value;
 use crate::escape;
 use crate::kmod::conf::{Config, Entry, Softdep};
 use crate::kmod::mask::Mask;
-use crate::report::json::{object, strings};
+use crate::report::json::object;
 
 /// Returns the configuration, and the patterns and modules of the indexes, as one line.
 pub(super) fn config(config: &Config, indexes: &[(Vec<u8>, Vec<u8>)]) -> String {
     let entries = |list: &[Entry], text: &str| -> Value {
-        list.iter().map(|e| pair(("module", &e.name), (text, &escape::bytes(&e.text)))).collect()
+        list.iter().map(|e| pair(("module", &e.name), (text, &e.text))).collect()
     };
     let aliases = config.aliases.iter();
     let indexes = indexes.iter();
     object(vec![
         ("alias", aliases.map(|a| pair(("pattern", &a.pattern), ("module", &a.module))).collect()),
-        ("blacklist", strings(&config.blacklist)),
+        ("blacklist", names(&config.blacklist)),
         ("install", entries(&config.install, "command")),
-        ("kernel_blacklist", strings(&config.kernel_blacklist)),
+        ("kernel_blacklist", names(&config.kernel_blacklist)),
         ("mask", config.masks.iter().map(mask).collect()),
         ("options", entries(&config.options, "options")),
         ("remove", entries(&config.remove, "command")),
@@ -30,26 +30,30 @@ pub(super) fn config(config: &Config, indexes: &[(Vec<u8>, Vec<u8>)]) -> String 
     .to_string()
 }
 
-fn pair(first: (&str, &str), second: (&str, &str)) -> Value {
-    object(vec![(first.0, first.1.into()), (second.0, second.1.into())])
+fn pair(first: (&str, &[u8]), second: (&str, &[u8])) -> Value {
+    object([first, second].map(|(key, value)| (key, escape::bytes(value).into())).into())
+}
+
+fn names(list: &[Vec<u8>]) -> Value {
+    list.iter().map(|name| escape::bytes(name)).collect()
 }
 
 fn index_alias((pattern, module): &(Vec<u8>, Vec<u8>)) -> Value {
-    pair(("pattern", &escape::bytes(pattern)), ("module", &escape::bytes(module)))
+    pair(("pattern", pattern), ("module", module))
 }
 
 fn mask(mask: &Mask) -> Value {
-    pair(("module", &mask.pattern), ("place", &mask.origin.to_string()))
+    pair(("module", &mask.pattern), ("place", mask.origin.to_string().as_bytes()))
 }
 
 fn softdep(dep: &Softdep) -> Value {
     object(vec![
-        ("module", dep.name.as_str().into()),
-        ("pre", strings(&dep.pre)),
-        ("post", strings(&dep.post)),
+        ("module", escape::bytes(&dep.name).into()),
+        ("pre", names(&dep.pre)),
+        ("post", names(&dep.post)),
     ])
 }
 
-fn weakdep((module, names): &(String, Vec<String>)) -> Value {
-    object(vec![("module", module.as_str().into()), ("names", strings(names))])
+fn weakdep((module, list): &(Vec<u8>, Vec<Vec<u8>>)) -> Value {
+    object(vec![("module", escape::bytes(module).into()), ("names", names(list))])
 }

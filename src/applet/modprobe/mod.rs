@@ -75,8 +75,8 @@ const REQUEST: &str = "COLDPLUG_REQUEST";
 
 pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
     let tool = Tool::kmod(args, Level::Warning);
-    let text = |name| process::environment(name).and_then(|value| value.into_string().ok());
-    let (request, called) = (text(REQUEST), helper::called_by_kernel());
+    let request = process::environment(REQUEST).and_then(|value| value.into_string().ok());
+    let called = helper::called_by_kernel();
     if called || request.is_some() {
         // The system log needs a socket, and opening a socket may need a module.
         tool.use_kmsg();
@@ -90,7 +90,8 @@ pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
     if called || request.is_some() || options.autoclean {
         options.demand = Some(request.unwrap_or_else(|| options.requested()));
     }
-    Ok(Modprobe::new(&tool, options, &text(RUNNING).unwrap_or_default()).run()?)
+    let running = process::environment(RUNNING).unwrap_or_default();
+    Ok(Modprobe::new(&tool, options, running.as_bytes()).run()?)
 }
 
 /// One run of modprobe.
@@ -105,10 +106,11 @@ struct Modprobe<'a> {
 }
 
 impl<'a> Modprobe<'a> {
-    fn new(tool: &'a Tool, options: Options, running: &str) -> Self {
+    fn new(tool: &'a Tool, options: Options, running: &[u8]) -> Self {
         let dir = ModuleDir::at(module_dir(options.dirname.as_ref(), options.release.as_ref()));
         let catalog = Catalog::new(Arc::new(dir.clone().mapped()));
-        let running = running.split(' ').filter(|n| !n.is_empty()).map(ModuleName::new).collect();
+        let running = running.split(|byte| *byte == b' ').filter(|name| !name.is_empty());
+        let running = running.map(ModuleName::new).collect();
         let mut warnings = Vec::new();
         let mut config = match &options.config[..] {
             [] => moddir::config(&tool.root, &dir, &mut warnings),
@@ -164,11 +166,12 @@ impl<'a> Modprobe<'a> {
         if self.options.all { Level::Warning } else { Level::Fatal }
     }
 
-    /// Prints that a module was not found, and whether the kernel has no modules or indexes at all.
-    fn not_found(&self, text: &str) -> Fail {
-        let fail = self.tool.fail(self.operand_level(), text);
+    /// Prints that `name` was not found, and whether the kernel has no modules or indexes at all.
+    fn not_found(&self, name: &[u8]) -> Fail {
+        let (name, dir) = (escape::bytes(name), escape::path(self.dir.path()));
+        let text = format!("Module {name} not found in directory {dir}");
+        let fail = self.tool.fail(self.operand_level(), &text);
         if !self.dir.path().is_dir() {
-            let dir = escape::path(self.dir.path());
             let text = format!("{dir}: No such file or directory: this kernel has no modules");
             self.tool.error(&text);
             self.tool
@@ -187,13 +190,13 @@ impl<'a> Modprobe<'a> {
         options: Option<&[u8]>,
     ) -> sys::Result<i32> {
         self.tool.flush();
-        let mut running: Vec<&str> = self.running.iter().map(ModuleName::as_str).collect();
-        running.push(module.as_str());
-        let running = running.join(" ");
+        let mut running: Vec<&[u8]> = self.running.iter().map(ModuleName::as_bytes).collect();
+        running.push(module.as_bytes());
+        let running = running.join(&b' ');
         let mut environment = vec![
-            ("MODPROBE_MODULE", module.as_str().as_bytes()),
+            ("MODPROBE_MODULE", module.as_bytes()),
             ("MODPROBE_OPTIONS", self.options.inherited.as_bytes()),
-            (RUNNING, running.as_bytes()),
+            (RUNNING, &running),
         ];
         environment.extend(options.map(|options| (CMDLINE_OPTS, options)));
         let request = self.options.demand.as_deref();

@@ -196,7 +196,7 @@ impl Options {
         } else {
             &self.operands[..self.operands.len().min(1)]
         };
-        let names: Vec<_> = names.iter().map(|name| name.to_string_lossy()).collect();
+        let names: Vec<_> = names.iter().map(|name| escape::path(name)).collect();
         names.join(" ")
     }
 

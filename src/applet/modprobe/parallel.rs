@@ -61,7 +61,7 @@ impl Modprobe<'_> {
         let mut modules = Vec::new();
         for operand in operands {
             if let Some(needed) = self.plain_modules(operand) {
-                loader.want_name(&operand.to_string_lossy(), Rank::Rest);
+                loader.want_name(operand.as_bytes(), Rank::Rest);
                 modules.extend(needed);
             }
         }
@@ -81,7 +81,7 @@ impl Modprobe<'_> {
     /// Returns all modules that `operand` loads; `None` unless it only inserts module files: it has
     /// no install command and no excluded module.
     fn plain_modules(&self, operand: &OsStr) -> Option<Vec<ModuleName>> {
-        let found = self.catalog.lookup(&self.config, &operand.to_string_lossy());
+        let found = self.catalog.lookup(&self.config, operand.as_bytes());
         if is_file(operand) || found.is_empty() || !found.iter().all(|f| self.is_wanted(f)) {
             return None;
         }

@@ -1,6 +1,7 @@
 //! Removal of modules and of the dependencies that are then unused.
 
 use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -8,6 +9,7 @@ use rustix::io::Errno;
 use super::{Modprobe, with_options};
 use crate::applet::settings;
 use crate::applet::tool::Fail;
+use crate::escape;
 use crate::kmod::name::ModuleName;
 use crate::load;
 use crate::sys::{autoclean_marker, errno, sysfs};
@@ -29,16 +31,16 @@ impl Modprobe<'_> {
     /// Removes the modules that `operand`, always a name, stands for. Stops at the first that
     /// cannot be removed.
     pub(super) fn remove(&self, operand: &OsStr) -> Result<(), Fail> {
-        let name = operand.to_string_lossy();
         let mut open = Vec::new();
-        let found = self.catalog.lookup_all(&self.config, &name);
+        let found = self.catalog.lookup_all(&self.config, operand.as_bytes());
         if found.is_empty() {
             // A loaded module can be removed even if its file is gone, after an upgrade for
             // example.
-            let module = ModuleName::new(&*name);
+            let module = ModuleName::new(operand.as_bytes());
             return match sysfs::initstate(&self.tool.root, &module) {
                 Some(_) => self.remove_module(&module, false, Reason::Requested, &mut open),
                 None => {
+                    let name = escape::path(operand);
                     let fail = self.fatal(&format!("Module {name} not found."));
                     self.tool.hint_at_depmod(&self.dir);
                     Err(fail)
@@ -212,7 +214,7 @@ impl Modprobe<'_> {
 
     fn delete(&self, module: &ModuleName) -> Result<(), Fail> {
         if self.prints_actions() {
-            self.tool.print(format!("rmmod {module}\n"));
+            self.tool.print([b"rmmod ", module.as_bytes(), b"\n"].concat());
             self.tool.flush();
         }
         if self.options.dry_run {

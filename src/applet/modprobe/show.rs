@@ -22,22 +22,22 @@ impl Modprobe<'_> {
     pub(super) fn show_config(&self) {
         let config = &self.config;
         if self.options.json {
-            self.line(&[&json::config(config, &self.catalog.all_aliases())]);
+            self.tool.print(json::config(config, &self.catalog.all_aliases()) + "\n");
             return;
         }
         for name in &config.blacklist {
-            self.line(&["blacklist", name]);
+            self.line(&[b"blacklist", name]);
         }
         for mask in config.masks.iter() {
-            self.line(&["mask", &mask.pattern]);
+            self.line(&[b"mask", &mask.pattern]);
         }
         for name in config.rules.names() {
-            self.line(&["rule", name]);
+            self.line(&[b"rule", name.as_bytes()]);
         }
         self.show_entries(config);
         self.tool.print("\n# End of configuration files. Dumping indexes now:\n\n");
         for (pattern, module) in self.catalog.all_aliases() {
-            self.tool.print([b"alias ", &*pattern, b" ", &module, b"\n"].concat());
+            self.line(&[b"alias", &pattern, &module]);
         }
     }
 
@@ -50,30 +50,29 @@ impl Modprobe<'_> {
         ];
         for (kind, list) in lists {
             if kind == "options" {
-                config.aliases.iter().for_each(|a| self.line(&["alias", &a.pattern, &a.module]));
+                config.aliases.iter().for_each(|a| self.line(&[b"alias", &a.pattern, &a.module]));
             }
             for entry in list {
-                let words = [kind.as_bytes(), entry.name.as_bytes(), &entry.text];
-                self.tool.print([&words.join(&b' '), &b"\n"[..]].concat());
+                self.line(&[kind.as_bytes(), &entry.name, &entry.text]);
             }
         }
         for dep in &config.softdeps {
-            let mut words = Vec::new();
-            for (word, names) in [("pre:", &dep.pre), ("post:", &dep.post)] {
+            let mut words = vec![&b"softdep"[..], &dep.name];
+            for (word, names) in [(&b"pre:"[..], &dep.pre), (b"post:", &dep.post)] {
                 if !names.is_empty() {
                     words.push(word);
-                    words.extend(names.iter().map(String::as_str));
+                    words.extend(names.iter().map(Vec::as_slice));
                 }
             }
-            self.line(&["softdep", &dep.name, &words.join(" ")]);
+            self.line(&words);
         }
         for (name, names) in &config.weakdeps {
-            self.line(&["weakdep", name, &names.join(" ")]);
+            self.line(&[b"weakdep", name, &names.join(&b' ')]);
         }
     }
 
-    fn line(&self, words: &[&str]) {
-        self.tool.print(words.join(" ") + "\n");
+    fn line(&self, words: &[&[u8]]) {
+        self.tool.print([&*words.join(&b' '), b"\n"].concat());
     }
 
     /// Prints the symbol versions that a module was built against (`--show-modversions`).
@@ -92,7 +91,7 @@ impl Modprobe<'_> {
         let is_path = bytes.contains(&b'/') || ModuleName::from_path(bytes).is_some();
         let files = match is_path && path.is_file() {
             true => vec![(escape::path(operand).into_owned(), Some(path.to_owned()))],
-            false => self.files(&operand.to_string_lossy())?,
+            false => self.files(bytes)?,
         };
         for (module, path) in files {
             let text = path.ok_or(Errno::NOENT).and_then(|path| symbol_lines(&path, list));
@@ -108,11 +107,10 @@ impl Modprobe<'_> {
     }
 
     /// Returns the modules that `name` stands for, each with its file; a built-in module has none.
-    fn files(&self, name: &str) -> Result<Vec<(String, Option<PathBuf>)>, Fail> {
+    fn files(&self, name: &[u8]) -> Result<Vec<(String, Option<PathBuf>)>, Fail> {
         let found = self.catalog.lookup_all(&self.config, name);
         if found.is_empty() {
-            let dir = escape::path(self.dir.path());
-            return Err(self.not_found(&format!("Module {name} not found in directory {dir}")));
+            return Err(self.not_found(name));
         }
         let dir = self.dir.path();
         let path = |module: &ModuleName| Some(dir.join(sys::path(&self.catalog.dep(module)?.path)));

@@ -24,7 +24,7 @@ pub(super) fn to_text(release: &str, boot: &SimulatedBoot<'_>) -> String {
     section(&mut text, "not loaded", rows(with(boot, |o| !o.is_live() && !is_excluded(o))));
     let none = unmatched(boot).into_iter().map(|device| {
         let driver = device.driver.clone().unwrap_or_else(|| "-".to_owned());
-        vec![device.path.clone(), driver, device.modalias.to_string_lossy()]
+        vec![device.path.clone(), driver, device.modalias.text().into_owned()]
     });
     section(&mut text, "devices without a module", none.collect());
     section(&mut text, "warnings", boot.warnings.iter().map(|w| vec![w.clone()]).collect());
@@ -106,9 +106,9 @@ fn source(module: &ModuleRecord, device: &str, boot: &SimulatedBoot<'_>) -> Opti
 pub(super) fn to_json(release: &str, boot: &SimulatedBoot<'_>) -> String {
     let builtin = builtin(boot).into_iter().map(|(device, found)| {
         json!({
-            "name": found.module.as_str(),
+            "name": found.module.text(),
             "device": device.path,
-            "modalias": device.modalias.to_string_lossy(),
+            "modalias": device.modalias.text(),
             "alias": found.pattern,
             "source": source_name(found.source),
         })
@@ -116,7 +116,7 @@ pub(super) fn to_json(release: &str, boot: &SimulatedBoot<'_>) -> String {
     let unmatched = unmatched(boot).into_iter().map(|device| {
         json!({
             "device": device.path,
-            "modalias": device.modalias.to_string_lossy(),
+            "modalias": device.modalias.text(),
             "driver": device.driver,
         })
     });

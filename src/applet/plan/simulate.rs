@@ -160,7 +160,7 @@ impl<'a> Simulation<'a> {
 
     fn want_filesystems(&self, types: &[String]) {
         for fstype in types.iter().filter(|fstype| *fstype != AUTO) {
-            self.loader.want_name(&format!("fs-{fstype}"), Rank::Root);
+            self.loader.want_name(format!("fs-{fstype}"), Rank::Root);
         }
     }
 

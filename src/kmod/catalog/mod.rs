@@ -64,8 +64,8 @@ pub struct Match {
     pub(crate) source: Source,
     /// Alias whose options apply in addition to those of the module; for an alias from an index,
     /// the requested name.
-    pub(crate) alias: Option<String>,
-    /// Pattern that matched, if the source has patterns.
+    pub(crate) alias: Option<Vec<u8>>,
+    /// Pattern that matched, if the source has patterns, as text for people.
     pub(crate) pattern: Option<String>,
 }
 
@@ -141,7 +141,7 @@ impl Catalog {
 
     /// Returns the modules.dep line of `module`.
     pub fn dep(&self, module: &ModuleName) -> Option<DepLine> {
-        let hit = self.dep.exact(module.as_str())?;
+        let hit = self.dep.exact(module.as_bytes())?;
         let line = DepLine::parse(&hit.value);
         if line.is_none() {
             let text = format!("ignoring the entry of {module}, which is not PATH: PATH...");
@@ -156,7 +156,7 @@ impl Catalog {
 
     /// Returns whether `module` is part of the kernel image.
     pub fn is_builtin(&self, module: &ModuleName) -> bool {
-        self.builtin.exact(module.as_str()).is_some()
+        self.builtin.exact(module.as_bytes()).is_some()
     }
 
     /// Returns the warnings since the last call.
@@ -167,45 +167,37 @@ impl Catalog {
     /// Resolves `name`, a module name or an alias. The first source that knows the name supplies
     /// all its matches, in the order of modules.order. The result is empty for an unknown or
     /// invalid name.
-    pub fn lookup(&self, config: &Config, name: &str) -> Vec<Match> {
-        without_duplicates(self.lookup_all(config, name))
+    pub fn lookup(&self, config: &Config, name: impl AsRef<[u8]>) -> Vec<Match> {
+        without_duplicates(self.lookup_all(config, name.as_ref()))
     }
 
     /// Resolves `name` as [`Self::lookup`] does, but repeats a module that several patterns match,
     /// as `modprobe -R` prints it.
-    pub(crate) fn lookup_all(&self, config: &Config, name: &str) -> Vec<Match> {
-        match alias::normalize(name.as_bytes()) {
-            Ok(normal) => self.lookup_normal(config, &String::from_utf8_lossy(&normal)),
-            Err(_) => Vec::new(),
-        }
+    pub(crate) fn lookup_all(&self, config: &Config, name: &[u8]) -> Vec<Match> {
+        alias::normalize(name).map_or_else(|_| Vec::new(), |name| self.lookup_normal(config, &name))
     }
 
     /// Returns the modules for a device's normalised modalias.
     pub fn lookup_modalias(&self, config: &Config, normal: &[u8]) -> Vec<Match> {
-        without_duplicates(match std::str::from_utf8(normal) {
-            Ok(text) => self.lookup_normal(config, text),
-            // Keys in an index are ASCII, but a wildcard may match other bytes, so the name need
-            // not be UTF-8.
-            Err(_) => self.lookup_pattern(&self.alias, Source::Alias, normal),
-        })
+        without_duplicates(self.lookup_normal(config, normal))
     }
 
-    fn lookup_normal(&self, config: &Config, name: &str) -> Vec<Match> {
-        type Lookup = fn(&Catalog, &Config, &str) -> Vec<Match>;
+    fn lookup_normal(&self, config: &Config, name: &[u8]) -> Vec<Match> {
+        type Lookup = fn(&Catalog, &Config, &[u8]) -> Vec<Match>;
         const SOURCES: [Lookup; 7] = [
             |_, config, name| config_aliases(config, name),
-            |c, _, name| match name.contains(':') {
+            |c, _, name| match name.contains(&b':') {
                 true => Vec::new(),
                 false => c.lookup_exact(&c.dep, Source::Name, name),
             },
-            |c, _, name| match name.starts_with("symbol:") {
-                true => c.lookup_pattern(&c.symbols, Source::Symbol, name.as_bytes()),
+            |c, _, name| match name.starts_with(b"symbol:") {
+                true => c.lookup_pattern(&c.symbols, Source::Symbol, name),
                 false => Vec::new(),
             },
             |_, config, name| commands(config, name),
-            |c, _, name| c.lookup_pattern(&c.alias, Source::Alias, name.as_bytes()),
+            |c, _, name| c.lookup_pattern(&c.alias, Source::Alias, name),
             |c, _, name| c.lookup_exact(&c.builtin, Source::Builtin, name),
-            |c, _, name| c.lookup_pattern(&c.builtin_alias, Source::BuiltinAlias, name.as_bytes()),
+            |c, _, name| c.lookup_pattern(&c.builtin_alias, Source::BuiltinAlias, name),
         ];
         SOURCES
             .iter()
@@ -217,29 +209,26 @@ impl Catalog {
     /// Returns the module with exactly this name, in a file or builtin, or the builtin modules with
     /// this alias.
     pub fn lookup_name(&self, module: &ModuleName) -> Vec<Match> {
-        let name = module.as_str();
+        let name = module.as_bytes();
         let file = self.lookup_exact(&self.dep, Source::Name, name);
         let or = |found: Vec<Match>, next: &dyn Fn() -> Vec<Match>| {
             if found.is_empty() { next() } else { found }
         };
         let found = or(file, &|| self.lookup_exact(&self.builtin, Source::Builtin, name));
-        or(found, &|| {
-            self.lookup_pattern(&self.builtin_alias, Source::BuiltinAlias, name.as_bytes())
-        })
+        or(found, &|| self.lookup_pattern(&self.builtin_alias, Source::BuiltinAlias, name))
     }
 
-    fn lookup_exact(&self, table: &Table, source: Source, name: &str) -> Vec<Match> {
-        let found = |_| Match { module: name.into(), source, alias: None, pattern: None };
+    fn lookup_exact(&self, table: &Table, source: Source, name: &[u8]) -> Vec<Match> {
+        let found = |_| Match { module: ModuleName::new(name), source, alias: None, pattern: None };
         table.exact(name).map(found).into_iter().collect()
     }
 
     fn lookup_pattern(&self, table: &Table, source: Source, name: &[u8]) -> Vec<Match> {
         let hits = table.search(name).into_iter();
-        let alias = || Some(String::from_utf8_lossy(name).into_owned());
         hits.map(|hit| Match {
             module: ModuleName::new(&hit.value),
             source,
-            alias: alias(),
+            alias: Some(name.to_owned()),
             pattern: Some(escape::bytes(&hit.key).into_owned()),
         })
         .collect()
@@ -264,26 +253,32 @@ fn without_duplicates(found: Vec<Match>) -> Vec<Match> {
     first
 }
 
-fn config_aliases(config: &Config, name: &str) -> Vec<Match> {
+fn config_aliases(config: &Config, name: &[u8]) -> Vec<Match> {
     let matches = config.aliases.matching(name);
     matches
         .map(|e| Match {
             module: ModuleName::new(&e.module),
             source: Source::ConfigAlias,
             alias: Some(e.pattern.clone()),
-            pattern: Some(e.pattern.clone()),
+            pattern: Some(escape::bytes(&e.pattern).into_owned()),
         })
         .collect()
 }
 
-fn commands(config: &Config, name: &str) -> Vec<Match> {
-    let found = Match { module: name.into(), source: Source::Command, alias: None, pattern: None };
+fn commands(config: &Config, name: &[u8]) -> Vec<Match> {
+    let found = Match {
+        module: ModuleName::new(name),
+        source: Source::Command,
+        alias: None,
+        pattern: None,
+    };
     (config.install.has(name) || config.remove.has(name)).then_some(found).into_iter().collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::borrow::Cow;
     use std::collections::HashMap;
 
     #[derive(Default)]
@@ -326,8 +321,8 @@ mod tests {
         Catalog::new(Arc::new(Tree(files)))
     }
 
-    fn names(found: &[Match]) -> Vec<&str> {
-        found.iter().map(|f| f.module.as_str()).collect()
+    fn names(found: &[Match]) -> Vec<Cow<'_, str>> {
+        found.iter().map(|f| f.module.text()).collect()
     }
 
     #[test]
@@ -351,6 +346,48 @@ mod tests {
             assert_eq!(names(&found), want, "{name}");
             assert_eq!(found.first().map(|f| f.source), source, "{name}");
         }
+    }
+
+    #[test]
+    fn a_name_in_any_encoding_matches_its_own_bytes() {
+        let mut config = Config::default();
+        let text = b"alias caf\xe9* foo\nalias foo:a?b bar\nalias x[\xe0-\xef]y ra\xefnge\n\
+            install \xf1 true\n";
+        config.add_file("c", text, &mut Vec::new());
+        let dep = b"k/f\xe4o.ko:\n".to_vec();
+        let alias = b"alias pci:v1* b\xfcs\nalias usb:\xe1?z usb\n".to_vec();
+        let builtin = b"kernel/\xf2.ko\n".to_vec();
+        let catalog = Catalog::new(Arc::new(Tree(HashMap::from([
+            ("modules.dep", dep),
+            ("modules.alias", alias),
+            ("modules.builtin", builtin),
+        ]))));
+        for (name, want) in [
+            (&b"caf\xe9x"[..], &b"foo"[..]),
+            (b"caf\xe8x", b""),
+            ("caf\u{fffd}x".as_bytes(), b""),
+            (b"foo:a\xe9b", b"bar"),
+            ("foo:aéb".as_bytes(), b""),
+            (b"x\xe8y", b"ra\xefnge"),
+            (b"x\xf0y", b""),
+            (b"\xf1", b"\xf1"),
+            (b"f\xe4o", b"f\xe4o"),
+            (b"f\xf6o", b""),
+            (b"pci:v1\xff-", b"b\xfcs"),
+            (b"usb:\xe1\xe2z", b"usb"),
+            (b"\xf2", b"\xf2"),
+            (b"\xf3", b""),
+        ] {
+            let found = catalog.lookup(&config, name);
+            let module = found.first().map_or(&b""[..], |found| found.module.as_bytes());
+            assert_eq!((module, found.len()), (want, usize::from(!want.is_empty())), "{name:?}");
+            let found = catalog.lookup_modalias(&config, &alias::normalize_modalias(name));
+            assert_eq!(found.first().map_or(&b""[..], |found| found.module.as_bytes()), want);
+        }
+        let found = catalog.lookup(&config, b"caf\xe9x");
+        assert_eq!(found[0].pattern.as_deref(), Some("caf\\xe9*"));
+        assert_eq!(found[0].alias.as_deref(), Some(&b"caf\xe9*"[..]));
+        assert_eq!(catalog.dep(&ModuleName::new(b"f\xe4o")).unwrap().path, b"k/f\xe4o.ko");
     }
 
     #[test]

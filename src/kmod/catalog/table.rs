@@ -7,6 +7,7 @@ use super::IndexFiles;
 use super::digest::Digest;
 use super::fingerprint::Fingerprint;
 use super::text::{Text, TextFormat};
+use crate::escape;
 use crate::kmod::Warning;
 use crate::kmod::index::{Bytes, Index, IndexError, IndexValue};
 
@@ -51,22 +52,23 @@ impl Table {
     }
 
     /// Returns the first value with exactly the key `name`.
-    pub(super) fn exact(&self, name: &str) -> Option<IndexValue> {
+    pub(super) fn exact(&self, name: &[u8]) -> Option<IndexValue> {
         let find = |index: &Index| {
-            let found = index.exact(name.as_bytes())?;
+            let found = index.exact(name)?;
             Ok((self.is_confirmed(name, found.as_ref()), found))
         };
         match self.query(find, |text| (true, text.exact(name))) {
             (true, found) => found,
             (false, _) => {
-                self.warn_damaged(&format_args!("entry of {name} differs from {}", self.text));
+                let shown = escape::bytes(name);
+                self.warn_damaged(&format_args!("entry of {shown} differs from {}", self.text));
                 self.parsed().exact(name)
             }
         }
     }
 
     /// Returns whether the text has what the index has for `name`.
-    fn is_confirmed(&self, name: &str, found: Option<&IndexValue>) -> bool {
+    fn is_confirmed(&self, name: &[u8], found: Option<&IndexValue>) -> bool {
         if !self.confirms {
             return true;
         }

@@ -64,12 +64,12 @@ impl TextFormat {
         let (pattern, value) = match self {
             Self::Dep => {
                 let module = DepLine::module(record).ok_or(())?;
-                key.extend_from_slice(module.as_str().as_bytes());
+                key.extend_from_slice(module.as_bytes());
                 return Ok(Some(record));
             }
             Self::Paths => {
                 let module = ModuleName::from_path(record).ok_or(())?;
-                key.extend_from_slice(module.as_str().as_bytes());
+                key.extend_from_slice(module.as_bytes());
                 return Ok(Some(b""));
             }
             Self::Alias => alias_line(record).ok_or(())?,
@@ -126,8 +126,8 @@ impl Text {
         (text, warnings)
     }
 
-    pub(super) fn exact(&self, name: &str) -> Option<IndexValue> {
-        self.exact.get(name.as_bytes()).cloned()
+    pub(super) fn exact(&self, name: &[u8]) -> Option<IndexValue> {
+        self.exact.get(name).cloned()
     }
 
     pub(super) fn search(&self, name: &[u8]) -> Vec<IndexValue> {

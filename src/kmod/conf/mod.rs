@@ -37,8 +37,8 @@ pub(crate) const MODULES_SOFTDEP: &str = "modules.softdep";
 /// A name with a text: `options NAME TEXT`, `install NAME TEXT`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
-    /// Module, alias or pattern, normalised.
-    pub(crate) name: String,
+    /// Module, alias or pattern, normalised, in any encoding.
+    pub(crate) name: Vec<u8>,
     /// Rest of the line, as configured, in any encoding.
     pub(crate) text: Vec<u8>,
 }
@@ -47,20 +47,20 @@ pub(crate) struct Entry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Alias {
     /// The pattern, normalised.
-    pub(crate) pattern: String,
+    pub(crate) pattern: Vec<u8>,
     /// The module, normalised.
-    pub(crate) module: String,
+    pub(crate) module: Vec<u8>,
 }
 
 /// A softdep line: the modules to load before and after a module.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Softdep {
     /// Module or pattern, normalised.
-    pub(crate) name: String,
+    pub(crate) name: Vec<u8>,
     /// Names to load before, as written.
-    pub(crate) pre: Vec<String>,
+    pub(crate) pre: Vec<Vec<u8>>,
     /// Names to load after, as written.
-    pub(crate) post: Vec<String>,
+    pub(crate) post: Vec<Vec<u8>>,
     /// Whether the module declares the softdep (in `modules.softdep`), rather than the
     /// administrator.
     pub(crate) from_module: bool,
@@ -79,10 +79,10 @@ pub(crate) struct Rules {
 impl Rules {
     /// Enables the rule `name`, spelled with dashes or underscores. Returns `false` if there is no
     /// such rule.
-    pub(crate) fn set(&mut self, name: &str) -> bool {
-        match name.replace('-', "_").as_str() {
-            "merge_softdeps" => self.merge_softdeps = true,
-            "install_first" => self.install_first = true,
+    pub(crate) fn set(&mut self, name: &[u8]) -> bool {
+        match name {
+            b"merge-softdeps" | b"merge_softdeps" => self.merge_softdeps = true,
+            b"install-first" | b"install_first" => self.install_first = true,
             _ => return false,
         }
         true
@@ -101,9 +101,9 @@ pub struct Config {
     /// `alias PATTERN MODULE`.
     pub(crate) aliases: NamedList<Alias>,
     /// `blacklist MODULE`.
-    pub(crate) blacklist: Vec<String>,
+    pub(crate) blacklist: Vec<Vec<u8>>,
     /// Modules that the kernel itself refuses (`module_blacklist=`).
-    pub(crate) kernel_blacklist: Vec<String>,
+    pub(crate) kernel_blacklist: Vec<Vec<u8>>,
     /// `options MODULE TEXT`.
     pub(crate) options: NamedList<Entry>,
     /// `install MODULE COMMAND`.
@@ -113,7 +113,7 @@ pub struct Config {
     /// `softdep MODULE …`.
     pub(crate) softdeps: NamedList<Softdep>,
     /// `weakdep MODULE …`: the module and its weak dependencies.
-    pub(crate) weakdeps: Vec<(String, Vec<String>)>,
+    pub(crate) weakdeps: Vec<(Vec<u8>, Vec<Vec<u8>>)>,
     /// `mask MODULE`.
     pub masks: Masks,
     /// `rule NAME`.
@@ -129,7 +129,7 @@ enum LineError<'a> {
     /// A command that kmod no longer supports.
     Deprecated(&'a [u8]),
     /// No rule has this name.
-    UnknownRule(String),
+    UnknownRule(Vec<u8>),
 }
 
 impl fmt::Display for LineError<'_> {
@@ -141,7 +141,9 @@ impl fmt::Display for LineError<'_> {
             Self::Deprecated(command) => {
                 write!(f, "command {} is deprecated and not parsed anymore", escape::bytes(command))
             }
-            Self::UnknownRule(name) => write!(f, "ignoring unknown rule '{name}'"),
+            Self::UnknownRule(name) => {
+                write!(f, "ignoring unknown rule '{}'", escape::bytes(name))
+            }
         }
     }
 }
@@ -191,7 +193,7 @@ impl Config {
                 let from_module = file.rsplit('/').next() == Some(MODULES_SOFTDEP);
                 self.softdeps.push(Softdep { from_module, ..parse_softdep(name, rest) });
             }
-            b"weakdep" => self.weakdeps.push((name, dep_words(rest).map(name_text).collect())),
+            b"weakdep" => self.weakdeps.push((name, dep_words(rest).map(<[u8]>::to_vec).collect())),
             b"mask" => self.masks.add_line(name, file, number),
             b"rule" if self.rules.set(&name) => {}
             b"rule" => return Err(LineError::UnknownRule(name)),
@@ -211,18 +213,18 @@ impl Config {
     /// Returns whether `name` is blacklisted. The blacklist applies to matches through an alias,
     /// but does not apply to a module requested by its name.
     pub fn is_blacklisted(&self, name: &ModuleName) -> bool {
-        self.blacklist.iter().any(|b| b == name.as_str())
+        self.blacklist.iter().any(|b| b == name.as_bytes())
     }
 
     /// Returns whether `module_blacklist=` makes the kernel refuse `name`.
     pub(crate) fn is_refused_by_kernel(&self, name: &ModuleName) -> bool {
-        self.kernel_blacklist.iter().any(|b| b == name.as_str())
+        self.kernel_blacklist.iter().any(|b| b == name.as_bytes())
     }
 
     /// Returns the options of `module`, and those of `alias` if the module was found through one:
     /// all that apply, in the order of the configuration, joined by spaces.
-    pub fn options_of(&self, module: &ModuleName, alias: Option<&str>) -> Vec<u8> {
-        let own = self.options.named_either(module.as_str(), alias);
+    pub fn options_of(&self, module: &ModuleName, alias: Option<&[u8]>) -> Vec<u8> {
+        let own = self.options.named_either(module.as_bytes(), alias);
         let texts: Vec<&[u8]> = own.map(|e| &*e.text).collect();
         texts.join(&b' ')
     }
@@ -240,7 +242,7 @@ impl Config {
     /// Returns the softdep of `module`: as in kmod the first whose pattern matches, or all of them
     /// merged if the rule `merge-softdeps` is enabled.
     pub fn softdep_of(&self, module: &ModuleName) -> Option<Cow<'_, Softdep>> {
-        let mut all = self.softdeps.matching(module.as_str());
+        let mut all = self.softdeps.matching(module.as_bytes());
         if !self.rules.merge_softdeps {
             return all.next().map(Cow::Borrowed);
         }
@@ -277,7 +279,7 @@ impl Config {
 }
 
 /// Adds those of `more` that `names` does not contain yet.
-fn merge(names: &mut Vec<String>, more: &[String]) {
+fn merge(names: &mut Vec<Vec<u8>>, more: &[Vec<u8>]) {
     for name in more {
         if !names.contains(name) {
             names.push(name.clone());
@@ -286,16 +288,11 @@ fn merge(names: &mut Vec<String>, more: &[String]) {
 }
 
 fn first_matching<'a>(list: &'a NamedList<Entry>, module: &ModuleName) -> Option<&'a [u8]> {
-    list.matching(module.as_str()).next().map(|e| &*e.text)
+    list.matching(module.as_bytes()).next().map(|e| &*e.text)
 }
 
-fn normalized(name: &[u8]) -> Option<String> {
-    alias::normalize(name).ok().map(|name| name_text(&name))
-}
-
-/// Returns a name as text: names of modules and aliases are ASCII.
-fn name_text(name: &[u8]) -> String {
-    String::from_utf8_lossy(name).into_owned()
+fn normalized(name: &[u8]) -> Option<Vec<u8>> {
+    alias::normalize(name).ok()
 }
 
 /// Returns the words of a softdep or weakdep line after its module. Unlike elsewhere, every space of
@@ -307,16 +304,16 @@ fn dep_words(rest: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Parses the rest of a softdep line. Words before the first `pre:` or `post:` are ignored; the
 /// markers may alternate.
-fn parse_softdep(name: String, rest: &[u8]) -> Softdep {
+fn parse_softdep(name: Vec<u8>, rest: &[u8]) -> Softdep {
     let mut dep = Softdep { name, ..Softdep::default() };
-    let mut list: Option<&mut Vec<String>> = None;
+    let mut list: Option<&mut Vec<Vec<u8>>> = None;
     for word in dep_words(rest) {
         match word {
             b"pre:" => list = Some(&mut dep.pre),
             b"post:" => list = Some(&mut dep.post),
             _ => {
                 if let Some(list) = list.as_mut() {
-                    list.push(name_text(word));
+                    list.push(word.to_vec());
                 }
             }
         }
@@ -337,11 +334,11 @@ mod tests {
         let dep = &config.softdeps.iter().next().unwrap();
         assert_eq!(
             (&*dep.name, &dep.pre[..], &dep.post[..]),
-            ("a", &["b".into(), "c".into()][..], &["d".into()][..])
+            (&b"a"[..], &[b"b".into(), b"c".into()][..], &[b"d".into()][..])
         );
         let names: Vec<_> = config.softdeps.iter().map(|dep| &*dep.name).collect();
-        assert_eq!(names, ["a", "b\r", "c"]);
-        assert_eq!(config.weakdeps, [("a".to_owned(), vec!["b".to_owned()])]);
+        assert_eq!(names, [&b"a"[..], b"b\r", b"c"]);
+        assert_eq!(config.weakdeps, [(b"a".into(), vec![b"b".into()])]);
         assert_eq!(warnings.len(), 1, "{warnings:?}");
     }
 
@@ -350,6 +347,43 @@ mod tests {
         let mut warnings = Vec::new();
         config.add_file("t.conf", text.as_bytes(), &mut warnings);
         (config, warnings.iter().map(ToString::to_string).collect())
+    }
+
+    fn joined(names: &[Vec<u8>]) -> String {
+        String::from_utf8(names.join(&b' ')).unwrap()
+    }
+
+    #[test]
+    fn names_keep_all_bytes() {
+        let mut config = Config::default();
+        let mut warnings = Vec::new();
+        let text = b"blacklist f\xe4-o\nmask m\xe4*\nalias caf\xe9-* f\xf6-o\noptions f\xe4o a=1\n\
+            options f\xf6o b=1\noptions caf\xe9_* c=1\ninstall i\xe4 x\nremove r\xe4? y\n\
+            softdep s\xe4 pre: a\xe9 post: b-\xff\nweakdep w\xe4 a\xe9\nrule \xe4\n";
+        config.add_file("t.conf", text, &mut warnings);
+        let warnings: Vec<_> = warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(warnings, ["t.conf line 11: ignoring unknown rule '\\xe4'"]);
+        let alias = Alias { pattern: b"caf\xe9_*".into(), module: b"f\xf6_o".into() };
+        assert_eq!(*config.aliases, [alias]);
+        assert_eq!(config.weakdeps, [(b"w\xe4".into(), vec![b"a\xe9".into()])]);
+        let options = |name, alias| config.options_of(&ModuleName::new(name), alias);
+        assert_eq!(options(b"f\xe4o", None), b"a=1");
+        assert_eq!(options(b"f\xf6o", Some(b"caf\xe9_*")), b"b=1 c=1");
+        let dep = config.softdep_of(&ModuleName::new(b"s\xe4")).unwrap();
+        assert_eq!(
+            (&dep.pre[..], &dep.post[..]),
+            (&[b"a\xe9".into()][..], &[b"b-\xff".into()][..])
+        );
+        for (name, is_hit) in
+            [(&b"\xe4"[..], true), (b"\xf6", false), ("\u{fffd}".as_bytes(), false)]
+        {
+            let module = |start: &[u8], end: &[u8]| ModuleName::new([start, name, end].concat());
+            assert_eq!(config.is_blacklisted(&module(b"f", b"-o")), is_hit, "{name:?}");
+            assert_eq!(config.masks.origin(&module(b"m", b"")).is_some(), is_hit, "{name:?}");
+            assert_eq!(config.install_of(&module(b"i", b"")).is_some(), is_hit, "{name:?}");
+            assert_eq!(config.remove_of(&module(b"r", b"\xff")).is_some(), is_hit, "{name:?}");
+            assert_eq!(config.softdep_of(&module(b"s", b"")).is_some(), is_hit, "{name:?}");
+        }
     }
 
     #[test]
@@ -362,13 +396,13 @@ mod tests {
         assert!(warnings.is_empty(), "{warnings:?}");
         let alias = Alias { pattern: "my_dev*".into(), module: "foo_bar".into() };
         assert_eq!(*c.aliases, [alias]);
-        assert_eq!(c.blacklist, ["snd_pcsp"]);
+        assert_eq!(c.blacklist, [b"snd_pcsp"]);
         assert_eq!(c.options_of(&"foo_bar".into(), None), b" a=1 b=2");
         assert_eq!(c.install_of(&"x".into()), Some(&b"/bin/true a\\b"[..]));
         assert_eq!(c.remove_of(&"x".into()), Some(&b"/bin/false"[..]));
         let s = c.softdep_of(&"a_b".into()).unwrap();
-        assert_eq!((s.pre.join(" "), s.post.join(" ")), ("c-d e g".into(), "f".into()));
-        assert_eq!(c.weakdeps, [("w".to_owned(), vec!["a".to_owned(), "b".to_owned()])]);
+        assert_eq!((joined(&s.pre), joined(&s.post)), ("c-d e g".into(), "f".into()));
+        assert_eq!(c.weakdeps, [(b"w".into(), vec![b"a".into(), b"b".into()])]);
     }
 
     #[test]
@@ -398,7 +432,7 @@ mod tests {
             "options m a=1\noptions net-pf-9 b=2\noptions m c=3\ninstall snd* one\n\
              install snd two\nsoftdep snd* pre: x\nsoftdep snd post: y\n",
         );
-        assert_eq!(c.options_of(&"m".into(), Some("net_pf_9")), b"a=1 b=2 c=3");
+        assert_eq!(c.options_of(&"m".into(), Some(b"net_pf_9")), b"a=1 b=2 c=3");
         assert_eq!(c.install_of(&"snd".into()), Some(&b"one"[..]));
         assert!(c.softdep_of(&"snd".into()).unwrap().post.is_empty());
     }
@@ -423,11 +457,13 @@ mod tests {
             }
             let s = c.softdep_of(&"m".into()).unwrap();
             let cancels = c.softdeps_replace_install(true);
-            assert_eq!(format!("{} / {} / {cancels}", s.pre.join(" "), s.post.join(" ")), want);
+            assert_eq!(format!("{} / {} / {cancels}", joined(&s.pre), joined(&s.post)), want);
             assert!(!c.softdeps_replace_install(false) && c.softdep_of(&"n".into()).is_none());
         }
         let mut rules = Rules::default();
-        assert!(rules.set("install-first") && !rules.set("install") && rules.set("merge_softdeps"));
+        assert!(
+            rules.set(b"install-first") && !rules.set(b"install") && rules.set(b"merge_softdeps")
+        );
         assert_eq!(rules.names().collect::<Vec<_>>(), ["merge-softdeps", "install-first"]);
     }
 
@@ -438,7 +474,7 @@ mod tests {
             remove m echo \x80\noptions n \xf6\n\xf6 x y\nsoftdep\xf6\n# \xf6\n";
         config.add_file("t.conf", text, &mut warnings);
         let module = "m".into();
-        assert_eq!(config.options_of(&module, Some("n")), b"id=M\xf6b x=\xff\\ # \xfe \xf6");
+        assert_eq!(config.options_of(&module, Some(b"n")), b"id=M\xf6b x=\xff\\ # \xfe \xf6");
         assert_eq!(config.install_of(&module), Some(&b"echo \xe4 \xc3\xb6"[..]));
         assert_eq!(config.remove_of(&module), Some(&b"echo \x80"[..]));
         assert_eq!(

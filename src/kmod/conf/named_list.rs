@@ -12,23 +12,23 @@ use super::{Alias, Entry, Softdep};
 /// An element that has a name or a pattern.
 pub(crate) trait Named {
     /// Returns the name or the pattern.
-    fn name(&self) -> &str;
+    fn name(&self) -> &[u8];
 }
 
 impl Named for Alias {
-    fn name(&self) -> &str {
+    fn name(&self) -> &[u8] {
         &self.pattern
     }
 }
 
 impl Named for Entry {
-    fn name(&self) -> &str {
+    fn name(&self) -> &[u8] {
         &self.name
     }
 }
 
 impl Named for Softdep {
-    fn name(&self) -> &str {
+    fn name(&self) -> &[u8] {
         &self.name
     }
 }
@@ -57,12 +57,16 @@ impl<T: Named> NamedList<T> {
     }
 
     /// Returns whether an element has exactly this name.
-    pub(crate) fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &[u8]) -> bool {
         !self.positions(name).is_empty()
     }
 
     /// Returns the elements whose name is exactly `name` or `other`, in order.
-    pub(crate) fn named_either(&self, name: &str, other: Option<&str>) -> impl Iterator<Item = &T> {
+    pub(crate) fn named_either(
+        &self,
+        name: &[u8],
+        other: Option<&[u8]>,
+    ) -> impl Iterator<Item = &T> {
         let mut hits = self.positions(name).to_vec();
         let other = other.filter(|other| *other != name);
         hits.extend(other.map_or(&[][..], |other| self.positions(other)));
@@ -71,22 +75,22 @@ impl<T: Named> NamedList<T> {
     }
 
     /// Returns the elements whose pattern matches `text`, in order.
-    pub(crate) fn matching(&self, text: &str) -> impl Iterator<Item = &T> {
+    pub(crate) fn matching(&self, text: &[u8]) -> impl Iterator<Item = &T> {
         let positions = self.positions(text).iter().copied();
         let literal = |at: &usize| !is_pattern(self.name(*at));
         let mut hits: Vec<usize> = positions.filter(literal).collect();
-        let matches = |at: &usize| fnmatch(self.name(*at).as_bytes(), text.as_bytes());
+        let matches = |at: &usize| fnmatch(self.name(*at), text);
         hits.extend(self.index().patterns.iter().copied().filter(matches));
         hits.sort_unstable();
         hits.into_iter().filter_map(|at| self.elements.get(at))
     }
 
-    fn name(&self, at: usize) -> &str {
-        self.elements.get(at).map_or("", T::name)
+    fn name(&self, at: usize) -> &[u8] {
+        self.elements.get(at).map_or(&[], T::name)
     }
 
     /// Returns the positions of the elements with this name, in ascending order.
-    fn positions(&self, name: &str) -> &[usize] {
+    fn positions(&self, name: &[u8]) -> &[usize] {
         let by_name = &self.index().by_name;
         let from = by_name.partition_point(|at| self.name(*at) < name);
         let rest = by_name.get(from..).unwrap_or_default();
@@ -105,8 +109,8 @@ impl<T: Named> NamedList<T> {
 }
 
 /// Returns whether fnmatch(3) matches anything but the name itself.
-fn is_pattern(name: &str) -> bool {
-    name.bytes().any(|byte| is_wildcard(byte) || byte == b'\\')
+fn is_pattern(name: &[u8]) -> bool {
+    name.iter().any(|byte| is_wildcard(*byte) || *byte == b'\\')
 }
 
 impl<T> Default for NamedList<T> {
@@ -148,9 +152,9 @@ mod tests {
     fn list(names: &[String]) -> NamedList<Entry> {
         let mut list = NamedList::default();
         for (at, name) in names.iter().enumerate() {
-            list.push(Entry { name: name.clone(), text: at.to_string().into() });
+            list.push(Entry { name: name.clone().into(), text: at.to_string().into() });
             // An index that was made before the last element must not be used.
-            assert!(list.has(name));
+            assert!(list.has(name.as_bytes()));
         }
         list
     }
@@ -166,13 +170,14 @@ mod tests {
             let all = |is_hit: &dyn Fn(&Entry) -> bool| -> Vec<Entry> {
                 list.iter().filter(|e| is_hit(e)).cloned().collect()
             };
-            let matching: Vec<Entry> = list.matching(&text).cloned().collect();
-            let fits = |e: &Entry| fnmatch(e.name.as_bytes(), text.as_bytes());
+            let matching: Vec<Entry> = list.matching(text.as_bytes()).cloned().collect();
+            let fits = |e: &Entry| fnmatch(&e.name, text.as_bytes());
             prop_assert_eq!(matching, all(&fits));
-            let named: Vec<Entry> = list.named_either(&text, other.as_deref()).cloned().collect();
-            let is_either = |e: &Entry| e.name == text || Some(&e.name) == other.as_ref();
+            let either = other.as_deref().map(str::as_bytes);
+            let named: Vec<Entry> = list.named_either(text.as_bytes(), either).cloned().collect();
+            let is_either = |e: &Entry| e.name == text.as_bytes() || Some(&*e.name) == either;
             prop_assert_eq!(named, all(&is_either));
-            prop_assert_eq!(list.has(&text), names.contains(&text));
+            prop_assert_eq!(list.has(text.as_bytes()), names.contains(&text));
         }
     }
 }

@@ -85,7 +85,7 @@ pub(crate) fn dep(tree: &ModuleTree<'_>, warn_duplicates: bool) -> Result<Genera
             text.push(b' ');
             text.extend_from_slice(&tree.modules[need].path);
         }
-        writer.insert(module.name.as_str().as_bytes(), &text[start..], priority)?;
+        writer.insert(module.name.as_bytes(), &text[start..], priority)?;
         text.push(b'\n');
     }
     let mut generated = Generated::default();
@@ -102,13 +102,13 @@ pub(crate) fn alias(modules: &[Module], warn_duplicates: bool) -> Result<Generat
     let (mut generated, mut writer) = (Generated::default(), Writer::default());
     let text = lines(modules, "Aliases extracted from modules themselves", |text, module| {
         for alias in module.facts.aliases.iter() {
-            line(text, &[b"alias", alias, module.name.as_str().as_bytes()]);
+            line(text, &[b"alias", alias, module.name.as_bytes()]);
         }
     });
     for (module, priority) in modules.iter().zip(0..) {
         for raw in module.facts.aliases.iter() {
             match alias::normalize(raw) {
-                Ok(key) => writer.insert(&key, module.name.as_str().as_bytes(), priority)?,
+                Ok(key) => writer.insert(&key, module.name.as_bytes(), priority)?,
                 Err(_) => generated.notices.push(unmatched(raw)),
             }
         }
@@ -124,7 +124,7 @@ pub(crate) fn softdep(modules: &[Module]) -> Generated {
     let list = |word: &'static str, head, entries: fn(&Module) -> &Strings| {
         lines(modules, head, |text, module| {
             for entry in entries(module).iter() {
-                line(text, &[word.as_bytes(), module.name.as_str().as_bytes(), entry]);
+                line(text, &[word.as_bytes(), module.name.as_bytes(), entry]);
             }
         })
     };
@@ -157,7 +157,7 @@ pub(crate) fn symbols(
     let mut writer = Writer::default();
     let mut key = Vec::new();
     for (_, symbol, module) in symbols {
-        let name = tree.modules[module as usize].name.as_str().as_bytes();
+        let name = tree.modules[module as usize].name.as_bytes();
         key.clear();
         key.extend_from_slice(b"symbol:");
         key.extend_from_slice(symbol);
@@ -188,7 +188,7 @@ pub(crate) fn builtin(
                 let line = until_nul(line.strip_suffix(b"\n").unwrap_or(line));
                 if line.first().is_some_and(u8::is_ascii_alphabetic) {
                     let name = ModuleName::new(line);
-                    writer.insert(name.as_str().as_bytes(), b"", 0)?;
+                    writer.insert(name.as_bytes(), b"", 0)?;
                 } else {
                     let text = format!("Invalid modules.builtin line: {}", escape::bytes(line));
                     generated.notices.push(Notice::Error(text));
@@ -242,7 +242,7 @@ pub(crate) fn devname(modules: &[Module]) -> Generated {
             text = b"# Device nodes to trigger on-demand module loading.\n".to_vec();
         }
         let device = format!("{kind}{major}:{minor}");
-        line(&mut text, &[name.as_str().as_bytes(), node, device.as_bytes()]);
+        line(&mut text, &[name.as_bytes(), node, device.as_bytes()]);
     }
     generated.text("modules.devname", text);
     generated

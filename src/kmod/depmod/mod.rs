@@ -35,8 +35,8 @@ pub(crate) struct Module {
 }
 
 impl order::Ordered for Module {
-    fn name(&self) -> &str {
-        self.name.as_str()
+    fn name(&self) -> &[u8] {
+        self.name.as_bytes()
     }
 
     fn path(&self) -> &[u8] {

@@ -12,7 +12,7 @@ use crate::kmod::elf::until_nul;
 /// A module that can be sorted.
 pub(crate) trait Ordered {
     /// Returns the module's name.
-    fn name(&self) -> &str;
+    fn name(&self) -> &[u8];
     /// Returns its path in modules.dep.
     fn path(&self) -> &[u8];
 }
@@ -28,9 +28,7 @@ pub(crate) fn sort<T: Ordered>(
     file: &str,
     order: Option<&[u8]>,
 ) -> Result<(), Warning> {
-    modules.sort_by_cached_key(|m| {
-        (hash::bucket(m.name().as_bytes(), hash::MODULES), m.name().to_owned())
-    });
+    modules.sort_by_cached_key(|m| (hash::bucket(m.name(), hash::MODULES), m.name().to_owned()));
     let Some(order) = order.filter(|text| !text.is_empty()) else { return Ok(()) };
     let lines = order.split_inclusive(|byte| *byte == b'\n');
     let mut positions: HashMap<&[u8], usize> = HashMap::new();
@@ -65,8 +63,8 @@ mod tests {
     struct Module(&'static str, &'static str);
 
     impl Ordered for Module {
-        fn name(&self) -> &str {
-            self.0
+        fn name(&self) -> &[u8] {
+            self.0.as_bytes()
         }
         fn path(&self) -> &[u8] {
             self.1.as_bytes()

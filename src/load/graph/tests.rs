@@ -43,7 +43,7 @@ fn step(name: &str, needs: &[&str], after: &[&str]) -> Step {
 /// Carries out all that is ready, `bad` modules with this outcome; returns the order.
 fn run(graph: &mut Graph, bad: &[(&str, Outcome)]) -> String {
     while let Some(task) = graph.take(NOW) {
-        let name = task.module.as_str();
+        let name = task.module.text();
         let outcome =
             bad.iter().find(|(b, _)| *b == name).map_or(Outcome::Loaded, |(_, o)| o.clone());
         let (start, end) = (BootTime::from_nanos(1), BootTime::from_nanos(2));
@@ -166,7 +166,7 @@ fn a_disturbed_load_is_retried_alone() {
     graph.finish(disturbed(a.id));
     assert!(graph.is_idle());
     let last = &graph.records()[2];
-    assert_eq!((last.name.as_str(), last.outcome.as_str()), ("user", "failed"));
+    assert_eq!((&*last.name.text(), last.outcome.as_str()), ("user", "failed"));
 }
 
 #[test]
@@ -262,10 +262,10 @@ fn an_exclusive_module_waits_and_is_waited_for() {
     assert!(graph.take(NOW).is_none(), "it is live and still runs");
     graph.finish(loaded(&a));
     let b = graph.take(NOW).unwrap();
-    assert_eq!(b.module.as_str(), "b");
+    assert_eq!(b.module.text(), "b");
     assert!(graph.take(NOW).is_none(), "b runs");
     graph.finish(loaded(&b));
-    assert_eq!(graph.take(NOW).unwrap().module.as_str(), "c");
+    assert_eq!(graph.take(NOW).unwrap().module.text(), "c");
 }
 
 #[test]
@@ -282,7 +282,7 @@ fn one_low_priority_task_runs_beside_the_root() {
     assert_eq!(words.join(" "), "r:false s:false a:true");
     assert!(!graph.has_held(), "what may lead to the root still runs");
     graph.finish(loaded(&given[2]));
-    assert_eq!(graph.take(NOW).unwrap().module.as_str(), "b");
+    assert_eq!(graph.take(NOW).unwrap().module.text(), "b");
     graph.finish(loaded(&given[0]));
     graph.note_live(&"s".into(), NOW);
     assert!(graph.has_held());
@@ -297,7 +297,7 @@ fn the_last_step_waits_for_asynchronous_work() {
         graph.add(step("u", &["n"], &[]), None, Rank::Rest);
         let mut words = String::new();
         while let Some(task) = graph.take(NOW) {
-            let held = graph.running() == 1 && task.module.as_str() == "u";
+            let held = graph.running() == 1 && task.module.text() == "u";
             words += &format!(
                 "{}{}{} ",
                 task.module,
@@ -331,7 +331,7 @@ fn outcomes(graph: &Graph) -> String {
 
 fn reason(graph: &Graph, module: &str) -> String {
     let records = graph.records();
-    let record = records.iter().find(|r| r.name.as_str() == module).unwrap();
+    let record = records.iter().find(|r| r.name.text() == module).unwrap();
     record.outcome.reason().unwrap()
 }
 
@@ -339,7 +339,7 @@ fn reason(graph: &Graph, module: &str) -> String {
 /// these states.
 fn kill(graph: &mut Graph, in_kernel: &[usize], states: &[(&str, InitState)]) {
     let state = |module: &ModuleName| {
-        states.iter().find(|(name, _)| *name == module.as_str()).map(|(_, state)| *state)
+        states.iter().find(|(name, _)| *name == module.text()).map(|(_, state)| *state)
     };
     let status = Some(ExitStatus::from_raw(9));
     graph.worker_died(&WorkerDeath { status, in_kernel, state: &state, now: NOW });

@@ -184,7 +184,7 @@ impl Machine {
         let words = format!("modprobe -d {root} -S 1 {}", words.replace("ROOT", root));
         let args: Vec<OsString> = words.split(' ').map(Into::into).collect();
         let options = Options::parse(&tool, &args, "".as_ref()).unwrap();
-        Modprobe::new(&tool, Options { is_automatic, ..options }, running).run()
+        Modprobe::new(&tool, Options { is_automatic, ..options }, running.as_bytes()).run()
     }
 }
 
