@@ -931,12 +931,15 @@ fn several_large_modules_take_the_memory_of_one() {
         fs::remove_file(modules.join(name)).unwrap();
     }
     let build = "--root . -o /dev/null --init init --modules a1,a2,a3,a4,a5,a6";
-    for line in [
-        format!("depmod -b . {RELEASE}"),
-        format!("image build --kernel {RELEASE} {build} --modules-as plain"),
-        format!("image build --kernel {RELEASE} {build}"),
+    // Each thread may need twice its share while a buffer grows.
+    let shares = std::thread::available_parallelism().unwrap().get() * (128 << 10);
+    for (line, rest) in [
+        (format!("depmod -b . {RELEASE}"), 212 << 10),
+        (format!("image build --kernel {RELEASE} {build} --modules-as plain"), 340 << 10),
+        (format!("image build --kernel {RELEASE} {build}"), 340 << 10),
     ] {
-        let script = format!("ulimit -d 471040; exec \"$0\" {line}");
+        let limit = shares + rest;
+        let script = format!("ulimit -d {limit}; exec \"$0\" {line}");
         let mut command = Command::new("sh");
         command.args(["-c", &script, env!("CARGO_BIN_EXE_coldplug")]).current_dir(root);
         let output = command.output().unwrap();
