@@ -31,14 +31,14 @@ impl IndexFiles for Dir {
 
 fuzz_target!(|data: &[u8]| {
     let parts: Vec<Vec<u8>> = data.split(|byte| *byte == 0xff).map(<[u8]>::to_vec).collect();
-    let name = String::from_utf8_lossy(&parts[0]).into_owned();
+    let name = parts[0].clone();
     let text = String::from_utf8_lossy(data);
     let config = Config::default();
     let catalog = Catalog::new(Arc::new(Dir(parts)));
     for found in catalog.lookup(&config, &name) {
         let _ = (catalog.dep(&found.module), catalog.is_builtin(&found.module));
     }
-    let _ = catalog.lookup_modalias(&config, name.as_bytes());
+    let _ = catalog.lookup_modalias(&config, &name);
     let _ = catalog.lookup_name(&ModuleName::new(&name));
     let _ = (catalog.all_aliases(), catalog.take_warnings());
     let _ = (dep::parse("modules.dep", data), link_name::decode(&text));

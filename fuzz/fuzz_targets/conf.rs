@@ -11,8 +11,7 @@ fuzz_target!(|data: &[u8]| {
     let (mut config, mut warnings) = (Config::default(), Vec::new());
     config.add_file("a.conf", data, &mut warnings);
     assert!(warnings.iter().all(|w| w.line > 0 && w.line <= lines), "{warnings:?}");
-    let text = String::from_utf8_lossy(data);
-    for word in text.split_whitespace().take(20) {
+    for word in data.split(u8::is_ascii_whitespace).take(20) {
         let module = ModuleName::new(word);
         let _ = (config.install_of(&module), config.remove_of(&module));
         let _ = (config.options_of(&module, Some(word)), config.softdep_of(&module));
@@ -21,5 +20,5 @@ fuzz_target!(|data: &[u8]| {
     let (mut config, mut warnings) = (depmod::conf::Config::default(), Vec::new());
     config.add_file("a.conf", data, "6.1.0-1-amd64", &mut warnings);
     assert!(warnings.iter().all(|w| w.line > 0 && w.line <= lines), "{warnings:?}");
-    let _ = config.prefers("kernel/a", "updates/a");
+    let _ = config.prefers(b"kernel/a", b"updates/a");
 });

@@ -17,6 +17,6 @@ fuzz_target!(|data: &[u8]| {
     }
     if let Some(modalias) = Modalias::new(data) {
         assert_eq!(modalias.normalized().len(), modalias.as_bytes().len());
-        let _ = modalias.to_string_lossy();
+        let _ = modalias.text();
     }
 });
