@@ -57,7 +57,7 @@ mod tests {
             ("ext4", "btrfs virtio_blk ext4"),
         ] {
             state.add_modules(request.split_whitespace().map(ModuleName::new));
-            let names: Vec<_> = state.modules.iter().map(ModuleName::as_str).collect();
+            let names: Vec<_> = state.modules.iter().map(ModuleName::text).collect();
             assert_eq!(names.join(" "), want, "{request}");
         }
     }
