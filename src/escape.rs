@@ -8,28 +8,35 @@
 use std::borrow::Cow;
 use std::ffi::OsStr;
 
+use crate::byte_text;
+
 /// Returns `line` without any character that is not printable. Every sink of messages calls this,
 /// so that no caller can forget it. Text that is escaped already stays as it is.
 pub(crate) fn line(line: &str) -> Cow<'_, str> {
-    replace(line, |c| !is_printable(c))
+    replace(line, "\\x", |c| !is_printable(c))
 }
 
 /// Returns `text`, of one or several lines, as [`line`] does. Its line feeds and tabs stay.
 pub(crate) fn text(text: &str) -> Cow<'_, str> {
-    replace(text, |c| !is_printable(c) && !matches!(c, '\n' | '\t'))
+    replace(text, "\\x", |c| !is_printable(c) && !matches!(c, '\n' | '\t'))
 }
 
 /// Returns bytes as text for people: each byte that is not UTF-8 becomes `\xf6`.
 pub(crate) fn bytes(bytes: &[u8]) -> Cow<'_, str> {
-    if let Ok(text) = std::str::from_utf8(bytes) {
-        return Cow::Borrowed(text);
+    match byte_text::from_bytes(bytes) {
+        Cow::Borrowed(text) => Cow::Borrowed(text),
+        Cow::Owned(text) => Cow::Owned(shown(&text).into_owned()),
     }
-    let mut text = String::with_capacity(bytes.len() + 16);
-    for chunk in bytes.utf8_chunks() {
-        text.push_str(chunk.valid());
-        push_escapes(&mut text, chunk.invalid());
-    }
-    Cow::Owned(text)
+}
+
+/// Returns a text that keeps bytes as text for people, as [`bytes`] does.
+pub(crate) fn shown(text: &str) -> Cow<'_, str> {
+    replace(text, "\\x", is_byte)
+}
+
+/// Returns JSON whose texts keep bytes as JSON for people, as [`bytes`] does.
+pub(crate) fn json(json: &str) -> Cow<'_, str> {
+    replace(json, "\\\\x", is_byte)
 }
 
 /// Returns a path as text for people, as [`bytes`] does.
@@ -37,25 +44,22 @@ pub(crate) fn path(path: &(impl AsRef<OsStr> + ?Sized)) -> Cow<'_, str> {
     bytes(path.as_ref().as_encoded_bytes())
 }
 
-fn push_escapes(text: &mut String, bytes: &[u8]) {
-    bytes.iter().for_each(|byte| text.push_str(&format!("\\x{byte:02x}")));
-}
-
 /// Returns a value from a device as it stands in a message. Its backslashes are escaped too, so
 /// that the value can be told from one that is escaped.
 pub(crate) fn value(value: &str) -> Cow<'_, str> {
-    replace(value, |c| c == '\\' || !is_printable(c))
+    replace(value, "\\x", |c| c == '\\' || !is_printable(c))
 }
 
-fn replace(text: &str, is_bad: impl Fn(char) -> bool) -> Cow<'_, str> {
-    if !text.contains(&is_bad) {
+/// Replaces characters by their bytes in hexadecimal, each after `prefix`.
+fn replace<'a>(text: &'a str, prefix: &str, is_bad: fn(char) -> bool) -> Cow<'a, str> {
+    if !text.contains(is_bad) {
         return Cow::Borrowed(text);
     }
     let mut safe = String::with_capacity(text.len() + 16);
     for c in text.chars() {
         if is_bad(c) {
-            let mut bytes = [0; 4];
-            push_escapes(&mut safe, c.encode_utf8(&mut bytes).as_bytes());
+            let bytes = byte_text::to_bytes(c.encode_utf8(&mut [0; 4])).into_owned();
+            bytes.iter().for_each(|byte| safe.push_str(&format!("{prefix}{byte:02x}")));
         } else {
             safe.push(c);
         }
@@ -63,10 +67,15 @@ fn replace(text: &str, is_bad: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
+fn is_byte(c: char) -> bool {
+    byte_text::byte_of(c).is_some()
+}
+
 /// Returns whether a character is shown as itself: it is no control character, no separator of
 /// lines, and does not change the direction or the place of others.
 fn is_printable(c: char) -> bool {
     !c.is_control()
+        && !is_byte(c)
         && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
         && !matches!(c, '\u{ad}' | '\u{61c}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
 }
@@ -86,6 +95,10 @@ mod tests {
             (b"\xe2\x82", "\\xe2\\x82"),
         ] {
             assert_eq!(bytes(raw), shown, "{raw:?}");
+            let text = byte_text::from_bytes(raw);
+            assert_eq!((&*line(&text), &*value(&text)), (shown, shown));
+            let quoted = format!("\"{}\"", json(&text));
+            assert_eq!(serde_json::from_str::<String>(&quoted).unwrap(), shown);
         }
     }
 

@@ -17,7 +17,8 @@
 //! - [`boot`]: PID 1: order of the boot, waiting, root, switch_root, rescue
 //! - [`applet`]: command lines; the only place that chooses an exit code
 //!
-//! All layers use `escape`, which makes text from devices safe for a terminal.
+//! All layers use `byte_text`, which keeps bytes that are not UTF-8 in texts, and `escape`, which
+//! makes text from devices safe for a terminal.
 //!
 //! # Invariants
 //!
@@ -38,6 +39,7 @@
 
 pub mod applet;
 pub(crate) mod boot;
+pub(crate) mod byte_text;
 pub mod cmdline;
 #[cfg(feature = "host")]
 pub mod depmod;

@@ -81,8 +81,11 @@ fn with_9p(vm: Machine, dir: &Path, tag: &str) -> Machine {
 fn a_9p_tag_is_a_root() {
     let root = root_directory();
     let vm = with_9p(machine(Kernel::Full61), root.path(), "export")
-        .cmdline("root=export rootfstype=9p rootflags=trans=virtio,version=9p2000.L");
+        .cmdline("root=export rootfstype=9p")
+        .raw_words(b"rootflags=trans=virtio,version=9p2000.L,uname=M\xf6b");
     let (_, facts) = ends_well(vm, "9p", "export");
+    let mounts = facts.get("mountinfo").to_string();
+    assert!(mounts.contains(",uname=M\\\\xf6b,"), "{mounts}");
     assert!(facts.mount("/").unwrap().options.contains(&"ro"));
     assert_eq!(facts.record()["root"]["device"], "export");
     let way = facts.record()["root"]["way"].to_string();

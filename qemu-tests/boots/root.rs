@@ -7,7 +7,9 @@ use harness::machine::{Boot, Bus, Machine};
 use harness::paths::program;
 use harness::run::{BOOT, Test};
 use harness::{files, image, tests, tool};
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, symlink};
 use std::path::Path;
 
@@ -117,6 +119,18 @@ fn names_of_a_filesystem() {
         let (_, facts) = vm.disk(Bus::VirtioBlk, &file).run_ok();
         assert_eq!(facts.mount("/").unwrap().source, "/dev/vdb", "{root}");
     }
+    // A label in Latin-1, and one that differs from it in a byte that is not UTF-8 either.
+    let mut vm = machine("").raw_words(b"root=LABEL=M\xf6b");
+    for (disk, label) in [(DECOY, b"M\xe4b"), (ROOT, b"M\xf6b")] {
+        let file = vm.dir().join(disk.label);
+        disk.make(&file);
+        let label = OsStr::from_bytes(label);
+        tool::run(tool::command("tune2fs", "e2fsprogs").arg("-L").args([label, file.as_os_str()]));
+        vm = vm.disk(Bus::VirtioBlk, &file);
+    }
+    let (_, facts) = vm.run_ok();
+    assert_eq!(facts.mount("/").unwrap().source, "/dev/vdb");
+    assert_eq!(facts.record()["root"]["spec"], "LABEL=M\\xf6b");
 }
 
 fn a_damaged_gpt_is_read_from_its_backup() {

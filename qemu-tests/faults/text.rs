@@ -73,7 +73,21 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         name: "a_command_line_that_is_no_utf_8",
-        set_up: |vm| vm.raw_words(b"coldplug.modules=\xff\xfe coldplug.\x80=1 \xc3"),
+        set_up: |vm| {
+            vm.raw_words(b"coldplug.modules=\xff\xfe coldplug.\x80=1 \xc3 rootflags=x-\xe4")
+        },
+        ..ROW
+    },
+    Row {
+        name: "a_root_whose_name_is_no_utf_8",
+        set_up: |vm| vm.raw_words(b"root=LABEL=M\xf6b coldplug.timeout=3"),
+        verdict: "no-root",
+        says: &["root device LABEL=M\\xf6b not found"],
+        check: |boot| {
+            boot.expect("no-root");
+            let awaited = boot.record()["root"]["awaited"]["name"].to_string();
+            assert!(awaited.contains("LABEL=M\\\\xf6b"), "{awaited}");
+        },
         ..ROW
     },
     Row { name: "a_quote_that_is_not_closed", words: "\"coldplug.modules=a b", ..ROW },

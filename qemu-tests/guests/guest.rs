@@ -162,7 +162,7 @@ fn mount_what_is_missing() -> Vec<&'static str> {
 }
 
 fn lines(path: &str) -> io::Result<Vec<String>> {
-    Ok(fs::read_to_string(path)?.lines().map(str::to_owned).collect())
+    Ok(shown(&fs::read(path)?).lines().map(str::to_owned).collect())
 }
 
 fn modaliases() -> BTreeSet<String> {

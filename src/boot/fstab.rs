@@ -5,13 +5,14 @@
 //! # comment
 //! ```
 
+use crate::byte_text;
 use crate::cmdline::root_name::RootName;
 use crate::sys::mount_options;
 
 /// Returns the kernel parameters that mount the /usr of this fstab; `None` if it has none, or one
 /// that is on no block device.
 pub(super) fn usr_parameters(fstab: &[u8]) -> Option<String> {
-    let text = String::from_utf8_lossy(fstab);
+    let text = byte_text::from_bytes(fstab);
     let mut entries = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     let usr = entries.find(|fields| {
         fields.get(1).is_some_and(|place| place.trim_end_matches('/') == "/usr")
@@ -63,5 +64,8 @@ mod tests {
             assert_eq!(usr_parameters(fstab.as_bytes()).as_deref(), want, "{fstab}");
         }
         assert_eq!(usr_parameters(b"\xff\0 /usr\n"), None);
+        let words = usr_parameters(b"LABEL=M\xf6b /usr btrfs ro,subvol=\xff 0 0\n").unwrap();
+        let bytes: &[u8] = b"mount.usr=LABEL=M\xf6b mount.usrflags=subvol=\xff";
+        assert_eq!(&*byte_text::to_bytes(&words), bytes);
     }
 }

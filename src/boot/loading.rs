@@ -8,6 +8,7 @@ use super::error::BootError;
 use super::reporter::{Counters, Reporter};
 use super::root_hint::RootHint;
 use super::{Boot, EXTRA_JOBS, REMAINING, rescue, seconds, write};
+use crate::byte_text;
 use crate::cmdline::boot::{AsyncProbe, Decode, Settle};
 use crate::kmod::catalog::Catalog;
 use crate::kmod::name::ModuleName;
@@ -92,7 +93,7 @@ impl Boot {
     /// Reads the order of the record that `coldplug.replay=` names; without one it is empty.
     fn replay(&mut self) -> Vec<ModuleName> {
         let Some(path) = &self.params.boot.replay else { return Vec::new() };
-        let text = regular_file::read_text(&self.dir.join(path), RECORD_LIMIT);
+        let text = regular_file::read_text(&self.dir.join(byte_text::to_path(path)), RECORD_LIMIT);
         let text = text.map_err(|error| error.cause.to_string());
         let order =
             text.and_then(|t| Record::load_order(&t).ok_or_else(|| "not a boot record".into()));

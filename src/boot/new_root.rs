@@ -64,7 +64,7 @@ pub(super) fn check(dir: &Root, request: &InitRequest) -> Answer {
             if checker.is_read_only() {
                 *missing = missing_mount_points(&sysroot);
             }
-            *usr = checker.usr_parameters().unwrap_or_default();
+            *usr = escape::line(&checker.usr_parameters().unwrap_or_default()).into_owned();
         }
         _ => {}
     }

@@ -12,6 +12,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::seconds;
+use crate::byte_text;
 use crate::sys::child::{self, ChildProcess, Received};
 use crate::sys::regular_file::{self, RECORD_LIMIT};
 use crate::sys::{self, BootTime, Root, port, process, signals};
@@ -77,8 +78,9 @@ impl ReportPort {
 /// place is /dev: there it is a port that does not exist.
 pub(crate) fn serve_report(root: &Root, record: &str, path: &str, socket: impl AsFd) {
     let is_device = Path::new(path.trim_start_matches('/')).starts_with("dev");
-    let written = regular_file::read(Path::new(record), RECORD_LIMIT)
-        .and_then(|bytes| port::write(&root.join(path), &bytes, !is_device, STALL_TIMEOUT));
+    let written = regular_file::read(Path::new(record), RECORD_LIMIT).and_then(|bytes| {
+        port::write(&root.join(byte_text::to_path(path)), &bytes, !is_device, STALL_TIMEOUT)
+    });
     let reply = written.map_or_else(|error| error.to_string().into_bytes(), |()| WRITTEN.to_vec());
     child::send_to_parent(socket, &reply);
 }

@@ -5,6 +5,7 @@
 //! (`RuntimeWatchdogSec=`) or another program opens it.
 
 use super::{Boot, seconds};
+use crate::byte_text;
 use crate::cmdline::boot::WatchdogParams;
 use crate::sys::watchdog::{self, Watchdog};
 use crate::sys::{BootTime, Cause, Root};
@@ -61,7 +62,7 @@ impl WatchdogState {
 
 /// Starts the watchdog. Returns whether it runs, or `None` if its device is missing.
 fn start(dir: &Root, params: &WatchdogParams, messages: &mut Vec<Message>) -> Option<bool> {
-    let mut watchdog = match Watchdog::open(&dir.join(&params.path)) {
+    let mut watchdog = match Watchdog::open(&dir.join(byte_text::to_path(&params.path))) {
         Ok(watchdog) => watchdog,
         Err(error) if matches!(error.cause, Cause::Errno(Errno::NOENT)) => return None,
         Err(error) => {

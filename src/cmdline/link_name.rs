@@ -1,11 +1,14 @@
 //! Names of udev's links in /dev/disk/by-…, which `root=` may contain.
 
+use crate::byte_text;
+
 /// Returns the label that a link name stands for: `\x20` and the like become their byte again. Any
 /// other backslash stands for itself.
 #[must_use]
 pub fn decode(name: &str) -> String {
     let mut bytes = Vec::with_capacity(name.len());
-    let mut rest = name.as_bytes();
+    let name = byte_text::to_bytes(name);
+    let mut rest = &*name;
     while let Some((first, after)) = rest.split_first() {
         match escaped(rest) {
             Some(byte) => {
@@ -18,7 +21,7 @@ pub fn decode(name: &str) -> String {
             }
         }
     }
-    String::from_utf8_lossy(&bytes).into_owned()
+    byte_text::from_bytes(&bytes).into_owned()
 }
 
 fn escaped(text: &[u8]) -> Option<u8> {
@@ -46,6 +49,9 @@ mod tests {
             ("a\\x2", "a\\x2"),
             ("\\xzz", "\\xzz"),
             ("\\x+1", "\\x+1"),
+            ("M\\xf6b", "M\u{10fff6}b"),
+            ("M\u{10fff6}b", "M\u{10fff6}b"),
+            ("M\\xc3\u{10ffb6}b", "Möb"),
         ] {
             assert_eq!(decode(name), label);
         }

@@ -17,6 +17,7 @@ pub(crate) mod storage;
 pub(crate) mod store_name;
 pub mod words;
 
+use crate::byte_text;
 use crate::escape;
 use crate::kmod::Warning;
 use boot::BootParams;
@@ -69,7 +70,7 @@ impl KernelCommandLine {
         let mut warnings = Vec::new();
         let mut before_dashes = true;
         // Spaces, quotes and `=` are ASCII, so that the words of the text are those of the bytes.
-        let text = String::from_utf8_lossy(line);
+        let text = byte_text::from_bytes(line);
         for (word, raw) in words(&text).zip(raw_words(line)) {
             let word = Word { raw, ..word };
             before_dashes &= word.text != "--";
@@ -91,7 +92,7 @@ pub(crate) fn with_words(line: &[u8], more: &str) -> Vec<u8> {
     let all: Vec<&[u8]> = raw_words(line).filter(keep).map(|word| word.text).collect();
     let end = all.iter().position(|word| *word == b"--").unwrap_or(all.len());
     let (boot, init) = all.split_at(end);
-    [boot, &[more.trim().as_bytes()], init].concat().join(&b' ')
+    [boot, &[&*byte_text::to_bytes(more.trim())], init].concat().join(&b' ')
 }
 
 /// Parameters that are read once, when the boot begins: what they say holds for all attempts.
@@ -194,7 +195,7 @@ mod tests {
             let have = with_words(line.as_bytes(), more);
             assert_eq!(have, want.as_bytes(), "{line} + {more}");
         }
-        assert_eq!(with_words(b"a=\xf6 -- \xff", "b"), b"a=\xf6 b -- \xff");
+        assert_eq!(with_words(b"a=\xf6 -- \xff", "b=\u{10ffe4}"), b"a=\xf6 b=\xe4 -- \xff");
         let line = with_words(b"root=/dev/a -- root=/dev/c", "root=\"LABEL=x y\"");
         assert_eq!(KernelCommandLine::parse(&line).root.spec(), "LABEL=x y");
     }
@@ -211,7 +212,7 @@ mod tests {
         assert_eq!(options, b"id=M\xf6b x=\"a \xff\" z=\xc3\xb6");
         assert_eq!(params.boot.init.as_deref(), Some(&b"/sbin/\xe4"[..]));
         assert_eq!(params.boot.exec.as_deref(), Some(&b"echo \xfc"[..]));
-        assert_eq!(params.root.spec(), "LABEL=M\u{fffd}b");
+        assert_eq!(params.root.spec(), "LABEL=M\u{10fff6}b");
         assert_eq!(
             warnings(&params),
             [
@@ -219,6 +220,56 @@ mod tests {
                 "kernel command line: ignoring 'coldplug.jobs=\\xf6'",
             ]
         );
+    }
+
+    #[test]
+    fn names_options_and_paths_keep_their_bytes() {
+        type Get = fn(&KernelCommandLine) -> String;
+        let root: Get = |line| line.root.candidates().remove(0).name.to_string();
+        let flags: Get = |line| line.root.flags.clone();
+        let nfs: Get = |line| {
+            let export = line.root.network.nfs.clone().unwrap_or_default();
+            format!("{} {}", export.path, export.options)
+        };
+        let image: Get = |line| line.storage.as_ref().unwrap().image.clone().unwrap();
+        let overlay: Get = |line| match line.storage.as_ref().unwrap().overlay.clone().unwrap() {
+            storage::OverlayParams::Device(name) => name.to_string(),
+            storage::OverlayParams::Tmpfs(size) => size.unwrap_or_default(),
+        };
+        let persist: Get = |line| line.boot.store.as_ref().unwrap().to_string();
+        let rows: [(&[u8], Get, &[u8]); 22] = [
+            (b"root=LABEL=M\xf6b", root, b"LABEL=M\xf6b"),
+            (b"root=LABEL=\"M\xf6 b\"", root, b"LABEL=M\xf6 b"),
+            (b"root=/dev/disk/by-label/M\\xf6\xe4", root, b"LABEL=M\xf6\xe4"),
+            (b"root=PARTLABEL=\xed\xa0\xbd", root, b"PARTLABEL=\xed\xa0\xbd"),
+            (b"root=/dev/mapper/\xf6", root, b"/dev/mapper/\xf6"),
+            (b"root=ID=\xf6", root, b"/dev/disk/by-id/\xf6"),
+            (b"root=tag\xff rootfstype=9p", root, b"tag\xff"),
+            (b"root=ubi0:vol\x80", root, b"ubi0:vol\x80"),
+            (b"coldplug.root=LABEL=\xf6,wait=3;LABEL=b", root, b"LABEL=\xf6"),
+            // U+10FFF6, which is a character of its own.
+            (b"root=LABEL=\xf4\x8f\xbf\xb6", root, b"LABEL=\xf4\x8f\xbf\xb6"),
+            (b"rootflags=a=\"\xf6,b\",\xff", flags, b"a=\"\xf6,b\",\xff"),
+            (b"rootflags=subvol=M\xc3\xb6b", flags, b"subvol=M\xc3\xb6b"),
+            (b"mount.usrflags=x=\xe9", |line| line.root.usr.flags.clone(), b"x=\xe9"),
+            (b"nfsroot=10.0.0.1:/\xf6,x=\xe4", nfs, b"/\xf6 x=\xe4"),
+            (b"coldplug.image=/\xf6.img", image, b"/\xf6.img"),
+            (b"coldplug.overlay=LABEL=\xf6", overlay, b"LABEL=\xf6"),
+            (b"coldplug.overlay=tmpfs,size=\xf6", overlay, b"\xf6"),
+            (b"coldplug.persist=LABEL=\xe4:/\xf6", persist, b"LABEL=\xe4:/\xf6"),
+            (
+                b"resume=LABEL=\xf6",
+                |line| line.root.resume.as_ref().unwrap().to_string(),
+                b"LABEL=\xf6",
+            ),
+            (b"coldplug.report=/\xf6", |line| line.boot.report.clone().unwrap(), b"/\xf6"),
+            (b"coldplug.replay=/\xf6", |line| line.boot.replay.clone().unwrap(), b"/\xf6"),
+            (b"ip=:::::\xf6:dhcp", |line| line.root.network.ip.device.clone().unwrap(), b"\xf6"),
+        ];
+        for (line, get, want) in rows {
+            let have = get(&KernelCommandLine::parse(line));
+            assert_eq!(&*byte_text::to_bytes(&have), want, "{}", escape::bytes(line));
+        }
     }
 
     #[test]

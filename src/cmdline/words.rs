@@ -4,8 +4,8 @@
 //! word        bytes without spaces; spaces inside "…" are kept
 //! ```
 //!
-//! Parameters are text. What is passed on, to a module or to the real init, are the bytes of the
-//! word as they are.
+//! Parameters are text that keeps bytes ([`crate::byte_text`]). What is passed on, to a module or to
+//! the real init, are the bytes of the word as they are.
 
 /// A word of the kernel command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,7 @@
 //! UUIDs and labels in the text forms of blkid.
 
+use crate::byte_text;
+
 /// Formats 16 bytes in their order, lower case with dashes. Returns `None` if all are zero.
 pub(super) fn uuid(bytes: Option<[u8; 16]>) -> Option<String> {
     let bytes = bytes.filter(|bytes| bytes.iter().any(|byte| *byte != 0))?;
@@ -33,7 +35,7 @@ pub(super) fn serial(bytes: Option<[u8; 4]>) -> Option<String> {
 /// empty.
 pub(super) fn label(bytes: Option<&[u8]>) -> Option<String> {
     let bytes = bytes?.split(|byte| *byte == 0).next()?;
-    trim(&String::from_utf8_lossy(bytes))
+    trim(&byte_text::from_bytes(bytes))
 }
 
 /// Returns a label in UTF-16LE, as [`label`] does.
@@ -48,9 +50,18 @@ pub(super) fn utf16be(bytes: Option<&[u8]>) -> Option<String> {
 
 fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Option<String> {
     let units = bytes.chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).take_while(|u| *u != 0);
-    let text: String =
-        char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect();
-    trim(&text)
+    let mut text = Vec::new();
+    for c in char::decode_utf16(units) {
+        match c {
+            Ok(c) => text.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+            // Like blkid, encodes half a pair as UTF-8 would if it were a character.
+            Err(half) => {
+                let [high, low] = half.unpaired_surrogate().to_be_bytes();
+                text.extend([0xed, 0x80 | (high & 15) << 2 | low >> 6, 0x80 | low & 63]);
+            }
+        }
+    }
+    trim(&byte_text::from_bytes(&text))
 }
 
 /// Removes trailing white space, as defined by isspace(3) in the C locale.
@@ -80,12 +91,13 @@ mod tests {
             (b"  a b \t\0junk", Some("  a b")),
             (b"   ", None),
             (b"", None),
-            (b"\xe4x", Some("\u{fffd}x")),
+            (b"\xe4x", Some("\u{10ffe4}x")),
             ("Größe".as_bytes(), Some("Größe")),
         ] {
             assert_eq!(label(Some(raw)).as_deref(), want, "{raw:?}");
         }
         assert_eq!(utf16le(Some(b"a\0\xe4\0\x3d\xd8\x00\xde \0\0\0b\0")).as_deref(), Some("aä😀"));
-        assert_eq!(utf16be(Some(b"\0a\xd8\x3d")).as_deref(), Some("a\u{fffd}"));
+        let half = byte_text::from_bytes(b"a\xed\xa0\xbd");
+        assert_eq!(utf16be(Some(b"\0a\xd8\x3d")).as_deref(), Some(&*half));
     }
 }

@@ -12,6 +12,7 @@
 
 use core::net::Ipv4Addr;
 
+use crate::byte_text;
 use crate::cmdline::network;
 
 const COOKIE: [u8; 4] = [0x63, 0x82, 0x53, 0x63];
@@ -117,7 +118,7 @@ pub fn encode(
     option(SIZE, &1472_u16.to_be_bytes());
     option(CLIENT, &[&[1], &mac[..]].concat());
     if let Some(name) = hostname {
-        option(HOSTNAME, name.as_bytes());
+        option(HOSTNAME, &byte_text::to_bytes(name));
     }
     bytes.push(255);
     bytes.resize(bytes.len().max(SHORTEST), 0);
@@ -185,7 +186,7 @@ fn addresses(bytes: &[u8]) -> impl Iterator<Item = Ipv4Addr> {
 
 /// Returns the text without control characters, safe to print and to write to a file.
 fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).chars().filter(|c| !c.is_control()).collect()
+    byte_text::from_bytes(bytes).chars().filter(|c| !c.is_control()).collect()
 }
 
 #[cfg(test)]

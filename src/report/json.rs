@@ -12,7 +12,7 @@ use crate::sys::DeferredDevice;
 impl Record {
     /// Returns the record as one line of JSON.
     pub(crate) fn to_json(&self) -> String {
-        object(vec![
+        let record = object(vec![
             ("version", env!("CARGO_PKG_VERSION").into()),
             ("kernel", self.kernel.as_str().into()),
             ("verdict", self.verdict.map(|v| v.to_string()).into()),
@@ -30,8 +30,8 @@ impl Record {
             ("phases_us", self.phases.iter().map(phase).collect()),
             ("previous", self.previous.as_deref().into()),
             ("warnings", strings(&self.warnings)),
-        ])
-        .to_string()
+        ]);
+        escape::json(&record.to_string()).into_owned()
     }
 }
 

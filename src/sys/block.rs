@@ -9,6 +9,7 @@ use rustix::fs::{major, minor};
 use rustix::io::Errno;
 
 use super::{Error, Result, Root};
+use crate::byte_text;
 use crate::disk;
 use crate::escape;
 
@@ -95,7 +96,8 @@ pub(crate) fn is_read_only(root: &Root, number: (u32, u32)) -> bool {
 /// `PARTNAME=` in its `uevent` file.
 pub(crate) fn partition_names(root: &Root, name: &str) -> (Option<String>, Option<String>) {
     let path = root.join("sys/class/block").join(name).join("uevent");
-    let text = fs::read_to_string(path).unwrap_or_default();
+    let bytes = fs::read(path).unwrap_or_default();
+    let text = byte_text::from_bytes(&bytes);
     let value = |key: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
         line.filter(|value| !value.is_empty()).map(str::to_owned)
@@ -155,5 +157,23 @@ mod tests {
             assert_eq!(is_read_only(&dir, number), want, "{text}");
         }
         assert!(!is_read_only(&dir, (9, 9)), "a device that is gone");
+    }
+
+    #[test]
+    fn names_of_partitions_keep_their_bytes() {
+        let scratch = tempfile::tempdir().unwrap();
+        let dir = Root::at(scratch.path());
+        let device = scratch.path().join("sys/class/block/mmcblk0p1");
+        fs::create_dir_all(&device).unwrap();
+        let some = |text: &str| Some(text.to_owned());
+        for (uevent, want) in [
+            (&b""[..], (None, None)),
+            (b"PARTN=1\nPARTNAME=boot\nPARTUUID=ab-01\n", (some("ab-01"), some("boot"))),
+            (b"PARTNAME=M\xf6b\nPARTUUID=ab-01\n", (some("ab-01"), some("M\u{10fff6}b"))),
+            (b"PARTNAME=\n", (None, None)),
+        ] {
+            fs::write(device.join("uevent"), uevent).unwrap();
+            assert_eq!(partition_names(&dir, "mmcblk0p1"), want, "{uevent:?}");
+        }
     }
 }

@@ -11,6 +11,7 @@ use std::fs::{File, OpenOptions};
 use rustix::io::Errno;
 
 use super::{Error, Result, Root, raw};
+use crate::byte_text;
 
 const PATH: usize = 8;
 
@@ -51,13 +52,12 @@ impl Control {
 /// Returns a `struct btrfs_ioctl_vol_args`.
 fn arguments(node: &str) -> Result<[u8; raw::BTRFS_ARGUMENTS]> {
     let mut arguments = [0; raw::BTRFS_ARGUMENTS];
+    let path = byte_text::to_bytes(node);
     // The last byte stays 0.
     let place = arguments
-        .get_mut(PATH..PATH + node.len())
+        .get_mut(PATH..PATH + path.len())
         .filter(|place| place.len() < raw::BTRFS_ARGUMENTS - PATH);
-    place
-        .ok_or_else(|| Error::new("scan", node, Errno::NAMETOOLONG))?
-        .copy_from_slice(node.as_bytes());
+    place.ok_or_else(|| Error::new("scan", node, Errno::NAMETOOLONG))?.copy_from_slice(&path);
     Ok(arguments)
 }
 
@@ -69,6 +69,7 @@ mod tests {
     fn a_path_ends_with_a_nul() {
         let bytes = arguments("/dev/vda").unwrap();
         assert_eq!((&bytes[..8], &bytes[8..17]), (&[0; 8][..], &b"/dev/vda\0"[..]));
+        assert_eq!(arguments("/dev/\u{10fff6}").unwrap()[8..15], *b"/dev/\xf6\0");
         assert_eq!(arguments(&"x".repeat(4087)).unwrap()[4094..], *b"x\0");
         for length in [4088, 4089, 5000] {
             assert!(arguments(&"x".repeat(length)).is_err(), "{length}");

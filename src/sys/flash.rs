@@ -5,6 +5,7 @@ use std::fs;
 use super::Root;
 use super::devices::modules_above;
 use super::sysfs::entry_names;
+use crate::byte_text;
 use crate::kmod::name::ModuleName;
 
 /// Reports whether the kernel has MTD; it creates the class at once.
@@ -51,7 +52,10 @@ pub(crate) fn modules_below_ubi(root: &Root) -> Vec<ModuleName> {
 
 /// Reports whether a file holds `text` and a newline.
 fn is_text(path: &std::path::Path, text: &str) -> bool {
-    fs::read_to_string(path).is_ok_and(|found| found.trim_end_matches('\n') == text)
+    fs::read(path).is_ok_and(|found| {
+        let found = found.strip_suffix(b"\n").unwrap_or(&found);
+        found == &*byte_text::to_bytes(text)
+    })
 }
 
 #[cfg(test)]
@@ -61,20 +65,26 @@ mod tests {
     #[test]
     fn flash_is_found_by_number_and_name() {
         let scratch = tempfile::tempdir().unwrap();
-        for (path, text) in
-            [("mtd/mtd0", "boot env"), ("mtd/mtd0ro", "boot env"), ("ubi/ubi0_2", "rootfs")]
-        {
+        for (path, text) in [
+            ("mtd/mtd0", &b"boot env\n"[..]),
+            ("mtd/mtd0ro", b"boot env\n"),
+            ("mtd/mtd1", b"env\xf6\n"),
+            ("ubi/ubi0_2", b"rootfs\n"),
+            ("ubi/ubi0_3", b"M\xf6b\n"),
+        ] {
             let dir = scratch.path().join("sys/class").join(path);
             fs::create_dir_all(&dir).unwrap();
-            fs::write(dir.join("name"), format!("{text}\n")).unwrap();
+            fs::write(dir.join("name"), text).unwrap();
         }
         let root = Root::at(scratch.path());
         for (name, want) in [
             ("0", true),
             ("/dev/mtd0,2048", true),
             ("boot env", true),
-            ("1", false),
+            ("2", false),
             ("env", false),
+            ("env\u{10fff6},2048", true),
+            ("env\u{fffd}", false),
         ] {
             assert_eq!(has_mtd(&root, name), want, "{name}");
         }
@@ -91,6 +101,14 @@ mod tests {
         fs::write(sys.join("class/ubi/ubi0/mtd_num"), "7\n").unwrap();
         assert_eq!(modules_below_ubi(&root), ["spi_nor".into()]);
         assert!(has_volume(&root, "0", "2") && !has_volume(&root, "1", "2"));
-        assert!(has_volume_named(&root, "0", "rootfs") && !has_volume_named(&root, "0", "roo"));
+        for (name, want) in [
+            ("rootfs", true),
+            ("roo", false),
+            ("M\u{10fff6}b", true),
+            ("M\u{10ffe4}b", false),
+            ("M\u{fffd}b", false),
+        ] {
+            assert_eq!(has_volume_named(&root, "0", name), want, "{name}");
+        }
     }
 }

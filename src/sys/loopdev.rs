@@ -17,6 +17,7 @@ use rustix::io::Errno;
 
 use super::raw;
 use super::{Error, Result, Root};
+use crate::byte_text;
 use crate::escape;
 
 const READ_ONLY: u32 = 1;
@@ -91,7 +92,7 @@ fn configure(device: &File, file: &File, name: &str) -> std::result::Result<(), 
 fn info(name: &str) -> [u8; INFO] {
     let mut info = [0; INFO];
     info[52..56].copy_from_slice(&(READ_ONLY | AUTOCLEAR).to_ne_bytes());
-    for (place, byte) in info[NAME].iter_mut().zip(name.as_bytes()) {
+    for (place, byte) in info[NAME].iter_mut().zip(&*byte_text::to_bytes(name)) {
         *place = *byte;
     }
     info
@@ -105,5 +106,6 @@ mod tests {
     fn a_long_name_is_truncated() {
         let info = info(&"x".repeat(80));
         assert_eq!((info[52], info[118], info[119]), (5, b'x', 0));
+        assert_eq!(super::info("/\u{10fff6}.img")[NAME][..7], *b"/\xf6.img\0");
     }
 }

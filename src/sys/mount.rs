@@ -11,9 +11,11 @@ use rustix::mount::{
 };
 
 use super::{Error, Result};
+use crate::byte_text;
 use crate::escape;
 
 /// mount(2): mounts `source` on `target` as `fstype`, with the filesystem's own options in `data`.
+/// The kernel receives the bytes that the texts keep.
 ///
 /// # Errors
 /// The errno of the call.
@@ -26,8 +28,9 @@ pub(crate) fn mount(
 ) -> Result<()> {
     let failed =
         |errno| Error::new("mount", format_args!("{source} on {}", escape::path(&target)), errno);
-    let data = CString::new(data).map_err(|_| failed(Errno::INVAL))?;
-    rustix::mount::mount(source, target, fstype, flags, data.as_c_str()).map_err(failed)
+    let data = CString::new(&*byte_text::to_bytes(data)).map_err(|_| failed(Errno::INVAL))?;
+    let raw = byte_text::to_bytes(source);
+    rustix::mount::mount(&*raw, target, fstype, flags, data.as_c_str()).map_err(failed)
 }
 
 /// mount(2) with MS_MOVE: moves the mount at `from` to `to`.
@@ -64,7 +67,7 @@ pub(crate) fn mount_detached(
     source: Option<&Path>,
     options: &[&str],
 ) -> Result<OwnedFd> {
-    let object = source.map_or_else(|| fstype.into(), Path::to_string_lossy);
+    let object = source.map_or_else(|| fstype.into(), escape::path);
     let failed = |errno| Error::new("fsmount", &object, errno);
     let context = fsopen(fstype, FsOpenFlags::FSOPEN_CLOEXEC).map_err(failed)?;
     if let Some(source) = source {

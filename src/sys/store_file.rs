@@ -10,6 +10,7 @@ use rustix::fs::{Mode, OFlags, openat};
 
 use super::read_at::read_at;
 use super::{Cause, Error, Result};
+use crate::byte_text;
 use crate::disk;
 use crate::escape;
 
@@ -79,9 +80,10 @@ impl StoreFile {
             Access::Create => OFlags::RDWR | OFlags::CREATE,
         };
         let flags = FLAGS | mode;
-        let file = openat(dir, path, flags, Mode::RUSR | Mode::WUSR)
-            .map_err(|e| Error::new("open", path, e))?;
-        let (file, path) = (File::from(file), PathBuf::from(path));
+        let path = byte_text::to_path(path);
+        let file = openat(dir, &*path, flags, Mode::RUSR | Mode::WUSR)
+            .map_err(|e| Error::new("open", escape::path(&*path), e))?;
+        let (file, path) = (File::from(file), path.into_owned());
         let metadata = file.metadata().map_err(|e| Error::io("open", &path, &e))?;
         match metadata.is_file() {
             true => Ok(Self { file, path, size: metadata.len(), capacity: CAPACITY }),

@@ -9,6 +9,7 @@ use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
 
 use super::{Error, Result, Root, mount};
+use crate::byte_text;
 use crate::kmod::compress::Compression;
 use crate::kmod::name::ModuleName;
 
@@ -197,9 +198,9 @@ pub(crate) fn ignores_loglevel(root: &Root) -> bool {
     text.is_some_and(|text| text.trim_end() == "Y")
 }
 
-/// Reads a file as text; `None` if it is missing or not UTF-8.
+/// Reads a file as text that keeps bytes; `None` if it is missing.
 pub(super) fn text(path: &Path) -> Option<String> {
-    std::fs::read_to_string(path).ok()
+    Some(byte_text::from_bytes(&std::fs::read(path).ok()?).into_owned())
 }
 
 #[cfg(test)]
@@ -217,6 +218,25 @@ mod tests {
         ] {
             assert_eq!(lockdown_mode(text), mode);
         }
+    }
+
+    #[test]
+    fn tags_keep_their_bytes() {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = Root::at(scratch.path());
+        assert_eq!(host_share_tags(&root, "virtiofs"), None);
+        for (file, tag) in [
+            ("fs/virtiofs/0/tag", &b"M\xf6b\n"[..]),
+            ("fs/virtiofs/1/tag", b"a\n"),
+            ("bus/virtio/drivers/9pnet_virtio/virtio2/mount_tag", b"\xff\0"),
+            ("bus/virtio/drivers/9pnet_virtio/virtio2/subsystem", b""),
+        ] {
+            let path = scratch.path().join("sys").join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, tag).unwrap();
+        }
+        assert_eq!(host_share_tags(&root, "virtiofs").unwrap(), ["M\u{10fff6}b", "a"]);
+        assert_eq!(host_share_tags(&root, "9p").unwrap(), ["\u{10ffff}"]);
     }
 
     #[test]

@@ -19,6 +19,7 @@ use rustix::event::Timespec;
 use super::message::{self, Error};
 use super::out;
 use crate::boot::{self, Request};
+use crate::byte_text;
 use crate::escape;
 use crate::sys::process::{self, SELF_EXE};
 use crate::sys::terminal::Mode;
@@ -155,10 +156,12 @@ fn devices(words: &[OsString]) -> Result<(), Error> {
 fn retry(words: &[OsString]) -> Result<(), Error> {
     let mut parameters = Vec::new();
     for word in &words[1..] {
-        let text = word.to_str().filter(|text| !text.contains('"'));
-        let text = text.ok_or_else(|| Error::unexpected(word))?;
+        let text = byte_text::from_bytes(word.as_encoded_bytes());
+        if text.contains('"') {
+            return Err(Error::unexpected(word));
+        }
         // The quotes of a shell are gone; those of the kernel command line are needed.
-        parameters.push(if text.contains(' ') { format!("\"{text}\"") } else { text.to_owned() });
+        parameters.push(if text.contains(' ') { format!("\"{text}\"") } else { text.into() });
     }
     Ok(Request::Retry(parameters.join(" ")).send(&Root::default())?)
 }

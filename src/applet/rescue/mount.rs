@@ -1,9 +1,8 @@
 //! `mount DEVICE [DIRECTORY] [-t TYPE] [-o OPTIONS]`: mounts a filesystem by hand, read-only unless
 //! the options hold `rw`.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::path::Path;
 
 use rustix::io::Errno;
 use rustix::mount::MountFlags;
@@ -12,6 +11,7 @@ use super::super::args::{Arg, Args, Opt};
 use super::super::message::Error;
 use super::super::out;
 use crate::boot;
+use crate::byte_text;
 use crate::cmdline::mount_options::is_writable;
 use crate::disk::seen::SeenDevice;
 use crate::escape;
@@ -40,7 +40,7 @@ pub(super) fn run(words: &[OsString]) -> Result<(), Error> {
         Some(fstype) => vec![fstype],
         None => procfs::filesystems(&root)?,
     };
-    let directory = Path::new(&options.directory);
+    let directory = &*byte_text::to_path(&options.directory);
     // A mount point inside another filesystem exists already, or cannot be created.
     let _ = fs::create_dir_all(directory);
     let (flags, data) = flags(&options.flags);
@@ -63,10 +63,10 @@ fn parse(words: &[OsString]) -> Result<Options, Error> {
     let (mut operands, mut fstype, mut flags) = (Vec::new(), None, Vec::new());
     while let Some(arg) = args.next()? {
         match arg {
-            Arg::Opt('t', value) => fstype = Some(text(value)?),
-            Arg::Opt(_, value) => flags.push(text(value)?),
+            Arg::Opt('t', value) => fstype = Some(text(&value)),
+            Arg::Opt(_, value) => flags.push(text(&value)),
             Arg::Operand(word) if operands.len() == 2 => return Err(Error::unexpected(&word)),
-            Arg::Operand(word) => operands.push(text(word)?),
+            Arg::Operand(word) => operands.push(text(&word)),
         }
     }
     let mut operands = operands.into_iter();
@@ -78,8 +78,8 @@ fn parse(words: &[OsString]) -> Result<Options, Error> {
     })
 }
 
-fn text(word: OsString) -> Result<String, Error> {
-    word.into_string().map_err(|word| Error::unexpected(&word))
+fn text(word: &OsStr) -> String {
+    byte_text::from_path(word).into_owned()
 }
 
 /// Returns mount flags and the options of the filesystem. Without `rw` the mount is read-only, as

@@ -3,6 +3,7 @@
 //! A partition label is looked up in sysfs. Any other name may need the partition tables or
 //! superblocks of all disks: the child that reads them has a deadline.
 
+use crate::byte_text;
 use crate::cmdline::root_name::RootName;
 use crate::disk::{self, Partition, Superblock};
 use crate::sys::block::{self, BlockDevice, Disk};
@@ -24,7 +25,7 @@ pub(super) fn find(root: &Root, name: &RootName) -> Option<BlockDevice> {
 
 fn is_named(root: &Root, device: &BlockDevice, name: &RootName) -> bool {
     match name {
-        RootName::Device(path) => root.join(path) == device.node(root),
+        RootName::Device(path) => root.join(byte_text::to_path(path)) == device.node(root),
         RootName::Number(major, minor) => device.number == (*major, *minor),
         RootName::PartLabel(label) => {
             block::partition_names(root, &device.name).1.as_ref() == Some(label)

@@ -10,6 +10,7 @@ use super::named_devices::NamedDevices;
 use super::worker::{Mount, READY, Request, WorkerError};
 use super::{Awaited, Progress, RootStep, StepContext, StepError, UPPER, mount};
 use crate::boot::SYSROOT;
+use crate::byte_text;
 use crate::cmdline::mount_options::options;
 use crate::cmdline::root::{AUTO, RootCandidate, RootParams};
 use crate::cmdline::root_name::RootName;
@@ -103,7 +104,7 @@ impl Filesystem {
 
     /// Returns the step that mounts the loop device of the image file `path`.
     pub(super) fn image(node: &Path, path: &str) -> Self {
-        let name = RootName::Device(node.display().to_string());
+        let name = RootName::Device(byte_text::from_path(&node).into_owned());
         Self::new(name, format!("coldplug.image={path}"), SYSROOT.into(), false)
     }
 
@@ -137,7 +138,7 @@ impl Filesystem {
     fn request_modules(&mut self, device: Candidate, cx: &mut StepContext<'_>) -> Progress {
         cx.warn_duplicates(&self.text, &device);
         if self.is_root {
-            let node = device.node.display().to_string();
+            let node = byte_text::from_path(&device.node).into_owned();
             cx.set_root_device(&node);
             cx.state.node = Some(node);
         }
@@ -161,7 +162,8 @@ impl Filesystem {
         }
         let now = BootTime::now();
         let waited = now - *self.seed_since.get_or_insert(now);
-        let text = format!("{} ({} is a btrfs seed)", self.text, device.node.display());
+        let text =
+            format!("{} ({} is a btrfs seed)", self.text, byte_text::from_path(&device.node));
         (!cx.has_settled() && waited < MEMBERS_TIMEOUT).then(|| Awaited::members(text))
     }
 
@@ -238,8 +240,9 @@ impl Filesystem {
         let node = &source.device.node;
         let others = self.tried.iter().filter(|other| *other != node);
         let nodes = std::iter::once(node).chain(others);
-        let request = Request::Scan(nodes.map(|node| node.display().to_string()).collect());
-        let text = self.message(&format!("scan of {}", node.display()));
+        let request =
+            Request::Scan(nodes.map(|node| byte_text::from_path(&node).into_owned()).collect());
+        let text = self.message(&format!("scan of {}", byte_text::from_path(&node)));
         let progress = cx.worker.request(request, text)?;
         self.state = State::Scanning(source);
         Ok(progress)
@@ -280,7 +283,7 @@ impl Filesystem {
             None => (device.node.clone(), flags),
         };
         let request = Mount {
-            source: node.to_string_lossy().into_owned(),
+            source: byte_text::from_path(&node).into_owned(),
             target: self.target.clone(),
             writable: self.writable && !device.read_only,
             guess: self.is_detected() && device.fstype.is_none(),

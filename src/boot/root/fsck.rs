@@ -29,6 +29,7 @@ use super::devices::Candidate;
 use super::{StepContext, StepError};
 use crate::boot::reporter::Reporter;
 use crate::boot::seconds;
+use crate::byte_text;
 use crate::cmdline::root::FsckMode;
 use crate::sys::{BootTime, Error, block, child, process};
 
@@ -111,7 +112,7 @@ impl Fsck {
         let program_name = format!("fsck.{kind}");
         let mut paths = SEARCH_DIRS.iter().map(|dir| cx.dir.join(dir).join(&program_name));
         let program = paths.find(|path| path.exists())?;
-        let text = format!("{program_name} {}", device.node.display());
+        let text = format!("{program_name} {}", byte_text::from_path(&device.node));
         if block::is_read_only(cx.dir, device.number) {
             cx.reporter.log().info(&format!("{text}: skipped, the device is read-only"));
             return None;

@@ -45,6 +45,7 @@ pub(super) use worker::{MountWorker, WorkerError};
 use super::breakpoint::Breakpoint;
 use super::reporter::Reporter;
 use super::root_check::RootCheck;
+use crate::byte_text;
 use crate::cmdline::KernelCommandLine;
 use crate::cmdline::boot::Break;
 use crate::disk::seen::SeenDevice;
@@ -180,7 +181,7 @@ impl StepContext<'_> {
     /// Warns about other devices that have the name `text` too.
     fn warn_duplicates(&mut self, text: &str, candidate: &Candidate) {
         for duplicate in &candidate.duplicates {
-            let node = candidate.node.display();
+            let node = byte_text::from_path(&candidate.node);
             self.reporter.warn_once(format!("{text} matches {node} (used) and {duplicate}"));
         }
     }

@@ -17,6 +17,7 @@ use super::StepContext;
 use super::devices::Candidate;
 use super::named_devices::NamedDevices;
 use crate::boot::reporter::Reporter;
+use crate::byte_text;
 use crate::cmdline::mount_options::options;
 use crate::disk::Member;
 
@@ -103,8 +104,11 @@ impl MultiDevice {
     pub(super) fn warn_copies(&self, text: &str, reporter: &mut Reporter) {
         let kind = self.kind;
         for (used, copy) in &self.copies {
-            let (index, node, other) =
-                (used.member.index, used.node.display(), copy.node.display());
+            let (index, node, other) = (
+                used.member.index,
+                byte_text::from_path(&used.node),
+                byte_text::from_path(&copy.node),
+            );
             let (newer, older) = (used.member.generation, copy.member.generation);
             reporter.warn_once(format!(
                 "{text}: {kind} device {index} is {node} (used, generation {newer}) and {other} \
@@ -150,19 +154,21 @@ impl MultiDevice {
     /// Returns how many devices have been found, for messages.
     pub(super) fn summary(&self) -> String {
         let own = self.own.iter().map(|device| &device.node);
-        let nodes: Vec<_> = own.chain(&self.named).map(|node| node.display().to_string()).collect();
+        let nodes: Vec<_> =
+            own.chain(&self.named).map(|node| byte_text::from_path(&node).into_owned()).collect();
         let (count, total, kind) = (nodes.len(), self.total, self.kind);
         format!("{count} of {total} {kind} devices found: {}", nodes.join(" "))
     }
 
     /// Returns the source and the options of the mount, from the `node` and `flags` of one device.
     pub(super) fn source(&self, node: PathBuf, flags: &str) -> (PathBuf, String) {
-        let names = self.own.iter().map(|device| device.node.display().to_string());
+        let names = self.own.iter().map(|device| byte_text::from_path(&device.node).into_owned());
         if !self.is_plural() {
             return (node, flags.to_owned());
         }
         if !self.is_btrfs() {
-            return (names.collect::<Vec<_>>().join(":").into(), flags.to_owned());
+            let all = names.collect::<Vec<_>>().join(":");
+            return (byte_text::to_path(&all).into_owned(), flags.to_owned());
         }
         let has = |word: &String| options(flags).any(|given| given == word);
         let devices = names.map(|name| format!("device={name}")).filter(|word| !has(word));

@@ -13,6 +13,7 @@
 
 use super::devices::{Candidate, Content, Devices};
 use super::multi_device::is_degraded;
+use crate::byte_text;
 use crate::cmdline::mount_options::options;
 use crate::cmdline::root_name::RootName;
 
@@ -54,7 +55,7 @@ impl NamedDevices {
             let needs_member = needs_member && option == DEVICE;
             match find(&name).filter(|device| device.member.is_some() || !needs_member) {
                 Some(device) => {
-                    named.push(&format!("{option}={}", device.node.display()));
+                    named.push(&format!("{option}={}", byte_text::from_path(&device.node)));
                     named.numbers.push(device.number);
                 }
                 None => named.missing.push((word.to_owned(), name)),

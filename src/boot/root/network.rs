@@ -23,6 +23,7 @@ use super::state::NetworkState;
 use super::worker::{Request, WorkerError};
 use super::{Awaited, Progress, RootStep, StepContext, StepError};
 use crate::boot::write;
+use crate::byte_text;
 use crate::cmdline::network::{AddressSource, NetworkParams};
 use crate::net::dhcp::Lease;
 use crate::report::{AddressOrigin, NetworkRecord};
@@ -313,7 +314,7 @@ fn note_configured(
     cx: &mut StepContext<'_>,
 ) {
     if let Some(name) = &lease.hostname
-        && let Err(errno) = rustix::system::sethostname(name.as_bytes())
+        && let Err(errno) = rustix::system::sethostname(&byte_text::to_bytes(name))
     {
         cx.reporter.warn_once(format!("hostname {name}: {}", crate::sys::errno::text(errno)));
     }
@@ -349,7 +350,7 @@ fn write_files(
     resolv.extend(lease.dns.iter().map(|server| format!("nameserver {server}\n")));
     files.push((cx.dir.join(RESOLV), resolv));
     for (path, text) in files.into_iter().filter(|(_, text)| !text.is_empty()) {
-        if let Err(error) = write(&path, text.as_bytes()) {
+        if let Err(error) = write(&path, &byte_text::to_bytes(&text)) {
             cx.reporter.warn_once(error.to_string());
         }
     }

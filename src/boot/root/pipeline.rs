@@ -14,6 +14,7 @@ use super::resume::Resume;
 use super::verity::Verity;
 use super::{LOWER, MEDIUM, Progress, RootStep, StepContext, StepError, UPPER, ubi};
 use crate::boot::SYSROOT;
+use crate::byte_text;
 use crate::cmdline::root::{RootCandidate, RootParams};
 use crate::cmdline::root_name::RootName;
 use crate::cmdline::storage::{OverlayParams, StorageParams};
@@ -176,12 +177,12 @@ impl RootPipeline {
         let name = &self.choice.name;
         let used = cx.state.device.clone().unwrap_or_default();
         let Some(mut first) = cx.devices.find_used(name, &used) else { return };
-        let node = first.node.display().to_string();
+        let node = byte_text::from_path(&first.node).into_owned();
         first.duplicates.retain(|duplicate| *duplicate != used);
         let text = &self.choice.text;
         if node != used {
             first.duplicates.insert(0, node);
-            first.node = used.into();
+            first.node = byte_text::to_path(&used).into_owned();
         } else {
             let named = NamedDevices::find(&self.params.flags, cx.devices);
             if let Some(members) = MultiDevice::find(&first, &named, cx) {

@@ -17,6 +17,7 @@ use super::devices::{Candidate, Content};
 use super::worker::{Request, WorkerError};
 use super::{Awaited, Progress, RootStep, StepContext, StepError};
 use crate::boot::seconds;
+use crate::byte_text;
 use crate::cmdline::root_name::RootName;
 use crate::sys::{BootTime, Root};
 
@@ -101,7 +102,7 @@ impl Resume {
         if (!cx.loader.is_idle() || cx.devices.has_running_read()) && now < deadline {
             return Ok(Progress::Working);
         }
-        cx.reporter.log().info(&format!("resuming from {}", candidate.node.display()));
+        cx.reporter.log().info(&format!("resuming from {}", byte_text::from_path(&candidate.node)));
         let request = Request::Resume { number: candidate.number, offset: self.offset };
         cx.worker.request(request, self.operation())?;
         self.state = State::Writing(BootTime::now());

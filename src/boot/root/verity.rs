@@ -8,6 +8,7 @@ use super::devices::{Candidate, Content};
 use super::error::VerityProblem;
 use super::worker::{Request, WorkerError};
 use super::{Awaited, Progress, RootStep, StepContext, StepError};
+use crate::byte_text;
 use crate::cmdline::root_name::RootName;
 use crate::cmdline::storage::VerityParams;
 use crate::disk::Source;
@@ -102,7 +103,7 @@ impl Verity {
     fn read(&mut self, sources: Sources, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
         let length = u32::try_from(SUPERBLOCK_SIZE).unwrap_or(u32::MAX);
         let (number, offset) = (sources.hash.number, self.params.offset);
-        let text = format!("roothash: read of {}", sources.hash.node.display());
+        let text = format!("roothash: read of {}", byte_text::from_path(&sources.hash.node));
         let progress = cx.worker.request(Request::Read { number, offset, length }, text)?;
         self.state = State::Reading(sources);
         Ok(progress)
@@ -119,7 +120,7 @@ impl Verity {
         let hash_device_size = u64::from_le_bytes(*size);
         let window = Window { size: hash_device_size, offset: self.params.offset, bytes };
         let tree = tree(&self.params, &window).map_err(|error| {
-            let node = sources.hash.node.display().to_string();
+            let node = byte_text::from_path(&sources.hash.node).into_owned();
             failed(&sources, VerityProblem::Tree(node, error))
         })?;
         let devices = Devices {
@@ -139,7 +140,7 @@ impl Verity {
             sectors: tree.sectors().unwrap_or_default(),
             table: tree.table_line(&devices, &self.params.root_hash, &self.params.options),
         };
-        let text = format!("roothash: mapping of {}", sources.data.node.display());
+        let text = format!("roothash: mapping of {}", byte_text::from_path(&sources.data.node));
         let progress = cx.worker.request(request, text)?;
         self.state = State::Mapping(sources);
         Ok(progress)
@@ -148,7 +149,7 @@ impl Verity {
 
 /// Returns the error of a tree of hashes.
 fn failed(sources: &Sources, problem: VerityProblem) -> StepError {
-    StepError::Verity { device: sources.data.node.display().to_string(), problem }
+    StepError::Verity { device: byte_text::from_path(&sources.data.node).into_owned(), problem }
 }
 
 /// Returns the value of a request, or its error as one of the tree of hashes.
@@ -189,7 +190,10 @@ impl RootStep for Verity {
                 }
                 Some(result) => {
                     value(result, &sources)?;
-                    let (data, hash) = (sources.data.node.display(), sources.hash.node.display());
+                    let (data, hash) = (
+                        byte_text::from_path(&sources.data.node),
+                        byte_text::from_path(&sources.hash.node),
+                    );
                     cx.reporter.add_layer(format!("verity of {data} by {hash}"));
                     self.state = State::Mapped(data.to_string());
                     Ok(Progress::Done)

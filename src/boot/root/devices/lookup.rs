@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use super::{Devices, ProbedDevice};
 use crate::boot::root::multi_device::MemberDevice;
+use crate::byte_text;
 use crate::cmdline::root_name::RootName;
 use crate::disk::{self, Member};
 use crate::sys::DeviceError;
@@ -84,7 +85,7 @@ impl Devices {
     }
 
     fn by_path(&mut self, path: &str) -> Option<Candidate> {
-        let node = self.dir.join(path);
+        let node = self.dir.join(byte_text::to_path(path));
         let meta = fs::metadata(&node).ok().filter(|m| m.file_type().is_block_device())?;
         let number = (rustix::fs::major(meta.rdev()), rustix::fs::minor(meta.rdev()));
         if !self.listed.iter().any(|listed| listed.device.number == number) {
@@ -166,6 +167,7 @@ impl Devices {
         name: &RootName,
         node: &str,
     ) -> Option<Candidate> {
+        let node = byte_text::to_path(node);
         let used = self.listed.iter().find(|listed| listed.device.node(&self.dir) == *node);
         self.used = used.map(|listed| listed.device.number);
         let found = self.find(name, Content::Filesystem);

@@ -12,6 +12,7 @@ use super::message::{self, Mount, Reply, Request};
 use crate::boot::root::pipeline::MOUNT_POINTS;
 use crate::boot::root::{LOWER, MEDIUM, UPPER, mount, nfs, verity};
 use crate::boot::{SYSROOT, new_root};
+use crate::byte_text;
 use crate::sys::block::{self, BlockDevice};
 use crate::sys::btrfs::Control;
 use crate::sys::loopdev::{self, Loop};
@@ -221,7 +222,8 @@ fn bring_up(dir: &Root, interface: &Interface, wanted: Option<u64>, mtu: Option<
 fn open_inside(directory: &Path, path: &str) -> Result<File> {
     let top = File::open(directory).map_err(|e| Error::io("open", directory, &e))?;
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
-    openat2(&top, path, flags, Mode::empty(), ResolveFlags::IN_ROOT)
+    let raw = byte_text::to_bytes(path);
+    openat2(&top, &*raw, flags, Mode::empty(), ResolveFlags::IN_ROOT)
         .map(File::from)
         .map_err(|e| Error::new("open", format_args!("{path} in the root"), e))
 }
