@@ -16,7 +16,7 @@ pub(crate) fn line(line: &str) -> Cow<'_, str> {
     replace(line, "\\x", |c| !is_printable(c))
 }
 
-/// Returns `text`, of one or several lines, as [`line`] does. Its line feeds and tabs stay.
+/// Returns `text`, of one or several lines, as [`line()`] does. Its line feeds and tabs stay.
 pub(crate) fn text(text: &str) -> Cow<'_, str> {
     replace(text, "\\x", |c| !is_printable(c) && !matches!(c, '\n' | '\t'))
 }

@@ -23,7 +23,7 @@ pub(crate) const CONFIG_LIMIT: usize = 4 << 20;
 /// Longest boot record or list of modules, in bytes.
 pub(crate) const RECORD_LIMIT: usize = 8 << 20;
 
-/// Files from this size in bytes on are mapped by [`contents`] and [`FileBytes::of`].
+/// Files from this size in bytes on are mapped by [`contents`] and [`FileBytes::map_if_large`].
 const MAP_SIZE: u64 = 16 << 20;
 
 /// The bytes of a file. Of a large file only the pages in use are in memory: it is mapped. If
