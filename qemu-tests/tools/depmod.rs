@@ -250,11 +250,14 @@ fn damaged_system_maps_are_reported_as_in_kmod() {
         ("ff T\tx\nff\rT\n", 2),
         ("ff T __ksymtab_kmalloc\0\0\0\0\n\0\0\0\n", 1),
         ("ff \0\0\0\0\0\0\0\0", 1),
-        ("\u{1f}\u{8b}\u{8}\nT\n", 2),
+        ("\u{1f}\u{8}\nT\n", 2),
     ] {
         fs::write(tree.top.path().join("map"), [good, text].concat()).unwrap();
         let run = |command| tree.run(command, "out", &["-eF", "map", RELEASE]);
         let [kmods, own] = [kmod34::command("depmod"), ours()].map(|c| tree.words(&run(c)));
+        // kmod prints control characters as they are.
+        let escapes = [('\r', "\\x0d"), ('\u{1f}', "\\x1f"), ('\u{8}', "\\x08")];
+        let kmods = escapes.iter().fold(kmods, |text, (from, to)| text.replace(*from, to));
         assert_eq!(own, kmods, "{text:?}");
         assert_eq!(kmods.matches("ERROR: map:").count(), reported, "{text:?}: {kmods}");
         assert!(!own.contains('\0'), "{text:?}");
@@ -513,13 +516,15 @@ fn an_image_needs_no_index() {
     tree.put("kernel/bad/text.ko", b"no module");
     let refused = "failed to load symbols from ";
     let (bare, words) = build("bare");
-    assert!(words.contains(refused) && words.lines().count() == 1, "{words}");
+    assert!(words.contains(refused) && words.lines().count() == 2, "{words}");
+    let left_out = "text.ko: not an ELF file; the image has no such module\n";
+    assert!(words.ends_with(left_out), "{words}");
     assert!(!tree.dir().join("modules.dep").exists());
     let mut kmod = kmod34::command("depmod");
     kmod.arg("-b").arg(tree.top.path().join("r"));
     assert!(kmod.arg(RELEASE).output().unwrap().status.success());
     let (indexed, words) = build("indexed");
-    assert!(words.is_empty(), "{words}");
+    assert!(words.ends_with(left_out) && words.lines().count() == 1, "{words}");
     assert!(bare == indexed);
 }
 

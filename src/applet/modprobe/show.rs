@@ -57,14 +57,15 @@ impl Modprobe<'_> {
             }
         }
         for dep in &config.softdeps {
-            let mut words = vec![&b"softdep"[..], &dep.name];
+            let mut words = Vec::new();
             for (word, names) in [(&b"pre:"[..], &dep.pre), (b"post:", &dep.post)] {
                 if !names.is_empty() {
                     words.push(word);
                     words.extend(names.iter().map(Vec::as_slice));
                 }
             }
-            self.line(&words);
+            // As in kmod, the space after the name is printed in any case.
+            self.line(&[b"softdep", &dep.name, &words.join(&b' ')]);
         }
         for (name, names) in &config.weakdeps {
             self.line(&[b"weakdep", name, &names.join(&b' ')]);
