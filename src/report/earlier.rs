@@ -25,8 +25,8 @@ impl Record {
         Some(tried.filter_map(|m| Some(ModuleName::new(m.get("name")?.as_str()?))).collect())
     }
 
-    /// Gives each of `modules` that was requested by its name alone the request of the entry of
-    /// that name in a record in JSON: its reason, device and alias, if that entry had not ended.
+    /// Copies reason, device and alias from a record in JSON to each of `modules` that was requested
+    /// by its name alone, if the record says that its load had not ended.
     pub(crate) fn add_requests(json: &str, modules: &mut [ModuleRecord]) {
         let record: Option<Value> = serde_json::from_str(json).ok();
         let list = record.as_ref().and_then(|record| record.get("modules")?.as_array());
@@ -91,20 +91,25 @@ mod tests {
         assert_eq!((Record::load_order("{}"), Record::load_order("no")), (None, None));
     }
 
-    #[test]
-    fn later_loads_complete_the_record() {
-        let module = |name: &str| ModuleRecord {
+    /// Returns the record of a module that was loaded because somebody asked for it.
+    fn loaded(name: &str, origin: Option<Origin>) -> ModuleRecord {
+        ModuleRecord {
             name: name.into(),
             outcome: Outcome::Loaded,
             why: "asked".into(),
-            origin: None,
+            origin,
             path: None,
             options: Vec::new(),
             method: None,
             start: BootTime::from_nanos(8000),
             live: None,
             end: BootTime::from_nanos(9000),
-        };
+        }
+    }
+
+    #[test]
+    fn later_loads_complete_the_record() {
+        let module = |name| loaded(name, None);
         let text = Record::updated(RECORD, &[module("b"), module("c"), module("d")]).unwrap();
         let record: Value = serde_json::from_str(&text).unwrap();
         let words: Vec<String> = record["modules"]
@@ -125,18 +130,8 @@ mod tests {
             {"name": "b", "outcome": "loading", "why": "dependency of a"},
             {"name": "c", "outcome": "waiting", "why": "device", "device": "old", "modalias": "x"},
             {"name": "d", "outcome": "failed", "why": "device", "device": "e", "modalias": "x"}]}"#;
-        let by_name = |name: &str| ModuleRecord {
-            name: name.into(),
-            outcome: Outcome::Loaded,
-            why: "asked".into(),
-            origin: Some(Origin { request: name.into(), ..Origin::default() }),
-            path: None,
-            options: Vec::new(),
-            method: None,
-            start: BootTime::from_nanos(8000),
-            live: None,
-            end: BootTime::from_nanos(9000),
-        };
+        let by_name =
+            |name: &str| loaded(name, Some(Origin { request: name.into(), ..Origin::default() }));
         let mut modules = ["a", "b", "c", "d", "new"].map(by_name);
         modules[2].origin = Some(Origin { device: Some("new".into()), ..Origin::default() });
         Record::add_requests(record, &mut modules);
