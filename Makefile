@@ -29,7 +29,9 @@ ifneq ($(RUST_SRC),)
 endif
 RELEASE := $(RELEASE_ENV) cargo build --release --locked --target $(TARGET) $(STD)
 BIN := $(or $(CARGO_TARGET_DIR),target)/$(TARGET)/release/coldplug
-# The program in images: the same without the commands for the build machine.
+# The program in images: the same without the commands for the build machine. INIT_FEATURES= leaves out
+# LUKS, LVM and md.
+INIT_FEATURES ?= stacks
 INIT := $(BIN)-init
 
 .PHONY: help build guests run test faults lint bench soak coverage fuzz size initramfs install install-debian dist clean setup-build setup-run setup-test setup-fuzz setup-coverage
@@ -61,7 +63,7 @@ build: setup-build
 
 .PHONY: binary
 binary:
-	$(RELEASE) --bin coldplug --no-default-features
+	$(RELEASE) --bin coldplug --no-default-features --features '$(INIT_FEATURES)'
 	cp $(BIN) $(INIT)
 	$(RELEASE) --bin coldplug
 
@@ -87,6 +89,7 @@ lint:
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets --features qemu-tests -- -D warnings
 	cargo clippy --locked --lib --bins --no-default-features -- -D warnings
+	cargo clippy --locked --lib --bins --no-default-features --features stacks -- -D warnings
 	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' cargo doc -q --locked --no-deps --document-private-items
 	cargo clippy --locked --all-targets --manifest-path fuzz/Cargo.toml --no-default-features --target-dir $(or $(CARGO_TARGET_DIR),target) -- -D warnings
 

@@ -5,13 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The layers, lowest first, as in the documentation of the crate.
-const LAYERS: [&str; 12] = [
-    "kmod", "cmdline", "disk", "net", "machine", "sys", "load", "depmod", "report", "image",
-    "boot", "applet",
+const LAYERS: [&str; 14] = [
+    "kmod", "cmdline", "disk", "tpm", "net", "machine", "sys", "load", "stacks", "depmod",
+    "report", "image", "boot", "applet",
 ];
 
 /// The layers that do no I/O.
-const PURE: [&str; 6] = ["kmod", "cmdline", "disk", "net", "machine", "report"];
+const PURE: [&str; 7] = ["kmod", "cmdline", "disk", "tpm", "net", "machine", "report"];
 
 /// Texts that mean I/O, which pure layers may not contain.
 const IMPURE: [&str; 10] = [

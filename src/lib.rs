@@ -7,10 +7,12 @@
 //! - [`kmod`]: what module files, indexes and configuration *mean*; bytes in, values out
 //! - [`cmdline`]: the kernel command line, parsed once, and the table of its parameters
 //! - [`disk`]: partition tables and superblocks, verity trees, udev's links to disks
+//! - `tpm`: commands and answers of a TPM 2.0
 //! - [`net`]: DHCP messages
 //! - [`machine`]: the text that describes a captured machine
 //! - [`sys`]: the interface to the kernel: one small function per fact or action
 //! - [`load`]: executes a plan, each module as soon as its own dependencies are live
+//! - `stacks`: opens LUKS devices, activates logical volumes and starts arrays, in a child of PID 1
 //! - [`depmod`]: reads the modules of a tree and writes its index files
 //! - [`report`]: the boot record, its text and the verdict
 //! - [`image`]: initramfs images: selection of files, and the newc archive
@@ -22,7 +24,7 @@
 //!
 //! # Invariants
 //!
-//! 1. `kmod`, `cmdline`, `disk`, `net`, `machine` and `report` do no I/O: no files, no clock, no
+//! 1. `kmod`, `cmdline`, `disk`, `tpm`, `net`, `machine` and `report` do no I/O: no files, no clock, no
 //!    printing. Their parsers accept any bytes and never panic.
 //! 2. Paths below /sys, /proc, /dev, /etc and /lib start at one [`sys::Root`].
 //! 3. `sys` has no policy (its documentation lists what it does on its own). Its errors name
@@ -52,7 +54,13 @@ pub(crate) mod load;
 pub mod machine;
 pub mod net;
 pub mod report;
+#[cfg(feature = "stacks")]
+#[allow(dead_code, reason = "not all is used yet")]
+pub(crate) mod stacks;
 pub mod sys;
+#[cfg(feature = "stacks")]
+#[allow(dead_code, reason = "not all is used yet")]
+pub(crate) mod tpm;
 
 #[cfg(test)]
 mod layers;

@@ -32,6 +32,9 @@ mod iso9660;
 pub(crate) mod links;
 mod luks;
 mod lvm;
+#[cfg(feature = "stacks")]
+#[allow(dead_code, reason = "not all is used yet")]
+pub(crate) mod mapping;
 mod mbr;
 mod member;
 pub mod name;

@@ -1,0 +1,40 @@
+//! Devices of the device mapper that are to be created.
+
+/// A device of the device mapper.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mapping {
+    /// Name below /dev/mapper.
+    pub(crate) name: String,
+    /// UUID of the device mapper: `LVM-…`, `CRYPT-LUKS2-…`.
+    pub(crate) uuid: String,
+    /// Whether the device cannot be written to.
+    pub(crate) read_only: bool,
+    /// The table, in the order of the sectors.
+    pub(crate) targets: Vec<Target>,
+    /// Further links to the node, below /dev: `vg0/root`.
+    pub(crate) links: Vec<String>,
+}
+
+/// One line of the table of a [`Mapping`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// First sector, in units of 512 bytes.
+    pub(crate) start: u64,
+    /// Length in sectors of 512 bytes.
+    pub(crate) sectors: u64,
+    /// Type of the target: `linear`, `crypt`.
+    pub(crate) kind: &'static str,
+    /// Parameters, separated by spaces in the table.
+    pub(crate) parameters: Vec<Word>,
+}
+
+/// A parameter of a [`Target`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Word {
+    /// A text as it is.
+    Text(String),
+    /// A block device: major, minor.
+    Device((u32, u32)),
+    /// The device of an earlier [`Mapping`], by its name.
+    Mapped(String),
+}
