@@ -4,6 +4,9 @@
 //! This is what the child `coldplug assemble` does. It may read slow disks, compute for seconds and
 //! wait for the kernel; PID 1 decides what is assembled and when.
 
+pub(crate) mod mapped;
+mod udev_db;
+
 use std::path::PathBuf;
 
 /// A block device to look at.

@@ -22,6 +22,7 @@ use super::{Error, Result, Root};
 const CREATE: u8 = 3;
 const REMOVE: u8 = 4;
 const SUSPEND: u8 = 6;
+const STATUS: u8 = 7;
 const TABLE_LOAD: u8 = 9;
 const TABLE_STATUS: u8 = 12;
 
@@ -36,10 +37,12 @@ const TARGET: usize = 40;
 /// Room for an answer; the status of a verity target is one letter.
 const ANSWER: usize = 4096;
 
-/// The one line of a device's table.
+/// One line of a device's table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Target<'a> {
-    /// Length in sectors of 512 bytes, from the start of the device.
+    /// First sector, in units of 512 bytes.
+    pub(crate) start: u64,
+    /// Length in sectors of 512 bytes.
     pub(crate) sectors: u64,
     /// Target type: `verity`, `linear`.
     pub(crate) kind: &'a str,
@@ -73,20 +76,25 @@ impl Control {
         Ok(decode_dev(u64_at(&message, 40)))
     }
 
-    /// DM_TABLE_LOAD: loads a read-only table of one target. [`Self::resume`] activates it.
+    /// DM_TABLE_LOAD: loads a table, for reading only or for writing too. [`Self::resume`]
+    /// activates it.
     ///
     /// # Errors
-    /// The kernel lacks the target type, or refuses its parameters; its log has the reason.
-    pub(crate) fn load_table(&self, name: &str, target: &Target<'_>) -> Result<()> {
+    /// The kernel lacks a target type, or refuses its parameters; its log has the reason.
+    pub(crate) fn load_table(
+        &self,
+        name: &str,
+        targets: &[Target<'_>],
+        read_only: bool,
+    ) -> Result<()> {
         let failed = |e| failed("load the table of", name, e);
-        let length = (TARGET + target.parameters.len() + 1).next_multiple_of(8);
-        let mut message = message(name, DM_HEADER + length).map_err(failed)?;
-        message[20..24].copy_from_slice(&1_u32.to_ne_bytes());
-        message[28..32].copy_from_slice(&READ_ONLY.to_ne_bytes());
-        let spec = &mut message[DM_HEADER..];
-        spec[8..16].copy_from_slice(&target.sectors.to_ne_bytes());
-        put_str(&mut spec[24..TARGET], target.kind).map_err(failed)?;
-        put_str(&mut spec[TARGET..], target.parameters).map_err(failed)?;
+        let mut message = message(name, DM_HEADER).map_err(failed)?;
+        let count = u32::try_from(targets.len()).map_err(|_| failed(Errno::TOOBIG))?;
+        message[20..24].copy_from_slice(&count.to_ne_bytes());
+        message[28..32].copy_from_slice(&if read_only { READ_ONLY } else { 0 }.to_ne_bytes());
+        for target in targets {
+            message.extend(spec(target).map_err(failed)?);
+        }
         raw::dm(&self.0, TABLE_LOAD, &mut message).map_err(failed)
     }
 
@@ -121,6 +129,19 @@ impl Control {
         Ok(String::from_utf8_lossy(text).into_owned())
     }
 
+    /// DM_DEV_STATUS: returns the number (major, minor) and the UUID of the device `name`.
+    ///
+    /// # Errors
+    /// ENXIO if the device does not exist.
+    pub(crate) fn find(&self, name: &str) -> Result<((u32, u32), String)> {
+        let failed = |e| failed("find", name, e);
+        let mut message = message(name, DM_HEADER).map_err(failed)?;
+        raw::dm(&self.0, STATUS, &mut message).map_err(failed)?;
+        let uuid = message[UUID..PADDING].split(|b| *b == 0).next().unwrap_or_default();
+        let uuid = String::from_utf8_lossy(uuid).into_owned();
+        Ok((decode_dev(u64_at(&message, 40)), uuid))
+    }
+
     /// Sends a request without data.
     fn request(&self, request: u8, name: &str) -> std::result::Result<(), Errno> {
         raw::dm(&self.0, request, &mut message(name, DM_HEADER)?)
@@ -150,6 +171,19 @@ fn message(name: &str, length: usize) -> std::result::Result<Vec<u8>, Errno> {
     message[16..20].copy_from_slice(&DATA.to_ne_bytes());
     put_str(&mut message[NAME..UUID], name)?;
     Ok(message)
+}
+
+/// Returns the `struct dm_target_spec` of a line of a table, with its parameters.
+fn spec(target: &Target<'_>) -> std::result::Result<Vec<u8>, Errno> {
+    let length = (TARGET + target.parameters.len() + 1).next_multiple_of(8);
+    let mut spec = vec![0; length];
+    spec[0..8].copy_from_slice(&target.start.to_ne_bytes());
+    spec[8..16].copy_from_slice(&target.sectors.to_ne_bytes());
+    let next = u32::try_from(length).map_err(|_| Errno::TOOBIG)?;
+    spec[20..24].copy_from_slice(&next.to_ne_bytes());
+    put_str(&mut spec[24..TARGET], target.kind)?;
+    put_str(&mut spec[TARGET..], target.parameters)?;
+    Ok(spec)
 }
 
 /// Writes `text` and a NUL at the start of `place`.
@@ -185,6 +219,16 @@ mod tests {
         for (code, want) in [(0xfe00, (254, 0)), (0xfd10, (253, 16)), (0x10_fe00, (254, 256))] {
             assert_eq!(decode_dev(code), want, "{code:x}");
         }
+    }
+
+    #[test]
+    fn a_table_has_one_spec_after_another() {
+        let target = Target { start: 8, sectors: 16, kind: "linear", parameters: "254:0 2048" };
+        let bytes = spec(&target).unwrap();
+        assert_eq!(bytes.len(), 56);
+        assert_eq!((u64_at(&bytes, 0), u64_at(&bytes, 8), u32_at(&bytes, 20)), (8, 16, 56));
+        assert_eq!((&bytes[24..31], &bytes[40..51]), (&b"linear\0"[..], &b"254:0 2048\0"[..]));
+        assert!(spec(&Target { kind: "a-type-of-17-bytes", ..target }).is_err());
     }
 
     #[test]

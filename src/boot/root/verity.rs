@@ -252,9 +252,9 @@ fn tree(params: &VerityParams, disk: &Window<'_>) -> Result<HashTree, VerityErro
 pub(super) fn activate(dir: &Root, uuid: &str, sectors: u64, table: &str) -> sys::Result<()> {
     let control = Control::open(dir)?;
     let (_, minor) = control.create(NAME, uuid)?;
-    let target = Target { sectors, kind: "verity", parameters: table };
+    let target = Target { start: 0, sectors, kind: "verity", parameters: table };
     let made = control
-        .load_table(NAME, &target)
+        .load_table(NAME, &[target], true)
         .and_then(|()| control.resume(NAME))
         .and_then(|()| dm::create_symlink(dir, NAME, minor));
     made.inspect_err(|_| {
