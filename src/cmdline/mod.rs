@@ -3,16 +3,33 @@
 //! [`KernelCommandLine::parse`] splits it once and is its only parser. Every parameter is a row of
 //! one table, from which the parser and `docs/kernel-parameters.md` are made.
 
+#[cfg(feature = "stacks")]
+#[allow(dead_code, reason = "not all is used yet")]
+pub(crate) mod assembly;
 pub(crate) mod boot;
+#[cfg(feature = "stacks")]
+#[allow(dead_code, reason = "not all is used yet")]
+pub(crate) mod crypttab;
 pub mod link_name;
+#[cfg(feature = "stacks")]
+#[allow(dead_code, reason = "not all is used yet")]
+pub(crate) mod luks;
+#[cfg(feature = "stacks")]
+#[allow(dead_code, reason = "not all is used yet")]
+pub(crate) mod luks_options;
 pub(crate) mod modules;
 pub(crate) mod mount_options;
 pub mod network;
 mod parameters;
-#[cfg(test)]
+#[cfg(all(test, feature = "stacks"))]
 mod reference;
 pub(crate) mod root;
 pub mod root_name;
+#[cfg(feature = "stacks")]
+pub(crate) mod stacks;
+#[cfg(not(feature = "stacks"))]
+#[path = "no_stacks.rs"]
+pub(crate) mod stacks;
 pub(crate) mod storage;
 pub(crate) mod store_name;
 pub mod words;
@@ -23,6 +40,7 @@ use crate::kmod::Warning;
 use boot::BootParams;
 use modules::ModuleParams;
 use root::RootParams;
+use stacks::StackParams;
 use storage::{StorageError, StorageParams, StorageParser};
 use words::{RawWord, Word, raw_words, words};
 
@@ -37,6 +55,8 @@ pub struct KernelCommandLine {
     /// Storage below and above the root filesystem, or the first of its parameters that cannot be
     /// used.
     pub storage: Result<StorageParams, StorageError>,
+    /// LUKS devices, logical volumes and arrays.
+    pub stacks: StackParams,
     /// Module options, blacklists, masks and rules.
     pub modules: ModuleParams,
     /// Parameters that are ignored because they are unknown or their value is malformed; those
@@ -56,6 +76,7 @@ struct Parser<'a> {
     boot: BootParams,
     root: RootParams,
     storage: StorageParser<'a>,
+    stacks: StackParams,
 }
 
 impl KernelCommandLine {
@@ -79,8 +100,8 @@ impl KernelCommandLine {
                 warnings.push(ignored(&word));
             }
         }
-        let Parser { boot, root, storage } = parser;
-        Self { boot, root, storage: storage.finish(), modules, warnings }
+        let Parser { boot, root, storage, stacks } = parser;
+        Self { boot, root, storage: storage.finish(), stacks, modules, warnings }
     }
 }
 

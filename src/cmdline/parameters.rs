@@ -38,6 +38,10 @@ pub(super) struct Parameter {
 pub(super) enum Group {
     Root,
     Storage,
+    #[cfg(feature = "stacks")]
+    Luks,
+    #[cfg(feature = "stacks")]
+    Assembly,
     Network,
     Modules,
     Loading,
@@ -61,7 +65,7 @@ macro_rules! parameters {
 
         /// The texts of the table.
         #[cfg(test)]
-        pub(super) const $table: &[Parameter] = &[$($(Parameter {
+        pub(in crate::cmdline) const $table: &[Parameter] = &[$($(Parameter {
             group: Group::$group,
             name: $name,
             syntax: $syntax,
@@ -69,6 +73,14 @@ macro_rules! parameters {
         },)*)*];
     };
 }
+
+#[cfg(feature = "stacks")]
+pub(super) mod stacks;
+
+#[cfg(not(feature = "stacks"))]
+use super::stacks::store as store_stack_parameter;
+#[cfg(feature = "stacks")]
+use stacks::store as store_stack_parameter;
 
 // Words before `--`, except those of `MODULE_PARAMETERS`.
 parameters! {
@@ -312,8 +324,7 @@ parameters! {
          reports the exit status as `exit=`."
             => set(&mut line.boot.exec, word.owned_bytes().map(Some));
     }
-    // Another program's word, unless it has our prefix.
-    _ => !word.key.starts_with("coldplug.");
+    _ => store_stack_parameter(&mut line.stacks, word);
 }
 
 // Words of modprobe(8) and the kernel, wherever they stand. The value is present.

@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::parameters::{BOOT_PARAMETERS, Group, MODULE_PARAMETERS};
+use super::parameters::stacks::STACK_PARAMETERS;
+use super::parameters::{BOOT_PARAMETERS, Group, MODULE_PARAMETERS, Parameter};
 
 const FILE: &str = "docs/kernel-parameters.md";
 
@@ -37,7 +38,7 @@ struct Section {
     notes: &'static str,
 }
 
-const SECTIONS: [Section; 6] = [
+const SECTIONS: [Section; 8] = [
     Section {
         group: Group::Root,
         title: "Root filesystem",
@@ -53,6 +54,24 @@ const SECTIONS: [Section; 6] = [
 [stacks.md](stacks.md) describes what these parameters set up and how they combine.
 ",
         notes: VERITY_OPTIONS,
+    },
+    Section {
+        group: Group::Luks,
+        title: "Encrypted devices",
+        introduction: "\
+[encrypted-root.md](encrypted-root.md) describes keys, /etc/crypttab and the prompt. Without these
+parameters, a LUKS device is unlocked if the root is not found otherwise. The words `rd.luks`,
+`rd.luks.uuid`, `.name`, `.data`, `.key`, `.options` and `.crypttab` may be written without `rd.`.
+",
+        notes: "",
+    },
+    Section {
+        group: Group::Assembly,
+        title: "Logical volumes and arrays",
+        introduction: "\
+Without these parameters, what leads to the root, /usr and the device of `resume=` is assembled.
+",
+        notes: "",
     },
     Section {
         group: Group::Network,
@@ -108,6 +127,11 @@ corrupt block, besides an I/O error. |
 Signatures of root hashes are not supported. An unknown option ends the boot.
 ";
 
+/// Returns the rows of all tables.
+fn rows() -> impl Iterator<Item = &'static Parameter> {
+    BOOT_PARAMETERS.iter().chain(STACK_PARAMETERS).chain(MODULE_PARAMETERS)
+}
+
 /// Returns the text of the document.
 fn document() -> String {
     let mut text = INTRODUCTION.to_owned();
@@ -116,7 +140,7 @@ fn document() -> String {
             text,
             "\n## {title}\n\n{introduction}\n| parameter | meaning |\n| --- | --- |\n"
         );
-        for row in BOOT_PARAMETERS.iter().chain(MODULE_PARAMETERS).filter(|p| p.group == group) {
+        for row in rows().filter(|row| row.group == group) {
             let syntax = row.syntax.replace('|', "\\|");
             let _ = writeln!(text, "| `{}{syntax}` | {} |", row.name, row.meaning);
         }
@@ -149,7 +173,7 @@ mod tests {
 
     #[test]
     fn every_parameter_has_one_row_and_a_meaning() {
-        let all: Vec<_> = BOOT_PARAMETERS.iter().chain(MODULE_PARAMETERS).collect();
+        let all: Vec<_> = rows().collect();
         for (at, row) in all.iter().enumerate() {
             assert!(all.iter().skip(at + 1).all(|other| other.name != row.name), "{}", row.name);
             let value = ["", "=", "[="].iter().any(|start| match *start {

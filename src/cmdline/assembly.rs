@@ -1,0 +1,243 @@
+//! Logical volumes and arrays as the kernel command line describes them.
+//!
+//! ```text
+//! rd.lvm=BOOL  rd.lvm.vg=VG  rd.lvm.lv=VG/LV              dracut
+//! rd.md=BOOL  rd.md.uuid=UUID  rd.auto[=BOOL]             dracut
+//! md=[d]N,DEVICE,…                                        the kernel's admin-guide/md
+//! md=[d]N,LEVEL,CHUNK,FAULT,DEVICE,…                      the same without superblocks
+//! raid=noautodetect|autodetect|part
+//! coldplug.lvm=degraded  coldplug.md=dirty  coldplug.md_timeout=SECONDS
+//! ```
+
+use std::time::Duration;
+
+use super::root_name::RootName;
+use super::words::list;
+
+/// Longest wait for the missing members of an array, if no parameter sets another.
+const MD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// An array that `md=` describes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MdArray {
+    /// Number of the device: that of `md1`.
+    pub(crate) number: u32,
+    /// Whether the device is one of `md_d1`, which the kernel had for partitions once.
+    pub(crate) is_partitionable: bool,
+    /// Level of an array without superblocks: 0, or -1 for linear. It cannot be assembled.
+    pub(crate) level_without_superblock: Option<i32>,
+    /// Members.
+    pub(crate) members: Vec<RootName>,
+}
+
+impl MdArray {
+    /// Parses the value of `md=`.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let mut fields = text.split(',').peekable();
+        let first = fields.next()?;
+        let digits = first.strip_prefix('d');
+        let number = digits.unwrap_or(first).parse().ok()?;
+        let is_number = |field: &&str| field.parse::<i32>().is_ok();
+        let level = fields.next_if(is_number).and_then(|level| level.parse().ok());
+        if level.is_some() {
+            // Chunk size and fault level.
+            fields.next_if(is_number)?;
+            fields.next_if(is_number)?;
+        }
+        let members: Option<Vec<RootName>> = fields.map(member).collect();
+        let members = members.filter(|members| !members.is_empty())?;
+        let is_partitionable = digits.is_some();
+        Some(Self { number, is_partitionable, level_without_superblock: level, members })
+    }
+}
+
+/// Returns the name of a member; like the kernel, accepts it without `/dev/`.
+fn member(text: &str) -> Option<RootName> {
+    match RootName::parse(text)? {
+        // The kernel's hexadecimal numbers do not occur here, and `sda` is none.
+        RootName::Other(name) => Some(RootName::Device(format!("/dev/{name}"))),
+        name => Some(name),
+    }
+}
+
+/// What the kernel command line says of logical volumes and arrays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AssemblyParams {
+    /// `rd.lvm=no`: no logical volume is activated.
+    pub(crate) no_lvm: bool,
+    /// `rd.lvm.vg=`: volume groups whose volumes are all activated.
+    pub(crate) groups: Vec<String>,
+    /// `rd.lvm.lv=`: group and name of volumes that are activated.
+    pub(crate) volumes: Vec<(String, String)>,
+    /// `coldplug.lvm=degraded`.
+    pub(crate) degraded_lvm: bool,
+    /// `rd.md=no`: no array is started.
+    pub(crate) no_md: bool,
+    /// `rd.md.uuid=`: 32 hexadecimal digits in lower case, or the first of them.
+    pub(crate) md_uuids: Vec<String>,
+    /// `md=`.
+    pub(crate) md_arrays: Vec<MdArray>,
+    /// `raid=noautodetect`. The kernel detects nothing after an initramfs in any case.
+    pub(crate) no_autodetect: bool,
+    /// `coldplug.md=dirty`: arrays that are dirty and degraded are started too.
+    pub(crate) dirty_md: bool,
+    /// `coldplug.md_timeout=`: longest wait for the missing members of an array.
+    pub(crate) md_timeout: Duration,
+    /// `rd.auto`: whether everything that is found is assembled, not only what leads to the root.
+    pub(crate) all: bool,
+}
+
+impl Default for AssemblyParams {
+    fn default() -> Self {
+        Self {
+            no_lvm: false,
+            groups: Vec::new(),
+            volumes: Vec::new(),
+            degraded_lvm: false,
+            no_md: false,
+            md_uuids: Vec::new(),
+            md_arrays: Vec::new(),
+            no_autodetect: false,
+            dirty_md: false,
+            md_timeout: MD_TIMEOUT,
+            all: false,
+        }
+    }
+}
+
+impl AssemblyParams {
+    /// `rd.lvm.vg=`.
+    pub(super) fn add_group(&mut self, text: &str) -> bool {
+        let valid = is_lvm_name(text);
+        self.groups.extend(valid.then(|| text.to_owned()));
+        valid
+    }
+
+    /// `rd.lvm.lv=`.
+    pub(super) fn add_volume(&mut self, text: &str) -> bool {
+        let text = text.strip_prefix("/dev/").unwrap_or(text);
+        let names = text.split_once('/').filter(|(g, v)| is_lvm_name(g) && is_lvm_name(v));
+        self.volumes.extend(names.map(|(group, volume)| (group.to_owned(), volume.to_owned())));
+        names.is_some()
+    }
+
+    /// `rd.md.uuid=`.
+    pub(super) fn add_md_uuid(&mut self, text: &str) -> bool {
+        let text = text.strip_prefix("md-").unwrap_or(text);
+        let digits: String = text.chars().filter(|c| !matches!(c, ':' | '-')).collect();
+        let valid = (1..=32).contains(&digits.len());
+        let valid = valid && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        self.md_uuids.extend(valid.then(|| digits.to_ascii_lowercase()));
+        valid
+    }
+
+    /// `md=`. The last one for a number is used, as in the kernel.
+    pub(super) fn add_md_array(&mut self, text: &str) -> bool {
+        let Some(array) = MdArray::parse(text) else { return false };
+        let key = |array: &MdArray| (array.number, array.is_partitionable);
+        self.md_arrays.retain(|other| key(other) != key(&array));
+        self.md_arrays.push(array);
+        true
+    }
+
+    /// `raid=`.
+    pub(super) fn set_raid(&mut self, text: &str) -> bool {
+        for word in list(text) {
+            match word {
+                "noautodetect" => self.no_autodetect = true,
+                "autodetect" => self.no_autodetect = false,
+                // Partitionable and not: all arrays are.
+                _ => {}
+            }
+        }
+        true
+    }
+
+    /// Returns whether the UUID of an array, 32 hexadecimal digits, is one of `rd.md.uuid=`.
+    pub(crate) fn names_md_uuid(&self, uuid: &str) -> bool {
+        self.md_uuids.iter().any(|start| uuid.starts_with(start.as_str()))
+    }
+}
+
+/// Returns whether a volume group or volume may have this name: lvm(8), "Valid names".
+fn is_lvm_name(name: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"+_.-".contains(&byte);
+    !matches!(name, "" | "." | "..") && !name.starts_with('-') && name.bytes().all(is_allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::KernelCommandLine;
+    use super::*;
+
+    fn parse(line: &str) -> (AssemblyParams, usize) {
+        let line = KernelCommandLine::parse(line);
+        (line.stacks.assembly, line.warnings.len())
+    }
+
+    fn device(name: &str) -> RootName {
+        RootName::Device(format!("/dev/{name}"))
+    }
+
+    #[test]
+    fn words_of_dracut_are_parsed() {
+        let (found, warnings) = parse(
+            "rd.lvm.vg=vg0 rd.lvm.lv=vg0/root rd.lvm.lv=/dev/vg-1/a.b rd.lvm.vg=vg1 \
+             rd.md.uuid=0A1b2c3d:00000000:11111111:22222222 rd.md.uuid=md-0a-1b rd.auto \
+             coldplug.lvm=degraded coldplug.md=dirty coldplug.md_timeout=5 raid=noautodetect",
+        );
+        assert_eq!(warnings, 0);
+        assert_eq!(found.groups, ["vg0", "vg1"]);
+        let volumes = [("vg0", "root"), ("vg-1", "a.b")].map(|(g, v)| (g.into(), v.into()));
+        assert_eq!(found.volumes, volumes);
+        assert_eq!(found.md_uuids, ["0a1b2c3d000000001111111122222222", "0a1b"]);
+        assert!(found.degraded_lvm && found.dirty_md && found.all && found.no_autodetect);
+        assert_eq!(found.md_timeout, Duration::from_secs(5));
+        assert!(found.names_md_uuid("0a1bffff000000001111111122222222"));
+        assert!(!found.names_md_uuid("0b1bffff000000001111111122222222"));
+        let (found, _) = parse("rd.lvm=0 rd.md=no rd.auto=0 coldplug.md_timeout=0");
+        assert!(found.no_lvm && found.no_md && !found.all && found.md_timeout.is_zero());
+        assert_eq!(parse("quiet").0, AssemblyParams::default());
+    }
+
+    #[test]
+    fn arrays_of_the_kernel_are_parsed() {
+        for (text, number, is_partitionable, level, members) in [
+            ("0,/dev/sda1,/dev/sdb1", 0, false, None, vec![device("sda1"), device("sdb1")]),
+            ("d127,sda", 127, true, None, vec![device("sda")]),
+            ("1,UUID=ab", 1, false, None, vec![RootName::Uuid("ab".into())]),
+            ("2,0,4,0,/dev/sda", 2, false, Some(0), vec![device("sda")]),
+            ("3,-1,4,0,sda,sdb", 3, false, Some(-1), vec![device("sda"), device("sdb")]),
+        ] {
+            let level_without_superblock = level;
+            let want = MdArray { number, is_partitionable, level_without_superblock, members };
+            assert_eq!(MdArray::parse(text), Some(want), "{text}");
+        }
+        let (found, _) = parse("md=0,/dev/sda md=d0,/dev/sdb md=0,/dev/sdc");
+        let members: Vec<_> = found.md_arrays.iter().map(|array| &array.members[0]).collect();
+        assert_eq!(members, [&device("sdb"), &device("sdc")]);
+    }
+
+    #[test]
+    fn malformed_words_are_named() {
+        for word in [
+            "rd.lvm.vg=",
+            "rd.lvm.vg=a/b",
+            "rd.lvm.lv=vg0",
+            "rd.lvm.lv=vg0/a/b",
+            "rd.lvm.lv=-x/y",
+            "rd.md.uuid=xyz",
+            "rd.md.uuid=",
+            "md=sda,sdb",
+            "md=0",
+            "md=0,",
+            "md=0,0,/dev/sda",
+            "coldplug.lvm=yes",
+            "coldplug.md=clean",
+            "coldplug.md_timeout=soon",
+        ] {
+            let (found, warnings) = parse(word);
+            assert_eq!((found, warnings), (AssemblyParams::default(), 1), "{word}");
+        }
+    }
+}
