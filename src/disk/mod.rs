@@ -36,6 +36,9 @@ mod lvm;
 #[allow(dead_code, reason = "not all is used yet")]
 pub(crate) mod mapping;
 mod mbr;
+#[cfg(feature = "stacks")]
+#[allow(dead_code, reason = "not all is used yet")]
+pub mod md;
 mod member;
 pub mod name;
 mod ntfs;

@@ -35,6 +35,8 @@ pub(crate) mod inheritance;
 pub(crate) mod kmsg;
 pub(crate) mod loopdev;
 pub(crate) mod machine;
+#[cfg(feature = "stacks")]
+pub(crate) mod md;
 pub(crate) mod moddir;
 pub(crate) mod modfile;
 pub(crate) mod module;
