@@ -2,10 +2,10 @@
 //! initramfs-tools makes.
 
 use harness::disk::UUID;
-use harness::kernel::{Tree, cache, lock};
+use harness::kernel::Tree;
 use harness::machine::{Boot, Bus, Machine};
 use harness::run::{BOOT, Need, Test};
-use harness::{apt, files, image, note, tests, tool};
+use harness::{debian, files, image, note, tests, tool};
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -14,13 +14,9 @@ use std::time::Duration;
 
 /// The tests of this module, by what they need.
 pub(crate) const TESTS: &[Test] = tests![
-    [BOOT[0], BOOT[1], Need::Root("debootstrap makes devices and runs chroot")] =>
+    [BOOT[0], BOOT[1], Need::Root("the files of the system keep their owners")] =>
     debian_boots_as_with_its_own_image,
 ];
-
-/// Packages of the system besides the essential ones.
-const PACKAGES: &str =
-    "--include=systemd-sysv,udev,dbus,kmod,initramfs-tools,linux-image-cloud-amd64";
 
 /// Unit and script that report how the boot went, and power off.
 const REPORT: &str = "[Unit]\nDescription=report of the start\n\
@@ -38,23 +34,6 @@ const SCRIPT: &str = "#!/bin/sh\nexport SYSTEMD_COLORS=0 SYSTEMD_PAGER=\n\
 /// The /shutdown of our image, to which systemd returns when everything else has stopped.
 const SHUTDOWN: &str = "#!/bin/busybox sh\necho \"/shutdown of the image: $*\" > /dev/console\n\
     /bin/busybox sync\n/bin/busybox poweroff -f\n";
-
-/// Returns the system that debootstrap makes, from the cache, with its kernel.
-fn system() -> Tree {
-    let home = cache().join("debian-12");
-    let _lock = lock(&home.with_extension("lock"));
-    if !home.exists() {
-        let aside = home.with_extension("new");
-        let _ = fs::remove_dir_all(&aside);
-        let mut debootstrap = tool::command("debootstrap", "debootstrap");
-        debootstrap.args(["--variant=minbase", PACKAGES, "bookworm"]);
-        tool::run(debootstrap.arg(&aside).arg(apt::mirror_of("bookworm")));
-        fs::rename(&aside, &home).unwrap();
-    }
-    let names = fs::read_dir(home.join("lib/modules")).unwrap();
-    let release = names.flatten().next().expect("a kernel").file_name().into_string().unwrap();
-    Tree { root: home, release }
-}
 
 /// Writes a disk with the system, and the service that reports.
 fn disk(tree: &Tree, file: &Path) {
@@ -102,7 +81,7 @@ fn with_shutdown(image: &Path, out: &Path) -> PathBuf {
 }
 
 fn debian_boots_as_with_its_own_image() {
-    let tree = system();
+    let tree = debian::system();
     let scratch = tempfile::tempdir().unwrap();
     let own = tree.root.join(format!("boot/initrd.img-{}", tree.release));
     let ours = with_shutdown(&image::coldplug(&tree, &[]), &scratch.path().join("image"));

@@ -50,6 +50,8 @@ mod faults;
 mod rescue;
 // Failed boots that are stored for the next one.
 mod persistence;
+// Disks of LUKS, LVM and md by the tools of Debian.
+mod made_disks;
 // A Debian with systemd, with our image and with its own.
 mod debian;
 
@@ -61,6 +63,7 @@ mod module_tools;
 fn main() -> ExitCode {
     // The longest first, so that no long test is left alone at the end.
     harness::run::main(&[
+        made_disks::TESTS,
         fleet::TESTS,
         disk_names::TESTS,
         debian::TESTS,

@@ -9,12 +9,15 @@
 //! | [`own_modules`] | kernel modules written for the tests |
 //! | [`image`], [`entry`] | initramfs images, and what is put into them |
 //! | [`disk`], [`filesystem`] | disks with a root, in ext4 and in other filesystems |
+//! | [`debian`] | a Debian 12 by debootstrap |
+//! | [`made_disk`], [`recipe`] | disks of LUKS, LVM and md, made by the tools of Debian |
 //! | [`machine`], [`qmp`] | a machine in QEMU, and what it reported |
 //! | [`record`] | entries of the boot record |
 //! | [`measured`], [`sysfs_names`] | the machines that are measured, and the state that a boot leads to |
 //! | [`supervisor`], [`fake_kernel`] | commands in a fake root under a fake kernel |
 
 pub mod apt;
+pub mod debian;
 pub mod disk;
 pub mod entry;
 pub mod fake_kernel;
@@ -25,10 +28,12 @@ pub mod image;
 pub mod kernel;
 pub mod kmod34;
 pub mod machine;
+pub mod made_disk;
 pub mod measured;
 pub mod own_modules;
 pub mod paths;
 pub mod qmp;
+pub mod recipe;
 pub mod record;
 pub mod run;
 pub mod supervisor;

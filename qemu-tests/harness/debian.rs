@@ -1,0 +1,67 @@
+//! A Debian 12 made by debootstrap(8): the system that boots, and the tools that make disks.
+//!
+//! ```text
+//! debian-12-HASH/       in the cache: the files of the system; HASH is that of its packages
+//! debian-12-HASH.ext4   the same as a filesystem, written to by no test
+//! ```
+
+use crate::kernel::{Tree, cache, hash, lock};
+use crate::run::unavailable;
+use crate::{apt, tool};
+use std::fs;
+use std::path::PathBuf;
+
+/// Packages of the system besides the essential ones.
+const PACKAGES: &str = "systemd-sysv,udev,dbus,kmod,initramfs-tools,linux-image-cloud-amd64,\
+    cryptsetup,cryptsetup-bin,lvm2,mdadm,dmsetup,thin-provisioning-tools,bcache-tools,btrfs-progs,\
+    e2fsprogs,fdisk,libtss2-esys-3.0.2-0,libtss2-rc0,libtss2-mu0,libtss2-tcti-device0";
+
+/// Returns the system from the cache, with its kernel. It is made first if the cache does not hold
+/// it, which takes about two minutes.
+///
+/// # Panics
+///
+/// If debootstrap fails. Without root or a mirror the test is ignored.
+pub fn system() -> Tree {
+    let home = home();
+    let _lock = lock(&home.with_extension("lock"));
+    if !home.exists() {
+        if !rustix::process::geteuid().is_root() {
+            unavailable("needs root: debootstrap makes devices and runs chroot");
+        }
+        let aside = home.with_extension("new");
+        let _ = fs::remove_dir_all(&aside);
+        let mut debootstrap = tool::command("debootstrap", "debootstrap");
+        debootstrap.args(["--variant=minbase", &format!("--include={PACKAGES}"), "bookworm"]);
+        tool::run(debootstrap.arg(&aside).arg(apt::mirror_of("bookworm")));
+        let _ = fs::remove_dir_all(aside.join("var/cache/apt/archives"));
+        fs::rename(&aside, &home).unwrap();
+    }
+    let names = fs::read_dir(home.join("lib/modules")).unwrap();
+    let release = names.flatten().next().expect("a kernel").file_name().into_string().unwrap();
+    Tree { root: home, release }
+}
+
+/// Returns the system as an ext4 without partitions, to be used with `snapshot=on`.
+pub fn filesystem() -> PathBuf {
+    let tree = system();
+    let file = tree.root.with_extension("ext4");
+    let _lock = lock(&tree.root.with_extension("lock"));
+    if !file.exists() {
+        let aside = file.with_extension("ext4-new");
+        let _ = fs::remove_file(&aside);
+        let mut mkfs = tool::command("mkfs.ext4", "e2fsprogs");
+        tool::run(mkfs.args(["-q", "-F", "-d"]).args([&tree.root, &aside]).arg("1G"));
+        fs::rename(&aside, &file).unwrap();
+    }
+    file
+}
+
+/// Returns the versions of its packages: the text of dpkg's status file.
+pub fn versions() -> String {
+    fs::read_to_string(system().root.join("var/lib/dpkg/status")).unwrap()
+}
+
+fn home() -> PathBuf {
+    cache().join(format!("debian-12-{:016x}", hash(&PACKAGES)))
+}

@@ -1,0 +1,193 @@
+//! Disks of LUKS, LVM and md, made by the tools of Debian in a guest.
+//!
+//! This machine need not have the device mapper: the system of [`debian`] boots with coldplug's
+//! image, and `coldplug.exec=` runs the recipes ([`recipe`]). One guest makes all disks that the
+//! cache lacks.
+//!
+//! ```text
+//! made/NAME-HASH/disk0 …   in the cache: the disks; HASH is that of the recipe and of all versions
+//! made/NAME-HASH/out/…     what the tools printed: data/made/lib lists the files
+//! ```
+
+use crate::files::put;
+use crate::kernel::{cache, hash, lock};
+use crate::machine::{Bus, Machine};
+use crate::recipe::{self, Recipe};
+use crate::{debian, disk, filesystem, image, note, tool};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The passphrase of every LUKS device.
+pub const PASSPHRASE: &str = "cold plug";
+
+/// The script that runs recipes in the guest, and the functions that recipes use.
+const RUN: &str = include_str!("../data/made/run");
+const LIB: &str = include_str!("../data/made/lib");
+/// Source of the program that is the init of every root that recipes make.
+const GUEST: &str = include_str!("../guests/guest.rs");
+
+/// Words of the kernel command line of the guest. Disks are attached by the script.
+const WORDS: &str = "root=/dev/vda rw scsi_mod.scan=manual \"coldplug.exec=mkdir -p /made && \
+    mount /dev/vdb /made && exec bash /made/run\"";
+
+/// Deadline of the guest, and of each recipe in it.
+const BOOT_DEADLINE: Duration = Duration::from_secs(120);
+const RECIPE_DEADLINE: Duration = Duration::from_secs(30);
+
+/// The disks of one recipe in the cache, which no test writes to.
+#[derive(Debug)]
+pub struct Made {
+    dir: PathBuf,
+}
+
+/// Returns the disks of the recipe `name`. All disks that the cache lacks are made first.
+///
+/// # Panics
+///
+/// If there is no such recipe, or if it fails.
+#[track_caller]
+pub fn made(name: &str) -> Made {
+    let recipes = recipe::all();
+    let recipe = recipes.iter().find(|recipe| recipe.name == name);
+    let dir = home(recipe.unwrap_or_else(|| panic!("no recipe {name}")));
+    if !dir.exists() {
+        let _lock = lock(&cache().join("made/lock"));
+        let missing: Vec<_> = recipes.into_iter().filter(|r| !home(r).exists()).collect();
+        if missing.iter().any(|recipe| recipe.name == name) {
+            make(&missing);
+        }
+        let failed = failed(&dir);
+        let log = || fs::read_to_string(failed.join("out/log")).unwrap_or_default();
+        assert!(dir.exists(), "{name} could not be made: {}", log());
+    }
+    Made { dir }
+}
+
+/// Returns the directory of a recipe in the cache.
+fn home(recipe: &Recipe) -> PathBuf {
+    let inputs = (&recipe.sizes, &recipe.script, RUN, LIB, GUEST, debian::versions());
+    cache().join("made").join(format!("{}-{:016x}", recipe.name, hash(&inputs)))
+}
+
+/// Returns the directory for the output of a recipe that failed.
+fn failed(home: &Path) -> PathBuf {
+    PathBuf::from(format!("{}.failed", home.display()))
+}
+
+impl Made {
+    /// Returns the disks.
+    pub fn disks(&self) -> Vec<PathBuf> {
+        (0..).map(|n| self.dir.join(format!("disk{n}"))).take_while(|file| file.exists()).collect()
+    }
+
+    /// Attaches all disks to `vm`, which changes copies of them that go with the machine.
+    pub fn attach(&self, vm: Machine, bus: Bus) -> Machine {
+        (0..self.disks().len()).fold(vm, |vm, number| self.attach_one(number, vm, bus))
+    }
+
+    /// Attaches the disk with this number in the same way.
+    pub fn attach_one(&self, number: usize, vm: Machine, bus: Bus) -> Machine {
+        vm.drive(bus, &format!("snapshot=on,file={}", self.disks()[number].display()))
+    }
+
+    /// Copies the disks to `dir`, for a test that changes them.
+    pub fn copy(&self, dir: &Path) -> Vec<PathBuf> {
+        let mut cp = tool::command("cp", "coreutils");
+        tool::run(cp.arg("--sparse=always").args(self.disks()).arg(dir));
+        self.disks().iter().map(|file| dir.join(file.file_name().unwrap())).collect()
+    }
+
+    /// Returns what a tool printed: the text of this file of the recipe's output.
+    ///
+    /// # Panics
+    ///
+    /// If the recipe wrote no such file.
+    pub fn text(&self, name: &str) -> String {
+        let file = self.output(name);
+        let bytes = fs::read(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Returns the path of a file of the recipe's output, such as a key file.
+    pub fn output(&self, name: &str) -> PathBuf {
+        self.dir.join("out").join(name)
+    }
+}
+
+/// Runs `recipes` in a guest and moves what succeeded into the cache.
+fn make(recipes: &[Recipe]) {
+    let parent = cache().join("made");
+    let aside = tempfile::Builder::new().prefix(".new-").tempdir_in(&parent).unwrap();
+    let scripts = scripts(recipes, &aside.path().join("scripts.ext4"));
+    let output = disk::empty(512, &aside.path().join("output.tar"));
+
+    let tree = debian::system();
+    let image = image::coldplug(&tree, &["--modules", "@virtio,@storage,@filesystems"]);
+    let number = u32::try_from(recipes.len()).unwrap();
+    let mut vm = Machine::new(&tree, &image)
+        .args(["-m", "1536", "-cpu", "max"])
+        .cmdline(WORDS)
+        .deadline(BOOT_DEADLINE + number * RECIPE_DEADLINE)
+        .drive(Bus::VirtioBlk, &format!("snapshot=on,file={}", debian::filesystem().display()))
+        .disk(Bus::VirtioBlk, &scripts)
+        .disk(Bus::VirtioBlk, &output)
+        .device("virtio-scsi-pci,id=made");
+    for (target, recipe) in recipes.iter().enumerate() {
+        vm = attach(vm, aside.path(), target, recipe);
+    }
+    let boot = vm.run();
+    note!("{} recipes in {:?}", recipes.len(), boot.wall);
+    tool::run(tool::command("tar", "tar").arg("-C").arg(aside.path()).arg("-xf").arg(&output));
+    for recipe in recipes {
+        keep(recipe, &aside.path().join(&recipe.name));
+    }
+}
+
+/// Makes the disk with the scripts: `recipes`, their functions, and the root for the tests.
+fn scripts(recipes: &[Recipe], file: &Path) -> PathBuf {
+    let dir = filesystem::content();
+    let scratch = tempfile::tempdir().unwrap();
+    let to = scratch.path();
+    tool::run(tool::command("cp", "coreutils").arg("-a").arg(dir.path()).arg(to.join("root")));
+    put(to, "run", RUN.as_bytes(), 0o644);
+    put(to, "lib", LIB.as_bytes(), 0o644);
+    let mut plan = String::new();
+    for (target, Recipe { name, sizes, script }) in recipes.iter().enumerate() {
+        plan += &format!("{name} {target} {}\n", sizes.len());
+        put(to, &format!("{name}.sh"), script.as_bytes(), 0o644);
+    }
+    put(to, "plan", plan.as_bytes(), 0o644);
+    let mut mkfs = tool::command("mkfs.ext4", "e2fsprogs");
+    tool::run(mkfs.args(["-q", "-F", "-d"]).args([to, file]).arg("64M"));
+    file.to_owned()
+}
+
+/// Attaches the blank disks of `recipe` as the logical units of a SCSI target. Blocks of zeros
+/// become holes in their files.
+fn attach(mut vm: Machine, aside: &Path, target: usize, recipe: &Recipe) -> Machine {
+    let dir = aside.join(&recipe.name);
+    fs::create_dir_all(dir.join("out")).unwrap();
+    for (lun, size) in recipe.sizes.iter().enumerate() {
+        let file = disk::empty(*size, &dir.join(format!("disk{lun}")));
+        let id = format!("made{target}-{lun}");
+        let drive = format!(
+            "if=none,id={id},format=raw,cache=unsafe,discard=unmap,detect-zeroes=unmap,file={}",
+            file.display()
+        );
+        vm = vm
+            .args(["-drive", &drive])
+            .device(&format!("scsi-hd,drive={id},bus=made.0,scsi-id={target},lun={lun}"));
+    }
+    vm
+}
+
+/// Moves the disks of `recipe` into the cache if it succeeded, else its output for the message.
+fn keep(recipe: &Recipe, from: &Path) {
+    let status = fs::read_to_string(from.join("out/status")).unwrap_or_default();
+    let home = home(recipe);
+    let is_made = status.trim() == "0";
+    let to = if is_made { home } else { failed(&home) };
+    let _ = fs::remove_dir_all(&to);
+    fs::rename(from, &to).unwrap();
+}
