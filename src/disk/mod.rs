@@ -19,7 +19,12 @@
 //! such a file system. All reads together are bounded by a budget, whatever the bytes are. If an
 //! area cannot be read, the format counts as absent, and [`Examination::error`] says why.
 
+#[cfg(feature = "stacks")]
+#[allow(dead_code, reason = "not all is used yet")]
+pub mod assemble_rule;
 mod bytes;
+#[cfg(feature = "stacks")]
+mod config_words;
 pub(crate) mod crc;
 mod device;
 mod exfat;

@@ -4,6 +4,7 @@
 //! This is what the child `coldplug assemble` does. It may read slow disks, compute for seconds and
 //! wait for the kernel; PID 1 decides what is assembled and when.
 
+pub(crate) mod external;
 pub(crate) mod mapped;
 pub(crate) mod md;
 mod udev_db;

@@ -11,6 +11,7 @@
 //! Keywords need three letters, in either case. A line that begins with a space continues the one
 //! before; `#` begins a comment at the start of a word; quotes keep spaces.
 
+use super::super::config_words;
 use super::{Metadata, Version, parse_uuid};
 use crate::kmod::Warning;
 use crate::kmod::alias::fnmatch;
@@ -265,41 +266,19 @@ fn auto(words: &[String]) -> [Auto; 2] {
     rules.map(|rule| rule.unwrap_or(rest))
 }
 
-/// Returns the words of each logical line, with the number of its first line.
+/// Returns the words of each logical line, with the number of its first line. A quote that is not
+/// closed ends with its line.
 fn lines(text: &str) -> Vec<(usize, Vec<String>)> {
     let mut lines: Vec<(usize, Vec<String>)> = Vec::new();
     for (number, line) in text.lines().enumerate() {
         let continues = line.starts_with([' ', '\t']);
         match lines.last_mut() {
-            Some((_, words)) if continues => words.extend(words_of(line)),
-            _ => lines.push((number + 1, words_of(line).collect())),
+            Some((_, words)) if continues => words.extend(config_words::split(line).0),
+            _ => lines.push((number + 1, config_words::split(line).0)),
         }
     }
     lines.retain(|(_, words)| !words.is_empty());
     lines
-}
-
-/// Splits a line into words. A quote that is not closed ends with the line.
-fn words_of(line: &str) -> impl Iterator<Item = String> + '_ {
-    let mut rest = line;
-    std::iter::from_fn(move || {
-        rest = rest.trim_start();
-        if rest.is_empty() || rest.starts_with('#') {
-            return None;
-        }
-        let (mut word, mut quote) = (String::new(), None);
-        let end = rest.char_indices().find_map(|(at, c)| {
-            match (c, quote) {
-                (c, Some(open)) if c == open => quote = None,
-                ('"' | '\'', None) => quote = Some(c),
-                (c, None) if c.is_whitespace() => return Some(at),
-                (c, _) => word.push(c),
-            }
-            None
-        });
-        rest = rest.get(end.unwrap_or(rest.len())..).unwrap_or_default();
-        Some(word)
-    })
 }
 
 #[cfg(test)]
