@@ -2,6 +2,8 @@
 //! code.
 
 mod args;
+#[cfg(feature = "stacks")]
+mod ask_passphrase;
 mod autoclean;
 mod console_shell;
 #[cfg(feature = "host")]
@@ -154,6 +156,12 @@ const INTERNAL: &[Applet] = &[
         help: "read or write the stored boot that the arguments name",
         run: persist::run,
     },
+    #[cfg(feature = "stacks")]
+    Applet {
+        name: "ask-passphrase",
+        help: "ask for a passphrase on a console, and pass it to standard input",
+        run: ask_passphrase::run,
+    },
     Applet {
         name: "console-shell",
         help: "run a shell on a console, after the password that standard input holds",
@@ -197,9 +205,10 @@ const INTERNAL: &[Applet] = &[
 ];
 
 /// Commands without options. Their entry in the table is their whole help.
-const WITHOUT_OPTIONS: [&str; 11] = [
+const WITHOUT_OPTIONS: [&str; 12] = [
     "init",
     "finish",
+    "ask-passphrase",
     "console-shell",
     "disk-prober",
     "free-initramfs",

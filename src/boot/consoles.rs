@@ -60,12 +60,45 @@ impl Occasion {
 struct ConsoleShell {
     console: String,
     child: Option<ChildProcess>,
+    backoff: Backoff,
+}
+
+/// When a child that has ended is started again.
+#[derive(Debug)]
+pub(super) struct Backoff {
     /// Time at which the last child was started.
     started: BootTime,
     /// Time before which no other child is started.
     due: BootTime,
     /// Delay before the next child.
     delay: Duration,
+}
+
+impl Backoff {
+    pub(super) fn new() -> Self {
+        let now = BootTime::now();
+        Self { started: now, due: now, delay: FIRST_DELAY }
+    }
+
+    /// Returns whether a child may be started.
+    pub(super) fn is_due(&self) -> bool {
+        BootTime::now() >= self.due
+    }
+
+    /// Notes that a child is being started.
+    pub(super) fn note_start(&mut self) {
+        self.started = BootTime::now();
+    }
+
+    /// Notes that the child has ended, or was not started.
+    pub(super) fn postpone(&mut self) {
+        let now = BootTime::now();
+        if now - self.started > MAX_DELAY {
+            self.delay = FIRST_DELAY;
+        }
+        self.due = now + self.delay;
+        self.delay = (self.delay * 2).min(MAX_DELAY);
+    }
 }
 
 /// Offers shells on all consoles until a person asks for something; `None` is Ctrl-Alt-Del.
@@ -112,7 +145,7 @@ fn end(shells: Vec<ConsoleShell>) {
 }
 
 /// Waits until children have ended, for at most [`END_TIMEOUT`].
-fn wait_for(mut children: Vec<ChildProcess>) {
+pub(super) fn wait_for(mut children: Vec<ChildProcess>) {
     let end = BootTime::now() + END_TIMEOUT;
     while BootTime::now() < end {
         children.retain(|child| child::exit_status(child.pid()).is_none());
@@ -125,8 +158,7 @@ fn wait_for(mut children: Vec<ChildProcess>) {
 
 impl ConsoleShell {
     fn new(console: String) -> Self {
-        let now = BootTime::now();
-        Self { console, child: None, started: now, due: now, delay: FIRST_DELAY }
+        Self { console, child: None, backoff: Backoff::new() }
     }
 
     /// Starts the child if it is due, and notes its end. Returns false if the console is no
@@ -136,7 +168,7 @@ impl ConsoleShell {
     /// No child can be started, several times in a row.
     fn tend(&mut self, occasion: Occasion, access: &ShellAccess) -> Result<bool> {
         match &self.child {
-            None if BootTime::now() >= self.due => self.start(occasion, access)?,
+            None if self.backoff.is_due() => self.start(occasion, access)?,
             None => {}
             Some(child) => {
                 let Some(status) = child::exit_status(child.pid()) else { return Ok(true) };
@@ -144,14 +176,14 @@ impl ConsoleShell {
                 if status.code() == Some(i32::from(NO_TERMINAL)) {
                     return Ok(false);
                 }
-                self.postpone();
+                self.backoff.postpone();
             }
         }
         Ok(true)
     }
 
     fn start(&mut self, occasion: Occasion, access: &ShellAccess) -> Result<()> {
-        self.started = BootTime::now();
+        self.backoff.note_start();
         let password = match access {
             ShellAccess::Open => NO_PASSWORD,
             ShellAccess::Password(hash) => hash,
@@ -163,25 +195,16 @@ impl ConsoleShell {
                 child.send(password.as_bytes());
                 self.child = Some(child);
             }
-            Err(error) if self.delay >= MAX_DELAY => return Err(error),
-            Err(_) => self.postpone(),
+            Err(error) if self.backoff.delay >= MAX_DELAY => return Err(error),
+            Err(_) => self.backoff.postpone(),
         }
         Ok(())
-    }
-
-    fn postpone(&mut self) {
-        let now = BootTime::now();
-        if now - self.started > MAX_DELAY {
-            self.delay = FIRST_DELAY;
-        }
-        self.due = now + self.delay;
-        self.delay = (self.delay * 2).min(MAX_DELAY);
     }
 }
 
 /// Returns the names below /dev of the consoles that may be terminals. The child finds out whether
 /// they are: opening one may block.
-fn consoles(dir: &Root) -> Vec<String> {
+pub(super) fn consoles(dir: &Root) -> Vec<String> {
     let mut names = procfs::consoles(dir);
     names.retain(|name| {
         let node = fs::metadata(dir.join("dev").join(name));
@@ -194,7 +217,7 @@ fn consoles(dir: &Root) -> Vec<String> {
 }
 
 /// Returns whether a console is that of the screen and the keyboard.
-fn is_virtual_terminal(name: &str) -> bool {
+pub(super) fn is_virtual_terminal(name: &str) -> bool {
     name.strip_prefix("tty").is_some_and(|rest| rest.parse::<u8>().is_ok())
 }
 
@@ -230,17 +253,17 @@ mod tests {
 
     #[test]
     fn children_that_end_soon_are_started_less_and_less_often() {
-        let mut shell = ConsoleShell::new("ttyS0".to_owned());
+        let mut backoff = Backoff::new();
         let delays: Vec<u64> = (0..7)
             .map(|_| {
-                shell.started = BootTime::now();
-                shell.postpone();
-                (shell.due - shell.started).as_secs()
+                backoff.note_start();
+                backoff.postpone();
+                (backoff.due - backoff.started).as_secs()
             })
             .collect();
         assert_eq!(delays, [1, 2, 4, 8, 16, 30, 30]);
-        shell.started = BootTime::default();
-        shell.postpone();
-        assert_eq!(shell.delay, FIRST_DELAY * 2);
+        backoff.started = BootTime::default();
+        backoff.postpone();
+        assert_eq!(backoff.delay, FIRST_DELAY * 2);
     }
 }

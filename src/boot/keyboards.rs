@@ -29,12 +29,17 @@ const PS2: &str = "i8042";
 
 /// Has a child process load the drivers, and waits for it. At the deadline the child goes on alone.
 pub(super) fn load() {
-    let Ok(child) = ChildProcess::start("load-keyboards", &[]) else { return };
+    let Some(child) = start() else { return };
     let end = BootTime::now() + TIMEOUT;
     while child::exit_status(child.pid()).is_none() && BootTime::now() < end {
         signals::sleep(SCAN_INTERVAL);
     }
     child.release();
+}
+
+/// Starts the child process that loads the drivers.
+pub(super) fn start() -> Option<ChildProcess> {
+    ChildProcess::start("load-keyboards", &[]).ok()
 }
 
 /// Loads the drivers that lead to keyboards, and those of devices that these find.

@@ -30,6 +30,9 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 /// Whether the last line was cut. The next one then starts with a newline.
 static IS_CUT: AtomicBool = AtomicBool::new(false);
 
+/// Number of lines that this process has printed.
+static LINES: AtomicU64 = AtomicU64::new(0);
+
 /// The console, open for writing.
 #[derive(Debug)]
 pub(crate) struct Console(File);
@@ -59,11 +62,18 @@ impl Console {
     /// Prints one line. Whatever it holds, it stays one line and leaves the terminal as it is. What
     /// the console does not accept in time is dropped.
     pub(crate) fn print(&self, line: &str) {
+        LINES.fetch_add(1, Ordering::Relaxed);
         if IS_CUT.load(Ordering::Relaxed) && write(self.0.as_fd(), b"\n") {
             IS_CUT.store(false, Ordering::Relaxed);
         }
         write(self.0.as_fd(), format!("{}\n", escape::line(line)).as_bytes());
     }
+}
+
+/// Returns the number of lines that this process has printed on the console.
+#[cfg(feature = "stacks")]
+pub(crate) fn lines_printed() -> u64 {
+    LINES.load(Ordering::Relaxed)
 }
 
 /// Leaves a second for a line that matters more than those before it, even if the console accepted
@@ -97,7 +107,7 @@ pub(super) fn print_last(line: &[u8]) {
 
 /// Writes `bytes` to a descriptor that does not block, until it has accepted nothing for
 /// [`STALL_LEFT_MS`]. Returns whether all were written.
-fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> bool {
+pub(super) fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> bool {
     let mut rest = bytes;
     let mut progress = Instant::now();
     while !rest.is_empty() {

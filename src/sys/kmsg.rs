@@ -143,6 +143,55 @@ impl LogPosition {
     }
 }
 
+/// The records that the kernel prints on the console from now on.
+#[cfg(feature = "stacks")]
+#[derive(Debug)]
+pub(crate) struct PrintedRecords {
+    file: File,
+    /// Priority below which a record is printed.
+    limit: u8,
+}
+
+#[cfg(feature = "stacks")]
+impl PrintedRecords {
+    /// Returns the end of the log; `None` if it is not readable.
+    pub(crate) fn end(root: &Root, limit: u8) -> Option<Self> {
+        LogPosition::end(root).0.map(|file| Self { file, limit })
+    }
+
+    /// Returns whether a record was printed since the last call.
+    pub(crate) fn any(&self) -> bool {
+        let mut buffer = vec![0; 8192];
+        let (mut file, mut found) = (&self.file, false);
+        loop {
+            match file.read(&mut buffer) {
+                Ok(0) => return found,
+                Ok(len) => found |= priority(&buffer[..len]).is_some_and(|p| p < self.limit),
+                // EPIPE: records were overwritten.
+                Err(e) if e.raw_os_error() == Some(rustix::io::Errno::PIPE.raw_os_error()) => {
+                    found = true;
+                }
+                Err(_) => return found,
+            }
+        }
+    }
+}
+
+#[cfg(feature = "stacks")]
+impl std::os::fd::AsFd for PrintedRecords {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// Returns the priority of a record.
+#[cfg(feature = "stacks")]
+fn priority(record: &[u8]) -> Option<u8> {
+    let end = record.iter().position(|byte| *byte == b',')?;
+    let number: u32 = std::str::from_utf8(record.get(..end)?).ok()?.parse().ok()?;
+    u8::try_from(number % 8).ok()
+}
+
 /// Returns the first line of the text of a record.
 fn record_text(record: &[u8]) -> Option<String> {
     let record = String::from_utf8_lossy(record);
@@ -159,6 +208,8 @@ mod tests {
         let record = b"4,12,5000,-;ext9: Unknown symbol x (err -2)\n SUBSYSTEM=module\n";
         assert_eq!(record_text(record).as_deref(), Some("ext9: Unknown symbol x (err -2)"));
         assert_eq!(record_text(b"garbage"), None);
+        assert_eq!((priority(record), priority(b"30,1,2,-;x")), (Some(4), Some(6)));
+        assert_eq!((priority(b"garbage"), priority(b",")), (None, None));
         let text = "ext9: Unknown symbol x (err -2)".to_owned();
         assert_eq!(parse_record(record), Some((5000, text)));
         assert_eq!(parse_record(b"4,12;x"), None);

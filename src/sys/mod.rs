@@ -31,7 +31,12 @@ pub(crate) mod errno;
 mod error;
 pub(crate) mod flash;
 pub(crate) mod helper;
+#[cfg(feature = "stacks")]
+pub(crate) mod hidden_keys;
 pub(crate) mod inheritance;
+#[cfg(feature = "stacks")]
+#[allow(dead_code, reason = "used once PID 1 assembles")]
+pub(crate) mod input;
 pub(crate) mod kmsg;
 pub(crate) mod loopdev;
 pub(crate) mod machine;

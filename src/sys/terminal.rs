@@ -61,7 +61,7 @@ pub(crate) fn reset(path: &Path) -> Result<()> {
     change(&terminal, Mode::Shell).map_err(|e| Error::new("tcsetattr", escape::path(&path), e))
 }
 
-fn open(path: &Path) -> Result<File> {
+pub(super) fn open(path: &Path) -> Result<File> {
     // O_NONBLOCK: opening a serial port may wait for a carrier.
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
     let open = OpenOptions::new().read(true).write(true).custom_flags(flags).open(path);
@@ -78,7 +78,7 @@ pub(crate) fn set_mode(mode: Mode) -> bool {
     change(rustix::stdio::stdin(), mode).is_ok()
 }
 
-fn change(terminal: impl AsFd, mode: Mode) -> rustix::io::Result<()> {
+pub(super) fn change(terminal: impl AsFd, mode: Mode) -> rustix::io::Result<()> {
     let mut termios = tcgetattr(&terminal)?;
     let is_shell = mode == Mode::Shell;
     termios.input_modes |= InputModes::ICRNL;
