@@ -36,7 +36,7 @@ pub mod identity;
 mod iso9660;
 pub(crate) mod links;
 mod luks;
-mod lvm;
+pub mod lvm;
 #[cfg(feature = "stacks")]
 #[allow(dead_code, reason = "not all is used yet")]
 pub(crate) mod mapping;
@@ -153,7 +153,7 @@ const FORMATS: [Format; 23] = [
     member(raid::probe, 0),
     format(fixed_layout::bcache, 8192),
     format(fixed_layout::bcachefs, 131_072),
-    member(lvm::probe, 0),
+    member(lvm::probe::probe, 0),
     format(fixed_layout::verity, 0),
     format(luks::probe, 0),
     member(fixed_layout::ubi, 0),
@@ -337,7 +337,7 @@ mod tests {
             include_str!("fixed_layout.rs"),
             include_str!("iso9660.rs"),
             include_str!("luks.rs"),
-            include_str!("lvm.rs"),
+            include_str!("lvm/probe.rs"),
             include_str!("ntfs.rs"),
             include_str!("raid.rs"),
             include_str!("swap.rs"),

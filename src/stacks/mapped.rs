@@ -21,6 +21,14 @@ pub(crate) struct Mapped {
     is_old: bool,
 }
 
+/// Removes the devices that were not there before.
+pub(crate) fn remove_new(dir: &Root, made: &[Mapped]) {
+    let Ok(control) = Control::open(dir) else { return };
+    for mapped in made.iter().rev().filter(|mapped| !mapped.is_old) {
+        let _ = control.remove(&mapped.name);
+    }
+}
+
 /// Creates devices in their order, with their links and an entry in udev's database. A device that
 /// exists with the same name and UUID stays as it is. After an error none of the new ones exists.
 ///

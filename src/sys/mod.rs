@@ -15,6 +15,9 @@
 pub(crate) mod atomic_file;
 pub(crate) mod autoclean_marker;
 pub mod block;
+#[cfg(feature = "stacks")]
+#[allow(dead_code, reason = "not all is used yet")]
+pub(crate) mod block_stack;
 mod boot_time;
 pub(crate) mod btrfs;
 pub(crate) mod child;

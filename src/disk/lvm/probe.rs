@@ -7,16 +7,16 @@
 //!  24 LVM2 001 │ 32 UUID, 32 characters
 //! ```
 
-use super::bytes::{has, le32, le64};
-use super::device::Device;
-use super::{Superblock, Usage, crc};
+use super::super::bytes::{has, le32, le64};
+use super::super::device::Device;
+use super::super::{Superblock, Usage, crc};
 
 /// Initial value of LVM's CRC-32, whose result is not inverted.
-const CRC_SEED: u32 = 0xf597_a6cf;
+pub(super) const CRC_SEED: u32 = 0xf597_a6cf;
 /// Lengths of the groups in a printed UUID.
 const GROUPS: [usize; 7] = [6, 4, 4, 4, 4, 4, 6];
 
-pub(super) fn probe(device: &Device<'_>) -> Option<Superblock> {
+pub(in crate::disk) fn probe(device: &Device<'_>) -> Option<Superblock> {
     let uuid = (0..4u8).find_map(|sector| label(device, sector))?;
     Some(Superblock::new("LVM2_member", Usage::Raid).with_names(Some(uuid), None))
 }
@@ -30,7 +30,7 @@ fn label(device: &Device<'_>, number: u8) -> Option<String> {
     is_valid.then(|| format_uuid(&sector[32..64]))
 }
 
-fn format_uuid(mut id: &[u8]) -> String {
+pub(super) fn format_uuid(mut id: &[u8]) -> String {
     let mut groups = Vec::with_capacity(GROUPS.len());
     for length in GROUPS {
         let (group, rest) = id.split_at(length.min(id.len()));
