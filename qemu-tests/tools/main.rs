@@ -25,6 +25,8 @@ mod depmod;
 mod image;
 // Filesystems and partition tables, against blkid.
 mod blkid;
+// LUKS headers, against cryptsetup.
+mod luks;
 // The hook for kernel packages of Debian 12.
 mod kernel_removal;
 // The release binaries: static and small.
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         signatures::TESTS,
         depmod::TESTS,
         blkid::TESTS,
+        luks::TESTS,
         fake_roots::TESTS,
         image::TESTS,
         modules_conf::TESTS,

@@ -35,7 +35,8 @@ mod gpt;
 pub mod identity;
 mod iso9660;
 pub(crate) mod links;
-mod luks;
+#[allow(dead_code, reason = "not all is used yet")]
+pub mod luks;
 pub mod lvm;
 #[cfg(feature = "stacks")]
 #[allow(dead_code, reason = "not all is used yet")]
@@ -155,7 +156,7 @@ const FORMATS: [Format; 23] = [
     format(fixed_layout::bcachefs, 131_072),
     member(lvm::probe::probe, 0),
     format(fixed_layout::verity, 0),
-    format(luks::probe, 0),
+    format(luks::probe::probe, 0),
     member(fixed_layout::ubi, 0),
     format(fat::probe, 0),
     format(swap::hibernated, 40960),
@@ -338,6 +339,8 @@ mod tests {
             include_str!("iso9660.rs"),
             include_str!("luks.rs"),
             include_str!("lvm/probe.rs"),
+            include_str!("luks/probe.rs"),
+            include_str!("lvm.rs"),
             include_str!("ntfs.rs"),
             include_str!("raid.rs"),
             include_str!("swap.rs"),

@@ -5,6 +5,7 @@
 //! wait for the kernel; PID 1 decides what is assembled and when.
 
 pub(crate) mod external;
+pub(crate) mod luks;
 pub(crate) mod lvm;
 pub(crate) mod mapped;
 pub(crate) mod md;

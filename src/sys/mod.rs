@@ -12,6 +12,9 @@
 //! - A file that cannot be created without a name (O_TMPFILE) gets a temporary one.
 //! - A message for the system log goes to /dev/kmsg, or to /dev/log if that is not writable.
 
+#[cfg(feature = "stacks")]
+#[allow(dead_code, reason = "used once PID 1 assembles")]
+pub(crate) mod af_alg;
 pub(crate) mod atomic_file;
 pub(crate) mod autoclean_marker;
 pub mod block;
@@ -40,6 +43,12 @@ pub(crate) mod inheritance;
 #[cfg(feature = "stacks")]
 #[allow(dead_code, reason = "used once PID 1 assembles")]
 pub(crate) mod input;
+#[cfg(feature = "stacks")]
+#[allow(dead_code, reason = "used once PID 1 assembles")]
+pub(crate) mod key_memory;
+#[cfg(feature = "stacks")]
+#[allow(dead_code, reason = "used once PID 1 assembles")]
+pub(crate) mod keyring;
 pub(crate) mod kmsg;
 pub(crate) mod loopdev;
 pub(crate) mod machine;

@@ -75,6 +75,20 @@ pub(crate) fn consoles(root: &Root) -> Vec<String> {
     text.lines().filter_map(|line| Some(line.split_whitespace().next()?.to_owned())).collect()
 }
 
+/// Returns how many bytes programs can still use without swap: MemAvailable of /proc/meminfo.
+///
+/// ```text
+/// MemAvailable:    3906484 kB
+/// ```
+#[cfg(feature = "stacks")]
+#[allow(dead_code, reason = "used once PID 1 assembles")]
+pub(crate) fn available_memory(root: &Root) -> Option<u64> {
+    let text = read(&root.join("proc/meminfo")).ok()?;
+    let number = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kib: u64 = number.trim().trim_end_matches("kB").trim_end().parse().ok()?;
+    Some(kib.saturating_mul(1024))
+}
+
 /// Writes `value` to the sysctl `name`, such as `kernel/printk_devkmsg`.
 ///
 /// # Errors

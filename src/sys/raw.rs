@@ -430,3 +430,223 @@ mod no_thread_names {
         0
     }
 }
+
+/// Memory of its own pages, and the system calls of the keyring and of AF_ALG sockets.
+#[cfg(feature = "stacks")]
+#[allow(dead_code, reason = "used once PID 1 assembles")]
+pub(super) mod secrets {
+    use std::ffi::{CStr, c_int, c_long, c_uint, c_void};
+    use std::mem::size_of;
+    use std::os::fd::{AsFd, AsRawFd};
+    use std::{fmt, ptr, slice};
+
+    use ::libc::{self, iovec, msghdr, sockaddr_alg};
+    use rustix::io::{Errno, Result};
+    use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mlock, mmap_anonymous, munmap};
+
+    /// The family of sockets for the kernel's algorithms.
+    pub(in crate::sys) const AF_ALG: u16 = 38;
+
+    /// Pages that begin as zeros, and are zeros again before they are freed.
+    pub(in crate::sys) struct Pages {
+        start: *mut c_void,
+        len: usize,
+    }
+
+    impl Pages {
+        /// mmap(2): maps at least `len` bytes.
+        pub(in crate::sys) fn new(len: usize) -> Result<Self> {
+            let len = len.max(1);
+            let access = ProtFlags::READ | ProtFlags::WRITE;
+            // SAFETY: the kernel chooses the address, so no memory of ours is replaced. The mapping
+            // is private and lives until `drop`.
+            let start = unsafe { mmap_anonymous(ptr::null_mut(), len, access, MapFlags::PRIVATE) }?;
+            Ok(Self { start, len })
+        }
+
+        /// mlock(2): keeps the pages out of swap.
+        pub(in crate::sys) fn lock(&self) -> Result<()> {
+            // SAFETY: the call changes no content.
+            unsafe { mlock(self.start, self.len) }
+        }
+
+        /// madvise(2) with MADV_DONTDUMP: keeps the pages out of core dumps.
+        pub(in crate::sys) fn exclude_from_dumps(&self) -> Result<()> {
+            // SAFETY: this advice changes no content.
+            unsafe { madvise(self.start, self.len, Advice::LinuxDontDump) }
+        }
+
+        /// madvise(2) with MADV_HUGEPAGE: has large pages used.
+        pub(in crate::sys) fn use_huge_pages(&self) -> Result<()> {
+            // SAFETY: this advice changes no content.
+            unsafe { madvise(self.start, self.len, Advice::LinuxHugepage) }
+        }
+
+        /// Returns the bytes.
+        pub(in crate::sys) fn bytes(&self) -> &[u8] {
+            // SAFETY: `start` is `len` mapped, readable, initialised bytes until `drop`.
+            unsafe { slice::from_raw_parts(self.start.cast(), self.len) }
+        }
+
+        /// Returns the bytes for writing.
+        pub(in crate::sys) fn bytes_mut(&mut self) -> &mut [u8] {
+            // SAFETY: as in `bytes`; the mapping is writable, and `self` is borrowed exclusively.
+            unsafe { slice::from_raw_parts_mut(self.start.cast(), self.len) }
+        }
+
+        /// Returns the whole blocks of Argon2 in these pages.
+        pub(in crate::sys) fn blocks_mut(&mut self) -> &mut [argon2::Block] {
+            let count = self.len / size_of::<argon2::Block>();
+            // SAFETY: as in `bytes_mut`. A page is aligned as a block must be, and any bytes are a
+            // block, which is an array of numbers.
+            unsafe { slice::from_raw_parts_mut(self.start.cast(), count) }
+        }
+    }
+
+    impl Drop for Pages {
+        fn drop(&mut self) {
+            self.bytes_mut().fill(0);
+            // SAFETY: this is the mapping made in `new`, and nothing borrows it any more. The call
+            // receives the address, so the zeros are written.
+            let _ = unsafe { munmap(self.start, self.len) };
+        }
+    }
+
+    impl fmt::Debug for Pages {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "Pages({} bytes)", self.len)
+        }
+    }
+
+    // SAFETY: the mapping is owned; a shared borrow can only read it.
+    unsafe impl Send for Pages {}
+    // SAFETY: as above.
+    unsafe impl Sync for Pages {}
+
+    fn check(result: c_long) -> Result<c_long> {
+        match result {
+            0.. => Ok(result),
+            _ => Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)),
+        }
+    }
+
+    /// add_key(2): adds a key to a keyring and returns its number.
+    pub(in crate::sys) fn add_key(
+        kind: &CStr,
+        description: &CStr,
+        payload: &[u8],
+        keyring: c_int,
+    ) -> Result<c_long> {
+        let (kind, description, bytes) = (kind.as_ptr(), description.as_ptr(), payload.as_ptr());
+        // SAFETY: the kernel copies the texts and `payload`, which outlive the call.
+        check(unsafe {
+            libc::syscall(libc::SYS_add_key, kind, description, bytes, payload.len(), keyring)
+        })
+    }
+
+    /// keyctl(2) with KEYCTL_UNLINK: removes a key from a keyring.
+    pub(in crate::sys) fn unlink_key(key: c_long, keyring: c_int) -> Result<()> {
+        const UNLINK: c_int = 9;
+        // SAFETY: all arguments are numbers.
+        check(unsafe { libc::syscall(libc::SYS_keyctl, UNLINK, key, keyring) }).map(drop)
+    }
+
+    /// bind(2): chooses the algorithm of an AF_ALG socket.
+    pub(in crate::sys) fn bind_algorithm(socket: impl AsFd, kind: &str, name: &str) -> Result<()> {
+        let mut address = sockaddr_alg {
+            salg_family: AF_ALG,
+            salg_type: [0; 14],
+            salg_feat: 0,
+            salg_mask: 0,
+            salg_name: [0; 64],
+        };
+        put(&mut address.salg_type, kind)?;
+        put(&mut address.salg_name, name)?;
+        let pointer = ptr::from_ref(&address).cast();
+        let length =
+            libc::socklen_t::try_from(size_of::<sockaddr_alg>()).map_err(|_| Errno::INVAL)?;
+        // SAFETY: the address is a structure of this length, which the kernel copies.
+        check(unsafe { libc::bind(socket.as_fd().as_raw_fd(), pointer, length) }.into()).map(drop)
+    }
+
+    /// Writes `text` and a NUL at the start of `place`.
+    fn put(place: &mut [u8], text: &str) -> Result<()> {
+        let room = place.get_mut(..=text.len()).ok_or(Errno::NAMETOOLONG)?;
+        room[..text.len()].copy_from_slice(text.as_bytes());
+        Ok(())
+    }
+
+    /// setsockopt(2) with ALG_SET_KEY: sets the key of an algorithm.
+    pub(in crate::sys) fn set_algorithm_key(socket: impl AsFd, key: &[u8]) -> Result<()> {
+        let length = libc::socklen_t::try_from(key.len()).map_err(|_| Errno::INVAL)?;
+        let socket = socket.as_fd().as_raw_fd();
+        // SAFETY: the kernel copies `key`.
+        check(
+            unsafe {
+                libc::setsockopt(
+                    socket,
+                    libc::SOL_ALG,
+                    libc::ALG_SET_KEY,
+                    key.as_ptr().cast(),
+                    length,
+                )
+            }
+            .into(),
+        )
+        .map(drop)
+    }
+
+    /// Room for two control messages: an operation, and an IV of 32 bytes with its length.
+    #[repr(C, align(8))]
+    struct Control([u8; 96]);
+
+    /// sendmsg(2): sends data with the operation and the IV of a cipher.
+    pub(in crate::sys) fn send_to_cipher(
+        socket: impl AsFd,
+        encrypt: bool,
+        iv: &[u8],
+        data: &[u8],
+    ) -> Result<usize> {
+        let operation = if encrypt { libc::ALG_OP_ENCRYPT } else { libc::ALG_OP_DECRYPT };
+        let mut control = Control([0; 96]);
+        let mut used = 0;
+        let iv_length = c_uint::try_from(iv.len()).map_err(|_| Errno::INVAL)?;
+        let iv = [&iv_length.to_ne_bytes(), iv].concat();
+        add_control(&mut control, &mut used, libc::ALG_SET_OP, &operation.to_ne_bytes())?;
+        if iv.len() > size_of::<c_uint>() {
+            add_control(&mut control, &mut used, libc::ALG_SET_IV, &iv)?;
+        }
+        let mut part = iovec { iov_base: data.as_ptr().cast_mut().cast(), iov_len: data.len() };
+        // SAFETY: all fields of the structure are numbers and pointers, for which zero is valid.
+        let mut message: msghdr = unsafe { std::mem::zeroed() };
+        message.msg_iov = &raw mut part;
+        message.msg_iovlen = 1;
+        message.msg_control = control.0.as_mut_ptr().cast();
+        message.msg_controllen = used as _;
+        // SAFETY: the kernel reads the data and the control messages, which outlive the call, and
+        // writes neither.
+        let sent = unsafe { libc::sendmsg(socket.as_fd().as_raw_fd(), &raw const message, 0) };
+        check(sent as c_long).map(|sent| usize::try_from(sent).unwrap_or(0))
+    }
+
+    /// Appends a control message of the level SOL_ALG: its length, level, type and data.
+    fn add_control(
+        control: &mut Control,
+        used: &mut usize,
+        kind: c_int,
+        data: &[u8],
+    ) -> Result<()> {
+        let header = size_of::<libc::cmsghdr>();
+        let length = header + data.len();
+        let end = *used + length.next_multiple_of(size_of::<usize>());
+        let place = control.0.get_mut(*used..end).ok_or(Errno::INVAL)?;
+        // `cmsg_len` is a size_t, or in musl a socklen_t with its padding after or before it, which
+        // has the same bytes.
+        place[..size_of::<usize>()].copy_from_slice(&length.to_ne_bytes());
+        place[header - 8..header - 4].copy_from_slice(&libc::SOL_ALG.to_ne_bytes());
+        place[header - 4..header].copy_from_slice(&kind.to_ne_bytes());
+        place[header..length].copy_from_slice(data);
+        *used = end;
+        Ok(())
+    }
+}

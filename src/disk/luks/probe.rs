@@ -9,14 +9,14 @@
 //! If the first header of LUKS2 is damaged, the second one (SKUL ba be) is used. It is at 16 KiB
 //! or, for larger metadata, at a higher power of two; only offsets within the head are checked.
 
-use super::bytes::{be16, be64, has};
-use super::device::Device;
-use super::{Superblock, Usage, text};
+use super::super::bytes::{be16, be64, has};
+use super::super::device::Device;
+use super::super::{Superblock, Usage, text};
 
 /// Offsets of the second header.
 const SECOND: [usize; 3] = [0x4000, 0x8000, 0x10000];
 
-pub(super) fn probe(device: &Device<'_>) -> Option<Superblock> {
+pub(in crate::disk) fn probe(device: &Device<'_>) -> Option<Superblock> {
     header(device, 0, b"LUKS\xba\xbe")
         .or_else(|| SECOND.iter().find_map(|start| header(device, *start, b"SKUL\xba\xbe")))
 }
