@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -21,6 +21,7 @@ pub(crate) const TESTS: &[Test] = tests![[] =>
     indexes_name_the_files_of_the_image,
     modprobe_reads_the_rewritten_index,
     configuration_and_firmware_are_included,
+    configuration_of_devices_is_included,
     a_merged_usr_is_included_once,
     links_mean_what_they_mean_in_the_root,
     a_root_without_lib_is_read_below_usr,
@@ -306,6 +307,32 @@ fn dependencies_are_included() {
     ] {
         assert_eq!(modules(&built(tree.path(), args)), expected, "{args}");
     }
+}
+
+fn configuration_of_devices_is_included() {
+    let tree = tree();
+    let module = format!("lib/modules/{RELEASE}/kernel/dm-crypt.ko");
+    put(tree.path(), &module, self::module(&["name=dm_crypt"]));
+    let dep = tree.path().join(format!("lib/modules/{RELEASE}/modules.dep"));
+    let lines = fs::read_to_string(&dep).unwrap() + "kernel/dm-crypt.ko:\n";
+    fs::write(&dep, lines).unwrap();
+    put(tree.path(), "etc/crypttab", "root UUID=1 none luks\nkeys UUID=2 /etc/k initramfs\n");
+    put(tree.path(), "etc/k", "secret");
+    put(tree.path(), "etc/mdadm/mdadm.conf", "HOMEHOST <system>\n");
+    put(tree.path(), "etc/hostname", "pc\n");
+    let (output, image) = build(tree.path(), "-m x");
+    assert!(output.status.success());
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("the image holds key files"), "{stderr}");
+    assert_eq!(image.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(modules(&image), ["dm-crypt.ko.zst", "x.ko.zst"]);
+    let found = files(&image);
+    for name in ["etc/crypttab", "etc/k", "etc/mdadm/mdadm.conf", "etc/hostname"] {
+        let source = fs::read(tree.path().join(name)).unwrap();
+        assert_eq!(found.get(name), Some(&source), "{name}");
+    }
+    let generic = files(&built(tree.path(), "--generic"));
+    assert!(!generic.keys().any(|name| name == "etc/crypttab" || name == "etc/k"));
 }
 
 fn modules_are_stored_in_the_requested_form() {

@@ -25,7 +25,7 @@ build  Write an initramfs image to OUT.
   -r, --root DIR          use /lib/modules, /lib/firmware and modprobe.d below DIR (default: /)
       --all               include all modules (default)
   -m, --modules A,B       include these modules and their dependencies: names, globs or @sets
-                          (@filesystems @network @storage @usb-input @virtio)
+                          (@crypt @filesystems @lvm @network @raid @storage @usb-input @virtio)
       --init BINARY       program for /init (default: coldplug-init in the directory of this
                           program or in ../lib/coldplug, else this program)
       --modules-as FORMAT zstd: compress plain modules (default); plain: decompress all
@@ -35,6 +35,8 @@ build  Write an initramfs image to OUT.
       --list FILE         read the files, links and device nodes from FILE, a list for
                           gen_init_cpio, instead of the built-in list; '-' is standard input
       --no-firmware       leave out firmware
+      --generic           leave out the root's crypttab with its key files, mdadm.conf, settings
+                          of LVM and host name
       --shell[=PATH]      include a shell for a boot that fails: busybox or bash of the root, or
                           the program PATH, with the libraries it needs
       --shell-password-hash HASH|FILE
@@ -134,6 +136,7 @@ fn parse_build(parser: &mut lexopt::Parser) -> Result<Command, Error> {
             Long("compress") => options.compress = parser.value()?.parse_with(compress)?,
             Long("list") => options.list = Some(parser.value()?.into()),
             Long("no-firmware") => options.firmware = false,
+            Long("generic") => options.generic = true,
             Long("shell") => {
                 let path = parser.optional_value().filter(|path| !path.is_empty());
                 options.shell = Some(path.map_or(Shell::Any, |path| Shell::Program(path.into())));
@@ -172,6 +175,7 @@ fn defaults() -> Options {
         firmware: true,
         shell: None,
         shell_password: None,
+        generic: false,
         mtime: 0,
     }
 }

@@ -57,7 +57,7 @@ fn parse_line(line: &str) -> (Option<LuksDevice>, Vec<String>) {
 }
 
 /// Replaces `\040` and the like by their byte, as Debian's cryptsetup and fstab(5) do.
-fn decode(field: &str) -> String {
+pub(crate) fn decode(field: &str) -> String {
     let bytes = byte_text::to_bytes(field);
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut rest = &*bytes;

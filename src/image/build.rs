@@ -6,6 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::firmware::Firmware;
+use super::host_config::HostConfig;
 use super::manifest::{Content, Manifest, Node};
 use super::output::Output;
 use super::select::{self, Selection};
@@ -40,6 +41,9 @@ const INDEX_FILES: [&str; 13] = [
     "modules.symbols.bin",
     "modules.weakdep",
 ];
+
+/// The warning about an image with key files.
+const HAS_KEYS: &str = "the image holds key files: its mode is 0600; keep copies of it to root too";
 
 /// The result of a build.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,8 +84,13 @@ impl fmt::Display for Summary {
 /// All of [`Error`]. No file is left behind.
 pub(crate) fn build(options: &Options) -> Result<Summary, Error> {
     let tree = Tree::read(&options.root, &options.release)?;
-    let mut selection = select::select(&tree, &options.modules)?;
+    let mut config = match options.generic {
+        true => HostConfig::default(),
+        false => HostConfig::read(&options.root)?,
+    };
+    let mut selection = select::select(&tree, &options.modules.with(&config.sets))?;
     let mut notices = tree.indexes.notices.clone();
+    notices.append(&mut config.notices);
     let firmware = read_modules(&tree, &mut selection, options, &mut notices)?;
     let mut manifest = Manifest::default();
     add_list(&mut manifest, options)?;
@@ -101,9 +110,12 @@ pub(crate) fn build(options: &Options) -> Result<Summary, Error> {
         let name = image_path(&options.release, &path);
         manifest.add(&name, Node::of_root(0o644, Content::Module(tree.path(&line.path))))?;
     }
+    let has_keys = config.is_secret;
+    notices.extend(has_keys.then(|| HAS_KEYS.to_owned()));
+    config.add_to(&mut manifest)?;
     let firmware = add_firmware(&mut manifest, &tree, &firmware, options)?;
     notices.extend(check_init(&manifest)?);
-    let bytes = write(&manifest, options)?;
+    let bytes = write(&manifest, options, has_keys)?;
     Ok(Summary {
         path: options.out.clone(),
         bytes,
@@ -333,9 +345,10 @@ fn items(manifest: &Manifest) -> Vec<Item<'_>> {
 }
 
 /// Writes the image. Returns its size in bytes.
-fn write(manifest: &Manifest, options: &Options) -> Result<u64, Error> {
+fn write(manifest: &Manifest, options: &Options, has_keys: bool) -> Result<u64, Error> {
     // Whoever reads the hash of a password can try passwords against it.
-    let mode = if options.shell_password.is_some() { 0o600 } else { 0o666 };
+    let is_secret = has_keys || options.shell_password.is_some();
+    let mode = if is_secret { 0o600 } else { 0o666 };
     let output = Output::create(&options.out, mode, options.compress)?;
     let mut writer = newc::Writer::new(output, options.mtime);
     let mut inodes = HashMap::new();
@@ -407,12 +420,18 @@ mod tests {
             firmware: false,
             shell: None,
             shell_password: Some("$5$salt$hash".to_owned()),
+            generic: false,
             mtime: 0,
         };
-        fs::write(&options.out, "an image that everybody may read").unwrap();
-        fs::set_permissions(&options.out, fs::Permissions::from_mode(0o644)).unwrap();
-        write(&Manifest::default(), &options).unwrap();
-        let mode = fs::metadata(&options.out).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
+        let without = Options { shell_password: None, ..options.clone() };
+        for (options, has_keys, is_secret) in
+            [(&options, false, true), (&without, true, true), (&without, false, false)]
+        {
+            fs::write(&options.out, "an image that everybody may read").unwrap();
+            fs::set_permissions(&options.out, fs::Permissions::from_mode(0o644)).unwrap();
+            write(&Manifest::default(), options, has_keys).unwrap();
+            let mode = fs::metadata(&options.out).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777 == 0o600, is_secret);
+        }
     }
 }

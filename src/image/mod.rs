@@ -18,6 +18,11 @@
 mod build;
 mod error;
 mod firmware;
+#[cfg(feature = "stacks")]
+mod host_config;
+#[cfg(not(feature = "stacks"))]
+#[path = "no_host_config.rs"]
+mod host_config;
 mod indexes;
 mod inside;
 pub(crate) mod list;

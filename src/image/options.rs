@@ -13,6 +13,16 @@ pub(crate) enum Modules {
     Named(Vec<String>),
 }
 
+impl Modules {
+    /// Returns these modules and more words.
+    pub(super) fn with(&self, more: &[String]) -> Self {
+        match self {
+            Self::All => Self::All,
+            Self::Named(words) => Self::Named(words.iter().chain(more).cloned().collect()),
+        }
+    }
+}
+
 /// The options of a build.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
@@ -38,6 +48,8 @@ pub(crate) struct Options {
     pub(crate) shell: Option<Shell>,
     /// The hash of the password for a shell, or the path of a file that holds it.
     pub(crate) shell_password: Option<String>,
+    /// Whether to take nothing from the configuration of the root's devices.
+    pub(crate) generic: bool,
     /// The date of every entry, in seconds since 1970.
     pub(crate) mtime: u32,
 }

@@ -5,9 +5,12 @@ pub(crate) const BASE: &str = include_str!("../../initramfs/base.list");
 /// The content of `@initrd-release` in a file list.
 pub(crate) const INITRD_RELEASE: &str = include_str!("../../initramfs/initrd-release");
 
-const SETS: [(&str, &str); 5] = [
+const SETS: [(&str, &str); 8] = [
+    ("crypt", include_str!("../../initramfs/modules/crypt.list")),
     ("filesystems", include_str!("../../initramfs/modules/filesystems.list")),
+    ("lvm", include_str!("../../initramfs/modules/lvm.list")),
     ("network", include_str!("../../initramfs/modules/network.list")),
+    ("raid", include_str!("../../initramfs/modules/raid.list")),
     ("storage", include_str!("../../initramfs/modules/storage.list")),
     ("usb-input", include_str!("../../initramfs/modules/usb-input.list")),
     ("virtio", include_str!("../../initramfs/modules/virtio.list")),

@@ -1,0 +1,24 @@
+//! Without the feature `stacks`, the image takes nothing from the configuration of its root.
+
+use std::path::Path;
+
+use super::Error;
+use super::manifest::Manifest;
+
+/// Nothing.
+#[derive(Debug, Default)]
+pub(super) struct HostConfig {
+    pub(super) sets: Vec<String>,
+    pub(super) is_secret: bool,
+    pub(super) notices: Vec<String>,
+}
+
+impl HostConfig {
+    pub(super) fn read(_: &Path) -> Result<Self, Error> {
+        Ok(Self::default())
+    }
+
+    pub(super) fn add_to(self, _: &mut Manifest) -> Result<(), Error> {
+        Ok(())
+    }
+}
