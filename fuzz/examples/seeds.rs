@@ -28,6 +28,8 @@ fn main() -> io::Result<()> {
     corpus.put("index", "small", &index_seed())?;
     corpus.put("newc", "small", &archive()?)?;
     corpus.put("network", "offer", &offer())?;
+    corpus.put("lvm", "text", &[&[0], LVM].concat())?;
+    corpus.put("lvm", "device", &lvm_device())?;
     if let Some(boot) = stored_boot() {
         corpus.put("stored_boot", "small", &boot)?;
     }
@@ -41,6 +43,29 @@ fn main() -> io::Result<()> {
         corpus.module(&module)?;
     }
     Ok(())
+}
+
+/// Metadata with every type of segment.
+const LVM: &[u8] = include_bytes!("../../src/disk/lvm/fixtures/every_type.txt");
+
+/// Returns a physical volume in the form of its fuzz target, which sets the checksums.
+fn lvm_device() -> Vec<u8> {
+    let (mut label, mut header) = ([0; SECTOR], [0; SECTOR]);
+    let put = |sector: &mut [u8; SECTOR], at: usize, bytes: &[u8]| {
+        sector[at..at + bytes.len()].copy_from_slice(bytes);
+    };
+    put(&mut label, 0, b"LABELONE\x01");
+    put(&mut label, 20, b"\x20\0\0\0LVM2 001");
+    put(&mut label, 32, b"00000000000000000000000000000002");
+    for (at, number) in [(64, 1 << 27), (72, 1 << 20), (104, 4096), (112, 65536_u64)] {
+        put(&mut label, at, &number.to_le_bytes());
+    }
+    put(&mut header, 4, b" LVM2 x[5A%r0N*>\x01");
+    let length = LVM.len() as u64;
+    for (at, number) in [(24, 4096), (32, 65536), (40, SECTOR as u64), (48, length)] {
+        put(&mut header, at, &number.to_le_bytes());
+    }
+    [&[1], &label[..], &header, LVM].concat()
 }
 
 /// The corpus, with a directory for each target.

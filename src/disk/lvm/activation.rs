@@ -519,4 +519,6 @@ fn is_read_only(volume: &Volume, layer: Layer) -> bool {
 }
 
 #[cfg(test)]
+mod samples;
+#[cfg(test)]
 mod tests;

@@ -2,38 +2,52 @@
 
 use super::activation::{self, Device};
 use super::availability::{self, State};
+use super::group::Group;
 use super::members::{self, Reader};
 use crate::disk::Source;
-use crate::disk::mapping::Word;
+use crate::disk::mapping::{Mapping, Word};
 
-/// Reads the physical volume on a device and builds the tables of every volume of its group, with
-/// all devices and with none. Returns the number of mapped devices.
+/// Reads the physical volume on a device and checks its groups. Returns the number of mapped
+/// devices.
 ///
 /// # Panics
-/// A table has a gap, or uses a device that does not come before it.
+/// As [`check_text`].
 #[must_use]
 pub fn check(source: &impl Source) -> usize {
-    let Some(member) = Reader::default().read(source) else { return 0 };
+    let member = Reader::default().read(source);
+    let found = members::assemble(member.as_slice());
+    found.iter().map(|found| check_group(&found.group)).sum()
+}
+
+/// Parses metadata and builds the tables of every volume, with all devices and with none. Returns
+/// the number of mapped devices.
+///
+/// # Panics
+/// A table has a gap, uses a device that does not come before it, or is made although devices are
+/// missing.
+#[must_use]
+pub fn check_text(text: &[u8]) -> usize {
+    Group::parse(text).map_or(0, |group| check_group(&group))
+}
+
+fn check_group(group: &Group) -> usize {
+    let device = Device { number: (8, 1), sectors: u64::MAX };
     let mut count = 0;
-    for found in members::assemble(&[member]) {
-        let group = &found.group;
-        let device = Device { number: (8, 1), sectors: u64::MAX };
-        for present in [true, false] {
-            let devices = vec![present.then_some(device); group.physical.len()];
-            let is_there = vec![present; group.physical.len()];
-            for volume in 0..group.volumes.len() {
-                let state = availability::state(group, &is_there, volume);
-                let made = activation::activate(group, &devices, &[volume], !present);
-                let is_covered = !matches!(state, State::Missing { is_covered: false, .. });
-                assert!(is_covered || made.is_err(), "a volume without its devices");
-                count += made.map_or(0, |made| check_order(&made.mappings));
-            }
+    for present in [true, false] {
+        let devices = vec![present.then_some(device); group.physical.len()];
+        let is_there = vec![present; group.physical.len()];
+        for volume in 0..group.volumes.len() {
+            let state = availability::state(group, &is_there, volume);
+            let made = activation::activate(group, &devices, &[volume], !present);
+            let is_covered = !matches!(state, State::Missing { is_covered: false, .. });
+            assert!(is_covered || made.is_err(), "a volume without its devices");
+            count += made.map_or(0, |made| check_order(&made.mappings));
         }
     }
     count
 }
 
-fn check_order(mappings: &[crate::disk::mapping::Mapping]) -> usize {
+fn check_order(mappings: &[Mapping]) -> usize {
     for (at, mapping) in mappings.iter().enumerate() {
         let mut end = 0;
         for target in &mapping.targets {

@@ -12,6 +12,9 @@
 
 pub(super) mod probe;
 
+#[cfg(all(test, feature = "stacks"))]
+pub(crate) mod device_for_tests;
+
 #[cfg(feature = "stacks")]
 #[allow(dead_code, reason = "not all is used yet")]
 pub(crate) mod activation;
@@ -56,4 +59,4 @@ mod table;
 mod text;
 
 #[cfg(feature = "stacks")]
-pub use fuzzing::check;
+pub use fuzzing::{check, check_text};

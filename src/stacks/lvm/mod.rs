@@ -161,3 +161,6 @@ fn check_pools(dir: &Root, pools: &[Pool]) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

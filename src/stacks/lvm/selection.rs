@@ -68,8 +68,10 @@ impl Selection {
         if self.settings.allows(owner, own) {
             return None;
         }
-        let own = if own.is_empty() { "has no name for LVM" } else { own };
-        Some(format!("belongs to the system {owner}, and this one is {own}"))
+        Some(match &**own {
+            "" => format!("belongs to the system {owner}, and this one has no name for LVM"),
+            own => format!("belongs to the system {owner}, and this one is {own}"),
+        })
     }
 }
 
