@@ -97,6 +97,9 @@ impl Corpus {
         if name.ends_with("veritysetup") {
             self.put("verity", name, &[&[0; 8], &seed[..]].concat())?;
         }
+        if name.ends_with("cryptsetup") {
+            self.put("luks", name, &luks_seed(&image.file)?)?;
+        }
         self.put("disk", name, &seed)?;
         self.put("tables", name, &seed)
     }
@@ -154,6 +157,14 @@ impl Image {
         }
         Ok(sectors)
     }
+}
+
+/// Returns the first sectors of a device, or the metadata of LUKS2 without the binary header.
+fn luks_seed(device: &File) -> io::Result<Vec<u8>> {
+    let mut start = [0; 16 << 10];
+    device.read_exact_at(&mut start, 0)?;
+    let json = start[4096..].split(|byte| *byte == 0).next().unwrap_or_default();
+    Ok(if json.is_empty() { [&[0], &start[..1024]].concat() } else { [&[1], json].concat() })
 }
 
 /// Returns everything that probing finds on a device.
@@ -308,7 +319,19 @@ const DISKS: [&[&str]; 27] = [
 ];
 
 /// Targets and their texts.
-const TEXTS: [(&str, &[u8]); 23] = [
+const TEXTS: [(&str, &[u8]); 24] = [
+    (
+        "luks",
+        br#"1{"keyslots":{"0":{"type":"luks2","key_size":16,"priority":2,"af":{"type":"luks1",
+        "stripes":4,"hash":"sha256"},"area":{"type":"raw","encryption":"aes-cbc-essiv:sha256",
+        "key_size":16,"offset":"32768","size":"4096"},"kdf":{"type":"argon2id","time":4,"memory":32,
+        "cpus":1,"salt":"c2FsdHNhbHRzYWx0"}}},"tokens":{"1":{"type":"systemd-tpm2","keyslots":["0"]}},
+        "segments":{"0":{"type":"crypt","offset":"65536","size":"dynamic","iv_tweak":"0",
+        "encryption":"aes-xts-plain64","sector_size":4096}},"digests":{"0":{"type":"pbkdf2",
+        "keyslots":["0"],"segments":["0"],"hash":"sha512","iterations":9,"salt":"c2FsdA==",
+        "digest":"c2FsdHNhbHRzYWx0c2FsdHNhbHQ="}},"config":{"json_size":"12288","keyslots_size":
+        "32768","flags":["allow-discards"],"requirements":{"mandatory":[]}}}"#,
+    ),
     (
         "probe_message",
         b"vda1\0\0\0gpt\0c12a\x000\0u\0l\0filesystem\0uuid\0label\x001\0disk/by-id/x\0ext4\0",

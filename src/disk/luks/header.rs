@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::super::device::Source;
 use super::super::text;
 use super::binary_header::{self, BinaryHeader};
+use super::hash::Hash;
 use super::{luks1, metadata};
 
 /// Largest key in bytes: two of AES-256 and an HMAC key are 128.
@@ -207,6 +208,19 @@ impl Header {
         self.slots_to_try(None).iter().map(|slot| slot.number).collect()
     }
 
+    /// Returns whether opening the key slots takes no more than a moment, for tests.
+    #[must_use]
+    pub fn is_cheap(&self) -> bool {
+        let is_cheap = |iterations: u32| iterations < 100;
+        self.digests.iter().all(|digest| is_cheap(digest.iterations))
+            && self.key_slots.iter().all(|slot| match &slot.kdf {
+                Kdf::Pbkdf2 { iterations, .. } => is_cheap(*iterations),
+                Kdf::Argon2(argon2) => {
+                    is_cheap(argon2.passes) && argon2.memory_kib < 1024 && argon2.lanes < 4
+                }
+            })
+    }
+
     /// Returns the key slots to try, best first: one by its number, or all that are not ignored.
     pub(crate) fn slots_to_try(&self, number: Option<u32>) -> Vec<&KeySlot> {
         let of = |wanted: Priority| self.key_slots.iter().filter(move |s| s.priority == wanted);
@@ -222,4 +236,12 @@ impl Header {
     pub(crate) fn digest_of(&self, slot: u32) -> Option<&Digest> {
         self.digests.iter().find(|digest| digest.key_slots.contains(&slot))
     }
+}
+
+/// Returns the SHA-256 of `bytes`, for tests that make headers.
+#[must_use]
+pub fn checksum(bytes: &[u8]) -> [u8; 32] {
+    let mut digest = [0; 32];
+    Hash::Sha256.digest(&[bytes], &mut digest);
+    digest
 }

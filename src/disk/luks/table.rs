@@ -89,6 +89,26 @@ impl Header {
         })
     }
 
+    /// Returns the table of a data device of 1 TiB as text, for tests.
+    ///
+    /// # Errors
+    /// The data does not fit the device.
+    pub fn table(&self) -> Result<String, Error> {
+        let data = Data { number: (8, 1), size: 1 << 40 };
+        let mapping = self.mapping("data", data, (64, 0), &Options::default())?;
+        let mut line = String::new();
+        for target in &mapping.targets {
+            line.push_str(&format!("{} {} {}", target.start, target.sectors, target.kind));
+            for word in &target.parameters {
+                match word {
+                    Word::Text(text) | Word::Mapped(text) => line.push_str(&format!(" {text}")),
+                    Word::Device((major, minor)) => line.push_str(&format!(" {major}:{minor}")),
+                }
+            }
+        }
+        Ok(line)
+    }
+
     /// Returns the UUID that cryptsetup gives to the device `name`.
     fn mapping_uuid(&self, name: &str) -> String {
         let uuid = self.uuid.replace('-', "");
@@ -111,6 +131,106 @@ impl Header {
         match size.is_multiple_of(u64::from(segment.sector_size)) {
             true => Ok(size / SECTOR),
             false => Err(error("not a whole number of encrypted sectors")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::header::Segment;
+    use super::*;
+
+    fn header(version: u16, segment: Segment, flags: &[&str]) -> Header {
+        Header {
+            version,
+            uuid: "3f2b1c1e-6a6e-4a3c-9f8e-0123456789ab".into(),
+            label: None,
+            key_slots: Vec::new(),
+            digests: Vec::new(),
+            segment,
+            tokens: Vec::new(),
+            flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
+            damage: None,
+        }
+    }
+
+    fn segment(cipher: &str) -> Segment {
+        Segment {
+            number: 0,
+            offset: 16 << 20,
+            size: None,
+            iv_tweak: 0,
+            cipher: cipher.into(),
+            sector_size: 512,
+        }
+    }
+
+    /// As `dmsetup table --showkeys` prints them for devices that cryptsetup has opened.
+    #[test]
+    fn tables_are_those_of_cryptsetup() {
+        let key = ":64:logon:cryptsetup:3f2b1c1e-6a6e-4a3c-9f8e-0123456789ab-d0";
+        let plain = segment("aes-xts-plain64");
+        let large = Segment { sector_size: 4096, ..plain.clone() };
+        let fixed = Segment { size: Some(1 << 20), iv_tweak: 8, ..plain.clone() };
+        for (segment, flags, want) in [
+            (
+                plain.clone(),
+                &[][..],
+                format!("0 2147450880 crypt aes-xts-plain64 {key} 0 8:1 32768"),
+            ),
+            (
+                large,
+                &["no-write-workqueue", "allow-discards"],
+                format!(
+                    "0 2147450880 crypt aes-xts-plain64 {key} 0 8:1 32768 3 allow_discards \
+                     no_write_workqueue sector_size:4096"
+                ),
+            ),
+            (
+                fixed,
+                &["same-cpu-crypt", "submit-from-crypt-cpus", "no-read-workqueue", "unknown"],
+                format!(
+                    "0 2048 crypt aes-xts-plain64 {key} 8 8:1 32768 3 same_cpu_crypt \
+                     submit_from_crypt_cpus no_read_workqueue"
+                ),
+            ),
+            (
+                segment("cipher_null-ecb"),
+                &[],
+                "0 2147450880 crypt cipher_null-ecb - 0 8:1 32768".to_owned(),
+            ),
+        ] {
+            assert_eq!(header(2, segment, flags).table(), Ok(want));
+        }
+    }
+
+    #[test]
+    fn names_are_those_of_cryptsetup() {
+        let uuid = "3f2b1c1e6a6e4a3c9f8e0123456789ab";
+        for (version, name, want) in [
+            (2, "root", format!("CRYPT-LUKS2-{uuid}-root")),
+            (1, "luks-1", format!("CRYPT-LUKS1-{uuid}-luks-1")),
+            (2, &"x".repeat(100), format!("CRYPT-LUKS2-{uuid}-{}", "x".repeat(83))),
+        ] {
+            let header = header(version, segment("aes-xts-plain64"), &[]);
+            assert_eq!(header.mapping_uuid(name), want);
+        }
+    }
+
+    #[test]
+    fn a_device_that_is_too_small_is_reported() {
+        let plain = segment("aes-xts-plain64");
+        let fixed = Segment { size: Some(4 << 20), ..plain.clone() };
+        let large = Segment { sector_size: 4096, ..plain.clone() };
+        for (segment, size, want) in [
+            (&plain, 16 << 20, "data device: 16777216 bytes, but 16777728 are needed"),
+            (&fixed, 18 << 20, "data device: 18874368 bytes, but 20971520 are needed"),
+            (&large, (18 << 20) + 512, "data device: not a whole number of encrypted sectors"),
+        ] {
+            let data = Data { number: (8, 1), size };
+            let header = header(2, segment.clone(), &[]);
+            let error = header.mapping("root", data, (64, 0), &Options::default()).unwrap_err();
+            assert_eq!(error.to_string(), want);
         }
     }
 }
