@@ -33,6 +33,8 @@ mod network;
 mod load_methods;
 // Orders of loading, loads that are finished after the switch, lost events.
 mod loading;
+// Roots on logical volumes.
+mod lvm;
 // Devices whose probe is deferred.
 mod deferred;
 // More uevents than the socket buffer holds.
@@ -69,6 +71,7 @@ fn main() -> ExitCode {
         debian::TESTS,
         root::TESTS,
         loading::TESTS,
+        lvm::TESTS,
         demand::TESTS,
         module_tools::TESTS,
         kmod::TESTS,

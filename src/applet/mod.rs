@@ -4,6 +4,7 @@
 mod args;
 #[cfg(feature = "stacks")]
 mod ask_passphrase;
+mod assemble;
 mod autoclean;
 mod console_shell;
 #[cfg(feature = "host")]
@@ -151,6 +152,12 @@ const COMMANDS: &[Applet] = &[
 
 /// Commands that init starts. The list of commands leaves them out.
 const INTERNAL: &[Applet] = &[
+    #[cfg(feature = "stacks")]
+    Applet {
+        name: "assemble",
+        help: "make the devices of LUKS, LVM and md that standard input asks for",
+        run: assemble::run,
+    },
     Applet {
         name: "persist",
         help: "read or write the stored boot that the arguments name",
@@ -205,8 +212,9 @@ const INTERNAL: &[Applet] = &[
 ];
 
 /// Commands without options. Their entry in the table is their whole help.
-const WITHOUT_OPTIONS: [&str; 12] = [
+const WITHOUT_OPTIONS: [&str; 13] = [
     "init",
+    "assemble",
     "finish",
     "ask-passphrase",
     "console-shell",

@@ -305,7 +305,8 @@ impl Boot {
             loader.want_name(&name, Rank::Root);
         }
         let mut coldplug = Coldplug::new(&dir, loader, root_hint, self.params.boot.jobs == Some(1));
-        let search = RootSearch::new(&dir, &self.params.root, storage, self.is_retry);
+        let search =
+            RootSearch::new(&dir, &self.params, storage, self.is_retry, &mut self.reporter);
         let result = EventLoop::new(self, loader, &mut coldplug, socket, search).run();
         let loads_ended = result.as_ref().ok().copied();
         if loads_ended.is_some() {

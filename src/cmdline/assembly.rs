@@ -153,6 +153,28 @@ impl AssemblyParams {
         true
     }
 
+    /// Returns whether `rd.lvm.vg=` or `rd.lvm.lv=` name volumes.
+    pub(crate) fn names_volumes(&self) -> bool {
+        !self.groups.is_empty() || !self.volumes.is_empty()
+    }
+
+    /// Returns whether `rd.lvm.vg=` or `rd.lvm.lv=` name this volume.
+    pub(crate) fn names_volume(&self, group: &str, volume: &str) -> bool {
+        self.groups.iter().any(|name| name == group)
+            || self.volumes.iter().any(|(g, v)| g == group && v == volume)
+    }
+
+    /// Returns whether anything is to be assembled whatever the boot waits for.
+    pub(crate) fn names_any(&self) -> bool {
+        self.all || self.names_volumes() || !self.md_uuids.is_empty()
+    }
+
+    /// Returns whether the array with this UUID may be started.
+    pub(crate) fn allows_array(&self, uuid: &str) -> bool {
+        let uuid = uuid.replace(':', "");
+        self.md_uuids.is_empty() || self.names_md_uuid(&uuid)
+    }
+
     /// Returns whether the UUID of an array, 32 hexadecimal digits, is one of `rd.md.uuid=`.
     pub(crate) fn names_md_uuid(&self, uuid: &str) -> bool {
         self.md_uuids.iter().any(|start| uuid.starts_with(start.as_str()))

@@ -38,3 +38,10 @@ pub(crate) enum Word {
     /// The device of an earlier [`Mapping`], by its name.
     Mapped(String),
 }
+
+/// Returns the name of a mapped device that lvm2 makes of several: dashes are doubled, one dash is
+/// put between them. `vg-0` and `root` are `vg--0-root`.
+pub(crate) fn mapper_name(parts: &[&str]) -> String {
+    let parts: Vec<_> = parts.iter().map(|part| part.replace('-', "--")).collect();
+    parts.join("-")
+}

@@ -6,12 +6,19 @@
 
 pub(crate) mod external;
 pub(crate) mod luks;
+mod luks_session;
 pub(crate) mod lvm;
 pub(crate) mod mapped;
 pub(crate) mod md;
+pub(crate) mod message;
+mod place;
+mod serve;
+mod summary;
 mod udev_db;
 
 use std::path::PathBuf;
+
+pub(crate) use serve::serve;
 
 /// A block device to look at.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -85,6 +85,20 @@ pub(crate) fn device(root: &Root, name: &str) -> Option<BlockDevice> {
     Some(BlockDevice { name: name.to_owned(), number, partition, disk, size })
 }
 
+/// Returns whether the device with this number is below another block device, as [`has_holders`].
+#[cfg(feature = "stacks")]
+pub(crate) fn is_in_use(root: &Root, number: (u32, u32)) -> bool {
+    let holders = root.join(format!("sys/dev/block/{}:{}/holders", number.0, number.1));
+    fs::read_dir(holders).is_ok_and(|mut holders| holders.next().is_some())
+}
+
+/// Returns the size of the device with this number, in bytes.
+#[cfg(feature = "stacks")]
+pub(crate) fn size(root: &Root, number: (u32, u32)) -> Option<u64> {
+    let path = root.join(format!("sys/dev/block/{}:{}/size", number.0, number.1));
+    Some(fs::read_to_string(path).ok()?.trim_end().parse::<u64>().ok()? * 512)
+}
+
 /// Returns whether the device with this number cannot be written: `ro` in sysfs, which is also what
 /// BLKROGET returns.
 pub(crate) fn is_read_only(root: &Root, number: (u32, u32)) -> bool {

@@ -35,6 +35,7 @@ pub mod disk_links;
 pub(crate) mod dm;
 pub(crate) mod errno;
 mod error;
+pub(crate) mod fields;
 pub(crate) mod flash;
 pub(crate) mod helper;
 #[cfg(feature = "stacks")]

@@ -7,6 +7,11 @@
 //! moves the mount at /sysroot to a directory below /run/coldplug, so that steps need not know each
 //! other.
 
+#[cfg(feature = "stacks")]
+mod assembly;
+#[cfg(not(feature = "stacks"))]
+#[path = "no_assembly.rs"]
+mod assembly;
 mod awaited;
 mod devices;
 mod dhcp_client;
@@ -52,6 +57,7 @@ use crate::disk::seen::SeenDevice;
 use crate::kmod::name::ModuleName;
 use crate::load::{Loader, ModuleRecord, Outcome, Rank};
 use crate::sys::{BootTime, Root, procfs};
+use assembly::Assembly;
 use devices::{Candidate, Devices};
 use near_misses::near_misses;
 use pipeline::RootPipeline;

@@ -4,11 +4,13 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use super::{
-    Awaited, Devices, MountWorker, Operation, Progress, RootPipeline, RootState, StepContext,
-    StepError, near_misses,
+    Assembly, Awaited, Devices, MountWorker, Operation, Progress, RootPipeline, RootState,
+    StepContext, StepError, near_misses,
 };
 use crate::boot::error::{BootError, RootNotFound};
+use crate::boot::reporter::Reporter;
 use crate::boot::{Boot, seconds};
+use crate::cmdline::KernelCommandLine;
 use crate::cmdline::network::NfsExport;
 use crate::cmdline::root::RootParams;
 use crate::cmdline::storage::StorageParams;
@@ -69,6 +71,10 @@ pub(in crate::boot) struct RootSearch {
     devices: Devices,
     worker: MountWorker,
     state: RootState,
+    /// Devices that are made of others.
+    assembly: Assembly,
+    /// Time since which a person is asked or a key is derived, which no deadline counts.
+    asking_since: Option<BootTime>,
     pipeline: RootPipeline,
     stage: Stage,
     /// Time at which the search for the current root began.
@@ -93,15 +99,19 @@ impl RootSearch {
     /// and no hibernated system is resumed: it is lost once a filesystem has been mounted.
     pub(in crate::boot) fn new(
         dir: &Root,
-        params: &RootParams,
+        line: &KernelCommandLine,
         storage: StorageParams,
         again: bool,
+        reporter: &mut Reporter,
     ) -> Self {
+        let params = &line.root;
         let (now, pipeline) = (BootTime::now(), RootPipeline::new(params, storage, again));
         Self {
             devices: Devices::new(dir, params.probe_timeout),
             worker: if again { MountWorker::after_failure() } else { MountWorker::new() },
             state: RootState::default(),
+            assembly: Assembly::new(dir, line, reporter),
+            asking_since: None,
             stage: needs_root_device(&pipeline),
             began: now,
             // `rootdelay=` does not count against the timeout.
@@ -165,7 +175,8 @@ impl RootSearch {
         let polls = matches!(self.stage, Stage::Working(_) | Stage::Polling(_));
         let poll = polls.then(|| now + POLL_INTERVAL);
         let (worker, devices) = (self.worker.wakeup(), self.devices.wakeup());
-        let times = [self.stage_deadline(), Some(self.not_before), poll, worker, devices];
+        let (deadline, assembly) = (self.stage_deadline(), self.assembly.wakeup());
+        let times = [deadline, Some(self.not_before), poll, worker, devices, assembly];
         let times = times.into_iter().flatten();
         // The deadline may have passed while a check of a filesystem runs.
         times.filter(|at| *at > now).min()
@@ -173,7 +184,8 @@ impl RootSearch {
 
     /// Returns the descriptors that become readable when [`Self::advance`] is due.
     pub(in crate::boot) fn wake_fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.worker.wake_fd().into_iter().chain(self.devices.fds())
+        let children = self.worker.wake_fd().into_iter().chain(self.devices.fds());
+        children.chain(self.assembly.wake_fds())
     }
 
     /// Returns whether the root may be on a disk that is being read. A slow disk counts for a
@@ -187,12 +199,12 @@ impl RootSearch {
         !self.pipeline.may_have_duplicates() || self.devices.is_complete()
     }
 
-    /// Returns the pipeline and the context of its steps.
+    /// Returns the pipeline, what assembles devices for it, and the context of both.
     fn context<'a>(
         &'a mut self,
         boot: &'a mut Boot,
         loader: &'a Loader,
-    ) -> (&'a mut RootPipeline, StepContext<'a>) {
+    ) -> (&'a mut RootPipeline, &'a mut Assembly, StepContext<'a>) {
         let cx = StepContext {
             dir: &boot.dir,
             params: &boot.params,
@@ -205,7 +217,7 @@ impl RootSearch {
             breakpoint: &mut boot.breakpoint,
             root_check: &mut boot.root_check,
         };
-        (&mut self.pipeline, cx)
+        (&mut self.pipeline, &mut self.assembly, cx)
     }
 
     /// Advances the pipeline if something that it needs may have changed.
@@ -218,6 +230,7 @@ impl RootSearch {
         if self.is_waiting() && (settled || now >= self.began + PROBE_DELAY) {
             self.devices.probe_all();
         }
+        self.assemble(boot, loader);
         let due = match &self.stage {
             Stage::NeedsDevice(awaited) => {
                 let changed = self.device_change || settled || self.failure.is_some();
@@ -234,10 +247,30 @@ impl RootSearch {
         }
     }
 
+    /// Assembles devices on the way to the root, until that is mounted.
+    fn assemble(&mut self, boot: &mut Boot, loader: &Loader) {
+        let awaited = match &self.stage {
+            Stage::Mounted => return,
+            Stage::NeedsDevice(awaited) => awaited.name().cloned(),
+            _ => None,
+        };
+        let (_, assembly, mut cx) = self.context(boot, loader);
+        assembly.advance(&mut cx, awaited.as_ref());
+        let is_asking = assembly.is_asking();
+        match self.asking_since {
+            None if is_asking => self.asking_since = Some(BootTime::now()),
+            Some(since) if !is_asking => {
+                self.asking_since = None;
+                self.deadline = self.deadline.map(|deadline| deadline + since.elapsed());
+            }
+            _ => {}
+        }
+    }
+
     /// Runs the pipeline until it needs something that is not there yet.
     fn run_pipeline(&mut self, boot: &mut Boot, loader: &Loader) {
         loop {
-            let (pipeline, mut cx) = self.context(boot, loader);
+            let (pipeline, _, mut cx) = self.context(boot, loader);
             let result = pipeline.advance(&mut cx);
             self.set_stage(result);
             // Modules that are built in or live already are no reason to sleep.
@@ -324,6 +357,9 @@ impl RootSearch {
     /// Returns the time at which the root fails if its stage has not changed by then; `None` means
     /// never, or that a step has a deadline of its own.
     fn stage_deadline(&self) -> Option<BootTime> {
+        if self.asking_since.is_some() {
+            return None;
+        }
         match &self.stage {
             // The check of a large filesystem may take longer than the timeout of the root.
             Stage::Working(_) | Stage::Mounted => None,
@@ -349,7 +385,9 @@ impl RootSearch {
             error.is_final() || (settled && tried)
         });
         let is_reading = self.devices.is_reading() || self.devices.has_retries();
-        failed || (settled && !params.is_named() && !is_reading)
+        let is_reading = is_reading || self.assembly.is_busy() || self.assembly.is_asking();
+        let is_locked = self.is_waiting() && self.assembly.has_given_up();
+        failed || is_locked || (settled && !params.is_named() && !is_reading)
     }
 
     /// Returns how long a root that cannot be mounted is tried again; `None` means without end.
@@ -365,7 +403,7 @@ impl RootSearch {
     fn try_next_root(&mut self, boot: &mut Boot, loader: &Loader) -> Result<(), BootError> {
         let error = self.timeout_error(boot, loader);
         let failed = self.pipeline.choice().text.clone();
-        let (pipeline, mut cx) = self.context(boot, loader);
+        let (pipeline, _, mut cx) = self.context(boot, loader);
         if !pipeline.next_choice(&mut cx) {
             return Err(error);
         }
@@ -440,7 +478,8 @@ impl RootSearch {
     /// Returns what was awaited, what was found instead, and what may be meant; records it too.
     fn root_not_found(&mut self, awaited: Awaited, boot: &mut Boot) -> BootError {
         let seen = self.devices.seen();
-        let near = awaited.name().map_or_else(Vec::new, |name| near_misses(name, &seen));
+        let mut near = self.assembly.hints(awaited.name());
+        near.extend(awaited.name().map_or_else(Vec::new, |name| near_misses(name, &seen)));
         let is_named = boot.params.root.is_named();
         let waited = self.began.elapsed();
         let error = RootNotFound { awaited, is_named, waited, near, seen };
@@ -450,7 +489,7 @@ impl RootSearch {
 
     /// Warns about devices that have the root's name too and appeared after the root was found.
     pub(in crate::boot) fn warn_later_duplicates(&mut self, boot: &mut Boot, loader: &Loader) {
-        let (pipeline, mut cx) = self.context(boot, loader);
+        let (pipeline, _, mut cx) = self.context(boot, loader);
         pipeline.warn_later_duplicates(&mut cx);
     }
 }

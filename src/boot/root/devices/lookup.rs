@@ -188,6 +188,22 @@ impl Devices {
         self.probed().filter_map(device).collect()
     }
 
+    /// Returns the devices whose content is of this type alone, sorted by name.
+    #[cfg(feature = "stacks")]
+    pub(in crate::boot::root) fn of_kind(&self, kind: &str) -> impl Iterator<Item = &BlockDevice> {
+        self.probed().filter(move |known| known.seen.kinds == [kind]).map(|known| &known.device)
+    }
+
+    /// Returns UUID and device number of the devices whose content is of this type alone.
+    #[cfg(feature = "stacks")]
+    pub(in crate::boot::root) fn of_kind_with_uuid(
+        &self,
+        kind: &str,
+    ) -> impl Iterator<Item = (String, (u32, u32))> {
+        let known = self.probed().filter(move |known| known.seen.kinds == [kind]);
+        known.filter_map(|known| Some((known.seen.uuid.clone()?, known.device.number)))
+    }
+
     fn candidate(&self, known: &ProbedDevice) -> Candidate {
         let ProbedDevice { device, seen, entry, member, error, .. } = known;
         let kind = seen.kinds.first().copied().filter(|_| seen.kinds.len() == 1);

@@ -3,6 +3,9 @@
 use crate::disk::seen::SeenDevice;
 use crate::escape;
 
+/// Whether this program assembles devices.
+const STACKS: bool = cfg!(feature = "stacks");
+
 /// The names that a device has in addition to the one of the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tag {
@@ -59,6 +62,10 @@ pub(super) fn obstacle(device: &SeenDevice) -> String {
         [_, _, ..] => {
             format!("holds {kinds} signatures at once: remove the stale one with wipefs(8)")
         }
+        ["crypto_LUKS"] if STACKS => format!("holds {kinds}, which is locked"),
+        ["LVM2_member" | "linux_raid_member"] if STACKS => {
+            format!("holds {kinds}, a part of another device")
+        }
         ["crypto_LUKS"] => format!("holds {kinds}, which coldplug does not open"),
         ["LVM2_member" | "linux_raid_member" | "zfs_member" | "DM_integrity"] => {
             format!("holds {kinds}, which coldplug does not assemble")
@@ -98,7 +105,7 @@ fn close(tag: Tag, wanted: &str, device: &SeenDevice) -> Option<String> {
 }
 
 /// Returns the number of characters to change, add or remove; 3 stands for more than two.
-pub(super) fn distance(a: &str, b: &str) -> usize {
+pub(in crate::boot::root) fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     if a.len().abs_diff(b.len()) > 2 || a.len() > 256 {
         return 3;

@@ -53,7 +53,7 @@ fn the_nearest_device_and_the_cause_are_named() {
         ("PARTLABEL=Root", "vda1 has LABEL=Root, not PARTLABEL"),
         ("PARTLABEL=Part 1", "vda1 has PARTLABEL=part 1: upper and lower case differ"),
         ("UUID=aaaa-1111-23", "vda1 has UUID=aaaa-1111-22: one character differs"),
-        ("UUID=bbbb", "vda2 has this UUID, but holds crypto_LUKS, which coldplug does not open"),
+        ("UUID=bbbb", "vda2 has this UUID, but holds crypto_LUKS, which is locked"),
         ("UUID=eeee", "sda3 has this UUID, but holds swap, which is not a filesystem"),
         (
             "UUID=ffff",
@@ -76,7 +76,7 @@ fn the_nearest_device_and_the_cause_are_named() {
         ("/dev/vdb1", "vdb has no partitions; the whole disk is xfs"),
         ("/dev/sdb1", "no sdb, but sda1 ext4 UUID=dddd LABEL=backup PARTUUID=89abcdef-01"),
         ("/dev/nvme0n1", "no nvme0n1, but sda (dos partition table)"),
-        ("/dev/mapper/vg-root", "vda2 holds crypto_LUKS, which coldplug does not open"),
+        ("/dev/mapper/vg-root", "vda2 holds crypto_LUKS, which is locked"),
         ("Root", "vda1 has this LABEL: use root=LABEL=Root"),
         ("vdb", "vdb is a device: use root=/dev/vdb"),
         ("nfs:box:/srv", "the server of a root on NFS has to be an IPv4 address"),

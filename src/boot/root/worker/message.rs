@@ -3,9 +3,6 @@
 //! ```text
 //! request   KIND FIELD...                      reply   ok VALUE
 //!                                                      error OPERATION OBJECT errno|text CAUSE
-//! field     0 length of the rest, u32, little-endian
-//!           4 bytes
-//!
 //! mount     SOURCE TARGET rw|ro guess|- OPTIONS TYPE...    value: the type that was mounted
 //! nfs       SOURCE SERVER rw|ro OPTIONS                    value: the version that was mounted
 //! overlay   DEVICE|tmpfs OPTIONS                           value: empty
@@ -22,19 +19,18 @@
 //! undo      verity|-                                       value: empty
 //! ```
 //!
-//! Numbers are decimal. MAC, MTU and ROUTER may be empty. If the interface has another MAC address,
+//! Fields are those of sys/fields.rs; numbers are decimal. MAC, MTU and ROUTER may be empty. If the interface has another MAC address,
 //! it is left as it is and the value is empty.
 //!
 //! A message with another number of fields, or with bytes that do not fit its kind, is refused.
 
 use std::fmt;
 use std::net::Ipv4Addr;
-use std::str::FromStr;
 
 use rustix::io::Errno;
 
 use crate::boot::root_check::InitRequest;
-use crate::sys::child::MAX_MESSAGE;
+use crate::sys::fields::{Fields, join};
 use crate::sys::net::Interface;
 use crate::sys::{Cause, Error};
 
@@ -136,7 +132,7 @@ pub(in crate::boot::root) const READY: &[u8] = b"ready";
 pub(in crate::boot::root) type Reply = Result<Vec<u8>, Error>;
 
 impl Request {
-    /// Returns the bytes of the request; `None` if they exceed [`MAX_MESSAGE`].
+    /// Returns the bytes of the request; `None` if they are too long for a message.
     pub(super) fn encode(&self) -> Option<Vec<u8>> {
         let number = |(major, minor): &(u32, u32)| [major.to_string(), minor.to_string()];
         let word = |set: bool, word: &str| if set { word.to_owned() } else { "-".to_owned() };
@@ -196,7 +192,7 @@ impl Request {
 
     /// Parses the bytes of a request.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut fields = Fields(bytes);
+        let mut fields = Fields::new(bytes);
         let request = match fields.text()?.as_str() {
             "mount" => Self::Mount(Mount {
                 source: fields.text()?,
@@ -225,12 +221,12 @@ impl Request {
             },
             "scan" => Self::Scan(fields.rest()?),
             "link" => Self::Link {
-                interface: fields.interface()?,
+                interface: interface(&mut fields)?,
                 mac: fields.option()?,
                 mtu: fields.option()?,
             },
             "address" => Self::Address {
-                interface: fields.interface()?,
+                interface: interface(&mut fields)?,
                 address: fields.parse()?,
                 prefix: fields.parse()?,
                 router: fields.option()?,
@@ -240,7 +236,7 @@ impl Request {
             }
             "resume" => Self::Resume { number: fields.number()?, offset: fields.parse()? },
             "init" => Self::Init(InitRequest {
-                init: fields.path()?,
+                init: path(&mut fields)?,
                 limit: fields.parse()?,
                 device: fields.option()?,
                 is_command: fields.choice("command", "-")?,
@@ -248,7 +244,7 @@ impl Request {
             "undo" => Self::Undo { verity: fields.choice("verity", "-")? },
             _ => return None,
         };
-        fields.0.is_empty().then_some(request)
+        fields.is_at_end().then_some(request)
     }
 }
 
@@ -271,9 +267,9 @@ pub(super) fn encode_reply(reply: &Reply) -> Vec<u8> {
 
 /// Parses the bytes of a reply.
 pub(super) fn decode_reply(bytes: &[u8]) -> Option<Reply> {
-    let mut fields = Fields(bytes);
+    let mut fields = Fields::new(bytes);
     let reply = match fields.text()?.as_str() {
-        "ok" => Ok(fields.next()?.to_vec()),
+        "ok" => Ok(fields.bytes()?.to_vec()),
         "error" => {
             let op = fields.text()?;
             let op = OPERATIONS.iter().find(|known| **known == op)?;
@@ -287,7 +283,7 @@ pub(super) fn decode_reply(bytes: &[u8]) -> Option<Reply> {
         }
         _ => return None,
     };
-    fields.0.is_empty().then_some(reply)
+    fields.is_at_end().then_some(reply)
 }
 
 /// Returns the text of a field that may be empty.
@@ -295,76 +291,20 @@ fn option<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(String::new, |value| value.to_string())
 }
 
-/// Puts fields behind each other; `None` if they exceed [`MAX_MESSAGE`].
-fn join<'a>(fields: impl Iterator<Item = &'a [u8]>) -> Option<Vec<u8>> {
-    let mut message = Vec::with_capacity(256);
-    for field in fields {
-        message.extend(u32::try_from(field.len()).ok()?.to_le_bytes());
-        message.extend(field);
-    }
-    (message.len() <= MAX_MESSAGE).then_some(message)
+/// Returns a path in any encoding, or `Some(None)` if the field is empty.
+fn path(fields: &mut Fields<'_>) -> Option<Option<Vec<u8>>> {
+    let path = fields.bytes().filter(|path| !path.contains(&0))?;
+    Some((!path.is_empty()).then(|| path.to_owned()))
 }
 
-/// The fields of a message that have not been parsed yet.
-struct Fields<'a>(&'a [u8]);
-
-impl<'a> Fields<'a> {
-    fn next(&mut self) -> Option<&'a [u8]> {
-        let (length, rest) = self.0.split_first_chunk()?;
-        let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
-        let (field, rest) = rest.split_at_checked(length)?;
-        self.0 = rest;
-        Some(field)
-    }
-
-    fn text(&mut self) -> Option<String> {
-        let text = std::str::from_utf8(self.next()?).ok()?;
-        // Every text becomes an argument of a system call.
-        (!text.contains('\0')).then(|| text.to_owned())
-    }
-
-    /// Returns a path in any encoding, or `Some(None)` if the field is empty.
-    fn path(&mut self) -> Option<Option<Vec<u8>>> {
-        let path = self.next().filter(|path| !path.contains(&0))?;
-        Some((!path.is_empty()).then(|| path.to_owned()))
-    }
-
-    /// Returns the value of a field, or `Some(None)` if it is empty.
-    fn option<T: FromStr>(&mut self) -> Option<Option<T>> {
-        let text = self.text()?;
-        if text.is_empty() { Some(None) } else { text.parse().ok().map(Some) }
-    }
-
-    fn rest(&mut self) -> Option<Vec<String>> {
-        let mut all = Vec::new();
-        while !self.0.is_empty() {
-            all.push(self.text()?);
-        }
-        Some(all)
-    }
-
-    fn parse<T: FromStr>(&mut self) -> Option<T> {
-        self.text()?.parse().ok()
-    }
-
-    fn interface(&mut self) -> Option<Interface> {
-        Some(Interface { name: self.text()?, index: self.parse()? })
-    }
-
-    fn number(&mut self) -> Option<(u32, u32)> {
-        Some((self.parse()?, self.parse()?))
-    }
-
-    /// Returns true for the word `yes` and false for `no`.
-    fn choice(&mut self, yes: &str, no: &str) -> Option<bool> {
-        let word = self.text()?;
-        (word == yes || word == no).then_some(word == yes)
-    }
+fn interface(fields: &mut Fields<'_>) -> Option<Interface> {
+    Some(Interface { name: fields.text()?, index: fields.parse()? })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::child::MAX_MESSAGE;
 
     fn requests() -> Vec<Request> {
         let mount = Mount {

@@ -1,0 +1,45 @@
+//! Without the feature `stacks` nothing is assembled.
+
+use std::os::fd::BorrowedFd;
+
+use super::StepContext;
+use crate::boot::reporter::Reporter;
+use crate::cmdline::KernelCommandLine;
+use crate::cmdline::root_name::RootName;
+use crate::sys::{BootTime, Root};
+
+/// Nothing.
+#[derive(Debug)]
+pub(super) struct Assembly;
+
+impl Assembly {
+    pub(super) fn new(_: &Root, _: &KernelCommandLine, _: &mut Reporter) -> Self {
+        Self
+    }
+
+    pub(super) fn advance(&mut self, _: &mut StepContext<'_>, _: Option<&RootName>) {}
+
+    pub(super) fn hints(&self, _: Option<&RootName>) -> Vec<String> {
+        Vec::new()
+    }
+
+    pub(super) fn is_asking(&self) -> bool {
+        false
+    }
+
+    pub(super) fn has_given_up(&self) -> bool {
+        false
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        false
+    }
+
+    pub(super) fn wake_fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        std::iter::empty()
+    }
+
+    pub(super) fn wakeup(&self) -> Option<BootTime> {
+        None
+    }
+}

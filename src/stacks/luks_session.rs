@@ -1,0 +1,80 @@
+//! A LUKS device from its header to its mapped device: the state between the requests of PID 1.
+
+use std::fs::File;
+
+use super::luks::{self, Inspected, UnlockError, VolumeKey};
+use super::message::{Luks, LuksRequest, Reply, Request};
+use super::place::open;
+use crate::disk::luks::table::Options;
+use crate::sys::Root;
+
+/// A LUKS device whose header was read.
+pub(super) struct LuksSession {
+    request: LuksRequest,
+    device: Inspected,
+    key: Option<VolumeKey>,
+    /// Keeps a file open whose filesystem is not mounted any more.
+    _header: Option<File>,
+}
+
+impl LuksSession {
+    /// Reads the header of a device.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not usable: the reason.
+    pub(super) fn open(dir: &Root, request: LuksRequest) -> Result<(Self, Luks), String> {
+        let header = request.header.as_ref().map(|place| open(dir, place)).transpose()?;
+        let (file, path) = header.unzip();
+        let device = luks::inspect(&request.node, path.as_deref()).map_err(|e| e.to_string())?;
+        let found = Luks {
+            uuid: device.header.uuid.clone(),
+            label: device.header.label.clone().unwrap_or_default(),
+            has_token: false,
+            needs_pin: false,
+            modules: device.modules(),
+        };
+        Ok((Self { request, device, key: None, _header: file.flatten() }, found))
+    }
+
+    /// Tries a key.
+    ///
+    /// # Errors
+    /// The key cannot be read, or no key slot can be tried: the reason.
+    pub(super) fn try_key(&mut self, dir: &Root, request: Request) -> Result<Reply, String> {
+        let slot = self.request.slot;
+        let unlocked = match request {
+            Request::Passphrase(secret) => luks::unlock(dir, &self.device, &secret, slot),
+            Request::KeyFile { place, offset, size } => {
+                let (_file, path) = open(dir, &place)?;
+                let key = luks::read_key(&path, offset, size).map_err(|e| e.to_string())?;
+                luks::unlock(dir, &self.device, &key, slot)
+            }
+            _ => return Err("no such key".to_owned()),
+        };
+        match unlocked {
+            Ok(key) => {
+                self.key = Some(key);
+                Ok(Reply::Unlocked)
+            }
+            Err(error @ UnlockError::WrongKey) => Ok(Reply::WrongKey(error.to_string())),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Creates the mapped device. Returns it in words.
+    ///
+    /// # Errors
+    /// No key was found, or the kernel refuses the device: the reason.
+    pub(super) fn map(&self, dir: &Root) -> Result<String, String> {
+        let key = self.key.as_ref().ok_or("locked")?;
+        let name = match self.request.name.as_str() {
+            "" => format!("luks-{}", self.device.header.uuid),
+            name => name.to_owned(),
+        };
+        let LuksRequest { read_only, flags, .. } = self.request.clone();
+        let options = Options { read_only, flags };
+        let made = luks::map(dir, &self.device, key, &name, &options).map_err(|e| e.to_string())?;
+        let slot = key.slot;
+        Ok(format!("/dev/mapper/{} (key slot {slot})", made.name))
+    }
+}

@@ -1,0 +1,125 @@
+//! What the child that assembles does with the requests of PID 1. This code runs in the child.
+
+use std::os::fd::AsFd;
+
+use super::message::{Reply, Request};
+use super::{luks_session::LuksSession, lvm, md, summary};
+use crate::escape;
+use crate::sys::{Root, child};
+
+/// Serves the requests that arrive at `socket` until PID 1 closes its end.
+pub(crate) fn serve(dir: Root, socket: impl AsFd) {
+    let mut server = Server { dir, found: Found::Nothing, prepared: Prepared::Nothing };
+    while let Some(bytes) = child::receive_from_parent(&socket) {
+        let reply = match Request::decode(&bytes) {
+            Some(request) => server.run(request).unwrap_or_else(Reply::Failed),
+            None => Reply::Failed("a request makes no sense".into()),
+        };
+        if !child::send_to_parent(&socket, &reply.encode()) {
+            break;
+        }
+    }
+}
+
+/// What the first request has found.
+enum Found {
+    Nothing,
+    Groups(lvm::Survey),
+    Arrays(md::Survey),
+    Luks(Box<LuksSession>),
+}
+
+/// What the next `make` makes.
+enum Prepared {
+    Nothing,
+    Volumes(lvm::Plan),
+    /// The array with this index, under this condition.
+    Array(usize, md::Permission),
+}
+
+struct Server {
+    dir: Root,
+    found: Found,
+    prepared: Prepared,
+}
+
+type Result = std::result::Result<Reply, String>;
+
+impl Server {
+    fn run(&mut self, request: Request) -> Result {
+        match request {
+            Request::Lvm(nodes) => {
+                let survey = lvm::survey(&self.dir, &nodes);
+                let reply = Reply::Groups(survey.groups.iter().map(summary::group).collect());
+                self.found = Found::Groups(survey);
+                Ok(reply)
+            }
+            Request::Md(nodes) => {
+                let survey = md::survey(&self.dir, &nodes);
+                let reply = Reply::Arrays(survey.arrays.iter().map(summary::array).collect());
+                self.found = Found::Arrays(survey);
+                Ok(reply)
+            }
+            Request::Luks(request) => {
+                let (session, luks) = LuksSession::open(&self.dir, *request)?;
+                self.found = Found::Luks(Box::new(session));
+                Ok(Reply::Luks(luks))
+            }
+            Request::Volumes { group, degraded, names } => self.volumes(&group, degraded, &names),
+            Request::Array { uuid, degraded, dirty } => self.array(&uuid, degraded, dirty),
+            Request::Make => self.make(),
+            key => match &mut self.found {
+                Found::Luks(session) => session.try_key(&self.dir, key),
+                _ => Err(out_of_order()),
+            },
+        }
+    }
+
+    fn volumes(&mut self, uuid: &str, degraded: bool, names: &[String]) -> Result {
+        let Found::Groups(survey) = &self.found else { return Err(out_of_order()) };
+        let group = survey.groups.iter().find(|group| group.uuid == uuid);
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let plan = lvm::plan(group.ok_or_else(out_of_order)?, &names, degraded)?;
+        let modules = plan.modules.iter().map(|&module| module.to_owned()).collect();
+        self.prepared = Prepared::Volumes(plan);
+        Ok(Reply::Modules(modules))
+    }
+
+    fn array(&mut self, uuid: &str, degraded: bool, dirty: bool) -> Result {
+        let Found::Arrays(survey) = &self.found else { return Err(out_of_order()) };
+        let index = survey.arrays.iter().position(|array| array.uuid == uuid);
+        let index = index.ok_or_else(out_of_order)?;
+        let permission = match (degraded, dirty) {
+            (_, true) => md::Permission::DirtyDegraded,
+            (true, false) => md::Permission::Degraded,
+            (false, false) => md::Permission::Complete,
+        };
+        self.prepared = Prepared::Array(index, permission);
+        let module = survey.arrays.get(index).map(|array| array.module.to_owned());
+        Ok(Reply::Modules(std::iter::once("md_mod".to_owned()).chain(module).collect()))
+    }
+
+    fn make(&mut self) -> Result {
+        let dir = &self.dir;
+        let texts = match (std::mem::replace(&mut self.prepared, Prepared::Nothing), &self.found) {
+            (Prepared::Volumes(plan), _) => {
+                let made = lvm::make(dir, &plan).map_err(|error| error.to_string())?;
+                let shown = plan.mappings.iter().flat_map(|mapping| &mapping.links);
+                let links: Vec<String> = shown.cloned().collect();
+                if links.is_empty() { made.into_iter().map(|m| m.name).collect() } else { links }
+            }
+            (Prepared::Array(index, permission), Found::Arrays(survey)) => {
+                let array = survey.arrays.get(index).ok_or_else(out_of_order)?;
+                let started = md::start(dir, array, permission).map_err(|e| e.to_string())?;
+                vec![format!("{} ({})", escape::path(&started.node), array.level)]
+            }
+            (_, Found::Luks(session)) => vec![session.map(dir)?],
+            _ => return Err(out_of_order()),
+        };
+        Ok(Reply::Made(texts))
+    }
+}
+
+fn out_of_order() -> String {
+    "a request out of order".to_owned()
+}
