@@ -132,6 +132,10 @@ impl Group {
         self.flags.has(Flags::EXPORTED)
     }
 
+    pub(crate) fn is_read_only(&self) -> bool {
+        !self.flags.has(Flags::WRITE)
+    }
+
     /// Returns the lock manager without which a shared group must not be used.
     pub(crate) fn lock_manager(&self) -> Option<&str> {
         match &*self.lock_type {

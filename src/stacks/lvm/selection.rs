@@ -61,6 +61,9 @@ impl Selection {
         if group.is_exported() {
             return Some("is exported".into());
         }
+        if group.is_read_only() {
+            return Some("is read-only".into());
+        }
         if let Some(manager) = group.lock_manager() {
             return Some(format!("is shared and needs the lock manager {manager}"));
         }

@@ -166,6 +166,11 @@ fn groups_of_others_are_refused() {
     let exported = TEXT.replace("\"RESIZEABLE\"", "\"RESIZEABLE\", \"EXPORTED\"");
     for (text, conf, want) in [
         (exported, "", Some("is exported")),
+        (
+            TEXT.replace("\"READ\", \"WRITE\"]\n    flags", "\"READ\"]\n    flags"),
+            "",
+            Some("is read-only"),
+        ),
         (with("lock_type = \"sanlock\""), "", Some("is shared and needs the lock manager sanlock")),
         (with("lock_type = \"none\""), "", None),
         (
