@@ -30,6 +30,7 @@ pub(crate) const TESTS: &[Test] = tests![[] =>
     bcache_of_both_sorts,
     hibernated_swap,
     md_members,
+    members_of_firmware_raids,
     physical_volumes,
     pool_members,
     members_hide_what_they_hold,
@@ -528,6 +529,25 @@ fn md_members() {
         assert_eq!(image.compare().unwrap().label.as_deref(), Some("host:array 1"));
         image.patch(&[(at, &md1(at + 512))]);
         assert!(image.compare().is_none(), "a superblock at another place than it says");
+    }
+}
+
+fn members_of_firmware_raids() {
+    let size = 10 * MIB;
+    let image = Image::new("IMSM", size);
+    image.patch(&[(size - 1024, b"Intel Raid ISM Cfg Sig. 1.3.00\0\0")]);
+    assert_eq!(image.compare().unwrap().kind, "isw_raid_member");
+    image.patch(&[(size - 1024, b"i")]);
+    assert!(image.compare().is_none());
+    for magic in [0xde11_de11_u32.to_be_bytes(), 0xde11_de11_u32.to_le_bytes()] {
+        let image = Image::new("DDF", size);
+        image.patch(&[(size - 512, &magic), (size - 504, b"Linux-MD\xde\xad 12345"), (size - 400, b"02.00.00")]);
+        assert_eq!(image.compare().unwrap().kind, "ddf_raid_member");
+        let sector = if magic[0] == 0xde { 10_u64.to_be_bytes() } else { 10_u64.to_le_bytes() };
+        image.patch(&[(size - 512 + 96, &sector)]);
+        assert!(image.compare().is_none(), "without the primary header");
+        image.patch(&[(10 * 512, &magic)]);
+        assert_eq!(image.compare().unwrap().kind, "ddf_raid_member");
     }
 }
 

@@ -12,7 +12,8 @@
 //! 4 KiB    md 1.2, bcache, bcachefs; LVM label in sectors 0 to 3
 //! 32 KiB   volume descriptors of iso9660 and udf
 //! 64 KiB   btrfs                         ── one read of 68 KiB, the head, ends here ──
-//! end      md 0.90 and 1.0 (two reads of 4 KiB), the backup GPT header if the first is damaged
+//! end      md 0.90 and 1.0, firmware RAIDs (three pages); the backup GPT header if the first is
+//!          damaged
 //! ```
 //!
 //! Other areas (a FAT root directory, NTFS's $Volume record, …) are read only if the head holds
@@ -30,6 +31,7 @@ mod device;
 mod exfat;
 mod ext;
 mod fat;
+mod firmware_raid;
 mod fixed_layout;
 mod gpt;
 pub mod identity;
@@ -150,8 +152,10 @@ const fn disc(probe: fn(&Device<'_>) -> Option<Superblock>) -> Format {
 
 /// The formats in blkid's order: members of arrays first, because the file system on an array is
 /// also visible on its members; then file systems.
-const FORMATS: [Format; 23] = [
+const FORMATS: [Format; 25] = [
     member(raid::probe, 0),
+    member(firmware_raid::ddf, 0x30000),
+    member(firmware_raid::isw, 0x10000),
     format(fixed_layout::bcache, 8192),
     format(fixed_layout::bcachefs, 131_072),
     member(lvm::probe::probe, 0),
@@ -177,13 +181,14 @@ const FORMATS: [Format; 23] = [
 ];
 
 /// Every type of superblock.
-const KINDS: [&str; 26] = [
+const KINDS: [&str; 28] = [
     "DM_verity_hash",
     "LVM2_member",
     "bcache",
     "bcachefs",
     "btrfs",
     "crypto_LUKS",
+    "ddf_raid_member",
     "erofs",
     "exfat",
     "ext2",
@@ -191,6 +196,7 @@ const KINDS: [&str; 26] = [
     "ext4",
     "f2fs",
     "iso9660",
+    "isw_raid_member",
     "jbd",
     "linux_raid_member",
     "ntfs",
@@ -230,7 +236,7 @@ const FLOPPY_SIZE: u64 = 1440 * 1024;
 /// under their own names.
 ///
 /// An ext4 file system with the flag for test file systems is ext4 here rather than ext4dev. Unlike
-/// blkid, this function does not search for firmware RAIDs, external XFS logs, BitLocker, and file
+/// blkid, this function does not search for most firmware RAIDs, external XFS logs, BitLocker, and file
 /// systems that no initramfs mounts as root.
 #[must_use]
 pub fn probe(source: &impl Source) -> Option<Superblock> {
@@ -335,6 +341,7 @@ mod tests {
             include_str!("exfat.rs"),
             include_str!("ext.rs"),
             include_str!("fat.rs"),
+            include_str!("firmware_raid.rs"),
             include_str!("fixed_layout.rs"),
             include_str!("iso9660.rs"),
             include_str!("lvm/probe.rs"),
