@@ -30,6 +30,7 @@ fn main() -> io::Result<()> {
     corpus.put("network", "offer", &offer())?;
     corpus.put("lvm", "text", &[&[0], LVM].concat())?;
     corpus.put("lvm", "device", &lvm_device())?;
+    corpus.put("md", "raid1", &raid1())?;
     if let Some(boot) = stored_boot() {
         corpus.put("stored_boot", "small", &boot)?;
     }
@@ -66,6 +67,34 @@ fn lvm_device() -> Vec<u8> {
         put(&mut header, at, &number.to_le_bytes());
     }
     [&[1], &label[..], &header, LVM].concat()
+}
+
+/// Returns the superblocks of a raid1 in the form of the target md.
+fn raid1() -> Vec<u8> {
+    let mut seed = vec![1];
+    for number in 0..2 {
+        let mut block = [0; 260];
+        let fields: [(usize, &[u8]); 11] = [
+            (32, b"host:root"),
+            (64, &[1]),
+            (72, &[1]),
+            (80, &[0, 4]),
+            (92, &[2]),
+            (128, &[0, 1]),
+            (136, &[0, 4]),
+            (160, &[number]),
+            (200, &[10 + number]),
+            (208, &[0xff; 8]),
+            (220, &[2]),
+        ];
+        for (at, bytes) in fields {
+            block[at..at + bytes.len()].copy_from_slice(bytes);
+        }
+        block[258] = 1;
+        seed.extend([3, 4, 1]);
+        seed.extend(block);
+    }
+    seed
 }
 
 /// The corpus, with a directory for each target.
@@ -319,7 +348,7 @@ const DISKS: [&[&str]; 27] = [
 ];
 
 /// Targets and their texts.
-const TEXTS: [(&str, &[u8]); 24] = [
+const TEXTS: [(&str, &[u8]); 25] = [
     (
         "luks",
         br#"1{"keyslots":{"0":{"type":"luks2","key_size":16,"priority":2,"af":{"type":"luks1",
@@ -331,6 +360,12 @@ const TEXTS: [(&str, &[u8]); 24] = [
         "keyslots":["0"],"segments":["0"],"hash":"sha512","iterations":9,"salt":"c2FsdA==",
         "digest":"c2FsdHNhbHRzYWx0c2FsdHNhbHQ="}},"config":{"json_size":"12288","keyslots_size":
         "32768","flags":["allow-discards"],"requirements":{"mandatory":[]}}}"#,
+    ),
+    (
+        "md",
+        b"\0HOMEHOST <system>\nARRAY /dev/md/0 metadata=1.2 UUID=00000000:00000000:00000000:00000001\n  \
+        name=\"a:0\" # x\nAUTO +1.x homehost -all\nCREATE names=yes\nDEV /dev/sd*\nARRAY <ignore> \
+        devices=/dev/sd*,/dev/vd? super-minor=3\n",
     ),
     (
         "probe_message",

@@ -54,6 +54,8 @@ mod rescue;
 mod persistence;
 // Disks of LUKS, LVM and md by the tools of Debian.
 mod made_disks;
+// Arrays of md.
+mod md;
 // A Debian with systemd, with our image and with its own.
 mod debian;
 
@@ -66,6 +68,7 @@ fn main() -> ExitCode {
     // The longest first, so that no long test is left alone at the end.
     harness::run::main(&[
         made_disks::TESTS,
+        md::TESTS,
         fleet::TESTS,
         disk_names::TESTS,
         debian::TESTS,

@@ -541,7 +541,11 @@ fn members_of_firmware_raids() {
     assert!(image.compare().is_none());
     for magic in [0xde11_de11_u32.to_be_bytes(), 0xde11_de11_u32.to_le_bytes()] {
         let image = Image::new("DDF", size);
-        image.patch(&[(size - 512, &magic), (size - 504, b"Linux-MD\xde\xad 12345"), (size - 400, b"02.00.00")]);
+        image.patch(&[
+            (size - 512, &magic),
+            (size - 504, b"Linux-MD\xde\xad 12345"),
+            (size - 400, b"02.00.00"),
+        ]);
         assert_eq!(image.compare().unwrap().kind, "ddf_raid_member");
         let sector = if magic[0] == 0xde { 10_u64.to_be_bytes() } else { 10_u64.to_le_bytes() };
         image.patch(&[(size - 512 + 96, &sector)]);

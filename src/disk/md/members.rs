@@ -23,7 +23,7 @@ pub struct Candidate {
 
 /// The reason why a device is left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum LeftOut {
+pub enum LeftOut {
     /// Event count, and that of the device that knows best.
     Stale(u64, u64),
     /// The superblock of the device marks it as faulty.
@@ -57,7 +57,7 @@ impl fmt::Display for LeftOut {
 
 /// The reason why an array is not assembled, whatever is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub enum Refusal {
     /// Two devices mark each other as failed: paths and event counts.
     SplitBrain([(String, u64); 2]),
     /// Two devices are the same member: paths, and the slot.
@@ -89,7 +89,7 @@ impl fmt::Display for Refusal {
 
 /// Whether an array can start.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum State {
+pub enum State {
     /// All devices are there that the newest superblock lists as active.
     Complete,
     /// Devices are missing; what is there suffices.
@@ -105,18 +105,20 @@ pub(crate) enum State {
 /// The devices of an array, by their index among the candidates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selection {
-    pub(crate) state: State,
+    /// Whether the array can start.
+    pub state: State,
     /// The device that knows the array best.
-    pub(crate) newest: usize,
+    pub newest: usize,
     /// Devices to add: active ones by slot, then spares and journals.
-    pub(crate) used: Vec<usize>,
-    pub(crate) left_out: Vec<(usize, LeftOut)>,
+    pub used: Vec<usize>,
+    /// Devices that are not used.
+    pub left_out: Vec<(usize, LeftOut)>,
     /// Slots without a device that is up to date.
-    pub(crate) missing: Vec<u32>,
+    pub missing: Vec<u32>,
     /// Those of them whose device the newest superblock lists as active: it may still appear.
-    pub(crate) awaited: Vec<u32>,
+    pub awaited: Vec<u32>,
     /// Whether the array has a journal that is not there.
-    pub(crate) lacks_journal: bool,
+    pub lacks_journal: bool,
 }
 
 /// Chooses the devices of an array; `None` without candidates. All must have its UUID.

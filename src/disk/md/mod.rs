@@ -27,16 +27,21 @@ const MAX_DEVICES: u32 = 1920;
 
 /// Version of a superblock: format and place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Version {
+pub enum Version {
+    /// 0.90, near the end of the device.
     V0_90,
+    /// 1.0, near the end.
     V1_0,
+    /// 1.1, at the start.
     V1_1,
+    /// 1.2, at 4 KiB.
     V1_2,
 }
 
 impl Version {
     /// Returns the kernel's name, which is also that of mdadm.
-    pub(crate) fn as_str(self) -> &'static str {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::V0_90 => "0.90",
             Self::V1_0 => "1.0",
@@ -48,13 +53,20 @@ impl Version {
 
 /// Level of an array.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Level {
+pub enum Level {
+    /// One device after the other.
     Linear,
+    /// Stripes.
     Raid0,
+    /// Copies.
     Raid1,
+    /// Stripes, and parity on the last device.
     Raid4,
+    /// Stripes and parity.
     Raid5,
+    /// Stripes and two sorts of parity.
     Raid6,
+    /// Stripes of copies.
     Raid10,
 }
 
@@ -73,7 +85,8 @@ impl Level {
     }
 
     /// Returns the kernel's name of the level.
-    pub(crate) fn as_str(self) -> &'static str {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Linear => "linear",
             Self::Raid0 => "raid0",
@@ -96,88 +109,104 @@ impl Level {
 
 /// Role of a device in an array, as a superblock has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
+pub enum Role {
+    /// It holds the data of this slot.
     Slot(u32),
+    /// It holds no data.
     Spare,
+    /// It has failed.
     Faulty,
+    /// It holds the journal.
     Journal,
 }
 
 /// Features that change how an array is assembled.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Features {
-    pub(crate) has_bitmap: bool,
-    pub(crate) has_bad_blocks: bool,
+pub struct Features {
+    /// A bitmap says which parts of a device that comes back are out of date.
+    pub has_bitmap: bool,
+    /// The device has a list of bad blocks.
+    pub has_bad_blocks: bool,
     /// Writes of stripes go to a journal first.
-    pub(crate) has_journal: bool,
+    pub has_journal: bool,
     /// Parity of stripes that are being written is logged (PPL).
-    pub(crate) has_ppl: bool,
+    pub has_ppl: bool,
     /// This device is to replace the one in its slot.
-    pub(crate) is_replacement: bool,
-    pub(crate) is_reshaping: bool,
+    pub is_replacement: bool,
+    /// The array changes its level or its number of devices.
+    pub is_reshaping: bool,
     /// A reshape moves data to another offset, so that nothing has to be saved elsewhere.
-    pub(crate) has_new_offset: bool,
+    pub has_new_offset: bool,
 }
 
 /// What the superblock of a member says about the array and about the member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Metadata {
-    pub(crate) version: Version,
+    /// Version of the superblock.
+    pub version: Version,
     /// UUID of the array, in the byte order of its text form.
-    pub(crate) uuid: [u8; 16],
+    pub uuid: [u8; 16],
     /// Name of the array, `HOST:NAME`; that of version 0.90 is the number of its device.
-    pub(crate) name: String,
+    pub name: String,
     /// Number of the device that the array had last; only version 0.90 has it.
-    pub(crate) minor: Option<u32>,
+    pub minor: Option<u32>,
     /// Time of creation, in seconds since 1970.
-    pub(crate) created: u64,
+    pub created: u64,
     /// Time of the last update, in seconds since 1970.
-    pub(crate) updated: u64,
-    pub(crate) level: Level,
-    pub(crate) layout: u32,
+    pub updated: u64,
+    /// Level of the array.
+    pub level: Level,
+    /// Layout of copies or parity; its meaning depends on the level.
+    pub layout: u32,
     /// Size of a chunk in sectors of 512 bytes.
-    pub(crate) chunk: u32,
+    pub chunk: u32,
     /// Number of slots.
-    pub(crate) raid_disks: u32,
+    pub raid_disks: u32,
     /// Sectors used of each member; 0 if members differ in size.
-    pub(crate) size: u64,
+    pub size: u64,
     /// First sector of the data.
-    pub(crate) data_offset: u64,
+    pub data_offset: u64,
     /// Sectors that the member must have, up to the end of its data.
-    pub(crate) end: u64,
-    pub(crate) events: u64,
+    pub end: u64,
+    /// Number of updates of the superblocks.
+    pub events: u64,
     /// Whether no write was under way: no resync is needed.
-    pub(crate) is_clean: bool,
+    pub is_clean: bool,
     /// Sectors of the member that are rebuilt; `None` if all are.
-    pub(crate) rebuilt: Option<u64>,
-    pub(crate) features: Features,
+    pub rebuilt: Option<u64>,
+    /// Features of the array and of the member.
+    pub features: Features,
     /// Number of the member, an index of `roles`.
-    pub(crate) number: u32,
+    pub number: u32,
     /// UUID of the member; version 0.90 has none.
-    pub(crate) device_uuid: Option<[u8; 16]>,
+    pub device_uuid: Option<[u8; 16]>,
     /// Roles of all devices, by their number.
-    pub(crate) roles: Vec<Role>,
+    pub roles: Vec<Role>,
 }
 
 impl Metadata {
     /// Returns the role of this member.
-    pub(crate) fn role(&self) -> Role {
+    #[must_use]
+    pub fn role(&self) -> Role {
         self.role_of(self.number)
     }
 
     /// Returns the role of the device with this number.
-    pub(crate) fn role_of(&self, number: u32) -> Role {
+    #[must_use]
+    pub fn role_of(&self, number: u32) -> Role {
         let role = usize::try_from(number).ok().and_then(|number| self.roles.get(number));
         role.copied().unwrap_or(Role::Spare)
     }
 
     /// Returns whether a device is active in `slot`.
-    pub(crate) fn has_slot(&self, slot: u32) -> bool {
+    #[must_use]
+    pub fn has_slot(&self, slot: u32) -> bool {
         self.roles.contains(&Role::Slot(slot))
     }
 
     /// Returns the UUID of the array as mdadm prints it.
-    pub(crate) fn uuid_text(&self) -> String {
+    #[must_use]
+    pub fn uuid_text(&self) -> String {
         uuid_text(&self.uuid)
     }
 }
