@@ -56,6 +56,8 @@ mod persistence;
 mod made_disks;
 // Arrays of md.
 mod md;
+// Debian 12 as its installer lays it out, on LUKS, LVM and md.
+mod installed;
 // A Debian with systemd, with our image and with its own.
 mod debian;
 
@@ -69,6 +71,7 @@ fn main() -> ExitCode {
     harness::run::main(&[
         made_disks::TESTS,
         md::TESTS,
+        installed::TESTS,
         fleet::TESTS,
         disk_names::TESTS,
         debian::TESTS,

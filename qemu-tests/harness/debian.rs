@@ -1,10 +1,11 @@
 //! A Debian 12 made by debootstrap(8): the system that boots, and the tools that make disks.
 //!
 //! ```text
-//! debian-12-HASH/       in the cache: the files of the system; HASH is that of its packages
-//! debian-12-HASH.ext4   the same as a filesystem, written to by no test
+//! debian-12-HASH/            in the cache: the files of the system; HASH is that of its packages
+//! debian-12-HASH.root.ext4   the same as a filesystem, written to by no test
 //! ```
 
+use crate::disk::UUID;
 use crate::kernel::{Tree, cache, hash, lock};
 use crate::run::unavailable;
 use crate::{apt, tool};
@@ -15,6 +16,10 @@ use std::path::PathBuf;
 const PACKAGES: &str = "systemd-sysv,udev,dbus,kmod,initramfs-tools,linux-image-cloud-amd64,\
     cryptsetup,cryptsetup-bin,lvm2,mdadm,dmsetup,thin-provisioning-tools,bcache-tools,btrfs-progs,\
     e2fsprogs,fdisk,libtss2-esys-3.0.2-0,libtss2-rc0,libtss2-mu0,libtss2-tcti-device0";
+
+/// Directories that are empty in the filesystem.
+const LEFT_OUT: [&str; 6] =
+    ["boot", "usr/share/doc", "usr/share/locale", "usr/share/man", "var/lib/apt", "var/cache"];
 
 /// Returns the system from the cache, with its kernel. It is made first if the cache does not hold
 /// it, which takes about two minutes.
@@ -42,16 +47,24 @@ pub fn system() -> Tree {
     Tree { root: home, release }
 }
 
-/// Returns the system as an ext4 without partitions, to be used with `snapshot=on`.
+/// Returns the system as an ext4 without partitions, to be used with `snapshot=on`. It has neither
+/// the documentation nor the package lists.
 pub fn filesystem() -> PathBuf {
     let tree = system();
-    let file = tree.root.with_extension("ext4");
+    let file = tree.root.with_extension("root.ext4");
     let _lock = lock(&tree.root.with_extension("lock"));
     if !file.exists() {
-        let aside = file.with_extension("ext4-new");
-        let _ = fs::remove_file(&aside);
+        let scratch = tempfile::tempdir_in(cache()).unwrap();
+        let root = scratch.path().join("root");
+        tool::run(tool::command("cp", "coreutils").arg("-a").args([&tree.root, &root]));
+        for directory in LEFT_OUT {
+            let _ = fs::remove_dir_all(root.join(directory));
+            fs::create_dir_all(root.join(directory)).unwrap();
+        }
+        let aside = scratch.path().join("ext4");
         let mut mkfs = tool::command("mkfs.ext4", "e2fsprogs");
-        tool::run(mkfs.args(["-q", "-F", "-d"]).args([&tree.root, &aside]).arg("1G"));
+        mkfs.args(["-q", "-F", "-m", "0", "-U", UUID, "-d"]);
+        tool::run(mkfs.args([&root, &aside]).arg("400M"));
         fs::rename(&aside, &file).unwrap();
     }
     file

@@ -327,6 +327,19 @@ impl Machine {
         boot
     }
 
+    /// Runs the machine to its end. Each time the console shows `question`, the next of `answers` is
+    /// typed.
+    pub fn run_with_answers(self, question: &str, answers: &[&str]) -> Boot {
+        let mut running = self.start();
+        let mut read = running.wait_for_after(0, "Linux version");
+        let mut terminal = running.terminal();
+        for answer in answers {
+            read = running.wait_for_after(read, question);
+            terminal.line(answer);
+        }
+        running.finish()
+    }
+
     fn command(&self) -> Command {
         let mut command = tool::command("qemu-system-x86_64", "qemu-system-x86");
         let stderr = fs::File::create(self.dir.path().join("stderr")).unwrap();

@@ -1,17 +1,18 @@
 //! Recipes of disks: shell scripts that a guest runs with the tools of Debian.
 //!
 //! ```text
-//! TEXT…              the head of a file of recipes, ignored
+//! COMMAND…           the head of a file of recipes: each script of the file starts with it
 //! == NAME MIB…       starts a recipe with disks of these sizes, which it finds as $a, $b, $c, …
 //! COMMAND…           lines of the script, for bash -eu, with the functions of data/made/lib
 //! ```
 
 /// The files of recipes.
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     include_str!("../data/made/luks"),
     include_str!("../data/made/lvm"),
     include_str!("../data/made/md"),
     include_str!("../data/made/stacked"),
+    include_str!("../data/made/installed"),
 ];
 
 /// How some disks are made.
@@ -31,15 +32,17 @@ pub fn all() -> Vec<Recipe> {
 }
 
 fn parse(text: &str) -> Vec<Recipe> {
+    let mut head = String::new();
     let mut recipes: Vec<Recipe> = Vec::new();
     for line in text.lines() {
-        if let Some(head) = line.strip_prefix("== ") {
-            let mut words = head.split(' ');
+        if let Some(words) = line.strip_prefix("== ") {
+            let mut words = words.split(' ');
             let name = words.next().unwrap_or_default().to_owned();
             let sizes = words.map(|size| size.parse().expect("a size in MiB")).collect();
-            recipes.push(Recipe { name, sizes, script: String::new() });
-        } else if let Some(recipe) = recipes.last_mut() {
-            recipe.script += &format!("{line}\n");
+            recipes.push(Recipe { name, sizes, script: head.clone() });
+        } else {
+            let script = recipes.last_mut().map_or(&mut head, |recipe| &mut recipe.script);
+            script.extend([line, "\n"]);
         }
     }
     recipes
@@ -62,8 +65,13 @@ mod tests {
     }
 
     #[test]
-    fn the_head_of_a_file_is_ignored() {
-        let recipe = Recipe { name: "x".into(), sizes: vec![8, 9], script: "a\n\nb\n".into() };
-        assert_eq!(parse("text\n== x 8 9\na\n\nb\n"), [recipe]);
+    fn the_head_of_a_file_starts_every_script() {
+        let recipe = |name: &str, sizes: &[u64], script: &str| Recipe {
+            name: name.into(),
+            sizes: sizes.into(),
+            script: script.into(),
+        };
+        let want = [recipe("x", &[8, 9], "h\na\n\n"), recipe("y", &[1], "h\nb\n")];
+        assert_eq!(parse("h\n== x 8 9\na\n\n== y 1\nb\n"), want);
     }
 }
