@@ -60,7 +60,7 @@ pub(crate) mod stacks;
 pub mod sys;
 #[cfg(feature = "stacks")]
 #[allow(dead_code, reason = "not all is used yet")]
-pub(crate) mod tpm;
+pub mod tpm;
 
 #[cfg(test)]
 mod layers;

@@ -16,6 +16,8 @@ mod serve;
 mod summary;
 mod udev_db;
 
+pub(crate) mod tpm;
+
 use std::path::PathBuf;
 
 pub(crate) use serve::serve;

@@ -78,6 +78,8 @@ pub(crate) mod sysfs;
 pub(crate) mod syslog;
 pub(crate) mod terminal;
 pub(crate) mod threads;
+#[cfg(feature = "stacks")]
+pub(crate) mod tpm;
 pub(crate) mod tree;
 pub(crate) mod uevent;
 pub(crate) mod usb;
