@@ -20,6 +20,9 @@ pub(crate) const HEADER: usize = 10;
 /// Most entries that a list of the TPM may have here.
 const MAX_ENTRIES: u32 = 16;
 
+/// A bank of PCRs: its algorithm, or the number of an unknown one, and its PCRs as bits.
+pub(crate) type Bank = (Result<Hash, u16>, u32);
+
 /// Why an answer has no result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
@@ -146,12 +149,11 @@ pub fn pcr_values(parameters: &[u8]) -> Result<Vec<(u32, &[u8])>, Malformed> {
     reader.end(values)
 }
 
-/// Returns the banks of TPM2_GetCapability that have a PCR, and their PCRs as bits. Algorithms
-/// that are unknown here are left as numbers.
+/// Returns the banks of TPM2_GetCapability that have a PCR, in its order.
 ///
 /// # Errors
 /// The answer is malformed.
-pub(crate) fn banks(parameters: &[u8]) -> Result<Vec<(Result<Hash, u16>, u32)>, Malformed> {
+pub(crate) fn banks(parameters: &[u8]) -> Result<Vec<Bank>, Malformed> {
     let mut reader = Reader::new("banks of PCRs", parameters);
     reader.u8()?; // whether there is more
     reader.u32()?; // the capability

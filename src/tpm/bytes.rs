@@ -46,7 +46,7 @@ impl<'a> Reader<'a> {
 
     pub(super) fn take(&mut self, count: usize) -> Parsed<&'a [u8]> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
-        let (taken, _) = rest.split_at_checked(count).ok_or(self.malformed())?;
+        let (taken, _) = rest.split_at_checked(count).ok_or_else(|| self.malformed())?;
         self.at += count;
         Ok(taken)
     }

@@ -138,7 +138,7 @@ impl Token {
     /// Returns the policy that the token requires if the PCRs have these values; the key of a signed
     /// policy has this name.
     pub(crate) fn policy_for(&self, key_name: Option<&[u8]>, values: &[&[u8]]) -> Digest {
-        let mut digest = key_name.map_or(Digest::default(), policy::authorize);
+        let mut digest = key_name.map_or_else(Digest::default, policy::authorize);
         if self.selection.pcrs != 0 {
             digest = policy::pcr(&digest, &self.selection, values);
         }
