@@ -56,7 +56,8 @@ pub fn filesystem() -> PathBuf {
     if !file.exists() {
         let scratch = tempfile::tempdir_in(cache()).unwrap();
         let root = scratch.path().join("root");
-        tool::run(tool::command("cp", "coreutils").arg("-a").args([&tree.root, &root]));
+        let from = tree.root.join(".");
+        tool::run(tool::command("cp", "coreutils").arg("-a").args([&from, &root]));
         for directory in LEFT_OUT {
             let _ = fs::remove_dir_all(root.join(directory));
             fs::create_dir_all(root.join(directory)).unwrap();
