@@ -31,6 +31,8 @@ mod network;
 
 // Load methods: plain and compressed modules.
 mod load_methods;
+// Roots on LUKS devices.
+mod luks;
 // Orders of loading, loads that are finished after the switch, lost events.
 mod loading;
 // Roots on logical volumes.
@@ -78,6 +80,7 @@ fn main() -> ExitCode {
         root::TESTS,
         loading::TESTS,
         lvm::TESTS,
+        luks::TESTS,
         demand::TESTS,
         module_tools::TESTS,
         kmod::TESTS,

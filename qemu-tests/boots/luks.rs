@@ -1,0 +1,235 @@
+//! Roots on LUKS devices: keys from a person, the image and other disks, and headers that are
+//! damaged.
+
+use harness::machine::{Boot, Bus, Machine, Running, Terminal};
+use harness::made_disk::{Made, PASSPHRASE, made};
+use harness::run::{BOOT, Test};
+use harness::{debian, image, tests};
+use std::fs;
+use std::path::Path;
+
+/// The tests of this module, by what they need.
+pub(crate) const TESTS: &[Test] = tests![BOOT =>
+    a_passphrase_is_typed,
+    keys_edit_the_passphrase_and_lines_do_not_garble_the_prompt,
+    three_wrong_passphrases_end_the_boot,
+    a_passphrase_on_one_of_two_consoles,
+    nobody_answers_in_time,
+    a_key_file_on_another_disk,
+    a_key_file_and_crypttab_in_the_image,
+    a_header_on_another_disk,
+    a_damaged_primary_header,
+    a_header_that_is_cut,
+    a_key_that_needs_more_memory_than_there_is,
+];
+
+/// The root filesystem of all disks: `disk::UUID`.
+const ROOT: &str = "root=UUID=c01d9106-0000-4000-8000-000000000001";
+/// What a person is asked.
+const QUESTION: &str = "assphrase for /dev/vda";
+
+/// Makes a machine with an image that has what LUKS needs.
+fn machine(line: &str) -> Machine {
+    let tree = debian::system();
+    let options = ["--generic", "--modules", "@virtio,@storage,@filesystems,@crypt"];
+    Machine::new(&tree, &image::coldplug(&tree, &options)).cmdline(ROOT).cmdline(line)
+}
+
+/// Returns the UUID of the device that a recipe made.
+fn uuid(number: u32) -> String {
+    format!("c01d9106-0000-4000-8000-{number:012}")
+}
+
+/// A person at the console.
+struct Person {
+    machine: Running,
+    terminal: Terminal,
+    read: usize,
+}
+
+impl Person {
+    fn at(vm: Machine) -> Self {
+        let mut machine = vm.start();
+        machine.wait_for("Linux version");
+        Self { terminal: machine.terminal(), machine, read: 0 }
+    }
+
+    /// Waits until the console shows `text` after what was read before.
+    fn reads(&mut self, text: &str) {
+        self.read = self.machine.wait_for_after(self.read, text);
+    }
+
+    /// Waits for the question and types an answer.
+    fn answers(&mut self, passphrase: &str) {
+        self.reads(QUESTION);
+        self.reads(": ");
+        self.terminal.bytes(format!("{passphrase}\r").as_bytes());
+    }
+}
+
+/// Checks that a boot has reached the root on a LUKS device, and that nothing secret was shown.
+#[track_caller]
+fn check(boot: &Boot, number: u32) {
+    boot.expect("ok");
+    let facts = boot.facts();
+    let source = facts.mount("/").expect("a root").source.to_owned();
+    assert_eq!(source, format!("/dev/mapper/luks-{}", uuid(number)));
+    check_secrets(boot);
+}
+
+#[track_caller]
+fn check_secrets(boot: &Boot) {
+    let record = boot.record().to_string();
+    let is_shown = boot.console.contains(PASSPHRASE) || record.contains(PASSPHRASE);
+    boot.check(!is_shown, "the passphrase is shown");
+}
+
+fn a_passphrase_is_typed() {
+    for (recipe, number) in [("luks2-pbkdf2", 201), ("luks1", 101), ("luks2-argon2id", 202)] {
+        let mut person = Person::at(made(recipe).attach(machine(""), Bus::VirtioBlk));
+        person.answers(PASSPHRASE);
+        check(&person.machine.finish(), number);
+    }
+}
+
+fn keys_edit_the_passphrase_and_lines_do_not_garble_the_prompt() {
+    let mut person = Person::at(made("luks2-pbkdf2").attach(machine(""), Bus::VirtioBlk));
+    person.reads("root-of-tests");
+    person.reads(": ");
+    let (start, end) = PASSPHRASE.split_at(4);
+    person.terminal.bytes(b"nonsense\x15other\x03");
+    // Ctrl-C asks again.
+    person.reads(QUESTION);
+    person.terminal.bytes(format!("{start}x\x7fy\x08{end}\r").as_bytes());
+    check(&person.machine.finish(), 201);
+}
+
+fn three_wrong_passphrases_end_the_boot() {
+    let mut person = Person::at(made("luks2-pbkdf2").attach(machine(""), Bus::VirtioBlk));
+    for left in ["2 of 3 tries left", "1 of 3 tries left", "wrong passphrase 3 times"] {
+        person.answers("wrong");
+        person.reads(left);
+    }
+    let boot = person.machine.finish();
+    boot.expect("no-root");
+    boot.check(!boot.console.contains("wrong\n"), "what was typed is shown");
+}
+
+fn a_passphrase_on_one_of_two_consoles() {
+    let vm = machine("console=hvc0 console=ttyS0");
+    let file = vm.dir().join("hvc");
+    let chardev = format!("file,id=hvc,path={}", file.display());
+    let vm = vm.device("virtio-serial-pci").args(["-chardev", &chardev]);
+    let vm = vm.device("virtconsole,chardev=hvc");
+    let mut person = Person::at(made("luks2-pbkdf2").attach(vm, Bus::VirtioBlk));
+    person.answers("wrong");
+    person.reads("2 of 3 tries left");
+    person.answers(PASSPHRASE);
+    // The file is gone with the machine.
+    let other = read_until_end(&mut person.machine, &file);
+    check(&person.machine.finish(), 201);
+    for text in [QUESTION, "2 of 3 tries left"] {
+        assert!(other.contains(text), "{text:?} is not in {other}");
+    }
+}
+
+/// Returns what a file holds when the machine ends.
+fn read_until_end(machine: &mut Running, file: &Path) -> String {
+    let mut text = Vec::new();
+    while machine.is_running() {
+        text = fs::read(file).unwrap_or(text);
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+fn nobody_answers_in_time() {
+    let vm = machine(&format!("rd.luks.uuid={} rd.luks.options=timeout=3", uuid(201)));
+    made("luks2-pbkdf2")
+        .attach(vm, Bus::VirtioBlk)
+        .run_failed("no-root", &[QUESTION, "nobody typed the passphrase in time"]);
+}
+
+fn a_key_file_on_another_disk() {
+    let disks = made("luks2-key-file");
+    for words in [
+        "rd.luks.key=/whole.key:LABEL=keys",
+        "rd.luks.key=/part.key:LABEL=keys rd.luks.options=keyfile-offset=512,keyfile-size=32",
+    ] {
+        let vm = disks.attach_one(
+            0,
+            machine(&format!("rd.luks.uuid={} {words}", uuid(212))),
+            Bus::VirtioBlk,
+        );
+        let boot = disks.attach_one(1, vm, Bus::UsbStorage).run();
+        check(&boot, 212);
+        boot.check(!boot.console.contains(QUESTION), "a person is asked");
+    }
+    let words = "cryptdevice=/dev/vda:cryptroot cryptkey=LABEL=keys:ext4:/whole.key";
+    let vm = disks.attach_one(0, machine(words), Bus::VirtioBlk);
+    let (_, facts) = disks.attach_one(1, vm, Bus::UsbStorage).run_clean();
+    assert_eq!(facts.mount("/").unwrap().source, "/dev/mapper/cryptroot");
+}
+
+fn a_key_file_and_crypttab_in_the_image() {
+    let disks = made("luks2-key-file");
+    let scratch = tempfile::tempdir().unwrap();
+    let table = scratch.path().join("crypttab");
+    fs::write(&table, format!("rootfs UUID={} /etc/root.key luks,discard\n", uuid(212))).unwrap();
+    let list = format!(
+        "{}file /etc/crypttab {} 0600 0 0\nfile /etc/root.key {} 0600 0 0\n",
+        include_str!("../../initramfs/base.list"),
+        table.display(),
+        disks.output("whole.key").display()
+    );
+    let tree = debian::system();
+    let vm = Machine::new(&tree, &image::with_list(&tree, &list)).cmdline(ROOT);
+    let (boot, facts) = disks.attach_one(0, vm, Bus::VirtioBlk).run_clean();
+    assert_eq!(facts.mount("/").unwrap().source, "/dev/mapper/rootfs");
+    boot.check(!boot.console.contains(QUESTION), "a person is asked");
+}
+
+fn a_header_on_another_disk() {
+    let disks = made("luks2-detached-header");
+    let words = format!(
+        "rd.luks.data={0}=/dev/vda rd.luks.uuid={0} rd.luks.options=header=/root.header:LABEL=keys",
+        uuid(213)
+    );
+    let vm = disks.attach_one(0, machine(&words), Bus::VirtioBlk);
+    let mut person = Person::at(disks.attach_one(1, vm, Bus::UsbStorage));
+    person.answers(PASSPHRASE);
+    check(&person.machine.finish(), 213);
+}
+
+fn a_damaged_primary_header() {
+    for (recipe, number) in [("luks2-damaged-primary", 215), ("luks2-no-primary", 216)] {
+        // Without its first magic bytes no superblock is found: the device has to be named.
+        let words = format!("cryptdevice=/dev/vda:luks-{}", uuid(number));
+        let mut person = Person::at(made(recipe).attach(machine(&words), Bus::VirtioBlk));
+        person.answers(PASSPHRASE);
+        check(&person.machine.finish(), number);
+    }
+}
+
+fn a_header_that_is_cut() {
+    let vm = machine("cryptdevice=/dev/vda:cut coldplug.timeout=10");
+    let file = cut(&made("luks2-pbkdf2"), vm.dir());
+    vm.disk(Bus::VirtioBlk, &file).run_failed("no-root", &["coldplug: /dev/vda: LUKS header"]);
+}
+
+/// Copies the first 8 KiB of a disk, which are less than a header, to a disk of its own.
+fn cut(disks: &Made, dir: &Path) -> std::path::PathBuf {
+    let file = disks.copy(dir).remove(0);
+    let disk = fs::OpenOptions::new().write(true).open(&file).unwrap();
+    disk.set_len(8192).unwrap();
+    file
+}
+
+fn a_key_that_needs_more_memory_than_there_is() {
+    let vm = machine("").args(["-m", "384"]);
+    let mut person = Person::at(made("luks2-much-memory").attach(vm, Bus::VirtioBlk));
+    person.answers(PASSPHRASE);
+    person.reads("Argon2 needs 391 MiB of memory, ");
+    person.reads(" MiB are available");
+    person.machine.finish().expect("no-root");
+}
