@@ -28,6 +28,8 @@
 //!
 //! Fields are those of sys/fields.rs.
 
+use zeroize::Zeroizing;
+
 use super::Node;
 use crate::byte_text;
 use crate::sys::fields::{Fields, join};
@@ -60,7 +62,7 @@ pub(crate) enum Request {
     /// Reads the header of a LUKS device.
     Luks(Box<LuksRequest>),
     /// Tries a passphrase on the header.
-    Passphrase(Vec<u8>),
+    Passphrase(Zeroizing<Vec<u8>>),
     /// Tries what a key file holds, from `offset` on.
     KeyFile {
         /// The file.
@@ -71,7 +73,7 @@ pub(crate) enum Request {
         size: Option<u64>,
     },
     /// Tries what the TPM unseals, with this PIN unless it is empty.
-    Token(Vec<u8>),
+    Token(Zeroizing<Vec<u8>>),
     /// Makes what was prepared.
     Make,
 }
@@ -200,13 +202,13 @@ const STATES: [(State, &str); 6] = [
     (State::Refused, "refused"),
 ];
 
-/// Fields of a message that is being written.
+/// Fields of a message that is being written: a secret may be one of them.
 #[derive(Default)]
-struct Writer(Vec<Vec<u8>>);
+struct Writer(Vec<Zeroizing<Vec<u8>>>);
 
 impl Writer {
     fn text(mut self, text: &str) -> Self {
-        self.0.push(text.into());
+        self.0.push(text.as_bytes().to_vec().into());
         self
     }
 
@@ -228,7 +230,7 @@ impl Writer {
     }
 
     fn bytes(mut self, bytes: &[u8]) -> Self {
-        self.0.push(bytes.into());
+        self.0.push(bytes.to_vec().into());
         self
     }
 
@@ -254,7 +256,7 @@ impl Writer {
     }
 
     fn finish(self) -> Option<Vec<u8>> {
-        join(self.0.iter().map(Vec::as_slice))
+        join(self.0.iter().map(|field| field.as_slice()))
     }
 }
 
@@ -343,13 +345,13 @@ impl Request {
                 read_only: fields.choice("ro", "-")?,
                 flags: fields.rest()?,
             })),
-            "passphrase" => Self::Passphrase(fields.bytes()?.to_vec()),
+            "passphrase" => Self::Passphrase(fields.bytes()?.to_vec().into()),
             "key-file" => Self::KeyFile {
                 place: place(&mut fields)?,
                 offset: fields.parse()?,
                 size: fields.option()?,
             },
-            "token" => Self::Token(fields.bytes()?.to_vec()),
+            "token" => Self::Token(fields.bytes()?.to_vec().into()),
             "make" => Self::Make,
             _ => return None,
         };
@@ -472,9 +474,9 @@ mod tests {
                 read_only: false,
                 flags: vec![],
             })),
-            Request::Passphrase(vec![0, 255]),
+            Request::Passphrase(vec![0, 255].into()),
             Request::KeyFile { place: place("/dev/sda1"), offset: 512, size: Some(64) },
-            Request::Token(vec![]),
+            Request::Token(vec![].into()),
             Request::Make,
         ]
     }

@@ -2,6 +2,8 @@
 
 use std::os::fd::AsFd;
 
+use zeroize::Zeroizing;
+
 use super::message::{Reply, Request};
 use super::{luks_session::LuksSession, lvm, md, summary};
 use crate::escape;
@@ -10,7 +12,8 @@ use crate::sys::{Root, child};
 /// Serves the requests that arrive at `socket` until PID 1 closes its end.
 pub(crate) fn serve(dir: Root, socket: impl AsFd) {
     let mut server = Server { dir, found: Found::Nothing, prepared: Prepared::Nothing };
-    while let Some(bytes) = child::receive_from_parent(&socket) {
+    // A message may hold a passphrase.
+    while let Some(bytes) = child::receive_from_parent(&socket).map(Zeroizing::new) {
         let reply = match Request::decode(&bytes) {
             Some(request) => server.run(request).unwrap_or_else(Reply::Failed),
             None => Reply::Failed("a request makes no sense".into()),

@@ -3,6 +3,8 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 use crate::boot::seconds;
 use crate::kmod::name::ModuleName;
 use crate::load::{Loader, Rank};
@@ -58,7 +60,9 @@ impl Job {
         text: String,
         timeout: Duration,
     ) -> Result<(), String> {
-        let is_sent = request.encode().is_some_and(|bytes| self.child.send(&bytes));
+        // It may be a passphrase.
+        let bytes = request.encode().map(Zeroizing::new);
+        let is_sent = bytes.is_some_and(|bytes| self.child.send(&bytes));
         (self.text, self.timeout) = (text, timeout);
         self.state = State::Busy(BootTime::now() + timeout);
         if is_sent { Ok(()) } else { Err(format!("{}: cannot be requested", self.text)) }

@@ -388,6 +388,10 @@ impl Target {
     /// Starts a child if the device and its header are there.
     fn find(&mut self, cx: &mut StepContext<'_>) -> Event {
         self.state = State::Absent;
+        if let Some(format) = self.device.options.other_format {
+            self.device.options.no_fail = true;
+            return self.fail(&format!("{format} is not LUKS; skipped"), cx);
+        }
         let Some(found) = find_source(&self.device.source, cx) else { return Event::None };
         let header = match &self.device.options.header {
             None => None,
@@ -462,7 +466,7 @@ impl Target {
             None => match passphrase {
                 Some((number, bytes)) if number != self.tried => {
                     self.tried = number;
-                    (Request::Passphrase(bytes.to_vec()), true)
+                    (Request::Passphrase(bytes.to_vec().into()), true)
                 }
                 _ if self.device.options.headless => {
                     self.fail("no key opens it, and headless= forbids to ask", cx);
@@ -483,8 +487,8 @@ impl Target {
     /// Returns the request that tries a key; `None` as long as its device is awaited.
     fn request_of(&mut self, key: Key, cx: &mut StepContext<'_>) -> Option<Request> {
         let place = match &key {
-            Key::Token => return Some(Request::Token(Vec::new())),
-            Key::Empty => return Some(Request::Passphrase(Vec::new())),
+            Key::Token => return Some(Request::Token(Vec::new().into())),
+            Key::Empty => return Some(Request::Passphrase(Vec::new().into())),
             Key::File(place) => place,
         };
         let options = &self.device.options;
