@@ -37,6 +37,10 @@ mod luks;
 mod loading;
 // Roots on logical volumes.
 mod lvm;
+// Roots on arrays of md.
+mod md_roots;
+// LUKS, LVM and md below each other.
+mod layers;
 // Devices whose probe is deferred.
 mod deferred;
 // More uevents than the socket buffer holds.
@@ -80,6 +84,8 @@ fn main() -> ExitCode {
         root::TESTS,
         loading::TESTS,
         lvm::TESTS,
+        md_roots::TESTS,
+        layers::TESTS,
         luks::TESTS,
         demand::TESTS,
         module_tools::TESTS,

@@ -1,0 +1,69 @@
+//! Roots with several layers: LUKS, LVM and md below each other.
+
+use harness::machine::{Boot, Bus, Machine};
+use harness::made_disk::{PASSPHRASE, made};
+use harness::run::{BOOT, Test};
+use harness::{debian, image, tests};
+
+/// The tests of this module, by what they need.
+pub(crate) const TESTS: &[Test] = tests![BOOT =>
+    layers_in_any_order,
+    usr_on_a_volume_of_its_own,
+    a_verified_root_on_a_volume,
+];
+
+/// The root filesystem of all disks: `disk::UUID`.
+const ROOT: &str = "root=UUID=c01d9106-0000-4000-8000-000000000001";
+
+fn machine(line: &str) -> Machine {
+    let tree = debian::system();
+    let sets = "@virtio,@storage,@filesystems,@crypt,@lvm,@raid";
+    let options = ["--generic", "--modules", sets];
+    Machine::new(&tree, &image::coldplug(&tree, &options)).cmdline(line)
+}
+
+/// Boots, and types the passphrase when it is asked for.
+fn types_the_passphrase(vm: Machine) -> Boot {
+    let mut machine = vm.start();
+    machine.wait_for("assphrase for ");
+    let mut terminal = machine.terminal();
+    terminal.line(PASSPHRASE);
+    machine.finish()
+}
+
+fn layers_in_any_order() {
+    for (recipe, line, source) in [
+        ("lvm-on-luks", "root=/dev/vg0/root resume=/dev/vg0/swap_1", "/dev/vg0/root"),
+        ("luks-on-lvm", ROOT, "/dev/dm-1"),
+        ("luks-on-md", ROOT, "/dev/dm-0"),
+        ("lvm-on-luks-on-md", "root=/dev/mapper/vg0-root", "/dev/mapper/vg0-root"),
+        ("lvm-on-two-luks", "root=/dev/vg0/root", "/dev/vg0/root"),
+        ("btrfs-on-two-luks", "root=LABEL=pair", "/dev/dm-0"),
+        ("luks-in-partition", ROOT, "/dev/dm-0"),
+    ] {
+        let vm = made(recipe).attach(machine(line), Bus::VirtioBlk);
+        let boot = types_the_passphrase(vm);
+        boot.expect("ok");
+        let facts = boot.facts();
+        assert_eq!(facts.mount("/").unwrap().source, source, "{recipe}");
+    }
+    let vm = made("lvm-on-md").attach(machine("root=/dev/vg0/root"), Bus::VirtioBlk);
+    assert_eq!(vm.run_clean().1.mount("/").unwrap().source, "/dev/vg0/root");
+}
+
+fn usr_on_a_volume_of_its_own() {
+    let vm = machine("root=/dev/vg0/root mount.usr=/dev/vg0/usr");
+    let (_, facts) = made("usr-on-lvm").attach(vm, Bus::VirtioBlk).run_clean();
+    assert_eq!(facts.mount("/usr").unwrap().source, "/dev/vg0/usr");
+}
+
+fn a_verified_root_on_a_volume() {
+    let disks = made("verity-on-lvm");
+    let hash = disks.text("roothash");
+    let line = format!(
+        "coldplug.verity=roothash={},data=/dev/vg0/root,hash=/dev/vg0/hash",
+        hash.trim()
+    );
+    let (_, facts) = disks.attach(machine(&line), Bus::VirtioBlk).run_clean();
+    assert_eq!(facts.mount("/").unwrap().source, "/dev/mapper/root");
+}
