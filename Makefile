@@ -34,12 +34,13 @@ BIN := $(or $(CARGO_TARGET_DIR),target)/$(TARGET)/release/coldplug
 INIT_FEATURES ?= stacks
 INIT := $(BIN)-init
 
-.PHONY: help build guests run test faults lint bench soak coverage fuzz size initramfs install install-debian dist clean setup-build setup-run setup-test setup-fuzz setup-coverage
+.PHONY: help build guests run test faults stacks lint bench soak coverage fuzz size initramfs install install-debian dist clean setup-build setup-run setup-test setup-fuzz setup-coverage
 
 help:
 	@echo 'make run         install missing packages, build, and boot the demo in QEMU'
 	@echo 'make test        install missing packages, build, and run all tests, including boots; TEST=NAME: tests with NAME in their name'
 	@echo 'make faults      boot with every fault of the matrix, two boots in parallel, and print the time; TEST=NAME: rows with NAME in their name'
+	@echo 'make stacks      boot from LUKS, LVM and md; the first time disks are made in a guest for ten minutes; TEST=NAME: tests with NAME in their name'
 	@echo 'make build       build the static binaries $(BIN), and $(INIT) for images'
 	@echo 'make initramfs   write an image for KERNEL (now $(KERNEL)) with the modules below ROOT to $(IMAGE)'
 	@echo 'make lint        check formatting, clippy and documentation'
@@ -84,6 +85,11 @@ faults: setup-test
 	@began=$$(date +%s); status=0; \
 	cargo test --locked --features qemu-tests --test faults -- --include-ignored --test-threads=2 $(TEST) || status=$$?; \
 	echo "faults: $$(($$(date +%s) - began)) s"; exit $$status
+
+# Its disks are made in a guest at first, which takes ten minutes.
+stacks: setup-test
+	@$(MAKE) --no-print-directory binary guests
+	cargo test --locked --features qemu-tests --test assembled -- --test-threads=2 $(TEST)
 
 lint:
 	cargo fmt --all --check

@@ -31,16 +31,8 @@ mod network;
 
 // Load methods: plain and compressed modules.
 mod load_methods;
-// Roots on LUKS devices.
-mod luks;
 // Orders of loading, loads that are finished after the switch, lost events.
 mod loading;
-// Roots on logical volumes.
-mod lvm;
-// Roots on arrays of md.
-mod md_roots;
-// LUKS, LVM and md below each other.
-mod layers;
 // Devices whose probe is deferred.
 mod deferred;
 // More uevents than the socket buffer holds.
@@ -58,12 +50,6 @@ mod faults;
 mod rescue;
 // Failed boots that are stored for the next one.
 mod persistence;
-// Disks of LUKS, LVM and md by the tools of Debian.
-mod made_disks;
-// Arrays of md.
-mod md;
-// Debian 12 as its installer lays it out, on LUKS, LVM and md.
-mod installed;
 // A Debian with systemd, with our image and with its own.
 mod debian;
 
@@ -75,18 +61,11 @@ mod module_tools;
 fn main() -> ExitCode {
     // The longest first, so that no long test is left alone at the end.
     harness::run::main(&[
-        made_disks::TESTS,
-        md::TESTS,
-        installed::TESTS,
         fleet::TESTS,
         disk_names::TESTS,
         debian::TESTS,
         root::TESTS,
         loading::TESTS,
-        lvm::TESTS,
-        md_roots::TESTS,
-        layers::TESTS,
-        luks::TESTS,
         demand::TESTS,
         module_tools::TESTS,
         kmod::TESTS,

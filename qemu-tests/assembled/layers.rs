@@ -60,10 +60,8 @@ fn usr_on_a_volume_of_its_own() {
 fn a_verified_root_on_a_volume() {
     let disks = made("verity-on-lvm");
     let hash = disks.text("roothash");
-    let line = format!(
-        "coldplug.verity=roothash={},data=/dev/vg0/root,hash=/dev/vg0/hash",
-        hash.trim()
-    );
+    let line =
+        format!("coldplug.verity=roothash={},data=/dev/vg0/root,hash=/dev/vg0/hash", hash.trim());
     let (_, facts) = disks.attach(machine(&line), Bus::VirtioBlk).run_clean();
     assert_eq!(facts.mount("/").unwrap().source, "/dev/mapper/root");
 }
