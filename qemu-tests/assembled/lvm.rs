@@ -42,7 +42,7 @@ fn volumes_of_every_kind() {
         let root = facts.mount("/").unwrap();
         assert_eq!((root.kind, root.source), ("ext4", "/dev/vg0/root"), "{recipe}");
         let layers = facts.record()["root"]["layers"].to_string();
-        assert_eq!(layers, r#"["logical volume vg0/root"]"#, "{recipe}");
+        assert!(layers.contains("logical volume vg0/root\""), "{recipe}: {layers}");
     }
 }
 

@@ -173,11 +173,7 @@ mod tests {
         let large = Segment { sector_size: 4096, ..plain.clone() };
         let fixed = Segment { size: Some(1 << 20), iv_tweak: 8, ..plain.clone() };
         for (segment, flags, want) in [
-            (
-                plain.clone(),
-                &[][..],
-                format!("0 2147450880 crypt aes-xts-plain64 {key} 0 8:1 32768"),
-            ),
+            (plain, &[][..], format!("0 2147450880 crypt aes-xts-plain64 {key} 0 8:1 32768")),
             (
                 large,
                 &["no-write-workqueue", "allow-discards"],

@@ -152,7 +152,7 @@ fn volumes_know_the_devices_that_they_lack() {
     let survey = tree.survey();
     let group = &survey.groups[0];
     let missing = MissingDevice { uuid: SECOND.into(), last_node: "/dev/sdb2".into() };
-    assert_eq!(group.missing, [missing.clone()]);
+    assert_eq!(group.missing, std::slice::from_ref(&missing));
     assert_eq!(state(group, "root"), VolumeState::Ready);
     let lacks = VolumeState::Missing { devices: vec![missing], is_covered: true };
     assert_eq!(state(group, "both"), lacks);
