@@ -4,6 +4,7 @@
 mod args;
 #[cfg(feature = "stacks")]
 mod ask_passphrase;
+#[cfg(feature = "stacks")]
 mod assemble;
 mod autoclean;
 mod console_shell;

@@ -22,6 +22,7 @@ use super::{Error, Result, Root};
 const CREATE: u8 = 3;
 const REMOVE: u8 = 4;
 const SUSPEND: u8 = 6;
+#[cfg(feature = "stacks")]
 const STATUS: u8 = 7;
 const TABLE_LOAD: u8 = 9;
 const TABLE_STATUS: u8 = 12;
@@ -133,6 +134,7 @@ impl Control {
     ///
     /// # Errors
     /// ENXIO if the device does not exist.
+    #[cfg(feature = "stacks")]
     pub(crate) fn find(&self, name: &str) -> Result<((u32, u32), String)> {
         let failed = |e| failed("find", name, e);
         let mut message = message(name, DM_HEADER).map_err(failed)?;

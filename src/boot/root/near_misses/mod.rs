@@ -9,6 +9,7 @@ use crate::cmdline::root_name::RootName;
 use crate::disk::seen::SeenDevice;
 use crate::escape;
 use nodes::{device, link};
+#[cfg(feature = "stacks")]
 pub(super) use tags::distance;
 use tags::{Tag, part_uuid, tag};
 
