@@ -1,6 +1,6 @@
 //! LVM2: which groups and volumes devices hold, and the activation of volumes.
 //!
-//! [`survey`] reads the devices and says of each volume whether it can be activated, [`plan`] builds
+//! [`survey()`] reads the devices and says of each volume whether it can be activated, [`plan`] builds
 //! the tables, and [`make`] creates the mapped devices. A group that lvm2 would not touch (exported,
 //! shared, of another system, with duplicate devices) is refused with its name and the reason.
 
