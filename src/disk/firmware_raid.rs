@@ -19,19 +19,31 @@ use super::{Superblock, Usage, text};
 const ISW: &[u8] = b"Intel Raid ISM Cfg Sig. ";
 const DDF: u32 = 0xde11_de11;
 
-pub(super) fn isw(device: &Device<'_>) -> Option<Superblock> {
+/// Size of the end of the device in which both superblocks are, in bytes. It is read once.
+const TAIL: usize = 8192;
+/// Minimum size of a member of a DDF array, in bytes.
+const MIN_DDF: u64 = 0x30000;
+
+pub(super) fn probe(device: &Device<'_>) -> Option<Superblock> {
+    let start = device.size().checked_sub(TAIL as u64)? & !511;
+    let tail = device.bytes(start, TAIL)?;
+    let ddf = || ddf(device, &tail).filter(|_| device.size() >= MIN_DDF);
+    ddf().or_else(|| isw(device.size(), start, &tail))
+}
+
+fn isw(size: u64, start: u64, tail: &[u8]) -> Option<Superblock> {
     let has_magic = |sector: u64| {
-        let at = (device.size() / sector).checked_sub(2)? * sector;
-        has(&device.bytes(at, ISW.len())?, 0, ISW).then_some(())
+        let at = (size / sector).checked_sub(2)? * sector;
+        has(tail, usize::try_from(at.checked_sub(start)?).ok()?, ISW).then_some(())
     };
     has_magic(512).or_else(|| has_magic(4096))?;
     Some(Superblock::new("isw_raid_member", Usage::Raid))
 }
 
-pub(super) fn ddf(device: &Device<'_>) -> Option<Superblock> {
-    let header = device.bytes((device.size() / 512).checked_sub(1)? * 512, 512)?;
-    let magic = array(&header, 0)?;
-    let sector = array(&header, 96)?;
+fn ddf(device: &Device<'_>, tail: &[u8]) -> Option<Superblock> {
+    let header = tail.get(TAIL - 512..)?;
+    let magic = array(header, 0)?;
+    let sector = array(header, 96)?;
     let primary = match magic {
         _ if magic == DDF.to_be_bytes() => u64::from_be_bytes(sector),
         _ if magic == DDF.to_le_bytes() => u64::from_le_bytes(sector),

@@ -152,10 +152,9 @@ const fn disc(probe: fn(&Device<'_>) -> Option<Superblock>) -> Format {
 
 /// The formats in blkid's order: members of arrays first, because the file system on an array is
 /// also visible on its members; then file systems.
-const FORMATS: [Format; 25] = [
+const FORMATS: [Format; 24] = [
     member(raid::probe, 0),
-    member(firmware_raid::ddf, 0x30000),
-    member(firmware_raid::isw, 0x10000),
+    member(firmware_raid::probe, 0x10000),
     format(fixed_layout::bcache, 8192),
     format(fixed_layout::bcachefs, 131_072),
     member(lvm::probe::probe, 0),
