@@ -1027,7 +1027,7 @@ fn build_errors_are_reported() {
     let root = tree.path();
     for (args, why) in [
         ("-m a,nosuch,other", "nosuch, other: no such module, builtin or alias"),
-        ("-m @nosuch", "@nosuch: no such module set\nhint: module sets are @filesystems @network"),
+        ("-m @nosuch", "@nosuch: no such module set\nhint: module sets are @crypt @filesystems"),
         ("--list /nonexistent", "open /nonexistent: No such file"),
         ("--init /nonexistent", "open /nonexistent: No such file"),
         ("--kernel 7.0", "lib/modules/7.0: no modules of kernel 7.0\nhint: "),
