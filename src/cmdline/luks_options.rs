@@ -148,6 +148,15 @@ const IGNORED: [&str; 21] = [
 const NEEDS_MORE: [&str; 5] = ["fido2-", "pkcs11-", "tcrypt-", "veracrypt-", "link-volume-key"];
 
 impl LuksOptions {
+    /// Returns what the child is to measure: `15`, `15:sha256`, or nothing.
+    pub(crate) fn measurement(&self) -> String {
+        let pcr = self.tpm2_measure_pcr.map(|pcr| pcr.to_string()).unwrap_or_default();
+        match &self.tpm2_measure_bank {
+            Some(banks) if !pcr.is_empty() => pcr + ":" + banks,
+            _ => pcr,
+        }
+    }
+
     /// Adds the options of a comma-separated list. Returns a text for each one that is unknown,
     /// malformed or not supported.
     pub(crate) fn add(&mut self, text: &str) -> Vec<String> {

@@ -30,6 +30,8 @@ const LVM_FILES: [&str; 2] = ["etc/lvm/lvm.conf", "etc/lvm/lvmlocal.conf"];
 const LVM_DEVICES: &str = "etc/lvm/devices";
 const MDADM_FILES: [&str; 2] = ["etc/mdadm.conf", "etc/mdadm/mdadm.conf"];
 const HOST_NAME: &str = "etc/hostname";
+/// Values of PCRs from the last boot in which the TPM unsealed a key, and their path in the image.
+const PCRS: [&str; 2] = ["run/coldplug/pcrs", "etc/coldplug/pcrs"];
 
 /// The configuration of the root.
 #[derive(Debug, Default)]
@@ -52,6 +54,8 @@ impl HostConfig {
     pub(super) fn read(root: &Path) -> Result<Self, Error> {
         let mut config = Self::default();
         config.add_crypttab(root)?;
+        let pcrs = read(root, PCRS[0])?;
+        config.files.extend(pcrs.map(|pcrs| (PCRS[1].to_owned(), 0o644, pcrs)));
         let mut lvm = LVM_FILES.map(str::to_owned).to_vec();
         let devices = std::fs::read_dir(inside(root, Path::new(LVM_DEVICES)));
         let names = devices.into_iter().flatten().flatten().map(|entry| entry.file_name());

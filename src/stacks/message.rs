@@ -5,7 +5,7 @@
 //!           md NODE...                      members of arrays: what is there?
 //!           volumes GROUP-UUID degraded|- NAME...
 //!           array UUID degraded|- dirty|-
-//!           luks NODE PLACE NAME SLOT ro|- FLAG...         what does the header say?
+//!           luks NODE PLACE NAME SLOT ro|- MEASURE FLAG... what does the header say?
 //!           passphrase SECRET               can a volume key be had by it?
 //!           key-file PLACE OFFSET SIZE      the same by what a file holds
 //!           token PIN                       the same by what the TPM has sealed
@@ -91,6 +91,8 @@ pub(crate) struct LuksRequest {
     pub(crate) slot: Option<u32>,
     /// Whether the device must not be written to.
     pub(crate) read_only: bool,
+    /// PCR that the volume key is measured into, with banks: `15:sha256`; empty for none.
+    pub(crate) measure: String,
     /// Flags under their names in LUKS headers, such as `allow-discards`.
     pub(crate) flags: Vec<String>,
 }
@@ -309,7 +311,8 @@ impl Request {
             Self::Luks(r) => {
                 let header = r.header.clone().unwrap_or_default();
                 let out = out.text("luks").node(&r.node).place(&header);
-                out.text(&r.name).option(r.slot).flag(r.read_only, "ro").texts(&r.flags)
+                let out = out.text(&r.name).option(r.slot).flag(r.read_only, "ro");
+                out.text(&r.measure).texts(&r.flags)
             }
             Self::Passphrase(secret) => out.text("passphrase").bytes(secret),
             Self::KeyFile { place, offset, size } => {
@@ -343,6 +346,7 @@ impl Request {
                 name: fields.text()?,
                 slot: fields.option()?,
                 read_only: fields.choice("ro", "-")?,
+                measure: fields.text()?,
                 flags: fields.rest()?,
             })),
             "passphrase" => Self::Passphrase(fields.bytes()?.to_vec().into()),
@@ -464,6 +468,7 @@ mod tests {
                 name: "root".into(),
                 slot: Some(1),
                 read_only: true,
+                measure: "15:sha256".into(),
                 flags: vec!["allow-discards".into()],
             })),
             Request::Luks(Box::new(LuksRequest {
@@ -472,6 +477,7 @@ mod tests {
                 name: String::new(),
                 slot: None,
                 read_only: false,
+                measure: String::new(),
                 flags: vec![],
             })),
             Request::Passphrase(vec![0, 255].into()),

@@ -7,6 +7,7 @@
 pub(crate) mod external;
 pub(crate) mod luks;
 mod luks_session;
+mod luks_tpm;
 pub(crate) mod lvm;
 pub(crate) mod mapped;
 pub(crate) mod md;

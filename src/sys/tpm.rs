@@ -36,6 +36,11 @@ pub(crate) fn is_present(root: &Root) -> bool {
     NODES.iter().any(|node| root.join(node).exists())
 }
 
+/// Reports whether the tables of ACPI describe a TPM 2.0.
+pub(crate) fn is_announced(root: &Root) -> bool {
+    root.join("sys/firmware/acpi/tables/TPM2").exists()
+}
+
 /// Returns the major version of the specification that the TPM follows, if the kernel says so.
 pub(crate) fn version(root: &Root) -> Option<String> {
     let text = fs::read_to_string(root.join("sys/class/tpm/tpm0/tpm_version_major")).ok()?;

@@ -418,6 +418,7 @@ impl Target {
             name: self.device.name.clone().unwrap_or_default(),
             slot: options.key_slot,
             read_only: options.read_only,
+            measure: options.measurement(),
             flags: flags.iter().filter(|(set, _)| *set).map(|(_, f)| (*f).to_owned()).collect(),
         }));
         // The load overlaps with the read of the header.
