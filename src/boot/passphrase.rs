@@ -72,7 +72,7 @@ impl Drop for Passphrase {
     }
 }
 
-/// What has become of a question.
+/// The answer to a question, or the reason why there is none.
 #[derive(Debug)]
 pub(in crate::boot) enum Reply {
     /// A person has typed this.

@@ -7,7 +7,6 @@
 //! any bytes, and what is secret goes through a session whose key only the right TPM can compute.
 
 pub mod answer;
-pub(crate) mod base64;
 mod bytes;
 pub(crate) mod code;
 pub(crate) mod command;

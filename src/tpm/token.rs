@@ -31,7 +31,7 @@ use super::hash::{Digest, Hash, pbkdf2, sha256};
 use super::policy::{self, Selection};
 use super::public::{self, Key, Primary};
 use super::signed::PolicyKey;
-use crate::disk::luks::base64::decode;
+use crate::disk::luks::base64::{decode, encode};
 
 /// The type of these tokens.
 const TYPE: &str = "systemd-tpm2";
@@ -148,7 +148,7 @@ impl Token {
     /// Returns the authorization value for a PIN.
     pub(crate) fn auth_value(&self, pin: &[u8]) -> Zeroizing<Vec<u8>> {
         let digest = match &self.salt {
-            Some(salt) => sha256(&[&super::base64::encode(&*pbkdf2(pin, salt))]),
+            Some(salt) => sha256(&[&encode(&*pbkdf2(pin, salt))]),
             None => sha256(&[pin]),
         };
         let digest = Zeroizing::new(digest);

@@ -17,13 +17,14 @@ use zeroize::Zeroizing;
 
 use self::chip::Chip;
 pub(crate) use self::error::TpmError;
+use crate::disk::luks::base64;
 use crate::sys::{BootTime, Root};
 use crate::tpm::answer;
 use crate::tpm::hash::{Digest, Hash, sha256};
 use crate::tpm::policy::{self, Pcr, Selection};
 use crate::tpm::session::Session;
 use crate::tpm::token::{Signed, Token};
-use crate::tpm::{base64, command, measurement, pcr_list, public};
+use crate::tpm::{command, measurement, pcr_list, public};
 
 type Result<T> = std::result::Result<T, TpmError>;
 

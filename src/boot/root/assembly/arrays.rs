@@ -8,6 +8,7 @@
 use super::job::{Job, TIMEOUT};
 use super::{nodes, note_made};
 use crate::boot::root::StepContext;
+use crate::boot::seconds;
 use crate::cmdline::assembly::AssemblyParams;
 use crate::stacks::message::{Array, Reply, Request, State};
 use crate::sys::BootTime;
@@ -93,7 +94,7 @@ impl Arrays {
         let started = self.arrays.iter_mut().find(|array| Some(&array.uuid) == uuid.as_ref());
         let Some(array) = started else { return };
         if matches!(array.state, State::Degraded | State::Dirty) {
-            let waited = crate::boot::seconds(self.since.elapsed());
+            let waited = seconds(self.since.elapsed());
             let Array { name, text, .. } = array;
             cx.reporter.warn(format!("array {name} started degraded after {waited}: {text}"));
         }

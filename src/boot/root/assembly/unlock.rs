@@ -266,7 +266,7 @@ impl Unlocker {
     }
 }
 
-/// What has become of a device since the last look.
+/// The news about a device since the last poll.
 enum Event {
     None,
     /// Its mapped device was made.

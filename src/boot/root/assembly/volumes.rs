@@ -37,7 +37,8 @@ pub(super) struct Volumes {
 }
 
 impl Volumes {
-    /// Goes as far as possible towards the devices that the boot waits for. Returns whether devices may have appeared.
+    /// Goes as far as possible towards the devices that the boot waits for. Returns whether devices
+    /// may have appeared.
     pub(super) fn advance(&mut self, cx: &mut StepContext<'_>, awaited: &[RootName]) -> bool {
         if cx.params.stacks.assembly.no_lvm {
             return false;
