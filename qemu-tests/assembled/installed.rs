@@ -20,7 +20,7 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
 ];
 
 /// Start of the question for a passphrase.
-const QUESTION: &str = "passphrase for ";
+const QUESTION: &str = "assphrase for ";
 
 /// Time that systemd needs on an emulated processor.
 const DEADLINE: Duration = Duration::from_secs(600);

@@ -33,11 +33,11 @@ fn types_the_passphrase(vm: Machine) -> Boot {
 
 fn layers_in_any_order() {
     for (recipe, line, source) in [
-        ("lvm-on-luks", "root=/dev/vg0/root resume=/dev/vg0/swap_1", "/dev/vg0/root"),
+        ("lvm-on-luks", "root=/dev/vg0/root resume=/dev/vg0/swap_1", "vg0-root"),
         ("luks-on-lvm", ROOT, "/dev/dm-1"),
         ("luks-on-md", ROOT, "/dev/dm-0"),
-        ("lvm-on-luks-on-md", "root=/dev/mapper/vg0-root", "/dev/mapper/vg0-root"),
-        ("lvm-on-two-luks", "root=/dev/vg0/root", "/dev/vg0/root"),
+        ("lvm-on-luks-on-md", "root=/dev/mapper/vg0-root", "vg0-root"),
+        ("lvm-on-two-luks", "root=/dev/vg0/root", "vg0-root"),
         ("btrfs-on-two-luks", "root=LABEL=pair", "/dev/dm-0"),
         ("luks-in-partition", ROOT, "/dev/dm-0"),
     ] {
@@ -48,13 +48,13 @@ fn layers_in_any_order() {
         assert_eq!(facts.mount("/").unwrap().source, source, "{recipe}");
     }
     let vm = made("lvm-on-md").attach(machine("root=/dev/vg0/root"), Bus::VirtioBlk);
-    assert_eq!(vm.run_clean().1.mount("/").unwrap().source, "/dev/vg0/root");
+    assert_eq!(vm.run_clean().1.mount("/").unwrap().source, "/dev/mapper/vg0-root");
 }
 
 fn usr_on_a_volume_of_its_own() {
     let vm = machine("root=/dev/vg0/root mount.usr=/dev/vg0/usr");
     let (_, facts) = made("usr-on-lvm").attach(vm, Bus::VirtioBlk).run_clean();
-    assert_eq!(facts.mount("/usr").unwrap().source, "/dev/vg0/usr");
+    assert_eq!(facts.mount("/usr").unwrap().source, "/dev/mapper/vg0-usr");
 }
 
 fn a_verified_root_on_a_volume() {

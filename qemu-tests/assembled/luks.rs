@@ -1,6 +1,7 @@
 //! Roots on LUKS devices: keys from a person, the image and other disks, and headers that are
 //! damaged.
 
+use harness::kernel::{Kernel, Tree};
 use harness::machine::{Boot, Bus, Machine, Running, Terminal};
 use harness::made_disk::{Made, PASSPHRASE, made};
 use harness::run::{BOOT, Test};
@@ -30,9 +31,17 @@ const QUESTION: &str = "assphrase for /dev/vda";
 
 /// Makes a machine with an image that has what LUKS needs.
 fn machine(line: &str) -> Machine {
-    let tree = debian::system();
+    with_kernel(&debian::system(), line)
+}
+
+/// Makes the same machine with a kernel that has USB storage.
+fn machine_with_usb(line: &str) -> Machine {
+    with_kernel(&Kernel::Full61.get(), line)
+}
+
+fn with_kernel(tree: &Tree, line: &str) -> Machine {
     let options = ["--generic", "--modules", "@virtio,@storage,@filesystems,@crypt"];
-    Machine::new(&tree, &image::coldplug(&tree, &options)).cmdline(ROOT).cmdline(line)
+    Machine::new(tree, &image::coldplug(tree, &options)).cmdline(ROOT).cmdline(line)
 }
 
 /// Returns the UUID of the device that a recipe made.
@@ -158,7 +167,7 @@ fn a_key_file_on_another_disk() {
     ] {
         let vm = disks.attach_one(
             0,
-            machine(&format!("rd.luks.uuid={} {words}", uuid(212))),
+            machine_with_usb(&format!("rd.luks.uuid={} {words}", uuid(212))),
             Bus::VirtioBlk,
         );
         let boot = disks.attach_one(1, vm, Bus::UsbStorage).run();
@@ -166,7 +175,7 @@ fn a_key_file_on_another_disk() {
         boot.check(!boot.console.contains(QUESTION), "a person is asked");
     }
     let words = "cryptdevice=/dev/vda:cryptroot cryptkey=LABEL=keys:ext4:/whole.key";
-    let vm = disks.attach_one(0, machine(words), Bus::VirtioBlk);
+    let vm = disks.attach_one(0, machine_with_usb(words), Bus::VirtioBlk);
     let (_, facts) = disks.attach_one(1, vm, Bus::UsbStorage).run_clean();
     assert_eq!(facts.mount("/").unwrap().source, "/dev/mapper/cryptroot");
 }
@@ -195,10 +204,13 @@ fn a_header_on_another_disk() {
         "rd.luks.data={0}=/dev/vda rd.luks.uuid={0} rd.luks.options=header=/root.header:LABEL=keys",
         uuid(213)
     );
-    let vm = disks.attach_one(0, machine(&words), Bus::VirtioBlk);
+    let vm = disks.attach_one(0, machine_with_usb(&words), Bus::VirtioBlk);
     let mut person = Person::at(disks.attach_one(1, vm, Bus::UsbStorage));
     person.answers(PASSPHRASE);
     check(&person.machine.finish(), 213);
+    let vm = machine(&format!("{words} coldplug.timeout=4"));
+    let says = ["coldplug:   header of /dev/vda on LABEL=keys not found"];
+    disks.attach_one(0, vm, Bus::VirtioBlk).run_failed("no-root", &says);
 }
 
 fn a_damaged_primary_header() {
@@ -214,7 +226,10 @@ fn a_damaged_primary_header() {
 fn a_header_that_is_cut() {
     let vm = machine("cryptdevice=/dev/vda:cut coldplug.timeout=10");
     let file = cut(&made("luks2-pbkdf2"), vm.dir());
-    vm.disk(Bus::VirtioBlk, &file).run_failed("no-root", &["coldplug: /dev/vda: LUKS header"]);
+    let cause = "reading the LUKS header of /dev/vda: LUKS2 header at 0: unexpected end of file";
+    let boot = vm.disk(Bus::VirtioBlk, &file).run_failed("no-root", &[cause]);
+    // Once when it happens, and once as the reason of the end.
+    assert_eq!(boot.console.matches(cause).count(), 2, "{}", boot.console);
 }
 
 /// Copies the first 8 KiB of a disk, which are less than a header, to a disk of its own.

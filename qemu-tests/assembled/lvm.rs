@@ -40,7 +40,7 @@ fn volumes_of_every_kind() {
         let vm = machine("root=/dev/vg0/root");
         let (_, facts) = made(recipe).attach(vm, Bus::VirtioBlk).run_clean();
         let root = facts.mount("/").unwrap();
-        assert_eq!((root.kind, root.source), ("ext4", "/dev/vg0/root"), "{recipe}");
+        assert_eq!((root.kind, root.source), ("ext4", "/dev/mapper/vg0-root"), "{recipe}");
         let layers = facts.record()["root"]["layers"].to_string();
         assert!(layers.contains("logical volume vg0/root\""), "{recipe}: {layers}");
     }

@@ -45,6 +45,18 @@ impl BlockDevice {
     pub(crate) fn node(&self, root: &Root) -> PathBuf {
         root.join("dev").join(&*disk::name::from_sysfs(&self.name))
     }
+
+    /// Returns the path by which people know the device, which mount(8) and systemd show too:
+    /// /dev/mapper/NAME for a device of the device mapper, if that link is there, else its node.
+    pub(crate) fn usual_path(&self, root: &Root) -> PathBuf {
+        if !self.name.starts_with("dm-") {
+            return self.node(root);
+        }
+        let name =
+            fs::read_to_string(root.join("sys/class/block").join(&self.name).join("dm/name"));
+        let path = name.map(|name| root.join("dev/mapper").join(name.trim_end()));
+        path.ok().filter(|path| path.exists()).unwrap_or_else(|| self.node(root))
+    }
 }
 
 /// Returns whether the device `name` is below another block device, such as one of the device

@@ -424,10 +424,11 @@ impl RootSearch {
 
     /// Tells a person at the console what the machine waits for.
     fn log_progress(&mut self, boot: &Boot) {
-        // The boot does not wait for a retry that has just begun.
+        // The boot does not wait for a retry that has just begun, and who is asked for a passphrase
+        // knows what it waits for.
         let is_brief = match &self.stage {
             Stage::Busy(operation) => operation.since.elapsed() < RETRY_DELAY,
-            _ => false,
+            _ => self.assembly.is_asking(),
         };
         if is_brief || BootTime::now() < self.next_progress {
             return;

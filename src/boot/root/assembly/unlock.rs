@@ -63,6 +63,8 @@ struct Target {
     state: State,
     /// Node and name for messages: `/dev/vda2 (label)`.
     text: String,
+    /// Device number, once it was found.
+    number: Option<(u32, u32)>,
     luks: Luks,
     /// Keys to try before anybody is asked; the next one is the last of the list.
     keys: Vec<Key>,
@@ -113,11 +115,16 @@ impl Unlocker {
     /// Goes as far as possible. `is_missing` tells that a device was not found that the boot waits
     /// for. Returns whether devices may have appeared.
     pub(super) fn advance(&mut self, cx: &mut StepContext<'_>, is_missing: bool) -> bool {
+        let named = self.targets.len();
+        let mut news = false;
+        for at in 0..named {
+            news |= self.advance_target(at, cx);
+        }
+        // After the others: only then is it known which devices these stand for.
         if self.unnamed && is_missing && cx.has_settled() {
             self.add_unnamed(cx);
         }
-        let mut news = false;
-        for at in 0..self.targets.len() {
+        for at in named..self.targets.len() {
             news |= self.advance_target(at, cx);
         }
         self.ask(cx);
@@ -127,7 +134,7 @@ impl Unlocker {
     /// Adds the LUKS devices that are not in the list.
     fn add_unnamed(&mut self, cx: &StepContext<'_>) {
         for (uuid, node) in cx.devices.of_kind_with_uuid(KIND) {
-            let is_known = self.targets.iter().any(|t| t.is_of(&uuid) || t.luks.uuid == uuid);
+            let is_known = self.targets.iter().any(|t| t.is_of(&uuid) || t.number == Some(node));
             if !is_known && !block::is_in_use(cx.dir, node) {
                 let mut device = cx.params.stacks.luks.unnamed_device(&uuid);
                 device.options.timeout.get_or_insert(UNNAMED_TIMEOUT);
@@ -288,6 +295,7 @@ impl Target {
             device,
             state: State::Absent,
             text,
+            number: None,
             luks: Luks::default(),
             keys: Vec::new(),
             key_since: None,
@@ -325,7 +333,7 @@ impl Target {
     }
 
     fn fail(&mut self, error: &str, cx: &mut StepContext<'_>) -> Event {
-        let line = match error.starts_with(self.text.as_str()) {
+        let line = match error.contains(self.text.as_str()) {
             true => error.to_owned(),
             false => format!("{}: {error}", self.text),
         };
@@ -397,13 +405,18 @@ impl Target {
             None => None,
             Some(place) => match resolve(place, cx) {
                 Some(place) => Some(place),
-                None => return Event::None,
+                None => {
+                    let device = place.device().map(ToString::to_string).unwrap_or_default();
+                    self.text = format!("header of {} on {device}", escape::path(&found.path));
+                    return Event::None;
+                }
             },
         };
         if block::is_in_use(cx.dir, found.number) {
             return self.stay(State::Open);
         }
         self.text = format!("{}", escape::path(&found.path));
+        self.number = Some(found.number);
         let options = &self.device.options;
         let flags = [
             (options.discard, "allow-discards"),

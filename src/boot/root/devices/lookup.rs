@@ -96,7 +96,9 @@ impl Devices {
             true => self.by_number(number)?,
             false => unknown(number),
         };
-        candidate.node = node;
+        if !candidate.node.starts_with(self.dir.join("dev/mapper")) {
+            candidate.node = node;
+        }
         Some(candidate)
     }
 
@@ -168,7 +170,7 @@ impl Devices {
         node: &str,
     ) -> Option<Candidate> {
         let node = byte_text::to_path(node);
-        let used = self.listed.iter().find(|listed| listed.device.node(&self.dir) == *node);
+        let used = self.listed.iter().find(|l| l.device.usual_path(&self.dir) == *node);
         self.used = used.map(|listed| listed.device.number);
         let found = self.find(name, Content::Filesystem);
         self.used = None;
@@ -182,7 +184,7 @@ impl Devices {
             let member = known.member.filter(|_| known.seen.kinds == [kind])?;
             let BlockDevice { number, name, .. } = &known.device;
             let device =
-                MemberDevice { node: known.device.node(&self.dir), number: *number, member };
+                MemberDevice { node: known.device.usual_path(&self.dir), number: *number, member };
             (!block::has_holders(&self.dir, name)).then_some(device)
         };
         self.probed().filter_map(device).collect()
@@ -208,7 +210,7 @@ impl Devices {
         let ProbedDevice { device, seen, entry, member, error, .. } = known;
         let kind = seen.kinds.first().copied().filter(|_| seen.kinds.len() == 1);
         Candidate {
-            node: device.node(&self.dir),
+            node: device.usual_path(&self.dir),
             number: device.number,
             fstype: kind.filter(|_| seen.is_filesystem).map(str::to_owned),
             kind,
