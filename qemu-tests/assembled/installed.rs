@@ -23,7 +23,7 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
 const QUESTION: &str = "assphrase for ";
 
 /// Time that systemd needs on an emulated processor.
-const DEADLINE: Duration = Duration::from_secs(600);
+const DEADLINE: Duration = Duration::from_secs(1800);
 
 /// An installation, and the image that coldplug builds from it.
 struct Installation {

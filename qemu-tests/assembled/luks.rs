@@ -16,6 +16,8 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
     three_wrong_passphrases_end_the_boot,
     a_passphrase_on_one_of_two_consoles,
     nobody_answers_in_time,
+    a_machine_without_keyboard,
+    a_machine_without_any_console,
     a_key_file_on_another_disk,
     a_key_file_and_crypttab_in_the_image,
     a_header_on_another_disk,
@@ -157,6 +159,22 @@ fn nobody_answers_in_time() {
     made("luks2-pbkdf2")
         .attach(vm, Bus::VirtioBlk)
         .run_failed("no-root", &[QUESTION, "nobody typed the passphrase in time"]);
+}
+
+fn a_machine_without_keyboard() {
+    let vm = machine("console=tty0 console=ttyS0").args(["-machine", "i8042=off"]);
+    let mut person = Person::at(made("luks2-pbkdf2").attach(vm, Bus::VirtioBlk));
+    person.answers(PASSPHRASE);
+    check(&person.machine.finish(), 201);
+}
+
+/// The kernel writes to the serial line by its early console alone, from which nothing can be read.
+fn a_machine_without_any_console() {
+    let vm = machine("earlyprintk=ttyS0,keep").replace_words("console=ttyS0", "console=null");
+    let boot = made("luks2-pbkdf2").attach(vm, Bus::VirtioBlk).run();
+    let says =
+        "/dev/vda (root-of-tests): no console to type a passphrase: /dev/console is no terminal";
+    boot.check(boot.console.contains(says), says);
 }
 
 fn a_key_file_on_another_disk() {

@@ -81,7 +81,7 @@ pub(in crate::boot) enum Reply {
     Cancelled,
     /// Nobody has answered in time.
     TimedOut,
-    /// No console is a terminal that can be read; these were tried.
+    /// No console is a terminal that can be read: a text that names those that were tried.
     NoConsole(String),
 }
 
@@ -237,7 +237,8 @@ impl Prompt {
 
     fn failure(&self) -> Option<Reply> {
         if self.askers.is_empty() {
-            return Some(Reply::NoConsole(self.unusable.join(", ")));
+            let tried = self.unusable.iter().map(|name| format!("/dev/{name} is no terminal"));
+            return Some(Reply::NoConsole(tried.collect::<Vec<_>>().join(", ")));
         }
         let is_over = self.deadline().is_some_and(|at| BootTime::now() >= at);
         is_over.then_some(Reply::TimedOut)

@@ -160,7 +160,7 @@ impl Filesystem {
         if !is_seed || !matches!(self.name, RootName::Label(_)) {
             return None;
         }
-        let now = BootTime::now();
+        let now = cx.clock.now();
         let waited = now - *self.seed_since.get_or_insert(now);
         let text =
             format!("{} ({} is a btrfs seed)", self.text, byte_text::from_path(&device.node));
@@ -206,7 +206,7 @@ impl Filesystem {
         members: &MultiDevice,
         cx: &mut StepContext<'_>,
     ) -> Result<Progress, StepError> {
-        let now = BootTime::now();
+        let now = cx.clock.now();
         let waited = now - *self.incomplete_since.get_or_insert(now);
         let is_over = waited >= MEMBERS_TIMEOUT;
         let found = members.summary();

@@ -35,6 +35,7 @@ mod search;
 mod state;
 mod ubi;
 mod verity;
+mod waiting_clock;
 mod worker;
 
 use std::fmt;
@@ -62,6 +63,7 @@ use devices::{Candidate, Devices};
 use near_misses::near_misses;
 use pipeline::RootPipeline;
 use state::RootState;
+use waiting_clock::WaitingClock;
 use worker::Operation;
 
 /// How far a step has come.
@@ -92,6 +94,8 @@ pub(super) struct StepContext<'a> {
     pub(super) loader: &'a Loader,
     /// Whether nothing is left to load, except modules that are held back.
     pub(super) settled: bool,
+    /// The clock for waits for devices.
+    pub(super) clock: &'a WaitingClock,
     pub(super) devices: &'a mut Devices,
     pub(super) worker: &'a mut MountWorker,
     /// What other steps have found out.

@@ -2,7 +2,7 @@
 
 use std::os::fd::BorrowedFd;
 
-use super::StepContext;
+use super::{Awaited, StepContext};
 use crate::boot::reporter::Reporter;
 use crate::cmdline::KernelCommandLine;
 use crate::cmdline::root_name::RootName;
@@ -17,7 +17,7 @@ impl Assembly {
         Self
     }
 
-    pub(super) fn advance(&mut self, _: &mut StepContext<'_>, _: Option<&RootName>) {}
+    pub(super) fn advance(&mut self, _: &mut StepContext<'_>, _: Option<&Awaited>) {}
 
     pub(super) fn hints(&self, _: Option<&RootName>) -> Vec<String> {
         Vec::new()

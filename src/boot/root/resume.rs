@@ -33,7 +33,7 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 /// The state of the step.
 #[derive(Debug)]
 enum State {
-    /// The device has not been found yet. The wait ends at this time.
+    /// The device has not been found yet. The wait ends at this time of the clock for waits.
     NeedsDevice(Option<BootTime>),
     /// The worker has been writing since this time.
     Writing(BootTime),
@@ -82,7 +82,7 @@ impl Resume {
         {
             return Ok(self.give_up(cause, cx));
         }
-        let now = BootTime::now();
+        let now = cx.clock.now();
         let deadline = deadline.unwrap_or(now + DEVICE_TIMEOUT);
         self.state = State::NeedsDevice(Some(deadline));
         let awaited = Awaited::device(self.parameter(), Some(&self.name));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{
     Assembly, Awaited, Devices, MountWorker, Operation, Progress, RootPipeline, RootState,
-    StepContext, StepError, near_misses,
+    StepContext, StepError, WaitingClock, near_misses,
 };
 use crate::boot::error::{BootError, RootNotFound};
 use crate::boot::reporter::Reporter;
@@ -73,8 +73,8 @@ pub(in crate::boot) struct RootSearch {
     state: RootState,
     /// Devices that are made of others.
     assembly: Assembly,
-    /// Time since which a person is asked or a key is derived, which no deadline counts.
-    asking_since: Option<BootTime>,
+    /// Stands still while a person is asked or a key is derived.
+    clock: WaitingClock,
     pipeline: RootPipeline,
     stage: Stage,
     /// Time at which the search for the current root began.
@@ -111,7 +111,7 @@ impl RootSearch {
             worker: if again { MountWorker::after_failure() } else { MountWorker::new() },
             state: RootState::default(),
             assembly: Assembly::new(dir, line, reporter),
-            asking_since: None,
+            clock: WaitingClock::default(),
             stage: needs_root_device(&pipeline),
             began: now,
             // `rootdelay=` does not count against the timeout.
@@ -210,6 +210,7 @@ impl RootSearch {
             params: &boot.params,
             loader,
             settled: self.settled,
+            clock: &self.clock,
             devices: &mut self.devices,
             worker: &mut self.worker,
             state: &mut self.state,
@@ -251,19 +252,14 @@ impl RootSearch {
     fn assemble(&mut self, boot: &mut Boot, loader: &Loader) {
         let awaited = match &self.stage {
             Stage::Mounted => return,
-            Stage::NeedsDevice(awaited) => awaited.name().cloned(),
+            Stage::NeedsDevice(awaited) => Some(awaited.clone()),
             _ => None,
         };
         let (_, assembly, mut cx) = self.context(boot, loader);
         assembly.advance(&mut cx, awaited.as_ref());
         let is_asking = assembly.is_asking();
-        match self.asking_since {
-            None if is_asking => self.asking_since = Some(BootTime::now()),
-            Some(since) if !is_asking => {
-                self.asking_since = None;
-                self.deadline = self.deadline.map(|deadline| deadline + since.elapsed());
-            }
-            _ => {}
+        if let Some(stopped) = self.clock.set_stopped(is_asking) {
+            self.deadline = self.deadline.map(|deadline| deadline + stopped);
         }
     }
 
@@ -357,7 +353,7 @@ impl RootSearch {
     /// Returns the time at which the root fails if its stage has not changed by then; `None` means
     /// never, or that a step has a deadline of its own.
     fn stage_deadline(&self) -> Option<BootTime> {
-        if self.asking_since.is_some() {
+        if self.clock.is_stopped() {
             return None;
         }
         match &self.stage {
@@ -428,7 +424,7 @@ impl RootSearch {
         // knows what it waits for.
         let is_brief = match &self.stage {
             Stage::Busy(operation) => operation.since.elapsed() < RETRY_DELAY,
-            _ => self.assembly.is_asking(),
+            _ => self.clock.is_stopped(),
         };
         if is_brief || BootTime::now() < self.next_progress {
             return;

@@ -14,8 +14,8 @@ mod volumes;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use super::StepContext;
 use super::devices::Content;
+use super::{Awaited, StepContext};
 use crate::boot::reporter::Reporter;
 use crate::cmdline::KernelCommandLine;
 use crate::cmdline::assembly::AssemblyParams;
@@ -94,8 +94,8 @@ impl Assembly {
         }
     }
 
-    /// Goes as far as possible. A step of the pipeline waits for the device `awaited`.
-    pub(super) fn advance(&mut self, cx: &mut StepContext<'_>, awaited: Option<&RootName>) {
+    /// Goes as far as possible. A step of the pipeline waits for `awaited`.
+    pub(super) fn advance(&mut self, cx: &mut StepContext<'_>, awaited: Option<&Awaited>) {
         if self.needs_all {
             cx.devices.probe_all();
         }
@@ -106,8 +106,11 @@ impl Assembly {
         {
             return;
         }
-        let names = self.named.iter().chain(awaited);
-        let is_missing = |name: &&RootName| cx.devices.find(name, Content::Any).is_none();
+        let names = self.named.iter().chain(awaited.and_then(Awaited::name));
+        // Other devices of the filesystem may be on anything that its first one may be on.
+        let is_short = awaited.is_some_and(Awaited::is_timed);
+        let is_missing =
+            |name: &&RootName| is_short || cx.devices.find(name, Content::Any).is_none();
         let missing: Vec<RootName> = names.filter(is_missing).cloned().collect();
         let news = self.arrays.advance(cx)
             | self.locked.advance(cx, !missing.is_empty())

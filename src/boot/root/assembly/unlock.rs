@@ -211,7 +211,9 @@ impl Unlocker {
             }
             Some(Answer::Cancelled) => "no passphrase was typed".to_owned(),
             Some(Answer::TimedOut) => "nobody typed the passphrase in time".to_owned(),
-            Some(Answer::NoConsole(tried)) => format!("no console to type a passphrase: {tried}"),
+            Some(Answer::NoConsole(tried)) => {
+                format!("no console to type a passphrase: {tried}")
+            }
         };
         self.give_up_waiting(&failure, cx);
     }
