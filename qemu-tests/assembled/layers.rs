@@ -32,21 +32,26 @@ fn types_the_passphrase(vm: Machine) -> Boot {
     vm.run_with_answers("assphrase for ", &[PASSPHRASE])
 }
 
+/// Returns the name of the mapping of a LUKS device.
+fn luks(number: u32) -> String {
+    format!("luks-c01d9106-0000-4000-8000-{number:012}")
+}
+
 fn layers_in_any_order() {
     for (recipe, line, source) in [
         ("lvm-on-luks", "root=/dev/vg0/root resume=/dev/vg0/swap_1", "vg0-root"),
-        ("luks-on-lvm", ROOT, "/dev/dm-1"),
-        ("luks-on-md", ROOT, "/dev/dm-0"),
+        ("luks-on-lvm", ROOT, &luks(302)),
+        ("luks-on-md", ROOT, &luks(303)),
         ("lvm-on-luks-on-md", "root=/dev/mapper/vg0-root", "vg0-root"),
         ("lvm-on-two-luks", "root=/dev/vg0/root", "vg0-root"),
-        ("btrfs-on-two-luks", "root=LABEL=pair", "/dev/dm-0"),
-        ("luks-in-partition", ROOT, "/dev/dm-0"),
+        ("btrfs-on-two-luks", "root=LABEL=pair", &luks(307)),
+        ("luks-in-partition", ROOT, &luks(309)),
     ] {
         let vm = made(recipe).attach(machine(line), Bus::VirtioBlk);
         let boot = types_the_passphrase(vm);
         boot.expect("ok");
         let facts = boot.facts();
-        assert_eq!(facts.mount("/").unwrap().source, source, "{recipe}");
+        assert_eq!(facts.mount("/").unwrap().source, format!("/dev/mapper/{source}"), "{recipe}");
     }
     let vm = made("lvm-on-md").attach(machine("root=/dev/vg0/root"), Bus::VirtioBlk);
     assert_eq!(vm.run_clean().1.mount("/").unwrap().source, "/dev/mapper/vg0-root");
