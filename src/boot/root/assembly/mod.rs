@@ -6,6 +6,7 @@
 //! step of the pipeline knows of them.
 
 mod arrays;
+mod external;
 mod hints;
 mod job;
 mod unlock;
@@ -29,6 +30,7 @@ use crate::sys::block::BlockDevice;
 use crate::sys::regular_file::{self, CONFIG_LIMIT};
 use crate::sys::{BootTime, Root};
 use arrays::Arrays;
+use external::External;
 use job::Job;
 use unlock::Unlocker;
 use volumes::Volumes;
@@ -73,6 +75,7 @@ pub(super) struct Assembly {
     arrays: Arrays,
     locked: Unlocker,
     volumes: Volumes,
+    external: External,
 }
 
 impl Assembly {
@@ -83,7 +86,8 @@ impl Assembly {
         let (devices, problems) = line.stacks.luks.devices(crypttab);
         problems.into_iter().for_each(|problem| reporter.warn(problem));
         let locked = Unlocker::new(devices, !line.stacks.luks.off);
-        let by_name = params.names_any() || locked.has_named();
+        let external = External::new(dir, reporter);
+        let by_name = params.names_any() || locked.has_named() || external.kinds().next().is_some();
         Self {
             needs_all: by_name || named.iter().any(may_be_assembled),
             named,
@@ -91,6 +95,7 @@ impl Assembly {
             arrays: Arrays::default(),
             locked,
             volumes: Volumes::default(),
+            external,
         }
     }
 
@@ -102,7 +107,7 @@ impl Assembly {
         // Most machines hold nothing of the kind.
         if self.jobs().next().is_none()
             && !self.locked.has_named()
-            && !KINDS.iter().any(|kind| holds(cx, kind))
+            && !KINDS.into_iter().chain(self.external.kinds()).any(|kind| holds(cx, kind))
         {
             return;
         }
@@ -114,7 +119,8 @@ impl Assembly {
         let missing: Vec<RootName> = names.filter(is_missing).cloned().collect();
         let news = self.arrays.advance(cx)
             | self.locked.advance(cx, !missing.is_empty())
-            | self.volumes.advance(cx, &missing);
+            | self.volumes.advance(cx, &missing)
+            | self.external.advance(cx, !missing.is_empty());
         if news {
             cx.devices.note_new();
         }
@@ -124,18 +130,20 @@ impl Assembly {
     pub(super) fn hints(&self, wanted: Option<&RootName>) -> Vec<String> {
         let mut lines = hints::hints(wanted, self.volumes.groups(), self.arrays.arrays());
         lines.extend(self.locked.locked());
-        lines.extend(self.arrays.errors().iter().chain(self.volumes.errors()).cloned());
+        let errors = [self.arrays.errors(), self.volumes.errors(), self.external.errors()];
+        lines.extend(errors.into_iter().flatten().cloned());
         lines.iter_mut().for_each(|line| *line = escape::line(line).into_owned());
         lines
     }
 
     fn jobs(&self) -> impl Iterator<Item = &Job> {
-        self.arrays.job().into_iter().chain(self.volumes.job()).chain(self.locked.jobs())
+        let jobs = [self.arrays.job(), self.volumes.job(), self.external.job()];
+        jobs.into_iter().flatten().chain(self.locked.jobs())
     }
 
-    /// Returns whether a person is asked, or a key is derived.
+    /// Returns whether a person is asked, a key is derived, or a program of the image runs.
     pub(super) fn is_asking(&self) -> bool {
-        self.locked.is_asking()
+        self.locked.is_asking() || self.external.job().is_some()
     }
 
     /// Returns whether a device stays locked, so that nothing else can be expected.
@@ -167,8 +175,8 @@ impl Assembly {
 impl Drop for Assembly {
     /// Lets children end what they are doing: one that is killed may leave half of a device.
     fn drop(&mut self) {
-        let jobs = self.arrays.take_job().into_iter().chain(self.volumes.take_job());
-        let jobs = jobs.chain(self.locked.take_making());
+        let jobs = [self.arrays.take_job(), self.volumes.take_job(), self.external.take_job()];
+        let jobs = jobs.into_iter().flatten().chain(self.locked.take_making());
         jobs.for_each(Job::release);
     }
 }
