@@ -44,7 +44,7 @@ help:
 	@echo 'make build       build the static binaries $(BIN), and $(INIT) for images'
 	@echo 'make initramfs   write an image for KERNEL (now $(KERNEL)) with the modules below ROOT to $(IMAGE)'
 	@echo 'make lint        check formatting, clippy and documentation'
-	@echo 'make bench       measure boots against the floor, modprobe and depmod against kmod; BENCH=--virtio, --fleet, --image, --wall: one part'
+	@echo 'make bench       measure boots against the floor, modprobe and depmod against kmod; BENCH=--virtio, --fleet, --image, --wall: one part; --lvm with INIT_FEATURES=stacks: a logical volume against a disk'
 	@echo 'make soak        boot the fleet machine SOAK (now $(SOAK)) times in different orders: all boots must load the same modules'
 	@echo '                 SOAK_SEED=N: with random devices and faults instead; SOAK_ONLY=I: only boot I of these'
 	@echo 'make coverage    print the line coverage of the pure layers, which must be $(COVERAGE) % or more'

@@ -1,23 +1,35 @@
 //! Roots on logical volumes, made by lvm2.
 
-use harness::machine::{Bus, Machine};
+use harness::machine::{Boot, Bus, Machine};
 use harness::made_disk::made;
 use harness::run::{BOOT, Test};
 use harness::{debian, image, tests};
+use serde_json::json;
+use std::time::Duration;
 
 /// The tests of this module, by what they need.
 pub(crate) const TESTS: &[Test] = tests![BOOT =>
     volumes_of_every_kind,
     a_volume_is_found_by_the_names_of_what_it_holds,
     near_misses_name_the_volumes_of_a_group,
+    a_late_physical_volume_is_awaited,
     a_missing_physical_volume_is_named,
+    a_volume_is_used_in_part_only_if_redundancy_covers_it,
+    a_group_without_any_physical_volume,
+    of_two_groups_with_one_name_none_is_used_unless_chosen,
     groups_that_lvm2_would_not_use,
 ];
+
+/// Deadline of a boot that waits for what is missing.
+const DEADLINE: Duration = Duration::from_secs(300);
+/// Long enough for the drivers of disks on an emulated processor.
+const SOON: &str = "coldplug.timeout=20";
 
 fn machine(line: &str) -> Machine {
     let tree = debian::system();
     let options = ["--generic", "--modules", "@virtio,@storage,@filesystems,@lvm"];
-    Machine::new(&tree, &image::coldplug(&tree, &options)).cmdline(line)
+    let vm = Machine::new(&tree, &image::coldplug(&tree, &options)).cmdline(line);
+    vm.deadline(DEADLINE)
 }
 
 /// Boots from the disks of a recipe.
@@ -51,6 +63,7 @@ fn a_volume_is_found_by_the_names_of_what_it_holds() {
         ("lvm-linear", "root=LABEL=coldplug-root"),
         ("lvm-linear", "root=UUID=c01d9106-0000-4000-8000-000000000001 rd.lvm.lv=vg0/root"),
         ("lvm-linear", "root=/dev/mapper/vg0-root"),
+        ("lvm-linear", "root=UUID=c01d9106-0000-4000-8000-000000000001 rd.lvm.vg=vg0"),
         ("lvm-names", "root=/dev/mapper/my--vg.0-root----1_a"),
         ("lvm-names", "root=/dev/my-vg.0/root--1_a"),
     ] {
@@ -61,17 +74,74 @@ fn a_volume_is_found_by_the_names_of_what_it_holds() {
 
 fn near_misses_name_the_volumes_of_a_group() {
     for (root, words) in [
-        ("/dev/vg0/rot", "vg0 has no volume rot: did you mean root?"),
+        ("/dev/vg0/root2", "vg0 has no volume root2: did you mean root?"),
         ("/dev/mapper/vg0-other", "vg0 has no volume other, only"),
-        ("LABEL=none", "volume group vg0 holds"),
+        ("LABEL=none", "volume group vg0 holds root (active), swap_1 (active), home (active)"),
     ] {
-        let vm = machine(&format!("root={root} coldplug.timeout=4"));
+        let vm = machine(&format!("root={root} {SOON}"));
         made("lvm-linear").attach(vm, Bus::VirtioBlk).run_failed("no-root", &[words]);
     }
 }
 
+fn a_late_physical_volume_is_awaited() {
+    let disks = made("lvm-two-pvs");
+    let vm =
+        disks.attach_one(0, machine("root=/dev/vg0/root coldplug.timeout=100"), Bus::VirtioBlk);
+    let vm = disks.attach_one(1, vm, Bus::Unplugged);
+    let mut machine = vm.device("pcie-root-port,id=socket,chassis=1,slot=1").start();
+    machine.wait_for("volume group vg0: physical volume ");
+    let late = json!({ "driver": "virtio-blk-pci", "drive": "disk1", "bus": "socket" });
+    machine.qmp().execute("device_add", late);
+    let boot = machine.finish();
+    boot.expect("ok");
+    let layers = boot.facts().record()["root"]["layers"].clone();
+    assert_eq!(layers, json!(["logical volume vg0/root"]));
+}
+
+fn a_volume_is_used_in_part_only_if_redundancy_covers_it() {
+    let boot = |recipe: &str, line: &str| -> Boot {
+        let vm = machine(&format!("root=/dev/vg0/root coldplug.timeout=60 {line}"));
+        made(recipe).attach_one(0, vm, Bus::VirtioBlk).run()
+    };
+    boot("lvm-raid1", "coldplug.lvm=degraded").expect("ok");
+    for (recipe, line) in [("lvm-raid1", ""), ("lvm-two-pvs", "coldplug.lvm=degraded")] {
+        let boot = boot(recipe, line);
+        boot.expect("no-root");
+        let words = "volume root of vg0: physical volume ";
+        boot.check(boot.console.contains(words), &format!("{recipe}: {words}"));
+    }
+}
+
+fn a_group_without_any_physical_volume() {
+    for root in ["/dev/vg0/root", "/dev/mapper/vg0-root"] {
+        let vm = machine(&format!("root={root} {SOON}"));
+        vm.run_failed("no-root", &["no LVM physical volume found"]);
+    }
+}
+
+fn of_two_groups_with_one_name_none_is_used_unless_chosen() {
+    let disks = made("lvm-one-name-twice");
+    let known = disks.text("vgs-of-both");
+    let uuids = known.split("\"vg_uuid\":\"").skip(1).map(|rest| rest.split('"').next().unwrap());
+    let mut uuids: Vec<&str> = uuids.collect();
+    uuids.sort_unstable();
+    let with = |line: &str| {
+        let line = format!("{line} coldplug.timeout=20");
+        disks.attach(machine(&line), Bus::VirtioBlk)
+    };
+    let words = format!("several volume groups vg0: {} and {}", uuids[0], uuids[1]);
+    with("root=/dev/vg0/root").run_failed("no-root", &[&words]);
+    // The volumes have different names.
+    with("root=UUID=c01d9106-0000-4000-8000-000000000001").run_clean();
+    let chosen =
+        uuids.iter().map(|uuid| with(&format!("root=/dev/vg0/root rd.lvm.vg={uuid}")).run());
+    let mut verdicts: Vec<String> = chosen.map(|boot| boot.verdict().to_owned()).collect();
+    verdicts.sort_unstable();
+    assert_eq!(verdicts, ["no-root", "ok"]);
+}
+
 fn a_missing_physical_volume_is_named() {
-    let vm = machine("root=/dev/vg0/root coldplug.timeout=4");
+    let vm = machine(&format!("root=/dev/vg0/root {SOON}"));
     let vm = made("lvm-two-pvs").attach_one(0, vm, Bus::VirtioBlk);
     vm.run_failed("no-root", &["volume group vg0: physical volume ", " is missing"]);
 }
@@ -82,7 +152,7 @@ fn groups_that_lvm2_would_not_use() {
         ("lvm-foreign", "volume group vg0: "),
         ("lvm-cache", "volume root of vg0: "),
     ] {
-        let vm = machine("root=/dev/vg0/root coldplug.timeout=4");
+        let vm = machine(&format!("root=/dev/vg0/root {SOON}"));
         let boot = made(recipe).attach(vm, Bus::VirtioBlk).run();
         boot.expect("no-root");
         boot.check(boot.console.contains(words), &format!("{recipe}: {words}"));

@@ -13,6 +13,7 @@ use harness::{recipe, tests, tool};
 /// The tests of this module, by what they need.
 pub(crate) const TESTS: &[Test] = tests![BOOT =>
     superblocks_are_read_as_by_mdadm,
+    arrays_are_those_of_mdadm_detail,
     members_are_chosen_by_event_counts,
 ];
 
@@ -108,6 +109,41 @@ fn superblocks_are_read_as_by_mdadm() {
         }
     }
     assert!(count >= 100, "{count} superblocks");
+}
+
+/// What `mdadm --detail --export` printed of each array while it ran.
+fn arrays_are_those_of_mdadm_detail() {
+    let mut count = 0;
+    for recipe in recipe::all() {
+        let is_firmware = matches!(recipe.name.as_str(), "md-imsm" | "md-ddf");
+        if !recipe.name.starts_with("md-") || is_firmware || recipe.name == "md-on-partitions" {
+            continue;
+        }
+        let made = made(&recipe.name);
+        let Some(device) = ["md0", "md3", "md126", "md127"]
+            .into_iter()
+            .find(|md| made.output(&format!("detail-{md}")).exists())
+        else {
+            continue;
+        };
+        let detail = made.text(&format!("detail-{device}"));
+        let value = |name: &str| {
+            let line = detail.lines().find_map(|line| line.strip_prefix(&format!("{name}=")));
+            line.unwrap_or_default().to_owned()
+        };
+        let metadata = read(&made.disks()[0]).unwrap();
+        let version = metadata.version.as_str();
+        let row = &recipe.name;
+        assert_eq!(value("MD_LEVEL"), metadata.level.as_str(), "{row}: {detail}");
+        assert_eq!(value("MD_DEVICES"), metadata.raid_disks.to_string(), "{row}");
+        assert_eq!(value("MD_METADATA"), version, "{row}");
+        assert_eq!(value("MD_UUID"), metadata.uuid_text(), "{row}");
+        if metadata.version != Version::V0_90 {
+            assert_eq!(value("MD_NAME"), metadata.name, "{row}");
+        }
+        count += 1;
+    }
+    assert!(count >= 30, "{count} arrays");
 }
 
 /// Describes the choice among some disks of a recipe: state, slots that are missing and awaited,

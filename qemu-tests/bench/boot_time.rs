@@ -5,6 +5,7 @@
 //! | `--virtio` | the virtio machine, by the floor (floor.rs) and by coldplug |
 //! | `--fleet` | the fleet machine, likewise |
 //! | `--image` | the virtio machine, from images of different sizes |
+//! | `--lvm` | the virtio machine, from a disk and from a logical volume, which needs the feature `stacks` |
 //! | `--wall` | both machines with two processors: two parallel loads against one, in pairs |
 //!
 //! Without an option all run; `make bench BENCH='--virtio --image'` runs two. The floor loads the
@@ -21,9 +22,10 @@
 )]
 
 use harness::kernel::{Kernel, Tree};
-use harness::machine::{Facts, Machine};
+use harness::machine::{Bus, Facts, Machine};
+use harness::made_disk::made;
 use harness::measured::knows;
-use harness::{image, measured};
+use harness::{debian, image, measured};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -35,10 +37,11 @@ const DEADLINE: Duration = Duration::from_secs(900);
 type MakeMachine = fn(&Tree, &Path) -> Machine;
 
 fn main() {
-    let parts: [(&str, fn()); 4] = [
+    let parts: [(&str, fn()); 5] = [
         ("--virtio", || guest_time("virtio", measured::virtio, &Kernel::Cloud61.get(), &VIRTIO)),
         ("--fleet", || guest_time("fleet", measured::fleet, &Kernel::Full61.get(), &FLEET)),
         ("--image", images),
+        ("--lvm", volumes),
         ("--wall", wall),
     ];
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
@@ -46,7 +49,9 @@ fn main() {
         assert!(parts.iter().any(|(name, _)| name == word), "no part '{word}'");
     }
     for (name, part) in parts {
-        if words.is_empty() || words.iter().any(|word| word == name) {
+        // Without a word, no disks are made by Debian's tools.
+        let is_usual = words.is_empty() && name != "--lvm";
+        if is_usual || words.iter().any(|word| word == name) {
             part();
         }
     }
@@ -226,6 +231,23 @@ fn image_that(carries: &Carries, tree: &Tree, loaded: &[&str], dir: &Path) -> Pa
             let out = dir.join(format!("{bytes}-{files}.img"));
             image::overlay(&image::coldplug(tree, ROOTS), &ballast, &out)
         }
+    }
+}
+
+/// Compares a root on a logical volume with one on a disk: the same machine and image.
+fn volumes() {
+    let tree = debian::system();
+    let image = image::coldplug(&tree, &["--generic", "--modules", "@virtio,@filesystems,@lvm"]);
+    let machine = |tree: &Tree, image: &Path| {
+        made("lvm-linear").attach(measured::virtio(tree, image), Bus::VirtioBlk)
+    };
+    println!("\nlogical volume: guest ms, the least of {} runs", runs());
+    println!("{:<26} {:>9} {:>9} {:>8}", "", "to /init", "to root's", "modules");
+    let mut disk = None;
+    for (row, words) in [("disk", "root=/dev/vda"), ("logical volume", "root=/dev/vg0/root")] {
+        let least = least((0..runs()).map(|_| Times::new(&boot(machine, &tree, &image, words))));
+        let base = *disk.get_or_insert(least.init_ms);
+        least.print(row, &format!("{:+.1} ms", least.init_ms - base));
     }
 }
 

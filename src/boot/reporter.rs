@@ -123,6 +123,15 @@ impl Reporter {
         self.record.root.layers.push(text);
     }
 
+    /// Records a layer below all others, unless it is recorded already.
+    #[cfg(feature = "stacks")]
+    pub(super) fn add_lowest_layer(&mut self, text: &str) {
+        let layers = &mut self.record.root.layers;
+        if !layers.iter().any(|layer| layer == text) {
+            layers.insert(0, text.to_owned());
+        }
+    }
+
     pub(super) fn clear_layers(&mut self) {
         self.record.root.layers.clear();
     }

@@ -4,10 +4,9 @@
 //! rd.lvm=BOOL  rd.lvm.vg=VG  rd.lvm.lv=VG/LV              dracut
 //! rd.md=BOOL  rd.md.uuid=UUID  rd.auto[=BOOL]             dracut
 //! md=[d]N,DEVICE,…                                        the kernel's admin-guide/md
-//! md=[d]N,LEVEL,CHUNK,FAULT,DEVICE,…                      the same without superblocks
+//! md=[d]N,LEVEL,CHUNK,FAULT,DEVICE,…                      the same without superblocks: refused
 //! raid=noautodetect|autodetect|part
 //! coldplug.lvm=degraded  coldplug.md=dirty  coldplug.md_timeout=SECONDS
-//! coldplug.assemble_timeout=SECONDS
 //! ```
 
 use std::time::Duration;
@@ -17,8 +16,6 @@ use super::words::list;
 
 /// Longest wait for the missing members of an array, if no parameter sets another.
 const MD_TIMEOUT: Duration = Duration::from_secs(30);
-/// Longest time that a program of assemble.d may take, if no parameter sets another.
-const PROGRAM_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// An array that `md=` describes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,9 +23,7 @@ pub(crate) struct MdArray {
     /// Number of the device: that of `md1`.
     pub(crate) number: u32,
     /// Whether the device is one of `md_d1`, which the kernel had for partitions once.
-    pub(crate) is_partitionable: bool,
-    /// Level of an array without superblocks: 0, or -1 for linear. It cannot be assembled.
-    pub(crate) level_without_superblock: Option<i32>,
+    is_partitionable: bool,
     /// Members.
     pub(crate) members: Vec<RootName>,
 }
@@ -36,26 +31,27 @@ pub(crate) struct MdArray {
 impl MdArray {
     /// Parses the value of `md=`.
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let mut fields = text.split(',').peekable();
+        let mut fields = text.split(',');
         let first = fields.next()?;
         let digits = first.strip_prefix('d');
         let number = digits.unwrap_or(first).parse().ok()?;
-        let is_number = |field: &&str| field.parse::<i32>().is_ok();
-        let level = fields.next_if(is_number).and_then(|level| level.parse().ok());
-        if level.is_some() {
-            // Chunk size and fault level.
-            fields.next_if(is_number)?;
-            fields.next_if(is_number)?;
-        }
         let members: Option<Vec<RootName>> = fields.map(member).collect();
         let members = members.filter(|members| !members.is_empty())?;
-        let is_partitionable = digits.is_some();
-        Some(Self { number, is_partitionable, level_without_superblock: level, members })
+        Some(Self { number, is_partitionable: digits.is_some(), members })
+    }
+
+    /// Returns the name of the device: `md0`, `md_d0`.
+    pub(crate) fn device(&self) -> String {
+        format!("md{}{}", if self.is_partitionable { "_d" } else { "" }, self.number)
     }
 }
 
 /// Returns the name of a member; like the kernel, accepts it without `/dev/`.
 fn member(text: &str) -> Option<RootName> {
+    // The level of an array without superblocks.
+    if text.parse::<i32>().is_ok() {
+        return None;
+    }
     match RootName::parse(text)? {
         // The kernel's hexadecimal numbers do not occur here, and `sda` is none.
         RootName::Other(name) => Some(RootName::Device(format!("/dev/{name}"))),
@@ -68,7 +64,7 @@ fn member(text: &str) -> Option<RootName> {
 pub(crate) struct AssemblyParams {
     /// `rd.lvm=no`: no logical volume is activated.
     pub(crate) no_lvm: bool,
-    /// `rd.lvm.vg=`: volume groups whose volumes are all activated.
+    /// `rd.lvm.vg=`: names or UUIDs of volume groups whose volumes are all activated.
     pub(crate) groups: Vec<String>,
     /// `rd.lvm.lv=`: group and name of volumes that are activated.
     pub(crate) volumes: Vec<(String, String)>,
@@ -80,14 +76,12 @@ pub(crate) struct AssemblyParams {
     pub(crate) md_uuids: Vec<String>,
     /// `md=`.
     pub(crate) md_arrays: Vec<MdArray>,
-    /// `raid=noautodetect`. The kernel detects nothing after an initramfs in any case.
+    /// `raid=noautodetect`: only arrays are started that other parameters name.
     pub(crate) no_autodetect: bool,
     /// `coldplug.md=dirty`: arrays that are dirty and degraded are started too.
     pub(crate) dirty_md: bool,
     /// `coldplug.md_timeout=`: longest wait for the missing members of an array.
     pub(crate) md_timeout: Duration,
-    /// `coldplug.assemble_timeout=`: longest time that a program of assemble.d may take.
-    pub(crate) program_timeout: Duration,
     /// `rd.auto`: whether everything that is found is assembled, not only what leads to the root.
     pub(crate) all: bool,
 }
@@ -105,7 +99,6 @@ impl Default for AssemblyParams {
             no_autodetect: false,
             dirty_md: false,
             md_timeout: MD_TIMEOUT,
-            program_timeout: PROGRAM_TIMEOUT,
             all: false,
         }
     }
@@ -164,10 +157,14 @@ impl AssemblyParams {
         !self.groups.is_empty() || !self.volumes.is_empty()
     }
 
-    /// Returns whether `rd.lvm.vg=` or `rd.lvm.lv=` name this volume.
+    /// Returns whether `rd.lvm.lv=` names this volume.
     pub(crate) fn names_volume(&self, group: &str, volume: &str) -> bool {
-        self.groups.iter().any(|name| name == group)
-            || self.volumes.iter().any(|(g, v)| g == group && v == volume)
+        self.volumes.iter().any(|(g, v)| g == group && v == volume)
+    }
+
+    /// Returns whether `rd.lvm.vg=` has this name or UUID of a group.
+    pub(crate) fn names_group(&self, name: &str) -> bool {
+        self.groups.iter().any(|group| group == name)
     }
 
     /// Returns whether anything is to be assembled whatever the boot waits for.
@@ -178,12 +175,8 @@ impl AssemblyParams {
     /// Returns whether the array with this UUID may be started.
     pub(crate) fn allows_array(&self, uuid: &str) -> bool {
         let uuid = uuid.replace(':', "");
-        self.md_uuids.is_empty() || self.names_md_uuid(&uuid)
-    }
-
-    /// Returns whether the UUID of an array, 32 hexadecimal digits, is one of `rd.md.uuid=`.
-    pub(crate) fn names_md_uuid(&self, uuid: &str) -> bool {
-        self.md_uuids.iter().any(|start| uuid.starts_with(start.as_str()))
+        let is_named = self.md_uuids.iter().any(|start| uuid.starts_with(start.as_str()));
+        is_named || (self.md_uuids.is_empty() && !self.no_autodetect)
     }
 }
 
@@ -221,8 +214,8 @@ mod tests {
         assert_eq!(found.md_uuids, ["0a1b2c3d000000001111111122222222", "0a1b"]);
         assert!(found.degraded_lvm && found.dirty_md && found.all && found.no_autodetect);
         assert_eq!(found.md_timeout, Duration::from_secs(5));
-        assert!(found.names_md_uuid("0a1bffff000000001111111122222222"));
-        assert!(!found.names_md_uuid("0b1bffff000000001111111122222222"));
+        assert!(found.allows_array("0a1bffff:00000000:11111111:22222222"));
+        assert!(!found.allows_array("0b1bffff:00000000:11111111:22222222"));
         let (found, _) = parse("rd.lvm=0 rd.md=no rd.auto=0 coldplug.md_timeout=0");
         assert!(found.no_lvm && found.no_md && !found.all && found.md_timeout.is_zero());
         assert_eq!(parse("quiet").0, AssemblyParams::default());
@@ -230,16 +223,13 @@ mod tests {
 
     #[test]
     fn arrays_of_the_kernel_are_parsed() {
-        for (text, number, is_partitionable, level, members) in [
-            ("0,/dev/sda1,/dev/sdb1", 0, false, None, vec![device("sda1"), device("sdb1")]),
-            ("d127,sda", 127, true, None, vec![device("sda")]),
-            ("1,UUID=ab", 1, false, None, vec![RootName::Uuid("ab".into())]),
-            ("2,0,4,0,/dev/sda", 2, false, Some(0), vec![device("sda")]),
-            ("3,-1,4,0,sda,sdb", 3, false, Some(-1), vec![device("sda"), device("sdb")]),
+        for (text, name, members) in [
+            ("0,/dev/sda1,/dev/sdb1", "md0", vec![device("sda1"), device("sdb1")]),
+            ("d127,sda", "md_d127", vec![device("sda")]),
+            ("1,UUID=ab", "md1", vec![RootName::Uuid("ab".into())]),
         ] {
-            let level_without_superblock = level;
-            let want = MdArray { number, is_partitionable, level_without_superblock, members };
-            assert_eq!(MdArray::parse(text), Some(want), "{text}");
+            let array = MdArray::parse(text).unwrap();
+            assert_eq!((array.device().as_str(), array.members), (name, members), "{text}");
         }
         let (found, _) = parse("md=0,/dev/sda md=d0,/dev/sdb md=0,/dev/sdc");
         let members: Vec<_> = found.md_arrays.iter().map(|array| &array.members[0]).collect();
@@ -260,6 +250,8 @@ mod tests {
             "md=0",
             "md=0,",
             "md=0,0,/dev/sda",
+            "md=2,0,4,0,/dev/sda",
+            "md=3,-1,4,0,sda,sdb",
             "coldplug.lvm=yes",
             "coldplug.md=clean",
             "coldplug.md_timeout=soon",

@@ -69,7 +69,7 @@ parameters, a LUKS device is unlocked if the root is not found otherwise. The wo
         group: Group::Assembly,
         title: "Logical volumes and arrays",
         introduction: "\
-Without these parameters, what leads to the root, /usr and the device of `resume=` is assembled.
+[lvm-and-md-root.md](lvm-and-md-root.md) describes what is assembled without these parameters.
 ",
         notes: "",
     },

@@ -4,26 +4,25 @@
 //! request   lvm NODE...                     physical volumes: what is there?
 //!           md NODE...                      members of arrays: what is there?
 //!           volumes GROUP-UUID degraded|- NAME...
-//!           array UUID degraded|- dirty|-
+//!           array UUID degraded|- dirty|- DEVICE   DEVICE: its name, such as md0; empty for the usual
 //!           luks NODE PLACE NAME SLOT ro|- MEASURE FLAG... what does the header say?
 //!           passphrase SECRET               can a volume key be had by it?
 //!           key-file PLACE OFFSET SIZE      the same by what a file holds
 //!           token PIN                       the same by what the TPM has sealed
-//!           run NODE TIMEOUT KIND PROGRAM ARG...
-//!                                           runs a program of assemble.d
 //!           make                            the modules are there: make what was asked for
-//! reply     groups GROUP...                 to `lvm`
-//!           arrays ARRAY...                 to `md`
+//! reply     groups NOTES GROUP...           to `lvm`
+//!           arrays NOTES ARRAY...           to `md`
 //!           luks UUID LABEL tpm|- pin|- MODULE...      to `luks`
 //!           unlocked                        to `passphrase`, `key-file` and `token`
 //!           wrong-key TEXT                  the same: another one may be right
 //!           modules NAME...                 to `volumes` and `array`: needed before `make`
-//!           made TEXT...                    to `make`: what to say about each device; to `run`
+//!           made TEXT...                    to `make`: what to say about each device
 //!           failed TEXT                     to any request
 //!
 //! NODE      PATH MAJOR MINOR SIZE
 //! PLACE     PATH DEVICE FSTYPES              PATH in the filesystem on the node DEVICE, or in the
 //!                                           image without one; a device alone without PATH
+//! NOTES     number of messages, each TEXT
 //! GROUP     NAME UUID problem|- TEXT number of volumes, each NAME STATE TEXT
 //! ARRAY     NAME UUID STATE TEXT number of members, each MAJOR MINOR
 //! ```
@@ -34,7 +33,6 @@ use zeroize::Zeroizing;
 
 use super::Node;
 use crate::byte_text;
-use crate::disk::assemble_rule::AssembleRule;
 use crate::sys::fields::{Fields, join};
 
 /// What the child is to do.
@@ -61,6 +59,8 @@ pub(crate) enum Request {
         degraded: bool,
         /// Whether it may start degraded although it was not shut down cleanly.
         dirty: bool,
+        /// Name that its device gets; empty for the one that the survey chose.
+        device: String,
     },
     /// Reads the header of a LUKS device.
     Luks(Box<LuksRequest>),
@@ -77,15 +77,6 @@ pub(crate) enum Request {
     },
     /// Tries what the TPM unseals, with this PIN unless it is empty.
     Token(Zeroizing<Vec<u8>>),
-    /// Runs a program of the image for a device.
-    Run {
-        /// The device.
-        node: Node,
-        /// The program.
-        rule: AssembleRule,
-        /// Longest time that the program may take, in seconds.
-        timeout_s: u64,
-    },
     /// Makes what was prepared.
     Make,
 }
@@ -105,10 +96,6 @@ pub(crate) struct LuksRequest {
     pub(crate) read_only: bool,
     /// PCR that the volume key is measured into, with banks: `15:sha256`; empty for none.
     pub(crate) measure: String,
-    /// Path of the signatures of PCR policies; empty for the usual ones.
-    pub(crate) signature: String,
-    /// Longest wait for a TPM in seconds, if not the usual one.
-    pub(crate) token_timeout: Option<u64>,
     /// Flags under their names in LUKS headers, such as `allow-discards`.
     pub(crate) flags: Vec<String>,
 }
@@ -127,10 +114,10 @@ pub(crate) struct Place {
 /// The answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Reply {
-    /// The volume groups.
-    Groups(Vec<Group>),
-    /// The arrays.
-    Arrays(Vec<Array>),
+    /// The volume groups, and messages about them and about devices that are not used.
+    Groups(Vec<Group>, Vec<String>),
+    /// The arrays, and messages likewise.
+    Arrays(Vec<Array>, Vec<String>),
     /// What the header of a LUKS device says.
     Luks(Luks),
     /// The volume key is known.
@@ -201,6 +188,8 @@ pub(crate) enum State {
     Active,
     /// It can be made.
     Ready,
+    /// It can be made, but only if it is named.
+    Skipped,
     /// It can be made without something that is missing.
     Degraded,
     /// The same, but it was not shut down cleanly: data may be lost.
@@ -211,9 +200,10 @@ pub(crate) enum State {
     Refused,
 }
 
-const STATES: [(State, &str); 6] = [
+const STATES: [(State, &str); 7] = [
     (State::Active, "active"),
     (State::Ready, "ready"),
+    (State::Skipped, "skipped"),
     (State::Degraded, "degraded"),
     (State::Dirty, "dirty"),
     (State::Incomplete, "incomplete"),
@@ -321,25 +311,21 @@ impl Request {
                 let out = out.text("volumes").text(group).flag(*degraded, "degraded");
                 out.texts(names)
             }
-            Self::Array { uuid, degraded, dirty } => {
-                out.text("array").text(uuid).flag(*degraded, "degraded").flag(*dirty, "dirty")
+            Self::Array { uuid, degraded, dirty, device } => {
+                let out = out.text("array").text(uuid).flag(*degraded, "degraded");
+                out.flag(*dirty, "dirty").text(device)
             }
             Self::Luks(r) => {
                 let header = r.header.clone().unwrap_or_default();
                 let out = out.text("luks").node(&r.node).place(&header);
                 let out = out.text(&r.name).option(r.slot).flag(r.read_only, "ro");
-                let out = out.text(&r.measure).text(&r.signature).option(r.token_timeout);
-                out.texts(&r.flags)
+                out.text(&r.measure).texts(&r.flags)
             }
             Self::Passphrase(secret) => out.text("passphrase").bytes(secret),
             Self::KeyFile { place, offset, size } => {
                 out.text("key-file").place(place).number(*offset).option(*size)
             }
             Self::Token(pin) => out.text("token").bytes(pin),
-            Self::Run { node, rule, timeout_s } => {
-                let out = out.text("run").node(node).number(*timeout_s);
-                out.text(&rule.kind).text(&rule.program).texts(&rule.args)
-            }
             Self::Make => out.text("make"),
         }
         .finish()
@@ -360,6 +346,7 @@ impl Request {
                 uuid: fields.text()?,
                 degraded: fields.choice("degraded", "-")?,
                 dirty: fields.choice("dirty", "-")?,
+                device: fields.text()?,
             },
             "luks" => Self::Luks(Box::new(LuksRequest {
                 node: node(&mut fields)?,
@@ -368,8 +355,6 @@ impl Request {
                 slot: fields.option()?,
                 read_only: fields.choice("ro", "-")?,
                 measure: fields.text()?,
-                signature: fields.text()?,
-                token_timeout: fields.option()?,
                 flags: fields.rest()?,
             })),
             "passphrase" => Self::Passphrase(fields.bytes()?.to_vec().into()),
@@ -379,16 +364,6 @@ impl Request {
                 size: fields.option()?,
             },
             "token" => Self::Token(fields.bytes()?.to_vec().into()),
-            "run" => Self::Run {
-                node: node(&mut fields)?,
-                timeout_s: fields.parse()?,
-                rule: AssembleRule {
-                    kind: fields.text()?,
-                    program: fields.text()?,
-                    args: fields.rest()?,
-                    place: String::new(),
-                },
-            },
             "make" => Self::Make,
             _ => return None,
         };
@@ -401,8 +376,12 @@ impl Reply {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let out = Writer::default();
         let out = match self {
-            Self::Groups(groups) => out.text("groups").all(groups, Group::put),
-            Self::Arrays(arrays) => out.text("arrays").all(arrays, Array::put),
+            Self::Groups(groups, notes) => {
+                out.text("groups").number(notes.len()).texts(notes).all(groups, Group::put)
+            }
+            Self::Arrays(arrays, notes) => {
+                out.text("arrays").number(notes.len()).texts(notes).all(arrays, Array::put)
+            }
             Self::Luks(luks) => {
                 let out = out.text("luks").text(&luks.uuid).text(&luks.label);
                 let out = out.flag(luks.has_token, "tpm").flag(luks.needs_pin, "pin");
@@ -421,8 +400,13 @@ impl Reply {
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut fields = Fields::new(bytes);
         let reply = match fields.text()?.as_str() {
-            "groups" => Self::Groups(all(&mut fields, Group::take)?),
-            "arrays" => Self::Arrays(all(&mut fields, Array::take)?),
+            kind @ ("groups" | "arrays") => {
+                let notes = counted(&mut fields, |fields| fields.text())?;
+                match kind {
+                    "groups" => Self::Groups(all(&mut fields, Group::take)?, notes),
+                    _ => Self::Arrays(all(&mut fields, Array::take)?, notes),
+                }
+            }
             "luks" => Self::Luks(Luks {
                 uuid: fields.text()?,
                 label: fields.text()?,
@@ -494,7 +478,12 @@ mod tests {
                 degraded: true,
                 names: vec!["root".into(), "ü".into()],
             },
-            Request::Array { uuid: "1:2:3:4".into(), degraded: false, dirty: true },
+            Request::Array {
+                uuid: "1:2:3:4".into(),
+                degraded: false,
+                dirty: true,
+                device: "md0".into(),
+            },
             Request::Luks(Box::new(LuksRequest {
                 node: node("/dev/vda2", 2),
                 header: None,
@@ -502,8 +491,6 @@ mod tests {
                 slot: Some(1),
                 read_only: true,
                 measure: "15:sha256".into(),
-                signature: "/signature".into(),
-                token_timeout: Some(5),
                 flags: vec!["allow-discards".into()],
             })),
             Request::Luks(Box::new(LuksRequest {
@@ -513,23 +500,11 @@ mod tests {
                 slot: None,
                 read_only: false,
                 measure: String::new(),
-                signature: String::new(),
-                token_timeout: None,
                 flags: vec![],
             })),
             Request::Passphrase(vec![0, 255].into()),
             Request::KeyFile { place: place("/dev/sda1"), offset: 512, size: Some(64) },
             Request::Token(vec![].into()),
-            Request::Run {
-                node: node("/dev/vdb", 16),
-                rule: AssembleRule {
-                    kind: "bcache".into(),
-                    program: "/bin/register".into(),
-                    args: vec!["-q".into()],
-                    place: String::new(),
-                },
-                timeout_s: 60,
-            },
             Request::Make,
         ]
     }
@@ -555,8 +530,11 @@ mod tests {
             members: vec![(8, 1), (8, 17)],
         };
         vec![
-            Reply::Groups(vec![group(None, volumes), group(Some("exported"), vec![])]),
-            Reply::Arrays(vec![array.clone(), array]),
+            Reply::Groups(
+                vec![group(None, volumes), group(Some("exported"), vec![])],
+                vec!["note".into()],
+            ),
+            Reply::Arrays(vec![array.clone(), array], vec![]),
             Reply::Luks(Luks {
                 uuid: "1-2".into(),
                 needs_pin: true,

@@ -1,16 +1,12 @@
 //! What the child that assembles does with the requests of PID 1. This code runs in the child.
 
 use std::os::fd::AsFd;
-use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::Node;
 use super::message::{Reply, Request};
-use super::{external, luks_session::LuksSession, lvm, md, summary};
-use crate::disk::assemble_rule::AssembleRule;
+use super::{luks_session::LuksSession, lvm, md, summary};
 use crate::escape;
-use crate::sys::kmsg::{Kmsg, Priority};
 use crate::sys::{Root, child};
 
 /// Serves the requests that arrive at `socket` until PID 1 closes its end.
@@ -44,19 +40,6 @@ enum Prepared {
     Array(usize, md::Permission),
 }
 
-/// Runs a program of the image, whose output goes to the kernel's log under its name.
-fn run_program(dir: &Root, rule: &AssembleRule, node: &Node, timeout: Duration) -> Result {
-    let kmsg = Kmsg::open(dir).ok();
-    let ident = rule.program.rsplit('/').next().unwrap_or_default();
-    let mut print = |line: &str| {
-        if let Some(kmsg) = &kmsg {
-            kmsg.write_as(Priority::Info as u8, ident, line);
-        }
-    };
-    let result = external::run(dir, rule, node, timeout, &mut print);
-    result.map(|()| Reply::Made(Vec::new())).map_err(|failure| failure.to_string())
-}
-
 struct Server {
     dir: Root,
     found: Found,
@@ -70,13 +53,15 @@ impl Server {
         match request {
             Request::Lvm(nodes) => {
                 let survey = lvm::survey(&self.dir, &nodes);
-                let reply = Reply::Groups(survey.groups.iter().map(summary::group).collect());
+                let groups = survey.groups.iter().map(summary::group).collect();
+                let reply = Reply::Groups(groups, summary::notes(&survey));
                 self.found = Found::Groups(survey);
                 Ok(reply)
             }
             Request::Md(nodes) => {
                 let survey = md::survey(&self.dir, &nodes);
-                let reply = Reply::Arrays(survey.arrays.iter().map(summary::array).collect());
+                let arrays = survey.arrays.iter().map(summary::array).collect();
+                let reply = Reply::Arrays(arrays, survey.notes.clone());
                 self.found = Found::Arrays(survey);
                 Ok(reply)
             }
@@ -86,11 +71,10 @@ impl Server {
                 Ok(Reply::Luks(luks))
             }
             Request::Volumes { group, degraded, names } => self.volumes(&group, degraded, &names),
-            Request::Array { uuid, degraded, dirty } => self.array(&uuid, degraded, dirty),
-            Request::Make => self.make(),
-            Request::Run { node, rule, timeout_s } => {
-                run_program(&self.dir, &rule, &node, Duration::from_secs(timeout_s))
+            Request::Array { uuid, degraded, dirty, device } => {
+                self.array(&uuid, degraded, dirty, device)
             }
+            Request::Make => self.make(),
             key => match &mut self.found {
                 Found::Luks(session) => session.try_key(&self.dir, key),
                 _ => Err(out_of_order()),
@@ -108,10 +92,13 @@ impl Server {
         Ok(Reply::Modules(modules))
     }
 
-    fn array(&mut self, uuid: &str, degraded: bool, dirty: bool) -> Result {
-        let Found::Arrays(survey) = &self.found else { return Err(out_of_order()) };
+    fn array(&mut self, uuid: &str, degraded: bool, dirty: bool, device: String) -> Result {
+        let Found::Arrays(survey) = &mut self.found else { return Err(out_of_order()) };
         let index = survey.arrays.iter().position(|array| array.uuid == uuid);
         let index = index.ok_or_else(out_of_order)?;
+        if let Some(array) = survey.arrays.get_mut(index).filter(|_| !device.is_empty()) {
+            array.device = device;
+        }
         let permission = match (degraded, dirty) {
             (_, true) => md::Permission::DirtyDegraded,
             (true, false) => md::Permission::Degraded,

@@ -18,10 +18,21 @@ pub(super) fn group(group: &lvm::VolumeGroup) -> Group {
     }
 }
 
+/// Returns the messages about devices and groups that do not hinder their use.
+pub(super) fn notes(survey: &lvm::Survey) -> Vec<String> {
+    let of_group = |group: &lvm::VolumeGroup| {
+        let name = group.name.clone();
+        let text = move |note: &String| format!("volume group {name}: {note}");
+        group.notes.iter().map(text).collect::<Vec<_>>()
+    };
+    survey.notes.iter().cloned().chain(survey.groups.iter().flat_map(of_group)).collect()
+}
+
 fn volume(volume: &lvm::LogicalVolume, problem: Option<&str>) -> Volume {
     let (state, text) = match &volume.state {
         _ if volume.active.is_some() => (State::Active, String::new()),
         _ if problem.is_some() => (State::Refused, String::new()),
+        lvm::VolumeState::Ready if volume.is_skipped => (State::Skipped, String::new()),
         lvm::VolumeState::Ready => (State::Ready, String::new()),
         lvm::VolumeState::Missing { devices, is_covered } => {
             let state = if *is_covered { State::Degraded } else { State::Incomplete };

@@ -84,10 +84,15 @@ pub(crate) fn modules_above(root: &Root, link: &str) -> Vec<ModuleName> {
 /// number (major, minor), down to the disks: also those below mapped devices, arrays and the
 /// several paths of an NVMe disk.
 pub(crate) fn modules_below(root: &Root, number: (u32, u32)) -> Vec<ModuleName> {
+    let devices = stack_below(root, number);
+    devices.iter().flat_map(|device| modules_of_ancestors(root, device)).collect()
+}
+
+/// Returns the block device with this number and those below it, as paths below /sys/devices.
+pub(crate) fn stack_below(root: &Root, number: (u32, u32)) -> Vec<String> {
     let mut devices: Vec<String> = block_device_path(root, number).into_iter().collect();
-    let (mut modules, mut next) = (Vec::new(), 0);
+    let mut next = 0;
     while let Some(device) = devices.get(next).cloned() {
-        modules.extend(modules_of_ancestors(root, &device));
         for below in devices_below(root, &device) {
             if !devices.contains(&below) {
                 devices.push(below);
@@ -95,7 +100,7 @@ pub(crate) fn modules_below(root: &Root, number: (u32, u32)) -> Vec<ModuleName> 
         }
         next += 1;
     }
-    modules
+    devices
 }
 
 /// Returns the devices that a block device or its whole disk is made of, as paths below

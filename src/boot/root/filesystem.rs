@@ -8,7 +8,7 @@ use super::fsck::Fsck;
 use super::multi_device::{DEGRADED, MultiDevice, is_degraded};
 use super::named_devices::NamedDevices;
 use super::worker::{Mount, READY, Request, WorkerError};
-use super::{Awaited, Progress, RootStep, StepContext, StepError, UPPER, mount};
+use super::{Awaited, Progress, RootStep, StepContext, StepError, UPPER, assembly, mount};
 use crate::boot::SYSROOT;
 use crate::byte_text;
 use crate::cmdline::mount_options::options;
@@ -333,6 +333,7 @@ impl Filesystem {
         let members = members.map(|members| members.numbers()).unwrap_or_default();
         let named = source.named.numbers();
         let numbers = [&[source.device.number], named, &members].concat();
+        assembly::record_layers(&numbers, cx);
         let below = |number: &(u32, u32)| devices::modules_below(cx.dir, *number);
         let drivers = numbers.iter().flat_map(below).collect();
         match self.is_root {

@@ -6,7 +6,11 @@ use super::{Awaited, StepContext};
 use crate::boot::reporter::Reporter;
 use crate::cmdline::KernelCommandLine;
 use crate::cmdline::root_name::RootName;
+use crate::disk::seen::SeenDevice;
 use crate::sys::{BootTime, Root};
+
+/// Records nothing.
+pub(super) fn record_layers(_: &[(u32, u32)], _: &mut StepContext<'_>) {}
 
 /// Nothing.
 #[derive(Debug)]
@@ -19,7 +23,7 @@ impl Assembly {
 
     pub(super) fn advance(&mut self, _: &mut StepContext<'_>, _: Option<&Awaited>) {}
 
-    pub(super) fn hints(&self, _: Option<&RootName>) -> Vec<String> {
+    pub(super) fn hints(&self, _: Option<&RootName>, _: &[SeenDevice]) -> Vec<String> {
         Vec::new()
     }
 

@@ -475,7 +475,7 @@ impl RootSearch {
     /// Returns what was awaited, what was found instead, and what may be meant; records it too.
     fn root_not_found(&mut self, awaited: Awaited, boot: &mut Boot) -> BootError {
         let seen = self.devices.seen();
-        let mut near = self.assembly.hints(awaited.name());
+        let mut near = self.assembly.hints(awaited.name(), &seen);
         near.extend(awaited.name().map_or_else(Vec::new, |name| near_misses(name, &seen)));
         let is_named = boot.params.root.is_named();
         let waited = self.began.elapsed();

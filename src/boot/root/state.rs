@@ -14,6 +14,9 @@ pub(in crate::boot) struct RootState {
     /// Modules that the root needs, as far as they are known: those that steps have requested, and
     /// the drivers of the devices below what is mounted.
     pub(super) modules: Vec<ModuleName>,
+    /// Devices that were assembled: the line for the record, and the device number.
+    #[cfg(feature = "stacks")]
+    pub(super) layers: Vec<(String, (u32, u32))>,
     /// The network, once it is configured.
     pub(super) network: Option<NetworkState>,
 }

@@ -51,10 +51,12 @@ parameters! {
     }
     Assembly {
         "rd.lvm.lv", "=VG/LV",
-        "Logical volume to activate, besides those that lead to the root. May be repeated."
+        "Logical volume to activate, besides those whose names the boot waits for. May be \
+         repeated. Other volumes are not searched for a UUID or label then."
             => stacks.assembly.add_volume(word.value_or_empty());
         "rd.lvm.vg", "=VG",
-        "Volume group whose volumes are all activated. May be repeated."
+        "Volume group whose volumes are all activated, by its name or UUID. May be repeated. Of \
+         several groups with one name, only one that is chosen by its UUID is used."
             => stacks.assembly.add_group(word.value_or_empty());
         "rd.lvm", "=BOOL",
         "`no` activates no logical volume."
@@ -64,27 +66,23 @@ parameters! {
          it. Without this word it is not activated."
             => set(&mut stacks.assembly.degraded_lvm, keyword(word.value_or_empty(), &DEGRADED));
         "rd.md.uuid", "=UUID",
-        "Array to start, besides those that lead to the root, by its UUID or the first digits of \
-         it. May be repeated."
+        "Array to start, by its UUID or the first digits of it. May be repeated. No other array \
+         is started then."
             => stacks.assembly.add_md_uuid(word.value_or_empty());
         "rd.md", "=BOOL",
         "`no` starts no array."
             => set(&mut stacks.assembly.no_md, Some(is_no(word.value_or_empty())));
         "md", "=[d]N,NAME,NAME",
-        "Members of the array /dev/mdN, as in the kernel. Arrays without superblocks are not \
-         started."
+        "Gives the array with one of these members the name /dev/mdN, as in the kernel. Arrays \
+         without superblocks are not started."
             => word.with_value(|text| stacks.assembly.add_md_array(text));
         "raid", "=noautodetect",
-        "Starts only arrays that other parameters name."
+        "Starts only arrays that `rd.md.uuid=` names."
             => word.with_value(|text| stacks.assembly.set_raid(text));
         "coldplug.md_timeout", "=SECONDS",
         "Longest wait for the missing members of an array (default 30). Then the array is started \
          degraded, if its level allows it."
             => set(&mut stacks.assembly.md_timeout, seconds(word.value_or_empty()));
-        "coldplug.assemble_timeout", "=SECONDS",
-        "Longest time that a program of /etc/coldplug/assemble.d may take (default 60). Then it is \
-         killed."
-            => set(&mut stacks.assembly.program_timeout, seconds(word.value_or_empty()));
         "coldplug.md", "=dirty",
         "Also starts an array of level 4, 5 or 6 that is degraded and was not shut down cleanly. \
          Blocks that were being written may be lost."

@@ -4,6 +4,9 @@
 //! `pc:0` is md0. An array of another host keeps the host in its name: /dev/md/other:root. Without
 //! a number in its name it gets a free one, from 127 down.
 
+use sha1::Sha1;
+use sha2::digest::Digest as _;
+
 use super::config::{ArrayLine, Config};
 use super::{Metadata, Version};
 
@@ -34,7 +37,7 @@ impl Naming<'_> {
     /// Returns whether the array belongs to this host, or to any.
     pub(crate) fn is_local(&self, metadata: &Metadata) -> bool {
         let is_of = |host: &str| match metadata.version {
-            Version::V0_90 => false,
+            Version::V0_90 => host_digits(host) == metadata.uuid[8..],
             _ => metadata.name.strip_prefix(host).is_some_and(|rest| rest.starts_with(':')),
         };
         self.config.homehost(self.hostname).is_some_and(is_of) || is_of("any")
@@ -104,6 +107,20 @@ impl Naming<'_> {
         let mut names = numbers.map(|number| format!("md{number}"));
         names.find(|name| !(self.is_busy)(name) && self.config.is_free(name))
     }
+}
+
+/// Returns the last half of the UUID of arrays of version 0.90 that mdadm makes on a host: the start
+/// of the SHA-1 digest of its name, as words of the machine.
+fn host_digits(host: &str) -> [u8; 8] {
+    let digest = Sha1::digest(host);
+    let mut digits = [0; 8];
+    for (to, from) in digits.chunks_exact_mut(4).zip(digest.chunks_exact(4)) {
+        to.copy_from_slice(from);
+        if cfg!(target_endian = "little") {
+            to.reverse();
+        }
+    }
+    digits
 }
 
 /// Returns the number and the link that a path or name of an ARRAY line stands for.
@@ -217,5 +234,24 @@ mod tests {
         let got = |config| chosen(config, Version::V0_90, "2").unwrap();
         assert_eq!(got(""), ("md127".to_owned(), Some("2_0".to_owned())));
         assert_eq!(got("ARRAY devices=/dev/sda"), ("md2".to_owned(), Some("2".to_owned())));
+    }
+
+    /// The UUID is that of an array that mdadm has made with `--homehost=coldplug`.
+    #[test]
+    fn version_0_has_the_host_in_its_uuid() {
+        let config = Config::default();
+        let never = |_: &str| false;
+        let name = |hostname| {
+            let hostname = Some(hostname);
+            let naming = Naming { config: &config, hostname, is_busy: &never, is_linked: &never };
+            let mut metadata = metadata("UU", 0, 10);
+            (metadata.version, metadata.name) = (Version::V0_90, "0".to_owned());
+            // ca2e73276ac74979 in the memory of the machine.
+            metadata.uuid[8..].copy_from_slice(&[0x27, 0x73, 0x2e, 0xca, 0x79, 0x49, 0xc7, 0x6a]);
+            let DeviceName { kernel, link } = naming.choose(&metadata, None).unwrap();
+            (naming.is_local(&metadata), kernel, link)
+        };
+        assert_eq!(name("coldplug"), (true, "md0".to_owned(), Some("0".to_owned())));
+        assert_eq!(name("other"), (false, "md127".to_owned(), Some("0_0".to_owned())));
     }
 }

@@ -10,7 +10,6 @@ mod survey;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-#[allow(unused_imports, reason = "used once PID 1 assembles")]
 pub(crate) use survey::survey;
 
 use super::mapped::{self, Mapped};
@@ -39,8 +38,6 @@ pub(crate) struct VolumeGroup {
     pub(crate) missing: Vec<MissingDevice>,
     /// Why the group is not used.
     pub(crate) problem: Option<String>,
-    /// UUIDs of other groups with this name. One of them is used only if its UUID is given.
-    pub(crate) same_name: Vec<String>,
     /// Messages about the group that do not hinder its use: stale metadata, devices it removed.
     pub(crate) notes: Vec<String>,
     pub(crate) volumes: Vec<LogicalVolume>,

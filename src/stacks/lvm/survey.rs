@@ -61,22 +61,7 @@ pub(crate) fn survey(dir: &Root, nodes: &[Node]) -> Survey {
         let refusal = selection.refusal(&found.group);
         survey.groups.push(context.group(found, refusal));
     }
-    note_same_names(&mut survey.groups);
     survey
-}
-
-/// Notes in each group the others with its name. A group that is not used is no rival.
-fn note_same_names(groups: &mut [VolumeGroup]) {
-    let usable: Vec<(String, String)> = groups
-        .iter()
-        .filter(|group| group.problem.is_none())
-        .map(|group| (group.name.clone(), group.uuid.clone()))
-        .collect();
-    for group in groups {
-        let others =
-            usable.iter().filter(|(name, uuid)| *name == group.name && *uuid != group.uuid);
-        group.same_name = others.map(|(_, uuid)| uuid.clone()).collect();
-    }
 }
 
 struct Context<'a> {
@@ -114,7 +99,6 @@ impl Context<'_> {
             members,
             missing: missing.map(|(physical, _)| missing_device(physical)).collect(),
             problem,
-            same_name: Vec::new(),
             notes: self.notes(&found),
             volumes: self.volumes(&group, &devices),
             devices,

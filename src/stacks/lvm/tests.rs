@@ -224,16 +224,6 @@ fn the_newest_metadata_counts() {
 }
 
 #[test]
-fn two_groups_of_one_name_know_each_other() {
-    let second = "PPPPPP-0000-0000-0000-0000-0000-000009";
-    let other = TEXT.replace(FIRST, second).replace("VVVVVV", "WWWWWW");
-    let tree = Tree::new(&[(FIRST, TEXT), (second, &other)]);
-    let groups = tree.survey().groups;
-    assert_eq!(groups[0].same_name, [groups[1].uuid.clone()]);
-    assert_eq!(groups[1].same_name, [groups[0].uuid.clone()]);
-}
-
-#[test]
 fn the_devices_file_limits_the_devices() {
     let tree = Tree::new(&[(FIRST, TEXT), (SECOND, TEXT)]);
     let file = format!("IDTYPE=devname IDNAME=/dev/x PVID={FIRST}\nIDTYPE=new IDNAME=x\n");

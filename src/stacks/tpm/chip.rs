@@ -52,13 +52,10 @@ impl Chip {
     }
 
     /// Sends the bytes of a command until the TPM has executed it.
-    fn send(&mut self, command: &Command, bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+    fn send(&self, command: &Command, bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
         let mut repetitions = 0..REPETITIONS;
         loop {
-            let answer = self.tpm.transmit(bytes).inspect_err(|_| {
-                // A TPM that does not answer cannot remove anything either.
-                self.handles.clear();
-            })?;
+            let answer = self.tpm.transmit(bytes)?;
             match Answer::parse(&answer, command.returns_handle) {
                 Ok(_) => return Ok(answer),
                 Err(Failure::Code(code))
@@ -160,7 +157,7 @@ impl Chip {
 
     /// Returns the secret in a sealed object.
     pub(super) fn decrypt(
-        &mut self,
+        &self,
         session: &Session,
         object: Handle,
         name: &[u8],

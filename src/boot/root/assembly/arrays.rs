@@ -5,11 +5,13 @@
 //! `coldplug.md_timeout=`, with a warning; one that was not shut down cleanly either, only with
 //! `coldplug.md=dirty`. With `rd.md.uuid=` only these arrays are started.
 
-use super::job::{Job, TIMEOUT};
-use super::{nodes, note_made};
+use super::note_made;
+use super::survey::{News, Subject, Survey};
 use crate::boot::root::StepContext;
+use crate::boot::root::devices::{Content, Devices};
 use crate::boot::seconds;
-use crate::cmdline::assembly::AssemblyParams;
+use crate::cmdline::assembly::{AssemblyParams, MdArray};
+use crate::cmdline::root_name::RootName;
 use crate::stacks::message::{Array, Reply, Request, State};
 use crate::sys::BootTime;
 
@@ -17,156 +19,118 @@ use crate::sys::BootTime;
 pub(super) const KIND: &str = "linux_raid_member";
 
 /// The arrays of the machine.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Arrays {
-    /// Device numbers of the members of the last survey.
-    surveyed: Vec<(u32, u32)>,
-    /// Time of the last survey.
-    since: BootTime,
+    survey: Survey,
     arrays: Vec<Array>,
-    job: Option<Job>,
     /// UUID of the array that the child starts.
     starting: Option<String>,
     /// UUIDs of arrays whose start has failed.
     failed: Vec<String>,
-    /// Failures, for the message about a root that was not found.
-    errors: Vec<String>,
 }
 
 impl Arrays {
+    /// Returns the state at the start of an attempt to boot.
+    pub(super) fn new() -> Self {
+        let subject = Subject { kind: KIND, request: Request::Md, text: "reading the arrays" };
+        let survey = Survey::new(subject);
+        Self { survey, arrays: Vec::new(), starting: None, failed: Vec::new() }
+    }
+
     /// Goes as far as possible. Returns whether devices may have appeared.
     pub(super) fn advance(&mut self, cx: &mut StepContext<'_>) -> bool {
         if cx.params.stacks.assembly.no_md {
             return false;
         }
-        let mut news = false;
-        if let Some(job) = &mut self.job
-            && let Some(result) = job.poll(cx.loader)
-        {
-            news = self.accept(result, cx);
+        let news = self.survey.advance(cx);
+        let is_made = matches!(news, Some(News::Made(_)));
+        match news {
+            Some(News::Found(Reply::Arrays(arrays, notes))) => {
+                self.survey.note(notes, cx);
+                self.note_arrays(arrays, cx);
+            }
+            Some(News::Made(texts)) => self.note_started(&texts, cx),
+            Some(News::Failed) => self.failed.extend(self.starting.take()),
+            // No answer to what was asked.
+            Some(News::Found(_)) | None => {}
         }
-        if self.job.as_ref().is_some_and(Job::is_busy) {
-            return news;
-        }
-        self.survey_if_changed(cx);
-        if !self.job.as_ref().is_some_and(Job::is_busy) {
+        if self.survey.is_idle() {
             self.start_next(cx);
         }
-        news
+        is_made
     }
 
-    /// Takes an answer of the child. Returns whether it has started an array.
-    fn accept(&mut self, result: Result<Reply, String>, cx: &mut StepContext<'_>) -> bool {
-        match result {
-            Ok(Reply::Arrays(arrays)) => {
-                let log = cx.reporter.log();
-                for array in arrays.iter().filter(|array| !array.text.is_empty()) {
-                    log.info(&format!("array {}: {}", array.name, array.text));
-                }
-                self.arrays = arrays;
-                false
-            }
-            Ok(Reply::Modules(modules)) => {
-                if let Some(job) = &mut self.job {
-                    job.send_after(&modules, Request::Make, cx.loader);
-                    cx.state.add_modules(job.modules().iter().cloned());
-                }
-                false
-            }
-            Ok(Reply::Made(texts)) => {
-                self.note_started(&texts, cx);
-                true
-            }
-            // No answer to what was asked.
-            Ok(_) => false,
-            Err(error) => {
-                cx.reporter.warn(error.clone());
-                self.errors.push(error);
-                self.failed.extend(self.starting.take());
-                self.job = None;
-                false
-            }
+    fn note_arrays(&mut self, arrays: Vec<Array>, cx: &StepContext<'_>) {
+        let log = cx.reporter.log();
+        for array in arrays.iter().filter(|array| !array.text.is_empty()) {
+            log.info(&format!("array {}: {}", array.name, array.text));
         }
+        self.arrays = arrays;
     }
 
     fn note_started(&mut self, texts: &[String], cx: &mut StepContext<'_>) {
         let uuid = self.starting.take();
         let started = self.arrays.iter_mut().find(|array| Some(&array.uuid) == uuid.as_ref());
         let Some(array) = started else { return };
+        let Array { name, text, .. } = array;
         if matches!(array.state, State::Degraded | State::Dirty) {
-            let waited = seconds(self.since.elapsed());
-            let Array { name, text, .. } = array;
+            let waited = seconds(self.survey.since().elapsed());
             cx.reporter.warn(format!("array {name} started degraded after {waited}: {text}"));
+        } else if !text.is_empty() {
+            // What is missing has failed before, so that it was not awaited.
+            cx.reporter.warn(format!("array {name} started: {text}"));
         }
         array.state = State::Active;
         note_made(cx, "array", texts);
     }
 
-    /// Has the members surveyed if others are there than before.
-    fn survey_if_changed(&mut self, cx: &mut StepContext<'_>) {
-        let nodes = nodes(cx, KIND);
-        let numbers: Vec<_> = nodes.iter().map(|node| node.number).collect();
-        if numbers == self.surveyed || cx.devices.is_undecided() {
-            return;
-        }
-        self.surveyed = numbers;
-        self.since = BootTime::now();
-        self.arrays.clear();
-        self.job = None;
-        if !nodes.is_empty() {
-            let started = Job::start(&Request::Md(nodes), "reading the arrays".into());
-            self.job = started.map_err(|error| self.errors.push(error)).ok();
-        }
-    }
-
     /// Requests the start of one array, if there is one to start.
     fn start_next(&mut self, cx: &mut StepContext<'_>) {
         let params = &cx.params.stacks.assembly;
-        let is_late = self.since.elapsed() >= params.md_timeout;
+        let is_late = self.survey.since().elapsed() >= params.md_timeout;
         let due =
             |array: &&Array| !self.failed.contains(&array.uuid) && is_due(array, params, is_late);
         let Some(array) = self.arrays.iter().find(due) else { return };
-        let Some(job) = &mut self.job else { return };
         let request = Request::Array {
             uuid: array.uuid.clone(),
             degraded: array.state != State::Ready,
             dirty: array.state == State::Dirty,
+            device: device_name(array, params, cx.devices),
         };
-        let text = format!("starting array {}", array.name);
-        match job.send(&request, text, TIMEOUT) {
-            Ok(()) => self.starting = Some(array.uuid.clone()),
-            Err(error) => {
-                self.errors.push(error);
-                self.failed.push(array.uuid.clone());
-                self.job = None;
-            }
+        let uuid = array.uuid.clone();
+        match self.survey.make(&request, format!("starting array {}", array.name)) {
+            true => self.starting = Some(uuid),
+            false => self.failed.push(uuid),
         }
     }
 
-    pub(super) fn job(&self) -> Option<&Job> {
-        self.job.as_ref()
+    pub(super) fn survey(&self) -> &Survey {
+        &self.survey
     }
 
-    /// Returns the job if it must be left to end: it may have started an array in part.
-    pub(super) fn take_job(&mut self) -> Option<Job> {
-        self.job.take()
+    pub(super) fn survey_mut(&mut self) -> &mut Survey {
+        &mut self.survey
     }
 
     /// Returns the time at which an array is started without what is missing.
     pub(super) fn wakeup(&self, params: &AssemblyParams) -> Option<BootTime> {
         let due = |array: &&Array| is_due(array, params, true) && array.state != State::Ready;
-        self.arrays.iter().find(due).map(|_| self.since + params.md_timeout)
+        self.arrays.iter().find(due).map(|_| self.survey.since() + params.md_timeout)
     }
 
     /// Returns the arrays, for the message about a root that was not found.
     pub(super) fn arrays(&self) -> &[Array] {
         &self.arrays
     }
+}
 
-    /// Returns what has failed.
-    pub(super) fn errors(&self) -> &[String] {
-        &self.errors
-    }
+/// Returns the name that `md=` gives the device of an array, by one of its members; may be empty.
+fn device_name(array: &Array, params: &AssemblyParams, devices: &mut Devices) -> String {
+    let mut is_member = |name: &RootName| {
+        devices.find(name, Content::Any).is_some_and(|found| array.members.contains(&found.number))
+    };
+    let named = params.md_arrays.iter().find(|named| named.members.iter().any(&mut is_member));
+    named.map(MdArray::device).unwrap_or_default()
 }
 
 /// Returns whether an array is to be started now. `is_late` tells that its missing members have had
@@ -177,7 +141,7 @@ fn is_due(array: &Array, params: &AssemblyParams, is_late: bool) -> bool {
             State::Ready => true,
             State::Degraded => is_late,
             State::Dirty => is_late && params.dirty_md,
-            State::Active | State::Incomplete | State::Refused => false,
+            State::Active | State::Skipped | State::Incomplete | State::Refused => false,
         }
 }
 

@@ -13,7 +13,33 @@ pub(super) fn hints(wanted: Option<&RootName>, groups: &[Group], arrays: &[Array
         None => groups.iter().map(group_line).collect(),
     };
     lines.extend(arrays.iter().filter(|array| array.state != State::Active).map(array_line));
+    let absent = wanted.filter(|_| groups.is_empty() && arrays.is_empty()).and_then(absent_kind);
+    lines.extend(absent.map(|kind| format!("no {kind} found")));
     lines
+}
+
+/// Returns what a device with this name is made of; `None` if it may be any.
+fn absent_kind(name: &RootName) -> Option<&'static str> {
+    let RootName::Device(path) = name else { return None };
+    let path = path.strip_prefix("/dev/")?;
+    match path.split_once('/') {
+        _ if path.starts_with("md") => Some("member of an array"),
+        // The name of a volume has a dash; that of a LUKS device may have one.
+        Some(("mapper", name)) if !name.contains('-') => None,
+        Some(_) => Some("LVM physical volume"),
+        None => None,
+    }
+}
+
+/// Returns the line for the devices that are in a firmware RAID of this type; `None` without any.
+pub(super) fn firmware_line(kind: &str, mut nodes: Vec<String>) -> Option<String> {
+    let last = nodes.pop()?;
+    let (rest, are) = if nodes.is_empty() {
+        (String::new(), "is")
+    } else {
+        (format!("{} and ", nodes.join(", ")), "are")
+    };
+    Some(format!("{rest}{last} {are} in a firmware RAID ({kind}), which is not assembled"))
 }
 
 /// Returns the group that a name of a volume begins with, and the name of the volume.
@@ -120,6 +146,33 @@ mod tests {
         let arrays =
             vec![array("md0", State::Active, ""), array("md1", State::Incomplete, missing)];
         (groups, arrays)
+    }
+
+    #[test]
+    fn without_groups_and_arrays_the_kind_of_a_name_is_missing() {
+        for (name, want) in [
+            ("/dev/vg0/root", "no LVM physical volume found"),
+            ("/dev/mapper/vg0-root", "no LVM physical volume found"),
+            ("/dev/mapper/crypt", ""),
+            ("/dev/md0", "no member of an array found"),
+            ("/dev/md/root", "no member of an array found"),
+            ("/dev/sda1", ""),
+            ("LABEL=x", ""),
+        ] {
+            assert_eq!(hints(RootName::parse(name).as_ref(), &[], &[]).concat(), want, "{name}");
+        }
+        let line = |nodes: &[&str]| {
+            let nodes = nodes.iter().map(|node| (*node).to_owned()).collect();
+            firmware_line("isw_raid_member", nodes).unwrap_or_default()
+        };
+        assert_eq!(line(&[]), "");
+        for (nodes, want) in [
+            (&["/dev/sda"][..], "/dev/sda is in a firmware RAID "),
+            (&["/dev/sda", "/dev/sdb"], "/dev/sda and /dev/sdb are in a firmware RAID "),
+            (&["a", "b", "c"], "a, b and c are in a firmware RAID (isw_raid_member), which "),
+        ] {
+            assert!(line(nodes).starts_with(want), "{}", line(nodes));
+        }
     }
 
     #[test]

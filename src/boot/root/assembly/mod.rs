@@ -6,32 +6,37 @@
 //! step of the pipeline knows of them.
 
 mod arrays;
-mod external;
 mod hints;
 mod job;
+mod survey;
 mod unlock;
 mod volumes;
 
+use std::fs;
 use std::os::fd::BorrowedFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::Duration;
 
 use super::devices::Content;
 use super::{Awaited, StepContext};
 use crate::boot::reporter::Reporter;
+use crate::byte_text;
 use crate::cmdline::KernelCommandLine;
 use crate::cmdline::assembly::AssemblyParams;
 use crate::cmdline::crypttab;
 use crate::cmdline::luks::LuksDevice;
 use crate::cmdline::root_name::RootName;
 use crate::cmdline::storage::OverlayParams;
+use crate::disk::seen::SeenDevice;
 use crate::escape;
 use crate::stacks::Node;
 use crate::sys::block::BlockDevice;
 use crate::sys::regular_file::{self, CONFIG_LIMIT};
-use crate::sys::{BootTime, Root};
+use crate::sys::{BootTime, Root, devices};
 use arrays::Arrays;
-use external::External;
 use job::Job;
+use survey::Survey;
 use unlock::Unlocker;
 use volumes::Volumes;
 
@@ -41,26 +46,45 @@ const MISSING_TIMEOUT: Duration = Duration::from_secs(30);
 /// blkid's types of devices that others are made of.
 const KINDS: [&str; 3] = [arrays::KIND, unlock::KIND, volumes::KIND];
 
+/// blkid's types of disks that the firmware combines.
+const FIRMWARE_KINDS: [&str; 2] = ["isw_raid_member", "ddf_raid_member"];
+
 /// Returns whether a device of this type is there.
 fn holds(cx: &StepContext<'_>, kind: &str) -> bool {
     cx.devices.of_kind(kind).next().is_some()
 }
 
-/// Returns the devices of a type.
-fn nodes(cx: &StepContext<'_>, kind: &str) -> Vec<Node> {
-    let node = |device: &BlockDevice| Node {
-        path: device.node(cx.dir),
-        number: device.number,
-        size: device.size,
-    };
-    cx.devices.of_kind(kind).map(node).collect()
+/// Returns the node of a device.
+fn node(dir: &Root, device: &BlockDevice) -> Node {
+    Node { path: device.node(dir), number: device.number, size: device.size }
 }
 
-/// Logs and records what was made.
+/// Logs what was made, and notes it for the record if the root turns out to be on it. Each text
+/// begins with a path below /dev.
 fn note_made(cx: &mut StepContext<'_>, what: &str, texts: &[String]) {
     for text in texts {
-        cx.reporter.log().info(&format!("{what} {text}"));
-        cx.reporter.add_layer(format!("{what} {text}"));
+        let line = format!("{what} {text}");
+        cx.reporter.log().info(&line);
+        let path = text.split(' ').next().unwrap_or_default();
+        let node = cx.dir.join(Path::new("/dev").join(&*byte_text::to_path(path)));
+        let number = fs::metadata(node).map(|meta| meta.rdev()).unwrap_or_default();
+        let number = (rustix::fs::major(number), rustix::fs::minor(number));
+        cx.state.layers.push((line, number));
+    }
+}
+
+/// Records which of the assembled devices are below those with these numbers, which the boot uses.
+pub(super) fn record_layers(numbers: &[(u32, u32)], cx: &mut StepContext<'_>) {
+    let below = numbers.iter().flat_map(|number| devices::stack_below(cx.dir, *number));
+    let below: Vec<String> = below.collect();
+    for (line, number) in cx.state.layers.iter().rev() {
+        let path = devices::block_device_path(cx.dir, *number);
+        // A partition is below its disk in sysfs.
+        let is_used =
+            path.is_some_and(|path| below.iter().any(|b| Path::new(b).starts_with(&path)));
+        if is_used {
+            cx.reporter.add_lowest_layer(line);
+        }
     }
 }
 
@@ -75,7 +99,13 @@ pub(super) struct Assembly {
     arrays: Arrays,
     locked: Unlocker,
     volumes: Volumes,
-    external: External,
+    /// At the last look: the changes of devices, the device that a step waited for, and whether it
+    /// was another one of several.
+    looked: Option<(u32, Option<RootName>, bool)>,
+    /// Whether there may be something to assemble.
+    is_needed: bool,
+    /// The devices that the boot waits for, as far as they are known.
+    missing: Vec<RootName>,
 }
 
 impl Assembly {
@@ -86,16 +116,17 @@ impl Assembly {
         let (devices, problems) = line.stacks.luks.devices(crypttab);
         problems.into_iter().for_each(|problem| reporter.warn(problem));
         let locked = Unlocker::new(devices, !line.stacks.luks.off);
-        let external = External::new(dir, reporter);
-        let by_name = params.names_any() || locked.has_named() || external.kinds().next().is_some();
+        let by_name = params.names_any() || locked.has_named();
         Self {
             needs_all: by_name || named.iter().any(may_be_assembled),
             named,
             params,
-            arrays: Arrays::default(),
+            arrays: Arrays::new(),
             locked,
-            volumes: Volumes::default(),
-            external,
+            volumes: Volumes::new(),
+            looked: None,
+            is_needed: false,
+            missing: Vec::new(),
         }
     }
 
@@ -104,46 +135,71 @@ impl Assembly {
         if self.needs_all {
             cx.devices.probe_all();
         }
+        self.look(cx, awaited);
         // Most machines hold nothing of the kind.
-        if self.jobs().next().is_none()
-            && !self.locked.has_named()
-            && !KINDS.into_iter().chain(self.external.kinds()).any(|kind| holds(cx, kind))
-        {
+        if !self.is_needed {
             return;
         }
-        let names = self.named.iter().chain(awaited.and_then(Awaited::name));
-        // Other devices of the filesystem may be on anything that its first one may be on.
-        let is_short = awaited.is_some_and(Awaited::is_timed);
-        let is_missing =
-            |name: &&RootName| is_short || cx.devices.find(name, Content::Any).is_none();
-        let missing: Vec<RootName> = names.filter(is_missing).cloned().collect();
         let news = self.arrays.advance(cx)
-            | self.locked.advance(cx, !missing.is_empty())
-            | self.volumes.advance(cx, &missing)
-            | self.external.advance(cx, !missing.is_empty());
+            | self.locked.advance(cx, !self.missing.is_empty())
+            | self.volumes.advance(cx, &self.missing);
         if news {
             cx.devices.note_new();
         }
     }
 
+    /// Looks up what the boot waits for, if the result may be another one than that of the last look.
+    fn look(&mut self, cx: &mut StepContext<'_>, awaited: Option<&Awaited>) {
+        let name = awaited.and_then(Awaited::name);
+        // Other devices of the filesystem may be on anything that its first one may be on.
+        let is_short = awaited.is_some_and(Awaited::is_timed);
+        let look = Some((cx.devices.changes(), name.cloned(), is_short));
+        if self.looked == look {
+            return;
+        }
+        self.looked = look;
+        self.is_needed = self.jobs().next().is_some()
+            || self.locked.has_named()
+            || KINDS.iter().any(|kind| holds(cx, kind));
+        if self.is_needed {
+            let names = self.named.iter().chain(name);
+            let is_missing =
+                |name: &&RootName| is_short || cx.devices.find(name, Content::Any).is_none();
+            self.missing = names.filter(is_missing).cloned().collect();
+        }
+    }
+
     /// Returns what may explain that `wanted` was not found.
-    pub(super) fn hints(&self, wanted: Option<&RootName>) -> Vec<String> {
-        let mut lines = hints::hints(wanted, self.volumes.groups(), self.arrays.arrays());
+    pub(super) fn hints(&self, wanted: Option<&RootName>, seen: &[SeenDevice]) -> Vec<String> {
+        let groups = self.volumes.groups();
+        let mut lines = hints::hints(wanted, groups, self.arrays.arrays());
+        let mut conflicts: Vec<String> = groups
+            .iter()
+            .filter_map(|group| volumes::conflict(group, groups, &self.params))
+            .collect();
+        conflicts.dedup();
+        lines.extend(conflicts);
+        lines.extend(FIRMWARE_KINDS.iter().filter_map(|kind| {
+            let members = seen.iter().filter(|device| device.kinds == [*kind]);
+            hints::firmware_line(kind, members.map(|d| format!("/dev/{}", d.name)).collect())
+        }));
         lines.extend(self.locked.locked());
-        let errors = [self.arrays.errors(), self.volumes.errors(), self.external.errors()];
-        lines.extend(errors.into_iter().flatten().cloned());
+        lines.extend(self.surveys().into_iter().flat_map(Survey::messages).cloned());
         lines.iter_mut().for_each(|line| *line = escape::line(line).into_owned());
         lines
     }
 
     fn jobs(&self) -> impl Iterator<Item = &Job> {
-        let jobs = [self.arrays.job(), self.volumes.job(), self.external.job()];
-        jobs.into_iter().flatten().chain(self.locked.jobs())
+        self.surveys().into_iter().filter_map(Survey::job).chain(self.locked.jobs())
     }
 
-    /// Returns whether a person is asked, a key is derived, or a program of the image runs.
+    fn surveys(&self) -> [&Survey; 2] {
+        [self.arrays.survey(), self.volumes.survey()]
+    }
+
+    /// Returns whether a person is asked, or a key is derived.
     pub(super) fn is_asking(&self) -> bool {
-        self.locked.is_asking() || self.external.job().is_some()
+        self.locked.is_asking()
     }
 
     /// Returns whether a device stays locked, so that nothing else can be expected.
@@ -175,8 +231,9 @@ impl Assembly {
 impl Drop for Assembly {
     /// Lets children end what they are doing: one that is killed may leave half of a device.
     fn drop(&mut self) {
-        let jobs = [self.arrays.take_job(), self.volumes.take_job(), self.external.take_job()];
-        let jobs = jobs.into_iter().flatten().chain(self.locked.take_making());
+        let surveys = [self.arrays.survey_mut(), self.volumes.survey_mut()];
+        let jobs = surveys.into_iter().filter_map(Survey::take_job);
+        let jobs = jobs.chain(self.locked.take_making());
         jobs.for_each(Job::release);
     }
 }

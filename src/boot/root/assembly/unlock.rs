@@ -12,7 +12,7 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use super::job::{Job, TIMEOUT};
-use super::{nodes, note_made};
+use super::{node, note_made};
 use crate::boot::passphrase::{Passphrase, Prompt, Reply as Answer};
 use crate::boot::root::StepContext;
 use crate::boot::root::devices::{Candidate, Content};
@@ -133,10 +133,11 @@ impl Unlocker {
 
     /// Adds the LUKS devices that are not in the list.
     fn add_unnamed(&mut self, cx: &StepContext<'_>) {
-        for (uuid, node) in cx.devices.of_kind_with_uuid(KIND) {
-            let is_known = self.targets.iter().any(|t| t.is_of(&uuid) || t.number == Some(node));
+        for (device, uuid) in cx.devices.of_kind(KIND) {
+            let (Some(uuid), node) = (uuid, device.number) else { continue };
+            let is_known = self.targets.iter().any(|t| t.is_of(uuid) || t.number == Some(node));
             if !is_known && !block::is_in_use(cx.dir, node) {
-                let mut device = cx.params.stacks.luks.unnamed_device(&uuid);
+                let mut device = cx.params.stacks.luks.unnamed_device(uuid);
                 device.options.timeout.get_or_insert(UNNAMED_TIMEOUT);
                 self.targets.push(Target::new(device));
             }
@@ -194,8 +195,7 @@ impl Unlocker {
             return;
         }
         let names: Vec<_> = waiting.iter().map(|target| target.text.as_str()).collect();
-        let pin = if waiting.iter().any(|target| target.luks.needs_pin) { " or PIN" } else { "" };
-        let question = format!("Passphrase{pin} for {}: ", names.join(", "));
+        let question = format!("Passphrase for {}: ", names.join(", "));
         let timeout = waiting.iter().filter_map(|t| t.device.options.timeout).min();
         match &mut self.prompt {
             None => self.prompt = Some(Prompt::start(cx.dir, &question, timeout)),
@@ -435,8 +435,6 @@ impl Target {
             slot: options.key_slot,
             read_only: options.read_only,
             measure: options.measurement(),
-            signature: options.tpm2_signature.clone().unwrap_or_default(),
-            token_timeout: options.token_timeout.map(|timeout| timeout.as_secs()),
             flags: flags.iter().filter(|(set, _)| *set).map(|(_, f)| (*f).to_owned()).collect(),
         }));
         // The load overlaps with the read of the header.
@@ -545,11 +543,10 @@ impl Target {
 fn find_source(source: &LuksSource, cx: &mut StepContext<'_>) -> Option<Node> {
     match source {
         LuksSource::Uuid(start) => {
-            let all = nodes(cx, KIND);
-            let mut with_uuid = cx.devices.of_kind_with_uuid(KIND);
             let is_meant = |uuid: &str| uuid.to_ascii_lowercase().starts_with(start.as_str());
-            let (_, number) = with_uuid.find(|(uuid, _)| is_meant(uuid))?;
-            all.into_iter().find(|node| node.number == number)
+            let mut devices = cx.devices.of_kind(KIND);
+            let found = devices.find(|(_, uuid)| uuid.is_some_and(is_meant));
+            found.map(|(device, _)| node(cx.dir, device))
         }
         LuksSource::Device(name) => {
             let Candidate { node, number, .. } = cx.devices.find(name, Content::Any)?;

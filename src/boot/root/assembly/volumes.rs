@@ -3,11 +3,15 @@
 //! A child surveys the physical volumes whenever others are there than before. A volume that the
 //! boot waits for by its name is activated as soon as all of its group is there; if the boot waits
 //! for a filesystem by its content, all volumes of the group are, because each may hold it. If
-//! `rd.lvm.lv=` or `rd.lvm.vg=` name volumes, these are activated and no others. With `coldplug.lvm=degraded` a group that stays
-//! incomplete is used without what is missing after a time, if redundancy covers it.
+//! `rd.lvm.lv=` or `rd.lvm.vg=` name volumes, these are activated rather than those that may hold
+//! the filesystem. With `coldplug.lvm=degraded` a group that stays incomplete is used without what
+//! is missing after a time, if redundancy covers it.
+//!
+//! Of several groups with one name, only one is used by its name that `rd.lvm.vg=` chooses by its
+//! UUID. Without that, those of their volumes are activated for their content whose names differ.
 
-use super::job::{Job, TIMEOUT};
-use super::{MISSING_TIMEOUT, nodes, note_made};
+use super::survey::{News, Subject, Survey};
+use super::{MISSING_TIMEOUT, note_made};
 use crate::boot::root::StepContext;
 use crate::cmdline::assembly::AssemblyParams;
 use crate::cmdline::root_name::RootName;
@@ -20,80 +24,63 @@ use crate::sys::BootTime;
 pub(super) const KIND: &str = "LVM2_member";
 
 /// The volume groups of the machine.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Volumes {
-    /// Device numbers of the physical volumes of the last survey.
-    surveyed: Vec<(u32, u32)>,
-    /// Time of the last survey.
-    since: BootTime,
+    survey: Survey,
     groups: Vec<Group>,
-    job: Option<Job>,
     /// What the child makes: `vg0/root`.
     making: Vec<String>,
     /// Volumes whose activation has failed: `vg0/root`.
     failed: Vec<String>,
-    /// Failures, for the message about a root that was not found.
-    errors: Vec<String>,
 }
 
 impl Volumes {
+    /// Returns the state at the start of an attempt to boot.
+    pub(super) fn new() -> Self {
+        let text = "reading the volume groups";
+        let survey = Survey::new(Subject { kind: KIND, request: Request::Lvm, text });
+        Self { survey, groups: Vec::new(), making: Vec::new(), failed: Vec::new() }
+    }
+
     /// Goes as far as possible towards the devices that the boot waits for. Returns whether devices
     /// may have appeared.
     pub(super) fn advance(&mut self, cx: &mut StepContext<'_>, awaited: &[RootName]) -> bool {
         if cx.params.stacks.assembly.no_lvm {
             return false;
         }
-        let mut news = false;
-        if let Some(job) = &mut self.job
-            && let Some(result) = job.poll(cx.loader)
-        {
-            news = self.accept(result, cx);
-        }
-        if self.job.as_ref().is_some_and(Job::is_busy) {
-            return news;
-        }
-        self.survey_if_changed(cx);
-        if !self.job.as_ref().is_some_and(Job::is_busy) {
-            self.activate_wanted(cx, awaited);
-        }
-        news
-    }
-
-    /// Takes an answer of the child. Returns whether it has made devices.
-    fn accept(&mut self, result: Result<Reply, String>, cx: &mut StepContext<'_>) -> bool {
-        match result {
-            Ok(Reply::Groups(groups)) => {
+        let news = self.survey.advance(cx);
+        let is_made = matches!(news, Some(News::Made(_)));
+        match news {
+            Some(News::Found(Reply::Groups(groups, notes))) => {
+                self.survey.note(notes, cx);
                 self.note_groups(groups, cx);
-                false
             }
-            Ok(Reply::Modules(modules)) => {
-                if let Some(job) = &mut self.job {
-                    job.send_after(&modules, Request::Make, cx.loader);
-                    cx.state.add_modules(job.modules().iter().cloned());
-                }
-                false
-            }
-            Ok(Reply::Made(texts)) => {
+            Some(News::Made(texts)) => {
                 let volumes = std::mem::take(&mut self.making);
                 self.set_active(&volumes);
                 note_made(cx, "logical volume", &texts);
-                true
             }
+            Some(News::Failed) => self.failed.append(&mut self.making),
             // No answer to what was asked.
-            Ok(_) => false,
-            Err(error) => {
-                cx.reporter.warn(error.clone());
-                self.errors.push(error);
-                self.failed.append(&mut self.making);
-                // Its state is unknown: the next survey starts another child.
-                self.job = None;
-                false
+            Some(News::Found(_)) => {}
+            None if self.survey.is_reading() => {
+                // The load overlaps with the survey.
+                cx.loader.want_name("dm_mod", Rank::Root);
             }
+            None => {}
         }
+        // What was made may be what the boot waits for.
+        if self.survey.is_idle() && !is_made {
+            self.activate_wanted(cx, awaited);
+        }
+        is_made
     }
 
     fn note_groups(&mut self, groups: Vec<Group>, cx: &mut StepContext<'_>) {
         for group in &groups {
+            if let Some(text) = conflict(group, &groups, &cx.params.stacks.assembly) {
+                cx.reporter.warn_once(text);
+            }
             let log = cx.reporter.log();
             match &group.problem {
                 Some(problem) => log.info(&format!("volume group {}: {problem}", group.name)),
@@ -111,32 +98,16 @@ impl Volumes {
         }
     }
 
-    /// Has the physical volumes surveyed if others are there than before.
-    fn survey_if_changed(&mut self, cx: &mut StepContext<'_>) {
-        let nodes = nodes(cx, KIND);
-        let numbers: Vec<_> = nodes.iter().map(|node| node.number).collect();
-        if numbers == self.surveyed || cx.devices.is_undecided() {
-            return;
-        }
-        self.surveyed = numbers;
-        self.since = BootTime::now();
-        self.groups.clear();
-        self.job = None;
-        if !nodes.is_empty() {
-            // Its load overlaps with the survey.
-            cx.loader.want_name("dm_mod", Rank::Root);
-            let started = Job::start(&Request::Lvm(nodes), "reading the volume groups".into());
-            self.job = started.map_err(|error| self.errors.push(error)).ok();
-        }
-    }
-
     /// Requests the activation of the volumes of one group that the boot waits for.
     fn activate_wanted(&mut self, cx: &mut StepContext<'_>, awaited: &[RootName]) {
         let params = &cx.params.stacks.assembly;
-        let degraded = params.degraded_lvm && self.since.elapsed() >= MISSING_TIMEOUT;
-        let Some(job) = &mut self.job else { return };
+        // A device that is being read may hold the filesystem.
+        let is_read = !cx.devices.is_undecided();
+        let awaited: Vec<_> =
+            awaited.iter().filter(|name| is_read || !may_be_inside(name)).collect();
+        let degraded = params.degraded_lvm && self.survey.since().elapsed() >= MISSING_TIMEOUT;
         let wanted = self.groups.iter().find_map(|group| {
-            let volumes = wanted_volumes(group, params, awaited, degraded);
+            let volumes = wanted_volumes(group, &self.groups, params, &awaited, degraded);
             let mut names: Vec<_> = volumes.map(|volume| volume.name.clone()).collect();
             names.retain(|name| !self.failed.contains(&path(&group.name, name)));
             (!names.is_empty()).then_some((group, names))
@@ -145,20 +116,17 @@ impl Volumes {
         self.making = names.iter().map(|name| path(&group.name, name)).collect();
         let text = format!("activating {}", self.making.join(", "));
         let request = Request::Volumes { group: group.uuid.clone(), degraded, names };
-        if let Err(error) = job.send(&request, text, TIMEOUT) {
-            self.errors.push(error);
+        if !self.survey.make(&request, text) {
             self.failed.append(&mut self.making);
-            self.job = None;
         }
     }
 
-    pub(super) fn job(&self) -> Option<&Job> {
-        self.job.as_ref()
+    pub(super) fn survey(&self) -> &Survey {
+        &self.survey
     }
 
-    /// Returns the job if it must be left to end: it may have made some of several devices.
-    pub(super) fn take_job(&mut self) -> Option<Job> {
-        self.job.take()
+    pub(super) fn survey_mut(&mut self) -> &mut Survey {
+        &mut self.survey
     }
 
     /// Returns the time at which a group is used without what is missing.
@@ -166,17 +134,12 @@ impl Volumes {
         let is_awaited = self.groups.iter().any(|group| {
             group.problem.is_some() || group.volumes.iter().any(|v| v.state == State::Degraded)
         });
-        (params.degraded_lvm && is_awaited).then_some(self.since + MISSING_TIMEOUT)
+        (params.degraded_lvm && is_awaited).then_some(self.survey.since() + MISSING_TIMEOUT)
     }
 
     /// Returns the groups, for the message about a root that was not found.
     pub(super) fn groups(&self) -> &[Group] {
         &self.groups
-    }
-
-    /// Returns what has failed.
-    pub(super) fn errors(&self) -> &[String] {
-        &self.errors
     }
 }
 
@@ -185,31 +148,109 @@ fn path(group: &str, volume: &str) -> String {
     format!("{group}/{volume}")
 }
 
+/// Returns the other groups with the name of a group, as far as they have volumes to activate.
+fn rivals<'a>(group: &'a Group, groups: &'a [Group]) -> impl Iterator<Item = &'a Group> {
+    let is_usable = |other: &Group| other.volumes.iter().any(|v| v.state != State::Refused);
+    groups.iter().filter(move |other| {
+        other.name == group.name && other.uuid != group.uuid && is_usable(other)
+    })
+}
+
+/// Returns the message about several groups with the name of this one, unless one is chosen.
+pub(super) fn conflict(group: &Group, groups: &[Group], params: &AssemblyParams) -> Option<String> {
+    let mut uuids: Vec<&str> = rivals(group, groups).map(|other| other.uuid.as_str()).collect();
+    if uuids.is_empty() || uuids.iter().chain([&&*group.uuid]).any(|uuid| params.names_group(uuid))
+    {
+        return None;
+    }
+    uuids.push(&group.uuid);
+    uuids.sort_unstable();
+    let (name, uuids) = (&group.name, uuids.join(" and "));
+    Some(format!("several volume groups {name}: {uuids}; rd.lvm.vg=UUID chooses one"))
+}
+
 /// Returns the volumes of a group that are to be activated now.
 fn wanted_volumes<'a>(
     group: &'a Group,
+    groups: &'a [Group],
     params: &'a AssemblyParams,
-    awaited: &'a [RootName],
+    awaited: &'a [&RootName],
     degraded: bool,
 ) -> impl Iterator<Item = &'a Volume> {
     let can = move |volume: &&Volume| match volume.state {
-        State::Ready => group.problem.is_none() || degraded,
+        State::Ready | State::Skipped => group.problem.is_none() || degraded,
         State::Degraded => degraded,
         _ => false,
     };
-    let is_wanted = move |volume: &&Volume| match params.names_volumes() {
-        true => params.names_volume(&group.name, &volume.name),
-        false => params.all || awaited.iter().any(|name| may_be(group, volume, name)),
-    };
-    group.volumes.iter().filter(can).filter(is_wanted)
+    group.volumes.iter().filter(can).filter(move |volume| {
+        let how = wanted(group, volume, params, awaited);
+        is_clear(group, groups, volume, how, params)
+    })
 }
 
-/// Returns whether a device that the boot waits for may be this volume, or be on it.
-fn may_be(group: &Group, volume: &Volume, name: &RootName) -> bool {
-    let RootName::Device(path) = name else {
-        // Partitions of a volume have names in no table of partitions that the kernel reads.
-        return matches!(name, RootName::Uuid(_) | RootName::Label(_) | RootName::Link(_));
-    };
+/// The reason why a volume is activated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// It is not.
+    No,
+    /// The root may be on it, or everything is activated.
+    ByContent,
+    /// Its group is named.
+    ByGroup,
+    /// It is named.
+    ByName,
+}
+
+fn wanted(
+    group: &Group,
+    volume: &Volume,
+    params: &AssemblyParams,
+    awaited: &[&RootName],
+) -> Wanted {
+    let is_named = params.names_volume(&group.name, &volume.name);
+    if is_named || awaited.iter().any(|name| is_name_of(group, volume, name)) {
+        Wanted::ByName
+    } else if params.names_group(&group.name) || params.names_group(&group.uuid) {
+        Wanted::ByGroup
+    } else if !params.names_volumes()
+        && (params.all || awaited.iter().any(|name| may_be_inside(name)))
+    {
+        Wanted::ByContent
+    } else {
+        Wanted::No
+    }
+}
+
+/// Returns whether nothing forbids to activate a volume for a reason: a flag, or another group of
+/// that name.
+fn is_clear(
+    group: &Group,
+    groups: &[Group],
+    volume: &Volume,
+    wanted: Wanted,
+    params: &AssemblyParams,
+) -> bool {
+    if wanted == Wanted::No || (volume.state == State::Skipped && wanted != Wanted::ByName) {
+        return false;
+    }
+    if params.names_group(&group.uuid) {
+        return true;
+    }
+    let has_same = |other: &Group| other.volumes.iter().any(|v| v.name == volume.name);
+    rivals(group, groups).all(|other| {
+        wanted == Wanted::ByContent && !params.names_group(&other.uuid) && !has_same(other)
+    })
+}
+
+/// Returns whether a device that the boot waits for may be on a volume. Partitions of a volume have
+/// names in no table of partitions that the kernel reads.
+fn may_be_inside(name: &RootName) -> bool {
+    matches!(name, RootName::Uuid(_) | RootName::Label(_) | RootName::Link(_))
+}
+
+/// Returns whether this is the name of a volume.
+fn is_name_of(group: &Group, volume: &Volume, name: &RootName) -> bool {
+    let RootName::Device(path) = name else { return false };
     match path.strip_prefix("/dev/mapper/") {
         Some(mapped) => mapped == mapper_name(&[&group.name, &volume.name]),
         None => *path == format!("/dev/{}/{}", group.name, volume.name),
@@ -233,6 +274,7 @@ mod tests {
                 volume("mirror", State::Degraded),
                 volume("old", State::Active),
                 volume("cache", State::Refused),
+                volume("skipped", State::Skipped),
             ],
         }
     }
@@ -240,8 +282,40 @@ mod tests {
     fn wanted(group: &Group, line: &str, awaited: &[&str], degraded: bool) -> String {
         let params = KernelCommandLine::parse(line).stacks.assembly;
         let awaited: Vec<_> = awaited.iter().map(|name| RootName::parse(name).unwrap()).collect();
-        let all = wanted_volumes(group, &params, &awaited, degraded).map(|v| v.name.clone());
-        all.collect::<Vec<_>>().join(" ")
+        let awaited: Vec<_> = awaited.iter().collect();
+        let groups = std::slice::from_ref(group);
+        let all = wanted_volumes(group, groups, &params, &awaited, degraded);
+        all.map(|v| v.name.clone()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn of_groups_with_one_name_only_a_chosen_one_is_used() {
+        let [mut one, mut other] = [group(None), group(None)];
+        one.volumes.retain(|volume| volume.state == State::Ready);
+        other.volumes.retain(|volume| volume.name != "a-b");
+        (one.uuid, other.uuid) = ("U-1".into(), "U-2".into());
+        let text = "several volume groups vg-0: U-1 and U-2; rd.lvm.vg=UUID chooses one";
+        let mut foreign = other.clone();
+        foreign.volumes.iter_mut().for_each(|volume| volume.state = State::Refused);
+        let pair = [one.clone(), other];
+        for (groups, line, awaited, want, message) in [
+            (&pair, "", "/dev/vg-0/root", "", Some(text)),
+            (&pair, "rd.auto", "/dev/vg-0/root", "a-b", Some(text)),
+            (&pair, "rd.lvm.lv=vg-0/root rd.lvm.vg=vg-0", "UUID=5", "", Some(text)),
+            // Both have a root.
+            (&pair, "", "UUID=5", "a-b", Some(text)),
+            (&pair, "rd.lvm.vg=U-1", "/dev/vg-0/root", "root a-b", None),
+            (&pair, "rd.lvm.vg=U-2", "/dev/vg-0/root", "", None),
+            (&[one.clone(), foreign], "", "/dev/vg-0/root", "root", None),
+        ] {
+            let params = KernelCommandLine::parse(line).stacks.assembly;
+            let awaited = RootName::parse(awaited).unwrap();
+            let awaited = [&awaited];
+            let found = wanted_volumes(&groups[0], groups, &params, &awaited, false);
+            let found: Vec<_> = found.map(|volume| &*volume.name).collect();
+            assert_eq!(found.join(" "), want, "{line} {awaited:?}");
+            assert_eq!(conflict(&groups[0], groups, &params).as_deref(), message, "{line}");
+        }
     }
 
     #[test]
@@ -257,6 +331,9 @@ mod tests {
             ("", &["UUID=5"], "root a-b"),
             ("", &["PARTUUID=5"], ""),
             ("", &["/dev/vg-0/cache"], ""),
+            ("", &["/dev/vg-0/skipped"], "skipped"),
+            ("rd.lvm.lv=vg-0/skipped", &[], "skipped"),
+            ("rd.lvm.lv=vg-0/a-b", &["/dev/vg-0/root"], "root a-b"),
             ("rd.lvm.lv=vg-0/root", &[], "root"),
             ("rd.lvm.lv=vg-0/root", &["LABEL=x"], "root"),
             ("rd.lvm.vg=vg-0", &[], "root a-b"),

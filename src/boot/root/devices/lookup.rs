@@ -190,20 +190,15 @@ impl Devices {
         self.probed().filter_map(device).collect()
     }
 
-    /// Returns the devices whose content is of this type alone, sorted by name.
+    /// Returns the devices whose content is of this type alone, sorted by name, each with the UUID
+    /// of its content.
     #[cfg(feature = "stacks")]
-    pub(in crate::boot::root) fn of_kind(&self, kind: &str) -> impl Iterator<Item = &BlockDevice> {
-        self.probed().filter(move |known| known.seen.kinds == [kind]).map(|known| &known.device)
-    }
-
-    /// Returns UUID and device number of the devices whose content is of this type alone.
-    #[cfg(feature = "stacks")]
-    pub(in crate::boot::root) fn of_kind_with_uuid(
+    pub(in crate::boot::root) fn of_kind(
         &self,
         kind: &str,
-    ) -> impl Iterator<Item = (String, (u32, u32))> {
+    ) -> impl Iterator<Item = (&BlockDevice, Option<&str>)> {
         let known = self.probed().filter(move |known| known.seen.kinds == [kind]);
-        known.filter_map(|known| Some((known.seen.uuid.clone()?, known.device.number)))
+        known.map(|known| (&known.device, known.seen.uuid.as_deref()))
     }
 
     fn candidate(&self, known: &ProbedDevice) -> Candidate {

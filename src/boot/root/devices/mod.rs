@@ -83,6 +83,8 @@ pub(crate) struct Devices {
     listed: Vec<Listed>,
     /// Whether devices may have appeared or changed since they were listed.
     is_stale: bool,
+    /// Number of changes so far that may let a lookup find something else.
+    changes: u32,
     /// Whether lookups may have waited for a device since [`Self::receive`] last had news.
     holds_lookups: bool,
     /// Number of the device that is used if a name stands for several.
@@ -156,6 +158,7 @@ impl Devices {
             timeout,
             listed: Vec::new(),
             is_stale: true,
+            changes: 0,
             holds_lookups: false,
             used: None,
         }
@@ -164,12 +167,13 @@ impl Devices {
     /// Notes that devices may have appeared.
     pub(crate) fn note_new(&mut self) {
         self.is_stale = true;
+        self.note_lookup_change();
     }
 
     /// Notes that the device `name`, spelt as in sysfs, may hold something else by now. The
     /// partitions of a disk change with it.
     pub(crate) fn note_change(&mut self, name: &str) {
-        self.is_stale = true;
+        self.note_new();
         let is_of =
             |device: &BlockDevice| device.name == name || device.disk.as_deref() == Some(name);
         self.listed.iter_mut().filter(|l| is_of(&l.device)).for_each(Listed::outdate);
@@ -177,7 +181,7 @@ impl Devices {
 
     /// Notes that every device may have changed.
     pub(crate) fn forget_changed(&mut self) {
-        self.is_stale = true;
+        self.note_new();
         self.listed.iter_mut().for_each(Listed::outdate);
     }
 
@@ -195,7 +199,20 @@ impl Devices {
         news |= self.skip_overdue(reporter);
         news |= self.releases_lookups();
         self.dispatch(reporter);
+        if news {
+            self.note_lookup_change();
+        }
         news
+    }
+
+    fn note_lookup_change(&mut self) {
+        self.changes = self.changes.wrapping_add(1);
+    }
+
+    /// Returns a number that is another one whenever lookups may find something else than before.
+    #[cfg(feature = "stacks")]
+    pub(super) fn changes(&self) -> u32 {
+        self.changes
     }
 
     fn accept(&mut self, device: &BlockDevice, probe: Probe) {
