@@ -83,8 +83,8 @@ fn configured(system: &Tree, made: &Made, dir: &Path) -> Tree {
 
 /// Returns the rest of the lines of the report that start with `word`.
 fn reported<'b>(boot: &'b Boot, word: &str) -> Vec<&'b str> {
-    let rest = |line: &'b str| line.trim_end().strip_prefix(word)?.strip_prefix(' ');
-    boot.facts_text.lines().filter_map(rest).collect()
+    let rest = |line: &'b str| line.strip_prefix(word)?.strip_prefix(' ');
+    boot.facts_text.lines().filter_map(rest).map(str::trim_end).collect()
 }
 
 /// Checks what every boot of an installation reports.
