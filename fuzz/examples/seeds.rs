@@ -31,6 +31,9 @@ fn main() -> io::Result<()> {
     corpus.put("lvm", "text", &[&[0], LVM].concat())?;
     corpus.put("lvm", "device", &lvm_device())?;
     corpus.put("md", "raid1", &raid1())?;
+    for (number, seed) in tpm().iter().enumerate() {
+        corpus.put("tpm", &number.to_string(), seed)?;
+    }
     if let Some(boot) = stored_boot() {
         corpus.put("stored_boot", "small", &boot)?;
     }
@@ -95,6 +98,41 @@ fn raid1() -> Vec<u8> {
         seed.extend(block);
     }
     seed
+}
+
+/// Returns tokens of systemd 252 and answers of a TPM in the form of the target tpm.
+fn tpm() -> Vec<Vec<u8>> {
+    let answer = |tag: u8, body: &[&[u8]]| {
+        let body = body.concat();
+        let size = u32::try_from(10 + body.len()).expect("a small answer");
+        [&[0x80, tag], &size.to_be_bytes()[..], &[0; 4], &body].concat()
+    };
+    let sized = |bytes: &[u8]| {
+        let size = u16::try_from(bytes.len()).expect("a small field");
+        [&size.to_be_bytes()[..], bytes].concat()
+    };
+    let field = sized(&[7; 32]);
+    let head: &[u8] = b"\0\x0b\0\x03\0\x72\0\0\0\x06\0\x80\0\x43\0\x10";
+    let ecc = [b"\0\x23", head, b"\0\x03\0\x10", &field, &field].concat();
+    let rsa = [b"\0\x01", head, b"\x08\0\0\0\0\0", &sized(&[0xc7; 256])].concat();
+    let handle = [0x80, 0, 0, 0];
+    let session: &[u8] = &[&field[..], &[1], &field].concat();
+    let key = sized(&ecc);
+    let length = |bytes: &[u8]| u32::try_from(bytes.len()).expect("a small field").to_be_bytes();
+    [
+        // TPM2_PCR_Read, TPM2_Unseal, an error, TPM2_StartAuthSession, TPM2_CreatePrimary.
+        (0, answer(1, &[b"\0\0\0\x09\0\0\0\x01\0\x0b\x03\x81\0\0\0\0\0\x02", &field, &field])),
+        (0, answer(2, &[&length(&field), &field, session])),
+        (0, b"\x80\x01\0\0\0\x0a\0\0\x09\x9d".to_vec()),
+        (1, answer(1, &[b"\x03\0\0\0", &field])),
+        (1, answer(2, &[&handle, &length(&key), &key, &[0, 0, 1, 0, 0]])),
+        (2, ecc),
+        (2, rsa),
+        (3, include_bytes!("../../src/tpm/fixtures/pin.json").to_vec()),
+        (3, include_bytes!("../../src/tpm/fixtures/signed.json").to_vec()),
+    ]
+    .map(|(selector, bytes)| [vec![selector], bytes].concat())
+    .into()
 }
 
 /// The corpus, with a directory for each target.

@@ -27,12 +27,12 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
 ];
 
 /// The root filesystem of all disks: `disk::UUID`.
-const ROOT: &str = "root=UUID=c01d9106-0000-4000-8000-000000000001";
+pub(crate) const ROOT: &str = "root=UUID=c01d9106-0000-4000-8000-000000000001";
 /// What a person is asked.
 const QUESTION: &str = "assphrase for /dev/vda";
 
 /// Makes a machine with an image that has what LUKS needs.
-fn machine(line: &str) -> Machine {
+pub(crate) fn machine(line: &str) -> Machine {
     with_kernel(&debian::system(), line)
 }
 
@@ -47,31 +47,31 @@ fn with_kernel(tree: &Tree, line: &str) -> Machine {
 }
 
 /// Returns the UUID of the device that a recipe made.
-fn uuid(number: u32) -> String {
+pub(crate) fn uuid(number: u32) -> String {
     format!("c01d9106-0000-4000-8000-{number:012}")
 }
 
 /// A person at the console.
-struct Person {
-    machine: Running,
-    terminal: Terminal,
+pub(crate) struct Person {
+    pub(crate) machine: Running,
+    pub(crate) terminal: Terminal,
     read: usize,
 }
 
 impl Person {
-    fn at(vm: Machine) -> Self {
+    pub(crate) fn at(vm: Machine) -> Self {
         let mut machine = vm.start();
         machine.wait_for("Linux version");
         Self { terminal: machine.terminal(), machine, read: 0 }
     }
 
     /// Waits until the console shows `text` after what was read before.
-    fn reads(&mut self, text: &str) {
+    pub(crate) fn reads(&mut self, text: &str) {
         self.read = self.machine.wait_for_after(self.read, text);
     }
 
     /// Waits for the question and types an answer.
-    fn answers(&mut self, passphrase: &str) {
+    pub(crate) fn answers(&mut self, passphrase: &str) {
         self.reads(QUESTION);
         self.reads(": ");
         self.terminal.bytes(format!("{passphrase}\r").as_bytes());
@@ -80,7 +80,7 @@ impl Person {
 
 /// Checks that a boot has reached the root on a LUKS device, and that nothing secret was shown.
 #[track_caller]
-fn check(boot: &Boot, number: u32) {
+pub(crate) fn check(boot: &Boot, number: u32) {
     boot.expect("ok");
     let facts = boot.facts();
     let source = facts.mount("/").expect("a root").source.to_owned();
@@ -89,7 +89,7 @@ fn check(boot: &Boot, number: u32) {
 }
 
 #[track_caller]
-fn check_secrets(boot: &Boot) {
+pub(crate) fn check_secrets(boot: &Boot) {
     let record = boot.record().to_string();
     let is_shown = boot.console.contains(PASSPHRASE) || record.contains(PASSPHRASE);
     boot.check(!is_shown, "the passphrase is shown");

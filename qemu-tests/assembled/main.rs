@@ -10,8 +10,12 @@ mod md;
 mod md_roots;
 // Roots on LUKS devices.
 mod luks;
+// Roots on LUKS devices whose keys the TPM holds.
+mod tpm;
 // Roots on logical volumes.
 mod lvm;
+// Roots that programs of the image assemble.
+mod external;
 // LUKS, LVM and md below each other.
 mod layers;
 // Debian 12 as its installer lays it out, on LUKS, LVM and md.
@@ -25,6 +29,8 @@ fn main() -> ExitCode {
         md_roots::TESTS,
         lvm::TESTS,
         layers::TESTS,
+        external::TESTS,
         luks::TESTS,
+        tpm::TESTS,
     ])
 }

@@ -12,6 +12,7 @@
 use crate::disk::{Disk, KEPT, ROOT};
 use crate::kernel::Tree;
 use crate::qmp::Qmp;
+use crate::swtpm::Swtpm;
 use crate::{note, tool};
 use serde_json::{Map, Value};
 use std::ffi::OsString;
@@ -89,6 +90,8 @@ pub struct Machine {
     disks: usize,
     deadline: Duration,
     may_panic: bool,
+    /// State directory of its TPM.
+    tpm: Option<PathBuf>,
 }
 
 impl Machine {
@@ -126,6 +129,7 @@ impl Machine {
             disks: 0,
             deadline: DEADLINE,
             may_panic: false,
+            tpm: None,
         };
         vm.args(["-machine", "q35", "-m", "1024", "-display", "none", "-no-user-config"])
             .args(["-no-reboot", "-kernel", utf8(&kernel.vmlinuz())])
@@ -242,6 +246,18 @@ impl Machine {
         self.disk(bus, &file)
     }
 
+    /// Adds a TPM 2.0 as `device`, `tpm-tis` or `tpm-crb`, whose state is in the directory `state`.
+    pub fn tpm(mut self, device: &str, state: &Path) -> Self {
+        self.tpm = Some(state.to_owned());
+        let chardev = format!("socket,id=swtpm,path={}", utf8(&self.tpm_socket()));
+        self.args(["-chardev", &chardev, "-tpmdev", "emulator,id=tpm,chardev=swtpm"])
+            .device(&format!("{device},tpmdev=tpm"))
+    }
+
+    fn tpm_socket(&self) -> PathBuf {
+        self.dir().join("swtpm")
+    }
+
     /// Returns the directory for the disks of the machine, which is removed with it.
     pub fn dir(&self) -> &Path {
         self.dir.path()
@@ -250,10 +266,12 @@ impl Machine {
     /// Starts the machine.
     pub fn start(self) -> Running {
         let mut command = self.command();
+        let tpm = self.tpm.as_ref().map(|state| Swtpm::start(state, &self.tpm_socket()));
         let child = command.spawn().expect("QEMU starts");
         Running {
             child,
             command,
+            tpm,
             dir: self.dir,
             started: Instant::now(),
             deadline: self.deadline,
@@ -404,6 +422,7 @@ fn utf8(path: &Path) -> &str {
 pub struct Running {
     child: Child,
     command: Command,
+    tpm: Option<Swtpm>,
     dir: TempDir,
     started: Instant,
     deadline: Duration,
@@ -487,6 +506,7 @@ impl Running {
 
     /// Restarts the machine, which has ended.
     fn restart(&mut self) {
+        self.tpm = self.tpm.take().map(Swtpm::restarted);
         self.child = self.command.spawn().expect("QEMU starts");
         self.started = Instant::now();
     }

@@ -2,11 +2,12 @@
 //!
 //! This machine need not have the device mapper: the system of [`debian`] boots with coldplug's
 //! image, and `coldplug.exec=` runs the recipes ([`recipe`]). Two guests make all disks that the
-//! cache lacks.
+//! cache lacks, and a third one, which has a TPM, those whose recipes need it.
 //!
 //! ```text
 //! made/NAME-HASH/disk0 …   in the cache: the disks; HASH is that of the recipe and of all versions
 //! made/NAME-HASH/out/…     what the tools printed: data/made/lib lists the files
+//! made/NAME-HASH/tpm/…     state of the TPM: each boot has a copy
 //! ```
 
 use crate::files::{busybox, put};
@@ -31,9 +32,12 @@ const GUEST: &str = include_str!("../guests/guest.rs");
 const WORDS: &str = "root=/dev/vda rw scsi_mod.scan=manual \"coldplug.exec=mkdir -p /made && \
     mount /dev/vdb /made && exec bash /made/run\"";
 
+/// Directory with the state of the guest's TPM, while disks are made.
+const TPM: &str = ".tpm";
+
 /// Deadline of the guest, and of each recipe in it.
 const BOOT_DEADLINE: Duration = Duration::from_secs(120);
-const RECIPE_DEADLINE: Duration = Duration::from_secs(30);
+const RECIPE_DEADLINE: Duration = Duration::from_secs(120);
 
 /// The disks of one recipe in the cache, which no test writes to.
 #[derive(Debug)]
@@ -96,6 +100,14 @@ impl Made {
         vm.drive(bus, &format!("snapshot=on,file={}", self.disks()[number].display()))
     }
 
+    /// Adds the TPM of the guest to `vm`, as `device`.
+    pub fn attach_tpm(&self, vm: Machine, device: &str) -> Machine {
+        let state = vm.dir().join("tpm");
+        let mut cp = tool::command("cp", "coreutils");
+        tool::run(cp.arg("-r").arg(self.dir.join("tpm")).arg(&state));
+        vm.tpm(device, &state)
+    }
+
     /// Copies the disks to `dir`, for a test that changes them.
     pub fn copy(&self, dir: &Path) -> Vec<PathBuf> {
         let mut cp = tool::command("cp", "coreutils");
@@ -120,17 +132,19 @@ impl Made {
     }
 }
 
-/// Runs `recipes` in two guests, each with half of them, and moves what succeeded into the cache.
+/// Runs `recipes` in guests, and moves what succeeded into the cache.
 fn make(recipes: &[Recipe]) {
     let parent = cache().join("made");
     let aside = tempfile::Builder::new().prefix(".new-").tempdir_in(&parent).unwrap();
-    let mut halves = [Vec::new(), Vec::new()];
-    for (number, recipe) in recipes.iter().enumerate() {
-        halves[number % 2].push(recipe);
+    let (with_tpm, without): (Vec<_>, Vec<_>) = recipes.iter().partition(|r| r.has_tpm);
+    let mut shares = [Vec::new(), Vec::new(), with_tpm];
+    for (number, recipe) in without.into_iter().enumerate() {
+        shares[number % 2].push(recipe);
     }
-    let machines = halves.into_iter().enumerate().map(|(number, half)| {
+    let shares = shares.into_iter().filter(|share| !share.is_empty());
+    let machines = shares.enumerate().map(|(number, share)| {
         let output = disk::empty(512, &aside.path().join(format!("output{number}.tar")));
-        (machine(&half, aside.path(), &output), output)
+        (machine(&share, aside.path(), &output), output)
     });
     let machines: Vec<_> = machines.collect();
     std::thread::scope(|scope| {
@@ -143,7 +157,12 @@ fn make(recipes: &[Recipe]) {
         }
     });
     for recipe in recipes {
-        keep(recipe, &aside.path().join(&recipe.name));
+        let made = aside.path().join(&recipe.name);
+        if recipe.has_tpm {
+            let mut cp = tool::command("cp", "coreutils");
+            tool::run(cp.arg("-r").arg(aside.path().join(TPM)).arg(made.join("tpm")));
+        }
+        keep(recipe, &made);
     }
 }
 
@@ -158,6 +177,11 @@ fn machine(recipes: &[&Recipe], aside: &Path, output: &Path) -> Machine {
         .deadline(BOOT_DEADLINE + number * RECIPE_DEADLINE);
     let scripts = scripts(recipes, &vm.dir().join("scripts"));
     let system = format!("snapshot=on,file={}", debian::filesystem().display());
+    let vm = if recipes.iter().any(|recipe| recipe.has_tpm) {
+        vm.tpm("tpm-tis", &aside.join(TPM))
+    } else {
+        vm
+    };
     let vm = vm
         .drive(Bus::VirtioBlk, &system)
         .disk(Bus::VirtioBlk, &scripts)
@@ -176,8 +200,16 @@ fn scripts(recipes: &[&Recipe], file: &Path) -> PathBuf {
     put(to, "run", RUN.as_bytes(), 0o644);
     put(to, "lib", LIB.as_bytes(), 0o644);
     put(to, "busybox", &busybox(), 0o755);
+    if recipes.iter().any(|recipe| recipe.has_tpm) {
+        let file = |name: &str| to.join(name).into_os_string();
+        let openssl = || tool::command("openssl", "openssl");
+        tool::run(openssl().args(["genrsa", "-out"]).arg(file("policy.pem")).arg("2048"));
+        let mut public = openssl();
+        public.args(["rsa", "-pubout", "-in"]).arg(file("policy.pem"));
+        tool::run(public.arg("-out").arg(file("policy.pub")));
+    }
     let mut plan = String::new();
-    for (target, Recipe { name, sizes, script }) in recipes.iter().enumerate() {
+    for (target, Recipe { name, sizes, script, .. }) in recipes.iter().enumerate() {
         plan += &format!("{name} {target} {}\n", sizes.len());
         put(to, &format!("{name}.sh"), script.as_bytes(), 0o644);
     }

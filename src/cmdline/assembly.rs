@@ -7,6 +7,7 @@
 //! md=[d]N,LEVEL,CHUNK,FAULT,DEVICE,…                      the same without superblocks: refused
 //! raid=noautodetect|autodetect|part
 //! coldplug.lvm=degraded  coldplug.md=dirty  coldplug.md_timeout=SECONDS
+//! coldplug.assemble_timeout=SECONDS
 //! ```
 
 use std::time::Duration;
@@ -16,6 +17,8 @@ use super::words::list;
 
 /// Longest wait for the missing members of an array, if no parameter sets another.
 const MD_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest time that a program of assemble.d may take, if no parameter sets another.
+const PROGRAM_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// An array that `md=` describes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +85,8 @@ pub(crate) struct AssemblyParams {
     pub(crate) dirty_md: bool,
     /// `coldplug.md_timeout=`: longest wait for the missing members of an array.
     pub(crate) md_timeout: Duration,
+    /// `coldplug.assemble_timeout=`: longest time that a program of assemble.d may take.
+    pub(crate) program_timeout: Duration,
     /// `rd.auto`: whether everything that is found is assembled, not only what leads to the root.
     pub(crate) all: bool,
 }
@@ -99,6 +104,7 @@ impl Default for AssemblyParams {
             no_autodetect: false,
             dirty_md: false,
             md_timeout: MD_TIMEOUT,
+            program_timeout: PROGRAM_TIMEOUT,
             all: false,
         }
     }

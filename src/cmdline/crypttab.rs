@@ -47,12 +47,9 @@ fn parse_line(line: &str) -> (Option<LuksDevice>, Vec<String>) {
         return (None, vec![text]);
     };
     let mut options = LuksOptions::default();
-    let mut problems = options.add(field(3));
+    let problems = options.add(field(3));
     let key = options.replace_keyscript(key).unwrap_or_else(|| KeySource::parse(key));
     let name = Some(name.to_owned());
-    if let Some(script) = &options.keyscript {
-        problems.push(format!("keyscript={script} is not supported"));
-    }
     (Some(LuksDevice { name, source, key, options }), problems)
 }
 
@@ -119,11 +116,10 @@ mod tests {
         let (key, options, warnings): (_, _, Vec<String>) = line(passdev, "/dev/sdb1:/k:5");
         assert_eq!(key, KeySource::on_device("/k", "/dev/sdb1", None));
         assert_eq!(options.keyfile_timeout, Some(std::time::Duration::from_secs(5)));
-        assert_eq!((options.keyscript, warnings.len()), (None, 0));
+        assert_eq!(warnings.len(), 0);
         assert_eq!(line("decrypt_keyctl", "tag").0, KeySource::Unnamed);
-        let (_, options, warnings) = line("/sbin/k", "x");
-        assert_eq!(warnings, ["t line 1: keyscript=/sbin/k is not supported"]);
-        assert_eq!(options.keyscript.as_deref(), Some("/sbin/k"));
+        let (_, _, warnings) = line("/sbin/k", "x");
+        assert_eq!(warnings, ["t line 1: option 'keyscript=/sbin/k' is not supported"]);
     }
 
     #[test]

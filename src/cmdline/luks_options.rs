@@ -42,7 +42,7 @@ pub(crate) struct LuksOptions {
     pub(crate) timeout: Option<Duration>,
     /// `keyfile-timeout=`: longest wait for the device of the key file.
     pub(crate) keyfile_timeout: Option<Duration>,
-    /// `token-timeout=`: longest wait for a TPM.
+    /// `token-timeout=`: longest wait for a TPM that the firmware announces.
     pub(crate) token_timeout: Option<Duration>,
     /// `noauto`: the device is not unlocked during the boot.
     pub(crate) no_auto: bool,
@@ -54,13 +54,7 @@ pub(crate) struct LuksOptions {
     pub(crate) headless: bool,
     /// `try-empty-password=`: the empty passphrase is tried before anybody is asked.
     pub(crate) try_empty: bool,
-    /// `tpm2-device=`: `auto` or the path of a TPM.
-    pub(crate) tpm2_device: Option<String>,
-    /// `tpm2-pcrs=` as written.
-    pub(crate) tpm2_pcrs: Option<String>,
-    /// `tpm2-pin=`.
-    pub(crate) tpm2_pin: bool,
-    /// `tpm2-signature=`: path of the signature of the PCR policy.
+    /// `tpm2-signature=`: path of the signatures of PCR policies.
     pub(crate) tpm2_signature: Option<String>,
     /// `tpm2-measure-pcr=`: PCR that is extended with the volume key.
     pub(crate) tpm2_measure_pcr: Option<u32>,
@@ -68,8 +62,8 @@ pub(crate) struct LuksOptions {
     pub(crate) tpm2_measure_bank: Option<String>,
     /// A format that is not LUKS, such as `plain`.
     pub(crate) other_format: Option<&'static str>,
-    /// `keyscript=`, unless it is replaced by coldplug.
-    pub(crate) keyscript: Option<String>,
+    /// `keyscript=` with a script that [`Self::replace_keyscript`] replaces.
+    keyscript: Option<String>,
 }
 
 impl Default for LuksOptions {
@@ -94,9 +88,6 @@ impl Default for LuksOptions {
             in_initramfs: false,
             headless: false,
             try_empty: false,
-            tpm2_device: None,
-            tpm2_pcrs: None,
-            tpm2_pin: false,
             tpm2_signature: None,
             tpm2_measure_pcr: None,
             tpm2_measure_bank: None,
@@ -119,8 +110,9 @@ const OTHER_FORMATS: [&str; 9] = [
     "tmp",
 ];
 
-/// Options that have no effect on a LUKS device in the initramfs, with dashes for underscores.
-const IGNORED: [&str; 21] = [
+/// Options that have no effect on a LUKS device in the initramfs, with dashes for underscores. PCRs
+/// and PIN are those of the token.
+const IGNORED: [&str; 25] = [
     "",
     "defaults",
     "luks",
@@ -142,10 +134,17 @@ const IGNORED: [&str; 21] = [
     "password-cache",
     "keyfile-erase",
     "-netdev",
+    "tpm2-pcrs",
+    "tpm2-pin",
+    "tpm2-device=auto",
+    "tpm2-device=/dev/tpmrm0",
 ];
 
 /// Options that need hardware or a program which the initramfs does not have.
-const NEEDS_MORE: [&str; 5] = ["fido2-", "pkcs11-", "tcrypt-", "veracrypt-", "link-volume-key"];
+const NEEDS_MORE: [&str; 7] =
+    ["fido2-", "pkcs11-", "tcrypt-", "veracrypt-", "link-volume-key", "tpm2-device", "keyscript"];
+/// Scripts of Debian whose work coldplug does itself.
+const SCRIPTS: [&str; 2] = ["decrypt_keyctl", "passdev"];
 
 impl LuksOptions {
     /// Returns what the child is to measure: `15`, `15:sha256`, or nothing.
@@ -188,6 +187,9 @@ impl LuksOptions {
             "timeout" => self.timeout = time()?,
             "keyfile-timeout" => self.keyfile_timeout = time()?,
             "token-timeout" => self.token_timeout = time()?,
+            "keyscript" if SCRIPTS.contains(&script(text)) => {
+                self.keyscript = Some(script(text).to_owned());
+            }
             "tpm2-measure-pcr" => self.tpm2_measure_pcr = measured(text).ok_or_else(malformed)?,
             other => return self.set_other(other, option),
         }
@@ -200,7 +202,7 @@ impl LuksOptions {
             self.other_format = Some(format);
             return Ok(());
         }
-        if IGNORED.contains(&name) || name.starts_with("x-") {
+        if IGNORED.contains(&name) || IGNORED.contains(&option) || name.starts_with("x-") {
             return Ok(());
         }
         let needs_more = NEEDS_MORE.iter().any(|start| name.starts_with(start));
@@ -221,42 +223,34 @@ impl LuksOptions {
             "x-initrd.attach" | "initramfs" => &mut self.in_initramfs,
             "headless" => &mut self.headless,
             "try-empty-password" => &mut self.try_empty,
-            "tpm2-pin" => &mut self.tpm2_pin,
             _ => return None,
         })
     }
 
     fn text(&mut self, name: &str) -> Option<&mut Option<String>> {
         Some(match name {
-            "tpm2-device" => &mut self.tpm2_device,
-            "tpm2-pcrs" => &mut self.tpm2_pcrs,
             "tpm2-signature" => &mut self.tpm2_signature,
             "tpm2-measure-bank" => &mut self.tpm2_measure_bank,
-            "keyscript" => &mut self.keyscript,
             _ => return None,
         })
     }
 
-    /// Replaces those scripts of Debian whose work coldplug does itself, and returns the key that
-    /// the third field of the line then names.
+    /// Returns the key that the third field of the line names for one of [`SCRIPTS`].
     pub(super) fn replace_keyscript(&mut self, field: &str) -> Option<KeySource> {
-        let script = self.keyscript.as_deref()?;
-        match script.rsplit('/').next().unwrap_or(script) {
-            // It asks once for all devices.
-            "decrypt_keyctl" => {
-                self.keyscript = None;
-                Some(KeySource::Unnamed)
-            }
-            "passdev" => {
-                self.keyscript = None;
-                let mut parts = field.splitn(3, ':');
-                let place = parts.next().zip(parts.next());
-                self.keyfile_timeout = parts.next().and_then(duration).unwrap_or_default();
-                place.map(|(device, path)| KeySource::on_device(path, device, None))
-            }
-            _ => None,
+        // decrypt_keyctl asks once for all devices.
+        if self.keyscript.take()? != "passdev" {
+            return Some(KeySource::Unnamed);
         }
+        let mut parts = field.splitn(3, ':');
+        let place = parts.next().zip(parts.next());
+        self.keyfile_timeout = parts.next().and_then(duration).unwrap_or_default();
+        place.map(|(device, path)| KeySource::on_device(path, device, None))
     }
+}
+
+/// Returns the name of a script without its directory.
+fn script(path: Option<&str>) -> &str {
+    path.and_then(|path| path.rsplit('/').next()).unwrap_or_default()
 }
 
 fn small(number: u64) -> Option<u32> {
@@ -339,13 +333,9 @@ mod tests {
         assert_eq!(options.timeout, Some(Duration::from_secs(90)));
         assert_eq!(options.keyfile_timeout, Some(Duration::from_secs(120)));
         assert_eq!(options.token_timeout, None);
-        assert_eq!(options.tpm2_device.as_deref(), Some("auto"));
-        assert_eq!(
-            (options.tpm2_pcrs.as_deref(), options.tpm2_measure_pcr),
-            (Some("7+11"), Some(15))
-        );
+        assert_eq!(options.tpm2_measure_pcr, Some(15));
         assert!(options.no_auto && options.no_fail && options.in_initramfs);
-        assert!(options.headless && options.tpm2_pin && options.try_empty);
+        assert!(options.headless && options.try_empty);
         for (text, pcr) in [("no", None), ("0", Some(0)), ("11", Some(11))] {
             let text = format!("tpm2-measure-pcr={text}");
             assert_eq!(parsed(&text).tpm2_measure_pcr, pcr, "{text}");
@@ -366,6 +356,8 @@ mod tests {
             ("key-slot=4294967296", "option 'key-slot=4294967296' is malformed"),
             ("tpm2-measure-pcr=24", "option 'tpm2-measure-pcr=24' is malformed"),
             ("fido2-device=auto", "option 'fido2-device=auto' is not supported"),
+            ("tpm2-device=/dev/tpm1", "option 'tpm2-device=/dev/tpm1' is not supported"),
+            ("keyscript=/sbin/k", "option 'keyscript=/sbin/k' is not supported"),
         ] {
             let mut options = LuksOptions::default();
             assert_eq!(options.add(text), [problem]);

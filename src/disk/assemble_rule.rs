@@ -10,11 +10,21 @@
 use super::config_words;
 use crate::kmod::Warning;
 
+/// Directory of the rules, in the image and in the real system.
+pub const DIRECTORY: &str = "etc/coldplug/assemble.d";
+
+/// Returns whether a file of the directory with this name holds rules: backups of editors and of
+/// dpkg do not.
+#[must_use]
+pub fn is_rule_file(name: &str) -> bool {
+    !name.starts_with('.') && !name.ends_with('~') && !name.contains(".dpkg-")
+}
+
 /// A program that runs when a device with a superblock of this type has appeared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AssembleRule {
     /// Type of the superblock: `bcache`.
-    pub kind: &'static str,
+    pub kind: String,
     /// Path of the program.
     pub program: String,
     /// Arguments.
@@ -29,9 +39,8 @@ pub fn parse(file: &str, text: &str, warnings: &mut Vec<Warning>) -> Vec<Assembl
     for (number, line) in text.lines().enumerate() {
         match rule(line) {
             Ok(None) => {}
-            Ok(Some((kind, program, args))) => {
-                let place = format!("{file}:{}", number + 1);
-                rules.push(AssembleRule { kind, program, args, place });
+            Ok(Some(rule)) => {
+                rules.push(AssembleRule { place: format!("{file}:{}", number + 1), ..rule });
             }
             Err(reason) => {
                 warnings.push(Warning::new(file, number + 1, format!("ignored: {reason}")))
@@ -41,10 +50,8 @@ pub fn parse(file: &str, text: &str, warnings: &mut Vec<Warning>) -> Vec<Assembl
     rules
 }
 
-type Words = (&'static str, String, Vec<String>);
-
 /// Parses a line; `None` if it is empty.
-fn rule(line: &str) -> Result<Option<Words>, String> {
+fn rule(line: &str) -> Result<Option<AssembleRule>, String> {
     let (words, is_closed) = config_words::split(line);
     if !is_closed {
         return Err("a quote is not closed".to_owned());
@@ -54,12 +61,14 @@ fn rule(line: &str) -> Result<Option<Words>, String> {
         [on, kind, run, program, args @ ..] if on == "on" && run == "run" => (kind, program, args),
         _ => return Err("not of the form 'on TYPE run PROGRAM [ARG…]'".to_owned()),
     };
-    let known = super::superblock_kind(kind)
-        .ok_or_else(|| format!("unknown type of superblock '{kind}'"))?;
+    if super::superblock_kind(kind).is_none() {
+        return Err(format!("unknown type of superblock '{kind}'"));
+    }
     if !program.starts_with('/') {
         return Err(format!("'{program}' is not an absolute path"));
     }
-    Ok(Some((known, program.clone(), args.to_vec())))
+    let (kind, program, args) = (kind.clone(), program.clone(), args.to_vec());
+    Ok(Some(AssembleRule { kind, program, args, place: String::new() }))
 }
 
 #[cfg(test)]
@@ -73,8 +82,8 @@ mod tests {
                     on bcache run /bin/register\non zfs run /x\non bcache run register\n\
                     on bcache\nrun /x on bcache\non bcache run '/x\n";
         let rules = parse("assemble.d/10", text, &mut warnings);
-        let rule = |kind, program: &str, args: &[&str], place: &str| AssembleRule {
-            kind,
+        let rule = |kind: &str, program: &str, args: &[&str], place: &str| AssembleRule {
+            kind: kind.to_owned(),
             program: program.to_owned(),
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
             place: place.to_owned(),

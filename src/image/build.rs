@@ -112,7 +112,7 @@ pub(crate) fn build(options: &Options) -> Result<Summary, Error> {
     }
     let has_keys = config.is_secret;
     notices.extend(has_keys.then(|| HAS_KEYS.to_owned()));
-    config.add_to(&mut manifest)?;
+    notices.extend(config.add_to(&mut manifest, &options.root)?);
     let firmware = add_firmware(&mut manifest, &tree, &firmware, options)?;
     notices.extend(check_init(&manifest)?);
     let bytes = write(&manifest, options, has_keys)?;

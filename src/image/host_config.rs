@@ -1,6 +1,7 @@
 //! What the image takes from the configuration of its root, so that the root's devices are
 //! assembled as in the real system: lines of crypttab(5) with their key files, mdadm.conf, settings
-//! of LVM, and the host name, by which arrays and volume groups are told from foreign ones.
+//! of LVM, and the host name, by which arrays and volume groups are told from foreign ones; and the
+//! rules of assemble.d with the programs that they run.
 //!
 //! ```text
 //! line of crypttab                                              in the image
@@ -17,10 +18,12 @@ use std::path::Path;
 use super::Error;
 use super::inside::inside;
 use super::manifest::{Content, Manifest, Node};
+use super::shell;
 use crate::byte_text;
 use crate::cmdline::crypttab;
 use crate::cmdline::luks::{FilePlace, KeySource, LuksDevice};
-use crate::sys::regular_file;
+use crate::disk::assemble_rule::{self, DIRECTORY, is_rule_file};
+use crate::sys::{regular_file, sysfs};
 
 /// Longest file in bytes.
 const LIMIT: usize = 16 << 20;
@@ -38,6 +41,8 @@ const PCRS: [&str; 2] = ["run/coldplug/pcrs", "etc/coldplug/pcrs"];
 pub(super) struct HostConfig {
     /// Path in the image, permission bits and content of each file.
     files: Vec<(String, u32, Vec<u8>)>,
+    /// Paths of the programs of assemble.d.
+    programs: Vec<String>,
     /// Module sets that the configuration needs.
     pub(super) sets: Vec<String>,
     /// Whether a file is a key.
@@ -54,6 +59,7 @@ impl HostConfig {
     pub(super) fn read(root: &Path) -> Result<Self, Error> {
         let mut config = Self::default();
         config.add_crypttab(root)?;
+        config.add_rules(root)?;
         let pcrs = read(root, PCRS[0])?;
         config.files.extend(pcrs.map(|pcrs| (PCRS[1].to_owned(), 0o644, pcrs)));
         let mut lvm = LVM_FILES.map(str::to_owned).to_vec();
@@ -75,15 +81,51 @@ impl HostConfig {
         Ok(config)
     }
 
-    /// Adds the files to an image, except for those that its file list has.
+    /// Adds the files to an image, except for those that its file list has. Returns warnings.
     ///
     /// # Errors
-    /// A parent of a file is not a directory.
-    pub(super) fn add_to(self, manifest: &mut Manifest) -> Result<(), Error> {
+    /// A program cannot be read, or a parent of a file is not a directory.
+    pub(super) fn add_to(self, manifest: &mut Manifest, root: &Path) -> Result<Vec<String>, Error> {
+        let has = |manifest: &Manifest, path: &str| manifest.iter().any(|(name, _)| name == path);
         for (name, mode, content) in self.files {
-            if manifest.iter().all(|(other, _)| other != name) {
+            if !has(manifest, &name) {
                 manifest.add(&name, Node::of_root(mode, Content::Bytes(content)))?;
             }
+        }
+        let mut notices = Vec::new();
+        for program in self.programs {
+            if has(manifest, &program) {
+                continue;
+            }
+            let interpreter = shell::add_program(manifest, &program, root)?;
+            let interpreter =
+                interpreter.filter(|path| !has(manifest, path.trim_start_matches('/')));
+            notices.extend(interpreter.map(|path| format!("/{program}: the image has no {path}")));
+        }
+        Ok(notices)
+    }
+
+    /// Adds the rules of assemble.d.
+    fn add_rules(&mut self, root: &Path) -> Result<(), Error> {
+        let mut names = sysfs::entry_names(&inside(root, Path::new(DIRECTORY)));
+        names.retain(|name| is_rule_file(name));
+        names.sort_unstable();
+        for name in names {
+            let path = format!("{DIRECTORY}/{name}");
+            let Some(content) = read(root, &path)? else { continue };
+            let mut warnings = Vec::new();
+            for rule in assemble_rule::parse(&path, &byte_text::from_bytes(&content), &mut warnings)
+            {
+                let program = rule.program.trim_start_matches('/');
+                if inside(root, Path::new(program)).is_file() {
+                    self.programs.push(program.to_owned());
+                } else {
+                    let text = format!("{}: {} not found", rule.place, rule.program);
+                    self.notices.push(text + "; the image has no such program");
+                }
+            }
+            self.notices.extend(warnings.iter().map(ToString::to_string));
+            self.files.push((path, 0o644, content));
         }
         Ok(())
     }
@@ -285,6 +327,35 @@ mod tests {
         assert_eq!(config.sets, ["@crypt"]);
         let notice = "etc/crypttab: /boot/a.img not found; the image has no such file";
         assert_eq!(config.notices, [notice]);
+    }
+
+    #[test]
+    fn rules_of_assembly_come_with_their_programs() {
+        let root = root(&[
+            (
+                "etc/coldplug/assemble.d/10-cache",
+                "on bcache run /usr/bin/register -q\non x run /y\n",
+            ),
+            ("etc/coldplug/assemble.d/20-pool", "on zfs_member run /sbin/zpool import\n"),
+            ("etc/coldplug/assemble.d/20-pool~", "on zfs_member run /sbin/old\n"),
+            ("usr/bin/register", "#!/bin/sh -e\n"),
+        ]);
+        let config = HostConfig::read(root.path()).unwrap();
+        let rules = "etc/coldplug/assemble.d";
+        assert_eq!(
+            config.notices,
+            [
+                format!("{rules}/10-cache line 2: ignored: unknown type of superblock 'x'"),
+                format!("{rules}/20-pool:1: /sbin/zpool not found; the image has no such program")
+            ]
+        );
+        let mut manifest = Manifest::default();
+        let notices = config.add_to(&mut manifest, root.path()).unwrap();
+        assert_eq!(notices, ["/usr/bin/register: the image has no /bin/sh"]);
+        let files = manifest.iter().filter(|(_, node)| !matches!(node.content, Content::Dir));
+        let files: Vec<_> = files.map(|(name, node)| (name, node.mode & 0o777)).collect();
+        let (first, second) = (format!("{rules}/10-cache"), format!("{rules}/20-pool"));
+        assert_eq!(files, [(&*first, 0o644), (&second, 0o644), ("usr/bin/register", 0o755)]);
     }
 
     #[test]

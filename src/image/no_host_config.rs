@@ -18,7 +18,7 @@ impl HostConfig {
         Ok(Self::default())
     }
 
-    pub(super) fn add_to(self, _: &mut Manifest) -> Result<(), Error> {
-        Ok(())
+    pub(super) fn add_to(self, _: &mut Manifest, _: &Path) -> Result<Vec<String>, Error> {
+        Ok(Vec::new())
     }
 }

@@ -73,6 +73,25 @@ pub(super) fn add(manifest: &mut Manifest, shell: &Shell, root: &Path) -> Result
     Ok(())
 }
 
+/// Adds the program `path` of the root with its libraries. Returns the interpreter of a script.
+///
+/// # Errors
+/// It or a library cannot be read.
+pub(super) fn add_program(
+    manifest: &mut Manifest,
+    path: &str,
+    root: &Path,
+) -> Result<Option<String>, Error> {
+    let file = inside(root, Path::new(path));
+    let bytes = source::read(&file)?;
+    add_libraries(manifest, &file, &bytes, root)?;
+    let line = bytes.strip_prefix(b"#!").and_then(|rest| rest.split(|byte| *byte == b'\n').next());
+    let line = String::from_utf8_lossy(line.unwrap_or_default());
+    let interpreter = line.split_ascii_whitespace().next().map(str::to_owned);
+    manifest.add(path, Node::of_root(0o755, Content::File(file)))?;
+    Ok(interpreter)
+}
+
 /// Returns whether a busybox has a command: it holds the names of all, each with a NUL at its end.
 fn has_applet(busybox: &[u8], name: &str) -> bool {
     let word = format!("\0{name}\0");

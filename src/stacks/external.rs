@@ -12,15 +12,14 @@ use rustix::process::Signal;
 
 use super::Node;
 use crate::byte_text;
-use crate::disk::assemble_rule::{self, AssembleRule};
+use crate::disk::assemble_rule::{self, AssembleRule, DIRECTORY, is_rule_file};
 use crate::escape;
 use crate::kmod::Warning;
 use crate::sys::regular_file::{self, CONFIG_LIMIT};
 use crate::sys::{BootTime, Error, Root, process, sysfs};
 
-const DIRECTORY: &str = "etc/coldplug/assemble.d";
 /// Time between SIGTERM and SIGKILL.
-const KILL_DELAY: Duration = Duration::from_secs(5);
+pub(crate) const KILL_DELAY: Duration = Duration::from_secs(5);
 /// Interval of the looks whether the program has ended.
 const INTERVAL: Duration = Duration::from_millis(20);
 /// Longest line of output, in bytes; a longer one is split.
@@ -32,8 +31,7 @@ const MAX_LINES: usize = 200;
 pub(crate) fn rules(dir: &Root, warnings: &mut Vec<Warning>) -> Vec<AssembleRule> {
     let directory = dir.join(DIRECTORY);
     let mut names = sysfs::entry_names(&directory);
-    // Backups of editors and of dpkg are no rules.
-    names.retain(|name| !name.starts_with('.') && !name.ends_with('~') && !name.contains(".dpkg-"));
+    names.retain(|name| is_rule_file(name));
     names.sort_unstable();
     let mut rules = Vec::new();
     for name in names {
@@ -96,7 +94,7 @@ pub(crate) fn run(
     let (reader, writer) = std::io::pipe().map_err(failed)?;
     let mut command = Command::new(&path);
     command.args(rule.args.iter().map(|arg| byte_text::to_path(arg).into_owned()));
-    command.env("DEVNAME", &node.path).env("ID_FS_TYPE", rule.kind);
+    command.env("DEVNAME", &node.path).env("ID_FS_TYPE", &rule.kind);
     command.stdin(Stdio::null()).process_group(0);
     command.stdout(writer.try_clone().map_err(failed)?).stderr(writer);
     let mut child = command.spawn().map_err(failed)?;
@@ -199,7 +197,7 @@ mod tests {
     /// Runs a shell script, and returns its output and how it ended.
     fn script(text: &str, timeout: Duration) -> (Vec<String>, String) {
         let rule = AssembleRule {
-            kind: "bcache",
+            kind: "bcache".to_owned(),
             program: "/bin/sh".to_owned(),
             args: vec!["-c".to_owned(), text.to_owned()],
             place: String::new(),

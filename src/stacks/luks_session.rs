@@ -28,7 +28,7 @@ impl LuksSession {
         let header = request.header.as_ref().map(|place| open(dir, place)).transpose()?;
         let (file, path) = header.unzip();
         let device = luks::inspect(&request.node, path.as_deref()).map_err(|e| e.to_string())?;
-        let tokens = Tokens::of(&device.header, request.slot);
+        let tokens = Tokens::of(&device.header, &request);
         let mut modules = device.modules();
         if !tokens.is_empty() {
             modules.extend(tpm::MODULES.map(str::to_owned));

@@ -5,14 +5,15 @@ use std::fs;
 use std::time::Duration;
 
 use super::luks::{self, Inspected, UnlockError, VolumeKey};
+use super::message::LuksRequest;
 use super::tpm;
 use crate::disk::luks::header::Header;
-use crate::sys::tpm::{is_announced, is_present};
+use crate::sys::tpm::{TIMEOUT, is_announced, is_present};
 use crate::sys::{BootTime, Root};
 use crate::tpm::hash::Hash;
 use crate::tpm::token::{Token, TokenError};
 
-/// How long a TPM that the firmware announces is awaited.
+/// How long a TPM that the firmware announces is awaited, if no option says another time.
 const DRIVER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Interval of the looks for it.
 const INTERVAL: Duration = Duration::from_millis(20);
@@ -20,7 +21,12 @@ const INTERVAL: Duration = Duration::from_millis(20);
 const PCRS: &str = "run/coldplug/pcrs";
 
 /// The tokens of a LUKS device that a TPM can use.
-pub(super) struct Tokens(Vec<Entry>);
+pub(super) struct Tokens {
+    entries: Vec<Entry>,
+    /// Path of the signatures of PCR policies; empty for the usual ones.
+    signature: String,
+    driver_timeout: Duration,
+}
 
 struct Entry {
     number: u32,
@@ -35,29 +41,34 @@ impl Entry {
 }
 
 impl Tokens {
-    /// Returns the tokens of a header. With `slot`, only those of this key slot.
-    pub(super) fn of(header: &Header, slot: Option<u32>) -> Self {
+    /// Returns the tokens of a header, only those of one key slot if the request names one.
+    pub(super) fn of(header: &Header, request: &LuksRequest) -> Self {
+        let slot = request.slot;
         let of_tpm = header.tokens.iter().filter(|token| Token::is_one(&token.json));
         let entries = of_tpm.map(|token| {
             let slots = token.key_slots.iter().copied();
             let key_slots = slots.filter(|own| slot.is_none_or(|slot| *own == slot)).collect();
             Entry { number: token.number, key_slots, token: Token::parse(&token.json) }
         });
-        Self(entries.filter(|entry| !entry.key_slots.is_empty()).collect())
+        Self {
+            entries: entries.filter(|entry| !entry.key_slots.is_empty()).collect(),
+            signature: request.signature.clone(),
+            driver_timeout: request.token_timeout.map_or(DRIVER_TIMEOUT, Duration::from_secs),
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.entries.is_empty()
     }
 
     /// Returns whether all tokens need a PIN.
     pub(super) fn need_pin(&self) -> bool {
-        self.0.iter().all(Entry::has_pin)
+        self.entries.iter().all(Entry::has_pin)
     }
 
     /// Returns whether a token needs a PIN.
     pub(super) fn take_pin(&self) -> bool {
-        self.0.iter().any(Entry::has_pin)
+        self.entries.iter().any(Entry::has_pin)
     }
 
     /// Unlocks a device by the tokens that need a PIN, or by those that need none.
@@ -71,14 +82,26 @@ impl Tokens {
         pin: Option<&[u8]>,
     ) -> Result<VolumeKey, String> {
         let mut reasons = Vec::new();
-        wait_for_driver(dir);
-        for entry in self.0.iter().filter(|entry| entry.has_pin() == pin.is_some()) {
-            match entry.unlock(dir, device, pin) {
+        self.wait_for_driver(dir);
+        let start = BootTime::now();
+        for entry in self.entries.iter().filter(|entry| entry.has_pin() == pin.is_some()) {
+            match entry.unlock(dir, device, pin, &self.signature) {
                 Ok(key) => return Ok(key),
                 Err(reason) => reasons.push(format!("TPM2 token {}: {reason}", entry.number)),
             }
+            if start.elapsed() >= TIMEOUT {
+                break;
+            }
         }
         Err(reasons.join("; "))
+    }
+
+    /// Waits until the driver of a TPM that the firmware announces has bound.
+    fn wait_for_driver(&self, dir: &Root) {
+        let start = BootTime::now();
+        while is_announced(dir) && !is_present(dir) && start.elapsed() < self.driver_timeout {
+            std::thread::sleep(INTERVAL);
+        }
     }
 }
 
@@ -88,9 +111,11 @@ impl Entry {
         dir: &Root,
         device: &Inspected,
         pin: Option<&[u8]>,
+        signature: &str,
     ) -> Result<VolumeKey, String> {
         let token = self.token.as_ref().map_err(ToString::to_string)?;
-        let unsealed = tpm::unseal(dir, token, pin).map_err(|error| error.to_string())?;
+        let unsealed = tpm::unseal(dir, token, pin, signature);
+        let unsealed = unsealed.map_err(|error| error.to_string())?;
         let mut failure = UnlockError::WrongKey;
         for slot in &self.key_slots {
             match luks::unlock(dir, device, &unsealed.passphrase, Some(*slot)) {
@@ -102,14 +127,6 @@ impl Entry {
             }
         }
         Err(failure.to_string())
-    }
-}
-
-/// Waits until the driver of a TPM that the firmware announces has bound.
-fn wait_for_driver(dir: &Root) {
-    let start = BootTime::now();
-    while is_announced(dir) && !is_present(dir) && start.elapsed() < DRIVER_TIMEOUT {
-        std::thread::sleep(INTERVAL);
     }
 }
 
@@ -133,7 +150,9 @@ pub(super) fn measure(
 ) -> Option<String> {
     let mut words = wanted.split(':');
     let pcr = words.next()?.parse().ok()?;
-    let banks: Vec<Hash> = words.filter_map(Hash::from_name).collect();
+    let Some(banks) = words.map(Hash::from_name).collect::<Option<Vec<Hash>>>() else {
+        return Some(format!("volume key not measured: no such bank in {wanted}"));
+    };
     let text = match tpm::measure(dir, pcr, &banks, (name, &device.header.uuid), &key.bytes) {
         Err(error) => format!("volume key not measured: {error}"),
         Ok(measured) => {

@@ -9,6 +9,8 @@
 //!           passphrase SECRET               can a volume key be had by it?
 //!           key-file PLACE OFFSET SIZE      the same by what a file holds
 //!           token PIN                       the same by what the TPM has sealed
+//!           run NODE TIMEOUT KIND PROGRAM ARG...
+//!                                           runs a program of assemble.d
 //!           make                            the modules are there: make what was asked for
 //! reply     groups NOTES GROUP...           to `lvm`
 //!           arrays NOTES ARRAY...           to `md`
@@ -16,7 +18,7 @@
 //!           unlocked                        to `passphrase`, `key-file` and `token`
 //!           wrong-key TEXT                  the same: another one may be right
 //!           modules NAME...                 to `volumes` and `array`: needed before `make`
-//!           made TEXT...                    to `make`: what to say about each device
+//!           made TEXT...                    to `make`: what to say about each device; to `run`
 //!           failed TEXT                     to any request
 //!
 //! NODE      PATH MAJOR MINOR SIZE
@@ -33,6 +35,7 @@ use zeroize::Zeroizing;
 
 use super::Node;
 use crate::byte_text;
+use crate::disk::assemble_rule::AssembleRule;
 use crate::sys::fields::{Fields, join};
 
 /// What the child is to do.
@@ -77,6 +80,15 @@ pub(crate) enum Request {
     },
     /// Tries what the TPM unseals, with this PIN unless it is empty.
     Token(Zeroizing<Vec<u8>>),
+    /// Runs a program of the image for a device.
+    Run {
+        /// The device.
+        node: Node,
+        /// The program.
+        rule: AssembleRule,
+        /// Longest time that the program may take, in seconds.
+        timeout_s: u64,
+    },
     /// Makes what was prepared.
     Make,
 }
@@ -96,6 +108,10 @@ pub(crate) struct LuksRequest {
     pub(crate) read_only: bool,
     /// PCR that the volume key is measured into, with banks: `15:sha256`; empty for none.
     pub(crate) measure: String,
+    /// Path of the signatures of PCR policies; empty for the usual ones.
+    pub(crate) signature: String,
+    /// Longest wait for a TPM in seconds, if not the usual one.
+    pub(crate) token_timeout: Option<u64>,
     /// Flags under their names in LUKS headers, such as `allow-discards`.
     pub(crate) flags: Vec<String>,
 }
@@ -319,13 +335,18 @@ impl Request {
                 let header = r.header.clone().unwrap_or_default();
                 let out = out.text("luks").node(&r.node).place(&header);
                 let out = out.text(&r.name).option(r.slot).flag(r.read_only, "ro");
-                out.text(&r.measure).texts(&r.flags)
+                let out = out.text(&r.measure).text(&r.signature).option(r.token_timeout);
+                out.texts(&r.flags)
             }
             Self::Passphrase(secret) => out.text("passphrase").bytes(secret),
             Self::KeyFile { place, offset, size } => {
                 out.text("key-file").place(place).number(*offset).option(*size)
             }
             Self::Token(pin) => out.text("token").bytes(pin),
+            Self::Run { node, rule, timeout_s } => {
+                let out = out.text("run").node(node).number(*timeout_s);
+                out.text(&rule.kind).text(&rule.program).texts(&rule.args)
+            }
             Self::Make => out.text("make"),
         }
         .finish()
@@ -355,6 +376,8 @@ impl Request {
                 slot: fields.option()?,
                 read_only: fields.choice("ro", "-")?,
                 measure: fields.text()?,
+                signature: fields.text()?,
+                token_timeout: fields.option()?,
                 flags: fields.rest()?,
             })),
             "passphrase" => Self::Passphrase(fields.bytes()?.to_vec().into()),
@@ -364,6 +387,16 @@ impl Request {
                 size: fields.option()?,
             },
             "token" => Self::Token(fields.bytes()?.to_vec().into()),
+            "run" => Self::Run {
+                node: node(&mut fields)?,
+                timeout_s: fields.parse()?,
+                rule: AssembleRule {
+                    kind: fields.text()?,
+                    program: fields.text()?,
+                    args: fields.rest()?,
+                    place: String::new(),
+                },
+            },
             "make" => Self::Make,
             _ => return None,
         };
@@ -491,6 +524,8 @@ mod tests {
                 slot: Some(1),
                 read_only: true,
                 measure: "15:sha256".into(),
+                signature: "/signature".into(),
+                token_timeout: Some(5),
                 flags: vec!["allow-discards".into()],
             })),
             Request::Luks(Box::new(LuksRequest {
@@ -500,11 +535,23 @@ mod tests {
                 slot: None,
                 read_only: false,
                 measure: String::new(),
+                signature: String::new(),
+                token_timeout: None,
                 flags: vec![],
             })),
             Request::Passphrase(vec![0, 255].into()),
             Request::KeyFile { place: place("/dev/sda1"), offset: 512, size: Some(64) },
             Request::Token(vec![].into()),
+            Request::Run {
+                node: node("/dev/vdb", 16),
+                rule: AssembleRule {
+                    kind: "bcache".into(),
+                    program: "/bin/register".into(),
+                    args: vec!["-q".into()],
+                    place: String::new(),
+                },
+                timeout_s: 60,
+            },
             Request::Make,
         ]
     }

@@ -1,12 +1,16 @@
 //! What the child that assembles does with the requests of PID 1. This code runs in the child.
 
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use super::Node;
 use super::message::{Reply, Request};
-use super::{luks_session::LuksSession, lvm, md, summary};
+use super::{external, luks_session::LuksSession, lvm, md, summary};
+use crate::disk::assemble_rule::AssembleRule;
 use crate::escape;
+use crate::sys::kmsg::{Kmsg, Priority};
 use crate::sys::{Root, child};
 
 /// Serves the requests that arrive at `socket` until PID 1 closes its end.
@@ -38,6 +42,19 @@ enum Prepared {
     Volumes(lvm::Plan),
     /// The array with this index, under this condition.
     Array(usize, md::Permission),
+}
+
+/// Runs a program of the image, whose output goes to the kernel's log under its name.
+fn run_program(dir: &Root, rule: &AssembleRule, node: &Node, timeout: Duration) -> Result {
+    let kmsg = Kmsg::open(dir).ok();
+    let ident = rule.program.rsplit('/').next().unwrap_or_default();
+    let mut print = |line: &str| {
+        if let Some(kmsg) = &kmsg {
+            kmsg.write_as(Priority::Info as u8, ident, line);
+        }
+    };
+    let result = external::run(dir, rule, node, timeout, &mut print);
+    result.map(|()| Reply::Made(Vec::new())).map_err(|failure| failure.to_string())
 }
 
 struct Server {
@@ -75,6 +92,9 @@ impl Server {
                 self.array(&uuid, degraded, dirty, device)
             }
             Request::Make => self.make(),
+            Request::Run { node, rule, timeout_s } => {
+                run_program(&self.dir, &rule, &node, Duration::from_secs(timeout_s))
+            }
             key => match &mut self.found {
                 Found::Luks(session) => session.try_key(&self.dir, key),
                 _ => Err(out_of_order()),

@@ -22,7 +22,7 @@ pub(crate) const MODULES: [&str; 2] = ["tpm_tis", "tpm_crb"];
 /// Length of the buffer of the kernel.
 const BUFFER: usize = 4096;
 /// Longest time for a command: creation of an RSA key takes up to a minute.
-const TIMEOUT: Duration = Duration::from_secs(120);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// An open TPM.
 #[derive(Debug)]

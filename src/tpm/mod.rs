@@ -19,6 +19,8 @@ mod rsa;
 mod salt;
 pub(crate) mod session;
 pub mod signed;
+#[cfg(test)]
+mod tests;
 pub mod token;
 
 pub use bytes::Malformed;

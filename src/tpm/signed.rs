@@ -4,7 +4,7 @@
 //! key          -----BEGIN PUBLIC KEY----- base64 of DER -----END PUBLIC KEY-----
 //! DER          SEQUENCE { SEQUENCE { OID of RSA, NULL }, BIT STRING { SEQUENCE { modulus, exponent } } }
 //! signatures   {"sha256": [{"pcrs": [11], "pkfp": hexadecimal, "pol": hexadecimal, "sig": base64}]}
-//! pkfp         SHA-256 of the DER        pol: digest of the policy        sig: RSASSA with SHA-256
+//! pkfp         SHA-256 of the inner SEQUENCE        pol: digest of the policy        sig: RSASSA with SHA-256
 //! ```
 
 use serde_json::Value;
@@ -44,14 +44,16 @@ impl PolicyKey {
             return None;
         }
         let (bits, _) = element(key, BIT_STRING)?;
-        let (numbers, _) = element(bits.strip_prefix(&[0])?, SEQUENCE)?;
+        let numbers = bits.strip_prefix(&[0])?;
+        let fingerprint = sha256(&[numbers]);
+        let (numbers, _) = element(numbers, SEQUENCE)?;
         let (modulus, rest) = element(numbers, INTEGER)?;
         let (exponent, _) = element(rest, INTEGER)?;
         let start = modulus.iter().position(|byte| *byte != 0)?;
         let exponent = exponent.iter().try_fold(0_u32, |number, byte| {
             number.checked_mul(256).map(|number| number | u32::from(*byte))
         });
-        let (fingerprint, modulus) = (sha256(&[&der]), modulus.get(start..)?.to_vec());
+        let modulus = modulus.get(start..)?.to_vec();
         Some(Self { fingerprint, modulus, exponent: exponent? })
     }
 

@@ -83,6 +83,10 @@ parameters! {
         "Longest wait for the missing members of an array (default 30). Then the array is started \
          degraded, if its level allows it."
             => set(&mut stacks.assembly.md_timeout, seconds(word.value_or_empty()));
+        "coldplug.assemble_timeout", "=SECONDS",
+        "Longest time that a program of /etc/coldplug/assemble.d may take (default 60). Then it is \
+         killed."
+            => set(&mut stacks.assembly.program_timeout, seconds(word.value_or_empty()));
         "coldplug.md", "=dirty",
         "Also starts an array of level 4, 5 or 6 that is degraded and was not shut down cleanly. \
          Blocks that were being written may be lost."

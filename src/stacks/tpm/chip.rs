@@ -52,10 +52,13 @@ impl Chip {
     }
 
     /// Sends the bytes of a command until the TPM has executed it.
-    fn send(&self, command: &Command, bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+    fn send(&mut self, command: &Command, bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
         let mut repetitions = 0..REPETITIONS;
         loop {
-            let answer = self.tpm.transmit(bytes)?;
+            let answer = self.tpm.transmit(bytes).inspect_err(|_| {
+                // A TPM that does not answer cannot remove anything either.
+                self.handles.clear();
+            })?;
             match Answer::parse(&answer, command.returns_handle) {
                 Ok(_) => return Ok(answer),
                 Err(Failure::Code(code))
@@ -157,7 +160,7 @@ impl Chip {
 
     /// Returns the secret in a sealed object.
     pub(super) fn decrypt(
-        &self,
+        &mut self,
         session: &Session,
         object: Handle,
         name: &[u8],

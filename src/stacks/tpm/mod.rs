@@ -57,12 +57,18 @@ pub(crate) struct Measured {
 }
 
 /// Unseals the key of a token. Without a PIN, a token that needs one returns
-/// [`TpmError::PinNeeded`] only if the rest of its policy holds.
+/// [`TpmError::PinNeeded`] only if the rest of its policy holds. `signatures` is the path of the file
+/// with signed policies, or empty for the usual ones.
 ///
 /// # Errors
 /// There is no TPM, the policy does not hold, the PIN is wrong, or a command fails.
-pub(crate) fn unseal(dir: &Root, token: &Token, pin: Option<&[u8]>) -> Result<Unsealed> {
-    Chip::open(dir)?.unseal(dir, token, pin)
+pub(crate) fn unseal(
+    dir: &Root,
+    token: &Token,
+    pin: Option<&[u8]>,
+    signatures: &str,
+) -> Result<Unsealed> {
+    Chip::open(dir)?.unseal(dir, token, pin, signatures)
 }
 
 /// Extends a PCR by the volume key of a device, in all banks or in those named, as
@@ -116,8 +122,17 @@ fn fitting_policy(dir: &Root, token: &Token, pcrs: &[Pcr]) -> Result<Option<Vec<
 
 impl Chip {
     /// See [`unseal`].
-    fn unseal(&mut self, dir: &Root, token: &Token, pin: Option<&[u8]>) -> Result<Unsealed> {
-        let signed = token.signed.as_ref().map(|signed| self.signature(dir, signed)).transpose()?;
+    fn unseal(
+        &mut self,
+        dir: &Root,
+        token: &Token,
+        pin: Option<&[u8]>,
+        signatures: &str,
+    ) -> Result<Unsealed> {
+        let signed = match &token.signed {
+            Some(signed) => Some(self.signature(dir, signed, signatures)?),
+            None => None,
+        };
         let pcrs = self.pcrs(&token.selection)?;
         let key_area = fitting_policy(dir, token, &pcrs)?;
         let auth = match (token.has_pin, pin) {
@@ -192,17 +207,19 @@ struct Signature {
 }
 
 impl Chip {
-    /// Searches for a signature for the current values of the PCRs.
-    fn signature(&mut self, dir: &Root, signed: &Signed) -> Result<Signature> {
+    /// Searches for a signature for the current values of the PCRs, in the file `path` unless that is
+    /// empty.
+    fn signature(&mut self, dir: &Root, signed: &Signed, path: &str) -> Result<Signature> {
         let selection = signed.selection;
         let pcrs = self.pcrs(&selection)?;
         let values: Vec<&[u8]> = pcrs.iter().map(|pcr| &pcr.value[..]).collect();
         let approved = policy::pcr(&Digest::default(), &selection, &values);
-        let mut files = SIGNATURE_DIRS
-            .iter()
-            .filter_map(|path| fs::read(dir.join(path).join("tpm2-pcr-signature.json")).ok());
-        let file = files.next().ok_or(TpmError::NoSignatures)?;
-        let file: Value = serde_json::from_slice(&file).map_err(|_| TpmError::NoSignatures)?;
+        let usual = SIGNATURE_DIRS.map(|parent| format!("{parent}/tpm2-pcr-signature.json"));
+        let own = [path.to_owned()];
+        let paths = if path.is_empty() { &usual[..] } else { &own };
+        let file = paths.iter().find_map(|path| fs::read(dir.join(path)).ok());
+        let file = serde_json::from_slice(&file.unwrap_or_default());
+        let file: Value = file.map_err(|_| TpmError::NoSignatures)?;
         match signed.key.signature(&file, &selection, &approved) {
             Some(signature) => Ok(Signature { selection, approved, signature }),
             None => Err(TpmError::NotSigned(selection)),

@@ -91,7 +91,7 @@ impl Emulator {
     }
 
     fn unseal(&self, token: &Token, pin: Option<&str>) -> Result<Unsealed> {
-        self.chip().unseal(&Root::at(self.dir.path()), token, pin.map(str::as_bytes))
+        self.chip().unseal(&Root::at(self.dir.path()), token, pin.map(str::as_bytes), "")
     }
 
     fn chip(&self) -> Chip {
@@ -203,7 +203,7 @@ fn a_signed_policy_needs_a_signature_for_the_current_values() {
          hex() { od -An -vtx1 \"$@\" | tr -d ' \\n'; }
          mkdir .extra; exec >.extra/tpm2-pcr-signature.json
          printf '{\"sha256\": [{\"pcrs\": [11], \"pol\": \"%s\", \"pkfp\": \"%s\", \"sig\": \"%s\"}]}' \
-             $(hex policy) $(openssl pkey -pubin -in pub.pem -outform der | sha256sum | cut -c1-64) \
+             $(hex policy) $(openssl rsa -pubin -in pub.pem -RSAPublicKey_out -outform der | sha256sum | cut -c1-64) \
              $(openssl dgst -sha256 -sign key.pem policy | base64 -w0)",
     );
     let unsealed = emulator.unseal(&token, None).unwrap();

@@ -44,9 +44,21 @@ impl Job {
     /// # Errors
     /// No child can be started: a text that says why.
     pub(super) fn start(request: &Request, text: String) -> Result<Self, String> {
+        Self::start_within(request, text, TIMEOUT)
+    }
+
+    /// Starts a child with a request that may take until `timeout`.
+    ///
+    /// # Errors
+    /// No child can be started: a text that says why.
+    pub(super) fn start_within(
+        request: &Request,
+        text: String,
+        timeout: Duration,
+    ) -> Result<Self, String> {
         let child = ChildProcess::start(APPLET, &[]).map_err(|error| format!("{text}: {error}"))?;
         let mut job = Self { child, state: State::Idle, text: String::new(), timeout: TIMEOUT };
-        job.send(request, text, TIMEOUT)?;
+        job.send(request, text, timeout)?;
         Ok(job)
     }
 

@@ -6,6 +6,7 @@
 //! step of the pipeline knows of them.
 
 mod arrays;
+mod external;
 mod hints;
 mod job;
 mod survey;
@@ -35,6 +36,7 @@ use crate::sys::block::BlockDevice;
 use crate::sys::regular_file::{self, CONFIG_LIMIT};
 use crate::sys::{BootTime, Root, devices};
 use arrays::Arrays;
+use external::External;
 use job::Job;
 use survey::Survey;
 use unlock::Unlocker;
@@ -99,6 +101,7 @@ pub(super) struct Assembly {
     arrays: Arrays,
     locked: Unlocker,
     volumes: Volumes,
+    external: External,
     /// At the last look: the changes of devices, the device that a step waited for, and whether it
     /// was another one of several.
     looked: Option<(u32, Option<RootName>, bool)>,
@@ -116,7 +119,8 @@ impl Assembly {
         let (devices, problems) = line.stacks.luks.devices(crypttab);
         problems.into_iter().for_each(|problem| reporter.warn(problem));
         let locked = Unlocker::new(devices, !line.stacks.luks.off);
-        let by_name = params.names_any() || locked.has_named();
+        let external = External::new(dir, reporter);
+        let by_name = params.names_any() || locked.has_named() || external.kinds().next().is_some();
         Self {
             needs_all: by_name || named.iter().any(may_be_assembled),
             named,
@@ -127,6 +131,7 @@ impl Assembly {
             looked: None,
             is_needed: false,
             missing: Vec::new(),
+            external,
         }
     }
 
@@ -142,7 +147,8 @@ impl Assembly {
         }
         let news = self.arrays.advance(cx)
             | self.locked.advance(cx, !self.missing.is_empty())
-            | self.volumes.advance(cx, &self.missing);
+            | self.volumes.advance(cx, &self.missing)
+            | self.external.advance(cx, !self.missing.is_empty());
         if news {
             cx.devices.note_new();
         }
@@ -160,7 +166,7 @@ impl Assembly {
         self.looked = look;
         self.is_needed = self.jobs().next().is_some()
             || self.locked.has_named()
-            || KINDS.iter().any(|kind| holds(cx, kind));
+            || KINDS.into_iter().chain(self.external.kinds()).any(|kind| holds(cx, kind));
         if self.is_needed {
             let names = self.named.iter().chain(name);
             let is_missing =
@@ -185,21 +191,23 @@ impl Assembly {
         }));
         lines.extend(self.locked.locked());
         lines.extend(self.surveys().into_iter().flat_map(Survey::messages).cloned());
+        lines.extend(self.external.errors().iter().cloned());
         lines.iter_mut().for_each(|line| *line = escape::line(line).into_owned());
         lines
     }
 
     fn jobs(&self) -> impl Iterator<Item = &Job> {
-        self.surveys().into_iter().filter_map(Survey::job).chain(self.locked.jobs())
+        let surveys = self.surveys().into_iter().filter_map(Survey::job);
+        surveys.chain(self.external.job()).chain(self.locked.jobs())
     }
 
     fn surveys(&self) -> [&Survey; 2] {
         [self.arrays.survey(), self.volumes.survey()]
     }
 
-    /// Returns whether a person is asked, or a key is derived.
+    /// Returns whether a person is asked, a key is derived, or a program of the image runs.
     pub(super) fn is_asking(&self) -> bool {
-        self.locked.is_asking()
+        self.locked.is_asking() || self.external.job().is_some()
     }
 
     /// Returns whether a device stays locked, so that nothing else can be expected.
@@ -233,7 +241,7 @@ impl Drop for Assembly {
     fn drop(&mut self) {
         let surveys = [self.arrays.survey_mut(), self.volumes.survey_mut()];
         let jobs = surveys.into_iter().filter_map(Survey::take_job);
-        let jobs = jobs.chain(self.locked.take_making());
+        let jobs = jobs.chain(self.external.take_job()).chain(self.locked.take_making());
         jobs.for_each(Job::release);
     }
 }

@@ -195,7 +195,8 @@ impl Unlocker {
             return;
         }
         let names: Vec<_> = waiting.iter().map(|target| target.text.as_str()).collect();
-        let question = format!("Passphrase for {}: ", names.join(", "));
+        let pin = if waiting.iter().any(|target| target.luks.needs_pin) { " or PIN" } else { "" };
+        let question = format!("Passphrase{pin} for {}: ", names.join(", "));
         let timeout = waiting.iter().filter_map(|t| t.device.options.timeout).min();
         match &mut self.prompt {
             None => self.prompt = Some(Prompt::start(cx.dir, &question, timeout)),
@@ -435,6 +436,8 @@ impl Target {
             slot: options.key_slot,
             read_only: options.read_only,
             measure: options.measurement(),
+            signature: options.tpm2_signature.clone().unwrap_or_default(),
+            token_timeout: options.token_timeout.map(|timeout| timeout.as_secs()),
             flags: flags.iter().filter(|(set, _)| *set).map(|(_, f)| (*f).to_owned()).collect(),
         }));
         // The load overlaps with the read of the header.
