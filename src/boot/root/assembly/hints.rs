@@ -12,7 +12,9 @@ pub(super) fn hints(wanted: Option<&RootName>, groups: &[Group], arrays: &[Array
         Some((group, volume)) => vec![volume_line(group, volume)],
         None => groups.iter().map(group_line).collect(),
     };
-    lines.extend(arrays.iter().filter(|array| array.state != State::Active).map(array_line));
+    let wants_array = matches!(wanted, Some(RootName::Device(path)) if path.starts_with("/dev/md"));
+    let of_use = arrays.iter().filter(|array| wants_array || array.state != State::Active);
+    lines.extend(of_use.map(array_line));
     let absent = wanted.filter(|_| groups.is_empty() && arrays.is_empty()).and_then(absent_kind);
     lines.extend(absent.map(|kind| format!("no {kind} found")));
     lines
@@ -106,7 +108,11 @@ fn volumes_with_state(group: &Group) -> String {
 }
 
 fn array_line(array: &Array) -> String {
-    let text = if array.text.is_empty() { "not started" } else { &array.text };
+    let text = match array.state {
+        State::Active => "active",
+        _ if array.text.is_empty() => "not started",
+        _ => &array.text,
+    };
     format!("array {}: {text}", array.name)
 }
 
@@ -196,5 +202,7 @@ mod tests {
             assert_eq!(lines[0], want, "{name:?}");
             assert_eq!(lines.last().unwrap(), "array md1: 1 of 2 members missing");
         }
+        let lines = hints(RootName::parse("/dev/md2").as_ref(), &groups, &arrays);
+        assert_eq!(lines[2..], ["array md0: active", "array md1: 1 of 2 members missing"]);
     }
 }
