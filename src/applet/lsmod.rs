@@ -53,7 +53,7 @@ pub(super) fn run_in_kmod(args: &[OsString]) -> Result<(), Error> {
 fn show(tool: &Tool, args: &[OsString]) -> Result<(), Error> {
     let form = parse(tool, args)?;
     let text = procfs::modules(&tool.root).map_err(|error| {
-        let reason = error.cause;
+        let reason = error.into_cause();
         tool.error(&format!("could not open /proc/modules: {reason}"));
         tool.error(&format!("could not get list of modules: {reason}"))
     })?;

@@ -12,7 +12,7 @@ use crate::load::{InsertError, Inserter};
 use crate::sys::modfile::{ImageError, ModuleFile};
 use crate::sys::module::InitFlags;
 use crate::sys::regular_file::FileBytes;
-use crate::sys::{Cause, Error, sysfs};
+use crate::sys::{Cause, sysfs};
 
 impl Tool {
     /// Loads the module file at `path`.
@@ -61,9 +61,11 @@ pub(super) fn parameters(words: &[OsString]) -> Vec<u8> {
 pub(super) fn errno_of(error: &InsertError) -> Errno {
     match error {
         InsertError::Missing => Errno::NOENT,
-        InsertError::Image(ImageError::Read(Error { cause: Cause::Errno(errno), .. })) => *errno,
         // kmod reports nothing but an errno.
-        InsertError::Image(ImageError::Read(_)) => Errno::INVAL,
+        InsertError::Image(ImageError::Read(error)) => match error.cause {
+            Cause::Errno(errno) => errno,
+            _ => Errno::INVAL,
+        },
         InsertError::Image(ImageError::Decode(_)) => Errno::INVAL,
         InsertError::Kernel(errno) => *errno,
     }

@@ -408,7 +408,7 @@ impl Boot {
             Ok(None) => BootError::Interrupted(Interruption::CtrlAltDel),
             Err(error) => {
                 let object = format!("{} for coldplug.exec=", error.object);
-                BootError::Exec { error: sys::Error { object, ..error }, missing }
+                BootError::Exec { error: error.on(object), missing }
             }
         }
     }

@@ -242,14 +242,12 @@ pub(crate) fn map(
     let _key = LogonKey::add(&device.header.key_description(key.digest), &key.bytes)
         .map_err(InspectError::System)?;
     let made = mapped::create_all(dir, &[mapping]).map_err(|error| {
-        InspectError::System(match error.cause {
-            Cause::Errno(Errno::NOENT) => {
-                let cipher = &device.header.segment.cipher;
-                let cause = Cause::Other(format!("the kernel does not have the cipher {cipher}"));
-                sys::Error { cause, ..error }
-            }
-            _ => error,
-        })
+        if error.cause != Errno::NOENT {
+            return InspectError::System(error);
+        }
+        let cipher = &device.header.segment.cipher;
+        let cause = Cause::Other(format!("the kernel does not have the cipher {cipher}"));
+        InspectError::System(sys::Error::from_parts(error.op, error.object.clone(), cause))
     })?;
     let none = || sys::Error::new("create", name, Errno::NODEV);
     made.into_iter().next().ok_or_else(|| InspectError::System(none()))

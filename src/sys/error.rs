@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::ops::Deref;
 use std::path::Path;
 
 use rustix::io::Errno;
@@ -9,9 +10,13 @@ use rustix::io::Errno;
 use super::errno;
 use crate::escape;
 
-/// A failed operation on the system.
+/// A failed operation on the system. It is one pointer, because `?` copies it in hundreds of places.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Error {
+pub struct Error(Box<Failure>);
+
+/// What has failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
     /// The operation, under the name that its manual page uses.
     pub(crate) op: &'static str,
     /// The path or name that the operation was applied to.
@@ -49,12 +54,37 @@ impl Error {
         object: impl fmt::Display,
         cause: impl Into<Cause>,
     ) -> Self {
-        Self { op, object: object.to_string(), cause: cause.into() }
+        Self::from_parts(op, object.to_string(), cause.into())
+    }
+
+    /// Returns the error of `op` on `object`, without conversions.
+    #[cold]
+    pub(crate) fn from_parts(op: &'static str, object: String, cause: Cause) -> Self {
+        Self(Box::new(Failure { op, object, cause }))
     }
 
     /// Returns the error of `op` on `path` for an error of the standard library.
     pub(crate) fn io(op: &'static str, path: &Path, error: &io::Error) -> Self {
         Self::new(op, escape::path(path), error)
+    }
+
+    /// Returns the same error on another object.
+    pub(crate) fn on(mut self, object: String) -> Self {
+        self.0.object = object;
+        self
+    }
+
+    /// Returns the reason alone.
+    pub(crate) fn into_cause(self) -> Cause {
+        self.0.cause
+    }
+}
+
+impl Deref for Error {
+    type Target = Failure;
+
+    fn deref(&self) -> &Failure {
+        &self.0
     }
 }
 

@@ -76,18 +76,18 @@ impl Array {
 
     fn write(&self, attribute: &str, value: &str) -> Result<()> {
         // The message names the array rather than its attribute.
-        write(self.dir.join(attribute), value).map_err(|error| Error {
-            op: match attribute {
+        write(self.dir.join(attribute), value).map_err(|error| {
+            let op = match attribute {
                 "array_state" if value == "clear" => "stop the array",
                 "array_state" => "start the array",
                 "new_dev" => "add to the array",
                 _ => "set the version of the array",
-            },
-            object: match attribute {
+            };
+            let object = match attribute {
                 "new_dev" => format!("{} the device {value}", self.name),
                 _ => self.name.clone(),
-            },
-            ..error
+            };
+            Error::from_parts(op, object, error.into_cause())
         })
     }
 }

@@ -155,7 +155,7 @@ pub(crate) fn read_or_null(path: &Path, limit: usize) -> Result<Vec<u8>> {
 #[cfg(feature = "host")]
 pub(crate) fn or_null<T: Default>(path: &Path, result: Result<T>) -> Result<T> {
     match result {
-        Err(Error { cause: Cause::NotRegular, .. }) if is_null_device(path) => Ok(T::default()),
+        Err(error) if error.cause == Cause::NotRegular && is_null_device(path) => Ok(T::default()),
         result => result,
     }
 }
@@ -169,9 +169,11 @@ pub(crate) fn or_null<T: Default>(path: &Path, result: Result<T>) -> Result<T> {
 pub(crate) fn read_if_opened(path: &Path, limit: usize) -> Result<Option<Vec<u8>>> {
     match read(path, limit) {
         Ok(bytes) => Ok(Some(bytes)),
-        Err(Error { cause: Cause::NotRegular, .. }) if is_null_device(path) => Ok(Some(Vec::new())),
-        Err(Error { op: "open", cause: Cause::Errno(_), .. }) => Ok(None),
-        Err(error) => Err(error),
+        Err(error) => match error.cause {
+            Cause::NotRegular if is_null_device(path) => Ok(Some(Vec::new())),
+            Cause::Errno(_) if error.op == "open" => Ok(None),
+            _ => Err(error),
+        },
     }
 }
 

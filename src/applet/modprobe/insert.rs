@@ -268,9 +268,9 @@ fn name_of_file(path: &Path) -> Result<ModuleName, Cause> {
     if let Some(module) = ModuleName::from_path(name) {
         return Ok(module);
     }
-    let image = ModuleFile::open(path).map_err(|error| error.cause)?.contents();
+    let image = ModuleFile::open(path).map_err(sys::Error::into_cause)?.contents();
     let image = image.map_err(|error| match error {
-        ImageError::Read(error) => error.cause,
+        ImageError::Read(error) => error.into_cause(),
         ImageError::Decode(error) => Cause::Other(error.to_string()),
     })?;
     let strings = elf::modinfo(&image).map_err(|error| Cause::Other(error.to_string()))?;

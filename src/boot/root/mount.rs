@@ -68,8 +68,7 @@ pub(super) fn mount(request: &Mount, place: &Path, target: &Path) -> Result<Stri
             Err(e) if e.cause == Errno::NODEV && refused => {}
             Err(e) => {
                 refused = true;
-                last =
-                    Error { object: format!("{source} on {} as {fstype}", target.display()), ..e };
+                last = e.on(format!("{source} on {} as {fstype}", target.display()));
             }
         }
     }

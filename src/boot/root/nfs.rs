@@ -173,7 +173,7 @@ pub(super) fn attempt(mount: &NfsMount, place: &Path) -> Result<&'static str, sy
                     error.cause,
                     Cause::Errno(Errno::TIMEDOUT | Errno::HOSTUNREACH | Errno::NETUNREACH)
                 );
-                last = Some(sys::Error { object: format!("{} ({data})", mount.source), ..error });
+                last = Some(error.on(format!("{} ({data})", mount.source)));
                 if is_unreachable {
                     break;
                 }

@@ -68,13 +68,13 @@ fn sequence(copy: &BinaryHeader) -> Option<u64> {
     be64(&copy.fields, 16)
 }
 
-fn error(at: usize, cause: impl Into<String>) -> Error {
-    Error::new(format!("LUKS2 header at {at}"), cause)
+fn error(at: usize, cause: &str) -> Error {
+    Error::new(&format!("LUKS2 header at {at}"), cause)
 }
 
 /// Reads the copy at offset `at`.
 fn copy(source: &dyn Source, at: usize, magic: &[u8]) -> Result<BinaryHeader, Error> {
-    let unreadable = |e: io::Error| error(at, e.to_string());
+    let unreadable = |e: io::Error| error(at, &e.to_string());
     let mut bytes = vec![0; BINARY];
     read_exact(source, at as u64, &mut bytes).map_err(unreadable)?;
     if !bytes.starts_with(magic) {
@@ -82,7 +82,7 @@ fn copy(source: &dyn Source, at: usize, magic: &[u8]) -> Result<BinaryHeader, Er
     }
     match be16(&bytes, 6) {
         Some(2) => {}
-        version => return Err(error(at, format!("version {}", version.unwrap_or(0)))),
+        version => return Err(error(at, &format!("version {}", version.unwrap_or(0)))),
     }
     let size = be64(&bytes, 8).and_then(|size| usize::try_from(size).ok());
     let Some(size) = size.filter(|size| SIZES.contains(size)) else {
@@ -93,7 +93,7 @@ fn copy(source: &dyn Source, at: usize, magic: &[u8]) -> Result<BinaryHeader, Er
     }
     bytes.resize(size, 0);
     read_exact(source, (at + BINARY) as u64, &mut bytes[BINARY..]).map_err(unreadable)?;
-    check(&mut bytes).map_err(|cause| error(at, cause))?;
+    check(&mut bytes).map_err(|cause| error(at, &cause))?;
     let json = bytes.split_off(BINARY);
     let json = json.split(|byte| *byte == 0).next().unwrap_or_default().to_vec();
     Ok(BinaryHeader { fields: bytes, size: size as u64, json, damage: None })

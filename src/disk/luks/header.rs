@@ -135,22 +135,19 @@ pub(crate) struct Token {
 
 /// A header that cannot be used: where, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Error {
-    /// Part of the header: `LUKS2 header at 16384`, `keyslots/0/kdf/salt`.
-    pub(crate) place: String,
-    /// Cause.
-    pub(crate) cause: String,
-}
+pub struct Error(Box<str>);
 
 impl Error {
-    pub(crate) fn new(place: impl Into<String>, cause: impl Into<String>) -> Self {
-        Self { place: place.into(), cause: cause.into() }
+    /// Returns the error in a part of the header: `LUKS2 header at 16384`, `keyslots/0/kdf/salt`.
+    #[cold]
+    pub(crate) fn new(place: &str, cause: &str) -> Self {
+        Self(format!("{place}: {cause}").into())
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.cause)
+        f.write_str(&self.0)
     }
 }
 

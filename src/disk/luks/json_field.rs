@@ -5,35 +5,40 @@ use serde_json::{Map, Value};
 use super::base64;
 use super::header::Error;
 
-/// A value and its place.
-#[derive(Debug, Clone)]
+/// A value and its place: the object that it is a member of, and its name there.
+#[derive(Clone, Copy)]
 pub(super) struct Field<'a> {
     pub(super) value: &'a Value,
-    pub(super) place: String,
+    pub(super) parent: Option<&'a Field<'a>>,
+    pub(super) name: &'a str,
 }
 
 type Result<T> = std::result::Result<T, Error>;
 
 impl<'a> Field<'a> {
     /// Returns the error that this value is not what it should be.
+    #[cold]
     pub(super) fn error(&self, cause: &str) -> Error {
-        Error::new(format!("LUKS2 metadata: {}", self.place), cause)
+        let mut place = self.name.to_owned();
+        let mut object = self.parent;
+        while let Some(field) = object {
+            if !field.name.is_empty() {
+                place = format!("{}/{place}", field.name);
+            }
+            object = field.parent;
+        }
+        Error::new(&format!("LUKS2 metadata: {place}"), cause)
     }
 
     /// Returns a member of an object, if it is there.
-    pub(super) fn optional(&self, name: &str) -> Option<Self> {
-        let value = self.value.get(name)?;
-        Some(Self { value, place: self.place_of(name) })
+    pub(super) fn optional(&'a self, name: &'a str) -> Option<Self> {
+        self.value.get(name).map(|value| Self { value, parent: Some(self), name })
     }
 
     /// Returns a member of an object.
-    pub(super) fn get(&self, name: &str) -> Result<Self> {
-        let missing = Field { value: &Value::Null, place: self.place_of(name) };
+    pub(super) fn get(&'a self, name: &'a str) -> Result<Self> {
+        let missing = Field { value: &Value::Null, parent: Some(self), name };
         self.optional(name).ok_or_else(|| missing.error("missing"))
-    }
-
-    fn place_of(&self, name: &str) -> String {
-        if self.place.is_empty() { name.to_owned() } else { format!("{}/{name}", self.place) }
     }
 
     fn object(&self) -> Result<&'a Map<String, Value>> {
@@ -41,18 +46,18 @@ impl<'a> Field<'a> {
     }
 
     /// Returns the members of an object whose names are numbers, in their order.
-    pub(super) fn numbered(&self, max: usize) -> Result<Vec<(u32, Self)>> {
+    pub(super) fn numbered(&'a self, max: usize) -> Result<Vec<(u32, Self)>> {
         let object = self.object()?;
         if object.len() > max {
             return Err(self.error("too many"));
         }
         let mut members = Vec::new();
         for (name, value) in object {
-            let field = Self { value, place: self.place_of(name) };
+            let field = Self { value, parent: Some(self), name };
             let number = name.parse().map_err(|_| field.error("name is not a number"))?;
             members.push((number, field));
         }
-        members.sort_by_key(|(number, _)| *number);
+        members.sort_unstable_by_key(|(number, _)| *number);
         Ok(members)
     }
 

@@ -33,7 +33,7 @@ pub(super) fn read(source: &dyn Source) -> Option<Result<Header, Error>> {
     is_luks1.then(|| parse(&bytes).ok_or_else(|| error("cut"))?)
 }
 
-fn error(cause: impl Into<String>) -> Error {
+fn error(cause: &str) -> Error {
     Error::new("LUKS1 header", cause)
 }
 
@@ -45,7 +45,7 @@ fn parse(bytes: &[u8]) -> Option<Result<Header, Error>> {
     };
     let key_size = usize::try_from(be32(bytes, 108)?).ok()?;
     if !(1..=MAX_KEY).contains(&key_size) {
-        return Some(Err(error(format!("key of {key_size} bytes"))));
+        return Some(Err(error(&format!("key of {key_size} bytes"))));
     }
     let data = u64::from(be32(bytes, 104)?) * SECTOR;
     let cipher = format!("{cipher}-{mode}");
@@ -55,7 +55,7 @@ fn parse(bytes: &[u8]) -> Option<Result<Header, Error>> {
         match be32(slot, 0)? {
             ACTIVE => {}
             INACTIVE => continue,
-            _ => return Some(Err(error(format!("state of key slot {number} is invalid")))),
+            _ => return Some(Err(error(&format!("state of key slot {number} is invalid")))),
         }
         let stripes = be32(slot, 44)?;
         let area = Area {
@@ -69,7 +69,7 @@ fn parse(bytes: &[u8]) -> Option<Result<Header, Error>> {
             || area.offset < LENGTH as u64
             || (data != 0 && end > data)
         {
-            return Some(Err(error(format!("area of key slot {number} is out of bounds"))));
+            return Some(Err(error(&format!("area of key slot {number} is out of bounds"))));
         }
         key_slots.push(KeySlot {
             number: u32::try_from(number).ok()?,

@@ -37,8 +37,8 @@ pub(super) struct Metadata {
 /// Parses the metadata of a header whose copies are `header_size` bytes long each.
 pub(super) fn parse(json: &[u8], header_size: u64) -> Result<Metadata> {
     let value: Value =
-        serde_json::from_slice(json).map_err(|e| Error::new("LUKS2 metadata", e.to_string()))?;
-    let root = Field { value: &value, place: String::new() };
+        serde_json::from_slice(json).map_err(|e| Error::new("LUKS2 metadata", &e.to_string()))?;
+    let root = Field { value: &value, parent: None, name: "" };
     let config = root.get("config")?;
     check_requirements(&config)?;
     let slots_size = config.get("keyslots_size")?.long()?;

@@ -121,7 +121,7 @@ impl Header {
     /// Returns the length of the mapped device in sectors of 512 bytes.
     fn sectors(&self, device: u64) -> Result<u64, Error> {
         let segment = &self.segment;
-        let error = |cause: &str| Error::new("data device", cause.to_owned());
+        let error = |cause: &str| Error::new("data device", cause);
         let rest = device.saturating_sub(segment.offset);
         let size = segment.size.unwrap_or(rest / SECTOR * SECTOR);
         if size == 0 || size > rest {

@@ -47,7 +47,7 @@ impl Flags {
         let mut all = Self::default();
         for value in section.need_values("status")? {
             let flag = name_of(value).and_then(Self::named);
-            let unknown = || section.error(format!("unknown status {value:?}"));
+            let unknown = || section.error(&format!("unknown status {value:?}"));
             all.insert(flag.ok_or_else(unknown)?);
         }
         let flags = section.values("flags").unwrap_or_default();

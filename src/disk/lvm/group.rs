@@ -88,12 +88,12 @@ impl Group {
         if all.text("contents") != Some("Text Format Volume Group")
             || all.number("version") != Some(1)
         {
-            return Err(all.error("contents or version is unknown".into()));
+            return Err(all.error("contents or version is unknown"));
         }
-        let no_group = || all.error("there is no volume group".into());
+        let no_group = || all.error("there is no volume group");
         let (name, section) = all.sections().next().ok_or_else(no_group)?;
         let physical = section.section("physical_volumes");
-        let physical = physical.ok_or_else(|| section.error("no physical volumes".into()))?;
+        let physical = physical.ok_or_else(|| section.error("no physical volumes"))?;
         let empty = Section::default();
         let volumes = section.section("logical_volumes").unwrap_or(&empty);
         let names =
@@ -117,7 +117,7 @@ impl Group {
                 .collect::<Result<_, _>>()?,
         };
         if group.extent_size == 0 {
-            return Err(section.error("extent_size is 0".into()));
+            return Err(section.error("extent_size is 0"));
         }
         group.set_roles();
         Ok(group)
@@ -252,9 +252,9 @@ impl Volume {
             segments.push(Segment::read(inner, names, &mut flags)?);
         }
         if section.need_u32("segment_count")? != segments.len() as u64 {
-            return Err(section.error("segment_count is wrong".into()));
+            return Err(section.error("segment_count is wrong"));
         }
-        let extents = check(&mut segments).map_err(|what| section.error(what.into()))?;
+        let extents = check(&mut segments).map_err(|what| section.error(what))?;
         // A move of extents relies on segments that are alike in two volumes.
         let is_fixed = flags.has(Flags::LOCKED) || flags.has(Flags::PVMOVE);
         if !is_fixed {
@@ -290,7 +290,7 @@ impl Volume {
 
 /// Puts segments in order and returns the number of their extents.
 fn check(segments: &mut [Segment]) -> Result<u64, &'static str> {
-    segments.sort_by_key(|segment| segment.start);
+    segments.sort_unstable_by_key(|segment| segment.start);
     let mut extents: u64 = 0;
     for segment in &*segments {
         if segment.start != extents || segment.extents == 0 {
@@ -313,17 +313,17 @@ fn sorted<'a>(list: &'a Section, group: &Section) -> Result<Vec<(&'a str, usize)
     let mut names: Vec<_> = list.sections().zip(0..).map(|((name, _), at)| (name, at)).collect();
     names.sort_unstable();
     match names.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-        Some(pair) => Err(group.error(format!("two volumes have the name '{}'", pair[0].0))),
+        Some(pair) => Err(group.error(&format!("two volumes have the name '{}'", pair[0].0))),
         None => Ok(names),
     }
 }
 
 fn valid_name(name: &str, section: &Section) -> Result<String, TextError> {
-    let invalid = || section.error(format!("the name '{name}' is invalid"));
+    let invalid = || section.error(&format!("the name '{name}' is invalid"));
     is_name(name).then(|| name.to_owned()).ok_or_else(invalid)
 }
 
 fn read_id(section: &Section) -> Result<Id, TextError> {
     let id = Id::parse(section.need_text("id")?);
-    id.ok_or_else(|| section.error("id is no UUID".into()))
+    id.ok_or_else(|| section.error("id is no UUID"))
 }

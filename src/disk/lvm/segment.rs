@@ -199,7 +199,7 @@ impl Names<'_> {
 
     fn volume(&self, section: &Section, name: &str) -> Result<usize, TextError> {
         let found = Self::find(&self.volumes, name);
-        found.ok_or_else(|| section.error(format!("there is no volume '{name}'")))
+        found.ok_or_else(|| section.error(&format!("there is no volume '{name}'")))
     }
 
     fn area(&self, section: &Section, name: &str, extent: u64) -> Result<Area, TextError> {
@@ -211,7 +211,7 @@ impl Names<'_> {
 
     /// Reads an array of names with extents.
     fn areas(&self, section: &Section, key: &str, count: u64) -> Result<Vec<Area>, TextError> {
-        let invalid = || section.error(format!("{key} is invalid"));
+        let invalid = || section.error(&format!("{key} is invalid"));
         let mut areas = Vec::new();
         for pair in section.need_values(key)?.chunks(2) {
             let [Scalar::Text(name), Scalar::Number(extent)] = pair else { return Err(invalid()) };
@@ -224,7 +224,7 @@ impl Names<'_> {
     /// Reads an array of volumes: the metadata volume of a leg, if it has one, then its image.
     fn legs(&self, section: &Section, key: &str, count: u64) -> Result<Vec<Leg>, TextError> {
         let (mut legs, mut metadata) = (Vec::new(), None);
-        let invalid = || section.error(format!("{key} is invalid"));
+        let invalid = || section.error(&format!("{key} is invalid"));
         for value in section.need_values(key)? {
             let Scalar::Text(name) = value else { return Err(invalid()) };
             let volume = self.volume(section, name)?;
@@ -251,7 +251,7 @@ impl Segment {
         for word in words {
             match Flags::named(word) {
                 Some(flag) => flags.insert(flag),
-                None => return Err(section.error(format!("unknown flag '{word}'"))),
+                None => return Err(section.error(&format!("unknown flag '{word}'"))),
             }
         }
         Ok(Self {
@@ -354,11 +354,11 @@ impl Kind {
             None | Some("ignore") => Discards::Ignore,
             Some("nopassdown") => Discards::Keep,
             Some("passdown") => Discards::Pass,
-            Some(other) => return Err(section.error(format!("unknown discards '{other}'"))),
+            Some(other) => return Err(section.error(&format!("unknown discards '{other}'"))),
         };
         let chunk_size = section.need_u32("chunk_size")?;
         if !(128..=2_097_152).contains(&chunk_size) {
-            return Err(section.error(format!("chunk_size {chunk_size} is invalid")));
+            return Err(section.error(&format!("chunk_size {chunk_size} is invalid")));
         }
         Ok(Self::ThinPool(ThinPool {
             data: names.need(section, "pool")?,
@@ -382,12 +382,12 @@ impl Raid {
         let counts = ["device_count", "stripe_count"].map(|name| section.number(name));
         let count = match counts {
             [Some(count), None] | [None, Some(count)] if count <= 253 => count,
-            _ => return Err(section.error("the number of devices is missing or invalid".into())),
+            _ => return Err(section.error("the number of devices is missing or invalid")),
         };
         let optional = |name| if section.has(name) { section.need_u32(name) } else { Ok(0) };
         let region_size = optional("region_size")?;
         if region_size == 0 && !level.is_raid0() {
-            return Err(section.error("region_size is missing".into()));
+            return Err(section.error("region_size is missing"));
         }
         let copies = section.number("data_copies").filter(|copies| *copies >= 2).unwrap_or(2);
         Ok(Self {

@@ -20,16 +20,19 @@ const MAX_ITEMS: usize = 1_000_000;
 
 /// An error in a text, with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct TextError {
-    /// Line, from 1.
-    pub(crate) line: u32,
-    /// What is wrong.
-    pub(crate) what: String,
+pub(crate) struct TextError(Box<str>);
+
+impl TextError {
+    /// Returns the error at a line, counted from 1.
+    #[cold]
+    fn at(line: u32, what: &str) -> Self {
+        Self(format!("line {line}: {what}").into())
+    }
 }
 
 impl fmt::Display for TextError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: {}", self.line, self.what)
+        f.write_str(&self.0)
     }
 }
 
@@ -74,8 +77,8 @@ impl Section {
     }
 
     /// Returns an error at the line of this section.
-    pub(super) fn error(&self, what: String) -> TextError {
-        TextError { line: self.line, what }
+    pub(super) fn error(&self, what: &str) -> TextError {
+        TextError::at(self.line, what)
     }
 
     fn item(&self, name: &str) -> Option<&Item> {
@@ -148,7 +151,7 @@ impl Section {
     }
 
     fn no(&self, name: &str) -> TextError {
-        self.error(format!("{name} is missing or invalid"))
+        self.error(&format!("{name} is missing or invalid"))
     }
 }
 
@@ -316,7 +319,7 @@ impl<'a> Parser<'a> {
     }
 
     fn fail<T>(&self, what: &str) -> Result<T, TextError> {
-        Err(TextError { line: self.line, what: what.to_owned() })
+        Err(TextError::at(self.line, what))
     }
 }
 

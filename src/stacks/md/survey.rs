@@ -1,6 +1,5 @@
 //! The survey of devices: their superblocks, the arrays, and the names of these by mdadm.conf.
 
-use std::collections::BTreeMap;
 use std::fs;
 
 use super::{Array, State, Survey};
@@ -23,20 +22,20 @@ pub(crate) fn survey(dir: &Root, nodes: &[Node]) -> Survey {
     let config = config(dir, &mut warnings);
     survey.notes.extend(warnings.iter().map(Warning::to_string));
     let hostname = hostname(dir);
-    let mut sets: BTreeMap<[u8; 16], Vec<(&Node, Candidate)>> = BTreeMap::new();
+    let mut members: Vec<(&Node, Candidate)> = Vec::new();
     for node in nodes {
         match read(dir, node) {
             Ok(candidate) if !config.allows_device(&candidate.path) => {
                 let name = escape::shown(&candidate.path).to_string();
                 survey.notes.push(format!("{name}: DEVICE in mdadm.conf excludes it"));
             }
-            Ok(candidate) => {
-                sets.entry(candidate.metadata.uuid).or_default().push((node, candidate));
-            }
+            Ok(candidate) => members.push((node, candidate)),
             Err(reason) => survey.notes.push(format!("{}: {reason}", escape::path(&node.path))),
         }
     }
-    for set in sets.values() {
+    // Members of one array keep their order.
+    members.sort_by_key(|(_, member)| member.metadata.uuid);
+    for set in members.chunk_by(|(_, a), (_, b)| a.metadata.uuid == b.metadata.uuid) {
         let taken = std::mem::take(&mut survey.arrays);
         let is_busy = |name: &str| {
             taken.iter().any(|array| array.device == name)

@@ -279,7 +279,7 @@ pub(super) fn decode_reply(bytes: &[u8]) -> Option<Reply> {
                 true => Cause::Errno(Errno::from_raw_os_error(fields.parse()?)),
                 false => Cause::Other(fields.text()?),
             };
-            Err(Error { op, object, cause })
+            Err(Error::from_parts(op, object, cause))
         }
         _ => return None,
     };

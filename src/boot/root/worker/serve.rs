@@ -134,10 +134,7 @@ impl Server {
         self.place(SYSROOT, |place| {
             mounts::mount("overlay", place, "overlay", MountFlags::empty(), &options)
                 .map(done)
-                .map_err(|error| Error {
-                    object: format!("overlay on {}", target.display()),
-                    ..error
-                })
+                .map_err(|error| error.on(format!("overlay on {}", target.display())))
         })
     }
 
