@@ -55,11 +55,9 @@ pub mod machine;
 pub mod net;
 pub mod report;
 #[cfg(feature = "stacks")]
-#[allow(dead_code, reason = "not all is used yet")]
 pub(crate) mod stacks;
 pub mod sys;
 #[cfg(feature = "stacks")]
-#[allow(dead_code, reason = "not all is used yet")]
 pub mod tpm;
 
 #[cfg(test)]

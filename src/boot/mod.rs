@@ -20,7 +20,6 @@ mod loading;
 mod log;
 mod new_root;
 #[cfg(feature = "stacks")]
-#[allow(dead_code, reason = "used once PID 1 assembles")]
 pub(crate) mod passphrase;
 mod persistence;
 mod report_port;

@@ -19,7 +19,6 @@ use std::time::Duration;
 
 use super::consoles::{self, Backoff, NO_TERMINAL, RESET};
 use super::keyboards;
-use crate::escape;
 use crate::sys::child::{self, ChildProcess, Received};
 use crate::sys::{BootTime, Root, console, input};
 
@@ -85,26 +84,6 @@ pub(in crate::boot) enum Reply {
     NoConsole(String),
 }
 
-/// A device that a passphrase unlocks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::boot) struct Locked<'a> {
-    /// Its node, `/dev/vda2`.
-    pub(in crate::boot) node: &'a str,
-    /// Label of its header; may be empty.
-    pub(in crate::boot) label: &'a str,
-    /// UUID of its header.
-    pub(in crate::boot) uuid: &'a str,
-}
-
-/// Returns the question for the passphrase of devices: `passphrase for /dev/vda2 (root, UUID …): `.
-pub(in crate::boot) fn question(devices: &[Locked<'_>]) -> String {
-    let names = devices.iter().map(|Locked { node, label, uuid }| match *label {
-        "" => format!("{node} (UUID {uuid})"),
-        label => format!("{node} ({}, UUID {uuid})", escape::value(label)),
-    });
-    format!("passphrase for {}: ", names.collect::<Vec<_>>().join(" and "))
-}
-
 /// The prompt on one console.
 #[derive(Debug)]
 struct Asker {
@@ -157,20 +136,6 @@ impl Prompt {
         // An answer on another console that came too late.
         while self.receive().is_some() {}
         self.send(ASK, question);
-    }
-
-    /// Says that the passphrase was wrong, and asks again. `left` is the number of tries that are
-    /// left, if they are limited.
-    pub(in crate::boot) fn reject(&mut self, left: Option<u32>) {
-        self.message(&match left {
-            None => "wrong passphrase".to_owned(),
-            Some(1) => "wrong passphrase, 1 try left".to_owned(),
-            Some(left) => format!("wrong passphrase, {left} tries left"),
-        });
-        if left != Some(0) {
-            let question = std::mem::take(&mut self.question);
-            self.ask(&question);
-        }
     }
 
     /// Prints a line on all consoles.
@@ -332,21 +297,6 @@ impl Asker {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_question_names_the_devices() {
-        let locked = |node, label| Locked { node, label, uuid: "0ab1-2" };
-        for (devices, want) in [
-            (vec![locked("/dev/vda2", "")], "passphrase for /dev/vda2 (UUID 0ab1-2): "),
-            (
-                vec![locked("/dev/vda2", "a\n\x1bb"), locked("/dev/vdb", "home")],
-                "passphrase for /dev/vda2 (a\\x0a\\x1bb, UUID 0ab1-2) and \
-                 /dev/vdb (home, UUID 0ab1-2): ",
-            ),
-        ] {
-            assert_eq!(question(&devices), want);
-        }
-    }
 
     #[test]
     fn a_passphrase_is_the_rest_of_the_message() {

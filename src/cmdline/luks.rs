@@ -239,11 +239,6 @@ impl LuksParams {
         device
     }
 
-    /// Returns whether the command line names devices to unlock.
-    pub(crate) fn is_named(&self) -> bool {
-        self.cryptdevice.is_some() || self.entries.iter().any(|entry| entry.wanted)
-    }
-
     fn options_for(&self, source: &LuksSource) -> Option<&str> {
         let entry = self.entries.iter().find(|entry| source.has_uuid_like(&entry.uuid))?;
         entry.options.as_deref()
@@ -461,6 +456,10 @@ mod tests {
         KeySource::File(FilePlace::File(path.to_owned()))
     }
 
+    fn is_named(luks: &LuksParams) -> bool {
+        luks.cryptdevice.is_some() || luks.entries.iter().any(|entry| entry.wanted)
+    }
+
     #[test]
     fn devices_are_named_by_uuid() {
         for line in ["rd.luks.uuid=luks-0AB1", "luks.uuid=0ab1", "rd.luks.uuid=0ab1c2d3-0000"] {
@@ -552,12 +551,12 @@ mod tests {
     #[test]
     fn a_device_that_nothing_names_has_a_key_too() {
         let line = format!("rd.luks.key=/k rd.luks.options={UUID}=discard");
-        assert!(!luks(&line).is_named());
+        assert!(!is_named(&luks(&line)));
         let found = luks(&line).unnamed_device(UUID);
         assert_eq!((found.key, found.options.discard), (file("/k"), true));
         assert!(!luks(&line).unnamed_device(OTHER).options.discard);
         assert_eq!(luks("cryptkey=rootfs:/k").unnamed_device(UUID).key, file("/k"));
-        assert!(luks("cryptdevice=/dev/sda:a").is_named());
+        assert!(is_named(&luks("cryptdevice=/dev/sda:a")));
     }
 
     #[test]
@@ -581,7 +580,7 @@ mod tests {
         ] {
             let line = KernelCommandLine::parse(word);
             assert_eq!(line.warnings.len(), 1, "{word}");
-            assert!(!line.stacks.luks.is_named(), "{word}");
+            assert!(!is_named(&line.stacks.luks), "{word}");
         }
     }
 }

@@ -4,18 +4,14 @@
 //! one table, from which the parser and `docs/kernel-parameters.md` are made.
 
 #[cfg(feature = "stacks")]
-#[allow(dead_code, reason = "not all is used yet")]
 pub(crate) mod assembly;
 pub(crate) mod boot;
 #[cfg(feature = "stacks")]
-#[allow(dead_code, reason = "not all is used yet")]
 pub(crate) mod crypttab;
 pub mod link_name;
 #[cfg(feature = "stacks")]
-#[allow(dead_code, reason = "not all is used yet")]
 pub(crate) mod luks;
 #[cfg(feature = "stacks")]
-#[allow(dead_code, reason = "not all is used yet")]
 pub(crate) mod luks_options;
 pub(crate) mod modules;
 pub(crate) mod mount_options;

@@ -21,7 +21,6 @@
 //! area cannot be read, the format counts as absent, and [`Examination::error`] says why.
 
 #[cfg(feature = "stacks")]
-#[allow(dead_code, reason = "not all is used yet")]
 pub mod assemble_rule;
 mod bytes;
 #[cfg(feature = "stacks")]
@@ -37,15 +36,12 @@ mod gpt;
 pub mod identity;
 mod iso9660;
 pub(crate) mod links;
-#[allow(dead_code, reason = "not all is used yet")]
 pub mod luks;
 pub mod lvm;
 #[cfg(feature = "stacks")]
-#[allow(dead_code, reason = "not all is used yet")]
 pub(crate) mod mapping;
 mod mbr;
 #[cfg(feature = "stacks")]
-#[allow(dead_code, reason = "not all is used yet")]
 pub mod md;
 mod member;
 pub mod name;

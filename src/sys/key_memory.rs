@@ -27,21 +27,6 @@ impl KeyMemory {
         let _ = pages.exclude_from_dumps();
         Ok(Self { pages, len })
     }
-
-    /// Returns a copy of `bytes`.
-    ///
-    /// # Errors
-    /// There is too little memory.
-    pub(crate) fn copy_of(bytes: &[u8]) -> Result<Self> {
-        let mut memory = Self::new(bytes.len())?;
-        memory.copy_from_slice(bytes);
-        Ok(memory)
-    }
-
-    /// Shortens it to `len` bytes.
-    pub(crate) fn truncate(&mut self, len: usize) {
-        self.len = self.len.min(len);
-    }
 }
 
 impl Deref for KeyMemory {
@@ -100,13 +85,11 @@ mod tests {
 
     #[test]
     fn it_holds_bytes_and_prints_none() {
-        let mut memory = KeyMemory::copy_of(b"secret").unwrap();
-        assert_eq!(&memory[..], b"secret");
+        let mut memory = KeyMemory::new(6).unwrap();
+        memory.copy_from_slice(b"secret");
         memory[0] = b'S';
-        memory.truncate(3);
-        memory.truncate(9);
-        assert_eq!(&memory[..], b"Sec");
-        assert_eq!(format!("{memory:?}"), "KeyMemory(3 bytes)");
+        assert_eq!(&memory[..], b"Secret");
+        assert_eq!(format!("{memory:?}"), "KeyMemory(6 bytes)");
         assert!(KeyMemory::new(0).unwrap().is_empty());
     }
 

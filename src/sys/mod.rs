@@ -13,13 +13,11 @@
 //! - A message for the system log goes to /dev/kmsg, or to /dev/log if that is not writable.
 
 #[cfg(feature = "stacks")]
-#[allow(dead_code, reason = "used once PID 1 assembles")]
 pub(crate) mod af_alg;
 pub(crate) mod atomic_file;
 pub(crate) mod autoclean_marker;
 pub mod block;
 #[cfg(feature = "stacks")]
-#[allow(dead_code, reason = "not all is used yet")]
 pub(crate) mod block_stack;
 mod boot_time;
 pub(crate) mod btrfs;
@@ -42,13 +40,10 @@ pub(crate) mod helper;
 pub(crate) mod hidden_keys;
 pub(crate) mod inheritance;
 #[cfg(feature = "stacks")]
-#[allow(dead_code, reason = "used once PID 1 assembles")]
 pub(crate) mod input;
 #[cfg(feature = "stacks")]
-#[allow(dead_code, reason = "used once PID 1 assembles")]
 pub(crate) mod key_memory;
 #[cfg(feature = "stacks")]
-#[allow(dead_code, reason = "used once PID 1 assembles")]
 pub(crate) mod keyring;
 pub(crate) mod kmsg;
 pub(crate) mod loopdev;

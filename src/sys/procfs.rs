@@ -81,7 +81,6 @@ pub(crate) fn consoles(root: &Root) -> Vec<String> {
 /// MemAvailable:    3906484 kB
 /// ```
 #[cfg(feature = "stacks")]
-#[allow(dead_code, reason = "used once PID 1 assembles")]
 pub(crate) fn available_memory(root: &Root) -> Option<u64> {
     let text = read(&root.join("proc/meminfo")).ok()?;
     let number = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;

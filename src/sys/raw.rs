@@ -433,7 +433,6 @@ mod no_thread_names {
 
 /// Memory of its own pages, and the system calls of the keyring and of AF_ALG sockets.
 #[cfg(feature = "stacks")]
-#[allow(dead_code, reason = "used once PID 1 assembles")]
 pub(super) mod secrets {
     use std::ffi::{CStr, c_int, c_long, c_uint, c_void};
     use std::mem::size_of;

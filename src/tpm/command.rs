@@ -22,8 +22,6 @@ const PASSWORD: Handle = 0x4000_0009;
 const POLICY: u8 = 1;
 /// The capability that lists the banks of PCRs.
 const CAPABILITY_PCRS: u32 = 5;
-/// Tag of a ticket for a verified signature.
-const VERIFIED: u16 = 0x8022;
 
 /// A command without its authorizations.
 #[derive(Debug, Clone, PartialEq, Eq)]

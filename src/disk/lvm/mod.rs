@@ -16,46 +16,32 @@ pub(super) mod probe;
 pub(crate) mod device_for_tests;
 
 #[cfg(feature = "stacks")]
-#[allow(dead_code, reason = "not all is used yet")]
 pub(crate) mod activation;
 #[cfg(feature = "stacks")]
-#[allow(dead_code, reason = "not all is used yet")]
 mod area;
 #[cfg(feature = "stacks")]
-#[allow(dead_code, reason = "not all is used yet")]
 pub(crate) mod availability;
 #[cfg(feature = "stacks")]
-#[allow(dead_code, reason = "not all is used yet")]
 pub(crate) mod devices_file;
 #[cfg(feature = "stacks")]
-#[allow(dead_code, reason = "not all is used yet")]
 mod flags;
 #[cfg(feature = "stacks")]
-#[allow(dead_code, reason = "not all is used yet")]
 mod fuzzing;
 #[cfg(feature = "stacks")]
-#[allow(dead_code, reason = "not all is used yet")]
 pub(crate) mod group;
 #[cfg(feature = "stacks")]
-#[allow(dead_code, reason = "not all is used yet")]
 pub(crate) mod host;
 #[cfg(feature = "stacks")]
-#[allow(dead_code, reason = "not all is used yet")]
 mod id;
 #[cfg(feature = "stacks")]
-#[allow(dead_code, reason = "not all is used yet")]
 mod label;
 #[cfg(feature = "stacks")]
-#[allow(dead_code, reason = "not all is used yet")]
 pub(crate) mod members;
 #[cfg(feature = "stacks")]
-#[allow(dead_code, reason = "not all is used yet")]
 mod segment;
 #[cfg(feature = "stacks")]
-#[allow(dead_code, reason = "not all is used yet")]
 mod table;
 #[cfg(feature = "stacks")]
-#[allow(dead_code, reason = "not all is used yet")]
 mod text;
 
 #[cfg(feature = "stacks")]

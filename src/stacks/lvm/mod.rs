@@ -7,7 +7,6 @@
 mod selection;
 mod survey;
 
-use std::path::PathBuf;
 use std::rc::Rc;
 
 pub(crate) use survey::survey;
@@ -33,8 +32,6 @@ pub(crate) struct VolumeGroup {
     pub(crate) name: String,
     /// UUID, as lvm2 prints it.
     pub(crate) uuid: String,
-    /// Nodes of its devices.
-    pub(crate) members: Vec<PathBuf>,
     pub(crate) missing: Vec<MissingDevice>,
     /// Why the group is not used.
     pub(crate) problem: Option<String>,

@@ -80,7 +80,7 @@ impl Context<'_> {
             let text = format!("its devices hold different metadata with number {}", group.seqno);
             problem.get_or_insert(text);
         }
-        let (mut devices, mut members) = (Vec::new(), Vec::new());
+        let mut devices = Vec::new();
         for at in 0..group.physical.len() {
             let device = match self.device(&found, at) {
                 Ok(device) => device,
@@ -89,14 +89,12 @@ impl Context<'_> {
                     None
                 }
             };
-            members.extend(device.map(|node| node.path.clone()));
             devices.push(device.map(|n| Device { number: n.number, sectors: n.size / 512 }));
         }
         let missing = group.physical.iter().zip(&devices).filter(|(_, device)| device.is_none());
         VolumeGroup {
             name: group.name.clone(),
             uuid: group.id.to_string(),
-            members,
             missing: missing.map(|(physical, _)| missing_device(physical)).collect(),
             problem,
             notes: self.notes(&found),
