@@ -21,7 +21,9 @@ impl Assembly {
         Self
     }
 
-    pub(super) fn advance(&mut self, _: &mut StepContext<'_>, _: Option<&Awaited>) {}
+    pub(super) fn advance(&mut self, _: &mut StepContext<'_>, _: Option<&Awaited>) -> bool {
+        false
+    }
 
     pub(super) fn hints(&self, _: Option<&RootName>, _: &[SeenDevice]) -> Vec<String> {
         Vec::new()

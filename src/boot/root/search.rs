@@ -256,8 +256,10 @@ impl RootSearch {
             _ => None,
         };
         let (_, assembly, mut cx) = self.context(boot, loader);
-        assembly.advance(&mut cx, awaited.as_ref());
+        // The uevents of what was made came before its links.
+        let news = assembly.advance(&mut cx, awaited.as_ref());
         let is_asking = assembly.is_asking();
+        self.device_change |= news;
         if let Some(stopped) = self.clock.set_stopped(is_asking) {
             self.deadline = self.deadline.map(|deadline| deadline + stopped);
         }

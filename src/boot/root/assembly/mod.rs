@@ -135,15 +135,16 @@ impl Assembly {
         }
     }
 
-    /// Goes as far as possible. A step of the pipeline waits for `awaited`.
-    pub(super) fn advance(&mut self, cx: &mut StepContext<'_>, awaited: Option<&Awaited>) {
+    /// Goes as far as possible. A step of the pipeline waits for `awaited`. Returns whether devices,
+    /// or links to them, may have appeared.
+    pub(super) fn advance(&mut self, cx: &mut StepContext<'_>, awaited: Option<&Awaited>) -> bool {
         if self.needs_all {
             cx.devices.probe_all();
         }
         self.look(cx, awaited);
         // Most machines hold nothing of the kind.
         if !self.is_needed {
-            return;
+            return false;
         }
         let news = self.arrays.advance(cx)
             | self.locked.advance(cx, !self.missing.is_empty())
@@ -152,6 +153,7 @@ impl Assembly {
         if news {
             cx.devices.note_new();
         }
+        news
     }
 
     /// Looks up what the boot waits for, if the result may be another one than that of the last look.
