@@ -7,7 +7,7 @@ use harness::made_disk::{Made, PASSPHRASE, made};
 use harness::run::{BOOT, Test};
 use harness::{debian, image, tests};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The tests of this module, by what they need.
 pub(crate) const TESTS: &[Test] = tests![BOOT =>
@@ -27,7 +27,7 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
 ];
 
 /// The root filesystem of all disks: `disk::UUID`.
-pub(crate) const ROOT: &str = "root=UUID=c01d9106-0000-4000-8000-000000000001";
+const ROOT: &str = "root=UUID=c01d9106-0000-4000-8000-000000000001";
 /// What a person is asked.
 const QUESTION: &str = "assphrase for /dev/vda";
 
@@ -42,8 +42,12 @@ fn machine_with_usb(line: &str) -> Machine {
 }
 
 fn with_kernel(tree: &Tree, line: &str) -> Machine {
-    let options = ["--generic", "--modules", "@virtio,@storage,@filesystems,@crypt"];
-    Machine::new(tree, &image::coldplug(tree, &options)).cmdline(ROOT).cmdline(line)
+    Machine::new(tree, &small_image(tree)).cmdline(ROOT).cmdline(line)
+}
+
+/// Returns an image that has what LUKS needs.
+pub(crate) fn small_image(tree: &Tree) -> PathBuf {
+    image::coldplug(tree, &["--generic", "--modules", "@virtio,@storage,@filesystems,@crypt"])
 }
 
 /// Returns the UUID of the device that a recipe made.
@@ -251,7 +255,7 @@ fn a_header_that_is_cut() {
 }
 
 /// Copies the first 8 KiB of a disk, which are less than a header, to a disk of its own.
-fn cut(disks: &Made, dir: &Path) -> std::path::PathBuf {
+fn cut(disks: &Made, dir: &Path) -> PathBuf {
     let file = disks.copy(dir).remove(0);
     let disk = fs::OpenOptions::new().write(true).open(&file).unwrap();
     disk.set_len(8192).unwrap();

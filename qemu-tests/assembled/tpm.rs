@@ -1,7 +1,7 @@
 //! Roots on LUKS devices whose keys a TPM holds, sealed by systemd-cryptenroll of Debian 12. Each
 //! boot has the TPM of the guest that made the disk, and PCRs that start anew.
 
-use crate::luks::{Person, ROOT, check, check_secrets, machine, uuid};
+use crate::luks::{Person, check, check_secrets, machine, small_image, uuid};
 use harness::machine::{Boot, Bus, Machine};
 use harness::made_disk::{Made, PASSPHRASE, made};
 use harness::run::{BOOT, Need, Test};
@@ -27,6 +27,16 @@ const PIN: &str = "27 18";
 /// Makes a machine with the disk and the TPM of a recipe.
 fn with_tpm(disks: &Made, line: &str) -> Machine {
     disks.attach_tpm(disks.attach(machine(line), Bus::VirtioBlk), "tpm-tis")
+}
+
+/// Adds a file to the image.
+fn with_file(vm: Machine, path: &str, text: &str) -> Machine {
+    let image = image::overlay(
+        &small_image(&debian::system()),
+        &[(path, text.as_bytes())],
+        &vm.dir().join("image"),
+    );
+    vm.image(&image)
 }
 
 /// Checks that nobody was asked in a boot.
@@ -83,14 +93,7 @@ fn another_pcr_is_named_and_the_passphrase_asked_for() {
 /// The image holds the values of the PCRs at enrolment.
 fn remembered_values_tell_which_pcr_differs() {
     let disks = made("tpm-some-changed");
-    let list = format!(
-        "{}dir /etc/coldplug 0755 0 0\nfile /etc/coldplug/pcrs {} 0644 0 0\n",
-        include_str!("../../initramfs/base.list"),
-        disks.output("pcrs").display()
-    );
-    let tree = debian::system();
-    let vm = Machine::new(&tree, &image::with_list(&tree, &list)).cmdline(ROOT);
-    let vm = disks.attach_tpm(disks.attach(vm, Bus::VirtioBlk), "tpm-tis");
+    let vm = with_file(with_tpm(&disks, ""), "etc/coldplug/pcrs", &disks.text("pcrs"));
     check_passphrase(vm, &["TPM2 token 0: PCR 12 (kernel-config) differs"], 403);
 }
 
@@ -123,18 +126,11 @@ fn a_signed_policy() {
         &["TPM2 token 0: no usable tpm2-pcr-signature.json"],
         406,
     );
-    let tree = debian::system();
     for (path, words) in [
-        ("/.extra/tpm2-pcr-signature.json", String::new()),
-        ("/etc/signature", format!("rd.luks.options={}=tpm2-signature=/etc/signature", uuid(406))),
+        (".extra/tpm2-pcr-signature.json", String::new()),
+        ("etc/signature", format!("rd.luks.options={}=tpm2-signature=/etc/signature", uuid(406))),
     ] {
-        let list = format!(
-            "{}dir /.extra 0755 0 0\nfile {path} {} 0644 0 0\n",
-            include_str!("../../initramfs/base.list"),
-            disks.output("signature").display()
-        );
-        let vm = Machine::new(&tree, &image::with_list(&tree, &list)).cmdline(ROOT).cmdline(&words);
-        let vm = disks.attach_tpm(disks.attach(vm, Bus::VirtioBlk), "tpm-tis");
+        let vm = with_file(with_tpm(&disks, &words), path, &disks.text("signature"));
         check_unattended(&vm.run(), 406);
     }
 }
