@@ -61,9 +61,9 @@ impl Tokens {
         self.entries.is_empty()
     }
 
-    /// Returns whether all tokens need a PIN.
+    /// Returns whether there are tokens, and all of them need a PIN.
     pub(super) fn need_pin(&self) -> bool {
-        self.entries.iter().all(Entry::has_pin)
+        !self.is_empty() && self.entries.iter().all(Entry::has_pin)
     }
 
     /// Returns whether a token needs a PIN.
