@@ -9,6 +9,7 @@ mod arrays;
 mod external;
 mod hints;
 mod job;
+mod luks_target;
 mod survey;
 mod unlock;
 mod volumes;
@@ -46,7 +47,7 @@ use volumes::Volumes;
 const MISSING_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// blkid's types of devices that others are made of.
-const KINDS: [&str; 3] = [arrays::KIND, unlock::KIND, volumes::KIND];
+const KINDS: [&str; 3] = [arrays::KIND, luks_target::KIND, volumes::KIND];
 
 /// blkid's types of disks that the firmware combines.
 const FIRMWARE_KINDS: [&str; 2] = ["isw_raid_member", "ddf_raid_member"];
