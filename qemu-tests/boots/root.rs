@@ -267,10 +267,10 @@ fn usr_on_the_device_of_the_root_has_its_own_options() {
 }
 
 fn a_missing_usr_is_reported() {
-    let vm = machine(&format!("root=UUID={UUID} mount.usr=LABEL=Decoy coldplug.timeout=2"));
+    let vm = machine(&format!("root=UUID={UUID} mount.usr=LABEL=Decoy coldplug.timeout=10"));
     let boot = vm.attach(Bus::VirtioBlk, ROOT).attach(Bus::VirtioBlk, DECOY).run();
     boot.expect("no-root");
-    boot.check(boot.console.contains("mount.usr=LABEL=Decoy not found after 2"), "its name");
+    boot.check(boot.console.contains("mount.usr=LABEL=Decoy not found after 10"), "its name");
     let near = "vdb has LABEL=decoy: upper and lower case differ";
     boot.check(boot.console.contains(near), "what comes close to it");
 }

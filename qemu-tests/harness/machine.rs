@@ -31,7 +31,7 @@ const DEADLINE: Duration = Duration::from_secs(120);
 /// Arguments of the fleet machine.
 const FLEET: &str = include_str!("../data/fleet/machine.args");
 /// Deadline of a boot of the fleet machine, which takes half a minute on an idle host.
-const FLEET_DEADLINE: Duration = Duration::from_secs(300);
+const FLEET_DEADLINE: Duration = Duration::from_secs(900);
 
 /// How often a machine is restarted if its kernel panics before /init.
 const MAX_RESTARTS: usize = 2;
