@@ -2,8 +2,8 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::PathBuf;
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{major, minor};
 use rustix::io::Errno;
@@ -57,6 +57,12 @@ impl BlockDevice {
         let path = name.map(|name| root.join("dev/mapper").join(name.trim_end()));
         path.ok().filter(|path| path.exists()).unwrap_or_else(|| self.node(root))
     }
+}
+
+/// Returns the number, major and minor, of the block device that a path leads to.
+pub(crate) fn number_at(path: &Path) -> Option<(u32, u32)> {
+    let meta = fs::metadata(path).ok().filter(|meta| meta.file_type().is_block_device())?;
+    Some((major(meta.rdev()), minor(meta.rdev())))
 }
 
 /// Returns whether the device `name` is below another block device, such as one of the device

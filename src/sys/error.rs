@@ -14,7 +14,7 @@ use crate::escape;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error(Box<Failure>);
 
-/// What has failed.
+/// The operation that failed, its object and the cause.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// The operation, under the name that its manual page uses.

@@ -94,9 +94,9 @@ pub enum State {
     Complete,
     /// Devices are missing; what is there suffices.
     Degraded,
-    /// What is there suffices, but parity may be wrong where data is missing.
+    /// The members that are there suffice, but parity may be wrong where data is missing.
     DirtyDegraded,
-    /// What is there does not suffice.
+    /// The members that are there do not suffice.
     Incomplete,
     /// The array is not assembled.
     Refused(Refusal),

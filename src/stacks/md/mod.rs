@@ -57,9 +57,9 @@ pub(crate) enum State {
     Complete,
     /// Devices are missing; what is there suffices.
     Degraded,
-    /// What is there suffices, but parity may be wrong where data is missing.
+    /// The members that are there suffice, but parity may be wrong where data is missing.
     DirtyDegraded,
-    /// What is there does not suffice.
+    /// The members that are there do not suffice.
     Incomplete,
     /// It is not assembled, for this reason.
     Refused(String),

@@ -58,7 +58,8 @@ pub(super) struct Target {
     pub(super) text: String,
     /// Device number, once it was found.
     pub(super) number: Option<(u32, u32)>,
-    pub(super) luks: Luks,
+    /// Whether all of its tokens need a PIN.
+    pub(super) needs_pin: bool,
     /// Keys to try before anybody is asked; the next one is the last of the list.
     keys: Vec<Key>,
     /// Time at which the device of a key file was first missing.
@@ -76,6 +77,7 @@ enum Key {
     Token,
     Empty,
 }
+
 /// The news about a device since the last poll.
 pub(super) enum Event {
     None,
@@ -99,7 +101,7 @@ impl Target {
             state: State::Absent,
             text,
             number: None,
-            luks: Luks::default(),
+            needs_pin: false,
             keys: Vec::new(),
             key_since: None,
             wrong: 0,
@@ -255,7 +257,7 @@ impl Target {
         job.load(&luks.modules, cx.loader);
         cx.state.add_modules(job.modules().iter().cloned());
         self.keys = self.keys_to_try(&luks, cx);
-        self.luks = luks;
+        self.needs_pin = luks.needs_pin;
         self.stay(State::LoadingModules(job))
     }
 

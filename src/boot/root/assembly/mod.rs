@@ -14,9 +14,7 @@ mod survey;
 mod unlock;
 mod volumes;
 
-use std::fs;
 use std::os::fd::BorrowedFd;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -33,7 +31,7 @@ use crate::cmdline::storage::OverlayParams;
 use crate::disk::seen::SeenDevice;
 use crate::escape;
 use crate::stacks::Node;
-use crate::sys::block::BlockDevice;
+use crate::sys::block::{self, BlockDevice};
 use crate::sys::regular_file::{self, CONFIG_LIMIT};
 use crate::sys::{BootTime, Root, devices};
 use arrays::Arrays;
@@ -70,8 +68,7 @@ fn note_made(cx: &mut StepContext<'_>, what: &str, texts: &[String]) {
         cx.reporter.log().info(&line);
         let path = text.split(' ').next().unwrap_or_default();
         let node = cx.dir.join(Path::new("/dev").join(&*byte_text::to_path(path)));
-        let number = fs::metadata(node).map(|meta| meta.rdev()).unwrap_or_default();
-        let number = (rustix::fs::major(number), rustix::fs::minor(number));
+        let number = block::number_at(&node).unwrap_or_default();
         cx.state.layers.push((line, number));
     }
 }

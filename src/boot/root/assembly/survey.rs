@@ -26,7 +26,7 @@ pub(super) struct Subject {
 pub(super) enum News {
     /// The devices hold this.
     Found(Reply),
-    /// What was requested is there, in words.
+    /// The devices that were requested are there; a text for each.
     Made(Vec<String>),
     /// The survey or what was requested has failed.
     Failed,

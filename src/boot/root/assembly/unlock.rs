@@ -69,9 +69,10 @@ impl Unlocker {
     /// Adds the LUKS devices that are not in the list.
     fn add_unnamed(&mut self, cx: &StepContext<'_>) {
         for (device, uuid) in cx.devices.of_kind(KIND) {
-            let (Some(uuid), node) = (uuid, device.number) else { continue };
-            let is_known = self.targets.iter().any(|t| t.is_of(uuid) || t.number == Some(node));
-            if !is_known && !block::is_in_use(cx.dir, node) {
+            let Some(uuid) = uuid else { continue };
+            let number = device.number;
+            let is_known = self.targets.iter().any(|t| t.is_of(uuid) || t.number == Some(number));
+            if !is_known && !block::is_in_use(cx.dir, number) {
                 let mut device = cx.params.stacks.luks.unnamed_device(uuid);
                 device.options.timeout.get_or_insert(UNNAMED_TIMEOUT);
                 self.targets.push(Target::new(device));
@@ -130,7 +131,7 @@ impl Unlocker {
             return;
         }
         let names: Vec<_> = waiting.iter().map(|target| target.text.as_str()).collect();
-        let pin = if waiting.iter().any(|target| target.luks.needs_pin) { " or PIN" } else { "" };
+        let pin = if waiting.iter().any(|target| target.needs_pin) { " or PIN" } else { "" };
         let question = format!("Passphrase{pin} for {}: ", names.join(", "));
         let timeout = waiting.iter().filter_map(|t| t.device.options.timeout).min();
         match &mut self.prompt {

@@ -1,8 +1,6 @@
 //! The lookup of the device that a name stands for.
 
 use std::cmp::Reverse;
-use std::fs;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::PathBuf;
 
 use super::{Devices, ProbedDevice};
@@ -86,8 +84,7 @@ impl Devices {
 
     fn by_path(&mut self, path: &str) -> Option<Candidate> {
         let node = self.dir.join(byte_text::to_path(path));
-        let meta = fs::metadata(&node).ok().filter(|m| m.file_type().is_block_device())?;
-        let number = (rustix::fs::major(meta.rdev()), rustix::fs::minor(meta.rdev()));
+        let number = block::number_at(&node)?;
         if !self.listed.iter().any(|listed| listed.device.number == number) {
             self.is_stale = true;
             self.list();
@@ -274,6 +271,7 @@ fn matches_name(known: &ProbedDevice, name: &RootName, holds: Content) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::time::Duration;
 
     use super::super::Listed;
