@@ -5,7 +5,7 @@
 //! | `--virtio` | the virtio machine, by the floor (floor.rs) and by coldplug |
 //! | `--fleet` | the fleet machine, likewise |
 //! | `--image` | the virtio machine, from images of different sizes |
-//! | `--lvm` | the virtio machine, from a disk and from a logical volume, which needs the feature `stacks` |
+//! | `--lvm` | the virtio machine, from a disk and from a logical volume |
 //! | `--wall` | both machines with two processors: two parallel loads against one, in pairs |
 //!
 //! Without an option all run; `make bench BENCH='--virtio --image'` runs two. The floor loads the

@@ -12,6 +12,7 @@
 )]
 
 use harness::kernel::{Kernel, Tree};
+use harness::measured::spread;
 use harness::{paths, tool};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -126,11 +127,4 @@ impl Arguments<'_> {
         let line = text.lines().find_map(|line| line.split_once("Collected : "));
         line.map_or("-", |(_, count)| count.trim()).to_owned()
     }
-}
-
-/// Returns the minimum and the median in milliseconds.
-fn spread(mut times: Vec<Duration>) -> (f64, f64) {
-    times.sort();
-    let millis = |time: Duration| time.as_secs_f64() * 1e3;
-    (millis(times[0]), millis(times[times.len() / 2]))
 }

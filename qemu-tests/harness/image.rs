@@ -21,10 +21,11 @@ pub fn coldplug(tree: &Tree, options: &[&str]) -> PathBuf {
     })
 }
 
-/// Returns the programs that an image depends on. It gets coldplug-init if that lies beside
-/// coldplug.
+/// Returns the programs that an image depends on: the builder, and those beside it of which one
+/// becomes /init.
 fn version() -> Vec<u8> {
-    [program("coldplug"), program("coldplug-init")].map(|file| fs::read(file).unwrap()).concat()
+    let programs = ["coldplug", "coldplug-init", "coldplug-init-stacks"];
+    programs.map(|name| fs::read(program(name)).unwrap()).concat()
 }
 
 /// Runs `coldplug image build`.

@@ -10,6 +10,7 @@ use crate::sysfs_names::without_numbers;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 /// Makes a machine with a disk, a network card and a random number generator, all virtio.
 pub fn virtio(tree: &Tree, image: &Path) -> Machine {
@@ -94,4 +95,11 @@ pub fn knows(word: &str) -> bool {
         .unwrap();
     assert!(output.status.success(), "plan: {output:?}");
     !String::from_utf8_lossy(&output.stderr).contains(word)
+}
+
+/// Returns the least of some times and their median, in milliseconds.
+pub fn spread(mut times: Vec<Duration>) -> (f64, f64) {
+    times.sort_unstable();
+    let millis = |time: Duration| time.as_secs_f64() * 1e3;
+    (millis(times[0]), millis(times[times.len() / 2]))
 }

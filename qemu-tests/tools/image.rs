@@ -27,6 +27,7 @@ pub(crate) const TESTS: &[Test] = tests![[] =>
     a_root_without_lib_is_read_below_usr,
     a_module_that_nobody_requested_may_be_damaged,
     a_builtin_module_stands_for_its_softdeps,
+    init_is_the_smallest_program_that_suffices,
     a_list_replaces_the_built_in_one,
     a_list_of_every_form_gives_what_gen_init_cpio_makes,
     an_image_can_be_standard_output,
@@ -506,6 +507,54 @@ fn a_builtin_module_stands_for_its_softdeps() {
     assert_eq!(modules(&built(tree.path(), "-m hid")), ["x.ko.zst"]);
     put(tree.path(), &format!("{dir}/modules.softdep"), "softdep x pre: deep\n");
     assert_eq!(modules(&built(tree.path(), "-m x")), [d[0], d[1], "x.ko.zst"]);
+}
+
+/// The larger program goes into images that can have their root on LUKS, LVM or md, or that have
+/// rules for programs which assemble devices.
+fn init_is_the_smallest_program_that_suffices() {
+    let (small, stacks) = ("#!small\n", "#!stacks\n");
+    let installed = tempfile::tempdir().unwrap();
+    put(installed.path(), "lib/coldplug/coldplug-init", small);
+    put(installed.path(), "lib/coldplug/coldplug-init-stacks", stacks);
+    put(installed.path(), "bin/coldplug", fs::read(env!("CARGO_BIN_EXE_coldplug")).unwrap());
+    let program = installed.path().join("bin/coldplug");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let dir = format!("lib/modules/{RELEASE}");
+    let with_module = tree();
+    put(with_module.path(), &format!("{dir}/kernel/dm-mod.ko"), module(&["name=dm_mod"]));
+    let dep = with_module.path().join(format!("{dir}/modules.dep"));
+    let lines = fs::read_to_string(&dep).unwrap() + "kernel/dm-mod.ko:\n";
+    fs::write(&dep, lines).unwrap();
+    let built_in = tree();
+    put(built_in.path(), &format!("{dir}/modules.builtin"), "kernel/drivers/md/md-mod.ko\n");
+    let with_rules = tree();
+    put(with_rules.path(), "etc/coldplug/assemble.d/a", "on bcache run /init\n");
+    put(
+        with_rules.path(),
+        "list",
+        "file /init @init 0755 0 0\nfile /etc/coldplug/assemble.d/a list 0644 0 0\n",
+    );
+    let listed = "-m x --generic --list list";
+    for (tree, args, expected) in [
+        (&with_module, "-m x", small),
+        (&with_module, "-m x,dm-mod", stacks),
+        (&with_module, "--all", stacks),
+        (&built_in, "-m x", stacks),
+        (&with_rules, "-m x", stacks),
+        (&with_rules, "-m x --generic", small),
+        (&with_rules, listed, stacks),
+        (&with_module, "-m dm-mod --init init", "#!/bin/true\n"),
+    ] {
+        let image = tree.path().join("out.img");
+        let output = Command::new(&program)
+            .args(["image", "build", "-q", "--kernel", RELEASE, "--root", ".", "-o", "out.img"])
+            .args(args.split_whitespace())
+            .current_dir(tree.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{args}: {}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(files(&image)["init"], expected.as_bytes(), "{args}");
+    }
 }
 
 fn a_list_replaces_the_built_in_one() {

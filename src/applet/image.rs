@@ -11,7 +11,7 @@ use super::message::{self, Error};
 use super::out;
 use crate::escape;
 use crate::image::newc::Member;
-use crate::image::{self, Compress, ModuleFormat, Modules, Options, Shell};
+use crate::image::{self, Compress, Init, ModuleFormat, Modules, Options, Shell};
 use crate::sys::atomic_file;
 use crate::sys::regular_file;
 
@@ -26,8 +26,9 @@ build  Write an initramfs image to OUT.
       --all               include all modules (default)
   -m, --modules A,B       include these modules and their dependencies: names, globs or @sets
                           (@crypt @filesystems @lvm @network @raid @storage @usb-input @virtio)
-      --init BINARY       program for /init (default: coldplug-init in the directory of this
-                          program or in ../lib/coldplug, else this program)
+      --init BINARY       program for /init (default: coldplug-init, or coldplug-init-stacks if the
+                          image can have a root on LUKS, LVM or md, in the directory of this
+                          program or in ../lib/coldplug; else this program)
       --modules-as FORMAT zstd: compress plain modules (default); plain: decompress all
                           modules; stored: keep the files unchanged.
                           With --compress, plain makes the smaller image
@@ -49,9 +50,6 @@ list   Print mode, owner, size and name of each entry of the image FILE; '-' is 
        A last line tells of an appended bootconfig.
        If the image is damaged, print the entries before the damage and exit with status 1.
 ";
-
-/// Name of the smaller build of this program, without the commands of the build machine.
-const IMAGE_PROGRAM: &str = "coldplug-init";
 
 /// Size in bytes of what is read and printed at once.
 const CHUNK: usize = 1 << 16;
@@ -129,7 +127,7 @@ fn parse_build(parser: &mut lexopt::Parser) -> Result<Command, Error> {
                 let words = parser.value()?.string()?;
                 add_modules(&mut options.modules, &words);
             }
-            Long("init") => options.init = parser.value()?.into(),
+            Long("init") => options.init = Init::Program(parser.value()?.into()),
             Long("modules-as") => {
                 options.module_format = parser.value()?.parse_with(module_format)?;
             }
@@ -168,7 +166,7 @@ fn defaults() -> Options {
         root: PathBuf::from("/"),
         out: PathBuf::new(),
         modules: Modules::All,
-        init: default_init(),
+        init: Init::Smallest,
         module_format: ModuleFormat::default(),
         compress: Compress::default(),
         list: None,
@@ -178,16 +176,6 @@ fn defaults() -> Options {
         generic: false,
         mtime: 0,
     }
-}
-
-/// Returns the program for images in the directory of this program or in ../lib/coldplug; else this
-/// program, which is larger.
-fn default_init() -> PathBuf {
-    let this = PathBuf::from("/proc/self/exe");
-    let Ok(path) = fs::read_link(&this) else { return this };
-    let dir = path.parent().unwrap_or(&path);
-    let candidates = [dir.join(IMAGE_PROGRAM), dir.join("../lib/coldplug").join(IMAGE_PROGRAM)];
-    candidates.into_iter().find(|path| path.is_file()).unwrap_or(this)
 }
 
 /// Adds the words of one `--modules`; the option may occur several times.
@@ -297,7 +285,7 @@ mod tests {
         let options = build("--kernel 6.1 -o out");
         assert_eq!((options.modules, options.module_format), (Modules::All, ModuleFormat::Zstd));
         assert_eq!((options.compress, options.firmware), (Compress::None, true));
-        assert_eq!(options.init, Path::new("/proc/self/exe"));
+        assert_eq!(options.init, Init::Smallest);
 
         let options = build("-k6.1 -o out -m a,@virtio, --modules=b-c --no-firmware --root /r");
         let names = ["a", "@virtio", "b-c"].map(str::to_owned).to_vec();
@@ -314,7 +302,7 @@ mod tests {
             (options.module_format, options.compress),
             (ModuleFormat::Stored, Compress::Gzip)
         );
-        assert_eq!((options.list, options.init), (Some("l".into()), "i".into()));
+        assert_eq!((options.list, options.init), (Some("l".into()), Init::Program("i".into())));
     }
 
     #[test]

@@ -13,10 +13,23 @@ use crate::kmod::Warning;
 /// Directory of the rules, in the image and in the real system.
 pub const DIRECTORY: &str = "etc/coldplug/assemble.d";
 
-/// Returns whether a file of the directory with this name holds rules: backups of editors and of
-/// dpkg do not.
+/// Returns the names of those files of the directory that hold rules, in the order in which they
+/// apply: backups of editors and of dpkg hold none.
 #[must_use]
-pub fn is_rule_file(name: &str) -> bool {
+pub fn in_order(mut names: Vec<String>) -> Vec<String> {
+    names.retain(|name| is_rule_file(name));
+    names.sort_unstable();
+    names
+}
+
+/// Returns whether a path of an image, without leading slash, is a file of rules.
+#[must_use]
+pub fn is_rule_path(path: &str) -> bool {
+    let name = path.strip_prefix(DIRECTORY).and_then(|rest| rest.strip_prefix('/'));
+    name.is_some_and(|name| !name.contains('/') && is_rule_file(name))
+}
+
+fn is_rule_file(name: &str) -> bool {
     !name.starts_with('.') && !name.ends_with('~') && !name.contains(".dpkg-")
 }
 
@@ -74,6 +87,21 @@ fn rule(line: &str) -> Result<Option<AssembleRule>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn backups_hold_no_rules() {
+        let names = ["b", ".swp", "a.conf~", "a.conf", "a.dpkg-old", "a.dpkg-new"];
+        assert_eq!(in_order(names.map(str::to_owned).to_vec()), ["a.conf", "b"]);
+        for (path, expected) in [
+            ("etc/coldplug/assemble.d/a", true),
+            ("etc/coldplug/assemble.d/a~", false),
+            ("etc/coldplug/assemble.d", false),
+            ("etc/coldplug/assemble.d/sub/a", false),
+            ("etc/coldplug/assemble.data", false),
+        ] {
+            assert_eq!(is_rule_path(path), expected, "{path}");
+        }
+    }
 
     #[test]
     fn a_line_is_a_rule_or_an_error_with_its_place() {

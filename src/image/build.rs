@@ -5,24 +5,19 @@ use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use super::file_list::FileList;
 use super::firmware::Firmware;
 use super::host_config::HostConfig;
 use super::manifest::{Content, Manifest, Node};
 use super::output::Output;
 use super::select::{self, Selection};
 use super::tree::Tree;
-use super::{
-    Error, ModuleFormat, Modules, Options, firmware, list, newc, pack, sets, shell, source,
-};
+use super::{Error, ModuleFormat, Modules, Options, firmware, newc, pack, shell, source};
 use crate::escape;
 use crate::kmod::index;
 use crate::kmod::name::ModuleName;
-use crate::sys;
 use crate::sys::atomic_file::output_name;
 use crate::sys::regular_file::{self, FileBytes};
-
-/// Longest file list in bytes.
-const LIST_LIMIT: usize = 64 << 20;
 
 /// Index files that are copied unchanged, also for modules that are not in the image: so the loader
 /// can report which module is missing.
@@ -93,7 +88,9 @@ pub(crate) fn build(options: &Options) -> Result<Summary, Error> {
     notices.append(&mut config.notices);
     let firmware = read_modules(&tree, &mut selection, options, &mut notices)?;
     let mut manifest = Manifest::default();
-    add_list(&mut manifest, options)?;
+    let list = FileList::read(options)?;
+    let assembles = can_assemble(&tree, &selection) || config.has_rules(list.names());
+    list.add_to(&mut manifest, &options.init.path(assembles))?;
     if let Some(shell) = &options.shell {
         shell::add(&mut manifest, shell, &options.root)?;
     }
@@ -124,6 +121,15 @@ pub(crate) fn build(options: &Options) -> Result<Summary, Error> {
         firmware: firmware.files.len(),
         firmware_missing: firmware.missing,
         notices,
+    })
+}
+
+/// Returns whether the kernel of the image has the device-mapper or md, as a module that is in the
+/// image or built in: then its root can be on LUKS, LVM or md.
+fn can_assemble(tree: &Tree, selection: &Selection) -> bool {
+    ["dm_mod", "md_mod"].map(ModuleName::new).iter().any(|name| {
+        tree.builtin.contains(name)
+            || tree.by_name.get(name).is_some_and(|at| selection.contains(at))
     })
 }
 
@@ -161,69 +167,6 @@ fn image_path(release: &str, path: &str) -> String {
         Some(external) => external.to_owned(),
         None => format!("lib/modules/{release}/{path}"),
     }
-}
-
-fn add_list(manifest: &mut Manifest, options: &Options) -> Result<(), Error> {
-    let file = match &options.list {
-        None => "base.list".to_owned(),
-        Some(path) if path.as_os_str() == "-" => "standard input".to_owned(),
-        Some(path) => escape::path(path).into_owned(),
-    };
-    let text = read_list(options.list.as_deref())?;
-    for line in list::parse(&file, &text, &|name| std::env::var_os(name))? {
-        let number = line.number;
-        add_line(manifest, line, options).map_err(|cause| Error::Line {
-            file: file.clone(),
-            line: number,
-            cause: Box::new(cause),
-        })?;
-    }
-    Ok(())
-}
-
-/// Returns the text of the file list; `-` is standard input.
-fn read_list(path: Option<&Path>) -> Result<Vec<u8>, Error> {
-    let Some(path) = path else { return Ok(sets::BASE.into()) };
-    if path.as_os_str() != "-" {
-        return regular_file::read(path, LIST_LIMIT).map_err(Error::System);
-    }
-    let path = Path::new("standard input");
-    let mut text = Vec::new();
-    let limited = std::io::stdin().lock().take(LIST_LIMIT as u64 + 1).read_to_end(&mut text);
-    limited.map_err(Error::io("read", path))?;
-    match text.len() > LIST_LIMIT {
-        true => {
-            let cause = sys::Cause::TooLarge(LIST_LIMIT);
-            Err(Error::System(sys::Error::new("read", escape::path(path), cause)))
-        }
-        false => Ok(text),
-    }
-}
-
-/// Adds the nodes of one line of a file list.
-fn add_line(manifest: &mut Manifest, line: list::Line, options: &Options) -> Result<(), Error> {
-    let content = match line.kind {
-        list::LineKind::Dir => Content::Dir,
-        list::LineKind::Link(target) => Content::Link(target),
-        list::LineKind::Char(major, minor) => Content::Char(major, minor),
-        list::LineKind::Block(major, minor) => Content::Block(major, minor),
-        list::LineKind::Fifo => Content::Fifo,
-        list::LineKind::Socket => Content::Socket,
-        list::LineKind::File(list::Location::Init) => Content::File(options.init.clone()),
-        list::LineKind::File(list::Location::InitrdRelease) => {
-            Content::Bytes(sets::INITRD_RELEASE.into())
-        }
-        list::LineKind::File(list::Location::Path(path)) => {
-            source::check(&path).map_err(Error::System)?;
-            Content::File(path)
-        }
-    };
-    let shared = (!line.hard_links.is_empty()).then_some(line.number);
-    let node = Node { mode: line.mode, uid: line.uid, gid: line.gid, content, shared };
-    for name in &line.hard_links {
-        manifest.add(name, node.clone())?;
-    }
-    manifest.add(&line.name, node)
 }
 
 /// Adds the tree's index files. modules.dep and modules.dep.bin are rewritten, because the suffixes
@@ -402,7 +345,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
-    use super::super::Compress;
+    use super::super::{Compress, Init};
     use super::*;
 
     #[test]
@@ -413,7 +356,7 @@ mod tests {
             root: scratch.path().to_owned(),
             out: scratch.path().join("image"),
             modules: Modules::All,
-            init: scratch.path().join("init"),
+            init: Init::Smallest,
             module_format: ModuleFormat::default(),
             compress: Compress::default(),
             list: None,

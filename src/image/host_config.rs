@@ -22,7 +22,7 @@ use super::shell;
 use crate::byte_text;
 use crate::cmdline::crypttab;
 use crate::cmdline::luks::{FilePlace, KeySource, LuksDevice};
-use crate::disk::assemble_rule::{self, DIRECTORY, is_rule_file};
+use crate::disk::assemble_rule::{self, DIRECTORY};
 use crate::sys::{regular_file, sysfs};
 
 /// Longest file in bytes.
@@ -81,6 +81,13 @@ impl HostConfig {
         Ok(config)
     }
 
+    /// Returns whether there are rules for programs that assemble devices, here or among the paths
+    /// of the image's file list.
+    pub(super) fn has_rules<'a>(&self, mut listed: impl Iterator<Item = &'a str>) -> bool {
+        let mut own = self.files.iter().map(|(path, ..)| path.as_str());
+        own.any(assemble_rule::is_rule_path) || listed.any(assemble_rule::is_rule_path)
+    }
+
     /// Adds the files to an image, except for those that its file list has. Returns warnings.
     ///
     /// # Errors
@@ -107,10 +114,8 @@ impl HostConfig {
 
     /// Adds the rules of assemble.d.
     fn add_rules(&mut self, root: &Path) -> Result<(), Error> {
-        let mut names = sysfs::entry_names(&inside(root, Path::new(DIRECTORY)));
-        names.retain(|name| is_rule_file(name));
-        names.sort_unstable();
-        for name in names {
+        let names = sysfs::entry_names(&inside(root, Path::new(DIRECTORY)));
+        for name in assemble_rule::in_order(names) {
             let path = format!("{DIRECTORY}/{name}");
             let Some(content) = read(root, &path)? else { continue };
             let mut warnings = Vec::new();

@@ -17,6 +17,7 @@
 
 mod build;
 mod error;
+mod file_list;
 mod firmware;
 #[cfg(feature = "stacks")]
 mod host_config;
@@ -24,6 +25,7 @@ mod host_config;
 #[path = "no_host_config.rs"]
 mod host_config;
 mod indexes;
+mod init;
 mod inside;
 pub(crate) mod list;
 mod manifest;
@@ -40,6 +42,7 @@ mod tree;
 
 pub(crate) use build::build;
 pub(crate) use error::Error;
+pub(crate) use init::Init;
 pub(crate) use options::{Modules, Options};
 pub(crate) use output::Compress;
 pub(crate) use pack::ModuleFormat;

@@ -18,6 +18,10 @@ impl HostConfig {
         Ok(Self::default())
     }
 
+    pub(super) fn has_rules<'a>(&self, _: impl Iterator<Item = &'a str>) -> bool {
+        false
+    }
+
     pub(super) fn add_to(self, _: &mut Manifest, _: &Path) -> Result<Vec<String>, Error> {
         Ok(Vec::new())
     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Compress, ModuleFormat, Shell};
+use super::{Compress, Init, ModuleFormat, Shell};
 
 /// The modules of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub(crate) struct Options {
     /// The modules of the image.
     pub(crate) modules: Modules,
     /// The program that becomes /init.
-    pub(crate) init: PathBuf,
+    pub(crate) init: Init,
     /// Format of the module files.
     pub(crate) module_format: ModuleFormat,
     /// Compression of the whole archive.

@@ -12,7 +12,7 @@ use rustix::process::Signal;
 
 use super::Node;
 use crate::byte_text;
-use crate::disk::assemble_rule::{self, AssembleRule, DIRECTORY, is_rule_file};
+use crate::disk::assemble_rule::{self, AssembleRule, DIRECTORY};
 use crate::escape;
 use crate::kmod::Warning;
 use crate::sys::regular_file::{self, CONFIG_LIMIT};
@@ -30,11 +30,8 @@ const MAX_LINES: usize = 200;
 /// Reads the rules of the image, by the names of their files.
 pub(crate) fn rules(dir: &Root, warnings: &mut Vec<Warning>) -> Vec<AssembleRule> {
     let directory = dir.join(DIRECTORY);
-    let mut names = sysfs::entry_names(&directory);
-    names.retain(|name| is_rule_file(name));
-    names.sort_unstable();
     let mut rules = Vec::new();
-    for name in names {
+    for name in assemble_rule::in_order(sysfs::entry_names(&directory)) {
         let path = directory.join(&name);
         let shown = escape::path(&path);
         match regular_file::read(&path, CONFIG_LIMIT) {
