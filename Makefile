@@ -105,6 +105,7 @@ lint:
 	cargo clippy --locked --workspace --all-targets --features qemu-tests -- -D warnings
 	cargo clippy --locked --lib --bins --no-default-features -- -D warnings
 	cargo clippy --locked --lib --bins --no-default-features --features stacks -- -D warnings
+	cargo clippy --locked --lib --bins --no-default-features --features host -- -D warnings
 	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' cargo doc -q --locked --no-deps --document-private-items
 	cargo clippy --locked --all-targets --manifest-path fuzz/Cargo.toml --no-default-features --target-dir $(or $(CARGO_TARGET_DIR),target) -- -D warnings
 

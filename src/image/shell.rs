@@ -77,6 +77,7 @@ pub(super) fn add(manifest: &mut Manifest, shell: &Shell, root: &Path) -> Result
 ///
 /// # Errors
 /// It or a library cannot be read.
+#[cfg(feature = "stacks")] // for the programs of assemble.d
 pub(super) fn add_program(
     manifest: &mut Manifest,
     path: &str,
