@@ -16,6 +16,7 @@
 )]
 
 use harness::kernel::{Kernel, Tree};
+use harness::measured::spread;
 use harness::{kmod34, paths, tool};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -45,7 +46,7 @@ fn compare(kernel: Kernel, goal: f64) {
         let other = kmods.join(file.strip_prefix(&ours).unwrap());
         assert!(std::fs::read(&file).unwrap() == std::fs::read(&other).unwrap(), "{file:?}");
     }
-    let (ours, kmods) = (spread(&of_ours), spread(&of_kmod));
+    let (ours, kmods) = (figures(&of_ours), figures(&of_kmod));
     println!(
         "{kernel:?}: ours {:.0} {:.0} ms, {} KB   kmod {:.0} {:.0} ms, {} KB   \
          ratio {:.2} (goal: {goal})",
@@ -79,9 +80,7 @@ fn run(command: Command, tree: &Tree, out: &Path) -> (Duration, u64) {
 }
 
 /// Returns the minimum and the median time in milliseconds, and the maximum of the memory.
-fn spread(runs: &[(Duration, u64)]) -> (f64, f64, u64) {
-    let mut times: Vec<Duration> = runs.iter().map(|run| run.0).collect();
-    times.sort();
-    let millis = |time: Duration| time.as_secs_f64() * 1e3;
-    (millis(times[0]), millis(times[times.len() / 2]), runs.iter().map(|r| r.1).max().unwrap())
+fn figures(runs: &[(Duration, u64)]) -> (f64, f64, u64) {
+    let (least, median) = spread(runs.iter().map(|run| run.0).collect());
+    (least, median, runs.iter().map(|run| run.1).max().unwrap())
 }

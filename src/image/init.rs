@@ -43,8 +43,8 @@ fn smallest(this: &Path, stacks: bool) -> PathBuf {
         false => &[SMALL, STACKS],
     };
     let dirs = [dir.to_owned(), dir.join("../lib/coldplug")];
-    let candidates = names.iter().flat_map(|name| dirs.iter().map(move |dir| dir.join(name)));
-    candidates.into_iter().find(|path| path.is_file()).unwrap_or_else(|| this.to_owned())
+    let mut candidates = names.iter().flat_map(|name| dirs.iter().map(move |dir| dir.join(name)));
+    candidates.find(|path| path.is_file()).unwrap_or_else(|| this.to_owned())
 }
 
 #[cfg(test)]
