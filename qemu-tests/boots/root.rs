@@ -294,14 +294,14 @@ fn near_misses_are_reported() {
              36 characters",
         ),
         ("PARTUUID=89abcdef-03", "vdb has disk ID 89abcdef, but no partition 03, only 01, 02, 05"),
-        ("LABEL=crypt", "vdc has this LABEL, but holds crypto_LUKS, which coldplug does not open"),
+        ("LABEL=crypt", "vdc has this LABEL, but holds crypto_LUKS, which is locked"),
         ("/dev/vda7", "vda has partitions 1, 2 only"),
         ("/dev/vdc1", "vdc has no partitions; the whole disk is crypto_LUKS"),
         ("/dev/sda2", "no sda, but vda2 ext4"),
-        ("/dev/mapper/root", "vdc holds crypto_LUKS, which coldplug does not open"),
+        ("/dev/mapper/root", "vdc holds crypto_LUKS, which is locked"),
         ("cold-part", "vda2 has this PARTLABEL: use root=PARTLABEL=cold-part"),
     ] {
-        let vm = machine(&format!("root={root} coldplug.timeout=4"));
+        let vm = machine(&format!("root={root} coldplug.timeout=10")).guest_clock();
         let vm = gpt_of_decoys(vm);
         let vm = mbr(vm);
         let luks = vm.dir().join("luks");

@@ -53,6 +53,9 @@ pub(super) enum State {
 #[derive(Debug)]
 pub(super) struct Target {
     pub(super) device: LuksDevice,
+    /// Whether the boot can go on without it: the device that it waits for may be on another one.
+    /// False once somebody was asked for its passphrase.
+    pub(super) is_optional: bool,
     pub(super) state: State,
     /// Node and name for messages: `/dev/vda2 (label)`.
     pub(super) text: String,
@@ -97,6 +100,7 @@ impl Target {
             LuksSource::Device(name) => format!("LUKS device {name}"),
         };
         Self {
+            is_optional: device.options.no_fail,
             device,
             state: State::Absent,
             text,
@@ -202,7 +206,7 @@ impl Target {
     fn find(&mut self, cx: &mut StepContext<'_>) -> Event {
         self.state = State::Absent;
         if let Some(format) = self.device.options.other_format {
-            self.device.options.no_fail = true;
+            self.is_optional = true;
             return self.fail(&format!("{format} is not LUKS; skipped"), cx);
         }
         let Some(found) = find_source(&self.device.source, cx) else { return Event::None };
@@ -287,6 +291,7 @@ impl Target {
             None => match passphrase {
                 Some((number, bytes)) if number != self.tried => {
                     self.tried = number;
+                    self.is_optional = self.device.options.no_fail;
                     (Request::Passphrase(bytes.to_vec().into()), true)
                 }
                 _ if self.device.options.headless => {

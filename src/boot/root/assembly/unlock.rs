@@ -75,7 +75,9 @@ impl Unlocker {
             if !is_known && !block::is_in_use(cx.dir, number) {
                 let mut device = cx.params.stacks.luks.unnamed_device(uuid);
                 device.options.timeout.get_or_insert(UNNAMED_TIMEOUT);
-                self.targets.push(Target::new(device));
+                let mut target = Target::new(device);
+                target.is_optional = true;
+                self.targets.push(target);
             }
         }
     }
@@ -164,6 +166,7 @@ impl Unlocker {
             cx.reporter.warn(line.clone());
             self.errors.push(line);
             target.state = State::Failed;
+            target.is_optional = target.device.options.no_fail;
         }
         self.prompt = None;
     }
@@ -176,7 +179,7 @@ impl Unlocker {
 
     /// Returns whether a device that is needed stays locked, and nothing else is under way.
     pub(super) fn has_given_up(&self) -> bool {
-        let failed = |t: &Target| matches!(t.state, State::Failed) && !t.device.options.no_fail;
+        let failed = |t: &Target| matches!(t.state, State::Failed) && !t.is_optional;
         self.targets.iter().any(failed) && !self.targets.iter().any(Target::is_on_the_way)
     }
 
