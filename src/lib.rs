@@ -55,7 +55,7 @@ pub mod machine;
 pub mod net;
 pub mod report;
 #[cfg(feature = "stacks")]
-pub(crate) mod stacks;
+pub mod stacks;
 pub mod sys;
 #[cfg(feature = "stacks")]
 pub mod tpm;

@@ -11,7 +11,7 @@ use super::message::Error;
 use crate::disk::{Examination, PartitionTable, ReadError, Usage};
 use crate::sys::block::{BlockDevice, Disk};
 use crate::sys::probe_message::{Answer, Entry, MAX_LINKS, Probe, Request};
-use crate::sys::{DeviceError, Root, child, disk_links, process};
+use crate::sys::{self, DeviceError, Root, child, disk_links, process};
 
 pub(super) fn run(_args: &[OsString]) -> Result<(), Error> {
     process::set_name(c"coldplug-probe");
@@ -33,7 +33,7 @@ pub(super) fn run(_args: &[OsString]) -> Result<(), Error> {
 
 /// Answers a request. Returns whether all answers were sent.
 fn answer(root: &Root, request: Request, send: impl Fn(&Answer) -> bool) -> bool {
-    let source = Disk::open(root, &request.disk);
+    let source = open(root, &request.disk);
     let whole = source.as_ref().map(|source| Examination::new(source));
     let sector_size = request.disk.sector_size(root);
     let table = whole.as_ref().ok().and_then(|whole| whole.partition_table(sector_size));
@@ -41,7 +41,7 @@ fn answer(root: &Root, request: Request, send: impl Fn(&Answer) -> bool) -> bool
         let mut probe = match (device.partition, &whole) {
             (None, Ok(examination)) => probe(&device, examination, table.as_ref()),
             (None, Err(error)) => unopened(&device, error),
-            (Some(_), _) => match Disk::open(root, &device) {
+            (Some(_), _) => match open(root, &device) {
                 Ok(source) => probe(&device, &Examination::new(&source), table.as_ref()),
                 Err(error) => unopened(&device, &error),
             },
@@ -51,6 +51,11 @@ fn answer(root: &Root, request: Request, send: impl Fn(&Answer) -> bool) -> bool
     })
 }
 
+/// Opens a device, whose start and end are read at once.
+fn open(root: &Root, device: &BlockDevice) -> sys::Result<Disk> {
+    Disk::open(root, device).inspect(Disk::read_ahead_end)
+}
+
 fn links(root: &Root, device: &BlockDevice) -> Vec<String> {
     let mut links = disk_links::links(root, device);
     links.truncate(MAX_LINKS);
@@ -58,7 +63,7 @@ fn links(root: &Root, device: &BlockDevice) -> Vec<String> {
 }
 
 /// Returns what a device holds whose node cannot be opened.
-fn unopened(device: &BlockDevice, error: &crate::sys::Error) -> Probe {
+fn unopened(device: &BlockDevice, error: &sys::Error) -> Probe {
     Probe { error: Some(DeviceError::of_open(&device.name, error)), ..Probe::default() }
 }
 

@@ -147,12 +147,13 @@ impl<'a, 'b> EventLoop<'a, 'b> {
     }
 
     /// Returns whether nothing is left to do: no load, no event, no bus that may still be probing,
-    /// and a scan that found nothing new.
+    /// no device that is read or made for the root, and a scan that found nothing new.
     fn is_settled(&mut self, idle: bool, drained: Drained) -> bool {
         let busy = !idle
             || drained.fresh
             || drained.lost
             || !self.loader.is_idle()
+            || self.search.is_coming()
             || !self.coldplug.is_quiet();
         if busy || self.coldplug.next_round() > 0 {
             self.complete = false;
@@ -169,9 +170,7 @@ impl<'a, 'b> EventLoop<'a, 'b> {
         let late = self.hold_until.is_some_and(|until| waiting && BootTime::now() >= until);
         let held = self.hold_until.is_some();
         let root_first = held && waiting && !fresh && self.coldplug.is_quiet();
-        // The root may be on a disk that is being read.
-        let stuck =
-            (settled || root_first) && self.loader.has_held() && !self.search.is_reading_disks();
+        let stuck = (settled || root_first) && self.loader.has_held() && !self.search.is_coming();
         if late || stuck {
             self.hold_until = self.hold_until.map(|_| BootTime::now() + HOLD_TIMEOUT);
             self.complete = false;

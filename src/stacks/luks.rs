@@ -175,6 +175,14 @@ pub(crate) fn unlock(
     Err(failure)
 }
 
+/// Returns whether `secret` unlocks the LUKS device or image file at `path`. For the benchmark.
+#[must_use]
+pub fn unlocks(path: &Path, secret: &[u8]) -> bool {
+    let dir = Root::default();
+    let node = Node { path: path.to_owned(), number: (0, 0), size: 0 };
+    inspect(&node, None).is_ok_and(|device| unlock(&dir, &device, secret, None).is_ok())
+}
+
 fn try_slot(
     dir: &Root,
     device: &Inspected,

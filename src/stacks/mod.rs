@@ -5,7 +5,7 @@
 //! wait for the kernel; PID 1 decides what is assembled and when.
 
 pub(crate) mod external;
-pub(crate) mod luks;
+pub mod luks;
 mod luks_session;
 mod luks_tpm;
 pub(crate) mod lvm;

@@ -2,10 +2,11 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::num::NonZeroU64;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{major, minor};
+use rustix::fs::{Advice, fadvise, major, minor};
 use rustix::io::Errno;
 
 use super::{Error, Result, Root};
@@ -137,6 +138,9 @@ pub(crate) fn partition_names(root: &Root, name: &str) -> (Option<String>, Optio
     (value("PARTUUID"), value("PARTNAME"))
 }
 
+/// Alignment of the superblock of md 0.90, and its distance from the end of the device, in bytes.
+const ALIGNMENT: u64 = 64 << 10;
+
 /// A block device that is open for reading.
 #[derive(Debug)]
 pub(crate) struct Disk {
@@ -159,6 +163,15 @@ impl Disk {
             return Err(Error::new("open", escape::path(&node), Errno::NXIO));
         }
         Ok(Self { file, size: device.size })
+    }
+
+    /// Starts to read the end, where the backup of a GPT and superblocks of RAID are, so that the
+    /// caller need not wait for the start first, and then for each of these.
+    pub(crate) fn read_ahead_end(&self) {
+        // The superblock of md 0.90, the farthest from the end.
+        let from = (self.size / ALIGNMENT * ALIGNMENT).saturating_sub(ALIGNMENT);
+        // A read that fails is repeated and reported.
+        let _ = fadvise(&self.file, from, NonZeroU64::new(self.size - from), Advice::WillNeed);
     }
 }
 

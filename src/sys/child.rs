@@ -173,13 +173,18 @@ fn to_pid(pid: u32) -> Option<Pid> {
 }
 
 fn receive(socket: impl AsFd, flags: RecvFlags) -> Received {
-    // Not cleared before: most calls receive a few bytes or nothing.
-    let mut buffer = Vec::with_capacity(MAX_MESSAGE);
-    match uninterrupted(|| recv(&socket, spare_capacity(&mut buffer), flags)) {
-        Err(Errno::AGAIN) => Received::Pending,
+    // The length first: PID 1 looks hundreds of times in a boot, and mostly there is nothing.
+    let peek = flags | RecvFlags::PEEK | RecvFlags::TRUNC;
+    let length = uninterrupted(|| recv(&socket, &mut [0; 0], peek)).map(|(_, length)| length);
+    let mut buffer = match length {
+        Err(Errno::AGAIN) => return Received::Pending,
         // An empty message is the end of the connection; no message of ours is empty.
-        Ok((0, _)) | Err(_) => Received::Ended,
+        Ok(0) | Err(_) => return Received::Ended,
+        Ok(length) => Vec::with_capacity(length),
+    };
+    match uninterrupted(|| recv(&socket, spare_capacity(&mut buffer), flags)) {
         Ok(_) => Received::Message(buffer),
+        Err(_) => Received::Ended,
     }
 }
 

@@ -188,10 +188,10 @@ impl RootSearch {
         children.chain(self.assembly.wake_fds())
     }
 
-    /// Returns whether the root may be on a disk that is being read. A slow disk counts for a
-    /// second only.
-    pub(in crate::boot) fn is_reading_disks(&self) -> bool {
-        self.devices.is_undecided()
+    /// Returns whether the root may be on a device that is being read or made. A slow disk counts for
+    /// a second only.
+    pub(in crate::boot) fn is_coming(&self) -> bool {
+        self.is_waiting() && (self.devices.is_undecided() || self.assembly.is_busy())
     }
 
     /// Returns whether [`Self::warn_later_duplicates`] knows all devices, except slow ones.

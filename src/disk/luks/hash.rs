@@ -76,7 +76,8 @@ trait State: Copy + Zeroize {
     /// Mixes whole blocks into the state.
     fn compress(&mut self, blocks: &[u8]);
 
-    /// Writes the start of the state, big-endian, to `out`.
+    /// Writes the start of the state, big-endian, to `out`, whose length is that of whole words: copies
+    /// of a length that the compiler does not know would take longer than the hash functions.
     fn write(&self, out: &mut [u8]);
 }
 
@@ -155,15 +156,15 @@ impl State for [u64; 8] {
     }
 
     fn write(&self, out: &mut [u8]) {
-        for (chunk, word) in out.chunks_mut(8).zip(self) {
-            chunk.copy_from_slice(&word.to_be_bytes()[..chunk.len()]);
+        for (bytes, word) in out.as_chunks_mut().0.iter_mut().zip(self) {
+            *bytes = word.to_be_bytes();
         }
     }
 }
 
 fn write(words: &[u32], out: &mut [u8]) {
-    for (chunk, word) in out.chunks_mut(4).zip(words) {
-        chunk.copy_from_slice(&word.to_be_bytes()[..chunk.len()]);
+    for (bytes, word) in out.as_chunks_mut().0.iter_mut().zip(words) {
+        *bytes = word.to_be_bytes();
     }
 }
 
