@@ -16,7 +16,7 @@ fuzz_target!(|data: &[u8]| {
     };
     let Ok(header) = Header::read(&&bytes[..]) else { return };
     assert!(header.uuid().len() <= 40 && header.slot_order().len() <= 32);
-    if let Ok(table) = header.table() {
+    if let Ok(table) = header.table(1 << 40, 64) {
         let words: Vec<_> = table.split(' ').collect();
         let optional = words.get(8).map_or(0, |count| 1 + count.parse::<usize>().unwrap());
         assert_eq!(words.len(), 8 + optional, "{table}");

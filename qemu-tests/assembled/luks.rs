@@ -1,6 +1,7 @@
 //! Roots on LUKS devices: keys from a person, the image and other disks, and headers that are
 //! damaged.
 
+use coldplug::disk::luks::header::Header;
 use harness::kernel::{Kernel, Tree};
 use harness::machine::{Boot, Bus, Machine, Running, Terminal};
 use harness::made_disk::{Made, PASSPHRASE, made};
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 /// The tests of this module, by what they need.
 pub(crate) const TESTS: &[Test] = tests![BOOT =>
+    keys_and_tables_are_those_of_cryptsetup,
     a_passphrase_is_typed,
     keys_edit_the_passphrase_and_lines_do_not_garble_the_prompt,
     three_wrong_passphrases_end_the_boot,
@@ -53,6 +55,54 @@ pub(crate) fn small_image(tree: &Tree) -> PathBuf {
 /// Returns the UUID of the device that a recipe made.
 pub(crate) fn uuid(number: u32) -> String {
     format!("c01d9106-0000-4000-8000-{number:012}")
+}
+
+/// The disks, by their recipes, whose headers are compared with what cryptsetup made of them: whether
+/// the header is on another disk, and whether a program without the kernel decrypts the key slots.
+const COMPARED: &[(&str, bool, bool)] = &[
+    ("luks1", false, true),
+    ("luks1-cbc-essiv", false, true),
+    ("luks1-slots", false, true),
+    ("luks1-detached-header", true, true),
+    ("luks2-pbkdf2", false, true),
+    ("luks2-argon2id", false, true),
+    ("luks2-argon2i", false, true),
+    ("luks2-argon2id-parallel", false, true),
+    ("luks2-sector-4096", false, true),
+    ("luks2-sector-1024-sha512", false, true),
+    ("luks2-serpent", false, false),
+    ("luks2-twofish-cbc", false, false),
+    ("luks2-slot-cbc-essiv", false, true),
+    ("luks2-flags", false, true),
+    ("luks2-slots", false, true),
+    ("luks2-key-file", false, true),
+    ("luks2-header-on-a-disk", true, true),
+    ("luks2-damaged-secondary", false, true),
+    ("luks2-null-cipher", false, true),
+];
+
+/// The volume keys equal those that cryptsetup prints, and the tables those of
+/// `dmsetup table --showkeys`.
+fn keys_and_tables_are_those_of_cryptsetup() {
+    for &(name, detached, opens) in COMPARED {
+        let disks = made(name);
+        let files = disks.disks();
+        let bytes = fs::read(&files[usize::from(detached)]).unwrap();
+        let header = Header::read(&&bytes[..]).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let dump = disks.text(if detached { "luks-sdb.key" } else { "luks-sda.key" });
+        let (_, dump) = dump.split_once("MK dump:").expect("a volume key");
+        let key: String = dump.split_whitespace().collect();
+        let opened = header.volume_key(&&bytes[..], PASSPHRASE.as_bytes(), None);
+        let opened = opened.map(|key| key.iter().map(|byte| format!("{byte:02x}")).collect());
+        assert_eq!(opened, opens.then(|| key.clone()), "{name}");
+        let size = files[0].metadata().unwrap().len();
+        let ours = header.table(size, key.len() / 2).unwrap();
+        let theirs = disks.text("table");
+        let (_, theirs) = theirs.trim_end().split_once(": ").expect("a name");
+        // The volume keys of LUKS1 are in the table of cryptsetup; ours are in the keyring too.
+        let in_keyring = ours.split(' ').nth(4).expect("a key");
+        assert_eq!(ours, theirs.replace(&key, in_keyring), "{name}");
+    }
 }
 
 /// A person at the console.
@@ -100,7 +150,15 @@ pub(crate) fn check_secrets(boot: &Boot) {
 }
 
 fn a_passphrase_is_typed() {
-    for (recipe, number) in [("luks2-pbkdf2", 201), ("luks1", 101), ("luks2-argon2id", 202)] {
+    for (recipe, number) in [
+        ("luks2-pbkdf2", 201),
+        ("luks1", 101),
+        ("luks2-argon2id", 202),
+        ("luks2-sector-4096", 205),
+        // Its key slots are decrypted by the kernel.
+        ("luks2-serpent", 207),
+        ("luks2-flags", 210),
+    ] {
         let mut person = Person::at(made(recipe).attach(machine(""), Bus::VirtioBlk));
         person.answers(PASSPHRASE);
         check(&person.machine.finish(), number);

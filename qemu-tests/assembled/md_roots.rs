@@ -3,7 +3,7 @@
 use harness::machine::{Boot, Bus, Facts, Machine, Running};
 use harness::made_disk::{Made, made};
 use harness::run::{BOOT, Test};
-use harness::{debian, image, tests};
+use harness::{debian, disk, image, tests};
 use serde_json::json;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
     an_array_is_chosen_by_its_uuid,
     a_late_member_is_awaited,
     an_array_starts_degraded_after_a_time,
+    resume_waits_for_a_degraded_array,
     a_stale_member_is_left_out,
     a_dirty_degraded_array_needs_permission,
     an_array_is_read_only_until_the_first_write,
@@ -202,6 +203,16 @@ fn an_array_starts_degraded_after_a_time() {
     }
     let vm = made("md-0-1.0").attach_one(0, machine(&format!("{ROOT} {SOON}")), Bus::VirtioBlk);
     vm.run_failed("no-root", &["array /dev/md/root: 1 of 2 members missing"]);
+}
+
+/// A hibernated system that is not resumed now would be resumed later, over what has changed.
+fn resume_waits_for_a_degraded_array() {
+    let vm = machine("root=/dev/vda resume=/dev/md127 coldplug.md_timeout=45");
+    let vm = made("md-1-1.2").attach_one(0, vm.attach(Bus::VirtioBlk, disk::ROOT), Bus::VirtioBlk);
+    let boot = vm.run();
+    boot.expect("ok");
+    boot.check(boot.console.contains(" started degraded after "), "the array is awaited");
+    boot.check(!boot.console.contains("booting without resume"), "its device is found");
 }
 
 fn a_stale_member_is_left_out() {

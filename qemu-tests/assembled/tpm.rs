@@ -8,6 +8,7 @@ use harness::run::{BOOT, Need, Test};
 use harness::{debian, image, tests, tool};
 use serde_json::Value;
 use std::fs;
+use std::time::Duration;
 
 /// The tests of this module, by what they need.
 pub(crate) const TESTS: &[Test] = tests![[BOOT[0], BOOT[1], Need::Command("swtpm", "swtpm")] =>
@@ -19,6 +20,7 @@ pub(crate) const TESTS: &[Test] = tests![[BOOT[0], BOOT[1], Need::Command("swtpm
     the_volume_key_is_measured,
     a_machine_without_tpm,
     another_tpm,
+    a_tpm_that_does_not_answer,
 ];
 
 /// The PIN of the recipes.
@@ -185,4 +187,13 @@ fn another_tpm() {
     let vm = vm.tpm("tpm-tis", &state);
     let text = "TPM2 token 0: sealed by another TPM, or the TPM has been cleared";
     check_passphrase(vm, &[text], 401);
+}
+
+fn a_tpm_that_does_not_answer() {
+    let vm = with_tpm(&made("tpm-pcrs"), "").deadline(Duration::from_secs(600));
+    let mut person = Person::at(vm);
+    person.reads("Run /init");
+    person.machine.kill_tpm();
+    person.answers(PASSPHRASE);
+    check(&person.machine.finish(), 401);
 }

@@ -455,6 +455,15 @@ impl Running {
         self.child.try_wait().unwrap().is_none()
     }
 
+    /// Has the TPM answer no command any more.
+    ///
+    /// # Panics
+    ///
+    /// If the machine has none.
+    pub fn kill_tpm(&mut self) {
+        self.tpm.as_mut().expect("a TPM").kill();
+    }
+
     /// Waits until the console shows `text` after its first `from` bytes. Returns the number of
     /// bytes up to the end of `text`.
     pub fn wait_for_after(&mut self, from: usize, text: &str) -> usize {

@@ -41,6 +41,11 @@ impl Swtpm {
         Self { state: state.to_owned(), socket: socket.to_owned(), child }
     }
 
+    /// Ends the emulator, which answers no command any more. One that is merely stopped would stop QEMU.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+    }
+
     /// Starts another emulator with the same state.
     pub fn restarted(self) -> Self {
         let (state, socket) = (self.state.clone(), self.socket.clone());

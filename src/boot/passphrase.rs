@@ -15,12 +15,11 @@
 //! ```
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Duration;
 
 use super::consoles::{self, Backoff, NO_TERMINAL, RESET};
 use super::keyboards;
 use crate::sys::child::{self, ChildProcess, Received};
-use crate::sys::{BootTime, Root, console, input};
+use crate::sys::{Root, console, input};
 
 /// The command that the children run.
 const APPLET: &str = "ask-passphrase";
@@ -78,8 +77,6 @@ pub(in crate::boot) enum Reply {
     Passphrase(Passphrase),
     /// A person has pressed Ctrl-D on an empty line.
     Cancelled,
-    /// Nobody has answered in time.
-    TimedOut,
     /// No console is a terminal that can be read: a text that names those that were tried.
     NoConsole(String),
 }
@@ -101,9 +98,6 @@ pub(in crate::boot) struct Prompt {
     question: String,
     /// Whether an answer is awaited.
     asking: bool,
-    /// Longest wait for an answer; `None` means without limit.
-    timeout: Option<Duration>,
-    asked: BootTime,
     /// Number of lines that this process had printed when the prompt was last repeated.
     lines: u64,
     /// The child that loads the drivers of keyboards, while it runs.
@@ -111,8 +105,8 @@ pub(in crate::boot) struct Prompt {
 }
 
 impl Prompt {
-    /// Asks `question` on all consoles, for at most `timeout`.
-    pub(in crate::boot) fn start(dir: &Root, question: &str, timeout: Option<Duration>) -> Self {
+    /// Asks `question` on all consoles, until [`Self::poll`] returns an answer or the prompt is dropped.
+    pub(in crate::boot) fn start(dir: &Root, question: &str) -> Self {
         let consoles = consoles::consoles(dir);
         let has_screen = consoles.iter().any(|name| consoles::is_virtual_terminal(name));
         let mut prompt = Self {
@@ -120,8 +114,6 @@ impl Prompt {
             unusable: Vec::new(),
             question: String::new(),
             asking: false,
-            timeout,
-            asked: BootTime::now(),
             lines: 0,
             keyboards: has_screen.then(keyboards::start).flatten(),
         };
@@ -132,7 +124,7 @@ impl Prompt {
     /// Asks again, or something else.
     pub(in crate::boot) fn ask(&mut self, question: &str) {
         question.clone_into(&mut self.question);
-        (self.asking, self.asked, self.lines) = (true, BootTime::now(), console::lines_printed());
+        (self.asking, self.lines) = (true, console::lines_printed());
         // An answer on another console that came too late.
         while self.receive().is_some() {}
         self.send(ASK, question);
@@ -158,7 +150,7 @@ impl Prompt {
         if !self.asking {
             return None;
         }
-        let reply = self.receive().or_else(|| self.failure());
+        let reply = self.receive().or_else(|| self.no_console());
         match reply {
             Some(_) => {
                 self.asking = false;
@@ -167,11 +159,6 @@ impl Prompt {
             None => self.repeat(),
         }
         reply
-    }
-
-    /// Returns the time at which the wait for an answer ends.
-    pub(in crate::boot) fn deadline(&self) -> Option<BootTime> {
-        self.timeout.filter(|_| self.asking).map(|timeout| self.asked + timeout)
     }
 
     /// Returns whether an answer is awaited.
@@ -200,13 +187,10 @@ impl Prompt {
         })
     }
 
-    fn failure(&self) -> Option<Reply> {
-        if self.askers.is_empty() {
-            let tried = self.unusable.iter().map(|name| format!("/dev/{name} is no terminal"));
-            return Some(Reply::NoConsole(tried.collect::<Vec<_>>().join(", ")));
-        }
-        let is_over = self.deadline().is_some_and(|at| BootTime::now() >= at);
-        is_over.then_some(Reply::TimedOut)
+    fn no_console(&self) -> Option<Reply> {
+        let tried = self.unusable.iter().map(|name| format!("/dev/{name} is no terminal"));
+        let tried = || Reply::NoConsole(tried.collect::<Vec<_>>().join(", "));
+        self.askers.is_empty().then(tried)
     }
 
     /// Repeats the prompt below the lines that this process has printed, which are on the first

@@ -171,6 +171,8 @@ struct Entry {
     data: Option<RootName>,
     key: Option<KeySource>,
     options: Option<String>,
+    /// `rd.luks.allow-discards=`.
+    discard: bool,
 }
 
 /// What the kernel command line says of LUKS devices.
@@ -199,10 +201,12 @@ impl LuksParams {
     /// systemd; their names, keys and options are those of `crypttab` unless the command line has
     /// others. If nothing is named, the list is empty, and any device may be unlocked.
     pub(crate) fn devices(&self, crypttab: Vec<LuksDevice>) -> (Vec<LuksDevice>, Vec<String>) {
-        let (mut devices, mut problems) = (Vec::new(), Vec::new());
+        let mut problems = Vec::new();
         if self.off {
-            return (devices, problems);
+            return (Vec::new(), problems);
         }
+        // The first of several entries for one device is used.
+        let mut devices: Vec<LuksDevice> = self.mkinitcpio_device().into_iter().collect();
         let wanted: Vec<&Entry> = self.entries.iter().filter(|entry| entry.wanted).collect();
         let mut described = vec![false; wanted.len()];
         for mut device in crypttab.into_iter().filter(|_| !self.no_crypttab) {
@@ -212,17 +216,13 @@ impl LuksParams {
             }
             let is_used = if wanted.is_empty() { !device.options.no_auto } else { at.is_some() };
             if is_used {
-                if let Some(options) = self.options_for(&device.source) {
-                    device.options = LuksOptions::default();
-                    problems.extend(device.options.add(options));
-                }
+                problems.extend(self.override_with(&mut device));
                 devices.push(device);
             }
         }
         for (entry, _) in wanted.iter().zip(described).filter(|(_, described)| !described) {
             devices.push(self.device(entry, &mut problems));
         }
-        devices.extend(self.mkinitcpio_device());
         (devices, problems)
     }
 
@@ -239,15 +239,30 @@ impl LuksParams {
         device
     }
 
-    fn options_for(&self, source: &LuksSource) -> Option<&str> {
-        let entry = self.entries.iter().find(|entry| source.has_uuid_like(&entry.uuid))?;
-        entry.options.as_deref()
+    /// Replaces what crypttab says of a device by what the command line says. Returns a text for each
+    /// option that is not understood.
+    fn override_with(&self, device: &mut LuksDevice) -> Vec<String> {
+        let entry = self.entries.iter().find(|entry| device.source.has_uuid_like(&entry.uuid));
+        let mut problems = Vec::new();
+        if let Some(entry) = entry {
+            device.name = entry.name.clone().or_else(|| device.name.take());
+            if let Some(key) = &entry.key {
+                device.key = key.clone();
+            }
+            if let Some(options) = &entry.options {
+                device.options = LuksOptions::default();
+                problems = device.options.add(options);
+            }
+            device.options.discard |= entry.discard;
+        }
+        device.options.discard |= self.discard;
+        problems
     }
 
     fn device(&self, entry: &Entry, problems: &mut Vec<String>) -> LuksDevice {
         let mut options = LuksOptions::default();
         let timeout = self.timeout.as_deref().and_then(duration).flatten();
-        (options.discard, options.timeout) = (self.discard, timeout);
+        (options.discard, options.timeout) = (self.discard || entry.discard, timeout);
         let text = entry.options.as_ref().or(self.options.as_ref());
         problems.extend(text.map(|text| options.add(text)).unwrap_or_default());
         LuksDevice {
@@ -334,8 +349,7 @@ impl LuksParams {
             None => self.discard = true,
             Some(uuid) => {
                 let Some(entry) = self.entry(uuid) else { return false };
-                let options = entry.options.take().unwrap_or_default();
-                entry.options = Some(format!("{options},discard"));
+                entry.discard = true;
             }
         }
         true
@@ -534,7 +548,8 @@ mod tests {
             ("rd.luks.uuid=1ab1", &["b"]),
             ("rd.luks.uuid=2222 rd.luks.uuid=0ab1", &["a", "luks-x"]),
             ("rd.luks.options=1ab1=discard", &["a"]),
-            ("rd.luks.name=0ab1=other", &["a"]),
+            ("rd.luks.name=0ab1=other", &["other"]),
+            ("cryptdevice=/dev/sda:c", &["c", "a"]),
             ("rd.luks.crypttab=no", &[]),
             ("rd.luks.crypttab=no luks.uuid=1ab1", &["luks-x"]),
             ("rd.luks=no rd.luks.uuid=0ab1", &[]),
@@ -546,6 +561,11 @@ mod tests {
         assert!(options("rd.luks.options=readonly").discard);
         assert!(options("rd.luks.options=0ab1=readonly").read_only);
         assert!(!options("rd.luks.options=0ab1=readonly").discard);
+        let both = options("rd.luks.options=0ab1=readonly rd.luks.allow-discards=0ab1");
+        assert!(both.discard && both.read_only);
+        let key = |line| devices(line, &table)[0].key.clone();
+        assert_eq!(key("rd.luks.allow-discards=0ab1"), file("/k"));
+        assert_eq!(key("rd.luks.key=0ab1=/other"), file("/other"));
     }
 
     #[test]

@@ -68,8 +68,10 @@ pub(crate) struct VolumeKey {
 /// Why a device stays locked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum UnlockError {
-    /// No key slot that was tried holds a key for this secret.
+    /// No key slot holds a key for this secret.
     WrongKey,
+    /// The same of those that could be tried; the failure of one that could not.
+    WrongKeyOfSome(Box<Self>),
     /// There is no key slot of this number, or none at all.
     NoSlot(Option<u32>),
     /// Argon2 needs more memory than there is, both in bytes.
@@ -85,6 +87,9 @@ impl fmt::Display for UnlockError {
         let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20);
         match self {
             Self::WrongKey => f.write_str("no key slot has this passphrase or key"),
+            Self::WrongKeyOfSome(untried) => {
+                write!(f, "no other key slot has this passphrase or key; {untried}")
+            }
             Self::NoSlot(Some(slot)) => write!(f, "no key slot {slot}"),
             Self::NoSlot(None) => f.write_str("no key slot"),
             Self::NeedsMemory { slot, needed, available } => write!(
@@ -155,7 +160,7 @@ impl Inspected {
 /// preferred ones first, or one by its number.
 ///
 /// # Errors
-/// No key slot fits. If some could not be tried, the error is that of the first of these.
+/// No key slot fits, or none could be tried: the error of the first one.
 pub(crate) fn unlock(
     dir: &Root,
     device: &Inspected,
@@ -163,16 +168,22 @@ pub(crate) fn unlock(
     slot: Option<u32>,
 ) -> Result<VolumeKey, UnlockError> {
     let slots = device.header.slots_to_try(slot);
-    let mut failure =
-        if slots.is_empty() { UnlockError::NoSlot(slot) } else { UnlockError::WrongKey };
+    if slots.is_empty() {
+        return Err(UnlockError::NoSlot(slot));
+    }
+    let (mut is_wrong, mut untried) = (false, None);
     for slot in slots {
         match try_slot(dir, device, slot, secret) {
             Ok(key) => return Ok(key),
-            Err(error) if failure == UnlockError::WrongKey => failure = error,
-            Err(_) => {}
+            Err(UnlockError::WrongKey) => is_wrong = true,
+            Err(error) => untried = untried.or(Some(error)),
         }
     }
-    Err(failure)
+    Err(match untried {
+        None => UnlockError::WrongKey,
+        Some(error) if is_wrong => UnlockError::WrongKeyOfSome(Box::new(error)),
+        Some(error) => error,
+    })
 }
 
 /// Returns whether `secret` unlocks the LUKS device or image file at `path`. For the benchmark.

@@ -38,6 +38,7 @@ impl LuksSession {
             label: device.header.label.clone().unwrap_or_default(),
             has_token: !tokens.is_empty(),
             needs_pin: tokens.need_pin(),
+            damage: device.header.damage().map(ToString::to_string).unwrap_or_default(),
             modules,
         };
         Ok((Self { request, device, tokens, key: None, _header: file.flatten() }, found))
@@ -51,9 +52,12 @@ impl LuksSession {
         let slot = self.request.slot;
         let unlocked = match request {
             Request::Passphrase(secret) => match luks::unlock(dir, &self.device, &secret, slot) {
-                Err(UnlockError::WrongKey) if self.tokens.take_pin() => {
-                    return Ok(self.try_tokens(dir, &secret));
-                }
+                Err(error) if self.tokens.take_pin() => match self.try_tokens(dir, &secret) {
+                    Reply::WrongKey(reasons) if error != UnlockError::WrongKey => {
+                        return Ok(Reply::WrongKey(format!("{reasons}; {error}")));
+                    }
+                    reply => return Ok(reply),
+                },
                 unlocked => unlocked,
             },
             Request::Token(pin) => return Ok(self.try_tokens(dir, &pin)),
@@ -69,7 +73,8 @@ impl LuksSession {
                 self.key = Some(key);
                 Ok(Reply::Unlocked)
             }
-            Err(error @ UnlockError::WrongKey) => Ok(Reply::WrongKey(error.to_string())),
+            Err(UnlockError::WrongKey) => Ok(Reply::WrongKey(String::new())),
+            Err(error @ UnlockError::WrongKeyOfSome(_)) => Ok(Reply::WrongKey(error.to_string())),
             Err(error) => Err(error.to_string()),
         }
     }

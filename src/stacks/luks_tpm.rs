@@ -13,8 +13,6 @@ use crate::sys::{BootTime, Root};
 use crate::tpm::hash::Hash;
 use crate::tpm::token::{Token, TokenError};
 
-/// How long a TPM that the firmware announces is awaited, if no option says another time.
-const DRIVER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Interval of the looks for it.
 const INTERVAL: Duration = Duration::from_millis(20);
 /// Where the values of PCRs are left for the next image.
@@ -53,7 +51,7 @@ impl Tokens {
         Self {
             entries: entries.filter(|entry| !entry.key_slots.is_empty()).collect(),
             signature: request.signature.clone(),
-            driver_timeout: request.token_timeout.map_or(DRIVER_TIMEOUT, Duration::from_secs),
+            driver_timeout: Duration::from_secs(request.token_timeout),
         }
     }
 

@@ -74,7 +74,12 @@ impl ChildProcess {
 
     /// Receives the next message without waiting.
     pub(crate) fn try_receive(&self) -> Received {
-        receive(&self.socket, RecvFlags::DONTWAIT)
+        // PID 1 looks hundreds of times in a boot, and mostly there is nothing to make room for.
+        let peek = RecvFlags::DONTWAIT | RecvFlags::PEEK;
+        match uninterrupted(|| recv(&self.socket, &mut [0; 0], peek)) {
+            Err(Errno::AGAIN) => Received::Pending,
+            _ => receive(&self.socket, RecvFlags::DONTWAIT),
+        }
     }
 
     /// Closes the socket and leaves the child to end what it is doing.
@@ -173,18 +178,14 @@ fn to_pid(pid: u32) -> Option<Pid> {
 }
 
 fn receive(socket: impl AsFd, flags: RecvFlags) -> Received {
-    // The length first: PID 1 looks hundreds of times in a boot, and mostly there is nothing.
-    let peek = flags | RecvFlags::PEEK | RecvFlags::TRUNC;
-    let length = uninterrupted(|| recv(&socket, &mut [0; 0], peek)).map(|(_, length)| length);
-    let mut buffer = match length {
-        Err(Errno::AGAIN) => return Received::Pending,
-        // An empty message is the end of the connection; no message of ours is empty.
-        Ok(0) | Err(_) => return Received::Ended,
-        Ok(length) => Vec::with_capacity(length),
-    };
+    // Not cleared before: most messages are short. Room for the longest one, because several threads of
+    // a child receive from one socket, so that none knows the length of its next message.
+    let mut buffer = Vec::with_capacity(MAX_MESSAGE);
     match uninterrupted(|| recv(&socket, spare_capacity(&mut buffer), flags)) {
+        Err(Errno::AGAIN) => Received::Pending,
+        // An empty message is the end of the connection; no message of ours is empty.
+        Ok((0, _)) | Err(_) => Received::Ended,
         Ok(_) => Received::Message(buffer),
-        Err(_) => Received::Ended,
     }
 }
 
@@ -200,6 +201,28 @@ fn uninterrupted<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> rustix::
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn messages_are_whole_if_several_threads_receive_them() {
+        let (a, b) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+                .unwrap();
+        let mut sent: Vec<usize> = (0..2000).map(|n| if n % 2 == 0 { 1 } else { 1 + n }).collect();
+        let mut received: Vec<usize> = std::thread::scope(|scope| {
+            let receive = || {
+                std::iter::from_fn(|| receive_from_parent(&b)).map(|m| m.len()).collect::<Vec<_>>()
+            };
+            let threads: Vec<_> = (0..3).map(|_| scope.spawn(receive)).collect();
+            for length in &sent {
+                assert!(send_to_parent(&a, &vec![b'x'; *length]));
+            }
+            drop(a);
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        });
+        sent.sort_unstable();
+        received.sort_unstable();
+        assert_eq!(received, sent);
+    }
 
     #[test]
     fn messages_are_whole_and_their_end_is_seen() {

@@ -94,6 +94,8 @@ pub(super) struct StepContext<'a> {
     pub(super) loader: &'a Loader,
     /// Whether nothing is left to load, except modules that are held back.
     pub(super) settled: bool,
+    /// Whether a device is being made, or will be when its missing parts have had their time.
+    pub(super) is_assembly_pending: bool,
     /// The clock for waits for devices.
     pub(super) clock: &'a WaitingClock,
     pub(super) devices: &'a mut Devices,

@@ -41,6 +41,14 @@ impl Assembly {
         false
     }
 
+    pub(super) fn is_making(&self) -> bool {
+        false
+    }
+
+    pub(super) fn is_pending(&self) -> bool {
+        false
+    }
+
     pub(super) fn wake_fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         std::iter::empty()
     }

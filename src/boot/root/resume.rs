@@ -87,7 +87,9 @@ impl Resume {
         self.state = State::NeedsDevice(Some(deadline));
         let awaited = Awaited::device(self.parameter(), Some(&self.name));
         let Some(candidate) = cx.devices.find(&self.name, Content::Any) else {
-            if now < deadline {
+            // To boot without it while it appears late would leave an image that a later boot resumes
+            // over filesystems that have changed.
+            if now < deadline || cx.is_assembly_pending || cx.devices.is_undecided() {
                 return Ok(Progress::NeedsDevice(awaited));
             }
             let text = awaited.failure(&seconds(DEVICE_TIMEOUT));

@@ -205,7 +205,9 @@ impl RootSearch {
         boot: &'a mut Boot,
         loader: &'a Loader,
     ) -> (&'a mut RootPipeline, &'a mut Assembly, StepContext<'a>) {
+        let is_assembly_pending = self.assembly.is_pending();
         let cx = StepContext {
+            is_assembly_pending,
             dir: &boot.dir,
             params: &boot.params,
             loader,
@@ -235,7 +237,9 @@ impl RootSearch {
         let due = match &self.stage {
             Stage::NeedsDevice(awaited) => {
                 let changed = self.device_change || settled || self.failure.is_some();
-                (changed || awaited.is_timed()) && now >= self.not_before
+                let is_due = (changed || awaited.is_timed()) && now >= self.not_before;
+                // A device appears before it has its name below /dev/mapper.
+                is_due && !self.assembly.is_making()
             }
             Stage::LoadingModules(modules) => loader.is_done(modules),
             Stage::Polling(_) => now >= self.not_before,

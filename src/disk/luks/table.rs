@@ -89,13 +89,14 @@ impl Header {
         })
     }
 
-    /// Returns the table of a data device of 1 TiB as text, for tests.
+    /// Returns the table of a data device as text, for tests: the device is 8:0 and has `size` bytes,
+    /// the volume key has `key_size` bytes and the first digest.
     ///
     /// # Errors
     /// The data does not fit the device.
-    pub fn table(&self) -> Result<String, Error> {
-        let data = Data { number: (8, 1), size: 1 << 40 };
-        let mapping = self.mapping("data", data, (64, 0), &Options::default())?;
+    pub fn table(&self, size: u64, key_size: usize) -> Result<String, Error> {
+        let data = Data { number: (8, 0), size };
+        let mapping = self.mapping("data", data, (key_size, 0), &Options::default())?;
         let mut line = String::new();
         for target in &mapping.targets {
             line.push_str(&format!("{} {} {}", target.start, target.sectors, target.kind));
@@ -173,12 +174,12 @@ mod tests {
         let large = Segment { sector_size: 4096, ..plain.clone() };
         let fixed = Segment { size: Some(1 << 20), iv_tweak: 8, ..plain.clone() };
         for (segment, flags, want) in [
-            (plain, &[][..], format!("0 2147450880 crypt aes-xts-plain64 {key} 0 8:1 32768")),
+            (plain, &[][..], format!("0 2147450880 crypt aes-xts-plain64 {key} 0 8:0 32768")),
             (
                 large,
                 &["no-write-workqueue", "allow-discards"],
                 format!(
-                    "0 2147450880 crypt aes-xts-plain64 {key} 0 8:1 32768 3 allow_discards \
+                    "0 2147450880 crypt aes-xts-plain64 {key} 0 8:0 32768 3 allow_discards \
                      no_write_workqueue sector_size:4096"
                 ),
             ),
@@ -186,17 +187,17 @@ mod tests {
                 fixed,
                 &["same-cpu-crypt", "submit-from-crypt-cpus", "no-read-workqueue", "unknown"],
                 format!(
-                    "0 2048 crypt aes-xts-plain64 {key} 8 8:1 32768 3 same_cpu_crypt \
+                    "0 2048 crypt aes-xts-plain64 {key} 8 8:0 32768 3 same_cpu_crypt \
                      submit_from_crypt_cpus no_read_workqueue"
                 ),
             ),
             (
                 segment("cipher_null-ecb"),
                 &[],
-                "0 2147450880 crypt cipher_null-ecb - 0 8:1 32768".to_owned(),
+                "0 2147450880 crypt cipher_null-ecb - 0 8:0 32768".to_owned(),
             ),
         ] {
-            assert_eq!(header(2, segment, flags).table(), Ok(want));
+            assert_eq!(header(2, segment, flags).table(1 << 40, 64), Ok(want));
         }
     }
 

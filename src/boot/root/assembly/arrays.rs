@@ -25,7 +25,7 @@ pub(super) struct Arrays {
     arrays: Vec<Array>,
     /// UUID of the array that the child starts.
     starting: Option<String>,
-    /// UUIDs of arrays whose start has failed.
+    /// UUIDs of arrays whose start has failed with the members that there are.
     failed: Vec<String>,
 }
 
@@ -47,6 +47,9 @@ impl Arrays {
         match news {
             Some(News::Found(Reply::Arrays(arrays, notes))) => {
                 self.survey.note(notes, cx);
+                if self.survey.take_change() {
+                    self.failed.clear();
+                }
                 self.note_arrays(arrays, cx);
             }
             Some(News::Made(texts)) => self.note_started(&texts, cx),

@@ -36,6 +36,8 @@ pub(super) struct Job {
     /// The request in words, for messages: `reading the volume groups`.
     text: String,
     timeout: Duration,
+    /// Whether the child has died, or was killed.
+    is_lost: bool,
 }
 
 impl Job {
@@ -57,7 +59,8 @@ impl Job {
         timeout: Duration,
     ) -> Result<Self, String> {
         let child = ChildProcess::start(APPLET, &[]).map_err(|error| format!("{text}: {error}"))?;
-        let mut job = Self { child, state: State::Idle, text: String::new(), timeout: TIMEOUT };
+        let (state, none) = (State::Idle, String::new());
+        let mut job = Self { child, state, text: none, timeout, is_lost: false };
         job.send(request, text, timeout)?;
         Ok(job)
     }
@@ -118,10 +121,14 @@ impl Job {
         let result = match self.child.try_receive() {
             Received::Message(bytes) => Reply::decode(&bytes)
                 .ok_or_else(|| format!("{}: the answer makes no sense", self.text)),
-            Received::Ended => Err(format!("{}: the child died", self.text)),
+            Received::Ended => {
+                self.is_lost = true;
+                Err(format!("{}: the child died", self.text))
+            }
             Received::Pending if BootTime::now() < until => return None,
             Received::Pending => {
                 self.child.kill();
+                self.is_lost = true;
                 let waited = seconds(self.timeout);
                 Err(format!("{}: did not end within {waited}", self.text))
             }
@@ -131,6 +138,16 @@ impl Job {
             Ok(Reply::Failed(cause)) => Err(format!("{}: {cause}", self.text)),
             result => result,
         })
+    }
+
+    /// Returns whether the child can take no request any more.
+    pub(super) fn is_lost(&self) -> bool {
+        self.is_lost
+    }
+
+    /// Returns whether the child is at work, which ends at its deadline at the latest.
+    pub(super) fn is_working(&self) -> bool {
+        matches!(self.state, State::Busy(_))
     }
 
     /// Returns whether the child, or the loader for it, is at work.

@@ -25,6 +25,10 @@ use crate::sys::block;
 pub(super) const KIND: &str = "crypto_LUKS";
 /// Longest time that the derivation of a key may take.
 const UNLOCK_TIMEOUT: Duration = Duration::from_secs(300);
+/// Longest wait for the driver of a TPM, if no option says another.
+const DRIVER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest time that a TPM may take. The kernel waits two minutes for its slowest commands.
+const TOKEN_TIMEOUT: Duration = Duration::from_secs(120);
 /// Longest wait for the device of a key file, if no option says another.
 const KEY_DEVICE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -63,8 +67,10 @@ pub(super) struct Target {
     pub(super) number: Option<(u32, u32)>,
     /// Whether all of its tokens need a PIN.
     pub(super) needs_pin: bool,
-    /// Keys to try before anybody is asked; the next one is the last of the list.
-    keys: Vec<Key>,
+    /// Keys to try before anybody is asked, once the header was read; the next one is the last.
+    keys: Option<Vec<Key>>,
+    /// Time since which a person has been asked for the next passphrase.
+    asked_since: Option<BootTime>,
     /// Time at which the device of a key file was first missing.
     key_since: Option<BootTime>,
     /// Wrong passphrases so far.
@@ -88,7 +94,8 @@ pub(super) enum Event {
     Made,
     /// It stays locked, and why.
     Failed(String),
-    WrongPassphrase,
+    /// A passphrase was wrong, or was not tried: a text that may be empty says more.
+    WrongPassphrase(String),
     /// It needs the next key.
     NeedsKey,
 }
@@ -106,7 +113,8 @@ impl Target {
             text,
             number: None,
             needs_pin: false,
-            keys: Vec::new(),
+            keys: None,
+            asked_since: None,
             key_since: None,
             wrong: 0,
             tried: 0,
@@ -136,9 +144,15 @@ impl Target {
     /// Returns whether it waits for a passphrase after number `typed`.
     pub(super) fn waits(&self, typed: u32) -> bool {
         matches!(self.state, State::Locked(_))
-            && self.keys.is_empty()
+            && self.keys.as_ref().is_some_and(Vec::is_empty)
             && self.tried == typed
             && !self.device.options.headless
+    }
+
+    /// Returns whether nobody has typed its passphrase in time. It is waited for from the first call.
+    pub(super) fn has_waited(&mut self) -> bool {
+        let since = *self.asked_since.get_or_insert_with(BootTime::now);
+        self.device.options.timeout.is_some_and(|timeout| since.elapsed() >= timeout)
     }
 
     fn fail(&mut self, error: &str, cx: &mut StepContext<'_>) -> Event {
@@ -151,10 +165,10 @@ impl Target {
         Event::Failed(line)
     }
 
-    /// Takes what the child or the loader has to say.
-    pub(super) fn poll(&mut self, cx: &mut StepContext<'_>) -> Event {
+    /// Takes what the child or the loader has to say. `taken` are the devices of other targets.
+    pub(super) fn poll(&mut self, taken: &[(u32, u32)], cx: &mut StepContext<'_>) -> Event {
         match std::mem::replace(&mut self.state, State::Failed) {
-            State::Absent => self.find(cx),
+            State::Absent => self.find(taken, cx),
             State::LoadingModules(job) if cx.loader.is_done(job.modules()) => {
                 self.state = State::Locked(job);
                 Event::NeedsKey
@@ -172,13 +186,23 @@ impl Target {
             State::Trying(mut job, typed) => match job.poll(cx.loader) {
                 None => self.stay(State::Trying(job, typed)),
                 Some(Ok(Reply::Unlocked)) => self.make(job, cx),
-                Some(Ok(Reply::WrongKey(_))) if typed => {
+                Some(Ok(Reply::WrongKey(text))) if typed => {
                     self.state = State::Locked(job);
-                    Event::WrongPassphrase
+                    Event::WrongPassphrase(text)
                 }
-                Some(Ok(Reply::WrongKey(text)) | Err(text)) if !typed => {
+                Some(Ok(Reply::WrongKey(text))) => {
+                    let text = if text.is_empty() { "no key slot has this key" } else { &text };
                     cx.reporter.warn(format!("{}: {text}", self.text));
                     self.stay(State::Locked(job))
+                }
+                // The child is lost, but not the other keys: a TPM may not answer.
+                Some(Err(error)) if typed && job.is_lost() => {
+                    self.state = State::Absent;
+                    Event::WrongPassphrase(error)
+                }
+                Some(Err(error)) if !typed => {
+                    cx.reporter.warn(error);
+                    self.stay(if job.is_lost() { State::Absent } else { State::Locked(job) })
                 }
                 Some(Ok(_)) => self.fail("the child makes no sense", cx),
                 Some(Err(error)) => self.fail(&error, cx),
@@ -203,7 +227,8 @@ impl Target {
     }
 
     /// Starts a child if the device and its header are there.
-    fn find(&mut self, cx: &mut StepContext<'_>) -> Event {
+    /// `taken` are the devices of other targets.
+    fn find(&mut self, taken: &[(u32, u32)], cx: &mut StepContext<'_>) -> Event {
         self.state = State::Absent;
         if let Some(format) = self.device.options.other_format {
             self.is_optional = true;
@@ -221,11 +246,13 @@ impl Target {
                 }
             },
         };
-        if block::is_in_use(cx.dir, found.number) {
+        // Two mappings of one device would each hide the other from what is inside.
+        if block::is_in_use(cx.dir, found.number) || taken.contains(&found.number) {
             return self.stay(State::Open);
         }
-        self.text = format!("{}", escape::path(&found.path));
-        self.number = Some(found.number);
+        if self.number.replace(found.number) != Some(found.number) {
+            self.text = format!("{}", escape::path(&found.path));
+        }
         let options = &self.device.options;
         let flags = [
             (options.discard, "allow-discards"),
@@ -242,7 +269,7 @@ impl Target {
             read_only: options.read_only,
             measure: options.measurement(),
             signature: options.tpm2_signature.clone().unwrap_or_default(),
-            token_timeout: options.token_timeout.map(|timeout| timeout.as_secs()),
+            token_timeout: options.token_timeout.unwrap_or(DRIVER_TIMEOUT).as_secs(),
             flags: flags.iter().filter(|(set, _)| *set).map(|(_, f)| (*f).to_owned()).collect(),
         }));
         // The load overlaps with the read of the header.
@@ -255,12 +282,18 @@ impl Target {
 
     /// Notes what the header says, and has the modules loaded.
     fn note_header(&mut self, luks: Luks, mut job: Job, cx: &mut StepContext<'_>) -> Event {
-        if !luks.label.is_empty() {
+        let is_first = self.keys.is_none();
+        if is_first && !luks.damage.is_empty() {
+            cx.reporter.warn(format!("{}: {}; its other copy is used", self.text, luks.damage));
+        }
+        if is_first && !luks.label.is_empty() {
             self.text = format!("{} ({})", self.text, escape::line(&luks.label));
         }
         job.load(&luks.modules, cx.loader);
         cx.state.add_modules(job.modules().iter().cloned());
-        self.keys = self.keys_to_try(&luks, cx);
+        if is_first {
+            self.keys = Some(self.keys_to_try(&luks, cx));
+        }
         self.needs_pin = luks.needs_pin;
         self.stay(State::LoadingModules(job))
     }
@@ -283,14 +316,14 @@ impl Target {
 
     /// Tries the next key: those that need nobody, then the passphrase with this number.
     pub(super) fn try_next(&mut self, passphrase: Option<(u32, &[u8])>, cx: &mut StepContext<'_>) {
-        let (request, typed) = match self.keys.pop() {
+        let (request, typed) = match self.keys.as_mut().and_then(Vec::pop) {
             Some(key) => match self.request_of(key, cx) {
                 Some(request) => (request, false),
                 None => return,
             },
             None => match passphrase {
                 Some((number, bytes)) if number != self.tried => {
-                    self.tried = number;
+                    (self.tried, self.asked_since) = (number, None);
                     self.is_optional = self.device.options.no_fail;
                     (Request::Passphrase(bytes.to_vec().into()), true)
                 }
@@ -304,7 +337,14 @@ impl Target {
         let State::Locked(mut job) = std::mem::replace(&mut self.state, State::Failed) else {
             return;
         };
-        match job.send(&request, format!("unlocking {}", self.text), UNLOCK_TIMEOUT) {
+        let (text, timeout) = match &request {
+            Request::Token(_) => {
+                let driver = self.device.options.token_timeout.unwrap_or(DRIVER_TIMEOUT);
+                ("unlocking with the TPM", driver + TOKEN_TIMEOUT)
+            }
+            _ => ("unlocking", UNLOCK_TIMEOUT),
+        };
+        match job.send(&request, format!("{text} {}", self.text), timeout) {
             Ok(()) => self.state = State::Trying(job, typed),
             Err(error) => drop(self.fail(&error, cx)),
         }
@@ -325,7 +365,7 @@ impl Target {
         let timeout = options.keyfile_timeout.unwrap_or(KEY_DEVICE_TIMEOUT);
         let since = *self.key_since.get_or_insert_with(BootTime::now);
         if since.elapsed() < timeout {
-            self.keys.push(key);
+            self.keys.get_or_insert_default().push(key);
         } else {
             let device = place.device().map(ToString::to_string).unwrap_or_default();
             let line = format!("{}: key device {device} not found", self.text);
@@ -334,10 +374,11 @@ impl Target {
         None
     }
 
-    /// Returns the time at which the wait for the device of a key file ends.
-    pub(super) fn key_deadline(&self) -> Option<BootTime> {
+    /// Returns the time at which the wait for the device of a key file, or for a person, ends.
+    pub(super) fn deadline(&self) -> Option<BootTime> {
         let timeout = self.device.options.keyfile_timeout.unwrap_or(KEY_DEVICE_TIMEOUT);
-        self.key_since.map(|since| since + timeout)
+        let asked = self.asked_since.zip(self.device.options.timeout).map(|(at, time)| at + time);
+        self.key_since.map(|since| since + timeout).into_iter().chain(asked).min()
     }
 
     fn make(&mut self, mut job: Job, cx: &mut StepContext<'_>) -> Event {

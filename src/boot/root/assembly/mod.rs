@@ -116,7 +116,8 @@ impl Assembly {
         let crypttab = read_crypttab(dir, reporter);
         let (devices, problems) = line.stacks.luks.devices(crypttab);
         problems.into_iter().for_each(|problem| reporter.warn(problem));
-        let locked = Unlocker::new(devices, !line.stacks.luks.off);
+        let unnamed = devices.is_empty() && !line.stacks.luks.off;
+        let locked = Unlocker::new(devices, unnamed);
         let external = External::new(dir, reporter);
         let by_name = params.names_any() || locked.has_named() || external.kinds().next().is_some();
         Self {
@@ -212,7 +213,25 @@ impl Assembly {
 
     /// Returns whether a device stays locked, so that nothing else can be expected.
     pub(super) fn has_given_up(&self) -> bool {
-        self.locked.has_given_up() && !self.is_busy()
+        self.locked.has_given_up() && !self.is_pending()
+    }
+
+    /// Returns whether a child makes devices, which does not take long.
+    pub(super) fn is_making(&self) -> bool {
+        self.locked.is_making() || self.surveys().into_iter().any(Survey::is_making)
+    }
+
+    /// Returns whether a child is at work, or something is made without what is missing after a time.
+    pub(super) fn is_pending(&self) -> bool {
+        let now = BootTime::now();
+        self.is_busy() || self.degraded_starts().any(|at| at >= now)
+    }
+
+    /// Returns the times at which arrays and groups are used without what is missing.
+    fn degraded_starts(&self) -> impl Iterator<Item = BootTime> {
+        let (arrays, volumes) =
+            (self.arrays.wakeup(&self.params), self.volumes.wakeup(&self.params));
+        arrays.into_iter().chain(volumes)
     }
 
     /// Returns whether a child is at work.
@@ -227,10 +246,8 @@ impl Assembly {
 
     /// Returns the time at which [`Self::advance`] is due without an answer.
     pub(super) fn wakeup(&self) -> Option<BootTime> {
-        let params = &self.params;
-        let (arrays, volumes) = (self.arrays.wakeup(params), self.volumes.wakeup(params));
         let now = BootTime::now();
-        let times = self.jobs().filter_map(Job::wakeup).chain(arrays).chain(volumes);
+        let times = self.jobs().filter_map(Job::wakeup).chain(self.degraded_starts());
         let times = times.chain(self.locked.wakeup());
         times.filter(|at| *at > now).min()
     }

@@ -42,6 +42,8 @@ pub(super) struct Survey {
     surveyed: Vec<(u32, u32)>,
     /// Time at which these devices were there.
     since: BootTime,
+    /// Whether they are others than at the last call of [`Self::take_change`].
+    is_changed: bool,
     job: Option<Job>,
     /// Whether the child works on a request rather than a survey.
     is_making: bool,
@@ -61,6 +63,7 @@ impl Survey {
             looked: None,
             surveyed: Vec::new(),
             since: BootTime::default(),
+            is_changed: false,
             job: None,
             is_making: false,
             is_outdated: false,
@@ -121,7 +124,7 @@ impl Survey {
         let numbers: Vec<_> = devices.iter().map(|(device, _)| device.number).collect();
         if numbers != self.surveyed {
             self.surveyed = numbers;
-            self.since = BootTime::now();
+            (self.since, self.is_changed) = (BootTime::now(), true);
         } else if !self.is_outdated {
             return;
         }
@@ -131,6 +134,11 @@ impl Survey {
         self.job = Job::start(&request, self.subject.text.to_owned())
             .map_err(|error| self.errors.push(error))
             .ok();
+    }
+
+    /// Returns whether the child makes a device.
+    pub(super) fn is_making(&self) -> bool {
+        self.is_making && self.job.as_ref().is_some_and(Job::is_working)
     }
 
     /// Sends the child a request that [`Request::Make`] is to carry out. Returns whether it has it.
@@ -153,6 +161,11 @@ impl Survey {
 
     fn is_busy(&self) -> bool {
         self.job.as_ref().is_some_and(Job::is_busy)
+    }
+
+    /// Returns whether there are other devices than at the last call: what has failed may succeed now.
+    pub(super) fn take_change(&mut self) -> bool {
+        std::mem::take(&mut self.is_changed)
     }
 
     /// Returns the time since which no other devices have been there.

@@ -85,12 +85,15 @@ impl Unlocker {
     /// Moves one device on. Returns whether its mapped device was made.
     fn advance_target(&mut self, at: usize, cx: &mut StepContext<'_>) -> bool {
         let is_trying = self.targets.iter().any(|t| matches!(t.state, State::Trying(..)));
+        let others = self.targets.iter().enumerate().filter(|(other, _)| *other != at);
+        let taken = others.filter(|(_, t)| !matches!(t.state, State::Failed));
+        let taken: Vec<_> = taken.filter_map(|(_, t)| t.number).collect();
         let Some(target) = self.targets.get_mut(at) else { return false };
-        match target.poll(cx) {
+        match target.poll(&taken, cx) {
             Event::None => {}
             Event::Made => return true,
             Event::Failed(error) => self.errors.push(error),
-            Event::WrongPassphrase => self.note_wrong(at, cx),
+            Event::WrongPassphrase(text) => self.note_wrong(at, &text, cx),
             Event::NeedsKey if is_trying => {}
             Event::NeedsKey => {
                 let passphrase = self.passphrase.as_ref().map(|p| (self.typed, p.bytes()));
@@ -100,8 +103,8 @@ impl Unlocker {
         false
     }
 
-    /// Says that a passphrase was wrong, and gives up the device after the last try.
-    fn note_wrong(&mut self, at: usize, cx: &mut StepContext<'_>) {
+    /// Says that a passphrase was wrong, and `more`, and gives up the device after the last try.
+    fn note_wrong(&mut self, at: usize, more: &str, cx: &mut StepContext<'_>) {
         let Some(target) = self.targets.get_mut(at) else { return };
         target.wrong += 1;
         let tries = target.device.options.tries;
@@ -111,7 +114,8 @@ impl Unlocker {
             _ if left == 0 => format!("wrong passphrase {tries} times"),
             _ => format!("wrong passphrase, {left} of {tries} tries left"),
         };
-        let line = format!("{}: {text}", target.text);
+        let more = if more.is_empty() { String::new() } else { format!(" ({more})") };
+        let line = format!("{}: {text}{more}", target.text);
         cx.reporter.warn(line.clone());
         if let Some(prompt) = &self.prompt {
             prompt.message(&line);
@@ -124,6 +128,7 @@ impl Unlocker {
 
     /// Asks for a passphrase if devices wait for one, and takes the answer.
     fn ask(&mut self, cx: &mut StepContext<'_>) {
+        self.give_up_late(cx);
         let waiting: Vec<&Target> = self.targets.iter().filter(|t| t.waits(self.typed)).collect();
         let busy = self.targets.iter().any(|t| matches!(t.state, State::Trying(..)));
         if waiting.is_empty() {
@@ -135,9 +140,8 @@ impl Unlocker {
         let names: Vec<_> = waiting.iter().map(|target| target.text.as_str()).collect();
         let pin = if waiting.iter().any(|target| target.needs_pin) { " or PIN" } else { "" };
         let question = format!("Passphrase{pin} for {}: ", names.join(", "));
-        let timeout = waiting.iter().filter_map(|t| t.device.options.timeout).min();
         match &mut self.prompt {
-            None => self.prompt = Some(Prompt::start(cx.dir, &question, timeout)),
+            None => self.prompt = Some(Prompt::start(cx.dir, &question)),
             Some(prompt) if !prompt.is_asking() && !busy => prompt.ask(&question),
             Some(_) => {}
         }
@@ -150,31 +154,46 @@ impl Unlocker {
                 return;
             }
             Some(Answer::Cancelled) => "no passphrase was typed".to_owned(),
-            Some(Answer::TimedOut) => "nobody typed the passphrase in time".to_owned(),
             Some(Answer::NoConsole(tried)) => {
                 format!("no console to type a passphrase: {tried}")
             }
         };
-        self.give_up_waiting(&failure, cx);
+        self.give_up(&failure, |_| true, cx);
+        self.prompt = None;
     }
 
-    /// Gives up the devices that wait for a passphrase.
-    fn give_up_waiting(&mut self, failure: &str, cx: &mut StepContext<'_>) {
+    /// Gives up the devices whose passphrase nobody has typed in time.
+    fn give_up_late(&mut self, cx: &mut StepContext<'_>) {
+        self.give_up("nobody typed the passphrase in time", Target::has_waited, cx);
+    }
+
+    /// Gives up devices that wait for a passphrase.
+    fn give_up(
+        &mut self,
+        failure: &str,
+        mut is_over: impl FnMut(&mut Target) -> bool,
+        cx: &mut StepContext<'_>,
+    ) {
         let typed = self.typed;
-        for target in self.targets.iter_mut().filter(|target| target.waits(typed)) {
+        let waiting = self.targets.iter_mut().filter(|target| target.waits(typed));
+        for target in waiting.filter_map(|target| is_over(target).then_some(target)) {
             let line = format!("{}: {failure}", target.text);
             cx.reporter.warn(line.clone());
             self.errors.push(line);
             target.state = State::Failed;
             target.is_optional = target.device.options.no_fail;
         }
-        self.prompt = None;
     }
 
     /// Returns whether a person is asked, or a key is derived: no deadline of the root counts that.
     pub(super) fn is_asking(&self) -> bool {
         let is_asking = self.prompt.as_ref().is_some_and(Prompt::is_asking);
         is_asking || self.targets.iter().any(|t| matches!(t.state, State::Trying(..)))
+    }
+
+    /// Returns whether a mapped device is being made.
+    pub(super) fn is_making(&self) -> bool {
+        self.targets.iter().any(|target| matches!(target.state, State::Making(_)))
     }
 
     /// Returns whether a device that is needed stays locked, and nothing else is under way.
@@ -203,8 +222,7 @@ impl Unlocker {
 
     /// Returns the time at which [`Self::advance`] is due without an answer.
     pub(super) fn wakeup(&self) -> Option<BootTime> {
-        let keys = self.targets.iter().filter_map(Target::key_deadline);
-        keys.chain(self.prompt.as_ref().and_then(Prompt::deadline)).min()
+        self.targets.iter().filter_map(Target::deadline).min()
     }
 
     /// Returns the devices that are there and locked, for the message about a root that was not

@@ -30,8 +30,10 @@ pub(super) struct Volumes {
     groups: Vec<Group>,
     /// What the child makes: `vg0/root`.
     making: Vec<String>,
-    /// Volumes whose activation has failed: `vg0/root`.
+    /// Volumes whose activation has failed with the physical volumes that there are: `vg0/root`.
     failed: Vec<String>,
+    /// Whether volumes are activated one by one, because several at once have failed.
+    singly: bool,
 }
 
 impl Volumes {
@@ -39,7 +41,7 @@ impl Volumes {
     pub(super) fn new() -> Self {
         let text = "reading the volume groups";
         let survey = Survey::new(Subject { kind: KIND, request: Request::Lvm, text });
-        Self { survey, groups: Vec::new(), making: Vec::new(), failed: Vec::new() }
+        Self { survey, groups: Vec::new(), making: Vec::new(), failed: Vec::new(), singly: false }
     }
 
     /// Goes as far as possible towards the devices that the boot waits for. Returns whether devices
@@ -53,6 +55,9 @@ impl Volumes {
         match news {
             Some(News::Found(Reply::Groups(groups, notes))) => {
                 self.survey.note(notes, cx);
+                if self.survey.take_change() {
+                    self.failed.clear();
+                }
                 self.note_groups(groups, cx);
             }
             Some(News::Made(texts)) => {
@@ -60,7 +65,7 @@ impl Volumes {
                 self.set_active(&volumes);
                 note_made(cx, "logical volume", &texts);
             }
-            Some(News::Failed) => self.failed.append(&mut self.making),
+            Some(News::Failed) => self.note_failure(),
             // No answer to what was asked.
             Some(News::Found(_)) => {}
             None if self.survey.is_reading() => {
@@ -90,6 +95,17 @@ impl Volumes {
         self.groups = groups;
     }
 
+    /// Notes that what was requested has failed: one volume for good, of several each is tried again.
+    fn note_failure(&mut self) {
+        match self.making.len() {
+            0 | 1 => self.failed.append(&mut self.making),
+            _ => {
+                self.making.clear();
+                self.singly = true;
+            }
+        }
+    }
+
     fn set_active(&mut self, made: &[String]) {
         for group in &mut self.groups {
             let name = &group.name;
@@ -110,6 +126,7 @@ impl Volumes {
             let volumes = wanted_volumes(group, &self.groups, params, &awaited, degraded);
             let mut names: Vec<_> = volumes.map(|volume| volume.name.clone()).collect();
             names.retain(|name| !self.failed.contains(&path(&group.name, name)));
+            names.truncate(if self.singly { 1 } else { names.len() });
             (!names.is_empty()).then_some((group, names))
         });
         let Some((group, names)) = wanted else { return };
@@ -117,7 +134,7 @@ impl Volumes {
         let text = format!("activating {}", self.making.join(", "));
         let request = Request::Volumes { group: group.uuid.clone(), degraded, names };
         if !self.survey.make(&request, text) {
-            self.failed.append(&mut self.making);
+            self.note_failure();
         }
     }
 
@@ -342,6 +359,17 @@ mod tests {
         ] {
             assert_eq!(wanted(&whole, line, awaited, false), want, "{line} {awaited:?}");
         }
+    }
+
+    #[test]
+    fn a_volume_that_fails_does_not_keep_others_from_being_tried() {
+        let mut volumes = Volumes::new();
+        volumes.making = vec!["vg-0/root".into(), "vg-0/a-b".into()];
+        volumes.note_failure();
+        assert!(volumes.singly && volumes.making.is_empty() && volumes.failed.is_empty());
+        volumes.making = vec!["vg-0/a-b".into()];
+        volumes.note_failure();
+        assert_eq!(volumes.failed, ["vg-0/a-b"]);
     }
 
     #[test]
