@@ -23,6 +23,8 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
     a_key_file_on_another_disk,
     a_key_file_and_crypttab_in_the_image,
     a_header_on_another_disk,
+    a_header_that_is_a_disk,
+    a_module_that_is_missing,
     a_damaged_primary_header,
     a_header_that_is_cut,
     a_key_that_needs_more_memory_than_there_is,
@@ -291,6 +293,35 @@ fn a_header_on_another_disk() {
     let vm = machine(&format!("{words} coldplug.timeout=4"));
     let says = ["coldplug:   header of /dev/vda on LABEL=keys not found"];
     disks.attach_one(0, vm, Bus::VirtioBlk).run_failed("no-root", &says);
+}
+
+fn a_header_that_is_a_disk() {
+    let words = format!(
+        "rd.luks.data={0}=/dev/vda rd.luks.uuid={0} rd.luks.options=header=/dev/vdb",
+        uuid(214)
+    );
+    let disks = made("luks2-header-on-a-disk");
+    let mut person = Person::at(disks.attach(machine(&words), Bus::VirtioBlk));
+    person.answers(PASSPHRASE);
+    check(&person.machine.finish(), 214);
+}
+
+/// The image lacks the cipher of the key slots, or dm-crypt.
+fn a_module_that_is_missing() {
+    for (recipe, modules, words) in [
+        ("luks2-serpent", "dm_crypt", "the kernel does not offer xts(serpent) to programs"),
+        ("luks2-pbkdf2", "dm_mod", "the kernel does not have the target crypt"),
+    ] {
+        let tree = debian::system();
+        let list = format!("@virtio,@filesystems,{modules}");
+        let image = image::coldplug(&tree, &["--generic", "--modules", &list]);
+        let vm = Machine::new(&tree, &image).cmdline(ROOT);
+        let mut person = Person::at(made(recipe).attach(vm, Bus::VirtioBlk));
+        person.answers(PASSPHRASE);
+        let boot = person.machine.finish();
+        boot.expect("no-root");
+        boot.check(boot.console.contains(words), &format!("{recipe}: {words}"));
+    }
 }
 
 fn a_damaged_primary_header() {

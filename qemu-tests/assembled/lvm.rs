@@ -148,7 +148,7 @@ fn a_missing_physical_volume_is_named() {
 
 fn groups_that_lvm2_would_not_use() {
     for (recipe, words) in [
-        ("lvm-exported", "volume group vg0: "),
+        ("lvm-exported", "volume group vg0: is exported"),
         ("lvm-foreign", "volume group vg0: "),
         ("lvm-cache", "volume root of vg0: "),
     ] {

@@ -153,7 +153,7 @@ impl<'a, 'b> EventLoop<'a, 'b> {
             || drained.fresh
             || drained.lost
             || !self.loader.is_idle()
-            || self.search.is_coming()
+            || self.search.is_coming(self.loader)
             || !self.coldplug.is_quiet();
         if busy || self.coldplug.next_round() > 0 {
             self.complete = false;
@@ -170,7 +170,9 @@ impl<'a, 'b> EventLoop<'a, 'b> {
         let late = self.hold_until.is_some_and(|until| waiting && BootTime::now() >= until);
         let held = self.hold_until.is_some();
         let root_first = held && waiting && !fresh && self.coldplug.is_quiet();
-        let stuck = (settled || root_first) && self.loader.has_held() && !self.search.is_coming();
+        let stuck = (settled || root_first)
+            && self.loader.has_held()
+            && !self.search.is_coming(self.loader);
         if late || stuck {
             self.hold_until = self.hold_until.map(|_| BootTime::now() + HOLD_TIMEOUT);
             self.complete = false;

@@ -166,6 +166,16 @@ impl Prompt {
         self.asking
     }
 
+    /// Returns whether the answer to this question is awaited.
+    pub(in crate::boot) fn is_asking_for(&self, question: &str) -> bool {
+        self.asking && self.question == question
+    }
+
+    /// Returns whether a console is left on which somebody may answer.
+    pub(in crate::boot) fn has_console(&self) -> bool {
+        !self.askers.is_empty()
+    }
+
     /// Returns the descriptors that are readable when [`Self::poll`] has something to do.
     pub(in crate::boot) fn wake_fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.askers.iter().filter_map(|asker| asker.child.as_ref().map(AsFd::as_fd))

@@ -190,6 +190,9 @@ pub(crate) struct LuksParams {
     /// `rd.luks.key=` without UUID.
     key: KeySource,
     cryptdevice: Option<LuksDevice>,
+    /// A text for each option of `cryptdevice=` that is not understood. As in mkinitcpio, the device is
+    /// unlocked without it.
+    cryptdevice_problems: Vec<String>,
     /// `cryptkey=`, with offset and size.
     cryptkey: Option<(KeySource, u64, Option<u64>)>,
 }
@@ -201,7 +204,7 @@ impl LuksParams {
     /// systemd; their names, keys and options are those of `crypttab` unless the command line has
     /// others. If nothing is named, the list is empty, and any device may be unlocked.
     pub(crate) fn devices(&self, crypttab: Vec<LuksDevice>) -> (Vec<LuksDevice>, Vec<String>) {
-        let mut problems = Vec::new();
+        let mut problems = self.cryptdevice_problems.clone();
         if self.off {
             return (Vec::new(), problems);
         }
@@ -366,8 +369,8 @@ impl LuksParams {
         let source = parts.next().and_then(LuksSource::parse);
         let (name, text) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
         let mut options = LuksOptions::default();
-        let device = source.filter(|_| !name.is_empty() && options.add(text).is_empty());
-        let device = device.map(|source| LuksDevice {
+        self.cryptdevice_problems = options.add(text);
+        let device = source.filter(|_| !name.is_empty()).map(|source| LuksDevice {
             name: Some(name.to_owned()),
             source,
             key: KeySource::Unnamed,
@@ -516,6 +519,8 @@ mod tests {
             let line = format!("rd.luks.uuid={UUID} rd.luks.key={key}");
             assert_eq!(device(&line).key, want, "{key}");
         }
+        let (devices, problems) = luks("cryptdevice=/dev/sda:root:colour").devices(Vec::new());
+        assert_eq!((devices.len(), problems.len()), (1, 1));
         let cryptdevice = "cryptdevice=UUID=0AB1:cryptroot:allow-discards,no-read-workqueue";
         let found = device(cryptdevice);
         assert_eq!(found.name.as_deref(), Some("cryptroot"));
@@ -594,7 +599,6 @@ mod tests {
             "rd.luks.timeout=soon",
             "cryptdevice=/dev/sda",
             "cryptdevice=sda:root",
-            "cryptdevice=/dev/sda:root:colour",
             "cryptkey=rootfs",
             "luks.uuid=x",
         ] {

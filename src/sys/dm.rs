@@ -17,7 +17,7 @@ use std::path::Path;
 use rustix::io::Errno;
 
 use super::raw::{self, DM_HEADER};
-use super::{Error, Result, Root};
+use super::{Cause, Error, Result, Root};
 
 const CREATE: u8 = 3;
 const REMOVE: u8 = 4;
@@ -26,6 +26,7 @@ const SUSPEND: u8 = 6;
 const STATUS: u8 = 7;
 const TABLE_LOAD: u8 = 9;
 const TABLE_STATUS: u8 = 12;
+const GET_TARGET_VERSION: u8 = 17;
 
 const READ_ONLY: u32 = 1;
 
@@ -96,7 +97,21 @@ impl Control {
         for target in targets {
             message.extend(spec(target).map_err(failed)?);
         }
-        raw::dm(&self.0, TABLE_LOAD, &mut message).map_err(failed)
+        raw::dm(&self.0, TABLE_LOAD, &mut message).map_err(|errno| {
+            let missing = targets.iter().find(|target| self.lacks(target.kind));
+            match missing.filter(|_| errno == Errno::INVAL) {
+                Some(target) => {
+                    let text = format!("the kernel does not have the target {}", target.kind);
+                    Error::from_parts("load the table of", object(name), Cause::Other(text))
+                }
+                None => failed(errno),
+            }
+        })
+    }
+
+    /// DM_GET_TARGET_VERSION: returns whether the kernel, from 5.5 on, does not know a target type.
+    fn lacks(&self, kind: &str) -> bool {
+        self.request(GET_TARGET_VERSION, kind) == Err(Errno::INVAL)
     }
 
     /// DM_DEV_SUSPEND without DM_SUSPEND_FLAG: activates the loaded table.
@@ -163,7 +178,11 @@ pub(crate) fn create_symlink(root: &Root, name: &str, minor: u32) -> Result<()> 
 }
 
 fn failed(op: &'static str, name: &str, errno: Errno) -> Error {
-    Error::new(op, format_args!("the mapped device {name}"), errno)
+    Error::new(op, object(name), errno)
+}
+
+fn object(name: &str) -> String {
+    format!("the mapped device {name}")
 }
 
 /// Returns a request for the device `name`, `length` bytes long.

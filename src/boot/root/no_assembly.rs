@@ -7,6 +7,7 @@ use crate::boot::reporter::Reporter;
 use crate::cmdline::KernelCommandLine;
 use crate::cmdline::root_name::RootName;
 use crate::disk::seen::SeenDevice;
+use crate::load::Loader;
 use crate::sys::{BootTime, Root};
 
 /// Records nothing.
@@ -38,6 +39,10 @@ impl Assembly {
     }
 
     pub(super) fn is_busy(&self) -> bool {
+        false
+    }
+
+    pub(super) fn is_advancing(&self, _: &Loader) -> bool {
         false
     }
 

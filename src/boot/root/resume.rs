@@ -24,6 +24,8 @@ use crate::sys::{BootTime, Root};
 /// Longest wait for the device. A boot without it leaves a hibernation image behind that must never
 /// be used again.
 const DEVICE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest further wait for an array or a volume group that starts without what is missing.
+const ASSEMBLY_TIMEOUT: Duration = Duration::from_secs(300);
 /// Longest time until the kernel has read the header of the image. After that all processes are
 /// frozen, this one too.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -89,7 +91,8 @@ impl Resume {
         let Some(candidate) = cx.devices.find(&self.name, Content::Any) else {
             // To boot without it while it appears late would leave an image that a later boot resumes
             // over filesystems that have changed.
-            if now < deadline || cx.is_assembly_pending || cx.devices.is_undecided() {
+            let is_coming = cx.is_assembly_pending || cx.devices.is_undecided();
+            if now < deadline || (is_coming && now < deadline + ASSEMBLY_TIMEOUT) {
                 return Ok(Progress::NeedsDevice(awaited));
             }
             let text = awaited.failure(&seconds(DEVICE_TIMEOUT));

@@ -190,8 +190,8 @@ impl RootSearch {
 
     /// Returns whether the root may be on a device that is being read or made. A slow disk counts for
     /// a second only.
-    pub(in crate::boot) fn is_coming(&self) -> bool {
-        self.is_waiting() && (self.devices.is_undecided() || self.assembly.is_busy())
+    pub(in crate::boot) fn is_coming(&self, loader: &Loader) -> bool {
+        self.is_waiting() && (self.devices.is_undecided() || self.assembly.is_advancing(loader))
     }
 
     /// Returns whether [`Self::warn_later_duplicates`] knows all devices, except slow ones.

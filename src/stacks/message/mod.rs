@@ -5,7 +5,8 @@
 //!           md NODE...                      members of arrays: what is there?
 //!           volumes GROUP-UUID degraded|- NAME...
 //!           array UUID degraded|- dirty|- DEVICE   DEVICE: its name, such as md0; empty for the usual
-//!           luks NODE PLACE NAME SLOT ro|- MEASURE FLAG... what does the header say?
+//!           luks NODE PLACE NAME SLOT ro|- MEASURE SIGNATURE TIMEOUT FLAG...
+//!                                           what does the header say?
 //!           passphrase SECRET               can a volume key be had by it?
 //!           key-file PLACE OFFSET SIZE      the same by what a file holds
 //!           token PIN                       the same by what the TPM has sealed

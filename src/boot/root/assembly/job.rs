@@ -36,8 +36,9 @@ pub(super) struct Job {
     /// The request in words, for messages: `reading the volume groups`.
     text: String,
     timeout: Duration,
-    /// Whether the child has died, or was killed.
+    /// Whether the child has died, or was killed because it was late.
     is_lost: bool,
+    is_late: bool,
 }
 
 impl Job {
@@ -60,7 +61,7 @@ impl Job {
     ) -> Result<Self, String> {
         let child = ChildProcess::start(APPLET, &[]).map_err(|error| format!("{text}: {error}"))?;
         let (state, none) = (State::Idle, String::new());
-        let mut job = Self { child, state, text: none, timeout, is_lost: false };
+        let mut job = Self { child, state, text: none, timeout, is_lost: false, is_late: false };
         job.send(request, text, timeout)?;
         Ok(job)
     }
@@ -128,7 +129,7 @@ impl Job {
             Received::Pending if BootTime::now() < until => return None,
             Received::Pending => {
                 self.child.kill();
-                self.is_lost = true;
+                (self.is_lost, self.is_late) = (true, true);
                 let waited = seconds(self.timeout);
                 Err(format!("{}: did not end within {waited}", self.text))
             }
@@ -145,9 +146,23 @@ impl Job {
         self.is_lost
     }
 
+    /// Returns whether the child was killed because it was late.
+    pub(super) fn is_late(&self) -> bool {
+        self.is_late
+    }
+
     /// Returns whether the child is at work, which ends at its deadline at the latest.
     pub(super) fn is_working(&self) -> bool {
         matches!(self.state, State::Busy(_))
+    }
+
+    /// Returns whether the child is at work, or has its modules and goes on.
+    pub(super) fn is_advancing(&self, loader: &Loader) -> bool {
+        match &self.state {
+            State::Busy(_) => true,
+            State::LoadingModules(modules, request) => request.is_some() && loader.is_done(modules),
+            State::Idle => false,
+        }
     }
 
     /// Returns whether the child, or the loader for it, is at work.

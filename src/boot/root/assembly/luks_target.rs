@@ -196,13 +196,16 @@ impl Target {
                     self.stay(State::Locked(job))
                 }
                 // The child is lost, but not the other keys: a TPM may not answer.
-                Some(Err(error)) if typed && job.is_lost() => {
-                    self.state = State::Absent;
-                    Event::WrongPassphrase(error)
-                }
+                Some(Err(error)) if typed && job.is_lost() => match self.find(taken, cx) {
+                    Event::None => Event::WrongPassphrase(error),
+                    event => event,
+                },
                 Some(Err(error)) if !typed => {
                     cx.reporter.warn(error);
-                    self.stay(if job.is_lost() { State::Absent } else { State::Locked(job) })
+                    match job.is_lost() {
+                        true => self.find(taken, cx),
+                        false => self.stay(State::Locked(job)),
+                    }
                 }
                 Some(Ok(_)) => self.fail("the child makes no sense", cx),
                 Some(Err(error)) => self.fail(&error, cx),
@@ -374,11 +377,11 @@ impl Target {
         None
     }
 
-    /// Returns the time at which the wait for the device of a key file, or for a person, ends.
-    pub(super) fn deadline(&self) -> Option<BootTime> {
+    /// Returns the times at which the waits for the device of a key file and for a person end.
+    pub(super) fn deadlines(&self) -> impl Iterator<Item = BootTime> {
         let timeout = self.device.options.keyfile_timeout.unwrap_or(KEY_DEVICE_TIMEOUT);
         let asked = self.asked_since.zip(self.device.options.timeout).map(|(at, time)| at + time);
-        self.key_since.map(|since| since + timeout).into_iter().chain(asked).min()
+        self.key_since.map(|since| since + timeout).into_iter().chain(asked)
     }
 
     fn make(&mut self, mut job: Job, cx: &mut StepContext<'_>) -> Event {

@@ -30,6 +30,7 @@ use crate::cmdline::root_name::RootName;
 use crate::cmdline::storage::OverlayParams;
 use crate::disk::seen::SeenDevice;
 use crate::escape;
+use crate::load::Loader;
 use crate::stacks::Node;
 use crate::sys::block::{self, BlockDevice};
 use crate::sys::regular_file::{self, CONFIG_LIMIT};
@@ -216,6 +217,11 @@ impl Assembly {
         self.locked.has_given_up() && !self.is_pending()
     }
 
+    /// Returns whether a child is at work, or will be at the next call of [`Self::advance`].
+    pub(super) fn is_advancing(&self, loader: &Loader) -> bool {
+        self.jobs().any(|job| job.is_advancing(loader))
+    }
+
     /// Returns whether a child makes devices, which does not take long.
     pub(super) fn is_making(&self) -> bool {
         self.locked.is_making() || self.surveys().into_iter().any(Survey::is_making)
@@ -248,7 +254,7 @@ impl Assembly {
     pub(super) fn wakeup(&self) -> Option<BootTime> {
         let now = BootTime::now();
         let times = self.jobs().filter_map(Job::wakeup).chain(self.degraded_starts());
-        let times = times.chain(self.locked.wakeup());
+        let times = times.chain(self.locked.deadlines());
         times.filter(|at| *at > now).min()
     }
 }

@@ -1,7 +1,8 @@
 //! A child that surveys the devices of one kind, and then makes what PID 1 requests of it.
 //!
 //! The devices are surveyed whenever others are there than before, and again after a request has
-//! failed: it may have made half of something.
+//! failed, which may have made half of something, or after a survey has taken too long: a disk that
+//! does not answer may have failed by then.
 
 use super::job::{Job, TIMEOUT};
 use super::node;
@@ -47,7 +48,7 @@ pub(super) struct Survey {
     job: Option<Job>,
     /// Whether the child works on a request rather than a survey.
     is_making: bool,
-    /// Whether a request has failed since the last survey.
+    /// Whether a request has failed since the last survey, or that took too long.
     is_outdated: bool,
     /// Failures, for the message about a root that was not found.
     errors: Vec<String>,
@@ -100,11 +101,12 @@ impl Survey {
     }
 
     /// Drops the child. After a request another one surveys the devices: the caller does not repeat
-    /// a request that has failed, so that this ends.
+    /// a request that has failed, so that this ends. A survey that was late is repeated, at most every
+    /// 30 seconds.
     fn fail(&mut self, error: String) -> News {
         self.errors.push(error);
-        self.job = None;
-        self.is_outdated = self.is_making;
+        let is_late = self.job.take().is_some_and(|job| job.is_late());
+        self.is_outdated = self.is_making || is_late;
         News::Failed
     }
 

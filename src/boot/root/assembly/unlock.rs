@@ -128,13 +128,15 @@ impl Unlocker {
 
     /// Asks for a passphrase if devices wait for one, and takes the answer.
     fn ask(&mut self, cx: &mut StepContext<'_>) {
-        self.give_up_late(cx);
+        // While another key is derived, nobody is asked.
+        if self.prompt.as_ref().is_some_and(Prompt::is_asking) {
+            self.give_up("nobody typed the passphrase in time", Target::has_waited, cx);
+        }
         let waiting: Vec<&Target> = self.targets.iter().filter(|t| t.waits(self.typed)).collect();
         let busy = self.targets.iter().any(|t| matches!(t.state, State::Trying(..)));
         if waiting.is_empty() {
-            if !busy && !self.targets.iter().any(Target::is_on_the_way) {
-                self.prompt = None;
-            }
+            let is_over = !busy && !self.targets.iter().any(Target::is_on_the_way);
+            self.prompt.take_if(|prompt| is_over || prompt.is_asking());
             return;
         }
         let names: Vec<_> = waiting.iter().map(|target| target.text.as_str()).collect();
@@ -142,7 +144,7 @@ impl Unlocker {
         let question = format!("Passphrase{pin} for {}: ", names.join(", "));
         match &mut self.prompt {
             None => self.prompt = Some(Prompt::start(cx.dir, &question)),
-            Some(prompt) if !prompt.is_asking() && !busy => prompt.ask(&question),
+            Some(prompt) if !busy && !prompt.is_asking_for(&question) => prompt.ask(&question),
             Some(_) => {}
         }
         let answer = self.prompt.as_mut().and_then(|prompt| prompt.poll(cx.dir));
@@ -162,11 +164,6 @@ impl Unlocker {
         self.prompt = None;
     }
 
-    /// Gives up the devices whose passphrase nobody has typed in time.
-    fn give_up_late(&mut self, cx: &mut StepContext<'_>) {
-        self.give_up("nobody typed the passphrase in time", Target::has_waited, cx);
-    }
-
     /// Gives up devices that wait for a passphrase.
     fn give_up(
         &mut self,
@@ -174,6 +171,7 @@ impl Unlocker {
         mut is_over: impl FnMut(&mut Target) -> bool,
         cx: &mut StepContext<'_>,
     ) {
+        let was_asked = self.prompt.as_ref().is_some_and(Prompt::has_console);
         let typed = self.typed;
         let waiting = self.targets.iter_mut().filter(|target| target.waits(typed));
         for target in waiting.filter_map(|target| is_over(target).then_some(target)) {
@@ -181,7 +179,9 @@ impl Unlocker {
             cx.reporter.warn(line.clone());
             self.errors.push(line);
             target.state = State::Failed;
-            target.is_optional = target.device.options.no_fail;
+            if was_asked {
+                target.is_optional = target.device.options.no_fail;
+            }
         }
     }
 
@@ -217,12 +217,12 @@ impl Unlocker {
 
     /// Returns the descriptors of the prompt that wake [`Self::advance`].
     pub(super) fn wake_fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.prompt.iter().flat_map(Prompt::wake_fds)
+        self.prompt.iter().filter(|prompt| prompt.is_asking()).flat_map(Prompt::wake_fds)
     }
 
-    /// Returns the time at which [`Self::advance`] is due without an answer.
-    pub(super) fn wakeup(&self) -> Option<BootTime> {
-        self.targets.iter().filter_map(Target::deadline).min()
+    /// Returns the times at which [`Self::advance`] is due without an answer.
+    pub(super) fn deadlines(&self) -> impl Iterator<Item = BootTime> {
+        self.targets.iter().flat_map(Target::deadlines)
     }
 
     /// Returns the devices that are there and locked, for the message about a root that was not
