@@ -193,9 +193,13 @@ impl Console {
         let text = String::from_utf8_lossy(text);
         match *kind {
             ASK => {
-                self.typed.clear();
-                // What was typed before the question is no answer to it.
-                self.keys.discard();
+                if self.question.is_none() {
+                    self.typed.clear();
+                    // What was typed before the question is no answer to it.
+                    self.keys.discard();
+                } else {
+                    self.end_line();
+                }
                 self.question = Some(format!("coldplug: {}", escape::line(&text)));
                 self.show();
             }

@@ -124,9 +124,11 @@ impl Prompt {
     /// Asks again, or something else.
     pub(in crate::boot) fn ask(&mut self, question: &str) {
         question.clone_into(&mut self.question);
+        if !self.asking {
+            // An answer on another console that came too late.
+            while self.receive().is_some() {}
+        }
         (self.asking, self.lines) = (true, console::lines_printed());
-        // An answer on another console that came too late.
-        while self.receive().is_some() {}
         self.send(ASK, question);
     }
 

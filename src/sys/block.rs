@@ -140,6 +140,7 @@ pub(crate) fn partition_names(root: &Root, name: &str) -> (Option<String>, Optio
 
 /// Alignment of the superblock of md 0.90, and its distance from the end of the device, in bytes.
 const ALIGNMENT: u64 = 64 << 10;
+const PAGE: u64 = 4096;
 
 /// A block device that is open for reading.
 #[derive(Debug)]
@@ -165,13 +166,16 @@ impl Disk {
         Ok(Self { file, size: device.size })
     }
 
-    /// Starts to read the end, where the backup of a GPT and superblocks of RAID are, so that the
-    /// caller need not wait for the start first, and then for each of these.
+    /// Starts to read what is looked for at the end, so that the caller need not wait for the start
+    /// first, and then for each of these. No more than that: a disk may be slow.
     pub(crate) fn read_ahead_end(&self) {
-        // The superblock of md 0.90, the farthest from the end.
-        let from = (self.size / ALIGNMENT * ALIGNMENT).saturating_sub(ALIGNMENT);
-        // A read that fails is repeated and reported.
-        let _ = fadvise(&self.file, from, NonZeroU64::new(self.size - from), Advice::WillNeed);
+        let md_0_90 = (self.size / ALIGNMENT * ALIGNMENT).saturating_sub(ALIGNMENT);
+        // The backup of a GPT, and the other superblocks of RAID.
+        let last = self.size.saturating_sub(2 * PAGE);
+        for (from, length) in [(md_0_90, PAGE), (last, 2 * PAGE)] {
+            // A read that fails is repeated and reported.
+            let _ = fadvise(&self.file, from, NonZeroU64::new(length), Advice::WillNeed);
+        }
     }
 }
 

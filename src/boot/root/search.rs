@@ -185,7 +185,8 @@ impl RootSearch {
     /// Returns the descriptors that become readable when [`Self::advance`] is due.
     pub(in crate::boot) fn wake_fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let children = self.worker.wake_fd().into_iter().chain(self.devices.fds());
-        children.chain(self.assembly.wake_fds())
+        let assembly = (!self.is_mounted()).then(|| self.assembly.wake_fds());
+        children.chain(assembly.into_iter().flatten())
     }
 
     /// Returns whether the root may be on a device that is being read or made. A slow disk counts for

@@ -349,8 +349,18 @@ impl Target {
         };
         match job.send(&request, format!("{text} {}", self.text), timeout) {
             Ok(()) => self.state = State::Trying(job, typed),
-            Err(error) => drop(self.fail(&error, cx)),
+            // The child has died since the last request.
+            Err(error) => {
+                cx.reporter.warn(error);
+                self.state = State::Absent;
+            }
         }
+    }
+
+    /// Returns whether a key is there that was not tried. `typed` is the number of the last passphrase.
+    pub(super) fn has_next_key(&self, typed: u32) -> bool {
+        let has_key = self.keys.as_ref().is_some_and(|keys| !keys.is_empty());
+        matches!(self.state, State::Locked(_)) && (has_key || self.tried != typed)
     }
 
     /// Returns the request that tries a key; `None` as long as its device is awaited.

@@ -219,7 +219,9 @@ impl Assembly {
 
     /// Returns whether a child is at work, or will be at the next call of [`Self::advance`].
     pub(super) fn is_advancing(&self, loader: &Loader) -> bool {
-        self.jobs().any(|job| job.is_advancing(loader))
+        let jobs = self.external.job().into_iter().chain(self.locked.jobs());
+        jobs.into_iter().any(|job| job.is_advancing(loader))
+            || self.surveys().into_iter().any(|survey| survey.is_advancing(loader))
     }
 
     /// Returns whether a child makes devices, which does not take long.

@@ -7,6 +7,7 @@
 use super::job::{Job, TIMEOUT};
 use super::node;
 use crate::boot::root::StepContext;
+use crate::load::Loader;
 use crate::stacks::Node;
 use crate::stacks::message::{Reply, Request};
 use crate::sys::BootTime;
@@ -50,6 +51,8 @@ pub(super) struct Survey {
     is_making: bool,
     /// Whether a request has failed since the last survey, or that took too long.
     is_outdated: bool,
+    /// Whether a survey of these devices has taken too long: nothing waits for the next one.
+    is_slow: bool,
     /// Failures, for the message about a root that was not found.
     errors: Vec<String>,
     /// Messages of the last survey, likewise.
@@ -68,6 +71,7 @@ impl Survey {
             job: None,
             is_making: false,
             is_outdated: false,
+            is_slow: false,
             errors: Vec::new(),
             notes: Vec::new(),
         }
@@ -104,9 +108,12 @@ impl Survey {
     /// a request that has failed, so that this ends. A survey that was late is repeated, at most every
     /// 30 seconds.
     fn fail(&mut self, error: String) -> News {
-        self.errors.push(error);
+        if !self.errors.contains(&error) {
+            self.errors.push(error);
+        }
         let is_late = self.job.take().is_some_and(|job| job.is_late());
         self.is_outdated = self.is_making || is_late;
+        self.is_slow |= is_late && !self.is_making;
         News::Failed
     }
 
@@ -126,7 +133,7 @@ impl Survey {
         let numbers: Vec<_> = devices.iter().map(|(device, _)| device.number).collect();
         if numbers != self.surveyed {
             self.surveyed = numbers;
-            (self.since, self.is_changed) = (BootTime::now(), true);
+            (self.since, self.is_changed, self.is_slow) = (BootTime::now(), true, false);
         } else if !self.is_outdated {
             return;
         }
@@ -136,6 +143,11 @@ impl Survey {
         self.job = Job::start(&request, self.subject.text.to_owned())
             .map_err(|error| self.errors.push(error))
             .ok();
+    }
+
+    /// Returns whether the child is at work, or goes on at the next call of [`Self::advance`].
+    pub(super) fn is_advancing(&self, loader: &Loader) -> bool {
+        !self.is_slow && self.job.as_ref().is_some_and(|job| job.is_advancing(loader))
     }
 
     /// Returns whether the child makes a device.

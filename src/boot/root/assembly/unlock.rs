@@ -62,7 +62,11 @@ impl Unlocker {
         for at in named..self.targets.len() {
             news |= self.advance_target(at, cx);
         }
-        self.ask(cx);
+        if self.ask(cx) {
+            for at in 0..self.targets.len() {
+                news |= self.advance_target(at, cx);
+            }
+        }
         news
     }
 
@@ -126,8 +130,8 @@ impl Unlocker {
         }
     }
 
-    /// Asks for a passphrase if devices wait for one, and takes the answer.
-    fn ask(&mut self, cx: &mut StepContext<'_>) {
+    /// Asks for a passphrase if devices wait for one. Returns whether there is an answer.
+    fn ask(&mut self, cx: &mut StepContext<'_>) -> bool {
         // While another key is derived, nobody is asked.
         if self.prompt.as_ref().is_some_and(Prompt::is_asking) {
             self.give_up("nobody typed the passphrase in time", Target::has_waited, cx);
@@ -137,7 +141,7 @@ impl Unlocker {
         if waiting.is_empty() {
             let is_over = !busy && !self.targets.iter().any(Target::is_on_the_way);
             self.prompt.take_if(|prompt| is_over || prompt.is_asking());
-            return;
+            return false;
         }
         let names: Vec<_> = waiting.iter().map(|target| target.text.as_str()).collect();
         let pin = if waiting.iter().any(|target| target.needs_pin) { " or PIN" } else { "" };
@@ -149,11 +153,11 @@ impl Unlocker {
         }
         let answer = self.prompt.as_mut().and_then(|prompt| prompt.poll(cx.dir));
         let failure = match answer {
-            None => return,
+            None => return false,
             Some(Answer::Passphrase(passphrase)) => {
                 self.passphrase = Some(passphrase);
                 self.typed += 1;
-                return;
+                return true;
             }
             Some(Answer::Cancelled) => "no passphrase was typed".to_owned(),
             Some(Answer::NoConsole(tried)) => {
@@ -162,6 +166,7 @@ impl Unlocker {
         };
         self.give_up(&failure, |_| true, cx);
         self.prompt = None;
+        false
     }
 
     /// Gives up devices that wait for a passphrase.
@@ -188,7 +193,9 @@ impl Unlocker {
     /// Returns whether a person is asked, or a key is derived: no deadline of the root counts that.
     pub(super) fn is_asking(&self) -> bool {
         let is_asking = self.prompt.as_ref().is_some_and(Prompt::is_asking);
-        is_asking || self.targets.iter().any(|t| matches!(t.state, State::Trying(..)))
+        let is_trying =
+            |t: &Target| matches!(t.state, State::Trying(..)) || t.has_next_key(self.typed);
+        is_asking || self.targets.iter().any(is_trying)
     }
 
     /// Returns whether a mapped device is being made.
