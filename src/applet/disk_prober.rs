@@ -33,7 +33,7 @@ pub(super) fn run(_args: &[OsString]) -> Result<(), Error> {
 
 /// Answers a request. Returns whether all answers were sent.
 fn answer(root: &Root, request: Request, send: impl Fn(&Answer) -> bool) -> bool {
-    let source = open(root, &request.disk);
+    let source = Disk::open(root, &request.disk);
     let whole = source.as_ref().map(|source| Examination::new(source));
     let sector_size = request.disk.sector_size(root);
     let table = whole.as_ref().ok().and_then(|whole| whole.partition_table(sector_size));
@@ -41,7 +41,7 @@ fn answer(root: &Root, request: Request, send: impl Fn(&Answer) -> bool) -> bool
         let mut probe = match (device.partition, &whole) {
             (None, Ok(examination)) => probe(&device, examination, table.as_ref()),
             (None, Err(error)) => unopened(&device, error),
-            (Some(_), _) => match open(root, &device) {
+            (Some(_), _) => match Disk::open(root, &device) {
                 Ok(source) => probe(&device, &Examination::new(&source), table.as_ref()),
                 Err(error) => unopened(&device, &error),
             },
@@ -49,11 +49,6 @@ fn answer(root: &Root, request: Request, send: impl Fn(&Answer) -> bool) -> bool
         probe.links = request.links.then(|| links(root, &device));
         send(&Answer { name: device.name, probe })
     })
-}
-
-/// Opens a device, whose start and end are read at once.
-fn open(root: &Root, device: &BlockDevice) -> sys::Result<Disk> {
-    Disk::open(root, device).inspect(Disk::read_ahead_end)
 }
 
 fn links(root: &Root, device: &BlockDevice) -> Vec<String> {

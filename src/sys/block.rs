@@ -2,11 +2,10 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::num::NonZeroU64;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Advice, fadvise, major, minor};
+use rustix::fs::{major, minor};
 use rustix::io::Errno;
 
 use super::{Error, Result, Root};
@@ -138,10 +137,6 @@ pub(crate) fn partition_names(root: &Root, name: &str) -> (Option<String>, Optio
     (value("PARTUUID"), value("PARTNAME"))
 }
 
-/// Alignment of the superblock of md 0.90, and its distance from the end of the device, in bytes.
-const ALIGNMENT: u64 = 64 << 10;
-const PAGE: u64 = 4096;
-
 /// A block device that is open for reading.
 #[derive(Debug)]
 pub(crate) struct Disk {
@@ -164,18 +159,6 @@ impl Disk {
             return Err(Error::new("open", escape::path(&node), Errno::NXIO));
         }
         Ok(Self { file, size: device.size })
-    }
-
-    /// Starts to read what is looked for at the end, so that the caller need not wait for the start
-    /// first, and then for each of these. No more than that: a disk may be slow.
-    pub(crate) fn read_ahead_end(&self) {
-        let md_0_90 = (self.size / ALIGNMENT * ALIGNMENT).saturating_sub(ALIGNMENT);
-        // The backup of a GPT, and the other superblocks of RAID.
-        let last = self.size.saturating_sub(2 * PAGE);
-        for (from, length) in [(md_0_90, PAGE), (last, 2 * PAGE)] {
-            // A read that fails is repeated and reported.
-            let _ = fadvise(&self.file, from, NonZeroU64::new(length), Advice::WillNeed);
-        }
     }
 }
 
