@@ -11,7 +11,7 @@ use super::message::Error;
 use crate::disk::{Examination, PartitionTable, ReadError, Usage};
 use crate::sys::block::{BlockDevice, Disk};
 use crate::sys::probe_message::{Answer, Entry, MAX_LINKS, Probe, Request};
-use crate::sys::{self, DeviceError, Root, child, disk_links, process};
+use crate::sys::{DeviceError, Root, child, disk_links, process};
 
 pub(super) fn run(_args: &[OsString]) -> Result<(), Error> {
     process::set_name(c"coldplug-probe");
@@ -58,7 +58,7 @@ fn links(root: &Root, device: &BlockDevice) -> Vec<String> {
 }
 
 /// Returns what a device holds whose node cannot be opened.
-fn unopened(device: &BlockDevice, error: &sys::Error) -> Probe {
+fn unopened(device: &BlockDevice, error: &crate::sys::Error) -> Probe {
     Probe { error: Some(DeviceError::of_open(&device.name, error)), ..Probe::default() }
 }
 

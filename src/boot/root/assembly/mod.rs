@@ -219,8 +219,8 @@ impl Assembly {
 
     /// Returns whether a child is at work, or will be at the next call of [`Self::advance`].
     pub(super) fn is_advancing(&self, loader: &Loader) -> bool {
-        let jobs = self.external.job().into_iter().chain(self.locked.jobs());
-        jobs.into_iter().any(|job| job.is_advancing(loader))
+        let mut jobs = self.external.job().into_iter().chain(self.locked.jobs());
+        jobs.any(|job| job.is_advancing(loader))
             || self.surveys().into_iter().any(|survey| survey.is_advancing(loader))
     }
 
@@ -231,8 +231,7 @@ impl Assembly {
 
     /// Returns whether a child is at work, or something is made without what is missing after a time.
     pub(super) fn is_pending(&self) -> bool {
-        let now = BootTime::now();
-        self.is_busy() || self.degraded_starts().any(|at| at >= now)
+        self.is_busy() || self.degraded_starts().any(|at| at >= BootTime::now())
     }
 
     /// Returns the times at which arrays and groups are used without what is missing.

@@ -169,7 +169,7 @@ impl Unlocker {
         false
     }
 
-    /// Gives up devices that wait for a passphrase.
+    /// Leaves those devices locked that wait for a passphrase and of which `is_over` is true.
     fn give_up(
         &mut self,
         failure: &str,
