@@ -17,8 +17,25 @@ COVERED  := cmdline disk kmod machine net
 SIZE_LIMIT := 1090000
 SIZE_LIMIT_STACKS := 1540000
 
+TARGETS := x86_64-unknown-linux-musl aarch64-unknown-linux-musl armv7-unknown-linux-musleabihf \
+  i686-unknown-linux-musl powerpc64le-unknown-linux-musl riscv64gc-unknown-linux-musl s390x-unknown-linux-musl
+
+# The machines, besides x86_64, on which `make test` boots.
+BOARDS := aarch64-unknown-linux-musl armv7-unknown-linux-musleabihf i686-unknown-linux-musl riscv64gc-unknown-linux-musl
+
 # C code (zstd, liblzma) is compiled against musl with the flags in .cargo/config.toml.
 export CC_x86_64_unknown_linux_musl ?= musl-gcc
+
+# For other machines .ci/setup puts musl and a compiler for it into MUSL, and the linker takes all of
+# the C library from there.
+MUSL := $(or $(CARGO_TARGET_DIR),target)/musl/$(TARGET)
+ifneq ($(TARGET),x86_64-unknown-linux-musl)
+  TARGET_ := $(subst -,_,$(TARGET))
+  CARGO_TARGET_ := CARGO_TARGET_$(shell echo $(TARGET_) | tr a-z A-Z)
+  export CC_$(TARGET_) ?= $(abspath $(MUSL))/gcc
+  export $(CARGO_TARGET_)_LINKER ?= $(abspath $(MUSL))/gcc
+  export $(CARGO_TARGET_)_RUSTFLAGS ?= -Ctarget-feature=+crt-static -Clink-self-contained=no
+endif
 
 # If the source of the standard library is installed (rustup component rust-src), the library is built
 # with the program, for size and without backtraces, which makes the program a quarter smaller. Cargo
@@ -41,14 +58,14 @@ BIN := $(or $(CARGO_TARGET_DIR),target)/$(TARGET)/release/coldplug
 INIT := $(BIN)-init
 INIT_STACKS := $(INIT)-stacks
 
-.PHONY: help build guests run test faults stacks lint bench soak coverage fuzz size initramfs install install-debian dist clean setup-build setup-run setup-test setup-fuzz setup-coverage
+.PHONY: help build init binary guests guest boards run test faults stacks lint bench soak coverage fuzz size initramfs install install-debian dist clean setup-build setup-run setup-test setup-fuzz setup-coverage
 
 help:
 	@echo 'make run         install missing packages, build, and boot the demo in QEMU'
 	@echo 'make test        install missing packages, build, and run all tests, including boots; TEST=NAME: tests with NAME in their name'
 	@echo 'make faults      boot with every fault of the matrix, two boots in parallel, and print the time; TEST=NAME: rows with NAME in their name'
 	@echo 'make stacks      boot from LUKS, LVM and md; the first time disks are made in a guest for ten minutes; TEST=NAME: tests with NAME in their name'
-	@echo 'make build       build the static binaries $(BIN), and $(INIT) and $(INIT_STACKS) for images'
+	@echo 'make build       build the static binaries $(BIN), and $(INIT) and $(INIT_STACKS) for images; TARGET=…: for another machine'
 	@echo 'make initramfs   write an image for KERNEL (now $(KERNEL)) with the modules below ROOT to $(IMAGE)'
 	@echo 'make lint        check formatting, clippy and documentation'
 	@echo 'make bench       measure boots against the floor, modprobe and depmod against kmod; BENCH=--virtio, --fleet, --image, --wall, --lvm (its disk is made for minutes at first): one part'
@@ -59,33 +76,49 @@ help:
 	@echo 'make size        print the sizes of the binaries; the limits in images are $(SIZE_LIMIT) and $(SIZE_LIMIT_STACKS) bytes'
 	@echo 'make install     install the program below PREFIX (now $(PREFIX)), and those for images into PREFIX/lib/coldplug'
 	@echo 'make install-debian  install what the kernel packages of Debian 12 need if coldplug is depmod'
-	@echo 'make dist        pack the binaries for a release'
+	@echo 'make dist        build for all machines and pack the binaries for a release: $(TARGETS)'
+	@echo 'make boards      build what the boots of other machines need: $(BOARDS)'
 	@echo 'make clean       remove everything that was built'
 
 setup-build setup-run setup-test setup-fuzz setup-coverage: setup-%:
-	@TARGET=$(TARGET) .ci/setup $*
+	@TARGET=$(TARGET) MUSL=$(MUSL) .ci/setup $*
 
 # A second make, because the packages that setup installs change how to build.
 build: setup-build
 	@$(MAKE) --no-print-directory binary
 
-.PHONY: binary
-binary:
+init:
 	$(CARGO) rustc $(RELEASE) --bin coldplug --no-default-features -- $(OUTLINED)always
 	cp $(BIN) $(INIT)
+	@.ci/check-static $(TARGET) $(INIT)
+
+binary: init
 	$(CARGO) rustc $(RELEASE) --bin coldplug --no-default-features --features stacks -- $(OUTLINED)$(SPARING)
 	cp $(BIN) $(INIT_STACKS)
 	$(CARGO) rustc $(RELEASE) --bin coldplug -- $(OUTLINED)$(SPARING)
+	@.ci/check-static $(TARGET) $(BIN) $(INIT_STACKS)
 
 guests:
 	$(CARGO) build $(RELEASE) --features qemu-tests --examples
+
+# What the boots of other machines need: the small program and the init of the root. Boots of a machine
+# whose compiler cannot be installed are skipped by name.
+boards: $(addprefix board-,$(BOARDS))
+board-%:
+	@if $(MAKE) --no-print-directory setup-build TARGET=$*; then \
+	  $(MAKE) --no-print-directory init guest TARGET=$*; \
+	else echo 'boards: $* is not built: its boots are skipped' >&2; fi
+
+guest:
+	$(CARGO) build $(RELEASE) --no-default-features --features qemu-tests --example guest
+	@.ci/check-static $(TARGET) $(dir $(BIN))examples/guest
 
 run: setup-run
 	@$(MAKE) --no-print-directory binary guests
 	cargo test -q --locked --features qemu-tests --test demo
 
 test: setup-test
-	@$(MAKE) --no-print-directory lint binary guests
+	@$(MAKE) --no-print-directory lint binary guests boards
 	cargo test --locked --workspace --features qemu-tests -- --test-threads=2 $(TEST)
 
 # `make test` runs only the rows that are marked quick.
@@ -158,10 +191,15 @@ install:
 install-debian:
 	install -D -m 755 initramfs/postrm.d/coldplug $(DESTDIR)/etc/kernel/postrm.d/coldplug
 
-dist: build
+# The programs for all machines.
+dist: $(addprefix dist-,$(TARGETS))
+	cd out && sha256sum $(TARGETS:%=coldplug-%.tar.xz) > SHA256SUMS
+
+dist-%:
+	@$(MAKE) --no-print-directory build TARGET=$*
 	@mkdir -p out
 	tar --sort=name --owner=0 --group=0 --numeric-owner --mtime=@$${SOURCE_DATE_EPOCH:-0} \
-	  -C $(dir $(BIN)) -caf out/coldplug-$(TARGET).tar.xz coldplug coldplug-init coldplug-init-stacks
+	  -C $(dir $(subst /$(TARGET)/,/$*/,$(BIN))) -caf out/coldplug-$*.tar.xz coldplug coldplug-init coldplug-init-stacks
 
 clean:
 	cargo clean

@@ -78,7 +78,7 @@ fn configured(system: &Tree, made: &Made, dir: &Path) -> Tree {
     let modules = dir.join("lib/modules");
     fs::create_dir_all(&modules).unwrap();
     tool::run(tool::command("cp", "coreutils").arg("-a").args([&system.modules(), &modules]));
-    Tree { root: dir.to_owned(), release: system.release.clone() }
+    Tree { root: dir.to_owned(), ..system.clone() }
 }
 
 /// Returns the rest of the lines of the report that start with `word`.

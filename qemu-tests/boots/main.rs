@@ -37,6 +37,8 @@ mod loading;
 mod deferred;
 // More uevents than the socket buffer holds.
 mod uevents;
+// Machines of other architectures, and newer kernels.
+mod boards;
 // All modules of a machine, against those that kmod loads.
 mod kmod;
 // The fleet machine with its sixty devices, against kmod, busybox, udev and the plan.
@@ -69,6 +71,7 @@ fn main() -> ExitCode {
         demand::TESTS,
         module_tools::TESTS,
         kmod::TESTS,
+        boards::TESTS,
         stacks::TESTS,
         multi_device::TESTS,
         handover::TESTS,

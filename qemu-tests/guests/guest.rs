@@ -38,7 +38,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// Serial port of the facts; the console is ttyS0.
+/// Serial port of the facts; the console is ttyS0. The parameter `guest.facts=` names another one.
 const PORT: &str = "/dev/ttyS1";
 
 /// A module parameter that is text.
@@ -69,14 +69,16 @@ fn end() {
 fn report(boottime_ns: i64, fds: &Value) -> io::Result<()> {
     let own_mounts = mount_what_is_missing();
     reap_children();
-    let mut port = OpenOptions::new().write(true).open(PORT)?;
+    let cmdline = read(Path::new("/proc/cmdline"));
+    let named = cmdline.split_ascii_whitespace().find_map(|w| w.strip_prefix("guest.facts="));
+    let mut port = OpenOptions::new().write(true).open(named.unwrap_or(PORT))?;
     let facts = [
         json!({ "boottime_ns": boottime_ns }),
         json!({ "fds": fds }),
         json!({ "own_mounts": own_mounts }),
         json!({ "argv": std::env::args_os().map(|a| text(&a)).collect::<Vec<_>>() }),
         json!({ "env": environment() }),
-        json!({ "cmdline": read(Path::new("/proc/cmdline")).trim_end() }),
+        json!({ "cmdline": cmdline.trim_end() }),
         json!({ "mountinfo": lines("/proc/self/mountinfo")? }),
         json!({ "modules": lines("/proc/modules")? }),
         json!({ "meminfo": lines("/proc/meminfo")? }),

@@ -64,12 +64,16 @@ impl Apt {
 
     /// Returns the dependency of the meta package `meta` whose name starts with `prefix`.
     pub fn dependency(&self, meta: &str, prefix: &str) -> String {
-        let text = tool::run(self.command("apt-cache").args(["depends", meta]));
-        text.lines()
-            .filter_map(|line| line.trim().strip_prefix("Depends: "))
-            .find(|name| name.starts_with(prefix))
-            .unwrap_or_else(|| panic!("{meta} depends on no {prefix}…:\n{text}"))
-            .to_owned()
+        let names = self.dependencies(meta);
+        let found = names.iter().find(|name| name.starts_with(prefix));
+        found.unwrap_or_else(|| panic!("{meta} depends on no {prefix}…: {names:?}")).clone()
+    }
+
+    /// Returns the dependencies of `package`.
+    pub fn dependencies(&self, package: &str) -> Vec<String> {
+        let text = tool::run(self.command("apt-cache").args(["depends", package]));
+        let names = text.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
+        names.map(str::to_owned).collect()
     }
 
     /// Downloads `package` into `dir`, which holds no other package, and returns the file.

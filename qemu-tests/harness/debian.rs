@@ -5,6 +5,7 @@
 //! debian-12-HASH.root.ext4   the same as a filesystem, written to by no test
 //! ```
 
+use crate::arch::Arch;
 use crate::disk::UUID;
 use crate::kernel::{Tree, cache, hash, lock};
 use crate::run::unavailable;
@@ -44,7 +45,7 @@ pub fn system() -> Tree {
     }
     let names = fs::read_dir(home.join("lib/modules")).unwrap();
     let release = names.flatten().next().expect("a kernel").file_name().into_string().unwrap();
-    Tree { root: home, release }
+    Tree { root: home, release, arch: Arch::X86_64 }
 }
 
 /// Returns the system as an ext4 without partitions, to be used with `snapshot=on`. It has neither

@@ -1,8 +1,9 @@
 //! Disks that hold one ext4 with a root.
 
+use crate::arch::Arch;
 use crate::files::put;
 use crate::kernel::Tree;
-use crate::paths::program;
+use crate::paths::program_for;
 use crate::tool;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -36,9 +37,15 @@ pub const DECOY: Disk =
 impl Disk {
     /// Writes the disk as one ext4 without partitions to `file`.
     pub fn make(self, file: &Path) -> PathBuf {
+        self.make_for(Arch::X86_64, file)
+    }
+
+    /// Writes the disk of a machine of `arch` like [`Disk::make`].
+    pub fn make_for(self, arch: Arch, file: &Path) -> PathBuf {
         let dir = tempfile::tempdir().unwrap();
         if let Some(init) = self.init {
-            put(dir.path(), init, &fs::read(program("examples/guest")).unwrap(), 0o755);
+            let guest = fs::read(program_for(arch, "examples/guest")).unwrap();
+            put(dir.path(), init, &guest, 0o755);
         }
         self.make_of(dir.path(), "16M", file)
     }

@@ -3,10 +3,11 @@
 //! Images are kept below the target directory. Their names hash all inputs, so that test processes
 //! can share them.
 
+use crate::arch::Arch;
 use crate::entry::{self, Entry};
 use crate::files::{install, install_kmod, install_with_libraries, put};
 use crate::kernel::{Kernel, Tree, lock, stem};
-use crate::paths::program;
+use crate::paths::{program, program_for};
 use crate::{paths, tool};
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -16,7 +17,11 @@ use std::process::Stdio;
 
 /// Returns an image of `coldplug image build` for `tree` with `options`, such as `--all`.
 pub fn coldplug(tree: &Tree, options: &[&str]) -> PathBuf {
-    kept("coldplug", &version(), &(&tree.root, &tree.release, options), |out| {
+    let mut programs = version();
+    if tree.arch != Arch::X86_64 {
+        programs.extend(fs::read(program_for(tree.arch, "coldplug-init")).unwrap());
+    }
+    kept("coldplug", &programs, &(&tree.root, &tree.release, options), |out| {
         build(tree, options, out);
     })
 }
@@ -30,14 +35,12 @@ fn version() -> Vec<u8> {
 
 /// Runs `coldplug image build`.
 fn build(tree: &Tree, options: &[&str], out: &Path) {
-    tool::run(
-        std::process::Command::new(program("coldplug"))
-            .args(["image", "build", "--kernel", &tree.release, "--root"])
-            .arg(&tree.root)
-            .arg("-o")
-            .arg(out)
-            .args(options),
-    );
+    let mut command = std::process::Command::new(program("coldplug"));
+    command.args(["image", "build", "--kernel", &tree.release, "--root"]).arg(&tree.root);
+    if tree.arch != Arch::X86_64 {
+        command.arg("--init").arg(program_for(tree.arch, "coldplug-init"));
+    }
+    tool::run(command.arg("-o").arg(out).args(options));
 }
 
 /// Returns an image with all modules of `tree`, and with the directories and nodes that `list`

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! apt/SUITE/        the state of the apt that downloads (apt.rs)
-//! kernels/NAME/     vmlinuz, lib/modules/RELEASE with the files of kmod's depmod
+//! kernels/NAME/     vmlinuz, lib/modules/RELEASE with the files of kmod's depmod, dtbs/
 //! kernels/NAME.lock held while NAME is made
 //! ```
 //!
@@ -12,6 +12,7 @@
 //! complete. It stays the same until its directory is removed by hand.
 
 use crate::apt::Apt;
+use crate::arch::Arch;
 use crate::tool;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File};
@@ -30,8 +31,19 @@ pub enum Kernel {
     Cloud61Zst,
     /// [`Kernel::Cloud61`] with every module packed again as `.ko.gz`.
     Cloud61Gz,
-    /// 6.1 of bookworm for virtual machines of arm64, plain `.ko`; not booted.
+    /// 6.1 of bookworm for virtual machines of arm64, plain `.ko`.
     CloudArm64,
+    /// 6.1 of bookworm for arm64 with all drivers, plain `.ko`.
+    FullArm64,
+    /// 6.1 of bookworm for 32-bit ARM, plain `.ko`.
+    ArmMp61,
+    /// 6.1 of bookworm for 32-bit PCs, plain `.ko`.
+    I686,
+    /// 6.12 of trixie for riscv64, `.ko.xz`.
+    Riscv612,
+    /// 7.x of sid for virtual machines. Its package is a bundle of packages, none of which holds
+    /// /boot.
+    Cloud7,
 }
 
 /// A kernel in the cache.
@@ -41,6 +53,8 @@ pub struct Tree {
     pub root: PathBuf,
     /// Release, as `uname -r` prints it.
     pub release: String,
+    /// Architecture of the kernel.
+    pub arch: Arch,
 }
 
 impl Tree {
@@ -70,7 +84,7 @@ impl Tree {
     fn open(root: PathBuf) -> Self {
         let mut releases = fs::read_dir(root.join("lib/modules")).unwrap();
         let release = releases.next().unwrap().unwrap().file_name().into_string().unwrap();
-        Self { root, release }
+        Self { root, release, arch: Arch::X86_64 }
     }
 }
 
@@ -94,7 +108,17 @@ impl Kernel {
                 self.make(&home);
             }
         }
-        Tree::open(home)
+        Tree { arch: self.arch(), ..Tree::open(home) }
+    }
+
+    fn arch(self) -> Arch {
+        match self {
+            Self::CloudArm64 | Self::FullArm64 => Arch::Aarch64,
+            Self::ArmMp61 => Arch::Arm,
+            Self::I686 => Arch::I686,
+            Self::Riscv612 => Arch::Riscv64,
+            _ => Arch::X86_64,
+        }
     }
 
     fn name(self) -> &'static str {
@@ -105,6 +129,11 @@ impl Kernel {
             Self::Cloud61Zst => "cloud-6_1-zst",
             Self::Cloud61Gz => "cloud-6_1-gz",
             Self::CloudArm64 => "cloud-6_1-arm64",
+            Self::FullArm64 => "full-6_1-arm64",
+            Self::ArmMp61 => "armmp-6_1",
+            Self::I686 => "686-6_1",
+            Self::Riscv612 => "riscv-6_12",
+            Self::Cloud7 => "cloud-7",
         }
     }
 
@@ -112,14 +141,20 @@ impl Kernel {
         let parent = home.parent().unwrap();
         let aside = tempfile::Builder::new().prefix(".new-").tempdir_in(parent).unwrap();
         let root = aside.path().join("root");
-        match self {
-            Self::Cloud61 => unpack("bookworm", "amd64", "linux-image-cloud-amd64", &root),
-            Self::Cloud612 => unpack("trixie", "amd64", "linux-image-cloud-amd64", &root),
-            Self::Full61 => unpack("bookworm", "amd64", "linux-image-amd64", &root),
-            Self::CloudArm64 => unpack("bookworm", "arm64", "linux-image-cloud-arm64", &root),
-            Self::Cloud61Zst => repack(&Self::Cloud61.get(), "zst", &root),
-            Self::Cloud61Gz => repack(&Self::Cloud61.get(), "gz", &root),
-        }
+        let (suite, package) = match self {
+            Self::Cloud61Zst => return repack(&Self::Cloud61.get(), "zst", &root, home),
+            Self::Cloud61Gz => return repack(&Self::Cloud61.get(), "gz", &root, home),
+            Self::Cloud61 => ("bookworm", "linux-image-cloud-amd64"),
+            Self::Cloud612 => ("trixie", "linux-image-cloud-amd64"),
+            Self::Cloud7 => ("sid", "linux-image-cloud-amd64"),
+            Self::Full61 => ("bookworm", "linux-image-amd64"),
+            Self::CloudArm64 => ("bookworm", "linux-image-cloud-arm64"),
+            Self::FullArm64 => ("bookworm", "linux-image-arm64"),
+            Self::ArmMp61 => ("bookworm", "linux-image-armmp"),
+            Self::I686 => ("bookworm", "linux-image-686-pae"),
+            Self::Riscv612 => ("trixie", "linux-image-riscv64"),
+        };
+        unpack(suite, self.arch().debian(), package, &root);
         fs::rename(&root, home).unwrap();
     }
 }
@@ -168,24 +203,44 @@ pub fn lock(path: &Path) -> File {
 /// [`Tree`] at `root`.
 fn unpack(suite: &str, arch: &str, meta: &str, root: &Path) {
     let aside = root.with_extension("deb");
-    fs::create_dir_all(&aside).unwrap();
-    let deb = download(suite, arch, meta, &aside);
     let files = aside.join("files");
-    tool::run(tool::command("dpkg-deb", "dpkg").arg("-x").args([&deb, &files]));
+    for deb in download(suite, arch, meta, &aside) {
+        tool::run(tool::command("dpkg-deb", "dpkg").arg("-x").args([&deb, &files]));
+    }
     let modules = ["lib/modules", "usr/lib/modules"].map(|m| files.join(m));
     let modules = modules.iter().find(|m| m.exists()).expect("a kernel package holds lib/modules");
     fs::create_dir_all(root.join("lib")).unwrap();
     fs::rename(modules, root.join("lib/modules")).unwrap();
     let tree = Tree::open(root.to_owned());
-    fs::rename(files.join("boot").join(format!("vmlinuz-{}", tree.release)), tree.vmlinuz())
-        .unwrap();
+    let release = &tree.release;
+    let kernels = [
+        files.join(format!("boot/vmlinuz-{release}")),
+        files.join(format!("boot/vmlinux-{release}")),
+        tree.modules().join("vmlinuz"),
+    ];
+    let kernel = kernels.iter().find(|path| path.exists()).expect("a package holds a kernel");
+    fs::rename(kernel, tree.vmlinuz()).unwrap();
+    let dtbs = files.join(format!("usr/lib/linux-image-{release}"));
+    if dtbs.exists() {
+        fs::rename(dtbs, root.join("dtbs")).unwrap();
+    }
     depmod(&tree);
 }
 
-fn download(suite: &str, arch: &str, meta: &str, into: &Path) -> PathBuf {
+/// Downloads the kernel package that `meta` depends on and, if that is a bundle, those that it
+/// depends on for its release, into directories below `into`.
+fn download(suite: &str, arch: &str, meta: &str, into: &Path) -> Vec<PathBuf> {
     let (apt, _lock) = apt(suite, arch);
-    let package = apt.dependency(meta, "linux-image-");
-    apt.download(&package, into)
+    let image = apt.dependency(meta, "linux-image-");
+    let release = image.trim_start_matches("linux-image-");
+    let mut packages = vec![image.clone()];
+    packages.extend(apt.dependencies(&image).into_iter().filter(|name| name.ends_with(release)));
+    let fetch = |package: &String| {
+        let dir = into.join(package);
+        fs::create_dir_all(&dir).unwrap();
+        apt.download(package, &dir)
+    };
+    packages.iter().map(fetch).collect()
 }
 
 /// Returns the apt of a release, which is locked until the file is dropped.
@@ -194,15 +249,16 @@ pub fn apt(suite: &str, arch: &str) -> (Apt, File) {
     let dir = cache().join("apt").join(name);
     let lock = lock(&dir.with_extension("lock"));
     let security = format!("{suite}-security");
-    (Apt::update(&dir, arch, &[suite, &security]), lock)
+    let suites = if suite == "sid" { vec![suite] } else { vec![suite, &security] };
+    (Apt::update(&dir, arch, &suites), lock)
 }
 
 fn depmod(tree: &Tree) {
     tool::run(tool::command("depmod", "kmod").arg("-b").arg(&tree.root).arg(&tree.release));
 }
 
-/// Copies `from` to `root` with every module compressed, as `.ko.SUFFIX`.
-fn repack(from: &Tree, suffix: &str, root: &Path) {
+/// Copies `from` to `root` with every module compressed, as `.ko.SUFFIX`, and renames it to `home`.
+fn repack(from: &Tree, suffix: &str, root: &Path, home: &Path) {
     tool::run(tool::command("cp", "coreutils").arg("-a").args([&from.root, root]));
     let tree = Tree::open(root.to_owned());
     let files = tool::files(&tree.modules());
@@ -223,6 +279,7 @@ fn repack(from: &Tree, suffix: &str, root: &Path) {
     } else {
         rename_in_dep(&tree.modules(), suffix);
     }
+    fs::rename(root, home).unwrap();
 }
 
 /// Adds `.SUFFIX` to the files in `modules.dep`.

@@ -11,12 +11,13 @@
 //! | [`disk`], [`filesystem`] | disks with a root, in ext4 and in other filesystems |
 //! | [`debian`] | a Debian 12 by debootstrap |
 //! | [`made_disk`], [`recipe`] | disks of LUKS, LVM and md, made by the tools of Debian |
-//! | [`machine`], [`qmp`], [`swtpm`] | a machine in QEMU, and what it reported; its TPM |
+//! | [`machine`], [`arch`], [`qmp`], [`swtpm`] | a machine in QEMU, and what it reported; its TPM |
 //! | [`record`] | entries of the boot record |
 //! | [`measured`], [`sysfs_names`] | the machines that are measured, and the state that a boot leads to |
 //! | [`supervisor`], [`fake_kernel`] | commands in a fake root under a fake kernel |
 
 pub mod apt;
+pub mod arch;
 pub mod debian;
 pub mod disk;
 pub mod entry;

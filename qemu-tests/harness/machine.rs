@@ -6,9 +6,13 @@
 //! | ttyS1 | facts | the report of guest.rs |
 //! | ttyS2 | record | coldplug's boot record, by `coldplug.report=` |
 //!
+//! Machines that are no PC have other names for them ([`Arch`]), and the command line names that of
+//! the facts, as `guest.facts=`.
+//!
 //! With `panic=-1`, `oops=panic` and `-no-reboot` the run ends if PID 1 exits or the kernel faults.
 //! The accelerator is TCG unless the variable `ACCEL` names another.
 
+use crate::arch::Arch;
 use crate::disk::{Disk, KEPT, ROOT};
 use crate::kernel::Tree;
 use crate::qmp::Qmp;
@@ -39,6 +43,9 @@ const MAX_RESTARTS: usize = 2;
 /// Kernel command line of a measured boot; console output would take time.
 const MEASURED: &str = "console=ttyS0 panic=-1 oops=panic quiet coldplug.onfail=poweroff";
 
+/// Port of the facts that guest.rs uses unless the command line names another.
+const FACTS: &str = "ttyS1";
+
 /// Interval at which a running machine is polled.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -47,6 +54,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 pub enum Bus {
     /// virtio-blk: /dev/vdX
     VirtioBlk,
+    /// virtio-blk without PCI: /dev/vdX
+    VirtioMmio,
     /// A disk behind virtio-scsi: /dev/sdX
     VirtioScsi,
     /// The AHCI controller that q35 has: /dev/sdX
@@ -64,6 +73,7 @@ impl Bus {
     fn devices(self, id: &str) -> Vec<String> {
         match self {
             Self::VirtioBlk => vec![format!("virtio-blk-pci,drive={id}")],
+            Self::VirtioMmio => vec![format!("virtio-blk-device,drive={id}")],
             Self::VirtioScsi => {
                 vec!["virtio-scsi-pci,id=scsi".into(), format!("scsi-hd,drive={id},bus=scsi.0")]
             }
@@ -80,6 +90,7 @@ impl Bus {
 /// A machine that has not been started; a builder.
 #[derive(Debug)]
 pub struct Machine {
+    arch: Arch,
     dir: TempDir,
     image: PathBuf,
     accel: String,
@@ -119,7 +130,10 @@ impl Machine {
     /// Makes a machine that also has the default devices of QEMU: VGA, PS/2, a CD drive.
     pub fn with_defaults(kernel: &Tree, image: &Path) -> Self {
         let dir = tempfile::Builder::new().prefix("coldplug-vm-").tempdir().unwrap();
+        let arch = kernel.arch;
+        let [console, facts, record] = arch.ports();
         let vm = Self {
+            arch,
             dir,
             image: image.to_owned(),
             accel: std::env::var("ACCEL").unwrap_or_else(|_| "tcg".to_owned()),
@@ -131,12 +145,21 @@ impl Machine {
             may_panic: false,
             tpm: None,
         };
-        vm.args(["-machine", "q35", "-m", "1024", "-display", "none", "-no-user-config"])
+        let vm = vm
+            .args(arch.machine().iter().copied())
+            .args(["-m", "1024", "-display", "none", "-no-user-config"])
             .args(["-no-reboot", "-kernel", utf8(&kernel.vmlinuz())])
+            .cmdline(&format!("console={console} panic=-1 oops=panic printk.time=1"))
+            .cmdline("coldplug.onfail=poweroff coldplug.timeout=60")
+            .cmdline(&format!("coldplug.report=/dev/{record}"))
+            .ports();
+        let vm = if arch.is_pc() {
             // The kernel panics if a busy host delays the timer that it checks.
-            .cmdline("console=ttyS0 panic=-1 oops=panic printk.time=1 no_timer_check")
-            .cmdline("coldplug.onfail=poweroff coldplug.timeout=60 coldplug.report=/dev/ttyS2")
-            .ports()
+            vm.cmdline("no_timer_check")
+        } else {
+            vm
+        };
+        if facts == FACTS { vm } else { vm.cmdline(&format!("guest.facts=/dev/{facts}")) }
     }
 
     /// Replaces the image.
@@ -161,9 +184,8 @@ impl Machine {
             "-qmp".to_owned(),
             format!("unix:{},server=on,wait=off", path("qmp")),
         ];
-        self.args(args.iter().map(String::as_str))
-            .args(["-serial", "chardev:console", "-serial", "chardev:facts"])
-            .args(["-serial", "chardev:record"])
+        let serial_ports = self.arch.serial_ports().iter().copied();
+        self.args(args.iter().map(String::as_str)).args(serial_ports)
     }
 
     /// Adds arguments of QEMU.
@@ -248,7 +270,7 @@ impl Machine {
     /// Attaches `disk`, which is made in the directory of the machine.
     pub fn attach(self, bus: Bus, disk: Disk) -> Self {
         let file = self.dir().join(disk.label);
-        disk.make(&file);
+        disk.make_for(self.arch, &file);
         self.disk(bus, &file)
     }
 
@@ -365,7 +387,8 @@ impl Machine {
     }
 
     fn command(&self) -> Command {
-        let mut command = tool::command("qemu-system-x86_64", "qemu-system-x86");
+        let (name, package) = self.arch.emulator();
+        let mut command = tool::command(name, package);
         let stderr = fs::File::create(self.dir.path().join("stderr")).unwrap();
         command
             .args(["-accel", &self.accel])

@@ -1,5 +1,6 @@
 //! Directories of the checkout and of the build.
 
+use crate::arch::Arch;
 use crate::run::unavailable;
 use std::path::{Path, PathBuf};
 
@@ -30,7 +31,24 @@ pub fn scratch() -> PathBuf {
 
 /// Returns the path of `name` in the release build for musl.
 pub fn release(name: &str) -> PathBuf {
-    target().join("x86_64-unknown-linux-musl/release").join(name)
+    release_for(Arch::X86_64, name)
+}
+
+fn release_for(arch: Arch, name: &str) -> PathBuf {
+    target().join(arch.target()).join("release").join(name)
+}
+
+/// Returns the path of a program of the release build for `arch`, such as `examples/guest`. The test
+/// is ignored if it has not been built.
+pub fn program_for(arch: Arch, name: &str) -> PathBuf {
+    if arch == Arch::X86_64 {
+        return program(name);
+    }
+    let path = release_for(arch, name);
+    if !path.is_file() {
+        unavailable(format!("{} is missing: run `make boards`", path.display()));
+    }
+    path
 }
 
 /// Returns the path of a program of the release build for musl, such as `examples/guest`. The test

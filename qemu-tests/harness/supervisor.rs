@@ -57,7 +57,7 @@ pub enum Call {
 /// Longest time without a call. No tool waits that long.
 const PATIENCE: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
 
-const SYSCALLS: [i64; 4] =
+const SYSCALLS: [libc::c_long; 4] =
     [libc::SYS_uname, libc::SYS_init_module, libc::SYS_finit_module, libc::SYS_delete_module];
 
 /// Runs `line` with the shell of `root`, in which `uname -r` prints `release`. `answer` returns the
@@ -171,7 +171,7 @@ fn respond(listener: &OwnedFd, id: u64, errno: i32) {
 fn decode(request: &libc::seccomp_notif) -> Option<Call> {
     let [a, b, c, ..] = request.data.args;
     let memory = memory(request.pid);
-    match i64::from(request.data.nr) {
+    match libc::c_long::from(request.data.nr) {
         libc::SYS_finit_module => {
             let path = fs::read_link(format!("/proc/{}/fd/{a}", request.pid)).unwrap();
             Some(Call::File { path, args: text(&memory, b), flags: c })

@@ -331,10 +331,10 @@ impl Boot {
         if shell_access::is_guarded() {
             crash::note_lost_guard();
         }
-        ready.switch(&self.dir).map_err(BootError::Switch)?;
+        let method = ready.switch(&self.dir).map_err(BootError::Switch)?;
         // The old descriptors keep the filesystem of the old console busy.
         let _ = process::open_console(&self.dir);
-        self.reporter.end_phase("switch");
+        self.reporter.end_switch(method);
         self.lock_modules();
         if let Some(command) = self.params.boot.exec.clone() {
             return Err(self.run_exec_command(&command, missing));

@@ -86,6 +86,12 @@ impl Reporter {
         self.record.phases.push((name, self.began.elapsed()));
     }
 
+    /// Records how the new root became the root, and the end of that phase.
+    pub(super) fn end_switch(&mut self, method: &'static str) {
+        self.record.switch = Some(method);
+        self.end_phase("switch");
+    }
+
     pub(super) fn set_kernel(&mut self, release: &str) {
         release.clone_into(&mut self.record.kernel);
     }

@@ -1,10 +1,13 @@
 //! switch_root: from the initramfs to the real root.
 //!
 //! All checks come first ([`super::new_root`]) and change nothing; [`Ready::switch`] does not
-//! return to the initramfs. Up to Linux 6.x the initramfs is the root of the mount namespace, which pivot_root(2) refuses. Then
-//! the new root is moved over it and entered with chroot(2), and a separate process deletes the
-//! files below it, so that the real init need not wait for that. Since Linux 7.0 pivot_root works,
-//! and the old root is unmounted as a whole.
+//! return to the initramfs. Up to Linux 6.x the initramfs is the root of the mount namespace, which
+//! pivot_root(2) refuses. Then the new root is moved over it and entered with chroot(2). Since Linux
+//! 7.0 pivot_root works, and the old root is unmounted.
+//!
+//! In both cases a separate process deletes the files of the initramfs, so that the real init need
+//! not wait for that. The unmount alone frees nothing: the kernel thread kdevtmpfs has a mount
+//! namespace of its own, a copy of the first one, in which the initramfs stays mounted.
 
 use std::fmt;
 use std::fs::File;
@@ -30,8 +33,8 @@ pub(super) const INITS: [&str; 4] = ["/sbin/init", "/etc/init", "/bin/init", "/b
 /// The parameter that names the init.
 pub(super) const INIT: &str = "init=";
 
-const RAMFS_MAGIC: FsWord = 0x8584_58f6;
-const TMPFS_MAGIC: FsWord = 0x0102_1994;
+const RAMFS_MAGIC: u32 = 0x8584_58f6;
+const TMPFS_MAGIC: u32 = 0x0102_1994;
 
 /// A root that can be switched to.
 #[derive(Debug)]
@@ -137,10 +140,17 @@ impl std::error::Error for SwitchRootError {}
 /// XDEV if `dir` is not such a directory: it is not in memory, holds no /init, or is the current
 /// root.
 pub(crate) fn free_initramfs(dir: BorrowedFd<'_>) -> std::result::Result<Removed, Errno> {
-    let in_memory = fstatfs(dir).is_ok_and(|s| matches!(s.f_type, RAMFS_MAGIC | TMPFS_MAGIC));
+    let in_memory = fstatfs(dir).is_ok_and(|s| is_in_memory(s.f_type));
     let in_use = fstat(dir)?.st_dev == stat("/")?.st_dev;
     let ours = statat(dir, "init", AtFlags::SYMLINK_NOFOLLOW).is_ok();
     if in_memory && ours && !in_use { tree::remove_contents(dir) } else { Err(Errno::XDEV) }
+}
+
+/// Returns whether a filesystem with this magic number keeps its files in memory.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "32 bits everywhere")]
+fn is_in_memory(magic: FsWord) -> bool {
+    // The type is signed and of 32 or 64 bits, depending on the machine.
+    matches!(magic as u32, RAMFS_MAGIC | TMPFS_MAGIC)
 }
 
 impl Ready {
@@ -155,11 +165,11 @@ impl Ready {
     }
 
     /// Moves /dev, /proc, /sys and /run into the new root, makes it the root, and frees the old
-    /// one.
+    /// one. Returns how, for the record.
     ///
     /// # Errors
     /// The new root cannot be made the root. The mounts have moved by then.
-    pub(super) fn switch(self, dir: &Root) -> Result<()> {
+    pub(super) fn switch(self, dir: &Root) -> Result<&'static str> {
         // Neither MS_MOVE nor pivot_root works on shared mounts; a fresh boot has none.
         let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
         let _ = rustix::mount::mount_change("/", private);
@@ -169,13 +179,15 @@ impl Ready {
         let failed = |op: &'static str, errno| Error::new(op, self.new_root.display(), errno);
         rustix::process::chdir(&self.new_root).map_err(|e| failed("chdir", e))?;
         if rustix::process::pivot_root(".", ".").is_ok() {
-            return mount::detach(Path::new("."));
+            mount::detach(Path::new("."))?;
+            self.spawn_free();
+            return Ok("pivot_root");
         }
         rustix::mount::mount_move(".", "/").map_err(|e| failed("move mount", e))?;
         rustix::process::chroot(".").map_err(|e| failed("chroot", e))?;
         rustix::process::chdir("/").map_err(|e| failed("chdir", e))?;
         self.spawn_free();
-        Ok(())
+        Ok("move mount")
     }
 
     /// Moves one mount into the new root. If that has no directory for it, which the check of a
@@ -210,8 +222,7 @@ mod tests {
         fs::write(scratch.path().join("init"), "x").unwrap();
         for path in [Path::new("/"), Path::new("/proc"), Path::new("/dev"), scratch.path()] {
             // The scratch directory is in memory on some machines; it is never the current root.
-            let in_memory = rustix::fs::statfs(path)
-                .is_ok_and(|s| matches!(s.f_type, RAMFS_MAGIC | TMPFS_MAGIC));
+            let in_memory = rustix::fs::statfs(path).is_ok_and(|s| is_in_memory(s.f_type));
             if !(in_memory && path == scratch.path()) {
                 assert_eq!(
                     free_initramfs(File::open(path).unwrap().as_fd()),

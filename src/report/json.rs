@@ -28,6 +28,7 @@ impl Record {
             ("memory", memory(self.memory)),
             ("deferred", self.deferred.iter().map(deferred).collect()),
             ("phases_us", self.phases.iter().map(phase).collect()),
+            ("switch", self.switch.into()),
             ("previous", self.previous.as_deref().into()),
             ("warnings", strings(&self.warnings)),
         ]);

@@ -61,6 +61,8 @@ pub struct Record {
     pub(crate) uevents: UeventCounts,
     /// Phases in order: the name, and the time from the entry of /init to the end of the phase.
     pub(crate) phases: Vec<(&'static str, Duration)>,
+    /// How the new root became the root: `pivot_root` or `move mount`.
+    pub(crate) switch: Option<&'static str>,
     /// Time spent in lookups and plans.
     pub(crate) lookup: Duration,
     /// Peak memory of init and of the worker process, in bytes.

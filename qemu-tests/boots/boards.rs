@@ -1,0 +1,114 @@
+//! Machines that are no 64-bit PC, and newer kernels: a boot to the root on each bus, with the
+//! modules that kmod 34 would load for the same modaliases.
+
+use harness::disk::ROOT;
+use harness::kernel::{Kernel, Tree, stem};
+use harness::machine::{Boot, Bus, Facts, Machine};
+use harness::run::{BOOT, Test};
+use harness::{image, kmod34, note, record, tests};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// The tests of this module, by what they need.
+pub(crate) const TESTS: &[Test] = tests![BOOT =>
+    aarch64_cloud_virtio_mmio,
+    aarch64_cloud_virtio_pci,
+    aarch64_full_nvme,
+    arm_virtio_mmio,
+    arm_virtio_pci,
+    i686_virtio_pci,
+    linux_7_nvme,
+    linux_7_virtio_pci,
+    linux_7_virtio_scsi,
+    riscv64_virtio_mmio,
+];
+
+/// Devices that a board may have besides its disk.
+const DEVICES: [&str; 3] = ["virtio-rng-pci", "qemu-xhci,id=xhci", "usb-kbd,bus=xhci.0"];
+
+/// Boots `kernel` from a root on `bus`, and compares the modules with those of kmod.
+fn boot(kernel: Kernel, bus: Bus) -> (Boot, Facts) {
+    let tree = kernel.get();
+    let image = image::coldplug(&tree, &["--all", "--modules-as", "stored"]);
+    let vm = Machine::new(&tree, &image)
+        .cmdline(&format!("root=LABEL={} coldplug.settle=all", ROOT.label))
+        .args(["-m", "2047"])
+        .guest_clock()
+        .deadline(Duration::from_secs(400))
+        .attach(bus, ROOT);
+    let vm = DEVICES.into_iter().fold(vm, Machine::device);
+    let (boot, facts) = vm.run_clean();
+    compare_with_kmod(&tree, &facts);
+    (boot, facts)
+}
+
+/// Fails if coldplug did not load what kmod would for the modaliases of the machine and for the
+/// filesystem of its root, or more. The kernel requests some modules itself, which are live before
+/// coldplug comes to them.
+fn compare_with_kmod(tree: &Tree, facts: &Facts) {
+    let wanted = wanted_by_kmod(tree, &[facts.lines("modaliases"), vec!["ext4"]].concat());
+    let record = facts.record();
+    let names = record::modules(&record).iter().filter_map(|module| module["name"].as_str());
+    let ours: BTreeSet<String> = names.map(str::to_owned).collect();
+    let live: BTreeSet<String> = facts.modules().into_iter().map(str::to_owned).collect();
+    let missing: Vec<_> = wanted.difference(&ours).filter(|name| !live.contains(*name)).collect();
+    let extra: Vec<_> = ours.difference(&wanted).collect();
+    note!("{} modules by kmod, {} by coldplug", wanted.len(), ours.len());
+    assert!(
+        missing.is_empty() && extra.is_empty(),
+        "missing {missing:?}, more {extra:?} in {:#}",
+        record["modules"]
+    );
+}
+
+/// Returns the modules that kmod 34 loads for `modaliases`.
+fn wanted_by_kmod(tree: &Tree, modaliases: &[&str]) -> BTreeSet<String> {
+    let mut modprobe = kmod34::command("modprobe");
+    modprobe.arg("-d").arg(&tree.root).args(["-S", &tree.release, "-a", "-b", "-q", "-D"]);
+    let output = modprobe.args(modaliases).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let files = text.lines().filter_map(|line| line.strip_prefix("insmod "));
+    files.map(|line| stem(line.split(' ').next().unwrap_or_default())).collect()
+}
+
+fn aarch64_cloud_virtio_mmio() {
+    let (_, facts) = boot(Kernel::CloudArm64, Bus::VirtioMmio);
+    assert!(facts.modules().contains(&"virtio_mmio"), "{:?}", facts.modules());
+}
+
+fn aarch64_cloud_virtio_pci() {
+    boot(Kernel::CloudArm64, Bus::VirtioBlk);
+}
+
+fn aarch64_full_nvme() {
+    let (_, facts) = boot(Kernel::FullArm64, Bus::Nvme);
+    assert!(facts.modules().contains(&"nvme"), "{:?}", facts.modules());
+}
+
+fn arm_virtio_mmio() {
+    boot(Kernel::ArmMp61, Bus::VirtioMmio);
+}
+
+fn arm_virtio_pci() {
+    boot(Kernel::ArmMp61, Bus::VirtioBlk);
+}
+
+fn i686_virtio_pci() {
+    boot(Kernel::I686, Bus::VirtioBlk);
+}
+
+fn riscv64_virtio_mmio() {
+    boot(Kernel::Riscv612, Bus::VirtioMmio);
+}
+
+fn linux_7_virtio_pci() {
+    boot(Kernel::Cloud7, Bus::VirtioBlk);
+}
+
+fn linux_7_virtio_scsi() {
+    boot(Kernel::Cloud7, Bus::VirtioScsi);
+}
+
+fn linux_7_nvme() {
+    boot(Kernel::Cloud7, Bus::Nvme);
+}
