@@ -9,7 +9,7 @@
 //! - [`disk`]: partition tables and superblocks, verity trees, udev's links to disks
 //! - `tpm`: commands and answers of a TPM 2.0
 //! - [`net`]: DHCP messages
-//! - [`machine`]: the text that describes a captured machine
+//! - [`machine`]: the text that describes a captured machine, and device trees
 //! - [`sys`]: the interface to the kernel: one small function per fact or action
 //! - [`load`]: executes a plan, each module as soon as its own dependencies are live
 //! - `stacks`: opens LUKS devices, activates logical volumes and starts arrays, in a child of PID 1

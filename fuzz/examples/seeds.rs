@@ -488,7 +488,7 @@ const TEXTS: [(&str, &[u8]); 25] = [
         b"coldplug-capture 2\nkernel 6.1.0\nmachine x86_64\ncmdline root=LABEL=x ro\nroot ext4 \
         bus0/b/block/vda\n\n\
         device bus0/a\n  modalias dev:a\\x20\n  subsystem bus\n  driver alpha\n  module \
-        alpha\n\ndevice bus0/b\n  modalias b\n\nend\n",
+        alpha\n  supplier bus0/b\n\ndevice bus0/b\n  modalias b\n\nend\n",
     ),
     (
         "record",

@@ -5,19 +5,20 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::bus_settle::{BusSettle, is_behind_slow_bus};
 use super::root_hint::RootHint;
+use super::scan_order::scan_order;
 use crate::kmod::name::ModuleName;
 use crate::kmod::uevent::{Modalias, Uevent};
-use crate::load::Loader;
+use crate::load::{Loader, Rank};
 use crate::report::UeventCounts;
 use crate::sys::uevent::{Received, Socket};
-use crate::sys::{BootTime, Result, Root, devices};
+use crate::sys::{BootTime, Result, Root, device_tree, devices};
 
 /// The devices seen so far.
 #[derive(Debug)]
 pub(super) struct Coldplug<'a> {
     dir: &'a Root,
     loader: &'a Loader,
-    root_hint: &'a RootHint,
+    root_hint: RootHint,
     seen: HashSet<Modalias>,
     /// Whether devices of slow buses are requested in rounds: once all is quiet, those that have
     /// appeared since the last round, by path. The order then does not depend on which of two buses
@@ -48,13 +49,13 @@ impl<'a> Coldplug<'a> {
     pub(super) fn new(
         dir: &'a Root,
         loader: &'a Loader,
-        root_hint: &'a RootHint,
+        root_hint: &RootHint,
         in_rounds: bool,
     ) -> Self {
         Self {
             dir,
             loader,
-            root_hint,
+            root_hint: root_hint.clone(),
             seen: HashSet::new(),
             in_rounds,
             next_round: BTreeMap::new(),
@@ -65,16 +66,27 @@ impl<'a> Coldplug<'a> {
         }
     }
 
-    /// Requests the modules of all devices, those that the root may be behind first. Returns the
-    /// number of modaliases not seen before.
+    /// Requests the modules of all devices, those that the root may be behind first, and suppliers
+    /// before the devices that wait for them. Returns the number of modaliases not seen before.
     ///
     /// # Errors
     /// /sys/devices cannot be read.
     pub(super) fn scan(&mut self) -> Result<usize> {
-        let mut found = devices::modaliases(self.dir)?;
+        let devices::Scan { devices: found, mut links } = devices::scan(self.dir)?;
         self.counts.scans += 1;
-        found.sort_by_key(|d| self.root_hint.scan_priority(&d.modalias));
-        Ok(found.iter().filter(|d| self.request(&d.path, &d.modalias)).count())
+        if found.iter().all(|device| self.seen.contains(&device.modalias)) {
+            return Ok(0);
+        }
+        links.extend(device_tree::links(self.dir, &found));
+        let found: Vec<(&str, &Modalias)> =
+            found.iter().map(|device| (device.path.as_str(), &device.modalias)).collect();
+        self.root_hint.note_devices(&found);
+        let turns = scan_order(&self.root_hint, &found, &links);
+        let new = turns.iter().filter(|turn| {
+            let (path, modalias) = found[turn.device];
+            self.request(path, modalias, turn.rank, turn.consumer.map(|at| found[at].0))
+        });
+        Ok(new.count())
     }
 
     /// Scans again after events were lost, and looks for modules that have become live meanwhile.
@@ -97,19 +109,21 @@ impl<'a> Coldplug<'a> {
         self.scan()
     }
 
-    /// Requests the modules of one device. Returns whether its modalias is new.
-    fn request(&mut self, path: &str, modalias: &Modalias) -> bool {
+    /// Requests the modules of one device; `consumer` is a device that waits for it. Returns
+    /// whether its modalias is new.
+    fn request(
+        &mut self,
+        path: &str,
+        modalias: &Modalias,
+        rank: Rank,
+        consumer: Option<&str>,
+    ) -> bool {
         if self.seen.contains(modalias) {
             return false;
         }
         self.seen.insert(modalias.clone());
-        let rank = self.root_hint.rank(modalias);
-        self.loader.want_device(
-            path,
-            modalias,
-            &devices::modules_of_ancestors(self.dir, path),
-            rank,
-        );
+        let parents = devices::modules_of_ancestors(self.dir, path);
+        self.loader.want_device(path, modalias, &parents, rank, consumer);
         true
     }
 
@@ -199,7 +213,7 @@ impl<'a> Coldplug<'a> {
         };
         let Some(modalias) = modalias else { return false };
         if !self.in_rounds || !is_behind_slow_bus(&path) {
-            return self.request(&path, &modalias);
+            return self.request(&path, &modalias, self.root_hint.rank(&modalias), None);
         }
         if !self.seen.contains(&modalias) {
             self.next_round.insert(path.into_owned(), modalias);
@@ -211,7 +225,10 @@ impl<'a> Coldplug<'a> {
     /// number of modaliases not seen before.
     pub(super) fn next_round(&mut self) -> usize {
         let devices = std::mem::take(&mut self.next_round);
-        devices.iter().filter(|(path, modalias)| self.request(path, modalias)).count()
+        let new = devices.iter().filter(|(path, modalias)| {
+            self.request(path, modalias, self.root_hint.rank(modalias), None)
+        });
+        new.count()
     }
 
     /// Accounts for the processor time that loads have taken from buses since the last call.

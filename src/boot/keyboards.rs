@@ -56,7 +56,7 @@ pub(crate) fn load_drivers(dir: &Root) -> sys::Result<()> {
         for device in devices::modaliases(dir)? {
             if leads_to_keyboard(device.modalias.as_bytes()) && !seen.contains(&device.modalias) {
                 let ancestors = devices::modules_of_ancestors(dir, &device.path);
-                loader.want_device(&device.path, &device.modalias, &ancestors, Rank::Root);
+                loader.want_device(&device.path, &device.modalias, &ancestors, Rank::Root, None);
                 seen.push(device.modalias);
                 changed = BootTime::now();
             }

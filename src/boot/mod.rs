@@ -29,6 +29,7 @@ mod rescue;
 mod root;
 mod root_check;
 mod root_hint;
+mod scan_order;
 mod shell_access;
 mod switch_root;
 mod systemd;
@@ -43,6 +44,7 @@ pub(crate) use report_port::serve_report;
 pub(crate) use request::Request;
 pub(crate) use root::{block_devices, serve_mounts};
 pub(crate) use root_hint::RootHint;
+pub(crate) use scan_order::scan_order;
 pub(crate) use switch_root::free_initramfs;
 
 use std::convert::Infallible;

@@ -301,7 +301,7 @@ mod tests {
         let mut reporter = Reporter::new(BootTime::default());
         let origin = |device: Option<&str>, request: &str| {
             let device = device.map(str::to_owned);
-            Some(Origin { device, request: request.to_owned(), pattern: None })
+            Some(Origin { device, request: request.to_owned(), ..Origin::default() })
         };
         let disk = "pci:v00001AF4d00001042sv00001AF4sd00001100bc01sc00i00";
         let modules = [

@@ -33,6 +33,8 @@ pub(crate) struct RootHint {
     kind: Kind,
     /// Modules that the root needed in an earlier boot with the same `root=`.
     pub(super) modules: Vec<ModuleName>,
+    /// Whether the machine is described by a device tree.
+    is_board: bool,
 }
 
 impl RootHint {
@@ -42,28 +44,41 @@ impl RootHint {
         let known = record.and_then(Record::root_modules);
         let same = known.filter(|(spec, _)| spec == params.spec());
         match same {
-            Some((_, modules)) if !modules.is_empty() => Self { kind: Kind::Recorded, modules },
+            Some((_, modules)) if !modules.is_empty() => {
+                Self { kind: Kind::Recorded, modules, is_board: false }
+            }
             _ => {
                 let choices = params.candidates();
-                Self { kind: kind(choices.first().map(|c| &c.name)), modules: Vec::new() }
+                let kind = kind(choices.first().map(|c| &c.name));
+                Self { kind, modules: Vec::new(), is_board: false }
             }
         }
     }
 
+    /// Notes whether one of `devices`, path and modalias of each, is of a device tree.
+    pub(crate) fn note_devices(&mut self, devices: &[(&str, &Modalias)]) {
+        self.is_board |=
+            devices.iter().any(|(_, modalias)| modalias.as_bytes().starts_with(b"of:"));
+    }
+
     /// Returns the rank of the modules of a device.
     pub(crate) fn rank(&self, modalias: &Modalias) -> Rank {
-        match storage(modalias.as_bytes()) {
+        let modalias = modalias.as_bytes();
+        let part = || (self.is_board && is_part(modalias)).then_some(Storage::Bus);
+        match storage(modalias).or_else(part) {
             Some(device) if leads_to(self.kind, device) => Rank::Root,
             Some(_) => Rank::Storage,
-            None if is_slow(modalias.as_bytes()) => Rank::Slow,
+            None if is_slow(modalias) => Rank::Slow,
             None => Rank::Rest,
         }
     }
 
     /// Returns the sort key of a device in a scan. Processors come first, because their modules may
-    /// check the signatures of all other modules ([`crate::load::Loader::new`]).
-    pub(crate) fn scan_priority(&self, modalias: &Modalias) -> (bool, Rank) {
-        (!modalias.as_bytes().starts_with(b"cpu:"), self.rank(modalias))
+    /// check the signatures of all other modules ([`crate::load::Loader::new`]). Of a device tree
+    /// everything has the same rank, so the hosts of disks come before the rest.
+    pub(crate) fn scan_priority(&self, modalias: &Modalias) -> (bool, Rank, bool) {
+        let bytes = modalias.as_bytes();
+        (!bytes.starts_with(b"cpu:"), self.rank(modalias), !is_disk_host(bytes))
     }
 }
 
@@ -152,6 +167,30 @@ fn storage(modalias: &[u8]) -> Option<Storage> {
     }
 }
 
+/// Returns whether a device may be a part of a device of the device tree: a chip with several
+/// functions, such as a power controller with regulators, or a chip on an SPI bus.
+///
+/// ```text
+/// platform:rk808-regulator
+/// auxiliary:clk_starfive_jh7110_sys.rst-sys
+/// spi:spi-nor
+/// ```
+fn is_part(modalias: &[u8]) -> bool {
+    matches!(parts(modalias), Some((b"platform" | b"auxiliary" | b"spi", _)))
+}
+
+/// Returns whether a node of a device tree is named like a host of disks.
+///
+/// ```text
+/// of:NmmcT(null)Crockchip,rk3399-dw-mshc           N is followed by the name of the node
+/// ```
+fn is_disk_host(modalias: &[u8]) -> bool {
+    const NAMES: [&str; 10] =
+        ["mmc", "sdhc", "usdhc", "ufs", "sata", "ahci", "pci", "nand", "usb", "virtio"];
+    let name = modalias.strip_prefix(b"of:N");
+    name.is_some_and(|name| NAMES.iter().any(|host| name.starts_with(host.as_bytes())))
+}
+
 /// Returns whether a device is on a slow bus, or is the host of one.
 ///
 /// ```text
@@ -230,6 +269,30 @@ mod tests {
             let modalias = Modalias::new(modalias.as_bytes()).unwrap();
             assert_eq!(hint.rank(&modalias), want, "{line} {modalias:?}");
         }
+    }
+
+    #[test]
+    fn parts_of_a_board_may_lead_to_the_root() {
+        let mut hint = RootHint::new(&KernelCommandLine::parse("root=/dev/mmcblk0").root, None);
+        let modalias = |text: &str| Modalias::new(text.as_bytes()).unwrap();
+        let parts = ["platform:rk808-regulator", "auxiliary:clk.rst-sys", "spi:spi-nor"];
+        let ranks = |hint: &RootHint| parts.map(|part| hint.rank(&modalias(part)));
+        assert_eq!(ranks(&hint), [Rank::Rest; 3]);
+        hint.note_devices(&[("a", &modalias("pci:")), ("b", &modalias("of:NclkT(null)Cclk"))]);
+        assert_eq!(ranks(&hint), [Rank::Root; 3]);
+        hint.note_devices(&[]);
+        assert_eq!(ranks(&hint), [Rank::Root; 3]);
+        assert_eq!(hint.rank(&modalias("hid:b0003")), Rank::Slow);
+    }
+
+    #[test]
+    fn hosts_of_disks_come_first_on_a_board() {
+        let hint = RootHint::new(&KernelCommandLine::parse("root=UUID=1").root, None);
+        let mut all = ["of:NgpuT(null)Ca", "of:NsdhciT(null)Cb", "cpu:x", "usb:a", "pci:a"]
+            .map(|text| Modalias::new(text.as_bytes()).unwrap());
+        all.sort_by_key(|modalias| hint.scan_priority(modalias));
+        let all = all.map(|modalias| modalias.text().into_owned());
+        assert_eq!(all, ["cpu:x", "of:NsdhciT(null)Cb", "of:NgpuT(null)Ca", "usb:a", "pci:a"]);
     }
 
     #[test]

@@ -14,6 +14,8 @@ pub(crate) struct Origin {
     pub(crate) request: String,
     /// The alias pattern that matched.
     pub(crate) pattern: Option<String>,
+    /// A device that waits for the device, if the device was requested early for it.
+    pub(crate) supplier_of: Option<String>,
 }
 
 /// One module of the record.

@@ -20,13 +20,15 @@ impl Loader {
     ///
     /// `parents` are the modules whose drivers are bound to the devices above it. A parent that is
     /// still being loaded is waited for: it may be adding the device's siblings, and drivers number
-    /// devices in the order in which they find them.
+    /// devices in the order in which they find them. `consumer` is the device that it is requested
+    /// early for, because it is a supplier.
     pub(crate) fn want_device(
         &self,
         device: &str,
         modalias: &Modalias,
         parents: &[ModuleName],
         rank: Rank,
+        consumer: Option<&str>,
     ) -> usize {
         let start = BootTime::now();
         let found = self.catalog.lookup_modalias(&self.config, &modalias.normalized());
@@ -34,6 +36,7 @@ impl Loader {
             device: Some(device.to_owned()),
             request: modalias.text().into_owned(),
             pattern: f.pattern.clone(),
+            supplier_of: consumer.map(str::to_owned),
         };
         self.want(&found, parents, rank, origin, start);
         found.len()
@@ -55,6 +58,7 @@ impl Loader {
             device: None,
             request: escape::bytes(name).into_owned(),
             pattern: f.pattern.clone(),
+            supplier_of: None,
         };
         self.want(&found, &[], rank, origin, start);
         let modules = found.iter().filter(|f| !f.is_builtin()).map(|f| f.module.clone());

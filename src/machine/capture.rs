@@ -13,6 +13,7 @@
 //!   subsystem NAME
 //!   driver NAME                the driver that the device is bound to
 //!   module NAME                the loadable module that contains this driver
+//!   supplier PATH              a device that must be bound before; any number of lines
 //!
 //! end                          the last line: without it the text is cut off
 //! ```
@@ -73,6 +74,8 @@ pub(crate) struct Device {
     pub(crate) driver: Option<String>,
     /// Loadable module that contains the driver; `None` if the driver is built in.
     pub(crate) module: Option<ModuleName>,
+    /// Paths of the devices that must be bound before this one is probed.
+    pub(crate) suppliers: Vec<String>,
 }
 
 /// Error in the text of a capture.
@@ -108,6 +111,9 @@ impl Capture {
             put(&mut text, "  subsystem", device.subsystem.as_deref());
             put(&mut text, "  driver", device.driver.as_deref());
             put(&mut text, "  module", device.module.as_ref().map(ModuleName::as_bytes));
+            for supplier in &device.suppliers {
+                put(&mut text, "  supplier", Some(supplier));
+            }
         }
         text.extend(["\n", END, "\n"]);
         text
@@ -175,6 +181,7 @@ struct Open {
     subsystem: Option<String>,
     driver: Option<String>,
     module: Option<ModuleName>,
+    suppliers: Vec<String>,
 }
 
 impl Reader {
@@ -196,10 +203,10 @@ impl Reader {
         }
         match (key.as_str(), &mut self.open) {
             ("device", _) => self.device(text(value)),
-            ("modalias" | "subsystem" | "driver" | "module", Some(open)) => open.set(&key, value),
-            ("modalias" | "subsystem" | "driver" | "module", None) => {
-                Err(format!("'{key}' before the first device"))
-            }
+            ("modalias" | "subsystem" | "driver" | "module" | "supplier", open) => match open {
+                Some(open) => open.set(&key, value),
+                None => Err(format!("'{key}' before the first device")),
+            },
             ("kernel" | "machine" | "cmdline" | "root", None) => self.fact(&key, text(value)),
             ("kernel" | "machine" | "cmdline" | "root", Some(_)) => {
                 Err(format!("'{key}' after the first device"))
@@ -239,9 +246,10 @@ impl Reader {
     /// Stores the device that is open.
     fn close(&mut self) -> Result<(), String> {
         let Some(open) = self.open.take() else { return Ok(()) };
-        let Open { path, modalias, subsystem, driver, module } = open;
+        let Open { path, modalias, subsystem, driver, module, suppliers } = open;
         let modalias = modalias.ok_or_else(|| format!("device {path} above has no modalias"))?;
-        self.capture.devices.push(Device { path, modalias, subsystem, driver, module });
+        let device = Device { path, modalias, subsystem, driver, module, suppliers };
+        self.capture.devices.push(device);
         Ok(())
     }
 
@@ -265,6 +273,10 @@ impl Open {
             }
             "subsystem" => once(&mut self.subsystem, text(value), key),
             "driver" => once(&mut self.driver, text(value), key),
+            "supplier" => {
+                self.suppliers.push(text(value));
+                Ok(())
+            }
             _ => {
                 let module = ModuleName::new(&value);
                 if module.as_bytes().is_empty() {
@@ -332,6 +344,7 @@ mod tests {
             subsystem: None,
             driver: None,
             module: None,
+            suppliers: Vec::new(),
         }
     }
 
@@ -348,6 +361,7 @@ mod tests {
                     subsystem: Some("pci".into()),
                     driver: Some("virtio-pci".into()),
                     module: Some("virtio_pci".into()),
+                    suppliers: vec!["a b".into(), "gone".into()],
                     ..device("pci0", b"pci:v1")
                 },
             ],
@@ -360,7 +374,8 @@ mod tests {
             text.contains("\ndevice a b\n  modalias \\x20dmi:\\xff\\x5cn\\x20\n\ndevice pci0\n"),
             "{text}"
         );
-        assert!(text.ends_with("  driver virtio-pci\n  module virtio_pci\n\nend\n"));
+        let end = "  module virtio_pci\n  supplier a b\n  supplier gone\n\nend\n";
+        assert!(text.ends_with(end), "{text}");
         assert_eq!(Capture::parse(text.as_bytes()), Ok(capture));
         for len in 0..text.trim_end().len() {
             assert!(Capture::parse(&text.as_bytes()[..len]).is_err(), "{}", &text[..len]);

@@ -1,3 +1,5 @@
-//! Machines as texts: what `coldplug scan --capture` writes and `coldplug plan --from` reads. Pure.
+//! Descriptions of machines: the texts that `coldplug scan --save` writes and `coldplug plan
+//! --from` reads, and the device trees of boards. Pure.
 
 pub mod capture;
+pub(crate) mod device_tree;

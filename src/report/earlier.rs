@@ -41,6 +41,7 @@ impl Record {
                     device: text("device"),
                     request,
                     pattern: text("alias"),
+                    supplier_of: text("supplier_of"),
                 });
             }
         }
@@ -126,7 +127,8 @@ mod tests {
     fn a_request_of_the_boot_is_kept() {
         let record = r#"{"modules": [
             {"name": "a", "outcome": "waiting", "why": "device", "device": "pci0/a",
-             "modalias": "pci:v1", "alias": "pci:v*", "path": "kernel/a.ko"},
+             "modalias": "pci:v1", "alias": "pci:v*", "supplier_of": "pci0/b",
+             "path": "kernel/a.ko"},
             {"name": "b", "outcome": "loading", "why": "dependency of a"},
             {"name": "c", "outcome": "waiting", "why": "device", "device": "old", "modalias": "x"},
             {"name": "d", "outcome": "failed", "why": "device", "device": "e", "modalias": "x"}]}"#;
@@ -137,16 +139,16 @@ mod tests {
         Record::add_requests(record, &mut modules);
         let updated = Record::updated(record, &modules).unwrap();
         let updated: Value = serde_json::from_str(&updated).unwrap();
-        let keys = ["name", "outcome", "why", "device", "modalias", "alias", "path"];
+        let keys = ["name", "outcome", "why", "device", "modalias", "alias", "supplier_of", "path"];
         let lines = updated["modules"].as_array().unwrap().iter().map(|module| {
             keys.map(|key| module.get(key).and_then(Value::as_str).unwrap_or("-")).join(" ")
         });
         let want = [
-            "a loaded device pci0/a pci:v1 pci:v* kernel/a.ko",
-            "b loaded dependency of a - - - -",
-            "c loaded asked new  - -",
-            "d failed device e x - -",
-            "new loaded asked - new - -",
+            "a loaded device pci0/a pci:v1 pci:v* pci0/b kernel/a.ko",
+            "b loaded dependency of a - - - - -",
+            "c loaded asked new  - - -",
+            "d failed device e x - - -",
+            "new loaded asked - new - - -",
         ];
         assert_eq!(lines.collect::<Vec<_>>(), want);
         assert_eq!(modules[0].line(), "module a loaded (for pci0/a)");

@@ -105,6 +105,7 @@ pub(super) fn module(m: &ModuleRecord) -> Value {
     put("device", origin.and_then(|o| o.device.as_deref()).and_then(text));
     put("modalias", origin.and_then(|o| text(&o.request)));
     put("alias", origin.and_then(|o| o.pattern.as_deref()).and_then(text));
+    put("supplier_of", origin.and_then(|o| o.supplier_of.as_deref()).and_then(text));
     put("path", m.path.as_deref().map(|path| escape::bytes(path).into()));
     put("options", Some(escape::bytes(&m.options)).filter(|o| !o.is_empty()).map(Value::from));
     put("road", m.method.map(|r| r.as_str().into()));

@@ -119,6 +119,9 @@ fn reason(module: &Value) -> String {
         (Some(request), None) => format!("requested as {request}"),
         _ => text(module, "why").to_owned(),
     };
+    if let Some(consumer) = member(module, "supplier_of") {
+        reason += &format!(", supplier of {consumer}");
+    }
     if let Some(error) = member(module, "error") {
         reason += &format!(": {error}");
     }
@@ -150,6 +153,7 @@ mod tests {
             device: Some("pci0/x".into()),
             request: "pci:v1".into(),
             pattern: Some("pci:*".into()),
+            supplier_of: Some("pci0/y".into()),
         };
         Record {
             verdict: Some(Verdict::Ok),
@@ -202,7 +206,7 @@ mod tests {
         let want = "\
 module  outcome             time  reason
 a       loaded            2.5 ms  dependency of b
-bb      failed            2.5 ms  pci0/x has pci:v1: no
+bb      failed            2.5 ms  pci0/x has pci:v1, supplier of pci0/y: no
 c       blacklisted       2.5 ms  dependency of b
 d       missing                -  dependency of b
 e       masked            2.5 ms  dependency of b: masked by /etc/m.conf line 3

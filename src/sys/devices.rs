@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, openat, statat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, openat, readlinkat, statat};
 use rustix::io::{Errno, read};
 
 use super::sysfs::entry_names;
@@ -23,31 +23,61 @@ pub(crate) struct Device {
     pub(crate) modalias: Modalias,
 }
 
+/// A device that the kernel does not probe before another one, its supplier, is bound (the kernel's
+/// driver-api/device_link). Both are paths below /sys/devices.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct DeviceLink {
+    /// The device that waits.
+    pub(crate) consumer: String,
+    /// The device that it waits for.
+    pub(crate) supplier: String,
+}
+
+/// What a walk through /sys/devices has found.
+#[derive(Debug, Default)]
+pub(crate) struct Scan {
+    /// Every device that has a modalias, sorted by path.
+    pub(crate) devices: Vec<Device>,
+    /// The device links, in directory order.
+    pub(crate) links: Vec<DeviceLink>,
+}
+
+/// Directory of the device links below /sys/devices.
+const LINKS: &str = "virtual/devlink";
 /// Depth at which the walk stops; real device trees are less deep.
 const MAX_DEPTH: usize = 48;
 /// Room for one page, the longest file in sysfs, and one byte.
 const PAGE: usize = 4096 + 1;
 
-/// Returns every device below /sys/devices that has a modalias, sorted by path. The modalias is the
-/// content of the `modalias` file or, without that file, the `MODALIAS=` line of `uevent`. Devices
-/// that vanish meanwhile are skipped. Links are not followed, so that each device is found once.
+/// Returns every device below /sys/devices that has a modalias, sorted by path, and the device
+/// links. The modalias is the content of the `modalias` file or, without that file, the `MODALIAS=`
+/// line of `uevent`. Devices that vanish meanwhile are skipped. Links are not followed, so that
+/// each device is found once.
 ///
 /// Power supplies are left out: a read of their `uevent` asks the battery for all its properties
 /// (`power_supply_uevent`), over a bus that may be slow or stuck. They have no modalias.
 ///
 /// # Errors
 /// /sys/devices itself cannot be read.
-pub(crate) fn modaliases(root: &Root) -> Result<Vec<Device>> {
+pub(crate) fn scan(root: &Root) -> Result<Scan> {
     let path = root.join("sys/devices");
     let dir = open_dir(CWD, &path).map_err(|e| Error::new("open", escape::path(&path), e))?;
     let mut walk = Walk {
-        found: Vec::new(),
+        found: Scan::default(),
         path: String::new(),
         buffer: vec![MaybeUninit::uninit(); 16 << 10],
     };
     walk.dir(&dir, 0);
-    walk.found.sort_unstable();
+    walk.found.devices.sort_unstable();
     Ok(walk.found)
+}
+
+/// Returns the devices that [`scan`] finds.
+///
+/// # Errors
+/// /sys/devices itself cannot be read.
+pub(crate) fn modaliases(root: &Root) -> Result<Vec<Device>> {
+    Ok(scan(root)?.devices)
 }
 
 /// Returns the content of the `modalias` file of one device, a path below /sys/devices.
@@ -73,19 +103,55 @@ pub(crate) fn modules_of_ancestors(root: &Root, device: &str) -> Vec<ModuleName>
 }
 
 /// Returns the modules whose drivers are bound to the devices above the one that `link` leads to,
-/// a path such as `sys/class/net/eth0`.
+/// a path such as `sys/class/net/eth0`, and those of their suppliers.
 pub(crate) fn modules_above(root: &Root, link: &str) -> Vec<ModuleName> {
     let real = std::fs::canonicalize(root.join(link)).unwrap_or_default();
     let device = real.strip_prefix(root.join("sys/devices")).ok().and_then(|p| p.to_str());
-    device.map(|device| modules_of_ancestors(root, device)).unwrap_or_default()
+    modules_of_all(root, device.map(str::to_owned).into_iter().collect())
 }
 
 /// Returns the modules whose drivers are bound to the devices below the block device with this
 /// number (major, minor), down to the disks: also those below mapped devices, arrays and the
-/// several paths of an NVMe disk.
+/// several paths of an NVMe disk, and those of their suppliers.
 pub(crate) fn modules_below(root: &Root, number: (u32, u32)) -> Vec<ModuleName> {
-    let devices = stack_below(root, number);
-    devices.iter().flat_map(|device| modules_of_ancestors(root, device)).collect()
+    modules_of_all(root, stack_below(root, number))
+}
+
+/// Returns the modules whose drivers are bound to the devices above `devices`, and to the suppliers
+/// of all these, their suppliers and so on.
+fn modules_of_all(root: &Root, mut devices: Vec<String>) -> Vec<ModuleName> {
+    let mut modules = Vec::new();
+    let has_links = root.join("sys/devices").join(LINKS).exists();
+    let mut next = 0;
+    while let Some(device) = devices.get(next).cloned() {
+        modules.extend(modules_of_ancestors(root, &device));
+        if has_links {
+            for supplier in suppliers(root, &device) {
+                // As if something were below it, so that its own driver counts.
+                let supplier = format!("{supplier}/-");
+                if !devices.contains(&supplier) {
+                    devices.push(supplier);
+                }
+            }
+        }
+        next += 1;
+    }
+    modules
+}
+
+/// Returns the suppliers of a device and of those above it.
+fn suppliers(root: &Root, device: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for path in Path::new(device).ancestors() {
+        let dir = root.join("sys/devices").join(path);
+        for name in entry_names(&dir).iter().filter(|name| name.starts_with("supplier:")) {
+            let target = std::fs::read_link(dir.join(name).join("supplier"));
+            // The name of the link does not matter.
+            let target = target.ok().and_then(|t| follow(&format!("{LINKS}/-"), t.to_str()?));
+            found.extend(target);
+        }
+    }
+    found
 }
 
 /// Returns the block device with this number and those below it, as paths below /sys/devices.
@@ -131,7 +197,7 @@ pub(crate) fn block_device_path(root: &Root, (major, minor): (u32, u32)) -> Opti
 
 /// A walk through the device tree.
 struct Walk {
-    found: Vec<Device>,
+    found: Scan,
     path: String,
     buffer: Vec<MaybeUninit<u8>>,
 }
@@ -148,8 +214,12 @@ impl Walk {
     fn dir(&mut self, dir: &OwnedFd, depth: usize) {
         // A directory that vanishes during the walk is no longer a device.
         let Ok(list) = self.list(dir.as_fd()) else { return };
+        if self.path == LINKS {
+            let links = list.dirs.iter().filter_map(|name| device_link(dir.as_fd(), name));
+            return self.found.links.extend(links);
+        }
         if let Some(modalias) = own_modalias(dir.as_fd(), &list) {
-            self.found.push(Device { path: self.path.clone(), modalias });
+            self.found.devices.push(Device { path: self.path.clone(), modalias });
         }
         if depth == MAX_DEPTH {
             return;
@@ -219,6 +289,41 @@ fn own_modalias(dir: BorrowedFd<'_>, list: &Listing) -> Option<Modalias> {
     }
 }
 
+/// Reads the device link `name` in the directory of links; `None` if it does not order probes, or
+/// has vanished. A board has hundreds of links, so their directories are not opened and listed.
+///
+/// ```text
+/// status      not tracked     the link orders suspend and resume alone
+///             …               any other state
+/// supplier    ../../../platform/soc/fe000000.clock           consumer    the same
+/// ```
+fn device_link(dir: BorrowedFd<'_>, name: &CStr) -> Option<DeviceLink> {
+    let path = |leaf: &str| CString::new([name.to_bytes(), leaf.as_bytes()].concat()).ok();
+    let mut page = [MaybeUninit::uninit(); PAGE];
+    if read_at(dir, &path("/status")?, &mut page)?.starts_with(b"not tracked") {
+        return None;
+    }
+    let above = format!("{LINKS}/{}", name.to_str().ok()?);
+    let end = |leaf: &str| {
+        let target = readlinkat(dir, path(leaf)?, Vec::new()).ok()?;
+        follow(&above, target.to_str().ok()?)
+    };
+    Some(DeviceLink { consumer: end("/consumer")?, supplier: end("/supplier")? })
+}
+
+/// Returns where a relative link in the directory `dir` leads to; both are paths below one
+/// directory, which the link does not leave.
+fn follow(dir: &str, target: &str) -> Option<String> {
+    let mut path: Vec<&str> = dir.split('/').collect();
+    for part in target.split('/') {
+        match part {
+            ".." => drop(path.pop()?),
+            part => path.push(part),
+        }
+    }
+    Some(path.join("/"))
+}
+
 fn open_dir(at: impl AsFd, path: impl rustix::path::Arg) -> std::result::Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     openat(at, path, flags, Mode::empty())
@@ -272,6 +377,71 @@ mod tests {
                 "system/cpu cpu:type:x86"
             ]
         );
+    }
+
+    /// Makes the device link from `consumer` to `supplier` as the kernel does. The paths have two
+    /// parts.
+    fn put_device_link(devices: &Path, consumer: &str, supplier: &str, status: &str) {
+        use std::os::unix::fs::symlink;
+        let name = |path: &str| format!("x:{}", path.rsplit('/').next().unwrap());
+        let name = [name(supplier), name(consumer)];
+        let dir = devices.join(LINKS).join(name.join("--"));
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join("status"), format!("{status}\n")).unwrap();
+        fs::write(dir.join("uevent"), "").unwrap();
+        symlink(format!("../../../{consumer}"), dir.join("consumer")).unwrap();
+        symlink(format!("../../../{supplier}"), dir.join("supplier")).unwrap();
+        let link = devices.join(consumer).join(format!("supplier:{}", name[0]));
+        fs::create_dir_all(devices.join(consumer)).unwrap();
+        symlink(format!("../../{LINKS}/{}", name.join("--")), link).unwrap();
+    }
+
+    #[test]
+    fn device_links_are_found() {
+        let scratch = tempfile::tempdir().unwrap();
+        let devices = scratch.path().join("sys/devices");
+        put_device_link(&devices, "platform/mmc", "platform/clk", "dormant");
+        put_device_link(&devices, "pci0/audio", "pci0/gpu", "not tracked");
+        put_device_link(&devices, "pci0/usb", "gone/phy", "active");
+        fs::create_dir_all(devices.join(LINKS).join("x:vanished--x:vanished")).unwrap();
+        let links = scan(&Root::at(scratch.path())).unwrap().links;
+        let mut links: Vec<String> =
+            links.iter().map(|link| format!("{} {}", link.consumer, link.supplier)).collect();
+        links.sort_unstable();
+        assert_eq!(links, ["pci0/usb gone/phy", "platform/mmc platform/clk"]);
+        for (target, want) in [
+            ("../../../platform/a", Some("platform/a")),
+            ("../../a/b", Some("virtual/a/b")),
+            ("../../../../bus/x", None),
+        ] {
+            assert_eq!(follow("virtual/devlink/a--b", target).as_deref(), want);
+        }
+    }
+
+    #[test]
+    fn drivers_of_suppliers_have_modules() {
+        let scratch = tempfile::tempdir().unwrap();
+        let devices = scratch.path().join("sys/devices");
+        put_device_link(&devices, "soc/mmc", "soc/phy", "active");
+        put_device_link(&devices, "soc/phy", "i2c/pmic", "active");
+        // A loop, which the kernel does not bind.
+        put_device_link(&devices, "i2c/pmic", "soc/mmc", "active");
+        for device in ["soc/mmc", "soc/phy", "i2c", "i2c/pmic", "soc/gpu"] {
+            let driver = format!("d_{}", device.replace('/', "_"));
+            fs::create_dir_all(devices.join(device)).unwrap();
+            let link = devices.join(device).join("driver");
+            std::os::unix::fs::symlink(format!("../bus/{driver}"), link).unwrap();
+        }
+        let disk = devices.join("soc/mmc/block/mmcblk0");
+        fs::create_dir_all(&disk).unwrap();
+        let link = scratch.path().join("sys/class/block");
+        fs::create_dir_all(&link).unwrap();
+        std::os::unix::fs::symlink(&disk, link.join("mmcblk0")).unwrap();
+        let modules = modules_above(&Root::at(scratch.path()), "sys/class/block/mmcblk0");
+        let mut names: Vec<_> = modules.iter().map(ModuleName::text).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names, ["d_i2c", "d_i2c_pmic", "d_soc_mmc", "d_soc_phy"]);
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use super::{Result, Root, devices, procfs, sysfs};
+use super::devices::{self, DeviceLink};
+use super::{Result, Root, device_tree, procfs, sysfs};
 use crate::escape;
 use crate::kmod::name::ModuleName;
 use crate::machine::capture::{Capture, Device, RootFs};
@@ -14,7 +15,10 @@ use crate::machine::capture::{Capture, Device, RootFs};
 /// # Errors
 /// /sys/devices cannot be read.
 pub(crate) fn capture(root: &Root) -> Result<Capture> {
-    let devices = devices::modaliases(root)?;
+    let devices::Scan { devices, mut links } = devices::scan(root)?;
+    links.extend(device_tree::links(root, &devices));
+    links.sort_unstable();
+    links.dedup();
     let is_live = *root == Root::default();
     Ok(Capture {
         kernel: procfs::sysctl(root, "kernel/osrelease").ok(),
@@ -22,18 +26,20 @@ pub(crate) fn capture(root: &Root) -> Result<Capture> {
         cmdline: escape::bytes(procfs::cmdline(root).unwrap_or_default().trim_ascii_end())
             .into_owned(),
         root: root_fs(root),
-        devices: devices.into_iter().map(|device| describe(root, device)).collect(),
+        devices: devices.into_iter().map(|device| describe(root, device, &links)).collect(),
     })
 }
 
-/// Adds subsystem, driver and module of a device, from its links.
-fn describe(root: &Root, device: devices::Device) -> Device {
+/// Adds subsystem, driver and module of a device, from its links, and its suppliers.
+fn describe(root: &Root, device: devices::Device, links: &[DeviceLink]) -> Device {
     let dir = root.join("sys/devices").join(&device.path);
     let driver = target(&dir.join("driver"));
     // ACPI drivers have no link to their module; most have its name.
     let module = target(&dir.join("driver/module")).or_else(|| driver.clone());
     let module = module.map(|name| ModuleName::new(&name));
+    let links = links.iter().filter(|link| link.consumer == device.path);
     Device {
+        suppliers: links.map(|link| link.supplier.clone()).collect(),
         subsystem: target(&dir.join("subsystem")),
         driver,
         // A built-in driver may have a directory in /sys/module too, but no state.

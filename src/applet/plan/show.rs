@@ -87,13 +87,17 @@ fn not_loaded(module: &ModuleRecord, boot: &SimulatedBoot<'_>) -> Row {
 fn reason(module: &ModuleRecord, boot: &SimulatedBoot<'_>) -> String {
     let Some(origin) = &module.origin else { return module.why.clone() };
     let Some(device) = &origin.device else { return format!("requested as {}", origin.request) };
-    match &origin.pattern {
+    let mut reason = match &origin.pattern {
         Some(pattern) => {
             let source = source(module, device, boot).unwrap_or("an alias");
             format!("{device} by {pattern} ({source})")
         }
         None => format!("{device} has {}", origin.request),
+    };
+    if let Some(consumer) = &origin.supplier_of {
+        reason += &format!(", supplier of {consumer}");
     }
+    reason
 }
 
 /// Returns the source of the alias by which `device` matched `module`.

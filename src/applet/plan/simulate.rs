@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::applet::scan::Modules;
-use crate::boot::RootHint;
+use crate::boot::{RootHint, scan_order};
 use crate::cmdline::KernelCommandLine;
 use crate::cmdline::root::AUTO;
 use crate::kmod::catalog::{Catalog, Match};
@@ -19,6 +19,7 @@ use crate::kmod::name::ModuleName;
 use crate::kmod::uevent::Modalias;
 use crate::load::{ExecutorKind, Inserter, Loader, ModuleRecord, Rank, SchedulePolicy, Settings};
 use crate::machine::capture::{Capture, Device};
+use crate::sys::devices::DeviceLink;
 use crate::sys::module::DryRun;
 use crate::sys::{self, Root};
 
@@ -120,9 +121,7 @@ impl<'a> Simulation<'a> {
             Err(why) => warnings.push(why.to_string()),
         }
         self.note_live();
-        let mut present = self.take_appearing();
-        present.sort_by_key(|at| self.root_hint.scan_priority(&self.capture.devices[*at].modalias));
-        self.request(present);
+        self.scan();
         loop {
             self.mount();
             if self.loader.run_one() {
@@ -144,6 +143,28 @@ impl<'a> Simulation<'a> {
         let modules = self.loader.records();
         let devices = self.capture.devices.iter().zip(self.found).collect();
         SimulatedBoot { devices, modules, warnings }
+    }
+
+    /// Requests the modules of the devices that are there before the first load, as a scan does.
+    fn scan(&mut self) {
+        let devices = &self.capture.devices;
+        let present: Vec<&Device> =
+            self.take_appearing().into_iter().map(|at| &devices[at]).collect();
+        let link = |device: &Device, supplier: &String| DeviceLink {
+            consumer: device.path.clone(),
+            supplier: supplier.clone(),
+        };
+        let links: Vec<DeviceLink> = present
+            .iter()
+            .flat_map(|device| device.suppliers.iter().map(|supplier| link(device, supplier)))
+            .collect();
+        let scanned: Vec<(&str, &Modalias)> =
+            present.iter().map(|device| (device.path.as_str(), &device.modalias)).collect();
+        self.root_hint.note_devices(&scanned);
+        for turn in scan_order(&self.root_hint, &scanned, &links) {
+            let consumer = turn.consumer.map(|at| scanned[at].0);
+            self.request_one(present[turn.device], turn.rank, consumer);
+        }
     }
 
     /// Loads the modules of `coldplug.modules=`. Returns a warning for each unknown name.
@@ -189,10 +210,13 @@ impl<'a> Simulation<'a> {
     /// Requests the modules of devices.
     fn request(&mut self, devices: Vec<usize>) {
         for device in devices.into_iter().filter_map(|at| self.capture.devices.get(at)) {
-            if self.requested.insert(device.modalias.clone()) {
-                let rank = self.root_hint.rank(&device.modalias);
-                self.loader.want_device(&device.path, &device.modalias, &[], rank);
-            }
+            self.request_one(device, self.root_hint.rank(&device.modalias), None);
+        }
+    }
+
+    fn request_one(&mut self, device: &Device, rank: Rank, consumer: Option<&str>) {
+        if self.requested.insert(device.modalias.clone()) {
+            self.loader.want_device(&device.path, &device.modalias, &[], rank, consumer);
         }
     }
 
@@ -249,4 +273,33 @@ fn held(above: Vec<Vec<ModuleName>>) -> HashMap<ModuleName, Vec<usize>> {
         }
     }
     held
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suppliers_are_loaded_first() {
+        for (suppliers, want, consumer) in [
+            ("", "gamma beta_two lone alpha late", None),
+            ("supplier bus0/dev.gone", "gamma beta_two lone alpha late", None),
+            ("supplier bus0/dev.z", "late lone gamma beta_two alpha", Some("bus0/dev.a")),
+        ] {
+            let text = format!(
+                "coldplug-capture 2\ndevice bus0/dev.a\nmodalias dev:a1\n{suppliers}\n\
+                 device bus0/dev.z\nmodalias both\nend\n"
+            );
+            let capture = Capture::parse(text.as_bytes()).unwrap();
+            let params = KernelCommandLine::default();
+            let root = Root::at("qemu-tests/data/tree");
+            let modules = Modules::new("plan", &root, "1.0", &params.modules);
+            let boot = Simulation::new(&capture, modules, &params).unwrap().run();
+            let names: Vec<_> = boot.modules.iter().map(|module| module.name.text()).collect();
+            assert_eq!(names.join(" "), want, "{suppliers}");
+            let late = boot.modules.iter().find(|module| module.name == "late".into()).unwrap();
+            let supplier_of = late.origin.as_ref().and_then(|o| o.supplier_of.as_deref());
+            assert_eq!(supplier_of, consumer, "{suppliers}");
+        }
+    }
 }
