@@ -44,6 +44,7 @@ pub(crate) use report_port::serve_report;
 pub(crate) use request::Request;
 pub(crate) use root::{block_devices, serve_mounts};
 pub(crate) use root_hint::RootHint;
+#[cfg(feature = "host")]
 pub(crate) use scan_order::scan_order;
 pub(crate) use switch_root::free_initramfs;
 
