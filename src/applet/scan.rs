@@ -123,6 +123,9 @@ impl Modules {
     /// Opens the indexes of kernel `release` below `root` and reads the configuration, to which
     /// `params` of the kernel command line are added. Warnings are printed as those of `command`.
     pub(super) fn new(command: &str, root: &Root, release: &str, params: &ModuleParams) -> Self {
+        #[cfg(feature = "host")]
+        let dir = ModuleDir::find(root, release);
+        #[cfg(not(feature = "host"))]
         let dir = ModuleDir::new(root, release);
         let catalog = Catalog::checked(Arc::new(dir.clone()));
         let mut warnings = Vec::new();
@@ -142,6 +145,11 @@ impl Modules {
             return Ok(());
         }
         let dep = self.dir.path().join("modules.dep");
+        #[cfg(feature = "host")]
+        if let Some(hint) = super::paths::depmod_hint(self.dir.path()) {
+            let text = format!("{}: {}", escape::path(&dep), errno::text(Errno::NOENT));
+            return Err(Error::Hinted(text, hint));
+        }
         Err(Error::Hinted(
             format!(
                 "{}: {}: this kernel has no modules",

@@ -23,6 +23,23 @@ pub(crate) fn config_dirs(root: &Root, name: &str) -> Vec<PathBuf> {
     CONFIG_PARENTS.map(|parent| root.join(parent).join(name)).to_vec()
 }
 
+/// Directories of the modules of all kernels, below a root.
+#[cfg(feature = "host")]
+const MODULE_DIRS: [&str; 2] = ["lib/modules", "usr/lib/modules"];
+
+/// Returns the module directory of the kernel `release`, relative to a root: lib/modules/RELEASE,
+/// or the same in usr/lib if only that has modules. A package that is unpacked for a root with a
+/// merged /usr lacks the link /lib. `exists`: whether a path below the root exists.
+#[cfg(feature = "host")]
+pub(crate) fn place(release: &str, exists: &dyn Fn(&Path) -> bool) -> PathBuf {
+    let dirs = MODULE_DIRS.map(|dir| Path::new(dir).join(release));
+    let has_lists = |dir: &&PathBuf| {
+        ["modules.dep", "modules.order"].iter().any(|name| exists(&dir.join(name)))
+    };
+    let found = dirs.iter().find(has_lists).or_else(|| dirs.iter().find(|dir| exists(dir)));
+    found.unwrap_or(&dirs[0]).clone()
+}
+
 /// Longest index file, in bytes: twenty times that of a kernel with all modules.
 const INDEX_LIMIT: usize = 32 << 20;
 
@@ -38,6 +55,12 @@ impl ModuleDir {
     /// Returns the directory of the kernel `release` below `root`.
     pub(crate) fn new(root: &Root, release: &str) -> Self {
         Self::at(root.join("lib/modules").join(release))
+    }
+
+    /// Returns the directory of the kernel `release` below `root`, which may be in usr/lib.
+    #[cfg(feature = "host")]
+    pub(crate) fn find(root: &Root, release: &str) -> Self {
+        Self::at(root.join(place(release, &|path| root.join(path).exists())))
     }
 
     /// Returns the directory at `path`.
@@ -283,6 +306,24 @@ mod tests {
                 "lib/modprobe.d: ignored: not a regular file",
             ]
         );
+    }
+
+    #[cfg(feature = "host")]
+    #[test]
+    fn modules_are_found_in_lib_or_usr_lib() {
+        for (files, want) in [
+            (&[][..], "lib"),
+            (&["lib/modules/1/modules.dep", "usr/lib/modules/1/modules.dep"], "lib"),
+            (&["lib/modules/1/vmlinuz"], "lib"),
+            (&["usr/lib/modules/1/vmlinuz"], "usr/lib"),
+            (&["usr/lib/modules/1/modules.order", "lib/modules/2/modules.dep"], "usr/lib"),
+            // Modules that were added later.
+            (&["lib/modules/1/updates/x.ko", "usr/lib/modules/1/modules.order"], "usr/lib"),
+        ] {
+            let exists = |path: &Path| files.iter().any(|file| Path::new(file).starts_with(path));
+            let want = format!("{want}/modules/1");
+            assert_eq!(place("1", &exists), Path::new(&want), "{files:?}");
+        }
     }
 
     #[test]
