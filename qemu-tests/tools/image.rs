@@ -44,6 +44,10 @@ pub(crate) const TESTS: &[Test] = tests![[] =>
     compressed_images_hold_the_same_archive,
     build_errors_are_reported,
     an_init_that_cannot_run_is_reported,
+    programs_are_checked_for_the_kernel,
+    programs_of_the_root_are_checked,
+    init_is_for_the_machine_of_the_kernel,
+    packages_of_debians_linux_7_make_an_image,
     an_output_that_cannot_be_written_is_an_error,
     a_full_standard_output_is_an_error,
     every_command_has_help,
@@ -102,6 +106,49 @@ fn put_sparse(path: &Path, size: u64, info_len: u64) {
     sparse.write_all(&headers).unwrap();
 }
 
+/// `e_machine` of x86-64 and AArch64.
+const X86_64: u8 = 62;
+const AARCH64: u8 = 183;
+
+/// Returns a 64-bit program for `machine`, of which everything but the headers is `rest`. If it has
+/// an interpreter, this is the path in PT_INTERP.
+fn program(machine: u8, interpreter: Option<&str>, rest: &[u8]) -> Vec<u8> {
+    let path: Vec<u8> =
+        interpreter.map(|path| path.bytes().chain([0]).collect()).unwrap_or_default();
+    let count = if path.is_empty() { 1 } else { 2 };
+    let start = 64 + 56 * u64::from(count);
+    let mut file = b"\x7fELF\x02\x01\x01".to_vec();
+    file.resize(16, 0);
+    file.extend([2, 0, machine, 0, 1, 0, 0, 0]);
+    for field in [0x40_0000, 64, 0] {
+        file.extend(u64::to_le_bytes(field));
+    }
+    file.extend([0, 0, 0, 0, 64, 0, 56, 0, count, 0, 0, 0, 0, 0, 0, 0]);
+    let mut segment = |kind: u32, at: u64, len: u64| {
+        file.extend([kind, 5].map(u32::to_le_bytes).concat());
+        let fields = [at, 0x40_0000 + at, 0x40_0000 + at, len, len, 1];
+        file.extend(fields.map(u64::to_le_bytes).concat());
+    };
+    let len = path.len() as u64;
+    if !path.is_empty() {
+        segment(3, start, len);
+    }
+    segment(1, 0, start + len);
+    file.extend(path);
+    file.extend(rest);
+    file
+}
+
+/// Makes the modules of a tree those of AArch64.
+fn make_arm64(root: &Path) {
+    for name in ["a", "d", "e", "x"] {
+        let path = root.join(format!("lib/modules/{RELEASE}/kernel/{name}.ko"));
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[18] = AARCH64;
+        fs::write(path, bytes).unwrap();
+    }
+}
+
 fn put(root: &Path, name: &str, content: impl AsRef<[u8]>) {
     let path = root.join(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -150,7 +197,7 @@ fn tree() -> tempfile::TempDir {
     put(root, "lib/firmware/a/fw.bin.xz", "firmware");
     put(root, "lib/firmware/a/real.bin", "linked");
     symlink("real.bin", root.join("lib/firmware/a/link.bin")).unwrap();
-    put(root, "init", "#!/bin/true\n");
+    put(root, "init", program(X86_64, None, b""));
     dir
 }
 
@@ -240,7 +287,7 @@ fn cpio_lists_the_files_of_the_list() {
     for expected in [
         &["crw-------", "1", "root", "root", "5,", "1", "Jan", "1", "1970", "dev/console"][..],
         &["crw-rw-rw-", "1", "root", "root", "1,", "3", "Jan", "1", "1970", "dev/null"],
-        &["-rwxr-xr-x", "1", "root", "root", "12", "Jan", "1", "1970", "init"],
+        &["-rwxr-xr-x", "1", "root", "root", "120", "Jan", "1", "1970", "init"],
         &[
             "lrwxrwxrwx",
             "1",
@@ -286,6 +333,8 @@ fn dates_are_source_date_epoch() {
         .arg(tree.path())
         .arg("-o")
         .arg(&image)
+        .arg("--init")
+        .arg(tree.path().join("init"))
         .env("SOURCE_DATE_EPOCH", "86400")
         .output()
         .unwrap();
@@ -512,13 +561,13 @@ fn a_builtin_module_stands_for_its_softdeps() {
 /// The larger program goes into images that can have their root on LUKS, LVM or md, or that have
 /// rules for programs which assemble devices.
 fn init_is_the_smallest_program_that_suffices() {
-    let (small, stacks) = ("#!small\n", "#!stacks\n");
+    let [small, stacks] = [&b"small"[..], b"stacks"].map(|rest| program(X86_64, None, rest));
     let installed = tempfile::tempdir().unwrap();
-    put(installed.path(), "lib/coldplug/coldplug-init", small);
-    put(installed.path(), "lib/coldplug/coldplug-init-stacks", stacks);
+    put(installed.path(), "lib/coldplug/coldplug-init", &small);
+    put(installed.path(), "lib/coldplug/coldplug-init-stacks", &stacks);
     put(installed.path(), "bin/coldplug", fs::read(env!("CARGO_BIN_EXE_coldplug")).unwrap());
-    let program = installed.path().join("bin/coldplug");
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let builder = installed.path().join("bin/coldplug");
+    fs::set_permissions(&builder, fs::Permissions::from_mode(0o755)).unwrap();
     let dir = format!("lib/modules/{RELEASE}");
     let with_module = tree();
     put(with_module.path(), &format!("{dir}/kernel/dm-mod.ko"), module(&["name=dm_mod"]));
@@ -536,24 +585,24 @@ fn init_is_the_smallest_program_that_suffices() {
     );
     let listed = "-m x --generic --list list";
     for (tree, args, expected) in [
-        (&with_module, "-m x", small),
-        (&with_module, "-m x,dm-mod", stacks),
-        (&with_module, "--all", stacks),
-        (&built_in, "-m x", stacks),
-        (&with_rules, "-m x", stacks),
-        (&with_rules, "-m x --generic", small),
-        (&with_rules, listed, stacks),
-        (&with_module, "-m dm-mod --init init", "#!/bin/true\n"),
+        (&with_module, "-m x", &small),
+        (&with_module, "-m x,dm-mod", &stacks),
+        (&with_module, "--all", &stacks),
+        (&built_in, "-m x", &stacks),
+        (&with_rules, "-m x", &stacks),
+        (&with_rules, "-m x --generic", &small),
+        (&with_rules, listed, &stacks),
+        (&with_module, "-m dm-mod --init init", &program(X86_64, None, b"")),
     ] {
         let image = tree.path().join("out.img");
-        let output = Command::new(&program)
+        let output = Command::new(&builder)
             .args(["image", "build", "-q", "--kernel", RELEASE, "--root", ".", "-o", "out.img"])
             .args(args.split_whitespace())
             .current_dir(tree.path())
             .output()
             .unwrap();
         assert!(output.status.success(), "{args}: {}", String::from_utf8_lossy(&output.stderr));
-        assert_eq!(files(&image)["init"], expected.as_bytes(), "{args}");
+        assert!(files(&image)["init"] == *expected, "{args}");
     }
 }
 
@@ -563,7 +612,7 @@ fn a_list_replaces_the_built_in_one() {
     let text = "dir /dev 0755 0 0\nfile /rdinit @init 0700 1 2\nslink /lib usr/lib 0777 0 0\n";
     fs::write(&list, text).unwrap();
     let found = files(&built(tree.path(), &format!("-m c --list {}", list.display())));
-    assert_eq!(found["rdinit"], b"#!/bin/true\n");
+    assert_eq!(found["rdinit"], program(X86_64, None, b""));
     assert!(!found.contains_key("init") && !found.contains_key("etc/initrd-release"));
     assert!(found.contains_key(&format!("usr/lib/modules/{RELEASE}/kernel/c.ko.gz")));
 
@@ -623,7 +672,7 @@ fn a_list_of_every_form_gives_what_gen_init_cpio_makes() {
         "brw-rw---- 1 0 6 7, 0 dev/loop0",
         "drwx------ 2 0 0 0 etc",
         "-rw------- 1 0 0 0 etc/empty",
-        "-rwxr-xr-x 1 0 0 12 init",
+        "-rwxr-xr-x 1 0 0 120 init",
         "lrwxrwxrwx 1 0 0 3 sbin -> bin",
         "-rwsr-xr-x 4 1 2 6 z",
     ];
@@ -1107,6 +1156,157 @@ fn an_init_that_cannot_run_is_reported() {
     let (output, _) = build(root, &format!("--list {}", root.join("list").display()));
     let warning = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success() && warning.contains("has no /init"), "{warning}");
+}
+
+/// An /init for another machine, or without its interpreter, ends in a panic of the kernel.
+fn programs_are_checked_for_the_kernel() {
+    let foreign = "64-bit little-endian x86-64 program, but the kernel is for 64-bit little-endian \
+                   AArch64";
+    let dir = tree();
+    let root = dir.path();
+    make_arm64(root);
+    let error = refused(root, "--no-firmware");
+    let init = root.join("init").display().to_string();
+    let hint = "hint: name a program for this kernel with --init\n";
+    assert_eq!(error, format!("coldplug image: /init ({init}): {foreign}\n{hint}"));
+
+    put(root, "init", program(AARCH64, Some("/lib/ld-musl-aarch64.so.1"), b""));
+    let error = refused(root, "-m d");
+    let why = format!("/init ({init}): the image has no interpreter /lib/ld-musl-aarch64.so.1\n");
+    assert!(error.contains(&why), "{error}");
+    put(root, "init", "#! /bin/sh -e\n");
+    let error = refused(root, "-m d");
+    assert!(error.contains(&format!("/init ({init}): the image has no interpreter /bin/sh\n")));
+
+    put(root, "init", program(AARCH64, None, b""));
+    for (name, source, mode, error, warning) in [
+        ("/sbin/fsck.x", program(X86_64, None, b""), "0755", foreign, ""),
+        ("/share/x", program(X86_64, None, b""), "0644", "", foreign),
+        ("/lib/firmware/dsp.elf", program(X86_64, None, b""), "0755", "", ""),
+        ("/sbin/x", program(AARCH64, Some("/lib/ld"), b""), "0755", "", "no interpreter /lib/ld"),
+        ("/sbin/x", b"#!/bin/sh\n".to_vec(), "0755", "", "has no interpreter /bin/sh"),
+        ("/sbin/x", program(AARCH64, None, b""), "0755", "", ""),
+        ("/lib/modules/x.ko", module(&["name=x"]), "0644", "", "x86-64 module, but the kernel"),
+    ] {
+        put(root, "source", source);
+        let source = root.join("source").display().to_string();
+        put(root, "list", format!("file /init @init 0755 0 0\nfile {name} {source} {mode} 0 0\n"));
+        let args = format!("-m d --list {}", root.join("list").display());
+        let (output, _) = build(root, &args);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.success(), error.is_empty(), "{name}: {stderr}");
+        match (error, warning) {
+            ("", "") => assert_eq!(stderr, "", "{name}"),
+            _ => {
+                assert!(stderr.contains(&format!("{name} ({source}): ")), "{name}: {stderr}");
+                assert!(stderr.contains(error) && stderr.contains(warning), "{name}: {stderr}");
+            }
+        }
+    }
+}
+
+/// The programs of a shell and of the rules of assemble.d are checked too.
+fn programs_of_the_root_are_checked() {
+    let dir = tree();
+    let root = dir.path();
+    put(root, "bin/busybox", program(AARCH64, None, b""));
+    let shell = format!("-m x --shell={}", root.join("bin/busybox").display());
+    let error = refused(root, &shell);
+    assert!(error.contains("/bin/busybox (") && error.contains("AArch64 program, but"), "{error}");
+    assert!(refused(root, "-m x --shell").contains("AArch64 program, but"));
+    fs::remove_file(root.join("bin/busybox")).unwrap();
+
+    put(root, "etc/coldplug/assemble.d/a", "on bcache run /sbin/attach\n");
+    put(root, "sbin/attach", "#!/bin/sh\n");
+    let (output, _) = build(root, "-m x");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("/sbin/attach (") && stderr.ends_with("no interpreter /bin/sh\n"));
+    put(root, "sbin/attach", program(AARCH64, None, b""));
+    fs::remove_file(root.join("out.img")).unwrap();
+    assert!(refused(root, "-m x").contains("/sbin/attach ("));
+    assert!(build(root, "-m x --generic").0.status.success());
+}
+
+/// A builder that is installed with the programs for other machines.
+fn init_is_for_the_machine_of_the_kernel() {
+    let installed = tempfile::tempdir().unwrap();
+    put(installed.path(), "bin/coldplug", fs::read(env!("CARGO_BIN_EXE_coldplug")).unwrap());
+    let builder = installed.path().join("bin/coldplug");
+    fs::set_permissions(&builder, fs::Permissions::from_mode(0o755)).unwrap();
+    let dir = tree();
+    let root = dir.path();
+    make_arm64(root);
+    let run = |args: &str| {
+        let output = Command::new(&builder)
+            .args(["image", "build", "-q", "--kernel", RELEASE, "--root", ".", "-o", "out.img"])
+            .args(args.split_whitespace())
+            .current_dir(root)
+            .output()
+            .unwrap();
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let top = installed.path().display();
+    let error = run("-m x");
+    let want = format!(
+        "coldplug image: no coldplug-init for 64-bit little-endian AArch64, the machine of the \
+         kernel, in {top}/bin/aarch64, {top}/lib/coldplug/aarch64\nhint: build it with 'make build \
+         TARGET=aarch64-unknown-linux-musl', or name a program with --init\n"
+    );
+    assert_eq!(error, want);
+    put(root, "empty.list", "dir /dev 0755 0 0\n");
+    assert!(run("-m x --list empty.list").contains("the image has no /init"));
+
+    let place = "lib/coldplug/aarch64/coldplug-init";
+    put(installed.path(), place, program(X86_64, None, b""));
+    let error = run("-m x");
+    assert!(error.contains(&format!("/init ({top}/{place}): 64-bit little-endian x86-64 program")));
+    let init = program(AARCH64, None, b"init");
+    put(installed.path(), place, &init);
+    assert_eq!(run("-m x"), "");
+    assert!(files(&root.join("out.img"))["init"] == init);
+}
+
+/// Debian's linux-binary, linux-base and linux-modules of Linux 7, unpacked and not installed.
+fn packages_of_debians_linux_7_make_an_image() {
+    let dir = tree();
+    let root = dir.path();
+    let modules = root.join("usr/lib/modules").join(RELEASE);
+    fs::create_dir_all(&modules).unwrap();
+    fs::write(modules.join("vmlinuz"), "MZ").unwrap();
+    fs::rename(root.join("lib/modules").join(RELEASE), root.join("saved")).unwrap();
+    fs::remove_dir(root.join("lib/modules")).unwrap();
+    let error = refused(root, "");
+    let want = format!(
+        "usr/lib/modules/{RELEASE}: no modules of kernel {RELEASE}\nhint: install the modules of \
+         this kernel (from Linux 7 on Debian's package linux-modules-{RELEASE})"
+    );
+    assert!(error.contains(&want), "{error}");
+    fs::write(modules.join("modules.order"), "kernel/a.ko\n").unwrap();
+    fs::write(modules.join("modules.builtin"), "").unwrap();
+    fs::write(modules.join("modules.builtin.modinfo"), "").unwrap();
+    let error = refused(root, "");
+    assert!(error.contains(&want), "{error}");
+    fs::rename(root.join("saved/kernel"), modules.join("kernel")).unwrap();
+    let run = |args: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_coldplug"));
+        let output = command.args(args.split_whitespace()).current_dir(root).output().unwrap();
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    fs::create_dir_all(root.join("sys/devices")).unwrap();
+    let plan = format!("plan --root . --kernel {RELEASE} --cmdline quiet");
+    let command = format!("depmod -b . -m /usr/lib/modules {RELEASE}");
+    let (done, error) = run(&plan);
+    let hint = format!("hint: run 'coldplug {command}', which writes it\n");
+    assert!(!done && error.ends_with(&hint), "{error}");
+    // The builder makes the index files itself.
+    let bare = fs::read(built(root, "-m x")).unwrap();
+    assert_eq!(run(&command), (true, String::new()));
+    assert!(modules.join("modules.dep").exists());
+    assert_eq!(run(&plan), (true, String::new()));
+    assert!(fs::read(built(root, "-m x")).unwrap() == bare);
+    let found = files(&root.join("out.img"));
+    assert!(found.contains_key(&format!("lib/modules/{RELEASE}/kernel/x.ko.zst")));
+    assert!(!found.keys().any(|name| name.ends_with("vmlinuz")));
 }
 
 /// A device that is named as the output is written to, and stays a device.

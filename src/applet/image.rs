@@ -28,7 +28,8 @@ build  Write an initramfs image to OUT.
                           (@crypt @filesystems @lvm @network @raid @storage @usb-input @virtio)
       --init BINARY       program for /init (default: coldplug-init, or coldplug-init-stacks if the
                           image can have a root on LUKS, LVM or md, in the directory of this
-                          program or in ../lib/coldplug; else this program)
+                          program or in ../lib/coldplug; else this program. For a kernel of
+                          another machine: in the directory ARCH of these, such as aarch64)
       --modules-as FORMAT zstd: compress plain modules (default); plain: decompress all
                           modules; stored: keep the files unchanged.
                           With --compress, plain makes the smaller image

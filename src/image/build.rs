@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::file_list::FileList;
 use super::firmware::Firmware;
@@ -12,12 +11,12 @@ use super::manifest::{Content, Manifest, Node};
 use super::output::Output;
 use super::select::{self, Selection};
 use super::tree::Tree;
-use super::{Error, ModuleFormat, Modules, Options, firmware, newc, pack, shell, source};
+use super::{Error, ModuleFormat, Modules, Options, firmware, newc, pack, programs, shell, source};
 use crate::escape;
 use crate::kmod::index;
 use crate::kmod::name::ModuleName;
 use crate::sys::atomic_file::output_name;
-use crate::sys::regular_file::{self, FileBytes};
+use crate::sys::regular_file::FileBytes;
 
 /// Index files that are copied unchanged, also for modules that are not in the image: so the loader
 /// can report which module is missing.
@@ -55,8 +54,8 @@ pub(crate) struct Summary {
     pub(crate) firmware: usize,
     /// Number of firmware names in these modules for which no file exists.
     pub(crate) firmware_missing: usize,
-    /// Warnings: those of depmod if the tree had no index files, modules that are left out, and one
-    /// about an unusual /init.
+    /// Warnings: those of depmod if the tree had no index files, modules that are left out, and
+    /// programs that the kernel may not execute.
     pub(crate) notices: Vec<String>,
 }
 
@@ -90,7 +89,12 @@ pub(crate) fn build(options: &Options) -> Result<Summary, Error> {
     let mut manifest = Manifest::default();
     let list = FileList::read(options)?;
     let assembles = can_assemble(&tree, &selection) || config.has_rules(list.names());
-    list.add_to(&mut manifest, &options.init.path(assembles))?;
+    let machine = tree.machine();
+    let init = match list.has_init() {
+        true => Some(options.init.find(assembles, machine)?),
+        false => None,
+    };
+    list.add_to(&mut manifest, init.as_deref())?;
     if let Some(shell) = &options.shell {
         shell::add(&mut manifest, shell, &options.root)?;
     }
@@ -109,9 +113,9 @@ pub(crate) fn build(options: &Options) -> Result<Summary, Error> {
     }
     let has_keys = config.is_secret;
     notices.extend(has_keys.then(|| HAS_KEYS.to_owned()));
-    notices.extend(config.add_to(&mut manifest, &options.root)?);
+    config.add_to(&mut manifest, &options.root)?;
     let firmware = add_firmware(&mut manifest, &tree, &firmware, options)?;
-    notices.extend(check_init(&manifest)?);
+    notices.extend(programs::check(&manifest, init.as_deref(), machine)?);
     let bytes = write(&manifest, options, has_keys)?;
     Ok(Summary {
         path: options.out.clone(),
@@ -131,34 +135,6 @@ fn can_assemble(tree: &Tree, selection: &Selection) -> bool {
         tree.builtin.contains(name)
             || tree.by_name.get(name).is_some_and(|at| selection.contains(at))
     })
-}
-
-/// Checks that a kernel can execute the image's /init. Returns a warning if /init is unusual and
-/// may still be intended.
-///
-/// # Errors
-/// /init is not a program.
-fn check_init(manifest: &Manifest) -> Result<Option<String>, Error> {
-    let init = manifest.iter().find(|(name, _)| *name == "init").map(|(_, node)| node);
-    let warning = match init {
-        None => "the image has no /init: the kernel ignores it unless rdinit= names a program",
-        Some(Node { content: Content::File(path), .. }) if !is_program(path)? => {
-            return Err(Error::NotExecutable(path.clone()));
-        }
-        Some(Node { content: Content::File(_), mode, .. }) if mode & 0o111 == 0 => {
-            "/init of the image is not executable"
-        }
-        Some(_) => return Ok(None),
-    };
-    Ok(Some(warning.to_owned()))
-}
-
-/// Returns whether a file starts with the magic bytes of an ELF program or of a script.
-fn is_program(path: &Path) -> Result<bool, Error> {
-    let mut head = Vec::new();
-    let file = regular_file::open(path).map_err(Error::System)?;
-    file.take(4).read_to_end(&mut head).map_err(Error::io("read", path))?;
-    Ok(head == b"\x7fELF" || head.starts_with(b"#!"))
 }
 
 /// Returns the path in the image of a path in modules.dep; absolute paths are unchanged.

@@ -5,11 +5,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::list::ListError;
+use super::programs::Fault;
 use super::sets;
 use crate::depmod;
 use crate::escape;
 use crate::kmod::compress::DecodeError;
 use crate::kmod::elf::ElfError;
+use crate::kmod::elf_machine::Machine;
 use crate::kmod::index::WriteError;
 use crate::sys;
 use crate::sys::crypt::BadHash;
@@ -53,8 +55,24 @@ pub(crate) enum Error {
     UnknownSet(String),
     /// A path in the image below something that is not a directory.
     NotADirectory(String),
-    /// A file for /init that the kernel cannot execute.
-    NotExecutable(PathBuf),
+    /// A program that the kernel cannot execute.
+    Program {
+        /// Its path in the image, and its source.
+        object: String,
+        /// The reason.
+        fault: Fault,
+        /// Whether it is /init.
+        is_init: bool,
+    },
+    /// No program for /init is built for the machine of the kernel.
+    NoInit {
+        /// The name of the program.
+        name: &'static str,
+        /// The machine of the kernel.
+        machine: Machine,
+        /// The directories in which it was looked for.
+        dirs: Vec<PathBuf>,
+    },
     /// No shell below the root of the build.
     NoShell(PathBuf),
     /// A shared library of the shell that is not found.
@@ -86,13 +104,19 @@ impl Error {
     #[must_use]
     pub(crate) fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::NoModules { .. } => {
-                "install the modules of this kernel, or name the tree that has them with --root"
-                    .to_owned()
-            }
+            Self::NoModules { release, .. } => format!(
+                "install the modules of this kernel (from Linux 7 on Debian's package \
+                 linux-modules-{release}), or name the tree that has them with --root"
+            ),
             Self::NoDepLine { .. } => "run depmod for this kernel".to_owned(),
             Self::UnknownSet(_) => format!("module sets are {}", sets::names()),
-            Self::NotExecutable(_) => "name a static program with --init".to_owned(),
+            Self::Program { fault, is_init, .. } => return fault.hint(*is_init),
+            Self::NoInit { machine, .. } => match machine.target() {
+                Some((_, target)) => format!(
+                    "build it with 'make build TARGET={target}', or name a program with --init"
+                ),
+                None => "name a program for this kernel with --init".to_owned(),
+            },
             Self::NoShell(_) => {
                 "install busybox-static, or name a shell with --shell=PATH".to_owned()
             }
@@ -109,8 +133,11 @@ impl fmt::Display for Error {
             Self::NoModules { dir, release } => {
                 write!(f, "{}: no modules of kernel {release}", escape::path(&dir))
             }
-            Self::NotExecutable(path) => {
-                write!(f, "{}: neither an ELF program nor a script with #!", escape::path(&path))
+            Self::Program { object, fault, .. } => write!(f, "{object}: {fault}"),
+            Self::NoInit { name, machine, dirs } => {
+                let dirs: Vec<_> = dirs.iter().map(|dir| escape::path(dir)).collect();
+                write!(f, "no {name} for {machine}, the machine of the kernel, in ")?;
+                f.write_str(&dirs.join(", "))
             }
             Self::Depmod(dir, error) => {
                 write!(f, "{}: no modules.dep, and indexing failed: {error}", escape::path(&dir))

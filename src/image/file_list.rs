@@ -41,11 +41,19 @@ impl FileList {
         self.lines.iter().map(|line| line.name.as_str())
     }
 
-    /// Adds the entries of the list to an image with the program `init`.
+    /// Returns whether a line names the program that becomes /init.
+    pub(super) fn has_init(&self) -> bool {
+        let init = list::LineKind::File(list::Location::Init);
+        self.lines.iter().any(|line| line.kind == init)
+    }
+
+    /// Adds the entries of the list to an image with the program `init`, which is there if
+    /// [`Self::has_init`].
     ///
     /// # Errors
     /// A file cannot be read, or two lines contradict each other.
-    pub(super) fn add_to(self, manifest: &mut Manifest, init: &Path) -> Result<(), Error> {
+    pub(super) fn add_to(self, manifest: &mut Manifest, init: Option<&Path>) -> Result<(), Error> {
+        let init = init.unwrap_or_else(|| Path::new(""));
         for line in self.lines {
             let number = line.number;
             add_line(manifest, line, init).map_err(|cause| Error::Line {

@@ -88,28 +88,23 @@ impl HostConfig {
         own.any(assemble_rule::is_rule_path) || listed.any(assemble_rule::is_rule_path)
     }
 
-    /// Adds the files to an image, except for those that its file list has. Returns warnings.
+    /// Adds the files to an image, except for those that its file list has.
     ///
     /// # Errors
     /// A program cannot be read, or a parent of a file is not a directory.
-    pub(super) fn add_to(self, manifest: &mut Manifest, root: &Path) -> Result<Vec<String>, Error> {
+    pub(super) fn add_to(self, manifest: &mut Manifest, root: &Path) -> Result<(), Error> {
         let has = |manifest: &Manifest, path: &str| manifest.iter().any(|(name, _)| name == path);
         for (name, mode, content) in self.files {
             if !has(manifest, &name) {
                 manifest.add(&name, Node::of_root(mode, Content::Bytes(content)))?;
             }
         }
-        let mut notices = Vec::new();
         for program in self.programs {
-            if has(manifest, &program) {
-                continue;
+            if !has(manifest, &program) {
+                shell::add_program(manifest, &program, root)?;
             }
-            let interpreter = shell::add_program(manifest, &program, root)?;
-            let interpreter =
-                interpreter.filter(|path| !has(manifest, path.trim_start_matches('/')));
-            notices.extend(interpreter.map(|path| format!("/{program}: the image has no {path}")));
         }
-        Ok(notices)
+        Ok(())
     }
 
     /// Adds the rules of assemble.d.
@@ -355,8 +350,7 @@ mod tests {
             ]
         );
         let mut manifest = Manifest::default();
-        let notices = config.add_to(&mut manifest, root.path()).unwrap();
-        assert_eq!(notices, ["/usr/bin/register: the image has no /bin/sh"]);
+        config.add_to(&mut manifest, root.path()).unwrap();
         let files = manifest.iter().filter(|(_, node)| !matches!(node.content, Content::Dir));
         let files: Vec<_> = files.map(|(name, node)| (name, node.mode & 0o777)).collect();
         let (first, second) = (format!("{rules}/10-cache"), format!("{rules}/20-pool"));

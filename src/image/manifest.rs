@@ -104,6 +104,21 @@ impl Manifest {
         Ok(None)
     }
 
+    /// Returns the path and the node that the path `name` of the running image leads to, through
+    /// links; `None` if there is nothing.
+    pub(super) fn find(&self, name: &str) -> Option<(&str, &Node)> {
+        let mut path = join("", name);
+        for _ in 0..MAX_LINKS {
+            path = self.resolve(&path).ok()?;
+            let (found, node) = self.0.get_key_value(&path)?;
+            match &node.content {
+                Content::Link(target) => path = join(&path, target),
+                _ => return Some((found, node)),
+            }
+        }
+        None
+    }
+
     /// Returns all paths and nodes, in the byte order of the paths.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Node)> {
         self.0.iter().map(|(name, node)| (name.as_str(), node))
@@ -164,6 +179,28 @@ mod tests {
             let mut m = manifest(links);
             m.add(name, file()).unwrap();
             assert_eq!(m.0.get(expected), Some(&file()), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_followed_to_its_file() {
+        let links = [("lib64", "usr/lib"), ("bin/sh", "busybox"), ("init", "/bin/sh")];
+        let mut m = manifest(&links);
+        m.add("loop", Node::of_root(0o777, Content::Link("loop".to_owned()))).unwrap();
+        m.add("dangling", Node::of_root(0o777, Content::Link("none".to_owned()))).unwrap();
+        m.add("bin/busybox", file()).unwrap();
+        m.add("usr/lib/ld", file()).unwrap();
+        for (name, want) in [
+            ("/init", Some("bin/busybox")),
+            ("bin/sh", Some("bin/busybox")),
+            ("/lib64//./ld", Some("usr/lib/ld")),
+            ("/bin", Some("bin")),
+            ("/bin/ash", None),
+            ("loop", None),
+            ("dangling", None),
+            ("bin/busybox/x", None),
+        ] {
+            assert_eq!(m.find(name).map(|(name, _)| name), want, "{name}");
         }
     }
 

@@ -7,6 +7,8 @@
 //!                              │
 //! file list ─────────────► Manifest ◄─ index files, firmware
 //!                              │
+//!                         programs     can the kernel execute them?
+//!                              │
 //!                         in_order     modules packed on all processors, written in path order
 //!                              ▼
 //!                 newc::Writer ─► Output (compressed as a whole, renamed when complete)
@@ -33,6 +35,7 @@ pub mod newc;
 mod options;
 mod output;
 mod pack;
+mod programs;
 pub(crate) mod read;
 mod select;
 pub(crate) mod sets;

@@ -22,7 +22,7 @@ impl HostConfig {
         false
     }
 
-    pub(super) fn add_to(self, _: &mut Manifest, _: &Path) -> Result<Vec<String>, Error> {
-        Ok(Vec::new())
+    pub(super) fn add_to(self, _: &mut Manifest, _: &Path) -> Result<(), Error> {
+        Ok(())
     }
 }

@@ -10,7 +10,9 @@ use goblin::elf::Elf;
 use super::inside::inside;
 use super::manifest::{Content, Manifest, Node};
 use super::{Error, source};
+use crate::kmod::elf_machine::Machine;
 use crate::sys::crypt::PasswordHash;
+use crate::sys::modfile::ModuleFile;
 
 /// Where a shell is looked for below the root of the build, the best first.
 const SHELLS: [&str; 6] =
@@ -73,24 +75,16 @@ pub(super) fn add(manifest: &mut Manifest, shell: &Shell, root: &Path) -> Result
     Ok(())
 }
 
-/// Adds the program `path` of the root with its libraries. Returns the interpreter of a script.
+/// Adds the program `path` of the root with its libraries.
 ///
 /// # Errors
 /// It or a library cannot be read.
 #[cfg(feature = "stacks")] // for the programs of assemble.d
-pub(super) fn add_program(
-    manifest: &mut Manifest,
-    path: &str,
-    root: &Path,
-) -> Result<Option<String>, Error> {
+pub(super) fn add_program(manifest: &mut Manifest, path: &str, root: &Path) -> Result<(), Error> {
     let file = inside(root, Path::new(path));
     let bytes = source::read(&file)?;
     add_libraries(manifest, &file, &bytes, root)?;
-    let line = bytes.strip_prefix(b"#!").and_then(|rest| rest.split(|byte| *byte == b'\n').next());
-    let line = String::from_utf8_lossy(line.unwrap_or_default());
-    let interpreter = line.split_ascii_whitespace().next().map(str::to_owned);
-    manifest.add(path, Node::of_root(0o755, Content::File(file)))?;
-    Ok(interpreter)
+    manifest.add(path, Node::of_root(0o755, Content::File(file)))
 }
 
 /// Returns whether a busybox has a command: it holds the names of all, each with a NUL at its end.
@@ -106,13 +100,14 @@ fn add_libraries(
     bytes: &[u8],
     root: &Path,
 ) -> Result<(), Error> {
+    let machine = ModuleFile::machine(program);
     let mut wanted = VecDeque::from(needed(bytes));
     let mut added = Vec::new();
     while let Some(library) = wanted.pop_front() {
         if added.contains(&library) {
             continue;
         }
-        let path = find_library(root, &library).ok_or_else(|| Error::NoLibrary {
+        let path = find_library(root, &library, machine).ok_or_else(|| Error::NoLibrary {
             program: program.into(),
             library: library.clone(),
         })?;
@@ -131,9 +126,11 @@ fn needed(bytes: &[u8]) -> Vec<String> {
     elf.interpreter.into_iter().chain(elf.libraries).map(str::to_owned).collect()
 }
 
-/// Returns the path below `root` of a library, or of an interpreter, which is a path already.
-fn find_library(root: &Path, name: &str) -> Option<String> {
+/// Returns the path below `root` of a library for `machine`, or of an interpreter, which is a path
+/// already. Debian's roots may have libraries of several architectures.
+fn find_library(root: &Path, name: &str, machine: Option<Machine>) -> Option<String> {
     let exists = |path: &String| inside(root, Path::new(path)).is_file();
+    let fits = |path: &String| ModuleFile::machine(&inside(root, Path::new(path))) == machine;
     if name.contains('/') {
         return Some(name.trim_start_matches('/').to_owned()).filter(exists);
     }
@@ -142,7 +139,7 @@ fn find_library(root: &Path, name: &str) -> Option<String> {
         let mut dirs: Vec<String> = below.iter().map(|sub| format!("{dir}/{sub}")).collect();
         dirs.sort_unstable();
         dirs.insert(0, (*dir).to_owned());
-        dirs.into_iter().map(|dir| format!("{dir}/{name}")).find(exists)
+        dirs.into_iter().map(|dir| format!("{dir}/{name}")).find(fits)
     })
 }
 

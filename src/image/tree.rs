@@ -9,8 +9,11 @@ use super::indexes::{Indexes, read_optional};
 use super::inside::{first_dir, inside};
 use crate::kmod::conf::Config;
 use crate::kmod::dep::DepLine;
+use crate::kmod::elf_machine::Machine;
 use crate::kmod::name::ModuleName;
 use crate::sys;
+use crate::sys::moddir;
+use crate::sys::modfile::ModuleFile;
 
 /// The directories of modprobe.d(5) that are copied into an image. /run is not among them: it is
 /// state of the build machine, and the image mounts an empty /run.
@@ -44,16 +47,22 @@ impl Tree {
     ///
     /// [`Error::NoModules`] and [`Error::Depmod`]; a file that exists and cannot be read.
     pub(super) fn read(root: &Path, release: &str) -> Result<Self, Error> {
-        let place = |dir: &str| Path::new(dir).join(release);
-        // A package that is unpacked for a root with a merged /usr lacks the link /lib.
-        let below = first_dir(root, [place("lib/modules"), place("usr/lib/modules")]);
+        let below = moddir::place(release, &|path| inside(root, path).exists());
         let indexes = Indexes::open(root, &inside(root, &below), release)?;
         let lines = dep_lines(&indexes.read("modules.dep")?.unwrap_or_default());
         let mut by_name = HashMap::new();
         for (at, line) in lines.iter().enumerate() {
             by_name.entry(ModuleName::new(&line.path)).or_insert(at);
         }
-        let builtin = indexes.read("modules.builtin")?.unwrap_or_default();
+        let builtin = indexes.read("modules.builtin")?;
+        // A kernel without modules has modules.builtin and an empty modules.order. Debian's kernel
+        // image, and the lists with the names of all modules, are packages without the modules.
+        let order = indexes.read("modules.order")?.unwrap_or_default();
+        if lines.is_empty() && (builtin.is_none() || !order.is_empty()) {
+            let (dir, release) = (inside(root, &below), release.to_owned());
+            return Err(Error::NoModules { dir, release });
+        }
+        let builtin = builtin.unwrap_or_default();
         let modprobe_d = read_modprobe_d(root)?;
         let config = read_config(&indexes, &modprobe_d)?;
         let builtin = builtin_names(&builtin);
@@ -74,6 +83,13 @@ impl Tree {
     #[must_use]
     pub(super) fn path(&self, line: &[u8]) -> PathBuf {
         inside(&self.root, &self.dir.join(sys::path(line)))
+    }
+
+    /// Returns the machine that the first module which can be read is for, and with it the kernel;
+    /// `None` if there is none.
+    #[must_use]
+    pub(super) fn machine(&self) -> Option<Machine> {
+        self.lines.iter().find_map(|line| ModuleFile::machine(&self.path(&line.path)))
     }
 
     /// Returns the firmware directory, below the root.

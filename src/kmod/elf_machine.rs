@@ -49,6 +49,20 @@ const BYTE_ORDERS: [(&str, bool); 14] = [
     ("parisc*", true),
 ];
 
+/// Class, byte order and `e_machine` of the machines for which coldplug can be built, with the name
+/// that uname(2) usually has for them, and the target of Rust.
+#[cfg(feature = "host")]
+const TARGETS: [(Machine, &str, &str); 8] = [
+    (Machine::new(true, false, 62), "x86_64", "x86_64-unknown-linux-musl"),
+    (Machine::new(false, false, I386), "i686", "i686-unknown-linux-musl"),
+    (Machine::new(true, false, 183), "aarch64", "aarch64-unknown-linux-musl"),
+    (Machine::new(false, false, 40), "armv7l", "armv7-unknown-linux-musleabihf"),
+    (Machine::new(true, false, 243), "riscv64", "riscv64gc-unknown-linux-musl"),
+    (Machine::new(true, false, 21), "ppc64le", "powerpc64le-unknown-linux-musl"),
+    (Machine::new(true, true, 22), "s390x", "s390x-unknown-linux-musl"),
+    (Machine::new(true, false, 258), "loongarch64", "loongarch64-unknown-linux-musl"),
+];
+
 /// The machine that an ELF file is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Machine {
@@ -62,6 +76,19 @@ impl Machine {
     /// Number of bytes of the header that [`Self::parse`] needs.
     #[cfg(feature = "host")]
     pub(crate) const HEADER: usize = 20;
+
+    #[cfg(feature = "host")]
+    const fn new(is_64_bit: bool, is_big_endian: bool, number: u16) -> Self {
+        Self { is_64_bit, is_big_endian, number }
+    }
+
+    /// Returns the name that uname(2) usually has for the machine, and the target of Rust for it;
+    /// `None` if coldplug is not built for it.
+    #[cfg(feature = "host")]
+    pub(crate) fn target(self) -> Option<(&'static str, &'static str)> {
+        let found = TARGETS.iter().find(|(machine, ..)| *machine == self);
+        found.map(|(_, arch, target)| (*arch, *target))
+    }
 
     /// Parses the header of an ELF file.
     ///
@@ -118,6 +145,17 @@ pub(super) fn number(bytes: &[u8], at: usize, len: usize, is_big_endian: bool) -
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn targets_have_the_name_of_their_machine() {
+        for (machine, arch, target) in TARGETS {
+            assert_eq!(machine.has_name(arch), Some(true), "{arch}");
+            assert_eq!(machine.target(), Some((arch, target)));
+            let others = TARGETS.iter().filter(|(other, ..)| other.has_name(arch) == Some(true));
+            assert_eq!(others.count(), 1, "{arch}");
+        }
+        assert_eq!(Machine::new(true, true, 183).target(), None);
+    }
 
     #[test]
     fn the_names_of_uname() {

@@ -36,8 +36,9 @@ const MAX_PATH_LEN: u64 = 4096;
 const PAGE_LEN: u64 = 4096;
 
 /// The 64-bit and the 32-bit `e_machine` of kernels that execute both.
-const PAIRS: [(u16, u16); 7] =
-    [(62, 3), (183, 40), (243, 243), (21, 20), (22, 22), (8, 8), (43, 18)];
+const PAIRS: [(u16, u16); 8] =
+    [(62, 3), (183, 40), (243, 243), (21, 20), (22, 22), (8, 8), (43, 18), (15, 15)];
+
 /// The reason why the kernel does not execute a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProgramError {
@@ -83,6 +84,13 @@ pub(crate) struct Kernel {
 }
 
 impl Kernel {
+    /// Returns a kernel whose modules are for `machine`, and whose configuration is not known: it
+    /// counts as one that executes 32-bit programs.
+    #[cfg(feature = "host")]
+    pub(crate) fn of_modules(machine: Machine) -> Self {
+        Self { own: machine, is_64_bit: machine.is_64_bit, has_ia32: true }
+    }
+
     /// Returns whether the kernel executes programs for `machine`. Whether an x86-64 kernel
     /// executes x32 programs cannot be known; it counts as not.
     pub(crate) fn executes(&self, machine: Machine) -> bool {
@@ -415,6 +423,27 @@ pub(crate) mod tests {
                 [X86_64, X32, I386_ELF, ARM, AARCH64, POWERPC, POWERPC64, POWERPC64LE].into_iter();
             let executed: Vec<Machine> = all.filter(|m| kernel.executes(*m)).collect();
             assert_eq!(executed, machines, "{own}");
+        }
+    }
+
+    #[cfg(feature = "host")]
+    #[test]
+    fn the_programs_that_the_kernel_of_modules_executes() {
+        let wide = Machine { is_64_bit: true, is_big_endian: true, number: 15 };
+        let parisc = Machine { is_64_bit: false, ..wide };
+        for (modules, programs) in [
+            (X86_64, &[X86_64, I386_ELF][..]),
+            (I386_ELF, &[I386_ELF]),
+            (AARCH64, &[ARM, AARCH64]),
+            (ARM, &[ARM]),
+            (POWERPC64LE, &[POWERPC64LE]),
+            // User space is of 32 bits.
+            (wide, &[parisc]),
+        ] {
+            let kernel = Kernel::of_modules(modules);
+            let all = [X86_64, X32, I386_ELF, ARM, AARCH64, POWERPC, POWERPC64LE, parisc];
+            let executed: Vec<Machine> = all.into_iter().filter(|m| kernel.executes(*m)).collect();
+            assert_eq!(executed, programs, "{modules}");
         }
     }
 

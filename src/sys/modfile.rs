@@ -13,6 +13,8 @@ use crate::escape;
 #[cfg(feature = "host")]
 use crate::kmod::compress;
 use crate::kmod::compress::{Compression, DecodeError, Decoder, IMAGE_LIMIT};
+#[cfg(feature = "host")]
+use crate::kmod::elf_machine::Machine;
 
 /// An open module file.
 #[derive(Debug)]
@@ -103,6 +105,14 @@ impl ModuleFile {
         let failed = |e: std::io::Error| Error::io("read", &self.path, &e);
         self.file.rewind().map_err(failed)?;
         compress::head(self.compression, BufReader::new(&self.file), len).map_err(failed)
+    }
+
+    /// Returns the machine that the module or program at `path` is for; `None` if it cannot be
+    /// read, or is no ELF file.
+    #[cfg(feature = "host")]
+    pub(crate) fn machine(path: &Path) -> Option<Machine> {
+        let head = Self::open(path).ok()?.head(Machine::HEADER).ok()?;
+        Machine::parse(&head).ok().filter(|_| head.starts_with(b"\x7fELF"))
     }
 
     /// Returns the last `len` bytes of the file as it is, or the whole file if it is shorter.

@@ -125,8 +125,8 @@ fn check_machine(capture: &Capture, modules: &Modules) -> Result<(), Error> {
 /// Returns the file of a module and what machine it is for; `None` if it cannot be read.
 fn machine_of(modules: &Modules, found: &Match) -> Option<(PathBuf, Machine)> {
     let path = modules.dir.path().join(sys::path(&modules.catalog.dep(&found.module)?.path));
-    let head = ModuleFile::open(&path).ok()?.head(Machine::HEADER).ok()?;
-    Some((path, Machine::parse(&head).ok()?))
+    let machine = ModuleFile::machine(&path)?;
+    Some((path, machine))
 }
 
 /// Reads the capture in the file at `path`.
