@@ -232,8 +232,87 @@ fn class(set: &[u8]) -> Option<(Option<Test>, usize)> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// Patterns of modules for boards, as in modules.alias.
+    pub(crate) const BOARD_PATTERNS: [&str; 27] = [
+        "of:N*T*Cfsl,imx8mm-usdhc",
+        "of:N*T*Cfsl,imx8mm-usdhcC*",
+        "of:N*T*Cfsl,imx7d-usdhcC*",
+        "of:N*T*Csnps,dw-mshc",
+        "of:N*T*Csnps,dw-mshcC*",
+        "of:N*Tipmi*Cipmi-kcs",
+        "of:N*Tethernet-phy*Cx,y*",
+        "of:Nusb-phy*T*Cusb-nop-xceiv",
+        "platform:rk808-regulator",
+        "platform:xhci-hcd",
+        "i2c:24c32",
+        "i2c:tcs3472-[a-c]",
+        "spi:mx25l*",
+        "spi:spi-nor",
+        "mdio:0000000000100010000101??????????",
+        "mdio:00000000000000000000000100001010",
+        "mdio:0000000000000110000111000101????",
+        "sdio:c*v02D0d4330*",
+        "sdio:c07v*d*",
+        "amba:d00041180*",
+        "amba:d0?253180",
+        "amba:d???F0205",
+        "auxiliary:mlx5_core.rdma-rep",
+        "auxiliary:mlx5_core.rdma",
+        "rpmsg:rpmsg-tty",
+        "tee:ab7a617c-b8e7-4d8f-8301-d09b61036b64*",
+        "sdw:m025Dp1308v02c*",
+    ];
+
+    /// Modaliases of devices of boards, and the patterns that match them.
+    pub(crate) const BOARD_DEVICES: [(&str, &[&str]); 27] = [
+        // The pattern without a last `C*` is for the last compatible, the other for those before.
+        ("of:NmmcT(null)Cfsl,imx8mm-usdhc", &["of:N*T*Cfsl,imx8mm-usdhc"]),
+        ("of:NmmcT(null)Cfsl,imx8mm-usdhcCfsl,imx7d-usdhc", &["of:N*T*Cfsl,imx8mm-usdhcC*"]),
+        (
+            "of:NmmcT(null)Cfsl,imx8mn-usdhcCfsl,imx7d-usdhcCfsl,imx6sl-usdhc",
+            &["of:N*T*Cfsl,imx7d-usdhcC*"],
+        ),
+        ("of:NmmcT(null)Crockchip,rk3399-dw-mshcCsnps,dw-mshc", &["of:N*T*Csnps,dw-mshc"]),
+        ("of:NmmcT(null)Csnps,dw-mshcCsnps,dw-mshc-2", &["of:N*T*Csnps,dw-mshcC*"]),
+        ("of:NmmcT(null)Csnps,dw-mshc-2", &[]),
+        ("of:NmmcT(null)Csnps,dw_mshc", &["of:N*T*Csnps,dw-mshc"]),
+        ("of:NmmcT(null)CSnps,dw-mshc", &[]),
+        ("of:NmmcT(null)", &[]),
+        ("of:NipmiTipmiCipmi-kcs", &["of:N*Tipmi*Cipmi-kcs"]),
+        ("of:NipmiT(null)Cipmi-kcs", &[]),
+        ("of:Nethernet-phyTethernet-phyCx,y-1", &["of:N*Tethernet-phy*Cx,y*"]),
+        ("of:Nusb-phyT(null)Cusb-nop-xceiv", &["of:Nusb-phy*T*Cusb-nop-xceiv"]),
+        ("of:NphyT(null)Cusb-nop-xceiv", &[]),
+        ("platform:rk808-regulator", &["platform:rk808-regulator"]),
+        ("platform:xhci_hcd", &["platform:xhci-hcd"]),
+        ("i2c:24c32", &["i2c:24c32"]),
+        ("i2c:tcs3472-b", &["i2c:tcs3472-[a-c]"]),
+        ("spi:spi-nor", &["spi:spi-nor"]),
+        ("spi:mx25l25635e", &["spi:mx25l*"]),
+        ("mdio:00000000001000100001010101100001", &["mdio:0000000000100010000101??????????"]),
+        ("mdio:00000000000001100001110001011001", &["mdio:0000000000000110000111000101????"]),
+        ("sdio:c07v02D0d4330", &["sdio:c*v02D0d4330*", "sdio:c07v*d*"]),
+        ("amba:d00253180", &["amba:d0?253180"]),
+        ("amba:d000F0205", &["amba:d???F0205"]),
+        ("auxiliary:mlx5_core.rdma-rep", &["auxiliary:mlx5_core.rdma-rep"]),
+        (
+            "tee:ab7a617c-b8e7-4d8f-8301-d09b61036b64",
+            &["tee:ab7a617c-b8e7-4d8f-8301-d09b61036b64*"],
+        ),
+    ];
+
+    #[test]
+    fn devices_of_boards_match_the_patterns_of_their_bus() {
+        for (device, wanted) in BOARD_DEVICES {
+            let device = normalize_modalias(device.as_bytes());
+            let matches = |pattern: &str| fnmatch(&normalize(pattern.as_bytes()).unwrap(), &device);
+            let found: Vec<_> = BOARD_PATTERNS.into_iter().filter(|p| matches(p)).collect();
+            assert_eq!(found, wanted);
+        }
+    }
 
     #[test]
     fn dashes_become_underscores_outside_brackets() {

@@ -61,8 +61,9 @@ pub struct IndexValue {
     pub key: Vec<u8>,
 }
 
-/// Callback of a walk, called for each node that has values with the key of the node.
-type Visit<'a> = dyn FnMut(&[u8], &Node<'_>) -> Result<(), IndexError> + 'a;
+/// Callback of a walk, called for each node with its key. Returns whether the nodes below are
+/// visited too.
+type Visit<'a> = dyn FnMut(&[u8], &Node<'_>) -> Result<bool, IndexError> + 'a;
 
 /// Callback for each value, called with its key, its priority and itself.
 type VisitValue<'a> = dyn FnMut(&[u8], u32, &[u8]) + 'a;
@@ -152,7 +153,7 @@ impl Index {
                 found += 1;
                 visit(key, priority, value);
             }
-            Ok(())
+            Ok(true)
         })
     }
 
@@ -162,7 +163,7 @@ impl Index {
         if found < max { Ok(()) } else { Err(IndexError::Damaged(node.offset)) }
     }
 
-    /// Visits the node at `at` and all nodes below it; `key` is the key of its parent with the
+    /// Visits the node at `at` and the nodes below it; `key` is the key of its parent with the
     /// edge.
     fn walk(
         &self,
@@ -178,13 +179,12 @@ impl Index {
         }
         let len = key.len();
         key.extend_from_slice(node.prefix);
-        if node.values.is_some() {
-            visit(key, &node)?;
-        }
-        for (edge, child) in node.children() {
-            key.push(edge);
-            self.walk(child, key, visits, visit)?;
-            key.pop();
+        if visit(key, &node)? {
+            for (edge, child) in node.children() {
+                key.push(edge);
+                self.walk(child, key, visits, visit)?;
+                key.pop();
+            }
         }
         key.truncate(len);
         Ok(())
@@ -241,11 +241,17 @@ impl Search<'_> {
     }
 
     /// Tries every key at and below the node `at` as a pattern; `key` is as for [`Index::walk`].
+    ///
+    /// All patterns for devices of a device tree start with `of:N*T*C`, thousands in one subtree,
+    /// so the nodes below a key that no longer fits the name are not visited.
     fn subtree(&mut self, at: u32, mut key: Vec<u8>) -> Result<(), IndexError> {
         let mut visits = self.visits;
         let (index, name) = (self.index, self.name);
         let result = index.walk(at, &mut key, &mut visits, &mut |key, node| {
-            if fnmatch(key, name) { self.add_values(key, node) } else { Ok(()) }
+            if node.values.is_some() && fnmatch(key, name) {
+                self.add_values(key, node)?;
+            }
+            Ok(node.words.is_empty() || can_start_match(key, name))
         });
         self.visits = visits;
         result
@@ -261,6 +267,12 @@ impl Search<'_> {
         }
         Ok(())
     }
+}
+
+/// Returns whether a pattern that starts with `key` may match `name`.
+fn can_start_match(key: &[u8], name: &[u8]) -> bool {
+    // The key may end inside a bracket expression or behind a backslash.
+    key.iter().any(|byte| matches!(byte, b'[' | b'\\')) || fnmatch(&[key, b"*"].concat(), name)
 }
 
 /// A node whose parts lie inside the file.
@@ -340,6 +352,9 @@ fn value_of(priority: u32, value: &[u8], key: &[u8]) -> IndexValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kmod::alias::tests::{BOARD_DEVICES, BOARD_PATTERNS};
+    use crate::kmod::alias::{normalize, normalize_modalias};
+    use crate::kmod::index::Writer;
 
     /// Creates an index whose root has `values` values and is its own child under each byte from
     /// `*` to `?`.
@@ -351,6 +366,43 @@ mod tests {
         file.extend(values.to_be_bytes());
         file.extend((0..values).flat_map(|_| *b"\0\0\0\x07\0"));
         Index::new(Box::new(file)).unwrap()
+    }
+
+    /// Returns an index in which the value of each pattern is the pattern itself.
+    fn index_of(patterns: &[Vec<u8>]) -> Index {
+        let mut writer = Writer::default();
+        for (priority, pattern) in (0..).zip(patterns) {
+            writer.insert(pattern, pattern, priority).unwrap();
+        }
+        Index::new(Box::new(writer.finish().unwrap())).unwrap()
+    }
+
+    fn found(index: &Index, name: &[u8]) -> Vec<Vec<u8>> {
+        index.search(name).unwrap().into_iter().map(|hit| hit.key).collect()
+    }
+
+    #[test]
+    fn devices_of_boards_are_found_by_the_patterns_of_their_bus() {
+        let normal = |pattern: &&str| normalize(pattern.as_bytes()).unwrap();
+        let index = index_of(&BOARD_PATTERNS.iter().map(normal).collect::<Vec<_>>());
+        for (device, wanted) in BOARD_DEVICES {
+            let wanted: Vec<_> = wanted.iter().map(normal).collect();
+            assert_eq!(found(&index, &normalize_modalias(device.as_bytes())), wanted, "{device}");
+        }
+    }
+
+    proptest::proptest! {
+        /// A search visits a part of the nodes, and finds all that a list of patterns would.
+        #[test]
+        fn a_search_finds_what_a_list_of_patterns_would(
+            patterns in proptest::collection::vec("([abc*?]|\\[!?[ab]{1,2}\\]){0,7}", 0..30),
+            name in "[abc]{0,8}",
+        ) {
+            let patterns: Vec<_> = patterns.into_iter().map(String::into_bytes).collect();
+            let mut wanted = patterns.clone();
+            wanted.retain(|pattern| fnmatch(pattern, name.as_bytes()));
+            proptest::prop_assert_eq!(found(&index_of(&patterns), name.as_bytes()), wanted);
+        }
     }
 
     /// The number of results is bounded by the size of the file, however often a node is visited.
