@@ -13,6 +13,8 @@ pub enum Arch {
     Arm,
     /// QEMU's virt of 64-bit RISC-V, with OpenSBI.
     Riscv64,
+    /// IBM Z, which is big-endian. No test boots it.
+    S390x,
 }
 
 impl Arch {
@@ -24,6 +26,7 @@ impl Arch {
             Self::Aarch64 => "arm64",
             Self::Arm => "armhf",
             Self::Riscv64 => "riscv64",
+            Self::S390x => "s390x",
         }
     }
 
@@ -35,6 +38,7 @@ impl Arch {
             Self::Aarch64 => "aarch64-unknown-linux-musl",
             Self::Arm => "armv7-unknown-linux-musleabihf",
             Self::Riscv64 => "riscv64gc-unknown-linux-musl",
+            Self::S390x => "s390x-unknown-linux-musl",
         }
     }
 
@@ -46,6 +50,7 @@ impl Arch {
             Self::Aarch64 => ("qemu-system-aarch64", "qemu-system-arm"),
             Self::Arm => ("qemu-system-arm", "qemu-system-arm"),
             Self::Riscv64 => ("qemu-system-riscv64", "qemu-system-misc"),
+            Self::S390x => ("qemu-system-s390x", "qemu-system-misc"),
         }
     }
 
@@ -58,6 +63,7 @@ impl Arch {
             // Without LPAE the kernel cannot reach PCI above 4 GiB.
             Self::Arm => &["-machine", "virt,highmem=off", "-cpu", "cortex-a15"],
             Self::Riscv64 => &["-machine", "virt"],
+            Self::S390x => &["-machine", "s390-ccw-virtio"],
         }
     }
 
@@ -84,6 +90,7 @@ impl Arch {
     pub(crate) fn ports(self) -> [&'static str; 3] {
         match self {
             Self::X86_64 | Self::I686 | Self::Riscv64 => ["ttyS0", "ttyS1", "ttyS2"],
+            Self::S390x => ["ttysclp0", "ttyS0", "ttyS1"],
             Self::Aarch64 | Self::Arm => ["ttyAMA0", "ttyS0", "ttyS1"],
         }
     }

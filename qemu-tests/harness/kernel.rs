@@ -4,7 +4,8 @@
 //!
 //! ```text
 //! apt/SUITE/        the state of the apt that downloads (apt.rs)
-//! kernels/NAME/     vmlinuz, lib/modules/RELEASE with the files of kmod's depmod, dtbs/
+//! kernels/NAME/     vmlinuz, lib/modules/RELEASE with the files of kmod's depmod, and dtbs/ with
+//!                   device trees if the package has them
 //! kernels/NAME.lock held while NAME is made
 //! ```
 //!
@@ -41,6 +42,8 @@ pub enum Kernel {
     I686,
     /// 6.12 of trixie for riscv64, `.ko.xz`.
     Riscv612,
+    /// 6.1 of bookworm for s390x, which is big-endian, plain `.ko`; not booted.
+    S390x61,
     /// 7.x of sid for virtual machines. Its package is a bundle of packages, none of which holds
     /// /boot.
     Cloud7,
@@ -61,6 +64,11 @@ impl Tree {
     /// Returns the path of the kernel image.
     pub fn vmlinuz(&self) -> PathBuf {
         self.root.join("vmlinuz")
+    }
+
+    /// Returns the directory of the device trees, which exists if the package of the kernel has any.
+    pub fn device_trees(&self) -> PathBuf {
+        self.root.join("dtbs")
     }
 
     /// Returns `lib/modules/RELEASE`.
@@ -117,6 +125,7 @@ impl Kernel {
             Self::ArmMp61 => Arch::Arm,
             Self::I686 => Arch::I686,
             Self::Riscv612 => Arch::Riscv64,
+            Self::S390x61 => Arch::S390x,
             _ => Arch::X86_64,
         }
     }
@@ -133,6 +142,7 @@ impl Kernel {
             Self::ArmMp61 => "armmp-6_1",
             Self::I686 => "686-6_1",
             Self::Riscv612 => "riscv-6_12",
+            Self::S390x61 => "s390x-6_1",
             Self::Cloud7 => "cloud-7",
         }
     }
@@ -153,6 +163,7 @@ impl Kernel {
             Self::ArmMp61 => ("bookworm", "linux-image-armmp"),
             Self::I686 => ("bookworm", "linux-image-686-pae"),
             Self::Riscv612 => ("trixie", "linux-image-riscv64"),
+            Self::S390x61 => ("bookworm", "linux-image-s390x"),
         };
         unpack(suite, self.arch().debian(), package, &root);
         fs::rename(&root, home).unwrap();
@@ -222,7 +233,7 @@ fn unpack(suite: &str, arch: &str, meta: &str, root: &Path) {
     fs::rename(kernel, tree.vmlinuz()).unwrap();
     let dtbs = files.join(format!("usr/lib/linux-image-{release}"));
     if dtbs.exists() {
-        fs::rename(dtbs, root.join("dtbs")).unwrap();
+        fs::rename(dtbs, tree.device_trees()).unwrap();
     }
     depmod(&tree);
 }

@@ -42,16 +42,21 @@ pub fn command(name: &str, package: &str) -> Command {
 ///
 /// If it cannot be started or fails: the message holds the command and what it printed.
 pub fn run(command: &mut Command) -> String {
-    try_run(command).unwrap_or_else(|error| panic!("{error}"))
+    attempt(command).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Runs `command`, which needs the network, to its end and returns its standard output. The test is
 /// ignored if that fails.
 pub fn fetch(command: &mut Command) -> String {
-    try_run(command).unwrap_or_else(|error| unavailable(error))
+    attempt(command).unwrap_or_else(|error| unavailable(error))
 }
 
-fn try_run(command: &mut Command) -> Result<String, String> {
+/// Runs `command` to its end and returns its standard output.
+///
+/// # Errors
+///
+/// It cannot be started or fails: the message holds the command and what it printed.
+pub fn attempt(command: &mut Command) -> Result<String, String> {
     let output = command.output().map_err(|e| format!("{command:?}: {e}"))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());

@@ -17,6 +17,9 @@ use tempfile::TempDir;
 /// The tests of this module, by what they need.
 pub(crate) const TESTS: &[Test] = tests![RELEASE_BUILD =>
     index_files_of_whole_kernels_equal_those_of_kmod,
+    index_files_for_32_bit_arm_equal_those_of_kmod,
+    index_files_for_big_endian_machines_equal_those_of_kmod,
+    index_files_for_riscv_equal_those_of_kmod,
     gzip_changes_only_names_of_files,
     options_work_as_in_kmod,
     damaged_system_maps_are_reported_as_in_kmod,
@@ -59,12 +62,17 @@ fn assert_same(ours: &BTreeMap<String, Vec<u8>>, kmods: &BTreeMap<String, Vec<u8
 }
 
 /// Returns the index files of a kernel that `command` writes.
-fn indexed(mut command: Command, kernel: Kernel) -> BTreeMap<String, Vec<u8>> {
-    let (tree, out, conf) = (kernel.get(), TempDir::new().unwrap(), TempDir::new().unwrap());
-    command.arg("-C").arg(conf.path()).arg("-b").arg(&tree.root).arg("-o").arg(out.path());
-    let output = command.arg(&tree.release).output().unwrap();
+fn indexed(command: Command, kernel: Kernel) -> BTreeMap<String, Vec<u8>> {
+    let tree = kernel.get();
+    indexed_below(command, &tree.root, &tree.release)
+}
+
+fn indexed_below(mut command: Command, root: &Path, release: &str) -> BTreeMap<String, Vec<u8>> {
+    let (out, conf) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    command.arg("-C").arg(conf.path()).arg("-b").arg(root).arg("-o").arg(out.path());
+    let output = command.arg(release).output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
-    files(&out.path().join("lib/modules").join(&tree.release))
+    files(&out.path().join("lib/modules").join(release))
 }
 
 fn index_files_of_whole_kernels_equal_those_of_kmod() {
@@ -74,6 +82,38 @@ fn index_files_of_whole_kernels_equal_those_of_kmod() {
         assert_eq!(kmods.len(), 11);
         assert_same(&indexed(ours(), kernel), &kmods);
     }
+}
+
+fn index_files_for_32_bit_arm_equal_those_of_kmod() {
+    let kmods = indexed(kmod34::command("depmod"), Kernel::ArmMp61);
+    assert_same(&indexed(ours(), Kernel::ArmMp61), &kmods);
+    assert!(kmods["modules.symbols"].len() > 100_000);
+}
+
+/// The modules of s390x are 64-bit and big-endian.
+fn index_files_for_big_endian_machines_equal_those_of_kmod() {
+    let kmods = indexed(kmod34::command("depmod"), Kernel::S390x61);
+    assert_same(&indexed(ours(), Kernel::S390x61), &kmods);
+    assert!(kmods["modules.symbols"].len() > 100_000);
+}
+
+/// Modules of riscv64 are compressed with xz, which takes long to decode, so every eighth is read.
+fn index_files_for_riscv_equal_those_of_kmod() {
+    let (kernel, tree) = (Kernel::Riscv612.get(), Tree::new());
+    fs::remove_dir_all(tree.dir()).unwrap();
+    let is_module = |file: &&PathBuf| file.to_str().unwrap().ends_with(".ko.xz");
+    let all = tool::files(&kernel.modules());
+    for file in all.iter().filter(is_module).step_by(8) {
+        let path = file.strip_prefix(kernel.modules()).unwrap();
+        tree.put(path.to_str().unwrap(), &fs::read(file).unwrap());
+    }
+    for name in ["modules.order", "modules.builtin", "modules.builtin.modinfo"] {
+        tree.put(name, &fs::read(kernel.modules().join(name)).unwrap());
+    }
+    let root = tree.top.path().join("r");
+    let kmods = indexed_below(kmod34::command("depmod"), &root, RELEASE);
+    assert_same(&indexed_below(ours(), &root, RELEASE), &kmods);
+    assert!(kmods["modules.dep"].len() > 10_000);
 }
 
 /// Debian's kmod is built without zlib and ignores `.ko.gz`, so the oracle is the same kernel

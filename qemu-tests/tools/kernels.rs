@@ -16,6 +16,10 @@ pub(crate) const TESTS: &[Test] = tests![[] => patterns_are_filled_in; RELEASE =
     all_of_6_1_cloud,
     all_of_6_1_with_every_driver,
     all_of_6_12_cloud,
+    a_sample_for_arm64,
+    a_sample_for_32_bit_arm,
+    a_sample_for_big_endian_machines,
+    a_sample_for_riscv,
 ];
 
 /// Operands per process, far below the kernel's limit for a command line.
@@ -59,7 +63,7 @@ fn without_space(line: &str) -> String {
 
 /// Runs both tools on all operands, and returns the number of equal lines.
 #[track_caller]
-fn same(name: &str, words: &[String], operands: &[String]) -> usize {
+pub(crate) fn same(name: &str, words: &[String], operands: &[String]) -> usize {
     let none = [String::new()];
     let batches: Vec<&[String]> = match operands {
         [] => vec![&none[..0]],
@@ -87,7 +91,7 @@ fn on(tree: &Tree, options: [&str; 2], rest: &str) -> Vec<String> {
     place.into_iter().map(Into::into).chain(words(rest)).collect()
 }
 
-fn modprobe(tree: &Tree, rest: &str) -> Vec<String> {
+pub(crate) fn modprobe(tree: &Tree, rest: &str) -> Vec<String> {
     on(tree, ["-d", "-S"], rest)
 }
 
@@ -252,6 +256,43 @@ fn all_of_6_1_with_every_driver() {
 /// The modules of this kernel are compressed with xz.
 fn all_of_6_12_cloud() {
     compare(Kernel::Cloud612, 900);
+}
+
+/// Compares modinfo and dependencies for every `step`-th module of a kernel for another machine.
+fn compare_sample(kernel: Kernel, step: usize) {
+    let tree = kernel.get();
+    let names: Vec<String> = modules(&tree).into_iter().step_by(step).collect();
+    let info = same("modinfo", &modinfo(&tree, ""), &names);
+    for fields in FIELDS {
+        same("modinfo", &modinfo(&tree, fields), &names);
+    }
+    same("modprobe", &modprobe(&tree, "-C /none -a -D"), &names);
+    // Versions are 8 bytes in 64-bit files and 4 in others, in the byte order of the machine.
+    let (mut versions, mut exports) = (0, 0);
+    for name in names.iter().step_by(names.len().div_ceil(12)) {
+        let file = tree.modules().join(tree.module(&name.replace('-', "_")).unwrap());
+        let file = [file.to_str().unwrap().to_owned()];
+        versions += same("modprobe", &words("--show-modversions"), &file);
+        exports += same("modprobe", &words("--show-exports"), &file);
+    }
+    note!("{} modules, {info} lines, {versions} versions, {exports} exports", names.len());
+    assert!(names.len() > 100 && info > 10 * names.len() && versions > 100 && exports > 20);
+}
+
+fn a_sample_for_arm64() {
+    compare_sample(Kernel::FullArm64, 20);
+}
+
+fn a_sample_for_32_bit_arm() {
+    compare_sample(Kernel::ArmMp61, 20);
+}
+
+fn a_sample_for_big_endian_machines() {
+    compare_sample(Kernel::S390x61, 16);
+}
+
+fn a_sample_for_riscv() {
+    compare_sample(Kernel::Riscv612, 30);
 }
 
 fn patterns_are_filled_in() {
