@@ -159,7 +159,7 @@ fn storage(modalias: &[u8]) -> Option<Storage> {
         b"mmc" => Some(Storage::Mmc),
         // On a board any part may be a clock or a regulator of the disk. The other buses are those
         // of hypervisors and mainframes.
-        b"of" | b"vmbus" | b"xen" | b"vio" | b"ccw" => Some(Storage::Bus),
+        b"of" | b"amba" | b"vmbus" | b"xen" | b"vio" | b"ccw" => Some(Storage::Bus),
         b"acpi" if contains(rest, b"LNRO0005") => Some(Storage::Virtio),
         // The hosts of soldered flash on PCs have no PCI class.
         b"acpi" if contains(rest, b"80860F14") || contains(rest, b"INT33") => Some(Storage::Mmc),
@@ -234,7 +234,7 @@ mod tests {
     use crate::cmdline::KernelCommandLine;
 
     const BLK: &str = "pci:v00001AF4d00001042sv00001AF4sd00001100bc01sc00i00";
-    const RANKS: [(&str, &str, Rank); 17] = [
+    const RANKS: [(&str, &str, Rank); 19] = [
         ("root=/dev/vda", BLK, Rank::Root),
         ("root=/dev/vda", "pci:v00001AF4d00001041sv00001AF4sd00001100bc02sc00i00", Rank::Rest),
         ("root=/dev/vda1", "virtio:d00000002v00001AF4", Rank::Root),
@@ -258,6 +258,8 @@ mod tests {
         ("root=UUID=1", "usb:v0627p0001d0000dc00dsc00dp00ic03isc00ip02in00", Rank::Slow),
         ("root=UUID=1", "pci:v00008086d0000293Esv00001AF4sd00001100bc04sc03i00", Rank::Slow),
         ("root=/dev/vda", "of:NclockT(null)Cfixed-clock", Rank::Root),
+        ("root=/dev/mmcblk0", "amba:d00041180", Rank::Root),
+        ("root=/dev/mmcblk0", "platform:pcspkr", Rank::Rest),
         ("root=/dev/vda", "pci:", Rank::Rest),
         ("", "nonsense", Rank::Rest),
     ];
