@@ -1,8 +1,9 @@
 //! `coldplug image` on a small tree; GNU cpio reads the images.
 
+use harness::kernel::Kernel;
 use harness::run::Test;
-use harness::{kmod34, tests};
-use std::collections::BTreeMap;
+use harness::{kmod34, tests, tool};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
@@ -48,6 +49,8 @@ pub(crate) const TESTS: &[Test] = tests![[] =>
     programs_of_the_root_are_checked,
     init_is_for_the_machine_of_the_kernel,
     packages_of_debians_linux_7_make_an_image,
+    the_set_for_socs_is_chosen_by_aliases,
+    images_for_other_machines_hold_modules_and_firmware,
     an_output_that_cannot_be_written_is_an_error,
     a_full_standard_output_is_an_error,
     every_command_has_help,
@@ -137,6 +140,27 @@ fn program(machine: u8, interpreter: Option<&str>, rest: &[u8]) -> Vec<u8> {
     file.extend(path);
     file.extend(rest);
     file
+}
+
+/// Returns a program for 32-bit ARM, little-endian.
+fn arm_program() -> Vec<u8> {
+    let halves = |values: [u16; 6]| values.map(u16::to_le_bytes).concat();
+    let words = |values: &[u32]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>();
+    let ident = b"\x7fELF\x01\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x28\0";
+    let head = words(&[1, 0x8000, 52, 0, 0x0500_0200]);
+    let segment = words(&[1, 0, 0x8000, 0x8000, 84, 84, 5, 1]);
+    [&ident[..], &head, &halves([52, 32, 1, 0, 0, 0]), &segment].concat()
+}
+
+/// Returns a program for s390x, which is big-endian.
+fn s390x_program() -> Vec<u8> {
+    let ident = b"\x7fELF\x02\x02\x01\0\0\0\0\0\0\0\0\0\0\x02\0\x16\0\0\0\x01";
+    let long = |values: &[u64]| values.iter().flat_map(|v| v.to_be_bytes()).collect::<Vec<_>>();
+    let head = [long(&[0x8000, 64, 0]), vec![0; 4]].concat();
+    let sizes = [64_u16, 56, 1, 0, 0, 0].map(u16::to_be_bytes).concat();
+    let kind = [1_u32, 5].map(u32::to_be_bytes).concat();
+    let segment = long(&[0, 0x8000, 0x8000, 120, 120, 1]);
+    [&ident[..], &head, &sizes, &kind, &segment].concat()
 }
 
 /// Makes the modules of a tree those of AArch64.
@@ -1307,6 +1331,103 @@ fn packages_of_debians_linux_7_make_an_image() {
     let found = files(&root.join("out.img"));
     assert!(found.contains_key(&format!("lib/modules/{RELEASE}/kernel/x.ko.zst")));
     assert!(!found.keys().any(|name| name.ends_with("vmlinuz")));
+}
+
+/// The directory and the bus decide, and dependencies come along.
+fn the_set_for_socs_is_chosen_by_aliases() {
+    let tree = tempfile::tempdir().unwrap();
+    let root = tree.path();
+    let dir = format!("lib/modules/{RELEASE}");
+    put(root, "init", program(X86_64, None, b""));
+    for (path, alias) in [
+        ("drivers/clk/of.ko", "of:N*T*Cx,clock"),
+        ("drivers/clk/pci.ko", "pci:v*"),
+        ("drivers/clk/part.ko", "platform:x-clock"),
+        ("drivers/gpu/panel.ko", "of:N*T*Cx,panel"),
+        ("drivers/mmc/host/amba.ko", "amba:d00041180*"),
+        ("drivers/mmc/host/reader.ko", "platform:reader"),
+        ("drivers/mmc/host/sub/host-x.ko", "of:N*T*Cx,mmc"),
+        ("drivers/mmcx/of-2.ko", "of:N*T*Cx,mmc"),
+        ("lib/library.ko", ""),
+    ] {
+        let alias = format!("alias={alias}");
+        let depends = if path.contains("host-x") { "depends=library" } else { "depends=" };
+        put(root, &format!("{dir}/kernel/{path}"), module(&[&alias, depends]));
+    }
+    let paths = "clk/of clk/pci clk/part gpu/panel mmc/host/amba mmc/host/reader mmcx/of-2";
+    let line = |path: &str| format!("kernel/drivers/{path}.ko:\n");
+    let mut dep: String = paths.split(' ').map(line).collect();
+    dep += "kernel/drivers/mmc/host/sub/host-x.ko: kernel/lib/library.ko\nkernel/lib/library.ko:\n";
+    put(root, &format!("{dir}/modules.dep"), dep);
+    let aliases = "of:N*T*Cx,clock of\nalias pci:v* pci\nalias platform:x-clock part\n\
+                   alias of:N*T*Cx,panel panel\nalias amba:d00041180* amba\n\
+                   alias platform:reader reader\nalias of:N*T*Cx,mmc host_x\n\
+                   alias of:N*T*Cx,mmc of_2\n";
+    put(root, &format!("{dir}/modules.alias"), format!("alias {aliases}"));
+    let found = modules(&built(root, "-m @soc --modules-as stored"));
+    let wanted = "drivers/clk/of.ko drivers/clk/part.ko drivers/mmc/host/amba.ko \
+                  drivers/mmc/host/sub/host-x.ko lib/library.ko";
+    assert_eq!(found, wanted.split_whitespace().collect::<Vec<_>>());
+}
+
+/// Dependencies and firmware are those of the modules, and the index files those of kmod's depmod,
+/// for 32-bit and for big-endian machines.
+fn images_for_other_machines_hold_modules_and_firmware() {
+    for (kernel, init, names) in [
+        (Kernel::ArmMp61, arm_program(), "sdhci_omap btrfs mlx5_core vfat bnx2"),
+        (Kernel::S390x61, s390x_program(), "btrfs mlx5_core vfat qla2xxx zfcp"),
+    ] {
+        let (from, tree) = (kernel.get(), tempfile::tempdir().unwrap());
+        let dir = format!("lib/modules/{RELEASE}");
+        put(tree.path(), "init", init);
+        let (mut wanted, mut firmware) = (BTreeSet::new(), BTreeSet::new());
+        for name in names.split(' ') {
+            let (file, needs) = from.dep(name).unwrap_or_else(|| panic!("{name}"));
+            wanted.extend([file].into_iter().chain(needs));
+        }
+        for file in &wanted {
+            put(
+                tree.path(),
+                &format!("{dir}/{file}"),
+                fs::read(from.modules().join(file)).unwrap(),
+            );
+            let mut modinfo = kmod34::command("modinfo");
+            modinfo.args(["-F", "firmware"]).arg(from.modules().join(file));
+            firmware.extend(tool::run(&mut modinfo).lines().map(str::to_owned));
+        }
+        firmware.retain(|name| !name.contains('*'));
+        assert!(firmware.len() > 1, "{firmware:?}");
+        for name in &firmware {
+            put(tree.path(), &format!("lib/firmware/{name}"), "firmware");
+        }
+        for name in ["modules.order", "modules.builtin", "modules.builtin.modinfo"] {
+            put(
+                tree.path(),
+                &format!("{dir}/{name}"),
+                fs::read(from.modules().join(name)).unwrap(),
+            );
+        }
+        // The tree has no modules.dep: the builder indexes it.
+        let image =
+            built(tree.path(), &format!("--modules-as stored -m {}", names.replace(' ', ",")));
+        let found = files(&image);
+        let modules: BTreeSet<_> = modules(&image).iter().map(|m| format!("kernel/{m}")).collect();
+        assert_eq!(modules, wanted);
+        for name in firmware {
+            assert!(found.contains_key(&format!("lib/firmware/{name}")), "{name}");
+        }
+        let out = tempfile::tempdir().unwrap();
+        let mut depmod = kmod34::command("depmod");
+        depmod.args(["-C", "/none", "-b"]).arg(tree.path()).arg("-o").arg(out.path()).arg(RELEASE);
+        tool::run(&mut depmod);
+        for name in ["dep", "dep.bin", "alias", "alias.bin", "softdep", "symbols.bin"] {
+            let name = format!("{dir}/modules.{name}");
+            assert!(
+                fs::read(out.path().join(&name)).unwrap() == found[&name],
+                "{kernel:?}: {name}"
+            );
+        }
+    }
 }
 
 /// A device that is named as the output is written to, and stays a device.

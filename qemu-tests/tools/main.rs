@@ -15,6 +15,10 @@ mod commands;
 mod fake_roots;
 // Every module and alias of Debian's kernels, against kmod.
 mod kernels;
+// The modaliases of device trees.
+mod device_tree;
+// Modules for all boards with a device tree in Debian's kernels, against kmod.
+mod boards;
 // Names of digests, against modinfo of kmod 34.
 mod signatures;
 // The configuration of modutils, converted and read as it is.
@@ -35,6 +39,8 @@ mod binary;
 fn main() -> ExitCode {
     harness::run::main(&[
         kernels::TESTS,
+        device_tree::TESTS,
+        boards::TESTS,
         signatures::TESTS,
         depmod::TESTS,
         blkid::TESTS,

@@ -25,7 +25,8 @@ build  Write an initramfs image to OUT.
   -r, --root DIR          use /lib/modules, /lib/firmware and modprobe.d below DIR (default: /)
       --all               include all modules (default)
   -m, --modules A,B       include these modules and their dependencies: names, globs or @sets
-                          (@crypt @filesystems @lvm @network @raid @storage @usb-input @virtio)
+                          (@crypt @filesystems @lvm @network @raid @soc @storage @usb-input
+                          @virtio)
       --init BINARY       program for /init (default: coldplug-init, or coldplug-init-stacks if the
                           image can have a root on LUKS, LVM or md, in the directory of this
                           program or in ../lib/coldplug; else this program. For a kernel of

@@ -15,7 +15,13 @@
 //! MODE is octal. `${NAME}` in a LOCATION is a variable of the environment. A LOCATION that starts
 //! with `@` names a file that the program supplies. A word that starts with `#` after the last
 //! field begins a comment.
-//! A line of a module list has module names, or globs that match paths in modules.dep.
+//! Module lists:
+//!
+//! ```text
+//! # comment
+//! NAME|GLOB…              modules, by name or by the path in modules.dep
+//! BUS:… GLOB…             those of them that have an alias for a device on one of these buses
+//! ```
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -174,9 +180,22 @@ pub(crate) fn parse(
     Ok(lines)
 }
 
-/// Returns the entries of a module list: names and globs.
-pub(crate) fn parse_modules(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().filter(|line| !line.trim_start().starts_with('#')).flat_map(words)
+/// One line of a module list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ModuleLine<'a> {
+    /// The starts of aliases, such as `of:`, of which a module must have one; none: any module.
+    pub(crate) buses: Vec<&'a str>,
+    /// Module names, or globs that match paths in modules.dep.
+    pub(crate) names: Vec<&'a str>,
+}
+
+/// Returns the lines of a module list.
+pub(crate) fn parse_modules(text: &str) -> impl Iterator<Item = ModuleLine<'_>> {
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+    lines.map(|line| {
+        let (buses, names) = words(line).partition(|word| word.ends_with(':'));
+        ModuleLine { buses, names }
+    })
 }
 
 /// Returns the words of a line, separated as by isspace(3).
@@ -421,7 +440,17 @@ mod tests {
 
     #[test]
     fn module_lists_are_names_and_globs() {
-        let text = "# set\nvirtio_blk\n kernel/drivers/ata/*  \n\n#x\n";
-        assert_eq!(parse_modules(text).collect::<Vec<_>>(), ["virtio_blk", "kernel/drivers/ata/*"]);
+        let text = "# set\nvirtio_blk\n kernel/drivers/ata/*  a b\nof: spi: kernel/c/*\n\n#x\n";
+        let line = |buses: &[&'static str], names: &[&'static str]| ModuleLine {
+            buses: buses.to_vec(),
+            names: names.to_vec(),
+        };
+        let lines = [
+            line(&[], &["virtio_blk"]),
+            line(&[], &["kernel/drivers/ata/*", "a", "b"]),
+            line(&["of:", "spi:"], &["kernel/c/*"]),
+            line(&[], &[]),
+        ];
+        assert_eq!(parse_modules(text).collect::<Vec<_>>(), lines);
     }
 }

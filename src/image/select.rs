@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::list::ModuleLine;
 use super::tree::Tree;
 use super::{Error, Modules, list, sets};
 use crate::kmod::alias::{fnmatch, is_wildcard, normalize};
@@ -32,8 +33,7 @@ fn requested(tree: &Tree, words: &[String]) -> Result<Selection, Error> {
     for word in words {
         if let Some(set) = word.strip_prefix('@') {
             let text = sets::get(set).ok_or_else(|| Error::UnknownSet(set.to_owned()))?;
-            let entries = list::parse_modules(text);
-            selection.extend(entries.flat_map(|entry| find_with_builtin(tree, entry.as_bytes())));
+            selection.extend(list::parse_modules(text).flat_map(|line| find_line(tree, &line)));
             continue;
         }
         let found = find_with_builtin(tree, word.as_bytes());
@@ -43,6 +43,23 @@ fn requested(tree: &Tree, words: &[String]) -> Result<Selection, Error> {
         selection.extend(found);
     }
     if unknown.is_empty() { Ok(selection) } else { Err(Error::UnknownModules(unknown)) }
+}
+
+/// Returns the modules of a line of a module list.
+fn find_line(tree: &Tree, line: &ModuleLine<'_>) -> Vec<usize> {
+    let found = line.names.iter().flat_map(|name| find_with_builtin(tree, name.as_bytes()));
+    if line.buses.is_empty() {
+        return found.collect();
+    }
+    let fitting = with_alias(tree, &line.buses);
+    found.filter(|at| fitting.contains(at)).collect()
+}
+
+/// Returns the modules that have an alias for a device on one of the buses.
+fn with_alias(tree: &Tree, buses: &[&str]) -> Selection {
+    let fits = |pattern: &[u8]| buses.iter().any(|bus| pattern.starts_with(bus.as_bytes()));
+    let aliases = tree.config.aliases.iter().filter(|alias| fits(&alias.pattern));
+    aliases.filter_map(|alias| tree.by_name.get(&*alias.module).copied()).collect()
 }
 
 /// Returns the modules that a word names, or the softdeps of the builtin module of this name, and
