@@ -231,12 +231,11 @@ fn class(set: &[u8]) -> Option<(Option<Test>, usize)> {
     Some((class.map(|(_, test)| *test), len + 4))
 }
 
+/// Aliases on the buses of boards, for tests.
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-
+pub(crate) mod boards {
     /// Patterns of modules for boards, as in modules.alias.
-    pub(crate) const BOARD_PATTERNS: [&str; 27] = [
+    pub(crate) const PATTERNS: [&str; 27] = [
         "of:N*T*Cfsl,imx8mm-usdhc",
         "of:N*T*Cfsl,imx8mm-usdhcC*",
         "of:N*T*Cfsl,imx7d-usdhcC*",
@@ -267,7 +266,7 @@ pub(crate) mod tests {
     ];
 
     /// Modaliases of devices of boards, and the patterns that match them.
-    pub(crate) const BOARD_DEVICES: [(&str, &[&str]); 27] = [
+    pub(crate) const DEVICES: [(&str, &[&str]); 27] = [
         // The pattern without a last `C*` is for the last compatible, the other for those before.
         ("of:NmmcT(null)Cfsl,imx8mm-usdhc", &["of:N*T*Cfsl,imx8mm-usdhc"]),
         ("of:NmmcT(null)Cfsl,imx8mm-usdhcCfsl,imx7d-usdhc", &["of:N*T*Cfsl,imx8mm-usdhcC*"]),
@@ -303,13 +302,19 @@ pub(crate) mod tests {
             &["tee:ab7a617c-b8e7-4d8f-8301-d09b61036b64*"],
         ),
     ];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::boards::{DEVICES, PATTERNS};
+    use super::*;
 
     #[test]
     fn devices_of_boards_match_the_patterns_of_their_bus() {
-        for (device, wanted) in BOARD_DEVICES {
+        for (device, wanted) in DEVICES {
             let device = normalize_modalias(device.as_bytes());
             let matches = |pattern: &str| fnmatch(&normalize(pattern.as_bytes()).unwrap(), &device);
-            let found: Vec<_> = BOARD_PATTERNS.into_iter().filter(|p| matches(p)).collect();
+            let found: Vec<_> = PATTERNS.into_iter().filter(|p| matches(p)).collect();
             assert_eq!(found, wanted);
         }
     }

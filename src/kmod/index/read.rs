@@ -352,7 +352,7 @@ fn value_of(priority: u32, value: &[u8], key: &[u8]) -> IndexValue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kmod::alias::tests::{BOARD_DEVICES, BOARD_PATTERNS};
+    use crate::kmod::alias::boards::{DEVICES, PATTERNS};
     use crate::kmod::alias::{normalize, normalize_modalias};
     use crate::kmod::index::Writer;
 
@@ -384,8 +384,8 @@ mod tests {
     #[test]
     fn devices_of_boards_are_found_by_the_patterns_of_their_bus() {
         let normal = |pattern: &&str| normalize(pattern.as_bytes()).unwrap();
-        let index = index_of(&BOARD_PATTERNS.iter().map(normal).collect::<Vec<_>>());
-        for (device, wanted) in BOARD_DEVICES {
+        let index = index_of(&PATTERNS.iter().map(normal).collect::<Vec<_>>());
+        for (device, wanted) in DEVICES {
             let wanted: Vec<_> = wanted.iter().map(normal).collect();
             assert_eq!(found(&index, &normalize_modalias(device.as_bytes())), wanted, "{device}");
         }
