@@ -58,11 +58,12 @@ BIN := $(or $(CARGO_TARGET_DIR),target)/$(TARGET)/release/coldplug
 INIT := $(BIN)-init
 INIT_STACKS := $(INIT)-stacks
 
-.PHONY: help build init binary guests guest boards run test faults stacks lint bench soak coverage fuzz size initramfs install install-debian dist clean setup-build setup-run setup-test setup-fuzz setup-coverage
+.PHONY: help build init binary guests guest boards run test boots faults stacks lint bench soak coverage fuzz size initramfs install install-debian dist clean setup-build setup-run setup-test setup-fuzz setup-coverage
 
 help:
 	@echo 'make run         install missing packages, build, and boot the demo in QEMU'
 	@echo 'make test        install missing packages, build, and run all tests, including boots; TEST=NAME: tests with NAME in their name'
+	@echo 'make boots       run all boots, the longest included; TEST=NAME: tests with NAME in their name'
 	@echo 'make faults      boot with every fault of the matrix, two boots in parallel, and print the time; TEST=NAME: rows with NAME in their name'
 	@echo 'make stacks      boot from LUKS, LVM and md; the first time disks are made in a guest for ten minutes; TEST=NAME: tests with NAME in their name'
 	@echo 'make build       build the static binaries $(BIN), and $(INIT) and $(INIT_STACKS) for images; TARGET=…: for another machine'
@@ -120,6 +121,11 @@ run: setup-run
 test: setup-test
 	@$(MAKE) --no-print-directory lint binary guests boards
 	cargo test --locked --workspace --features qemu-tests -- --test-threads=2 $(TEST)
+
+# `make test` leaves the longest out.
+boots: setup-test
+	@$(MAKE) --no-print-directory binary guests boards
+	cargo test --locked --features qemu-tests --test boots -- --include-ignored --test-threads=2 $(TEST)
 
 # `make test` runs only the rows that are marked quick.
 faults: setup-test

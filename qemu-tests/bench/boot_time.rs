@@ -6,6 +6,7 @@
 //! | `--fleet` | the fleet machine, likewise |
 //! | `--image` | the virtio machine, from images of different sizes |
 //! | `--lvm` | the virtio machine, from a disk and from a logical volume |
+//! | `--memory` | the virtio machine with ever less memory, until it no longer reaches the real init |
 //! | `--wall` | both machines with two processors: two parallel loads against one, in pairs |
 //!
 //! Without an option all run; `make bench BENCH='--virtio --image'` runs two. The floor loads the
@@ -37,11 +38,12 @@ const DEADLINE: Duration = Duration::from_secs(900);
 type MakeMachine = fn(&Tree, &Path) -> Machine;
 
 fn main() {
-    let parts: [(&str, fn()); 5] = [
+    let parts: [(&str, fn()); 6] = [
         ("--virtio", || guest_time("virtio", measured::virtio, &Kernel::Cloud61.get(), &VIRTIO)),
         ("--fleet", || guest_time("fleet", measured::fleet, &Kernel::Full61.get(), &FLEET)),
         ("--image", images),
         ("--lvm", volumes),
+        ("--memory", memory),
         ("--wall", wall),
     ];
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
@@ -49,8 +51,8 @@ fn main() {
         assert!(parts.iter().any(|(name, _)| name == word), "no part '{word}'");
     }
     for (name, part) in parts {
-        // Without a word, no disks are made by Debian's tools.
-        let is_usual = words.is_empty() && name != "--lvm";
+        // Without a word, no disks are made by Debian's tools, and no boot is to fail.
+        let is_usual = words.is_empty() && !["--lvm", "--memory"].contains(&name);
         if is_usual || words.iter().any(|word| word == name) {
             part();
         }
@@ -249,6 +251,39 @@ fn volumes() {
         let base = *disk.get_or_insert(least.init_ms);
         least.print(row, &format!("{:+.1} ms", least.init_ms - base));
     }
+}
+
+/// Prints the least memory with which the real init is reached. The floor has the same image, with
+/// its init and the modules that it loads added.
+fn memory() {
+    let tree = Kernel::Cloud61.get();
+    println!("\nleast memory with which the real init is reached, in steps of 4 MiB");
+    for (name, options) in [("all modules", &["--all"][..]), ("the root's modules", ROOTS)] {
+        let image = image::coldplug(&tree, options);
+        let facts = boot(measured::virtio, &tree, &image, "");
+        let mut both = std::fs::read(&image).unwrap();
+        both.resize(both.len().next_multiple_of(512), 0);
+        both.extend(std::fs::read(image::floor(&tree, &facts.modules())).unwrap());
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), both).unwrap();
+        let [floor, ours] = [file.path(), &image].map(|image| least_memory(&tree, image));
+        println!("{name:<26} floor {floor} MiB, coldplug {ours} MiB ({:+})", ours - floor);
+    }
+}
+
+/// Returns the least memory in MiB with which the virtio machine reaches the real init.
+fn least_memory(tree: &Tree, image: &Path) -> i64 {
+    let reaches_init = |mib: i64| {
+        let vm = measured::virtio(tree, image).timed().cmdline("root=/dev/vda").may_panic();
+        let vm = vm.args(["-m", &mib.to_string()]).deadline(DEADLINE);
+        vm.run().facts_text.contains("\"end\":true")
+    };
+    let (mut too_little, mut enough) = (32, 256);
+    while enough - too_little > 4 {
+        let middle = (too_little + enough) / 8 * 4;
+        if reaches_init(middle) { enough = middle } else { too_little = middle }
+    }
+    enough
 }
 
 /// Compares two parallel loads with one, on two processors.

@@ -16,6 +16,7 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
     aarch64_full_nvme,
     arm_virtio_mmio,
     arm_virtio_pci,
+    arm_with_64_megabytes,
     i686_virtio_pci,
     linux_7_nvme,
     linux_7_virtio_pci,
@@ -91,6 +92,15 @@ fn arm_virtio_mmio() {
 
 fn arm_virtio_pci() {
     boot(Kernel::ArmMp61, Bus::VirtioBlk);
+}
+
+fn arm_with_64_megabytes() {
+    let tree = Kernel::ArmMp61.get();
+    let image = image::coldplug(&tree, &["--modules", "virtio_mmio,virtio_blk,ext4"]);
+    // Debian's kernel reserves a quarter of this memory for devices, and needs half of it.
+    let vm = Machine::new(&tree, &image).args(["-m", "64"]).cmdline("root=/dev/vda cma=0");
+    let (boot, _) = vm.guest_clock().attach(Bus::VirtioMmio, ROOT).run_clean();
+    note!("{} ms from /init to the real init", boot.figure("time"));
 }
 
 fn i686_virtio_pci() {

@@ -1,5 +1,5 @@
 //! A Debian 12 with systemd, made by debootstrap(8): booted with our image and with the image that
-//! initramfs-tools makes.
+//! initramfs-tools makes. And Debian unstable with our image.
 
 use harness::disk::UUID;
 use harness::kernel::Tree;
@@ -18,6 +18,12 @@ pub(crate) const TESTS: &[Test] = tests![
     debian_boots_as_with_its_own_image,
 ];
 
+/// Tests of `make boots`.
+pub(crate) const EXTRA: &[Test] = tests![
+    [BOOT[0], BOOT[1], Need::Root("the files of the system keep their owners")] =>
+    the_newest_systemd_and_kernel_start,
+];
+
 /// Unit and script that report how the boot went, and power off.
 const REPORT: &str = "[Unit]\nDescription=report of the start\n\
     [Service]\nType=exec\nStandardOutput=file:/dev/ttyS1\nExecStart=/usr/local/sbin/report\n\
@@ -28,6 +34,8 @@ const SCRIPT: &str = "#!/bin/sh\nexport SYSTEMD_COLORS=0 SYSTEMD_PAGER=\n\
     systemctl list-units --failed --plain --no-legend | sed 's/^/failed /'\n\
     systemd-analyze time | sed 's/^/time /'\n\
     findmnt -n -o SOURCE,OPTIONS / | sed 's/^/root /'\n\
+    echo \"version $(systemctl --version | head -n 1)\"\n\
+    sed -n 's/^Unevictable: *\\([0-9]*\\) kB/unevictable \\1/p' /proc/meminfo\n\
     echo \"stamp $(systemctl show -P InitRDTimestampMonotonic)\"\n\
     echo \"record $(cat /run/coldplug/record.json)\"\n\
     echo end\nsystemctl poweroff\n";
@@ -100,4 +108,21 @@ fn debian_boots_as_with_its_own_image() {
     ours.check(ours.console.contains("/shutdown of the image: poweroff"), "its end is ours");
     let record = reported(&ours, "record").concat();
     assert!(record.contains("\"verdict\":\"ok\""), "{record}");
+}
+
+/// Debian unstable has Linux 7, in which the switch goes by pivot_root, and its files in /usr.
+fn the_newest_systemd_and_kernel_start() {
+    let tree = debian::sid();
+    let scratch = tempfile::tempdir().unwrap();
+    let image = with_shutdown(&image::coldplug(&tree, &[]), &scratch.path().join("image"));
+    let boot = boot(&tree, &image);
+    note!("{:?} {:?}", reported(&boot, "time"), reported(&boot, "version"));
+    assert_eq!(reported(&boot, "target"), ["active"], "{}", boot.facts_text);
+    assert_eq!(reported(&boot, "failed"), [""; 0], "units that fail");
+    assert_eq!(reported(&boot, "state"), ["running"]);
+    let record = reported(&boot, "record").concat();
+    assert!(record.contains("\"switch\":\"pivot_root\""), "{record}");
+    let left: u64 = reported(&boot, "unevictable")[0].parse().unwrap();
+    assert!(left < 4096, "{left} KiB of the initramfs are still in memory");
+    boot.check(boot.console.contains("/shutdown of the image: poweroff"), "its end is ours");
 }

@@ -1,6 +1,6 @@
 //! Boots in QEMU, one scenario a test: the guest reports facts, the test asserts on them.
 //!
-//! `make test` runs them; they need the release builds for musl of `coldplug` and of the guest's
+//! `make test` runs them but for the longest, which `make boots` runs too; they need the release builds for musl of `coldplug` and of the guest's
 //! programs. Kernels are Debian's; everything else is made in the run.
 #![allow(
     clippy::unwrap_used,
@@ -62,7 +62,7 @@ mod module_tools;
 
 fn main() -> ExitCode {
     // The longest first, so that no long test is left alone at the end.
-    harness::run::main(&[
+    let usual = [
         fleet::TESTS,
         disk_names::TESTS,
         debian::TESTS,
@@ -85,5 +85,6 @@ fn main() -> ExitCode {
         buses::TESTS,
         load_methods::TESTS,
         floor::TESTS,
-    ])
+    ];
+    harness::run::main_with_extra(&usual, &[debian::EXTRA])
 }

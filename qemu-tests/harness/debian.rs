@@ -1,8 +1,10 @@
-//! A Debian 12 made by debootstrap(8): the system that boots, and the tools that make disks.
+//! A Debian 12 made by debootstrap(8): the system that boots, and the tools that make disks. And a
+//! Debian unstable, with the newest systemd and kernel.
 //!
 //! ```text
 //! debian-12-HASH/            in the cache: the files of the system; HASH is that of its packages
 //! debian-12-HASH.root.ext4   the same as a filesystem, written to by no test
+//! debian-sid-HASH/           in the cache: the files of Debian unstable, of the day of the download
 //! ```
 
 use crate::arch::Arch;
@@ -22,6 +24,9 @@ const PACKAGES: &str = "systemd-sysv,udev,dbus,kmod,initramfs-tools,linux-image-
 const LEFT_OUT: [&str; 6] =
     ["boot", "usr/share/doc", "usr/share/locale", "usr/share/man", "var/lib/apt", "var/cache"];
 
+/// Packages of Debian unstable besides the essential ones.
+const SID_PACKAGES: &str = "systemd-sysv,udev,dbus,kmod,linux-image-cloud-amd64,dracut";
+
 /// Returns the system from the cache, with its kernel. It is made first if the cache does not hold
 /// it, which takes about two minutes.
 ///
@@ -29,7 +34,20 @@ const LEFT_OUT: [&str; 6] =
 ///
 /// If debootstrap fails. Without root or a mirror the test is ignored.
 pub fn system() -> Tree {
-    let home = home();
+    made("bookworm", PACKAGES, home())
+}
+
+/// Returns Debian unstable like [`system`].
+///
+/// # Panics
+///
+/// If debootstrap fails. Without root or a mirror the test is ignored.
+pub fn sid() -> Tree {
+    let home = cache().join(format!("debian-sid-{:016x}", hash(&SID_PACKAGES)));
+    made("sid", SID_PACKAGES, home)
+}
+
+fn made(suite: &str, packages: &str, home: PathBuf) -> Tree {
     let _lock = lock(&home.with_extension("lock"));
     if !home.exists() {
         if !rustix::process::geteuid().is_root() {
@@ -38,8 +56,8 @@ pub fn system() -> Tree {
         let aside = home.with_extension("new");
         let _ = fs::remove_dir_all(&aside);
         let mut debootstrap = tool::command("debootstrap", "debootstrap");
-        debootstrap.args(["--variant=minbase", &format!("--include={PACKAGES}"), "bookworm"]);
-        tool::run(debootstrap.arg(&aside).arg(apt::mirror_of("bookworm")));
+        debootstrap.args(["--variant=minbase", &format!("--include={packages}"), suite]);
+        tool::run(debootstrap.arg(&aside).arg(apt::mirror_of(suite)));
         let _ = fs::remove_dir_all(aside.join("var/cache/apt/archives"));
         fs::rename(&aside, &home).unwrap();
     }

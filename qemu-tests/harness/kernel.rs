@@ -63,7 +63,9 @@ pub struct Tree {
 impl Tree {
     /// Returns the path of the kernel image.
     pub fn vmlinuz(&self) -> PathBuf {
-        self.root.join("vmlinuz")
+        // Systems with Linux 7 keep it with the modules.
+        let places = [self.root.join("vmlinuz"), self.modules().join("vmlinuz")];
+        places.iter().find(|path| path.exists()).unwrap_or(&places[0]).clone()
     }
 
     /// Returns the directory of the device trees, which exists if the package of the kernel has any.

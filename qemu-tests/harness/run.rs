@@ -146,6 +146,14 @@ pub fn main(modules: &[&[Test]]) -> ExitCode {
     cases(modules.iter().flat_map(|tests| tests.iter()).map(Case::from))
 }
 
+/// Runs the tests of `modules` like [`main`], and those of `extra` if a filter names them or with
+/// `--include-ignored`.
+pub fn main_with_extra(modules: &[&[Test]], extra: &[&[Test]]) -> ExitCode {
+    let usual = modules.iter().copied().flatten().map(Case::from);
+    let extra = extra.iter().copied().flatten().map(|test| Case { is_extra: true, ..test.into() });
+    cases(usual.chain(extra))
+}
+
 /// Runs `cases` as [`main`] runs tests.
 pub fn cases(cases: impl Iterator<Item = Case>) -> ExitCode {
     let (options, filters) = split(std::env::args());
