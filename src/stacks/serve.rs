@@ -91,7 +91,15 @@ impl Server {
             Request::Array { uuid, degraded, dirty, device } => {
                 self.array(&uuid, degraded, dirty, device)
             }
-            Request::Make => self.make(),
+            Request::Make => {
+                let reply = self.make();
+                // PID 1 kills this child once it has the reply, and a process that is killed drops
+                // nothing: the volume key is zeroed before.
+                if matches!(self.found, Found::Luks(_)) {
+                    self.found = Found::Nothing;
+                }
+                reply
+            }
             Request::Run { node, rule, timeout_s } => {
                 run_program(&self.dir, &rule, &node, Duration::from_secs(timeout_s))
             }
@@ -152,4 +160,44 @@ impl Server {
 
 fn out_of_order() -> String {
     "a request out of order".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::message::LuksRequest;
+    use super::*;
+    use crate::disk::luks::sample;
+
+    /// The fake root has no device mapper: the device is unlocked and cannot be mapped. The session,
+    /// and with it the volume key, is gone all the same when the reply is sent.
+    #[test]
+    fn the_volume_key_is_dropped_before_the_reply_to_make() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("device");
+        std::fs::write(&path, sample::device(b"secret")).unwrap();
+        let size = 128 << 10;
+        let request = Request::Luks(Box::new(LuksRequest {
+            node: Node { path, number: (8, 0), size },
+            header: None,
+            name: "root".into(),
+            slot: None,
+            read_only: false,
+            measure: String::new(),
+            signature: String::new(),
+            token_timeout: 0,
+            flags: Vec::new(),
+        }));
+        let dir = Root::at(scratch.path());
+        let mut server = Server { dir, found: Found::Nothing, prepared: Prepared::Nothing };
+        let passphrase = |text: &str| Request::Passphrase(text.as_bytes().to_vec().into());
+        assert!(matches!(server.run(request), Ok(Reply::Luks(_))));
+        assert_eq!(server.run(passphrase("other")), Ok(Reply::WrongKey(String::new())));
+        assert_eq!(server.run(passphrase("secret")), Ok(Reply::Unlocked));
+        let reply = server.run(Request::Make);
+        assert!(matches!(&reply, Err(error) if *error != out_of_order()), "{reply:?}");
+        assert!(matches!(server.found, Found::Nothing));
+        for request in [Request::Make, passphrase("secret")] {
+            assert_eq!(server.run(request), Err(out_of_order()));
+        }
+    }
 }

@@ -33,6 +33,8 @@ pub(crate) mod kdf;
 mod luks1;
 #[cfg(feature = "stacks")]
 mod metadata;
+#[cfg(all(test, feature = "stacks"))]
+pub(crate) mod sample;
 #[cfg(feature = "stacks")]
 mod sectors;
 #[cfg(feature = "stacks")]
