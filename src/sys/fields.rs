@@ -11,13 +11,20 @@ use std::str::FromStr;
 use super::child::MAX_MESSAGE;
 
 /// Puts fields behind each other; `None` if they exceed [`MAX_MESSAGE`].
-pub(crate) fn join<'a>(fields: impl Iterator<Item = &'a [u8]>) -> Option<Vec<u8>> {
-    let mut message = Vec::with_capacity(256);
+///
+/// A field may be a secret. The message never grows, which would leave a copy of its start in memory
+/// that nobody zeroes.
+pub(crate) fn join<'a>(fields: impl Iterator<Item = &'a [u8]> + Clone) -> Option<Vec<u8>> {
+    let size = fields.clone().map(|field| size_of::<u32>() + field.len()).sum();
+    if size > MAX_MESSAGE {
+        return None;
+    }
+    let mut message = Vec::with_capacity(size);
     for field in fields {
         message.extend(u32::try_from(field.len()).ok()?.to_le_bytes());
         message.extend(field);
     }
-    (message.len() <= MAX_MESSAGE).then_some(message)
+    Some(message)
 }
 
 /// The fields of a message that have not been parsed yet. Each method takes one or more of them;
@@ -81,5 +88,23 @@ impl<'a> Fields<'a> {
     pub(crate) fn choice(&mut self, yes: &str, no: &str) -> Option<bool> {
         let word = self.text()?;
         (word == yes || word == no).then_some(word == yes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_does_not_grow_and_has_a_limit() {
+        for length in [0, 235, 236, 512, 5000, MAX_MESSAGE - 4] {
+            let secret = vec![b'x'; length];
+            let message = join([&*secret].into_iter()).unwrap();
+            assert_eq!((message.len(), message.capacity()), (length + 4, length + 4));
+            let mut fields = Fields::new(&message);
+            assert_eq!((fields.bytes(), fields.is_at_end()), (Some(&*secret), true));
+        }
+        assert_eq!(join([&*vec![0; MAX_MESSAGE - 3]].into_iter()), None);
+        assert_eq!(join([&b"ab"[..], b""].into_iter()).unwrap(), b"\x02\0\0\0ab\0\0\0\0");
     }
 }

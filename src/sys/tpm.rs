@@ -51,8 +51,7 @@ pub(crate) fn version(root: &Root) -> Option<String> {
 ///
 /// # Errors
 /// The kernel has no getrandom(2).
-pub(crate) fn random<const N: usize>() -> Result<[u8; N]> {
-    let mut bytes = [0; N];
+pub(crate) fn fill_random(bytes: &mut [u8]) -> Result<()> {
     let mut filled = 0;
     while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         match getrandom(rest, GetRandomFlags::empty()) {
@@ -61,7 +60,7 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N]> {
             Err(errno) => return Err(Error::new("getrandom", "kernel", errno)),
         }
     }
-    Ok(bytes)
+    Ok(())
 }
 
 impl Tpm {

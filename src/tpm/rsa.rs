@@ -33,7 +33,8 @@ pub(super) fn encrypt_oaep(
     let mut masked_seed = Zeroizing::new(*seed);
     mask(&mut masked_seed[..], &data);
     let block = Zeroizing::new([&[0], &masked_seed[..], &data].concat());
-    let power = power(&limbs(&block), exponent, &limbs(modulus));
+    // Who has the block, or a power of it, has the message.
+    let power = power(&Zeroizing::new(limbs(&block)), exponent, &limbs(modulus));
     let bytes: Vec<u8> = power.iter().rev().flat_map(|limb| limb.to_be_bytes()).collect();
     bytes.get(bytes.len().checked_sub(size)?..).map(<[u8]>::to_vec)
 }
@@ -52,8 +53,8 @@ fn limbs(bytes: &[u8]) -> Vec<u32> {
 }
 
 /// Returns `base` to the power of `exponent` modulo `modulus`; `base` is smaller than `modulus`.
-fn power(base: &[u32], exponent: u32, modulus: &[u32]) -> Vec<u32> {
-    let mut result = vec![0; modulus.len()];
+fn power(base: &[u32], exponent: u32, modulus: &[u32]) -> Zeroizing<Vec<u32>> {
+    let mut result = Zeroizing::new(vec![0; modulus.len()]);
     if let Some(first) = result.first_mut() {
         *first = 1;
     }
@@ -67,11 +68,12 @@ fn power(base: &[u32], exponent: u32, modulus: &[u32]) -> Vec<u32> {
 }
 
 /// Returns `a` times `b` modulo `modulus`, by doubling and adding.
-fn multiply(a: &[u32], b: &[u32], modulus: &[u32]) -> Vec<u32> {
-    let mut result = vec![0; modulus.len()];
+fn multiply(a: &[u32], b: &[u32], modulus: &[u32]) -> Zeroizing<Vec<u32>> {
+    let mut result = Zeroizing::new(vec![0; modulus.len()]);
+    let mut double = result.clone();
     for limb in b.iter().rev() {
         for bit in (0..32).rev() {
-            let double = result.clone();
+            double.copy_from_slice(&result);
             add(&mut result, &double, modulus);
             if limb >> bit & 1 == 1 {
                 add(&mut result, a, modulus);

@@ -46,8 +46,8 @@ fn shared(x: &Digest, y: &Digest, random: &[Digest; 2]) -> Option<Salt> {
     });
     let scalar = Zeroizing::new(scalar?);
     let (own_x, own_y) = coordinates(ProjectivePoint::GENERATOR * *scalar)?;
-    let (shared, _) = coordinates(theirs * *scalar)?;
-    let secret = kdf_e(&*Zeroizing::new(shared), LABEL, &own_x, x);
+    let shared = Zeroizing::new(coordinates(theirs * *scalar)?);
+    let secret = kdf_e(&shared.0, LABEL, &own_x, x);
     Some(Salt { secret, encrypted: Writer::default().sized(&own_x).sized(&own_y).0 })
 }
 

@@ -38,8 +38,8 @@ impl Opening {
     /// Prepares a session with the TPM that has the private part of `key`. Returns `None` if the key
     /// is unusable.
     pub(crate) fn new(key: &Key, random: &Random) -> Option<Self> {
-        let [first, second, salt_a, salt_b] = *random;
-        Some(Self { salt: salt(key, &[salt_a, salt_b])?, nonces: [first, second] })
+        let [first, second, for_salt @ ..] = random;
+        Some(Self { salt: salt(key, for_salt)?, nonces: [*first, *second] })
     }
 
     /// Returns the command that starts the session; the key has this handle.

@@ -12,7 +12,7 @@ use crate::tpm::answer::{self, Answer, Failure};
 use crate::tpm::command::{self, Command};
 use crate::tpm::policy::{Pcr, Selection};
 use crate::tpm::public::{self, Key};
-use crate::tpm::session::{Opening, Session};
+use crate::tpm::session::{Opening, Random, Session};
 use crate::tpm::token::Token;
 
 /// Repetitions of a command that the TPM could not execute yet, and the time before each.
@@ -149,9 +149,8 @@ impl Chip {
     }
 
     pub(super) fn start_session(&mut self, parent: Handle, key: &Key) -> Result<Session> {
-        let random = tpm::random::<128>()?;
-        let (chunks, _) = random.as_chunks::<32>();
-        let random = chunks.try_into().unwrap_or_default();
+        let mut random = Zeroizing::new(Random::default());
+        tpm::fill_random(random.as_flattened_mut())?;
         let opening = Opening::new(key, &random).ok_or(TpmError::UnusableKey)?;
         let command = opening.command(parent);
         let (handle, parameters) = self.run(&command)?;
