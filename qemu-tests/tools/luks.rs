@@ -9,12 +9,13 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use coldplug::disk::luks::header::Header;
+use coldplug::disk::luks::header::{self, Header};
 
 /// The tests of this module, by what they need.
 pub(crate) const TESTS: &[Test] = tests![[] =>
     volume_keys_of_every_kind_of_header,
     a_damaged_primary_header,
+    a_copy_with_invalid_metadata,
     slots_are_tried_by_priority,
     a_key_file_with_any_bytes,
     damaged_headers_cause_no_panic,
@@ -49,6 +50,8 @@ const FORMATS: [(&str, &str); 21] = [
 ];
 
 const SECRET: &[u8] = b"a passphrase";
+/// Length of a copy of the header of LUKS2, unless an option says another.
+const COPY: usize = 16 << 10;
 
 /// An image, and the file with its secret.
 struct Image {
@@ -112,6 +115,22 @@ impl Image {
     fn bytes(&self) -> Vec<u8> {
         fs::read(self.path()).unwrap()
     }
+
+    /// Replaces text in the metadata of a copy of the header, whose checksum stays right.
+    fn change_metadata(&self, copy: usize, (from, to): (&str, &str)) {
+        let mut bytes = self.bytes();
+        let copy = &mut bytes[copy * COPY..][..COPY];
+        let json = copy[4096..].split(|byte| *byte == 0).next().unwrap();
+        let json = std::str::from_utf8(json).unwrap();
+        assert!(json.contains(from), "{json}");
+        let json = json.replacen(from, to, 1);
+        copy[4096..].fill(0);
+        copy[4096..][..json.len()].copy_from_slice(json.as_bytes());
+        copy[448..512].fill(0);
+        let checksum = header::checksum(copy);
+        copy[448..480].copy_from_slice(&checksum);
+        fs::write(self.path(), bytes).unwrap();
+    }
 }
 
 fn text(path: &Path) -> &str {
@@ -152,6 +171,39 @@ fn a_damaged_primary_header() {
         file.write_all_at(&[0; 4096], second).unwrap();
         let error = Header::read(&&image.bytes()[..]).unwrap_err();
         assert_eq!(error.to_string(), "LUKS2 header at 0: no LUKS header");
+    }
+}
+
+/// A copy whose checksum is right and whose metadata are invalid is not used. One that needs what is
+/// not supported is valid.
+fn a_copy_with_invalid_metadata() {
+    let requirement =
+        ("\"config\":{", "\"config\":{\"requirements\":{\"mandatory\":[\"future\"]},");
+    for (change, copies, opens) in [
+        (("{", "<"), &[0][..], true),
+        (("\"kdf\"", "\"kdx\""), &[0], true),
+        (("\"digests\"", "\"digest\""), &[0], true),
+        (("\"segments\"", "\"segment\""), &[1], true),
+        (("{", "<"), &[0, 1], false),
+        (("\"kdf\"", "\"kdx\""), &[0, 1], false),
+        (requirement, &[0], false),
+        (requirement, &[1], true),
+    ] {
+        let image = Image::format("--type luks2");
+        let key = image.volume_key();
+        copies.iter().for_each(|copy| image.change_metadata(*copy, change));
+        let bytes = image.bytes();
+        let header = Header::read(&&bytes[..]);
+        let ours = header.ok().and_then(|header| header.volume_key(&&bytes[..], SECRET, None));
+        assert_eq!(ours, Some(key.clone()).filter(|_| opens), "{change:?} {copies:?}");
+        // cryptsetup repairs the other copy.
+        let mut theirs = Command::new("cryptsetup");
+        theirs.args(["-q", "luksDump", "--dump-volume-key", "--key-file"]).arg(image.key_file());
+        let output = theirs.arg(image.path()).output().unwrap();
+        assert_eq!(output.status.success(), opens, "{change:?} {copies:?}: {output:?}");
+        if opens {
+            assert_eq!(image.volume_key(), key, "{change:?} {copies:?}");
+        }
     }
 }
 

@@ -10,7 +10,8 @@
 //! ```
 //!
 //! The second copy follows the first one. The checksum is that of the whole copy, with zeros in its
-//! own place. The copy with the higher sequence number is used.
+//! own place. A copy whose checksum or metadata are invalid is not used; of two valid ones, the one
+//! with the higher sequence number is used.
 
 use std::io;
 
@@ -19,6 +20,7 @@ use super::super::device::Source;
 use super::super::text;
 use super::hash::Hash;
 use super::header::Error;
+use super::metadata::{self, Metadata};
 
 /// Length of the binary part.
 const BINARY: usize = 4096;
@@ -28,14 +30,15 @@ const SIZES: [usize; 9] =
 const CHECKSUM: std::ops::Range<usize> = 448..512;
 
 /// The copy that is used.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(super) struct BinaryHeader {
     /// The binary part.
     pub(super) fields: Vec<u8>,
     /// Length of a copy.
-    pub(super) size: u64,
-    /// The metadata, without the NUL bytes.
-    pub(super) json: Vec<u8>,
+    size: u64,
+    /// The metadata. If they are valid but not supported, the other copy is no way out: it may be
+    /// older, from before a reencryption that has begun.
+    pub(super) metadata: Result<Metadata, Error>,
     /// Why the first copy is not used.
     pub(super) damage: Option<Error>,
 }
@@ -95,8 +98,12 @@ fn copy(source: &dyn Source, at: usize, magic: &[u8]) -> Result<BinaryHeader, Er
     read_exact(source, (at + BINARY) as u64, &mut bytes[BINARY..]).map_err(unreadable)?;
     check(&mut bytes).map_err(|cause| error(at, &cause))?;
     let json = bytes.split_off(BINARY);
-    let json = json.split(|byte| *byte == 0).next().unwrap_or_default().to_vec();
-    Ok(BinaryHeader { fields: bytes, size: size as u64, json, damage: None })
+    let json = json.split(|byte| *byte == 0).next().unwrap_or_default();
+    let metadata = match metadata::parse(json, size as u64) {
+        Err(error) if !error.is_unsupported => return Err(error),
+        metadata => metadata,
+    };
+    Ok(BinaryHeader { fields: bytes, size: size as u64, metadata, damage: None })
 }
 
 /// Checks the checksum of a copy.
@@ -130,4 +137,70 @@ pub(super) fn read_exact(source: &dyn Source, offset: u64, mut buf: &mut [u8]) -
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::header::Header;
+    use super::super::sample::{change, device};
+
+    const SECRET: &[u8] = b"secret";
+    /// What makes metadata unsupported.
+    const REQUIREMENT: (&str, &str) =
+        ("\"config\":{", "\"config\":{\"requirements\":{\"mandatory\":[\"new\"]},");
+    const UNSUPPORTED: &str =
+        "LUKS2 metadata: config/requirements/mandatory: 'new' is not supported";
+
+    /// Returns why the first copy is not used if the device is unlocked by the other one.
+    fn outcome(device: &[u8]) -> Result<String, String> {
+        let header = Header::read(&device).map_err(|error| error.to_string())?;
+        assert!(header.volume_key(&device, SECRET, None).is_some());
+        Ok(header.damage().map(ToString::to_string).unwrap_or_default())
+    }
+
+    #[test]
+    fn a_copy_with_invalid_metadata_is_not_used() {
+        assert_eq!(outcome(&device(SECRET)), Ok(String::new()));
+        for (from, to, damage) in [
+            ("{", "<", "LUKS2 metadata: expected value at line 1 column 1"),
+            ("\"kdf\"", "\"kdx\"", "LUKS2 metadata: keyslots/0/kdf: missing"),
+            ("\"digests\"", "\"digest\"", "LUKS2 metadata: digests: missing"),
+            ("\"32768\"", "\"4096\"", "LUKS2 metadata: keyslots/0/area: out of bounds"),
+        ] {
+            // However new it is.
+            for sequence in 0..3 {
+                let mut device = device(SECRET);
+                change(&mut device, false, sequence, (from, to));
+                assert_eq!(outcome(&device), Ok(damage.to_owned()), "{from}");
+                change(&mut device, true, 1, ("{", "<"));
+                assert_eq!(outcome(&device), Err(damage.to_owned()), "{from}");
+            }
+            let mut device = device(SECRET);
+            change(&mut device, true, 2, (from, to));
+            assert_eq!(outcome(&device), Ok(String::new()), "{from}");
+        }
+    }
+
+    /// The other copy may be older than what needs support.
+    #[test]
+    fn a_copy_that_is_not_supported_is_valid() {
+        let unsupported = Err(UNSUPPORTED);
+        for (second, sequence, want) in [
+            (false, 1, unsupported),
+            (false, 2, unsupported),
+            (false, 0, Ok("LUKS2 header at 0: older than the second one")),
+            (true, 2, unsupported),
+            (true, 1, Ok("")),
+            (true, 0, Ok("")),
+        ] {
+            let mut device = device(SECRET);
+            change(&mut device, second, sequence, REQUIREMENT);
+            let want = want.map(str::to_owned).map_err(str::to_owned);
+            assert_eq!(outcome(&device), want, "{second} {sequence}");
+        }
+        let mut device = device(SECRET);
+        change(&mut device, false, 9, ("{", "<"));
+        change(&mut device, true, 1, REQUIREMENT);
+        assert_eq!(outcome(&device), Err(UNSUPPORTED.to_owned()));
+    }
 }

@@ -8,7 +8,7 @@ use super::super::device::Source;
 use super::super::text;
 use super::binary_header::{self, BinaryHeader};
 use super::hash::Hash;
-use super::{luks1, metadata};
+use super::luks1;
 
 /// Largest key in bytes: two of AES-256 and an HMAC key are 128.
 pub(crate) const MAX_KEY: usize = 512;
@@ -135,19 +135,23 @@ pub(crate) struct Token {
 
 /// A header that cannot be used: where, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Error(Box<str>);
+pub struct Error {
+    text: Box<str>,
+    /// Whether the header is valid, but needs something that is not supported.
+    pub(super) is_unsupported: bool,
+}
 
 impl Error {
     /// Returns the error in a part of the header: `LUKS2 header at 16384`, `keyslots/0/kdf/salt`.
     #[cold]
     pub(crate) fn new(place: &str, cause: &str) -> Self {
-        Self(format!("{place}: {cause}").into())
+        Self { text: format!("{place}: {cause}").into(), is_unsupported: false }
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
@@ -172,8 +176,8 @@ impl Header {
     }
 
     fn read_luks2(source: &dyn Source) -> Result<Self, Error> {
-        let BinaryHeader { fields, size, json, damage } = binary_header::read(source)?;
-        let metadata = metadata::parse(&json, size)?;
+        let BinaryHeader { fields, metadata, damage, .. } = binary_header::read(source)?;
+        let metadata = metadata?;
         Ok(Self {
             version: 2,
             uuid: text::label(fields.get(168..208)).unwrap_or_default(),

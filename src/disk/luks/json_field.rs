@@ -30,6 +30,14 @@ impl<'a> Field<'a> {
         Error::new(&format!("LUKS2 metadata: {place}"), cause)
     }
 
+    /// Returns the error that this value is valid, but not supported.
+    #[cold]
+    pub(super) fn unsupported(&self, cause: &str) -> Error {
+        let mut error = self.error(cause);
+        error.is_unsupported = true;
+        error
+    }
+
     /// Returns a member of an object, if it is there.
     pub(super) fn optional(&'a self, name: &'a str) -> Option<Self> {
         self.value.get(name).map(|value| Self { value, parent: Some(self), name })

@@ -75,7 +75,7 @@ fn check_requirements(config: &Field<'_>) -> Result<()> {
     let Some(requirements) = config.optional("requirements") else { return Ok(()) };
     let Some(mandatory) = requirements.optional("mandatory") else { return Ok(()) };
     match mandatory.texts()?.first() {
-        Some(name) => Err(mandatory.error(&format!("'{name}' is not supported"))),
+        Some(name) => Err(mandatory.unsupported(&format!("'{name}' is not supported"))),
         None => Ok(()),
     }
 }
@@ -84,14 +84,14 @@ fn check_requirements(config: &Field<'_>) -> Result<()> {
 fn only_segment(segments: &Field<'_>) -> Result<Segment> {
     let all = segments.numbered(MAX_OBJECTS)?;
     let [(number, field)] = all.as_slice() else {
-        return Err(segments.error(&format!("{} segments are not supported", all.len())));
+        return Err(segments.unsupported(&format!("{} segments are not supported", all.len())));
     };
     let kind = field.get("type")?;
     if kind.text()? != "crypt" {
-        return Err(kind.error(&format!("'{}' is not supported", kind.text()?)));
+        return Err(kind.unsupported(&format!("'{}' is not supported", kind.text()?)));
     }
     if let Some(integrity) = field.optional("integrity") {
-        return Err(integrity.error("authenticated encryption is not supported"));
+        return Err(integrity.unsupported("authenticated encryption is not supported"));
     }
     let size = field.get("size")?;
     let size = if size.text()? == "dynamic" { None } else { Some(size.long()?) };
@@ -165,7 +165,7 @@ fn kdf(field: &Field<'_>) -> Result<Kdf> {
         }
         "argon2id" => true,
         "argon2i" => false,
-        other => return Err(kind.error(&format!("'{other}' is not supported"))),
+        other => return Err(kind.unsupported(&format!("'{other}' is not supported"))),
     };
     let at_least = |name: &str, min: u32, max: u32| {
         let field = field.get(name)?;
@@ -196,7 +196,7 @@ fn iterations(field: &Field<'_>) -> Result<u32> {
 fn digest(number: u32, field: &Field<'_>) -> Result<Digest> {
     let kind = field.get("type")?;
     if kind.text()? != "pbkdf2" {
-        return Err(kind.error(&format!("'{}' is not supported", kind.text()?)));
+        return Err(kind.unsupported(&format!("'{}' is not supported", kind.text()?)));
     }
     let value = field.get("digest")?.bytes()?;
     if value.len() < 16 || value.len() > 64 {
