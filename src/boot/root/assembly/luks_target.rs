@@ -256,25 +256,7 @@ impl Target {
         if self.number.replace(found.number) != Some(found.number) {
             self.text = format!("{}", escape::path(&found.path));
         }
-        let options = &self.device.options;
-        let flags = [
-            (options.discard, "allow-discards"),
-            (options.same_cpu_crypt, "same-cpu-crypt"),
-            (options.submit_from_crypt_cpus, "submit-from-crypt-cpus"),
-            (options.no_read_workqueue, "no-read-workqueue"),
-            (options.no_write_workqueue, "no-write-workqueue"),
-        ];
-        let request = Request::Luks(Box::new(LuksRequest {
-            node: found,
-            header,
-            name: self.device.name.clone().unwrap_or_default(),
-            slot: options.key_slot,
-            read_only: options.read_only,
-            measure: options.measurement(),
-            signature: options.tpm2_signature.clone().unwrap_or_default(),
-            token_timeout: options.token_timeout.unwrap_or(DRIVER_TIMEOUT).as_secs(),
-            flags: flags.iter().filter(|(set, _)| *set).map(|(_, f)| (*f).to_owned()).collect(),
-        }));
+        let request = Request::Luks(Box::new(request(&self.device, found, header)));
         // The load overlaps with the read of the header.
         cx.loader.want_name("dm_crypt", Rank::Root);
         match Job::start(&request, format!("reading the LUKS header of {}", self.text)) {
@@ -402,6 +384,29 @@ impl Target {
     }
 }
 
+/// Returns the request for the device at a node.
+fn request(device: &LuksDevice, node: Node, header: Option<Place>) -> LuksRequest {
+    let options = &device.options;
+    let flags = [
+        (options.discard, "allow-discards"),
+        (options.same_cpu_crypt, "same-cpu-crypt"),
+        (options.submit_from_crypt_cpus, "submit-from-crypt-cpus"),
+        (options.no_read_workqueue, "no-read-workqueue"),
+        (options.no_write_workqueue, "no-write-workqueue"),
+    ];
+    LuksRequest {
+        node,
+        header,
+        name: device.name.clone().unwrap_or_default(),
+        slot: options.key_slot,
+        read_only: options.read_only,
+        measure: options.measurement(),
+        signature: options.tpm2_signature.clone().unwrap_or_default(),
+        token_timeout: options.token_timeout.unwrap_or(DRIVER_TIMEOUT).as_secs(),
+        flags: flags.iter().filter(|(set, _)| *set).map(|(_, f)| (*f).to_owned()).collect(),
+    }
+}
+
 /// Returns the device with this name, once it is there.
 fn find_source(source: &LuksSource, cx: &mut StepContext<'_>) -> Option<Node> {
     match source {
@@ -438,4 +443,69 @@ fn resolve(place: &FilePlace, cx: &mut StepContext<'_>) -> Option<Place> {
         }
     }
     Some(resolved)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cmdline::{KernelCommandLine, crypttab};
+    use crate::disk::luks::header::Header;
+    use crate::disk::luks::sample;
+    use crate::disk::luks::table::{Data, Options};
+    use crate::disk::mapping::Word;
+
+    /// Returns the optional parameters of the table for the only device that a command line and a
+    /// crypttab name, and whether it is read-only.
+    fn optional(line: &str, table: &str) -> (String, bool) {
+        let line = KernelCommandLine::parse(line);
+        let table = crypttab::parse("t", table.as_bytes()).0;
+        let (devices, problems) = line.stacks.luks.devices(table);
+        assert_eq!((devices.len(), problems), (1, Vec::new()));
+        let size = 128 << 10;
+        let node = Node { path: "/dev/vda".into(), number: (254, 0), size };
+        let LuksRequest { node, name, read_only, flags, .. } = request(&devices[0], node, None);
+        let bytes = sample::device(b"secret");
+        let header = Header::read(&&bytes[..]).unwrap();
+        let data = Data { number: node.number, size: node.size };
+        let mapping = header.mapping(&name, data, (64, 0), &Options { read_only, flags }).unwrap();
+        let words = mapping.targets[0].parameters.iter().skip(5).map(|word| match word {
+            Word::Text(text) => text.as_str(),
+            _ => panic!("a device"),
+        });
+        (words.collect::<Vec<_>>().join(" "), mapping.read_only)
+    }
+
+    #[test]
+    fn options_reach_the_table_of_the_device() {
+        let uuid = sample::UUID;
+        let named = format!("rd.luks.uuid={uuid}");
+        let table = |options: &str| format!("root UUID={uuid} none {options}\n");
+        for (options, want, read_only) in [
+            ("luks", "", false),
+            ("discard", "1 allow_discards", false),
+            ("discard=no,readonly", "", true),
+            (
+                "no-read-workqueue,no-write-workqueue,read-only,discard",
+                "3 allow_discards no_read_workqueue no_write_workqueue",
+                true,
+            ),
+            (
+                "perf-same_cpu_crypt,submit-from-crypt-cpus",
+                "2 same_cpu_crypt submit_from_crypt_cpus",
+                false,
+            ),
+        ] {
+            let want = (want.to_owned(), read_only);
+            let by_line = optional(&format!("{named} rd.luks.options={options}"), "");
+            assert_eq!(by_line, want, "{options}");
+            assert_eq!(optional("", &table(options)), want, "{options}");
+        }
+        let by_other_words = [
+            format!("{named} rd.luks.allow-discards"),
+            format!("cryptdevice=UUID={uuid}:root:allow-discards"),
+        ];
+        for line in by_other_words {
+            assert_eq!(optional(&line, ""), ("1 allow_discards".to_owned(), false), "{line}");
+        }
+    }
 }
