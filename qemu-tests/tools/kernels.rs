@@ -3,16 +3,19 @@
 //! Every module and every alias of a kernel is looked up, thousands per process. The lines
 //! that are filtered here differ for a documented reason.
 
-use harness::kernel::{Kernel, Tree};
+use harness::kernel::{self, Kernel, Tree};
 use harness::run::{RELEASE, Test};
 use harness::{kmod34, note, paths, tests};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 /// The tests of this module, by what they need.
-pub(crate) const TESTS: &[Test] = tests![[] => patterns_are_filled_in; RELEASE =>
+pub(crate) const TESTS: &[Test] = tests![[] =>
+    patterns_are_filled_in,
+    the_modules_for_encrypted_disks_are_complete;
+    RELEASE =>
     all_of_6_1_cloud,
     all_of_6_1_with_every_driver,
     all_of_6_12_cloud,
@@ -302,5 +305,37 @@ fn patterns_are_filled_in() {
         ("usb:v1d[0-9]*[A-F]?", 3, "usb:v1d0xA0"),
     ] {
         assert_eq!(instance(pattern, index), want);
+    }
+}
+
+/// Every implementation of an algorithm that is in the set is in the set: the fast ones too.
+fn the_modules_for_encrypted_disks_are_complete() {
+    let list = include_str!("../../initramfs/modules/crypt.list");
+    let set: BTreeSet<&str> = list.lines().filter(|line| !line.starts_with('#')).collect();
+    for kernel in [Kernel::Full61, Kernel::CloudArm64, Kernel::Cloud612] {
+        let tree = kernel.get();
+        let dep = fs::read_to_string(tree.modules().join("modules.dep")).unwrap();
+        let files = dep.lines().filter_map(|line| Some(line.split_once(':')?.0));
+        let is_generic = |file: &str| file.starts_with("kernel/crypto/");
+        let is_fast = |file: &str| file.starts_with("kernel/arch/") && file.contains("/crypto/");
+        let files: BTreeMap<String, bool> = files
+            .filter(|file| is_generic(file) || is_fast(file))
+            .map(|file| (kernel::stem(file), is_generic(file)))
+            .collect();
+        let aliases = fs::read_to_string(tree.modules().join("modules.alias")).unwrap();
+        let algorithms = || {
+            let lines = aliases.lines().filter_map(|line| line.strip_prefix("alias crypto-"));
+            lines.filter_map(|line| line.split_once(' '))
+        };
+        let wanted: BTreeSet<&str> = algorithms()
+            .filter(|(_, module)| set.contains(module) && files.get(*module) == Some(&true))
+            .map(|(algorithm, _)| algorithm)
+            .collect();
+        assert!(!wanted.is_empty(), "{kernel:?}");
+        let missing: BTreeSet<&str> = algorithms()
+            .filter(|(algorithm, module)| wanted.contains(algorithm) && files.contains_key(*module))
+            .filter_map(|(_, module)| (!set.contains(module)).then_some(module))
+            .collect();
+        assert!(missing.is_empty(), "{kernel:?}: {missing:?}");
     }
 }

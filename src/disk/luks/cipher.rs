@@ -74,7 +74,7 @@ impl Cipher {
         let name = self.kernel_name.as_str();
         if name.starts_with("ecb(") {
             0
-        } else if name.starts_with("adiantum(") {
+        } else if name.starts_with("adiantum(") || name.starts_with("hctr2(") {
             32
         } else if ["blowfish", "cast5", "des", "anubis"].iter().any(|c| self.base().starts_with(c))
         {
@@ -98,6 +98,7 @@ impl Cipher {
             // xts and lrw encrypt through ecb if the cipher has no form of its own.
             Some("xts" | "lrw") => add("ecb"),
             Some("adiantum") => add("nhpoly1305"),
+            Some("hctr2") => ["xctr", "polyval"].into_iter().for_each(&mut add),
             _ => {}
         }
         if let Iv::Essiv(hash) = &self.iv {
@@ -131,6 +132,7 @@ mod tests {
                 "xchacha12,aes",
                 "adiantum xchacha12 aes nhpoly1305",
             ),
+            ("aes-hctr2-plain64", "hctr2(aes)", Iv::Plain64, "aes", "hctr2 aes xctr polyval"),
             (
                 "capi:essiv(cbc(aes),sha256)-plain64",
                 "essiv(cbc(aes),sha256)",
@@ -146,8 +148,14 @@ mod tests {
             assert_eq!(cipher.aliases(), want, "{name}");
         }
         assert!(Cipher::parse("cipher_null-ecb").is_null());
-        for (name, size) in [("aes-cbc-plain", 16), ("blowfish-cbc-plain", 8), ("aes-ecb", 0)] {
-            assert_eq!(Cipher::parse(name).iv_size(), size);
+        for (name, size) in [
+            ("aes-cbc-plain", 16),
+            ("blowfish-cbc-plain", 8),
+            ("aes-ecb", 0),
+            ("aes-hctr2-plain64", 32),
+            ("xchacha12,aes-adiantum-plain64", 32),
+        ] {
+            assert_eq!(Cipher::parse(name).iv_size(), size, "{name}");
         }
     }
 }
