@@ -45,3 +45,35 @@ pub(crate) fn mapper_name(parts: &[&str]) -> String {
     let parts: Vec<_> = parts.iter().map(|part| part.replace('-', "--")).collect();
     parts.join("-")
 }
+
+/// Returns the path below /dev of the volume that [`mapper_name`] has made a name of a group and a
+/// volume for: `vg-0/root` of `vg--0-root`.
+pub(crate) fn volume_path(mapped: &str) -> Option<String> {
+    let mut from = 0;
+    loop {
+        let at = from + mapped.get(from..)?.find('-')?;
+        let (group, volume) = (mapped.get(..at)?, mapped.get(at + 1..)?);
+        if !volume.starts_with('-') {
+            return Some([group, volume].map(|name| name.replace("--", "-")).join("/"));
+        }
+        from = at + 2;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_volume_of_a_mapped_name() {
+        for (group, volume) in [("vg0", "root"), ("vg-0", "root"), ("a--b-", "c-"), ("a", "b-c")] {
+            // No name begins with a dash.
+            let mapped = mapper_name(&[group, volume]);
+            assert_eq!(volume_path(&mapped), Some(format!("{group}/{volume}")), "{mapped}");
+        }
+        for mapped in ["", "root", "a--b", "a----"] {
+            assert_eq!(volume_path(mapped), None, "{mapped}");
+        }
+        assert_eq!(volume_path("luks-1-2").as_deref(), Some("luks/1-2"));
+    }
+}

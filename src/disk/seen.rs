@@ -5,8 +5,10 @@ use crate::escape;
 /// A block device and its content.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct SeenDevice {
-    /// Name below /dev.
+    /// Name of the node below /dev.
     pub(crate) name: String,
+    /// Name below /dev by which people know the device, if that is another one: `vg0/root`.
+    pub(crate) usual_name: Option<String>,
     /// Size in bytes.
     pub(crate) size: u64,
     /// Disk of a partition.
@@ -34,6 +36,11 @@ pub(crate) struct SeenDevice {
 }
 
 impl SeenDevice {
+    /// Returns the name below /dev by which people know the device.
+    pub(crate) fn usual_name(&self) -> &str {
+        self.usual_name.as_deref().unwrap_or(&self.name)
+    }
+
     /// Formats the device as `vda1 ext4 UUID=… LABEL=… PARTUUID=…`, printable whatever the device
     /// holds.
     pub(crate) fn line(&self) -> String {
@@ -55,6 +62,6 @@ impl SeenDevice {
         let words = std::iter::once(content).chain(values).chain(error);
         words
             .filter(|word| !word.is_empty())
-            .fold(escape::value(&self.name).into_owned(), |line, word| line + " " + &word)
+            .fold(escape::value(self.usual_name()).into_owned(), |line, word| line + " " + &word)
     }
 }

@@ -57,6 +57,17 @@ impl BlockDevice {
         let path = name.map(|name| root.join("dev/mapper").join(name.trim_end()));
         path.ok().filter(|path| path.exists()).unwrap_or_else(|| self.node(root))
     }
+
+    /// Returns the name below /dev by which people know a device of the device mapper: `vg0/root` for
+    /// a logical volume, `mapper/NAME` for another one; `None` without such a link.
+    #[cfg(feature = "stacks")]
+    pub(crate) fn usual_name(&self, root: &Root) -> Option<String> {
+        let path = self.usual_path(root);
+        let mapped = path.strip_prefix(root.join("dev/mapper")).ok()?.to_str()?;
+        let volume = disk::mapping::volume_path(mapped);
+        let volume = volume.filter(|volume| root.join("dev").join(volume).exists());
+        Some(volume.unwrap_or_else(|| format!("mapper/{mapped}")))
+    }
 }
 
 /// Returns the number, major and minor, of the block device that a path leads to.
@@ -189,6 +200,30 @@ mod tests {
             assert_eq!(is_read_only(&dir, number), want, "{text}");
         }
         assert!(!is_read_only(&dir, (9, 9)), "a device that is gone");
+    }
+
+    #[cfg(feature = "stacks")]
+    #[test]
+    fn volumes_have_the_name_of_their_link() {
+        let scratch = tempfile::tempdir().unwrap();
+        let dir = Root::at(scratch.path());
+        for (name, mapped, links, want) in [
+            ("dm-0", "vg--0-root", &["mapper/vg--0-root", "vg-0/root"][..], Some("vg-0/root")),
+            ("dm-1", "luks-0a-1b", &["mapper/luks-0a-1b"], Some("mapper/luks-0a-1b")),
+            ("dm-2", "root", &["mapper/root"], Some("mapper/root")),
+            ("dm-3", "vg1-root", &[], None),
+            ("vda", "vg1-root", &["mapper/vg1-root"], None),
+        ] {
+            let attributes = scratch.path().join("sys/class/block").join(name).join("dm");
+            fs::create_dir_all(&attributes).unwrap();
+            fs::write(attributes.join("name"), format!("{mapped}\n")).unwrap();
+            for link in links.iter().map(|link| scratch.path().join("dev").join(link)) {
+                fs::create_dir_all(link.parent().unwrap()).unwrap();
+                fs::write(link, "").unwrap();
+            }
+            let device = BlockDevice { name: name.into(), ..BlockDevice::vanished("") };
+            assert_eq!(device.usual_name(&dir).as_deref(), want, "{name}");
+        }
     }
 
     #[test]

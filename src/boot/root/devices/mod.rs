@@ -378,12 +378,18 @@ impl Devices {
     /// record.
     pub(crate) fn seen(&mut self) -> Vec<SeenDevice> {
         self.list();
-        let seen = |listed: &Listed| match &listed.probed {
-            Some(known) => known.seen.clone(),
-            None => {
-                let error = listed.skipped.as_deref().unwrap_or("not read yet").to_owned();
-                SeenDevice { error: Some(error), ..described(&self.dir, &listed.device) }
-            }
+        let seen = |listed: &Listed| {
+            let seen = match &listed.probed {
+                Some(known) => known.seen.clone(),
+                None => {
+                    let error = listed.skipped.as_deref().unwrap_or("not read yet").to_owned();
+                    SeenDevice { error: Some(error), ..described(&self.dir, &listed.device) }
+                }
+            };
+            // The links of a mapped device may be made after it was read.
+            #[cfg(feature = "stacks")]
+            let seen = SeenDevice { usual_name: listed.device.usual_name(&self.dir), ..seen };
+            seen
         };
         self.listed.iter().map(seen).collect()
     }

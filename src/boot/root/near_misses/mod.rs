@@ -76,8 +76,10 @@ fn other(text: &str, seen: &[SeenDevice]) -> Vec<String> {
     };
     let hits =
         seen.iter().flat_map(|d| Tag::ALL.into_iter().filter(|t| has(t, d)).map(move |t| (d, t)));
-    hits.map(|(d, t)| format!("{} has this {}: use root={}={text}", d.name, t.as_str(), t.as_str()))
-        .collect()
+    let line = |(d, t): (&SeenDevice, Tag)| {
+        format!("{} has this {}: use root={}={text}", d.usual_name(), t.as_str(), t.as_str())
+    };
+    hits.map(line).collect()
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ fn unusable(tag: Tag, wanted: &str, device: &SeenDevice) -> Option<String> {
     if !same || device.is_filesystem || device.kinds.is_empty() {
         return None;
     }
-    Some(format!("{} has this {}, but {}", device.name, tag.as_str(), obstacle(device)))
+    Some(format!("{} has this {}, but {}", device.usual_name(), tag.as_str(), obstacle(device)))
 }
 
 /// Returns why the content of a device cannot be mounted.
@@ -79,8 +79,10 @@ fn other_tag(tag: Tag, wanted: &str, device: &SeenDevice) -> Vec<String> {
     let others = Tag::ALL.into_iter().filter(|other| *other != tag);
     let same =
         others.filter(|o| o.value(device).is_some_and(|have| have.eq_ignore_ascii_case(wanted)));
-    same.map(|o| format!("{} has {}={wanted}, not {}", device.name, o.as_str(), tag.as_str()))
-        .collect()
+    same.map(|o| {
+        format!("{} has {}={wanted}, not {}", device.usual_name(), o.as_str(), tag.as_str())
+    })
+    .collect()
 }
 
 /// Returns the line for almost the same value under the same tag.
@@ -101,7 +103,7 @@ fn close(tag: Tag, wanted: &str, device: &SeenDevice) -> Option<String> {
             _ => return None,
         }
     };
-    Some(format!("{} has {}={}: {how}", device.name, tag.as_str(), escape::value(have)))
+    Some(format!("{} has {}={}: {how}", device.usual_name(), tag.as_str(), escape::value(have)))
 }
 
 /// Returns the number of characters to change, add or remove; 3 stands for more than two.

@@ -41,6 +41,10 @@ fn machine() -> Vec<SeenDevice> {
         on("sda", 1, "dos", "89abcdef-01", filesystem("sda1", "ext4", "dddd", "backup")),
         on("sda", 3, "dos", "89abcdef-03", filesystem("sda3", "swap", "eeee", "swap")),
         SeenDevice { kinds: vec!["ext4", "xfs"], uuid: Some("ffff".into()), ..disk("vdc", "") },
+        SeenDevice {
+            usual_name: Some("vg0/home".into()),
+            ..filesystem("dm-1", "ext4", "12345678", "people")
+        },
     ]
 }
 
@@ -49,6 +53,10 @@ fn the_nearest_device_and_the_cause_are_named() {
     for (root, want) in [
         ("LABEL=root", "vda1 has LABEL=Root: upper and lower case differ"),
         ("LABEL=Rot", "vda1 has LABEL=Root: one character differs"),
+        ("LABEL=peeple", "vg0/home has LABEL=people: one character differs"),
+        ("UUID=12345679", "vg0/home has UUID=12345678: one character differs"),
+        ("PARTLABEL=people", "vg0/home has LABEL=people, not PARTLABEL"),
+        ("people", "vg0/home has this LABEL: use root=LABEL=people"),
         ("LABEL=part 1", "vda1 has PARTLABEL=part 1, not LABEL"),
         ("PARTLABEL=Root", "vda1 has LABEL=Root, not PARTLABEL"),
         ("PARTLABEL=Part 1", "vda1 has PARTLABEL=part 1: upper and lower case differ"),
