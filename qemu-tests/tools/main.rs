@@ -31,6 +31,8 @@ mod image;
 mod blkid;
 // LUKS headers, against cryptsetup.
 mod luks;
+// Keys that a TPM has sealed, against systemd-cryptenroll.
+mod tpm;
 // The hook for kernel packages of Debian 12.
 mod kernel_removal;
 // The release binaries: static and small.
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         depmod::TESTS,
         blkid::TESTS,
         luks::TESTS,
+        tpm::TESTS,
         fake_roots::TESTS,
         image::TESTS,
         modules_conf::TESTS,

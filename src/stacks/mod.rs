@@ -15,9 +15,8 @@ pub(crate) mod message;
 mod place;
 mod serve;
 mod summary;
+pub mod tpm;
 mod udev_db;
-
-pub(crate) mod tpm;
 
 use std::path::PathBuf;
 

@@ -2,7 +2,9 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
@@ -78,12 +80,15 @@ impl Tpm {
         Ok(Self { file, path: node })
     }
 
-    /// Connects to the socket of an emulator.
-    #[cfg(test)]
-    pub(crate) fn connect(path: &Path) -> Self {
-        let stream = std::os::unix::net::UnixStream::connect(path).unwrap();
-        stream.set_nonblocking(true).unwrap();
-        Self { file: File::from(std::os::fd::OwnedFd::from(stream)), path: "swtpm" }
+    /// Connects to the socket of an emulator, for tests.
+    ///
+    /// # Errors
+    /// No emulator listens there.
+    pub(crate) fn connect(socket: &Path) -> Result<Self> {
+        let failed = |error| Error::io("connect", socket, &error);
+        let stream = UnixStream::connect(socket).map_err(failed)?;
+        stream.set_nonblocking(true).map_err(failed)?;
+        Ok(Self { file: File::from(OwnedFd::from(stream)), path: "the emulator" })
     }
 
     /// Sends a command and returns the answer, which may hold a secret.

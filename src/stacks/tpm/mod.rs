@@ -4,9 +4,8 @@
 //! is asked, so that a wrong policy costs no attempt at the PIN.
 
 mod chip;
+pub mod emulated;
 mod error;
-#[cfg(test)]
-mod tests;
 
 use std::fs;
 use std::io::Write;
