@@ -242,6 +242,21 @@ fn states_tell_what_is_missing() {
     }
 }
 
+/// As lvm2 writes the metadata of a volume of VDO, with its pool.
+#[test]
+fn a_volume_of_vdo_is_refused_by_name() {
+    let group = Group::parse(include_bytes!("../fixtures/vdo.txt")).unwrap();
+    let refused = |text: &str| State::Refused(text.to_owned());
+    for (name, want) in [
+        ("root", refused("root has segments of type vdo: not supported")),
+        ("vpool0", refused("vpool0 has segments of type vdo-pool: not supported")),
+        ("other", State::Ready),
+    ] {
+        let volume = group.find(name).unwrap();
+        assert_eq!(availability::state(&group, &[true], volume), want, "{name}");
+    }
+}
+
 #[test]
 fn only_volumes_for_users_are_visible() {
     let group = group();
