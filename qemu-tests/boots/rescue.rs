@@ -21,6 +21,7 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
     a_shell_that_does_not_work_is_not_used,
     every_console_has_a_prompt_and_its_keyboard,
     two_serial_consoles_have_the_verdict_and_a_prompt,
+    an_led_shows_the_verdict,
     a_shell_may_be_refused,
     a_password_guards_the_shell,
 ];
@@ -306,6 +307,37 @@ fn two_serial_consoles_have_the_verdict_and_a_prompt() {
     let boot = person.leaves("poweroff");
     boot.expect("no-root");
     boot.check(!boot.console.contains("verdict: no-root"), "two verdicts on /dev/console");
+}
+
+fn an_led_shows_the_verdict() {
+    const LED: &str = "/sys/class/leds/input0::capslock";
+    let (tree, image) = image::all_of(Kernel::Cloud61);
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("tree");
+    files::put(&root, "bin/busybox", &files::busybox(), 0o755);
+    let init = format!(
+        "#!/bin/busybox sh\n/bin/busybox cat {LED}/trigger > /dev/ttyS0\n\
+         /bin/busybox poweroff -f\n"
+    );
+    files::put(&root, "sbin/init", init.as_bytes(), 0o755);
+    let disk = ROOT.make_of(&root, "16M", &dir.path().join("root"));
+    let vm = Machine::new(&tree, &image).disk(Bus::VirtioBlk, &disk);
+    let words = format!("{NO_ROOT} coldplug.led=input0::capslock");
+    let mut person = Person::at(vm.cmdline(&words).start());
+    person.reads(PROMPT);
+    person.asks(&format!("cat {LED}/trigger"), "[pattern]");
+    let twice = "1 200 1 0 0 300 0 0 ".repeat(2);
+    person.asks(&format!("cat {LED}/pattern"), &format!("{twice}0 1500 0 0"));
+    // The trigger that the kernel has set for this LED.
+    let boot = person.leaves("retry root=LABEL=coldplug-root");
+    boot.expect("ok");
+    boot.check(boot.console.contains("[kbd-capslock]"), "the trigger is not given back");
+    boot.check(!boot.console.contains("coldplug.led: "), "a warning");
+    let vm = Machine::new(&tree, &image).disk(Bus::VirtioBlk, &disk);
+    let boot = vm.cmdline("root=LABEL=coldplug-root coldplug.led=green:status").run();
+    boot.expect("ok");
+    let text = "coldplug.led: green:status not found in /sys/class/leds: input0::capslock, ";
+    boot.check(boot.console.contains(text), text);
 }
 
 fn a_shell_may_be_refused() {

@@ -23,6 +23,7 @@ mod init;
 mod insmod;
 #[cfg(feature = "host")]
 mod kmod;
+mod led_blinker;
 mod load_keyboards;
 mod load_worker;
 mod lsmod;
@@ -186,6 +187,11 @@ const INTERNAL: &[Applet] = &[
         run: free_initramfs::run,
     },
     Applet {
+        name: "led-blinker",
+        help: "show the states that standard input names by an LED",
+        run: led_blinker::run,
+    },
+    Applet {
         name: "load-keyboards",
         help: "load the drivers of keyboards",
         run: load_keyboards::run,
@@ -213,7 +219,7 @@ const INTERNAL: &[Applet] = &[
 ];
 
 /// Commands without options. Their entry in the table is their whole help.
-const WITHOUT_OPTIONS: [&str; 13] = [
+const WITHOUT_OPTIONS: [&str; 14] = [
     "init",
     "assemble",
     "finish",
@@ -221,6 +227,7 @@ const WITHOUT_OPTIONS: [&str; 13] = [
     "console-shell",
     "disk-prober",
     "free-initramfs",
+    "led-blinker",
     "load-keyboards",
     "load-worker",
     "mount-worker",

@@ -16,6 +16,7 @@ mod finish;
 mod fstab;
 mod kernel_helper;
 mod keyboards;
+mod led;
 mod loading;
 mod log;
 mod new_root;
@@ -39,6 +40,7 @@ mod watchdog;
 pub(crate) use consoles::{NO_PASSWORD, NO_TERMINAL, Occasion, RESET};
 pub(crate) use finish::finish;
 pub(crate) use keyboards::load_drivers as load_keyboard_drivers;
+pub(crate) use led::serve_led;
 pub(crate) use persistence::serve_persistence;
 pub(crate) use report_port::serve_report;
 pub(crate) use request::Request;
@@ -209,6 +211,7 @@ impl Boot {
     fn begin_anew(&mut self, what: &str) {
         self.reporter.log().error(&format!("{what} after the failed boot"));
         self.reporter.begin_anew();
+        self.show_search();
         self.root_check = None;
     }
 
@@ -236,6 +239,7 @@ impl Boot {
         let is_resume_over = self.params.root.resume.is_none();
         self.persistence = Persistence::new(self.params.boot.store.take(), is_resume_over);
         rescue::set_policy(&self.dir, &self.params.boot);
+        self.start_led();
     }
 
     fn read_parameters(&mut self, line: &[u8]) {
@@ -306,6 +310,7 @@ impl Boot {
         for name in filesystems.chain(storage.modules().map(str::to_owned)) {
             loader.want_name(&name, Rank::Root);
         }
+        self.request_led_trigger(loader);
         let mut coldplug = Coldplug::new(&dir, loader, root_hint, self.params.boot.jobs == Some(1));
         let search =
             RootSearch::new(&dir, &self.params, storage, self.is_retry, &mut self.reporter);
@@ -317,6 +322,7 @@ impl Boot {
         self.record_modules(loader, &coldplug);
         self.report_deferred(loads_ended.unwrap_or(self.began));
         self.report_watchdog();
+        self.report_led();
         if !matches!(result, Err(BootError::Interrupted(_))) {
             self.finish_persistence();
         }
@@ -422,7 +428,10 @@ impl Boot {
     fn finish_record(&mut self, verdict: Verdict) -> Result<(), BootError> {
         let report = self.params.boot.report.as_deref();
         match self.reporter.finish(&self.dir, verdict, report) {
-            true => Ok(()),
+            true => {
+                self.show_verdict(verdict);
+                Ok(())
+            }
             false => Err(BootError::Interrupted(Interruption::CtrlAltDel)),
         }
     }

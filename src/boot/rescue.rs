@@ -9,7 +9,7 @@ use super::consoles::{self, Occasion};
 use super::error::Interruption;
 use super::request::Request;
 use super::shell_access::{self, ShellAccess};
-use super::{Boot, BootError};
+use super::{Boot, BootError, led};
 use crate::cmdline::boot::{BootParams, OnFailure};
 use crate::load::ShutdownHandle;
 use crate::sys::console::{self, Console};
@@ -182,6 +182,7 @@ fn wait_for_reset(root: &Root) -> ! {
 /// (seen on 6.1). Ctrl-Alt-Del therefore does not shorten this wait, nor that of sync(2), 15 s in
 /// total, but restarts a machine that was to be powered off or halted.
 pub(super) fn leave(how: Shutdown) -> ! {
+    led::end();
     let handles = SHUTDOWN.try_lock().map(|handles| handles.clone()).unwrap_or_default();
     let end = BootTime::now() + DRAIN_TIMEOUT;
     // After a crash there is no handle, but perhaps a worker process with its last loads.

@@ -150,6 +150,8 @@ pub struct BootParams {
     pub(crate) decode: Decode,
     /// `coldplug.watchdog=`.
     pub(crate) watchdog: Option<WatchdogParams>,
+    /// `coldplug.led=`: name of the LED that shows the state of the boot.
+    pub(crate) led: Option<String>,
     /// `coldplug.lock=`: whether no module may be loaded after the switch.
     pub(crate) lock: bool,
     /// `coldplug.persist=`.
@@ -166,6 +168,12 @@ impl BootParams {
 /// Parses the value of `coldplug.jobs=`.
 pub(super) fn jobs(text: &str) -> Option<usize> {
     text.parse().ok().filter(|jobs| (1..=256).contains(jobs))
+}
+
+/// Parses the value of `coldplug.led=`: the name of a directory entry.
+pub(super) fn led(text: &str) -> Option<String> {
+    let is_name = !text.is_empty() && !text.contains('/') && text != "." && text != "..";
+    is_name.then(|| text.to_owned())
 }
 
 /// Values of `coldplug.onfail=`.
@@ -198,6 +206,22 @@ pub(super) const LOG_LEVELS: [(&str, LogLevel); 4] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_led_is_named_without_its_directory() {
+        for (text, is_name) in [
+            ("green:status", true),
+            ("beaglebone:green:usr0", true),
+            ("input3::capslock", true),
+            ("", false),
+            (".", false),
+            ("..", false),
+            ("../../block", false),
+            ("/sys/class/leds/x", false),
+        ] {
+            assert_eq!(led(text).is_some(), is_name, "{text}");
+        }
+    }
 
     #[test]
     fn a_watchdog_is_a_device_and_perhaps_a_timeout() {

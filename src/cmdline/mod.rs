@@ -113,10 +113,11 @@ pub(crate) fn with_words(line: &[u8], more: &str) -> Vec<u8> {
 }
 
 /// Parameters that are read once, when the boot begins: what they say holds for all attempts.
-const READ_ONCE: [&str; 7] = [
+const READ_ONCE: [&str; 8] = [
     "coldplug.onfail",
     "panic",
     "coldplug.break",
+    "coldplug.led",
     "coldplug.shell",
     "coldplug.watchdog",
     "coldplug.persist",

@@ -8,7 +8,7 @@
 use super::Parser;
 use super::boot::{
     ASYNC_PROBE, BREAKS, DECODE, LOCK, LOG_LEVELS, LogLevel, ON_FAILURE, SETTLE, WatchdogParams,
-    jobs,
+    jobs, led,
 };
 use super::modules::{ModuleParams, names};
 use super::network::{IpConfig, NfsExport, mac};
@@ -310,6 +310,10 @@ parameters! {
                 let watchdog = WatchdogParams::parse(word.value_or_empty());
                 set(&mut line.boot.watchdog, watchdog.map(Some))
             };
+        "coldplug.led", "=NAME",
+        "Shows the state of the boot by the LED /sys/class/leds/NAME: see \
+         [unattended.md](unattended.md#led)."
+            => set(&mut line.boot.led, led(word.value_or_empty()).map(Some));
         "coldplug.lock", "=0|1",
         "With 1 no module can be loaded or removed after the switch until the next boot \
          (kernel.modules_disabled). `coldplug.settle=root` is then ignored, and modules that are \

@@ -9,8 +9,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair,
@@ -123,6 +125,16 @@ pub(crate) fn receive_from_parent(socket: impl AsFd) -> Option<Vec<u8>> {
         Received::Message(message) => Some(message),
         Received::Pending | Received::Ended => None,
     }
+}
+
+/// Waits for the next message from the parent, in a child, no longer than `timeout`; `None` means
+/// without end.
+pub(crate) fn receive_from_parent_within(socket: impl AsFd, timeout: Option<Duration>) -> Received {
+    let mut fds = [PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN)];
+    let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+    // Interrupted or not: nothing may have arrived.
+    let _ = poll(&mut fds, timeout.as_ref());
+    receive(&socket, RecvFlags::DONTWAIT)
 }
 
 /// Sends a message to the parent, in a child. Returns whether it was sent.

@@ -47,6 +47,7 @@ pub(crate) mod key_memory;
 #[cfg(feature = "stacks")]
 pub(crate) mod keyring;
 pub(crate) mod kmsg;
+pub(crate) mod led;
 pub(crate) mod loopdev;
 pub(crate) mod machine;
 #[cfg(feature = "stacks")]

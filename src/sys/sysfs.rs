@@ -182,14 +182,14 @@ pub(crate) fn lockdown() -> Result<Option<String>> {
     File::from(file)
         .read_to_string(&mut text)
         .map_err(|e| Error::io("read", Path::new(FILE), &e))?;
-    let mode = lockdown_mode(&text).ok_or_else(|| Error::new("parse", FILE, Errno::INVAL))?;
+    let mode = bracketed(&text).ok_or_else(|| Error::new("parse", FILE, Errno::INVAL))?;
     Ok(Some(mode.to_owned()))
 }
 
-/// Returns the mode in brackets.
-fn lockdown_mode(text: &str) -> Option<&str> {
+/// Returns the word in brackets, which is the one of a list that is in effect.
+pub(super) fn bracketed(text: &str) -> Option<&str> {
     let (_, rest) = text.split_once('[')?;
-    rest.split_once(']').map(|(mode, _)| mode)
+    rest.split_once(']').map(|(word, _)| word)
 }
 
 /// Reports whether the kernel prints every record on the console, whatever its priority.
@@ -209,14 +209,14 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn the_lockdown_mode_is_the_one_in_brackets() {
+    fn the_word_in_brackets_is_in_effect() {
         for (text, mode) in [
             ("none integrity [confidentiality]\n", Some("confidentiality")),
             ("[none] integrity confidentiality\n", Some("none")),
             ("none\n", None),
             ("", None),
         ] {
-            assert_eq!(lockdown_mode(text), mode);
+            assert_eq!(bracketed(text), mode);
         }
     }
 
