@@ -52,6 +52,8 @@ mod faults;
 mod rescue;
 // Failed boots that are stored for the next one.
 mod persistence;
+// Slots of an A/B system.
+mod slots;
 // A Debian with systemd, with our image and with its own.
 mod debian;
 
@@ -78,6 +80,7 @@ fn main() -> ExitCode {
         faults::TESTS,
         rescue::TESTS,
         persistence::TESTS,
+        slots::TESTS,
         filesystems::TESTS,
         network::TESTS,
         deferred::TESTS,

@@ -33,6 +33,8 @@ mod blkid;
 mod luks;
 // Keys that a TPM has sealed, against systemd-cryptenroll.
 mod tpm;
+// Environments of U-Boot, against fw_printenv and fw_setenv.
+mod uboot_env;
 // The hook for kernel packages of Debian 12.
 mod kernel_removal;
 // The release binaries: static and small.
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         blkid::TESTS,
         luks::TESTS,
         tpm::TESTS,
+        uboot_env::TESTS,
         fake_roots::TESTS,
         image::TESTS,
         modules_conf::TESTS,

@@ -45,6 +45,8 @@ mod rescue;
 mod rmmod;
 mod scan;
 mod settings;
+#[cfg(feature = "host")]
+mod slot;
 mod static_nodes;
 mod table;
 mod tool;
@@ -119,6 +121,12 @@ const COMMANDS: &[Applet] = &[
         name: "settings",
         help: "save, restore or show the settings of modules",
         run: settings::run,
+    },
+    #[cfg(feature = "host")]
+    Applet {
+        name: "slot",
+        help: "show the slots of an A/B system, or mark one as good or bad",
+        run: slot::run,
     },
     #[cfg(feature = "host")]
     Applet {

@@ -92,6 +92,11 @@ impl BootError {
             Self::SwitchRoot(error) | Self::Step(StepError::SwitchRoot(error)) => {
                 std::iter::once(error.to_string()).chain(error.hint()).collect()
             }
+            Self::Step(error @ StepError::NoSlot(_)) => {
+                let hint = "hint: 'retry root=NAME' boots without slots; 'coldplug slot good SLOT' \
+                            in the real system gives a slot its attempts back";
+                vec![error.to_string(), hint.to_owned()]
+            }
             error => vec![error.to_string()],
         }
     }

@@ -127,6 +127,7 @@ impl Code {
             "mount-failed" => 3,
             "no-init" => 4,
             "switch-failed" | "exec-failed" => 5,
+            "no-slot" => 6,
             "no-mounts" => 7,
             // panic, crash
             _ => 8,
@@ -235,6 +236,7 @@ mod tests {
             (Verdict::NoInit, 4),
             (Verdict::SwitchFailed, 5),
             (Verdict::ExecFailed, 5),
+            (Verdict::NoSlot, 6),
             (Verdict::NoMounts, 7),
             (Verdict::Panic, 8),
             (Verdict::Crash, 8),

@@ -41,6 +41,8 @@ pub(crate) use consoles::{NO_PASSWORD, NO_TERMINAL, Occasion, RESET};
 pub(crate) use finish::finish;
 pub(crate) use keyboards::load_drivers as load_keyboard_drivers;
 pub(crate) use led::serve_led;
+#[cfg(feature = "host")]
+pub(crate) use persistence::find_device;
 pub(crate) use persistence::serve_persistence;
 pub(crate) use report_port::serve_report;
 pub(crate) use request::Request;

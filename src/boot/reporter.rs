@@ -115,6 +115,11 @@ impl Reporter {
         self.record.root.device = Some(device.to_owned());
     }
 
+    /// Records the slot that is tried.
+    pub(super) fn set_slot(&mut self, slot: &str) {
+        self.record.root.slot = Some(slot.to_owned());
+    }
+
     pub(super) fn set_root_fstype(&mut self, fstype: &str) {
         self.record.root.fstype = Some(fstype.to_owned());
     }

@@ -21,6 +21,7 @@ mod parameters;
 mod reference;
 pub(crate) mod root;
 pub mod root_name;
+pub(crate) mod slots;
 #[cfg(feature = "stacks")]
 pub(crate) mod stacks;
 #[cfg(not(feature = "stacks"))]
@@ -102,10 +103,12 @@ impl KernelCommandLine {
 }
 
 /// Returns the command line `line` with more words of the boot, which have priority: they are
-/// inserted before the arguments of the real init. A new `root=` replaces `coldplug.root=` too.
+/// inserted before the arguments of the real init. A new `root=` replaces `coldplug.root=` and
+/// `coldplug.slots=` too.
 pub(crate) fn with_words(line: &[u8], more: &str) -> Vec<u8> {
     let new_root = words(more).any(|word| word.key == "root");
-    let keep = |word: &RawWord<'_>| !(new_root && word.key == b"coldplug.root");
+    let is_list = |key: &[u8]| key == b"coldplug.root" || key == b"coldplug.slots";
+    let keep = |word: &RawWord<'_>| !(new_root && is_list(word.key));
     let all: Vec<&[u8]> = raw_words(line).filter(keep).map(|word| word.text).collect();
     let end = all.iter().position(|word| *word == b"--").unwrap_or(all.len());
     let (boot, init) = all.split_at(end);

@@ -16,6 +16,7 @@ use super::root::{
     FSCK_MODES, FSCK_REPAIRS, FsckMode, SYSTEMD_FSCK_MODES, candidate, fstypes, seconds,
 };
 use super::root_name::RootName;
+use super::slots::environment;
 use super::storage::{StorageParams, is_no};
 use super::store_name::StoreName;
 use super::words::{Word, keyword, owned_list, set};
@@ -95,6 +96,17 @@ parameters! {
         "Root devices to try in order, instead of `root=`. The first one that is found, can be \
          mounted and holds an init is used."
             => line.root.set_candidates(word.value_or_empty());
+        "coldplug.slots", "=SLOT:NAME;SLOT:NAME",
+        "Root devices of an A/B system, instead of `root=`. `coldplug.slots_env=` says which one is \
+         tried: see [slots.md](slots.md)."
+            => line.root.set_slots(word.value_or_empty());
+        "coldplug.slots_env", "=DEVICE@OFFSET:SIZE[,DEVICE@OFFSET:SIZE]",
+        "The U-Boot environment with the order of the slots and the attempts that are left to each; \
+         two places are its two copies."
+            => {
+                let places = environment(word.value_or_empty());
+                set(&mut line.root.slots_env, places)
+            };
         "rootfstype", "=TYPE,TYPE",
         "Filesystem types to try in order. `auto` stands for the type that is detected, which is also \
          the default."

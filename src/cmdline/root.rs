@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::mount_options;
 use super::network::NetworkParams;
 use super::root_name::RootName;
+use super::slots::{EnvironmentPlace, slots};
 use super::words::owned_list;
 
 /// Longest wait for the root device if no parameter sets another.
@@ -74,6 +75,10 @@ pub struct RootParams {
     own: Vec<RootCandidate>,
     /// `coldplug.root=` as written on the command line.
     own_text: String,
+    /// `coldplug.slots=`: the name of each root in `own`; none if these are no slots.
+    pub(crate) slots: Vec<String>,
+    /// `coldplug.slots_env=`: the copies of the environment that counts the attempts of slots.
+    pub(crate) slots_env: Vec<EnvironmentPlace>,
     /// `rootfstype=`: filesystem types to try in order.
     pub(crate) fstypes: Vec<String>,
     /// `rootflags=`: mount options.
@@ -108,6 +113,8 @@ impl Default for RootParams {
             kernel: None,
             own: Vec::new(),
             own_text: String::new(),
+            slots: Vec::new(),
+            slots_env: Vec::new(),
             fstypes: Vec::new(),
             flags: String::new(),
             writable: None,
@@ -167,13 +174,23 @@ impl RootParams {
     pub(crate) fn replace(&mut self, text: &str) {
         self.kernel = candidate(text);
         self.own.clear();
+        self.slots.clear();
     }
 
     /// Sets the list of `coldplug.root=`. Returns false if it names no device or a `wait=` is not a
     /// number.
     pub(super) fn set_candidates(&mut self, text: &str) -> bool {
+        self.slots.clear();
         text.clone_into(&mut self.own_text);
         candidates(text).map(|list| self.own = list).is_some()
+    }
+
+    /// Sets the slots of `coldplug.slots=`. Returns false if they are malformed.
+    pub(super) fn set_slots(&mut self, text: &str) -> bool {
+        let Some(slots) = slots(text) else { return false };
+        text.clone_into(&mut self.own_text);
+        (self.slots, self.own) = slots.into_iter().unzip();
+        true
     }
 }
 

@@ -16,6 +16,13 @@ impl Record {
         Some((root.get("spec")?.as_str()?.to_owned(), names.map(ModuleName::new).collect()))
     }
 
+    /// Returns the slot that a record in JSON says was booted.
+    #[cfg(feature = "host")]
+    pub(crate) fn slot(json: &str) -> Option<String> {
+        let record: Value = serde_json::from_str(json).ok()?;
+        Some(record.get("root")?.get("slot")?.as_str()?.to_owned())
+    }
+
     /// Returns the modules of a record in JSON that were tried, in its order; `None` if the text is
     /// no record.
     pub fn load_order(json: &str) -> Option<Vec<ModuleName>> {

@@ -13,6 +13,8 @@ use crate::kmod::name::ModuleName;
 pub(crate) struct RootRecord {
     /// `root=` or `coldplug.root=` as written.
     pub(crate) spec: String,
+    /// The slot of `coldplug.slots=` that was tried last, if its attempts are counted.
+    pub(crate) slot: Option<String>,
     /// Its device, once found.
     pub(crate) device: Option<String>,
     /// Filesystem type that it was mounted with.
@@ -36,6 +38,7 @@ impl RootRecord {
     pub(super) fn to_json(&self) -> Value {
         object(vec![
             ("spec", self.spec.as_str().into()),
+            ("slot", self.slot.as_deref().into()),
             ("device", self.device.as_deref().into()),
             ("fstype", self.fstype.as_deref().into()),
             ("layers", strings(&self.layers)),

@@ -11,6 +11,8 @@ pub(crate) enum Verdict {
     Unfinished,
     /// /proc, /sys, /dev or /run could not be mounted.
     NoMounts,
+    /// Every slot of `coldplug.slots=` has used up its attempts, or has failed in this boot.
+    NoSlot,
     /// The root device was not found in time.
     NoRoot,
     /// The root filesystem could not be mounted.
@@ -35,6 +37,7 @@ impl fmt::Display for Verdict {
             Self::Ok => "ok",
             Self::Unfinished => "unfinished",
             Self::NoMounts => "no-mounts",
+            Self::NoSlot => "no-slot",
             Self::NoRoot => "no-root",
             Self::MountFailed => "mount-failed",
             Self::NoInit => "no-init",

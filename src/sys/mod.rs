@@ -32,6 +32,7 @@ pub(crate) mod device_tree;
 pub(crate) mod devices;
 pub mod disk_links;
 pub(crate) mod dm;
+pub(crate) mod environment_file;
 pub(crate) mod errno;
 mod error;
 pub(crate) mod fields;

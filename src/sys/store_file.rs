@@ -1,7 +1,7 @@
 //! A device or file that holds one record, read and written at offsets.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Seek, SeekFrom};
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -67,6 +67,24 @@ impl StoreFile {
             true => Ok(Self { file, path: node.to_owned(), size, capacity: size.min(CAPACITY) }),
             false => Err(Error::new("open", escape::path(&node), Cause::NotBlockDevice)),
         }
+    }
+
+    /// Opens the block device or regular file at `path`, whose other parts may be in use.
+    ///
+    /// # Errors
+    /// It is neither, or cannot be opened.
+    pub(crate) fn open_shared(path: &Path, access: Access) -> Result<Self> {
+        let failed = |e: io::Error| Error::io("open", path, &e);
+        let mut options = File::options();
+        let options = options.read(true).write(access.writes());
+        let mut file =
+            options.custom_flags(FLAGS.bits().cast_signed()).open(path).map_err(failed)?;
+        let kind = file.metadata().map_err(failed)?.file_type();
+        if !kind.is_block_device() && !kind.is_file() {
+            return Err(Error::new("open", escape::path(&path), Cause::NotBlockDevice));
+        }
+        let size = file.seek(SeekFrom::End(0)).map_err(failed)?;
+        Ok(Self { file, path: path.to_owned(), size, capacity: size })
     }
 
     /// Opens the regular file `path` below the directory `dir`.

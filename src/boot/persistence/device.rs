@@ -10,7 +10,7 @@ use crate::sys::block::{self, BlockDevice, Disk};
 use crate::sys::{Root, disk_links};
 
 /// Returns the device that `name` stands for; the first one if there are several.
-pub(super) fn find(root: &Root, name: &RootName) -> Option<BlockDevice> {
+pub(crate) fn find(root: &Root, name: &RootName) -> Option<BlockDevice> {
     let devices = block::list(root).ok()?;
     let hit = devices.iter().find(|device| is_named(root, device, name))?;
     match name {

@@ -19,6 +19,9 @@ mod reply;
 mod vacancy;
 mod worker;
 
+#[cfg(feature = "host")]
+pub(crate) use device::find as find_device;
+
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;

@@ -86,6 +86,9 @@ pub(in crate::boot) enum StepError {
     NoNfsServer,
     /// The root failed a check before the switch.
     SwitchRoot(SwitchRootError),
+    /// No slot has attempts left that was not tried in this boot. The text lists the slots and
+    /// their attempts.
+    NoSlot(String),
     /// A person has ended the boot at `coldplug.break=mount`.
     Interrupted(Interruption),
 }
@@ -115,6 +118,7 @@ impl StepError {
             Self::NoAddress | Self::NoNfsServer => Verdict::NoRoot,
             Self::SwitchRoot(error) => error.verdict(),
             Self::Interrupted(_) => Verdict::Interrupted,
+            Self::NoSlot(_) => Verdict::NoSlot,
             _ => Verdict::MountFailed,
         }
     }
@@ -129,7 +133,7 @@ impl StepError {
 
     /// Returns whether the boot ends with this error, whatever other roots there are.
     pub(in crate::boot) fn ends_the_boot(&self) -> bool {
-        matches!(self, Self::Interrupted(_) | Self::StuckResume { .. })
+        matches!(self, Self::Interrupted(_) | Self::StuckResume { .. } | Self::NoSlot(_))
     }
 
     /// Adds the failure that this error explains.
@@ -159,6 +163,7 @@ impl StepError {
             | Self::NotInKernel { .. }
             | Self::NoAddress
             | Self::NoNfsServer
+            | Self::NoSlot(_)
             | Self::Interrupted(_) => true,
         }
     }
@@ -218,6 +223,9 @@ impl fmt::Display for StepError {
             Self::NoAddress => f.write_str("ip=: no address, and none may be requested by DHCP"),
             Self::NoNfsServer => {
                 f.write_str("no NFS server: none in root=, nfsroot= or ip=, and none from DHCP")
+            }
+            Self::NoSlot(slots) => {
+                write!(f, "no slot is left to try; attempts left: {slots}")
             }
             Self::SwitchRoot(error) => error.fmt(f),
             Self::Interrupted(how) => how.fmt(f),

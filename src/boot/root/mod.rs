@@ -32,6 +32,7 @@ mod pipeline;
 mod probers;
 mod resume;
 mod search;
+mod slot;
 mod state;
 mod ubi;
 mod verity;

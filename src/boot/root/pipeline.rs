@@ -11,12 +11,14 @@ use super::named_devices::NamedDevices;
 use super::nfs::{self, Nfs};
 use super::overlay::Overlay;
 use super::resume::Resume;
+use super::slot::ChooseSlot;
 use super::verity::Verity;
 use super::{LOWER, MEDIUM, Progress, RootStep, StepContext, StepError, UPPER, ubi};
 use crate::boot::SYSROOT;
 use crate::byte_text;
 use crate::cmdline::root::{RootCandidate, RootParams};
 use crate::cmdline::root_name::RootName;
+use crate::cmdline::slots::EnvironmentPlace;
 use crate::cmdline::storage::{OverlayParams, StorageParams};
 
 /// Mount points that steps use, uppermost first.
@@ -29,23 +31,35 @@ pub(in crate::boot) struct RootPipeline {
     storage: StorageParams,
     choice: RootCandidate,
     others: VecDeque<RootCandidate>,
+    slots: Option<Slots>,
     done: Vec<Box<dyn RootStep>>,
     steps: VecDeque<Box<dyn RootStep>>,
     /// Whether the resume step is over. It runs once, before the first mount.
     resumed: bool,
 }
 
+/// The slots, if their attempts are counted.
+#[derive(Debug, Default)]
+struct Slots {
+    /// Slots that were tried.
+    tried: Vec<String>,
+    /// Whether the root that is being tried is the one of a slot that was chosen.
+    is_chosen: bool,
+}
+
 impl RootPipeline {
     /// Plans the steps to the first root. `resumed` tells that the resume step is over.
     pub(in crate::boot) fn new(params: &RootParams, storage: StorageParams, resumed: bool) -> Self {
         let mut others = VecDeque::from(params.candidates());
-        let first = others.pop_front();
+        let is_counted = !params.slots.is_empty() && !params.slots_env.is_empty();
+        let first = if is_counted { Some(next_slot(params)) } else { others.pop_front() };
         let implied = || RootCandidate { name: RootName::GptAuto, text: String::new(), wait: None };
         let mut pipeline = Self {
             params: params.clone(),
             storage,
             choice: first.unwrap_or_else(implied),
             others,
+            slots: is_counted.then(Slots::default),
             done: Vec::new(),
             steps: VecDeque::new(),
             resumed,
@@ -76,6 +90,12 @@ impl RootPipeline {
         let resume = self.params.resume.clone().filter(|_| !self.resumed);
         if let Some(device) = resume {
             steps.push(Box::new(Resume::new(device, self.params.resume_offset)));
+        }
+        if let Some(Slots { tried, is_chosen: false }) = &self.slots {
+            let (places, slots) = (&self.params.slots_env, &self.params.slots);
+            steps.push(Box::new(ChooseSlot::new(places, slots, tried)));
+            self.steps = steps.into();
+            return;
         }
         self.plan_root(&mut steps);
         let usr = Filesystem::usr(&self.params, self.device_of_usr());
@@ -138,7 +158,12 @@ impl RootPipeline {
         }
         while let Some(step) = self.steps.front_mut() {
             match step.advance(cx) {
-                Ok(Progress::Done) => self.done.extend(self.steps.pop_front()),
+                Ok(Progress::Done) => {
+                    self.done.extend(self.steps.pop_front());
+                    if self.steps.is_empty() {
+                        self.use_slot(cx.state.slot.take());
+                    }
+                }
                 Ok(progress) => return Ok(progress),
                 // Neither another step nor another root has anything to do with it.
                 Err(error) if error.ends_the_boot() => return Err(error),
@@ -155,10 +180,43 @@ impl RootPipeline {
         Ok(Progress::Done)
     }
 
+    /// If the next slot has been chosen, plans the steps to its root. Without a choice (`None`) the
+    /// slots that are left are tried in their order.
+    fn use_slot(&mut self, slot: Option<String>) {
+        let Some(slots) = self.slots.as_mut().filter(|slots| !slots.is_chosen) else { return };
+        let number = slot.as_ref().and_then(|slot| {
+            let all = &self.params.slots;
+            let mut left = all.iter().filter(|other| !slots.tried.contains(other));
+            left.position(|other| other == slot)
+        });
+        match slot {
+            Some(slot) => {
+                slots.tried.push(slot);
+                slots.is_chosen = true;
+            }
+            None => self.slots = None,
+        }
+        if let Some(root) = self.others.remove(number.unwrap_or(0)) {
+            self.choice = root;
+        }
+        self.resumed = true;
+        self.plan();
+    }
+
     /// Switches to the next root. Returns `false` if none is left.
     pub(in crate::boot) fn next_choice(&mut self, cx: &mut StepContext<'_>) -> bool {
-        let Some(next) = self.others.pop_front() else { return false };
-        self.choice = next;
+        match &mut self.slots {
+            Some(slots) if slots.is_chosen && !self.others.is_empty() => {
+                slots.is_chosen = false;
+                self.choice = next_slot(&self.params);
+            }
+            // Without a choice in time nothing is counted.
+            slots => {
+                let Some(next) = self.others.pop_front() else { return false };
+                *slots = None;
+                self.choice = next;
+            }
+        }
         self.reset(cx);
         true
     }
@@ -202,6 +260,12 @@ impl RootPipeline {
         cx.devices.forget_changed();
         self.plan();
     }
+}
+
+/// Returns what stands for the root of the slot that will be chosen.
+fn next_slot(params: &RootParams) -> RootCandidate {
+    let name = params.slots_env.first().map_or(RootName::GptAuto, EnvironmentPlace::name);
+    RootCandidate { name, text: "the next slot".to_owned(), wait: None }
 }
 
 /// Returns whether the root is a filesystem on a block device.

@@ -11,6 +11,8 @@ pub(in crate::boot) struct RootState {
     pub(super) device: Option<String>,
     /// The node of that device, if it is a block device: a tag may look like a node.
     pub(super) node: Option<String>,
+    /// The slot that was chosen for the next attempt, until the pipeline takes it.
+    pub(super) slot: Option<String>,
     /// Modules that the root needs, as far as they are known: those that steps have requested, and
     /// the drivers of the devices below what is mounted.
     pub(super) modules: Vec<ModuleName>,

@@ -15,6 +15,7 @@
 //! address   NAME INDEX ADDRESS PREFIX ROUTER               value: empty
 //! map       UUID SECTORS TABLE                             value: empty
 //! resume    MAJOR MINOR OFFSET                             value: empty
+//! slot      SIZE SLOTS TRIED MAJOR:MINOR@OFFSET...         value: see boot/root/slot.rs
 //! init      INIT LIMIT DEVICE command|-                    value: see boot/root_check.rs
 //! undo      verity|-                                       value: empty
 //! ```
@@ -35,7 +36,7 @@ use crate::sys::net::Interface;
 use crate::sys::{Cause, Error};
 
 /// Operations of the errors that the worker sends.
-const OPERATIONS: [&str; 20] = [
+const OPERATIONS: [&str; 21] = [
     "mount",
     "move mount",
     "umount",
@@ -45,6 +46,7 @@ const OPERATIONS: [&str; 20] = [
     "read",
     "scan",
     "write",
+    "fsync",
     "symlink",
     "LOOP_CTL_GET_FREE",
     "attach to a loop device",
@@ -119,6 +121,9 @@ pub(in crate::boot::root) enum Request {
     Map { uuid: String, sectors: u64, table: String },
     /// Resumes a hibernated system.
     Resume { number: (u32, u32), offset: u64 },
+    /// Takes an attempt from a slot that is not in `tried`. Lists of slots have spaces between
+    /// them; each place is a device and an offset.
+    Slot { size: usize, slots: String, tried: String, places: Vec<((u32, u32), i64)> },
     /// Checks that the root can be switched to and holds an init.
     Init(InitRequest),
     /// Unmounts everything that requests have mounted, and removes the mapped device.
@@ -178,6 +183,11 @@ impl Request {
                 let [major, minor] = number(n);
                 vec!["resume".into(), major, minor, offset.to_string()]
             }
+            Self::Slot { size, slots, tried, places } => {
+                let place = |((major, minor), offset): &_| format!("{major}:{minor}@{offset}");
+                let first = ["slot".into(), size.to_string(), slots.clone(), tried.clone()];
+                first.into_iter().chain(places.iter().map(place)).collect()
+            }
             Self::Init(r) => {
                 let (limit, kind) = (r.limit.to_string(), word(r.is_command, "command"));
                 let init = r.init.as_deref().unwrap_or_default();
@@ -235,6 +245,12 @@ impl Request {
                 Self::Map { uuid: fields.text()?, sectors: fields.parse()?, table: fields.text()? }
             }
             "resume" => Self::Resume { number: fields.number()?, offset: fields.parse()? },
+            "slot" => Self::Slot {
+                size: fields.parse()?,
+                slots: fields.text()?,
+                tried: fields.text()?,
+                places: fields.rest()?.iter().map(|text| place(text)).collect::<Option<_>>()?,
+            },
             "init" => Self::Init(InitRequest {
                 init: path(&mut fields)?,
                 limit: fields.parse()?,
@@ -289,6 +305,13 @@ pub(super) fn decode_reply(bytes: &[u8]) -> Option<Reply> {
 /// Returns the text of a field that may be empty.
 fn option<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(String::new, |value| value.to_string())
+}
+
+/// Returns a device and an offset on it.
+fn place(text: &str) -> Option<((u32, u32), i64)> {
+    let (number, offset) = text.split_once('@')?;
+    let (major, minor) = number.split_once(':')?;
+    Some(((major.parse().ok()?, minor.parse().ok()?), offset.parse().ok()?))
 }
 
 /// Returns a path in any encoding, or `Some(None)` if the field is empty.

@@ -209,6 +209,12 @@ impl MountWorker {
         }
     }
 
+    /// Kills the worker and forgets it. The next request goes to another one. Nothing that it may
+    /// have set up is undone.
+    pub(super) fn abandon(&mut self) {
+        *self = Self::new();
+    }
+
     /// Ends the request, if there is one, and undoes what earlier requests have set up; with
     /// `verity` the mapped device too.
     pub(super) fn undo(&mut self, verity: bool) {

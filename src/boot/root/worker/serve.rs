@@ -10,7 +10,7 @@ use rustix::mount::MountFlags;
 
 use super::message::{self, Mount, Reply, Request};
 use crate::boot::root::pipeline::MOUNT_POINTS;
-use crate::boot::root::{LOWER, MEDIUM, UPPER, mount, nfs, verity};
+use crate::boot::root::{LOWER, MEDIUM, UPPER, mount, nfs, slot, verity};
 use crate::boot::{SYSROOT, new_root};
 use crate::byte_text;
 use crate::sys::block::{self, BlockDevice};
@@ -71,6 +71,11 @@ impl Server {
             }
             Request::Resume { number, offset } => {
                 sysfs::resume_hibernation(dir, number, offset).map(done)
+            }
+            Request::Slot { size, slots, tried, places } => {
+                let node = |(number, offset)| find(dir, number).map(|d| (d.node(dir), offset));
+                let places: Vec<_> = places.into_iter().map(node).collect::<Result<_>>()?;
+                slot::take(&places, size, &slots, &tried)
             }
             Request::Init(request) => Ok(new_root::check(dir, &request).encode()),
             Request::Undo { verity } => {
