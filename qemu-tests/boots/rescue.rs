@@ -4,7 +4,7 @@ use harness::disk::{DECOY, KEPT, LABEL, ROOT};
 use harness::kernel::Kernel;
 use harness::machine::{Boot, Bus, Machine, Running, Terminal};
 use harness::run::{BOOT, Test};
-use harness::{files, image, tests, tool};
+use harness::{files, image, paths, tests, tool};
 use serde_json::json;
 use std::fs;
 use std::time::{Duration, Instant};
@@ -22,6 +22,7 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
     every_console_has_a_prompt_and_its_keyboard,
     two_serial_consoles_have_the_verdict_and_a_prompt,
     an_led_shows_the_verdict,
+    a_capture_and_a_record_come_over_the_serial_line,
     a_shell_may_be_refused,
     a_password_guards_the_shell,
 ];
@@ -338,6 +339,32 @@ fn an_led_shows_the_verdict() {
     boot.expect("ok");
     let text = "coldplug.led: green:status not found in /sys/class/leds: input0::capslock, ";
     boot.check(boot.console.contains(text), text);
+}
+
+fn a_capture_and_a_record_come_over_the_serial_line() {
+    let mut person = prompt(NO_ROOT);
+    person.asks("scan --serial", "@cpC ");
+    person.asks("record --serial", "@cpR ");
+    person.leaves("poweroff");
+    // QEMU logs a byte twice if a person who is connected reads slowly: nobody is.
+    let (tree, image) = image::all_of(Kernel::Cloud61);
+    let ports = "coldplug.report=/dev/console coldplug.capture=/dev/ttyS0";
+    let vm = Machine::new(&tree, &image).cmdline("root=LABEL=none coldplug.timeout=5");
+    let boot = vm.cmdline(ports).attach(Bus::VirtioBlk, DECOY).run();
+    let dir = tempfile::tempdir().unwrap();
+    let (log, capture) = (dir.path().join("log"), dir.path().join("capture"));
+    fs::write(&log, boot.console.replace('\n', "\r\n")).unwrap();
+    let coldplug = |words: &[&str]| {
+        let mut command = std::process::Command::new(paths::program("coldplug"));
+        tool::run(command.args(words).arg("--from").arg(&log).arg("--root").arg(&tree.root))
+    };
+    let plan = coldplug(&["plan"]);
+    boot.check(plan.contains("virtio_blk"), &plan);
+    coldplug(&["scan", "--save", capture.to_str().unwrap()]);
+    assert!(fs::read_to_string(&capture).unwrap().ends_with("\nend\n"));
+    let mut command = std::process::Command::new(paths::program("coldplug"));
+    let report = tool::run(command.arg("report").arg(&log));
+    boot.check(report.contains("verdict: no-root"), &report);
 }
 
 fn a_shell_may_be_refused() {

@@ -7,6 +7,8 @@ mod ask_passphrase;
 #[cfg(feature = "stacks")]
 mod assemble;
 mod autoclean;
+#[cfg(feature = "host")]
+mod capture_file;
 mod console_shell;
 #[cfg(feature = "host")]
 mod convert;
@@ -44,6 +46,7 @@ mod report_writer;
 mod rescue;
 mod rmmod;
 mod scan;
+mod serial;
 mod settings;
 #[cfg(feature = "host")]
 mod slot;

@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use super::args::{Arg, Args, Opt, release};
 use super::message::{self, Error};
-use super::out;
 use super::table::table;
+use super::{out, serial};
 use crate::cmdline::KernelCommandLine;
 use crate::cmdline::modules::ModuleParams;
 use crate::escape;
@@ -20,6 +20,7 @@ use crate::kmod::catalog::{Catalog, Match, Source};
 use crate::kmod::conf::Config;
 use crate::kmod::name::ModuleName;
 use crate::machine::capture::{Capture, Device};
+use crate::machine::serial_lines::Kind;
 use crate::report::json::object;
 use crate::sys::moddir::{self, ModuleDir};
 use crate::sys::{self, Root, errno, machine};
@@ -34,13 +35,23 @@ name for it. Modules built into the kernel are in brackets.
   -j, --json              print one JSON object
   -s, --save FILE         write the machine to FILE instead, for coldplug plan --from; '-' is
                           standard output
+  -l, --serial            print the machine in numbered lines with checksums instead: plan --from
+                          finds them in the log of a serial line, between other messages
 ";
+#[cfg(feature = "host")]
+const HELP_OF_HOST: &str =
+    "  -f, --from FILE         use the machine that --save or --serial has written to FILE\n";
+#[cfg(not(feature = "host"))]
+const HELP_OF_HOST: &str = "";
 
 const OPTIONS: &[Opt] = &[
     Opt('r', "root", true),
     Opt('k', "kernel", true),
     Opt('j', "json", false),
     Opt('s', "save", true),
+    Opt('l', "serial", false),
+    #[cfg(feature = "host")]
+    Opt('f', "from", true),
     Opt('h', "help", false),
 ];
 
@@ -52,11 +63,14 @@ struct Options {
     kernel: Option<String>,
     json: bool,
     save: Option<PathBuf>,
+    serial: bool,
+    #[cfg(feature = "host")]
+    from: Option<PathBuf>,
 }
 
 pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
     let options = parse(args)?;
-    let text = if options.help { HELP.to_owned() } else { scan(&options)? };
+    let text = if options.help { [HELP, HELP_OF_HOST].concat() } else { scan(&options)? };
     out::text(&text);
     Ok(())
 }
@@ -70,13 +84,17 @@ fn parse(args: &[OsString]) -> Result<Options, Error> {
             Arg::Opt('r', dir) => options.root = Some(dir.into()),
             Arg::Opt('k', word) => options.kernel = Some(release(word)?),
             Arg::Opt('j', _) => options.json = true,
+            Arg::Opt('l', _) => options.serial = true,
+            #[cfg(feature = "host")]
+            Arg::Opt('f', file) => options.from = Some(file.into()),
             Arg::Opt(_, file) => options.save = Some(file.into()),
             Arg::Operand(word) => return Err(Error::unexpected(&word)),
         }
     }
-    if options.save.is_some() && (options.json || options.kernel.is_some()) {
+    let saves = options.save.is_some() || options.serial;
+    if saves && (options.json || options.kernel.is_some()) {
         return Err(Error::Usage(
-            "--save excludes --json and --kernel: a capture names no modules".into(),
+            "--save and --serial exclude --json and --kernel: a capture names no modules".into(),
         ));
     }
     Ok(options)
@@ -85,7 +103,11 @@ fn parse(args: &[OsString]) -> Result<Options, Error> {
 /// Returns the text to print; empty if the capture went to a file.
 fn scan(options: &Options) -> Result<String, Error> {
     let root = options.root.as_ref().map_or_else(Root::default, Root::at);
-    let capture = machine::capture(&root)?;
+    let capture = captured(options, &root)?;
+    if options.serial {
+        serial::print(Kind::Capture, capture.to_text().as_bytes());
+        return Ok(String::new());
+    }
     if let Some(path) = &options.save {
         if path.as_os_str() == "-" {
             return Ok(capture.to_text());
@@ -109,6 +131,16 @@ fn scan(options: &Options) -> Result<String, Error> {
         true => to_json(&capture, &release, &candidates),
         false => to_text(&capture, &candidates),
     })
+}
+
+/// Returns the machine below `root`, or the one of `--from`.
+fn captured(options: &Options, root: &Root) -> Result<Capture, Error> {
+    #[cfg(feature = "host")]
+    if let Some(path) = &options.from {
+        return super::capture_file::read(path);
+    }
+    let _ = options;
+    Ok(machine::capture(root)?)
 }
 
 /// Indexes and configuration of the modules of a kernel.
@@ -246,7 +278,8 @@ mod tests {
         assert!(options.json && !options.help);
         assert_eq!(parsed("--save f").unwrap().save, Some("f".into()));
         for (args, why) in [
-            ("--save f --json", "--save excludes"),
+            ("--save f --json", "--save and --serial exclude"),
+            ("--serial --kernel 6.1", "--save and --serial exclude"),
             ("--kernel a/b", "--kernel 'a/b' is not a release"),
             ("--kernel ..", "not a release"),
             ("extra", "unexpected argument 'extra'"),

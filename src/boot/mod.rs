@@ -428,8 +428,7 @@ impl Boot {
     /// # Errors
     /// Ctrl-Alt-Del is pressed before the verdict ok.
     fn finish_record(&mut self, verdict: Verdict) -> Result<(), BootError> {
-        let report = self.params.boot.report.as_deref();
-        match self.reporter.finish(&self.dir, verdict, report) {
+        match self.reporter.finish(&self.dir, verdict, &self.params.boot) {
             true => {
                 self.show_verdict(verdict);
                 Ok(())

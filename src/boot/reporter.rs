@@ -10,6 +10,7 @@ use super::log::Log;
 use super::report_port::ReportPort;
 use super::root_hint::leads_to_storage;
 use super::{RECORD, write};
+use crate::cmdline::boot::BootParams;
 use crate::kmod::name::ModuleName;
 use crate::load::{ModuleRecord, Outcome};
 use crate::report::{NetworkRecord, Record, RootRecord, UeventCounts, Verdict};
@@ -231,16 +232,23 @@ impl Reporter {
         true
     }
 
-    /// Writes the record below `dir` and to `report`, and prints the verdict, the last line of
-    /// every boot. A boot has one verdict: what happens after it changes the record and is logged.
-    /// If Ctrl-Alt-Del is pressed before the verdict ok, that is not printed, and the function
-    /// returns false.
-    pub(super) fn finish(&mut self, dir: &Root, verdict: Verdict, report: Option<&str>) -> bool {
+    /// Writes the record below `dir`, the record and a capture of the machine where `params` say, and
+    /// prints the verdict, the last line of every boot. A boot has one verdict: what happens after
+    /// it changes the record and is logged. If Ctrl-Alt-Del is pressed before the verdict ok, that
+    /// is not printed, and the function returns false.
+    pub(super) fn finish(&mut self, dir: &Root, verdict: Verdict, params: &BootParams) -> bool {
+        let is_interrupted = verdict == Verdict::Interrupted;
         let goes_on = || verdict != Verdict::Ok || !signals::is_ctrl_alt_del_pressed();
         self.set_verdict(verdict);
-        if let Some(path) = report
+        if let Some(path) = &params.capture
             && goes_on()
-            && let Err(error) = self.port.write(path, &self.json(), verdict == Verdict::Interrupted)
+            && let Err(error) = self.port.write(path, None, is_interrupted)
+        {
+            self.warn(format!("coldplug.capture: {error}"));
+        }
+        if let Some(path) = &params.report
+            && goes_on()
+            && let Err(error) = self.port.write(path, Some(&self.json()), is_interrupted)
         {
             self.warn(format!("coldplug.report: {error}"));
         }

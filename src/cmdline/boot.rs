@@ -144,6 +144,8 @@ pub struct BootParams {
     pub(super) own_level: Option<LogLevel>,
     /// `coldplug.report=`: path to which the boot record is also written.
     pub(crate) report: Option<String>,
+    /// `coldplug.capture=`: path to which a capture of the machine is written.
+    pub(crate) capture: Option<String>,
     /// `coldplug.exec=`: command to run instead of the real init.
     pub(crate) exec: Option<Vec<u8>>,
     /// `coldplug.decode=`.

@@ -312,8 +312,13 @@ parameters! {
         "Also writes the boot record to PATH: a file of the real root, or a serial or virtio \
          port. A child process writes it, which needs /proc in the real root. A port that accepts \
          nothing for two seconds, or a port or disk that takes longer than 30 seconds, is given up \
-         with a warning. Block devices are refused, and below /dev no file is created."
+         with a warning. Block devices are refused, and below /dev no file is created. On a console the \
+         record is written in [lines](record.md#on-a-console) between its messages."
             => set(&mut line.boot.report, word.owned_value().map(Some));
+        "coldplug.capture", "=PATH",
+        "Writes what `coldplug scan --save` does to PATH when the boot ends, for `coldplug plan \
+         --from`: see [plan.md](plan.md#over-a-serial-line). PATH is as in `coldplug.report=`."
+            => set(&mut line.boot.capture, word.owned_value().map(Some));
         "coldplug.watchdog", "=/dev/NAME[,SECONDS]",
         "Starts this watchdog as soon as its device appears, with the timeout of its driver or \
          this one, and pings it until the real init takes it over: see \

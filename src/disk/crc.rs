@@ -1,4 +1,4 @@
-//! CRC-32 of GPT, LVM and stored boots: the reflected polynomial 0xEDB88320, four bits per step.
+//! CRC-32 of GPT, LVM, stored boots, environments and texts on serial lines: the reflected polynomial 0xEDB88320, four bits per step.
 //!
 //! Implemented here because a table of sixteen words is less than a dependency, and at most 16 KiB
 //! of a disk and 1 MiB of a stored boot are checked.
@@ -32,7 +32,7 @@ fn nibble(crc: u32) -> u32 {
 }
 
 /// Computes the usual CRC-32 (zlib, EFI): starts with ones and inverts the result.
-pub(super) fn crc32(bytes: &[u8]) -> u32 {
+pub(crate) fn crc32(bytes: &[u8]) -> u32 {
     !update(!0, bytes)
 }
 

@@ -5,7 +5,7 @@ use std::ffi::CStr;
 use std::fs::{File, OpenOptions};
 use std::io::{IoSlice, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 
-use super::{Error, Result, Root};
+use super::{Error, Result, Root, procfs};
 use crate::escape;
 
 /// Flags of open(2): no wait, and no controlling terminal.
@@ -67,6 +67,46 @@ impl Console {
             IS_CUT.store(false, Ordering::Relaxed);
         }
         write(self.0.as_fd(), format!("{}\n", escape::line(line)).as_bytes());
+    }
+}
+
+/// Returns whether the messages of the kernel appear at `file`: /dev/console, or a terminal that
+/// /proc/consoles lists.
+pub(crate) fn is_console(root: &Root, file: &File) -> bool {
+    let number = |path: std::path::PathBuf| std::fs::metadata(path).ok().map(|node| node.rdev());
+    let Ok(own) = file.metadata() else { return false };
+    let names = procfs::consoles(root);
+    let names = names.iter().map(String::as_str).chain(["console"]);
+    let mut nodes = names.map(|name| root.join("dev").join(name));
+    own.file_type().is_char_device() && nodes.any(|node| number(node) == Some(own.rdev()))
+}
+
+/// Keeps the messages of the kernel off the consoles until it is dropped, except for emergencies.
+#[derive(Debug)]
+pub(crate) struct QuietKernel {
+    root: Root,
+    /// The first number of kernel.printk before.
+    level: Option<String>,
+}
+
+impl QuietKernel {
+    const LEVEL: &str = "kernel/printk";
+
+    /// Silences the kernel, if it allows that.
+    pub(crate) fn new(root: &Root) -> Self {
+        let levels = procfs::sysctl(root, Self::LEVEL).ok();
+        let level = levels.and_then(|text| text.split_whitespace().next().map(str::to_owned));
+        // Without it the text is only more likely to be damaged.
+        let _ = procfs::set_sysctl(root, Self::LEVEL, "1");
+        Self { root: root.clone(), level }
+    }
+}
+
+impl Drop for QuietKernel {
+    fn drop(&mut self) {
+        if let Some(level) = &self.level {
+            let _ = procfs::set_sysctl(&self.root, Self::LEVEL, level);
+        }
     }
 }
 

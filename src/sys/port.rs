@@ -1,6 +1,6 @@
 //! Writing to a port that may be slow or have no reader, such as a serial or virtio port.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
@@ -14,14 +14,19 @@ use rustix::io::Errno;
 use super::{Cause, Error, Result};
 use crate::escape;
 
-/// Writes `bytes` to the port or file at `path`. `create` creates the file if it does not exist. A
-/// port may accept nothing for as long as `stall`. A regular file may block for as long as its disk
+/// Writes a text to the port or file at `path`: what `bytes` returns for the open port. `create`
+/// creates the file if it does not exist. A port may accept nothing for as long as `stall`. A regular file may block for as long as its disk
 /// does, so this is not for PID 1.
 ///
 /// # Errors
 /// It cannot be opened or written; a block device; PIPE if the host end of a virtio port is not
 /// connected; TIME after the timeout.
-pub(crate) fn write(path: &Path, bytes: &[u8], create: bool, stall: Duration) -> Result<()> {
+pub(crate) fn write(
+    path: &Path,
+    bytes: impl FnOnce(&File) -> Vec<u8>,
+    create: bool,
+    stall: Duration,
+) -> Result<()> {
     let failed = |e: std::io::Error| Error::io("write", path, &e);
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
     let mut port = OpenOptions::new();
@@ -35,7 +40,8 @@ pub(crate) fn write(path: &Path, bytes: &[u8], create: bool, stall: Duration) ->
     if kind.is_file() {
         port.set_len(0).map_err(failed)?;
     }
-    let mut rest = bytes;
+    let bytes = bytes(&port);
+    let mut rest = bytes.as_slice();
     while !rest.is_empty() {
         match port.write(rest) {
             Ok(count) => rest = &rest[count..],
@@ -74,8 +80,8 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("file");
         let stall = Duration::from_millis(10);
-        write(&path, b"longer text", true, stall).unwrap();
-        write(&path, b"text", false, stall).unwrap();
+        write(&path, |_| b"longer text".to_vec(), true, stall).unwrap();
+        write(&path, |_| b"text".to_vec(), false, stall).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"text");
         let fifo = scratch.path().join("fifo");
         rustix::fs::mknodat(
@@ -89,7 +95,7 @@ mod tests {
         let flags = OFlags::NONBLOCK.bits().cast_signed();
         let _reader = OpenOptions::new().read(true).custom_flags(flags).open(&fifo).unwrap();
         let began = Instant::now();
-        let error = write(&fifo, &[0; 1 << 20], false, stall).unwrap_err();
+        let error = write(&fifo, |_| vec![0; 1 << 20], false, stall).unwrap_err();
         assert_eq!(error.cause, Cause::Errno(Errno::TIME));
         assert!(began.elapsed() >= stall);
     }

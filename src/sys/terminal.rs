@@ -52,6 +52,12 @@ pub(crate) fn attach(path: &Path) -> Result<()> {
     rustix::stdio::dup2_stderr(&terminal).map_err(failed("dup2"))
 }
 
+/// tcdrain(3): waits until the terminal on descriptor 1 has sent everything. What is no terminal is
+/// not waited for.
+pub(crate) fn drain() {
+    let _ = rustix::termios::tcdrain(rustix::stdio::stdout());
+}
+
 /// tcsetattr(3): sets the terminal at `path` to the mode in which the kernel creates it.
 ///
 /// # Errors

@@ -4,9 +4,10 @@ mod show;
 mod simulate;
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::args::{Arg, Args, Opt, release};
+use super::capture_file;
 use super::message::{self, Error};
 use super::out;
 use super::scan::Modules;
@@ -16,7 +17,6 @@ use crate::kmod::catalog::Match;
 use crate::kmod::elf_machine::Machine;
 use crate::machine::capture::Capture;
 use crate::sys::modfile::ModuleFile;
-use crate::sys::regular_file::{self, RECORD_LIMIT};
 use crate::sys::{self, Root, machine};
 use simulate::Simulation;
 
@@ -28,7 +28,8 @@ which order, for which device, by which alias. Also shows builtin, excluded and 
 and devices without a module.
   -r, --root DIR          directory with /lib/modules and modprobe.d, and without --from also /sys
                           and /proc (default /): a mounted system or an unpacked image
-  -f, --from FILE         use the machine that coldplug scan --save wrote to FILE
+  -f, --from FILE         use the machine that coldplug scan --save wrote to FILE, or the one in
+                          the log of a serial line to which it was printed
   -k, --kernel RELEASE    use the modules of this kernel (default: the machine's)
   -c, --cmdline TEXT      use this kernel command line (default: the machine's)
   -j, --json              print one JSON object
@@ -81,7 +82,7 @@ fn parse(args: &[OsString]) -> Result<Options, Error> {
 fn plan(options: &Options) -> Result<String, Error> {
     let root = options.root.as_ref().map_or_else(Root::default, Root::at);
     let mut capture = match &options.from {
-        Some(path) => read(path)?,
+        Some(path) => capture_file::read(path)?,
         None => machine::capture(&root)?,
     };
     if let Some(cmdline) = &options.cmdline {
@@ -127,13 +128,6 @@ fn machine_of(modules: &Modules, found: &Match) -> Option<(PathBuf, Machine)> {
     let path = modules.dir.path().join(sys::path(&modules.catalog.dep(&found.module)?.path));
     let machine = ModuleFile::machine(&path)?;
     Some((path, machine))
-}
-
-/// Reads the capture in the file at `path`.
-fn read(path: &Path) -> Result<Capture, Error> {
-    let bytes = regular_file::read(path, RECORD_LIMIT)?;
-    Capture::parse(&bytes)
-        .map_err(|error| Error::Failed(format!("{} {error}", escape::path(&path))))
 }
 
 #[cfg(test)]

@@ -59,7 +59,12 @@ static COMMANDS: [RescueCommand; 15] = [
     command("devices", "", "list the block devices and what they hold", Action::Call(devices)),
     command("lsmod", "", "show loaded modules", Action::Applet("lsmod")),
     command("modprobe", "MODULE...", "load modules, with -r remove", Action::Applet("modprobe")),
-    command("scan", "", "show devices, drivers and modules", Action::Applet("scan")),
+    command(
+        "scan",
+        "[--serial]",
+        "show devices, drivers and modules, or print a capture for 'coldplug plan --from'",
+        Action::Applet("scan"),
+    ),
     command("plan", "", "show what a boot would load and why", Action::Applet("plan")),
     command(
         "mount",
@@ -69,7 +74,12 @@ static COMMANDS: [RescueCommand; 15] = [
     ),
     command("cat", "FILE...", "show files", Action::Call(cat::run)),
     command("dmesg", "", "show the log of the kernel", Action::Call(dmesg::run)),
-    command("record", "", "show the record of this boot", Action::Applet("report")),
+    command(
+        "record",
+        "[--serial]",
+        "show the record of this boot, or print it for 'coldplug report'",
+        Action::Applet("report"),
+    ),
     command(
         "retry",
         "[root=NAME] [PARAMETER...]",
