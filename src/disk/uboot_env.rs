@@ -211,7 +211,7 @@ mod tests {
         let bad = vec![0xff; SIZE];
         assert_eq!(get(&[bad.clone(), b.clone()], "n").as_deref(), Some("b"));
         assert_eq!(get(&[a, bad.clone()], "n").as_deref(), Some("a"));
-        assert_eq!(get(&[bad.clone(), bad.clone()], "n"), None);
+        assert_eq!(get(&[bad.clone(), bad], "n"), None);
         // A copy of another layout is damaged.
         assert_eq!(get(&[b], "n"), None);
         assert_eq!(get(&[copy(None, &[("n", "c")])], "n").as_deref(), Some("c"));
@@ -259,7 +259,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_bytes_panic(bytes in proptest::collection::vec(0u8.., 0..80), size in 0usize..100) {
-            if let Some(stored) = StoredEnvironment::parse(&[bytes.clone()]) {
+            if let Some(stored) = StoredEnvironment::parse(std::slice::from_ref(&bytes)) {
                 let _ = stored.encode(size);
             }
             let variables = Environment::parse(&bytes);
