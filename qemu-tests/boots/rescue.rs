@@ -359,7 +359,7 @@ fn a_capture_and_a_record_come_over_the_serial_line() {
         tool::run(command.args(words).arg("--from").arg(&log).arg("--root").arg(&tree.root))
     };
     let plan = coldplug(&["plan"]);
-    boot.check(plan.contains("virtio_blk"), &plan);
+    boot.check(plan.contains("virtio_pci"), &plan);
     coldplug(&["scan", "--save", capture.to_str().unwrap()]);
     assert!(fs::read_to_string(&capture).unwrap().ends_with("\nend\n"));
     let mut command = std::process::Command::new(paths::program("coldplug"));

@@ -19,6 +19,7 @@
 //! | `mark` | the text of /mark at entry, or null; then it becomes that of `mark=` |
 //! | `mark_error` | why /mark could not be written, or null |
 //! | `hostname` | the host name |
+//! | `leds` | `NAME BRIGHTNESS TRIGGERS` of each LED, sorted |
 //! | `net_conf` | the text of /run/net-eth0.conf, or null |
 //! | `net_mtu` | the MTU of eth0 as the kernel shows it, or null |
 //! | `scsi_scan` | the parameter `scan` of scsi_mod in the same form, or null |
@@ -91,6 +92,7 @@ fn report(boottime_ns: i64, fds: &Value) -> io::Result<()> {
         json!({ "mark": fs::read_to_string(MARK).ok() }),
         json!({ "mark_error": leave_mark() }),
         json!({ "hostname": fs::read_to_string("/proc/sys/kernel/hostname")?.trim_end() }),
+        json!({ "leds": leds() }),
         json!({ "net_conf": fs::read_to_string("/run/net-eth0.conf").ok() }),
         json!({ "net_mtu": fs::read_to_string("/sys/class/net/eth0/mtu").ok() }),
         json!({ "scsi_scan": fs::read(SCAN).ok().map(|bytes| shown(bytes.trim_ascii_end())) }),
@@ -101,6 +103,19 @@ fn report(boottime_ns: i64, fds: &Value) -> io::Result<()> {
         writeln!(port, "{fact}")?;
     }
     Ok(tcdrain(&port)?)
+}
+
+/// Returns each LED with its brightness and its triggers, of which the chosen one is in brackets.
+fn leds() -> Vec<String> {
+    let entries = fs::read_dir("/sys/class/leds").into_iter().flatten().flatten();
+    let of = |path: &Path, name: &str| read(&path.join(name)).trim_end().to_owned();
+    let line = |entry: fs::DirEntry| {
+        let (path, name) = (entry.path(), entry.file_name());
+        format!("{} {} {}", text(&name), of(&path, "brightness"), of(&path, "trigger"))
+    };
+    let mut lines: Vec<_> = entries.map(line).collect();
+    lines.sort();
+    lines
 }
 
 /// Waits for the processes that the initramfs left running; one of them frees its memory. A script
