@@ -110,7 +110,8 @@ fn aarch64_full_nvme() {
 /// of modules for boards suffices.
 fn aarch64_with_a_device_tree_of_its_own() {
     let tree = Kernel::FullArm64.get();
-    let image = image::coldplug(&tree, &["--modules", "@soc,virtio_mmio,virtio_blk,ext4"]);
+    let modules = "@soc,virtio_mmio,virtio_blk,ext4,leds_gpio";
+    let image = image::coldplug(&tree, &["--modules", modules]);
     let vm = Machine::new(&tree, &image)
         .cmdline(&format!("root=LABEL={} coldplug.led=board:status", ROOT.label))
         .guest_clock()
