@@ -5,6 +5,8 @@ use harness::made_disk::made;
 use harness::run::{BOOT, Test};
 use harness::{debian, image, tests};
 use serde_json::json;
+use std::fs;
+use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 /// The tests of this module, by what they need.
@@ -18,6 +20,10 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
     a_group_without_any_physical_volume,
     of_two_groups_with_one_name_none_is_used_unless_chosen,
     groups_that_lvm2_would_not_use,
+    volumes_of_types_that_are_not_supported,
+    one_physical_volume_on_two_disks,
+    the_newest_metadata_are_used,
+    damaged_metadata,
 ];
 
 /// Deadline of a boot that waits for what is missing.
@@ -77,6 +83,8 @@ fn near_misses_name_the_volumes_of_a_group() {
         ("/dev/vg0/root2", "vg0 has no volume root2: did you mean root?"),
         ("/dev/mapper/vg0-other", "vg0 has no volume other, only"),
         ("LABEL=none", "volume group vg0 holds root (active), swap_1 (active), home (active)"),
+        ("LABEL=coldplug-rot", "vg0/root has LABEL=coldplug-root: one character differs"),
+        ("LABEL=hone", "vg0/home has LABEL=home: one character differs"),
     ] {
         let vm = machine(&format!("root={root} {SOON}"));
         made("lvm-linear").attach(vm, Bus::VirtioBlk).run_failed("no-root", &[words]);
@@ -149,12 +157,65 @@ fn a_missing_physical_volume_is_named() {
 fn groups_that_lvm2_would_not_use() {
     for (recipe, words) in [
         ("lvm-exported", "volume group vg0: is exported"),
-        ("lvm-foreign", "volume group vg0: "),
-        ("lvm-cache", "volume root of vg0: "),
+        (
+            "lvm-foreign",
+            "volume group vg0: belongs to the system other-host, and this one has no name for LVM",
+        ),
     ] {
         let vm = machine(&format!("root=/dev/vg0/root {SOON}"));
-        let boot = made(recipe).attach(vm, Bus::VirtioBlk).run();
-        boot.expect("no-root");
-        boot.check(boot.console.contains(words), &format!("{recipe}: {words}"));
+        made(recipe).attach(vm, Bus::VirtioBlk).run_failed("no-root", &[words]);
     }
+}
+
+fn volumes_of_types_that_are_not_supported() {
+    for (recipe, kind) in [("lvm-cache", "cache"), ("lvm-writecache", "writecache")] {
+        let words = format!("volume root of vg0: root has segments of type {kind}: not supported");
+        let vm = machine(&format!("root=/dev/vg0/root {SOON}"));
+        made(recipe).attach(vm, Bus::VirtioBlk).run_failed("no-root", &[&words]);
+    }
+}
+
+/// A copy of a disk, which lvm2 does not use either unless a device of it is in use.
+fn one_physical_volume_on_two_disks() {
+    let disks = made("lvm-duplicate");
+    let vm = machine(&format!("root=/dev/vg0/root {SOON}"));
+    let words = "volume group vg0: the same physical volume is on /dev/vda and /dev/vdb";
+    disks.attach(vm, Bus::VirtioBlk).run_failed("no-root", &[words]);
+    let vm = machine("root=/dev/vg0/root");
+    let (_, facts) = disks.attach_one(1, vm, Bus::VirtioBlk).run_clean();
+    assert_eq!(facts.mount("/").unwrap().source, "/dev/mapper/vg0-root");
+}
+
+/// The second disk has metadata from before a volume was made: whichever is found first.
+fn the_newest_metadata_are_used() {
+    let disks = made("lvm-old-copy");
+    for order in [[0, 1], [1, 0]] {
+        let stale = if order == [0, 1] { "/dev/vdb" } else { "/dev/vda" };
+        let with = |root: &str| {
+            let vm = machine(&format!("root={root} {SOON}"));
+            order.iter().fold(vm, |vm, disk| disks.attach_one(*disk, vm, Bus::VirtioBlk))
+        };
+        let (boot, _) = with("/dev/vg0/root").run_clean();
+        let words = format!("volume group vg0: {stale}: stale metadata 2 ignored, 3 is used");
+        boot.check(boot.console.contains(&words), &words);
+        let words = "vg0 has no volume latter: did you mean later?";
+        with("/dev/vg0/latter").run_failed("no-root", &[words]);
+    }
+}
+
+/// The second area of the device, or another device of the group, has the metadata too.
+fn damaged_metadata() {
+    const WORDS: &str = "/dev/vda: the header of the metadata area is damaged";
+    for recipe in ["lvm-two-copies", "lvm-two-pvs"] {
+        let vm = machine("root=/dev/vg0/root");
+        let files = made(recipe).copy(vm.dir());
+        let disk = fs::OpenOptions::new().write(true).open(&files[0]).unwrap();
+        disk.write_all_at(&[0; 512], 4096).unwrap();
+        let vm = files.iter().fold(vm, |vm, file| vm.disk(Bus::VirtioBlk, file));
+        let (boot, facts) = vm.run_clean();
+        assert_eq!(facts.mount("/").unwrap().source, "/dev/mapper/vg0-root", "{recipe}");
+        boot.check(boot.console.contains(WORDS), &format!("{recipe}: {WORDS}"));
+    }
+    let vm = machine(&format!("root=/dev/vg0/root {SOON}"));
+    made("lvm-damaged-metadata").attach(vm, Bus::VirtioBlk).run_failed("no-root", &[WORDS]);
 }
