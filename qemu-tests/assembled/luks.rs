@@ -1,14 +1,17 @@
 //! Roots on LUKS devices: keys from a person, the image and other disks, and headers that are
 //! damaged.
 
-use coldplug::disk::luks::header::Header;
+use coldplug::disk::luks::header::{self, Header};
 use harness::kernel::{Kernel, Tree};
 use harness::machine::{Boot, Bus, Machine, Running, Terminal};
 use harness::made_disk::{Made, PASSPHRASE, made};
 use harness::run::{BOOT, Test};
 use harness::{debian, image, tests};
+use serde_json::json;
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// The tests of this module, by what they need.
 pub(crate) const TESTS: &[Test] = tests![BOOT =>
@@ -26,12 +29,17 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
     a_header_that_is_a_disk,
     a_module_that_is_missing,
     a_damaged_primary_header,
+    a_near_miss_names_the_mapping,
     a_header_that_is_cut,
+    headers_that_are_not_supported,
+    a_cipher_that_the_kernel_does_not_have,
     a_key_that_needs_more_memory_than_there_is,
 ];
 
 /// The root filesystem of all disks: `disk::UUID`.
 const ROOT: &str = "root=UUID=c01d9106-0000-4000-8000-000000000001";
+/// Length of a copy of the header of LUKS2.
+const COPY: usize = 16 << 10;
 /// What a person is asked.
 const QUESTION: &str = "assphrase for /dev/vda";
 
@@ -126,6 +134,17 @@ impl Person {
         self.read = self.machine.wait_for_after(self.read, text);
     }
 
+    /// Prints a file of one line at the prompt of `coldplug.break=`. Returns the line.
+    fn looks_at(&mut self, path: &str) -> String {
+        self.reads("coldplug> ");
+        self.terminal.line(&format!("cat {path}"));
+        self.reads(&format!("cat {path}"));
+        self.reads("\n");
+        let start = self.read;
+        self.reads("\n");
+        self.machine.console()[start..self.read].trim().to_owned()
+    }
+
     /// Waits for the question and types an answer.
     pub(crate) fn answers(&mut self, passphrase: &str) {
         self.reads(QUESTION);
@@ -213,7 +232,7 @@ fn read_until_end(machine: &mut Running, file: &Path) -> String {
     let mut text = Vec::new();
     while machine.is_running() {
         text = fs::read(file).unwrap_or(text);
-        std::thread::sleep(std::time::Duration::from_millis(50));
+        std::thread::sleep(Duration::from_millis(50));
     }
     String::from_utf8_lossy(&text).into_owned()
 }
@@ -226,10 +245,33 @@ fn nobody_answers_in_time() {
 }
 
 fn a_machine_without_keyboard() {
-    let vm = machine("console=tty0 console=ttyS0").args(["-machine", "i8042=off"]);
+    let vm = machine("console=tty0 console=ttyS0").args(["-machine", "i8042=off"]).device("VGA");
     let mut person = Person::at(made("luks2-pbkdf2").attach(vm, Bus::VirtioBlk));
-    person.answers(PASSPHRASE);
-    check(&person.machine.finish(), 201);
+    // The question on the serial line comes once for both consoles; the screen says what is missing.
+    person.reads(QUESTION);
+    let start = Instant::now();
+    while !screen(&person.machine).contains("coldplug: no keyboard found; connect one") {
+        assert!(start.elapsed() < Duration::from_secs(120), "{}", screen(&person.machine));
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    let shown = screen(&person.machine);
+    assert!(shown.contains(QUESTION), "{shown}");
+    person.terminal.bytes(format!("{PASSPHRASE}\r").as_bytes());
+    let boot = person.machine.finish();
+    check(&boot, 201);
+    boot.check(!boot.console.contains("no keyboard found"), "the serial line has its keyboard");
+}
+
+/// Returns the text on the screen of a machine, from the memory of its VGA.
+fn screen(machine: &Running) -> String {
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("memory");
+    let place = json!({ "val": 0xb8000, "size": 0x8000, "filename": file });
+    machine.qmp().execute("pmemsave", place);
+    // Each character has a byte of colours.
+    let text: Vec<u8> = fs::read(file).unwrap().into_iter().step_by(2).collect();
+    let lines = text.chunks(80).map(|line| String::from_utf8_lossy(line).trim_end().to_owned());
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// The kernel writes to the serial line by its early console alone, from which nothing can be read.
@@ -266,7 +308,8 @@ fn a_key_file_and_crypttab_in_the_image() {
     let disks = made("luks2-key-file");
     let scratch = tempfile::tempdir().unwrap();
     let table = scratch.path().join("crypttab");
-    fs::write(&table, format!("rootfs UUID={} /etc/root.key luks,discard\n", uuid(212))).unwrap();
+    let line = format!("rootfs UUID={} /etc/root.key luks,discard,readonly\n", uuid(212));
+    fs::write(&table, line).unwrap();
     let list = format!(
         "{}file /etc/crypttab {} 0600 0 0\nfile /etc/root.key {} 0600 0 0\n",
         include_str!("../../initramfs/base.list"),
@@ -275,9 +318,19 @@ fn a_key_file_and_crypttab_in_the_image() {
     );
     let tree = debian::system();
     let vm = Machine::new(&tree, &image::with_list(&tree, &list)).cmdline(ROOT);
-    let (boot, facts) = disks.attach_one(0, vm, Bus::VirtioBlk).run_clean();
-    assert_eq!(facts.mount("/").unwrap().source, "/dev/mapper/rootfs");
+    let vm = vm.cmdline("coldplug.break=switch");
+    let mut person = Person::at(disks.attach_one(0, vm, Bus::VirtioBlk));
+    let attributes = ["dm-0/ro", "vda/ro", "dm-0/queue/discard_max_bytes"];
+    let values = attributes.map(|name| person.looks_at(&format!("/sys/block/{name}")));
+    person.terminal.line("exit");
+    let boot = person.machine.finish();
+    boot.expect("ok");
+    assert_eq!(boot.facts().mount("/").unwrap().source, "/dev/mapper/rootfs");
     boot.check(!boot.console.contains(QUESTION), "a person is asked");
+    let [mapped_ro, disk_ro, discard] = values;
+    assert_eq!((&*mapped_ro, &*disk_ro), ("1", "0"));
+    // Without the flag dm-crypt passes no discards on.
+    assert_ne!(discard.parse::<u64>(), Ok(0), "{discard}");
 }
 
 fn a_header_on_another_disk() {
@@ -334,6 +387,16 @@ fn a_damaged_primary_header() {
     }
 }
 
+fn a_near_miss_names_the_mapping() {
+    let vm = machine("root=LABEL=coldplug-rot coldplug.timeout=20");
+    let mut person = Person::at(made("luks2-pbkdf2").attach(vm, Bus::VirtioBlk));
+    person.answers(PASSPHRASE);
+    let boot = person.machine.finish();
+    boot.expect("no-root");
+    let words = format!("mapper/luks-{} has LABEL=coldplug-root: one character differs", uuid(201));
+    boot.check(boot.console.contains(&words), &words);
+}
+
 fn a_header_that_is_cut() {
     let vm = machine("cryptdevice=/dev/vda:cut coldplug.timeout=10");
     let file = cut(&made("luks2-pbkdf2"), vm.dir());
@@ -349,6 +412,48 @@ fn cut(disks: &Made, dir: &Path) -> PathBuf {
     let disk = fs::OpenOptions::new().write(true).open(&file).unwrap();
     disk.set_len(8192).unwrap();
     file
+}
+
+/// Nobody is asked for a passphrase that could not be used.
+fn headers_that_are_not_supported() {
+    for (recipe, words) in [
+        ("luks2-integrity", "segments/0/integrity: authenticated encryption is not supported"),
+        (
+            "luks2-reencryption",
+            "config/requirements/mandatory: 'online-reencrypt-v2' is not supported",
+        ),
+    ] {
+        let words = format!("reading the LUKS header of /dev/vda: LUKS2 metadata: {words}");
+        let vm = made(recipe).attach(machine("coldplug.timeout=20"), Bus::VirtioBlk);
+        let boot = vm.run_failed("no-root", &[&words]);
+        boot.check(!boot.console.contains(QUESTION), &format!("{recipe}: a person is asked"));
+    }
+}
+
+/// The key slots are decrypted by coldplug; the data is not.
+fn a_cipher_that_the_kernel_does_not_have() {
+    let vm = machine("");
+    let files = made("luks2-pbkdf2").copy(vm.dir());
+    let disk = fs::OpenOptions::new().read(true).write(true).open(&files[0]).unwrap();
+    for start in [0, COPY] {
+        let mut copy = vec![0; COPY];
+        disk.read_exact_at(&mut copy, start as u64).unwrap();
+        let json = copy[4096..].split(|byte| *byte == 0).next().unwrap();
+        let json = std::str::from_utf8(json).unwrap();
+        // That of the key slot comes first.
+        let at = 4096 + json.rfind("\"aes-xts-plain64\"").expect("a cipher");
+        copy[at..at + 17].copy_from_slice(b"\"axs-xts-plain64\"");
+        copy[448..512].fill(0);
+        let checksum = header::checksum(&copy);
+        copy[448..480].copy_from_slice(&checksum);
+        disk.write_all_at(&copy, start as u64).unwrap();
+    }
+    let mut person = Person::at(vm.disk(Bus::VirtioBlk, &files[0]));
+    person.answers(PASSPHRASE);
+    let boot = person.machine.finish();
+    boot.expect("no-root");
+    let words = "the kernel does not have the cipher axs-xts-plain64";
+    boot.check(boot.console.contains(words), words);
 }
 
 fn a_key_that_needs_more_memory_than_there_is() {
