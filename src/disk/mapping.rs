@@ -49,15 +49,21 @@ pub(crate) fn mapper_name(parts: &[&str]) -> String {
 /// Returns the path below /dev of the volume that [`mapper_name`] has made a name of a group and a
 /// volume for: `vg-0/root` of `vg--0-root`.
 pub(crate) fn volume_path(mapped: &str) -> Option<String> {
-    let mut from = 0;
-    loop {
-        let at = from + mapped.get(from..)?.find('-')?;
-        let (group, volume) = (mapped.get(..at)?, mapped.get(at + 1..)?);
-        if !volume.starts_with('-') {
-            return Some([group, volume].map(|name| name.replace("--", "-")).join("/"));
+    let mut path = String::with_capacity(mapped.len());
+    let (mut is_volume, mut has_dash) = (false, false);
+    for character in mapped.chars() {
+        if character == '-' && !has_dash {
+            has_dash = true;
+            continue;
         }
-        from = at + 2;
+        if has_dash && character != '-' {
+            path.push(if is_volume { '-' } else { '/' });
+            is_volume = true;
+        }
+        has_dash = false;
+        path.push(character);
     }
+    (is_volume && !has_dash).then_some(path)
 }
 
 #[cfg(test)]

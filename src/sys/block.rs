@@ -63,10 +63,11 @@ impl BlockDevice {
     #[cfg(feature = "stacks")]
     pub(crate) fn usual_name(&self, root: &Root) -> Option<String> {
         let path = self.usual_path(root);
-        let mapped = path.strip_prefix(root.join("dev/mapper")).ok()?.to_str()?;
-        let volume = disk::mapping::volume_path(mapped);
-        let volume = volume.filter(|volume| root.join("dev").join(volume).exists());
-        Some(volume.unwrap_or_else(|| format!("mapper/{mapped}")))
+        let dev = root.join("dev");
+        let name = path.strip_prefix(&dev).ok()?.to_str()?;
+        let volume = disk::mapping::volume_path(name.strip_prefix("mapper/")?);
+        let volume = volume.filter(|volume| dev.join(volume).exists());
+        Some(volume.unwrap_or_else(|| name.to_owned()))
     }
 }
 

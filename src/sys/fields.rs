@@ -14,15 +14,19 @@ use super::child::MAX_MESSAGE;
 ///
 /// A field may be a secret. The message never grows, which would leave a copy of its start in memory
 /// that nobody zeroes.
-pub(crate) fn join<'a>(fields: impl Iterator<Item = &'a [u8]> + Clone) -> Option<Vec<u8>> {
-    let size = fields.clone().map(|field| size_of::<u32>() + field.len()).sum();
+pub(crate) fn join<'a>(fields: impl Iterator<Item = &'a [u8]>) -> Option<Vec<u8>> {
+    join_all(&fields.collect::<Vec<_>>())
+}
+
+fn join_all(fields: &[&[u8]]) -> Option<Vec<u8>> {
+    let size = fields.iter().map(|field| size_of::<u32>() + field.len()).sum();
     if size > MAX_MESSAGE {
         return None;
     }
     let mut message = Vec::with_capacity(size);
     for field in fields {
-        message.extend(u32::try_from(field.len()).ok()?.to_le_bytes());
-        message.extend(field);
+        message.extend_from_slice(&u32::try_from(field.len()).ok()?.to_le_bytes());
+        message.extend_from_slice(field);
     }
     Some(message)
 }

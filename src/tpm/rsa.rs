@@ -54,33 +54,34 @@ fn limbs(bytes: &[u8]) -> Vec<u32> {
 
 /// Returns `base` to the power of `exponent` modulo `modulus`; `base` is smaller than `modulus`.
 fn power(base: &[u32], exponent: u32, modulus: &[u32]) -> Zeroizing<Vec<u32>> {
-    let mut result = Zeroizing::new(vec![0; modulus.len()]);
+    let zero = || Zeroizing::new(vec![0; modulus.len()]);
+    let (mut result, mut product, mut double) = (zero(), zero(), zero());
     if let Some(first) = result.first_mut() {
         *first = 1;
     }
     for bit in (0..32).rev() {
-        result = multiply(&result, &result, modulus);
+        multiply(&mut product, &mut double, (&result, &result), modulus);
+        std::mem::swap(&mut result, &mut product);
         if exponent >> bit & 1 == 1 {
-            result = multiply(&result, base, modulus);
+            multiply(&mut product, &mut double, (&result, base), modulus);
+            std::mem::swap(&mut result, &mut product);
         }
     }
     result
 }
 
-/// Returns `a` times `b` modulo `modulus`, by doubling and adding.
-fn multiply(a: &[u32], b: &[u32], modulus: &[u32]) -> Zeroizing<Vec<u32>> {
-    let mut result = Zeroizing::new(vec![0; modulus.len()]);
-    let mut double = result.clone();
+/// Sets `product` to `a` times `b` modulo `modulus`, by doubling and adding.
+fn multiply(product: &mut [u32], double: &mut [u32], (a, b): (&[u32], &[u32]), modulus: &[u32]) {
+    product.fill(0);
     for limb in b.iter().rev() {
         for bit in (0..32).rev() {
-            double.copy_from_slice(&result);
-            add(&mut result, &double, modulus);
+            double.copy_from_slice(product);
+            add(product, double, modulus);
             if limb >> bit & 1 == 1 {
-                add(&mut result, a, modulus);
+                add(product, a, modulus);
             }
         }
     }
-    result
 }
 
 /// Adds `b` to `a` modulo `modulus`; both are smaller than `modulus`.
