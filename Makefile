@@ -14,6 +14,7 @@ FUZZ_TARGETS ?= $(patsubst fuzz/fuzz_targets/%.rs,%,$(wildcard fuzz/fuzz_targets
 COVERAGE := 90
 COVERED  := cmdline disk kmod machine net
 # Size limits of the programs in images, in bytes.
+SIZE_LIMIT_BOOT := 600000
 SIZE_LIMIT := 1130000
 SIZE_LIMIT_STACKS := 1595000
 
@@ -54,11 +55,15 @@ OUTLINED := -Cllvm-args=-enable-machine-outliner=
 SPARING = $(if $(shell [ "$(LLVM)" -ge 22 ] && echo yes),optimistic-pgo,always)
 BIN := $(or $(CARGO_TARGET_DIR),target)/$(TARGET)/release/coldplug
 # The programs in images: the same without the commands for the build machine. `image build` takes the
-# larger one, with LUKS, LVM and md, for images that carry dm_mod or md_mod.
+# larger one, with LUKS, LVM and md, for images that carry dm_mod or md_mod, and with --boot-only the
+# smallest one, without the tools and the rescue prompt.
 INIT := $(BIN)-init
 INIT_STACKS := $(INIT)-stacks
+INIT_BOOT := $(INIT)-boot
+# The linker lists the parts of a program beside it, for `make size`.
+MAP = -Clink-arg=-Wl,-Map=$(abspath $(dir $(BIN)))/$(1).map
 
-.PHONY: help build init binary guests guest boards run test boots faults stacks lint bench soak coverage fuzz size initramfs install install-debian dist clean setup-build setup-run setup-test setup-fuzz setup-coverage
+.PHONY: help build init init-boot binary guests guest boards run test boots faults stacks lint bench soak coverage fuzz size initramfs install install-debian dist clean setup-build setup-run setup-test setup-fuzz setup-coverage
 
 help:
 	@echo 'make run         install missing packages, build, and boot the demo in QEMU'
@@ -66,7 +71,7 @@ help:
 	@echo 'make boots       run all boots, the longest included; TEST=NAME: tests with NAME in their name'
 	@echo 'make faults      boot with every fault of the matrix, two boots in parallel, and print the time; TEST=NAME: rows with NAME in their name'
 	@echo 'make stacks      boot from LUKS, LVM and md; the first time disks are made in a guest for ten minutes; TEST=NAME: tests with NAME in their name'
-	@echo 'make build       build the static binaries $(BIN), and $(INIT) and $(INIT_STACKS) for images; TARGET=…: for another machine'
+	@echo 'make build       build the static binaries $(BIN), and $(INIT), $(INIT_STACKS) and $(INIT_BOOT) for images; TARGET=…: for another machine'
 	@echo 'make initramfs   write an image for KERNEL (now $(KERNEL)) with the modules below ROOT to $(IMAGE)'
 	@echo 'make lint        check formatting, clippy and documentation'
 	@echo 'make bench       measure boots against the floor, modprobe and depmod against kmod; BENCH=--virtio, --fleet, --image, --wall, --lvm (its disk is made for minutes at first): one part'
@@ -74,7 +79,7 @@ help:
 	@echo '                 SOAK_SEED=N: with random devices and faults instead; SOAK_ONLY=I: only boot I of these'
 	@echo 'make coverage    print the line coverage of the pure layers, which must be $(COVERAGE) % or more'
 	@echo 'make fuzz        run each parser on mutated input for FUZZ (now $(FUZZ)) seconds; FUZZ_TARGETS=disk: one parser'
-	@echo 'make size        print the sizes of the binaries; the limits in images are $(SIZE_LIMIT) and $(SIZE_LIMIT_STACKS) bytes'
+	@echo 'make size        print sizes and largest parts of the programs in images; their limits are $(SIZE_LIMIT_BOOT), $(SIZE_LIMIT) and $(SIZE_LIMIT_STACKS) bytes'
 	@echo 'make install     install the program below PREFIX (now $(PREFIX)), and those for images into PREFIX/lib/coldplug'
 	@echo 'make install-debian  install what the kernel packages of Debian 12 need if coldplug is depmod'
 	@echo 'make dist        build for all machines and pack the binaries for a release: $(TARGETS)'
@@ -89,12 +94,17 @@ build: setup-build
 	@$(MAKE) --no-print-directory binary
 
 init:
-	$(CARGO) rustc $(RELEASE) --bin coldplug --no-default-features -- $(OUTLINED)always
+	$(CARGO) rustc $(RELEASE) --bin coldplug --no-default-features --features full -- $(OUTLINED)always $(call MAP,init)
 	cp $(BIN) $(INIT)
 	@.ci/check-static $(TARGET) $(INIT)
 
-binary: init
-	$(CARGO) rustc $(RELEASE) --bin coldplug --no-default-features --features stacks -- $(OUTLINED)$(SPARING)
+init-boot:
+	$(CARGO) rustc $(RELEASE) --bin coldplug --no-default-features --features boot -- $(OUTLINED)always $(call MAP,init-boot)
+	cp $(BIN) $(INIT_BOOT)
+	@.ci/check-static $(TARGET) $(INIT_BOOT)
+
+binary: init init-boot
+	$(CARGO) rustc $(RELEASE) --bin coldplug --no-default-features --features stacks -- $(OUTLINED)$(SPARING) $(call MAP,init-stacks)
 	cp $(BIN) $(INIT_STACKS)
 	$(CARGO) rustc $(RELEASE) --bin coldplug -- $(OUTLINED)$(SPARING)
 	@.ci/check-static $(TARGET) $(BIN) $(INIT_STACKS)
@@ -142,7 +152,8 @@ stacks: setup-test
 lint:
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets --features qemu-tests -- -D warnings
-	cargo clippy --locked --lib --bins --no-default-features -- -D warnings
+	cargo clippy --locked --lib --bins --no-default-features --features boot -- -D warnings
+	cargo clippy --locked --lib --bins --no-default-features --features full -- -D warnings
 	cargo clippy --locked --lib --bins --no-default-features --features stacks -- -D warnings
 	cargo clippy --locked --lib --bins --no-default-features --features host -- -D warnings
 	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' cargo doc -q --locked --no-deps --document-private-items
@@ -177,10 +188,9 @@ fuzz: setup-fuzz
 	    $$([ ! -e $$dict ] || echo -dict=$$dict) -artifact_prefix=fuzz/artifacts/$$target/ fuzz/corpus/$$target || exit 1; \
 	done
 
+# The programs of all machines that have been built.
 size: build
-	@size=$$(stat -c %s $(INIT)); echo "$(INIT): $$size bytes (limit $(SIZE_LIMIT))"; [ "$$size" -lt $(SIZE_LIMIT) ]
-	@size=$$(stat -c %s $(INIT_STACKS)); echo "$(INIT_STACKS): $$size bytes (limit $(SIZE_LIMIT_STACKS))"; [ "$$size" -lt $(SIZE_LIMIT_STACKS) ]
-	@echo "$(BIN): $$(stat -c %s $(BIN)) bytes"
+	@.ci/size $(or $(CARGO_TARGET_DIR),target) init-boot=$(SIZE_LIMIT_BOOT) init=$(SIZE_LIMIT) init-stacks=$(SIZE_LIMIT_STACKS)
 
 initramfs: build
 	@mkdir -p $(dir $(IMAGE))
@@ -188,10 +198,11 @@ initramfs: build
 
 # Installs the existing binaries: the user who installs need not be able to build.
 install:
-	@[ -e $(BIN) ] && [ -e $(INIT) ] && [ -e $(INIT_STACKS) ] || { echo 'install: the binaries are missing: run `make build` first' >&2; exit 1; }
+	@[ -e $(BIN) ] && [ -e $(INIT) ] && [ -e $(INIT_STACKS) ] && [ -e $(INIT_BOOT) ] || { echo 'install: the binaries are missing: run `make build` first' >&2; exit 1; }
 	install -D -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/coldplug
 	install -D -m 755 $(INIT) $(DESTDIR)$(PREFIX)/lib/coldplug/coldplug-init
 	install -D -m 755 $(INIT_STACKS) $(DESTDIR)$(PREFIX)/lib/coldplug/coldplug-init-stacks
+	install -D -m 755 $(INIT_BOOT) $(DESTDIR)$(PREFIX)/lib/coldplug/coldplug-init-boot
 
 # A file of /etc, which only a machine needs whose kernel packages know no modules.weakdep.
 install-debian:
@@ -205,7 +216,7 @@ dist-%:
 	@$(MAKE) --no-print-directory build TARGET=$*
 	@mkdir -p out
 	tar --sort=name --owner=0 --group=0 --numeric-owner --mtime=@$${SOURCE_DATE_EPOCH:-0} \
-	  -C $(dir $(subst /$(TARGET)/,/$*/,$(BIN))) -caf out/coldplug-$*.tar.xz coldplug coldplug-init coldplug-init-stacks
+	  -C $(dir $(subst /$(TARGET)/,/$*/,$(BIN))) -caf out/coldplug-$*.tar.xz coldplug coldplug-init coldplug-init-stacks coldplug-init-boot
 
 clean:
 	cargo clean

@@ -57,6 +57,9 @@ mod slots;
 // A Debian with systemd, with our image and with its own.
 mod debian;
 
+// The smallest program for images.
+mod boot_only;
+
 // Requests of the kernel for modules: helper, autoclean, settings, monitor.
 mod demand;
 // The module tools on a running kernel.
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
         handover::TESTS,
         faults::TESTS,
         rescue::TESTS,
+        boot_only::TESTS,
         persistence::TESTS,
         slots::TESTS,
         filesystems::TESTS,

@@ -29,7 +29,7 @@ pub fn coldplug(tree: &Tree, options: &[&str]) -> PathBuf {
 /// Returns the programs that an image depends on: the builder, and those beside it of which one
 /// becomes /init.
 fn version() -> Vec<u8> {
-    let programs = ["coldplug", "coldplug-init", "coldplug-init-stacks"];
+    let programs = ["coldplug", "coldplug-init", "coldplug-init-stacks", "coldplug-init-boot"];
     programs.map(|name| fs::read(program(name)).unwrap()).concat()
 }
 

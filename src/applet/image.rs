@@ -31,6 +31,9 @@ build  Write an initramfs image to OUT.
                           image can have a root on LUKS, LVM or md, in the directory of this
                           program or in ../lib/coldplug; else this program. For a kernel of
                           another machine: in the directory ARCH of these, such as aarch64)
+      --boot-only         take coldplug-init-boot for /init, which is half as large: it only boots
+                          from a filesystem on a disk; it has no rescue prompt and no tools.
+                          Modules that xz or gzip has compressed are compressed with zstd instead
       --modules-as FORMAT zstd: compress plain modules (default); plain: decompress all
                           modules; stored: keep the files unchanged.
                           With --compress, plain makes the smaller image
@@ -130,6 +133,7 @@ fn parse_build(parser: &mut lexopt::Parser) -> Result<Command, Error> {
                 add_modules(&mut options.modules, &words);
             }
             Long("init") => options.init = Init::Program(parser.value()?.into()),
+            Long("boot-only") => options.init = Init::BootOnly,
             Long("modules-as") => {
                 options.module_format = parser.value()?.parse_with(module_format)?;
             }
@@ -153,6 +157,9 @@ fn parse_build(parser: &mut lexopt::Parser) -> Result<Command, Error> {
     }
     if options.out.file_name().is_none() {
         return Err(usage("-o OUT is missing or not the name of a file"));
+    }
+    if options.init == Init::BootOnly && options.module_format == ModuleFormat::Zstd {
+        options.module_format = ModuleFormat::AllZstd;
     }
     options.mtime = mtime(std::env::var("SOURCE_DATE_EPOCH").ok().as_deref())?;
     Ok(Command::Build { options: Box::new(options), quiet })
@@ -298,6 +305,8 @@ mod tests {
         assert_eq!((shell(""), shell("--shell")), (None, Some(Shell::Any)));
         assert_eq!(shell("--shell=/x/sh"), Some(Shell::Program("/x/sh".into())));
 
+        let small = build("-k 6.1 -o out --boot-only");
+        assert_eq!((small.init, small.module_format), (Init::BootOnly, ModuleFormat::AllZstd));
         let options =
             build("--kernel=6.1 -o out --modules-as=stored --compress gzip --list l --init i");
         assert_eq!(

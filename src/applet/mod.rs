@@ -1,57 +1,84 @@
 //! Command lines: one file and one entry of [`COMMANDS`] per command. No other layer picks an exit
 //! code.
 
+#[cfg(feature = "full")]
 mod args;
 #[cfg(feature = "stacks")]
 mod ask_passphrase;
 #[cfg(feature = "stacks")]
 mod assemble;
+#[cfg(feature = "full")]
 mod autoclean;
 #[cfg(feature = "host")]
 mod capture_file;
+#[cfg(feature = "full")]
 mod console_shell;
 #[cfg(feature = "host")]
 mod convert;
 #[cfg(feature = "host")]
 mod depmod;
 mod disk_prober;
+#[cfg(feature = "full")]
 mod explain;
+#[cfg(feature = "full")]
 mod finish;
 mod free_initramfs;
+#[cfg(feature = "full")]
 mod helper;
 #[cfg(feature = "host")]
 mod image;
 mod init;
+#[cfg(feature = "full")]
 mod insmod;
 #[cfg(feature = "host")]
 mod kmod;
 mod led_blinker;
+#[cfg(feature = "full")]
 mod load_keyboards;
 mod load_worker;
+#[cfg(feature = "full")]
 mod lsmod;
 mod message;
+#[cfg(feature = "full")]
 mod modinfo;
+#[cfg(feature = "full")]
 mod modprobe;
+#[cfg(not(feature = "full"))]
+#[path = "kernel_request.rs"]
+mod modprobe;
+#[cfg(feature = "full")]
 mod module_file;
 #[cfg(feature = "host")]
 mod monitor;
 mod mount_worker;
 mod out;
+#[cfg(feature = "full")]
 mod paths;
+#[cfg(feature = "full")]
 mod persist;
 #[cfg(feature = "host")]
 mod plan;
+#[cfg(feature = "full")]
 mod report;
+#[cfg(feature = "full")]
 mod report_writer;
+#[cfg(feature = "full")]
 mod rescue;
+#[cfg(feature = "full")]
 mod rmmod;
+#[cfg(feature = "full")]
 mod scan;
+#[cfg(feature = "full")]
 mod serial;
+#[cfg(feature = "full")]
 mod settings;
 #[cfg(feature = "host")]
 mod slot;
+#[cfg(feature = "full")]
 mod static_nodes;
+#[cfg(feature = "full")]
 mod table;
+#[cfg(feature = "full")]
 mod tool;
 
 use std::ffi::{OsStr, OsString};
@@ -83,11 +110,13 @@ const COMMANDS: &[Applet] = &[
         help: "build an initramfs image, or list its entries",
         run: image::run,
     },
+    #[cfg(feature = "full")]
     Applet {
         name: "finish",
         help: "load the modules that a boot with coldplug.settle=root left",
         run: finish::run,
     },
+    #[cfg(feature = "full")]
     Applet {
         name: "scan",
         help: "show devices, their drivers and the modules for them, or save them to a file",
@@ -99,6 +128,7 @@ const COMMANDS: &[Applet] = &[
         help: "show which modules a boot would load, in what order and why",
         run: plan::run,
     },
+    #[cfg(feature = "full")]
     Applet {
         name: "report",
         help: "show the record of the last boot: loaded modules and the reasons",
@@ -109,11 +139,13 @@ const COMMANDS: &[Applet] = &[
         help: "load or remove modules with their dependencies; also for the kernel",
         run: modprobe::run,
     },
+    #[cfg(feature = "full")]
     Applet {
         name: "helper",
         help: "show or set the program that the kernel runs to load modules",
         run: helper::run,
     },
+    #[cfg(feature = "full")]
     Applet {
         name: "autoclean",
         help: "remove unused modules that were loaded on demand",
@@ -137,10 +169,15 @@ const COMMANDS: &[Applet] = &[
         help: "show uevents of the kernel, or run a command for each",
         run: monitor::run,
     },
+    #[cfg(feature = "full")]
     Applet { name: "insmod", help: "load a module file", run: insmod::run },
+    #[cfg(feature = "full")]
     Applet { name: "rmmod", help: "remove modules", run: rmmod::run },
+    #[cfg(feature = "full")]
     Applet { name: "lsmod", help: "show loaded modules", run: lsmod::run },
+    #[cfg(feature = "full")]
     Applet { name: "list", help: "same as lsmod", run: lsmod::run },
+    #[cfg(feature = "full")]
     Applet { name: "modinfo", help: "show information about modules", run: modinfo::run },
     #[cfg(feature = "host")]
     Applet {
@@ -156,6 +193,7 @@ const COMMANDS: &[Applet] = &[
     },
     #[cfg(feature = "host")]
     Applet { name: "kmod", help: "kmod's own commands: list, static-nodes", run: kmod::run },
+    #[cfg(feature = "full")]
     Applet {
         name: "static-nodes",
         help: "show the device nodes that load a module when they are opened",
@@ -171,6 +209,7 @@ const INTERNAL: &[Applet] = &[
         help: "make the devices of LUKS, LVM and md that standard input asks for",
         run: assemble::run,
     },
+    #[cfg(feature = "full")]
     Applet {
         name: "persist",
         help: "read or write the stored boot that the arguments name",
@@ -182,6 +221,7 @@ const INTERNAL: &[Applet] = &[
         help: "ask for a passphrase on a console, and pass it to standard input",
         run: ask_passphrase::run,
     },
+    #[cfg(feature = "full")]
     Applet {
         name: "console-shell",
         help: "run a shell on a console, after the password that standard input holds",
@@ -202,16 +242,19 @@ const INTERNAL: &[Applet] = &[
         help: "show the states that standard input names by an LED",
         run: led_blinker::run,
     },
+    #[cfg(feature = "full")]
     Applet {
         name: "load-keyboards",
         help: "load the drivers of keyboards",
         run: load_keyboards::run,
     },
+    #[cfg(feature = "full")]
     Applet {
         name: "report-writer",
         help: "write the record to the port that the arguments name",
         run: report_writer::run,
     },
+    #[cfg(feature = "full")]
     Applet {
         name: "rescue",
         help: "run a command of the rescue prompt, or the prompt",

@@ -7,14 +7,24 @@
 mod breakpoint;
 mod bus_settle;
 mod coldplug;
+#[cfg(feature = "full")]
 mod consoles;
+#[cfg(not(feature = "full"))]
+#[path = "no_consoles.rs"]
+mod consoles;
+#[cfg(feature = "full")]
+mod deferred_probe;
+#[cfg(not(feature = "full"))]
+#[path = "no_deferred_probe.rs"]
 mod deferred_probe;
 mod early_mounts;
 mod error;
 mod event_loop;
+#[cfg(feature = "full")]
 mod finish;
 mod fstab;
 mod kernel_helper;
+#[cfg(feature = "full")]
 mod keyboards;
 mod led;
 mod loading;
@@ -22,31 +32,50 @@ mod log;
 mod new_root;
 #[cfg(feature = "stacks")]
 pub(crate) mod passphrase;
+#[cfg(feature = "full")]
+mod persistence;
+#[cfg(not(feature = "full"))]
+#[path = "no_persistence.rs"]
 mod persistence;
 mod report_port;
 mod reporter;
 mod request;
+#[cfg(not(feature = "full"))]
+mod requested_module;
 mod rescue;
 mod root;
 mod root_check;
 mod root_hint;
 mod scan_order;
+#[cfg(feature = "full")]
+mod shell_access;
+#[cfg(not(feature = "full"))]
+#[path = "no_shell_access.rs"]
 mod shell_access;
 mod switch_root;
 mod systemd;
 mod threaded_loader;
 mod watchdog;
 
+#[cfg(feature = "full")]
 pub(crate) use consoles::{NO_PASSWORD, NO_TERMINAL, Occasion, RESET};
+#[cfg(feature = "full")]
 pub(crate) use finish::finish;
+#[cfg(feature = "full")]
 pub(crate) use keyboards::load_drivers as load_keyboard_drivers;
 pub(crate) use led::serve_led;
 #[cfg(feature = "host")]
 pub(crate) use persistence::find_device;
+#[cfg(feature = "full")]
 pub(crate) use persistence::serve_persistence;
 pub(crate) use report_port::serve_report;
+#[cfg(feature = "full")]
 pub(crate) use request::Request;
-pub(crate) use root::{block_devices, serve_mounts};
+#[cfg(not(feature = "full"))]
+pub(crate) use requested_module::load_requested;
+#[cfg(feature = "full")]
+pub(crate) use root::block_devices;
+pub(crate) use root::serve_mounts;
 pub(crate) use root_hint::RootHint;
 #[cfg(feature = "host")]
 pub(crate) use scan_order::scan_order;

@@ -18,6 +18,8 @@ use crate::sys::{BootTime, DeferredDevice, Root, crash, signals};
 
 /// Longest chain of modules that need each other in the search for the device at its end.
 const MAX_DEPTH: usize = 16;
+/// Whether the record is written.
+pub(super) const HAS_RECORD: bool = cfg!(feature = "full");
 
 /// The sink for everything that a boot reports.
 #[derive(Debug)]
@@ -240,13 +242,13 @@ impl Reporter {
         let is_interrupted = verdict == Verdict::Interrupted;
         let goes_on = || verdict != Verdict::Ok || !signals::is_ctrl_alt_del_pressed();
         self.set_verdict(verdict);
-        if let Some(path) = &params.capture
+        if let Some(path) = params.capture.as_ref().filter(|_| HAS_RECORD)
             && goes_on()
             && let Err(error) = self.port.write(path, None, is_interrupted)
         {
             self.warn(format!("coldplug.capture: {error}"));
         }
-        if let Some(path) = &params.report
+        if let Some(path) = params.report.as_ref().filter(|_| HAS_RECORD)
             && goes_on()
             && let Err(error) = self.port.write(path, Some(&self.json()), is_interrupted)
         {
@@ -274,7 +276,7 @@ impl Reporter {
     }
 
     fn write(&self, dir: &Root) {
-        if let Err(error) = write(&dir.join(RECORD), self.json().as_bytes()) {
+        if HAS_RECORD && let Err(error) = write(&dir.join(RECORD), self.json().as_bytes()) {
             self.log.warn(&format!("record: {error}"));
         }
     }

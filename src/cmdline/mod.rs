@@ -8,6 +8,7 @@ pub(crate) mod assembly;
 pub(crate) mod boot;
 #[cfg(feature = "stacks")]
 pub(crate) mod crypttab;
+mod lacks;
 pub mod link_name;
 #[cfg(feature = "stacks")]
 pub(crate) mod luks;
@@ -35,6 +36,7 @@ use crate::byte_text;
 use crate::escape;
 use crate::kmod::Warning;
 use boot::BootParams;
+use lacks::Lack;
 use modules::ModuleParams;
 use root::RootParams;
 use stacks::StackParams;
@@ -93,8 +95,14 @@ impl KernelCommandLine {
             let word = Word { raw, ..word };
             before_dashes &= word.text != "--";
             let stored = modules.store(&word);
-            if before_dashes && !stored && !parameters::store_boot_parameter(&mut parser, &word) {
-                warnings.push(ignored(&word));
+            if !before_dashes || stored {
+                continue;
+            }
+            match lacks::lack(&word) {
+                Some(Lack { feature, is_fatal: true }) => parser.storage.refuse(&word, feature),
+                Some(Lack { feature, .. }) => warnings.push(absent(&word, feature)),
+                None if parameters::store_boot_parameter(&mut parser, &word) => {}
+                None => warnings.push(ignored(&word)),
             }
         }
         let Parser { boot, root, storage, stacks } = parser;
@@ -141,6 +149,12 @@ fn ignored(word: &Word<'_>) -> Warning {
         Some(value) => warning(&format!("{key}={}", escape::bytes(value))),
         None => warning(&key),
     }
+}
+
+/// Returns the warning about a word that asks for a feature which this program lacks.
+fn absent(word: &Word<'_>, feature: &str) -> Warning {
+    let text = format!("{}: this coldplug has no {feature}", escape::bytes(word.raw.text));
+    Warning::new("kernel command line", 0, text)
 }
 
 /// Returns the warning that `text` of the command line is ignored.

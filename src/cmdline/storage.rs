@@ -94,6 +94,8 @@ pub(super) enum StorageProblem {
     NotASize(String),
     UnexpectedOption(String),
     NotADevice(String),
+    /// This program is built without the feature.
+    Absent(&'static str),
     NotHexadecimal,
     UnknownOption(String),
     NoRootHash,
@@ -115,6 +117,7 @@ impl fmt::Display for StorageProblem {
             Self::RelativePath => ("", "the path must begin with /"),
             Self::NotASize(value) => (value.as_str(), "is not size=SIZE"),
             Self::UnexpectedOption(value) => (value.as_str(), "is not an option of a device"),
+            Self::Absent(feature) => return write!(f, "this coldplug has no {feature}"),
             Self::NotADevice(value) => (value.as_str(), "is not the name of a device"),
             Self::NotHexadecimal => ("", "the root hash is not hexadecimal"),
             Self::UnknownOption(value) => (value.as_str(), "is not a known option"),
@@ -131,6 +134,9 @@ impl fmt::Display for StorageProblem {
         }
     }
 }
+
+/// Whether there are layers; without them `lacks.rs` answers for every parameter that asks for one.
+const HAS_LAYERS: bool = cfg!(feature = "full");
 
 type Parsed<T> = Result<T, StorageProblem>;
 
@@ -186,7 +192,7 @@ impl StorageParser<'_> {
         word: &Word<'_>,
         parse: fn(&mut StorageParams, &str) -> Parsed<()>,
     ) -> bool {
-        if self.error.is_none() {
+        if HAS_LAYERS && self.error.is_none() {
             let parsed = parse(&mut self.params, word.value_or_empty());
             self.error =
                 parsed.err().map(|problem| StorageError { word: word.text.to_owned(), problem });
@@ -194,12 +200,18 @@ impl StorageParser<'_> {
         true
     }
 
+    /// Notes that this program lacks the `feature` that a word asks for.
+    pub(super) fn refuse(&mut self, word: &Word<'_>, feature: &'static str) {
+        let problem = StorageProblem::Absent(feature);
+        self.error.get_or_insert_with(|| StorageError { word: word.text.to_owned(), problem });
+    }
+
     /// Returns the parameters, or the first one that cannot be used.
     pub(super) fn finish(mut self) -> Result<StorageParams, StorageError> {
         if let Some(error) = self.error {
             return Err(error);
         }
-        if self.params.verity.is_none() {
+        if HAS_LAYERS && self.params.verity.is_none() {
             self.params.verity = self.systemd.verity().map_err(|problem| {
                 let word = format!("roothash={}", self.systemd.root_hash.unwrap_or_default());
                 StorageError { word, problem }

@@ -73,6 +73,8 @@ pub(crate) enum Error {
         /// The directories in which it was looked for.
         dirs: Vec<PathBuf>,
     },
+    /// No program that only boots, in these directories.
+    NoBootOnly(Vec<PathBuf>),
     /// No shell below the root of the build.
     NoShell(PathBuf),
     /// A shared library of the shell that is not found.
@@ -117,6 +119,7 @@ impl Error {
                 ),
                 None => "name a program for this kernel with --init".to_owned(),
             },
+            Self::NoBootOnly(_) => "build it with 'make init-boot'".to_owned(),
             Self::NoShell(_) => {
                 "install busybox-static, or name a shell with --shell=PATH".to_owned()
             }
@@ -138,6 +141,10 @@ impl fmt::Display for Error {
                 let dirs: Vec<_> = dirs.iter().map(|dir| escape::path(dir)).collect();
                 write!(f, "no {name} for {machine}, the machine of the kernel, in ")?;
                 f.write_str(&dirs.join(", "))
+            }
+            Self::NoBootOnly(dirs) => {
+                let dirs: Vec<_> = dirs.iter().map(|dir| escape::path(dir)).collect();
+                write!(f, "no coldplug-init-boot in {}", dirs.join(", "))
             }
             Self::Depmod(dir, error) => {
                 write!(f, "{}: no modules.dep, and indexing failed: {error}", escape::path(&dir))

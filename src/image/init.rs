@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! program                 without              for images
+//! coldplug-init-boot      tools, rescue        of --boot-only
+//!                         prompt, layers
 //! coldplug-init           host commands,       that cannot assemble devices
 //!                         LUKS, LVM, md
 //! coldplug-init-stacks    host commands        that carry dm_mod, md_mod or rules of assemble.d
@@ -26,6 +28,7 @@ use crate::sys::sysfs;
 const FULL: &str = "coldplug";
 const SMALL: &str = "coldplug-init";
 const STACKS: &str = "coldplug-init-stacks";
+const BOOT: &str = "coldplug-init-boot";
 
 /// The program that becomes /init.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +37,8 @@ pub(crate) enum Init {
     Program(PathBuf),
     /// The smallest program of this installation that does what the image is for.
     Smallest,
+    /// The program of this installation that only boots from a filesystem on a disk.
+    BootOnly,
 }
 
 impl Init {
@@ -46,8 +51,27 @@ impl Init {
         match self {
             Self::Program(path) => Ok(path.clone()),
             Self::Smallest => smallest(Path::new("/proc/self/exe"), stacks, machine),
+            Self::BootOnly => boot_only(Path::new("/proc/self/exe"), machine),
         }
     }
+}
+
+/// Returns the program that only boots. No other program takes its place.
+///
+/// # Errors
+/// [`Error::NoBootOnly`]
+fn boot_only(this: &Path, machine: Option<Machine>) -> Result<PathBuf, Error> {
+    let path = fs::read_link(this).unwrap_or_else(|_| this.to_owned());
+    let dir = path.parent().unwrap_or(&path);
+    let own = ModuleFile::machine(this);
+    if machine.is_none() || machine == own {
+        let dirs = [dir.to_owned(), lib(dir)];
+        let found = dirs.iter().map(|dir| dir.join(BOOT)).find(|path| path.is_file());
+        return found.ok_or_else(|| Error::NoBootOnly(dirs.to_vec()));
+    }
+    let places = machine.map(|machine| places(dir, machine));
+    let found = places.as_ref().and_then(|places| places.programs(BOOT).into_iter().next());
+    found.ok_or_else(|| Error::NoBootOnly(places.map(Places::shown).unwrap_or_default()))
 }
 
 /// Returns the smallest program for an image. For a kernel of another machine than that of `this`
@@ -172,6 +196,26 @@ mod tests {
                 let found = smallest(&this, stacks, machine).unwrap();
                 assert_eq!(found, root.path().join(expected), "{installed:?} {stacks}");
             }
+        }
+    }
+
+    #[test]
+    fn only_the_program_that_was_asked_for_boots_alone() {
+        let small = "lib/coldplug/coldplug-init-boot";
+        let other = "lib/coldplug/aarch64/coldplug-init-boot";
+        for (installed, machine, want) in [
+            (&[small, other][..], Some(X86_64), Some(small)),
+            (&[small, other], Some(AARCH64), Some(other)),
+            (&[small, other], None, Some(small)),
+            (&[small], Some(AARCH64), None),
+            (&["lib/coldplug/coldplug-init"], Some(X86_64), None),
+        ] {
+            let files = installed.iter().chain([&"bin/coldplug"]);
+            let of = |name: &str| if name.contains("aarch64") { AARCH64 } else { X86_64 };
+            let files: Vec<_> = files.map(|name| (*name, elf(of(name), 2, None))).collect();
+            let (root, this) = installation(&files, "bin/coldplug");
+            let found = boot_only(&this, machine).ok();
+            assert_eq!(found, want.map(|name| root.path().join(name)), "{installed:?} {machine:?}");
         }
     }
 

@@ -35,6 +35,8 @@ pub(crate) enum ModuleFormat {
     /// Plain modules compressed with zstd, compressed modules unchanged.
     #[default]
     Zstd,
+    /// All modules compressed with zstd: `coldplug-init-boot` decodes nothing else.
+    AllZstd,
     /// All modules decompressed.
     Plain,
     /// All module files unchanged.
@@ -49,6 +51,7 @@ impl ModuleFormat {
             Self::Stored => path.to_owned(),
             Self::Zstd if path.ends_with(b".ko") => [path, b".zst"].concat(),
             Self::Zstd => path.to_owned(),
+            Self::AllZstd => Self::Zstd.path(&Self::Plain.path(path)),
             Self::Plain => {
                 let suffixes = [&b".zst"[..], b".xz", b".gz"];
                 let stem = suffixes.iter().find_map(|suffix| path.strip_suffix(*suffix));
@@ -76,6 +79,10 @@ impl ModuleFormat {
             }
             .map(FileBytes::Read)
             .map_err(|e| DecodeError::Damaged(Compression::Zstd, e.to_string())),
+            (Self::AllZstd, Compression::Plain) => Self::Zstd.pack(stored, limit),
+            (Self::AllZstd, Compression::Xz | Compression::Gzip) => {
+                Self::Zstd.pack(Self::Plain.pack(stored, limit)?, limit)
+            }
             (Self::Plain, codec) if codec != Compression::Plain => {
                 compress::decode(&stored, limit).map(FileBytes::Read)
             }
@@ -193,6 +200,8 @@ mod tests {
         for (path, zstd, plain, stored) in cases {
             assert_eq!(ModuleFormat::Zstd.path(path.as_bytes()), zstd.as_bytes());
             assert_eq!(ModuleFormat::Plain.path(path.as_bytes()), plain.as_bytes());
+            let all = if path.contains(".ko") { "a/b.ko.zst" } else { path };
+            assert_eq!(ModuleFormat::AllZstd.path(path.as_bytes()), all.as_bytes());
             assert_eq!(ModuleFormat::Stored.path(path.as_bytes()), stored.as_bytes());
         }
     }

@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use super::decode_buffers::DecodeBuffers;
 use super::error::InsertError;
 use super::method::LoadMethod;
+use super::signature_hash::IS_SOUGHT;
 use crate::kmod::compress::{Compression, IMAGE_LIMIT};
 use crate::kmod::name::ModuleName;
 use crate::kmod::signature;
@@ -79,6 +80,9 @@ impl Inserter {
     /// Returns the hash that the first signed one of these files is signed with; `None` if none is
     /// signed. A file that cannot be read, or is unusually large, counts as not signed.
     pub(super) fn signature_hash(&self, paths: &[Vec<u8>]) -> Option<Cow<'static, str>> {
+        if !IS_SOUGHT {
+            return None;
+        }
         paths.iter().find_map(|path| {
             let mut file = ModuleFile::open(&self.dir.join(sys::path(path))).ok()?;
             let end = match file.compression() {

@@ -9,6 +9,8 @@ use crate::kmod::name::ModuleName;
 
 /// Hashes that modules are signed with.
 const HASHES: [&str; 4] = ["sha256", "sha512", "sha384", "sha1"];
+/// Whether the hash in use is looked for.
+pub(super) const IS_SOUGHT: bool = cfg!(feature = "full");
 /// Maximum number of files that are looked at.
 const MAX_FILES: usize = 8;
 
@@ -23,6 +25,9 @@ pub(super) struct SignatureHashes {
 impl SignatureHashes {
     /// Looks up the modules of all hashes.
     pub(super) fn new(catalog: &Catalog, config: &Config) -> Self {
+        if !IS_SOUGHT {
+            return Self { modules: Vec::new(), files: Vec::new() };
+        }
         let loadable = |hash: &str| -> Vec<ModuleName> {
             let found = catalog.lookup(config, format!("crypto-{hash}"));
             found.into_iter().filter(|f| !f.is_builtin()).map(|f| f.module).collect()

@@ -1,5 +1,9 @@
 //! The boot record as JSON and text: what was found, what was loaded and why, what is missing.
 
+#[cfg(feature = "full")]
+mod earlier;
+#[cfg(not(feature = "full"))]
+#[path = "no_earlier.rs"]
 mod earlier;
 pub(crate) mod json;
 mod network;

@@ -30,6 +30,10 @@ mod descriptors;
 mod device_error;
 pub(crate) mod device_tree;
 pub(crate) mod devices;
+#[cfg(feature = "full")]
+pub mod disk_links;
+#[cfg(not(feature = "full"))]
+#[path = "no_disk_links.rs"]
 pub mod disk_links;
 pub(crate) mod dm;
 pub(crate) mod environment_file;

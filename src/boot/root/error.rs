@@ -80,6 +80,14 @@ pub(in crate::boot) enum StepError {
         /// Modules that should add it, and why each does not.
         modules: Vec<String>,
     },
+    /// This program is built without what a root needs.
+    #[cfg_attr(feature = "full", expect(dead_code, reason = "the whole program lacks nothing"))]
+    Absent {
+        /// The parameter with its value.
+        parameter: String,
+        /// What the program lacks.
+        feature: &'static str,
+    },
     /// `ip=` has neither an address nor a protocol to ask for one.
     NoAddress,
     /// Neither the command line nor DHCP names an NFS server.
@@ -115,7 +123,7 @@ impl StepError {
     /// Returns the verdict of a boot that ends with this error.
     pub(in crate::boot) fn verdict(&self) -> Verdict {
         match self {
-            Self::NoAddress | Self::NoNfsServer => Verdict::NoRoot,
+            Self::Absent { .. } | Self::NoAddress | Self::NoNfsServer => Verdict::NoRoot,
             Self::SwitchRoot(error) => error.verdict(),
             Self::Interrupted(_) => Verdict::Interrupted,
             Self::NoSlot(_) => Verdict::NoSlot,
@@ -161,6 +169,7 @@ impl StepError {
             | Self::StuckResume { .. }
             | Self::Corrupted { .. }
             | Self::NotInKernel { .. }
+            | Self::Absent { .. }
             | Self::NoAddress
             | Self::NoNfsServer
             | Self::NoSlot(_)
@@ -219,6 +228,9 @@ impl fmt::Display for StepError {
             Self::NotInKernel { feature, modules } => {
                 write!(f, "{feature} is not built into this kernel, and no module adds it")?;
                 if modules.is_empty() { Ok(()) } else { write!(f, " ({})", modules.join("; ")) }
+            }
+            Self::Absent { parameter, feature } => {
+                write!(f, "{parameter}: this coldplug has no {feature}")
             }
             Self::NoAddress => f.write_str("ip=: no address, and none may be requested by DHCP"),
             Self::NoNfsServer => {

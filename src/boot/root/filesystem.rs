@@ -10,6 +10,7 @@ use super::named_devices::NamedDevices;
 use super::worker::{Mount, READY, Request, WorkerError};
 use super::{Awaited, Progress, RootStep, StepContext, StepError, UPPER, assembly, mount};
 use crate::boot::SYSROOT;
+use crate::boot::reporter::HAS_RECORD;
 use crate::byte_text;
 use crate::cmdline::mount_options::options;
 use crate::cmdline::root::{AUTO, RootCandidate, RootParams};
@@ -335,7 +336,10 @@ impl Filesystem {
         let numbers = [&[source.device.number], named, &members].concat();
         assembly::record_layers(&numbers, cx);
         let below = |number: &(u32, u32)| devices::modules_below(cx.dir, *number);
-        let drivers = numbers.iter().flat_map(below).collect();
+        let drivers = match HAS_RECORD {
+            true => numbers.iter().flat_map(below).collect(),
+            false => Vec::new(),
+        };
         match self.is_root {
             true => cx.record_mount(&String::from_utf8_lossy(&fstype), drivers),
             false => cx.record_modules(drivers),

@@ -14,27 +14,50 @@ mod assembly;
 mod assembly;
 mod awaited;
 mod devices;
+#[cfg(feature = "full")]
 mod dhcp_client;
 mod error;
 mod filesystem;
+#[cfg(feature = "full")]
 mod fsck;
+#[cfg(not(feature = "full"))]
+#[path = "no_fsck.rs"]
+mod fsck;
+#[cfg(feature = "full")]
 mod host_share;
+#[cfg(feature = "full")]
 mod image_file;
 mod init_check;
 mod mount;
+#[cfg(feature = "full")]
+mod multi_device;
+#[cfg(not(feature = "full"))]
+#[path = "no_multi_device.rs"]
 mod multi_device;
 mod named_devices;
+#[cfg(feature = "full")]
 mod near_misses;
+#[cfg(not(feature = "full"))]
+#[path = "no_near_misses.rs"]
+mod near_misses;
+#[cfg(feature = "full")]
 mod network;
+#[cfg(feature = "full")]
 mod nfs;
+#[cfg(not(feature = "full"))]
+mod no_layers;
+#[cfg(feature = "full")]
 mod overlay;
 mod pipeline;
 mod probers;
+#[cfg(feature = "full")]
 mod resume;
 mod search;
 mod slot;
 mod state;
+#[cfg(feature = "full")]
 mod ubi;
+#[cfg(feature = "full")]
 mod verity;
 mod waiting_clock;
 mod worker;
@@ -62,6 +85,8 @@ use crate::sys::{BootTime, Root, procfs};
 use assembly::Assembly;
 use devices::{Candidate, Devices};
 use near_misses::near_misses;
+#[cfg(not(feature = "full"))]
+use no_layers::{host_share, image_file, nfs, overlay, resume, ubi, verity};
 use pipeline::RootPipeline;
 use state::RootState;
 use waiting_clock::WaitingClock;

@@ -7,8 +7,17 @@
 //! | `1F 8B`             | gzip  | several members                                   |
 //! | anything else       | plain |                                                   |
 //!
-//! The suffix of the file name is ignored.
+//! The suffix of the file name is ignored. Without the feature `full` only zstd is decoded.
 
+#[cfg(feature = "full")]
+mod gzip;
+#[cfg(not(feature = "full"))]
+#[path = "no_gzip.rs"]
+mod gzip;
+#[cfg(feature = "full")]
+mod xz;
+#[cfg(not(feature = "full"))]
+#[path = "no_xz.rs"]
 mod xz;
 
 use std::fmt;
@@ -74,6 +83,8 @@ pub enum DecodeError {
     TooLarge(usize),
     /// An allocation of this many bytes for the image failed.
     NoMemory(usize),
+    /// This program is built without the decoder.
+    Absent(Compression),
 }
 
 impl fmt::Display for DecodeError {
@@ -82,6 +93,7 @@ impl fmt::Display for DecodeError {
             Self::Damaged(codec, text) => write!(f, "damaged {} data: {text}", codec.as_str()),
             Self::TooLarge(limit) => write!(f, "decodes to more than {limit} bytes"),
             Self::NoMemory(size) => write!(f, "cannot allocate {size} bytes for the image"),
+            Self::Absent(codec) => write!(f, "this coldplug decodes no {}", codec.as_str()),
         }
     }
 }
@@ -153,10 +165,7 @@ impl Decoder {
             }
             Compression::Zstd => self.decode_zstd(file, limit, image),
             Compression::Xz => self.xz.decode(file, limit, image),
-            Compression::Gzip => {
-                let mut reader = flate2::read::MultiGzDecoder::new(file);
-                read(codec, &mut reader, gzip_size(file), limit, image)
-            }
+            Compression::Gzip => gzip::decode(file, limit, image),
         }
     }
 
@@ -189,11 +198,6 @@ impl Decoder {
             }
         }
     }
-}
-
-/// Returns the size in the last four bytes of a gzip file; exact for one member below 4 GiB.
-fn gzip_size(file: &[u8]) -> usize {
-    file.last_chunk::<4>().map_or(0, |size| u32::from_le_bytes(*size) as usize)
 }
 
 /// Reserves `size` more bytes and reports a failed allocation as an error. The size comes from a

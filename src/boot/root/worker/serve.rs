@@ -20,6 +20,8 @@ use crate::sys::net::{self, Interface};
 use crate::sys::read_at::read_at;
 use crate::sys::{Error, Result, Root, child, mount as mounts, sysfs};
 
+/// Whether there are layers of storage and networks.
+const HAS_LAYERS: bool = cfg!(feature = "full");
 /// Maximum number of bytes that a request may read.
 const MAX_READ: u32 = 16 << 10;
 
@@ -55,6 +57,17 @@ impl Server {
         let dir = &self.dir;
         match request {
             Request::Mount(request) => self.mount(&request),
+            Request::Init(request) => Ok(new_root::check(dir, &request).encode()),
+            Request::Undo { verity } => {
+                self.undo(verity);
+                Ok(Vec::new())
+            }
+            Request::Slot { size, slots, tried, places } => {
+                let node = |(number, offset)| find(dir, number).map(|d| (d.node(dir), offset));
+                let places: Vec<_> = places.into_iter().map(node).collect::<Result<_>>()?;
+                slot::take(&places, size, &slots, &tried)
+            }
+            _ if !HAS_LAYERS => Err(Error::new("decode", "a request for a layer", Errno::NOSYS)),
             Request::Nfs(request) => {
                 self.place(SYSROOT, |place| nfs::attempt(&request, place).map(Into::into))
             }
@@ -71,16 +84,6 @@ impl Server {
             }
             Request::Resume { number, offset } => {
                 sysfs::resume_hibernation(dir, number, offset).map(done)
-            }
-            Request::Slot { size, slots, tried, places } => {
-                let node = |(number, offset)| find(dir, number).map(|d| (d.node(dir), offset));
-                let places: Vec<_> = places.into_iter().map(node).collect::<Result<_>>()?;
-                slot::take(&places, size, &slots, &tried)
-            }
-            Request::Init(request) => Ok(new_root::check(dir, &request).encode()),
-            Request::Undo { verity } => {
-                self.undo(verity);
-                Ok(Vec::new())
             }
         }
     }
