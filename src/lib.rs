@@ -34,9 +34,9 @@
 //!    `coldplug monitor`. PID 1 never exits.
 //! 6. Only `applet` chooses an exit code.
 //! 7. Unsafe code is in `sys/raw.rs` only.
-// The smallest program is made by leaving out what calls a part; the linker drops the part. The
-// larger programs show what nobody calls.
-#![cfg_attr(not(feature = "full"), allow(dead_code, unused_imports, unreachable_pub))]
+// The smaller programs are made by leaving out what calls a part; the linker drops the part. The
+// largest program shows what nobody calls.
+#![cfg_attr(not(feature = "host"), allow(dead_code, unused_imports, unreachable_pub))]
 #![cfg_attr(
     test,
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)

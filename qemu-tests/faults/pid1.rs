@@ -65,7 +65,6 @@ pub(crate) const ROWS: &[Row] = &[
     link("started_as_insmod", "rdinit=/sbin/insmod"),
     link("started_as_rmmod", "rdinit=/sbin/rmmod"),
     link("started_as_lsmod", "rdinit=/sbin/lsmod"),
-    link("started_as_modinfo", "rdinit=/sbin/modinfo -- --version"),
     link("started_with_the_name_of_a_command", "rdinit=/bin/coldplug -- lsmod"),
     Row {
         name: "started_by_a_careless_script",

@@ -7,7 +7,10 @@ mod args;
 mod ask_passphrase;
 #[cfg(feature = "stacks")]
 mod assemble;
-#[cfg(feature = "full")]
+#[cfg(feature = "host")]
+mod autoclean;
+#[cfg(all(feature = "full", not(feature = "host")))]
+#[path = "no_autoclean.rs"]
 mod autoclean;
 #[cfg(feature = "host")]
 mod capture_file;
@@ -18,12 +21,15 @@ mod convert;
 #[cfg(feature = "host")]
 mod depmod;
 mod disk_prober;
-#[cfg(feature = "full")]
+#[cfg(feature = "host")]
 mod explain;
-#[cfg(feature = "full")]
+#[cfg(all(feature = "full", not(feature = "host")))]
+#[path = "no_explain.rs"]
+mod explain;
+#[cfg(feature = "host")]
 mod finish;
 mod free_initramfs;
-#[cfg(feature = "full")]
+#[cfg(feature = "host")]
 mod helper;
 #[cfg(feature = "host")]
 mod image;
@@ -39,7 +45,7 @@ mod load_worker;
 #[cfg(feature = "full")]
 mod lsmod;
 mod message;
-#[cfg(feature = "full")]
+#[cfg(feature = "host")]
 mod modinfo;
 #[cfg(feature = "full")]
 mod modprobe;
@@ -70,11 +76,14 @@ mod rmmod;
 mod scan;
 #[cfg(feature = "full")]
 mod serial;
-#[cfg(feature = "full")]
+#[cfg(feature = "host")]
+mod settings;
+#[cfg(all(feature = "full", not(feature = "host")))]
+#[path = "no_settings.rs"]
 mod settings;
 #[cfg(feature = "host")]
 mod slot;
-#[cfg(feature = "full")]
+#[cfg(feature = "host")]
 mod static_nodes;
 #[cfg(feature = "full")]
 mod table;
@@ -110,7 +119,7 @@ const COMMANDS: &[Applet] = &[
         help: "build an initramfs image, or list its entries",
         run: image::run,
     },
-    #[cfg(feature = "full")]
+    #[cfg(feature = "host")]
     Applet {
         name: "finish",
         help: "load the modules that a boot with coldplug.settle=root left",
@@ -139,13 +148,13 @@ const COMMANDS: &[Applet] = &[
         help: "load or remove modules with their dependencies; also for the kernel",
         run: modprobe::run,
     },
-    #[cfg(feature = "full")]
+    #[cfg(feature = "host")]
     Applet {
         name: "helper",
         help: "show or set the program that the kernel runs to load modules",
         run: helper::run,
     },
-    #[cfg(feature = "full")]
+    #[cfg(feature = "host")]
     Applet {
         name: "autoclean",
         help: "remove unused modules that were loaded on demand",
@@ -177,7 +186,7 @@ const COMMANDS: &[Applet] = &[
     Applet { name: "lsmod", help: "show loaded modules", run: lsmod::run },
     #[cfg(feature = "full")]
     Applet { name: "list", help: "same as lsmod", run: lsmod::run },
-    #[cfg(feature = "full")]
+    #[cfg(feature = "host")]
     Applet { name: "modinfo", help: "show information about modules", run: modinfo::run },
     #[cfg(feature = "host")]
     Applet {
@@ -193,7 +202,7 @@ const COMMANDS: &[Applet] = &[
     },
     #[cfg(feature = "host")]
     Applet { name: "kmod", help: "kmod's own commands: list, static-nodes", run: kmod::run },
-    #[cfg(feature = "full")]
+    #[cfg(feature = "host")]
     Applet {
         name: "static-nodes",
         help: "show the device nodes that load a module when they are opened",

@@ -20,7 +20,7 @@ mod deferred_probe;
 mod early_mounts;
 mod error;
 mod event_loop;
-#[cfg(feature = "full")]
+#[cfg(feature = "host")]
 mod finish;
 mod fstab;
 mod kernel_helper;
@@ -59,7 +59,7 @@ mod watchdog;
 
 #[cfg(feature = "full")]
 pub(crate) use consoles::{NO_PASSWORD, NO_TERMINAL, Occasion, RESET};
-#[cfg(feature = "full")]
+#[cfg(feature = "host")]
 pub(crate) use finish::finish;
 #[cfg(feature = "full")]
 pub(crate) use keyboards::load_drivers as load_keyboard_drivers;

@@ -3,10 +3,19 @@
 
 mod demand;
 mod insert;
+#[cfg(feature = "host")]
 mod json;
 mod options;
+#[cfg(feature = "host")]
+mod parallel;
+#[cfg(not(feature = "host"))]
+#[path = "no_parallel.rs"]
 mod parallel;
 mod remove;
+#[cfg(feature = "host")]
+mod show;
+#[cfg(not(feature = "host"))]
+#[path = "no_show.rs"]
 mod show;
 
 use std::ffi::OsString;
@@ -142,7 +151,7 @@ impl<'a> Modprobe<'a> {
     fn dispatch(&self) -> Result<(), Fail> {
         let options = &self.options;
         match (&options.operands[..], options.show_config) {
-            (_, true) => self.show_config(),
+            (_, true) => return self.show_config(),
             (_, false) if options.json => {
                 return Err(self.tool.error("--json requires --show-config"));
             }

@@ -19,11 +19,14 @@ use crate::sys::{self, errno};
 impl Modprobe<'_> {
     /// Prints every entry of the configuration and then the aliases of the indexes (`-c`), or one
     /// JSON object.
-    pub(super) fn show_config(&self) {
+    ///
+    /// # Errors
+    /// None; the smaller programs refuse it.
+    pub(super) fn show_config(&self) -> Result<(), Fail> {
         let config = &self.config;
         if self.options.json {
             self.tool.print(json::config(config, &self.catalog.all_aliases()) + "\n");
-            return;
+            return Ok(());
         }
         for name in &config.blacklist {
             self.line(&[b"blacklist", name]);
@@ -39,6 +42,7 @@ impl Modprobe<'_> {
         for (pattern, module) in self.catalog.all_aliases() {
             self.line(&[b"alias", &pattern, &module]);
         }
+        Ok(())
     }
 
     /// Prints the entries that name a module.
