@@ -19,6 +19,9 @@ use crate::sys::{BootTime, Error, signals};
 
 /// Interval between scans if there is no uevent socket, in milliseconds.
 const SCAN_INTERVAL_MS: u64 = 250;
+/// How long after a scan that has found something nothing has settled, if there is no uevent socket:
+/// buses that are still probing are known by their uevents alone.
+const SCAN_QUIET: Duration = Duration::from_millis(500);
 /// Longest wait for further modules once the root is mounted.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// With `coldplug.settle=root`: how long modules that the root does not need are held back, and how
@@ -32,6 +35,8 @@ pub(super) struct EventLoop<'a, 'b> {
     loader: &'a Loader,
     coldplug: &'a mut Coldplug<'b>,
     socket: Option<Socket>,
+    /// Without a socket: time before which nothing has settled.
+    quiet_at: BootTime,
     search: RootSearch,
     /// Time at which the wait for further modules ends, once the root is mounted.
     settle_until: Option<BootTime>,
@@ -57,6 +62,7 @@ impl<'a, 'b> EventLoop<'a, 'b> {
             loader,
             coldplug,
             socket,
+            quiet_at: BootTime::default(),
             search,
             settle_until: None,
             hold_until: hold.then(|| BootTime::now() + HOLD_TIMEOUT),
@@ -123,7 +129,10 @@ impl<'a, 'b> EventLoop<'a, 'b> {
         let Some(socket) = &self.socket else {
             self.search.note_device_change();
             let new = self.scan();
-            return Drained { fresh: new, ..Drained::default() };
+            if new {
+                self.quiet_at = BootTime::now() + SCAN_QUIET;
+            }
+            return Drained { fresh: new, block: true, lost: false };
         };
         let drained = self.coldplug.drain(socket).unwrap_or_else(|error| {
             self.boot.reporter.warn(scanning_text(&error));
@@ -154,7 +163,8 @@ impl<'a, 'b> EventLoop<'a, 'b> {
             || drained.lost
             || !self.loader.is_idle()
             || self.search.is_coming(self.loader)
-            || !self.coldplug.is_quiet();
+            || !self.coldplug.is_quiet()
+            || BootTime::now() < self.quiet_at;
         if busy || self.coldplug.next_round() > 0 {
             self.complete = false;
         } else if !self.complete {

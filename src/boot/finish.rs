@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::coldplug::Coldplug;
+use super::coldplug::{Coldplug, Drained};
 use super::root_hint::RootHint;
 use super::threaded_loader::threaded_loader;
 use super::{EXTRA_JOBS, RECORD, REMAINING, write};
@@ -37,12 +37,13 @@ pub(crate) struct Finished {
 /// up. Adds them to the record of the boot, and removes the list.
 ///
 /// # Errors
-/// There is no list, or the uevent socket cannot be opened.
+/// There is no list, or the loader cannot start.
 pub(crate) fn finish(dir: &Root) -> sys::Result<Finished> {
     let list = dir.join(REMAINING);
     let text = regular_file::read_text(&list, RECORD_LIMIT)?;
     let mut warnings = Vec::new();
-    let socket = Socket::open(None)?;
+    // A kernel without it has its devices scanned for.
+    let socket = Socket::open(None).ok();
     let loader = loader(dir, &mut warnings)?;
     let root_hint = RootHint::new(&RootParams::default(), None);
     let mut coldplug = Coldplug::new(dir, &loader, &root_hint, false);
@@ -54,7 +55,7 @@ pub(crate) fn finish(dir: &Root) -> sys::Result<Finished> {
             warnings.push(format!("{REMAINING}: no module or alias '{name}'"));
         }
     }
-    settle(&loader, &mut coldplug, &socket)?;
+    settle(&loader, &mut coldplug, socket.as_ref())?;
     loader.close();
     warnings.extend(loader.take_warnings());
     modules.extend(loader.records());
@@ -93,13 +94,17 @@ fn loader(root: &Root, warnings: &mut Vec<String>) -> sys::Result<Loader> {
 }
 
 /// Waits until nothing is left to load and a scan finds nothing new.
-fn settle(loader: &Loader, coldplug: &mut Coldplug<'_>, socket: &Socket) -> sys::Result<()> {
+fn settle(
+    loader: &Loader,
+    coldplug: &mut Coldplug<'_>,
+    socket: Option<&Socket>,
+) -> sys::Result<()> {
     let end = BootTime::now() + TIMEOUT;
     coldplug.scan()?;
     while BootTime::now() < end {
         let idle = loader.is_idle();
         coldplug.tick();
-        let drained = coldplug.drain(socket)?;
+        let drained = socket.map_or(Ok(Drained::default()), |socket| coldplug.drain(socket))?;
         if drained.lost {
             coldplug.rescan()?;
         }
@@ -108,10 +113,8 @@ fn settle(loader: &Loader, coldplug: &mut Coldplug<'_>, socket: &Socket) -> sys:
             return Ok(());
         }
         loader.drive();
-        let mut fds = [
-            PollFd::from_borrowed_fd(loader.wake_fd(), PollFlags::IN),
-            PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN),
-        ];
+        let mut fds = vec![PollFd::from_borrowed_fd(loader.wake_fd(), PollFlags::IN)];
+        fds.extend(socket.map(|socket| PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN)));
         // Interrupted or not: the loop checks everything again.
         let _ = poll(&mut fds, Timespec::try_from(POLL_INTERVAL).ok().as_ref());
         loader.clear_wake();

@@ -202,8 +202,10 @@ impl Ready {
     /// Starts the process that deletes the files of the initramfs, which nothing can reach any
     /// more.
     fn spawn_free(&self) {
-        let spawned =
-            self.old_root.try_clone().map(|dir| process::spawn_self("free-initramfs", &[], dir));
+        let spawned = self
+            .old_root
+            .try_clone()
+            .map(|dir| process::spawn_self("free-initramfs", &[], dir, None));
         if !matches!(spawned, Ok(Ok(_))) {
             // Files that cannot be deleted cost memory and nothing else.
             let _ = free_initramfs(self.old_root.as_fd());

@@ -143,14 +143,21 @@ fn shell_command(
     shell
 }
 
-/// Starts this program as `coldplug APPLET WORD...` with `stdin`, /dev/null and what is not closed by
-/// execve(2) as its open descriptors, and does not wait. Returns its process ID.
+/// Starts this program as `coldplug APPLET WORD...` with `stdin`, `stdout` or /dev/null, /dev/null and
+/// what is not closed by execve(2) as its open descriptors, and does not wait. Returns its process
+/// ID.
 ///
 /// # Errors
 /// It cannot be started: /proc or /dev/null is missing, or there is not enough memory.
-pub(crate) fn spawn_self(applet: &str, words: &[&OsStr], stdin: File) -> Result<u32> {
+pub(crate) fn spawn_self(
+    applet: &str,
+    words: &[&OsStr],
+    stdin: File,
+    stdout: Option<File>,
+) -> Result<u32> {
     let mut command = self_command(applet);
-    command.args(words).stdin(stdin).stdout(Stdio::null()).stderr(Stdio::null());
+    command.args(words).stdin(stdin).stderr(Stdio::null());
+    command.stdout(stdout.map_or_else(Stdio::null, Stdio::from));
     command.spawn().map(|child| child.id()).map_err(|e| Error::io("exec", Path::new(SELF_EXE), &e))
 }
 

@@ -1,7 +1,10 @@
-//! Children of PID 1: this program again, with a socket to it, and who waits for which child.
+//! Children of PID 1: this program again, with a socket to it, and who waits for which child. A
+//! kernel without sockets gets two pipes ([`pipes`]).
 //!
 //! What may block or die is done by a child: PID 1 only reads its socket, and kills it at a
 //! deadline. A child in uninterruptible sleep dies when that ends; PID 1 does not wait for it.
+
+mod pipes;
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -18,6 +21,8 @@ use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair,
 };
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
+
+use pipes::Pipes;
 
 use super::{Error, Result, process};
 
@@ -38,10 +43,17 @@ pub(crate) enum Received {
     Ended,
 }
 
-/// A child that runs this program, and a socket that carries whole messages to and from it.
+/// What carries whole messages to and from a child.
+#[derive(Debug)]
+enum Channel {
+    Socket(OwnedFd),
+    Pipes(Pipes),
+}
+
+/// A child that runs this program, and the channel to it.
 #[derive(Debug)]
 pub(crate) struct ChildProcess {
-    socket: OwnedFd,
+    channel: Channel,
     pid: u32,
     /// Whether the child may go on when this is dropped.
     released: bool,
@@ -49,17 +61,24 @@ pub(crate) struct ChildProcess {
 
 impl ChildProcess {
     /// Starts this program as `coldplug APPLET WORD...`. The child's end of the socket is its
-    /// descriptor 0.
+    /// descriptor 0; those of pipes are 0 and 1.
     ///
     /// # Errors
-    /// The kernel has no socket or no process for it.
+    /// The kernel has no descriptor or no process for it.
     pub(crate) fn start(applet: &str, words: &[&OsStr]) -> Result<Self> {
-        let failed = |e| Error::new("socketpair", applet, e);
-        let (ours, theirs) =
-            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
-                .map_err(failed)?;
-        let pid = spawn(|| process::spawn_self(applet, words, File::from(theirs)))?;
-        Ok(Self { socket: ours, pid, released: false })
+        let pair =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None);
+        let (channel, stdin, stdout) = match pair {
+            Ok((ours, theirs)) => (Channel::Socket(ours), theirs, None),
+            Err(Errno::NOSYS | Errno::AFNOSUPPORT) => {
+                let pipes = Pipes::new().map_err(|e| Error::new("pipe2", applet, e))?;
+                let (ours, stdin, stdout) = pipes;
+                (Channel::Pipes(ours), stdin, Some(File::from(stdout)))
+            }
+            Err(errno) => return Err(Error::new("socketpair", applet, errno)),
+        };
+        let pid = spawn(|| process::spawn_self(applet, words, File::from(stdin), stdout))?;
+        Ok(Self { channel, pid, released: false })
     }
 
     /// Returns its process ID.
@@ -71,20 +90,27 @@ impl ChildProcess {
     /// what it was sent before.
     pub(crate) fn send(&self, message: &[u8]) -> bool {
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-        uninterrupted(|| send(&self.socket, message, flags)).is_ok()
+        match &self.channel {
+            Channel::Socket(socket) => uninterrupted(|| send(socket, message, flags)).is_ok(),
+            Channel::Pipes(pipes) => pipes.send(message),
+        }
     }
 
     /// Receives the next message without waiting.
     pub(crate) fn try_receive(&self) -> Received {
+        let socket = match &self.channel {
+            Channel::Socket(socket) => socket,
+            Channel::Pipes(pipes) => return pipes.try_receive(),
+        };
         // PID 1 looks hundreds of times in a boot, and mostly there is nothing to make room for.
         let peek = RecvFlags::DONTWAIT | RecvFlags::PEEK;
-        match uninterrupted(|| recv(&self.socket, &mut [0; 0], peek)) {
+        match uninterrupted(|| recv(socket, &mut [0; 0], peek)) {
             Err(Errno::AGAIN) => Received::Pending,
-            _ => receive(&self.socket, RecvFlags::DONTWAIT),
+            _ => receive(socket, RecvFlags::DONTWAIT),
         }
     }
 
-    /// Closes the socket and leaves the child to end what it is doing.
+    /// Closes the channel and leaves the child to end what it is doing.
     pub(crate) fn release(mut self) {
         self.released = true;
     }
@@ -104,7 +130,10 @@ impl ChildProcess {
 
 impl AsFd for ChildProcess {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+        match &self.channel {
+            Channel::Socket(socket) => socket.as_fd(),
+            Channel::Pipes(pipes) => pipes.as_fd(),
+        }
     }
 }
 
@@ -119,7 +148,7 @@ impl Drop for ChildProcess {
 }
 
 /// Waits for the next message from the parent, in a child; returns `None` when the parent has
-/// closed its end.
+/// closed its end. `socket` is descriptor 0, or a duplicate.
 pub(crate) fn receive_from_parent(socket: impl AsFd) -> Option<Vec<u8>> {
     match receive(socket, RecvFlags::empty()) {
         Received::Message(message) => Some(message),
@@ -139,7 +168,10 @@ pub(crate) fn receive_from_parent_within(socket: impl AsFd, timeout: Option<Dura
 
 /// Sends a message to the parent, in a child. Returns whether it was sent.
 pub(crate) fn send_to_parent(socket: impl AsFd, message: &[u8]) -> bool {
-    uninterrupted(|| send(&socket, message, SendFlags::NOSIGNAL)).is_ok()
+    match uninterrupted(|| send(&socket, message, SendFlags::NOSIGNAL)) {
+        Err(Errno::NOTSOCK | Errno::NOSYS) => pipes::send(message),
+        result => result.is_ok(),
+    }
 }
 
 /// Starts a child by `start`, which returns its process ID, and notes that its owner wants its exit
@@ -195,6 +227,7 @@ fn receive(socket: impl AsFd, flags: RecvFlags) -> Received {
     let mut buffer = Vec::with_capacity(MAX_MESSAGE);
     match uninterrupted(|| recv(&socket, spare_capacity(&mut buffer), flags)) {
         Err(Errno::AGAIN) => Received::Pending,
+        Err(Errno::NOTSOCK | Errno::NOSYS) => pipes::receive(socket),
         // An empty message is the end of the connection; no message of ours is empty.
         Ok((0, _)) | Err(_) => Received::Ended,
         Ok(_) => Received::Message(buffer),
@@ -241,7 +274,7 @@ mod tests {
         let (a, b) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
                 .unwrap();
-        let child = ChildProcess { socket: a, pid: 0, released: false };
+        let child = ChildProcess { channel: Channel::Socket(a), pid: 0, released: false };
         assert_eq!(child.try_receive(), Received::Pending);
         assert!(child.send(b"one") && child.send(b"two"));
         assert_eq!(receive_from_parent(&b).as_deref(), Some(&b"one"[..]));
@@ -255,7 +288,7 @@ mod tests {
         let (a, b) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
                 .unwrap();
-        let child = ChildProcess { socket: a, pid: 0, released: false };
+        let child = ChildProcess { channel: Channel::Socket(a), pid: 0, released: false };
         while sent < 1000 && child.send(&long) {
             sent += 1;
         }
