@@ -1,15 +1,21 @@
 //! The mounts of /proc, /dev, /sys and /run, before anything else. /proc comes first: the kernel
 //! command line says what to do if another one fails.
+//!
+//! A kernel without devtmpfs gets a tmpfs on /dev, for the nodes of
+//! [`DeviceNodes`](crate::sys::device_nodes::DeviceNodes).
 
 use std::fs;
 
 use rustix::fs::{AtFlags, CWD, statat};
+use rustix::io::Errno;
 use rustix::mount::MountFlags;
 
 use super::SYSROOT;
 use crate::sys::{Error, Result, Root, mount, tree};
 
 const RUN: &str = "run";
+const DEVTMPFS: &str = "devtmpfs";
+const TMPFS: &str = "tmpfs";
 /// Files of the image for the shutdown of the real system.
 const KEPT: &str = "run/initramfs";
 
@@ -30,7 +36,7 @@ const MOUNTS: [Early; 4] = [
     Early { path: "proc", fstype: "proc", flags: RESTRICTED, data: "", needed: true },
     Early {
         path: "dev",
-        fstype: "devtmpfs",
+        fstype: DEVTMPFS,
         flags: MountFlags::NOSUID,
         data: "mode=0755",
         needed: true,
@@ -38,7 +44,7 @@ const MOUNTS: [Early; 4] = [
     Early { path: "sys", fstype: "sysfs", flags: RESTRICTED, data: "", needed: true },
     Early {
         path: "run",
-        fstype: "tmpfs",
+        fstype: TMPFS,
         flags: MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::STRICTATIME),
         data: "mode=0755",
         needed: false,
@@ -90,7 +96,10 @@ fn mount_one(dir: &Root, early: &Early) -> Result<()> {
     }
     match mount::mount(early.fstype, &target, early.fstype, early.flags, early.data) {
         // The same filesystem is mounted there already.
-        Err(error) if error.cause == rustix::io::Errno::BUSY => Ok(()),
+        Err(error) if error.cause == Errno::BUSY => Ok(()),
+        Err(error) if error.cause == Errno::NODEV && early.fstype == DEVTMPFS => {
+            mount::mount(TMPFS, &target, TMPFS, early.flags, early.data)
+        }
         result => result,
     }
 }

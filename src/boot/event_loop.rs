@@ -89,6 +89,8 @@ impl<'a, 'b> EventLoop<'a, 'b> {
             self.boot.reporter.warn_all(self.loader.take_notices());
             self.coldplug.tick();
             let drained = self.take_events();
+            // Before the disks are read that these events have announced.
+            self.boot.make_device_nodes();
             let settled = self.is_settled(idle, drained);
             self.search.advance(self.boot, self.loader, settled);
             self.boot.tend_persistence(drained.block || drained.lost, &self.search);

@@ -93,6 +93,7 @@ use crate::cmdline::{self, KernelCommandLine};
 use crate::load::{Loader, Rank};
 use crate::report::Verdict;
 use crate::sys::crash::{self, Crash};
+use crate::sys::device_nodes::DeviceNodes;
 use crate::sys::regular_file::{self, RECORD_LIMIT};
 use crate::sys::uevent::Socket;
 use crate::sys::{self, BootTime, Root, child, inheritance, process, procfs, signals};
@@ -135,6 +136,8 @@ struct Boot {
     watchdog: WatchdogState,
     persistence: Persistence,
     reporter: Reporter,
+    /// The nodes in /dev that the kernel does not make.
+    device_nodes: Option<DeviceNodes>,
     /// Whether an earlier attempt to boot has failed.
     is_retry: bool,
     /// The check that the root has passed.
@@ -158,6 +161,7 @@ pub(crate) fn run(dir: Root, args: Vec<OsString>) -> ! {
         watchdog: WatchdogState::Unused,
         persistence: Persistence::new(None, true),
         reporter: Reporter::new(began),
+        device_nodes: None,
         is_retry: false,
         root_check: None,
         began,
@@ -248,6 +252,8 @@ impl Boot {
 
     fn mount_early(&mut self) -> Result<(), BootError> {
         let failed = early_mounts::mount_all(&self.dir);
+        self.device_nodes = DeviceNodes::of_kernel_without_devtmpfs(&self.dir);
+        self.make_device_nodes();
         inheritance::close_descriptors(&self.dir);
         inheritance::reset_environment(&self.dir);
         // Before the mounts the kernel may have had no console to open.
@@ -257,6 +263,14 @@ impl Boot {
             self.reporter.add_warning(error.to_string());
         }
         failed.needed.map_or(Ok(()), |error| Err(BootError::Setup(error)))
+    }
+
+    /// Makes the nodes of devices that have appeared, if the kernel does not.
+    fn make_device_nodes(&mut self) {
+        let Some(nodes) = &mut self.device_nodes else { return };
+        if let Err(error) = nodes.update(&self.dir) {
+            self.reporter.warn_once(error.to_string());
+        }
     }
 
     /// Reads the kernel command line, and what it says about the end of the boot.

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 
 use rustix::io::Errno;
 
+use super::device_nodes::DeviceNodes;
 use super::raw;
 use super::{Error, Result, Root};
 use crate::byte_text;
@@ -55,6 +56,10 @@ pub(crate) fn attach(root: &Root, file: &File, name: &str) -> Result<Loop> {
         let number = raw::loop_free(&control_file)
             .map_err(|e| Error::new("LOOP_CTL_GET_FREE", escape::path(&control), e))?;
         let node = root.join(format!("dev/loop{number}"));
+        // PID 1 makes the node of a new device too, but later.
+        if let Some(mut nodes) = DeviceNodes::of_kernel_without_devtmpfs(root) {
+            nodes.update(root)?;
+        }
         let device = File::open(&node).map_err(|e| Error::io("open", &node, &e))?;
         match set_backing_file(&device, file, name) {
             Ok(()) => return Ok(Loop { node, _device: device }),

@@ -28,6 +28,7 @@ pub(crate) mod crypt;
 pub(crate) mod deferred_probe;
 mod descriptors;
 mod device_error;
+pub(crate) mod device_nodes;
 pub(crate) mod device_tree;
 pub(crate) mod devices;
 #[cfg(feature = "full")]

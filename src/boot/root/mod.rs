@@ -81,6 +81,7 @@ use crate::cmdline::boot::Break;
 use crate::disk::seen::SeenDevice;
 use crate::kmod::name::ModuleName;
 use crate::load::{Loader, ModuleRecord, Outcome, Rank};
+use crate::sys::device_nodes::DeviceNodes;
 use crate::sys::{BootTime, Root, procfs};
 use assembly::Assembly;
 use devices::{Candidate, Devices};
@@ -258,6 +259,10 @@ const MEDIUM: &str = "run/coldplug/medium";
 pub(crate) fn block_devices(dir: &Root) -> Vec<SeenDevice> {
     const POLL_INTERVAL: Duration = Duration::from_millis(10);
     let timeout = procfs::kernel_command_line(dir).root.probe_timeout;
+    if let Some(mut nodes) = DeviceNodes::of_kernel_without_devtmpfs(dir) {
+        // PID 1 makes none while a person is at the prompt. A missing node is an error of its disk.
+        let _ = nodes.update(dir);
+    }
     let mut devices = Devices::new(dir, timeout);
     let mut reporter = Reporter::new(BootTime::now());
     devices.request_links();
