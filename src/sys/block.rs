@@ -1,4 +1,12 @@
 //! Block devices: listing and reading them.
+//!
+//! A kernel with CONFIG_SYSFS_DEPRECATED, which Linux 6.2 no longer has, puts them elsewhere:
+//!
+//! ```text
+//! usual        /sys/class/block/{vda,vda1}            links to devices/…/block/vda[/vda1]
+//! deprecated   /sys/block/vda, /sys/block/vda/vda1    directories
+//! both         /sys/dev/block/{254:0,254:1}           links to the directories
+//! ```
 
 use std::fs::{self, File};
 use std::io;
@@ -8,6 +16,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{major, minor};
 use rustix::io::Errno;
 
+use super::sysfs::entry_names;
 use super::{Error, Result, Root};
 use crate::byte_text;
 use crate::disk;
@@ -37,7 +46,7 @@ impl BlockDevice {
     /// Returns the size of the logical sectors of the disk, in bytes.
     pub(crate) fn sector_size(&self, root: &Root) -> u32 {
         let disk = self.disk.as_deref().unwrap_or(&self.name);
-        let path = root.join("sys/class/block").join(disk).join("queue/logical_block_size");
+        let path = directory(root, disk).join("queue/logical_block_size");
         fs::read_to_string(path).ok().and_then(|t| t.trim_end().parse().ok()).unwrap_or(512)
     }
 
@@ -52,8 +61,7 @@ impl BlockDevice {
         if !self.name.starts_with("dm-") {
             return self.node(root);
         }
-        let name =
-            fs::read_to_string(root.join("sys/class/block").join(&self.name).join("dm/name"));
+        let name = fs::read_to_string(directory(root, &self.name).join("dm/name"));
         let path = name.map(|name| root.join("dev/mapper").join(name.trim_end()));
         path.ok().filter(|path| path.exists()).unwrap_or_else(|| self.node(root))
     }
@@ -80,8 +88,32 @@ pub(crate) fn number_at(path: &Path) -> Option<(u32, u32)> {
 /// Returns whether the device `name` is below another block device, such as one of the device
 /// mapper, and so in use.
 pub(crate) fn has_holders(root: &Root, name: &str) -> bool {
-    let holders = root.join("sys/class/block").join(name).join("holders");
+    let holders = directory(root, name).join("holders");
     fs::read_dir(holders).is_ok_and(|mut holders| holders.next().is_some())
+}
+
+/// Returns the directory of the block device `name` in /sys, which may have vanished.
+fn directory(root: &Root, name: &str) -> PathBuf {
+    let class = root.join("sys/class/block");
+    if class.exists() { class.join(name) } else { deprecated_directory(root, name) }
+}
+
+fn deprecated_directory(root: &Root, name: &str) -> PathBuf {
+    let disks = root.join("sys/block");
+    let mut above: Vec<PathBuf> = vec![disks.clone()];
+    above.extend(entry_names(&disks).iter().map(|disk| disks.join(disk)));
+    let found = above.iter().map(|above| above.join(name)).find(|dir| dir.join("dev").exists());
+    found.unwrap_or_else(|| disks.join(name))
+}
+
+/// Returns the names of the links in /sys/dev/block.
+fn deprecated_names(root: &Root) -> Vec<String> {
+    let dir = root.join("sys/dev/block");
+    let name = |number: &String| {
+        let target = fs::read_link(dir.join(number)).ok()?;
+        target.file_name()?.to_str().map(str::to_owned)
+    };
+    entry_names(&dir).iter().filter_map(name).collect()
 }
 
 /// Lists all block devices, sorted by name. Devices that vanish meanwhile are skipped.
@@ -90,22 +122,26 @@ pub(crate) fn has_holders(root: &Root, name: &str) -> bool {
 /// /sys/class/block cannot be read: the kernel has no block layer.
 pub fn list(root: &Root) -> Result<Vec<BlockDevice>> {
     let dir = root.join("sys/class/block");
-    let entries = fs::read_dir(&dir).map_err(|e| Error::io("open", &dir, &e))?;
+    let names: Vec<String> = match fs::read_dir(&dir) {
+        Ok(entries) => entries.filter_map(|e| e.ok()?.file_name().into_string().ok()).collect(),
+        Err(_) if root.join("sys/block").exists() => deprecated_names(root),
+        Err(error) => return Err(Error::io("open", &dir, &error)),
+    };
     let mut devices: Vec<BlockDevice> =
-        entries.filter_map(|e| device(root, e.ok()?.file_name().to_str()?)).collect();
+        names.iter().filter_map(|name| device(root, name)).collect();
     devices.sort_unstable();
     Ok(devices)
 }
 
 /// Returns the block device `name`, spelt as in /sys/class/block.
 pub(crate) fn device(root: &Root, name: &str) -> Option<BlockDevice> {
-    let dir = root.join("sys/class/block").join(name);
+    let dir = directory(root, name);
     let text = |file: &str| fs::read_to_string(dir.join(file)).ok();
     let dev = text("dev")?;
     let (major, minor) = dev.trim_end().split_once(':')?;
     let partition = text("partition").and_then(|t| t.trim_end().parse().ok());
     let disk = partition.and_then(|_| {
-        // The link leads to …/block/DISK/PARTITION.
+        // The directory is …/block/DISK/PARTITION.
         let real = fs::canonicalize(&dir).ok()?;
         Some(real.parent()?.file_name()?.to_string_lossy().into_owned())
     });
@@ -139,7 +175,7 @@ pub(crate) fn is_read_only(root: &Root, number: (u32, u32)) -> bool {
 /// Returns the PARTUUID and the PARTLABEL of a partition if the kernel knows them: `PARTUUID=` and
 /// `PARTNAME=` in its `uevent` file.
 pub(crate) fn partition_names(root: &Root, name: &str) -> (Option<String>, Option<String>) {
-    let path = root.join("sys/class/block").join(name).join("uevent");
+    let path = directory(root, name).join("uevent");
     let bytes = fs::read(path).unwrap_or_default();
     let text = byte_text::from_bytes(&bytes);
     let value = |key: &str| {
@@ -187,6 +223,42 @@ impl disk::Source for Disk {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn devices_of_the_deprecated_layout_are_listed() {
+        let scratch = tempfile::tempdir().unwrap();
+        let dir = Root::at(scratch.path());
+        assert!(list(&dir).is_err(), "no block layer");
+        for (path, number, size) in [("sda", "8:0", 2048), ("sda/sda1", "8:1", 1024)] {
+            let device = scratch.path().join("sys/block").join(path);
+            fs::create_dir_all(&device).unwrap();
+            fs::write(device.join("dev"), format!("{number}\n")).unwrap();
+            fs::write(device.join("size"), format!("{size}\n")).unwrap();
+            let link = scratch.path().join("sys/dev/block").join(number);
+            fs::create_dir_all(link.parent().unwrap()).unwrap();
+            symlink(format!("../../block/{path}"), link).unwrap();
+        }
+        let partition = scratch.path().join("sys/block/sda/sda1");
+        fs::write(partition.join("partition"), "1\n").unwrap();
+        fs::write(partition.join("uevent"), "PARTNAME=root\n").unwrap();
+        let whole = BlockDevice {
+            name: "sda".to_owned(),
+            number: (8, 0),
+            partition: None,
+            disk: None,
+            size: 1 << 20,
+        };
+        let part = BlockDevice {
+            name: "sda1".to_owned(),
+            number: (8, 1),
+            partition: Some(1),
+            disk: Some("sda".to_owned()),
+            size: 512 << 10,
+        };
+        assert_eq!(list(&dir).unwrap(), [whole, part]);
+        assert_eq!(partition_names(&dir, "sda1").1.as_deref(), Some("root"));
+    }
 
     #[test]
     fn a_device_is_read_only_if_sysfs_says_so() {

@@ -189,10 +189,19 @@ fn devices_below(root: &Root, device: &str) -> Vec<String> {
     found
 }
 
-/// Returns the path below /sys/devices of the block device with this number (major, minor).
+/// Returns the path below /sys/devices of the block device with this number (major, minor). In the
+/// deprecated layout (block.rs) that is a path below the device of its disk, with the same names.
 pub(crate) fn block_device_path(root: &Root, (major, minor): (u32, u32)) -> Option<String> {
     let real = std::fs::canonicalize(root.join(format!("sys/dev/block/{major}:{minor}"))).ok()?;
-    Some(real.strip_prefix(root.join("sys/devices")).ok()?.to_str()?.to_owned())
+    let devices = root.join("sys/devices");
+    let real = match real.strip_prefix(root.join("sys/block")) {
+        Ok(path) => {
+            let disk = root.join("sys/block").join(path.iter().next()?);
+            std::fs::canonicalize(disk.join("device")).ok()?.join("block").join(path)
+        }
+        Err(_) => real,
+    };
+    Some(real.strip_prefix(devices).ok()?.to_str()?.to_owned())
 }
 
 /// A walk through the device tree.
