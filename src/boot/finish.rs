@@ -104,7 +104,10 @@ fn settle(
     while BootTime::now() < end {
         let idle = loader.is_idle();
         coldplug.tick();
-        let drained = socket.map_or(Ok(Drained::default()), |socket| coldplug.drain(socket))?;
+        let drained = match socket {
+            Some(socket) => coldplug.drain(socket)?,
+            None => Drained::default(),
+        };
         if drained.lost {
             coldplug.rescan()?;
         }

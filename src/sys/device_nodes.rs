@@ -51,10 +51,10 @@ impl DeviceNodes {
             let dir = root.join("sys/dev").join(kind);
             for name in entry_names(&dir) {
                 let entry = format!("{kind}/{name}");
-                let node = before.remove(&entry).map_or_else(
-                    || make(root, &dir.join(&name), &name, file_type),
-                    |known| Ok(known),
-                );
+                let node = match before.remove(&entry) {
+                    Some(node) => Ok(node),
+                    None => make(root, &dir.join(&name), &name, file_type),
+                };
                 match node {
                     Ok(node) => drop(self.made.insert(entry, node)),
                     Err(error) => result = Err(error),
