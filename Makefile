@@ -67,7 +67,7 @@ INIT_BOOT := $(INIT)-boot
 # The linker lists the parts of a program beside it, for `make size`.
 MAP = -Clink-arg=-Wl,-Map=$(abspath $(dir $(BIN)))/$(1).map
 
-.PHONY: help build init init-boot binary guests guest boards run test boots faults stacks lint bench soak coverage fuzz size initramfs install install-debian dist clean setup-build setup-run setup-test setup-fuzz setup-coverage
+.PHONY: help build init init-boot binary guests guest boards run test boots faults stacks kernels lint bench soak coverage fuzz size initramfs install install-debian dist clean setup-build setup-run setup-test setup-fuzz setup-coverage setup-kernels
 
 help:
 	@echo 'make run         install missing packages, build, and boot the demo in QEMU'
@@ -75,6 +75,7 @@ help:
 	@echo 'make boots       run all boots, the longest included; TEST=NAME: tests with NAME in their name'
 	@echo 'make faults      boot with every fault of the matrix, two boots in parallel, and print the time; TEST=NAME: rows with NAME in their name'
 	@echo 'make stacks      boot from LUKS, LVM and md; the first time disks are made in a guest for ten minutes; TEST=NAME: tests with NAME in their name'
+	@echo 'make kernels     boot kernels with options left out, which are built at first; TEST=NAME: tests with NAME in their name'
 	@echo 'make build       build the static binaries $(BIN), and $(INIT), $(INIT_STACKS) and $(INIT_BOOT) for images; TARGET=…: for another machine'
 	@echo 'make initramfs   write an image for KERNEL (now $(KERNEL)) with the modules below ROOT to $(IMAGE)'
 	@echo 'make lint        check formatting, clippy and documentation'
@@ -90,7 +91,7 @@ help:
 	@echo 'make boards      build what the boots of other machines need: $(BOARDS)'
 	@echo 'make clean       remove everything that was built'
 
-setup-build setup-run setup-test setup-fuzz setup-coverage: setup-%:
+setup-build setup-run setup-test setup-fuzz setup-coverage setup-kernels: setup-%:
 	@TARGET=$(TARGET) MUSL=$(MUSL) .ci/setup $*
 
 # A second make, because the packages that setup installs change how to build.
@@ -152,6 +153,11 @@ faults: setup-test
 stacks: setup-test
 	@$(MAKE) --no-print-directory binary guests
 	cargo test --locked --features qemu-tests --test assembled -- --test-threads=2 $(TEST)
+
+# The kernels are built from the source package of Debian at first.
+kernels: setup-kernels
+	@$(MAKE) --no-print-directory binary guests
+	cargo test --locked --features qemu-tests --test kernels -- --test-threads=2 $(TEST)
 
 lint:
 	cargo fmt --all --check

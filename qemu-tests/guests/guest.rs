@@ -9,7 +9,7 @@
 //! | `argv`, `env` | as this program got them; a byte that is not UTF-8 is written `\xf6` |
 //! | `fds` | descriptors open at entry: `{"fd", "target"}` |
 //! | `own_mounts` | filesystems mounted here because the initramfs had not handed them over |
-//! | `mountinfo`, `modules`, `meminfo`, `status` | the lines of those files of /proc |
+//! | `mountinfo`, `modules`, `meminfo`, `status` | the lines of those files of /proc; a kernel without modules has no `modules` |
 //! | `cmdline` | /proc/cmdline |
 //! | `modaliases` | every modalias in sysfs, from `modalias` and `uevent` files, sorted |
 //! | `drivers` | `BUS/DRIVER DEVICE` for every bound device, a path below /sys/devices, sorted |
@@ -81,7 +81,7 @@ fn report(boottime_ns: i64, fds: &Value) -> io::Result<()> {
         json!({ "env": environment() }),
         json!({ "cmdline": cmdline.trim_end() }),
         json!({ "mountinfo": lines("/proc/self/mountinfo")? }),
-        json!({ "modules": lines("/proc/modules")? }),
+        json!({ "modules": lines("/proc/modules").unwrap_or_default() }),
         json!({ "meminfo": lines("/proc/meminfo")? }),
         json!({ "status": lines("/proc/self/status")? }),
         json!({ "modaliases": modaliases() }),

@@ -175,6 +175,15 @@ impl Kernel {
 /// Returns the kernel called `name` in the cache. If it is not there, `make` fills a directory, and
 /// depmod writes the index files.
 pub fn kept(name: &str, make: impl FnOnce(&Path)) -> Tree {
+    kept_indexed(name, |root| {
+        make(root);
+        depmod(&Tree::open(root.to_owned()));
+    })
+}
+
+/// Returns the kernel called `name` in the cache. If it is not there, `make` fills a directory, the
+/// index files included.
+pub fn kept_indexed(name: &str, make: impl FnOnce(&Path)) -> Tree {
     let home = cache().join("kernels").join(name);
     let _lock = lock(&home.with_extension("lock"));
     if !home.exists() {
@@ -182,10 +191,25 @@ pub fn kept(name: &str, make: impl FnOnce(&Path)) -> Tree {
         let aside = tempfile::Builder::new().prefix(".new-").tempdir_in(parent).unwrap();
         let root = aside.path().join("root");
         make(&root);
-        depmod(&Tree::open(root.clone()));
         fs::rename(&root, &home).unwrap();
     }
     Tree::open(home)
+}
+
+/// Writes the index files of the kernel at `root`, whose modules may have any compression.
+pub fn index(root: &Path) {
+    let tree = Tree::open(root.to_owned());
+    let files = tool::files(&tree.modules());
+    let packed: Vec<_> =
+        files.iter().filter(|f| f.extension().is_some_and(|e| e == "gz")).collect();
+    if packed.is_empty() {
+        return depmod(&tree);
+    }
+    let gzip = || tool::command("gzip", "gzip");
+    tool::run(gzip().arg("-d").args(&packed));
+    depmod(&tree);
+    tool::run(gzip().args(["-n", "-6"]).args(packed.iter().map(|file| file.with_extension(""))));
+    rename_in_dep(&tree.modules(), "gz");
 }
 
 /// Returns a hash of `value` for names of files.

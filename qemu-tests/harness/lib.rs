@@ -6,6 +6,7 @@
 //! | [`paths`], [`tool`], [`files`] | directories of the build, external commands, files of roots |
 //! | [`transcript`], [`guest`] | commands and what is expected of them, in one format |
 //! | [`apt`], [`kernel`], [`kmod34`] | packages of Debian: kernels to boot, kmod 34 |
+//! | [`built_kernel`] | small kernels with options left out, built from Debian's source |
 //! | [`own_modules`] | kernel modules written for the tests |
 //! | [`image`], [`entry`] | initramfs images, and what is put into them |
 //! | [`disk`], [`filesystem`] | disks with a root, in ext4 and in other filesystems |
@@ -18,6 +19,7 @@
 
 pub mod apt;
 pub mod arch;
+pub mod built_kernel;
 pub mod debian;
 pub mod disk;
 pub mod entry;
