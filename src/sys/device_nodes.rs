@@ -9,7 +9,6 @@
 //! DEVNAME may name a subdirectory; devices without one have no node. Without DEVMODE the mode is
 //! 0600. DEVUID and DEVGID are ignored: no device of a boot has them.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -30,7 +29,7 @@ const KINDS: [(&str, FileType); 2] =
 #[derive(Debug, Default)]
 pub(crate) struct DeviceNodes {
     /// Path of the node, by the entry in /sys/dev; `None` for a device without a node.
-    made: BTreeMap<String, Option<PathBuf>>,
+    made: Vec<(String, Option<PathBuf>)>,
 }
 
 impl DeviceNodes {
@@ -51,19 +50,20 @@ impl DeviceNodes {
             let dir = root.join("sys/dev").join(kind);
             for name in entry_names(&dir) {
                 let entry = format!("{kind}/{name}");
-                let node = match before.remove(&entry) {
-                    Some(node) => Ok(node),
+                let known = before.iter().position(|(known, _)| *known == entry);
+                let node = match known {
+                    Some(at) => Ok(before.swap_remove(at).1),
                     None => make(root, &dir.join(&name), &name, file_type),
                 };
                 match node {
-                    Ok(node) => drop(self.made.insert(entry, node)),
+                    Ok(node) => self.made.push((entry, node)),
                     Err(error) => result = Err(error),
                 }
             }
         }
-        for node in before.into_values().flatten() {
+        for node in before.into_iter().filter_map(|(_, node)| node) {
             // A number may have a new name, or a name a new number.
-            let is_used = self.made.values().flatten().any(|made| *made == node);
+            let is_used = self.made.iter().any(|(_, made)| made.as_ref() == Some(&node));
             if !is_used {
                 let _ = fs::remove_file(node);
             }
