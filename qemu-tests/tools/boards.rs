@@ -192,9 +192,11 @@ fn modules_of_set(tree: &Tree, set: &str) -> BTreeSet<String> {
     let out = tempfile::tempdir().unwrap();
     let image = out.path().join("image");
     let coldplug = || Command::new(paths::program("coldplug"));
+    let init = paths::program_for(tree.arch, "coldplug-init");
     let mut build = coldplug();
     build.args(["image", "build", "--generic", "--modules-as", "stored", "-m", set, "-k"]);
     build.arg(&tree.release).arg("-r").arg(&tree.root).arg("-o").arg(&image);
+    build.arg("--init").arg(init);
     let built = build.output().unwrap();
     assert!(built.status.success(), "{built:?}");
     let list = coldplug().args(["image", "list"]).arg(&image).output().unwrap();
