@@ -247,7 +247,7 @@ fn nobody_answers_in_time() {
 fn a_machine_without_keyboard() {
     let vm = machine("console=tty0 console=ttyS0").args(["-machine", "i8042=off"]).device("VGA");
     let mut person = Person::at(made("luks2-pbkdf2").attach(vm, Bus::VirtioBlk));
-    // The question on the serial line comes once for both consoles; the screen says what is missing.
+    // Both consoles have the question; the screen says what is missing.
     person.reads(QUESTION);
     let start = Instant::now();
     while !screen(&person.machine).contains("coldplug: no keyboard found; connect one") {

@@ -174,8 +174,8 @@ fn a_damaged_primary_header() {
     }
 }
 
-/// A copy whose checksum is right and whose metadata are invalid is not used. One that needs what is
-/// not supported is valid.
+/// A copy whose checksum is right and whose metadata are invalid is not used. One that needs what
+/// is not supported is valid.
 fn a_copy_with_invalid_metadata() {
     for (change, copies, opens) in [
         (("{", "<"), &[0][..], true),

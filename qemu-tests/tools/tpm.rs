@@ -1,5 +1,5 @@
-//! Tokens that systemd-cryptenroll has made with swtpm, the emulator of a TPM: unsealed and measured
-//! as systemd does, against cryptsetup, openssl and the tools of tpm2-tss.
+//! Tokens that systemd-cryptenroll has made with swtpm, the emulator of a TPM: unsealed and
+//! measured as systemd does, against cryptsetup, openssl and the tools of tpm2-tss.
 
 use std::fs;
 use std::path::PathBuf;

@@ -168,8 +168,8 @@ mod tests {
     use super::*;
     use crate::disk::luks::sample;
 
-    /// The fake root has no device mapper: the device is unlocked and cannot be mapped. The session,
-    /// and with it the volume key, is gone all the same when the reply is sent.
+    /// The fake root has no device mapper: the device is unlocked and cannot be mapped. The
+    /// session, and with it the volume key, is gone all the same when the reply is sent.
     #[test]
     fn the_volume_key_is_dropped_before_the_reply_to_make() {
         let scratch = tempfile::tempdir().unwrap();

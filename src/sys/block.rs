@@ -66,8 +66,8 @@ impl BlockDevice {
         path.ok().filter(|path| path.exists()).unwrap_or_else(|| self.node(root))
     }
 
-    /// Returns the name below /dev by which people know a device of the device mapper: `vg0/root` for
-    /// a logical volume, `mapper/NAME` for another one; `None` without such a link.
+    /// Returns the name below /dev by which people know a device of the device mapper: `vg0/root`
+    /// for a logical volume, `mapper/NAME` for another one; `None` without such a link.
     #[cfg(feature = "stacks")]
     pub(crate) fn usual_name(&self, root: &Root) -> Option<String> {
         let path = self.usual_path(root);

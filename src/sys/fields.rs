@@ -12,8 +12,8 @@ use super::child::MAX_MESSAGE;
 
 /// Puts fields behind each other; `None` if they exceed [`MAX_MESSAGE`].
 ///
-/// A field may be a secret. The message never grows, which would leave a copy of its start in memory
-/// that nobody zeroes.
+/// A field may be a secret. The message never grows, which would leave a copy of its start in
+/// memory that nobody zeroes.
 pub(crate) fn join<'a>(fields: impl Iterator<Item = &'a [u8]>) -> Option<Vec<u8>> {
     join_all(&fields.collect::<Vec<_>>())
 }

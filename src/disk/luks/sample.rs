@@ -56,7 +56,8 @@ fn with_digest(digest: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Replaces text in the metadata of a copy, whose checksum stays right, and sets its sequence number.
+/// Replaces text in the metadata of a copy, whose checksum stays right, and sets its sequence
+/// number.
 pub(crate) fn change(device: &mut [u8], second: bool, sequence: u8, (from, to): (&str, &str)) {
     let start = if second { COPY } else { 0 };
     let copy = &mut device[start..start + COPY];

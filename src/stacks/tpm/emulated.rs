@@ -23,7 +23,7 @@ impl Emulated {
         Self { socket, dir: Root::at(dir) }
     }
 
-    /// Returns the passphrase that a token of LUKS2 holds, and the values of the PCRs of its policy.
+    /// Returns the passphrase that a token holds, and the values of the PCRs of its policy.
     ///
     /// # Errors
     /// The text for a person: the policy does not hold, or the PIN is wrong.
