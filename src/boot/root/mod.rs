@@ -28,6 +28,7 @@ mod host_share;
 #[cfg(feature = "full")]
 mod image_file;
 mod init_check;
+mod member_device;
 mod mount;
 #[cfg(feature = "full")]
 mod multi_device;

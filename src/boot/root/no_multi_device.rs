@@ -4,28 +4,9 @@ use std::path::PathBuf;
 
 use super::StepContext;
 use super::devices::Candidate;
+pub(super) use super::member_device::{DEGRADED, MemberDevice, is_degraded};
 use super::named_devices::NamedDevices;
 use crate::boot::reporter::Reporter;
-use crate::cmdline::mount_options::options;
-use crate::disk::Member;
-
-/// The option that allows a mount without all devices.
-pub(super) const DEGRADED: &str = "degraded";
-
-/// Returns whether options allow a mount without all devices.
-pub(super) fn is_degraded(flags: &str) -> bool {
-    options(flags).any(|word| word == DEGRADED)
-}
-
-/// A device that belongs to a filesystem which may span several.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct MemberDevice {
-    /// Path of the node.
-    pub(super) node: PathBuf,
-    /// Device number: major and minor.
-    pub(super) number: (u32, u32),
-    pub(super) member: Member,
-}
 
 /// The devices of one filesystem: never more than one.
 #[derive(Debug)]

@@ -58,7 +58,7 @@ impl Pipes {
     pub(super) fn send(&self, message: &[u8]) -> bool {
         let _sender = lock(&self.partial);
         let frame = framed(message);
-        // A page of the pipe may be half empty, since a message stays on one page if it can. The
+        // A page of the pipe may be half empty, because a message stays on one page if it can. The
         // first page may be read up to its last byte, and the last one be too full.
         let is_room = |waiting: u64| {
             let bytes = usize::try_from(waiting).unwrap_or(CAPACITY).saturating_add(frame.len());
