@@ -6,11 +6,13 @@
 //! reason for which the test is ignored.
 
 use crate::{paths, tool};
-use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use libtest_mimic::{Arguments, Completion, Conclusion, Failed, Trial};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// One test.
 #[derive(Debug, Clone, Copy)]
@@ -170,7 +172,27 @@ pub fn cases(cases: impl Iterator<Item = Case>) -> ExitCode {
         let is_ignored = case.is_extra && filters.is_empty();
         trial(case, arguments.nocapture).with_ignored_flag(is_ignored)
     });
-    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    print_slowest(&conclusion);
+    conclusion.exit_code()
+}
+
+/// How long each test took that has run, in the order in which they ended.
+static TIMES: Mutex<Vec<(Duration, String)>> = Mutex::new(Vec::new());
+
+/// Prints the tests that took longest, if there were many: which of them to make faster, or to leave
+/// to a target of make of their own.
+fn print_slowest(conclusion: &Conclusion) {
+    const SHOWN: usize = 20;
+    let mut times = TIMES.lock().unwrap_or_else(PoisonError::into_inner);
+    if conclusion.num_passed < SHOWN as u64 {
+        return;
+    }
+    times.sort_unstable_by(|a, b| b.cmp(a));
+    println!("slowest:");
+    for (time, name) in times.iter().take(SHOWN) {
+        println!("{:7.1} s {name}", time.as_secs_f64());
+    }
 }
 
 /// Splits a command line into its options, with the name of the program, and the filters.
@@ -217,13 +239,16 @@ pub fn name_of(module: &str, name: &str) -> String {
 }
 
 fn trial(case: Case, is_shown: bool) -> Trial {
-    Trial::ignorable_test(case.name, move || {
+    let name = case.name;
+    Trial::ignorable_test(name.clone(), move || {
         if let Some(reason) = case.needs.iter().find_map(|need| need.lacking()) {
             return Ok(Completion::ignored_with(reason));
         }
         IS_TEST.set(true);
         NOTES.set((!is_shown).then(String::new));
+        let began = Instant::now();
         let done = catch_unwind(AssertUnwindSafe(case.run));
+        TIMES.lock().unwrap_or_else(PoisonError::into_inner).push((began.elapsed(), name));
         IS_TEST.set(false);
         let notes = NOTES.take().unwrap_or_default();
         done.map_or_else(|payload| outcome(payload, notes), |()| Ok(Completion::Completed))
