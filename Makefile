@@ -67,7 +67,7 @@ INIT_BOOT := $(INIT)-boot
 # The linker lists the parts of a program beside it, for `make size`.
 MAP = -Clink-arg=-Wl,-Map=$(abspath $(dir $(BIN)))/$(1).map
 
-.PHONY: help build init init-boot binary guests guest boards run test boots faults stacks kernels lint bench soak coverage fuzz size initramfs install install-debian dist clean setup-build setup-run setup-test setup-fuzz setup-coverage setup-kernels
+.PHONY: help build init init-boot binary guests guest boards run test boots packages faults stacks kernels lint bench soak coverage fuzz size initramfs install install-links install-hooks install-debian uninstall deb dist clean setup-build setup-run setup-deb setup-test setup-fuzz setup-coverage setup-kernels
 
 help:
 	@echo 'make run         install missing packages, build, and boot the demo in QEMU'
@@ -85,13 +85,18 @@ help:
 	@echo 'make coverage    print the line coverage of the pure layers, which must be $(COVERAGE) % or more'
 	@echo 'make fuzz        run each parser on mutated input for FUZZ (now $(FUZZ)) seconds; FUZZ_TARGETS=disk: one parser'
 	@echo 'make size        print sizes and largest parts of the programs in images; their limits are $(SIZE_LIMIT_BOOT), $(SIZE_LIMIT) and $(SIZE_LIMIT_STACKS) bytes'
-	@echo 'make install     install the program below PREFIX (now $(PREFIX)), and those for images into PREFIX/lib/coldplug'
+	@echo 'make install     install programs, units, man pages and completions below PREFIX (now $(PREFIX)); DESTDIR=…: for a package'
+	@echo 'make install-links   link modprobe, depmod and the other tools of kmod to the program, in PREFIX/sbin'
+	@echo 'make install-hooks   install the hooks that build the image of a kernel when it is installed, and update-initramfs'
 	@echo 'make install-debian  install what the kernel packages of Debian 12 need if coldplug is depmod'
+	@echo 'make uninstall   remove what these have installed'
+	@echo 'make deb         build packages of Debian: out/coldplug_VERSION_ARCH.deb'
+	@echo 'make packages    install these on Debian 12 and 13, with kernels that come and go, and boot each state'
 	@echo 'make dist        build for all machines and pack the binaries for a release: $(TARGETS)'
 	@echo 'make boards      build what the boots of other machines need: $(BOARDS)'
 	@echo 'make clean       remove everything that was built'
 
-setup-build setup-run setup-test setup-fuzz setup-coverage setup-kernels: setup-%:
+setup-build setup-run setup-deb setup-test setup-fuzz setup-coverage setup-kernels: setup-%:
 	@TARGET=$(TARGET) MUSL=$(MUSL) .ci/setup $*
 
 # A second make, because the packages that setup installs change how to build.
@@ -141,6 +146,11 @@ test: setup-test
 boots: setup-test
 	@$(MAKE) --no-print-directory binary guests boards
 	cargo test --locked --features qemu-tests --test boots -- --include-ignored --test-threads=2 $(TEST)
+
+# The packages on Debian, which `make boots` tries too.
+packages: setup-test
+	@$(MAKE) --no-print-directory binary
+	cargo test --locked --features qemu-tests --test boots -- --test-threads=1 packages
 
 # `make test` runs only the rows that are marked quick.
 faults: setup-test
@@ -206,6 +216,21 @@ initramfs: build
 	@mkdir -p $(dir $(IMAGE))
 	$(BIN) image build --kernel $(KERNEL) --root $(ROOT) -o $(IMAGE) $(IMAGE_OPTIONS)
 
+# Where a distribution has these. HOOKDIR is that of the kernel's own `make install` too.
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+MANDIR ?= $(PREFIX)/share/man
+BASHDIR ?= $(PREFIX)/share/bash-completion/completions
+FISHDIR ?= $(PREFIX)/share/fish/vendor_completions.d
+ZSHDIR ?= $(PREFIX)/share/zsh/vendor-completions
+HOOKDIR ?= /etc/kernel
+SBINDIR ?= $(PREFIX)/sbin
+# The tools of kmod, by the directory in which distributions have them.
+LINKS := $(addprefix $(SBINDIR)/,depmod insmod lsmod modinfo modprobe rmmod) $(PREFIX)/bin/lsmod
+UNITS := $(notdir $(wildcard initramfs/systemd/*))
+MANS := $(notdir $(wildcard initramfs/man/*))
+HOOKS := $(patsubst initramfs/hooks/%,%,$(wildcard initramfs/hooks/*/*))
+man_path = $(MANDIR)/man$(patsubst .%,%,$(suffix $(1)))/$(1)
+
 # Installs the existing binaries: the user who installs need not be able to build.
 install:
 	@[ -e $(BIN) ] && [ -e $(INIT) ] && [ -e $(INIT_STACKS) ] && [ -e $(INIT_BOOT) ] || { echo 'install: the binaries are missing: run `make build` first' >&2; exit 1; }
@@ -213,10 +238,55 @@ install:
 	install -D -m 755 $(INIT) $(DESTDIR)$(PREFIX)/lib/coldplug/coldplug-init
 	install -D -m 755 $(INIT_STACKS) $(DESTDIR)$(PREFIX)/lib/coldplug/coldplug-init-stacks
 	install -D -m 755 $(INIT_BOOT) $(DESTDIR)$(PREFIX)/lib/coldplug/coldplug-init-boot
+	@for unit in $(UNITS); do \
+	  echo "install $$unit $(DESTDIR)$(UNITDIR)"; mkdir -p $(DESTDIR)$(UNITDIR); \
+	  sed 's,/usr/bin/coldplug,$(PREFIX)/bin/coldplug,' initramfs/systemd/$$unit > $(DESTDIR)$(UNITDIR)/$$unit; \
+	  chmod 644 $(DESTDIR)$(UNITDIR)/$$unit || exit 1; \
+	done
+	$(foreach man,$(MANS),install -D -m 644 initramfs/man/$(man) $(DESTDIR)$(call man_path,$(man)) &&) true
+	install -D -m 644 initramfs/completions/coldplug.bash $(DESTDIR)$(BASHDIR)/coldplug
+	install -D -m 644 initramfs/completions/coldplug.fish $(DESTDIR)$(FISHDIR)/coldplug.fish
+	install -D -m 644 initramfs/completions/_coldplug $(DESTDIR)$(ZSHDIR)/_coldplug
+
+# From then on coldplug is the modprobe of whoever has SBINDIR before that of kmod in PATH.
+install-links:
+	mkdir -p $(DESTDIR)$(SBINDIR) $(DESTDIR)$(PREFIX)/bin
+	$(foreach link,$(LINKS),ln -s -f $(PREFIX)/bin/coldplug $(DESTDIR)$(link) &&) true
+
+# From then on installing a kernel builds its image, so this is for machines without initramfs-tools
+# and dracut.
+install-hooks:
+	$(foreach hook,$(HOOKS),install -D -m 755 initramfs/hooks/$(hook) $(DESTDIR)$(HOOKDIR)/$(hook) &&) true
+	install -D -m 755 initramfs/debian/update-initramfs $(DESTDIR)$(SBINDIR)/update-initramfs
 
 # A file of /etc, which only a machine needs whose kernel packages know no modules.weakdep.
 install-debian:
-	install -D -m 755 initramfs/postrm.d/coldplug $(DESTDIR)/etc/kernel/postrm.d/coldplug
+	install -D -m 755 initramfs/postrm.d/coldplug $(DESTDIR)$(HOOKDIR)/postrm.d/coldplug
+
+# Removes what the targets above have installed with the same variables. Links and an update-initramfs
+# of others stay.
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/coldplug $(addprefix $(DESTDIR)$(PREFIX)/lib/coldplug/,coldplug-init coldplug-init-stacks coldplug-init-boot)
+	rm -f $(addprefix $(DESTDIR)$(UNITDIR)/,$(UNITS)) $(foreach man,$(MANS),$(DESTDIR)$(call man_path,$(man)))
+	rm -f $(DESTDIR)$(BASHDIR)/coldplug $(DESTDIR)$(FISHDIR)/coldplug.fish $(DESTDIR)$(ZSHDIR)/_coldplug
+	rm -f $(addprefix $(DESTDIR)$(HOOKDIR)/,$(HOOKS) postrm.d/coldplug)
+	@for link in $(addprefix $(DESTDIR),$(LINKS)); do \
+	  if [ "$$(readlink $$link)" = $(PREFIX)/bin/coldplug ]; then rm -f $$link; fi; \
+	done
+	@if cmp -s initramfs/debian/update-initramfs $(DESTDIR)$(SBINDIR)/update-initramfs; then rm -f $(DESTDIR)$(SBINDIR)/update-initramfs; fi
+	-rmdir $(DESTDIR)$(PREFIX)/lib/coldplug
+
+# Packages of Debian: out/coldplug_VERSION_ARCH.deb and out/coldplug-kmod_VERSION_ARCH.deb.
+DEB_ARCH = $(or $(DEB_ARCH_$(TARGET)),$(error TARGET=$(TARGET) has no architecture of Debian))
+DEB_ARCH_x86_64-unknown-linux-musl := amd64
+DEB_ARCH_aarch64-unknown-linux-musl := arm64
+DEB_ARCH_armv7-unknown-linux-musleabihf := armhf
+DEB_ARCH_i686-unknown-linux-musl := i386
+DEB_ARCH_powerpc64le-unknown-linux-musl := ppc64el
+DEB_ARCH_riscv64gc-unknown-linux-musl := riscv64
+DEB_ARCH_s390x-unknown-linux-musl := s390x
+deb: build setup-deb
+	@TARGET=$(TARGET) SOURCE=$(CURDIR) initramfs/debian/build $(DEB_ARCH) out
 
 # The programs for all machines.
 dist: $(addprefix dist-,$(TARGETS))

@@ -47,7 +47,8 @@ const SHUTDOWN: &str = "#!/bin/busybox sh\necho \"/shutdown of the image: $*\" >
 fn disk(tree: &Tree, file: &Path) {
     let scratch = tempfile::tempdir().unwrap();
     let dir = scratch.path().join("root");
-    tool::run(tool::command("cp", "coreutils").arg("-a").args([&tree.root, &dir]));
+    // Without what is mounted in it.
+    tool::run(tool::command("cp", "coreutils").arg("-ax").args([&tree.root, &dir]));
     files::put(&dir, "etc/systemd/system/report.service", REPORT.as_bytes(), 0o644);
     files::put(&dir, "usr/local/sbin/report", SCRIPT.as_bytes(), 0o755);
     let fstab = format!("UUID={UUID} / ext4 defaults 0 1\n");
@@ -63,8 +64,10 @@ fn disk(tree: &Tree, file: &Path) {
     );
 }
 
-fn boot(tree: &Tree, image: &Path) -> Boot {
-    let vm = Machine::new(tree, image)
+/// Boots `kernel` and `image` with the files of `tree` as root, until the system reports and powers
+/// off.
+pub(crate) fn boot_kernel(tree: &Tree, kernel: &Tree, image: &Path) -> Boot {
+    let vm = Machine::new(kernel, image)
         .cmdline(&format!("root=UUID={UUID} ro systemd.log_color=no"))
         .deadline(Duration::from_secs(600));
     let file = vm.dir().join("debian");
@@ -74,8 +77,12 @@ fn boot(tree: &Tree, image: &Path) -> Boot {
     boot
 }
 
+fn boot(tree: &Tree, image: &Path) -> Boot {
+    boot_kernel(tree, tree, image)
+}
+
 /// Returns the rest of the lines of the report that start with `word`.
-fn reported<'b>(boot: &'b Boot, word: &str) -> Vec<&'b str> {
+pub(crate) fn reported<'b>(boot: &'b Boot, word: &str) -> Vec<&'b str> {
     let rest = |line: &'b str| line.trim_end().strip_prefix(word)?.strip_prefix(' ');
     boot.facts_text.lines().filter_map(rest).collect()
 }

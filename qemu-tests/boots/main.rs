@@ -56,6 +56,8 @@ mod persistence;
 mod slots;
 // A Debian with systemd, with our image and with its own.
 mod debian;
+// The packages of coldplug on Debian, and kernels that come and go.
+mod packages;
 
 // The smallest program for images.
 mod boot_only;
@@ -93,5 +95,5 @@ fn main() -> ExitCode {
         load_methods::TESTS,
         floor::TESTS,
     ];
-    harness::run::main_with_extra(&usual, &[debian::EXTRA])
+    harness::run::main_with_extra(&usual, &[debian::EXTRA, packages::EXTRA])
 }

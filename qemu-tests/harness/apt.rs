@@ -128,6 +128,12 @@ fn source_list(known: &[Source], suites: &[&str]) -> String {
     suites.iter().filter_map(line).collect()
 }
 
+/// Returns the text of a sources.list(5) for `suites`, as [`Apt::update`] uses it. Without a mirror
+/// the test is ignored.
+pub fn sources_of(suites: &[&str]) -> String {
+    source_list(&machine_sources(), suites)
+}
+
 /// Returns a mirror of `suite`. Without one the test is ignored.
 ///
 /// # Panics

@@ -1,10 +1,12 @@
 //! A Debian 12 made by debootstrap(8): the system that boots, and the tools that make disks. And a
-//! Debian unstable, with the newest systemd and kernel.
+//! Debian unstable, with the newest systemd and kernel. And small systems of Debian's releases, in
+//! which packages are installed.
 //!
 //! ```text
 //! debian-12-HASH/            in the cache: the files of the system; HASH is that of its packages
 //! debian-12-HASH.root.ext4   the same as a filesystem, written to by no test
 //! debian-sid-HASH/           in the cache: the files of Debian unstable, of the day of the download
+//! debian-SUITE-HASH/         in the cache: the files of a small system without a kernel
 //! ```
 
 use crate::arch::Arch;
@@ -13,7 +15,7 @@ use crate::kernel::{Tree, cache, hash, lock};
 use crate::run::unavailable;
 use crate::{apt, tool};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Packages of the system besides the essential ones.
 const PACKAGES: &str = "systemd-sysv,udev,dbus,kmod,initramfs-tools,linux-image-cloud-amd64,\
@@ -26,6 +28,9 @@ const LEFT_OUT: [&str; 6] =
 
 /// Packages of Debian unstable besides the essential ones.
 const SID_PACKAGES: &str = "systemd-sysv,udev,dbus,kmod,linux-image-cloud-amd64,dracut";
+
+/// Packages of the small systems besides the essential ones.
+const SMALL_PACKAGES: &str = "systemd-sysv,udev,dbus,kmod,e2fsprogs,initramfs-tools,linux-base";
 
 /// Returns the system from the cache, with its kernel. It is made first if the cache does not hold
 /// it, which takes about two minutes.
@@ -47,7 +52,27 @@ pub fn sid() -> Tree {
     made("sid", SID_PACKAGES, home)
 }
 
+/// Copies a small system of the release `suite` to `dir`: it has initramfs-tools, but no kernel. It
+/// is made first like [`system`].
+///
+/// # Panics
+///
+/// If debootstrap fails. Without root or a mirror the test is ignored.
+pub fn small(suite: &str, dir: &Path) {
+    let home = cache().join(format!("debian-{suite}-{:016x}", hash(&SMALL_PACKAGES)));
+    bootstrap(suite, SMALL_PACKAGES, &home);
+    tool::run(tool::command("cp", "coreutils").arg("-a").arg(home.join(".")).arg(dir));
+}
+
 fn made(suite: &str, packages: &str, home: PathBuf) -> Tree {
+    bootstrap(suite, packages, &home);
+    let names = fs::read_dir(home.join("lib/modules")).unwrap();
+    let release = names.flatten().next().expect("a kernel").file_name().into_string().unwrap();
+    Tree { root: home, release, arch: Arch::X86_64 }
+}
+
+/// Makes a system in the directory `home`, unless it is there.
+fn bootstrap(suite: &str, packages: &str, home: &Path) {
     let _lock = lock(&home.with_extension("lock"));
     if !home.exists() {
         if !rustix::process::geteuid().is_root() {
@@ -59,11 +84,8 @@ fn made(suite: &str, packages: &str, home: PathBuf) -> Tree {
         debootstrap.args(["--variant=minbase", &format!("--include={packages}"), suite]);
         tool::run(debootstrap.arg(&aside).arg(apt::mirror_of(suite)));
         let _ = fs::remove_dir_all(aside.join("var/cache/apt/archives"));
-        fs::rename(&aside, &home).unwrap();
+        fs::rename(&aside, home).unwrap();
     }
-    let names = fs::read_dir(home.join("lib/modules")).unwrap();
-    let release = names.flatten().next().expect("a kernel").file_name().into_string().unwrap();
-    Tree { root: home, release, arch: Arch::X86_64 }
 }
 
 /// Returns the system as an ext4 without partitions, to be used with `snapshot=on`. It has neither

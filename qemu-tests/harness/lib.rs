@@ -34,6 +34,7 @@ pub mod machine;
 pub mod made_disk;
 pub mod measured;
 pub mod own_modules;
+pub mod packages;
 pub mod paths;
 pub mod qmp;
 pub mod recipe;

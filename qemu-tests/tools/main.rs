@@ -37,6 +37,10 @@ mod tpm;
 mod uboot_env;
 // The hook for kernel packages of Debian 12.
 mod kernel_removal;
+// What a distribution installs: packages, hooks, manual pages, completions.
+mod packages;
+// Images of installed kernels.
+mod image_update;
 // The release binaries: static and small.
 mod binary;
 
@@ -56,6 +60,8 @@ fn main() -> ExitCode {
         modules_conf::TESTS,
         commands::TESTS,
         kernel_removal::TESTS,
+        packages::TESTS,
+        image_update::TESTS,
         binary::TESTS,
     ])
 }

@@ -116,7 +116,7 @@ const COMMANDS: &[Applet] = &[
     #[cfg(feature = "host")]
     Applet {
         name: "image",
-        help: "build an initramfs image, or list its entries",
+        help: "build initramfs images, keep those of the kernels up to date, or list their entries",
         run: image::run,
     },
     #[cfg(feature = "host")]

@@ -14,10 +14,14 @@
 //!                 newc::Writer ─► Output (compressed as a whole, renamed when complete)
 //! ```
 //!
+//! `update` keeps the images of the installed kernels up to date, as image.conf (`conf`) says; it
+//! puts a new image in place when `verify` has read it back.
+//!
 //! The same input produces the same bytes: paths are in byte order, all entries have one date, and
 //! no encoder depends on the number of processors.
 
 mod build;
+pub(crate) mod conf;
 mod error;
 mod file_list;
 mod firmware;
@@ -42,6 +46,8 @@ pub(crate) mod sets;
 mod shell;
 mod source;
 mod tree;
+pub(crate) mod update;
+mod verify;
 
 pub(crate) use build::build;
 pub(crate) use error::Error;

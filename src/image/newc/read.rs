@@ -72,6 +72,12 @@ impl Member {
         self.mode & S_IFMT == S_IFLNK
     }
 
+    /// Returns whether the entry is a regular file.
+    #[must_use]
+    pub fn is_file(&self) -> bool {
+        self.mode & S_IFMT == S_IFREG
+    }
+
     /// Returns whether the entry is a device node.
     #[must_use]
     pub fn is_device(&self) -> bool {

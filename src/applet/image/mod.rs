@@ -1,4 +1,8 @@
-//! `coldplug image`: builds initramfs images and lists their contents.
+//! `coldplug image`: builds initramfs images, keeps those of the installed kernels up to date, and
+//! lists their contents.
+
+mod settings;
+mod update;
 
 use std::ffi::OsString;
 use std::fs;
@@ -6,9 +10,8 @@ use std::io::{self, BufRead, BufReader, IsTerminal};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::args;
-use super::message::{self, Error};
-use super::out;
+use super::message::Error;
+use super::{args, message, out};
 use crate::escape;
 use crate::image::newc::Member;
 use crate::image::{self, Compress, Init, ModuleFormat, Modules, Options, Shell};
@@ -17,6 +20,8 @@ use crate::sys::regular_file;
 
 const HELP: &str = "\
 usage: coldplug image build --kernel RELEASE -o OUT [option…]
+       coldplug image update [-k RELEASE|all] [option…]
+       coldplug image remove -k RELEASE [option…]
        coldplug image list FILE
 
 build  Write an initramfs image to OUT.
@@ -51,6 +56,19 @@ build  Write an initramfs image to OUT.
   -q, --quiet             print no summary
 The date of all entries is SOURCE_DATE_EPOCH if it is set, else 0.
 
+update Build the images of the installed kernels as image.conf says, and check each before it
+       replaces the one that is there. If that fails or there is no space, the old image stays.
+       Images that were written for kernels which are not installed any more are removed.
+  -k, --kernel RELEASE    only of this kernel; with 'all' of every installed one (default)
+  -o, --output OUT        path of the images, with %v for the release (default: as in image.conf,
+                          else /boot/initrd.img-%v); '%v' may be missing if there is one kernel
+  -r, --root DIR          the system below DIR, with its image.conf (default: /)
+  -q, --quiet             print no summary
+
+remove Remove the image that was written for a kernel.
+  -k, --kernel RELEASE    release of the kernel
+  -o, --output OUT, -r, --root DIR, -q, --quiet   as for update
+
 list   Print mode, owner, size and name of each entry of the image FILE; '-' is standard input.
        A last line tells of an appended bootconfig.
        If the image is damaged, print the entries before the damage and exit with status 1.
@@ -63,14 +81,25 @@ const CHUNK: usize = 1 << 16;
 #[derive(Debug)]
 enum Command {
     Help,
-    Build { options: Box<Options>, quiet: bool },
+    Build(Box<Build>),
+    Update(update::Request),
+    Remove(update::Request),
     List(PathBuf),
+}
+
+/// What to build.
+#[derive(Debug)]
+struct Build {
+    options: Options,
+    quiet: bool,
 }
 
 pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
     let text = match parse(args.iter().cloned())? {
         Command::Help => HELP.to_owned(),
-        Command::Build { options, quiet } => build(&options, quiet)?,
+        Command::Build(request) => build(&request.options, request.quiet)?,
+        Command::Update(request) => return update::update(&request),
+        Command::Remove(request) => return update::remove(&request),
         Command::List(path) => return list(&path),
     };
     out::text(&text);
@@ -100,6 +129,8 @@ fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Error> {
         None | Some(lexopt::Arg::Long("help") | lexopt::Arg::Short('h')) => Ok(Command::Help),
         Some(lexopt::Arg::Value(word)) if word == "build" => parse_build(&mut parser),
         Some(lexopt::Arg::Value(word)) if word == "list" => parse_list(&mut parser),
+        Some(lexopt::Arg::Value(word)) if word == "update" => update::parse(&mut parser),
+        Some(lexopt::Arg::Value(word)) if word == "remove" => update::parse_remove(&mut parser),
         Some(other) => Err(other.unexpected().into()),
     }
 }
@@ -117,52 +148,82 @@ fn parse_list(parser: &mut lexopt::Parser) -> Result<Command, Error> {
 }
 
 fn parse_build(parser: &mut lexopt::Parser) -> Result<Command, Error> {
-    use lexopt::Arg::{Long, Short};
-    use lexopt::ValueExt;
-    let mut options = defaults();
-    let mut quiet = false;
-    while let Some(arg) = parser.next()? {
-        match arg {
-            Long("help") | Short('h') => return Ok(Command::Help),
-            Long("kernel") | Short('k') => options.release = args::release(parser.value()?)?,
-            Long("output") | Short('o') => options.out = parser.value()?.into(),
-            Long("root") | Short('r') => options.root = parser.value()?.into(),
-            Long("all") => options.modules = Modules::All,
-            Long("modules") | Short('m') => {
-                let words = parser.value()?.string()?;
-                add_modules(&mut options.modules, &words);
-            }
-            Long("init") => options.init = Init::Program(parser.value()?.into()),
-            Long("boot-only") => options.init = Init::BootOnly,
-            Long("modules-as") => {
-                options.module_format = parser.value()?.parse_with(module_format)?;
-            }
-            Long("compress") => options.compress = parser.value()?.parse_with(compress)?,
-            Long("list") => options.list = Some(parser.value()?.into()),
-            Long("no-firmware") => options.firmware = false,
-            Long("generic") => options.generic = true,
-            Long("shell") => {
-                let path = parser.optional_value().filter(|path| !path.is_empty());
-                options.shell = Some(path.map_or(Shell::Any, |path| Shell::Program(path.into())));
-            }
-            Long("shell-password-hash") => {
-                options.shell_password = Some(parser.value()?.string()?);
-            }
-            Long("quiet") | Short('q') => quiet = true,
-            other => return Err(other.unexpected().into()),
-        }
+    let mut build = Build::default();
+    if !build.add(parser)? {
+        return Ok(Command::Help);
     }
-    if options.release.is_empty() {
+    if build.options.release.is_empty() {
         return Err(usage("--kernel RELEASE is missing"));
     }
-    if options.out.file_name().is_none() {
+    if build.options.out.file_name().is_none() {
         return Err(usage("-o OUT is missing or not the name of a file"));
     }
-    if options.init == Init::BootOnly && options.module_format == ModuleFormat::Zstd {
-        options.module_format = ModuleFormat::AllZstd;
+    build.complete()?;
+    Ok(Command::Build(Box::new(build)))
+}
+
+impl Build {
+    /// Adds the options of a command line. Returns `false` if it asks for help.
+    ///
+    /// # Errors
+    /// An option is unknown or has a wrong value.
+    fn add(&mut self, parser: &mut lexopt::Parser) -> Result<bool, Error> {
+        use lexopt::Arg::{Long, Short};
+        use lexopt::ValueExt;
+        let Self { options, quiet } = self;
+        while let Some(arg) = parser.next()? {
+            match arg {
+                Long("help") | Short('h') => return Ok(false),
+                Long("kernel") | Short('k') => options.release = args::release(parser.value()?)?,
+                Long("output") | Short('o') => options.out = parser.value()?.into(),
+                Long("root") | Short('r') => options.root = parser.value()?.into(),
+                Long("all") => options.modules = Modules::All,
+                Long("modules") | Short('m') => {
+                    let words = parser.value()?.string()?;
+                    add_modules(&mut options.modules, &words);
+                }
+                Long("init") => options.init = Init::Program(parser.value()?.into()),
+                Long("boot-only") => options.init = Init::BootOnly,
+                Long("modules-as") => {
+                    options.module_format = parser.value()?.parse_with(module_format)?;
+                }
+                Long("compress") => options.compress = parser.value()?.parse_with(compress)?,
+                Long("list") => options.list = Some(parser.value()?.into()),
+                Long("no-firmware") => options.firmware = false,
+                Long("generic") => options.generic = true,
+                Long("shell") => {
+                    let path = parser.optional_value().filter(|path| !path.is_empty());
+                    let shell = path.map_or(Shell::Any, |path| Shell::Program(path.into()));
+                    options.shell = Some(shell);
+                }
+                Long("shell-password-hash") => {
+                    options.shell_password = Some(parser.value()?.string()?);
+                }
+                Long("quiet") | Short('q') => *quiet = true,
+                other => return Err(other.unexpected().into()),
+            }
+        }
+        Ok(true)
     }
-    options.mtime = mtime(std::env::var("SOURCE_DATE_EPOCH").ok().as_deref())?;
-    Ok(Command::Build { options: Box::new(options), quiet })
+
+    /// Sets what follows from all options together, and from the environment.
+    ///
+    /// # Errors
+    /// SOURCE_DATE_EPOCH is no date.
+    fn complete(&mut self) -> Result<(), Error> {
+        let options = &mut self.options;
+        if options.init == Init::BootOnly && options.module_format == ModuleFormat::Zstd {
+            options.module_format = ModuleFormat::AllZstd;
+        }
+        options.mtime = mtime(std::env::var("SOURCE_DATE_EPOCH").ok().as_deref())?;
+        Ok(())
+    }
+}
+
+impl Default for Build {
+    fn default() -> Self {
+        Self { options: defaults(), quiet: false }
+    }
 }
 
 fn usage(text: &str) -> Error {
@@ -284,7 +345,7 @@ mod tests {
     // lexopt expects the name of the program as the first argument.
     fn build(args: &str) -> Options {
         match parsed(&format!("image build {args}")) {
-            Ok(Command::Build { options, .. }) => *options,
+            Ok(Command::Build(build)) => build.options,
             other => panic!("{args}: {other:?}"),
         }
     }

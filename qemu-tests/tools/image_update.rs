@@ -1,0 +1,263 @@
+//! `coldplug image update` and `remove`: the images of the kernels that are installed in a root.
+
+use harness::files::put;
+use harness::run::{Need, Test};
+use harness::{tests, tool};
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The tests of this module, by what they need.
+pub(crate) const TESTS: &[Test] = tests![
+    [] =>
+    every_installed_kernel_gets_an_image,
+    the_configuration_says_what_is_built,
+    errors_of_the_configuration_are_named,
+    a_failed_build_keeps_the_old_image,
+    an_image_without_init_does_not_replace_the_old_one,
+    images_go_with_their_kernels,
+    a_linked_image_is_replaced_behind_the_link;
+    [Need::Root("mounts a small filesystem")] => a_full_filesystem_keeps_the_old_image;
+];
+
+/// Makes a root with these kernels, each with an empty list of modules, and a program for /init
+/// that image.conf.d names.
+fn root(releases: &[&str]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for release in releases {
+        kernel(dir.path(), release);
+    }
+    put(dir.path(), "init", b"#!/init\n", 0o755);
+    let conf = format!("init = {}\n", dir.path().join("init").display());
+    put(dir.path(), "usr/lib/coldplug/image.conf.d/10-init.conf", conf.as_bytes(), 0o644);
+    dir
+}
+
+fn kernel(root: &Path, release: &str) {
+    for name in ["modules.dep", "modules.order", "modules.builtin"] {
+        put(root, &format!("lib/modules/{release}/{name}"), b"", 0o644);
+    }
+    put(root, &format!("boot/vmlinuz-{release}"), b"", 0o644);
+}
+
+/// Runs `coldplug image LINE --root ROOT`. Returns what was printed, with the root as `/`, and
+/// whether it was successful.
+fn run(root: &Path, line: &str) -> (String, bool) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_coldplug"));
+    command.arg("image").args(line.split(' ')).arg("--root").arg(root);
+    let output = command.env_remove("SOURCE_DATE_EPOCH").output().unwrap();
+    let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    (text.replace(root.to_str().unwrap(), ""), output.status.success())
+}
+
+fn done(root: &Path, line: &str) -> String {
+    let (text, done) = run(root, line);
+    assert!(done, "{line}: {text}");
+    text
+}
+
+fn failed(root: &Path, line: &str) -> String {
+    let (text, done) = run(root, line);
+    assert!(!done, "{line}: {text}");
+    text
+}
+
+/// Returns the files of a directory of the root, sorted; those with a dot in front too.
+fn files(root: &Path, dir: &str) -> String {
+    let entries = fs::read_dir(root.join(dir)).unwrap().flatten();
+    let mut names: Vec<_> = entries.map(|e| e.file_name().into_string().unwrap()).collect();
+    names.sort();
+    names.join(" ")
+}
+
+/// Returns the names of the entries of an image.
+fn entries(image: &Path) -> Vec<String> {
+    let mut list = Command::new(env!("CARGO_BIN_EXE_coldplug"));
+    let text = tool::run(list.args(["image", "list"]).arg(image));
+    let names = text.lines().filter_map(|line| line.split_whitespace().nth(3));
+    names.map(str::to_owned).collect()
+}
+
+fn every_installed_kernel_gets_an_image() {
+    let scratch = root(&["6.1", "6.12"]);
+    let dir = scratch.path();
+    // What dkms has left of a kernel.
+    put(dir, "lib/modules/5.10/updates/dkms/x.ko", b"", 0o644);
+    let text = done(dir, "update");
+    let lines: Vec<_> = text.lines().filter(|line| line.starts_with("/boot/")).collect();
+    let starts = ["/boot/initrd.img-6.1: ", "/boot/initrd.img-6.12: "];
+    assert!(lines.iter().zip(starts).all(|(line, start)| line.starts_with(start)), "{text}");
+    let all = "initrd.img-6.1 initrd.img-6.12 vmlinuz-6.1 vmlinuz-6.12";
+    assert_eq!((lines.len(), files(dir, "boot").as_str()), (2, all));
+    let image = dir.join("boot/initrd.img-6.12");
+    assert!(entries(&image).contains(&"lib/modules/6.12/modules.dep".to_owned()));
+    let first = fs::metadata(&image).unwrap().ino();
+    let bytes = fs::read(&image).unwrap();
+    // What an interrupted update has left.
+    put(dir, "boot/.initrd.img-6.12.new", b"half", 0o644);
+    put(dir, "boot/initrd.img-6.12.old", b"old", 0o644);
+    assert_eq!(done(dir, "update -q -k 6.12"), "");
+    assert_eq!(files(dir, "boot"), all);
+    assert_ne!(fs::metadata(&image).unwrap().ino(), first);
+    assert_eq!(fs::read(&image).unwrap(), bytes);
+    let text = failed(dir, "update -k 5.15");
+    assert!(text.starts_with("coldplug image: /lib/modules/5.15: no modules of kernel"), "{text}");
+    assert!(text.contains("hint: "), "{text}");
+    // The other kernels get theirs.
+    put(dir, "lib/modules/6.1/modules.dep", b"a.ko: b.ko\n", 0o644);
+    let text = failed(dir, "update");
+    assert!(text.contains("b.ko, which has no line") && text.contains("img-6.12: "), "{text}");
+    let none = root(&[]);
+    fs::create_dir(none.path().join("boot")).unwrap();
+    assert!(done(none.path(), "update").contains("no kernel is installed"));
+}
+
+fn the_configuration_says_what_is_built() {
+    let scratch = root(&["6.1"]);
+    let dir = scratch.path();
+    fs::create_dir(dir.join("efi")).unwrap();
+    let conf = "# on the ESP\noutput = /efi/%v.img\ncompress = zstd\nquiet = yes\n";
+    put(dir, "etc/coldplug/image.conf", conf.as_bytes(), 0o644);
+    assert_eq!(done(dir, "update"), "");
+    assert_eq!(files(dir, "efi"), "6.1.img");
+    assert_eq!(fs::read(dir.join("efi/6.1.img")).unwrap()[..4], [0x28, 0xb5, 0x2f, 0xfd]);
+    put(dir, "etc/coldplug/image.conf.d/z.conf", b"compress = none\n", 0o644);
+    done(dir, "update -o /efi/other-%v");
+    assert_eq!(fs::read(dir.join("efi/other-6.1")).unwrap()[..6], *b"070701");
+    // One kernel needs no placeholder, two do.
+    done(dir, "update -o /efi/initrd");
+    kernel(dir, "6.12");
+    let text = failed(dir, "update -o /efi/initrd");
+    assert!(text.contains("2 kernels, and one path for their images"), "{text}");
+    put(dir, "etc/coldplug/image.conf.d/z.conf", b"shell-password-hash = $5$salt$hash", 0o644);
+    let (text, _) = run(dir, "update -k 6.12");
+    if text.is_empty() {
+        let mode = fs::metadata(dir.join("efi/6.12.img")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}
+
+fn errors_of_the_configuration_are_named() {
+    let scratch = root(&["6.1"]);
+    let dir = scratch.path();
+    for (conf, want) in [
+        ("\n\nfrob = 1\n", "/etc/coldplug/image.conf:3: frob: no such key"),
+        ("[Image]", "/etc/coldplug/image.conf:1: '[Image]' is not KEY = VALUE"),
+        (
+            "generic = perhaps",
+            "/etc/coldplug/image.conf:1: generic: 'perhaps' is neither yes nor no",
+        ),
+        (
+            "kernel = 6.1",
+            "/etc/coldplug/image.conf:1: kernel: can only be given on the command line",
+        ),
+        ("output = image", "--output 'image' is not the absolute path of a file"),
+        ("modules = nonsense", "nonsense: no such module, builtin or alias"),
+        ("list = /no/list", "open /no/list: No such file or directory"),
+        ("compress = rar", "/etc/coldplug/image.conf:1: compress: "),
+    ] {
+        put(dir, "etc/coldplug/image.conf", conf.as_bytes(), 0o644);
+        let text = failed(dir, "update");
+        assert!(text.starts_with(&format!("coldplug image: {want}")), "{conf}: {text}");
+        assert_eq!(files(dir, "boot"), "vmlinuz-6.1", "{conf}");
+    }
+}
+
+fn a_failed_build_keeps_the_old_image() {
+    let scratch = root(&["6.1"]);
+    let dir = scratch.path();
+    put(dir, "boot/initrd.img-6.1", b"old", 0o644);
+    fs::remove_file(dir.join("init")).unwrap();
+    let text = failed(dir, "update");
+    assert!(text.contains("/init: No such file or directory"), "{text}");
+    assert_eq!(files(dir, "boot"), "initrd.img-6.1 vmlinuz-6.1");
+    assert_eq!(fs::read(dir.join("boot/initrd.img-6.1")).unwrap(), b"old");
+}
+
+fn an_image_without_init_does_not_replace_the_old_one() {
+    let scratch = root(&["6.1"]);
+    let dir = scratch.path();
+    put(dir, "boot/initrd.img-6.1", b"old", 0o644);
+    put(dir, "list", b"dir /etc 0755 0 0\n", 0o644);
+    let conf = format!("list = {}\n", dir.join("list").display());
+    put(dir, "etc/coldplug/image.conf", conf.as_bytes(), 0o644);
+    let text = failed(dir, "update");
+    let want = "coldplug image: /boot/initrd.img-6.1: the new image: no /init that can be executed\n\
+        hint: the old image is still in its place\n";
+    assert_eq!(text, want);
+    assert_eq!(files(dir, "boot"), "initrd.img-6.1 vmlinuz-6.1");
+    assert_eq!(fs::read(dir.join("boot/initrd.img-6.1")).unwrap(), b"old");
+}
+
+fn images_go_with_their_kernels() {
+    let scratch = root(&["6.1", "6.2", "6.3"]);
+    let dir = scratch.path();
+    done(dir, "update");
+    // Images of others, and copies that a person has made.
+    for name in ["initrd.img-6.0", "initrd.img-6.2.good"] {
+        put(dir, &format!("boot/{name}"), b"", 0o644);
+    }
+    fs::remove_file(dir.join("boot/vmlinuz-6.2")).unwrap();
+    let text = done(dir, "update");
+    assert!(text.starts_with("/boot/initrd.img-6.2: removed\n"), "{text}");
+    let left =
+        "initrd.img-6.0 initrd.img-6.1 initrd.img-6.2.good initrd.img-6.3 vmlinuz-6.1 vmlinuz-6.3";
+    assert_eq!(files(dir, "boot"), left);
+    assert_eq!(done(dir, "remove -k 6.3"), "/boot/initrd.img-6.3: removed\n");
+    assert_eq!(done(dir, "remove -k 6.3"), "");
+    assert_eq!(files(dir, "var/lib/coldplug/images"), "6.1");
+    // One that no record names: of initramfs-tools, before.
+    assert_eq!(done(dir, "remove -k 6.0"), "/boot/initrd.img-6.0: removed\n");
+    assert!(failed(dir, "remove").contains("--kernel RELEASE is missing"));
+}
+
+fn a_linked_image_is_replaced_behind_the_link() {
+    let scratch = root(&["6.1"]);
+    let dir = scratch.path();
+    put(dir, "efi/image", b"old", 0o644);
+    symlink(dir.join("efi/image"), dir.join("boot/initrd.img-6.1")).unwrap();
+    done(dir, "update");
+    assert!(fs::symlink_metadata(dir.join("boot/initrd.img-6.1")).unwrap().is_symlink());
+    assert_eq!(files(dir, "efi"), "image");
+    assert_ne!(fs::read(dir.join("efi/image")).unwrap(), b"old");
+}
+
+/// A mounted filesystem, until it is dropped.
+struct Mounted(PathBuf);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = tool::attempt(tool::command("umount", "mount").arg(&self.0));
+    }
+}
+
+fn a_full_filesystem_keeps_the_old_image() {
+    let scratch = root(&["6.1"]);
+    let dir = scratch.path();
+    let boot = dir.join("boot");
+    let mut mount = tool::command("mount", "mount");
+    mount.args(["-t", "tmpfs", "-o", "size=64k", "none"]).arg(&boot);
+    tool::run(&mut mount);
+    let _mounted = Mounted(boot);
+    put(dir, "boot/vmlinuz-6.1", b"", 0o644);
+    put(dir, "boot/initrd.img-6.1", b"old", 0o644);
+    let mut init = fs::File::options().append(true).open(dir.join("init")).unwrap();
+    init.write_all(&[b'#'; 100_000]).unwrap();
+    let text = failed(dir, "update");
+    let start = "coldplug image: write /boot/initrd.img-6.1: No space left on device: ";
+    let numbers = text.strip_prefix(start).unwrap_or_else(|| panic!("{text}"));
+    let numbers: Vec<u64> = numbers
+        .split(|c: char| !c.is_ascii_digit())
+        .filter_map(|word| word.parse().ok())
+        .take(2)
+        .collect();
+    assert!(numbers[0] > 100_000 && numbers[1] < 65_536, "{text}");
+    assert!(text.contains(" bytes are needed, ") && text.contains("hint: the old image"), "{text}");
+    assert_eq!(files(dir, "boot"), "initrd.img-6.1 vmlinuz-6.1");
+    assert_eq!(fs::read(dir.join("boot/initrd.img-6.1")).unwrap(), b"old");
+    fs::write(dir.join("init"), "#!/init\n").unwrap();
+    done(dir, "update");
+    assert_eq!(files(dir, "boot"), "initrd.img-6.1 vmlinuz-6.1");
+}

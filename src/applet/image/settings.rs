@@ -1,0 +1,207 @@
+//! The lines of image.conf as options of `image build`.
+
+use std::ffi::{OsStr, OsString};
+
+use super::super::message::Error;
+use super::Build;
+use crate::escape;
+use crate::image::conf::Setting;
+
+/// What a key takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// yes or no.
+    Flag,
+    /// A text; the last line counts.
+    Value,
+    /// A text; all lines count.
+    List,
+    /// yes, no or a text.
+    FlagOrValue,
+    /// Nothing: `update` has this option on its command line alone.
+    CommandLine,
+}
+
+/// The long options of `image build`.
+const KEYS: [(&str, Kind); 14] = [
+    ("kernel", Kind::CommandLine),
+    ("root", Kind::CommandLine),
+    ("output", Kind::Value),
+    ("all", Kind::Flag),
+    ("modules", Kind::List),
+    ("init", Kind::Value),
+    ("boot-only", Kind::Flag),
+    ("modules-as", Kind::Value),
+    ("compress", Kind::Value),
+    ("list", Kind::Value),
+    ("no-firmware", Kind::Flag),
+    ("generic", Kind::Flag),
+    ("shell", Kind::FlagOrValue),
+    ("shell-password-hash", Kind::Value),
+];
+/// Those besides that say nothing about the image.
+const QUIET: (&str, Kind) = ("quiet", Kind::Flag);
+
+/// An option as on the command line, and the line that it comes from.
+type Word<'s> = (OsString, &'s Setting);
+
+/// Returns the build that these settings ask for.
+///
+/// # Errors
+///
+/// A key is unknown, or has a value that it does not take: the message starts with `FILE:LINE`.
+pub(super) fn build(settings: &[Setting]) -> Result<Build, Error> {
+    let mut words: Vec<Word<'_>> = Vec::new();
+    for setting in settings {
+        add(&mut words, setting).map_err(|why| failed(setting, &why))?;
+    }
+    let mut build = Build::default();
+    for (word, setting) in words {
+        // lexopt takes the first word for the name of the program.
+        let mut parser = lexopt::Parser::from_iter([OsString::new(), word]);
+        build.add(&mut parser).map_err(|error| failed(setting, &error.to_string()))?;
+    }
+    Ok(build)
+}
+
+fn failed(setting: &Setting, why: &str) -> Error {
+    let hint = "image.conf(5) describes the keys".to_owned();
+    Error::Hinted(format!("{}: {}: {why}", setting.place, setting.key), hint)
+}
+
+/// Adds the option of a line to those of the lines before it.
+fn add<'s>(words: &mut Vec<Word<'s>>, setting: &'s Setting) -> Result<(), String> {
+    let Setting { key, value, .. } = setting;
+    let known = KEYS.iter().chain([&QUIET]).find(|(name, _)| name == key);
+    let kind = known.ok_or("no such key")?.1;
+    let flag = switch(value);
+    let value = match (kind, flag) {
+        (Kind::CommandLine, _) => return Err("can only be given on the command line".to_owned()),
+        _ if value.is_empty() => None,
+        (Kind::Flag | Kind::FlagOrValue, Some(is_on)) => is_on.then_some(None),
+        (Kind::Flag, None) => return Err(format!("'{}' is neither yes nor no", shown(value))),
+        _ => Some(Some(value)),
+    };
+    let replaced: &[&str] = match (key.as_str(), &value) {
+        ("modules", Some(_)) => &["all"],
+        ("all", Some(_)) => &["all", "modules"],
+        (key, _) => &[key],
+    };
+    words.retain(|(_, earlier)| !replaced.contains(&earlier.key.as_str()));
+    words.extend(value.map(|value| (word(key, value), setting)));
+    Ok(())
+}
+
+/// Returns the option as on the command line.
+fn word(key: &str, value: Option<&OsString>) -> OsString {
+    let mut word = OsString::from(format!("--{key}"));
+    if let Some(value) = value {
+        word.push("=");
+        word.push(value);
+    }
+    word
+}
+
+/// Parses a boolean as systemd does.
+fn switch(value: &OsStr) -> Option<bool> {
+    match value.to_str()?.to_ascii_lowercase().as_str() {
+        "1" | "yes" | "y" | "true" | "t" | "on" => Some(true),
+        "0" | "no" | "n" | "false" | "f" | "off" => Some(false),
+        _ => None,
+    }
+}
+
+fn shown(value: &OsStr) -> String {
+    escape::line(&escape::path(value)).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{HELP, Init, Modules};
+    use super::*;
+    use crate::image::{Compress, Shell};
+    use std::path::Path;
+
+    fn built(lines: &str) -> Result<Build, String> {
+        let settings: Vec<_> = lines
+            .split(';')
+            .zip(1..)
+            .filter_map(|(line, number)| {
+                let (key, value) = line.split_once('=')?;
+                let [key, value] = [key, value].map(str::trim);
+                Some(Setting { key: key.into(), value: value.into(), place: format!("f:{number}") })
+            })
+            .collect();
+        build(&settings).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn lines_are_options() {
+        let all = built("").unwrap().options;
+        assert_eq!((all.modules, all.init, all.firmware), (Modules::All, Init::Smallest, true));
+        let build = built(
+            "modules = @virtio, ext4; modules = xfs; compress = zstd; no-firmware = yes; \
+             output = /efi/%v; quiet = on; generic = 1; list = /l; shell-password-hash = /h",
+        )
+        .unwrap();
+        let options = build.options;
+        let names = ["@virtio", "ext4", "xfs"].map(str::to_owned).to_vec();
+        assert_eq!((options.modules, build.quiet), (Modules::Named(names), true));
+        assert_eq!((options.compress, options.firmware), (Compress::Zstd, false));
+        assert_eq!((options.out.as_path(), options.generic), (Path::new("/efi/%v"), true));
+        assert_eq!((options.list, options.shell_password), (Some("/l".into()), Some("/h".into())));
+    }
+
+    #[test]
+    fn later_lines_win() {
+        let modules = |lines| built(lines).unwrap().options.modules;
+        let named = |name: &str| Modules::Named(vec![name.to_owned()]);
+        assert_eq!(modules("modules = a; all = yes"), Modules::All);
+        assert_eq!(modules("modules = a; all = yes; modules = b"), named("b"));
+        assert_eq!(modules("modules = a; modules =; modules = b"), named("b"));
+        assert_eq!(modules("modules = a; all = no"), named("a"));
+        assert_eq!(modules("modules = a; modules ="), Modules::All);
+        let shell = |lines| built(lines).unwrap().options.shell;
+        assert_eq!(shell("shell = yes"), Some(Shell::Any));
+        assert_eq!(shell("shell = yes; shell = /bin/x"), Some(Shell::Program("/bin/x".into())));
+        assert_eq!(shell("shell = /bin/x; shell = no"), None);
+        let init = |lines| built(lines).unwrap().options.init;
+        assert_eq!(init("init = /a; init = /b"), Init::Program("/b".into()));
+        assert_eq!(init("init = /a; boot-only = yes"), Init::BootOnly);
+        assert_eq!(init("boot-only = yes; init = /a"), Init::Program("/a".into()));
+        assert_eq!(init("boot-only = yes; boot-only = no"), Init::Smallest);
+    }
+
+    #[test]
+    fn wrong_lines_are_named() {
+        for (lines, want) in [
+            ("quiet = yes; frob = 1", "f:2: frob: no such key"),
+            ("kernel = 6.1", "f:1: kernel: can only be given on the command line"),
+            ("root = /", "f:1: root: can only be given on the command line"),
+            ("generic = maybe", "f:1: generic: 'maybe' is neither yes nor no"),
+            ("help = yes", "f:1: help: no such key"),
+        ] {
+            assert_eq!(built(lines).unwrap_err(), want);
+        }
+        let error = built("compress = rar").unwrap_err();
+        assert!(error.starts_with("f:1: compress: "), "{error}");
+        assert!(error.contains("expected none, zstd or gzip"), "{error}");
+        // What takes one back makes it right.
+        assert!(built("compress = rar; compress =").is_ok());
+    }
+
+    #[test]
+    fn every_option_of_build_is_a_key() {
+        let build = HELP.split("\nupdate ").next().unwrap();
+        let option = |line: &'static str| {
+            let name = line.split_once("--")?.1;
+            line.starts_with("  ").then(|| name.split([' ', '=', '[', ',']).next())?
+        };
+        let options = build.lines().filter(|l| l.trim_start().starts_with('-'));
+        let mut options: Vec<_> = options.filter_map(option).collect();
+        let mut keys: Vec<_> = KEYS.iter().chain([&QUIET]).map(|(name, _)| *name).collect();
+        options.sort_unstable();
+        keys.sort_unstable();
+        assert_eq!(options, keys);
+    }
+}
