@@ -110,12 +110,12 @@ fn put_sparse(path: &Path, size: u64, info_len: u64) {
 }
 
 /// `e_machine` of x86-64 and AArch64.
-const X86_64: u8 = 62;
+pub(crate) const X86_64: u8 = 62;
 const AARCH64: u8 = 183;
 
 /// Returns a 64-bit program for `machine`, of which everything but the headers is `rest`. If it has
 /// an interpreter, this is the path in PT_INTERP.
-fn program(machine: u8, interpreter: Option<&str>, rest: &[u8]) -> Vec<u8> {
+pub(crate) fn program(machine: u8, interpreter: Option<&str>, rest: &[u8]) -> Vec<u8> {
     let path: Vec<u8> =
         interpreter.map(|path| path.bytes().chain([0]).collect()).unwrap_or_default();
     let count = if path.is_empty() { 1 } else { 2 };
