@@ -57,6 +57,8 @@ RELEASE := --release --locked --target $(TARGET) $(STD)
 LLVM = $(shell rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
 OUTLINED := -Cllvm-args=-enable-machine-outliner=
 SPARING = $(if $(shell [ "$(LLVM)" -ge 22 ] && echo yes),optimistic-pgo,always)
+# The program for the build machine is built for speed, its standard library included.
+HOST := $(subst -Zbuild-std-features=optimize_for_size,,$(RELEASE)) --config 'profile.release.opt-level=3'
 BIN := $(or $(CARGO_TARGET_DIR),target)/$(TARGET)/release/coldplug
 # The programs in images: the same without the commands for the build machine. `image build` takes the
 # larger one, with LUKS, LVM and md, for images that carry dm_mod or md_mod, and with --boot-only the
@@ -85,7 +87,7 @@ help:
 	@echo 'make coverage    print the line coverage of the pure layers, which must be $(COVERAGE) % or more'
 	@echo 'make fuzz        run each parser on mutated input for FUZZ (now $(FUZZ)) seconds; FUZZ_TARGETS=disk: one parser'
 	@echo 'make size        print sizes and largest parts of the programs in images; their limits are $(SIZE_LIMIT_BOOT), $(SIZE_LIMIT) and $(SIZE_LIMIT_STACKS) bytes'
-	@echo 'make install     install programs, units, man pages and completions below PREFIX (now $(PREFIX)); DESTDIR=…: for a package'
+	@echo 'make install     install programs, units, man pages, completions and the directory of the cache of images below PREFIX (now $(PREFIX)); DESTDIR=…: for a package'
 	@echo 'make install-links   link modprobe, depmod and the other tools of kmod to the program, in PREFIX/sbin'
 	@echo 'make install-hooks   install the hooks that build the image of a kernel when it is installed, and update-initramfs'
 	@echo 'make install-debian  install what the kernel packages of Debian 12 need if coldplug is depmod'
@@ -116,7 +118,7 @@ init-boot:
 binary: init init-boot
 	$(CARGO) rustc $(RELEASE) --bin coldplug --no-default-features --features stacks -- $(OUTLINED)$(SPARING) $(call MAP,init-stacks)
 	cp $(BIN) $(INIT_STACKS)
-	$(CARGO) rustc $(RELEASE) --bin coldplug -- $(OUTLINED)$(SPARING)
+	$(CARGO) rustc $(HOST) --bin coldplug
 	@.ci/check-static $(TARGET) $(BIN) $(INIT_STACKS)
 
 guests:
@@ -238,6 +240,7 @@ install:
 	install -D -m 755 $(INIT) $(DESTDIR)$(PREFIX)/lib/coldplug/coldplug-init
 	install -D -m 755 $(INIT_STACKS) $(DESTDIR)$(PREFIX)/lib/coldplug/coldplug-init-stacks
 	install -D -m 755 $(INIT_BOOT) $(DESTDIR)$(PREFIX)/lib/coldplug/coldplug-init-boot
+	install -d -m 755 $(DESTDIR)/var/cache/coldplug
 	@for unit in $(UNITS); do \
 	  echo "install $$unit $(DESTDIR)$(UNITDIR)"; mkdir -p $(DESTDIR)$(UNITDIR); \
 	  sed 's,/usr/bin/coldplug,$(PREFIX)/bin/coldplug,' initramfs/systemd/$$unit > $(DESTDIR)$(UNITDIR)/$$unit; \

@@ -16,6 +16,10 @@ use std::process::{Command, Output, Stdio};
 pub(crate) const TESTS: &[Test] = tests![[] =>
     cpio_lists_the_files_of_the_list,
     the_same_input_gives_the_same_bytes,
+    neither_cache_nor_processors_change_a_byte,
+    a_damaged_cache_is_repaired,
+    builders_share_a_cache,
+    a_cache_that_cannot_be_used_is_an_error,
     dates_are_source_date_epoch,
     dependencies_are_included,
     modules_are_stored_in_the_requested_form,
@@ -346,6 +350,156 @@ fn the_same_input_gives_the_same_bytes() {
         let second = fs::read(built(again.path(), args)).unwrap();
         assert!(first == second, "{args}");
         assert!(!first.is_empty());
+    }
+}
+
+/// Makes a tree with `count` more modules of different sizes, plain and compressed.
+fn tree_of_many(count: usize) -> tempfile::TempDir {
+    let dir = tree();
+    let modules = dir.path().join("lib/modules").join(RELEASE);
+    for n in 0..count {
+        let mut content = module(&[&format!("name=m{n}"), &format!("firmware=m/{n}.bin")]);
+        // Numbers of a linear congruence, so that no two modules compress alike.
+        content.extend((0..n * 40).map(|i| ((i * i * 1103 + n * 12345) >> 8) as u8));
+        let (suffix, content) = match n % 50 {
+            7 => (".xz", filter("xz", &content)),
+            8 => (".zst", filter("zstd -q", &content)),
+            _ => ("", content),
+        };
+        put(&modules, &format!("kernel/m{n}.ko{suffix}"), content);
+        put(dir.path(), &format!("lib/firmware/m/{n}.bin"), n.to_string());
+    }
+    for name in ["modules.dep", "modules.alias", "modules.softdep"] {
+        fs::remove_file(modules.join(name)).unwrap();
+    }
+    dir
+}
+
+/// Returns the image that `coldplug image build` with `args` makes on processor 0 alone.
+fn built_on_one_processor(root: &Path, args: &str) -> Vec<u8> {
+    let image = root.join("one.img");
+    let mut command = tool::command("taskset", "util-linux");
+    command.args([
+        "-c",
+        "0",
+        env!("CARGO_BIN_EXE_coldplug"),
+        "image",
+        "build",
+        "-k",
+        RELEASE,
+        "-r",
+    ]);
+    command.arg(root).arg("-o").arg(&image).arg("--init").arg(root.join("init"));
+    tool::run(command.args(args.split_whitespace()));
+    fs::read(image).unwrap()
+}
+
+/// Returns the entries of a cache.
+fn entries(cache: &Path) -> Vec<PathBuf> {
+    let mut entries: Vec<_> = fs::read_dir(cache).unwrap().map(|e| e.unwrap().path()).collect();
+    entries.sort();
+    entries
+}
+
+fn neither_cache_nor_processors_change_a_byte() {
+    let tree = tree_of_many(200);
+    let root = tree.path();
+    for (number, (args, is_cached)) in [
+        ("", true),
+        ("--modules-as stored", true),
+        ("--modules-as plain", false),
+        ("--compress zstd", true),
+        ("-m m1*", true),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let want = fs::read(built(root, &format!("{args} --no-cache"))).unwrap();
+        assert!(want == built_on_one_processor(root, &format!("{args} --no-cache")), "{args}");
+        let cache = root.join(format!("cache-{number}"));
+        let cached = format!("{args} --cache {}", cache.display());
+        assert!(want == fs::read(built(root, &cached)).unwrap(), "{args}, new cache");
+        let made = entries(&cache);
+        assert_eq!(!made.is_empty(), is_cached, "{args}");
+        assert!(want == fs::read(built(root, &cached)).unwrap(), "{args}, full cache");
+        assert!(want == built_on_one_processor(root, &cached), "{args}, full cache");
+        assert_eq!(entries(&cache), made, "{args}");
+        // Entries under other names, as another version makes them, are not used.
+        for entry in &made {
+            let name = entry.file_name().unwrap().to_str().unwrap();
+            fs::rename(entry, cache.join(name.chars().rev().collect::<String>())).unwrap();
+        }
+        assert!(want == fs::read(built(root, &cached)).unwrap(), "{args}, other version");
+        assert_eq!(entries(&cache).len(), 2 * made.len(), "{args}");
+    }
+}
+
+fn a_damaged_cache_is_repaired() {
+    let tree = tree_of_many(12);
+    let cache = tree.path().join("cache");
+    let cached = format!("--cache {}", cache.display());
+    let want = fs::read(built(tree.path(), "--no-cache")).unwrap();
+    built(tree.path(), &cached);
+    let made = entries(&cache);
+    let other = fs::read(&made[1]).unwrap();
+    for (damage, change) in [
+        ("empty", &(|_: Vec<u8>| Vec::new()) as &dyn Fn(Vec<u8>) -> Vec<u8>),
+        ("cut", &|bytes| bytes[..bytes.len() - 1].to_vec()),
+        ("changed", &|bytes| [&bytes[..bytes.len() - 1], &[bytes[bytes.len() - 1] ^ 1]].concat()),
+        ("another", &|_| other.clone()),
+    ] {
+        fs::write(&made[0], change(fs::read(&made[0]).unwrap())).unwrap();
+        let (output, image) = build(tree.path(), &cached);
+        let warning = String::from_utf8(output.stderr).unwrap();
+        let named = format!("{}: damaged; made again", made[0].display());
+        assert!(output.status.success() && warning.contains(&named), "{damage}: {warning}");
+        assert!(want == fs::read(image).unwrap(), "{damage}");
+        let (output, image) = build(tree.path(), &cached);
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), "", "{damage}");
+        assert!(want == fs::read(image).unwrap(), "{damage}");
+    }
+}
+
+fn builders_share_a_cache() {
+    let tree = tree_of_many(60);
+    let root = tree.path();
+    let want = fs::read(built(root, "--no-cache")).unwrap();
+    let start = |n: usize| {
+        Command::new(env!("CARGO_BIN_EXE_coldplug"))
+            .args(["image", "build", "-k", RELEASE, "--cache"])
+            .arg(root.join("cache"))
+            .arg("-r")
+            .arg(root)
+            .arg("--init")
+            .arg(root.join("init"))
+            .arg("-o")
+            .arg(root.join(format!("{n}.img")))
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap()
+    };
+    let builders: Vec<_> = (0..4).map(start).collect();
+    for (n, builder) in builders.into_iter().enumerate() {
+        let output = builder.wait_with_output().unwrap();
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+        assert!(want == fs::read(root.join(format!("{n}.img"))).unwrap());
+    }
+}
+
+fn a_cache_that_cannot_be_used_is_an_error() {
+    let tree = tree();
+    let shared = tree.path().join("shared");
+    fs::create_dir(&shared).unwrap();
+    fs::set_permissions(&shared, fs::Permissions::from_mode(0o777)).unwrap();
+    put(tree.path(), "file", "");
+    for (dir, why) in [
+        (shared.to_str().unwrap(), "other users may write to it\nhint: run 'chmod go-w "),
+        (tree.path().join("file").to_str().unwrap(), "mkdir "),
+        ("/proc/none", "mkdir /proc/none: No such file or directory"),
+    ] {
+        let error = refused(tree.path(), &format!("--cache {dir}"));
+        assert!(error.contains(why), "{error}");
     }
 }
 

@@ -4,7 +4,7 @@
 
 mod error;
 mod output;
-mod pool;
+pub(crate) mod pool;
 mod read;
 mod scan;
 

@@ -8,7 +8,7 @@ use crate::sys;
 /// Calls `work` for each of `items`, started in their order, and returns the results in this order.
 /// Every thread has its own state, made by `state`. `started` receives from time to time the number
 /// of items started.
-pub(super) fn map<T: Sync, S, R: Send>(
+pub(crate) fn map<T: Sync, S, R: Send>(
     items: &[T],
     state: impl Fn() -> S + Sync,
     work: impl Fn(&mut S, &T) -> R + Sync,

@@ -2,19 +2,22 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::cache::Cache;
 use super::file_list::FileList;
 use super::firmware::Firmware;
 use super::host_config::HostConfig;
 use super::manifest::{Content, Manifest, Node};
 use super::output::Output;
+use super::pack::{self, Packed, Packer};
 use super::select::{self, Selection};
 use super::tree::Tree;
-use super::{Error, ModuleFormat, Modules, Options, firmware, newc, pack, programs, shell, source};
+use super::{Error, ModuleFormat, Modules, Options, firmware, newc, programs, shell, source};
 use crate::escape;
 use crate::kmod::index;
 use crate::kmod::name::ModuleName;
+use crate::sys;
 use crate::sys::atomic_file::output_name;
 use crate::sys::regular_file::FileBytes;
 
@@ -77,15 +80,15 @@ impl fmt::Display for Summary {
 ///
 /// All of [`Error`]. No file is left behind.
 pub(crate) fn build(options: &Options) -> Result<Summary, Error> {
+    let cache = Cache::open(&options.cache)?;
     let tree = Tree::read(&options.root, &options.release)?;
     let mut config = match options.generic {
         true => HostConfig::default(),
         false => HostConfig::read(&options.root)?,
     };
-    let mut selection = select::select(&tree, &options.modules.with(&config.sets))?;
+    let selection = select::select(&tree, &options.modules.with(&config.sets))?;
     let mut notices = tree.indexes.notices.clone();
     notices.append(&mut config.notices);
-    let firmware = read_modules(&tree, &mut selection, options, &mut notices)?;
     let mut manifest = Manifest::default();
     let list = FileList::read(options)?;
     let assembles = can_assemble(&tree, &selection) || config.has_rules(list.names());
@@ -114,13 +117,15 @@ pub(crate) fn build(options: &Options) -> Result<Summary, Error> {
     let has_keys = config.is_secret;
     notices.extend(has_keys.then(|| HAS_KEYS.to_owned()));
     config.add_to(&mut manifest, &options.root)?;
-    let firmware = add_firmware(&mut manifest, &tree, &firmware, options)?;
     notices.extend(programs::check(&manifest, init.as_deref(), machine)?);
-    let bytes = write(&manifest, options, has_keys)?;
+    let packed = pack_modules(&mut manifest, options, cache.as_ref(), &mut notices)?;
+    let firmware = add_firmware(&mut manifest, &tree, &packed.firmware, options)?;
+    let bytes = write(&manifest, options, cache.as_ref(), has_keys)?;
+    notices.extend(cache.map(Cache::finish).unwrap_or_default());
     Ok(Summary {
         path: options.out.clone(),
         bytes,
-        modules: selection.len(),
+        modules: selection.len() - packed.left_out,
         modules_known: tree.lines.len(),
         firmware: firmware.files.len(),
         firmware_missing: firmware.missing,
@@ -181,29 +186,54 @@ fn dep_files(tree: &Tree, format: ModuleFormat) -> Result<(Vec<u8>, Vec<u8>), Er
     Ok((text, bin.finish().map_err(Error::Index)?))
 }
 
-/// Reads the selected modules and returns the names of their firmware. If no module was requested
-/// by name, one that cannot be read is left out: it need not be one that this machine boots with.
+/// What is known of the modules after they are packed.
+#[derive(Debug, Default)]
+struct PackedModules {
+    /// The names of their firmware.
+    firmware: BTreeSet<String>,
+    /// Number of modules that cannot be read.
+    left_out: usize,
+}
+
+/// Packs the modules of the manifest: reads, decodes and compresses each of them once. Those that
+/// there is memory for become part of the manifest, the others are packed again when they are
+/// written.
+///
+/// If no module was requested by name, one that cannot be read is left out: it need not be one that
+/// this machine boots with.
 ///
 /// # Errors
 ///
 /// A module that was requested, or that such a module needs, is missing or damaged.
-fn read_modules(
-    tree: &Tree,
-    selection: &mut Selection,
+fn pack_modules(
+    manifest: &mut Manifest,
     options: &Options,
+    cache: Option<&Cache>,
     notices: &mut Vec<String>,
-) -> Result<BTreeSet<String>, Error> {
-    let modules: Vec<_> =
-        selection.iter().map(|at| (*at, tree.path(&tree.lines[*at].path))).collect();
-    let mut names = BTreeSet::new();
+) -> Result<PackedModules, Error> {
+    let modules: Vec<(String, PathBuf)> = manifest.modules().collect();
+    let mut found = PackedModules::default();
+    let mut memory = Memory::default();
     pack::in_order_within_memory(
         &modules,
-        |(_, path), limit| firmware::names(path, limit),
-        |(at, _), found| {
-            match found {
-                Ok(found) => names.extend(found),
+        |(_, path)| Some(path),
+        || Packer::new(options.module_format, cache),
+        |packer, (_, path), limit| packer.file(path, limit),
+        |(name, path), packed| {
+            match packed {
+                Ok(Packed { data, firmware }) => {
+                    found.firmware.extend(firmware);
+                    match data {
+                        Some(data) if memory.has_room_for(data.len()) => {
+                            manifest.set_content(name, Content::Bytes(data));
+                        }
+                        Some(_) => {}
+                        None => manifest.set_content(name, Content::File(path.clone())),
+                    }
+                }
                 Err(error) if options.modules == Modules::All => {
-                    selection.remove(at);
+                    manifest.remove(name);
+                    found.left_out += 1;
                     notices.push(format!("{error}; the image has no such module"));
                 }
                 Err(error) => return Err(error),
@@ -211,7 +241,29 @@ fn read_modules(
             Ok(())
         },
     )?;
-    Ok(names)
+    Ok(found)
+}
+
+/// Memory in which packed modules wait until they are written, in bytes.
+struct Memory(usize);
+
+impl Default for Memory {
+    fn default() -> Self {
+        let memory = usize::try_from(sys::total_memory() / 8).unwrap_or(usize::MAX);
+        Self(memory.min(256 << 20))
+    }
+}
+
+impl Memory {
+    /// Reserves memory for one module, if there is any left. A large one is made again when it is
+    /// written.
+    fn has_room_for(&mut self, len: usize) -> bool {
+        let is_kept = len < pack::LARGE && len <= self.0;
+        if is_kept {
+            self.0 -= len;
+        }
+        is_kept
+    }
 }
 
 fn add_firmware(
@@ -243,6 +295,24 @@ struct Item<'a> {
     is_last: bool,
 }
 
+impl Item<'_> {
+    /// Returns the file that the content comes from; `None` if it is in the manifest.
+    fn file(&self) -> Option<&Path> {
+        match &self.node.content {
+            Content::File(path) | Content::Module(path) if self.is_last => Some(path),
+            _ => None,
+        }
+    }
+
+    /// Returns the content if it is in the manifest.
+    fn bytes(&self) -> &[u8] {
+        match &self.node.content {
+            Content::Bytes(bytes) if self.is_last => bytes,
+            _ => &[],
+        }
+    }
+}
+
 /// Returns the entries of the image in their order.
 fn items(manifest: &Manifest) -> Vec<Item<'_>> {
     let mut names: HashMap<usize, u32> = HashMap::new();
@@ -264,43 +334,62 @@ fn items(manifest: &Manifest) -> Vec<Item<'_>> {
 }
 
 /// Writes the image. Returns its size in bytes.
-fn write(manifest: &Manifest, options: &Options, has_keys: bool) -> Result<u64, Error> {
+fn write(
+    manifest: &Manifest,
+    options: &Options,
+    cache: Option<&Cache>,
+    has_keys: bool,
+) -> Result<u64, Error> {
     // Whoever reads the hash of a password can try passwords against it.
     let is_secret = has_keys || options.shell_password.is_some();
     let mode = if is_secret { 0o600 } else { 0o666 };
     let output = Output::create(&options.out, mode, options.compress)?;
     let mut writer = newc::Writer::new(output, options.mtime);
     let mut inodes = HashMap::new();
+    let mut append = |item: &Item<'_>, data: &[u8]| {
+        let entry = entry(item.name, item.node, data);
+        let written = match item.node.shared {
+            None => writer.append(&entry),
+            Some(line) => writer
+                .append_name(&entry, item.names, inodes.get(&line).copied())
+                .map(|ino| _ = inodes.insert(line, ino)),
+        };
+        written.map_err(Error::io("write", output_name(&options.out)))
+    };
+    let items = items(manifest);
+    let files: Vec<(usize, &Path)> =
+        items.iter().enumerate().filter_map(|(at, item)| Some((at, item.file()?))).collect();
+    let mut next = 0;
     pack::in_order_within_memory(
-        &items(manifest),
-        |item, limit| match item.is_last {
-            true => load(&item.node.content, options.module_format, limit),
-            false => Ok(FileBytes::default()),
-        },
-        |item, data| {
+        &files,
+        |(_, path)| Some(path),
+        || Packer::new(options.module_format, cache),
+        |packer, (at, path), limit| load(packer, &items[*at].node.content, path, limit),
+        |(at, _), data| {
             let data = data?;
-            let entry = entry(item.name, item.node, &data);
-            let written = match item.node.shared {
-                None => writer.append(&entry),
-                Some(line) => writer
-                    .append_name(&entry, item.names, inodes.get(&line).copied())
-                    .map(|ino| _ = inodes.insert(line, ino)),
-            };
-            written.map_err(Error::io("write", output_name(&options.out)))
+            items[next..*at].iter().try_for_each(|item| append(item, item.bytes()))?;
+            next = at + 1;
+            append(&items[*at], &data)
         },
     )?;
+    items[next..].iter().try_for_each(|item| append(item, item.bytes()))?;
     let (output, _) = writer.finish().map_err(Error::io("write", output_name(&options.out)))?;
     output.commit()
 }
 
-/// Returns the bytes of a file node.
-fn load(content: &Content, format: ModuleFormat, limit: usize) -> Result<FileBytes, Error> {
-    match content {
-        Content::File(path) => source::read(path),
-        Content::Module(path) => pack::pack_file(format, path, limit),
-        Content::Bytes(bytes) => Ok(FileBytes::Read(bytes.clone())),
-        _ => Ok(FileBytes::default()),
+/// Returns the bytes of a node whose file is at `path`.
+fn load(
+    packer: &mut Packer<'_>,
+    content: &Content,
+    path: &Path,
+    limit: usize,
+) -> Result<FileBytes, Error> {
+    if let Content::Module(path) = content
+        && let Some(data) = packer.file(path, limit)?.data
+    {
+        return Ok(FileBytes::Read(data));
     }
+    source::read(path)
 }
 
 fn entry<'a>(name: &'a str, node: &'a Node, data: &'a [u8]) -> newc::Entry<'a> {
@@ -321,7 +410,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
-    use super::super::{Compress, Init};
+    use super::super::{CacheChoice, Compress, Init};
     use super::*;
 
     #[test]
@@ -334,6 +423,7 @@ mod tests {
             modules: Modules::All,
             init: Init::Smallest,
             module_format: ModuleFormat::default(),
+            cache: CacheChoice::Off,
             compress: Compress::default(),
             list: None,
             firmware: false,
@@ -348,7 +438,7 @@ mod tests {
         {
             fs::write(&options.out, "an image that everybody may read").unwrap();
             fs::set_permissions(&options.out, fs::Permissions::from_mode(0o644)).unwrap();
-            write(&Manifest::default(), options, has_keys).unwrap();
+            write(&Manifest::default(), options, None, has_keys).unwrap();
             let mode = fs::metadata(&options.out).unwrap().permissions().mode();
             assert_eq!(mode & 0o777 == 0o600, is_secret);
         }

@@ -94,6 +94,8 @@ pub(crate) enum Error {
     Module(PathBuf, ElfError),
     /// modules.dep.bin with the paths of the image cannot be written.
     Index(WriteError),
+    /// A named cache that other users may write to.
+    OpenCache(PathBuf),
 }
 
 impl Error {
@@ -124,6 +126,9 @@ impl Error {
                 "install busybox-static, or name a shell with --shell=PATH".to_owned()
             }
             Self::Password(_) => "'openssl passwd -6' makes a hash".to_owned(),
+            Self::OpenCache(dir) => {
+                format!("run 'chmod go-w {0}' and 'chown root {0}'", escape::path(&dir))
+            }
             _ => return None,
         })
     }
@@ -174,6 +179,9 @@ impl fmt::Display for Error {
             Self::Decode(path, error) => write!(f, "{}: {error}", escape::path(&path)),
             Self::Module(path, error) => write!(f, "{}: {error}", escape::path(&path)),
             Self::Index(error) => write!(f, "modules.dep.bin: {error}"),
+            Self::OpenCache(dir) => {
+                write!(f, "--cache {}: other users may write to it", escape::path(&dir))
+            }
         }
     }
 }

@@ -5,24 +5,21 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::Error;
 use super::inside::inside;
-use super::{Error, ModuleFormat, source};
 use crate::kmod::alias::{fnmatch, is_wildcard};
 use crate::kmod::elf;
 
 /// Suffixes under which the kernel finds a file, in its order.
 const SUFFIXES: [&str; 3] = ["", ".zst", ".xz"];
 
-/// Returns the firmware names in the `.modinfo` of the module file at `path`.
+/// Returns the firmware names in the `.modinfo` of `image`, the module of the file at `path`.
 ///
 /// # Errors
 ///
-/// The file cannot be read or decompressed, decodes to more than `limit` bytes, or is not a module.
-pub(super) fn names(path: &Path, limit: usize) -> Result<Vec<String>, Error> {
-    let stored = source::read(path)?;
-    let image = ModuleFormat::Plain.pack(stored, limit);
-    let image = image.map_err(|error| Error::Decode(path.to_owned(), error))?;
-    let info = elf::modinfo(&image).map_err(|error| Error::Module(path.to_owned(), error))?;
+/// It is not a module.
+pub(super) fn names(path: &Path, image: &[u8]) -> Result<Vec<String>, Error> {
+    let info = elf::modinfo(image).map_err(|error| Error::Module(path.to_owned(), error))?;
     Ok(info.into_iter().filter(|(key, _)| key == "firmware").map(|(_, name)| name).collect())
 }
 

@@ -119,6 +119,27 @@ impl Manifest {
         None
     }
 
+    /// Returns the path of every module in the image, and that of its file, in the byte order of the
+    /// former.
+    pub(super) fn modules(&self) -> impl Iterator<Item = (String, PathBuf)> {
+        self.0.iter().filter_map(|(name, node)| match &node.content {
+            Content::Module(path) => Some((name.clone(), path.clone())),
+            _ => None,
+        })
+    }
+
+    /// Replaces the content of the node at `name`, a path as [`Manifest::iter`] returns it.
+    pub(super) fn set_content(&mut self, name: &str, content: Content) {
+        if let Some(node) = self.0.get_mut(name) {
+            node.content = content;
+        }
+    }
+
+    /// Removes the node at `name`, a path as [`Manifest::iter`] returns it. Its parents stay.
+    pub(super) fn remove(&mut self, name: &str) {
+        self.0.remove(name);
+    }
+
     /// Returns all paths and nodes, in the byte order of the paths.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Node)> {
         self.0.iter().map(|(name, node)| (name.as_str(), node))

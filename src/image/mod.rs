@@ -5,11 +5,13 @@
 //!                              │
 //!                           select     the requested modules and their closure
 //!                              │
-//! file list ─────────────► Manifest ◄─ index files, firmware
+//! file list ─────────────► Manifest ◄─ index files
 //!                              │
 //!                         programs     can the kernel execute them?
 //!                              │
-//!                         in_order     modules packed on all processors, written in path order
+//!                           pack       modules packed on all processors, or taken from the Cache
+//!                              │
+//! firmware they name ────► Manifest    written in path order
 //!                              ▼
 //!                 newc::Writer ─► Output (compressed as a whole, renamed when complete)
 //! ```
@@ -21,6 +23,7 @@
 //! no encoder depends on the number of processors.
 
 mod build;
+mod cache;
 pub(crate) mod conf;
 mod error;
 mod file_list;
@@ -50,6 +53,7 @@ pub(crate) mod update;
 mod verify;
 
 pub(crate) use build::build;
+pub(crate) use cache::CacheChoice;
 pub(crate) use error::Error;
 pub(crate) use init::Init;
 pub(crate) use options::{Modules, Options};

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Compress, Init, ModuleFormat, Shell};
+use super::{CacheChoice, Compress, Init, ModuleFormat, Shell};
 
 /// The modules of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub(crate) struct Options {
     pub(crate) init: Init,
     /// Format of the module files.
     pub(crate) module_format: ModuleFormat,
+    /// The cache of packed modules.
+    pub(crate) cache: CacheChoice,
     /// Compression of the whole archive.
     pub(crate) compress: Compress,
     /// The file list that replaces the built-in one.

@@ -1,33 +1,39 @@
 //! Module files in the format of the image: packed on all processors, and handed on in order.
 
+use std::cmp::Reverse;
+use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::mpsc;
-use std::thread;
 
-use zstd::zstd_safe::{CParameter, Strategy};
+use zstd::zstd_safe::{CParameter, ParamSwitch, Strategy};
 
-use super::{Error, source};
+use super::cache::{Cache, Key};
+use super::{Error, firmware, source};
+use crate::depmod::pool;
 use crate::kmod::compress::{self, Compression, DecodeError, IMAGE_LIMIT};
 use crate::sys;
 use crate::sys::regular_file::FileBytes;
 
-/// Parameters of zstd for modules and archives: one strategy with few, short searches. All of them
-/// are set, so that zstd's table of levels has no effect. Measured on the 1,121 modules of Debian's
-/// 6.1 cloud kernel (72 MB): level 3 compresses them to 24.5 MB in 0.5 s, level 9 to 22.2 MB in
-/// 1.9 s, level 15 to 21.6 MB in 8.7 s and level 19 to 20.4 MB in 27 s. These parameters compress
-/// them to 21.6 MB in 7.3 s, with a third of the encoder's code.
-pub(super) const ZSTD: [CParameter; 5] = [
-    CParameter::CompressionLevel(16),
-    CParameter::Strategy(Strategy::ZSTD_btopt),
-    CParameter::SearchLog(2),
+/// Parameters of zstd for modules and archives: a fast strategy, with blocks split where the
+/// statistics of the data change, as they do between the sections of a module. docs/benchmarks.md
+/// has the measurements.
+pub(super) const ZSTD: [CParameter; 6] = [
+    CParameter::CompressionLevel(9),
+    CParameter::Strategy(Strategy::ZSTD_lazy2),
+    CParameter::HashLog(19),
+    CParameter::SearchLog(4),
     CParameter::MinMatch(4),
-    CParameter::TargetLength(16),
+    CParameter::UseBlockSplitter(ParamSwitch::Enable),
 ];
 
-/// Number of results that one worker may be ahead of the consumer: enough to even out large and
-/// small modules, few enough that memory use stays at some modules per processor.
-const MAX_AHEAD: usize = 4;
+/// Modules from this size in bytes on are compressed without a buffer of their size.
+pub(super) const LARGE: usize = 16 << 20;
+
+/// Number of items that are handed out at a time, the largest first: enough to keep all processors
+/// busy, few enough that memory use stays at some modules.
+const CHUNK: usize = 64;
+/// Size in bytes of the files of such items, except that one file may be larger.
+const CHUNK_SIZE: u64 = 64 << 20;
 
 /// Format of the module files in an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -60,47 +66,133 @@ impl ModuleFormat {
         }
     }
 
-    /// Converts the content of a module file into this format. The module itself never changes.
+    /// Returns whether a module of this format is made by an encoder from a file with this
+    /// compression.
+    fn encodes(self, stored: Compression) -> bool {
+        match self {
+            Self::Zstd => stored == Compression::Plain,
+            Self::AllZstd => stored != Compression::Zstd,
+            Self::Plain | Self::Stored => false,
+        }
+    }
+
+    /// Returns whether the cache spares work for a file with this compression. Decoded modules are
+    /// not kept: they are large, and the names of firmware come with them.
+    fn is_cached(self, stored: Compression) -> bool {
+        self != Self::Plain && (self != Self::Stored || stored != Compression::Plain)
+    }
+}
+
+/// A module file in the format of the image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Packed {
+    /// Its content; `None` if it is that of the module file.
+    pub(super) data: Option<Vec<u8>>,
+    /// Names of the firmware that the module may request.
+    pub(super) firmware: Vec<String>,
+}
+
+/// Packs modules, one at a time. Each thread has one.
+pub(super) struct Packer<'a> {
+    format: ModuleFormat,
+    cache: Option<&'a Cache>,
+    /// Keeps its memory between modules.
+    buffer: Vec<u8>,
+}
+
+impl<'a> Packer<'a> {
+    /// Makes a packer of modules in `format`. Packed modules are taken from the cache and put there.
+    pub(super) fn new(format: ModuleFormat, cache: Option<&'a Cache>) -> Self {
+        Self { format, cache, buffer: Vec::new() }
+    }
+
+    /// Reads the module file at `path` and converts it. The module itself never changes. The content
+    /// of the result is `None` only if the file is unchanged and too large to be kept.
     ///
     /// # Errors
     ///
-    /// The file has to be decompressed and is damaged.
+    /// The file cannot be read, is not a module, or has to be decompressed and is damaged.
     ///
-    /// If it has more than `limit` bytes, the error is [`DecodeError::TooLarge`]; only the largest
-    /// limit, [`IMAGE_LIMIT`], permits any plain module.
-    pub(crate) fn pack(self, stored: FileBytes, limit: usize) -> Result<FileBytes, DecodeError> {
-        match (self, Compression::detect(&stored)) {
-            (Self::Zstd, Compression::Plain) if stored.len() > limit && limit < IMAGE_LIMIT => {
-                Err(DecodeError::TooLarge(limit))
-            }
-            (Self::Zstd, Compression::Plain) => match &stored {
-                FileBytes::Read(module) => compress_zstd(module),
-                FileBytes::Mapped(module) => compress_large(module.as_ref()),
-            }
-            .map(FileBytes::Read)
-            .map_err(|e| DecodeError::Damaged(Compression::Zstd, e.to_string())),
-            (Self::AllZstd, Compression::Plain) => Self::Zstd.pack(stored, limit),
-            (Self::AllZstd, Compression::Xz | Compression::Gzip) => {
-                Self::Zstd.pack(Self::Plain.pack(stored, limit)?, limit)
-            }
-            (Self::Plain, codec) if codec != Compression::Plain => {
-                compress::decode(&stored, limit).map(FileBytes::Read)
-            }
-            _ => Ok(stored),
+    /// If it has or decodes to more than `limit` bytes, the error is [`DecodeError::TooLarge`]; only
+    /// the largest limit, [`IMAGE_LIMIT`], permits any plain module.
+    pub(super) fn file(&mut self, path: &Path, limit: usize) -> Result<Packed, Error> {
+        let stored = source::read(path)?;
+        let cache = self.cache.filter(|_| self.format.is_cached(Compression::detect(&stored)));
+        let Some(cache) = cache else { return self.pack(path, stored, limit) };
+        let key = Key::new(self.format, &stored);
+        if let Some(found) = cache.get(&key) {
+            return Ok(with_stored(found, stored));
         }
+        let (packed, stored) = self.convert(path, stored, limit)?;
+        cache.put(&key, &packed);
+        Ok(with_stored(packed, stored))
+    }
+
+    fn pack(&mut self, path: &Path, stored: FileBytes, limit: usize) -> Result<Packed, Error> {
+        let (packed, stored) = self.convert(path, stored, limit)?;
+        Ok(with_stored(packed, stored))
+    }
+
+    /// Returns the packed module, and the content of its file.
+    fn convert(
+        &mut self,
+        path: &Path,
+        stored: FileBytes,
+        limit: usize,
+    ) -> Result<(Packed, FileBytes), Error> {
+        let codec = Compression::detect(&stored);
+        let failed = |error| Error::Decode(path.to_owned(), error);
+        let decoded = match codec {
+            Compression::Plain => None,
+            _ => Some(compress::decode(&stored, limit).map_err(failed)?),
+        };
+        let image = decoded.as_deref().unwrap_or(&stored);
+        let firmware = firmware::names(path, image)?;
+        let data = match self.format {
+            ModuleFormat::Plain => decoded,
+            format if format.encodes(codec) => Some(self.encode(image, limit).map_err(failed)?),
+            _ => None,
+        };
+        Ok((Packed { data, firmware }, stored))
+    }
+
+    fn encode(&mut self, module: &[u8], limit: usize) -> Result<Vec<u8>, DecodeError> {
+        if module.len() > limit && limit < IMAGE_LIMIT {
+            return Err(DecodeError::TooLarge(limit));
+        }
+        // By size alone: which of the two it is must not depend on the machine's memory.
+        let encoded = match module.len() < LARGE {
+            true => encode(module, &mut self.buffer).map(|()| self.buffer.clone()),
+            false => encode_large(module),
+        };
+        encoded.map_err(|e| DecodeError::Damaged(Compression::Zstd, e.to_string()))
     }
 }
 
-fn compress_zstd(module: &[u8]) -> io::Result<Vec<u8>> {
-    let mut compressor = zstd::bulk::Compressor::default();
+/// Returns the module with the content of its file, if that is unchanged and in memory.
+fn with_stored(packed: Packed, stored: FileBytes) -> Packed {
+    match (packed, stored) {
+        (Packed { data: None, firmware }, FileBytes::Read(stored)) => {
+            Packed { data: Some(stored), firmware }
+        }
+        (packed, _) => packed,
+    }
+}
+
+/// Compresses a module into `buffer`. The encoder is new for every module, so that its output cannot
+/// depend on the modules before.
+fn encode(module: &[u8], buffer: &mut Vec<u8>) -> io::Result<()> {
+    let mut encoder = zstd::bulk::Compressor::default();
     for parameter in ZSTD {
-        compressor.set_parameter(parameter)?;
+        encoder.set_parameter(parameter)?;
     }
-    compressor.compress(module)
+    buffer.clear();
+    buffer.reserve(zstd::zstd_safe::compress_bound(module.len()));
+    encoder.compress_to_buffer(module, buffer).map(drop)
 }
 
-/// Does the same without a buffer of the size of the module.
-fn compress_large(module: &[u8]) -> io::Result<Vec<u8>> {
+/// Compresses a module without a buffer of its size.
+fn encode_large(module: &[u8]) -> io::Result<Vec<u8>> {
     let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 0)?;
     for parameter in ZSTD {
         encoder.set_parameter(parameter)?;
@@ -111,81 +203,74 @@ fn compress_large(module: &[u8]) -> io::Result<Vec<u8>> {
     encoder.finish()
 }
 
-/// Reads the module file at `path` and converts it, as [`ModuleFormat::pack`] does.
-pub(super) fn pack_file(
-    format: ModuleFormat,
-    path: &Path,
-    limit: usize,
-) -> Result<FileBytes, Error> {
-    let stored = source::read(path)?;
-    format.pack(stored, limit).map_err(|e| Error::Decode(path.to_owned(), e))
-}
-
-/// Does as [`in_order`] within a share of the machine's memory. `work` receives the number of bytes
-/// that a module may have. A larger one is left until its turn comes, so that there is only one of
-/// them in memory.
-///
-/// # Errors
-///
-/// The first error of `consume`.
-pub(super) fn in_order_within_memory<T: Sync, R: Send>(
-    items: &[T],
-    work: impl Fn(&T, usize) -> Result<R, Error> + Sync,
-    mut consume: impl FnMut(&T, Result<R, Error>) -> Result<(), Error>,
-) -> Result<(), Error> {
-    // Each worker has results that wait, one that it sends and one that it makes.
-    let share = sys::buffer_share(sys::processors() * (MAX_AHEAD + 2));
-    in_order(
-        items,
-        |item| work(item, share),
-        |item, result| match result {
-            Err(Error::Decode(_, DecodeError::TooLarge(limit))) if limit == share => {
-                consume(item, work(item, IMAGE_LIMIT))
-            }
-            result => consume(item, result),
-        },
-    )
+/// Returns a text that changes when the encoder may compress to other bytes.
+pub(super) fn encoder_version() -> String {
+    format!("zstd {} {ZSTD:?}", zstd::zstd_safe::version_number())
 }
 
 /// Calls `work` for each item on all processors, and `consume` with the results in the items'
 /// order.
 ///
-/// Worker w of n does items w, w + n, w + 2n… It waits when it is [`MAX_AHEAD`] results ahead, so
-/// that few results are in memory at any time.
+/// All this happens within a share of the machine's memory: `work` receives the number of bytes
+/// that a module may have. A larger one is left until its turn comes, so that there is only one of
+/// them in memory. Of some items at a time those with large files are started first, so that no
+/// processor waits for one of them at the end.
 ///
 /// # Errors
 ///
 /// The first error of `consume`, which also ends the work.
-pub(super) fn in_order<T: Sync, R: Send, E>(
+pub(super) fn in_order_within_memory<T: Sync, S, R: Send>(
     items: &[T],
-    work: impl Fn(&T) -> R + Sync,
-    mut consume: impl FnMut(&T, R) -> Result<(), E>,
-) -> Result<(), E> {
-    let workers = sys::processors().min(items.len().max(1));
-    thread::scope(|scope| {
-        let work = &work;
-        let mut results = Vec::new();
-        for worker in 0..workers {
-            let (sender, receiver) = mpsc::sync_channel(MAX_AHEAD);
-            results.push(receiver);
-            scope.spawn(move || {
-                let own = items.iter().skip(worker).step_by(workers);
-                // After an error there is no receiver.
-                own.map(work).try_for_each(|result| sender.send(result))
-            });
+    file: impl Fn(&T) -> Option<&Path>,
+    state: impl Fn() -> S + Sync,
+    work: impl Fn(&mut S, &T, usize) -> Result<R, Error> + Sync,
+    mut consume: impl FnMut(&T, Result<R, Error>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let share = sys::buffer_share(CHUNK + sys::processors());
+    let size = |item| file(item).and_then(|path| fs::metadata(path).ok()).map_or(0, |m| m.len());
+    let sizes: Vec<u64> = items.iter().map(size).collect();
+    let mut start = 0;
+    while start < items.len() {
+        let end = start + chunk_len(&sizes[start..]);
+        let chunk = items[start..end].iter().zip(&sizes[start..end]);
+        let mut order: Vec<(usize, (&T, &u64))> = chunk.enumerate().collect();
+        start = end;
+        order.sort_by_key(|(_, (_, size))| Reverse(**size));
+        let results = pool::map(
+            &order,
+            &state,
+            |state, (_, (item, _))| work(state, item, share),
+            &mut |_| {},
+        );
+        let mut results: Vec<_> = order.into_iter().zip(results).collect();
+        results.sort_by_key(|((at, _), _)| *at);
+        for ((_, (item, _)), result) in results {
+            match result {
+                Err(Error::Decode(_, DecodeError::TooLarge(limit))) if limit == share => {
+                    consume(item, work(&mut state(), item, IMAGE_LIMIT))?;
+                }
+                result => consume(item, result)?,
+            }
         }
-        for (item, from) in items.iter().zip((0..workers).cycle()) {
-            // A worker ends early only if it panics, and the scope propagates the panic.
-            let Ok(result) = results[from].recv() else { break };
-            consume(item, result)?;
-        }
-        Ok(())
-    })
+    }
+    Ok(())
+}
+
+/// Returns how many of the items with these sizes are handed out at a time.
+fn chunk_len(sizes: &[u64]) -> usize {
+    let mut sum = 0;
+    let fits = sizes.iter().take(CHUNK).take_while(|size| {
+        sum += **size;
+        sum <= CHUNK_SIZE
+    });
+    fits.count().max(1)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::CacheChoice;
+    use crate::kmod::elf::tests::LAYOUTS;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[test]
@@ -208,57 +293,142 @@ mod tests {
 
     #[test]
     fn packing_keeps_the_module() {
-        let module = b"\x7fELF, a module".repeat(100);
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("a.ko");
+        let cache = Cache::open(&CacheChoice::Dir(scratch.path().join("cache"))).unwrap().unwrap();
         let pack = |format: ModuleFormat, stored: &[u8]| {
-            format.pack(FileBytes::Read(stored.to_vec()), 5000).map(|packed| packed.to_vec())
+            fs::write(&path, stored).unwrap();
+            let pack = |cache| Packer::new(format, cache).file(&path, 5000);
+            let results = [pack(None), pack(Some(&cache)), pack(Some(&cache))];
+            results
+                .map(|result| match result {
+                    Ok(packed) => Ok((packed.data.unwrap(), packed.firmware)),
+                    Err(error) => Err(error.to_string()),
+                })
+                .into_iter()
+                .reduce(|first, other| {
+                    assert_eq!(first, other);
+                    other
+                })
+                .unwrap()
         };
-        let packed = pack(ModuleFormat::Zstd, &module).unwrap();
+        let other = b"from the cache".to_vec();
+        let key = Key::new(ModuleFormat::Zstd, b"key");
+        cache.put(&key, &Packed { data: Some(other.clone()), firmware: Vec::new() });
+        fs::write(&path, "key").unwrap();
+        let found = Packer::new(ModuleFormat::Zstd, Some(&cache)).file(&path, 5000).unwrap();
+        assert_eq!(found.data, Some(other));
+        let module = module(1000);
+        let with_firmware = |data: &[u8]| Ok((data.to_vec(), vec!["a.bin".to_owned()]));
+        let packed = pack(ModuleFormat::Zstd, &module).unwrap().0;
         assert_eq!(Compression::detect(&packed), Compression::Zstd);
-        for packed in [&packed, &compress_large(&module).unwrap()] {
+        for packed in [&packed, &encode_large(&module).unwrap()] {
             let size = zstd::zstd_safe::get_frame_content_size(packed).unwrap();
             assert_eq!(size, Some(module.len() as u64), "kmod needs the size in the frame");
-            assert_eq!(pack(ModuleFormat::Zstd, packed).unwrap(), *packed);
-            assert_eq!(pack(ModuleFormat::Plain, packed).unwrap(), module);
+            for format in [ModuleFormat::Zstd, ModuleFormat::AllZstd, ModuleFormat::Stored] {
+                assert_eq!(pack(format, packed), with_firmware(packed));
+            }
+            assert_eq!(pack(ModuleFormat::Plain, packed), with_firmware(&module));
         }
-        assert_eq!(pack(ModuleFormat::Stored, &module).unwrap(), module);
-        assert_eq!(pack(ModuleFormat::Plain, &module).unwrap(), module);
+        for format in [ModuleFormat::Stored, ModuleFormat::Plain] {
+            assert_eq!(pack(format, &module), with_firmware(&module));
+        }
         assert!(pack(ModuleFormat::Plain, &packed[..20]).is_err());
-        let large = b"\x7fELF, a module".repeat(400);
-        let too_large = Err(DecodeError::TooLarge(5000));
-        assert_eq!(pack(ModuleFormat::Zstd, &large), too_large);
-        assert_eq!(pack(ModuleFormat::Plain, &compress_large(&large).unwrap()), too_large);
-        assert_eq!(pack(ModuleFormat::Plain, &large).unwrap(), large);
+        let large = self::module(6000);
+        let too_large = "decodes to more than 5000 bytes";
+        for (format, stored) in
+            [(ModuleFormat::Zstd, &large), (ModuleFormat::Plain, &encode_large(&large).unwrap())]
+        {
+            let error = pack(format, stored).unwrap_err();
+            assert!(error.contains(too_large), "{error}");
+        }
+        assert_eq!(pack(ModuleFormat::Plain, &large), with_firmware(&large));
+    }
+
+    /// Returns a module that names firmware, with `len` bytes of content.
+    fn module(len: usize) -> Vec<u8> {
+        let text = b"a module".repeat(len.div_ceil(8));
+        let info = b"firmware=a.bin\0license=GPL\0";
+        LAYOUTS[0].elf(&[(".text", &text), (".modinfo", info)])
     }
 
     #[test]
     fn results_are_in_order_and_few_are_held() {
         let items: Vec<usize> = (0..500).collect();
         let done = AtomicUsize::new(0);
-        let cores = sys::processors();
         let (mut consumed, mut most) = (Vec::new(), 0);
         let work = |item: &usize| {
             done.fetch_add(1, Ordering::SeqCst);
-            item * 2
+            Ok(item * 2)
         };
         in_order(&items, work, |item, result| {
             most = most.max(done.load(Ordering::SeqCst) - consumed.len());
-            consumed.push((*item, result));
-            Ok::<_, ()>(())
+            consumed.push((*item, result.unwrap()));
+            Ok(())
         })
         .unwrap();
         assert_eq!(consumed, items.iter().map(|i| (*i, i * 2)).collect::<Vec<_>>());
-        assert!(most <= cores * (MAX_AHEAD + 2), "{most} results were held");
-        in_order(&[], work, |_, _| Err(())).unwrap();
+        assert!(most <= CHUNK, "{most} results were held");
+        in_order(&[], |_| Ok(()), |_, _| Err(failure())).unwrap();
     }
 
     #[test]
     fn an_error_ends_the_work() {
         let items: Vec<usize> = (0..10_000).collect();
         let done = AtomicUsize::new(0);
-        let work = |_: &usize| done.fetch_add(1, Ordering::SeqCst);
+        let work = |_: &usize| Ok(done.fetch_add(1, Ordering::SeqCst));
         let result =
-            in_order(&items, work, |item, _| if *item == 3 { Err("stop") } else { Ok(()) });
-        assert_eq!(result, Err("stop"));
+            in_order(&items, work, |item, _| if *item == 3 { Err(failure()) } else { Ok(()) });
+        assert_eq!(result.unwrap_err().to_string(), failure().to_string());
         assert!(done.load(Ordering::SeqCst) < 1000);
+    }
+
+    /// What is too large for a share of the memory is made in its turn, and the order stays.
+    #[test]
+    fn large_results_are_made_one_at_a_time() {
+        let items: Vec<usize> = (0..200).collect();
+        let mut consumed = Vec::new();
+        in_order_within_memory(
+            &items,
+            |_| None,
+            || (),
+            |(), item, limit| match item % 3 {
+                0 if limit < IMAGE_LIMIT => {
+                    Err(Error::Decode("a".into(), DecodeError::TooLarge(limit)))
+                }
+                _ => Ok(*item),
+            },
+            |_, result| {
+                consumed.push(result?);
+                Ok(())
+            },
+        )
+        .unwrap();
+        assert_eq!(consumed, items);
+    }
+
+    #[test]
+    fn chunks_are_bounded() {
+        for (sizes, want) in [
+            (vec![1; 1000], CHUNK),
+            (vec![1, 2], 2),
+            (vec![CHUNK_SIZE, 0, 1], 2),
+            (vec![CHUNK_SIZE + 1, 0], 1),
+            (vec![u64::MAX / 2, 1], 1),
+        ] {
+            assert_eq!(chunk_len(&sizes), want, "{sizes:?}");
+        }
+    }
+
+    fn failure() -> Error {
+        Error::UnknownSet("stop".to_owned())
+    }
+
+    fn in_order<R: Send>(
+        items: &[usize],
+        work: impl Fn(&usize) -> Result<R, Error> + Sync,
+        consume: impl FnMut(&usize, Result<R, Error>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        in_order_within_memory(items, |_| None, || (), |(), item, _| work(item), consume)
     }
 }

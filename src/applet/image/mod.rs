@@ -14,7 +14,7 @@ use super::message::Error;
 use super::{args, message, out};
 use crate::escape;
 use crate::image::newc::Member;
-use crate::image::{self, Compress, Init, ModuleFormat, Modules, Options, Shell};
+use crate::image::{self, CacheChoice, Compress, Init, ModuleFormat, Modules, Options, Shell};
 use crate::sys::atomic_file;
 use crate::sys::regular_file;
 
@@ -42,6 +42,9 @@ build  Write an initramfs image to OUT.
       --modules-as FORMAT zstd: compress plain modules (default); plain: decompress all
                           modules; stored: keep the files unchanged.
                           With --compress, plain makes the smaller image
+      --cache DIR         keep packed modules in DIR, which makes the next build fast
+                          (default: /var/cache/coldplug if it exists and can be written)
+      --no-cache          pack all modules anew
       --compress CODEC    compress the whole archive: none (default), zstd or gzip
       --list FILE         read the files, links and device nodes from FILE, a list for
                           gen_init_cpio, instead of the built-in list; '-' is standard input
@@ -187,6 +190,8 @@ impl Build {
                 Long("modules-as") => {
                     options.module_format = parser.value()?.parse_with(module_format)?;
                 }
+                Long("cache") => options.cache = CacheChoice::Dir(parser.value()?.into()),
+                Long("no-cache") => options.cache = CacheChoice::Off,
                 Long("compress") => options.compress = parser.value()?.parse_with(compress)?,
                 Long("list") => options.list = Some(parser.value()?.into()),
                 Long("no-firmware") => options.firmware = false,
@@ -238,6 +243,7 @@ fn defaults() -> Options {
         modules: Modules::All,
         init: Init::Smallest,
         module_format: ModuleFormat::default(),
+        cache: CacheChoice::default(),
         compress: Compress::default(),
         list: None,
         firmware: true,
@@ -365,6 +371,11 @@ mod tests {
         let shell = |args: &str| build(&format!("-k 6.1 -o out {args}")).shell;
         assert_eq!((shell(""), shell("--shell")), (None, Some(Shell::Any)));
         assert_eq!(shell("--shell=/x/sh"), Some(Shell::Program("/x/sh".into())));
+
+        let cache = |args: &str| build(&format!("-k 6.1 -o out {args}")).cache;
+        assert_eq!(cache(""), CacheChoice::Default);
+        assert_eq!(cache("--cache /c"), CacheChoice::Dir("/c".into()));
+        assert_eq!(cache("--cache=/c --no-cache"), CacheChoice::Off);
 
         let small = build("-k 6.1 -o out --boot-only");
         assert_eq!((small.init, small.module_format), (Init::BootOnly, ModuleFormat::AllZstd));

@@ -23,7 +23,7 @@ enum Kind {
 }
 
 /// The long options of `image build`.
-const KEYS: [(&str, Kind); 14] = [
+const KEYS: [(&str, Kind); 16] = [
     ("kernel", Kind::CommandLine),
     ("root", Kind::CommandLine),
     ("output", Kind::Value),
@@ -32,6 +32,8 @@ const KEYS: [(&str, Kind); 14] = [
     ("init", Kind::Value),
     ("boot-only", Kind::Flag),
     ("modules-as", Kind::Value),
+    ("cache", Kind::Value),
+    ("no-cache", Kind::Flag),
     ("compress", Kind::Value),
     ("list", Kind::Value),
     ("no-firmware", Kind::Flag),
@@ -85,6 +87,7 @@ fn add<'s>(words: &mut Vec<Word<'s>>, setting: &'s Setting) -> Result<(), String
     let replaced: &[&str] = match (key.as_str(), &value) {
         ("modules", Some(_)) => &["all"],
         ("all", Some(_)) => &["all", "modules"],
+        ("cache" | "no-cache", Some(_)) => &["cache", "no-cache"],
         (key, _) => &[key],
     };
     words.retain(|(_, earlier)| !replaced.contains(&earlier.key.as_str()));
@@ -119,7 +122,7 @@ fn shown(value: &OsStr) -> String {
 mod tests {
     use super::super::{HELP, Init, Modules};
     use super::*;
-    use crate::image::{Compress, Shell};
+    use crate::image::{CacheChoice, Compress, Shell};
     use std::path::Path;
 
     fn built(lines: &str) -> Result<Build, String> {
@@ -170,6 +173,9 @@ mod tests {
         assert_eq!(init("init = /a; boot-only = yes"), Init::BootOnly);
         assert_eq!(init("boot-only = yes; init = /a"), Init::Program("/a".into()));
         assert_eq!(init("boot-only = yes; boot-only = no"), Init::Smallest);
+        let cache = |lines| built(lines).unwrap().options.cache;
+        assert_eq!(cache("no-cache = yes; cache = /c"), CacheChoice::Dir("/c".into()));
+        assert_eq!(cache("cache = /c; no-cache = yes"), CacheChoice::Off);
     }
 
     #[test]
