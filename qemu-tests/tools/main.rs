@@ -27,6 +27,10 @@ mod modules_conf;
 mod depmod;
 // Initramfs images, against cpio.
 mod image;
+// Images of other programs, against cpio and unmkinitramfs.
+mod foreign_images;
+// Images that try to write elsewhere or to take all memory.
+mod hostile_images;
 // Filesystems and partition tables, against blkid.
 mod blkid;
 // LUKS headers, against cryptsetup.
@@ -57,6 +61,8 @@ fn main() -> ExitCode {
         uboot_env::TESTS,
         fake_roots::TESTS,
         image::TESTS,
+        foreign_images::TESTS,
+        hostile_images::TESTS,
         modules_conf::TESTS,
         commands::TESTS,
         kernel_removal::TESTS,

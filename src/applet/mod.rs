@@ -116,7 +116,7 @@ const COMMANDS: &[Applet] = &[
     #[cfg(feature = "host")]
     Applet {
         name: "image",
-        help: "build initramfs images, keep those of the kernels up to date, or list their entries",
+        help: "build initramfs images, keep those of the kernels up to date; list, extract, compare",
         run: image::run,
     },
     #[cfg(feature = "host")]

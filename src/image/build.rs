@@ -13,7 +13,9 @@ use super::output::Output;
 use super::pack::{self, Packed, Packer};
 use super::select::{self, Selection};
 use super::tree::Tree;
-use super::{Error, ModuleFormat, Modules, Options, firmware, newc, programs, shell, source};
+use super::{
+    Error, ModuleFormat, Modules, Options, firmware, newc, programs, reasons, shell, source,
+};
 use crate::escape;
 use crate::kmod::index;
 use crate::kmod::name::ModuleName;
@@ -86,7 +88,7 @@ pub(crate) fn build(options: &Options) -> Result<Summary, Error> {
         true => HostConfig::default(),
         false => HostConfig::read(&options.root)?,
     };
-    let selection = select::select(&tree, &options.modules.with(&config.sets))?;
+    let (selection, reasons) = select::select(&tree, &options.modules.with(&config.sets))?;
     let mut notices = tree.indexes.notices.clone();
     notices.append(&mut config.notices);
     let mut manifest = Manifest::default();
@@ -113,6 +115,10 @@ pub(crate) fn build(options: &Options) -> Result<Summary, Error> {
         let path = String::from_utf8(path).map_err(|_| Error::NotUtf8(tree.path(&line.path)))?;
         let name = image_path(&options.release, &path);
         manifest.add(&name, Node::of_root(0o644, Content::Module(tree.path(&line.path))))?;
+    }
+    if !reasons.is_empty() {
+        let content = Content::Bytes(reasons.to_bytes());
+        manifest.add(reasons::PATH, Node::of_root(0o644, content))?;
     }
     let has_keys = config.is_secret;
     notices.extend(has_keys.then(|| HAS_KEYS.to_owned()));

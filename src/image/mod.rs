@@ -19,13 +19,26 @@
 //! `update` keeps the images of the installed kernels up to date, as image.conf (`conf`) says; it
 //! puts a new image in place when `verify` has read it back.
 //!
+//! Reading goes the other way, for images of any program:
+//!
+//! ```text
+//! image ─► read (parts, codec) ─► newc::Reader ─► Visitor: lines, Totals, Unpacked
+//!                                                                           │
+//!                                                  extract, cat, diff ◄─────┘
+//! ```
+//!
 //! The same input produces the same bytes: paths are in byte order, all entries have one date, and
 //! no encoder depends on the number of processors.
 
 mod build;
 mod cache;
+pub(crate) mod cat;
+mod codec;
 pub(crate) mod conf;
+pub(crate) mod diff;
+mod digest;
 mod error;
+pub(crate) mod extract;
 mod file_list;
 mod firmware;
 #[cfg(feature = "stacks")]
@@ -42,15 +55,20 @@ pub mod newc;
 mod options;
 mod output;
 mod pack;
+pub(crate) mod pattern;
 mod programs;
 pub(crate) mod read;
+mod reasons;
 mod select;
 pub(crate) mod sets;
 mod shell;
 mod source;
+pub(crate) mod totals;
 mod tree;
+mod unpacked;
 pub(crate) mod update;
 mod verify;
+pub(crate) mod visitor;
 
 pub(crate) use build::build;
 pub(crate) use cache::CacheChoice;

@@ -7,24 +7,24 @@
 //! text, zeros | size u32 of both | checksum u32: the sum of their bytes | "#BOOTCONFIG\n"
 //! ```
 //!
-//! Both numbers are little-endian. Entries are handed on as they are decompressed, so that memory use depends neither on the size
-//! of the image nor on what it decompresses to.
+//! Both numbers are little-endian. Entries and their data are handed on as they are decompressed, so
+//! that memory use depends neither on the size of the image nor on what it decompresses to.
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
 use std::ops::ControlFlow;
 
-use super::newc::{self, Counted, Member, ReadError};
-use crate::kmod::compress::Compression;
+use super::codec::{Codec, HEAD};
+use super::newc::{self, Counted, ReadError};
+use super::visitor::{Part, Visitor};
 use crate::sys::Cause;
 
-/// Largest memory of an xz decoder, in bytes: twice what the strongest preset needs. zstd has the
-/// same limit for its window, and so has the kernel.
-const MEMORY_LIMIT: u64 = 128 << 20;
 /// Number of bytes that suffice for a bootconfig: the kernel permits 32 KiB of text.
 const BOOTCONFIG_LIMIT: u64 = 40 << 10;
 /// Size in bytes of the buffer for decompressed data.
 const BUFFER: usize = 1 << 16;
+/// Zeros after which the kernel looks for another archive behind data of lz4: the size of no block.
+const LZ4_END: u64 = 4;
 
 /// An archive of an image that cannot be read.
 #[derive(Debug)]
@@ -38,8 +38,10 @@ pub(crate) struct ArchiveError {
 /// Why an archive cannot be read.
 #[derive(Debug)]
 pub(crate) enum ArchiveCause {
-    /// It is compressed with this codec, which the kernel knows and this program does not.
-    Unsupported(&'static str),
+    /// It is in the default format of lz4. The kernel reads the legacy format alone.
+    Lz4Frame,
+    /// It follows data of lz4, which the kernel then takes for a block.
+    AfterLz4,
     /// Its first bytes are neither those of an archive nor those of a known codec.
     Unknown,
     /// One of its entries is damaged.
@@ -48,6 +50,8 @@ pub(crate) enum ArchiveCause {
     Bootconfig,
     /// The compressed data goes on with something other than an archive, which the kernel refuses.
     Junk,
+    /// The image decompresses to more than this many bytes.
+    TooLarge(u64),
     /// The image cannot be read, or the start or end of the compressed data is damaged.
     Input(io::Error),
 }
@@ -56,7 +60,15 @@ impl fmt::Display for ArchiveError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "archive at offset {}: ", self.offset)?;
         match &self.cause {
-            ArchiveCause::Unsupported(codec) => write!(f, "{codec} is not supported"),
+            ArchiveCause::Lz4Frame => f.write_str(
+                "lz4 frame format, which the kernel does not read (lz4 -l writes its own)",
+            ),
+            ArchiveCause::AfterLz4 => {
+                f.write_str("the kernel needs four zeros between lz4 data and another archive")
+            }
+            ArchiveCause::TooLarge(limit) => {
+                write!(f, "the image decompresses to more than the limit of {limit} bytes")
+            }
             ArchiveCause::Unknown => f.write_str("neither cpio nor a known compression"),
             ArchiveCause::Entry(error) => error.fmt(f),
             ArchiveCause::Bootconfig => f.write_str("the bootconfig is damaged"),
@@ -85,11 +97,6 @@ impl From<io::Error> for ArchiveCause {
     }
 }
 
-/// Called with each entry; a break ends the reading.
-type Each<'a> = dyn FnMut(&Member) -> ControlFlow<()> + 'a;
-/// Whether the reading goes on, or why it cannot.
-type Progress = Result<ControlFlow<()>, ArchiveCause>;
-
 /// What an image holds besides the entries.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Contents {
@@ -99,79 +106,121 @@ pub(crate) struct Contents {
     pub(crate) bootconfig: Option<(u64, usize)>,
 }
 
-/// Calls `each` with every entry of an image, in its order, until the first error.
+/// Hands everything in an image to `visitor`, in its order, until the first error. `limit` is how
+/// many bytes the compressed archives may decompress to, together.
 ///
 /// # Errors
 ///
-/// Damaged data, or an unsupported codec (bzip2, lzma, lzo, lz4).
-pub(crate) fn entries(
+/// Damaged data, what the kernel does not read, or more data than `limit`.
+pub(crate) fn visit(
     image: &mut dyn BufRead,
-    each: &mut Each<'_>,
+    limit: u64,
+    visitor: &mut dyn Visitor,
 ) -> Result<Contents, ArchiveError> {
     let mut image = Counted::new(image);
-    let mut contents = Contents::default();
+    let mut reader = Reader { left: limit, limit, contents: Contents::default(), visitor };
+    let mut is_after_lz4 = false;
     loop {
+        let end = image.offset;
         let next = image.skip_zeros();
         let offset = image.offset;
-        let progress = match next {
-            Ok(None) => return Ok(contents),
-            Ok(Some(b'0')) => feed(&mut newc::read(&mut image), each),
-            Ok(Some(_)) => match compressed(&mut image, each) {
-                Ok(Part::Bootconfig(size)) => {
-                    contents.bootconfig = Some((offset, size));
-                    continue;
-                }
-                Ok(Part::Archive(progress)) => Ok(progress),
-                Err(cause) => Err(cause),
-            },
-            Err(error) => Err(error.into()),
+        let is_after_lz4_block = is_after_lz4 && offset - end < LZ4_END;
+        let failed = |cause| ArchiveError { offset, cause };
+        let Some(first) = next.map_err(|error| failed(error.into()))? else {
+            return Ok(reader.contents);
         };
-        contents.archives += 1;
-        match progress.map_err(|cause| ArchiveError { offset, cause })? {
-            ControlFlow::Continue(()) => {}
-            ControlFlow::Break(()) => return Ok(contents),
+        let head = image.peek(HEAD).map_err(|error| failed(error.into()))?;
+        let codec = Codec::detect(head);
+        if is_after_lz4_block && (codec.is_some() || first == b'0') {
+            return Err(failed(ArchiveCause::AfterLz4));
         }
+        let progress = match codec {
+            None if first == b'0' => reader.plain(&mut image),
+            None => reader.bootconfig(&mut image),
+            Some(codec) => reader.compressed(&mut image, codec),
+        };
+        if progress.map_err(failed)?.is_break() {
+            return Ok(reader.contents);
+        }
+        is_after_lz4 = codec == Some(Codec::Lz4);
     }
 }
 
-/// What is at an offset of an image and is not a plain archive.
-enum Part {
-    /// A compressed archive, and whether the reading goes on.
-    Archive(ControlFlow<()>),
-    /// A bootconfig of this size.
-    Bootconfig(usize),
+/// Whether the reading goes on, or why it cannot.
+type Progress = Result<ControlFlow<()>, ArchiveCause>;
+
+/// The state of reading an image.
+struct Reader<'v> {
+    visitor: &'v mut dyn Visitor,
+    contents: Contents,
+    /// How many bytes may still be decompressed.
+    left: u64,
+    /// How many bytes might be decompressed at first.
+    limit: u64,
 }
 
-/// Calls `each` with the entries of one compressed archive, and reads to its end; or reads the
-/// bootconfig.
-fn compressed(image: &mut dyn BufRead, each: &mut Each<'_>) -> Result<Part, ArchiveCause> {
-    let mut head = Vec::new();
-    Read::take(&mut *image, 6).read_to_end(&mut head)?;
-    let rest = head.chain(image);
-    let decoder: Box<dyn Read + '_> = match Compression::detect(&head) {
-        Compression::Gzip => Box::new(flate2::bufread::GzDecoder::new(rest)),
-        Compression::Zstd => {
-            Box::new(zstd::stream::read::Decoder::with_buffer(rest)?.single_frame())
+impl Reader<'_> {
+    /// Reads one plain archive.
+    fn plain(&mut self, image: &mut Counted<&mut dyn BufRead>) -> Progress {
+        let offset = image.offset;
+        let mut archive = newc::read(image);
+        let progress = self.archive(&mut archive)?;
+        let size = archive.offset();
+        match progress {
+            Some(ControlFlow::Break(())) => Ok(ControlFlow::Break(())),
+            _ => Ok(self.visitor.part(&Part { offset, codec: None, packed: size, unpacked: size })),
         }
-        Compression::Xz => {
-            let stream = liblzma::stream::Stream::new_stream_decoder(MEMORY_LIMIT, 0);
-            let stream = stream.map_err(io::Error::from)?;
-            Box::new(liblzma::bufread::XzDecoder::new_stream(rest, stream))
+    }
+
+    /// Reads the archives in compressed data, up to its end.
+    fn compressed(&mut self, image: &mut Counted<&mut dyn BufRead>, codec: Codec) -> Progress {
+        let offset = image.offset;
+        // One byte more, to find out whether there is more.
+        let decoder = codec.decoder(image)?.take(self.left.saturating_add(1));
+        let mut decoded = newc::read(BufReader::with_capacity(BUFFER, decoder));
+        let end = loop {
+            match self.archive(&mut decoded) {
+                Ok(Some(ControlFlow::Continue(()))) => {}
+                end => break end,
+            }
+        };
+        let unpacked = decoded.offset();
+        if unpacked > self.left {
+            return Err(ArchiveCause::TooLarge(self.limit));
         }
-        Compression::Plain => {
-            let mut end = Vec::new();
-            rest.take(BOOTCONFIG_LIMIT).read_to_end(&mut end)?;
-            return match bootconfig(&end)? {
-                Some(size) => Ok(Part::Bootconfig(size)),
-                None => Err(unreadable(&head)),
-            };
+        self.left -= unpacked;
+        if end?.is_some() {
+            return Ok(ControlFlow::Break(()));
         }
-    };
-    let mut reader = newc::read(BufReader::with_capacity(BUFFER, decoder));
-    let progress = feed(&mut reader, each)?;
-    match progress.is_break() || reader.is_at_end()? {
-        true => Ok(Part::Archive(progress)),
-        false => Err(ArchiveCause::Junk),
+        if self.contents.archives == 0 || !decoded.is_at_end()? {
+            return Err(ArchiveCause::Junk);
+        }
+        drop(decoded);
+        let packed = image.offset - offset;
+        Ok(self.visitor.part(&Part { offset, codec: Some(codec), packed, unpacked }))
+    }
+
+    /// Reads the next archive of a stream. Returns `None` if there is none.
+    fn archive<R: BufRead>(
+        &mut self,
+        stream: &mut newc::Reader<R>,
+    ) -> Result<Option<ControlFlow<()>>, ArchiveCause> {
+        let progress = stream.visit_archive(self.visitor).map_err(ArchiveCause::Entry)?;
+        if progress.is_some() {
+            self.contents.archives += 1;
+            self.visitor.archive();
+        }
+        Ok(progress)
+    }
+
+    /// Reads the bootconfig, which ends an image.
+    fn bootconfig(&mut self, image: &mut Counted<&mut dyn BufRead>) -> Progress {
+        let offset = image.offset;
+        let mut end = Vec::new();
+        image.take(BOOTCONFIG_LIMIT).read_to_end(&mut end)?;
+        let size = bootconfig(&end)?.ok_or_else(|| unreadable(&end))?;
+        self.contents.bootconfig = Some((offset, size));
+        Ok(ControlFlow::Continue(()))
     }
 }
 
@@ -193,26 +242,12 @@ fn bootconfig(end: &[u8]) -> Result<Option<usize>, ArchiveCause> {
     }
 }
 
-/// Calls `each` with the entries of plain archives.
-fn feed<R: BufRead>(reader: &mut newc::Reader<R>, each: &mut Each<'_>) -> Progress {
-    for member in reader {
-        if each(&member.map_err(ArchiveCause::Entry)?).is_break() {
-            return Ok(ControlFlow::Break(()));
-        }
-    }
-    Ok(ControlFlow::Continue(()))
-}
-
 /// Returns why an archive that starts with `bytes` cannot be read.
 fn unreadable(bytes: &[u8]) -> ArchiveCause {
-    ArchiveCause::Unsupported(match bytes {
-        [b'B', b'Z', b'h', ..] => "bzip2",
-        [0x5d, 0, ..] => "lzma",
-        [0x89, b'L', b'Z', b'O', ..] => "lzo",
-        // The legacy format that the kernel uses, and the default format of lz4.
-        [2, 0x21, ..] | [4, 0x22, 0x4d, 0x18, ..] => "lz4",
-        _ => return ArchiveCause::Unknown,
-    })
+    match bytes {
+        [4, 0x22, 0x4d, 0x18, ..] => ArchiveCause::Lz4Frame,
+        _ => ArchiveCause::Unknown,
+    }
 }
 
 #[cfg(test)]
@@ -233,14 +268,25 @@ mod tests {
         encoder.finish().unwrap()
     }
 
+    /// Collects the names of entries; the reading ends when it has this many.
+    struct Names(Vec<String>, usize);
+
+    impl Visitor for Names {
+        fn end(&mut self, member: &newc::Member) -> ControlFlow<()> {
+            self.0.push(String::from_utf8_lossy(&member.name).into_owned());
+            if self.0.len() < self.1 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        }
+    }
+
+    fn read(mut image: &[u8], names: &mut Names) -> Result<Contents, ArchiveError> {
+        visit(&mut image, u64::MAX, names)
+    }
+
     /// Returns the names of the readable entries, and the error.
-    fn listed(mut image: &[u8]) -> (Vec<String>, Option<String>) {
-        let mut names = Vec::new();
-        let done = entries(&mut image, &mut |member| {
-            names.push(String::from_utf8_lossy(&member.name).into_owned());
-            ControlFlow::Continue(())
-        });
-        (names, done.err().map(|error| error.to_string()))
+    fn listed(image: &[u8]) -> (Vec<String>, Option<String>) {
+        let mut names = Names(Vec::new(), usize::MAX);
+        let done = read(image, &mut names);
+        (names.0, done.err().map(|error| error.to_string()))
     }
 
     #[test]
@@ -265,10 +311,16 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_named() {
         let cut = gzip(&archive_of(b"gzip"));
-        let cases: [(&[u8], &str); 6] = [
-            (b"\x04\x22\x4d\x18", "archive at offset 0: lz4 is not supported"),
-            (b"\0\0\x02\x21rest", "archive at offset 2: lz4 is not supported"),
-            (b"BZh9", "archive at offset 0: bzip2 is not supported"),
+        let cases: [(&[u8], &str); 9] = [
+            (
+                b"\x04\x22\x4d\x18",
+                "archive at offset 0: lz4 frame format, which the kernel does not",
+            ),
+            (b"\0\0\x02\x21rest", "archive at offset 2: cpio entry at offset 0: not the magic"),
+            (b"BZh9", "archive at offset 0: cpio entry at offset 0: "),
+            (b"\x5d\0\0\0\x10", "archive at offset 0: cpio entry at offset 0: "),
+            (b"\x89LZO\0\r\n\x1a", "archive at offset 0: cpio entry at offset 0: the lzo data is"),
+            (b"070707", "archive at offset 0: cpio entry at offset 0: the header is truncated"),
             (b"hello", "archive at offset 0: neither cpio nor a known compression"),
             (&cut[..20], "archive at offset 0: "),
             (&gzip(b"text"), "archive at offset 0: the decompressed data is not cpio"),
@@ -313,7 +365,7 @@ mod tests {
             ("xz", cut(xz(&two())), 1, "cpio entry at offset 116: "),
             ("gzip, bad sum", bad_sum, 2, "corrupt gzip stream does not have a matching checksum"),
             ("junk", [two(), b"junk".to_vec()].concat(), 2, "neither cpio nor a known"),
-            ("lz4", [two(), b"\x02\x21\x4c\x18".to_vec()].concat(), 2, "lz4 is not supported"),
+            ("lz4", [two(), b"\x04\x22\x4d\x18".to_vec()].concat(), 2, "lz4 frame format"),
             ("junk in gzip", gzip(&[two(), b"x".to_vec()].concat()), 2, "is not cpio"),
         ];
         for (what, image, readable, why) in cases {
@@ -326,7 +378,7 @@ mod tests {
     #[test]
     fn a_break_ends_the_reading() {
         let image = [archive_of(b"a"), b"junk".to_vec()].concat();
-        let done = entries(&mut &image[..], &mut |_| ControlFlow::Break(()));
+        let done = read(&image, &mut Names(Vec::new(), 1));
         assert_eq!(done.unwrap().archives, 1);
     }
 
@@ -345,7 +397,7 @@ mod tests {
             ([&archive[..], &[0; 7]].concat(), archive.len() + 7),
         ] {
             let image = [&before[..], &end(16, sum)].concat();
-            let read = entries(&mut &image[..], &mut |_| ControlFlow::Continue(()));
+            let read = read(&image, &mut Names(Vec::new(), usize::MAX));
             let want = Contents { archives: 1, bootconfig: Some((at as u64, 16)) };
             assert_eq!(read.unwrap(), want);
         }

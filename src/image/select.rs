@@ -1,8 +1,9 @@
 //! The choice of modules for an image: the requested modules and all that they may need.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::list::ModuleLine;
+use super::reasons::{Reason, Reasons};
 use super::tree::Tree;
 use super::{Error, Modules, list, sets};
 use crate::kmod::alias::{fnmatch, is_wildcard, normalize};
@@ -12,37 +13,60 @@ use crate::kmod::name::ModuleName;
 pub(super) type Selection = BTreeSet<usize>;
 
 /// Returns the requested modules with their closure: dependencies, softdeps (pre and post) and
-/// weakdeps.
+/// weakdeps. Returns the reasons too, unless all modules were requested.
 ///
 /// # Errors
 ///
 /// Requested names that match nothing in the tree or the kernel; unknown sets; a dependency without
 /// a line in modules.dep.
-pub(super) fn select(tree: &Tree, modules: &Modules) -> Result<Selection, Error> {
-    match modules {
-        Modules::All => Ok((0..tree.lines.len()).collect()),
-        Modules::Named(words) => closure(tree, requested(tree, words)?),
-    }
+pub(super) fn select(tree: &Tree, modules: &Modules) -> Result<(Selection, Reasons), Error> {
+    let Modules::Named(words) = modules else {
+        return Ok(((0..tree.lines.len()).collect(), Reasons::default()));
+    };
+    let chosen = closure(tree, requested(tree, words)?)?;
+    let name = |at: usize| ModuleName::new(&tree.lines[at].path);
+    let reasons = chosen.iter().map(|(at, cause)| {
+        let word = words[cause.word].clone();
+        (name(*at), Reason { word, needed_by: cause.needed_by.map(name) })
+    });
+    let reasons = Reasons::new(reasons);
+    Ok((chosen.into_keys().collect(), reasons))
 }
+
+/// Why a module is chosen.
+#[derive(Debug, Clone, Copy)]
+struct Cause {
+    /// Position of the word that names the module, or the first one of those that need it.
+    word: usize,
+    /// Position of the module that needs it.
+    needed_by: Option<usize>,
+}
+
+/// Modules, each with the first cause that was found.
+type Chosen = BTreeMap<usize, Cause>;
 
 /// Returns the modules that the words of the command line name: `@set`, a glob, or a name. A module
 /// that is built in stands for its softdeps.
-fn requested(tree: &Tree, words: &[String]) -> Result<Selection, Error> {
-    let mut selection = Selection::new();
+fn requested(tree: &Tree, words: &[String]) -> Result<Chosen, Error> {
+    let mut chosen = Chosen::new();
     let mut unknown = Vec::new();
-    for word in words {
+    for (at, word) in words.iter().enumerate() {
+        let mut add = |modules: &mut dyn Iterator<Item = usize>| {
+            let cause = Cause { word: at, needed_by: None };
+            modules.for_each(|module| _ = chosen.entry(module).or_insert(cause));
+        };
         if let Some(set) = word.strip_prefix('@') {
             let text = sets::get(set).ok_or_else(|| Error::UnknownSet(set.to_owned()))?;
-            selection.extend(list::parse_modules(text).flat_map(|line| find_line(tree, &line)));
+            add(&mut list::parse_modules(text).flat_map(|line| find_line(tree, &line)));
             continue;
         }
         let found = find_with_builtin(tree, word.as_bytes());
         if found.is_empty() && !tree.builtin.contains(&ModuleName::new(word)) {
             unknown.push(word.clone());
         }
-        selection.extend(found);
+        add(&mut found.into_iter());
     }
-    if unknown.is_empty() { Ok(selection) } else { Err(Error::UnknownModules(unknown)) }
+    if unknown.is_empty() { Ok(chosen) } else { Err(Error::UnknownModules(unknown)) }
 }
 
 /// Returns the modules of a line of a module list.
@@ -112,17 +136,22 @@ fn find_alias(tree: &Tree, name: &[u8]) -> Vec<usize> {
 }
 
 /// Adds everything that the modules need, directly and indirectly.
-fn closure(tree: &Tree, requested: Selection) -> Result<Selection, Error> {
-    let mut pending: Vec<usize> = requested.iter().copied().collect();
-    let mut selection = requested;
-    while let Some(at) = pending.pop() {
+fn closure(tree: &Tree, mut chosen: Chosen) -> Result<Chosen, Error> {
+    let mut pending: Vec<(usize, usize)> =
+        chosen.iter().map(|(at, cause)| (*at, cause.word)).collect();
+    while let Some((at, word)) = pending.pop() {
         let mut needs = dependencies(tree, at)?;
         let name = ModuleName::new(&tree.lines[at].path);
         let soft = soft_dependencies(tree, &name);
         needs.extend(soft.flat_map(|need| find_with_builtin(tree, need)));
-        pending.extend(needs.into_iter().filter(|need| selection.insert(*need)));
+        for need in needs {
+            chosen.entry(need).or_insert_with(|| {
+                pending.push((need, word));
+                Cause { word, needed_by: Some(at) }
+            });
+        }
     }
-    Ok(selection)
+    Ok(chosen)
 }
 
 fn dependencies(tree: &Tree, at: usize) -> Result<Vec<usize>, Error> {

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::newc::Member;
 use super::read::{self, ArchiveError};
+use super::visitor::Visitor;
 use crate::escape;
 use crate::sys::{self, regular_file};
 
@@ -49,22 +50,33 @@ impl std::error::Error for Unfit {}
 /// All of [`Unfit`].
 pub(super) fn verify(path: &Path, release: &str) -> Result<(), Unfit> {
     let file = regular_file::open(path).map_err(Unfit::System)?;
-    let index = format!("lib/modules/{release}/modules.dep");
-    let (mut has_init, mut has_index) = (false, false);
+    let index = format!("lib/modules/{release}/modules.dep").into_bytes();
+    let mut seen = Seen { index, has_init: false, has_index: false };
     let mut image = BufReader::with_capacity(BUFFER, file);
-    read::entries(&mut image, &mut |member| {
-        match name(member) {
-            b"init" => has_init = can_be_executed(member),
-            name if name == index.as_bytes() => has_index = true,
-            _ => {}
-        }
-        ControlFlow::Continue(())
-    })
-    .map_err(Unfit::Damaged)?;
-    match (has_init, has_index) {
+    read::visit(&mut image, u64::MAX, &mut seen).map_err(Unfit::Damaged)?;
+    match (seen.has_init, seen.has_index) {
         (false, _) => Err(Unfit::NoInit),
         (true, false) => Err(Unfit::NoModules(release.to_owned())),
         (true, true) => Ok(()),
+    }
+}
+
+/// What has been seen of an image.
+struct Seen {
+    /// Path of the index of the modules.
+    index: Vec<u8>,
+    has_init: bool,
+    has_index: bool,
+}
+
+impl Visitor for Seen {
+    fn start(&mut self, member: &Member) -> ControlFlow<()> {
+        match name(member) {
+            b"init" => self.has_init = can_be_executed(member),
+            name if name == self.index => self.has_index = true,
+            _ => {}
+        }
+        ControlFlow::Continue(())
     }
 }
 

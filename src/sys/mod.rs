@@ -77,6 +77,8 @@ pub(crate) mod semaphore;
 pub(crate) mod settings;
 pub(crate) mod signals;
 pub(crate) mod store_file;
+#[cfg(feature = "host")]
+pub(crate) mod subtree;
 pub(crate) mod sysfs;
 pub(crate) mod syslog;
 pub(crate) mod terminal;

@@ -1,28 +1,30 @@
 //! `coldplug image`: builds initramfs images, keeps those of the installed kernels up to date, and
-//! lists their contents.
+//! shows, extracts and compares their contents.
 
+mod build;
+mod cat;
+mod diff;
+mod extract;
+mod input;
+mod list;
 mod settings;
 mod update;
 
-use std::ffi::OsString;
-use std::fs;
-use std::io::{self, BufRead, BufReader, IsTerminal};
-use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 
 use super::message::Error;
-use super::{args, message, out};
-use crate::escape;
-use crate::image::newc::Member;
-use crate::image::{self, CacheChoice, Compress, Init, ModuleFormat, Modules, Options, Shell};
-use crate::sys::atomic_file;
-use crate::sys::regular_file;
+use super::out;
 
 const HELP: &str = "\
 usage: coldplug image build --kernel RELEASE -o OUT [option…]
        coldplug image update [-k RELEASE|all] [option…]
        coldplug image remove -k RELEASE [option…]
-       coldplug image list FILE
+       coldplug image list [--names | --sizes] IMAGE [PATTERN…]
+       coldplug image extract [-C DIR] [--parts] [--max-size SIZE] [-v] IMAGE [PATTERN…]
+       coldplug image cat [--max-size SIZE] IMAGE PATH…
+       coldplug image diff [--max-size SIZE] IMAGE IMAGE
 
 build  Write an initramfs image to OUT.
   -k, --kernel RELEASE    kernel release of the modules, as printed by uname -r
@@ -59,175 +61,95 @@ build  Write an initramfs image to OUT.
   -q, --quiet             print no summary
 The date of all entries is SOURCE_DATE_EPOCH if it is set, else 0.
 
-update Build the images of the installed kernels as image.conf says, and check each before it
-       replaces the one that is there. If that fails or there is no space, the old image stays.
-       Images that were written for kernels which are not installed any more are removed.
+update   Build the images of the installed kernels as image.conf says, and check each before it
+         replaces the one that is there. If that fails or there is no space, the old image stays.
+         Images that were written for kernels which are not installed any more are removed.
   -k, --kernel RELEASE    only of this kernel; with 'all' of every installed one (default)
   -o, --output OUT        path of the images, with %v for the release (default: as in image.conf,
-                          else /boot/initrd.img-%v); '%v' may be missing if there is one kernel
+                            else /boot/initrd.img-%v); '%v' may be missing if there is one kernel
   -r, --root DIR          the system below DIR, with its image.conf (default: /)
   -q, --quiet             print no summary
 
-remove Remove the image that was written for a kernel.
+remove   Remove the image that was written for a kernel.
   -k, --kernel RELEASE    release of the kernel
   -o, --output OUT, -r, --root DIR, -q, --quiet   as for update
 
-list   Print mode, owner, size and name of each entry of the image FILE; '-' is standard input.
-       A last line tells of an appended bootconfig.
-       If the image is damaged, print the entries before the damage and exit with status 1.
+list     Print mode, owner, size and name of each entry of IMAGE; '-' is standard input.
+         A last line tells of an appended bootconfig.
+         If the image is damaged, print the entries before the damage and exit with status 1.
+  -n, --names             print the names alone
+  -s, --sizes             print instead how large the parts of the image are, packed and unpacked,
+                          and which modules it has for which reasons, the largest first
+extract  Write the files of IMAGE below a directory, as the kernel unpacks them, and nothing
+         elsewhere. If the image is damaged, write nothing.
+  -C, --directory DIR     the directory, which is made if it is missing (default: .)
+      --parts             write each part of the image into a directory of its own: early, early2, …
+                          and the last one into main
+      --max-size SIZE     refuse an image that unpacks to more: bytes, or with K, M, G or T
+                          (default: 4G)
+  -v, --verbose           print the names of the files that are written
+cat      Print the content of each PATH, through links, as the running system would read it.
+diff     Compare what two images unpack to. The exit status is 0 if nothing differs, 1 if something
+         does, and 2 for an error. A module of which only the compression differs is 'recompressed'.
+A PATTERN is a glob, in which '*' matches slashes too. What is in a directory that matches is chosen.
+The image may be any that the kernel unpacks: archives in a row, plain or compressed with gzip, bzip2,
+lzma, xz, lzo, lz4 or zstd.
 ";
-
-/// Size in bytes of what is read and printed at once.
-const CHUNK: usize = 1 << 16;
 
 /// A parsed command line.
 #[derive(Debug)]
 enum Command {
     Help,
-    Build(Box<Build>),
+    Build(Box<build::Build>),
     Update(update::Request),
     Remove(update::Request),
-    List(PathBuf),
-}
-
-/// What to build.
-#[derive(Debug)]
-struct Build {
-    options: Options,
-    quiet: bool,
+    List(list::Listing),
+    Extract(extract::Extraction),
+    Cat(cat::Files),
+    Diff(diff::Images),
 }
 
 pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
-    let text = match parse(args.iter().cloned())? {
-        Command::Help => HELP.to_owned(),
-        Command::Build(request) => build(&request.options, request.quiet)?,
-        Command::Update(request) => return update::update(&request),
-        Command::Remove(request) => return update::remove(&request),
-        Command::List(path) => return list(&path),
-    };
-    out::text(&text);
-    Ok(())
+    // A status of 1 would mean a difference.
+    let is_diff = args.get(1).is_some_and(|word| word == "diff");
+    match parse(args.iter().cloned()).and_then(execute) {
+        Err(error) if is_diff => Err(diff::trouble(error)),
+        done => done,
+    }
 }
 
-fn build(options: &Options, quiet: bool) -> Result<String, Error> {
-    let to_stdout = atomic_file::is_standard_output(&options.out);
-    if to_stdout && io::stdout().is_terminal() {
-        return Err(usage("standard output is a terminal; redirect it"));
+fn execute(command: Command) -> Result<(), Error> {
+    match command {
+        Command::Help => out::text(HELP),
+        Command::Build(request) => out::text(&build::build(&request.options, request.quiet)?),
+        Command::Update(request) => return update::update(&request),
+        Command::Remove(request) => return update::remove(&request),
+        Command::List(listing) => return listing.print(),
+        Command::Extract(extraction) => return extraction.run(),
+        Command::Cat(files) => return files.print(),
+        Command::Diff(images) => return images.print(),
     }
-    let summary = image::build(options).map_err(|error| match error.hint() {
-        Some(hint) => Error::Hinted(error.to_string(), hint),
-        None => Error::Failed(error.to_string()),
-    })?;
-    for notice in &summary.notices {
-        message::warn("image", &notice.to_string());
-    }
-    // An output that is not a regular file may be standard output.
-    let silent = quiet || to_stdout || fs::metadata(&options.out).is_ok_and(|out| !out.is_file());
-    Ok(if silent { String::new() } else { summary.to_string() })
+    Ok(())
 }
 
 fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Error> {
     let mut parser = lexopt::Parser::from_iter(args);
-    match parser.next()? {
-        None | Some(lexopt::Arg::Long("help") | lexopt::Arg::Short('h')) => Ok(Command::Help),
-        Some(lexopt::Arg::Value(word)) if word == "build" => parse_build(&mut parser),
-        Some(lexopt::Arg::Value(word)) if word == "list" => parse_list(&mut parser),
-        Some(lexopt::Arg::Value(word)) if word == "update" => update::parse(&mut parser),
-        Some(lexopt::Arg::Value(word)) if word == "remove" => update::parse_remove(&mut parser),
-        Some(other) => Err(other.unexpected().into()),
-    }
-}
-
-fn parse_list(parser: &mut lexopt::Parser) -> Result<Command, Error> {
-    let mut file = None;
-    while let Some(arg) = parser.next()? {
-        match arg {
-            lexopt::Arg::Long("help") | lexopt::Arg::Short('h') => return Ok(Command::Help),
-            lexopt::Arg::Value(path) if file.is_none() => file = Some(PathBuf::from(path)),
-            other => return Err(other.unexpected().into()),
+    let word = match parser.next()? {
+        None | Some(lexopt::Arg::Long("help") | lexopt::Arg::Short('h')) => {
+            return Ok(Command::Help);
         }
-    }
-    file.map(Command::List).ok_or_else(|| usage("FILE is missing"))
-}
-
-fn parse_build(parser: &mut lexopt::Parser) -> Result<Command, Error> {
-    let mut build = Build::default();
-    if !build.add(parser)? {
-        return Ok(Command::Help);
-    }
-    if build.options.release.is_empty() {
-        return Err(usage("--kernel RELEASE is missing"));
-    }
-    if build.options.out.file_name().is_none() {
-        return Err(usage("-o OUT is missing or not the name of a file"));
-    }
-    build.complete()?;
-    Ok(Command::Build(Box::new(build)))
-}
-
-impl Build {
-    /// Adds the options of a command line. Returns `false` if it asks for help.
-    ///
-    /// # Errors
-    /// An option is unknown or has a wrong value.
-    fn add(&mut self, parser: &mut lexopt::Parser) -> Result<bool, Error> {
-        use lexopt::Arg::{Long, Short};
-        use lexopt::ValueExt;
-        let Self { options, quiet } = self;
-        while let Some(arg) = parser.next()? {
-            match arg {
-                Long("help") | Short('h') => return Ok(false),
-                Long("kernel") | Short('k') => options.release = args::release(parser.value()?)?,
-                Long("output") | Short('o') => options.out = parser.value()?.into(),
-                Long("root") | Short('r') => options.root = parser.value()?.into(),
-                Long("all") => options.modules = Modules::All,
-                Long("modules") | Short('m') => {
-                    let words = parser.value()?.string()?;
-                    add_modules(&mut options.modules, &words);
-                }
-                Long("init") => options.init = Init::Program(parser.value()?.into()),
-                Long("boot-only") => options.init = Init::BootOnly,
-                Long("modules-as") => {
-                    options.module_format = parser.value()?.parse_with(module_format)?;
-                }
-                Long("cache") => options.cache = CacheChoice::Dir(parser.value()?.into()),
-                Long("no-cache") => options.cache = CacheChoice::Off,
-                Long("compress") => options.compress = parser.value()?.parse_with(compress)?,
-                Long("list") => options.list = Some(parser.value()?.into()),
-                Long("no-firmware") => options.firmware = false,
-                Long("generic") => options.generic = true,
-                Long("shell") => {
-                    let path = parser.optional_value().filter(|path| !path.is_empty());
-                    let shell = path.map_or(Shell::Any, |path| Shell::Program(path.into()));
-                    options.shell = Some(shell);
-                }
-                Long("shell-password-hash") => {
-                    options.shell_password = Some(parser.value()?.string()?);
-                }
-                Long("quiet") | Short('q') => *quiet = true,
-                other => return Err(other.unexpected().into()),
-            }
-        }
-        Ok(true)
-    }
-
-    /// Sets what follows from all options together, and from the environment.
-    ///
-    /// # Errors
-    /// SOURCE_DATE_EPOCH is no date.
-    fn complete(&mut self) -> Result<(), Error> {
-        let options = &mut self.options;
-        if options.init == Init::BootOnly && options.module_format == ModuleFormat::Zstd {
-            options.module_format = ModuleFormat::AllZstd;
-        }
-        options.mtime = mtime(std::env::var("SOURCE_DATE_EPOCH").ok().as_deref())?;
-        Ok(())
-    }
-}
-
-impl Default for Build {
-    fn default() -> Self {
-        Self { options: defaults(), quiet: false }
+        Some(lexopt::Arg::Value(word)) => word,
+        Some(other) => return Err(other.unexpected().into()),
+    };
+    match word.to_str() {
+        Some("build") => build::parse(&mut parser),
+        Some("update") => update::parse(&mut parser),
+        Some("remove") => update::parse_remove(&mut parser),
+        Some("list") => list::parse(&mut parser),
+        Some("extract") => extract::parse(&mut parser),
+        Some("cat") => cat::parse(&mut parser),
+        Some("diff") => diff::parse(&mut parser),
+        _ => Err(Error::unexpected(OsStr::new(&word))),
     }
 }
 
@@ -235,186 +157,48 @@ fn usage(text: &str) -> Error {
     Error::Usage(text.to_owned())
 }
 
-fn defaults() -> Options {
-    Options {
-        release: String::new(),
-        root: PathBuf::from("/"),
-        out: PathBuf::new(),
-        modules: Modules::All,
-        init: Init::Smallest,
-        module_format: ModuleFormat::default(),
-        cache: CacheChoice::default(),
-        compress: Compress::default(),
-        list: None,
-        firmware: true,
-        shell: None,
-        shell_password: None,
-        generic: false,
-        mtime: 0,
-    }
-}
-
-/// Adds the words of one `--modules`; the option may occur several times.
-fn add_modules(modules: &mut Modules, words: &str) {
-    let new = words.split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned);
-    match modules {
-        Modules::Named(names) => names.extend(new),
-        Modules::All => *modules = Modules::Named(new.collect()),
-    }
-}
-
-fn module_format(word: &str) -> Result<ModuleFormat, String> {
-    match word {
-        "zstd" => Ok(ModuleFormat::Zstd),
-        "plain" => Ok(ModuleFormat::Plain),
-        "stored" => Ok(ModuleFormat::Stored),
-        _ => Err("expected zstd, plain or stored".to_owned()),
-    }
-}
-
-fn compress(word: &str) -> Result<Compress, String> {
-    match word {
-        "none" => Ok(Compress::None),
-        "zstd" => Ok(Compress::Zstd),
-        "gzip" => Ok(Compress::Gzip),
-        _ => Err("expected none, zstd or gzip".to_owned()),
-    }
-}
-
-/// Parses the date of the entries, in seconds since 1970; newc has 32 bits for it.
-fn mtime(source_date_epoch: Option<&str>) -> Result<u32, Error> {
-    match source_date_epoch {
-        None | Some("") => Ok(0),
-        Some(text) => text
-            .parse()
-            .map_err(|_| usage(&format!("SOURCE_DATE_EPOCH '{text}' is not a number of 32 bits"))),
-    }
-}
-
-/// Prints a line for each entry of an image as it is read. A damaged image is an error after the
-/// lines of the entries before the damage.
-fn list(path: &Path) -> Result<(), Error> {
-    if path == Path::new("-") {
-        return list_entries("standard input", &mut io::stdin().lock());
-    }
-    let file = regular_file::open(path)?;
-    list_entries(&escape::path(path), &mut BufReader::with_capacity(CHUNK, file))
-}
-
-fn list_entries(name: &str, image: &mut dyn BufRead) -> Result<(), Error> {
-    let failed = |why: &dyn std::fmt::Display| Error::Failed(format!("{name}: {why}"));
-    let mut lines = String::new();
-    let contents = image::read::entries(image, &mut |member| {
-        lines += &line(member);
-        lines.push('\n');
-        if lines.len() >= CHUNK {
-            out::part(&lines);
-            lines.clear();
-        }
-        // Nobody reads the rest.
-        if out::has_failed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    });
-    out::part(&lines);
-    let contents = contents.map_err(|error| failed(&error))?;
-    if let Some((offset, size)) = contents.bootconfig {
-        out::line(&format!("bootconfig: {size} bytes at offset {offset}"));
-    } else if contents.archives == 0 {
-        return Err(failed(&"the image is empty"));
-    }
-    Ok(())
-}
-
-/// Returns a line in the form of `ls -l`: mode, owner, size or device number, name, link target.
-fn line(member: &Member) -> String {
-    let name = String::from_utf8_lossy(&member.name);
-    let name = escape::line(&name);
-    let size = match member.device {
-        (major, minor) if member.is_device() => format!("{major}, {minor}"),
-        _ => member.size.to_string(),
-    };
-    let target = match member.is_link() {
-        true => format!(" -> {}", escape::line(&String::from_utf8_lossy(&member.target))),
-        false => String::new(),
-    };
-    let (uid, gid) = (member.uid, member.gid);
-    format!("{} {uid}/{gid} {size:>10} {name}{target}", member.mode_text())
+/// Splits the operands of a command into the image and the words after it.
+fn operands(words: Vec<OsString>) -> Result<(PathBuf, Vec<Vec<u8>>), Error> {
+    let mut words = words.into_iter();
+    let image = words.next().ok_or_else(|| usage("IMAGE is missing"))?;
+    Ok((image.into(), words.map(OsStringExt::into_vec).collect()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parsed(args: &str) -> Result<Command, String> {
-        parse(args.split_whitespace().map(OsString::from)).map_err(|error| error.to_string())
-    }
-
-    // lexopt expects the name of the program as the first argument.
-    fn build(args: &str) -> Options {
-        match parsed(&format!("image build {args}")) {
-            Ok(Command::Build(build)) => build.options,
-            other => panic!("{args}: {other:?}"),
-        }
-    }
-
-    #[test]
-    fn options_are_parsed() {
-        let options = build("--kernel 6.1 -o out");
-        assert_eq!((options.modules, options.module_format), (Modules::All, ModuleFormat::Zstd));
-        assert_eq!((options.compress, options.firmware), (Compress::None, true));
-        assert_eq!(options.init, Init::Smallest);
-
-        let options = build("-k6.1 -o out -m a,@virtio, --modules=b-c --no-firmware --root /r");
-        let names = ["a", "@virtio", "b-c"].map(str::to_owned).to_vec();
-        assert_eq!(options.modules, Modules::Named(names));
-        assert_eq!((options.root.as_path(), options.firmware), (Path::new("/r"), false));
-
-        let shell = |args: &str| build(&format!("-k 6.1 -o out {args}")).shell;
-        assert_eq!((shell(""), shell("--shell")), (None, Some(Shell::Any)));
-        assert_eq!(shell("--shell=/x/sh"), Some(Shell::Program("/x/sh".into())));
-
-        let cache = |args: &str| build(&format!("-k 6.1 -o out {args}")).cache;
-        assert_eq!(cache(""), CacheChoice::Default);
-        assert_eq!(cache("--cache /c"), CacheChoice::Dir("/c".into()));
-        assert_eq!(cache("--cache=/c --no-cache"), CacheChoice::Off);
-
-        let small = build("-k 6.1 -o out --boot-only");
-        assert_eq!((small.init, small.module_format), (Init::BootOnly, ModuleFormat::AllZstd));
-        let options =
-            build("--kernel=6.1 -o out --modules-as=stored --compress gzip --list l --init i");
-        assert_eq!(
-            (options.module_format, options.compress),
-            (ModuleFormat::Stored, Compress::Gzip)
-        );
-        assert_eq!((options.list, options.init), (Some("l".into()), Init::Program("i".into())));
-    }
-
     #[test]
     fn invalid_arguments_are_rejected() {
         for (args, message) in [
-            ("build -o out", "--kernel RELEASE is missing"),
-            ("build -k ../x -o out", "--kernel '../x' is not a release"),
-            ("build -k . -o out", "--kernel '.' is not a release"),
-            ("build -k 6.1", "-o OUT is missing"),
-            ("build -k 6.1 -o /", "-o OUT is missing"),
-            ("build -k 6.1 -o ..", "-o OUT is missing"),
-            ("build -k 6.1 -o out --compress xz", "expected none, zstd or gzip"),
-            ("build -k 6.1 -o out extra", "unexpected argument"),
-            ("list", "FILE is missing"),
-            ("list a b", "unexpected argument"),
+            ("list", "IMAGE is missing"),
+            ("list -n -s a", "--names and --sizes exclude each other"),
+            ("list -s a b", "--sizes is about the whole image"),
+            ("list -x a", "invalid option '-x'"),
+            ("extract -C d", "IMAGE is missing"),
+            ("extract --max-size 1X a", "--max-size '1X' is not a size"),
+            ("extract --max-size 99999999T a", "--max-size '99999999T' is not a size"),
+            ("extract -", "'-' cannot be read twice"),
+            ("cat a", "PATH is missing"),
+            ("diff a", "two images are compared"),
+            ("diff a b c", "two images are compared"),
+            ("diff - b", "'-' cannot be read twice"),
             ("frob", "unexpected argument"),
         ] {
-            let error = parsed(&format!("image {args}")).unwrap_err();
+            let words = format!("image {args}");
+            let parsed = parse(words.split_whitespace().map(OsString::from));
+            let error = parsed.unwrap_err().to_string();
             assert!(error.contains(message), "{args}: {error}");
         }
-        assert!(matches!(parsed("image"), Ok(Command::Help)));
-    }
-
-    #[test]
-    fn dates_fit_the_archive() {
-        assert_eq!(mtime(None).unwrap(), 0);
-        assert_eq!(mtime(Some("4294967295")).unwrap(), u32::MAX);
-        for text in ["4294967296", "-1", "x"] {
-            assert!(mtime(Some(text)).is_err(), "{text}");
+        let parsed = |args: &str| parse(args.split_whitespace().map(OsString::from)).unwrap();
+        for args in ["image", "image -h", "image list -h", "image diff a --help"] {
+            assert!(matches!(parsed(args), Command::Help), "{args}");
+        }
+        for (word, bytes) in [("7", 7), ("2K", 2 << 10), ("3M", 3 << 20), ("4T", 4 << 40)] {
+            match parsed(&format!("image extract --max-size {word} a etc x")) {
+                Command::Extract(extraction) => assert_eq!(extraction.options.limit, bytes),
+                other => panic!("{other:?}"),
+            }
         }
     }
 }

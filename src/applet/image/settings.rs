@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 
 use super::super::message::Error;
-use super::Build;
+use super::build::Build;
 use crate::escape;
 use crate::image::conf::Setting;
 
@@ -120,9 +120,9 @@ fn shown(value: &OsStr) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{HELP, Init, Modules};
+    use super::super::HELP;
     use super::*;
-    use crate::image::{CacheChoice, Compress, Shell};
+    use crate::image::{CacheChoice, Compress, Init, Modules, Shell};
     use std::path::Path;
 
     fn built(lines: &str) -> Result<Build, String> {

@@ -29,14 +29,14 @@ pub(super) const MAX_NAME: usize = 4095;
 const TRAILER: &[u8] = b"TRAILER!!!";
 
 /// The file type bits of the mode, as in stat(2).
-const S_IFMT: u32 = 0o170_000;
-const S_IFREG: u32 = 0o100_000;
-const S_IFDIR: u32 = 0o040_000;
-const S_IFLNK: u32 = 0o120_000;
-const S_IFCHR: u32 = 0o020_000;
-const S_IFBLK: u32 = 0o060_000;
-const S_IFIFO: u32 = 0o010_000;
-const S_IFSOCK: u32 = 0o140_000;
+pub(super) const S_IFMT: u32 = 0o170_000;
+pub(super) const S_IFREG: u32 = 0o100_000;
+pub(super) const S_IFDIR: u32 = 0o040_000;
+pub(super) const S_IFLNK: u32 = 0o120_000;
+pub(super) const S_IFCHR: u32 = 0o020_000;
+pub(super) const S_IFBLK: u32 = 0o060_000;
+pub(super) const S_IFIFO: u32 = 0o010_000;
+pub(super) const S_IFSOCK: u32 = 0o140_000;
 
 #[cfg(test)]
 mod tests {

@@ -1,9 +1,11 @@
-//! Reading the entries of archives from a stream, one at a time. The content of files is skipped, and
-//! names and targets have limits, so that no archive takes more memory than another.
+//! Reading the entries of archives from a stream, one at a time. The content of files is handed on or
+//! skipped, and names and targets have limits, so that no archive takes more memory than another.
 
 use std::fmt;
-use std::io::{self, BufRead, Read, Write};
+use std::io::{self, BufRead, Read};
+use std::ops::ControlFlow;
 
+use super::super::visitor::{Ignore, Visitor};
 use super::{
     HEADER, MAX_NAME, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK,
     TRAILER,
@@ -29,6 +31,9 @@ pub struct Member {
     pub(crate) mtime: u32,
     /// A device's major and minor number.
     pub(crate) device: (u32, u32),
+    /// Major and minor number of the device that the file was on. With the inode number they tell
+    /// which names are one file.
+    pub(crate) on_device: (u32, u32),
     /// Size of the data in bytes.
     pub size: u32,
     /// Offset of the data in the stream, in bytes.
@@ -141,18 +146,31 @@ impl From<&'static str> for ReadCause {
     }
 }
 
-/// A stream that counts the bytes read.
+/// A stream that counts the bytes read, and whose next bytes can be looked at.
 #[derive(Debug)]
 pub(crate) struct Counted<R> {
     input: R,
     /// Number of bytes read.
     pub(crate) offset: u64,
+    /// Bytes of the input that were looked at and are not yet read.
+    ahead: Vec<u8>,
 }
 
 impl<R: BufRead> Counted<R> {
     /// Counts from the current position of `input`.
     pub(crate) fn new(input: R) -> Self {
-        Self { input, offset: 0 }
+        Self { input, offset: 0, ahead: Vec::new() }
+    }
+
+    /// Returns the next `len` bytes, or those up to the end if there are fewer, and reads none.
+    ///
+    /// # Errors
+    ///
+    /// Those of the stream.
+    pub(crate) fn peek(&mut self, len: usize) -> io::Result<&[u8]> {
+        let missing = len.saturating_sub(self.ahead.len());
+        self.input.by_ref().take(missing as u64).read_to_end(&mut self.ahead)?;
+        Ok(&self.ahead[..len.min(self.ahead.len())])
     }
 
     /// Skips zeros. Returns the byte after them, which is not yet read, or `None` at the end.
@@ -175,34 +193,29 @@ impl<R: BufRead> Counted<R> {
 
 impl<R: BufRead> Read for Counted<R> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        let count = self.input.read(bytes)?;
-        self.offset += count as u64;
+        if self.ahead.is_empty() {
+            let count = self.input.read(bytes)?;
+            self.offset += count as u64;
+            return Ok(count);
+        }
+        let count = bytes.len().min(self.ahead.len());
+        bytes[..count].copy_from_slice(&self.ahead[..count]);
+        self.consume(count);
         Ok(count)
     }
 }
 
 impl<R: BufRead> BufRead for Counted<R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        self.input.fill_buf()
+        if self.ahead.is_empty() { self.input.fill_buf() } else { Ok(&self.ahead) }
     }
 
     fn consume(&mut self, count: usize) {
-        self.input.consume(count);
         self.offset += count as u64;
-    }
-}
-
-/// Sum of all bytes written, as in an archive with checksums.
-struct Checksum(u32);
-
-impl Write for Checksum {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 = bytes.iter().fold(self.0, |sum, byte| sum.wrapping_add(u32::from(*byte)));
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        match self.ahead.is_empty() {
+            true => self.input.consume(count),
+            false => drop(self.ahead.drain(..count)),
+        }
     }
 }
 
@@ -242,6 +255,37 @@ impl<R: BufRead> Reader<R> {
         Ok(self.input.fill_buf()?.is_empty())
     }
 
+    /// Hands the entries of one archive to `visitor`, up to its trailer. Returns `None` before bytes
+    /// that are not an archive and at the end, and else whether the reading goes on.
+    ///
+    /// # Errors
+    ///
+    /// A damaged entry, or those of the stream.
+    pub(crate) fn visit_archive(
+        &mut self,
+        visitor: &mut dyn Visitor,
+    ) -> Result<Option<ControlFlow<()>>, ReadError> {
+        let visited = self.visit(visitor);
+        visited.map_err(|cause| ReadError { offset: self.entry_at, cause })
+    }
+
+    fn visit(&mut self, visitor: &mut dyn Visitor) -> Result<Option<ControlFlow<()>>, ReadCause> {
+        self.entry_at = self.offset();
+        if self.input.skip_zeros()? != Some(b'0') {
+            return Ok(None);
+        }
+        loop {
+            self.entry_at = self.offset();
+            match self.entry(visitor)? {
+                ControlFlow::Continue(member) if member.name == TRAILER => {
+                    return Ok(Some(ControlFlow::Continue(())));
+                }
+                ControlFlow::Continue(_) => {}
+                ControlFlow::Break(()) => return Ok(Some(ControlFlow::Break(()))),
+            }
+        }
+    }
+
     /// Reads the next entry. Returns `None` before bytes that are not an archive and at the end.
     fn member(&mut self) -> Result<Option<Member>, ReadCause> {
         loop {
@@ -253,42 +297,73 @@ impl<R: BufRead> Reader<R> {
                 self.in_archive = true;
             }
             self.entry_at = self.offset();
-            let member = self.entry()?;
-            if member.name != TRAILER {
-                return Ok(Some(member));
+            match self.entry(&mut Ignore)? {
+                ControlFlow::Continue(member) if member.name == TRAILER => self.in_archive = false,
+                ControlFlow::Continue(member) => return Ok(Some(member)),
+                ControlFlow::Break(()) => return Ok(None),
             }
-            self.in_archive = false;
         }
     }
 
-    /// Reads the entry at the current offset and advances to the next.
-    fn entry(&mut self) -> Result<Member, ReadCause> {
+    /// Reads the entry at the current offset, hands it to `visitor`, and advances to the next. The
+    /// trailer is handed to nobody.
+    fn entry(&mut self, visitor: &mut dyn Visitor) -> Result<ControlFlow<(), Member>, ReadCause> {
         let header = self.bytes(HEADER, "the header is truncated")?;
-        let fields = parse_header(&header)?;
-        let [ino, mode, uid, gid, nlink, mtime, size, _, _, major, minor, namesize, check] = fields;
+        let (mut member, name_size, check) = parse_header(&header)?;
         // The kernel skips longer names and targets silently.
         let within = |len: u32| Some(len as usize).filter(|len| *len <= MAX_NAME + 1);
-        let namesize = within(namesize).ok_or("the name is longer than 4095 bytes")?;
-        let mut name = self.bytes(namesize, "the name is truncated")?;
-        let nul = name.iter().position(|b| *b == 0).ok_or("the name has no NUL")?;
-        name.truncate(nul);
+        let name_size = within(name_size).ok_or("the name is longer than 4095 bytes")?;
+        member.name =
+            self.text(name_size, "the name is truncated")?.ok_or("the name has no NUL")?;
         self.skip_padding()?;
-        let data_at = self.offset();
-        let mut target = Vec::new();
-        if mode & S_IFMT == S_IFLNK {
-            let len = within(size).ok_or("the target of the link is longer than 4096 bytes")?;
-            target = self.bytes(len, "the data is truncated")?;
-            let nul = target.iter().position(|b| *b == 0).unwrap_or(target.len());
-            target.truncate(nul);
-        } else {
-            let sum = self.skip_data(size)?;
-            if header.starts_with(b"070702") && mode & S_IFMT == S_IFREG && sum != check {
-                return Err("the checksum does not match".into());
-            }
+        member.data_at = self.offset();
+        if member.is_link() {
+            let len =
+                within(member.size).ok_or("the target of the link is longer than 4096 bytes")?;
+            let target = self.bytes(len, "the data is truncated")?;
+            member.target = target.split(|byte| *byte == 0).next().unwrap_or_default().to_vec();
+        }
+        let visitor: &mut dyn Visitor = if member.name == TRAILER { &mut Ignore } else { visitor };
+        if visitor.start(&member).is_break() || self.data(&member, check, visitor)?.is_break() {
+            return Ok(ControlFlow::Break(()));
         }
         self.skip_padding()?;
-        let device = (major, minor);
-        Ok(Member { name, mode, ino, uid, gid, nlink, mtime, device, size, data_at, target })
+        Ok(visitor.end(&member).map_continue(|()| member))
+    }
+
+    /// Hands the data of an entry that is no link to `visitor`, and verifies the checksum if there
+    /// is one.
+    fn data(
+        &mut self,
+        member: &Member,
+        check: Option<u32>,
+        visitor: &mut dyn Visitor,
+    ) -> Result<ControlFlow<()>, ReadCause> {
+        let mut left = if member.is_link() { 0 } else { member.size as usize };
+        let mut sum = 0_u32;
+        while left > 0 {
+            let bytes = match self.input.fill_buf() {
+                Ok(bytes) => &bytes[..left.min(bytes.len())],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error.into()),
+            };
+            if bytes.is_empty() {
+                return Err("the data is truncated".into());
+            }
+            if check.is_some() {
+                sum = bytes.iter().fold(sum, |sum, byte| sum.wrapping_add(u32::from(*byte)));
+            }
+            if visitor.data(bytes).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+            left -= bytes.len();
+            let read = bytes.len();
+            self.input.consume(read);
+        }
+        match check.filter(|_| member.is_file()) {
+            Some(check) if check != sum => Err("the checksum does not match".into()),
+            _ => Ok(ControlFlow::Continue(())),
+        }
     }
 
     /// Reads `len` bytes; `why` is the error if there are fewer.
@@ -298,14 +373,15 @@ impl<R: BufRead> Reader<R> {
         if bytes.len() == len { Ok(bytes) } else { Err(why.into()) }
     }
 
-    /// Skips the data of an entry. Returns the sum of its bytes.
-    fn skip_data(&mut self, size: u32) -> Result<u32, ReadCause> {
-        let mut sum = Checksum(0);
-        let size = u64::from(size);
-        match io::copy(&mut self.input.by_ref().take(size), &mut sum)? == size {
-            true => Ok(sum.0),
-            false => Err("the data is truncated".into()),
-        }
+    /// Reads `len` bytes. Returns those before the first NUL, or `None` without one; `why` is the
+    /// error if there are fewer.
+    fn text(&mut self, len: usize, why: &'static str) -> Result<Option<Vec<u8>>, ReadCause> {
+        let mut bytes = self.bytes(len, why)?;
+        let nul = bytes.iter().position(|byte| *byte == 0);
+        Ok(nul.map(|nul| {
+            bytes.truncate(nul);
+            bytes
+        }))
     }
 
     /// Skips bytes up to a multiple of 4. At the end of a stream they may be missing.
@@ -331,16 +407,38 @@ impl<R: BufRead> Iterator for Reader<R> {
     }
 }
 
-fn parse_header(header: &[u8]) -> Result<[u32; 13], &'static str> {
+/// Returns the entry of a header, without name and target; the size of its name; and its checksum,
+/// if it has one.
+fn parse_header(header: &[u8]) -> Result<(Member, u32, Option<u32>), &'static str> {
     let (magic, numbers) = header.split_at(6);
-    if magic != b"070701" && magic != b"070702" {
-        return Err("not a newc header");
+    match magic {
+        b"070701" | b"070702" => {}
+        b"070707" => return Err("an archive of cpio's old format; the kernel reads newc"),
+        _ => return Err("not a newc header"),
     }
     let mut fields = [0; 13];
     for (field, digits) in fields.iter_mut().zip(numbers.chunks(8)) {
         *field = hex(digits).ok_or("a header field is not hexadecimal")?;
     }
-    Ok(fields)
+    let [ino, mode, uid, gid, nlink, mtime, size, on_major, on_minor, ..] = fields;
+    let [.., major, minor, name_size, check] = fields;
+    let (device, on_device) = ((major, minor), (on_major, on_minor));
+    let (name, target, data_at) = (Vec::new(), Vec::new(), 0);
+    let member = Member {
+        name,
+        mode,
+        ino,
+        uid,
+        gid,
+        nlink,
+        mtime,
+        device,
+        on_device,
+        size,
+        data_at,
+        target,
+    };
+    Ok((member, name_size, (magic == b"070702").then_some(check)))
 }
 
 fn hex(digits: &[u8]) -> Option<u32> {
