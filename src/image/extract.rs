@@ -20,7 +20,7 @@ use rustix::io::Errno;
 use super::newc::Member;
 use super::pattern::Patterns;
 use super::read::{self, ArchiveCause};
-use super::unpacked::{self, Kind, Node, Reading, UnpackError, Unpacked, join};
+use super::unpacked::{self, Kind, Node, ROOT, Reading, UnpackError, Unpacked, join};
 use super::visitor::Visitor;
 use crate::escape;
 use crate::sys::subtree::{Attributes, Subtree};
@@ -165,7 +165,11 @@ impl Plan {
         }
         for (part, paths) in all.into_iter().enumerate() {
             let dir = part_name(part, parts.len());
-            for (path, at) in with_parents(paths, &options.patterns) {
+            let paths = with_parents(paths, &options.patterns);
+            if !dir.is_empty() && !paths.is_empty() {
+                items.push(Item { path: dir.clone(), at: (part, ROOT) });
+            }
+            for (path, at) in paths {
                 items.push(Item { path: join(&dir, &path), at: (part, at) });
             }
         }
@@ -255,14 +259,8 @@ impl<'p> Extraction<'p> {
 
     /// Makes everything but the contents of files.
     fn make_all(&mut self) -> Result<(), Error> {
-        let mut parts: Vec<&[u8]> = Vec::new();
         for (number, item) in self.plan.items.iter().enumerate() {
-            let top = item.path.split(|byte| *byte == b'/').next().unwrap_or_default();
             let node = self.plan.node(item);
-            if self.plan.parts.len() > 1 && !parts.contains(&top) {
-                self.top.make_dir(top)?;
-                parts.push(top);
-            }
             // The other names of a file are made when it is complete.
             if matches!(node.kind, Kind::File(_)) && self.first.contains_key(&item.at) {
                 continue;

@@ -39,7 +39,7 @@ const MAX_PATHS: usize = 32 << 20;
 const MAX_STEPS: u64 = 4 << 20;
 
 /// Position of the root directory among the nodes.
-const ROOT: usize = 0;
+pub(super) const ROOT: usize = 0;
 
 /// The files of an image, or of one part of it.
 #[derive(Debug)]
