@@ -74,12 +74,12 @@ impl System {
         ))
     }
 
-    /// Returns the last two kernels for clouds that can be installed, oldest first.
-    fn kernels(&self) -> [String; 2] {
-        let names = self.run(
-            "apt-cache search --names-only '^linux-image-[0-9].*-cloud-amd64$' | cut -d ' ' -f 1 \
-             | sort -V | sed s/^linux-image-//",
-        );
+    /// Returns the last two kernels for clouds of the release's own version, oldest first.
+    fn kernels(&self, version: &str) -> [String; 2] {
+        let names = self.run(&format!(
+            "apt-cache search --names-only '^linux-image-{version}.*-cloud-amd64$' \
+             | cut -d ' ' -f 1 | sort -V | sed s/^linux-image-//",
+        ));
         let names: Vec<_> = names.lines().map(str::to_owned).collect();
         match &names[..] {
             [.., old, new] => [old.clone(), new.clone()],
@@ -150,19 +150,20 @@ fn lines_of_readme() -> Vec<String> {
 }
 
 fn packages_replace_initramfs_tools_on_debian_12() {
-    kernels_come_and_go("bookworm");
+    kernels_come_and_go("bookworm", "6.1.0-");
 }
 
 fn packages_replace_initramfs_tools_on_debian_13() {
-    kernels_come_and_go("trixie");
+    kernels_come_and_go("trixie", "6.12.");
 }
 
-fn kernels_come_and_go(suite: &str) {
+/// Installs the packages and kernels of `version` in a Debian `suite`.
+fn kernels_come_and_go(suite: &str, version: &str) {
     let scratch = tempfile::tempdir().unwrap();
     let dir = scratch.path().join("system");
     fs::create_dir(&dir).unwrap();
     let mut system = System::new(suite, &dir);
-    let [old, new] = system.kernels();
+    let [old, new] = system.kernels(version);
     system.apt(&format!("install linux-image-{old}"));
     let lines = lines_of_readme();
     let [make, lines @ ..] = &lines[..] else { panic!("README has no lines") };

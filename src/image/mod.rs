@@ -17,7 +17,7 @@
 //! ```
 //!
 //! `update` keeps the images of the installed kernels up to date, as image.conf (`conf`) says; it
-//! puts a new image in place when `verify` has read it back.
+//! puts a new image in place when `verify` has read it back, and `installed` knows which are stale.
 //!
 //! Reading goes the other way, for images of any program:
 //!
@@ -49,6 +49,7 @@ mod host_config;
 mod indexes;
 mod init;
 mod inside;
+pub(crate) mod installed;
 pub(crate) mod list;
 mod manifest;
 pub mod newc;

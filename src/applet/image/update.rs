@@ -7,7 +7,7 @@ use super::super::{args, message, out};
 use super::{Command, settings};
 use crate::escape;
 use crate::image::update::{self, UpdateError};
-use crate::image::{Options, conf};
+use crate::image::{Options, conf, installed};
 use crate::sys::Root;
 
 /// Path of an image if image.conf names none.
@@ -135,7 +135,7 @@ impl Setup {
 
     /// Removes the images of one kernel; that at `path` too.
     fn remove(&self, release: &str, path: Option<&Path>) -> Result<(), Error> {
-        let removed = update::remove_images(&self.root, release, path)?;
+        let removed = installed::remove_images(&self.root, release, path)?;
         for path in removed {
             self.say(&format!("{}: removed", escape::path(&path)));
         }
@@ -156,10 +156,10 @@ pub(super) fn update(request: &Request) -> Result<(), Error> {
     let setup = Setup::read(request)?;
     let releases = match &request.release {
         Some(release) => vec![release.clone()],
-        None => update::installed(&setup.root),
+        None => installed::releases(&setup.root),
     };
     if request.release.is_none() {
-        for release in update::stale(&setup.root) {
+        for release in installed::stale(&setup.root) {
             setup.remove(&release, None)?;
         }
     }
