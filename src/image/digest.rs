@@ -1,15 +1,13 @@
-//! What two files of images are compared by: the SHA-256 of their content, and for a compressed
+//! What two files of images are compared by: the BLAKE3 hash of their content, and for a compressed
 //! module also that of the module.
 
 use std::fmt;
 use std::io::{self, Write};
 
-use sha2::{Digest as _, Sha256};
-
 use crate::kmod::compress::{Compression, IMAGE_LIMIT};
 use crate::kmod::name::ModuleName;
 
-/// SHA-256 of a file.
+/// BLAKE3 hash of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Digest {
     /// That of the content as it is.
@@ -20,7 +18,7 @@ pub(crate) struct Digest {
 
 /// Takes the content of a file piece by piece.
 pub(super) struct Digester {
-    stored: Sha256,
+    stored: blake3::Hasher,
     /// Whether the file is a module.
     is_module: bool,
     module: Module,
@@ -40,7 +38,7 @@ enum Module {
 /// The end of a decoder: sums up at most as many bytes as a module may have.
 #[derive(Default)]
 struct Sink {
-    sum: Sha256,
+    sum: blake3::Hasher,
     len: usize,
 }
 
@@ -69,7 +67,7 @@ impl Digester {
     /// Starts the digest of the file at `path`.
     pub(super) fn new(path: &[u8]) -> Self {
         let is_module = ModuleName::from_path(path).is_some();
-        Self { stored: Sha256::new(), is_module, module: Module::New }
+        Self { stored: blake3::Hasher::new(), is_module, module: Module::New }
     }
 
     /// Adds the next bytes.
@@ -123,7 +121,7 @@ impl Module {
     }
 
     /// Returns the sum of the decompressed module.
-    fn finish(self) -> Option<Sha256> {
+    fn finish(self) -> Option<blake3::Hasher> {
         let sink = match self {
             Self::New | Self::None => return None,
             Self::Gzip(decoder) => decoder.finish().ok()?,
