@@ -34,6 +34,14 @@ fn main() -> io::Result<()> {
     for (number, seed) in tpm().iter().enumerate() {
         corpus.put("tpm", &number.to_string(), seed)?;
     }
+    corpus.put("device_tree", "board", &device_tree())?;
+    for (number, tree) in device_trees(kernels).iter().enumerate() {
+        corpus.put(
+            "device_tree",
+            &format!("debian-{number}"),
+            &[&[0], &fs::read(tree)?[..]].concat(),
+        )?;
+    }
     if let Some(boot) = stored_boot() {
         corpus.put("stored_boot", "small", &boot)?;
     }
@@ -70,6 +78,43 @@ fn lvm_device() -> Vec<u8> {
         put(&mut header, at, &number.to_le_bytes());
     }
     [&[1], &label[..], &header, LVM].concat()
+}
+
+/// Returns a clock and a disk that needs it, without a header.
+fn device_tree() -> Vec<u8> {
+    const NAMES: &[u8] = b"compatible\0phandle\0#clock-cells\0clocks\0status\0";
+    let (mut structure, word) = (Vec::new(), u32::to_be_bytes);
+    let begin = |out: &mut Vec<u8>, name: &[u8]| out.extend([&word(1)[..], name].concat());
+    let property = |out: &mut Vec<u8>, name: u32, value: &[u8]| {
+        let length = u32::try_from(value.len()).expect("a short value");
+        out.extend([&word(3)[..], &word(length), &word(name), value].concat());
+        out.resize(out.len().next_multiple_of(4), 0);
+    };
+    begin(&mut structure, b"\0\0\0\0");
+    begin(&mut structure, b"clk\0");
+    property(&mut structure, 0, b"a,clk\0");
+    property(&mut structure, 11, &word(1));
+    property(&mut structure, 19, &word(1));
+    structure.extend(word(2));
+    begin(&mut structure, b"mmc@4\0\0\0");
+    property(&mut structure, 0, b"a,mmc\0");
+    property(&mut structure, 32, &[word(1), word(7)].concat());
+    property(&mut structure, 39, b"okay\0");
+    structure.extend([word(2), word(2), word(9)].concat());
+    let length = u16::try_from(structure.len()).expect("a small tree");
+    [&[1], &length.to_le_bytes()[..], &structure, NAMES].concat()
+}
+
+/// Returns the smallest device trees of each kernel in the cache.
+fn device_trees(kernels: &Path) -> Vec<PathBuf> {
+    let mut chosen = Vec::new();
+    for kernel in fs::read_dir(kernels).into_iter().flatten().flatten() {
+        let mut found = Vec::new();
+        walk(&kernel.path(), ".dtb", &mut found);
+        found.sort();
+        chosen.extend(found.into_iter().take(3).map(|(_, path)| path));
+    }
+    chosen
 }
 
 /// Returns the superblocks of a raid1 in the form of the target md.
@@ -258,20 +303,21 @@ fn modules(kernels: &Path) -> Vec<PathBuf> {
     let mut chosen = Vec::new();
     for kernel in fs::read_dir(kernels).into_iter().flatten().flatten() {
         let mut found = Vec::new();
-        walk(&kernel.path(), &mut found);
+        walk(&kernel.path(), ".ko", &mut found);
         found.sort();
         chosen.extend(found.into_iter().take(3).map(|(_, path)| path));
     }
     chosen
 }
 
-fn walk(dir: &Path, found: &mut Vec<(u64, PathBuf)>) {
+/// Adds the files below `dir` whose names contain `word`, with their sizes.
+fn walk(dir: &Path, word: &str, found: &mut Vec<(u64, PathBuf)>) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let path = entry.path();
         let Ok(kind) = entry.metadata() else { continue };
         if kind.is_dir() {
-            walk(&path, found);
-        } else if path.file_name().is_some_and(|name| name.to_string_lossy().contains(".ko")) {
+            walk(&path, word, found);
+        } else if path.file_name().is_some_and(|name| name.to_string_lossy().contains(word)) {
             found.push((kind.len(), path));
         }
     }
@@ -386,7 +432,9 @@ const DISKS: [&[&str]; 27] = [
 ];
 
 /// Targets and their texts.
-const TEXTS: [(&str, &[u8]); 25] = [
+const TEXTS: [(&str, &[u8]); 27] = [
+    ("uboot_env", b"\0BOOT_ORDER=B A x\0BOOT_A_LEFT=3\0BOOT_B_LEFT=0x0a\0odd\0bootdelay=2\0\0"),
+    ("uboot_env", b"\x01\xff\0\x20BOOT_ORDER=A\0BOOT_A_LEFT=0\0\0\0\0BOOT_ORDER=system.0\0a=1\0a=2\0"),
     (
         "luks",
         br#"1{"keyslots":{"0":{"type":"luks2","key_size":16,"priority":2,"af":{"type":"luks1",

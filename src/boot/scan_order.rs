@@ -8,6 +8,7 @@
 use super::root_hint::RootHint;
 use crate::kmod::uevent::Modalias;
 use crate::load::Rank;
+use crate::machine::supplier_order::{self, supplier_order};
 use crate::sys::devices::DeviceLink;
 
 /// A device of the scan, in its turn.
@@ -21,14 +22,6 @@ pub(crate) struct Turn {
     pub(crate) consumer: Option<usize>,
 }
 
-/// A step on the way through the suppliers of a device.
-enum Work {
-    /// First the suppliers of this device, then the device itself.
-    Enter(usize, Option<usize>),
-    /// The suppliers have had their turns.
-    Leave(usize, Option<usize>),
-}
-
 /// Returns the turns of `devices`, path and modalias of each, sorted by path. A cycle among `links`
 /// is cut where it closes.
 pub(crate) fn scan_order(
@@ -36,32 +29,15 @@ pub(crate) fn scan_order(
     devices: &[(&str, &Modalias)],
     links: &[DeviceLink],
 ) -> Vec<Turn> {
-    let needs = needs(devices, links);
     let mut starts: Vec<usize> = (0..devices.len()).collect();
-    starts.sort_by_key(|at| hint.scan_priority(devices[*at].1));
-    let mut turns = Vec::with_capacity(devices.len());
-    let mut seen = vec![false; devices.len()];
     // The best ranks come first. A supplier has the rank of the first device that leads to it.
-    for start in starts {
-        let rank = hint.rank(devices[start].1);
-        // A list and no recursion, because the firmware says how long a chain is.
-        let mut work = vec![Work::Enter(start, None)];
-        while let Some(next) = work.pop() {
-            match next {
-                Work::Enter(device, consumer) => {
-                    if !std::mem::replace(&mut seen[device], true) {
-                        work.push(Work::Leave(device, consumer));
-                        let [begin, end] = [device, device + 1]
-                            .map(|at| needs.partition_point(|(consumer, _)| *consumer < at));
-                        let suppliers = needs[begin..end].iter().rev();
-                        work.extend(suppliers.map(|(_, at)| Work::Enter(*at, Some(device))));
-                    }
-                }
-                Work::Leave(device, consumer) => turns.push(Turn { device, rank, consumer }),
-            }
-        }
-    }
-    turns
+    starts.sort_by_key(|at| hint.scan_priority(devices[*at].1));
+    let turns = supplier_order(devices.len(), starts, &needs(devices, links));
+    let turn = |turn: supplier_order::Turn| {
+        let rank = hint.rank(devices[turn.start].1);
+        Turn { device: turn.index, rank, consumer: turn.consumer }
+    };
+    turns.into_iter().map(turn).collect()
 }
 
 /// Returns pairs of a device and of one that it waits for, by index and sorted. A supplier without

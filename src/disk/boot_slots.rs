@@ -11,7 +11,7 @@
 use super::uboot_env::Environment;
 
 /// Attempts of a slot that is new or good.
-pub(crate) const ATTEMPTS: u32 = 3;
+pub const ATTEMPTS: u32 = 3;
 
 const ORDER: &str = "BOOT_ORDER";
 
@@ -20,28 +20,27 @@ fn left_variable(slot: &str) -> String {
 }
 
 /// Returns the slots of `names` in the order in which they are tried.
-pub(crate) fn order<'a>(variables: &Environment, names: &[&'a str]) -> Vec<&'a str> {
-    let Some(order) = variables.get(ORDER) else { return names.to_vec() };
-    let known = |word: &str| names.iter().find(|name| **name == word).copied();
-    order.split_ascii_whitespace().filter_map(known).collect()
+pub fn order<'a>(variables: &Environment, names: &[&'a str]) -> Vec<&'a str> {
+    let Some(order) = variables.get_bytes(ORDER) else { return names.to_vec() };
+    let known = |word: &[u8]| names.iter().find(|name| name.as_bytes() == word).copied();
+    order.split(u8::is_ascii_whitespace).filter_map(known).collect()
 }
 
 /// Returns the attempts that are left to a slot. What is no number counts as none.
-pub(crate) fn attempts_left(variables: &Environment, slot: &str) -> u32 {
-    let left = variables.get(&left_variable(slot));
-    left.map_or(ATTEMPTS, |text| {
-        u32::from_str_radix(text.trim_start_matches("0x"), 16).unwrap_or(0)
-    })
+pub fn attempts_left(variables: &Environment, slot: &str) -> u32 {
+    let Some(left) = variables.get_bytes(&left_variable(slot)) else { return ATTEMPTS };
+    let text = std::str::from_utf8(left).unwrap_or_default();
+    u32::from_str_radix(text.trim_start_matches("0x"), 16).unwrap_or(0)
 }
 
 /// Sets the attempts that are left to a slot.
-pub(crate) fn set_attempts(variables: &mut Environment, slot: &str, left: u32) {
+pub fn set_attempts(variables: &mut Environment, slot: &str, left: u32) {
     variables.set(&left_variable(slot), &format!("{left:x}"));
 }
 
 /// Takes one attempt from the first slot that has one and is not in `tried`. Returns the slot, and
 /// the attempts that are left to it; `None` if there is no such slot.
-pub(crate) fn take_attempt<'a>(
+pub fn take_attempt<'a>(
     variables: &mut Environment,
     names: &[&'a str],
     tried: &[&str],
@@ -55,8 +54,8 @@ pub(crate) fn take_attempt<'a>(
 
 /// Removes a slot from the order, and takes all its attempts.
 #[cfg(feature = "host")]
-pub(crate) fn mark_bad(variables: &mut Environment, slot: &str) {
-    if variables.get(ORDER).is_some() {
+pub fn mark_bad(variables: &mut Environment, slot: &str) {
+    if variables.get_bytes(ORDER).is_some() {
         set_order(variables, None, slot, &[]);
     }
     set_attempts(variables, slot, 0);
@@ -64,7 +63,7 @@ pub(crate) fn mark_bad(variables: &mut Environment, slot: &str) {
 
 /// Puts a slot first in the order, which is `names` if none is set, and gives it all attempts.
 #[cfg(feature = "host")]
-pub(crate) fn activate(variables: &mut Environment, names: &[&str], slot: &str) {
+pub fn activate(variables: &mut Environment, names: &[&str], slot: &str) {
     set_order(variables, Some(slot), slot, names);
     set_attempts(variables, slot, ATTEMPTS);
 }
@@ -72,8 +71,11 @@ pub(crate) fn activate(variables: &mut Environment, names: &[&str], slot: &str) 
 /// Sets the order to `first` and the slots so far, or `default`, without `removed`.
 #[cfg(feature = "host")]
 fn set_order(variables: &mut Environment, first: Option<&str>, removed: &str, default: &[&str]) {
-    let set = variables.get(ORDER).map(|text| text.split_ascii_whitespace().collect());
-    let slots: Vec<&str> = set.unwrap_or_else(|| default.to_vec());
+    let set = variables.get_bytes(ORDER).map(String::from_utf8_lossy);
+    let slots: Vec<&str> = match &set {
+        Some(text) => text.split_ascii_whitespace().collect(),
+        None => default.to_vec(),
+    };
     let others = slots.into_iter().filter(|slot| *slot != removed);
     let order: Vec<&str> = first.into_iter().chain(others).collect();
     let text = order.join(" ");
@@ -117,6 +119,14 @@ mod tests {
         let mut variables = variables(&[("BOOT_A_LEFT", "10")]);
         take_attempt(&mut variables, &["A"], &[]);
         assert_eq!(variables.get("BOOT_A_LEFT"), Some("f"), "hexadecimal, as in U-Boot");
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_spoil_nothing_else() {
+        let mut variables = Environment::parse(b"BOOT_ORDER=\xff B A\0BOOT_B_LEFT=\xff\0\0");
+        assert_eq!(order(&variables, &["A", "B"]), ["B", "A"]);
+        assert_eq!(attempts_left(&variables, "B"), 0);
+        assert_eq!(take_attempt(&mut variables, &["A", "B"], &[]), Some(("A", 2)));
     }
 
     #[cfg(feature = "host")]

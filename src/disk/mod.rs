@@ -22,7 +22,7 @@
 
 #[cfg(feature = "stacks")]
 pub mod assemble_rule;
-pub(crate) mod boot_slots;
+pub mod boot_slots;
 mod bytes;
 #[cfg(feature = "stacks")]
 mod config_words;
@@ -53,7 +53,7 @@ pub(crate) mod seen;
 mod swap;
 mod table_probe;
 mod text;
-pub(crate) mod uboot_env;
+pub mod uboot_env;
 mod udf;
 pub mod verity;
 mod xfs;

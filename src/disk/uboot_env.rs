@@ -24,25 +24,25 @@ const CRC: usize = 4;
 
 /// The variables of an environment, in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Environment {
+pub struct Environment {
     /// `NAME=VALUE` and a zero for each. What has another form is kept too.
     data: Vec<u8>,
 }
 
 /// An environment, and where it is to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct StoredEnvironment {
+pub struct StoredEnvironment {
     /// The variables.
-    pub(crate) variables: Environment,
+    pub variables: Environment,
     /// Number of the copy that is written next: 0 or 1.
-    pub(crate) next: usize,
+    pub next: usize,
     /// Serial number of the next write; `None` if there is one copy.
     serial: Option<u8>,
 }
 
 impl Environment {
     /// Parses the data of a copy.
-    fn parse(data: &[u8]) -> Self {
+    pub fn parse(data: &[u8]) -> Self {
         let mut variables = Self::default();
         for entry in data.split(|byte| *byte == 0).take_while(|entry| !entry.is_empty()) {
             variables.push(entry);
@@ -59,15 +59,19 @@ impl Environment {
         self.data.push(0);
     }
 
-    /// Returns the value of a variable; `None` if it is not set or not UTF-8. If there are several,
-    /// the first one counts, as for fw_printenv(1).
-    pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        let value = self.entries().find_map(|entry| value(entry, name))?;
-        std::str::from_utf8(value).ok()
+    /// Returns the value of a variable; `None` if it is not set. If there are several, the first one
+    /// counts, as for fw_printenv(1).
+    pub fn get_bytes(&self, name: &str) -> Option<&[u8]> {
+        self.entries().find_map(|entry| value(entry, name))
+    }
+
+    /// Returns the value of a variable as [`Self::get_bytes`] does; `None` too if it is not UTF-8.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        std::str::from_utf8(self.get_bytes(name)?).ok()
     }
 
     /// Sets a variable, which moves to the end. An empty value removes it, as in U-Boot.
-    pub(crate) fn set(&mut self, name: &str, text: &str) {
+    pub fn set(&mut self, name: &str, text: &str) {
         if self.get(name) == Some(text) {
             return;
         }
@@ -113,14 +117,14 @@ fn is_second_newer(first: u8, second: u8) -> bool {
 impl StoredEnvironment {
     /// Returns an environment for a place that holds none, with `copies` copies.
     #[cfg(any(feature = "host", test))]
-    pub(crate) fn new(copies: usize) -> Self {
+    pub fn new(copies: usize) -> Self {
         let variables = Environment::default();
         Self { variables, next: 0, serial: (copies > 1).then_some(1) }
     }
 
     /// Parses an environment that has as many copies as `copies`; only the first two count. Returns
     /// `None` if no copy is valid.
-    pub(crate) fn parse(copies: &[Vec<u8>]) -> Option<Self> {
+    pub fn parse(copies: &[Vec<u8>]) -> Option<Self> {
         let has_serial = copies.len() > 1;
         let copy = |at: usize| copies.get(at).and_then(|bytes| valid_copy(bytes, has_serial));
         let (current, at) = match (copy(0), copy(1)) {
@@ -139,7 +143,7 @@ impl StoredEnvironment {
 
     /// Returns the bytes to be written as copy [`Self::next`], which has `size` bytes; `None` if the
     /// variables do not fit.
-    pub(crate) fn encode(&self, size: usize) -> Option<Vec<u8>> {
+    pub fn encode(&self, size: usize) -> Option<Vec<u8>> {
         let mut data = self.variables.data.clone();
         let length = size.checked_sub(CRC + usize::from(self.serial.is_some()))?;
         // One more zero is the end of the variables.
@@ -154,7 +158,7 @@ impl StoredEnvironment {
     }
 
     /// Moves on to the write after this one.
-    pub(crate) fn advance(&mut self) {
+    pub fn advance(&mut self) {
         if let Some(serial) = &mut self.serial {
             *serial = serial.wrapping_add(1);
             self.next = 1 - self.next;

@@ -16,9 +16,12 @@
 //! A damaged tree ends where it is damaged: it decides about the order of loads alone.
 
 /// Length of the header that [`block_end`] needs.
-pub(crate) const HEADER: usize = 40;
+pub const HEADER: usize = 40;
 /// Depth from which on nodes are left out; real trees are less deep.
 const MAX_DEPTH: usize = 32;
+/// Length of all paths together from which on nodes are left out. Those of a board with 5,000 nodes
+/// have 0.4 MB. A name may be as long as the tree, and is part of the path of every node below.
+const MAX_PATHS: usize = 4 << 20;
 /// Properties that list suppliers: phandles, each followed by as many cells as the named property
 /// of the supplier says.
 const LISTS: [(&str, &str); 12] = [
@@ -35,17 +38,19 @@ const LISTS: [(&str, &str); 12] = [
     ("interconnects", "#interconnect-cells"),
     ("interrupts-extended", "#interrupt-cells"),
 ];
+/// The same property of the properties that end in `-gpios` or `-gpio`.
+const GPIO_CELLS: &str = "#gpio-cells";
 /// Properties that list phandles alone.
 const PHANDLES: [&str; 3] = ["interrupt-parent", "mmc-pwrseq", "nvmem-cells"];
 
 /// The nodes of a device tree, and what they need of each other.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct DeviceTree {
+pub struct DeviceTree {
     /// Paths of the nodes, such as `/soc/mmc@fe320000`. A node comes after its parent.
-    pub(crate) nodes: Vec<String>,
+    pub nodes: Vec<String>,
     /// Pairs of a node that may have a driver and of one that it needs, sorted. Neither is
     /// disabled.
-    pub(crate) needs: Vec<(usize, usize)>,
+    pub needs: Vec<(usize, usize)>,
 }
 
 /// A node with the properties that matter.
@@ -55,14 +60,14 @@ struct Node<'a> {
     device: Option<usize>,
     is_disabled: bool,
     phandle: Option<u32>,
-    /// The properties whose names begin with `#`.
+    /// The properties that say how many cells follow a phandle, the first of each name.
     cells: Vec<(&'a str, u32)>,
     /// The properties that may name suppliers.
     lists: Vec<(&'a str, &'a [u8])>,
 }
 
 /// Returns the end of the blocks of a tree with this header; `None` if it is none.
-pub(crate) fn block_end(header: &[u8]) -> Option<usize> {
+pub fn block_end(header: &[u8]) -> Option<usize> {
     let end = |offset, size| number(header, offset)?.checked_add(number(header, size)?);
     let is_tree = header.starts_with(&[0xd0, 0x0d, 0xfe, 0xed]);
     is_tree.then_some(end(8, 36)?.max(end(12, 32)?))
@@ -70,7 +75,7 @@ pub(crate) fn block_end(header: &[u8]) -> Option<usize> {
 
 impl DeviceTree {
     /// Parses a tree; it is empty if `bytes` are none.
-    pub(crate) fn parse(bytes: &[u8]) -> Self {
+    pub fn parse(bytes: &[u8]) -> Self {
         let mut reader = Reader::default();
         let block = |offset, size| bytes.get(number(bytes, offset)?..)?.get(..number(bytes, size)?);
         if block_end(bytes).is_some()
@@ -89,6 +94,8 @@ struct Reader<'a> {
     nodes: Vec<Node<'a>>,
     /// The nodes that have begun and not ended.
     open: Vec<usize>,
+    /// Length of all paths.
+    path_bytes: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -118,15 +125,17 @@ impl<'a> Reader<'a> {
     fn begin(&mut self, name: &str) -> Option<()> {
         let parent = self.open.last().copied();
         let above = parent.map_or("", |at| &self.paths[at]);
-        self.paths.push(match above {
+        let path = match above {
             "" if name.is_empty() => String::new(),
             above => format!("{above}/{name}"),
-        });
+        };
+        self.path_bytes += path.len();
+        self.paths.push(path);
         let (device, is_disabled) =
             parent.map_or((None, false), |at| (self.nodes[at].device, self.nodes[at].is_disabled));
         self.open.push(self.nodes.len());
         self.nodes.push(Node { device, is_disabled, ..Node::default() });
-        (self.open.len() <= MAX_DEPTH).then_some(())
+        (self.open.len() <= MAX_DEPTH && self.path_bytes <= MAX_PATHS).then_some(())
     }
 
     fn property(&mut self, name: &'a str, value: &'a [u8]) -> Option<()> {
@@ -136,7 +145,12 @@ impl<'a> Reader<'a> {
             "compatible" => node.device = Some(at),
             "status" => node.is_disabled |= !value.starts_with(b"ok"),
             "phandle" => node.phandle = Some(cells(value).next()?),
-            _ if name.starts_with('#') => node.cells.push((name, cells(value).next()?)),
+            _ if is_cell_count(name) => {
+                let count = cells(value).next()?;
+                if node.cells.iter().all(|(other, _)| *other != name) {
+                    node.cells.push((name, count));
+                }
+            }
             _ if cells_property(name).is_some() => node.lists.push((name, value)),
             _ => {}
         }
@@ -200,9 +214,14 @@ fn cells_property(name: &str) -> Option<&'static str> {
         return Some("");
     }
     if name == "gpios" || name.ends_with("-gpios") || name.ends_with("-gpio") {
-        return Some("#gpio-cells");
+        return Some(GPIO_CELLS);
     }
     LISTS.iter().find(|(list, _)| *list == name).map(|(_, cells)| *cells)
+}
+
+/// Returns whether the property `name` of a supplier says how many cells follow its phandle.
+fn is_cell_count(name: &str) -> bool {
+    name == GPIO_CELLS || LISTS.iter().any(|(_, cells)| *cells == name)
 }
 
 /// Returns the four-byte numbers of a property.
@@ -377,12 +396,15 @@ pub(crate) mod tests {
                 assert!(tree.needs.iter().all(|(a, b)| a.max(b) < &tree.nodes.len()));
             }
         }
+    }
+
+    #[test]
+    fn the_size_of_the_paths_is_limited() {
         // Nodes that begin and never end.
-        let deep = build(
-            &"{ a
-"
-            .repeat(100),
-        );
+        let deep = build(&"{ a\n".repeat(100));
         assert_eq!(DeviceTree::parse(&deep).nodes.len(), MAX_DEPTH + 1);
+        // A long name above many nodes.
+        let wide = format!("{{ {}\n{}}}", "x".repeat(MAX_PATHS / 4), "{ a\n}\n".repeat(100));
+        assert_eq!(DeviceTree::parse(&build(&wide)).nodes.len(), 4);
     }
 }
