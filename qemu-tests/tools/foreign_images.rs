@@ -55,7 +55,7 @@ fn compressed(codec: &str, bytes: &[u8]) -> Vec<u8> {
     let (_, command, package) = CODECS.iter().find(|(name, ..)| *name == codec).unwrap();
     tool::find(command.split(' ').next().unwrap(), package);
     let dir = tempfile::tempdir().unwrap();
-    put(dir.path(), "in", &bytes, 0o644);
+    put(dir.path(), "in", bytes, 0o644);
     shell(dir.path(), &format!("{command} <in"))
 }
 
@@ -175,7 +175,7 @@ fn microcode() -> Vec<u8> {
 fn assert_read_as_by_cpio(what: &str, bytes: &[u8], archives: &[&[u8]]) {
     let scratch = tempfile::tempdir().unwrap();
     let dir = scratch.path();
-    put(dir, "image", &bytes, 0o644);
+    put(dir, "image", bytes, 0o644);
     fs::create_dir(dir.join("theirs")).unwrap();
     let mut names = Vec::new();
     for archive in archives {

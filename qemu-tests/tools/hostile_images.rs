@@ -66,8 +66,8 @@ impl Default for Entry<'_> {
 impl Entry<'_> {
     fn bytes(&self) -> Vec<u8> {
         let len = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap();
-        let size = self.size.unwrap_or(len(self.data));
-        let name_size = self.name_size.unwrap_or(len(self.name) + 1);
+        let size = self.size.unwrap_or_else(|| len(self.data));
+        let name_size = self.name_size.unwrap_or_else(|| len(self.name) + 1);
         let (major, minor) = self.device;
         let fields = [
             self.ino, self.mode, 0, 0, self.nlink, 0, size, 0, 0, major, minor, name_size,
@@ -188,7 +188,7 @@ impl Scene {
 /// Asserts that an image is refused.
 fn assert_refused(what: &str, bytes: &[u8], why: &str) {
     let scene = Scene::new();
-    put(scene.path(), "image", &bytes, 0o644);
+    put(scene.path(), "image", bytes, 0o644);
     scene.assert_refused(what, why);
 }
 

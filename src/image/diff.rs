@@ -225,10 +225,10 @@ fn compare_files(first: &Named<'_>, second: &Named<'_>) -> Option<Difference> {
         (Kind::Link(a), Kind::Link(b)) if a != b => {
             properties.push(Property::Target(a.clone(), b.clone()));
         }
-        (Kind::Special(a_bits, a_device), Kind::Special(b_bits, b_device)) if a_bits == b_bits => {
-            if a_device != b_device && a.is_device() {
-                properties.push(Property::Device(*a_device, *b_device));
-            }
+        (Kind::Special(a_bits, a_device), Kind::Special(b_bits, b_device))
+            if a_bits == b_bits && a_device != b_device && a.is_device() =>
+        {
+            properties.push(Property::Device(*a_device, *b_device));
         }
         _ if a.type_name() != b.type_name() => {
             properties.insert(0, Property::Kind(a.type_name(), b.type_name()));
