@@ -102,8 +102,7 @@ mod tests {
     fn archive(entries: &[(&str, u32, Kind<'_>)]) -> Vec<u8> {
         let mut writer = Writer::new(Vec::new(), 0);
         for (name, mode, kind) in entries {
-            let entry =
-                Entry { name: name.as_bytes(), mode: *mode, uid: 0, gid: 0, kind: kind.clone() };
+            let entry = Entry { name: name.as_bytes(), mode: *mode, uid: 0, gid: 0, kind: *kind };
             writer.append(&entry).unwrap();
         }
         writer.finish().unwrap().0
