@@ -22,10 +22,15 @@ fn machine(words: &str) -> Machine {
 }
 
 fn it_boots_from_a_disk_by_label() {
-    let (boot, facts) = machine(&format!("root=LABEL={LABEL} coldplug.report=/r")).run_clean();
+    let words = format!("root=LABEL={LABEL} coldplug.report=/r coldplug.led=x");
+    let (boot, facts) = machine(&words).run_clean();
     assert_eq!(facts.mount("/").unwrap().source, "/dev/vda");
-    let text = "coldplug.report=/r: this coldplug has no boot record";
-    boot.check(boot.console.contains(text), text);
+    for text in [
+        "coldplug.report=/r: this coldplug has no boot record",
+        "coldplug.led=x: this coldplug has no LED control",
+    ] {
+        boot.check(boot.console.contains(text), text);
+    }
 }
 
 fn it_names_what_it_lacks() {
@@ -40,6 +45,12 @@ fn it_names_what_it_lacks() {
             "root=/dev/vda coldplug.overlay=tmpfs",
             "mount-failed",
             "coldplug.overlay=tmpfs: this coldplug has no overlay",
+        ),
+        // It cannot know which slot is to start.
+        (
+            "root=/dev/vda coldplug.slots=A:/dev/vda",
+            "mount-failed",
+            "coldplug.slots=A:/dev/vda: this coldplug has no slots",
         ),
     ] {
         let boot =

@@ -38,6 +38,7 @@ mod init;
 mod insmod;
 #[cfg(feature = "host")]
 mod kmod;
+#[cfg(feature = "full")]
 mod led_blinker;
 #[cfg(feature = "full")]
 mod load_keyboards;
@@ -246,6 +247,7 @@ const INTERNAL: &[Applet] = &[
         help: "delete the initramfs that init left",
         run: free_initramfs::run,
     },
+    #[cfg(feature = "full")]
     Applet {
         name: "led-blinker",
         help: "show the states that standard input names by an LED",

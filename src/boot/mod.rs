@@ -26,6 +26,10 @@ mod fstab;
 mod kernel_helper;
 #[cfg(feature = "full")]
 mod keyboards;
+#[cfg(feature = "full")]
+mod led;
+#[cfg(not(feature = "full"))]
+#[path = "no_led.rs"]
 mod led;
 mod loading;
 mod log;
@@ -63,6 +67,7 @@ pub(crate) use consoles::{NO_PASSWORD, NO_TERMINAL, Occasion, RESET};
 pub(crate) use finish::finish;
 #[cfg(feature = "full")]
 pub(crate) use keyboards::load_drivers as load_keyboard_drivers;
+#[cfg(feature = "full")]
 pub(crate) use led::serve_led;
 #[cfg(feature = "host")]
 pub(crate) use persistence::find_device;

@@ -18,14 +18,17 @@ const RECORD: &str = "boot record";
 const HIBERNATION: &str = "resume from hibernation";
 const NETWORK: &str = "network";
 const FSCK: &str = "filesystem check";
+const SLOTS: &str = "slots";
 
 /// The parameters by name, the feature that each asks for, and whether the boot fails without it.
-const LACKS: [(&str, &str, bool); 20] = [
+const LACKS: [(&str, &str, bool); 23] = [
     ("coldplug.verity", VERITY, true),
     ("roothash", VERITY, true),
     ("coldplug.image", "root in an image file", true),
     ("coldplug.overlay", "overlay", true),
     ("ubi.mtd", "UBI", true),
+    ("coldplug.slots", SLOTS, true),
+    ("coldplug.slots_env", SLOTS, false),
     ("resume", HIBERNATION, false),
     ("resume_offset", HIBERNATION, false),
     ("nfsroot", NETWORK, false),
@@ -41,6 +44,7 @@ const LACKS: [(&str, &str, bool); 20] = [
     ("coldplug.break", "shell", false),
     ("coldplug.persist", "stored boot", false),
     ("coldplug.onfail", "shell", false),
+    ("coldplug.led", "LED control", false),
 ];
 
 /// Returns what this program lacks for a word of the command line.
@@ -75,6 +79,8 @@ mod tests {
     fn parameters_are_named_unless_nothing_is_lost() {
         for (key, value, want) in [
             ("coldplug.overlay", "tmpfs", Some(("overlay", true))),
+            ("coldplug.slots", "A:LABEL=a", Some(("slots", true))),
+            ("coldplug.led", "x", Some(("LED control", false))),
             ("coldplug.break", "mount", Some(("shell", false))),
             ("coldplug.onfail", "shell", Some(("shell", false))),
             ("coldplug.onfail", "reboot", None),

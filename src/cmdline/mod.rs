@@ -22,6 +22,10 @@ mod parameters;
 mod reference;
 pub(crate) mod root;
 pub mod root_name;
+#[cfg(feature = "full")]
+pub(crate) mod slots;
+#[cfg(not(feature = "full"))]
+#[path = "no_slots.rs"]
 pub(crate) mod slots;
 #[cfg(feature = "stacks")]
 pub(crate) mod stacks;

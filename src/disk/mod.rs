@@ -22,6 +22,7 @@
 
 #[cfg(feature = "stacks")]
 pub mod assemble_rule;
+#[cfg(feature = "full")]
 pub mod boot_slots;
 mod bytes;
 #[cfg(feature = "stacks")]
@@ -53,6 +54,7 @@ pub(crate) mod seen;
 mod swap;
 mod table_probe;
 mod text;
+#[cfg(feature = "full")]
 pub mod uboot_env;
 mod udf;
 pub mod verity;

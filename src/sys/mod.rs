@@ -37,6 +37,7 @@ pub mod disk_links;
 #[path = "no_disk_links.rs"]
 pub mod disk_links;
 pub(crate) mod dm;
+#[cfg(feature = "full")]
 pub(crate) mod environment_file;
 pub(crate) mod errno;
 mod error;
@@ -53,6 +54,7 @@ pub(crate) mod key_memory;
 #[cfg(feature = "stacks")]
 pub(crate) mod keyring;
 pub(crate) mod kmsg;
+#[cfg(feature = "full")]
 pub(crate) mod led;
 pub(crate) mod loopdev;
 pub(crate) mod machine;
@@ -76,6 +78,7 @@ pub(crate) mod regular_file;
 pub(crate) mod semaphore;
 pub(crate) mod settings;
 pub(crate) mod signals;
+#[cfg(feature = "full")]
 pub(crate) mod store_file;
 #[cfg(feature = "host")]
 pub(crate) mod subtree;

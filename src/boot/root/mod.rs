@@ -54,6 +54,7 @@ mod probers;
 #[cfg(feature = "full")]
 mod resume;
 mod search;
+#[cfg(feature = "full")]
 mod slot;
 mod state;
 #[cfg(feature = "full")]
@@ -88,7 +89,7 @@ use assembly::Assembly;
 use devices::{Candidate, Devices};
 use near_misses::near_misses;
 #[cfg(not(feature = "full"))]
-use no_layers::{host_share, image_file, nfs, overlay, resume, ubi, verity};
+use no_layers::{host_share, image_file, nfs, overlay, resume, slot, ubi, verity};
 use pipeline::RootPipeline;
 use state::RootState;
 use waiting_clock::WaitingClock;

@@ -1,6 +1,6 @@
 //! Without the feature `full` a root is a filesystem on a block device, with nothing below or above
 //! it. A root of another kind fails with the reason. `cmdline` ends the boot for the parameters of
-//! layers, and warns about `resume=`, so that no step of them is planned.
+//! layers and of slots, and warns about `resume=`, so that no step of them is planned.
 
 use super::{Progress, RootStep, StepContext, StepError};
 use crate::cmdline::root::{RootCandidate, RootParams};
@@ -163,5 +163,48 @@ pub(super) mod resume {
         fn advance(&mut self, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
             self.0.advance(cx)
         }
+    }
+}
+
+pub(super) mod slot {
+    use std::path::PathBuf;
+
+    use rustix::io::Errno;
+
+    use super::{Absent, Progress, RootStep, StepContext, StepError};
+    use crate::cmdline::slots::EnvironmentPlace;
+    use crate::sys;
+
+    /// The choice of a slot, which is never planned.
+    #[derive(Debug)]
+    pub(in crate::boot::root) struct ChooseSlot(Absent);
+
+    impl ChooseSlot {
+        pub(in crate::boot::root) fn new(
+            _: &[EnvironmentPlace],
+            _: &[String],
+            _: &[String],
+        ) -> Self {
+            Self(Absent::new(()))
+        }
+    }
+
+    impl RootStep for ChooseSlot {
+        fn advance(&mut self, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
+            self.0.advance(cx)
+        }
+    }
+
+    /// Takes nothing.
+    ///
+    /// # Errors
+    /// Always.
+    pub(in crate::boot::root) fn take(
+        _: &[(PathBuf, i64)],
+        _: usize,
+        slots: &str,
+        _: &str,
+    ) -> sys::Result<Vec<u8>> {
+        Err(sys::Error::new("read", slots, Errno::NOSYS))
     }
 }

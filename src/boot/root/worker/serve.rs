@@ -62,12 +62,12 @@ impl Server {
                 self.undo(verity);
                 Ok(Vec::new())
             }
+            _ if !HAS_LAYERS => Err(Error::new("decode", "a request for a layer", Errno::NOSYS)),
             Request::Slot { size, slots, tried, places } => {
                 let node = |(number, offset)| find(dir, number).map(|d| (d.node(dir), offset));
                 let places: Vec<_> = places.into_iter().map(node).collect::<Result<_>>()?;
                 slot::take(&places, size, &slots, &tried)
             }
-            _ if !HAS_LAYERS => Err(Error::new("decode", "a request for a layer", Errno::NOSYS)),
             Request::Nfs(request) => {
                 self.place(SYSROOT, |place| nfs::attempt(&request, place).map(Into::into))
             }
