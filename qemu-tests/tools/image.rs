@@ -45,6 +45,7 @@ pub(crate) const TESTS: &[Test] = tests![[] =>
     several_large_modules_take_the_memory_of_one,
     a_long_modinfo_is_reported,
     a_bootconfig_is_listed,
+    sizes_are_those_of_modules_and_reasons,
     a_compressed_module_may_decode_to_hundreds_of_megabytes,
     compressed_images_hold_the_same_archive,
     build_errors_are_reported,
@@ -1026,6 +1027,42 @@ fn words_of_the_command_line_are_escaped() {
         assert!(error.contains(shown) && !error.contains('\x1b'), "{args:?}: {error}");
         assert!(!output.status.success(), "{args:?}");
     }
+}
+
+/// a needs b-b and c, and by its softdep d, which by its weakdep needs e.
+fn sizes_are_those_of_modules_and_reasons() {
+    let tree = tree();
+    let root = tree.path();
+    let image = built(root, "--modules-as stored --modules a,x --compress zstd");
+    let (code, sizes, error) = image_command(root, "list --sizes out.img");
+    assert_eq!((code, &*error), (Some(0), ""));
+    let size = |name: &str| {
+        let path = root.join(format!("lib/modules/{RELEASE}/kernel/{name}"));
+        fs::metadata(path).unwrap().len()
+    };
+    let (_, listed, _) = image_command(root, "list out.img");
+    let count = |is_wanted: fn(&&str) -> bool| listed.lines().filter(is_wanted).count();
+    let (entries, files) = (count(|_| true), count(|line| line.starts_with('-')));
+    let packed = fs::metadata(&image).unwrap().len();
+    let start = format!("           0 zstd   {entries:>8} {files:>8} {packed:>12} ");
+    assert!(sizes.lines().nth(1).unwrap().starts_with(&start), "{start}\n{sizes}");
+    let of_a = ["a.ko", "b-b.ko.xz", "c.ko.gz", "d.ko", "e.ko"].map(size).iter().sum::<u64>();
+    for line in [
+        format!("{:>12} {:>8} modules", of_a + size("x.ko"), 6),
+        format!("{of_a:>12} {:>8} a", 5),
+        format!("{:>12} {:>8} x", size("x.ko"), 1),
+        format!("{:>12} a (a)", size("a.ko")),
+        format!("{:>12} b_b (a, needed by a)", size("b-b.ko.xz")),
+        format!("{:>12} c (a, needed by a)", size("c.ko.gz")),
+        format!("{:>12} d (a, needed by a)", size("d.ko")),
+        format!("{:>12} e (a, needed by d)", size("e.ko")),
+        format!("{:>12} x (x)", size("x.ko")),
+    ] {
+        assert!(sizes.lines().any(|found| found == line), "{line}\n{sizes}");
+    }
+    built(root, "--modules-as stored");
+    let (_, sizes, _) = image_command(root, "list -s out.img");
+    assert!(!sizes.contains("REASON") && sizes.contains(" MODULE\n"), "{sizes}");
 }
 
 fn a_bootconfig_is_listed() {

@@ -118,7 +118,8 @@ pub(crate) fn build(options: &Options) -> Result<Summary, Error> {
     }
     if !reasons.is_empty() {
         let content = Content::Bytes(reasons.to_bytes());
-        manifest.add(reasons::PATH, Node::of_root(0o644, content))?;
+        let path = image_path(&options.release, reasons::FILE);
+        manifest.add(&path, Node::of_root(0o644, content))?;
     }
     let has_keys = config.is_secret;
     notices.extend(has_keys.then(|| HAS_KEYS.to_owned()));

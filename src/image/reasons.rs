@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 use crate::escape;
 use crate::kmod::name::ModuleName;
 
-/// Path of the file in an image.
-pub(super) const PATH: &str = "etc/coldplug/modules.reasons";
+/// Name of the file, which is beside the index files.
+pub(super) const FILE: &str = "modules.reasons";
 /// Longest file that is read, in bytes.
 pub(super) const LIMIT: usize = 4 << 20;
 

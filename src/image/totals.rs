@@ -71,7 +71,7 @@ impl Content {
             () if has("lib/modules/") && has("/modules.") => Self::Indexes,
             () if has("lib/firmware/") => Self::Firmware,
             () if path.starts_with(b"kernel/x86/microcode/") => Self::Microcode,
-            () if mode & 0o111 != 0 => Self::Programs,
+            () if mode & 0o111 != 0 || has(".so.") || path.ends_with(b".so") => Self::Programs,
             () => Self::Others,
         }
     }
@@ -103,7 +103,8 @@ impl Count {
 
 impl Visitor for Totals {
     fn start(&mut self, member: &Member) -> ControlFlow<()> {
-        self.is_reasons = reasons::PATH.as_bytes() == member.name
+        let name = member.name.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        self.is_reasons = name == reasons::FILE.as_bytes()
             && member.size as usize <= reasons::LIMIT
             && member.is_file();
         if self.is_reasons {
@@ -152,7 +153,7 @@ impl Visitor for Totals {
 }
 
 impl Totals {
-    /// Returns the number, the size and the size with dependencies of the modules for each reason.
+    /// Returns the number and the size of the modules for each reason.
     fn by_reason(&self, reasons: &Reasons) -> BTreeMap<String, Count> {
         let mut sums: BTreeMap<String, Count> = BTreeMap::new();
         for (name, count) in &self.modules {
