@@ -308,7 +308,7 @@ fn bombs_are_refused() {
     let scene = Scene::new();
     let dir = scene.path();
     let head = Entry { size: Some(200 << 20), ..file("x", "") }.bytes();
-    let limit = "the image decompresses to more than the limit of 16777216 bytes";
+    let limit = "the image unpacks to more than the limit of 16777216 bytes";
     let limit = format!("archive at offset 0: {limit}");
     let large = |head: &[u8]| {
         put(dir, "made", head, 0o644);
@@ -331,6 +331,18 @@ fn bombs_are_refused() {
     ] {
         pack(command, package);
         scene.assert_refused(command, &limit);
+    }
+    pack("cat", "coreutils");
+    scene.assert_refused("plain", &limit);
+    // Modules that are small and decompress to much, or take much memory, are compared as they are.
+    large(b"");
+    for command in ["xz -0 --lzma2=dict=1GiB", "zstd -q -1"] {
+        pack(command, command.split(' ').next().unwrap());
+        let data = fs::read(dir.join("image")).unwrap();
+        let module = Entry { data: &data, ..file("a.ko.xz", "") };
+        put(dir, "image", &archive(&[module]), 0o644);
+        let compared = scene.run("diff --max-size 16M image image");
+        assert_eq!(compared, (Some(0), String::new()), "{command}");
     }
     // Nothing but padding after an archive.
     large(&archive(&[file("x", "")]));

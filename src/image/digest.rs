@@ -1,10 +1,13 @@
 //! What two files of images are compared by: the BLAKE3 hash of their content, and for a compressed
 //! module also that of the module.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io::{self, Write};
+use std::rc::Rc;
 
-use crate::kmod::compress::{Compression, IMAGE_LIMIT};
+use super::codec::MEMORY_LIMIT;
+use crate::kmod::compress::Compression;
 use crate::kmod::name::ModuleName;
 
 /// BLAKE3 hash of a file.
@@ -22,7 +25,12 @@ pub(super) struct Digester {
     /// Whether the file is a module.
     is_module: bool,
     module: Module,
+    budget: Budget,
 }
+
+/// How many bytes the modules of an image may still decompress to. A module beyond that is compared
+/// as it is.
+pub(super) type Budget = Rc<Cell<u64>>;
 
 /// The decoder of a module.
 enum Module {
@@ -35,19 +43,16 @@ enum Module {
     Zstd(zstd::stream::write::Decoder<'static, Sink>),
 }
 
-/// The end of a decoder: sums up at most as many bytes as a module may have.
-#[derive(Default)]
+/// The end of a decoder.
 struct Sink {
     sum: blake3::Hasher,
-    len: usize,
+    budget: Budget,
 }
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.len += bytes.len();
-        if self.len > IMAGE_LIMIT {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
+        let left = self.budget.get().checked_sub(bytes.len() as u64);
+        self.budget.set(left.ok_or(io::ErrorKind::FileTooLarge)?);
         self.sum.update(bytes);
         Ok(bytes.len())
     }
@@ -65,9 +70,10 @@ impl fmt::Debug for Digester {
 
 impl Digester {
     /// Starts the digest of the file at `path`.
-    pub(super) fn new(path: &[u8]) -> Self {
+    pub(super) fn new(path: &[u8], budget: &Budget) -> Self {
         let is_module = ModuleName::from_path(path).is_some();
-        Self { stored: blake3::Hasher::new(), is_module, module: Module::New }
+        let budget = Rc::clone(budget);
+        Self { stored: blake3::Hasher::new(), is_module, module: Module::New, budget }
     }
 
     /// Adds the next bytes.
@@ -77,7 +83,8 @@ impl Digester {
             return;
         }
         if let Module::New = self.module {
-            self.module = Module::start(bytes);
+            let sink = Sink { sum: blake3::Hasher::new(), budget: Rc::clone(&self.budget) };
+            self.module = Module::start(bytes, sink);
         }
         if self.module.add(bytes).is_err() {
             self.module = Module::None;
@@ -98,15 +105,18 @@ impl Digester {
 
 impl Module {
     /// Starts the decoder of a module that begins with `head`.
-    fn start(head: &[u8]) -> Self {
+    fn start(head: &[u8], sink: Sink) -> Self {
         match Compression::detect(head) {
             Compression::Plain => Self::None,
-            Compression::Gzip => Self::Gzip(flate2::write::MultiGzDecoder::new(Sink::default())),
+            Compression::Gzip => Self::Gzip(flate2::write::MultiGzDecoder::new(sink)),
             Compression::Xz => {
-                Self::Xz(liblzma::write::XzDecoder::new_multi_decoder(Sink::default()))
+                let flags = liblzma::stream::CONCATENATED;
+                liblzma::stream::Stream::new_stream_decoder(MEMORY_LIMIT, flags)
+                    .map(|stream| liblzma::write::XzDecoder::new_stream(sink, stream))
+                    .map_or(Self::None, Self::Xz)
             }
             Compression::Zstd => {
-                zstd::stream::write::Decoder::new(Sink::default()).map_or(Self::None, Self::Zstd)
+                zstd::stream::write::Decoder::new(sink).map_or(Self::None, Self::Zstd)
             }
         }
     }
@@ -140,7 +150,11 @@ mod tests {
     use super::*;
 
     fn digest(path: &str, bytes: &[u8]) -> Digest {
-        let mut digester = Digester::new(path.as_bytes());
+        digest_within(path, bytes, u64::MAX)
+    }
+
+    fn digest_within(path: &str, bytes: &[u8], budget: u64) -> Digest {
+        let mut digester = Digester::new(path.as_bytes(), &Rc::new(Cell::new(budget)));
         bytes.chunks(7).for_each(|chunk| digester.add(chunk));
         digester.finish()
     }
@@ -168,6 +182,9 @@ mod tests {
             // What cannot be decompressed is compared as it is.
             let cut = digest(name, &file[..4]);
             assert_ne!(cut.module, plain.module, "{name}");
+            let within = |budget| digest_within(name, &file, budget).module;
+            assert_eq!(within(20_000), plain.module, "{name}");
+            assert_eq!(within(19_999), Some(packed.stored), "{name}");
         }
     }
 }

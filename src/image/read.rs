@@ -50,7 +50,7 @@ pub(crate) enum ArchiveCause {
     Bootconfig,
     /// The compressed data goes on with something other than an archive, which the kernel refuses.
     Junk,
-    /// The image decompresses to more than this many bytes.
+    /// The image unpacks to more than this many bytes.
     TooLarge(u64),
     /// The image cannot be read, or the start or end of the compressed data is damaged.
     Input(io::Error),
@@ -67,7 +67,7 @@ impl fmt::Display for ArchiveError {
                 f.write_str("the kernel needs four zeros between lz4 data and another archive")
             }
             ArchiveCause::TooLarge(limit) => {
-                write!(f, "the image decompresses to more than the limit of {limit} bytes")
+                write!(f, "the image unpacks to more than the limit of {limit} bytes")
             }
             ArchiveCause::Unknown => f.write_str("neither cpio nor a known compression"),
             ArchiveCause::Entry(error) => error.fmt(f),
@@ -107,7 +107,7 @@ pub(crate) struct Contents {
 }
 
 /// Hands everything in an image to `visitor`, in its order, until the first error. `limit` is how
-/// many bytes the compressed archives may decompress to, together.
+/// many bytes all archives may have, decompressed.
 ///
 /// # Errors
 ///
@@ -153,9 +153,9 @@ type Progress = Result<ControlFlow<()>, ArchiveCause>;
 struct Reader<'v> {
     visitor: &'v mut dyn Visitor,
     contents: Contents,
-    /// How many bytes may still be decompressed.
+    /// How many bytes may still be unpacked.
     left: u64,
-    /// How many bytes might be decompressed at first.
+    /// How many bytes might be unpacked at first.
     limit: u64,
 }
 
@@ -163,10 +163,12 @@ impl Reader<'_> {
     /// Reads one plain archive.
     fn plain(&mut self, image: &mut Counted<&mut dyn BufRead>) -> Progress {
         let offset = image.offset;
-        let mut archive = newc::read(image);
-        let progress = self.archive(&mut archive)?;
+        // One byte more, to find out whether there is more.
+        let mut archive = newc::read(image.take(self.left.saturating_add(1)));
+        let progress = self.archive(&mut archive);
         let size = archive.offset();
-        match progress {
+        self.count(size)?;
+        match progress? {
             Some(ControlFlow::Break(())) => Ok(ControlFlow::Break(())),
             _ => Ok(self.visitor.part(&Part { offset, codec: None, packed: size, unpacked: size })),
         }
@@ -175,7 +177,6 @@ impl Reader<'_> {
     /// Reads the archives in compressed data, up to its end.
     fn compressed(&mut self, image: &mut Counted<&mut dyn BufRead>, codec: Codec) -> Progress {
         let offset = image.offset;
-        // One byte more, to find out whether there is more.
         let decoder = codec.decoder(image)?.take(self.left.saturating_add(1));
         let mut decoded = newc::read(BufReader::with_capacity(BUFFER, decoder));
         let end = loop {
@@ -185,10 +186,7 @@ impl Reader<'_> {
             }
         };
         let unpacked = decoded.offset();
-        if unpacked > self.left {
-            return Err(ArchiveCause::TooLarge(self.limit));
-        }
-        self.left -= unpacked;
+        self.count(unpacked)?;
         if end?.is_some() {
             return Ok(ControlFlow::Break(()));
         }
@@ -198,6 +196,12 @@ impl Reader<'_> {
         drop(decoded);
         let packed = image.offset - offset;
         Ok(self.visitor.part(&Part { offset, codec: Some(codec), packed, unpacked }))
+    }
+
+    /// Counts the bytes of a part, its padding included.
+    fn count(&mut self, unpacked: u64) -> Result<(), ArchiveCause> {
+        self.left = self.left.checked_sub(unpacked).ok_or(ArchiveCause::TooLarge(self.limit))?;
+        Ok(())
     }
 
     /// Reads the next archive of a stream. Returns `None` if there is none.
@@ -427,5 +431,54 @@ mod tests {
         encoder.write_all(&archive_of(b"x")).unwrap();
         let (names, error) = listed(&encoder.finish().unwrap());
         assert!(names.is_empty() && error.unwrap().contains("memory"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_read_without_panic(noise: Vec<u8>, cut in 0usize..64) {
+            let heads: [&[u8]; 8] = [
+                b"070701",
+                b"\x1f\x8b\x08\0\0\0\0\0\0\x03",
+                b"BZh91AY&SY",
+                b"\x5d\0\0\x10\0\xff\xff\xff\xff\xff\xff\xff\xff",
+                b"\xfd7zXZ\0",
+                LZO,
+                b"\x02\x21\x4c\x18",
+                b"\x28\xb5\x2f\xfd",
+            ];
+            for head in heads {
+                let image = [&head[..head.len().min(cut)], &noise].concat();
+                let _ = listed(&image);
+            }
+        }
+    }
+
+    /// The header of lzop for data with an Adler-32 in each block.
+    const LZO: &[u8] = b"\x89LZO\0\r\n\x1a\n\x10\x40\x20\xa0\x09\x40\x01\x05\0\0\0\x01\
+        \0\0\x81\xa4\0\0\0\0\0\0\0\0\0\0\0\0\0";
+
+    #[test]
+    fn blocks_that_lie_are_errors() {
+        let lz4 = |rest: &[u8]| [b"\x02\x21\x4c\x18", rest].concat();
+        let lzo = |rest: &[u8]| [LZO, rest].concat();
+        let two_checksums = {
+            let mut header = LZO.to_vec();
+            header[20] = 3;
+            header
+        };
+        for (image, why) in [
+            (lz4(&[9, 0, 0, 0, 0x10]), "the lz4 block is truncated"),
+            (lz4(&[3, 0, 0, 0, 0x01, 0xff, 0xff]), "corrupt lz4 block: "),
+            (lz4(b"text"), "is not cpio"),
+            (lzo(&[0, 0, 0, 4, 0, 0, 0, 5, 0, 0, 0, 0]), "corrupt lzo block: impossible size"),
+            (lzo(&[0, 5, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0]), "corrupt lzo block: impossible size"),
+            (lzo(&[0, 0, 0, 4, 0, 0, 0, 4, 0, 0, 0, 0, 1]), "the lzo data is truncated"),
+            (lzo(&[0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 7]), "the checksum does not match"),
+            (lzo(&[0, 0, 0, 9, 0, 0, 0, 3, 0, 0, 0, 0, 17, 0, 0]), "corrupt lzo block: "),
+            (two_checksums, "the kernel reads lzo data with one checksum in each block"),
+        ] {
+            let error = listed(&image).1.unwrap();
+            assert!(error.contains(why), "{why}: {error}");
+        }
     }
 }

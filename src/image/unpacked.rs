@@ -19,7 +19,7 @@ use std::fmt;
 use std::io::BufRead;
 use std::ops::ControlFlow;
 
-use super::digest::{Digest, Digester};
+use super::digest::{Budget, Digest, Digester};
 use super::newc::{Member, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK};
 use super::read::{self, ArchiveError};
 use super::visitor::{Part, Visitor};
@@ -135,7 +135,7 @@ impl Node {
 /// How an image is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Reading {
-    /// How many bytes the image may decompress to.
+    /// How many bytes the image may unpack to, and its modules may decompress to.
     pub(crate) limit: u64,
     /// Whether every part of the image is kept apart from the others.
     pub(crate) apart: bool,
@@ -452,6 +452,8 @@ struct Unpacker {
     entries: u64,
     /// Steps from directory to directory.
     steps: u64,
+    /// How much modules may decompress to.
+    budget: Budget,
     /// The file that the data belongs to, and its digest.
     open: Option<(usize, Option<Digester>)>,
     /// The name of the entry at which the reading ended, and why.
@@ -467,6 +469,7 @@ impl Unpacker {
             hard_links: HashMap::new(),
             entries: 0,
             steps: 0,
+            budget: Budget::new(reading.limit.into()),
             open: None,
             failure: None,
         }
@@ -556,7 +559,7 @@ impl Unpacker {
         }
         let entry = (member.size > 0).then_some(self.entries);
         *content = Content { size: member.size, entry, digest: None };
-        let digester = self.reading.digests.then(|| Digester::new(&member.name));
+        let digester = self.reading.digests.then(|| Digester::new(&member.name, &self.budget));
         self.open = Some((at, digester));
     }
 }

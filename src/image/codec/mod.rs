@@ -20,7 +20,7 @@ use super::newc::Counted;
 
 /// Largest memory of an xz or lzma decoder, in bytes: twice what the strongest preset needs. zstd
 /// has the same limit for its window, and so has the kernel.
-const MEMORY_LIMIT: u64 = 128 << 20;
+pub(super) const MEMORY_LIMIT: u64 = 128 << 20;
 
 /// Number of bytes that [`Codec::detect`] needs.
 pub(super) const HEAD: usize = 4;
