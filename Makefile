@@ -69,7 +69,7 @@ INIT_BOOT := $(INIT)-boot
 # The linker lists the parts of a program beside it, for `make size`.
 MAP = -Clink-arg=-Wl,-Map=$(abspath $(dir $(BIN)))/$(1).map
 
-.PHONY: help build init init-boot binary guests guest boards run test boots packages faults stacks kernels lint bench soak coverage fuzz size initramfs install install-links install-hooks install-debian uninstall deb dist clean setup-build setup-run setup-deb setup-test setup-fuzz setup-coverage setup-kernels
+.PHONY: help build init init-boot binary guests guest boards run test boots packages generators faults stacks kernels lint bench soak coverage fuzz size initramfs install install-links install-hooks install-debian uninstall deb dist clean setup-build setup-run setup-deb setup-test setup-fuzz setup-coverage setup-kernels
 
 help:
 	@echo 'make run         install missing packages, build, and boot the demo in QEMU'
@@ -87,13 +87,14 @@ help:
 	@echo 'make coverage    print the line coverage of the pure layers, which must be $(COVERAGE) % or more'
 	@echo 'make fuzz        run each parser on mutated input for FUZZ (now $(FUZZ)) seconds; FUZZ_TARGETS=disk: one parser'
 	@echo 'make size        print sizes and largest parts of the programs in images; their limits are $(SIZE_LIMIT_BOOT), $(SIZE_LIMIT) and $(SIZE_LIMIT_STACKS) bytes'
-	@echo 'make install     install programs, units, man pages, completions and the directory of the cache of images below PREFIX (now $(PREFIX)); DESTDIR=…: for a package'
+	@echo 'make install     install programs, units, man pages, completions, hooks of dracut, mkinitcpio and kernel-install, and the directory of the cache of images below PREFIX (now $(PREFIX)); DESTDIR=…: for a package'
 	@echo 'make install-links   link modprobe, depmod and the other tools of kmod to the program, in PREFIX/sbin'
 	@echo 'make install-hooks   install the hooks that build the image of a kernel when it is installed, and update-initramfs'
 	@echo 'make install-debian  install what the kernel packages of Debian 12 need if coldplug is depmod'
 	@echo 'make uninstall   remove what these have installed'
 	@echo 'make deb         build packages of Debian: out/coldplug_VERSION_ARCH.deb'
 	@echo 'make packages    install these on Debian 12 and 13, with kernels that come and go, and boot each state'
+	@echo 'make generators  build images by dracut and kernel-install on Debian 13, and boot them, one with Secure Boot'
 	@echo 'make dist        build for all machines and pack the binaries for a release: $(TARGETS)'
 	@echo 'make boards      build what the boots of other machines need: $(BOARDS)'
 	@echo 'make clean       remove everything that was built'
@@ -153,6 +154,11 @@ boots: setup-test
 packages: setup-test
 	@$(MAKE) --no-print-directory binary
 	cargo test --locked --features qemu-tests --test boots -- --test-threads=1 packages
+
+# Images that dracut and kernel-install build, which `make boots` tries too.
+generators: setup-test
+	@$(MAKE) --no-print-directory binary
+	cargo test --locked --features qemu-tests --test boots -- --test-threads=1 generators
 
 # `make test` runs only the rows that are marked quick.
 faults: setup-test
@@ -226,12 +232,21 @@ FISHDIR ?= $(PREFIX)/share/fish/vendor_completions.d
 ZSHDIR ?= $(PREFIX)/share/zsh/vendor-completions
 HOOKDIR ?= /etc/kernel
 SBINDIR ?= $(PREFIX)/sbin
+KERNELINSTALLDIR ?= $(PREFIX)/lib/kernel/install.d
+DRACUTDIR ?= $(PREFIX)/lib/dracut/modules.d
+INITCPIODIR ?= $(PREFIX)/lib/initcpio
 # The tools of kmod, by the directory in which distributions have them.
 LINKS := $(addprefix $(SBINDIR)/,depmod insmod lsmod modinfo modprobe rmmod) $(PREFIX)/bin/lsmod
 UNITS := $(notdir $(wildcard initramfs/systemd/*))
 MANS := $(notdir $(wildcard initramfs/man/*))
 HOOKS := $(patsubst initramfs/hooks/%,%,$(wildcard initramfs/hooks/*/*))
 man_path = $(MANDIR)/man$(patsubst .%,%,$(suffix $(1)))/$(1)
+
+# What dracut, mkinitcpio and kernel-install need to build images with coldplug. None of it acts until
+# its owner is told to use it.
+GENERATORS := $(KERNELINSTALLDIR)/50-coldplug.install $(PREFIX)/lib/coldplug/coldplug-load \
+  $(addprefix $(DRACUTDIR)/99coldplug/,module-setup.sh coldplug.sh) \
+  $(INITCPIODIR)/install/coldplug $(INITCPIODIR)/hooks/coldplug
 
 # Installs the existing binaries: the user who installs need not be able to build.
 install:
@@ -250,6 +265,13 @@ install:
 	install -D -m 644 initramfs/completions/coldplug.bash $(DESTDIR)$(BASHDIR)/coldplug
 	install -D -m 644 initramfs/completions/coldplug.fish $(DESTDIR)$(FISHDIR)/coldplug.fish
 	install -D -m 644 initramfs/completions/_coldplug $(DESTDIR)$(ZSHDIR)/_coldplug
+	install -D -m 755 initramfs/kernel-install/50-coldplug.install $(DESTDIR)$(KERNELINSTALLDIR)/50-coldplug.install
+	install -D -m 755 initramfs/coldplug-load $(DESTDIR)$(PREFIX)/lib/coldplug/coldplug-load
+	install -D -m 755 initramfs/dracut/module-setup.sh $(DESTDIR)$(DRACUTDIR)/99coldplug/module-setup.sh
+	install -D -m 755 initramfs/dracut/coldplug.sh $(DESTDIR)$(DRACUTDIR)/99coldplug/coldplug.sh
+	install -D -m 755 initramfs/mkinitcpio/install $(DESTDIR)$(INITCPIODIR)/install/coldplug
+	install -D -m 755 initramfs/mkinitcpio/hook $(DESTDIR)$(INITCPIODIR)/hooks/coldplug
+	sed -i 's,@LIBDIR@,$(PREFIX)/lib/coldplug,' $(DESTDIR)$(DRACUTDIR)/99coldplug/module-setup.sh $(DESTDIR)$(INITCPIODIR)/install/coldplug
 
 # From then on coldplug is the modprobe of whoever has SBINDIR before that of kmod in PATH.
 install-links:
@@ -272,6 +294,8 @@ uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/coldplug $(addprefix $(DESTDIR)$(PREFIX)/lib/coldplug/,coldplug-init coldplug-init-stacks coldplug-init-boot)
 	rm -f $(addprefix $(DESTDIR)$(UNITDIR)/,$(UNITS)) $(foreach man,$(MANS),$(DESTDIR)$(call man_path,$(man)))
 	rm -f $(DESTDIR)$(BASHDIR)/coldplug $(DESTDIR)$(FISHDIR)/coldplug.fish $(DESTDIR)$(ZSHDIR)/_coldplug
+	rm -f $(addprefix $(DESTDIR),$(GENERATORS))
+	-[ ! -d $(DESTDIR)$(DRACUTDIR)/99coldplug ] || rmdir $(DESTDIR)$(DRACUTDIR)/99coldplug
 	rm -f $(addprefix $(DESTDIR)$(HOOKDIR)/,$(HOOKS) postrm.d/coldplug)
 	@for link in $(addprefix $(DESTDIR),$(LINKS)); do \
 	  if [ "$$(readlink $$link)" = $(PREFIX)/bin/coldplug ]; then rm -f $$link; fi; \

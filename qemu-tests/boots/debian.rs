@@ -44,7 +44,7 @@ const SHUTDOWN: &str = "#!/bin/busybox sh\necho \"/shutdown of the image: $*\" >
     /bin/busybox sync\n/bin/busybox poweroff -f\n";
 
 /// Writes a disk with the system, and the service that reports.
-fn disk(tree: &Tree, file: &Path) {
+pub(crate) fn disk(tree: &Tree, file: &Path) {
     let scratch = tempfile::tempdir().unwrap();
     let dir = scratch.path().join("root");
     // Without what is mounted in it.

@@ -58,6 +58,8 @@ mod slots;
 mod debian;
 // The packages of coldplug on Debian, and kernels that come and go.
 mod packages;
+// Images that dracut and kernel-install build with coldplug.
+mod generators;
 
 // The smallest program for images.
 mod boot_only;
@@ -95,5 +97,5 @@ fn main() -> ExitCode {
         load_methods::TESTS,
         floor::TESTS,
     ];
-    harness::run::main_with_extra(&usual, &[debian::EXTRA, packages::EXTRA])
+    harness::run::main_with_extra(&usual, &[debian::EXTRA, packages::EXTRA, generators::EXTRA])
 }

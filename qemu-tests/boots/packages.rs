@@ -24,14 +24,15 @@ pub(crate) const EXTRA: &[Test] = tests![
 ];
 
 /// A system in a directory that commands run in.
-struct System {
+pub(crate) struct System {
     dir: PathBuf,
     /// Mount points below it.
     mounts: Vec<PathBuf>,
 }
 
 impl System {
-    fn new(suite: &str, dir: &Path) -> Self {
+    /// Copies a small system to `dir`, with the package lists of `suite`.
+    pub(crate) fn new(suite: &str, dir: &Path) -> Self {
         debian::small(suite, dir);
         let mut system = Self { dir: dir.to_owned(), mounts: Vec::new() };
         let proc = dir.join("proc");
@@ -51,6 +52,11 @@ impl System {
         system
     }
 
+    /// Returns its directory.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Returns a command of the shell in the system.
     fn command(&self, line: &str) -> Command {
         let mut chroot = tool::command("chroot", "coreutils");
@@ -61,7 +67,7 @@ impl System {
     }
 
     /// Runs a line of the shell, and returns what it printed.
-    fn run(&self, line: &str) -> String {
+    pub(crate) fn run(&self, line: &str) -> String {
         let printed = tool::run(&mut self.command(&format!("exec 2>&1; {line}")));
         note!("$ {line}\n{printed}");
         printed
@@ -75,7 +81,7 @@ impl System {
     }
 
     /// Returns the last two kernels for clouds of the release's own version, oldest first.
-    fn kernels(&self, version: &str) -> [String; 2] {
+    pub(crate) fn kernels(&self, version: &str) -> [String; 2] {
         let names = self.run(&format!(
             "apt-cache search --names-only '^linux-image-{version}.*-cloud-amd64$' \
              | cut -d ' ' -f 1 | sort -V | sed s/^linux-image-//",
@@ -127,7 +133,8 @@ impl System {
         boot.check(boot.console.contains("coldplug: verdict=ok"), "the image is ours");
     }
 
-    fn unmount(&mut self) {
+    /// Unmounts what is mounted below it.
+    pub(crate) fn unmount(&mut self) {
         for place in self.mounts.drain(..).rev() {
             let _ = tool::attempt(tool::command("umount", "mount").arg(place));
         }

@@ -39,6 +39,19 @@ pub fn get(name: &str, options: &[&str]) -> Tree {
     })
 }
 
+/// Compiles usr/gen_init_cpio.c of the source into the directory `dir`, and returns the program.
+///
+/// # Panics
+///
+/// If it cannot be compiled. Without a compiler or the network the test is ignored.
+pub fn gen_init_cpio(dir: &Path) -> PathBuf {
+    let _lock = kernel::lock(&build_dir().with_extension("lock"));
+    let program = dir.join("gen_init_cpio");
+    let mut cc = tool::command("cc", "gcc");
+    tool::run(cc.arg("-o").arg(&program).arg(source().join("usr/gen_init_cpio.c")));
+    program
+}
+
 fn build_dir() -> PathBuf {
     kernel::cache().join("source/build-6.1")
 }

@@ -13,6 +13,7 @@
 //! | [`debian`] | a Debian 12 by debootstrap |
 //! | [`made_disk`], [`recipe`] | disks of LUKS, LVM and md, made by the tools of Debian |
 //! | [`machine`], [`arch`], [`qmp`], [`swtpm`] | a machine in QEMU, and what it reported; its TPM |
+//! | [`ovmf`] | a machine that starts from its firmware |
 //! | [`record`] | entries of the boot record |
 //! | [`measured`], [`sysfs_names`] | the machines that are measured, and the state that a boot leads to |
 //! | [`supervisor`], [`fake_kernel`] | commands in a fake root under a fake kernel |
@@ -33,6 +34,7 @@ pub mod kmod34;
 pub mod machine;
 pub mod made_disk;
 pub mod measured;
+pub mod ovmf;
 pub mod own_modules;
 pub mod packages;
 pub mod paths;

@@ -18,12 +18,12 @@ use harness::entry::Entry;
 use harness::kernel::Tree;
 use harness::machine::{Bus, Facts, Machine};
 use harness::paths::program;
-use harness::run::{self, BOOT, Case};
-use harness::{built_kernel, image, record};
+use harness::run::{self, BOOT, Case, RELEASE};
+use harness::{built_kernel, image, record, tool};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 /// One kernel, and what its boot must come to.
 struct Row {
@@ -159,11 +159,64 @@ impl Image {
     }
 }
 
+/// The program of the kernel makes of `--as-list` what `image build` makes: the same entries, apart
+/// from the sizes of links and the order of hard links, with the same content.
+fn gen_init_cpio_makes_the_image_of_a_list() {
+    let tree = built_kernel::get("base", &[]);
+    let scratch = tempfile::tempdir().unwrap();
+    let at = |name: &str| scratch.path().join(name);
+    let build = |out: &Path, more: &[&str]| {
+        let mut build = Command::new(program("coldplug"));
+        build.args(["image", "build", "-q", "--kernel", &tree.release, "--root"]);
+        tool::run(build.arg(&tree.root).arg("-o").arg(out).args(more));
+    };
+    build(&at("image"), &[]);
+    build(&at("list"), &["--as-list"]);
+    let made = Command::new(built_kernel::gen_init_cpio(scratch.path()))
+        .args(["-t", "0"])
+        .arg(at("list"))
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    fs::write(at("made"), made.stdout).unwrap();
+    // It counts the NUL at the end of a link's target, which the kernel does not need.
+    let listed = |name: &str| {
+        let mut list = Command::new(program("coldplug"));
+        let text = tool::run(list.args(["image", "list"]).arg(at(name)));
+        let words = |line: &str| {
+            let is_link = line.starts_with('l');
+            let words = line.split_whitespace().enumerate();
+            let kept = words.filter(|(at, _)| !is_link || *at != 2);
+            kept.map(|(_, word)| word.to_owned()).collect::<Vec<_>>()
+        };
+        text.lines().map(words).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(listed("made"), listed("image"));
+    let unpacked = |name: &str| {
+        let dir = at(&format!("{name}.d"));
+        fs::create_dir(&dir).unwrap();
+        let mut cpio = tool::command("cpio", "cpio");
+        cpio.args(["-id", "--quiet", "--nonmatching", "dev/*"]).current_dir(&dir);
+        tool::feed(&mut cpio, &fs::read(at(name)).unwrap());
+        dir
+    };
+    let mut diff = tool::command("diff", "diffutils");
+    let [made, image] = ["made", "image"].map(unpacked);
+    assert_eq!(tool::run(diff.args(["-r", "--no-dereference"]).args([made, image])), "");
+}
+
 fn main() -> ExitCode {
-    run::cases(ROWS.iter().map(|row| Case {
+    let rows = ROWS.iter().map(|row| Case {
         name: row.name.to_owned(),
         needs: &BOOT,
         is_extra: false,
         run: Box::new(|| row.run()),
-    }))
+    });
+    let list = Case {
+        name: "gen_init_cpio_makes_the_image_of_a_list".to_owned(),
+        needs: &RELEASE,
+        is_extra: false,
+        run: Box::new(gen_init_cpio_makes_the_image_of_a_list),
+    };
+    run::cases(rows.chain([list]))
 }

@@ -34,6 +34,8 @@ pub(crate) const TESTS: &[Test] = tests![[] =>
     a_builtin_module_stands_for_its_softdeps,
     init_is_the_smallest_program_that_suffices,
     a_list_replaces_the_built_in_one,
+    a_build_as_a_list_gives_the_image_again,
+    options_of_image_conf_come_first,
     a_list_of_every_form_gives_what_gen_init_cpio_makes,
     an_image_can_be_standard_output,
     what_is_not_a_regular_file_is_refused_by_name,
@@ -799,6 +801,71 @@ fn a_list_replaces_the_built_in_one() {
     fs::remove_file(tree.path().join("out.img")).unwrap();
     let error = refused(tree.path(), &format!("--list {}", list.display()));
     assert!(error.contains("my.list line 3: unknown type 'fifo'"), "{error}");
+}
+
+/// The list has all that the image has: an image of it alone is the same, byte for byte. The files
+/// that it names are those of the tree, and of the directory beside it.
+fn a_build_as_a_list_gives_the_image_again() {
+    let tree = tree();
+    let root = tree.path();
+    put(root, "content", "hello\n");
+    let lines = "dir /etc 0700 1 2\nfile /init @init 0755 0 0\nfile /bin/a CONTENT 4755 1 2 /bin/b /c\n\
+        slink /sbin bin 0777 0 0\nnod /dev/console 0600 0 0 c 5 1\nnod /dev/b 0600 0 0 b 7 0\n\
+        pipe /p 0600 0 0\nsock /s 0600 0 0\n";
+    let content = root.join("content").display().to_string();
+    fs::write(root.join("lines"), lines.replace("CONTENT", &content)).unwrap();
+    let lines = root.join("lines").display().to_string();
+    let image = fs::read(built(root, &format!("--list {lines}"))).unwrap();
+    fs::remove_file(root.join("out.img")).unwrap();
+    let list = built(root, &format!("--list {lines} --as-list"));
+    let text = fs::read_to_string(&list).unwrap();
+    let has = |line: &str| assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+    let beside = root.join("out.img.files");
+    has(&format!("file /init {} 0755 0 0", root.join("init").display()));
+    has(&format!("file /bin/a {content} 4755 1 2 /bin/b /c"));
+    let module = format!("lib/modules/{RELEASE}/kernel/a.ko.zst");
+    has(&format!("file /{module} {}/{module} 0644 0 0", beside.display()));
+    assert!(beside.join(format!("lib/modules/{RELEASE}/modules.dep.bin")).exists());
+    fs::rename(&list, root.join("list")).unwrap();
+    // Nothing comes from a tree without modules and configuration.
+    let empty = tempfile::tempdir().unwrap();
+    for name in ["dep", "builtin"] {
+        put(empty.path(), &format!("lib/modules/{RELEASE}/modules.{name}"), "");
+    }
+    put(empty.path(), "init", program(X86_64, None, b""));
+    let again = built(empty.path(), &format!("--list {}", root.join("list").display()));
+    let without_tree = |image: &[u8]| {
+        let dir = tempfile::tempdir().unwrap();
+        let list = cpio(image, &["-itvn", "--quiet"], dir.path()).stdout;
+        let list = String::from_utf8(list).unwrap();
+        let of_tree = |line: &&str| !line.contains("/modules.");
+        list.lines().filter(of_tree).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(without_tree(&fs::read(&again).unwrap()), without_tree(&image));
+    let kept = |image: &Path| {
+        let all = files(image).into_iter();
+        all.filter(|(name, _)| !name.contains("/modules.")).collect::<BTreeMap<_, _>>()
+    };
+    let first = root.join("first");
+    fs::write(&first, &image).unwrap();
+    assert_eq!(kept(&again), kept(&first));
+
+    let error = refused(root, "--as-list --compress zstd");
+    assert!(error.contains("--as-list writes no archive"), "{error}");
+}
+
+fn options_of_image_conf_come_first() {
+    let tree = tree();
+    let root = tree.path();
+    put(root, "etc/coldplug/image.conf", "output = /nowhere/x\nmodules = e\nmodules-as = plain\n");
+    let modules_of = |args: &str| modules(&built(root, args));
+    assert!(modules_of("").len() > 1);
+    assert_eq!(modules_of("--configured"), ["e.ko"]);
+    assert_eq!(modules_of("--configured --modules-as zstd"), ["e.ko.zst"]);
+    put(root, "etc/coldplug/image.conf", "frob = 1\n");
+    fs::remove_file(root.join("out.img")).unwrap();
+    let error = refused(root, "--configured");
+    assert!(error.contains("image.conf:1: frob: no such key"), "{error}");
 }
 
 /// Lines for every form of the grammar, and the entries that gen_init_cpio of Linux 6.1 makes of

@@ -43,6 +43,8 @@ mod uboot_env;
 mod kernel_removal;
 // What a distribution installs: packages, hooks, manual pages, completions.
 mod packages;
+// What other image generators, kernel-install and recipes of distributions call.
+mod generators;
 // Images of installed kernels.
 mod image_update;
 // The release binaries: static and small.
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
         commands::TESTS,
         kernel_removal::TESTS,
         packages::TESTS,
+        generators::TESTS,
         image_update::TESTS,
         binary::TESTS,
     ])

@@ -14,7 +14,8 @@ use super::pack::{self, Packed, Packer};
 use super::select::{self, Selection};
 use super::tree::Tree;
 use super::{
-    Error, ModuleFormat, Modules, Options, firmware, newc, programs, reasons, shell, source,
+    Error, ModuleFormat, Modules, Options, firmware, list_output, newc, programs, reasons, shell,
+    source,
 };
 use crate::escape;
 use crate::kmod::index;
@@ -340,7 +341,7 @@ fn items(manifest: &Manifest) -> Vec<Item<'_>> {
     items
 }
 
-/// Writes the image. Returns its size in bytes.
+/// Writes the image, or its list. Returns the size in bytes.
 fn write(
     manifest: &Manifest,
     options: &Options,
@@ -350,6 +351,9 @@ fn write(
     // Whoever reads the hash of a password can try passwords against it.
     let is_secret = has_keys || options.shell_password.is_some();
     let mode = if is_secret { 0o600 } else { 0o666 };
+    if options.as_list {
+        return list_output::write(manifest, options, cache, mode);
+    }
     let output = Output::create(&options.out, mode, options.compress)?;
     let mut writer = newc::Writer::new(output, options.mtime);
     let mut inodes = HashMap::new();
@@ -432,6 +436,7 @@ mod tests {
             module_format: ModuleFormat::default(),
             cache: CacheChoice::Off,
             compress: Compress::default(),
+            as_list: false,
             list: None,
             firmware: false,
             shell: None,

@@ -86,6 +86,8 @@ pub(crate) enum Error {
     },
     /// A password hash that the shell could not check.
     Password(BadHash),
+    /// A name that a list for gen_init_cpio cannot hold.
+    NoWord(String),
     /// A path that cannot be written into an archive or index.
     NotUtf8(PathBuf),
     /// A module that cannot be decompressed.
@@ -125,6 +127,7 @@ impl Error {
             Self::NoShell(_) => {
                 "install busybox-static, or name a shell with --shell=PATH".to_owned()
             }
+            Self::NoWord(_) => "its words have no spaces and start with no '#'".to_owned(),
             Self::Password(_) => "'openssl passwd -6' makes a hash".to_owned(),
             Self::OpenCache(dir) => {
                 format!("run 'chmod go-w {0}' and 'chown root {0}'", escape::path(&dir))
@@ -172,6 +175,10 @@ impl fmt::Display for Error {
                 write!(f, "{}: shared library {library} not found", escape::path(&program))
             }
             Self::Password(error) => write!(f, "--shell-password-hash: {error}"),
+            Self::NoWord(name) => {
+                let name = escape::line(name);
+                write!(f, "'{name}': a list for gen_init_cpio cannot hold this name")
+            }
             Self::NotUtf8(path) => {
                 let path = escape::bytes(path.as_os_str().as_encoded_bytes());
                 write!(f, "{path}: the path is not UTF-8")

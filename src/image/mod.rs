@@ -14,6 +14,7 @@
 //! firmware they name ────► Manifest    written in path order
 //!                              ▼
 //!                 newc::Writer ─► Output (compressed as a whole, renamed when complete)
+//!                 list_output     or a list for gen_init_cpio, with the files that it needs
 //! ```
 //!
 //! `update` keeps the images of the installed kernels up to date, as image.conf (`conf`) says; it
@@ -51,6 +52,7 @@ mod init;
 mod inside;
 pub(crate) mod installed;
 pub(crate) mod list;
+mod list_output;
 mod manifest;
 pub mod newc;
 mod options;

@@ -42,6 +42,8 @@ pub(crate) struct Options {
     pub(crate) cache: CacheChoice,
     /// Compression of the whole archive.
     pub(crate) compress: Compress,
+    /// Whether to write a list for gen_init_cpio instead of an archive.
+    pub(crate) as_list: bool,
     /// The file list that replaces the built-in one.
     pub(crate) list: Option<PathBuf>,
     /// Whether to add firmware.

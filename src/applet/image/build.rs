@@ -1,20 +1,23 @@
 //! `coldplug image build`: its options, and the summary.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::{Command, usage};
+use super::{Command, settings, usage};
 use crate::applet::args;
 use crate::applet::message::{self, Error};
 use crate::image::{self, CacheChoice, Compress, Init, ModuleFormat, Modules, Options, Shell};
-use crate::sys::atomic_file;
+use crate::sys::{Root, atomic_file};
 
 /// What to build.
 #[derive(Debug)]
 pub(super) struct Build {
     pub(super) options: Options,
     pub(super) quiet: bool,
+    /// Whether image.conf is read.
+    is_configured: bool,
 }
 
 /// Builds an image. Returns the summary to print.
@@ -37,9 +40,16 @@ pub(super) fn build(options: &Options, quiet: bool) -> Result<String, Error> {
 
 /// Parses the options of the command.
 pub(super) fn parse(parser: &mut lexopt::Parser) -> Result<Command, Error> {
+    let words: Vec<OsString> = parser.raw_args()?.collect();
+    // lexopt takes the first word for the name of the program.
+    let again = || lexopt::Parser::from_iter([OsString::new()].iter().chain(&words));
     let mut build = Build::default();
-    if !build.add(parser)? {
+    if !build.add(&mut again())? {
         return Ok(Command::Help);
+    }
+    if build.is_configured {
+        build = configured(&build.options.root)?;
+        build.add(&mut again())?;
     }
     if build.options.release.is_empty() {
         return Err(usage("--kernel RELEASE is missing"));
@@ -48,7 +58,19 @@ pub(super) fn parse(parser: &mut lexopt::Parser) -> Result<Command, Error> {
         return Err(usage("-o OUT is missing or not the name of a file"));
     }
     build.complete()?;
+    build.check_list()?;
     Ok(Command::Build(Box::new(build)))
+}
+
+/// Returns the build that image.conf below `root` asks for, without a path of the image. Files that
+/// are skipped are reported.
+///
+/// # Errors
+/// A file cannot be read, or a line is wrong.
+fn configured(root: &Path) -> Result<Build, Error> {
+    let mut build = settings::read(&Root::at(root))?;
+    build.options.out = PathBuf::new();
+    Ok(build)
 }
 
 impl Build {
@@ -59,7 +81,7 @@ impl Build {
     pub(super) fn add(&mut self, parser: &mut lexopt::Parser) -> Result<bool, Error> {
         use lexopt::Arg::{Long, Short};
         use lexopt::ValueExt;
-        let Self { options, quiet } = self;
+        let Self { options, quiet, is_configured } = self;
         while let Some(arg) = parser.next()? {
             match arg {
                 Long("help") | Short('h') => return Ok(false),
@@ -79,6 +101,8 @@ impl Build {
                 Long("cache") => options.cache = CacheChoice::Dir(parser.value()?.into()),
                 Long("no-cache") => options.cache = CacheChoice::Off,
                 Long("compress") => options.compress = parser.value()?.parse_with(compress)?,
+                Long("as-list") => options.as_list = true,
+                Long("configured") => *is_configured = true,
                 Long("list") => options.list = Some(parser.value()?.into()),
                 Long("no-firmware") => options.firmware = false,
                 Long("generic") => options.generic = true,
@@ -97,6 +121,23 @@ impl Build {
         Ok(true)
     }
 
+    /// Checks what goes with a list instead of an archive.
+    ///
+    /// # Errors
+    /// The list has no directory beside it, or is to be compressed.
+    fn check_list(&self) -> Result<(), Error> {
+        let Options { as_list, out, compress, .. } = &self.options;
+        match *as_list {
+            true if atomic_file::is_standard_output(out) => {
+                Err(usage("--as-list writes files beside OUT, which cannot be standard output"))
+            }
+            true if *compress != Compress::None => {
+                Err(usage("--as-list writes no archive that --compress could compress"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Sets what follows from all options together, and from the environment.
     ///
     /// # Errors
@@ -113,7 +154,7 @@ impl Build {
 
 impl Default for Build {
     fn default() -> Self {
-        Self { options: defaults(), quiet: false }
+        Self { options: defaults(), quiet: false, is_configured: false }
     }
 }
 
@@ -126,6 +167,7 @@ fn defaults() -> Options {
         init: Init::Smallest,
         module_format: ModuleFormat::default(),
         compress: Compress::default(),
+        as_list: false,
         list: None,
         firmware: true,
         shell: None,
@@ -230,6 +272,8 @@ mod tests {
             ("build -k 6.1 -o ..", "-o OUT is missing"),
             ("build -k 6.1 -o out --compress xz", "expected none, zstd or gzip"),
             ("build -k 6.1 -o out extra", "unexpected argument"),
+            ("build -k 6.1 -o - --as-list", "cannot be standard output"),
+            ("build -k 6.1 -o out --as-list --compress zstd", "writes no archive"),
         ] {
             let error = parsed(&format!("image {args}")).unwrap_err();
             assert!(error.contains(message), "{args}: {error}");

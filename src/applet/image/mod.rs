@@ -48,6 +48,8 @@ build  Write an initramfs image to OUT.
                           (default: /var/cache/coldplug if it exists and can be written)
       --no-cache          pack all modules anew
       --compress CODEC    compress the whole archive: none (default), zstd or gzip
+      --as-list           write to OUT a list for the kernel's gen_init_cpio instead of an archive,
+                          and what only the image has to the directory OUT.files
       --list FILE         read the files, links and device nodes from FILE, a list for
                           gen_init_cpio, instead of the built-in list; '-' is standard input
       --no-firmware       leave out firmware
@@ -58,6 +60,8 @@ build  Write an initramfs image to OUT.
       --shell-password-hash HASH|FILE
                           ask for a password before a shell; its hash as made by
                           'openssl passwd -6', or a file that holds it
+      --configured        begin with the options of image.conf below the root; those of the
+                          command line replace them
   -q, --quiet             print no summary
 The date of all entries is SOURCE_DATE_EPOCH if it is set, else 0.
 

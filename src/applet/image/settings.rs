@@ -2,10 +2,11 @@
 
 use std::ffi::{OsStr, OsString};
 
-use super::super::message::Error;
+use super::super::message::{self, Error};
 use super::build::Build;
 use crate::escape;
-use crate::image::conf::Setting;
+use crate::image::conf::{self, Setting};
+use crate::sys::Root;
 
 /// What a key takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,9 +24,11 @@ enum Kind {
 }
 
 /// The long options of `image build`.
-const KEYS: [(&str, Kind); 16] = [
+const KEYS: [(&str, Kind); 18] = [
     ("kernel", Kind::CommandLine),
     ("root", Kind::CommandLine),
+    ("configured", Kind::CommandLine),
+    ("as-list", Kind::CommandLine),
     ("output", Kind::Value),
     ("all", Kind::Flag),
     ("modules", Kind::List),
@@ -47,12 +50,26 @@ const QUIET: (&str, Kind) = ("quiet", Kind::Flag);
 /// An option as on the command line, and the line that it comes from.
 type Word<'s> = (OsString, &'s Setting);
 
+/// Returns the build that image.conf below `root` asks for. Files that are skipped are reported.
+///
+/// # Errors
+///
+/// A file cannot be read, or a line is wrong.
+pub(super) fn read(root: &Root) -> Result<Build, Error> {
+    let mut warnings = Vec::new();
+    let settings = conf::read(root, &mut warnings);
+    for warning in &warnings {
+        message::warn("image", &warning.to_string());
+    }
+    build(&settings.map_err(|error| Error::Failed(error.to_string()))?)
+}
+
 /// Returns the build that these settings ask for.
 ///
 /// # Errors
 ///
 /// A key is unknown, or has a value that it does not take: the message starts with `FILE:LINE`.
-pub(super) fn build(settings: &[Setting]) -> Result<Build, Error> {
+fn build(settings: &[Setting]) -> Result<Build, Error> {
     let mut words: Vec<Word<'_>> = Vec::new();
     for setting in settings {
         add(&mut words, setting).map_err(|why| failed(setting, &why))?;

@@ -7,7 +7,7 @@ use super::super::{args, message, out};
 use super::{Command, settings};
 use crate::escape;
 use crate::image::update::{self, UpdateError};
-use crate::image::{Options, conf, installed};
+use crate::image::{Options, installed};
 use crate::sys::Root;
 
 /// Path of an image if image.conf names none.
@@ -81,13 +81,7 @@ impl Setup {
     /// Reads image.conf.
     fn read(request: &Request) -> Result<Self, Error> {
         let root = Root::at(&request.root);
-        let mut warnings = Vec::new();
-        let settings = conf::read(&root, &mut warnings);
-        for warning in &warnings {
-            message::warn("image", &warning.to_string());
-        }
-        let settings = settings.map_err(|error| Error::Failed(error.to_string()))?;
-        let mut build = settings::build(&settings)?;
+        let mut build = settings::read(&root)?;
         build.complete()?;
         build.options.root.clone_from(&request.root);
         let configured = Some(&build.options.out).filter(|out| !out.as_os_str().is_empty());

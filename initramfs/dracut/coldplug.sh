@@ -1,0 +1,3 @@
+#!/bin/sh
+# Hook of dracut, before `udevadm trigger`.
+coldplug-load
