@@ -15,7 +15,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, FsWord, fstat, fstatfs, stat, statat};
+use rustix::fs::{AtFlags, StatFs, fstat, fstatfs, stat, statat};
 use rustix::io::Errno;
 use rustix::mount::MountPropagationFlags;
 
@@ -140,17 +140,18 @@ impl std::error::Error for SwitchRootError {}
 /// XDEV if `dir` is not such a directory: it is not in memory, holds no /init, or is the current
 /// root.
 pub(crate) fn free_initramfs(dir: BorrowedFd<'_>) -> std::result::Result<Removed, Errno> {
-    let in_memory = fstatfs(dir).is_ok_and(|s| is_in_memory(s.f_type));
+    let in_memory = fstatfs(dir).is_ok_and(|fs| is_in_memory(&fs));
     let in_use = fstat(dir)?.st_dev == stat("/")?.st_dev;
     let ours = statat(dir, "init", AtFlags::SYMLINK_NOFOLLOW).is_ok();
     if in_memory && ours && !in_use { tree::remove_contents(dir) } else { Err(Errno::XDEV) }
 }
 
-/// Returns whether a filesystem with this magic number keeps its files in memory.
+/// Returns whether a filesystem keeps its files in memory.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "32 bits everywhere")]
-fn is_in_memory(magic: FsWord) -> bool {
-    // The type is signed and of 32 or 64 bits, depending on the machine.
-    matches!(magic as u32, RAMFS_MAGIC | TMPFS_MAGIC)
+fn is_in_memory(fs: &StatFs) -> bool {
+    // The field has 32 or 64 bits and is signed or not, depending on the machine. On s390x its type
+    // is not rustix's FsWord.
+    matches!(fs.f_type as u32, RAMFS_MAGIC | TMPFS_MAGIC)
 }
 
 impl Ready {
@@ -224,7 +225,7 @@ mod tests {
         fs::write(scratch.path().join("init"), "x").unwrap();
         for path in [Path::new("/"), Path::new("/proc"), Path::new("/dev"), scratch.path()] {
             // The scratch directory is in memory on some machines; it is never the current root.
-            let in_memory = rustix::fs::statfs(path).is_ok_and(|s| is_in_memory(s.f_type));
+            let in_memory = rustix::fs::statfs(path).is_ok_and(|fs| is_in_memory(&fs));
             if !(in_memory && path == scratch.path()) {
                 assert_eq!(
                     free_initramfs(File::open(path).unwrap().as_fd()),
