@@ -363,7 +363,7 @@ fn tree_of_many(count: usize) -> tempfile::TempDir {
     for n in 0..count {
         let mut content = module(&[&format!("name=m{n}"), &format!("firmware=m/{n}.bin")]);
         // Numbers of a linear congruence, so that no two modules compress alike.
-        content.extend((0..n * 40).map(|i| ((i * i * 1103 + n * 12345) >> 8) as u8));
+        content.extend((0..n * 40).map(|i| ((i * i * 1103 + n * 12345) >> 8).to_le_bytes()[0]));
         let (suffix, content) = match n % 50 {
             7 => (".xz", filter("xz", &content)),
             8 => (".zst", filter("zstd -q", &content)),
@@ -375,6 +375,9 @@ fn tree_of_many(count: usize) -> tempfile::TempDir {
     for name in ["modules.dep", "modules.alias", "modules.softdep"] {
         fs::remove_file(modules.join(name)).unwrap();
     }
+    // depmod warns without them.
+    put(&modules, "modules.order", "");
+    put(&modules, "modules.builtin.modinfo", "");
     dir
 }
 

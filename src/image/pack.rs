@@ -96,14 +96,15 @@ pub(super) struct Packed {
 pub(super) struct Packer<'a> {
     format: ModuleFormat,
     cache: Option<&'a Cache>,
-    /// Keeps its memory between modules.
+    /// Keeps its memory between modules. What it makes of one does not depend on those before.
+    encoder: zstd::bulk::Compressor<'static>,
     buffer: Vec<u8>,
 }
 
 impl<'a> Packer<'a> {
     /// Makes a packer of modules in `format`. Packed modules are taken from the cache and put there.
     pub(super) fn new(format: ModuleFormat, cache: Option<&'a Cache>) -> Self {
-        Self { format, cache, buffer: Vec::new() }
+        Self { format, cache, encoder: zstd::bulk::Compressor::default(), buffer: Vec::new() }
     }
 
     /// Reads the module file at `path` and converts it. The module itself never changes. The content
@@ -162,10 +163,20 @@ impl<'a> Packer<'a> {
         }
         // By size alone: which of the two it is must not depend on the machine's memory.
         let encoded = match module.len() < LARGE {
-            true => encode(module, &mut self.buffer).map(|()| self.buffer.clone()),
+            true => self.encode_small(module).map(|()| self.buffer.clone()),
             false => encode_large(module),
         };
         encoded.map_err(|e| DecodeError::Damaged(Compression::Zstd, e.to_string()))
+    }
+
+    /// Compresses a module into the buffer.
+    fn encode_small(&mut self, module: &[u8]) -> io::Result<()> {
+        for parameter in ZSTD {
+            self.encoder.set_parameter(parameter)?;
+        }
+        self.buffer.clear();
+        self.buffer.reserve(zstd::zstd_safe::compress_bound(module.len()));
+        self.encoder.compress_to_buffer(module, &mut self.buffer).map(drop)
     }
 }
 
@@ -177,18 +188,6 @@ fn with_stored(packed: Packed, stored: FileBytes) -> Packed {
         }
         (packed, _) => packed,
     }
-}
-
-/// Compresses a module into `buffer`. The encoder is new for every module, so that its output cannot
-/// depend on the modules before.
-fn encode(module: &[u8], buffer: &mut Vec<u8>) -> io::Result<()> {
-    let mut encoder = zstd::bulk::Compressor::default();
-    for parameter in ZSTD {
-        encoder.set_parameter(parameter)?;
-    }
-    buffer.clear();
-    buffer.reserve(zstd::zstd_safe::compress_bound(module.len()));
-    encoder.compress_to_buffer(module, buffer).map(drop)
 }
 
 /// Compresses a module without a buffer of its size.
@@ -271,6 +270,7 @@ mod tests {
     use super::*;
     use crate::image::CacheChoice;
     use crate::kmod::elf::tests::LAYOUTS;
+    use std::path::PathBuf;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[test]
@@ -343,6 +343,26 @@ mod tests {
             assert!(error.contains(too_large), "{error}");
         }
         assert_eq!(pack(ModuleFormat::Plain, &large), with_firmware(&large));
+    }
+
+    /// The memory of an encoder is used again.
+    #[test]
+    fn what_was_packed_before_has_no_effect() {
+        let scratch = tempfile::tempdir().unwrap();
+        let paths: Vec<_> = (0..40).map(|n| scratch.path().join(format!("{n}.ko"))).collect();
+        for (n, path) in paths.iter().enumerate() {
+            let numbers = (0..n * 3000).map(|i| ((i * i / 7 + n * i) >> (n % 5)).to_le_bytes()[0]);
+            let text: Vec<u8> = numbers.collect();
+            let info = b"license=GPL\0";
+            fs::write(path, LAYOUTS[0].elf(&[(".text", &text), (".modinfo", info)])).unwrap();
+        }
+        let pack = |packer: &mut Packer<'_>, path: &PathBuf| packer.file(path, 1 << 20).unwrap();
+        let new = || Packer::new(ModuleFormat::Zstd, None);
+        let alone: Vec<_> = paths.iter().map(|path| pack(&mut new(), path)).collect();
+        let mut packer = new();
+        for (path, alone) in paths.iter().zip(&alone).rev() {
+            assert_eq!(&pack(&mut packer, path), alone);
+        }
     }
 
     /// Returns a module that names firmware, with `len` bytes of content.

@@ -106,7 +106,11 @@ impl AtomicFile {
             let link = |path: &Path| {
                 linkat(CWD, &own, CWD, path, AtFlags::SYMLINK_FOLLOW).map_err(io::Error::from)
             };
-            self.state = State::Temporary(with_temporary_name(&self.target, link)?.1);
+            self.state = match link(&self.target) {
+                Ok(()) => State::Final,
+                // linkat(2) replaces nothing.
+                Err(_) => State::Temporary(with_temporary_name(&self.target, link)?.1),
+            };
         }
         if let State::Temporary(path) = &self.state {
             fs::rename(path, &self.target)?;
