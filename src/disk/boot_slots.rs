@@ -68,12 +68,15 @@ pub fn activate(variables: &mut Environment, names: &[&str], slot: &str) {
     set_attempts(variables, slot, ATTEMPTS);
 }
 
-/// Sets the order to `first` and the slots so far, or `default`, without `removed`.
+/// Sets the order to `first` and the slots so far, or `default`, without `removed`. Words that are
+/// no text can be no slot and are left out.
 #[cfg(feature = "host")]
 fn set_order(variables: &mut Environment, first: Option<&str>, removed: &str, default: &[&str]) {
-    let set = variables.get_bytes(ORDER).map(String::from_utf8_lossy);
-    let slots: Vec<&str> = match &set {
-        Some(text) => text.split_ascii_whitespace().collect(),
+    let slots: Vec<&str> = match variables.get_bytes(ORDER) {
+        Some(order) => {
+            let words = order.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+            words.filter_map(|word| std::str::from_utf8(word).ok()).collect()
+        }
         None => default.to_vec(),
     };
     let others = slots.into_iter().filter(|slot| *slot != removed);
@@ -144,5 +147,8 @@ mod tests {
         assert_eq!((variables.get(ORDER), variables.get("BOOT_B_LEFT")), (None, Some("0")));
         activate(&mut variables, &names, "B");
         assert_eq!(order(&variables, &names), ["B", "A"]);
+        let mut variables = Environment::parse(b"BOOT_ORDER=\xff  B A\0\0");
+        activate(&mut variables, &names, "A");
+        assert_eq!(variables.get(ORDER), Some("A B"));
     }
 }
