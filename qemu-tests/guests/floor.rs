@@ -1,8 +1,9 @@
 //! The floor: an init without discovery, the minimum cost of a boot.
 //!
-//! It mounts /dev, /proc and /sys, loads the uncompressed modules of /modules.list, mounts the ext4
-//! root that `root=/dev/…` names, and runs its /sbin/init. The time that coldplug takes longer is
-//! the cost of discovery.
+//! It mounts /dev, /proc and /sys, loads the modules of /modules.list, mounts the ext4 root that
+//! `root=/dev/…` names, and runs its /sbin/init. The time that coldplug takes longer, and the memory
+//! that it takes in addition, is the cost of discovery. The kernel reads uncompressed modules;
+//! compressed ones are decoded here, one after the other.
 //!
 //! ```text
 //! PATH: NEED NEED...        /modules.list: file of a module, and files that are loaded before
@@ -15,9 +16,10 @@
 //! The real init gets the time of entry as `COLDPLUG_INIT_BOOTTIME_NS`.
 
 use coldplug::cmdline::words::words;
+use coldplug::kmod::compress::{Decoder, IMAGE_LIMIT};
 use rustix::mount::{MountFlags, mount, mount_move};
 use rustix::process::{chdir, chroot};
-use rustix::system::finit_module;
+use rustix::system::{finit_module, init_module};
 use rustix::time::{ClockId, clock_gettime};
 use std::collections::HashSet;
 use std::ffi::CStr;
@@ -33,6 +35,10 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn main() {
+    if std::process::id() != 1 {
+        // The kernel requests a module: in images of coldplug, /sbin/modprobe is a link to /init.
+        return;
+    }
     let now = clock_gettime(ClockId::Boottime);
     let entry_ns = now.tv_sec * 1_000_000_000 + now.tv_nsec;
     let Err(error) = boot(entry_ns);
@@ -71,10 +77,24 @@ fn load(list: &str, cmdline: &str) {
 /// Loads one module. An error is printed and otherwise ignored, because some drivers find no
 /// device.
 fn insert(path: &str, parameter: &CStr) {
-    let done = File::open(path).and_then(|f| Ok(finit_module(f, parameter, 0)?));
+    let done = if path.ends_with(".ko") {
+        File::open(path).and_then(|f| Ok(finit_module(f, parameter, 0)?))
+    } else {
+        insert_compressed(path, parameter)
+    };
     if let Err(error) = done {
         let _ = writeln!(io::stderr(), "floor: {path}: {error}");
     }
+}
+
+/// Decodes and loads one module, and keeps no memory of it.
+fn insert_compressed(path: &str, parameter: &CStr) -> io::Result<()> {
+    let mut image = Vec::new();
+    let file = fs::read(path)?;
+    let decoded = Decoder::default().decode_into(&file, IMAGE_LIMIT, &mut image);
+    drop(file);
+    decoded.map_err(io::Error::other)?;
+    Ok(init_module(&image, parameter)?)
 }
 
 /// Modules that have not been started, and files that have been tried.

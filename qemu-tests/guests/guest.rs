@@ -1,7 +1,8 @@
 //! /sbin/init of the mounted root in a test: reports what it finds and powers off.
 //!
 //! Every fact is one line of JSON, an object with one key, on the second serial port. The last line
-//! is `{"end":true}`; without it the report is incomplete.
+//! is `{"end":true}`; without it the report is incomplete. `boottime_ns` and `modules` are written
+//! before the others are collected, which takes memory.
 //!
 //! | key | value |
 //! | --- | --- |
@@ -73,15 +74,15 @@ fn report(boottime_ns: i64, fds: &Value) -> io::Result<()> {
     let cmdline = read(Path::new("/proc/cmdline"));
     let named = cmdline.split_ascii_whitespace().find_map(|w| w.strip_prefix("guest.facts="));
     let mut port = OpenOptions::new().write(true).open(named.unwrap_or(PORT))?;
+    writeln!(port, "{}", json!({ "boottime_ns": boottime_ns }))?;
+    writeln!(port, "{}", json!({ "modules": lines("/proc/modules").unwrap_or_default() }))?;
     let facts = [
-        json!({ "boottime_ns": boottime_ns }),
         json!({ "fds": fds }),
         json!({ "own_mounts": own_mounts }),
         json!({ "argv": std::env::args_os().map(|a| text(&a)).collect::<Vec<_>>() }),
         json!({ "env": environment() }),
         json!({ "cmdline": cmdline.trim_end() }),
         json!({ "mountinfo": lines("/proc/self/mountinfo")? }),
-        json!({ "modules": lines("/proc/modules").unwrap_or_default() }),
         json!({ "meminfo": lines("/proc/meminfo")? }),
         json!({ "status": lines("/proc/self/status")? }),
         json!({ "modaliases": modaliases() }),

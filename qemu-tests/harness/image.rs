@@ -92,6 +92,25 @@ pub fn floor(tree: &Tree, modules: &[&str]) -> PathBuf {
     })
 }
 
+/// Returns the image that [`coldplug`] returns for `tree` and `options`, with guests/floor.rs as
+/// init, which loads `modules` from it in this order.
+pub fn floor_in_place(tree: &Tree, options: &[&str], modules: &[&str]) -> PathBuf {
+    let binary = program("examples/floor");
+    let version = [version(), fs::read(&binary).unwrap()].concat();
+    kept("floor-in-place", &version, &(&tree.root, &tree.release, options, modules), |out| {
+        let aside = out.with_extension("floor");
+        build(tree, &[&["--init", binary.to_str().unwrap()], options].concat(), &aside);
+        let list = modules.iter().map(|name| {
+            let file = tree.module(name).unwrap_or_else(|| panic!("no module {name}"));
+            format!("/lib/modules/{}/{file}.zst:\n", tree.release)
+        });
+        let list = Entry::File(list.collect::<String>().into_bytes());
+        let entries = [("modules.list".to_owned(), list), ("root".to_owned(), Entry::Directory)];
+        with_entries(&aside, &entries, out);
+        fs::remove_file(&aside).unwrap();
+    })
+}
+
 /// Returns an image with busybox, Debian's kmod, and `script` as /init.
 pub fn kmod(tree: &Tree, script: &str) -> PathBuf {
     in_shell("kmod", tree, script, |_| {})

@@ -19,6 +19,7 @@ use crate::qmp::Qmp;
 use crate::swtpm::Swtpm;
 use crate::{note, tool};
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{Read, Write};
@@ -631,6 +632,17 @@ impl Boot {
         }
         assert_eq!(facts.get("end"), Some(&Value::Bool(true)), "no whole report{}", self.tail());
         Facts(facts)
+    }
+
+    /// Returns the loaded modules of a report that may lack its end; `None` if no init of the root
+    /// has reported them.
+    pub fn early_modules(&self) -> Option<BTreeSet<String>> {
+        let facts = self.facts_text.lines().filter_map(|line| serde_json::from_str(line).ok());
+        let facts: Map<_, _> =
+            facts.filter_map(|fact: Value| fact.as_object().cloned()).flatten().collect();
+        facts
+            .contains_key("modules")
+            .then(|| Facts(facts).modules().into_iter().map(str::to_owned).collect())
     }
 
     /// Returns the boot record from the third serial port; the last one, if there are several.
