@@ -328,7 +328,7 @@ fn words_of(shell: &str, script: &str) -> BTreeSet<String> {
 const COMPLETED: [(&str, &str, &str); 5] = [
     ("coldplug ", "image plan modprobe report", "assemble build"),
     ("coldplug im", "image", "plan"),
-    ("coldplug image ", "build list update remove", "plan"),
+    ("coldplug image ", "build cat diff extract list update remove", "plan"),
     ("coldplug image build --mod", "--modules --modules-as", "--kernel"),
     ("coldplug depmod --", "--all --basedir", "--modules-as"),
 ];
