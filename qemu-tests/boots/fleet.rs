@@ -20,11 +20,14 @@ use std::sync::OnceLock;
 /// The tests of this module, by what they need.
 pub(crate) const TESTS: &[Test] = tests![BOOT =>
     every_order_loads_the_same_modules_and_drivers,
-    sequential_loading_repeats_its_order,
     all_modules_of_the_fleet_are_loaded,
+    the_plan_matches_the_boot,
+];
+/// Those that `make boots` alone runs: mostly about what others do on this machine.
+pub(crate) const EXTRA: &[Test] = tests![BOOT =>
+    sequential_loading_repeats_its_order,
     kmod_loads_the_same_in_several_passes,
     udev_needs_the_kernels_helper,
-    the_plan_matches_the_boot,
 ];
 
 /// Returns the facts of a sequential boot.

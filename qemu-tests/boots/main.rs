@@ -97,5 +97,6 @@ fn main() -> ExitCode {
         load_methods::TESTS,
         floor::TESTS,
     ];
-    harness::run::main_with_extra(&usual, &[debian::EXTRA, packages::EXTRA, generators::EXTRA])
+    let extra = [fleet::EXTRA, debian::EXTRA, packages::EXTRA, generators::EXTRA];
+    harness::run::main_with_extra(&usual, &extra)
 }
