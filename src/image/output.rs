@@ -3,9 +3,20 @@
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use zstd::zstd_safe::{CParameter, ParamSwitch, Strategy};
+
 use super::Error;
-use super::pack::ZSTD;
 use crate::sys::atomic_file::{AtomicFile, output_name};
+
+/// Parameters of zstd for archives: those for modules, with larger tables and longer searches. The
+/// window is the 4 MiB of level 9, because the kernel allocates it.
+const ZSTD: [CParameter; 5] = [
+    CParameter::CompressionLevel(9),
+    CParameter::Strategy(Strategy::ZSTD_lazy2),
+    CParameter::SearchLog(5),
+    CParameter::MinMatch(4),
+    CParameter::UseBlockSplitter(ParamSwitch::Enable),
+];
 
 /// Compression of the whole archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

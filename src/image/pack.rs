@@ -14,10 +14,10 @@ use crate::kmod::compress::{self, Compression, DecodeError, IMAGE_LIMIT};
 use crate::sys;
 use crate::sys::regular_file::FileBytes;
 
-/// Parameters of zstd for modules and archives: a fast strategy, with blocks split where the
-/// statistics of the data change, as they do between the sections of a module. docs/benchmarks.md
-/// has the measurements.
-pub(super) const ZSTD: [CParameter; 6] = [
+/// Parameters of zstd for modules: a fast strategy, with blocks split where the statistics of the
+/// data change, as they do between the sections of a module. docs/benchmarks.md has the
+/// measurements.
+const ZSTD: [CParameter; 6] = [
     CParameter::CompressionLevel(9),
     CParameter::Strategy(Strategy::ZSTD_lazy2),
     CParameter::HashLog(19),
