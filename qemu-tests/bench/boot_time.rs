@@ -23,14 +23,14 @@
 )]
 
 use harness::kernel::{Kernel, Tree};
-use harness::machine::{Bus, Facts, Machine};
+use harness::machine::{Bus, Facts, Machine, Running};
 use harness::made_disk::made;
 use harness::measured::knows;
 use harness::{debian, image, measured};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Deadline of a boot whose instructions are counted, on a busy host.
 const DEADLINE: Duration = Duration::from_secs(900);
@@ -284,8 +284,12 @@ fn least_memory(tree: &Tree, image: &Path, modules: &[&str]) -> i64 {
     let want: BTreeSet<_> = modules.iter().map(|name| (*name).to_owned()).collect();
     let suffices = |mib: i64| {
         let vm = measured::virtio(tree, image).timed().replace_words("quiet", LITTLE_MEMORY);
-        let vm = vm.cmdline("root=/dev/vda").may_panic();
-        let boot = vm.args(["-m", &mib.to_string()]).deadline(DEADLINE).run();
+        let vm = vm.cmdline("root=/dev/vda").may_panic().deadline(DEADLINE);
+        let mut running = vm.args(["-m", &mib.to_string()]).start();
+        if hangs(&mut running) {
+            return false;
+        }
+        let boot = running.finish();
         let has_all = boot.early_modules().is_some_and(|found| want.is_subset(&found));
         has_all && !boot.console.contains("Out of memory")
     };
@@ -296,6 +300,19 @@ fn least_memory(tree: &Tree, image: &Path, modules: &[&str]) -> i64 {
         if suffices(middle) { enough = middle } else { too_little = middle }
     }
     enough
+}
+
+/// Waits until a machine ends, or its kernel reports that a task has hung: without enough memory it
+/// may wait for more forever. Returns whether it hangs. The deadline is that of the machine.
+fn hangs(running: &mut Running) -> bool {
+    let start = Instant::now();
+    while running.is_running() && start.elapsed() < DEADLINE {
+        if running.console().contains("blocked for more than") {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    false
 }
 
 /// Compares two parallel loads with one, on two processors.
