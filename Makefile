@@ -250,8 +250,8 @@ MANS := $(notdir $(wildcard initramfs/man/*))
 HOOKS := $(patsubst initramfs/hooks/%,%,$(wildcard initramfs/hooks/*/*))
 man_path = $(MANDIR)/man$(patsubst .%,%,$(suffix $(1)))/$(1)
 
-# What dracut, mkinitcpio and kernel-install need to build images with coldplug. None of it acts until
-# its owner is told to use it.
+# What dracut, mkinitcpio and kernel-install need to build images with coldplug. It has no effect before
+# their configuration names coldplug.
 GENERATORS := $(KERNELINSTALLDIR)/50-coldplug.install $(PREFIX)/lib/coldplug/coldplug-load \
   $(addprefix $(DRACUTDIR)/99coldplug/,module-setup.sh coldplug.sh) \
   $(INITCPIODIR)/install/coldplug $(INITCPIODIR)/hooks/coldplug

@@ -194,7 +194,7 @@ fn dep_files(tree: &Tree, format: ModuleFormat) -> Result<(Vec<u8>, Vec<u8>), Er
     Ok((text, bin.finish().map_err(Error::Index)?))
 }
 
-/// What is known of the modules after they are packed.
+/// The firmware names and the failures found while the modules are packed.
 #[derive(Debug, Default)]
 struct PackedModules {
     /// The names of their firmware.
@@ -395,12 +395,10 @@ fn load(
     path: &Path,
     limit: usize,
 ) -> Result<FileBytes, Error> {
-    if let Content::Module(path) = content
-        && let Some(data) = packer.file(path, limit)?.data
-    {
-        return Ok(FileBytes::Read(data));
+    match content {
+        Content::Module(path) => packer.content(path, limit),
+        _ => source::read(path),
     }
-    source::read(path)
 }
 
 fn entry<'a>(name: &'a str, node: &'a Node, data: &'a [u8]) -> newc::Entry<'a> {

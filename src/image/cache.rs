@@ -181,11 +181,11 @@ impl Cache {
 
     /// Sets the mtime of an entry, by which [`Self::prune`] goes.
     fn record_use(&self, path: &Path) {
-        let Ok(file) = File::open(path) else { return };
-        let used = file.metadata().and_then(|metadata| metadata.modified());
+        let used = fs::metadata(path).and_then(|metadata| metadata.modified());
         if used.is_ok_and(|used| self.age(used) > USE_INTERVAL) {
             // An entry of another user keeps its mtime.
-            let _ = file.set_times(FileTimes::new().set_modified(self.now));
+            let times = FileTimes::new().set_modified(self.now);
+            let _ = File::open(path).and_then(|file| file.set_times(times));
         }
     }
 

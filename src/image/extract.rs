@@ -51,7 +51,7 @@ pub(crate) struct Options {
     pub(crate) limit: u64,
 }
 
-/// What was extracted.
+/// The files that were written, and the warnings.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Summary {
     /// The paths that were written, in their order.

@@ -5,11 +5,11 @@
 //! /var/lib/coldplug/images/RELEASE    the paths of the images, one a line
 //! ```
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
-use super::update::{new_path, old_path, remove};
 use crate::sys::regular_file::{self, CONFIG_LIMIT};
 use crate::sys::{self, Root, atomic_file, moddir, sysfs};
 
@@ -102,10 +102,35 @@ pub(super) fn record(root: &Root, release: &str, path: &Path) -> sys::Result<()>
     atomic_file::replace(&root.join(RECORDS).join(release), &text, false)
 }
 
+/// Removes a file that need not be there.
+pub(super) fn remove(path: &Path) -> sys::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(sys::Error::io("unlink", path, &error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Returns the path of the image before, while `path` is replaced.
+pub(super) fn old_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".old");
+    name.into()
+}
+
+/// Returns the path of a new image that may replace `path`. Boot loaders that offer every file of a
+/// pattern leave out a name with a dot in front.
+pub(super) fn new_path(path: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".new");
+    path.with_file_name(name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
 
     fn put(root: &Path, name: &str, text: &str) {
         let path = root.join(name);

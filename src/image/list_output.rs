@@ -170,10 +170,7 @@ fn load(packer: &mut Packer<'_>, content: &Content, limit: usize) -> Result<Sour
             }
             source::read(path)?
         }
-        Content::Module(path) => match packer.file(path, limit)?.data {
-            Some(data) => FileBytes::Read(data),
-            None => source::read(path)?,
-        },
+        Content::Module(path) => packer.content(path, limit)?,
         Content::Bytes(bytes) => FileBytes::Read(bytes.clone()),
         _ => FileBytes::default(),
     }))

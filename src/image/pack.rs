@@ -129,6 +129,18 @@ impl<'a> Packer<'a> {
         Ok(with_stored(packed, stored))
     }
 
+    /// Returns the content that the module file at `path` has in the image.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::file`].
+    pub(super) fn content(&mut self, path: &Path, limit: usize) -> Result<FileBytes, Error> {
+        match self.file(path, limit)?.data {
+            Some(data) => Ok(FileBytes::Read(data)),
+            None => source::read(path),
+        }
+    }
+
     fn pack(&mut self, path: &Path, stored: FileBytes, limit: usize) -> Result<Packed, Error> {
         let (packed, stored) = self.convert(path, stored, limit)?;
         Ok(with_stored(packed, stored))
@@ -403,7 +415,8 @@ mod tests {
         assert!(done.load(Ordering::SeqCst) < 1000);
     }
 
-    /// What is too large for a share of the memory is made in its turn, and the order stays.
+    /// A result that is too large for its share of the memory is computed in its turn, and the order
+    /// stays.
     #[test]
     fn large_results_are_made_one_at_a_time() {
         let items: Vec<usize> = (0..200).collect();

@@ -11,8 +11,8 @@
 //! - Entries with one inode number, of one device and archive, are names of one file.
 //!
 //! Two rules differ. Missing parents are added, and listed in [`Unpacked::implied`]: the kernel skips
-//! what is below them. And what the kernel skips silently for another reason is an error, as is a
-//! name with `..`, which no tool writes.
+//! what is below them. An entry that the kernel skips silently for another reason is an error, as is
+//! a name with `..`, which no tool writes.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -154,7 +154,7 @@ pub(crate) enum UnpackError {
     Empty,
 }
 
-/// What is wrong with an entry.
+/// Why an entry cannot be unpacked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum EntryCause {
     /// The name has `..`, which leads out of the directories that it names.
@@ -390,7 +390,7 @@ impl Unpacked {
         self.link(parent, name, self.nodes.len() - 1)
     }
 
-    /// Gives a file a name. Returns its position.
+    /// Adds a name for the file at position `at`, which is returned.
     fn link(&mut self, parent: usize, name: &[u8], at: usize) -> Result<usize, EntryCause> {
         if name.len() > MAX_FILE_NAME {
             return Err(EntryCause::NameTooLong);

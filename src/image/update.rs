@@ -9,7 +9,6 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, File};
-use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -20,7 +19,7 @@ use rustix::fs::{FlockOperation, flock, fstatvfs};
 use rustix::io::Errno;
 
 use super::build::Summary;
-use super::installed::record;
+use super::installed::{new_path, old_path, record, remove};
 use super::verify::{Unfit, verify};
 use super::{Error, Options, build};
 use crate::escape;
@@ -186,32 +185,6 @@ fn replace(new: &Path, path: &Path, old: &Path) -> sys::Result<()> {
     // A power cut must not leave a directory that has neither.
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(|e| sys::Error::io("fsync", dir, &e))?;
     remove(old)
-}
-
-/// Removes a file that need not be there.
-pub(super) fn remove(path: &Path) -> sys::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(sys::Error::io("unlink", path, &error))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Returns the path of the image before, while `path` is replaced.
-pub(super) fn old_path(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".old");
-    name.into()
-}
-
-/// Returns the path of a new image that may replace `path`. Boot loaders that offer every file of a
-/// pattern leave out a name with a dot in front.
-pub(super) fn new_path(path: &Path) -> PathBuf {
-    let mut name = OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(".new");
-    path.with_file_name(name)
 }
 
 /// flock(2): locks out other updates of images in `dir` until the file is closed.

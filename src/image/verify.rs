@@ -61,7 +61,7 @@ pub(super) fn verify(path: &Path, release: &str) -> Result<(), Unfit> {
     }
 }
 
-/// What has been seen of an image.
+/// The files of an image that the check looks for.
 struct Seen {
     /// Path of the index of the modules.
     index: Vec<u8>,

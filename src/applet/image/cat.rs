@@ -19,17 +19,7 @@ pub(super) struct Files {
 
 /// Parses the options of the command.
 pub(super) fn parse(parser: &mut lexopt::Parser) -> Result<Command, Error> {
-    use lexopt::Arg::{Long, Short, Value};
-    use lexopt::ValueExt;
-    let (mut words, mut limit) = (Vec::new(), input::LIMIT);
-    while let Some(arg) = parser.next()? {
-        match arg {
-            Long("help") | Short('h') => return Ok(Command::Help),
-            Long("max-size") => limit = input::size(&parser.value()?.string()?)?,
-            Value(word) => words.push(word),
-            other => return Err(other.unexpected().into()),
-        }
-    }
+    let Some((words, limit)) = input::words(parser)? else { return Ok(Command::Help) };
     let (image, paths) = operands(words)?;
     input::check(&image)?;
     if paths.is_empty() {

@@ -22,17 +22,8 @@ pub(super) struct Images {
 
 /// Parses the options of the command.
 pub(super) fn parse(parser: &mut lexopt::Parser) -> Result<Command, Error> {
-    use lexopt::Arg::{Long, Short, Value};
-    use lexopt::ValueExt;
-    let (mut words, mut limit) = (Vec::new(), input::LIMIT);
-    while let Some(arg) = parser.next()? {
-        match arg {
-            Long("help") | Short('h') => return Ok(Command::Help),
-            Long("max-size") => limit = input::size(&parser.value()?.string()?)?,
-            Value(word) => words.push(PathBuf::from(word)),
-            other => return Err(other.unexpected().into()),
-        }
-    }
+    let Some((words, limit)) = input::words(parser)? else { return Ok(Command::Help) };
+    let words: Vec<_> = words.into_iter().map(PathBuf::from).collect();
     let images = <[PathBuf; 2]>::try_from(words).map_err(|_| usage("two images are compared"))?;
     images.iter().try_for_each(|image| input::check(image))?;
     Ok(Command::Diff(Images { images, limit }))

@@ -1,5 +1,6 @@
 //! The image that a command reads, and the limit of what it may unpack to.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
@@ -36,6 +37,26 @@ pub(super) fn check(path: &Path) -> Result<(), Error> {
 /// Returns the error of a command on the image at `path`.
 pub(super) fn failed(path: &Path, why: &dyn std::fmt::Display) -> Error {
     Error::Failed(format!("{}: {why}", escape::path(path)))
+}
+
+/// Parses a command line of words and `--max-size`. Returns the words and the limit, or `None` if the
+/// command line asks for help.
+///
+/// # Errors
+/// Another option, or a limit that is no size.
+pub(super) fn words(parser: &mut lexopt::Parser) -> Result<Option<(Vec<OsString>, u64)>, Error> {
+    use lexopt::Arg::{Long, Short, Value};
+    use lexopt::ValueExt;
+    let (mut words, mut limit) = (Vec::new(), LIMIT);
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Long("help") | Short('h') => return Ok(None),
+            Long("max-size") => limit = size(&parser.value()?.string()?)?,
+            Value(word) => words.push(word),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(Some((words, limit)))
 }
 
 /// Parses a number of bytes, with a suffix of 1024, 1024² and so on.
