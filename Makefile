@@ -17,6 +17,9 @@ COVERED  := cmdline disk kmod machine net
 SIZE_LIMIT_BOOT := 600000
 SIZE_LIMIT := 1000000
 SIZE_LIMIT_STACKS := 1535000
+# LLVM cannot make functions of repeated code for these machines.
+SIZE_LIMITS_OTHER := $(addprefix powerpc64le-unknown-linux-musl/,init-boot=790000 init=1300000 init-stacks=1880000) \
+  $(addprefix s390x-unknown-linux-musl/,init-boot=710000 init=1190000 init-stacks=1700000)
 
 TARGETS := x86_64-unknown-linux-musl aarch64-unknown-linux-musl armv7-unknown-linux-musleabihf \
   i686-unknown-linux-musl powerpc64le-unknown-linux-musl riscv64gc-unknown-linux-musl s390x-unknown-linux-musl
@@ -64,9 +67,9 @@ OUTLINED := -Cllvm-args=-enable-machine-outliner=
 SPARING = $(if $(shell [ "$(LLVM)" -ge 22 ] && echo yes),optimistic-pgo,always)
 # The program for the build machine is built for speed, its standard library included.
 HOST := $(subst -Zbuild-std-features=optimize_for_size,,$(RELEASE)) --config 'profile.release.opt-level=3'
-# RELRO pads the file to a page, and musl protects nothing by it in a static program. On x86_64 a copy of
-# more than 32 bytes is a call, which is shorter than its instructions.
-SMALL_CODE := $(OUTLINED)always -Crelro-level=off $(if $(filter x86_64-%,$(TARGET)),-Cllvm-args=-max-store-memcpy=2) -Cstrip=symbols
+# RELRO pads the file to a page, and musl protects nothing by it in a static program; with a small page
+# the linker does not pad it either. On x86_64 a copy of more than 32 bytes is a call, which is shorter than its instructions.
+SMALL_CODE := $(OUTLINED)always -Crelro-level=off -Clink-arg=-Wl,-z,common-page-size=64 $(if $(filter x86_64-%,$(TARGET)),-Cllvm-args=-max-store-memcpy=2) -Cstrip=symbols
 BIN := $(or $(CARGO_TARGET_DIR),target)/$(TARGET)/release/coldplug
 # The programs in images: the same without the commands for the build machine. `image build` takes the
 # larger one, with LUKS, LVM and md, for images that carry dm_mod or md_mod, and with --boot-only the
@@ -77,7 +80,7 @@ INIT_BOOT := $(INIT)-boot
 # The linker lists the parts of a program beside it, for `make size`.
 MAP = -Clink-arg=-Wl,-Map=$(abspath $(dir $(BIN)))/$(1).map
 
-.PHONY: help build init init-boot binary guests guest boards run test boots packages generators faults stacks kernels lint bench soak coverage fuzz size initramfs install install-links install-hooks install-debian uninstall deb dist clean setup-build setup-run setup-deb setup-test setup-fuzz setup-coverage setup-kernels
+.PHONY: help build init init-boot binary guests guest boards run test boots packages generators faults stacks pages records screenshots kernels lint bench bench-check soak coverage fuzz size initramfs install install-links install-hooks install-debian uninstall deb dist clean setup-build setup-run setup-deb setup-test setup-fuzz setup-coverage setup-kernels setup-pages setup-bench
 
 help:
 	@echo 'make run         install missing packages, build, and boot the demo in QEMU'
@@ -85,18 +88,24 @@ help:
 	@echo 'make boots       run all boots, the longest included; TEST=NAME: tests with NAME in their name'
 	@echo 'make faults      boot with every fault of the matrix, two boots in parallel, and print the time; TEST=NAME: rows with NAME in their name'
 	@echo 'make stacks      boot from LUKS, LVM and md; the first time disks are made in a guest for ten minutes; TEST=NAME: tests with NAME in their name'
+	@echo 'make pages       check the pages of coldplug report in a headless browser, which is installed; TEST=NAME: tests with NAME in their name'
+	@echo 'make screenshots take pictures of these pages in out/screenshots, and renew those in docs/pictures'
+	@echo 'make records     boot the machines whose records these pages show, and renew qemu-tests/data/records'
 	@echo 'make kernels     boot kernels with options left out, which are built at first; TEST=NAME: tests with NAME in their name'
 	@echo 'make build       build the static binaries $(BIN), and $(INIT), $(INIT_STACKS) and $(INIT_BOOT) for images; TARGET=…: for another machine'
 	@echo 'make initramfs   write an image for KERNEL (now $(KERNEL)) with the modules below ROOT to $(IMAGE)'
 	@echo 'make lint        check formatting, clippy and documentation'
-	@echo 'make bench       measure boots against the floor, modprobe and depmod against kmod; BENCH=--virtio, --fleet, --image, --wall, --lvm (its disk is made for minutes at first): one part'
+	@echo 'make bench       measure boots against the floor and other initramfs programs, tools against kmod and others; table and charts in out/bench; QUICK=1: below five minutes'
+	@echo '                 BENCH=$(subst $() $(),|,$(BENCHES)): one part; BENCH=--virtio, --board, --fleet, --image, --memory, --wall, --record, --lvm (its disk is made for minutes at first): one part of boot_time'
+	@echo "                 BENCH='peers --virtio', --fleet, --wall, --duplicates: one part of peers"
+	@echo 'make bench-check fail if a ratio of qemu-tests/bench/gate.json has become worse; GATE=NAME: ratios with NAME in their name'
 	@echo 'make soak        boot the fleet machine SOAK (now $(SOAK)) times in different orders: all boots must load the same modules'
 	@echo '                 SOAK_SEED=N: with random devices and faults instead; SOAK_ONLY=I: only boot I of these'
 	@echo 'make coverage    print the line coverage of the pure layers, which must be $(COVERAGE) % or more'
 	@echo 'make fuzz        run each parser on mutated input for FUZZ (now $(FUZZ)) seconds; FUZZ_TARGETS=disk: one parser'
 	@echo 'make size        print sizes and largest parts of the programs in images; their limits are $(SIZE_LIMIT_BOOT), $(SIZE_LIMIT) and $(SIZE_LIMIT_STACKS) bytes'
 	@echo 'make install     install programs, units, man pages, completions, hooks of dracut, mkinitcpio and kernel-install, and the directory of the cache of images below PREFIX (now $(PREFIX)); DESTDIR=…: for a package'
-	@echo 'make install-links   link modprobe, depmod and the other tools of kmod to the program, in PREFIX/sbin'
+	@echo 'make install-links   link modprobe, depmod and the other tools of kmod to the program, in PREFIX/sbin, with their man pages and completions'
 	@echo 'make install-hooks   install the hooks that build the image of a kernel when it is installed, and update-initramfs'
 	@echo 'make install-debian  install what the kernel packages of Debian 12 need if coldplug is depmod'
 	@echo 'make uninstall   remove what these have installed'
@@ -107,7 +116,7 @@ help:
 	@echo 'make boards      build what the boots of other machines need: $(BOARDS)'
 	@echo 'make clean       remove everything that was built'
 
-setup-build setup-run setup-deb setup-test setup-fuzz setup-coverage setup-kernels: setup-%:
+setup-build setup-run setup-deb setup-test setup-fuzz setup-coverage setup-kernels setup-pages setup-bench: setup-%:
 	@TARGET=$(TARGET) MUSL=$(MUSL) .ci/setup $*
 
 # A second make, because the packages that setup installs change how to build.
@@ -180,6 +189,23 @@ stacks: setup-test
 	@$(MAKE) --no-print-directory binary guests
 	cargo test --locked --features qemu-tests --test assembled -- --test-threads=2 $(TEST)
 
+# The browser is a package of 60 MB, so `make test` leaves these out.
+pages: setup-pages
+	@$(MAKE) --no-print-directory binary
+	cargo test --locked --features qemu-tests --test pages -- --test-threads=2 $(TEST)
+
+# Boots the machines whose records the pages and their tests show.
+records: setup-test
+	@$(MAKE) --no-print-directory binary guests
+	RECORDS=$(CURDIR)/qemu-tests/data/records cargo test --locked --features qemu-tests --test pages -- records_of_real_boots
+
+screenshots: setup-pages
+	@$(MAKE) --no-print-directory binary
+	SCREENSHOTS=$(CURDIR)/out/screenshots cargo test --locked --features qemu-tests --test pages -- screenshots
+	@mkdir -p docs/pictures
+	cp out/screenshots/chart.svg docs/pictures/chart.svg
+	cp out/screenshots/fleet-1280-light.png docs/pictures/page.png
+
 # The kernels are built from the source package of Debian at first.
 kernels: setup-kernels
 	@$(MAKE) --no-print-directory binary guests
@@ -195,9 +221,24 @@ lint:
 	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' cargo doc -q --locked --no-deps --document-private-items
 	cargo clippy --locked --all-targets --manifest-path fuzz/Cargo.toml --no-default-features --target-dir $(or $(CARGO_TARGET_DIR),target) -- -D warnings
 
-bench: setup-test
+# QUICK=1 measures less: below five minutes once everything is built and downloaded. The charts and
+# the table are made of out/bench/*.json.
+bench: export BENCH_QUICK := $(QUICK)
+bench: setup-bench
 	@$(MAKE) --no-print-directory binary guests
-	cargo bench --locked --features qemu-tests $(if $(BENCH),--bench boot_time -- $(BENCH))
+	@status=0; \
+	cargo bench --no-fail-fast --locked --features qemu-tests $(addprefix --bench ,$(BENCH_NAMES)) $(if $(BENCH_WORDS),-- $(BENCH_WORDS)) || status=$$?; \
+	cargo bench -q --locked --features qemu-tests --bench plots || status=$$?; exit $$status
+
+# Options are those of the program that is named, or of boot_time.
+BENCH_WORDS = $(filter --%,$(BENCH))
+BENCH_NAMES = $(or $(filter-out --%,$(BENCH)),$(if $(BENCH_WORDS),boot_time),$(if $(QUICK),tools_time depmod_time unpack_time growth micro,$(BENCHES)))
+BENCHES := boot_time peers tools_time depmod_time unpack_time image_time unlock_time growth micro
+
+# Ratios that may not become worse; `make test` does not run this.
+bench-check: setup-bench
+	@$(MAKE) --no-print-directory binary guests
+	cargo bench -q --locked --features qemu-tests --bench gate $(if $(GATE),-- $(GATE))
 
 soak: setup-test
 	@$(MAKE) --no-print-directory binary guests
@@ -226,7 +267,7 @@ fuzz: setup-fuzz
 
 # The programs of all machines that have been built.
 size: build
-	@.ci/size $(or $(CARGO_TARGET_DIR),target) init-boot=$(SIZE_LIMIT_BOOT) init=$(SIZE_LIMIT) init-stacks=$(SIZE_LIMIT_STACKS)
+	@.ci/size $(or $(CARGO_TARGET_DIR),target) init-boot=$(SIZE_LIMIT_BOOT) init=$(SIZE_LIMIT) init-stacks=$(SIZE_LIMIT_STACKS) $(SIZE_LIMITS_OTHER)
 
 initramfs: build
 	@mkdir -p $(dir $(IMAGE))
@@ -246,7 +287,12 @@ INITCPIODIR ?= $(PREFIX)/lib/initcpio
 # The tools of kmod, by the directory in which distributions have them.
 LINKS := $(addprefix $(SBINDIR)/,depmod insmod lsmod modinfo modprobe rmmod) $(PREFIX)/bin/lsmod
 UNITS := $(notdir $(wildcard initramfs/systemd/*))
-MANS := $(notdir $(wildcard initramfs/man/*))
+# Pages and completions for the names of tools of kmod. Files with these names may be those of kmod,
+# so a page is installed as coldplug-NAME, and what has the name of a tool by install-links alone.
+TOOLS := depmod insmod lsmod modinfo modprobe rmmod
+LINKED_MANS := $(addsuffix .8,$(TOOLS)) depmod.d.5 modprobe.d.5
+TOOL_MANS := kmod.8 $(LINKED_MANS)
+MANS := $(filter-out $(TOOL_MANS),$(notdir $(wildcard initramfs/man/*.[0-9])))
 HOOKS := $(patsubst initramfs/hooks/%,%,$(wildcard initramfs/hooks/*/*))
 man_path = $(MANDIR)/man$(patsubst .%,%,$(suffix $(1)))/$(1)
 
@@ -270,6 +316,7 @@ install:
 	  chmod 644 $(DESTDIR)$(UNITDIR)/$$unit || exit 1; \
 	done
 	$(foreach man,$(MANS),install -D -m 644 initramfs/man/$(man) $(DESTDIR)$(call man_path,$(man)) &&) true
+	$(foreach man,$(TOOL_MANS),install -D -m 644 initramfs/man/$(man) $(DESTDIR)$(call man_path,coldplug-$(man)) &&) true
 	install -D -m 644 initramfs/completions/coldplug.bash $(DESTDIR)$(BASHDIR)/coldplug
 	install -D -m 644 initramfs/completions/coldplug.fish $(DESTDIR)$(FISHDIR)/coldplug.fish
 	install -D -m 644 initramfs/completions/_coldplug $(DESTDIR)$(ZSHDIR)/_coldplug
@@ -285,6 +332,11 @@ install:
 install-links:
 	mkdir -p $(DESTDIR)$(SBINDIR) $(DESTDIR)$(PREFIX)/bin
 	$(foreach link,$(LINKS),ln -s -f $(PREFIX)/bin/coldplug $(DESTDIR)$(link) &&) true
+	mkdir -p $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(BASHDIR)
+	$(foreach man,$(LINKED_MANS),ln -s -f coldplug-$(man) $(DESTDIR)$(call man_path,$(man)) &&) true
+	$(foreach tool,$(TOOLS),ln -s -f coldplug $(DESTDIR)$(BASHDIR)/$(tool) &&) true
+	$(foreach tool,$(TOOLS),install -D -m 644 initramfs/completions/$(tool).fish $(DESTDIR)$(FISHDIR)/$(tool).fish &&) true
+	install -D -m 644 initramfs/completions/_coldplug-kmod $(DESTDIR)$(ZSHDIR)/_coldplug-kmod
 
 # From then on installing a kernel builds its image, so this is for machines without initramfs-tools
 # and dracut.
@@ -296,12 +348,19 @@ install-hooks:
 install-debian:
 	install -D -m 755 initramfs/postrm.d/coldplug $(DESTDIR)$(HOOKDIR)/postrm.d/coldplug
 
-# Removes what the targets above have installed with the same variables. Links and an update-initramfs
-# of others stay.
+# Removes what the targets above have installed with the same variables. Links of others, their
+# completions and their update-initramfs stay.
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/coldplug $(addprefix $(DESTDIR)$(PREFIX)/lib/coldplug/,coldplug-init coldplug-init-stacks coldplug-init-boot)
-	rm -f $(addprefix $(DESTDIR)$(UNITDIR)/,$(UNITS)) $(foreach man,$(MANS),$(DESTDIR)$(call man_path,$(man)))
-	rm -f $(DESTDIR)$(BASHDIR)/coldplug $(DESTDIR)$(FISHDIR)/coldplug.fish $(DESTDIR)$(ZSHDIR)/_coldplug
+	rm -f $(addprefix $(DESTDIR)$(UNITDIR)/,$(UNITS)) $(foreach man,$(MANS) $(addprefix coldplug-,$(TOOL_MANS)),$(DESTDIR)$(call man_path,$(man)))
+	rm -f $(DESTDIR)$(BASHDIR)/coldplug $(DESTDIR)$(FISHDIR)/coldplug.fish $(addprefix $(DESTDIR)$(ZSHDIR)/,_coldplug _coldplug-kmod)
+	@for link in $(foreach man,$(LINKED_MANS),$(DESTDIR)$(call man_path,$(man))); do \
+	  [ "$$(readlink $$link)" != coldplug-$${link##*/} ] || rm -f $$link; \
+	done
+	@for tool in $(TOOLS); do \
+	  link=$(DESTDIR)$(BASHDIR)/$$tool; [ "$$(readlink $$link)" != coldplug ] || rm -f $$link; \
+	  file=$(DESTDIR)$(FISHDIR)/$$tool.fish; ! cmp -s initramfs/completions/$$tool.fish $$file || rm -f $$file; \
+	done
 	rm -f $(addprefix $(DESTDIR),$(GENERATORS))
 	-[ ! -d $(DESTDIR)$(DRACUTDIR)/99coldplug ] || rmdir $(DESTDIR)$(DRACUTDIR)/99coldplug
 	rm -f $(addprefix $(DESTDIR)$(HOOKDIR)/,$(HOOKS) postrm.d/coldplug)

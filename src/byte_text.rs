@@ -76,6 +76,26 @@ fn char_of(byte: u8) -> char {
     char::from_u32(BASE + u32::from(byte)).unwrap_or(char::REPLACEMENT_CHARACTER)
 }
 
+/// Returns a field of fstab(5), crypttab(5) or /proc/mounts as a text, with `\040` and the like
+/// replaced by their byte.
+#[cfg(any(feature = "host", feature = "stacks"))]
+pub(crate) fn from_octal(field: &str) -> String {
+    let bytes = to_bytes(field);
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut rest = &*bytes;
+    while let Some((first, after)) = rest.split_first() {
+        let escaped = rest.strip_prefix(b"\\").and_then(|rest| octal(rest.get(..3)?));
+        decoded.push(escaped.unwrap_or(*first));
+        rest = if escaped.is_some() { rest.get(4..).unwrap_or_default() } else { after };
+    }
+    from_bytes(&decoded).into_owned()
+}
+
+#[cfg(any(feature = "host", feature = "stacks"))]
+fn octal(digits: &[u8]) -> Option<u8> {
+    u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok().filter(|byte| *byte != 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,6 +127,22 @@ mod tests {
                 let text = from_bytes(&bytes);
                 prop_assert_eq!(&*to_bytes(&text), &*bytes);
             }
+        }
+    }
+
+    #[test]
+    #[cfg(any(feature = "host", feature = "stacks"))]
+    fn octal_digits_become_bytes() {
+        for (field, want) in [
+            ("a\\040b", "a b"),
+            ("\\134", "\\"),
+            ("\\", "\\"),
+            ("\\04", "\\04"),
+            ("\\000x", "\\000x"),
+            ("\\999", "\\999"),
+            ("\\366", "\u{10fff6}"),
+        ] {
+            assert_eq!(from_octal(field), want, "{field}");
         }
     }
 }

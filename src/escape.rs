@@ -34,11 +34,6 @@ pub(crate) fn shown(text: &str) -> Cow<'_, str> {
     replace(text, "\\x", is_byte)
 }
 
-/// Returns JSON whose texts keep bytes as JSON for people, as [`bytes`] does.
-pub(crate) fn json(json: &str) -> Cow<'_, str> {
-    replace(json, "\\\\x", is_byte)
-}
-
 /// Returns a path as text for people, as [`bytes`] does.
 pub(crate) fn path(path: &(impl AsRef<OsStr> + ?Sized)) -> Cow<'_, str> {
     bytes(path.as_ref().as_encoded_bytes())
@@ -97,8 +92,6 @@ mod tests {
             assert_eq!(bytes(raw), shown, "{raw:?}");
             let text = byte_text::from_bytes(raw);
             assert_eq!((&*line(&text), &*value(&text)), (shown, shown));
-            let quoted = format!("\"{}\"", json(&text));
-            assert_eq!(serde_json::from_str::<String>(&quoted).unwrap(), shown);
         }
     }
 

@@ -5,9 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The layers, lowest first, as in the documentation of the crate.
-const LAYERS: [&str; 14] = [
+const LAYERS: [&str; 16] = [
     "kmod", "cmdline", "disk", "tpm", "net", "machine", "sys", "load", "stacks", "depmod",
-    "report", "image", "boot", "applet",
+    "report", "scan", "image", "qemu", "boot", "applet",
 ];
 
 /// The layers that do no I/O.

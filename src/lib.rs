@@ -15,7 +15,9 @@
 //! - `stacks`: opens LUKS devices, activates logical volumes and starts arrays, in a child of PID 1
 //! - [`depmod`]: reads the modules of a tree and writes its index files
 //! - [`report`]: the boot record, its text and the verdict
+//! - `scan`: the order in which the devices of a machine are requested, and a simulated boot
 //! - [`image`]: initramfs images: selection of files, and the newc archive
+//! - `qemu`: a virtual machine that runs one command
 //! - [`boot`]: PID 1: order of the boot, waiting, root, switch_root, rescue
 //! - [`applet`]: command lines; the only place that chooses an exit code
 //!
@@ -56,7 +58,10 @@ pub mod kmod;
 pub(crate) mod load;
 pub mod machine;
 pub mod net;
+#[cfg(feature = "host")]
+pub(crate) mod qemu;
 pub mod report;
+pub(crate) mod scan;
 #[cfg(feature = "stacks")]
 pub mod stacks;
 pub mod sys;

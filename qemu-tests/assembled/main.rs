@@ -20,6 +20,8 @@ mod external;
 mod layers;
 // Debian 12 as its installer lays it out, on LUKS, LVM and md.
 mod installed;
+// Images for captured machines, against the plan and the check.
+mod predicted;
 
 fn main() -> ExitCode {
     harness::run::main(&[
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
         md_roots::TESTS,
         lvm::TESTS,
         layers::TESTS,
+        predicted::TESTS,
         external::TESTS,
         luks::TESTS,
         tpm::TESTS,

@@ -5,11 +5,13 @@
 //! | `--virtio` | the virtio machine, by the floor (floor.rs) and by coldplug |
 //! | `--fleet` | the fleet machine, likewise |
 //! | `--image` | the virtio machine, from images of different sizes |
+//! | `--board` | the virtio machine, from images that are made for it |
 //! | `--lvm` | the virtio machine, from a disk and from a logical volume |
+//! | `--record` | the virtio machine, with and without `coldplug.report=` |
 //! | `--memory` | the virtio machine with ever less memory, until it no longer reaches the real init |
 //! | `--wall` | both machines with two processors: two parallel loads against one, in pairs |
 //!
-//! Without an option all run; `make bench BENCH='--virtio --image'` runs two. The floor loads the
+//! Without an option all run but `--lvm`, `--memory` and `--record`; `make bench BENCH='--virtio --image'` runs two. The floor loads the
 //! modules that coldplug loaded; a row of its own also loads those that coldplug tried and that
 //! found no device. All times except those of `--wall` are guest time under `-icount
 //! shift=0,sleep=off`, which counts instructions and repeats on a busy host; the minimum of
@@ -25,7 +27,8 @@
 use harness::kernel::{Kernel, Tree};
 use harness::machine::{Bus, Facts, Machine, Running};
 use harness::made_disk::made;
-use harness::measured::knows;
+use harness::measured::{knows, millis};
+use harness::record::phases;
 use harness::{debian, image, measured};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -47,11 +50,13 @@ const LITTLE_MEMORY: &str = "earlyprintk=ttyS0 nokaslr";
 type MakeMachine = fn(&Tree, &Path) -> Machine;
 
 fn main() {
-    let parts: [(&str, fn()); 6] = [
+    let parts: [(&str, fn()); 8] = [
         ("--virtio", || guest_time("virtio", measured::virtio, &Kernel::Cloud61.get(), &VIRTIO)),
         ("--fleet", || guest_time("fleet", measured::fleet, &Kernel::Full61.get(), &FLEET)),
         ("--image", images),
+        ("--board", board_images),
         ("--lvm", volumes),
+        ("--record", || guest_time("record", measured::virtio, &Kernel::Cloud61.get(), &RECORD)),
         ("--memory", memory),
         ("--wall", wall),
     ];
@@ -60,8 +65,9 @@ fn main() {
         assert!(parts.iter().any(|(name, _)| name == word), "no part '{word}'");
     }
     for (name, part) in parts {
-        // Without a word, no disks are made by Debian's tools, and no boot is to fail.
-        let is_usual = words.is_empty() && !["--lvm", "--memory"].contains(&name);
+        // Without a word, no disks are made by Debian's tools, no boot is to fail, and none is
+        // measured twice.
+        let is_usual = words.is_empty() && !["--lvm", "--memory", "--record"].contains(&name);
         if is_usual || words.iter().any(|word| word == name) {
             part();
         }
@@ -115,6 +121,13 @@ const FLEET: [Row; 11] = [
     ),
     ("coldplug, settle=root", Kind::Against(&["floor, both"]), "coldplug.settle=root"),
     ("the same, root by label", Kind::Against(&["floor, both"]), BY_LABEL),
+];
+
+/// The record is always written to /run. A report is a second copy, with the times of the kernel log.
+const RECORD: [Row; 3] = [
+    ("coldplug", Kind::Against(&[]), ""),
+    ("report to a file", Kind::Against(&["coldplug"]), "coldplug.report=/run/report.json"),
+    ("report to a serial port", Kind::Against(&["coldplug"]), "coldplug.report=/dev/ttyS2"),
 ];
 
 /// Prints one table of guest times.
@@ -242,6 +255,45 @@ fn image_that(carries: &Carries, tree: &Tree, loaded: &[&str], dir: &Path) -> Pa
             let out = dir.join(format!("{bytes}-{files}.img"));
             image::overlay(&image::coldplug(tree, ROOTS), &ballast, &out)
         }
+    }
+}
+
+/// Boots images of `image build --board` on the virtio machine, and images with the modules of its
+/// root, named by hand.
+fn board_images() {
+    let tree = Kernel::Cloud61.get();
+    let dir = tempfile::tempdir().unwrap();
+    let capture = dir.path().join("board");
+    let facts = boot(measured::virtio, &tree, &image::coldplug(&tree, &["--all"]), "");
+    std::fs::write(&capture, facts.get("capture").as_str().expect("a capture")).unwrap();
+    let board = ["--board", capture.to_str().unwrap()];
+    let small = ["--trim-indexes", "--modules-as", "plain", "--compress", "zstd:19"];
+    let for_root = "coldplug.settle=root";
+    println!("\nimages for the virtio machine: guest ms, the least of {} runs", runs());
+    println!("{:<26} {:>9} {:>9} {:>8} {:>9}", "", "to /init", "to root's", "modules", "together");
+    let mut base = None;
+    for (name, options, words) in [
+        ("by hand", ROOTS.to_vec(), ""),
+        ("by hand, small", [ROOTS, &small].concat(), ""),
+        ("for the board", board.to_vec(), for_root),
+        ("for the board, small", [&board[..], &small].concat(), for_root),
+        ("the same, settle=all", [&board[..], &small].concat(), ""),
+        ("all modules", vec!["--all"], for_root),
+    ] {
+        let image = image::coldplug(&tree, &options);
+        let times = |_| Times::new(&boot(measured::virtio, &tree, &image, words));
+        let least = least((0..runs()).map(times));
+        let whole = least.before_ms + least.init_ms;
+        let base = *base.get_or_insert(whole);
+        let size = std::fs::metadata(&image).unwrap().len();
+        println!(
+            "{name:<26} {:>9.1} {:>9.1} {:>8} {whole:>9.1}    {:.3} of the first, {size} bytes",
+            least.before_ms,
+            least.init_ms,
+            least.modules,
+            whole / base
+        );
+        least.print_phases();
     }
 }
 
@@ -376,7 +428,7 @@ impl Times {
             init_ms: millis(real_ns - entry_ns),
             modules: facts.modules().len(),
             phases: phases(&record),
-            peak: ["init", "loader"].map(|who| record["memory"][who].as_u64()),
+            peak: ["init", "worker"].map(|who| record["memory"][who].as_u64()),
         }
     }
 
@@ -386,8 +438,8 @@ impl Times {
             self.before_ms, self.init_ms, self.modules
         );
         self.print_phases();
-        if let [Some(init), Some(loader)] = self.peak.map(|bytes| bytes.map(megabytes)) {
-            println!("{:26}   memory: init {init:.1} MB, loading process {loader:.1} MB", "");
+        if let [Some(init), Some(worker)] = self.peak.map(|bytes| bytes.map(megabytes)) {
+            println!("{:26}   memory: init {init:.1} MB, worker process {worker:.1} MB", "");
         }
     }
 
@@ -397,23 +449,6 @@ impl Times {
             println!("{:26}   {}", "", phases.collect::<Vec<_>>().join(", "));
         }
     }
-}
-
-/// Returns each phase with its length in ms; the record has the times at which phases end.
-fn phases(record: &Value) -> Vec<(String, f64)> {
-    let mut before = 0;
-    let mut all = Vec::new();
-    for phase in record["phases_us"].as_array().into_iter().flatten() {
-        let (Some(name), Some(end)) = (phase[0].as_str(), phase[1].as_i64()) else { continue };
-        all.push((name.to_owned(), millis((end - before) * 1000)));
-        before = end;
-    }
-    all
-}
-
-#[allow(clippy::cast_precision_loss, reason = "a boot takes less than 2^53 ns")]
-fn millis(ns: i64) -> f64 {
-    ns as f64 / 1e6
 }
 
 #[allow(clippy::cast_precision_loss, reason = "an image has less than 2^53 bytes")]

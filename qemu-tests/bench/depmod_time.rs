@@ -1,4 +1,5 @@
-//! `make bench`: depmod against the depmod of kmod 34; whole processes, alternating.
+//! `make bench`: depmod against the depmod of kmod 34 and of busybox. That of kmod 30 has
+//! no option for the directory of its files.
 //!
 //! | tree | goal: part of kmod's wall time |
 //! | --- | --- |
@@ -6,7 +7,8 @@
 //! | 6.12 for virtual machines, `.ko.xz` | 0.5 |
 //! | 6.1 for virtual machines, `.ko.zst` | 0.5 |
 //!
-//! The files of both are compared once, byte for byte. Peak memory is `ru_maxrss`.
+//! The files of both are compared once, byte for byte. busybox prints modules.dep, modules.alias and
+//! modules.symbols, as text only.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -15,49 +17,56 @@
     reason = "it ends with a message if it cannot go on, and prints its results"
 )]
 
+use harness::compared::{Comparison, is_quick, our_version, runs, version_of};
 use harness::kernel::{Kernel, Tree};
-use harness::measured::spread;
+use harness::results::Results;
 use harness::{kmod34, paths, tool};
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
-
-/// Number of runs of each program on each tree.
-const PAIRS: usize = 15;
+use std::process::Command;
 
 fn main() {
-    println!("depmod, {PAIRS} pairs: wall ms, least and median; peak KB; ratio of the medians");
-    for (kernel, goal) in
-        [(Kernel::Full61, 0.35), (Kernel::Cloud612, 0.5), (Kernel::Cloud61Zst, 0.5)]
-    {
-        compare(kernel, goal);
+    let mut results = Results::new("depmod");
+    results.version("coldplug", &our_version(&paths::program("coldplug")));
+    results.version("kmod 34", &version_of(kmod34::command("depmod").arg("-V")));
+    results.version("busybox", &version_of(&mut tool::command("busybox", "busybox-static")));
+    let trees = [(Kernel::Full61, 0.35), (Kernel::Cloud612, 0.5), (Kernel::Cloud61Zst, 0.5)];
+    let count = if is_quick() { 1 } else { trees.len() };
+    for (kernel, goal) in &trees[..count] {
+        compare(*kernel, *goal, &mut results);
     }
+    println!("{}", results.write().display());
 }
 
-fn compare(kernel: Kernel, goal: f64) {
+fn compare(kernel: Kernel, goal: f64, results: &mut Results) {
     let (tree, scratch) = (kernel.get(), tempfile::tempdir().unwrap());
-    let (ours, kmods) = (scratch.path().join("ours"), scratch.path().join("kmods"));
-    let (mut of_ours, mut of_kmod) = (Vec::new(), Vec::new());
-    for _ in 0..PAIRS {
-        of_ours.push(run(our_depmod(), &tree, &ours));
-        of_kmod.push(run(kmod34::command("depmod"), &tree, &kmods));
+    let [ours, of34] = ["ours", "34"].map(|name| scratch.path().join(name));
+    let group = format!("depmod {kernel:?}");
+    let mut all = Comparison::new(&group)
+        .program("coldplug", || on(our_depmod(), &tree, &ours))
+        .program("kmod 34", || on(kmod34::command("depmod"), &tree, &of34));
+    // The decoders take minutes under valgrind.
+    if is_quick() || kernel != Kernel::Full61 {
+        all = all.without_instructions();
     }
+    let rows = all.measure(runs(15, 3), results);
     for file in tool::files(&ours) {
-        let other = kmods.join(file.strip_prefix(&ours).unwrap());
+        let other = of34.join(file.strip_prefix(&ours).unwrap());
         assert!(std::fs::read(&file).unwrap() == std::fs::read(&other).unwrap(), "{file:?}");
     }
-    let (ours, kmods) = (figures(&of_ours), figures(&of_kmod));
-    println!(
-        "{kernel:?}: ours {:.0} {:.0} ms, {} KB   kmod {:.0} {:.0} ms, {} KB   \
-         ratio {:.2} (goal: {goal})",
-        ours.0,
-        ours.1,
-        ours.2,
-        kmods.0,
-        kmods.1,
-        kmods.2,
-        ours.1 / kmods.1,
-    );
+    let wall: Vec<f64> = rows[..2].iter().map(|row| row.spread().1).collect();
+    println!("{group}: {:.3} of kmod 34 (goal: {goal})", wall[0] / wall[1]);
+    // busybox reads no compressed modules here.
+    if kernel == Kernel::Full61 && !is_quick() {
+        Comparison::new("depmod Full61, text files only by busybox")
+            .program("coldplug", || on(our_depmod(), &tree, &ours))
+            .program("busybox", || {
+                let mut command = tool::command("busybox", "busybox-static");
+                command.args(["depmod", "-n", "-b"]).arg(&tree.root).arg(&tree.release);
+                command
+            })
+            .without_instructions()
+            .measure(runs(5, 1), results);
+    }
 }
 
 fn our_depmod() -> Command {
@@ -66,21 +75,7 @@ fn our_depmod() -> Command {
     command
 }
 
-/// Returns the wall time of one run, and its peak memory in KB, as GNU time reports it.
-fn run(command: Command, tree: &Tree, out: &Path) -> (Duration, u64) {
-    let peak = out.with_extension("rss");
-    let mut time = tool::command("time", "time");
-    time.args(["-f", "%M", "-o"]).arg(&peak).arg(command.get_program()).args(command.get_args());
-    time.arg("-b").arg(&tree.root).arg("-o").arg(out).arg(&tree.release);
-    time.stdout(Stdio::null()).stderr(Stdio::null());
-    let start = Instant::now();
-    assert!(time.status().unwrap().success());
-    let wall = start.elapsed();
-    (wall, std::fs::read_to_string(&peak).unwrap().trim().parse().unwrap())
-}
-
-/// Returns the minimum and the median time in milliseconds, and the maximum of the memory.
-fn figures(runs: &[(Duration, u64)]) -> (f64, f64, u64) {
-    let (least, median) = spread(runs.iter().map(|run| run.0).collect());
-    (least, median, runs.iter().map(|run| run.1).max().unwrap())
+fn on(mut command: Command, tree: &Tree, out: &Path) -> Command {
+    command.arg("-b").arg(&tree.root).arg("-o").arg(out).arg(&tree.release);
+    command
 }

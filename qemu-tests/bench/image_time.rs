@@ -18,15 +18,14 @@
     reason = "it ends with a message if it cannot go on, and prints its results"
 )]
 
+use harness::compared::{our_version, runs};
 use harness::kernel::Tree;
+use harness::results::{Results, Row as Figures};
 use harness::{debian, paths, tool};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Instant;
-
-/// Number of runs of each row, unless `BENCH_RUNS` says otherwise.
-const PAIRS: usize = 5;
 
 /// Runs mkinitramfs in the system `$1` for the kernel `$2`, with the zstd `$3`, and writes nothing
 /// below `$1`. The times are those of the last command.
@@ -87,7 +86,7 @@ struct Run {
 }
 
 fn main() {
-    let pairs = std::env::var("BENCH_RUNS").map_or(PAIRS, |text| text.parse().expect("BENCH_RUNS"));
+    let pairs = runs(5, 1);
     let tree = debian::system();
     let scratch = tempfile::tempdir_in(paths::scratch()).unwrap();
     let (mut peers, mut ours) = (Vec::new(), [const { Vec::new() }; ROWS.len()]);
@@ -102,6 +101,43 @@ fn main() {
     let peer = print("mkinitramfs", &peers, None);
     for (row, runs) in ROWS.iter().zip(&ours) {
         print(row.name, runs, Some(peer));
+    }
+    let mut results = Results::new("image");
+    results.version("coldplug", &our_version(&paths::program("coldplug")));
+    results.version("mkinitramfs", &version(&debian::versions()));
+    add(&mut results, "mkinitramfs", &peers);
+    ROWS.iter().zip(&ours).for_each(|(row, runs)| add(&mut results, row.name, runs));
+    println!("{}", results.write().display());
+}
+
+/// Returns the version of initramfs-tools in the text of dpkg's status file.
+fn version(status: &str) -> String {
+    let stanza =
+        status.split("\n\n").find(|text| text.starts_with("Package: initramfs-tools-core"));
+    let mut lines = stanza.into_iter().flat_map(str::lines);
+    lines.find_map(|line| line.strip_prefix("Version: ")).unwrap_or("unknown").to_owned()
+}
+
+/// A quantity: its name, its unit, and the figure of a run.
+type Figure = (&'static str, &'static str, fn(&Run) -> f64);
+
+/// Adds the figures of a row to the results.
+#[allow(clippy::cast_precision_loss, reason = "an image has less than 2^53 bytes")]
+fn add(results: &mut Results, name: &str, runs: &[Run]) {
+    let figures: [Figure; 3] = [
+        ("wall time", "ms", |run| run.wall * 1e3),
+        ("processor time", "ms", |run| run.cpu * 1e3),
+        ("size", "bytes", |run| run.size as f64),
+    ];
+    for (what, unit, figure) in figures {
+        results.add(Figures {
+            group: "image build".to_owned(),
+            name: name.to_owned(),
+            what: what.to_owned(),
+            unit,
+            values: runs.iter().map(figure).collect(),
+            ..Figures::default()
+        });
     }
 }
 

@@ -4,7 +4,7 @@ use harness::disk::ROOT;
 use harness::kernel::{Kernel, Tree};
 use harness::machine::{Bus, Facts, Machine};
 use harness::run::{BOOT, Test};
-use harness::{disk, files, image, own_modules, paths, tests, tool};
+use harness::{disk, files, image, own_modules, paths, record, tests, tool};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,6 +21,7 @@ pub(crate) const TESTS: &[Test] = tests![BOOT =>
     a_slow_module_does_not_delay_the_root,
     a_hidden_dependency_is_found_by_replay,
     a_boot_that_gives_up_during_a_scan_ends,
+    modules_that_no_device_asks_for_are_listed,
 ];
 
 /// Deadline of a boot whose instructions are counted, on a busy host.
@@ -136,7 +137,7 @@ fn modules_that_the_root_does_not_need_are_loaded_by_finish() {
     let left = left.iter().filter(|m| matches!(word(m, "outcome"), "waiting" | "loading"));
     assert!(left.count() > 3, "{record:#}");
     let way: Vec<_> =
-        record["root"]["way"].as_array().unwrap().iter().map(|m| m.as_str()).collect();
+        record["root"]["modules"].as_array().unwrap().iter().map(|m| m.as_str()).collect();
     assert!(way.contains(&Some("virtio_blk")) && way.contains(&Some("virtio_pci")), "{way:?}");
     let plain = set(&machine(&tree, &image, "root=/dev/vda").run_ok().1);
     assert_eq!(set(&facts), plain);
@@ -228,3 +229,38 @@ fn a_boot_that_gives_up_during_a_scan_ends() {
 /// The root that holds its modules; the small disk beside it has another label.
 const LARGE: disk::Disk =
     disk::Disk { uuid: "c01d9106-0000-4000-8000-00000000000e", label: "large", init: None };
+
+fn modules_that_no_device_asks_for_are_listed() {
+    let (tree, image) = image::all_of(Kernel::Cloud61);
+    let words = "root=/dev/vda rd.driver.pre=loop rd.driver.pre=ifb,no-such-module \
+                 modules_load=tun,bonding rd.modules_load=fs-xfs \
+                 modprobe.blacklist=nbd,bonding coldplug.jobs=1";
+    let vm = machine(&tree, &image, words);
+    let lists: [(&str, &[u8]); 4] = [
+        ("etc/modules", b"# Debian's list\nbrd rd_nr=2 rd_size=64\n"),
+        ("usr/lib/modules-load.d/a.conf", b"hidden\n"),
+        ("etc/modules-load.d/a.conf", b"; of the administrator\n dm-mod\nnbd\n"),
+        ("usr/local/lib/modules-load.d/z.conf", b"no-such-thing\n"),
+    ];
+    let image = image::overlay(&image, &lists, &vm.dir().join("i"));
+    let (boot, facts) = vm.image(&image).run_ok();
+    let loaded = facts.modules();
+    for name in ["loop", "ifb", "tun", "xfs", "brd", "dm_mod"] {
+        boot.check(loaded.contains(&name), &format!("{name} is not loaded: {loaded:?}"));
+    }
+    for name in ["nbd", "bonding"] {
+        boot.check(!loaded.contains(&name), &format!("{name} is blacklisted and loaded"));
+    }
+    let record = facts.record();
+    let first = record::modules(&record).first().map(|module| word(module, "name"));
+    boot.check(first == Some("loop"), &format!("the first module is {first:?}"));
+    let brd = record::module(&record, "brd").to_string();
+    boot.check(brd.contains("rd_nr=2 rd_size=64"), &brd);
+    let unknown = |place: &str, name: &str| {
+        let words = [place, &format!("no module or alias '{name}'")];
+        boot.check(record::has_warning(&record, &words), &format!("no warning about {name}"));
+    };
+    unknown("rd.driver.pre", "no-such-module");
+    unknown("usr/local/lib/modules-load.d/z.conf", "no-such-thing");
+    boot.check(!record::has_warning(&record, &["hidden"]), "a hidden list was read");
+}

@@ -33,6 +33,8 @@ mod network;
 mod load_methods;
 // Orders of loading, loads that are finished after the switch, lost events.
 mod loading;
+// Commands in a guest with the root of this machine.
+mod run;
 // Devices whose probe is deferred.
 mod deferred;
 // More uevents than the socket buffer holds.
@@ -43,9 +45,17 @@ mod boards;
 mod kmod;
 // The fleet machine with its sixty devices, against kmod, busybox, udev and the plan.
 mod fleet;
+// Images for captured machines, against the plan and the check.
+mod predicted;
 
 // The system that the real init gets.
 mod handover;
+// What the harness of a virtual machine may rely on.
+mod contract;
+// Views of the record of a real boot.
+mod reports;
+// What a screen shows.
+mod screen;
 // Damaged images and modules, boots that fail.
 mod faults;
 // The shells that a person at a console gets.
@@ -61,8 +71,12 @@ mod packages;
 // Images that dracut and kernel-install build with coldplug.
 mod generators;
 
+// Images for one machine.
+mod machine_images;
 // The smallest program for images.
 mod boot_only;
+// What else `image build` puts into images, and how it compresses them.
+mod contents;
 
 // Requests of the kernel for modules: helper, autoclean, settings, monitor.
 mod demand;
@@ -73,6 +87,7 @@ fn main() -> ExitCode {
     // The longest first, so that no long test is left alone at the end.
     let usual = [
         fleet::TESTS,
+        predicted::TESTS,
         disk_names::TESTS,
         debian::TESTS,
         root::TESTS,
@@ -84,9 +99,15 @@ fn main() -> ExitCode {
         stacks::TESTS,
         multi_device::TESTS,
         handover::TESTS,
+        contract::TESTS,
+        reports::TESTS,
+        screen::TESTS,
         faults::TESTS,
         rescue::TESTS,
+        run::TESTS,
         boot_only::TESTS,
+        contents::TESTS,
+        machine_images::TESTS,
         persistence::TESTS,
         slots::TESTS,
         filesystems::TESTS,
@@ -97,6 +118,13 @@ fn main() -> ExitCode {
         load_methods::TESTS,
         floor::TESTS,
     ];
-    let extra = [fleet::EXTRA, debian::EXTRA, packages::EXTRA, generators::EXTRA];
+    let extra = [
+        fleet::EXTRA,
+        predicted::EXTRA,
+        debian::EXTRA,
+        packages::EXTRA,
+        generators::EXTRA,
+        contract::EXTRA,
+    ];
     harness::run::main_with_extra(&usual, &extra)
 }

@@ -88,7 +88,7 @@ fn a_9p_tag_is_a_root() {
     assert!(mounts.contains(",uname=M\\\\xf6b,"), "{mounts}");
     assert!(facts.mount("/").unwrap().options.contains(&"ro"));
     assert_eq!(facts.record()["root"]["device"], "export");
-    let way = facts.record()["root"]["way"].to_string();
+    let way = facts.record()["root"]["modules"].to_string();
     assert!(way.contains("\"9pnet_virtio\"") && way.contains("\"virtio_pci\""), "{way}");
 }
 
@@ -118,7 +118,7 @@ fn a_virtiofs_tag_is_a_root() {
         .device("vhost-user-fs-pci,chardev=fs,tag=/dev/root")
         .cmdline("root=/dev/root rootfstype=virtiofs rw");
     let (_, facts) = ends_well(vm, "virtiofs", "/dev/root");
-    let way = facts.record()["root"]["way"].to_string();
+    let way = facts.record()["root"]["modules"].to_string();
     assert!(way.contains("\"virtiofs\"") && way.contains("\"virtio_pci\""), "{way}");
     assert!(facts.mount("/").unwrap().options.contains(&"rw"));
 }
@@ -247,7 +247,7 @@ fn nfs_4_by_dhcp() {
         "dhcp_server": "10.0.2.2", "next_server": "10.0.2.2", "root_path": null});
     assert_eq!(record["network"], want);
     assert_eq!(record["root"]["fstype"], "nfs4");
-    let way: Vec<_> = record["root"]["way"].as_array().unwrap().iter().collect();
+    let way: Vec<_> = record["root"]["modules"].as_array().unwrap().iter().collect();
     for module in ["virtio_net", "virtio_pci", "nfsv4"] {
         assert!(way.contains(&&json!(module)), "{module}: {way:?}");
     }

@@ -226,7 +226,7 @@ fn a_retry_that_succeeds_marks_its_own_failure() {
     let mut machine = vm.start();
     machine.wait_for("coldplug> ");
     assert!(report(&store).starts_with("boot 1\n"));
-    machine.terminal().line("retry root=LABEL=coldplug-root");
+    machine.terminal().line("retry root=LABEL=coldplug-root coldplug.timeout=60");
     let boot = machine.finish();
     boot.expect("ok");
     boot.check(!boot.console.contains("last boot"), "it is reported as the last boot");

@@ -164,7 +164,8 @@ fn a_retry_with_another_root_boots() {
     // Of the attempts that have failed nothing is left after a moment, not even a thread.
     std::thread::sleep(Duration::from_secs(2));
     person.asks("cat /proc/1/status", "\nThreads:\t1");
-    let boot = person.leaves(&format!("retry root=LABEL={LABEL} rootfstype=ext4"));
+    let boot =
+        person.leaves(&format!("retry root=LABEL={LABEL} rootfstype=ext4 coldplug.timeout=60"));
     boot.expect("ok");
     let mounts = boot.console.rsplit_once("cat /proc/mounts").map(|(_, text)| text);
     let mounts = mounts.and_then(|text| text.split_once(PROMPT)).map(|(mounts, _)| mounts);
@@ -330,7 +331,7 @@ fn an_led_shows_the_verdict() {
     let twice = "1 200 1 0 0 300 0 0 ".repeat(2);
     person.asks(&format!("cat {LED}/pattern"), &format!("{twice}0 1500 0 0"));
     // The trigger that the kernel has set for this LED.
-    let boot = person.leaves("retry root=LABEL=coldplug-root");
+    let boot = person.leaves("retry root=LABEL=coldplug-root coldplug.timeout=60");
     boot.expect("ok");
     boot.check(boot.console.contains("[kbd-capslock]"), "the trigger is not given back");
     boot.check(!boot.console.contains("coldplug.led: "), "a warning");

@@ -177,7 +177,7 @@ fn the_first_candidate_that_works_is_the_root() {
     assert_eq!(facts.mount("/").unwrap().source, "/dev/vdc");
     let record = facts.record();
     assert_eq!(record["root"]["spec"], roots.as_str());
-    let passed: Vec<String> = record["root"]["passed_over"]
+    let passed: Vec<String> = record["root"]["failed"]
         .as_array()
         .unwrap()
         .iter()
@@ -200,7 +200,7 @@ fn none_of_several_candidates_is_found() {
     let boot = vm.attach(Bus::VirtioBlk, DECOY).run();
     boot.expect("no-root");
     let root = boot.record()["root"].clone();
-    assert_eq!(root["passed_over"].as_array().unwrap().len(), 1, "{root:#}");
+    assert_eq!(root["failed"].as_array().unwrap().len(), 1, "{root:#}");
     assert_eq!(root["awaited"]["name"], "LABEL=b");
 }
 
@@ -310,9 +310,9 @@ fn near_misses_are_reported() {
         boot.expect("no-root");
         boot.check(boot.console.contains(words), &format!("{root}: {words}"));
         let root = boot.record()["root"].clone();
-        assert!(root["near"].to_string().contains(&words.replace('"', "\\\"")), "{root:#}");
+        assert!(root["near_misses"].to_string().contains(&words.replace('"', "\\\"")), "{root:#}");
         assert!(root["seen"].as_array().unwrap().len() >= 6, "{root:#}");
-        assert!(root["awaited"]["ms"].as_u64().unwrap() >= 2000, "{root:#}");
+        assert!(root["awaited"]["waited_ms"].as_u64().unwrap() >= 2000, "{root:#}");
     }
 }
 

@@ -57,7 +57,7 @@ fn mounted<'f>(facts: &'f Facts, point: &str) -> (&'f str, &'f str) {
 fn root_needs(facts: &Facts, modules: &[&str]) {
     let record = facts.record();
     let way: Vec<_> =
-        record["root"]["way"].as_array().unwrap().iter().map(|m| m.as_str()).collect();
+        record["root"]["modules"].as_array().unwrap().iter().map(|m| m.as_str()).collect();
     for module in modules {
         assert!(way.contains(&Some(module)), "{module}: {way:?}");
         assert!(facts.modules().contains(module), "{module}: {:?}", facts.modules());

@@ -25,6 +25,8 @@
 //! | `net_mtu` | the MTU of eth0 as the kernel shows it, or null |
 //! | `scsi_scan` | the parameter `scan` of scsi_mod in the same form, or null |
 //! | `record` | the text of /run/coldplug/record.json, or null |
+//! | `entry_ns` | CLOCK_BOOTTIME at the start of the initramfs, as entry.rs noted it, or null |
+//! | `trace` | the lines of tracefs's `trace` if the kernel command line asks for events, or null |
 
 use rustix::fs::sync;
 use rustix::mount::{MountFlags, mount};
@@ -35,7 +37,8 @@ use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -47,6 +50,9 @@ const PORT: &str = "/dev/ttyS1";
 const SCAN: &str = "/sys/module/scsi_mod/parameters/scan";
 /// File that is written if the kernel command line has `mark=`, which init gets as a variable.
 const MARK: &str = "/mark";
+
+/// O_NONBLOCK: a read of the kernel log fails at its end.
+const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
 
 fn main() {
     let boottime_ns = boottime_ns();
@@ -98,12 +104,47 @@ fn report(boottime_ns: i64, fds: &Value) -> io::Result<()> {
         json!({ "net_mtu": fs::read_to_string("/sys/class/net/eth0/mtu").ok() }),
         json!({ "scsi_scan": fs::read(SCAN).ok().map(|bytes| shown(bytes.trim_ascii_end())) }),
         json!({ "record": fs::read_to_string("/run/coldplug/record.json").ok() }),
+        json!({ "entry_ns": entry_ns() }),
+        json!({ "trace": trace(&cmdline) }),
         json!({ "end": true }),
     ];
     for fact in facts {
         writeln!(port, "{fact}")?;
     }
     Ok(tcdrain(&port)?)
+}
+
+/// Returns the time that entry.rs has written to the kernel log.
+fn entry_ns() -> Option<i64> {
+    let log = OpenOptions::new().read(true).custom_flags(NONBLOCK).open("/dev/kmsg").ok()?;
+    let mut record = [0; 8192];
+    loop {
+        match (&log).read(&mut record) {
+            Ok(length) => {
+                let text = String::from_utf8_lossy(&record[..length]);
+                let noted = text.split_once("bench-entry: boottime_ns=");
+                if let Some((_, rest)) = noted {
+                    return rest.lines().next()?.parse().ok();
+                }
+            }
+            // The kernel has overwritten a record; the next read finds the oldest one.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            Err(_) => return None,
+        }
+    }
+}
+
+/// Returns what the kernel has traced, without comments.
+fn trace(cmdline: &str) -> Option<Vec<String>> {
+    const DIR: &str = "/sys/kernel/tracing";
+    if !cmdline.contains("trace_event=") && !cmdline.contains("kprobe_event=") {
+        return None;
+    }
+    if !Path::new(DIR).join("trace").exists() {
+        mount("tracefs", DIR, "tracefs", MountFlags::empty(), None).ok()?;
+    }
+    let all = lines(&format!("{DIR}/trace")).ok()?;
+    Some(all.into_iter().filter(|line| !line.starts_with('#')).collect())
 }
 
 /// Returns each LED with its brightness and its triggers, of which the chosen one is in brackets.
@@ -257,7 +298,7 @@ fn capture() -> Option<String> {
 fn read(path: &Path) -> String {
     let mut text = Vec::new();
     if let Ok(mut file) = File::open(path) {
-        let _ = io::Read::read_to_end(&mut file, &mut text);
+        let _ = file.read_to_end(&mut text);
     }
     String::from_utf8_lossy(&text).into_owned()
 }

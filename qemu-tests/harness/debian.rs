@@ -6,7 +6,7 @@
 //! debian-12-HASH/            in the cache: the files of the system; HASH is that of its packages
 //! debian-12-HASH.root.ext4   the same as a filesystem, written to by no test
 //! debian-sid-HASH/           in the cache: the files of Debian unstable, of the day of the download
-//! debian-SUITE-HASH/         in the cache: the files of a small system without a kernel
+//! debian-SUITE-HASH/         in the cache: the files of a system with packages but no kernel
 //! ```
 
 use crate::arch::Arch;
@@ -59,9 +59,37 @@ pub fn sid() -> Tree {
 ///
 /// If debootstrap fails. Without root or a mirror the test is ignored.
 pub fn small(suite: &str, dir: &Path) {
-    let home = cache().join(format!("debian-{suite}-{:016x}", hash(&SMALL_PACKAGES)));
-    bootstrap(suite, SMALL_PACKAGES, &home);
+    let home = small_system(suite);
     tool::run(tool::command("cp", "coreutils").arg("-a").arg(home.join(".")).arg(dir));
+}
+
+/// Returns the directory of that system, to which nothing may be written.
+///
+/// # Panics
+///
+/// If debootstrap fails. Without root or a mirror the test is ignored.
+pub fn small_system(suite: &str) -> PathBuf {
+    with_packages(suite, SMALL_PACKAGES)
+}
+
+/// Returns the directory of a system of the release `suite` with `packages` besides the essential
+/// ones, in the cache. It is made first like [`system`].
+///
+/// # Panics
+///
+/// If debootstrap fails. Without root or a mirror the test is ignored.
+pub fn with_packages(suite: &str, packages: &str) -> PathBuf {
+    let home = cache().join(format!("debian-{suite}-{:016x}", hash(&packages)));
+    bootstrap(suite, packages, &home);
+    home
+}
+
+/// Returns the version of an installed package of the system in `home`, from dpkg's status file.
+pub fn version(home: &Path, package: &str) -> Option<String> {
+    let status = fs::read_to_string(home.join("var/lib/dpkg/status")).ok()?;
+    let name = format!("Package: {package}\n");
+    let stanza = status.split("\n\n").find(|stanza| stanza.starts_with(&name))?;
+    stanza.lines().find_map(|line| line.strip_prefix("Version: ")).map(str::to_owned)
 }
 
 fn made(suite: &str, packages: &str, home: PathBuf) -> Tree {

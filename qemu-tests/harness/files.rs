@@ -1,7 +1,8 @@
 //! Files of roots and images: placed with the directories above them, and with the libraries that a
 //! program needs.
 
-use crate::tool;
+use crate::arch::Arch;
+use crate::{kernel, tool};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -39,6 +40,26 @@ pub fn install_with_libraries(dir: &Path, program: &Path, name: &str) {
     for library in libraries(program) {
         install(dir, &library, library.to_str().unwrap().trim_start_matches('/'));
     }
+}
+
+/// Returns the bytes of Debian's static busybox for machines of `arch`.
+pub fn busybox_for(arch: Arch) -> Vec<u8> {
+    if arch == Arch::X86_64 {
+        return busybox();
+    }
+    let kept = kernel::cache().join(format!("busybox-{}", arch.debian()));
+    if !kept.exists() {
+        // The first release for this architecture.
+        let suite = if arch == Arch::Riscv64 { "trixie" } else { "bookworm" };
+        let (apt, _lock) = kernel::apt(suite, arch.debian());
+        let dir = tempfile::tempdir_in(kernel::cache()).unwrap();
+        let package = apt.download("busybox-static", dir.path());
+        tool::run(tool::command("dpkg-deb", "dpkg").arg("-x").args([&package, dir.path()]));
+        let places = ["bin/busybox", "usr/bin/busybox"].map(|place| dir.path().join(place));
+        let place = places.iter().find(|place| place.exists()).expect("a package holds busybox");
+        fs::rename(place, &kept).unwrap();
+    }
+    fs::read(kept).unwrap()
 }
 
 /// Returns the bytes of Debian's static busybox.

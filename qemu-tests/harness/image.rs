@@ -211,7 +211,11 @@ pub fn with_entries(image: &Path, entries: &[(String, Entry)], out: &Path) -> Pa
 }
 
 /// Returns a newc archive of all files below `dir`, made by cpio(1).
-fn archive(dir: &Path) -> Vec<u8> {
+///
+/// # Panics
+///
+/// If cpio(1) fails.
+pub fn archive(dir: &Path) -> Vec<u8> {
     let list = tool::run(tool::command("find", "findutils").current_dir(dir).arg("."));
     let mut cpio = tool::command("cpio", "cpio")
         .current_dir(dir)
@@ -234,7 +238,12 @@ fn archive(dir: &Path) -> Vec<u8> {
 /// all processes.
 ///
 /// Files of other versions of `program` are removed.
-fn kept(kind: &str, program: &[u8], inputs: &impl Hash, make: impl FnOnce(&Path)) -> PathBuf {
+pub(crate) fn kept(
+    kind: &str,
+    program: &[u8],
+    inputs: &impl Hash,
+    make: impl FnOnce(&Path),
+) -> PathBuf {
     let dir = paths::scratch().join("images");
     let version = format!("{kind}-{:016x}-", hash(program));
     let path = dir.join(format!("{version}{:016x}.img", hash(inputs)));

@@ -32,6 +32,9 @@ pub enum Kernel {
     Cloud61Zst,
     /// [`Kernel::Cloud61`] with every module packed again as `.ko.gz`.
     Cloud61Gz,
+    /// [`Kernel::Cloud61`] with every module packed again as `.ko.xz` with a CRC64, the default of
+    /// xz. Packages have a CRC32, as the kernel requires.
+    Cloud61Xz,
     /// 6.1 of bookworm for virtual machines of arm64, plain `.ko`.
     CloudArm64,
     /// 6.1 of bookworm for arm64 with all drivers, plain `.ko`.
@@ -139,6 +142,7 @@ impl Kernel {
             Self::Full61 => "full-6_1",
             Self::Cloud61Zst => "cloud-6_1-zst",
             Self::Cloud61Gz => "cloud-6_1-gz",
+            Self::Cloud61Xz => "cloud-6_1-xz",
             Self::CloudArm64 => "cloud-6_1-arm64",
             Self::FullArm64 => "full-6_1-arm64",
             Self::ArmMp61 => "armmp-6_1",
@@ -156,6 +160,7 @@ impl Kernel {
         let (suite, package) = match self {
             Self::Cloud61Zst => return repack(&Self::Cloud61.get(), "zst", &root, home),
             Self::Cloud61Gz => return repack(&Self::Cloud61.get(), "gz", &root, home),
+            Self::Cloud61Xz => return repack(&Self::Cloud61.get(), "xz", &root, home),
             Self::Cloud61 => ("bookworm", "linux-image-cloud-amd64"),
             Self::Cloud612 => ("trixie", "linux-image-cloud-amd64"),
             Self::Cloud7 => ("sid", "linux-image-cloud-amd64"),
@@ -301,20 +306,15 @@ fn repack(from: &Tree, suffix: &str, root: &Path, home: &Path) {
     let files = tool::files(&tree.modules());
     let modules: Vec<_> =
         files.iter().filter(|f| f.extension().is_some_and(|e| e == "ko")).collect();
-    let mut packer = match suffix {
-        "zst" => tool::command("zstd", "zstd"),
-        _ => tool::command("gzip", "gzip"),
+    let (program, package, args) = match suffix {
+        "zst" => ("zstd", "zstd", &["-q", "-T0", "--rm"][..]),
+        "xz" => ("xz", "xz-utils", &["-q", "-0"][..]),
+        _ => ("gzip", "gzip", &["-n", "-6"][..]),
     };
-    if suffix == "zst" {
-        packer.args(["-q", "-T0", "--rm"]);
-    } else {
-        packer.args(["-n", "-6"]);
-    }
-    tool::run(packer.args(modules));
-    if suffix == "zst" {
-        depmod(&tree);
-    } else {
-        rename_in_dep(&tree.modules(), suffix);
+    tool::run(tool::command(program, package).args(args).args(modules));
+    match suffix {
+        "gz" => rename_in_dep(&tree.modules(), suffix),
+        _ => depmod(&tree),
     }
     fs::rename(root, home).unwrap();
 }

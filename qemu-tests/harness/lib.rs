@@ -14,13 +14,19 @@
 //! | [`made_disk`], [`recipe`] | disks of LUKS, LVM and md, made by the tools of Debian |
 //! | [`machine`], [`arch`], [`qmp`], [`swtpm`] | a machine in QEMU, and what it reported; its TPM |
 //! | [`ovmf`] | a machine that starts from its firmware |
-//! | [`record`] | entries of the boot record |
+//! | [`screen`] | the screen of a machine in text mode |
+//! | [`record`], [`record_check`] | entries of the boot record; what holds for each record |
+//! | [`captured`] | a captured machine, and the image that is built for it |
 //! | [`measured`], [`sysfs_names`] | the machines that are measured, and the state that a boot leads to |
+//! | [`peer_images`] | images that other programs build |
+//! | [`results`], [`compared`], [`plot`] | what a benchmark has measured, as JSON; programs that do the same work; charts |
 //! | [`supervisor`], [`fake_kernel`] | commands in a fake root under a fake kernel |
 
 pub mod apt;
 pub mod arch;
 pub mod built_kernel;
+pub mod captured;
+pub mod compared;
 pub mod debian;
 pub mod disk;
 pub mod entry;
@@ -38,10 +44,15 @@ pub mod ovmf;
 pub mod own_modules;
 pub mod packages;
 pub mod paths;
+pub mod peer_images;
+pub mod plot;
 pub mod qmp;
 pub mod recipe;
 pub mod record;
+pub mod record_check;
+pub mod results;
 pub mod run;
+pub mod screen;
 pub mod supervisor;
 pub mod swtpm;
 pub mod sysfs_names;

@@ -14,27 +14,34 @@ use std::time::Duration;
 
 /// Makes a machine with a disk, a network card and a random number generator, all virtio.
 pub fn virtio(tree: &Tree, image: &Path) -> Machine {
-    let vm = Machine::new(tree, image)
+    with_root(bare_virtio(tree, image), Bus::VirtioBlk)
+}
+
+/// Makes the machine of [`virtio`] without its disk.
+pub fn bare_virtio(tree: &Tree, image: &Path) -> Machine {
+    Machine::new(tree, image)
         .args(["-netdev", "user,id=n0,restrict=on"])
         .device("virtio-net-pci,netdev=n0")
-        .device("virtio-rng-pci");
-    with_root(vm)
+        .device("virtio-rng-pci")
 }
 
 /// Makes the fleet machine of data/fleet/machine.args, with a virtio disk.
 pub fn fleet(tree: &Tree, image: &Path) -> Machine {
-    with_root(Machine::fleet(tree, image))
+    with_root(Machine::fleet(tree, image), Bus::VirtioBlk)
 }
 
-/// Adds a root with guest.rs as init, and with coldplug, so that the guest can capture the machine.
-fn with_root(vm: Machine) -> Machine {
+/// Adds a root on `bus` with guest.rs as init, and with coldplug, so that the guest can capture the
+/// machine.
+pub fn with_root(vm: Machine, bus: Bus) -> Machine {
     let dir = tempfile::tempdir().unwrap();
     for (name, from) in [("sbin/init", "examples/guest"), ("bin/coldplug", "coldplug")] {
         put(dir.path(), name, &fs::read(program(from)).unwrap(), 0o755);
     }
+    // systemd, in images of dracut, switches to no root without it.
+    put(dir.path(), "etc/os-release", b"ID=bench\n", 0o644);
     let file = vm.dir().join("root");
     ROOT.make_of(dir.path(), "16M", &file);
-    vm.disk(Bus::VirtioBlk, &file)
+    vm.disk(bus, &file)
 }
 
 /// The state that a boot leads to, without numbers that depend on the order of events.
@@ -95,6 +102,12 @@ pub fn knows(word: &str) -> bool {
         .unwrap();
     assert!(output.status.success(), "plan: {output:?}");
     !String::from_utf8_lossy(&output.stderr).contains(word)
+}
+
+/// Returns nanoseconds as milliseconds.
+#[allow(clippy::cast_precision_loss, reason = "a boot takes less than 2^53 ns")]
+pub fn millis(ns: i64) -> f64 {
+    ns as f64 / 1e6
 }
 
 /// Returns the least of some times and their median, in milliseconds.

@@ -14,8 +14,10 @@
 //! | coldplug_hang | none | sleeps forever |
 //! | coldplug_flood | none | sends 20,000 uevents |
 //! | coldplug_nic | none | makes an Ethernet interface, `slow0`; bringing it up takes `seconds=`, or has no end |
+//! | coldplug_pvpanic | pvpanic-pci, on ARM64 alone | reports a panic of the kernel, as the kernel's own driver does |
 //! | coldplug_text | none | makes a device whose name has line feeds, a terminal escape and a byte that is no UTF-8 |
 
+use crate::arch::Arch;
 use crate::kernel::{self, Kernel, Tree};
 use crate::tool;
 use std::fs;
@@ -235,46 +237,93 @@ MODULE_LICENSE("GPL");
     ),
 ];
 
+/// The module for ARM64, for which Debian's kernels have no driver of pvpanic.
+const PVPANIC: [(&str, &str); 1] = [(
+    "coldplug_pvpanic",
+    r#"#include <linux/module.h>
+#include <linux/panic_notifier.h>
+#include <linux/pci.h>
+static void __iomem *port;
+static int report(struct notifier_block *block, unsigned long code, void *text)
+{
+	iowrite8(1, port);
+	return NOTIFY_DONE;
+}
+static struct notifier_block block = { .notifier_call = report, .priority = 1 };
+static int probe(struct pci_dev *device, const struct pci_device_id *id)
+{
+	int error = pcim_enable_device(device);
+	if (error)
+		return error;
+	port = pcim_iomap(device, 0, 0);
+	return port ? atomic_notifier_chain_register(&panic_notifier_list, &block) : -ENOMEM;
+}
+static const struct pci_device_id table[] = { { PCI_DEVICE(0x1b36, 0x0011) }, { } };
+static struct pci_driver reporter =
+	{ .name = "coldplug_pvpanic", .id_table = table, .probe = probe };
+static int __init start(void) { return pci_register_driver(&reporter); }
+module_init(start);
+MODULE_DEVICE_TABLE(pci, table);
+MODULE_LICENSE("GPL");
+"#,
+)];
+
 /// Returns [`Kernel::Cloud61`] with these modules added, which is made once.
 ///
 /// # Panics
 ///
 /// If the kernel cannot be unpacked. Without a command or the network the test is ignored.
 pub fn tree() -> Tree {
-    let plain = Kernel::Cloud61.get();
-    kernel::kept(&format!("cloud-6_1-own-{:016x}", kernel::hash(&SOURCES)), |root| {
+    with_modules(&Kernel::Cloud61.get(), "cloud-6_1", &SOURCES)
+}
+
+/// Returns [`Kernel::CloudArm64`] with a driver of pvpanic-pci, which is made once.
+///
+/// # Panics
+///
+/// As [`tree`].
+pub fn arm64_tree() -> Tree {
+    with_modules(&Kernel::CloudArm64.get(), "cloud-6_1-arm64", &PVPANIC)
+}
+
+fn with_modules(plain: &Tree, name: &str, sources: &[(&str, &str)]) -> Tree {
+    let tree = kernel::kept(&format!("{name}-own-{:016x}", kernel::hash(&sources)), |root| {
         tool::run(tool::command("cp", "coreutils").arg("-al").args([&plain.root, root]));
         let work = tempfile::tempdir().unwrap();
-        let headers = headers(&plain.release, work.path());
-        let built = build(&headers, &work.path().join("build"));
+        let headers = headers(plain, work.path());
+        let built = build(plain.arch, &headers, &work.path().join("build"), sources);
         let updates = root.join("lib/modules").join(&plain.release).join("updates");
         fs::create_dir_all(&updates).unwrap();
-        for (name, _) in SOURCES {
+        for (name, _) in sources {
             let file = format!("{name}.ko");
             fs::copy(Path::new(&built).join(&file), updates.join(&file)).unwrap();
         }
-    })
+    });
+    Tree { arch: plain.arch, ..tree }
 }
 
-/// Unpacks the headers of `release` below `dir`, and returns their directory.
-fn headers(release: &str, dir: &Path) -> std::path::PathBuf {
+/// Unpacks the headers of a kernel below `dir`, and returns their directory.
+fn headers(plain: &Tree, dir: &Path) -> std::path::PathBuf {
+    let release = &plain.release;
     let version: Vec<&str> = release.split(['.', '-']).collect();
-    let common = release.trim_end_matches("-cloud-amd64");
+    let (common, _) = release.split_once("-cloud-").expect("a kernel for virtual machines");
+    let arch = plain.arch.debian();
     let packages = [
-        format!("linux-headers-{release}"),
-        format!("linux-headers-{common}-common"),
-        format!("linux-kbuild-{}.{}", version[0], version[1]),
+        (arch, format!("linux-headers-{release}")),
+        (arch, format!("linux-headers-{common}-common")),
+        // Programs of the build machine.
+        ("amd64", format!("linux-kbuild-{}.{}", version[0], version[1])),
     ];
     let files = dir.join("files");
-    let (apt, _lock) = kernel::apt("bookworm", "amd64");
-    for (number, package) in packages.iter().enumerate() {
+    for (number, (arch, package)) in packages.iter().enumerate() {
+        let (apt, _lock) = kernel::apt("bookworm", arch);
         let aside = dir.join(format!("deb{number}"));
         fs::create_dir_all(&aside).unwrap();
         let deb = apt.download(package, &aside);
         tool::run(tool::command("dpkg-deb", "dpkg").arg("-x").args([&deb, &files]));
     }
     // The packages expect to be installed below /usr.
-    let home = files.join("usr/src").join(&packages[0]);
+    let home = files.join("usr/src").join(&packages[0].1);
     for name in ["Makefile", ".kernelvariables"] {
         let Ok(text) = fs::read_to_string(home.join(name)) else { continue };
         let here = format!("{}/usr/", files.display());
@@ -283,17 +332,24 @@ fn headers(release: &str, dir: &Path) -> std::path::PathBuf {
     home
 }
 
-/// Builds the modules in `dir` with the makefiles of the kernel.
-fn build(headers: &Path, dir: &Path) -> std::path::PathBuf {
+/// Builds modules for `arch` in `dir` with the makefiles of the kernel.
+fn build(arch: Arch, headers: &Path, dir: &Path, sources: &[(&str, &str)]) -> std::path::PathBuf {
     fs::create_dir_all(dir).unwrap();
     let mut list = String::new();
-    for (name, source) in SOURCES {
+    for (name, source) in sources {
         fs::write(dir.join(format!("{name}.c")), source).unwrap();
         list += &format!("obj-m += {name}.o\n");
     }
     fs::write(dir.join("Kbuild"), list).unwrap();
-    tool::find("gcc", "gcc");
     let mut make = tool::command("make", "make");
+    if arch == Arch::Aarch64 {
+        tool::find("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu");
+        // As dpkg-architecture(1) tells the packages that another machine is the target.
+        make.envs([("DEB_BUILD_ARCH", "amd64"), ("DEB_HOST_ARCH", arch.debian())]);
+        make.env("DEB_HOST_GNU_TYPE", "aarch64-linux-gnu");
+    } else {
+        tool::find("gcc", "gcc");
+    }
     tool::run(
         make.arg("-s").arg("-C").arg(headers).arg(format!("M={}", dir.display())).arg("modules"),
     );

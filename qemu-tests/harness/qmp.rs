@@ -11,7 +11,12 @@ use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// Longest wait for QEMU.
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// Interval of the attempts to connect.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A connection on which the greeting has been exchanged.
 #[derive(Debug)]
@@ -20,11 +25,17 @@ pub struct Qmp {
 }
 
 impl Qmp {
-    /// Connects to the socket that `-qmp unix:PATH,server=on` made.
+    /// Connects to the socket that `-qmp unix:PATH,server=on` makes. QEMU may just have started.
     pub fn connect(path: &Path) -> Self {
-        let stream =
-            UnixStream::connect(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let start = Instant::now();
+        let stream = loop {
+            match UnixStream::connect(path) {
+                Ok(stream) => break stream,
+                Err(e) => assert!(start.elapsed() < TIMEOUT, "{}: {e}", path.display()),
+            }
+            std::thread::sleep(POLL_INTERVAL);
+        };
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         let mut qmp = Self { stream: BufReader::new(stream) };
         let greeting = qmp.read();
         assert!(greeting.get("QMP").is_some(), "not a QMP greeting: {greeting}");

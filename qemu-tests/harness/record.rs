@@ -1,5 +1,6 @@
 //! Entries of a boot record.
 
+use crate::measured::millis;
 use serde_json::Value;
 
 /// Returns the entries of `modules` in the record.
@@ -24,6 +25,18 @@ pub fn modules_with<'a>(record: &'a Value, outcome: &str) -> Vec<&'a Value> {
 pub fn module<'a>(record: &'a Value, name: &str) -> &'a Value {
     let module = modules(record).iter().find(|module| module["name"] == name);
     module.unwrap_or_else(|| panic!("no {name} in the boot record: {record:#}"))
+}
+
+/// Returns each phase with its length in ms; the record has the times at which phases end.
+pub fn phases(record: &Value) -> Vec<(String, f64)> {
+    let mut before = 0;
+    let mut all = Vec::new();
+    for phase in record["phases_us"].as_array().into_iter().flatten() {
+        let (Some(name), Some(end)) = (phase[0].as_str(), phase[1].as_i64()) else { continue };
+        all.push((name.to_owned(), millis((end - before) * 1000)));
+        before = end;
+    }
+    all
 }
 
 /// Returns whether one of the warnings in the record has all of `words`.

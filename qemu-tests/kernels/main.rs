@@ -43,7 +43,7 @@ const ROW: Row = Row {
     name: "base",
     options: &[],
     image: Image::Modules,
-    methods: &["file"],
+    methods: &["finit_module"],
     warns: &[],
     dev: "devtmpfs",
 };
@@ -78,29 +78,29 @@ const ROWS: &[Row] = &[
     Row {
         name: "gz_decompressed_by_coldplug",
         options: &["MODULE_COMPRESS_GZIP=y"],
-        methods: &["image"],
+        methods: &["init_module"],
         ..ROW
     },
     Row {
         name: "gz_decompressed_by_the_kernel",
         options: &["MODULE_COMPRESS_GZIP=y", "MODULE_DECOMPRESS=y"],
-        methods: &["kernel-decompress"],
+        methods: &["finit_module-compressed"],
         ..ROW
     },
     Row {
         name: "xz_decompressed_by_coldplug",
         options: &["MODULE_COMPRESS_XZ=y"],
-        methods: &["image"],
+        methods: &["init_module"],
         ..ROW
     },
     Row {
         name: "xz_decompressed_by_the_kernel",
         options: &["MODULE_COMPRESS_XZ=y", "MODULE_DECOMPRESS=y"],
-        methods: &["kernel-decompress"],
+        methods: &["finit_module-compressed"],
         ..ROW
     },
     // Linux 6.1 cannot decompress zstd itself.
-    Row { name: "zst", options: &["MODULE_COMPRESS_ZSTD=y"], methods: &["image"], ..ROW },
+    Row { name: "zst", options: &["MODULE_COMPRESS_ZSTD=y"], methods: &["init_module"], ..ROW },
     Row { name: "without_kallsyms", options: &["KALLSYMS=n"], ..ROW },
     Row { name: "without_module_unload", options: &["MODULE_UNLOAD=n"], ..ROW },
     Row {
@@ -128,7 +128,7 @@ impl Row {
     fn judge(&self, facts: &Facts) {
         let record = facts.record();
         let loaded = record::modules_with(&record, "loaded");
-        let methods: BTreeSet<_> = loaded.iter().filter_map(|m| m["road"].as_str()).collect();
+        let methods: BTreeSet<_> = loaded.iter().filter_map(|m| m["method"].as_str()).collect();
         assert_eq!(methods, self.methods.iter().copied().collect(), "{record:#}");
         let warnings = record["warnings"].as_array().unwrap();
         assert_eq!(warnings.len(), self.warns.len(), "{warnings:?}");

@@ -52,8 +52,8 @@ fn the_binaries_are_static() {
 fn process_1_of_a_container_is_the_command_it_is_called_by() {
     for (words, text) in [
         (&["coldplug", "--version"][..], "coldplug 0."),
-        (&["coldplug", "lsmod", "--help"][..], "Usage:"),
-        (&["lsmod", "--help"][..], "Usage:"),
+        (&["coldplug", "lsmod", "--help"][..], "Usage:\n\tlsmod "),
+        (&["lsmod", "--help"][..], "Usage:\n\tlsmod "),
         (&["coldplug"][..], "usage: coldplug COMMAND"),
     ] {
         let dir = tempfile::tempdir().unwrap();

@@ -4,6 +4,8 @@
 use harness::files::put;
 use harness::run::{Need, Test, unavailable};
 use harness::{debian, kernel, tests, tool};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -14,6 +16,7 @@ use std::process::{Command, Output, Stdio};
 pub(crate) const TESTS: &[Test] = tests![
     [DEVICES, CPIO] =>
     images_are_read_as_by_cpio,
+    any_tree_is_read_as_by_cpio,
     parts_are_extracted_as_by_unmkinitramfs,
     an_image_of_mkinitramfs_is_extracted_as_by_unmkinitramfs;
     [DEVICES, CPIO, Need::Command("dracut", "dracut-core")] =>
@@ -189,6 +192,90 @@ fn assert_read_as_by_cpio(what: &str, bytes: &[u8], archives: &[&[u8]]) {
     let (_, warnings) = succeeds(dir, &["extract", "-C", "ours", "image"]);
     assert_eq!(warnings, "", "{what}");
     assert_same(what, &dir.join("ours"), &dir.join("theirs"));
+}
+
+/// One entry of a tree: its parent and an earlier file as numbers, which count modulo what there is,
+/// its name, its permissions, and its type.
+#[derive(Debug, Clone)]
+struct Planned {
+    parent: usize,
+    other: usize,
+    name: String,
+    mode: u32,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone)]
+enum Kind {
+    Dir,
+    File(Vec<u8>),
+    Link(String),
+    Name,
+    Fifo,
+}
+
+fn planned() -> impl Strategy<Value = Planned> {
+    let content = prop_oneof![
+        3 => prop::collection::vec(any::<u8>(), 0..9),
+        1 => prop::collection::vec(any::<u8>(), 0..9000),
+    ];
+    let kind = prop_oneof![
+        2 => Just(Kind::Dir),
+        4 => content.prop_map(Kind::File),
+        // cpio writes a target of dots and slashes alone as an empty one.
+        1 => "[a-z][a-z./ ]{0,11}".prop_map(Kind::Link),
+        2 => Just(Kind::Name),
+        1 => Just(Kind::Fifo),
+    ];
+    (any::<usize>(), any::<usize>(), "[a-c*\\\\ ~#ü-]{1,9}|[a-z]{200}", 0..=0o777_u32, kind)
+        .prop_map(|(parent, other, name, mode, kind)| Planned { parent, other, name, mode, kind })
+}
+
+/// Makes the entries of a tree. One whose name exists already is left out.
+fn make(dir: &Path, entries: &[Planned]) {
+    let (mut dirs, mut regular) = (vec![dir.to_owned()], Vec::new());
+    let mut modes = Vec::new();
+    for Planned { parent, other, name, mode, kind } in entries {
+        let path = dirs[parent % dirs.len()].join(name);
+        if path.symlink_metadata().is_ok() {
+            continue;
+        }
+        match kind {
+            Kind::Dir => {
+                fs::create_dir(&path).unwrap();
+                dirs.push(path.clone());
+            }
+            Kind::File(content) => {
+                fs::write(&path, content).unwrap();
+                regular.push(path.clone());
+            }
+            Kind::Link(target) => {
+                symlink(target, &path).unwrap();
+                continue;
+            }
+            Kind::Name if regular.is_empty() => continue,
+            Kind::Name => fs::hard_link(&regular[other % regular.len()], &path).unwrap(),
+            Kind::Fifo => tool::run(Command::new("mkfifo").arg(&path)).truncate(0),
+        }
+        modes.push((path, *mode));
+    }
+    for (path, mode) in modes {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+}
+
+fn any_tree_is_read_as_by_cpio() {
+    let mut runner =
+        TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(60) });
+    let trees = prop::collection::vec(planned(), 0..16);
+    let result = runner.run(&trees, |entries| {
+        let scratch = tempfile::tempdir().unwrap();
+        make(scratch.path(), &entries);
+        let bytes = archive(scratch.path(), "cpio -o -H newc");
+        assert_read_as_by_cpio("a tree", &bytes, &[&bytes]);
+        Ok(())
+    });
+    result.unwrap_or_else(|error| panic!("{error}"));
 }
 
 fn images_are_read_as_by_cpio() {

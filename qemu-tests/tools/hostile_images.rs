@@ -16,6 +16,7 @@ pub(crate) const TESTS: &[Test] = tests![
     entries_that_must_not_be_unpacked_are_refused,
     headers_that_lie_are_refused,
     bombs_are_refused,
+    modules_that_lie_are_found,
     nothing_is_written_elsewhere,
     what_is_there_is_not_written_through;
     [Need::Root("a user without rights extracts"), Need::Command("setpriv", "util-linux")] =>
@@ -181,6 +182,8 @@ impl Scene {
         let shown = self.run("cat --max-size 16M image x");
         assert_eq!(shown, (Some(1), message.clone()), "{what}");
         assert_eq!(self.run("diff --max-size 16M image image"), (Some(2), message), "{what}");
+        let (code, checked) = self.run("check --max-size 16M image");
+        assert_eq!(code, Some(1), "{what}: {checked}");
         assert_eq!(self.files(), before, "{what}");
     }
 }
@@ -393,6 +396,62 @@ fn bombs_are_refused() {
 
 fn dir_entry(name: &str) -> Vec<u8> {
     dir(name).bytes()
+}
+
+/// What `image check` reads besides the archive, in little memory and time: modules, indexes, links.
+fn modules_that_lie_are_found() {
+    const DIRS: [&str; 5] =
+        ["lib", "lib/modules", "lib/modules/6.1", "lib/firmware", "lib/modules/6.1/loop"];
+    let scene = Scene::new();
+    shell(scene.path(), "head -c 200M /dev/zero | zstd -q -1 >made");
+    let bomb = fs::read(scene.path().join("made")).unwrap();
+    let bomb = Entry { data: &bomb, ..file("lib/modules/6.1/x.ko.zst", "") };
+    let dep = || file("lib/modules/6.1/modules.dep", "x.ko.zst:\n");
+    let loops: Vec<String> = (0..10).map(|n| format!("lib/modules/6.1/loop/{n}")).collect();
+    let loops = || loops.iter().map(|name| link(name, "."));
+    let many = "a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*b";
+    let alias = format!("alias {many} x\n");
+    let index = || file("lib/modules/6.1/modules.alias", &alias);
+    let garbage = |name| Entry { data: &[0xff; 5000], ..file(name, "") };
+    for (what, entries, want) in [
+        ("module that is a bomb", vec![dep(), bomb], "decompress to too much"),
+        ("module that is none", vec![dep(), file("lib/modules/6.1/x.ko.zst", "x")], "x.ko.zst: "),
+        (
+            "module that is elsewhere",
+            vec![dep(), link("lib/modules/6.1/x.ko.zst", "/../../outside/victim")],
+            "no errors",
+        ),
+        (
+            "modules.dep that is a FIFO",
+            vec![Entry { mode: 0o010_644, ..file("lib/modules/6.1/modules.dep", "") }],
+            "lib/modules: missing",
+        ),
+        (
+            "a cycle of links",
+            [dep()].into_iter().chain(loops()).collect(),
+            "more than 131072 files",
+        ),
+        ("slow pattern", vec![dep(), index()], "no errors"),
+        ("damaged index", vec![dep(), garbage("lib/modules/6.1/modules.dep.bin")], "magic check"),
+        ("needs that lead away", vec![file("lib/modules/6.1/modules.dep", "x: ../../x\n")], ""),
+    ] {
+        let dirs = DIRS.iter().map(|name| dir(name));
+        let init = Entry { mode: FILE | 0o111, ..file("init", "#!/init\n") };
+        put(
+            scene.path(),
+            "image",
+            &archive(&dirs.chain(entries).chain([init]).collect::<Vec<_>>()),
+            0o644,
+        );
+        let text = "coldplug-capture 1\ncmdline root=x\ndevice a\n  modalias aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n";
+        put(scene.path(), "board", text.as_bytes(), 0o644);
+        let before = scene.files();
+        let (code, error) = scene.run("check --max-size 16M --board board image >made");
+        let found = fs::read_to_string(scene.path().join("made")).unwrap();
+        assert!(matches!(code, Some(0 | 1)), "{what}: {error}");
+        assert!(found.contains(want) || want == "no errors", "{what}: {found}");
+        assert_eq!(scene.files(), before, "{what}");
+    }
 }
 
 fn nothing_is_written_elsewhere() {

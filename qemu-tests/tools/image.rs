@@ -27,6 +27,7 @@ pub(crate) const TESTS: &[Test] = tests![[] =>
     modprobe_reads_the_rewritten_index,
     configuration_and_firmware_are_included,
     configuration_of_devices_is_included,
+    firmware_stays_compressed_if_the_kernel_reads_it,
     a_merged_usr_is_included_once,
     links_mean_what_they_mean_in_the_root,
     a_root_without_lib_is_read_below_usr,
@@ -35,6 +36,10 @@ pub(crate) const TESTS: &[Test] = tests![[] =>
     init_is_the_smallest_program_that_suffices,
     a_list_replaces_the_built_in_one,
     a_build_as_a_list_gives_the_image_again,
+    a_manifest_names_every_path_and_its_reason,
+    microcode_is_in_front_of_the_image,
+    several_kernels_share_an_image,
+    a_tree_and_a_checker_are_included,
     options_of_image_conf_come_first,
     a_list_of_every_form_gives_what_gen_init_cpio_makes,
     an_image_can_be_standard_output,
@@ -63,11 +68,12 @@ pub(crate) const TESTS: &[Test] = tests![[] =>
     every_command_has_help,
 ];
 
-const RELEASE: &str = "6.0.0-test";
+/// Release of the kernel of [`tree`].
+pub(crate) const RELEASE: &str = "6.0.0-test";
 
 /// Returns a module file with an ELF header, `.modinfo` and the section names, which is enough for
 /// every reader.
-fn module(info: &[&str]) -> Vec<u8> {
+pub(crate) fn module(info: &[&str]) -> Vec<u8> {
     let info: Vec<u8> = info.iter().flat_map(|text| text.bytes().chain([0])).collect();
     let names = b"\0.modinfo\0.shstrtab\0";
     let names_at = 64 + info.len();
@@ -180,7 +186,8 @@ fn make_arm64(root: &Path) {
     }
 }
 
-fn put(root: &Path, name: &str, content: impl AsRef<[u8]>) {
+/// Writes a file below a directory.
+pub(crate) fn put(root: &Path, name: &str, content: impl AsRef<[u8]>) {
     let path = root.join(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, content).unwrap();
@@ -199,7 +206,7 @@ fn filter(command: &str, input: &[u8]) -> Vec<u8> {
 
 /// Makes a tree in which a needs b, b needs c, a has a softdep on an alias of d, d has a weakdep on
 /// e, and x is independent.
-fn tree() -> tempfile::TempDir {
+pub(crate) fn tree() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path();
     let put_module = |name: &str, content: &[u8]| {
@@ -233,7 +240,7 @@ fn tree() -> tempfile::TempDir {
 }
 
 /// Runs `coldplug image build` on a tree with `args`; returns the output and the path of the image.
-fn build(root: &Path, args: &str) -> (Output, PathBuf) {
+pub(crate) fn build(root: &Path, args: &str) -> (Output, PathBuf) {
     let image = root.join("out.img");
     let output = Command::new(env!("CARGO_BIN_EXE_coldplug"))
         .args(["image", "build", "--kernel", RELEASE, "--root"])
@@ -249,13 +256,15 @@ fn build(root: &Path, args: &str) -> (Output, PathBuf) {
     (output, image)
 }
 
-fn built(root: &Path, args: &str) -> PathBuf {
+/// Builds an image as [`build`] does, which must succeed.
+pub(crate) fn built(root: &Path, args: &str) -> PathBuf {
     let (output, image) = build(root, args);
     assert!(output.status.success(), "{args}: {}", String::from_utf8_lossy(&output.stderr));
     image
 }
 
-fn refused(root: &Path, args: &str) -> String {
+/// Builds an image as [`build`] does, which must fail and leave nothing; returns the error.
+pub(crate) fn refused(root: &Path, args: &str) -> String {
     let (output, image) = build(root, args);
     assert!(!output.status.success(), "{args}");
     assert!(!image.exists(), "{args} left an image");
@@ -281,7 +290,7 @@ fn cpio(archive: &[u8], args: &[&str], dir: &Path) -> Output {
 }
 
 /// Returns every regular file that GNU cpio unpacks from an image: path → content.
-fn files(image: &Path) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn files(image: &Path) -> BTreeMap<String, Vec<u8>> {
     let dir = tempfile::tempdir().unwrap();
     cpio(&fs::read(image).unwrap(), &["-id", "--quiet", "--nonmatching", "dev/*"], dir.path());
     fs::remove_file(dir.path().join("archive.cpio")).unwrap();
@@ -303,7 +312,7 @@ fn files(image: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// Returns the modules in an image, relative to `kernel/`.
-fn modules(image: &Path) -> Vec<String> {
+pub(crate) fn modules(image: &Path) -> Vec<String> {
     let below = format!("lib/modules/{RELEASE}/kernel/");
     files(image).keys().filter_map(|name| name.strip_prefix(&below)).map(str::to_owned).collect()
 }
@@ -629,7 +638,9 @@ fn configuration_and_firmware_are_included() {
     let tree = tree();
     let (output, image) = build(tree.path(), "-m a");
     let summary = String::from_utf8(output.stdout).unwrap();
-    assert!(summary.contains("5 of 6 modules, 2 firmware files (1 missing)"), "{summary}");
+    assert!(summary.contains("5 of 6 modules, 2 firmware files (1 missing)\n"), "{summary}");
+    let missing = "\nboots from no usual disk or server\nmissing firmware: a/none.bin (a)\n";
+    assert!(summary.ends_with(missing), "{summary}");
     let found = files(&image);
     assert_eq!(found["etc/modprobe.d/local.conf"], b"weakdep d e\n");
     assert_eq!(found["usr/lib/modprobe.d/dist.conf"], b"options a x=1\n");
@@ -639,6 +650,34 @@ fn configuration_and_firmware_are_included() {
     assert!(!found.contains_key("lib/firmware/a/real.bin"));
     let without = files(&built(tree.path(), "-m a --no-firmware"));
     assert!(!without.keys().any(|name| name.starts_with("lib/firmware")));
+}
+
+fn firmware_stays_compressed_if_the_kernel_reads_it() {
+    let dir = tree();
+    let root = dir.path();
+    let packed = filter("xz --check=crc32", b"firmware");
+    put(root, "lib/firmware/a/fw.bin.xz", &packed);
+    let firmware = || {
+        let files = files(&built(root, "-m a"));
+        let below = files.into_iter().filter_map(|(name, content)| {
+            Some((name.strip_prefix("lib/firmware/a/")?.to_owned(), content))
+        });
+        below.collect::<BTreeMap<_, _>>()
+    };
+    let want = |name: &str, content: &[u8]| {
+        let files = [(name, content), ("link.bin", b"linked")];
+        BTreeMap::from(files.map(|(name, content)| (name.to_owned(), content.to_vec())))
+    };
+    assert_eq!(firmware(), want("fw.bin.xz", &packed));
+    let config = format!("boot/config-{RELEASE}");
+    put(root, &config, "CONFIG_FW_LOADER_COMPRESS=y\nCONFIG_FW_LOADER_COMPRESS_XZ=y\n");
+    assert_eq!(firmware(), want("fw.bin.xz", &packed));
+    put(root, &config, "# CONFIG_FW_LOADER_COMPRESS is not set\n");
+    assert_eq!(firmware(), want("fw.bin", b"firmware"));
+    put(root, "lib/firmware/a/fw.bin.xz", &packed[..20]);
+    fs::remove_file(root.join("out.img")).unwrap();
+    let error = refused(root, "-m a");
+    assert!(error.contains("lib/firmware/a/fw.bin.xz: "), "{error}");
 }
 
 fn a_merged_usr_is_included_once() {
@@ -855,6 +894,141 @@ fn a_build_as_a_list_gives_the_image_again() {
 
     let error = refused(root, "--as-list --compress zstd");
     assert!(error.contains("--as-list writes no archive"), "{error}");
+}
+
+fn a_manifest_names_every_path_and_its_reason() {
+    let dir = tree();
+    let root = dir.path();
+    let file = root.join("manifest.json");
+    let options = format!("-m a --modules-as plain --manifest {}", file.display());
+    let image = built(root, &options);
+    let text = fs::read_to_string(&file).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(json["bytes"], fs::metadata(&image).unwrap().len());
+    assert_eq!(json["kernels"][0]["modules"], 5);
+    assert_eq!(json["missing_firmware"][0]["name"], "a/none.bin");
+    assert_eq!(json["missing_firmware"][0]["modules"][0], "a");
+    let listed = json["files"].as_array().unwrap();
+    assert!(listed.iter().all(|entry| entry["reason"] != ""), "{text}");
+    let names: Vec<_> = listed.iter().map(|entry| entry["path"].as_str().unwrap()).collect();
+    let found = String::from_utf8(image_list(&image)).unwrap();
+    assert_eq!(names.join("\n").replace("\n/", "\n"), format!("/{}", found.trim_end()));
+    let entry = |path: &str| listed.iter().find(|entry| entry["path"] == path).unwrap();
+    for (path, content) in files(&image) {
+        assert_eq!(entry(&format!("/{path}"))["size"], content.len(), "{path}");
+    }
+    let module = |name| format!("/lib/modules/{RELEASE}/kernel/{name}");
+    for (path, reason) in [
+        (module("a.ko"), "a"),
+        (module("b-b.ko"), "a, needed by a"),
+        (module("e.ko"), "a, needed by d"),
+        ("/lib/firmware/a/fw.bin.xz".to_owned(), "firmware of a"),
+        ("/etc/modprobe.d/local.conf".to_owned(), "configuration of modules"),
+    ] {
+        assert_eq!(entry(&path)["reason"], reason, "{path}");
+    }
+    let source = root.join(format!("lib/modules/{RELEASE}/kernel/b-b.ko.xz"));
+    assert_eq!(entry(&module("b-b.ko"))["source"], source.to_str().unwrap());
+    assert_eq!(entry("/sbin/modprobe")["target"], "/init");
+    fs::remove_file(&image).unwrap();
+    let error = refused(root, "--manifest /nonexistent/file");
+    assert!(error.contains("create /nonexistent/file: No such file"), "{error}");
+}
+
+/// Returns the names of the entries of an image.
+fn image_list(image: &Path) -> Vec<u8> {
+    let mut list = Command::new(env!("CARGO_BIN_EXE_coldplug"));
+    list.args(["image", "list", "--names"]).arg(image).output().unwrap().stdout
+}
+
+fn microcode_is_in_front_of_the_image() {
+    let dir = tree();
+    let root = dir.path();
+    let plain = fs::read(built(root, "--compress zstd")).unwrap();
+    let error = build(root, "--microcode=amd").0;
+    let error = String::from_utf8(error.stderr).unwrap();
+    assert!(error.contains("no microcode of AMD\nhint: Debian's packages are amd64-"), "{error}");
+    put(root, "lib/firmware/amd-ucode/a.bin", b"DMA\0 a container");
+    let manifest = root.join("manifest.json");
+    let options = format!("--compress zstd --microcode=all --manifest {}", manifest.display());
+    let image = built(root, &options);
+    let bytes = fs::read(&image).unwrap();
+    assert!(bytes.starts_with(b"070701") && bytes.ends_with(&plain), "{}", bytes.len());
+    let scratch = tempfile::tempdir().unwrap();
+    cpio(&bytes[..bytes.len() - plain.len()], &["-id", "--quiet"], scratch.path());
+    let early = scratch.path().join("kernel/x86/microcode/AuthenticAMD.bin");
+    assert_eq!(fs::read(early).unwrap(), b"DMA\0 a container");
+    let listed = String::from_utf8(image_list(&image)).unwrap();
+    assert!(listed.starts_with("kernel\nkernel/x86\nkernel/x86/microcode\n"), "{listed}");
+    assert!(listed.contains("\nsbin/modprobe\n"), "{listed}");
+    let json: serde_json::Value = serde_json::from_slice(&fs::read(manifest).unwrap()).unwrap();
+    assert_eq!(json["microcode"][0]["path"], "/kernel/x86/microcode/AuthenticAMD.bin");
+}
+
+fn several_kernels_share_an_image() {
+    let dir = tree();
+    let root = dir.path();
+    let other = root.join("lib/modules/6.1.0-other");
+    put(&other, "kernel/a.ko", module(&["firmware=a/fw.bin"]));
+    put(&other, "modules.dep", "kernel/a.ko:\n");
+    let alone = files(&built(root, "-m a"));
+    let (output, image) = build(root, "-m a --kernel 6.1.0-other");
+    let summary = String::from_utf8(output.stdout).unwrap();
+    let lines = [
+        " 2 kernels, 2 firmware files (1 missing)",
+        "6.0.0-test: 5 of 6 modules, boots from no usual disk or server",
+        "6.1.0-other: 1 of 1 modules, boots from no usual disk or server",
+        "missing firmware: a/none.bin (a)",
+    ];
+    let said: Vec<_> = summary.lines().collect();
+    assert!(said[0].ends_with(lines[0]), "{summary}");
+    assert_eq!(said[1..], lines[1..]);
+    let both = files(&image);
+    let new = both.keys().filter(|name| !alone.contains_key(*name));
+    let below = |name: &str| format!("lib/modules/6.1.0-other/{name}");
+    let want = ["kernel/a.ko.zst", "modules.dep", "modules.dep.bin", "modules.reasons"].map(below);
+    assert_eq!(new.collect::<Vec<_>>(), want.iter().collect::<Vec<_>>());
+    assert!(alone.iter().all(|(name, content)| both.get(name) == Some(content)));
+    make_arm64(root);
+    fs::remove_file(image).unwrap();
+    let error = refused(root, "--kernel 6.1.0-other");
+    assert!(error.contains("one of the kernels is for 64-bit little-endian x86-64"), "{error}");
+}
+
+fn a_tree_and_a_checker_are_included() {
+    let dir = tree();
+    let root = dir.path();
+    put(root, "usr/sbin/e2fsck", program(X86_64, Some("/lib/ld"), b""));
+    symlink("e2fsck", root.join("usr/sbin/fsck.ext4")).unwrap();
+    put(root, "usr/lib/ld", program(X86_64, None, b""));
+    put(root, "overlay/etc/motd", "hello");
+    put(root, "keys.bmap", [&b"bkeymap\x01"[..], &[0; 255], &[7; 256]].concat());
+    let options =
+        format!("-m a --fsck=ext4 --include {0}/overlay:/ --keymap={0}/keys.bmap", root.display());
+    let error = refused(root, &options);
+    assert!(error.contains("shared library /lib/ld not found"), "{error}");
+    symlink("/usr/lib/ld", root.join("lib/ld")).unwrap();
+    let image = built(root, &options);
+    let files = files(&image);
+    assert_eq!(files["etc/motd"], b"hello");
+    assert_eq!(files["etc/coldplug/keymap"].len(), 7 + 256 + 256);
+    let names = String::from_utf8(image_list(&image)).unwrap();
+    for name in ["sbin/e2fsck", "sbin/fsck.ext4", "lib/ld"] {
+        assert!(names.lines().any(|line| line == name), "{name}: {names}");
+    }
+    fs::remove_file(&image).unwrap();
+    let private = fs::Permissions::from_mode(0o640);
+    fs::set_permissions(root.join("overlay/etc/motd"), private).unwrap();
+    let (output, image) = build(root, &options);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("not every user may read /etc/motd: the mode of"), "{stderr}");
+    assert_eq!(image.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    fs::remove_file(&image).unwrap();
+    let error = refused(root, "--fsck=vfat");
+    assert!(error.contains("--fsck: no fsck.vfat below "), "{error}");
+    assert!(error.contains("\nhint: e2fsprogs has fsck.ext4"), "{error}");
+    let error = refused(root, &format!("--include {}/init:/a/../../b", root.display()));
+    assert!(error.contains("--include /a/../../b: a path in the image has no '..'"), "{error}");
 }
 
 fn options_of_image_conf_come_first() {
@@ -1393,7 +1567,16 @@ fn a_compressed_module_may_decode_to_hundreds_of_megabytes() {
 fn compressed_images_hold_the_same_archive() {
     let tree = tree();
     let plain = fs::read(built(tree.path(), "")).unwrap();
-    for (codec, command) in [("zstd", "unzstd"), ("gzip", "gunzip")] {
+    for (codec, command) in [
+        ("zstd", "unzstd"),
+        ("zstd:22", "unzstd --ultra --long=27"),
+        ("xz", "unxz"),
+        ("xz:0", "xz -d --memlimit=2MiB"),
+        ("gzip", "gunzip"),
+        ("gzip:1", "gunzip"),
+        ("lz4", "lz4 -d"),
+        ("lz4:1", "lz4 -d"),
+    ] {
         let image = built(tree.path(), &format!("--compress {codec}"));
         assert!(filter(command, &fs::read(&image).unwrap()) == plain, "{codec}");
         let listed = Command::new(env!("CARGO_BIN_EXE_coldplug"))

@@ -1,6 +1,6 @@
 //! `coldplug image update` and `remove`: the images of the kernels that are installed in a root.
 
-use super::image::{X86_64, program};
+use super::image::{X86_64, module, program};
 use harness::files::put;
 use harness::run::{Need, Test};
 use harness::{tests, tool};
@@ -17,7 +17,12 @@ pub(crate) const TESTS: &[Test] = tests![
     errors_of_the_configuration_are_named,
     a_failed_build_keeps_the_old_image,
     an_image_without_init_does_not_replace_the_old_one,
+    an_image_with_a_wrong_module_is_better_than_none,
     images_go_with_their_kernels,
+    an_image_without_a_release_in_its_path_goes_with_its_last_kernel,
+    a_stale_image_that_stays_stops_no_update,
+    the_manifest_is_replaced_with_its_image,
+    an_image_is_checked_for_this_machine,
     a_linked_image_is_replaced_behind_the_link;
     [Need::Root("mounts a small filesystem")] => a_full_filesystem_keeps_the_old_image;
 ];
@@ -162,7 +167,15 @@ fn errors_of_the_configuration_are_named() {
             "kernel = 6.1",
             "/etc/coldplug/image.conf:1: kernel: can only be given on the command line",
         ),
-        ("output = image", "--output 'image' is not the absolute path of a file"),
+        (
+            "output = image",
+            "/etc/coldplug/image.conf:1: output: 'image' is not the absolute path of a file",
+        ),
+        (
+            "manifest = -",
+            "/etc/coldplug/image.conf:1: manifest: '-' is not the absolute path of a file",
+        ),
+        ("manifest = /boot/initrd.img-%v", "/boot/initrd.img-%v: both the image and its manifest"),
         ("modules = nonsense", "nonsense: no such module, builtin or alias"),
         ("list = /no/list", "open /no/list: No such file or directory"),
         ("compress = rar", "/etc/coldplug/image.conf:1: compress: "),
@@ -193,11 +206,30 @@ fn an_image_without_init_does_not_replace_the_old_one() {
     let conf = format!("list = {}\n", dir.join("list").display());
     put(dir, "etc/coldplug/image.conf", conf.as_bytes(), 0o644);
     let text = failed(dir, "update");
-    let want = "coldplug image: /boot/initrd.img-6.1: the new image: no /init that can be executed\n\
-        hint: the old image is still in its place\n";
-    assert_eq!(text, want);
+    let want = "coldplug image: /boot/initrd.img-6.1: the new image: /init: missing: the kernel would \
+        not use the image\nhint: an image that was there is still in its place";
+    assert!(text.starts_with(want), "{text}");
     assert_eq!(files(dir, "boot"), "initrd.img-6.1 vmlinuz-6.1");
     assert_eq!(fs::read(dir.join("boot/initrd.img-6.1")).unwrap(), b"old");
+}
+
+fn an_image_with_a_wrong_module_is_better_than_none() {
+    let scratch = root(&["6.1"]);
+    let dir = scratch.path();
+    let dep = "lib/modules/6.1/modules.dep";
+    put(dir, dep, b"kernel/x.ko:\n", 0o644);
+    put(dir, "lib/modules/6.1/kernel/x.ko", &module(&["name=x", "vermagic=6.2 SMP"]), 0o644);
+    let wrong = "lib/modules/6.1/kernel/x.ko.zst: built for kernel 6.2, not for 6.1\n";
+    let text = done(dir, "update");
+    assert!(text.contains(&format!("coldplug image: {wrong}")), "{text}");
+    let first = fs::metadata(dir.join("boot/initrd.img-6.1")).unwrap().ino();
+    let text = failed(dir, "update");
+    let want = format!("coldplug image: /boot/initrd.img-6.1: the new image: {wrong}hint: ");
+    assert!(text.starts_with(&want), "{text}");
+    assert_eq!(files(dir, "boot"), "initrd.img-6.1 vmlinuz-6.1");
+    assert_eq!(fs::metadata(dir.join("boot/initrd.img-6.1")).unwrap().ino(), first);
+    put(dir, "lib/modules/6.1/kernel/x.ko", &module(&["name=x", "vermagic=6.1 SMP"]), 0o644);
+    done(dir, "update");
 }
 
 fn images_go_with_their_kernels() {
@@ -209,6 +241,7 @@ fn images_go_with_their_kernels() {
         put(dir, &format!("boot/{name}"), b"", 0o644);
     }
     fs::remove_file(dir.join("boot/vmlinuz-6.2")).unwrap();
+    fs::remove_dir_all(dir.join("lib/modules/6.2")).unwrap();
     let text = done(dir, "update");
     assert!(text.starts_with("/boot/initrd.img-6.2: removed\n"), "{text}");
     let left =
@@ -220,6 +253,79 @@ fn images_go_with_their_kernels() {
     // One that no record names: of initramfs-tools, before.
     assert_eq!(done(dir, "remove -k 6.0"), "/boot/initrd.img-6.0: removed\n");
     assert!(failed(dir, "remove").contains("--kernel RELEASE is missing"));
+}
+
+fn an_image_without_a_release_in_its_path_goes_with_its_last_kernel() {
+    let scratch = root(&["6.1", "6.2"]);
+    let dir = scratch.path();
+    put(dir, "etc/coldplug/image.conf", b"output = /boot/initrd\nquiet = yes\n", 0o644);
+    done(dir, "update -k 6.1");
+    done(dir, "update -k 6.2");
+    assert_eq!(done(dir, "remove -k 6.1"), "");
+    assert_eq!(files(dir, "boot"), "initrd vmlinuz-6.1 vmlinuz-6.2");
+    // The kernel of the image is gone, and the new image of the other one cannot be built.
+    fs::remove_file(dir.join("boot/vmlinuz-6.2")).unwrap();
+    fs::remove_dir_all(dir.join("lib/modules/6.2")).unwrap();
+    fs::rename(dir.join("init"), dir.join("away")).unwrap();
+    failed(dir, "update");
+    assert_eq!(files(dir, "boot"), "initrd vmlinuz-6.1");
+    fs::rename(dir.join("away"), dir.join("init")).unwrap();
+    done(dir, "update");
+    done(dir, "remove -k 6.1");
+    assert_eq!(files(dir, "boot"), "vmlinuz-6.1");
+}
+
+fn a_stale_image_that_stays_stops_no_update() {
+    let scratch = root(&["6.1"]);
+    let dir = scratch.path();
+    put(dir, "var/lib/coldplug/images/5.10", b"/boot/stale\n", 0o644);
+    put(dir, "boot/stale/file", b"", 0o644);
+    let text = failed(dir, "update");
+    assert!(text.contains("coldplug image: unlink /boot/stale: "), "{text}");
+    assert_eq!(files(dir, "boot"), "initrd.img-6.1 stale vmlinuz-6.1");
+    assert_eq!(files(dir, "var/lib/coldplug/images"), "5.10 6.1");
+}
+
+fn the_manifest_is_replaced_with_its_image() {
+    let scratch = root(&["6.1"]);
+    let dir = scratch.path();
+    put(dir, "etc/coldplug/image.conf", b"manifest = /srv/%v.json\nquiet = yes\n", 0o644);
+    fs::create_dir(dir.join("srv")).unwrap();
+    done(dir, "update");
+    let first = fs::read(dir.join("srv/6.1.json")).unwrap();
+    // The new image is built, with its manifest, and does not pass the check.
+    put(dir, "list", b"dir /etc 0755 0 0\n", 0o644);
+    let conf = format!("list = {}\n", dir.join("list").display());
+    put(dir, "etc/coldplug/image.conf.d/z.conf", conf.as_bytes(), 0o644);
+    assert!(failed(dir, "update").contains("the new image: /init: missing"));
+    assert_eq!(files(dir, "srv"), "6.1.json");
+    assert_eq!(fs::read(dir.join("srv/6.1.json")).unwrap(), first);
+    fs::remove_file(dir.join("etc/coldplug/image.conf.d/z.conf")).unwrap();
+    // Whatever the configuration says by then, the record names the manifest.
+    put(dir, "etc/coldplug/image.conf", b"", 0o644);
+    let text = done(dir, "remove -k 6.1");
+    assert_eq!(text, "/boot/initrd.img-6.1: removed\n/srv/6.1.json: removed\n");
+    kernel(dir, "6.2");
+    put(dir, "etc/coldplug/image.conf", b"manifest = /srv/json\n", 0o644);
+    let text = failed(dir, "update");
+    assert!(text.contains("2 kernels, and one path for their manifests\nhint: "), "{text}");
+}
+
+fn an_image_is_checked_for_this_machine() {
+    let scratch = root(&["6.1"]);
+    let dir = scratch.path();
+    put(dir, "etc/coldplug/image.conf", b"host = yes\n", 0o644);
+    put(dir, "boot/initrd.img-6.1", b"old", 0o644);
+    // No module of the kernel is the root filesystem.
+    put(dir, "proc/cmdline", b"root=/dev/vda rootfstype=ext4\n", 0o644);
+    put(dir, "proc/self/mountinfo", b"1 0 254:0 / / rw - ext4 /dev/vda rw\n", 0o644);
+    put(dir, "sys/devices/pci0/block/vda/dev", b"254:0\n", 0o644);
+    put(dir, "sys/devices/pci0/modalias", b"pci:a\n", 0o644);
+    fs::create_dir_all(dir.join("sys/dev/block")).unwrap();
+    symlink("../../devices/pci0/block/vda", dir.join("sys/dev/block/254:0")).unwrap();
+    let text = failed(dir, "update");
+    assert!(text.contains("the new image: root filesystem: ext4: neither a module"), "{text}");
+    assert_eq!(fs::read(dir.join("boot/initrd.img-6.1")).unwrap(), b"old");
 }
 
 fn a_linked_image_is_replaced_behind_the_link() {

@@ -27,6 +27,8 @@ mod modules_conf;
 mod depmod;
 // Initramfs images, against cpio.
 mod image;
+// Modules and firmware that an image is built with.
+mod image_selection;
 // Images of other programs, against cpio and unmkinitramfs.
 mod foreign_images;
 // Images that try to write elsewhere or to take all memory.
@@ -41,11 +43,16 @@ mod tpm;
 mod uboot_env;
 // The hook for kernel packages of Debian 12.
 mod kernel_removal;
-// What a distribution installs: packages, hooks, manual pages, completions.
+// What a distribution installs: packages and hooks.
 mod packages;
+// Manual pages, and completions in the shells.
+mod reference;
 // What other image generators, kernel-install and recipes of distributions call.
 mod generators;
+// Where `report` finds a record, and what it writes.
+mod report;
 // Images of installed kernels.
+mod image_check;
 mod image_update;
 // The release binaries: static and small.
 mod binary;
@@ -63,13 +70,17 @@ fn main() -> ExitCode {
         uboot_env::TESTS,
         fake_roots::TESTS,
         image::TESTS,
+        image_selection::TESTS,
         foreign_images::TESTS,
         hostile_images::TESTS,
         modules_conf::TESTS,
         commands::TESTS,
         kernel_removal::TESTS,
         packages::TESTS,
+        reference::TESTS,
         generators::TESTS,
+        report::TESTS,
+        image_check::TESTS,
         image_update::TESTS,
         binary::TESTS,
     ])

@@ -1,5 +1,4 @@
-//! What a distribution installs: `make install` and its kin, the packages of Debian, hooks, manual
-//! pages and completions.
+//! What a distribution installs: `make install` and its kin, the packages of Debian, and hooks.
 
 use harness::files::put;
 use harness::run::{Need, RELEASE, Test};
@@ -20,13 +19,7 @@ pub(crate) const TESTS: &[Test] = tests![
     [] =>
     kernel_hooks_call_coldplug_for_the_steps_of_a_package,
     update_initramfs_has_the_options_of_initramfs_tools,
-    the_hook_removes_recorded_images_without_the_program,
-    manual_pages_name_every_command_and_option;
-    [Need::Command("man", "man-db"), Need::Command("mandoc", "mandoc")] =>
-    manual_pages_have_no_faults;
-    [Need::Command("bash", "bash")] => bash_completes_commands_and_options;
-    [Need::Command("zsh", "zsh")] => zsh_completes_commands_and_options;
-    [Need::Command("fish", "fish")] => fish_completes_commands_and_options;
+    the_hook_removes_recorded_images_without_the_program;
 ];
 
 /// Runs make(1) in the checkout for the directory `root`.
@@ -75,10 +68,19 @@ fn uninstall_removes_what_install_has_put_there() {
             "PREFIX/sbin/depmod",
             "PREFIX/sbin/update-initramfs",
             "PREFIX/share/bash-completion/completions/coldplug",
+            "PREFIX/share/bash-completion/completions/modprobe",
             "PREFIX/share/fish/vendor_completions.d/coldplug.fish",
+            "PREFIX/share/fish/vendor_completions.d/modprobe.fish",
+            "PREFIX/share/man/man5/coldplug-depmod.d.5",
             "PREFIX/share/man/man5/coldplug-image.conf.5",
+            "PREFIX/share/man/man5/coldplug-modprobe.d.5",
+            "PREFIX/share/man/man5/modprobe.d.5",
+            "PREFIX/share/man/man7/coldplug.cmdline.7",
             "PREFIX/share/man/man8/coldplug.8",
+            "PREFIX/share/man/man8/coldplug-modprobe.8",
+            "PREFIX/share/man/man8/modprobe.8",
             "PREFIX/share/zsh/vendor-completions/_coldplug",
+            "PREFIX/share/zsh/vendor-completions/_coldplug-kmod",
         ] {
             assert!(installed.contains(&path.replace("PREFIX", prefix)), "{path}: {installed:#?}");
         }
@@ -88,8 +90,15 @@ fn uninstall_removes_what_install_has_put_there() {
         let own = root.join(&prefix[1..]).join("sbin/rmmod");
         fs::remove_file(&own).unwrap();
         symlink("/bin/kmod", &own).unwrap();
+        let page = root.join(&prefix[1..]).join("share/man/man8/lsmod.8");
+        fs::remove_file(&page).unwrap();
+        fs::write(&page, ".TH LSMOD 8\n").unwrap();
+        let file_page = root.join(&prefix[1..]).join("share/man/man5/depmod.d.5");
+        fs::remove_file(&file_page).unwrap();
+        fs::write(&file_page, ".TH DEPMOD.D 5\n").unwrap();
         make(root, &["uninstall", &prefix_word]);
-        assert_eq!(below(root), BTreeSet::from([format!("{prefix}/sbin/rmmod")]));
+        let left = ["sbin/rmmod", "share/man/man5/depmod.d.5", "share/man/man8/lsmod.8"];
+        assert_eq!(below(root), BTreeSet::from(left.map(|path| format!("{prefix}/{path}"))));
     }
 }
 
@@ -119,6 +128,12 @@ fn lintian_finds_nothing_in_the_packages() {
     assert!(text.contains("Conflicts: linux-initramfs-tool"), "{text}");
     assert!(text.contains(&format!("Version: {}\n", env!("CARGO_PKG_VERSION"))), "{text}");
     let list = tool::run(tool::command("dpkg-deb", "dpkg").arg("-c").arg(&packages[1]));
+    let pages: Vec<_> = list.lines().filter_map(|line| line.rsplit_once("/man5/")).collect();
+    assert!(pages.iter().any(|(_, name)| name.starts_with("coldplug-modprobe.d.5")), "{list}");
+    assert!(
+        pages.iter().all(|(_, name)| name.is_empty() || name.starts_with("coldplug-")),
+        "{list}"
+    );
     assert!(list.lines().all(|line| line.contains(" root/root ")), "{list}");
 }
 
@@ -231,153 +246,28 @@ fn the_hook_removes_recorded_images_without_the_program() {
     let text = fs::read_to_string(hook).unwrap();
     let below = format!("{}/var/lib", root.display());
     put(root, "hook", text.replace("/var/lib", &below).as_bytes(), 0o755);
-    let image = root.join("boot/initrd.img-6.1");
-    let record = format!("{}\n", image.display());
-    for release in ["6.1", "6.2"] {
-        put(root, &format!("var/lib/coldplug/images/{release}"), record.as_bytes(), 0o644);
+    let path = |name: &str| format!("{}\n", root.join(name).display());
+    let (own, shared) = (path("boot/initrd.img-6.1"), path("boot/initrd"));
+    let unmounted = path("efi/linux/6.2.img");
+    for (release, paths) in
+        [("6.1", [&*own, &*shared].concat()), ("6.2", [&*shared, &*unmounted].concat())]
+    {
+        put(root, &format!("var/lib/coldplug/images/{release}"), paths.as_bytes(), 0o644);
     }
-    for name in ["initrd.img-6.1", "initrd.img-6.1.old", ".initrd.img-6.1.new", "initrd.img-6.3"] {
+    let left = ["initrd.img-6.1.old", ".initrd.img-6.1.new"];
+    for name in ["initrd.img-6.1", "initrd.img-6.3", "initrd"].iter().chain(&left) {
         put(root, &format!("boot/{name}"), b"", 0o644);
     }
-    let mut command = Command::new(root.join("hook"));
-    command.args(["6.1", "/boot/vmlinuz-6.1"]).env_clear().env("PATH", "/usr/bin:/bin");
-    command.env("DEB_MAINT_PARAMS", "remove");
-    assert_eq!(tool::run(&mut command), "");
-    let left: Vec<_> = tool::files(root).into_iter().collect();
-    let want = ["boot/initrd.img-6.3", "hook", "var/lib/coldplug/images/6.2"];
-    assert_eq!(left, want.map(|name| root.join(name)));
-}
-
-/// Returns the help of the program with these arguments.
-fn help(words: &[&str]) -> String {
-    tool::run(Command::new(env!("CARGO_BIN_EXE_coldplug")).arg("help").args(words))
-}
-
-/// Returns the commands that the program has.
-fn commands() -> Vec<String> {
-    let text = help(&[]);
-    let names = text.lines().filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next());
-    names.map(str::to_owned).collect()
-}
-
-/// Returns the long options in the help of a command.
-fn options(text: &str) -> BTreeSet<String> {
-    let words = text.split([' ', ',', '\n', '(']).filter(|word| word.starts_with("--"));
-    let name = |word: &str| -> String {
-        word.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '-').collect()
-    };
-    words.map(name).filter(|name| name.len() > 2).collect()
-}
-
-/// Returns the text of a manual page without its markup.
-fn page(name: &str) -> String {
-    let path = paths::checkout().join("initramfs/man").join(name);
-    fs::read_to_string(path).unwrap().replace('\\', "")
-}
-
-fn manual_pages_name_every_command_and_option() {
-    let overview = page("coldplug.8");
-    for name in commands() {
-        let heads = overview.lines().filter(|line| line.starts_with(".B"));
-        let mut words = heads.flat_map(|line| line.split([' ', ',', '"']));
-        assert!(words.any(|word| word == name), "coldplug.8 lacks {name}");
+    for (release, want) in [
+        ("6.1", &["boot/initrd", "boot/initrd.img-6.3", "hook", "var/lib/coldplug/images/6.2"][..]),
+        ("6.2", &["boot/initrd.img-6.3", "hook", "var/lib/coldplug/images/6.2"]),
+    ] {
+        let mut command = Command::new(root.join("hook"));
+        command.args([release, "/boot/vmlinuz"]).env_clear().env("PATH", "/usr/bin:/bin");
+        command.env("DEB_MAINT_PARAMS", "remove");
+        assert_eq!(tool::run(&mut command), "");
+        let left: Vec<_> = tool::files(root).into_iter().collect();
+        let want: Vec<_> = want.iter().map(|name| root.join(name)).collect();
+        assert_eq!(left, want);
     }
-    let build = page("coldplug-image.8");
-    for option in options(&help(&["image"])) {
-        assert!(build.contains(&option), "coldplug-image.8 lacks {option}");
-    }
-    let conf = page("coldplug-image.conf.5");
-    let of_build = help(&["image"]);
-    let of_build = of_build.split("\nupdate ").next().unwrap();
-    let lines = of_build.lines().filter(|line| line.trim_start().starts_with('-'));
-    for option in options(&lines.collect::<Vec<_>>().join("\n")) {
-        let key = &option[2..];
-        let is_named = conf.lines().any(|line| {
-            line.strip_prefix(".BI ")
-                .or_else(|| line.strip_prefix(".BR "))
-                .is_some_and(|rest| rest.starts_with(&format!("{key}=")))
-        });
-        assert_eq!(is_named, !["as-list", "configured", "kernel", "root"].contains(&key), "{key}");
-    }
-}
-
-fn manual_pages_have_no_faults() {
-    for page in tool::files(&paths::checkout().join("initramfs/man")) {
-        let mut mandoc = tool::command("mandoc", "mandoc");
-        assert_eq!(tool::run(mandoc.args(["-Tlint", "-W", "warning"]).arg(&page)), "");
-        let mut man = tool::command("man", "man-db");
-        man.args(["--warnings", "-E", "UTF-8", "-Tutf8", "-l"]).arg(&page);
-        let output = man.env("MANPAGER", "cat").output().unwrap();
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success() && errors.is_empty(), "{}: {errors}", page.display());
-    }
-}
-
-/// Runs a shell with `coldplug` in its PATH, and returns the words that it prints.
-fn words_of(shell: &str, script: &str) -> BTreeSet<String> {
-    let bin = tempfile::tempdir().unwrap();
-    symlink(env!("CARGO_BIN_EXE_coldplug"), bin.path().join("coldplug")).unwrap();
-    let mut command = tool::command(shell, shell);
-    command.arg("-c").arg(script).env("HOME", bin.path()).env("LC_ALL", "C.UTF-8");
-    command.current_dir(bin.path()).env("TERM", "dumb");
-    command.env("PATH", format!("{}:/usr/bin:/bin", bin.path().display()));
-    tool::run(&mut command).split_whitespace().map(str::to_owned).collect()
-}
-
-/// Command lines to complete, words that are among the completions, and words that are not.
-const COMPLETED: [(&str, &str, &str); 5] = [
-    ("coldplug ", "image plan modprobe report", "assemble build"),
-    ("coldplug im", "image", "plan"),
-    ("coldplug image ", "build cat diff extract list update remove", "plan"),
-    ("coldplug image build --mod", "--modules --modules-as", "--kernel"),
-    ("coldplug depmod --", "--all --basedir", "--modules-as"),
-];
-
-fn completes(shell: &str, script: impl Fn(&str) -> String) {
-    for (line, wanted, unwanted) in COMPLETED {
-        let found = words_of(shell, &script(line));
-        for word in wanted.split(' ') {
-            assert!(found.contains(word), "{shell}: '{line}': {word} is not in {found:?}");
-        }
-        for word in unwanted.split(' ') {
-            assert!(!found.contains(word), "{shell}: '{line}': {word} is in {found:?}");
-        }
-    }
-}
-
-fn completion(name: &str) -> String {
-    paths::checkout().join("initramfs/completions").join(name).display().to_string()
-}
-
-fn bash_completes_commands_and_options() {
-    completes("bash", |line| {
-        let words: Vec<_> = line.split(' ').map(|word| format!("'{word}'")).collect();
-        format!(
-            ". {}; COMP_WORDS=({}); COMP_CWORD={}; _coldplug; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
-            completion("coldplug.bash"),
-            words.join(" "),
-            words.len() - 1
-        )
-    });
-}
-
-/// The completion functions of zsh need an editor; `compadd` and `_files` are replaced.
-fn zsh_completes_commands_and_options() {
-    completes("zsh", |line| {
-        let words: Vec<_> = line.split(' ').map(|word| format!("'{word}'")).collect();
-        let last = line.rsplit(' ').next().unwrap_or_default();
-        format!(
-            "compadd() {{ eval \"print -l -- \\${{(M)$2:#{last}*}}\" }}; _files() {{ }}; \
-             words=({}); CURRENT={}; . {}",
-            words.join(" "),
-            words.len(),
-            completion("_coldplug")
-        )
-    });
-}
-
-fn fish_completes_commands_and_options() {
-    completes("fish", |line| {
-        format!("source {}; complete -C '{line}' | cut -f 1", completion("coldplug.fish"))
-    });
 }

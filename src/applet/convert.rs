@@ -4,9 +4,10 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::args::{self, Arg, Args, Opt};
+use super::args::{self, Arg, Args};
 use super::message::{self, Error};
 use super::out;
+use super::usage::{Opt, Usage};
 use crate::escape;
 use crate::kmod::modules_conf::{self, Converted};
 use crate::sys;
@@ -14,20 +15,24 @@ use crate::sys::atomic_file::{AtomicFile, output_name};
 use crate::sys::modules_conf::HostEnvironment;
 use crate::sys::regular_file::{self, CONFIG_LIMIT};
 
-const HELP: &str = "\
-usage: coldplug convert [option…] [FILE]
-
-Convert FILE, a configuration of modutils, to the format of modprobe.d. Without FILE, convert
-/etc/modules.conf, or /etc/conf.modules if it does not exist. A line without an equivalent becomes
-a comment with the reason. Commands in FILE are not run. Invalid lines are reported, and the exit
-status is 1.
-  -o, --output OUT        write to OUT instead of standard output; an error leaves OUT unchanged
-  -k, --kernel RELEASE    kernel release that replaces `uname -r` (default: the running kernel)
-  -h, --help              show this help
-";
-
-const OPTIONS: &[Opt] =
-    &[Opt('o', "output", true), Opt('k', "kernel", true), Opt('h', "help", false)];
+pub(super) static USAGE: Usage = Usage::new(
+    "convert",
+    "convert a modules.conf of modutils to modprobe.d",
+)
+.text(
+    "[option…] [FILE]\n\n\
+     Converts FILE, a configuration of modutils, to the format of modprobe.d. Without FILE, \
+     converts /etc/modules.conf, or /etc/conf.modules if it does not exist. A line without an \
+     equivalent becomes a comment with the reason. Commands in FILE are not run. Invalid lines are \
+     reported, and the exit status is 1.",
+)
+.options(&[
+    Opt('o', "output=OUT: write to OUT instead of standard output; an error leaves OUT unchanged"),
+    Opt(
+        'k',
+        "kernel=RELEASE: kernel release that replaces `uname -r` (default: the running kernel)",
+    ),
+]);
 
 /// The files that modutils read.
 const FILES: [&str; 2] = ["/etc/modules.conf", "/etc/conf.modules"];
@@ -35,7 +40,6 @@ const FILES: [&str; 2] = ["/etc/modules.conf", "/etc/conf.modules"];
 /// A parsed command line.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Options {
-    help: bool,
     file: Option<PathBuf>,
     output: Option<PathBuf>,
     kernel: Option<String>,
@@ -46,11 +50,10 @@ pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
 }
 
 fn parse(args: &[OsString]) -> Result<Options, Error> {
-    let mut args = Args::new(args, Vec::new(), OPTIONS);
+    let mut args = Args::new(args, Vec::new(), &USAGE);
     let mut options = Options::default();
     while let Some(arg) = args.next()? {
         match arg {
-            Arg::Opt('h', _) => options.help = true,
             Arg::Opt('k', word) => options.kernel = Some(args::release(word)?),
             Arg::Opt(_, file) => options.output = Some(file.into()),
             Arg::Operand(word) if options.file.is_some() => return Err(Error::unexpected(&word)),
@@ -61,10 +64,6 @@ fn parse(args: &[OsString]) -> Result<Options, Error> {
 }
 
 fn convert(options: &Options) -> Result<(), Error> {
-    if options.help {
-        out::line(HELP.trim_end());
-        return Ok(());
-    }
     let file = options.file.clone().unwrap_or_else(default_file);
     let text = regular_file::read_or_null(&file, CONFIG_LIMIT)?;
     let release = options.kernel.clone().unwrap_or_else(sys::release);
@@ -124,7 +123,6 @@ mod tests {
     fn options_are_parsed() {
         let got = parse(&args("-o out --kernel=2.4.18 in")).unwrap();
         let want = Options {
-            help: false,
             file: Some("in".into()),
             output: Some("out".into()),
             kernel: Some("2.4.18".into()),

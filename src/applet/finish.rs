@@ -7,9 +7,14 @@ use rustix::io::Errno;
 
 use super::message::{self, Error};
 use super::out;
+use super::usage::Usage;
 use crate::boot;
 use crate::load::Outcome;
 use crate::sys::Root;
+
+pub(super) static USAGE: Usage =
+    Usage::new("finish", "load the modules that a boot with coldplug.settle=root left")
+        .text("\n\nLoads the modules in /run/coldplug/remaining, and prints what became of each.");
 
 pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
     if let Some(word) = args.get(1) {

@@ -9,22 +9,31 @@ use super::args;
 use super::message::Error;
 use super::paths::absolute;
 use super::tool::Tool;
+use super::usage::Usage;
 use crate::escape;
 use crate::sys::process::SELF_EXE;
 use crate::sys::{Cause, helper};
 
-const HELP: &str = "install [PATH] | show | off
-
-Shows or sets the program that the kernel runs to load a module.
-  install  set PATH, or this program if there is no PATH
-  show     print the program
-  off      set no program: requests for modules that are not loaded fail immediately
-The setting is lost at reboot; kernel.modprobe in sysctl.d makes it permanent.
-";
+pub(super) static USAGE: Usage =
+    Usage::new("helper", "show or set the program that the kernel runs to load modules")
+        .text(
+            "\n\n\
+     Shows or sets the program that the kernel runs to load a module.\n\
+     The setting is lost at reboot; kernel.modprobe in sysctl.d makes it permanent.",
+        )
+        .actions(&[
+            &Usage::new("helper install", "set PATH, or this program if there is no PATH")
+                .text("[PATH]"),
+            &Usage::new("helper show", "print the program"),
+            &Usage::new(
+                "helper off",
+                "set no program: requests for modules that are not loaded fail immediately",
+            ),
+        ]);
 
 pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
     let tool = Tool::coldplug(args);
-    let words = args::operands(&tool, args, HELP)?;
+    let words = args::operands(args, &USAGE)?;
     let words: Vec<&str> = words.iter().map(|w| w.to_str().unwrap_or("?")).collect();
     match words[..] {
         ["install"] => install(&tool, &this_program()?),

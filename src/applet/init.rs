@@ -4,8 +4,12 @@
 use std::ffi::OsString;
 
 use super::message::Error;
+use super::usage::Usage;
 use crate::boot;
 use crate::sys::{Root, process};
+
+pub(super) static USAGE: Usage =
+    Usage::new("init", "run as PID 1 of an initramfs: load modules, mount the root, switch to it");
 
 pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
     if !process::is_pid1() {

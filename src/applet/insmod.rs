@@ -3,11 +3,12 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::args::{Arg, Args, Opt};
+use super::args::{Arg, Args};
 use super::explain;
 use super::message::Error;
 use super::module_file::{errno_of, parameters};
 use super::tool::{Fail, Level, Tool};
+use super::usage::{Opt, SYSLOG, Usage, VERSION};
 use crate::escape;
 use crate::sys::Cause;
 use crate::sys::module::InitFlags;
@@ -16,33 +17,26 @@ use crate::sys::module_errno::insmod_text;
 const FORCE_MODVERSION: char = '\u{1}';
 const FORCE_VERMAGIC: char = '\u{2}';
 
-const OPTIONS: &[Opt] = &[
-    Opt('f', "force", false),
-    Opt(FORCE_MODVERSION, "force-modversion", false),
-    Opt(FORCE_VERMAGIC, "force-vermagic", false),
-    Opt('s', "syslog", false),
-    Opt('v', "verbose", false),
-    Opt('V', "version", false),
-    Opt('h', "help", false),
-];
-
-const HELP: &str = "[options] filename [module options]
-Options:
-\t-f, --force             load even if the kernel version or symbol versions differ
-\t    --force-modversion  ignore symbol versions
-\t    --force-vermagic    ignore the version magic
-\t-s, --syslog            log messages to syslog
-\t-v, --verbose           print more messages
-\t-V, --version           print the version
-\t-h, --help              print this help
-";
+pub(super) static USAGE: Usage = Usage::tool("insmod", "load a module file")
+    .text(
+        "[option…] FILE [PARAMETER=VALUE…]\n\n\
+         Loads the module in FILE, without its dependencies and without configuration.",
+    )
+    .options(&[
+        Opt('f', "force: same as --force-modversion --force-vermagic"),
+        Opt(FORCE_MODVERSION, "force-modversion: ignore symbol versions"),
+        Opt(FORCE_VERMAGIC, "force-vermagic: ignore the version magic"),
+        SYSLOG,
+        Opt('v', "verbose: print more messages"),
+        VERSION,
+    ]);
 
 pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
     let tool = Tool::kmod(args, Level::Error);
-    let mut args = Args::new(args, Vec::new(), OPTIONS);
+    let mut args = Args::new(args, Vec::new(), &USAGE);
     let mut operands = Vec::new();
     let mut flags = InitFlags::default();
-    while let Some(arg) = args.next().map_err(|error| tool.bad_option(&error))? {
+    while let Some(arg) = args.next().map_err(|error| tool.bad_option(error))? {
         match arg {
             Arg::Operand(word) => operands.push(word),
             Arg::Opt(letter, _) => match letter {
@@ -51,8 +45,7 @@ pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
                 FORCE_VERMAGIC => flags.ignore_vermagic = true,
                 's' => tool.use_syslog(),
                 'v' => tool.increase_verbosity(),
-                'V' => return Err(tool.version()),
-                _ => return Err(tool.help(HELP)),
+                _ => return Err(tool.version()),
             },
         }
     }

@@ -5,9 +5,13 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
 use super::message::Error;
+use super::usage::Usage;
 use crate::boot;
 use crate::escape;
 use crate::sys::Root;
+
+pub(super) static USAGE: Usage =
+    Usage::tool("modprobe", "load modules for the kernel").text("-q -- MODULE");
 
 pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
     let mut names = Vec::new();

@@ -3,36 +3,25 @@
 
 use std::ffi::OsString;
 
-use super::args::{Arg, Args, Opt};
+use super::args::{Arg, Args};
 use super::message::Error;
 use super::tool::{Level, Tool};
+use super::usage::{Usage, VERSION};
 use super::{lsmod, static_nodes};
 use crate::escape;
 
-const OPTIONS: &[Opt] = &[Opt('V', "version", false), Opt('h', "help", false)];
-
-/// The help of kmod 34.
-const HELP: &str = "kmod - Manage kernel modules: list, load, unload, etc
-Usage:
-\tkmod [options] command [command_options]
-
-Options:
-\t-V, --version     show version
-\t-h, --help        show this help
-
-Commands:
-  help         show help message
-  list         list currently loaded modules
-  static-nodes output the static-node information installed with the currently running kernel
-
-kmod also handles gracefully if called from following symlinks:
-  lsmod        compat lsmod command
-  rmmod        compat rmmod command
-  insmod       compat insmod command
-  modinfo      compat modinfo command
-  modprobe     compat modprobe command
-  depmod       compat depmod command
-";
+pub(super) static USAGE: Usage = Usage::tool("kmod", "kmod's own commands: list, static-nodes")
+    .text(
+        "[option…] COMMAND [ARGUMENT…]\n\n\
+         Has the commands that kmod has under its own name. The others are links: lsmod, rmmod, \
+         insmod, modinfo, modprobe, depmod.",
+    )
+    .options(&[VERSION])
+    .actions(&[
+        &Usage::tool("kmod help", "print this help"),
+        &lsmod::OF_KMOD,
+        &Usage::tool("kmod static-nodes", static_nodes::SUMMARY).options(static_nodes::OPTIONS),
+    ]);
 
 pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
     let tool = Tool::kmod(args, Level::Error);
@@ -44,13 +33,13 @@ pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
         Some("list") => lsmod::run_in_kmod(&args[at..]),
         Some("static-nodes") => static_nodes::run(&args[at..]),
         Some(word) if is_option(word) => answer(&tool, args),
-        Some("help") => Err(help(&tool)),
+        Some("help") => Err(Error::Help(&USAGE)),
         _ => {
             tool.raw_error(&match args.get(at) {
                 Some(word) => format!("invalid command '{}'", escape::line(&escape::path(word))),
                 None => "missing command".to_owned(),
             });
-            help(&tool);
+            tool.print(USAGE.help());
             Err(Error::Reported)
         }
     }
@@ -58,14 +47,9 @@ pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
 
 /// Answers the first option.
 fn answer(tool: &Tool, args: &[OsString]) -> Result<(), Error> {
-    let first = Args::new(args, Vec::new(), OPTIONS).next();
-    match first.map_err(|error| tool.bad_option(&error))? {
+    let first = Args::new(args, Vec::new(), &USAGE).next();
+    match first.map_err(|error| tool.bad_option(error))? {
         Some(Arg::Opt('V', _)) => Err(tool.version()),
-        _ => Err(help(tool)),
+        _ => Err(Error::Help(&USAGE)),
     }
-}
-
-fn help(tool: &Tool) -> Error {
-    tool.print(HELP);
-    Error::Answered
 }

@@ -5,9 +5,10 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use super::args::{Arg, Args, Opt};
+use super::args::{Arg, Args};
 use super::message::Error;
 use super::tool::{Level, Tool};
+use super::usage::{Opt, SYSLOG, Usage, VERSION};
 use crate::kmod::name::ModuleName;
 use crate::kmod::proc_modules::{self, LoadedModule};
 use crate::report::json::{object, strings};
@@ -15,43 +16,45 @@ use crate::sys::{Root, procfs, sysfs};
 
 const JSON: char = '\u{1}';
 
-const OPTIONS: &[Opt] = &[
-    Opt('s', "syslog", false),
-    Opt('v', "verbose", false),
-    Opt(JSON, "json", false),
-    Opt('V', "version", false),
-    Opt('h', "help", false),
-];
+pub(super) static USAGE: Usage =
+    Usage::tool("lsmod", "show loaded modules").text(FORM).options(OPTIONS);
+pub(super) static LIST: Usage = Usage::new("list", "same as lsmod").text(FORM).options(OPTIONS);
 
-const HELP: &str = "[options]
-Options:
-\t-s, --syslog   log messages to syslog
-\t-v, --verbose  print more messages, and the state and taint flags of each module
-\t    --json     print a JSON array
-\t-V, --version  print the version
-\t-h, --help     print this help
-";
+#[cfg(feature = "host")]
+pub(super) static OF_KMOD: Usage =
+    Usage::tool("kmod list", "show loaded modules, as lsmod does").text(FORM).options(OPTIONS);
+
+const FORM: &str = "[option…]";
+
+const OPTIONS: &[Opt] = &[
+    SYSLOG,
+    Opt('v', "verbose: print more messages, and the state and taint flags of each module"),
+    #[cfg(feature = "host")]
+    Opt(JSON, "json: print a JSON array"),
+    VERSION,
+];
 
 /// Form of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Form {
     Table,
     Wide,
+    #[cfg(feature = "host")]
     Json,
 }
 
 pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
-    show(&Tool::kmod(args, Level::Error), args)
+    show(&Tool::kmod(args, Level::Error), args, &USAGE)
 }
 
 /// Runs `kmod list`.
 #[cfg(feature = "host")]
 pub(super) fn run_in_kmod(args: &[OsString]) -> Result<(), Error> {
-    show(&Tool::kmod_command(args, Level::Error), args)
+    show(&Tool::kmod_command(args, Level::Error), args, &OF_KMOD)
 }
 
-fn show(tool: &Tool, args: &[OsString]) -> Result<(), Error> {
-    let form = parse(tool, args)?;
+fn show(tool: &Tool, args: &[OsString], usage: &'static Usage) -> Result<(), Error> {
+    let form = parse(tool, args, usage)?;
     let text = procfs::modules(&tool.root).map_err(|error| {
         let reason = error.into_cause();
         tool.error(&format!("could not open /proc/modules: {reason}"));
@@ -59,16 +62,17 @@ fn show(tool: &Tool, args: &[OsString]) -> Result<(), Error> {
     })?;
     let rows = rows(&tool.root, &text);
     tool.print(match form {
+        #[cfg(feature = "host")]
         Form::Json => json(&rows),
         other => table(&rows, other == Form::Wide),
     });
     Ok(())
 }
 
-fn parse(tool: &Tool, args: &[OsString]) -> Result<Form, Error> {
-    let mut args = Args::new(args, Vec::new(), OPTIONS);
+fn parse(tool: &Tool, args: &[OsString], usage: &'static Usage) -> Result<Form, Error> {
+    let mut args = Args::new(args, Vec::new(), usage);
     let (mut operands, mut form) = (0, Form::Table);
-    while let Some(arg) = args.next().map_err(|error| tool.bad_option(&error))? {
+    while let Some(arg) = args.next().map_err(|error| tool.bad_option(error))? {
         match arg {
             Arg::Operand(_) => operands += 1,
             Arg::Opt(letter, _) => match letter {
@@ -77,9 +81,9 @@ fn parse(tool: &Tool, args: &[OsString]) -> Result<Form, Error> {
                     tool.increase_verbosity();
                     form = form.max(Form::Wide);
                 }
+                #[cfg(feature = "host")]
                 JSON => form = Form::Json,
-                'V' => return Err(tool.version()),
-                _ => return Err(tool.help(HELP)),
+                _ => return Err(tool.version()),
             },
         }
     }

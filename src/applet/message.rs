@@ -12,14 +12,17 @@ use std::fmt;
 use std::process::ExitCode;
 
 use super::out;
+use super::usage::Usage;
 use crate::escape;
 use crate::sys;
 
 /// Reason why a command ends before its work is done.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Error {
-    /// No failure: `--help` or `--version` has been answered.
+    /// No failure: `--version` has been answered.
     Answered,
+    /// No failure: the help of this command is asked for.
+    Help(&'static Usage),
     /// The command line is wrong. The hint names the help of the command.
     Usage(String),
     /// What happened.
@@ -46,7 +49,7 @@ impl Error {
     /// Returns the exit code. Every failure has the same: kmod knows no other.
     pub(super) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Answered => ExitCode::SUCCESS,
+            Self::Answered | Self::Help(_) => ExitCode::SUCCESS,
             Self::Usage(_) | Self::Failed(_) | Self::Hinted(..) | Self::Reported => {
                 ExitCode::FAILURE
             }
@@ -54,10 +57,11 @@ impl Error {
         }
     }
 
-    /// Prints the error as one of `command`.
+    /// Prints the error as one of `command`, or the help that was asked for.
     pub(super) fn print(&self, command: &str) {
         match self {
             Self::Answered | Self::Reported | Self::Code(_) => {}
+            Self::Help(usage) => out::text(&usage.help()),
             Self::Failed(text) => warn(command, text),
             Self::Hinted(text, what) => {
                 warn(command, text);
@@ -75,7 +79,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Usage(text) | Self::Failed(text) | Self::Hinted(text, _) => f.write_str(text),
-            Self::Answered | Self::Reported | Self::Code(_) => Ok(()),
+            Self::Answered | Self::Help(_) | Self::Reported | Self::Code(_) => Ok(()),
         }
     }
 }
@@ -85,6 +89,16 @@ impl std::error::Error for Error {}
 impl From<sys::Error> for Error {
     fn from(error: sys::Error) -> Self {
         Self::Failed(error.to_string())
+    }
+}
+
+#[cfg(feature = "host")]
+impl From<crate::image::Error> for Error {
+    fn from(error: crate::image::Error) -> Self {
+        match error.hint() {
+            Some(hint) => Self::Hinted(error.to_string(), hint),
+            None => Self::Failed(error.to_string()),
+        }
     }
 }
 

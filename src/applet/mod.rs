@@ -65,6 +65,10 @@ mod paths;
 mod persist;
 #[cfg(feature = "host")]
 mod plan;
+#[cfg(feature = "host")]
+mod progress;
+#[cfg(all(test, feature = "host", feature = "stacks"))]
+mod reference;
 #[cfg(feature = "full")]
 mod report;
 #[cfg(feature = "full")]
@@ -73,8 +77,14 @@ mod report_writer;
 mod rescue;
 #[cfg(feature = "full")]
 mod rmmod;
+#[cfg(feature = "host")]
+mod run;
 #[cfg(feature = "full")]
 mod scan;
+#[cfg(feature = "full")]
+mod script_reader;
+#[cfg(all(feature = "full", any(target_arch = "aarch64", target_arch = "riscv64")))]
+mod semihosting_exit;
 #[cfg(feature = "full")]
 mod serial;
 #[cfg(feature = "host")]
@@ -90,6 +100,7 @@ mod static_nodes;
 mod table;
 #[cfg(feature = "full")]
 mod tool;
+mod usage;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -98,216 +109,100 @@ use std::process::ExitCode;
 use crate::escape;
 use crate::sys::{Cause, process};
 use message::Error;
+use usage::Usage;
 
-/// One command.
-struct Applet {
-    name: &'static str,
-    help: &'static str,
-    /// Runs the command. The first argument is its name.
-    run: fn(&[OsString]) -> Result<(), Error>,
-}
+/// Runs a command. The first argument is its name.
+type Run = fn(&[OsString]) -> Result<(), Error>;
+
+/// A command for people: its usage, and the function that runs it.
+struct Applet(&'static Usage, Run);
+
+/// A command: its name, its usage unless init starts it, and the function that runs it.
+struct Command(&'static str, Option<&'static Usage>, Run);
 
 /// Commands for people, by the name they are called with or as `coldplug NAME`.
-const COMMANDS: &[Applet] = &[
-    Applet {
-        name: "init",
-        help: "run as PID 1 of an initramfs: load modules, mount the root, switch to it",
-        run: init::run,
-    },
+static COMMANDS: &[Applet] = &[
+    Applet(&init::USAGE, init::run),
     #[cfg(feature = "host")]
-    Applet {
-        name: "image",
-        help: "build initramfs images, keep those of the kernels up to date; list, extract, compare",
-        run: image::run,
-    },
+    Applet(&image::USAGE, image::run),
     #[cfg(feature = "host")]
-    Applet {
-        name: "finish",
-        help: "load the modules that a boot with coldplug.settle=root left",
-        run: finish::run,
-    },
+    Applet(&finish::USAGE, finish::run),
     #[cfg(feature = "full")]
-    Applet {
-        name: "scan",
-        help: "show devices, their drivers and the modules for them, or save them to a file",
-        run: scan::run,
-    },
+    Applet(&scan::USAGE, scan::run),
     #[cfg(feature = "host")]
-    Applet {
-        name: "plan",
-        help: "show which modules a boot would load, in what order and why",
-        run: plan::run,
-    },
+    Applet(&plan::USAGE, plan::run),
+    #[cfg(feature = "host")]
+    Applet(&run::USAGE, run::run),
     #[cfg(feature = "full")]
-    Applet {
-        name: "report",
-        help: "show the record of the last boot: loaded modules and the reasons",
-        run: report::run,
-    },
-    Applet {
-        name: "modprobe",
-        help: "load or remove modules with their dependencies; also for the kernel",
-        run: modprobe::run,
-    },
+    Applet(&report::USAGE, report::run),
+    Applet(&modprobe::USAGE, modprobe::run),
     #[cfg(feature = "host")]
-    Applet {
-        name: "helper",
-        help: "show or set the program that the kernel runs to load modules",
-        run: helper::run,
-    },
+    Applet(&helper::USAGE, helper::run),
     #[cfg(feature = "host")]
-    Applet {
-        name: "autoclean",
-        help: "remove unused modules that were loaded on demand",
-        run: autoclean::run,
-    },
+    Applet(&autoclean::USAGE, autoclean::run),
     #[cfg(feature = "host")]
-    Applet {
-        name: "settings",
-        help: "save, restore or show the settings of modules",
-        run: settings::run,
-    },
+    Applet(&settings::USAGE, settings::run),
     #[cfg(feature = "host")]
-    Applet {
-        name: "slot",
-        help: "show the slots of an A/B system, or mark one as good or bad",
-        run: slot::run,
-    },
+    Applet(&slot::USAGE, slot::run),
     #[cfg(feature = "host")]
-    Applet {
-        name: "monitor",
-        help: "show uevents of the kernel, or run a command for each",
-        run: monitor::run,
-    },
+    Applet(&monitor::USAGE, monitor::run),
     #[cfg(feature = "full")]
-    Applet { name: "insmod", help: "load a module file", run: insmod::run },
+    Applet(&insmod::USAGE, insmod::run),
     #[cfg(feature = "full")]
-    Applet { name: "rmmod", help: "remove modules", run: rmmod::run },
+    Applet(&rmmod::USAGE, rmmod::run),
     #[cfg(feature = "full")]
-    Applet { name: "lsmod", help: "show loaded modules", run: lsmod::run },
+    Applet(&lsmod::USAGE, lsmod::run),
     #[cfg(feature = "full")]
-    Applet { name: "list", help: "same as lsmod", run: lsmod::run },
+    Applet(&lsmod::LIST, lsmod::run),
     #[cfg(feature = "host")]
-    Applet { name: "modinfo", help: "show information about modules", run: modinfo::run },
+    Applet(&modinfo::USAGE, modinfo::run),
     #[cfg(feature = "host")]
-    Applet {
-        name: "depmod",
-        help: "index the modules of a kernel: dependencies, aliases, symbols",
-        run: depmod::run,
-    },
+    Applet(&depmod::USAGE, depmod::run),
     #[cfg(feature = "host")]
-    Applet {
-        name: "convert",
-        help: "convert a modules.conf of modutils to modprobe.d",
-        run: convert::run,
-    },
+    Applet(&convert::USAGE, convert::run),
     #[cfg(feature = "host")]
-    Applet { name: "kmod", help: "kmod's own commands: list, static-nodes", run: kmod::run },
+    Applet(&kmod::USAGE, kmod::run),
     #[cfg(feature = "host")]
-    Applet {
-        name: "static-nodes",
-        help: "show the device nodes that load a module when they are opened",
-        run: static_nodes::run,
-    },
+    Applet(&static_nodes::USAGE, static_nodes::run),
 ];
 
-/// Commands that init starts. The list of commands leaves them out.
-const INTERNAL: &[Applet] = &[
+/// Commands that init starts, by name. The list of commands leaves them out.
+static INTERNAL: &[(&str, Run)] = &[
     #[cfg(feature = "stacks")]
-    Applet {
-        name: "assemble",
-        help: "make the devices of LUKS, LVM and md that standard input asks for",
-        run: assemble::run,
-    },
+    ("assemble", assemble::run),
     #[cfg(feature = "full")]
-    Applet {
-        name: "persist",
-        help: "read or write the stored boot that the arguments name",
-        run: persist::run,
-    },
+    ("persist", persist::run),
     #[cfg(feature = "stacks")]
-    Applet {
-        name: "ask-passphrase",
-        help: "ask for a passphrase on a console, and pass it to standard input",
-        run: ask_passphrase::run,
-    },
+    ("ask-passphrase", ask_passphrase::run),
     #[cfg(feature = "full")]
-    Applet {
-        name: "console-shell",
-        help: "run a shell on a console, after the password that standard input holds",
-        run: console_shell::run,
-    },
-    Applet {
-        name: "disk-prober",
-        help: "read superblocks and partition tables that standard input asks for",
-        run: disk_prober::run,
-    },
-    Applet {
-        name: "free-initramfs",
-        help: "delete the initramfs that init left",
-        run: free_initramfs::run,
-    },
+    ("console-shell", console_shell::run),
+    ("disk-prober", disk_prober::run),
+    ("free-initramfs", free_initramfs::run),
     #[cfg(feature = "full")]
-    Applet {
-        name: "led-blinker",
-        help: "show the states that standard input names by an LED",
-        run: led_blinker::run,
-    },
+    ("led-blinker", led_blinker::run),
     #[cfg(feature = "full")]
-    Applet {
-        name: "load-keyboards",
-        help: "load the drivers of keyboards",
-        run: load_keyboards::run,
-    },
+    ("load-keyboards", load_keyboards::run),
     #[cfg(feature = "full")]
-    Applet {
-        name: "report-writer",
-        help: "write the record to the port that the arguments name",
-        run: report_writer::run,
-    },
+    ("report-writer", report_writer::run),
     #[cfg(feature = "full")]
-    Applet {
-        name: "rescue",
-        help: "run a command of the rescue prompt, or the prompt",
-        run: rescue::run,
-    },
-    Applet {
-        name: "load-worker",
-        help: "load the modules that standard input asks for",
-        run: load_worker::run,
-    },
-    Applet {
-        name: "mount-worker",
-        help: "mount what standard input asks for",
-        run: mount_worker::run,
-    },
+    ("rescue", rescue::run),
+    #[cfg(feature = "full")]
+    ("script-reader", script_reader::run),
+    #[cfg(all(feature = "full", any(target_arch = "aarch64", target_arch = "riscv64")))]
+    ("semihosting-exit", semihosting_exit::run),
+    #[cfg(feature = "host")]
+    ("tied", run::run_tied),
+    ("load-worker", load_worker::run),
+    ("mount-worker", mount_worker::run),
 ];
 
-/// Commands without options. Their entry in the table is their whole help.
-const WITHOUT_OPTIONS: [&str; 14] = [
-    "init",
-    "assemble",
-    "finish",
-    "ask-passphrase",
-    "console-shell",
-    "disk-prober",
-    "free-initramfs",
-    "led-blinker",
-    "load-keyboards",
-    "load-worker",
-    "mount-worker",
-    "persist",
-    "report-writer",
-    "rescue",
-];
-
-impl Applet {
-    /// Runs the command and prints its error. Returns its exit code.
+impl Command {
+    /// Runs the command and prints its error, or its help. Returns its exit code.
     fn call(&self, args: &[OsString]) -> ExitCode {
         match self.answer_or_run(args) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                error.print(self.name);
+                error.print(self.0);
                 error.exit_code()
             }
         }
@@ -315,11 +210,26 @@ impl Applet {
 
     fn answer_or_run(&self, args: &[OsString]) -> Result<(), Error> {
         let asks = args.get(1).is_some_and(|word| word == "--help" || word == "-h");
-        if asks && WITHOUT_OPTIONS.contains(&self.name) {
-            out::line(&format!("usage: coldplug {}\n\n{}", self.name, self.help));
-            return Ok(());
+        match self.1 {
+            Some(usage) if asks => Err(Error::Help(usage)),
+            None if asks => Err(Error::Failed("only init starts this command".to_owned())),
+            _ => (self.2)(args),
         }
-        (self.run)(args)
+    }
+
+    /// Prints the help of the command, or of the action that `words` name. The command does not
+    /// see the words: one that runs other programs would take them for its own.
+    fn describe(&self, words: &[OsString]) -> ExitCode {
+        let action = self.1.zip(words.first()).and_then(|(usage, word)| action(usage, word));
+        let rest = if action.is_some() { &words[1..] } else { words };
+        let usage = action.or(self.1);
+        let error = match (usage, rest) {
+            (None, _) => Error::Failed("only init starts this command".to_owned()),
+            (_, [word, ..]) => Error::unexpected(word),
+            (Some(usage), []) => Error::Help(usage),
+        };
+        error.print(usage.map_or(self.0, |usage| usage.name));
+        error.exit_code()
     }
 }
 
@@ -341,24 +251,16 @@ fn dispatch(args: &[OsString]) -> ExitCode {
     }
     let own = args.first().and_then(|a| find(a));
     match (own, args.get(1)) {
-        (Some(applet), _) => applet.call(args),
+        (Some(command), _) => command.call(args),
         // The kernel calls its helper PATH -q -- NAME, whatever the name of the program.
         (None, Some(quiet)) if quiet == "-q" && args.get(2).is_some_and(|a| a == "--") => {
-            call("modprobe", args)
+            Command("modprobe", None, modprobe::run).call(args)
         }
         (None, Some(name)) => match find(name) {
-            Some(applet) => applet.call(&args[1..]),
-            None => help(name, args.get(2)),
+            Some(command) => command.call(&args[1..]),
+            None => help(name, &args[2..]),
         },
-        (None, None) => help(OsStr::new("--help"), None),
-    }
-}
-
-/// Runs the command `name`, whatever the first argument is.
-fn call(name: &str, args: &[OsString]) -> ExitCode {
-    match find(OsStr::new(name)) {
-        Some(applet) => applet.call(args),
-        None => unknown(OsStr::new(name)),
+        (None, None) => help(OsStr::new("--help"), &[]),
     }
 }
 
@@ -372,13 +274,31 @@ fn fail(text: &str, hint: Option<&str>) -> ExitCode {
 }
 
 /// Returns the command with the base name of `path`.
-fn find(path: &OsStr) -> Option<&'static Applet> {
+fn find(path: &OsStr) -> Option<Command> {
     let name = Path::new(path).file_name()?;
-    COMMANDS.iter().chain(INTERNAL).find(|a| a.name == name)
+    let applet = COMMANDS.iter().find(|applet| applet.0.name == name);
+    let command = applet.map(|Applet(usage, run)| Command(usage.name, Some(usage), *run));
+    let internal = || INTERNAL.iter().find(|(own, _)| *own == name);
+    command.or_else(|| internal().map(|(name, run)| Command(name, None, *run)))
 }
 
-/// Answers `--help`, `help COMMAND` and `--version`. Any other word is an unknown command.
-fn help(word: &OsStr, command: Option<&OsString>) -> ExitCode {
+/// Returns the usage of an action of a command, or of the command if its options are those of the
+/// action.
+#[cfg(feature = "host")]
+fn action(usage: &'static Usage, word: &OsStr) -> Option<&'static Usage> {
+    let is_it = |action: &&&Usage| action.name.rsplit(' ').next().is_some_and(|name| name == word);
+    let action = *usage.actions.iter().find(is_it)?;
+    Some(if action.options.is_empty() { usage } else { action })
+}
+
+/// Returns nothing: no command has actions.
+#[cfg(not(feature = "host"))]
+fn action(_: &Usage, _: &OsStr) -> Option<&'static Usage> {
+    None
+}
+
+/// Answers `--help`, `help COMMAND [ACTION]` and `--version`. Any other word is an unknown command.
+fn help(word: &OsStr, command: &[OsString]) -> ExitCode {
     match (word.to_str(), command) {
         (Some("-V" | "--version"), _) => {
             out::line(&format!(
@@ -389,10 +309,9 @@ fn help(word: &OsStr, command: Option<&OsString>) -> ExitCode {
             ));
             ExitCode::SUCCESS
         }
-        (Some("help"), Some(name)) => match find(name) {
-            Some(applet) => applet.call(&[name.clone(), "--help".into()]),
-            None => unknown(name),
-        },
+        (Some("help"), [name, ..]) => {
+            find(name).map_or_else(|| unknown(name), |found| found.describe(&command[1..]))
+        }
         (Some("-h" | "--help" | "help"), _) => {
             out::line(&usage());
             ExitCode::SUCCESS
@@ -407,14 +326,12 @@ fn unknown(word: &OsStr) -> ExitCode {
 }
 
 fn usage() -> String {
-    let width = COMMANDS.iter().map(|a| a.name.len()).max().unwrap_or(0);
-    let lines: Vec<String> =
-        COMMANDS.iter().map(|a| format!("  {:width$}  {}", a.name, a.help)).collect();
-    format!(
-        "usage: coldplug COMMAND [ARGUMENT...], or COMMAND as a link to coldplug\n\n{}\n\n\
-         'coldplug help COMMAND' describes a command.",
-        lines.join("\n")
-    )
+    let mut text =
+        "usage: coldplug COMMAND [ARGUMENT…], or COMMAND as a link to coldplug\n\n".to_owned();
+    for Applet(usage, _) in COMMANDS {
+        text += &format!("  {:12}  {}\n", usage.name, usage.summary);
+    }
+    text + "\n'coldplug help COMMAND' describes a command."
 }
 
 #[cfg(test)]
@@ -438,6 +355,25 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "host")]
+    #[test]
+    fn help_describes_actions_by_name() {
+        let name = |command: &str, word: &str| {
+            let usage = find(OsStr::new(command)).unwrap().1.unwrap();
+            action(usage, OsStr::new(word)).map(|usage| usage.name)
+        };
+        assert_eq!(name("image", "build"), Some("image build"));
+        assert_eq!(name("slot", "good"), Some("slot"));
+        assert_eq!(name("run", "uname"), None);
+        let describe = |words: &[&str]| {
+            let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+            help(OsStr::new("help"), &words)
+        };
+        assert_eq!(describe(&["run", "uname"]), ExitCode::FAILURE);
+        assert_eq!(describe(&["image", "build", "x"]), ExitCode::FAILURE);
+        assert_eq!(describe(&["image", "build"]), ExitCode::SUCCESS);
+    }
+
     #[test]
     fn every_link_of_an_image_is_a_command() {
         let links: Vec<&str> = include_str!("../../initramfs/base.list")
@@ -454,9 +390,7 @@ mod tests {
     #[test]
     fn help_lists_commands_for_people_alone() {
         let text = usage();
-        assert!(COMMANDS.iter().all(|a| text.contains(&format!("  {} ", a.name))));
-        assert!(
-            INTERNAL.iter().all(|a| !text.contains(a.name) && find(OsStr::new(a.name)).is_some())
-        );
+        assert!(COMMANDS.iter().all(|a| text.contains(&format!("  {} ", a.0.name))));
+        assert!(INTERNAL.iter().all(|(name, _)| !text.contains(name)));
     }
 }

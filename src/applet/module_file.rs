@@ -34,7 +34,7 @@ impl Tool {
             dir: PathBuf::new(),
             kernel: sysfs::kernel_compression(&self.root),
         };
-        inserter.insert(path, args, flags).1
+        inserter.insert(path, args, flags).result
     }
 }
 

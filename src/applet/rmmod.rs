@@ -5,12 +5,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::args::{Arg, Args, Opt};
+use super::args::{Arg, Args};
 use super::autoclean::{Policy, run_pass};
 use super::message::Error;
 use super::paths::module_dir;
 use super::settings;
 use super::tool::{Fail, Level, Tool};
+use super::usage::{Opt, SYSLOG, Usage, VERSION};
 use crate::escape;
 use crate::kmod::catalog::Catalog;
 use crate::kmod::name::ModuleName;
@@ -18,32 +19,22 @@ use crate::load;
 use crate::sys::moddir::ModuleDir;
 use crate::sys::{autoclean_marker, errno, sysfs};
 
-const OPTIONS: &[Opt] = &[
-    Opt('a', "all", false),
-    Opt('f', "force", false),
-    Opt('s', "syslog", false),
-    Opt('v', "verbose", false),
-    Opt('V', "version", false),
-    Opt('h', "help", false),
-];
-
-const HELP: &str = "[options] modulename ...
-\trmmod [options] -a
-Options:
-\t-a, --all      remove modules loaded on demand that were unused at the last run too
-\t-f, --force    remove even if in use; this may crash the machine
-\t-s, --syslog   log messages to syslog
-\t-v, --verbose  print more messages
-\t-V, --version  print the version
-\t-h, --help     print this help
-";
+pub(super) static USAGE: Usage = Usage::tool("rmmod", "remove modules")
+    .text("[option…] MODULE…\n[option…] -a\n\nRemoves modules, but not their dependencies.")
+    .options(&[
+        Opt('a', "all: remove modules loaded on demand that were unused at the last run too"),
+        Opt('f', "force: remove even if in use; this may crash the machine"),
+        SYSLOG,
+        Opt('v', "verbose: print more messages"),
+        VERSION,
+    ]);
 
 pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
     let tool = Tool::kmod(args, Level::Error);
-    let mut args = Args::new(args, Vec::new(), OPTIONS);
+    let mut args = Args::new(args, Vec::new(), &USAGE);
     let (mut names, mut force) = (Vec::new(), false);
     let (mut all, mut policy) = (false, Policy::default());
-    while let Some(arg) = args.next().map_err(|error| tool.bad_option(&error))? {
+    while let Some(arg) = args.next().map_err(|error| tool.bad_option(error))? {
         match arg {
             Arg::Operand(word) => names.push(word),
             Arg::Opt(letter, _) => match letter {
@@ -54,8 +45,7 @@ pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
                     policy.verbose = true;
                     tool.increase_verbosity();
                 }
-                'V' => return Err(tool.version()),
-                _ => return Err(tool.help(HELP)),
+                _ => return Err(tool.version()),
             },
         }
     }

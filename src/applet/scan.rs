@@ -9,9 +9,10 @@ use std::sync::Arc;
 use rustix::io::Errno;
 use serde_json::Value;
 
-use super::args::{Arg, Args, Opt, release};
+use super::args::{Arg, Args, release};
 use super::message::{self, Error};
 use super::table::table;
+use super::usage::{Opt, Usage};
 use super::{out, serial};
 use crate::cmdline::KernelCommandLine;
 use crate::cmdline::modules::ModuleParams;
@@ -25,40 +26,30 @@ use crate::report::json::object;
 use crate::sys::moddir::{self, ModuleDir};
 use crate::sys::{self, Root, errno, machine};
 
-const HELP: &str = "\
-usage: coldplug scan [option…]
-
-Shows every device with a modalias, the driver it is bound to, and the modules that the indexes
-name for it. Modules built into the kernel are in brackets.
-  -r, --root DIR          read /sys, /proc, /etc and /lib/modules below DIR (default /)
-  -k, --kernel RELEASE    look up modules of this kernel (default: the running kernel)
-  -j, --json              print one JSON object
-  -s, --save FILE         write the machine to FILE instead, for coldplug plan --from; '-' is
-                          standard output
-  -l, --serial            print the machine in numbered lines with checksums instead: plan --from
-                          finds them in the log of a serial line, between other messages
-";
-#[cfg(feature = "host")]
-const HELP_OF_HOST: &str =
-    "  -f, --from FILE         use the machine that --save or --serial has written to FILE\n";
-#[cfg(not(feature = "host"))]
-const HELP_OF_HOST: &str = "";
-
-const OPTIONS: &[Opt] = &[
-    Opt('r', "root", true),
-    Opt('k', "kernel", true),
-    Opt('j', "json", false),
-    Opt('s', "save", true),
-    Opt('l', "serial", false),
+pub(super) static USAGE: Usage = Usage::new(
+    "scan",
+    "show devices, their drivers and the modules for them, or save them to a file",
+)
+.text(
+    "[option…]\n\n\
+     Shows every device with a modalias, the driver it is bound to, and the modules that the \
+     indexes name for it. Modules built into the kernel are in brackets.",
+)
+.options(&[
+    Opt('r', "root=DIR: read /sys, /proc, /etc and /lib/modules below DIR (default: /)"),
+    Opt('k', "kernel=RELEASE: look up modules of this kernel (default: the running kernel)"),
     #[cfg(feature = "host")]
-    Opt('f', "from", true),
-    Opt('h', "help", false),
-];
+    Opt('j', "json: print one JSON object"),
+    Opt('s', "save=FILE: write the machine to FILE instead, for coldplug plan --from; '-' is standard output"),
+    Opt('l', "serial: print the machine in numbered lines with checksums instead: plan --from finds them in \
+         the log of a serial line, between other messages"),
+    #[cfg(feature = "host")]
+    Opt('f', "from=FILE: use the machine that --save or --serial has written to FILE"),
+]);
 
 /// A parsed command line.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Options {
-    help: bool,
     root: Option<PathBuf>,
     kernel: Option<String>,
     json: bool,
@@ -69,20 +60,18 @@ struct Options {
 }
 
 pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
-    let options = parse(args)?;
-    let text = if options.help { [HELP, HELP_OF_HOST].concat() } else { scan(&options)? };
-    out::text(&text);
+    out::text(&scan(&parse(args)?)?);
     Ok(())
 }
 
 fn parse(args: &[OsString]) -> Result<Options, Error> {
-    let mut args = Args::new(args, Vec::new(), OPTIONS);
+    let mut args = Args::new(args, Vec::new(), &USAGE);
     let mut options = Options::default();
     while let Some(arg) = args.next()? {
         match arg {
-            Arg::Opt('h', _) => options.help = true,
             Arg::Opt('r', dir) => options.root = Some(dir.into()),
             Arg::Opt('k', word) => options.kernel = Some(release(word)?),
+            #[cfg(feature = "host")]
             Arg::Opt('j', _) => options.json = true,
             Arg::Opt('l', _) => options.serial = true,
             #[cfg(feature = "host")]
@@ -127,10 +116,11 @@ fn scan(options: &Options) -> Result<String, Error> {
     for warning in modules.catalog.take_warnings() {
         message::warn("scan", &warning.to_string());
     }
-    Ok(match options.json {
-        true => to_json(&capture, &release, &candidates),
-        false => to_text(&capture, &candidates),
-    })
+    #[cfg(feature = "host")]
+    if options.json {
+        return Ok(to_json(&capture, &release, &candidates));
+    }
+    Ok(to_text(&capture, &candidates))
 }
 
 /// Returns the machine below `root`, or the one of `--from`.
@@ -275,7 +265,7 @@ mod tests {
     fn options_are_parsed() {
         let options = parsed("-r /x --kernel=6.1 --json").unwrap();
         assert_eq!((options.root, options.kernel), (Some("/x".into()), Some("6.1".into())));
-        assert!(options.json && !options.help);
+        assert!(options.json);
         assert_eq!(parsed("--save f").unwrap().save, Some("f".into()));
         for (args, why) in [
             ("--save f --json", "--save and --serial exclude"),

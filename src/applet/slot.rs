@@ -3,10 +3,11 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::args::{Arg, Args, Opt};
+use super::args::{Arg, Args};
 use super::message::{self, Error};
 use super::out;
 use super::table::table;
+use super::usage::{Opt, Usage};
 use crate::boot::{self, RECORD};
 use crate::byte_text;
 use crate::cmdline::slots::{EnvironmentPlace, environment, is_slot_name};
@@ -19,31 +20,30 @@ use crate::sys::regular_file::{self, RECORD_LIMIT};
 use crate::sys::store_file::Access;
 use crate::sys::{Root, procfs};
 
-const HELP: &str = "\
-usage: coldplug slot status
-       coldplug slot good|bad [SLOT]
-       coldplug slot activate SLOT
-       coldplug slot init
-
-Shows or changes the slots of coldplug.slots=, whose order and attempts are in a U-Boot environment,
-in the variables that RAUC uses: BOOT_ORDER and BOOT_SLOT_LEFT.
-  status          show the slots in the order in which they are tried
-  good [SLOT]     give a slot three attempts (default: the slot that was booted)
-  bad [SLOT]      take all attempts from a slot, and remove it from the order
-  activate SLOT   put a slot first in the order, with three attempts
-  init            write a new environment, with all slots in their order
-  -e, --env PLACE[,PLACE]   the environment, as in coldplug.slots_env=: DEVICE@OFFSET:SIZE, where
-                            DEVICE may be a file (default: the one of the kernel command line)
-  -s, --slots SLOT,SLOT     names of the slots (default: those of the kernel command line)
-  -f, --force               init: overwrite what is there
-";
-
-const OPTIONS: &[Opt] = &[
-    Opt('e', "env", true),
-    Opt('s', "slots", true),
-    Opt('f', "force", false),
-    Opt('h', "help", false),
-];
+pub(super) static USAGE: Usage = Usage::new(
+    "slot",
+    "show the slots of an A/B system, or mark one as good or bad",
+)
+.text(
+    "\n\n\
+     Shows or changes the slots of coldplug.slots=, whose order and attempts are in a U-Boot \
+     environment, in the variables that RAUC uses: BOOT_ORDER and BOOT_SLOT_LEFT.",
+)
+.actions(&[
+    &Usage::new("slot status", "show the slots in the order in which they are tried"),
+    &Usage::new("slot good", "give a slot three attempts (default: the slot that was booted)")
+        .text("[SLOT]"),
+    &Usage::new("slot bad", "take all attempts from a slot, and remove it from the order")
+        .text("[SLOT]"),
+    &Usage::new("slot activate", "put a slot first in the order, with three attempts").text("SLOT"),
+    &Usage::new("slot init", "write a new environment, with all slots in their order"),
+])
+.options(&[
+    Opt('e', "env=PLACE,…: the environment, as in coldplug.slots_env=: DEVICE@OFFSET:SIZE, where DEVICE may be a \
+         file (default: the one of the kernel command line)"),
+    Opt('s', "slots=SLOT,…: names of the slots (default: those of the kernel command line)"),
+    Opt('f', "force: with init: overwrite what is there"),
+]);
 
 /// What to do with the slots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +66,6 @@ const ACTIONS: [(&str, Action); 5] = [
 /// A parsed command line.
 #[derive(Debug, Default)]
 struct Options {
-    help: bool,
     action: Option<Action>,
     slot: Option<String>,
     env: Option<Vec<EnvironmentPlace>>,
@@ -76,10 +75,6 @@ struct Options {
 
 pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
     let options = parse(args)?;
-    if options.help {
-        out::text(HELP);
-        return Ok(());
-    }
     let Some(action) = options.action else {
         return Err(Error::Usage("no action given: status, good, bad, activate or init".into()));
     };
@@ -89,11 +84,10 @@ pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
 }
 
 fn parse(args: &[OsString]) -> Result<Options, Error> {
-    let mut args = Args::new(args, Vec::new(), OPTIONS);
+    let mut args = Args::new(args, Vec::new(), &USAGE);
     let mut options = Options::default();
     while let Some(arg) = args.next()? {
         match arg {
-            Arg::Opt('h', _) => options.help = true,
             Arg::Opt('f', _) => options.force = true,
             Arg::Opt('e', text) => {
                 let text = byte_text::from_path(&text).into_owned();
@@ -121,7 +115,7 @@ fn parse(args: &[OsString]) -> Result<Options, Error> {
             }
         }
     }
-    if options.action == Some(Action::Activate) && options.slot.is_none() && !options.help {
+    if options.action == Some(Action::Activate) && options.slot.is_none() {
         return Err(Error::Usage("activate: SLOT is missing".into()));
     }
     Ok(options)

@@ -8,24 +8,26 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::args::{Arg, Args, Opt};
+use super::args::{Arg, Args};
 use super::message::Error;
 use super::paths::module_dir;
 use super::tool::{Level, Tool};
+use super::usage::{Opt, Usage};
 use crate::escape;
 use crate::kmod::catalog::IndexFiles;
 use crate::sys::Cause;
 use crate::sys::moddir::ModuleDir;
 
-const OPTIONS: &[Opt] =
-    &[Opt('f', "format", true), Opt('o', "output", true), Opt('h', "help", false)];
+pub(super) static USAGE: Usage = Usage::new("static-nodes", SUMMARY)
+    .text("[option…]\n\nShows the nodes in modules.devname of the running kernel.")
+    .options(OPTIONS);
 
-const HELP: &str = "[options]
-Options:
-\t-f, --format=FORMAT  human (default), tmpfiles or devname
-\t-o, --output=FILE    write to FILE instead of standard output
-\t-h, --help           print this help
-";
+pub(super) const SUMMARY: &str = "show the device nodes that load a module when they are opened";
+
+pub(super) const OPTIONS: &[Opt] = &[
+    Opt('f', "format=human|tmpfiles|devname: format of the output (default: human)"),
+    Opt('o', "output=FILE: write to FILE instead of standard output"),
+];
 
 type Format = fn(&Node<'_>) -> String;
 
@@ -45,9 +47,9 @@ struct Node<'a> {
 
 pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
     let tool = Tool::kmod(args, Level::Error);
-    let mut args = Args::new(args, Vec::new(), OPTIONS);
+    let mut args = Args::new(args, Vec::new(), &USAGE);
     let (mut format, mut output): (Format, _) = (human, None);
-    while let Some(arg) = args.next().map_err(|error| with_help(&tool, tool.bad_option(&error)))? {
+    while let Some(arg) = args.next().map_err(|error| with_help(&tool, tool.bad_option(error)))? {
         match arg {
             Arg::Operand(_) => {}
             Arg::Opt('f', value) => match FORMATS.iter().find(|(name, _)| value == *name) {
@@ -57,8 +59,7 @@ pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
                     return Err(with_help(&tool, Error::Reported));
                 }
             },
-            Arg::Opt('o', value) => output = Some(value),
-            Arg::Opt(..) => return Err(tool.help(HELP)),
+            Arg::Opt(_, value) => output = Some(value),
         }
     }
     show(&tool, &ModuleDir::at(module_dir(None, None)), format, output.as_deref().map(Path::new))
@@ -66,7 +67,9 @@ pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
 
 /// Prints the help after an error, as kmod does.
 fn with_help(tool: &Tool, error: Error) -> Error {
-    tool.help(HELP);
+    if !matches!(error, Error::Help(_)) {
+        tool.print(USAGE.help());
+    }
     error
 }
 

@@ -240,24 +240,17 @@ impl Tool {
         }
     }
 
-    /// Prints an error about an option: for a tool of kmod in the form of getopt_long(3).
-    pub(super) fn bad_option(&self, error: &OptionError) -> Error {
+    /// Prints an error about an option: for a tool of kmod in the form of getopt_long(3). Returns
+    /// what asks for help as it is.
+    pub(super) fn bad_option(&self, error: OptionError) -> Error {
         match self.form {
+            _ if matches!(error, OptionError::Help(_)) => error.into(),
             Form::Kmod => {
                 self.raw_error(&format!("{}: {error}", self.argv0));
                 Error::Reported
             }
-            Form::Coldplug => Error::Usage(error.to_string()),
+            Form::Coldplug => error.into(),
         }
-    }
-
-    /// Prints the answer to `--help`.
-    pub(super) fn help(&self, text: &str) -> Error {
-        self.print(match self.form {
-            Form::Kmod => format!("Usage:\n\t{} {text}", self.name),
-            Form::Coldplug => format!("usage: coldplug {} {text}", self.name),
-        });
-        Error::Answered
     }
 
     /// Prints the answer to `--version`: first the line of kmod, which scripts parse, then ours.
@@ -331,7 +324,7 @@ mod tests {
         };
         let kmod = tool(Form::Kmod);
         kmod.error("m: text");
-        assert_eq!(kmod.bad_option(&OptionError::UnknownShort('z')), Error::Reported);
+        assert_eq!(kmod.bad_option(OptionError::UnknownShort('z')), Error::Reported);
         assert_eq!(sink.take(), "x: ERROR: m: text\n/sbin/x: invalid option -- 'z'\n");
         let own = tool(Form::Coldplug);
         own.message(Level::Warning, "m: text");

@@ -4,12 +4,11 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::bus_settle::{BusSettle, is_behind_slow_bus};
-use super::root_hint::RootHint;
-use super::scan_order::scan_order;
 use crate::kmod::name::ModuleName;
 use crate::kmod::uevent::{Modalias, Uevent};
 use crate::load::{Loader, Rank};
 use crate::report::UeventCounts;
+use crate::scan::{RootHint, scan_order};
 use crate::sys::uevent::{Received, Socket};
 use crate::sys::{BootTime, Result, Root, device_tree, devices};
 

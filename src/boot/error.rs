@@ -42,6 +42,8 @@ pub(super) enum BootError {
         /// because of them.
         missing: String,
     },
+    /// The script of `coldplug.exec=@NAME` cannot be fetched.
+    Script(String),
     /// A person has ended the boot.
     Interrupted(Interruption),
     /// The program that ran before as PID 1 crashed.
@@ -64,7 +66,7 @@ impl BootError {
             Self::RootNotFound(_) => Verdict::NoRoot,
             Self::SwitchRoot(error) => error.verdict(),
             Self::Switch(_) => Verdict::SwitchFailed,
-            Self::Exec { .. } => Verdict::ExecFailed,
+            Self::Exec { .. } | Self::Script(_) => Verdict::ExecFailed,
             Self::Interrupted(_) => Verdict::Interrupted,
             Self::Crashed(crash) if crash.is_panic() => Verdict::Panic,
             Self::Crashed(_) => Verdict::Crash,
@@ -118,6 +120,7 @@ impl fmt::Display for BootError {
             }
             Self::RootNotFound(error) => error.fmt(f),
             Self::SwitchRoot(error) => error.fmt(f),
+            Self::Script(text) => f.write_str(text),
             Self::Interrupted(how) => how.fmt(f),
             Self::Crashed(crash) => crash.fmt(f),
         }
@@ -133,6 +136,7 @@ impl std::error::Error for BootError {
             Self::SwitchRoot(error) => Some(error),
             Self::ModulesNotLoaded { .. }
             | Self::RootNotFound(_)
+            | Self::Script(_)
             | Self::Interrupted(_)
             | Self::Crashed(_) => None,
         }

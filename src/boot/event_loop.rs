@@ -14,6 +14,7 @@ use super::root::RootSearch;
 use super::{Boot, seconds};
 use crate::cmdline::boot::Settle;
 use crate::load::Loader;
+use crate::report::Event;
 use crate::sys::uevent::Socket;
 use crate::sys::{BootTime, Error, signals};
 
@@ -78,7 +79,23 @@ impl<'a, 'b> EventLoop<'a, 'b> {
     /// The root was not found in time, or cannot be mounted.
     pub(super) fn run(mut self) -> Result<BootTime, BootError> {
         self.scan();
+        self.boot.request_listed(self.loader);
         self.boot.reporter.end_phase("scan");
+        let found = format!("{} modaliases", self.coldplug.modaliases());
+        self.boot.reporter.reach(Event::Scan, &found);
+        self.search.begin_wait();
+        let result = self.run_loop();
+        self.search.end_wait(&mut self.boot.reporter);
+        result?;
+        if self.boot.params.boot.settle == Settle::All {
+            self.search.warn_later_duplicates(self.boot, self.loader);
+        }
+        self.boot.reporter.end_phase("load");
+        Ok(BootTime::now())
+    }
+
+    /// Takes turns at events, loads and the root until the boot can go on or has failed.
+    fn run_loop(&mut self) -> Result<(), BootError> {
         loop {
             if signals::is_ctrl_alt_del_pressed() {
                 return Err(BootError::Interrupted(Interruption::CtrlAltDel));
@@ -98,7 +115,7 @@ impl<'a, 'b> EventLoop<'a, 'b> {
                 continue;
             }
             if self.is_over(settled)? {
-                break;
+                return Ok(());
             }
             // A sequential load that has ended since may have caused events that decide which module
             // is the next one.
@@ -108,11 +125,6 @@ impl<'a, 'b> EventLoop<'a, 'b> {
             }
             self.sleep(drained);
         }
-        if self.boot.params.boot.settle == Settle::All {
-            self.search.warn_later_duplicates(self.boot, self.loader);
-        }
-        self.boot.reporter.end_phase("load");
-        Ok(BootTime::now())
     }
 
     /// Scans for devices. Returns whether there are new ones.

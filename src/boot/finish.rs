@@ -7,13 +7,14 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::coldplug::{Coldplug, Drained};
-use super::root_hint::RootHint;
+use super::loading::note_sizes;
 use super::threaded_loader::threaded_loader;
 use super::{EXTRA_JOBS, RECORD, REMAINING, write};
 use crate::cmdline::root::RootParams;
 use crate::kmod::catalog::Catalog;
 use crate::load::{Loader, ModuleRecord, Outcome, Rank};
 use crate::report::Record;
+use crate::scan::RootHint;
 use crate::sys::regular_file::{self, RECORD_LIMIT};
 use crate::sys::sysfs::{self, InitState};
 use crate::sys::uevent::Socket;
@@ -51,14 +52,15 @@ pub(crate) fn finish(dir: &Root) -> sys::Result<Finished> {
     for name in text.lines().filter(|line| !line.is_empty()) {
         if sysfs::initstate(dir, &name.into()) == Some(InitState::Live) {
             modules.push(already_loaded(name));
-        } else if loader.want_name(name, Rank::Rest).is_none() {
-            warnings.push(format!("{REMAINING}: no module or alias '{name}'"));
+        } else {
+            warnings.extend(loader.want_listed(REMAINING, name.as_bytes(), Rank::Rest).err());
         }
     }
     settle(&loader, &mut coldplug, socket.as_ref())?;
     loader.close();
     warnings.extend(loader.take_warnings());
     modules.extend(loader.records());
+    note_sizes(dir, &mut modules);
     if let Err(error) = update_record(dir, &mut modules) {
         warnings.push(error.to_string());
     }
@@ -70,18 +72,8 @@ pub(crate) fn finish(dir: &Root) -> sys::Result<Finished> {
 /// another program has loaded it.
 fn already_loaded(name: &str) -> ModuleRecord {
     let now = BootTime::now();
-    ModuleRecord {
-        name: name.into(),
-        outcome: Outcome::Already,
-        why: "asked".to_owned(),
-        origin: None,
-        path: None,
-        options: Vec::new(),
-        method: None,
-        start: now,
-        live: None,
-        end: now,
-    }
+    let record = ModuleRecord::new(name.into(), Outcome::Already, "asked".to_owned());
+    ModuleRecord { start: now, end: now, ..record }
 }
 
 /// Starts a loader with the configuration of the real system.

@@ -5,32 +5,36 @@ use std::time::Duration;
 
 use super::coldplug::Coldplug;
 use super::error::BootError;
-use super::reporter::{Counters, Reporter};
-use super::root_hint::RootHint;
-use super::{Boot, EXTRA_JOBS, REMAINING, rescue, seconds, write};
+use super::reporter::{Counters, HAS_RECORD, Reporter};
+use super::{Boot, EXTRA_JOBS, REMAINING, modules_text, rescue, seconds, write};
 use crate::byte_text;
 use crate::cmdline::boot::{AsyncProbe, Decode, Settle};
 use crate::kmod::catalog::Catalog;
 use crate::kmod::name::ModuleName;
+use crate::kmod::proc_modules;
 use crate::load::{
-    Concurrency, ExecutorKind, Inserter, Loader, Outcome, Rank, SchedulePolicy, Settings,
+    Concurrency, ExecutorKind, Inserter, Loader, ModuleRecord, Outcome, Rank, SchedulePolicy,
+    Settings,
 };
 use crate::report::Record;
+use crate::scan::RootHint;
 use crate::sys::moddir::{self, ModuleDir};
 use crate::sys::module::Kernel;
+use crate::sys::modules_load;
 use crate::sys::regular_file::{self, RECORD_LIMIT};
-use crate::sys::{self, BootTime, procfs, signals, sysfs, watchdog};
+use crate::sys::{self, BootTime, Root, procfs, signals, sysfs, watchdog};
 
-/// Longest wait for a module of `coldplug.modules=`; then the boot goes on without it.
-const LISTED_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest wait for a module that is loaded before the first scan; then the boot goes on without it.
+const FIRST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Interval at which messages about slow loads are printed during that wait.
 const NOTICE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Waits for modules, and reports slow loads meanwhile. Returns whether the boot can go on without
 /// a warning: nothing is left to do for the modules, or Ctrl-Alt-Del is pressed, which ends the
 /// boot.
-fn wait_for_listed(reporter: &mut Reporter, loader: &Loader, modules: &[ModuleName]) -> bool {
-    let deadline = BootTime::now() + LISTED_TIMEOUT;
+fn wait_for_first(reporter: &mut Reporter, loader: &Loader, modules: &[ModuleName]) -> bool {
+    let began = BootTime::now();
+    let deadline = began + FIRST_TIMEOUT;
     loop {
         let left = deadline - BootTime::now();
         let done = loader.wait_for(modules, left.min(NOTICE_INTERVAL)) || loader.is_done(modules);
@@ -39,7 +43,23 @@ fn wait_for_listed(reporter: &mut Reporter, loader: &Loader, modules: &[ModuleNa
         let _ = watchdog::ping_if_due();
         let is_over = done || signals::is_ctrl_alt_del_pressed();
         if is_over || left.is_zero() {
+            if HAS_RECORD {
+                reporter.add_wait(modules_text(modules), began);
+            }
             return is_over;
+        }
+    }
+}
+
+/// Notes how much memory the kernel uses for each of `modules`: one read of /proc/modules.
+pub(super) fn note_sizes(dir: &Root, modules: &mut [ModuleRecord]) {
+    // Without it no size is known.
+    let text = procfs::modules(dir).unwrap_or_default();
+    // The kernel lists the latest module first, and the record the latest last.
+    for loaded in proc_modules::parse(&text) {
+        let mut latest = modules.iter_mut().rev();
+        if let Some(module) = latest.find(|m| m.name.as_bytes() == loaded.name.as_bytes()) {
+            module.size = Some(loaded.size);
         }
     }
 }
@@ -57,7 +77,13 @@ impl Boot {
             ));
         }
         let mut warnings = Vec::new();
-        let config = moddir::config_with(&self.dir, &dir, &self.params.modules, &mut warnings);
+        let mut config = moddir::config_with(&self.dir, &dir, &self.params.modules, &mut warnings);
+        self.listed = modules_load::names(
+            &self.dir,
+            &self.params.boot.more_modules,
+            &mut config,
+            &mut warnings,
+        );
         for warning in warnings {
             self.reporter.warn(warning.to_string());
         }
@@ -67,6 +93,7 @@ impl Boot {
         };
         let inserter = Inserter { ops: Arc::new(Kernel), dir: dir.path().to_owned(), kernel };
         let jobs = self.params.boot.jobs.unwrap_or_else(|| sys::processors() + EXTRA_JOBS);
+        self.reporter.set_jobs(jobs);
         let executor = ExecutorKind::WorkerProcess(Concurrency::from_jobs(jobs));
         let settings = Settings { executor, policy: self.schedule_policy(root_hint) };
         Loader::new(self.dir.clone(), catalog, config, inserter, settings)
@@ -121,18 +148,31 @@ impl Boot {
         wanted
     }
 
-    /// Loads the modules of `coldplug.modules=` before the first scan.
-    pub(super) fn load_listed(&mut self, loader: &Loader) {
-        for name in &self.params.boot.extra_modules {
-            let warning = match loader.want_name(name, Rank::Root) {
-                Some(modules) if wait_for_listed(&mut self.reporter, loader, &modules) => continue,
-                Some(_) => format!(
-                    "coldplug.modules: {name} not loaded after {}; continuing the boot",
-                    seconds(LISTED_TIMEOUT)
-                ),
-                None => format!("coldplug.modules: no module or alias '{name}'"),
-            };
-            self.reporter.warn(warning);
+    /// Loads the modules of `rd.driver.pre=` and `coldplug.modules=` before the first scan.
+    pub(super) fn load_first(&mut self, loader: &Loader) {
+        for (parameter, names) in self.params.boot.first_modules() {
+            for name in names {
+                let modules = loader.want_listed(parameter, name.as_bytes(), Rank::Root);
+                let warning = match modules {
+                    Ok(modules) if wait_for_first(&mut self.reporter, loader, &modules) => continue,
+                    Ok(_) => format!(
+                        "{parameter}: {name} not loaded after {}; continuing the boot",
+                        seconds(FIRST_TIMEOUT)
+                    ),
+                    Err(unknown) => unknown,
+                };
+                self.reporter.warn(warning);
+            }
+        }
+    }
+
+    /// Requests the modules that the command line and the lists of the image name, after those of the
+    /// devices that are there.
+    pub(super) fn request_listed(&mut self, loader: &Loader) {
+        for (place, name) in &self.listed {
+            if let Err(unknown) = loader.want_listed(place, name, Rank::Rest) {
+                self.reporter.warn(unknown);
+            }
         }
     }
 
@@ -167,12 +207,16 @@ impl Boot {
     pub(super) fn record_modules(&mut self, loader: &Loader, coldplug: &Coldplug<'_>) {
         self.reporter.warn_all(loader.take_notices());
         self.reporter.warn_all(loader.take_warnings());
-        self.reporter.set_modules(loader.records());
+        let mut modules = loader.records();
+        if HAS_RECORD {
+            note_sizes(&self.dir, &mut modules);
+        }
+        self.reporter.set_modules(modules);
         self.reporter.set_counters(Counters {
             modaliases: coldplug.modaliases(),
             uevents: coldplug.counts(),
             lookup: loader.lookup_time(),
-            memory: (procfs::peak_memory(&self.dir, "self"), loader.peak_memory()),
+            peaks: (procfs::peak_memory(&self.dir, "self"), loader.peak_memory()),
         });
     }
 }

@@ -6,6 +6,13 @@ use crate::sys::console::{self, Console};
 use crate::sys::kmsg::{Kmsg, Priority};
 use crate::sys::{Root, procfs, sysfs};
 
+/// Whether a screen shows what the boot waits for.
+const HAS_STATUS: bool = cfg!(feature = "full");
+/// What begins each of our lines on the console.
+const PREFIX: &str = "coldplug: ";
+/// Longest status after the prefix, in bytes.
+pub(super) const MAX_STATUS: usize = console::MAX_STATUS - PREFIX.len();
+
 /// The log of a boot. None of its functions fails. What the console does not accept in time is
 /// dropped; the kernel's log has it.
 #[derive(Debug)]
@@ -13,6 +20,8 @@ pub(super) struct Log {
     kmsg: Option<Kmsg>,
     console: Option<Console>,
     level: LogLevel,
+    /// Whether the console is a screen, on which a status can be erased.
+    is_screen: bool,
     /// The kernel itself prints records with a priority below this number on the console.
     kernel_prints: u8,
 }
@@ -20,7 +29,8 @@ pub(super) struct Log {
 impl Log {
     /// Returns the log before anything is mounted: it prints to descriptor 1.
     pub(super) fn new() -> Self {
-        Self { kmsg: None, console: None, level: LogLevel::Info, kernel_prints: 0 }
+        let level = LogLevel::Info;
+        Self { kmsg: None, console: None, level, is_screen: false, kernel_prints: 0 }
     }
 
     /// Opens /dev/kmsg and the console, once /dev and /proc are mounted.
@@ -32,6 +42,7 @@ impl Log {
         self.kernel_prints = kernel_prints(root);
         self.kmsg = Kmsg::open(root).ok();
         self.console = Console::open(root).ok();
+        self.is_screen = HAS_STATUS && sysfs::has_screen(root);
     }
 
     /// Logs what ends the boot.
@@ -52,6 +63,26 @@ impl Log {
     /// Logs a normal event.
     pub(super) fn info(&self, text: &str) {
         self.write(LogLevel::Info, text);
+    }
+
+    /// Returns whether [`Self::show_status`] shows anything.
+    pub(super) fn shows_status(&self) -> bool {
+        HAS_STATUS && self.is_screen
+    }
+
+    /// Returns whether the console shows errors and warnings alone.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.level < LogLevel::Info
+    }
+
+    /// Shows what the boot waits for on a screen, until the next line or [`Self::erase_status`].
+    pub(super) fn show_status(&self, text: &str) {
+        self.console.as_ref().inspect(|console| console.show_status(&format!("{PREFIX}{text}")));
+    }
+
+    /// Erases the status, if there is one.
+    pub(super) fn erase_status(&self) {
+        self.console.as_ref().inspect(|console| console.erase_status());
     }
 
     /// Logs the verdict, whatever the level is.
@@ -76,12 +107,15 @@ impl Log {
             LogLevel::Info => Priority::Info,
             LogLevel::Debug => Priority::Debug,
         };
+        if wanted {
+            self.erase_status();
+        }
         if let Some(kmsg) = &self.kmsg {
             kmsg.write(priority, text);
         }
         let printed = self.kmsg.is_some() && (priority as u8) < self.kernel_prints;
         if wanted && !printed {
-            self.print(&format!("coldplug: {text}"));
+            self.print(&format!("{PREFIX}{text}"));
         }
     }
 

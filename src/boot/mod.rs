@@ -20,10 +20,21 @@ mod deferred_probe;
 mod early_mounts;
 mod error;
 mod event_loop;
+#[cfg(feature = "full")]
+mod exec_script;
+#[cfg(not(feature = "full"))]
+#[path = "no_exec_script.rs"]
+mod exec_script;
+#[cfg(feature = "full")]
+mod exit_port;
+#[cfg(not(feature = "full"))]
+#[path = "no_exit_port.rs"]
+mod exit_port;
 #[cfg(feature = "host")]
 mod finish;
 mod fstab;
 mod kernel_helper;
+mod kernel_times;
 #[cfg(feature = "full")]
 mod keyboards;
 #[cfg(feature = "full")]
@@ -41,6 +52,7 @@ mod persistence;
 #[cfg(not(feature = "full"))]
 #[path = "no_persistence.rs"]
 mod persistence;
+mod reply;
 mod report_port;
 mod reporter;
 mod request;
@@ -49,8 +61,6 @@ mod requested_module;
 mod rescue;
 mod root;
 mod root_check;
-mod root_hint;
-mod scan_order;
 #[cfg(feature = "full")]
 mod shell_access;
 #[cfg(not(feature = "full"))]
@@ -63,6 +73,8 @@ mod watchdog;
 
 #[cfg(feature = "full")]
 pub(crate) use consoles::{NO_PASSWORD, NO_TERMINAL, Occasion, RESET};
+#[cfg(feature = "full")]
+pub(crate) use exec_script::serve_script;
 #[cfg(feature = "host")]
 pub(crate) use finish::finish;
 #[cfg(feature = "full")]
@@ -81,9 +93,6 @@ pub(crate) use requested_module::load_requested;
 #[cfg(feature = "full")]
 pub(crate) use root::block_devices;
 pub(crate) use root::serve_mounts;
-pub(crate) use root_hint::RootHint;
-#[cfg(feature = "host")]
-pub(crate) use scan_order::scan_order;
 pub(crate) use switch_root::free_initramfs;
 
 use std::convert::Infallible;
@@ -91,14 +100,19 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::byte_text;
 use crate::cmdline::boot::{Break, Settle};
 use crate::cmdline::root::AUTO;
 use crate::cmdline::storage::StorageParams;
 use crate::cmdline::{self, KernelCommandLine};
+use crate::kmod::name::ModuleName;
 use crate::load::{Loader, Rank};
-use crate::report::Verdict;
+use crate::report::{Event, Verdict};
+use crate::scan::RootHint;
 use crate::sys::crash::{self, Crash};
 use crate::sys::device_nodes::DeviceNodes;
+#[cfg(feature = "full")]
+use crate::sys::keymap;
 use crate::sys::regular_file::{self, RECORD_LIMIT};
 use crate::sys::uevent::Socket;
 use crate::sys::{self, BootTime, Root, child, inheritance, process, procfs, signals};
@@ -107,7 +121,7 @@ use coldplug::Coldplug;
 use error::{BootError, Interruption};
 use event_loop::EventLoop;
 use persistence::Persistence;
-use reporter::Reporter;
+use reporter::{HAS_RECORD, Reporter};
 use rescue::Resume;
 use root::{MountWorker, RootSearch};
 use root_check::{Checked, InitRequest, RootCheck};
@@ -143,6 +157,8 @@ struct Boot {
     reporter: Reporter,
     /// The nodes in /dev that the kernel does not make.
     device_nodes: Option<DeviceNodes>,
+    /// Modules that the kernel command line and lists of the image name, each with its place.
+    listed: Vec<(String, Vec<u8>)>,
     /// Whether an earlier attempt to boot has failed.
     is_retry: bool,
     /// The check that the root has passed.
@@ -167,6 +183,7 @@ pub(crate) fn run(dir: Root, args: Vec<OsString>) -> ! {
         persistence: Persistence::new(None, true),
         reporter: Reporter::new(began),
         device_nodes: None,
+        listed: Vec::new(),
         is_retry: false,
         root_check: None,
         began,
@@ -191,8 +208,13 @@ impl Boot {
     fn run_stages(&mut self) -> Result<Infallible, BootError> {
         // The policy for a failed mount is on the kernel command line, which is in /proc.
         let mounted = self.mount_early();
+        self.reporter.note_memory_at_start(&self.dir);
         self.read_policy();
         mounted?;
+        #[cfg(feature = "full")]
+        if let Err(error) = keymap::load(&self.dir) {
+            self.reporter.warn(format!("keymap: {error}"));
+        }
         if let Err(error) = kernel_helper::link_if_missing(&self.dir) {
             self.reporter.add_warning(error.to_string());
         }
@@ -205,7 +227,7 @@ impl Boot {
         let earlier = self.earlier_record();
         let root_hint = RootHint::new(&self.params.root, earlier.as_deref());
         let loader = self.loader(&root_hint)?;
-        self.load_listed(&loader);
+        self.load_first(&loader);
         // A person may try another root, with another loader. A restart waits for what is probed.
         self.wait_for_root(&loader, &root_hint, socket).inspect_err(|_| loader.drain())?;
         self.reach(Break::Switch)?;
@@ -298,11 +320,9 @@ impl Boot {
         reporter.log_mut().open(&self.dir, self.params.boot.level());
         reporter.set_kernel(&self.release);
         reporter.set_root_spec(self.params.root.spec());
-        reporter.log().info(&format!(
-            "version {}, kernel {}",
-            env!("CARGO_PKG_VERSION"),
-            self.release
-        ));
+        reporter.set_port(&self.params.boot);
+        let version = env!("CARGO_PKG_VERSION");
+        reporter.reach(Event::Init, &format!("version {version}, kernel {}", self.release));
         for warning in &self.params.warnings {
             reporter.warn(warning.to_string());
         }
@@ -360,6 +380,9 @@ impl Boot {
         for name in filesystems.chain(storage.modules().map(str::to_owned)) {
             loader.want_name(&name, Rank::Root);
         }
+        for name in self.params.boot.port_modules() {
+            loader.want_name(name.as_bytes(), Rank::Root);
+        }
         self.request_led_trigger(loader);
         let mut coldplug = Coldplug::new(&dir, loader, root_hint, self.params.boot.jobs == Some(1));
         let search =
@@ -382,7 +405,13 @@ impl Boot {
     /// Checks the new root, makes it the root, and executes its init.
     fn switch(&mut self) -> Result<Infallible, BootError> {
         self.mark_stored();
-        let Checked { init, missing, .. } = self.check_root()?;
+        self.fetch_script()?;
+        let since = BootTime::now();
+        let checked = self.check_root();
+        if HAS_RECORD {
+            self.reporter.add_wait("check of the new root".to_owned(), since);
+        }
+        let Checked { init, missing, .. } = checked?;
         // Nothing has changed by then: a person may try again.
         let ready = Ready::new(&self.dir, &self.dir.join(SYSROOT))
             .map_err(|error| BootError::SwitchRoot(SwitchRootError::Refused(error.to_string())))?;
@@ -390,6 +419,7 @@ impl Boot {
         if shell_access::is_guarded() {
             crash::note_lost_guard();
         }
+        self.reporter.note_memory_at_switch(&self.dir);
         let method = ready.switch(&self.dir).map_err(BootError::Switch)?;
         // The old descriptors keep the filesystem of the old console busy.
         let _ = process::open_console(&self.dir);
@@ -450,9 +480,10 @@ impl Boot {
         process::exec(init, &args)
     }
 
-    /// Runs the command of `coldplug.exec=` instead of the real init, then powers off. `missing` are
-    /// the mount points that the root lacks.
+    /// Runs the command of `coldplug.exec=` instead of the real init, then powers off. `missing`
+    /// are the mount points that the root lacks.
     fn run_exec_command(&mut self, command: &[u8], missing: String) -> BootError {
+        self.reporter.reach(Event::ExecStart, &byte_text::from_bytes(command));
         let command = sys::path(command).as_os_str();
         let start = || process::spawn_shell_command::<&str>(command, &[]);
         match child::spawn(|| start().map(|child| child.id())).map(signals::wait_for_child) {
@@ -476,6 +507,7 @@ impl Boot {
     /// # Errors
     /// Ctrl-Alt-Del is pressed before the verdict ok.
     fn finish_record(&mut self, verdict: Verdict) -> Result<(), BootError> {
+        self.prepare_exit(verdict);
         match self.reporter.finish(&self.dir, verdict, &self.params.boot) {
             true => {
                 self.show_verdict(verdict);
@@ -502,6 +534,16 @@ fn write(path: &Path, bytes: &[u8]) -> sys::Result<()> {
         std::fs::create_dir_all(directory).map_err(failed)?;
     }
     std::fs::write(path, bytes).map_err(failed)
+}
+
+/// Returns the names of modules that the boot waits for.
+fn modules_text(modules: &[ModuleName]) -> String {
+    let mut text = "modules".to_owned();
+    for module in modules {
+        text.push(' ');
+        text.push_str(&module.text());
+    }
+    text
 }
 
 /// Formats a duration for messages in seconds, with a tenth unless that is 0: `60 s`, `2.5 s`.

@@ -6,15 +6,19 @@
 use std::time::Duration;
 
 use super::error::RootNotFound;
+use super::kernel_times::kernel_times;
 use super::log::Log;
 use super::report_port::ReportPort;
-use super::root_hint::leads_to_storage;
 use super::{RECORD, write};
 use crate::cmdline::boot::BootParams;
 use crate::kmod::name::ModuleName;
 use crate::load::{ModuleRecord, Outcome};
-use crate::report::{NetworkRecord, Record, RootRecord, UeventCounts, Verdict};
-use crate::sys::{BootTime, DeferredDevice, Root, crash, signals};
+use crate::report::{
+    Counts, Detail, Event, MemoryUse, Milestone, NetworkRecord, Record, RootRecord, UeventCounts,
+    Verdict,
+};
+use crate::scan::leads_to_storage;
+use crate::sys::{BootTime, DeferredDevice, Root, crash, procfs, signals};
 
 /// Longest chain of modules that need each other in the search for the device at its end.
 const MAX_DEPTH: usize = 16;
@@ -42,7 +46,7 @@ pub(super) struct Counters {
     /// Time spent in lookups and plans.
     pub(super) lookup: Duration,
     /// Peak memory of init and of the worker process, in bytes.
-    pub(super) memory: (Option<u64>, Option<u64>),
+    pub(super) peaks: (Option<u64>, Option<u64>),
 }
 
 impl Reporter {
@@ -58,6 +62,31 @@ impl Reporter {
 
     pub(super) fn log_mut(&mut self) -> &mut Log {
         &mut self.log
+    }
+
+    /// Has milestones written to the port of `coldplug.report=`.
+    pub(super) fn set_port(&mut self, params: &BootParams) {
+        if HAS_RECORD {
+            let (report, capture) = (params.report.as_deref(), params.capture.as_deref());
+            self.port = ReportPort::new(report, capture);
+        }
+    }
+
+    /// Logs a milestone with a text, and writes it to the port.
+    pub(super) fn reach(&mut self, event: Event, text: &str) {
+        self.reach_with(event, &[Detail::Text(text)]);
+    }
+
+    /// Logs a milestone with these details, and writes it to the port.
+    pub(super) fn reach_with(&mut self, event: Event, details: &[Detail<'_>]) {
+        let Milestone { line, json } = Milestone::new(event, BootTime::now(), details);
+        // The console shows the cause of a failure by itself.
+        if event != Event::Rescue {
+            self.log.info(&line);
+        }
+        if HAS_RECORD {
+            self.port.send(&json);
+        }
     }
 
     /// Logs and records a warning.
@@ -93,6 +122,31 @@ impl Reporter {
     pub(super) fn end_switch(&mut self, method: &'static str) {
         self.record.switch = Some(method);
         self.end_phase("switch");
+        self.reach(Event::Switch, method);
+    }
+
+    /// Records a wait for `what` that began at `since` and ends now.
+    pub(super) fn add_wait(&mut self, what: String, since: BootTime) {
+        self.record.waits.add(what, since, BootTime::now());
+    }
+
+    /// Records how much memory programs can use at the entry of /init.
+    pub(super) fn note_memory_at_start(&mut self, dir: &Root) {
+        if HAS_RECORD {
+            self.record.memory.available_start = procfs::available_memory(dir);
+        }
+    }
+
+    /// Records how much memory programs can use right before the switch to the root.
+    pub(super) fn note_memory_at_switch(&mut self, dir: &Root) {
+        if HAS_RECORD {
+            self.record.memory.available_switch = procfs::available_memory(dir);
+        }
+    }
+
+    /// Records how many loads may work in parallel.
+    pub(super) fn set_jobs(&mut self, jobs: usize) {
+        self.record.jobs = Some(jobs.max(1));
     }
 
     pub(super) fn set_kernel(&mut self, release: &str) {
@@ -104,7 +158,7 @@ impl Reporter {
     pub(super) fn begin_anew(&mut self) {
         crash::forget_verdict();
         self.warned.clear();
-        self.port = ReportPort::default();
+        self.port.reset();
         self.record.root = RootRecord::default();
         self.record.verdict = None;
     }
@@ -114,8 +168,14 @@ impl Reporter {
         spec.clone_into(&mut self.record.root.spec);
     }
 
+    /// Records the device of the root. The first call with this device is the time at which it was
+    /// found.
     pub(super) fn set_root_device(&mut self, device: &str) {
-        self.record.root.device = Some(device.to_owned());
+        let root = &mut self.record.root;
+        if root.device.as_deref() != Some(device) {
+            root.device = Some(device.to_owned());
+            root.found = HAS_RECORD.then(BootTime::now);
+        }
     }
 
     /// Records the slot that is tried.
@@ -182,13 +242,16 @@ impl Reporter {
             }
         }
         self.record.modules = modules;
+        let Counts { loaded, wanted, .. } = self.record.counts();
+        self.reach(Event::Loaded, &format!("{loaded} of {wanted} modules"));
     }
 
     pub(super) fn set_counters(&mut self, counters: Counters) {
         self.record.modaliases = counters.modaliases;
         self.record.uevents = counters.uevents;
         self.record.lookup = counters.lookup;
-        self.record.memory = counters.memory;
+        let (init, worker) = counters.peaks;
+        self.record.memory = MemoryUse { init, worker, ..self.record.memory };
     }
 
     /// Logs and records what ended the last boot.
@@ -199,9 +262,16 @@ impl Reporter {
         self.record.previous = Some(summary);
     }
 
-    /// Records the exit status of the command of `coldplug.exec=`; -1 stands for a signal.
+    /// Logs and records the exit status of the command of `coldplug.exec=`; -1 stands for a signal.
     pub(super) fn set_exit(&mut self, status: i32) {
         self.record.exit = Some(status);
+        self.reach_with(Event::ExecEnd, &[Detail::Exit(status)]);
+    }
+
+    /// Returns the exit status of the command of `coldplug.exec=`.
+    #[cfg(feature = "full")]
+    pub(super) fn exit(&self) -> Option<i32> {
+        self.record.exit
     }
 
     /// Logs the modules that were wanted and are not loaded. Those that the root cannot need, such
@@ -225,10 +295,10 @@ impl Reporter {
             if let Some(origin) = &module.origin {
                 return origin.device.is_none() || leads_to_storage(origin.request.as_bytes());
             }
-            // `dependency of X`
-            let name = module.why.rsplit(' ').next().unwrap_or_default();
-            let parent = self.record.modules.iter().find(|other| other.name.text() == name);
-            let Some(parent) = parent else { return false };
+            let is_requester = |other: &&ModuleRecord| {
+                module.requester().is_some_and(|name| name == other.name.text())
+            };
+            let Some(parent) = self.record.modules.iter().find(is_requester) else { return false };
             module = parent;
         }
         true
@@ -242,6 +312,7 @@ impl Reporter {
         let is_interrupted = verdict == Verdict::Interrupted;
         let goes_on = || verdict != Verdict::Ok || !signals::is_ctrl_alt_del_pressed();
         self.set_verdict(verdict);
+        self.note_kernel_times(dir, verdict, params.report.is_some());
         if let Some(path) = params.capture.as_ref().filter(|_| HAS_RECORD)
             && goes_on()
             && let Err(error) = self.port.write(path, None, is_interrupted)
@@ -267,7 +338,18 @@ impl Reporter {
     /// Writes the record below `dir` before the verdict is printed.
     pub(super) fn save(&mut self, dir: &Root, verdict: Verdict) {
         self.set_verdict(verdict);
+        self.note_kernel_times(dir, verdict, true);
         self.write(dir);
+    }
+
+    /// Records what the kernel did before /init, if somebody will look at it.
+    fn note_kernel_times(&mut self, dir: &Root, verdict: Verdict, is_reported: bool) {
+        let is_wanted = verdict != Verdict::Ok || is_reported;
+        // A PID 1 that has crashed was entered a second time.
+        let is_first = !matches!(verdict, Verdict::Panic | Verdict::Crash);
+        if HAS_RECORD && is_wanted && is_first && self.record.kernel_times.is_empty() {
+            self.record.kernel_times = kernel_times(dir, self.began);
+        }
     }
 
     fn set_verdict(&mut self, verdict: Verdict) {
@@ -331,18 +413,8 @@ mod tests {
             ("ring", "dependency of ring", None, true),
         ];
         for (name, why, origin, _) in &modules {
-            reporter.record.modules.push(ModuleRecord {
-                name: ModuleName::new(name),
-                outcome: Outcome::Missing,
-                why: (*why).to_owned(),
-                origin: origin.clone(),
-                path: None,
-                options: Vec::new(),
-                method: None,
-                start: BootTime::default(),
-                live: None,
-                end: BootTime::default(),
-            });
+            let module = ModuleRecord::new((*name).into(), Outcome::Missing, (*why).to_owned());
+            reporter.record.modules.push(ModuleRecord { origin: origin.clone(), ..module });
         }
         for (record, (name, _, _, want)) in reporter.record.missing().zip(&modules) {
             assert_eq!(reporter.is_for_root(record), *want, "{name}");

@@ -9,9 +9,10 @@ use super::consoles::{self, Occasion};
 use super::error::Interruption;
 use super::request::Request;
 use super::shell_access::{self, ShellAccess};
-use super::{Boot, BootError, led};
+use super::{Boot, BootError, exit_port, led};
 use crate::cmdline::boot::{BootParams, OnFailure};
 use crate::load::ShutdownHandle;
+use crate::report::Event;
 use crate::sys::console::{self, Console};
 use crate::sys::kmsg::{Kmsg, Priority};
 use crate::sys::process::{self, Shutdown};
@@ -57,7 +58,9 @@ pub(super) enum Resume {
 pub(super) fn set_policy(dir: &Root, params: &BootParams) {
     shell_access::set(dir, !params.no_shell);
     let mut policy = POLICY.lock().unwrap_or_else(PoisonError::into_inner);
-    *policy = Policy { onfail: params.on_failure, panic: params.panic };
+    // A machine that is to end with an exit status waits for nobody.
+    let exits = params.exit_port.map(|_| OnFailure::PowerOff);
+    *policy = Policy { onfail: params.on_failure.or(exits), panic: params.panic };
     crash::set_last_resort(match *policy {
         Policy { onfail: Some(OnFailure::Reboot), .. } => Some(Shutdown::Reboot),
         Policy { onfail: Some(OnFailure::PowerOff), .. } => Some(Shutdown::PowerOff),
@@ -95,6 +98,7 @@ impl Boot {
         for line in error.lines() {
             self.reporter.log().error(&line);
         }
+        self.reporter.reach(Event::Rescue, &text);
         self.reporter.add_warning(text);
         self.tend_watchdog();
         self.store_boot(error);
@@ -197,6 +201,7 @@ pub(super) fn leave(how: Shutdown) -> ! {
         }
     }
     process::sync();
+    exit_port::end();
     let is_pressed = signals::is_ctrl_alt_del_pressed();
     process::shut_down(if is_pressed { Shutdown::Reboot } else { how });
     idle()

@@ -163,6 +163,12 @@ impl AssemblyParams {
         !self.groups.is_empty() || !self.volumes.is_empty()
     }
 
+    /// Returns whether `rd.md.uuid=` or `md=` name arrays.
+    #[cfg(feature = "host")]
+    pub(crate) fn names_arrays(&self) -> bool {
+        !self.md_uuids.is_empty() || !self.md_arrays.is_empty()
+    }
+
     /// Returns whether `rd.lvm.lv=` names this volume.
     pub(crate) fn names_volume(&self, group: &str, volume: &str) -> bool {
         self.volumes.iter().any(|(g, v)| g == group && v == volume)

@@ -64,7 +64,7 @@ pub(crate) enum AsyncProbe {
 /// Severity of a message; those up to the chosen one are printed on the console.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogLevel {
-    /// Errors that end the boot.
+    /// Errors that end the boot, and the verdict.
     Error,
     /// Things that went wrong.
     Warn,
@@ -83,6 +83,27 @@ pub(crate) enum Decode {
     Kernel,
     /// Always in user space.
     User,
+}
+
+/// What ends a virtual machine with an exit status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ExitPort {
+    /// The I/O port of QEMU's isa-debug-exit.
+    Io(u16),
+    /// A call of semihosting.
+    Semihosting,
+}
+
+impl ExitPort {
+    /// Parses a number, such as `0xf4`, or `semihosting`.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let number = match text.strip_prefix("0x") {
+            Some(digits) => usize::from_str_radix(digits, 16).ok()?,
+            None if text == "semihosting" => return Some(Self::Semihosting),
+            None => text.parse().ok()?,
+        };
+        u16::try_from(number).ok().map(Self::Io)
+    }
 }
 
 /// A watchdog to run.
@@ -112,6 +133,11 @@ pub struct BootParams {
     pub(crate) init: Option<Vec<u8>>,
     /// `coldplug.modules=`: modules to load before the first scan.
     pub(crate) extra_modules: Vec<String>,
+    /// `rd.driver.pre=`: modules to load before these.
+    pub(crate) pre_modules: Vec<String>,
+    /// `modules_load=`, `rd.modules_load=` and `rd.driver.post=`: modules to load besides those of
+    /// the devices.
+    pub(crate) more_modules: Vec<String>,
     /// `coldplug.settle=`.
     pub(crate) settle: Settle,
     /// `coldplug.jobs=`; `None` means the default.
@@ -148,6 +174,8 @@ pub struct BootParams {
     pub(crate) capture: Option<String>,
     /// `coldplug.exec=`: command to run instead of the real init.
     pub(crate) exec: Option<Vec<u8>>,
+    /// `coldplug.exitport=`.
+    pub(crate) exit_port: Option<ExitPort>,
     /// `coldplug.decode=`.
     pub(crate) decode: Decode,
     /// `coldplug.watchdog=`.
@@ -161,6 +189,23 @@ pub struct BootParams {
 }
 
 impl BootParams {
+    /// Returns the modules to load before the first scan, in this order, each list with its
+    /// parameter.
+    pub(crate) fn first_modules(&self) -> [(&'static str, &[String]); 2] {
+        [("rd.driver.pre", &self.pre_modules), ("coldplug.modules", &self.extra_modules)]
+    }
+
+    /// Returns the modules of the ports and of fw_cfg that the harness of a virtual machine uses.
+    /// With `coldplug.settle=root` they would not be waited for.
+    pub(crate) fn port_modules(&self) -> &'static [&'static str] {
+        let is_port = |path: &String| path.starts_with("/dev/virtio-ports/");
+        match &self.exec {
+            Some(command) if command.starts_with(b"@") => &["qemu_fw_cfg", "virtio_console"],
+            _ if self.report.as_ref().is_some_and(is_port) => &["virtio_console"],
+            _ => &[],
+        }
+    }
+
     /// Returns the level of `coldplug.log=` or, without it, the level that `quiet` or `debug` sets.
     pub fn level(&self) -> LogLevel {
         self.own_level.unwrap_or(self.kernel_level)
@@ -222,6 +267,22 @@ mod tests {
             ("/sys/class/leds/x", false),
         ] {
             assert_eq!(led(text).is_some(), is_name, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_exit_port_is_a_number_or_semihosting() {
+        for (text, want) in [
+            ("0xf4", Some(ExitPort::Io(0xf4))),
+            ("1281", Some(ExitPort::Io(0x501))),
+            ("semihosting", Some(ExitPort::Semihosting)),
+            ("", None),
+            ("0x", None),
+            ("0x10000", None),
+            ("f4", None),
+            ("-1", None),
+        ] {
+            assert_eq!(ExitPort::parse(text), want, "{text}");
         }
     }
 

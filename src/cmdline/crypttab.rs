@@ -33,7 +33,7 @@ pub(crate) fn parse(name: &str, text: &[u8]) -> (Vec<LuksDevice>, Vec<Warning>) 
 }
 
 fn parse_line(line: &str) -> (Option<LuksDevice>, Vec<String>) {
-    let fields: Vec<String> = line.split_ascii_whitespace().map(decode).collect();
+    let fields: Vec<String> = line.split_ascii_whitespace().map(byte_text::from_octal).collect();
     let field = |at| fields.get(at).map_or("", String::as_str);
     if !(2..=4).contains(&fields.len()) {
         return (None, vec!["line ignored: not 2 to 4 fields".to_owned()]);
@@ -51,23 +51,6 @@ fn parse_line(line: &str) -> (Option<LuksDevice>, Vec<String>) {
     let key = options.replace_keyscript(key).unwrap_or_else(|| KeySource::parse(key));
     let name = Some(name.to_owned());
     (Some(LuksDevice { name, source, key, options }), problems)
-}
-
-/// Replaces `\040` and the like by their byte, as Debian's cryptsetup and fstab(5) do.
-pub(crate) fn decode(field: &str) -> String {
-    let bytes = byte_text::to_bytes(field);
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut rest = &*bytes;
-    while let Some((first, after)) = rest.split_first() {
-        let escaped = rest.strip_prefix(b"\\").and_then(|rest| octal(rest.get(..3)?));
-        decoded.push(escaped.unwrap_or(*first));
-        rest = if escaped.is_some() { rest.get(4..).unwrap_or_default() } else { after };
-    }
-    byte_text::from_bytes(&decoded).into_owned()
-}
-
-fn octal(digits: &[u8]) -> Option<u8> {
-    u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok().filter(|byte| *byte != 0)
 }
 
 #[cfg(test)]
@@ -137,21 +120,6 @@ mod tests {
             let is_named =
                 |text: &String| text.starts_with("t line 2: ") && text.ends_with(problem);
             assert!(texts.len() == 1 && texts.iter().all(is_named), "{line}: {texts:?}");
-        }
-    }
-
-    #[test]
-    fn octal_digits_become_bytes() {
-        for (field, want) in [
-            ("a\\040b", "a b"),
-            ("\\134", "\\"),
-            ("\\", "\\"),
-            ("\\04", "\\04"),
-            ("\\000x", "\\000x"),
-            ("\\999", "\\999"),
-            ("\\366", "\u{10fff6}"),
-        ] {
-            assert_eq!(decode(field), want, "{field}");
         }
     }
 }

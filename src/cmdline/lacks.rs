@@ -21,7 +21,7 @@ const FSCK: &str = "filesystem check";
 const SLOTS: &str = "slots";
 
 /// The parameters by name, the feature that each asks for, and whether the boot fails without it.
-const LACKS: [(&str, &str, bool); 23] = [
+const LACKS: [(&str, &str, bool); 25] = [
     ("coldplug.verity", VERITY, true),
     ("roothash", VERITY, true),
     ("coldplug.image", "root in an image file", true),
@@ -41,6 +41,8 @@ const LACKS: [(&str, &str, bool); 23] = [
     ("forcefsck", FSCK, false),
     ("coldplug.replay", RECORD, false),
     ("coldplug.report", RECORD, false),
+    ("coldplug.exec", "scripts", true),
+    ("coldplug.exitport", "exit port", false),
     ("coldplug.break", "shell", false),
     ("coldplug.persist", "stored boot", false),
     ("coldplug.onfail", "shell", false),
@@ -55,6 +57,7 @@ pub(super) fn lack(word: &Word<'_>) -> Option<Lack> {
 fn lack_of(key: &str, value: &str) -> Option<Lack> {
     // The words that ask for what a program without the feature does anyway.
     let is_harmless = match key {
+        "coldplug.exec" => !value.starts_with('@'),
         "coldplug.onfail" => value != "shell",
         "coldplug.fsck" | "fsck.mode" => value != "force",
         _ => false,
@@ -82,6 +85,8 @@ mod tests {
             ("coldplug.slots", "A:LABEL=a", Some(("slots", true))),
             ("coldplug.led", "x", Some(("LED control", false))),
             ("coldplug.break", "mount", Some(("shell", false))),
+            ("coldplug.exec", "@test", Some(("scripts", true))),
+            ("coldplug.exec", "reboot -f", None),
             ("coldplug.onfail", "shell", Some(("shell", false))),
             ("coldplug.onfail", "reboot", None),
             ("fsck.mode", "skip", None),

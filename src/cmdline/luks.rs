@@ -198,6 +198,12 @@ pub(crate) struct LuksParams {
 }
 
 impl LuksParams {
+    /// Returns whether the command line names a device that is unlocked.
+    #[cfg(feature = "host")]
+    pub(crate) fn names_any(&self) -> bool {
+        !self.off && (self.cryptdevice.is_some() || self.entries.iter().any(|entry| entry.wanted))
+    }
+
     /// Returns the devices to unlock, and a text for each option that is not understood.
     ///
     /// If the command line names UUIDs, only these devices of `crypttab` are unlocked, as in

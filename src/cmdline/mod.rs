@@ -19,7 +19,7 @@ pub(crate) mod mount_options;
 pub mod network;
 mod parameters;
 #[cfg(all(test, feature = "stacks"))]
-mod reference;
+pub(crate) mod reference;
 pub(crate) mod root;
 pub mod root_name;
 #[cfg(feature = "full")]
@@ -128,8 +128,9 @@ pub(crate) fn with_words(line: &[u8], more: &str) -> Vec<u8> {
 }
 
 /// Parameters that are read once, when the boot begins: what they say holds for all attempts.
-const READ_ONCE: [&str; 8] = [
+const READ_ONCE: [&str; 9] = [
     "coldplug.onfail",
+    "coldplug.exitport",
     "panic",
     "coldplug.break",
     "coldplug.led",
@@ -178,6 +179,17 @@ mod tests {
     }
 
     #[test]
+    fn modules_that_no_device_asks_for_are_collected() {
+        let p = KernelCommandLine::parse(
+            "rd.driver.pre=a,b-c coldplug.modules=d modules_load=e rd.driver.pre=f rd.modules_load=g,,h \
+             rd.driver.post=i modules_load",
+        );
+        assert_eq!(p.boot.pre_modules, ["a", "b-c", "f"]);
+        assert_eq!(p.boot.more_modules, ["e", "g", "h", "i"]);
+        assert!(p.warnings.is_empty());
+    }
+
+    #[test]
     fn later_words_win_and_bad_ones_are_named() {
         let p = KernelCommandLine::parse(
             "ro quiet root=/dev/a root=/dev/b rw rootfstype=ext4,xfs rootwait=7 init=/x panic=-1 \
@@ -193,7 +205,7 @@ mod tests {
             (p.boot.jobs, p.boot.settle, p.boot.on_failure),
             (Some(1), Settle::Root, Some(OnFailure::PowerOff))
         );
-        assert_eq!(p.boot.level(), LogLevel::Warn);
+        assert_eq!(p.boot.level(), LogLevel::Error);
         let level = |line| KernelCommandLine::parse(line).boot.level();
         assert_eq!(level("coldplug.log=debug quiet"), LogLevel::Debug);
         assert_eq!(p.boot.panic, Some(-1));

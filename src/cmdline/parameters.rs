@@ -7,8 +7,8 @@
 
 use super::Parser;
 use super::boot::{
-    ASYNC_PROBE, BREAKS, DECODE, LOCK, LOG_LEVELS, LogLevel, ON_FAILURE, SETTLE, WatchdogParams,
-    jobs, led,
+    ASYNC_PROBE, BREAKS, DECODE, ExitPort, LOCK, LOG_LEVELS, LogLevel, ON_FAILURE, SETTLE,
+    WatchdogParams, jobs, led,
 };
 use super::modules::{ModuleParams, names};
 use super::network::{IpConfig, NfsExport, mac};
@@ -19,7 +19,7 @@ use super::root_name::RootName;
 use super::slots::environment;
 use super::storage::{StorageParams, is_no};
 use super::store_name::StoreName;
-use super::words::{Word, keyword, owned_list, set};
+use super::words::{Word, extend, keyword, owned_list, set};
 
 /// A row of the table, as the documents show it.
 #[cfg(test)]
@@ -236,6 +236,19 @@ parameters! {
         "coldplug.modules", "=MODULE,MODULE",
         "Modules to load before the first scan for devices."
             => set(&mut line.boot.extra_modules, Some(owned_list(word.value_or_empty())));
+        "rd.driver.pre", "=MODULE,MODULE",
+        "Modules to load before the first scan, as in dracut. May be repeated."
+            => extend(&mut line.boot.pre_modules, word);
+        "modules_load", "=MODULE,MODULE",
+        "Modules to load besides those of devices, as in systemd: see \
+         [loading.md](loading.md#modules-that-no-device-asks-for). May be repeated."
+            => extend(&mut line.boot.more_modules, word);
+        "rd.modules_load", "=MODULE,MODULE",
+        "Same as `modules_load=`; the real system ignores it."
+            => extend(&mut line.boot.more_modules, word);
+        "rd.driver.post", "=MODULE,MODULE",
+        "Same as `rd.modules_load=`. dracut loads these after all others."
+            => extend(&mut line.boot.more_modules, word);
         "coldplug.settle", "=all|root",
         "When to switch to the root: when the modules of all devices are loaded (default), or as \
          soon as the root is mounted. /run/coldplug/remaining then lists the modules that are \
@@ -299,18 +312,20 @@ parameters! {
          follows `panic=` or waits for a reset. Any value other than `1` is read as `0`."
             => set(&mut line.boot.no_shell, Some(word.value_or_empty() != "1"));
         "coldplug.log", "=error|warn|info|debug",
-        "Least severe messages on the console (default `info`; with `quiet` `warn`, with `debug` \
-         `debug`). The kernel log receives all messages."
+        "Least severe messages on the console (default `info`, which has a line for each \
+         milestone of the boot; with `quiet` `error`, with `debug` `debug`). The verdict is always \
+         printed. The kernel log receives all messages."
             => set(&mut line.boot.own_level, keyword(word.value_or_empty(), &LOG_LEVELS).map(Some));
         "quiet", "",
-        "Same as `coldplug.log=warn`, which takes precedence."
-            => word.flag(&mut line.boot.kernel_level, LogLevel::Warn);
+        "Same as `coldplug.log=error`, which takes precedence."
+            => word.flag(&mut line.boot.kernel_level, LogLevel::Error);
         "debug", "",
         "Same as `coldplug.log=debug`, which takes precedence."
             => word.flag(&mut line.boot.kernel_level, LogLevel::Debug);
         "coldplug.report", "=PATH",
         "Also writes the boot record to PATH: a file of the real root, or a serial or virtio \
-         port. A child process writes it, which needs /proc in the real root. A port that accepts \
+         port, /dev/virtio-ports/NAME for one by its name. A port gets the milestones of the boot \
+         first, each as it is reached: see [harness.md](harness.md#milestones). A child process writes it, which needs /proc in the real root. A port that accepts \
          nothing for two seconds, or a port or disk that takes longer than 30 seconds, is given up \
          with a warning. Block devices are refused, and below /dev no file is created. On a console the \
          record is written in [lines](record.md#on-a-console) between its messages."
@@ -340,10 +355,18 @@ parameters! {
         "Stores a boot that fails on the device NAME, or in the file PATH on its filesystem, and \
          reports a stored boot. The names are those of `root=`: see [unattended.md](unattended.md)."
             => set(&mut line.boot.store, StoreName::parse(word.value_or_empty()).map(Some));
-        "coldplug.exec", "=COMMAND",
-        "Runs COMMAND in the real root instead of its init, then powers off. The verdict line \
-         reports the exit status as `exit=`."
+        "coldplug.exec", "=COMMAND|@NAME [WORDS]",
+        "Runs COMMAND in the real root instead of its init, then powers off. `@NAME` is a script from \
+         the image, from fw_cfg of QEMU or from a virtio port, which gets WORDS: see \
+         [harness.md](harness.md#commands-and-scripts). The verdict line reports the exit status \
+         as `exit=`."
             => set(&mut line.boot.exec, word.owned_bytes().map(Some));
+        "coldplug.exitport", "=PORT|semihosting",
+        "Ends the virtual machine with an exit status by verdict, or by that of `coldplug.exec=`: \
+         see [harness.md](harness.md#exit-status). PORT is the I/O port of QEMU's isa-debug-exit, such \
+         as 0xf4; `semihosting` is for ARM64 and RISC-V. Without `coldplug.onfail=` a boot that \
+         fails ends there too, and powers off if that is not possible."
+            => set(&mut line.boot.exit_port, ExitPort::parse(word.value_or_empty()).map(Some));
     }
     _ => store_stack_parameter(&mut line.stacks, word);
 }

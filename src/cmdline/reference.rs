@@ -132,8 +132,13 @@ fn rows() -> impl Iterator<Item = &'static Parameter> {
     BOOT_PARAMETERS.iter().chain(STACK_PARAMETERS).chain(MODULE_PARAMETERS)
 }
 
+/// Returns the names of all parameters.
+pub(crate) fn parameter_names() -> impl Iterator<Item = &'static str> {
+    rows().map(|row| row.name)
+}
+
 /// Returns the text of the document.
-fn document() -> String {
+pub(crate) fn document() -> String {
     let mut text = INTRODUCTION.to_owned();
     for Section { group, title, introduction, notes } in SECTIONS {
         let _ = write!(

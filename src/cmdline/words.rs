@@ -152,6 +152,12 @@ pub(super) fn owned_list(text: &str) -> Vec<String> {
     list(text).map(str::to_owned).collect()
 }
 
+/// Appends the elements of a word's value to `place`. Returns true: no list is malformed.
+pub(super) fn extend(place: &mut Vec<String>, word: &Word<'_>) -> bool {
+    place.extend(owned_list(word.value_or_empty()));
+    true
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

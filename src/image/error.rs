@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::list::ListError;
+use super::microcode::Vendor;
 use super::programs::Fault;
 use super::sets;
 use crate::depmod;
@@ -49,8 +50,24 @@ pub(crate) enum Error {
         /// The reason.
         cause: Box<Error>,
     },
-    /// Requested module names that are neither in the tree nor built into the kernel.
-    UnknownModules(Vec<String>),
+    /// Requested modules that are neither in the tree nor built into the kernel.
+    UnknownModules {
+        /// The words that name nothing.
+        words: Vec<String>,
+        /// A name that is much like the first of them.
+        near: Option<String>,
+    },
+    /// The machine below the root of the build cannot be read.
+    NoHost(sys::Error),
+    /// A machine that the kernel is not for.
+    OtherMachine {
+        /// The option that names it.
+        option: &'static str,
+        /// The machine's name, as in uname(2).
+        name: String,
+        /// The machine of the kernel.
+        kernel: Machine,
+    },
     /// A module set that does not exist.
     UnknownSet(String),
     /// A path in the image below something that is not a directory.
@@ -64,6 +81,8 @@ pub(crate) enum Error {
         /// Whether it is /init.
         is_init: bool,
     },
+    /// The kernels of an image are for different machines; one of them for this one.
+    KernelOfOtherMachine(Machine),
     /// No program for /init is built for the machine of the kernel.
     NoInit {
         /// The name of the program.
@@ -75,6 +94,16 @@ pub(crate) enum Error {
     },
     /// No program that only boots, in these directories.
     NoBootOnly(Vec<PathBuf>),
+    /// A path of `--include`, and why it cannot be in the image.
+    Include(PathBuf, &'static str),
+    /// A program of `--fsck` that the root does not have, by the type of the filesystem.
+    NoFsck(String, PathBuf),
+    /// The keymap, and why the image cannot have it.
+    Keymap(String, String),
+    /// No microcode of these vendors in this directory.
+    NoMicrocode(PathBuf, Vec<Vendor>),
+    /// A file that is no microcode, with the reason.
+    Microcode(PathBuf, &'static str),
     /// No shell below the root of the build.
     NoShell(PathBuf),
     /// A shared library of the shell that is not found.
@@ -112,9 +141,20 @@ impl Error {
         Some(match self {
             Self::NoModules { release, .. } => format!(
                 "install the modules of this kernel (from Linux 7 on Debian's package \
-                 linux-modules-{release}), or name the tree that has them with --root"
+                 linux-modules-{release}), or name another kernel with --kernel or the tree that \
+                 has its modules with --root"
             ),
+            Self::NoHost(_) => {
+                "mount /sys, /proc and /dev below the root, or name a captured machine with --board"
+                    .to_owned()
+            }
+            Self::OtherMachine { .. } => {
+                "name a kernel of that machine with --root and --kernel".to_owned()
+            }
             Self::NoDepLine { .. } => "run depmod for this kernel".to_owned(),
+            Self::UnknownModules { near, .. } => {
+                return near.as_ref().map(|near| format!("is it {near}?"));
+            }
             Self::UnknownSet(_) => format!("module sets are {}", sets::names()),
             Self::Program { fault, is_init, .. } => return fault.hint(*is_init),
             Self::NoInit { machine, .. } => match machine.target() {
@@ -124,6 +164,13 @@ impl Error {
                 None => "name a program for this kernel with --init".to_owned(),
             },
             Self::NoBootOnly(_) => "build it with 'make init-boot'".to_owned(),
+            Self::NoFsck(..) => {
+                "e2fsprogs has fsck.ext4, dosfstools fsck.vfat, f2fs-tools fsck.f2fs".to_owned()
+            }
+            Self::NoMicrocode(_, vendors) => {
+                let packages: Vec<_> = vendors.iter().map(|vendor| vendor.package()).collect();
+                format!("Debian's packages are {}", packages.join(" and "))
+            }
             Self::NoShell(_) => {
                 "install busybox-static, or name a shell with --shell=PATH".to_owned()
             }
@@ -150,6 +197,9 @@ impl fmt::Display for Error {
                 write!(f, "no {name} for {machine}, the machine of the kernel, in ")?;
                 f.write_str(&dirs.join(", "))
             }
+            Self::KernelOfOtherMachine(machine) => {
+                write!(f, "--kernel: one of the kernels is for {machine}, but the first is not")
+            }
             Self::NoBootOnly(dirs) => {
                 let dirs: Vec<_> = dirs.iter().map(|dir| escape::path(dir)).collect();
                 write!(f, "no coldplug-init-boot in {}", dirs.join(", "))
@@ -163,11 +213,27 @@ impl fmt::Display for Error {
             }
             Self::List(error) => error.fmt(f),
             Self::Line { file, line, cause } => write!(f, "{file} line {line}: {cause}"),
-            Self::UnknownModules(names) => {
-                write!(f, "{}: no such module, builtin or alias", names.join(", "))
+            Self::UnknownModules { words, .. } => {
+                write!(f, "{}: no such module, builtin or alias", words.join(", "))
+            }
+            Self::NoHost(error) => write!(f, "--host: {error}"),
+            Self::OtherMachine { option, name, kernel } => {
+                let name = escape::line(name);
+                write!(f, "{option}: the machine is {name}, but the kernel is for {kernel}")
             }
             Self::UnknownSet(name) => write!(f, "@{name}: no such module set"),
             Self::NotADirectory(name) => write!(f, "/{name}: a parent is not a directory"),
+            Self::Include(path, why) => write!(f, "--include {}: {why}", escape::path(path)),
+            Self::NoFsck(kind, root) => {
+                let kind = escape::line(kind);
+                write!(f, "--fsck: no fsck.{kind} below {}", escape::path(root))
+            }
+            Self::Keymap(name, why) => write!(f, "--keymap: {}: {why}", escape::line(name)),
+            Self::NoMicrocode(dir, vendors) => {
+                let vendors: Vec<_> = vendors.iter().map(|vendor| vendor.as_str()).collect();
+                write!(f, "{}: no microcode of {}", escape::path(dir), vendors.join(" or "))
+            }
+            Self::Microcode(path, why) => write!(f, "{}: {why}", escape::path(path)),
             Self::NoShell(root) => {
                 write!(f, "--shell: no busybox or bash below {}", escape::path(&root))
             }

@@ -19,7 +19,7 @@ use rustix::io::Errno;
 
 use super::newc::Member;
 use super::pattern::Patterns;
-use super::read::{self, ArchiveCause};
+use super::read;
 use super::unpacked::{self, Kind, Node, ROOT, Reading, UnpackError, Unpacked, join};
 use super::visitor::Visitor;
 use crate::escape;
@@ -103,12 +103,7 @@ impl std::error::Error for Error {
 impl Error {
     /// Returns whether a larger limit would permit the image.
     pub(crate) fn is_limit(&self) -> bool {
-        match self {
-            Self::Unpack(UnpackError::Archive(error)) => {
-                matches!(error.cause, ArchiveCause::TooLarge(_))
-            }
-            _ => false,
-        }
+        matches!(self, Self::Unpack(error) if error.is_limit())
     }
 }
 

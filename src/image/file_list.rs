@@ -56,7 +56,8 @@ impl FileList {
         let init = init.unwrap_or_else(|| Path::new(""));
         for line in self.lines {
             let number = line.number;
-            add_line(manifest, line, init).map_err(|cause| Error::Line {
+            let reason = format!("{} line {number}", self.file);
+            add_line(manifest, line, init, reason).map_err(|cause| Error::Line {
                 file: self.file.clone(),
                 line: number,
                 cause: Box::new(cause),
@@ -85,8 +86,13 @@ fn text(path: Option<&Path>) -> Result<Vec<u8>, Error> {
     }
 }
 
-/// Adds the nodes of one line of a file list.
-fn add_line(manifest: &mut Manifest, line: list::Line, init: &Path) -> Result<(), Error> {
+/// Adds the nodes of one line of a file list, for this reason.
+fn add_line(
+    manifest: &mut Manifest,
+    line: list::Line,
+    init: &Path,
+    reason: String,
+) -> Result<(), Error> {
     let content = match line.kind {
         list::LineKind::Dir => Content::Dir,
         list::LineKind::Link(target) => Content::Link(target),
@@ -104,7 +110,8 @@ fn add_line(manifest: &mut Manifest, line: list::Line, init: &Path) -> Result<()
         }
     };
     let shared = (!line.hard_links.is_empty()).then_some(line.number);
-    let node = Node { mode: line.mode, uid: line.uid, gid: line.gid, content, shared };
+    let node = Node::of_root(line.mode, content).because(reason);
+    let node = Node { uid: line.uid, gid: line.gid, shared, ..node };
     for name in &line.hard_links {
         manifest.add(name, node.clone())?;
     }

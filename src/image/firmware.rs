@@ -1,17 +1,21 @@
 //! The firmware files that modules name in `.modinfo`, found in the directories that the kernel
 //! searches (Documentation/driver-api/firmware/fw_search_path.rst).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::Error;
-use super::inside::inside;
+use super::{Error, source};
 use crate::kmod::alias::{fnmatch, is_wildcard};
+use crate::kmod::compress::{self, IMAGE_LIMIT};
 use crate::kmod::elf;
+use crate::kmod::name::ModuleName;
+use crate::sys::inside::inside;
 
 /// Suffixes under which the kernel finds a file, in its order.
 const SUFFIXES: [&str; 3] = ["", ".zst", ".xz"];
+/// Those of compressed files.
+pub(super) const COMPRESSED: [&str; 2] = [".zst", ".xz"];
 
 /// Returns the firmware names in the `.modinfo` of `image`, the module of the file at `path`.
 ///
@@ -23,13 +27,36 @@ pub(super) fn names(path: &Path, image: &[u8]) -> Result<Vec<String>, Error> {
     Ok(info.into_iter().filter(|(key, _)| key == "firmware").map(|(_, name)| name).collect())
 }
 
+/// Returns the decompressed content of the firmware at `path`.
+///
+/// # Errors
+/// It cannot be read, or is damaged.
+pub(super) fn decoded(path: &Path) -> Result<Vec<u8>, Error> {
+    compress::decode(&source::read(path)?, IMAGE_LIMIT)
+        .map_err(|error| Error::Decode(path.to_owned(), error))
+}
+
+/// Names of firmware, each with the modules that name it.
+pub(super) type Wanted = BTreeMap<String, BTreeSet<ModuleName>>;
+
 /// The result of a search for firmware.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Found {
-    /// Paths of the files found, below the firmware directory.
-    pub(super) files: BTreeSet<String>,
-    /// Number of names for which no file exists.
-    pub(super) missing: usize,
+    /// Paths of the files found, below the firmware directory, with the modules that name them.
+    pub(super) files: Wanted,
+    /// Names for which no file exists.
+    pub(super) missing: Wanted,
+}
+
+impl Found {
+    /// Adds what was found for another kernel.
+    pub(super) fn merge(&mut self, other: Self) {
+        for (own, others) in [(&mut self.files, other.files), (&mut self.missing, other.missing)] {
+            for (name, modules) in others {
+                own.entry(name).or_default().extend(modules);
+            }
+        }
+    }
 }
 
 /// The firmware of a root.
@@ -44,13 +71,17 @@ pub(super) struct Firmware<'a> {
 }
 
 impl Firmware<'_> {
-    /// Finds the files for `names`.
-    pub(super) fn find(&self, names: &BTreeSet<String>) -> Found {
+    /// Finds the files for the names.
+    pub(super) fn find(&self, wanted: &Wanted) -> Found {
         let mut found = Found::default();
-        for name in names.iter().filter(|name| is_relative(name)) {
+        for (name, modules) in wanted.iter().filter(|(name, _)| is_relative(name)) {
             let files = self.candidates(name);
-            found.missing += usize::from(files.is_empty());
-            found.files.extend(files);
+            if files.is_empty() {
+                found.missing.insert(name.clone(), modules.clone());
+            }
+            for file in files {
+                found.files.entry(file).or_default().extend(modules.iter().cloned());
+            }
         }
         found
     }
@@ -153,9 +184,10 @@ mod tests {
         for (name, files, missing) in cases {
             let (root, below) = (dir.path(), Path::new(""));
             let firmware = Firmware { root, dir: below, release: "6.1" };
-            let found = firmware.find(&BTreeSet::from([name.to_owned()]));
-            let files = files.iter().map(|file| (*file).to_owned()).collect();
-            assert_eq!(found, Found { files, missing }, "{name}");
+            let by = BTreeSet::from([ModuleName::new("x")]);
+            let found = firmware.find(&Wanted::from([(name.to_owned(), by.clone())]));
+            let files = files.iter().map(|file| ((*file).to_owned(), by.clone())).collect();
+            assert_eq!((found.files, found.missing.len()), (files, missing), "{name}");
         }
     }
 }

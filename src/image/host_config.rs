@@ -16,13 +16,13 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::Error;
-use super::inside::inside;
+use super::libraries;
 use super::manifest::{Content, Manifest, Node};
-use super::shell;
 use crate::byte_text;
 use crate::cmdline::crypttab;
 use crate::cmdline::luks::{FilePlace, KeySource, LuksDevice};
 use crate::disk::assemble_rule::{self, DIRECTORY};
+use crate::sys::inside::inside;
 use crate::sys::{regular_file, sysfs};
 
 /// Longest file in bytes.
@@ -96,12 +96,13 @@ impl HostConfig {
         let has = |manifest: &Manifest, path: &str| manifest.iter().any(|(name, _)| name == path);
         for (name, mode, content) in self.files {
             if !has(manifest, &name) {
-                manifest.add(&name, Node::of_root(mode, Content::Bytes(content)))?;
+                let node = Node::of_root(mode, Content::Bytes(content));
+                manifest.add(&name, node.because("configuration of the root's devices"))?;
             }
         }
         for program in self.programs {
             if !has(manifest, &program) {
-                shell::add_program(manifest, &program, root)?;
+                libraries::add_program(manifest, &program, root, "program of assemble.d")?;
             }
         }
         Ok(())
@@ -233,7 +234,7 @@ impl Mounts {
         let (mut mappings, mut is_root_clear, mut is_usr_clear) = (BTreeSet::new(), false, true);
         for line in text.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
             let fields: Vec<String> =
-                line.split_ascii_whitespace().take(3).map(crypttab::decode).collect();
+                line.split_ascii_whitespace().take(3).map(byte_text::from_octal).collect();
             let [source, place, kind] = fields.as_slice() else { continue };
             if !matches!(place.as_str(), "/" | "/usr") && kind != "swap" {
                 continue;

@@ -9,8 +9,10 @@ use rustix::io::Errno;
 
 use super::{Error, source};
 use crate::depmod::{self, Listener, Settings};
+use crate::kmod::catalog::IndexFiles;
 use crate::kmod::depmod::Notice;
 use crate::kmod::depmod::files::File;
+use crate::kmod::index::Bytes;
 use crate::sys::{Root, moddir};
 
 /// Index files by name.
@@ -72,6 +74,12 @@ impl Indexes {
             Some(bytes) => Ok(Some(bytes.clone())),
             None => read_optional(&self.dir.join(name)),
         }
+    }
+}
+
+impl IndexFiles for Indexes {
+    fn open(&self, name: &str) -> Result<Option<Bytes>, Box<dyn std::error::Error>> {
+        Ok(self.read(name)?.map(|bytes| Box::new(bytes) as Bytes))
     }
 }
 

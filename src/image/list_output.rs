@@ -199,16 +199,26 @@ mod tests {
     fn options(out: PathBuf) -> Options {
         Options {
             release: String::new(),
+            more_releases: Vec::new(),
             root: PathBuf::from("/"),
             out,
             modules: Modules::All,
+            boards: Vec::new(),
+            host: false,
+            extras: Vec::new(),
             init: Init::Smallest,
             module_format: ModuleFormat::default(),
             cache: CacheChoice::Off,
             compress: Compress::default(),
             as_list: true,
+            manifest: None,
             list: None,
+            trims_indexes: false,
             firmware: false,
+            microcode: None,
+            includes: Vec::new(),
+            fsck: None,
+            keymap: None,
             shell: None,
             shell_password: None,
             generic: false,
@@ -226,7 +236,7 @@ mod tests {
         let file = |name: &str| Content::File(dir.join(name));
         let mut manifest = Manifest::default();
         let mut add = |name: &str, content, shared| {
-            let node = Node { mode: 0o4755, uid: 1, gid: 2, content, shared };
+            let node = Node { uid: 1, gid: 2, shared, ..Node::of_root(0o4755, content) };
             manifest.add(name, node).unwrap();
         };
         add("d", Content::Dir, None);

@@ -2,7 +2,7 @@
 //! the byte order of their paths.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Error;
 
@@ -22,13 +22,31 @@ pub(super) struct Node {
     pub(super) content: Content,
     /// Line of the file list that gives a file several names. All nodes of the line are one file.
     pub(super) shared: Option<usize>,
+    /// Why it is in the image, in words for people.
+    pub(super) reason: String,
+    /// The file of the build machine that `content` was made from, if it does not name that itself.
+    pub(super) origin: Option<PathBuf>,
 }
 
 impl Node {
     /// Returns a node that root owns.
     #[must_use]
     pub(super) fn of_root(mode: u32, content: Content) -> Self {
-        Self { mode, uid: 0, gid: 0, content, shared: None }
+        Self { mode, uid: 0, gid: 0, content, shared: None, reason: String::new(), origin: None }
+    }
+
+    /// Returns the node with the reason for which it is in the image.
+    #[must_use]
+    pub(super) fn because(self, reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), ..self }
+    }
+
+    /// Returns the file of the build machine that the content comes from.
+    pub(super) fn source(&self) -> Option<&Path> {
+        match &self.content {
+            Content::File(path) | Content::Module(path) => Some(path),
+            _ => self.origin.as_deref(),
+        }
     }
 }
 
@@ -71,7 +89,10 @@ impl Manifest {
     pub(super) fn add(&mut self, name: &str, node: Node) -> Result<(), Error> {
         let name = self.resolve(name)?;
         for (at, _) in name.match_indices('/') {
-            let dir = || Node::of_root(0o755, Content::Dir);
+            let dir = || {
+                let reason = format!("directory of /{name}");
+                Node::of_root(0o755, Content::Dir).because(reason)
+            };
             self.0.entry(name[..at].to_owned()).or_insert_with(dir);
         }
         self.0.insert(name, node);
@@ -128,11 +149,21 @@ impl Manifest {
         })
     }
 
-    /// Replaces the content of the node at `name`, a path as [`Manifest::iter`] returns it.
+    /// Replaces the content of the node at `name`, a path as [`Manifest::iter`] returns it, by one
+    /// that was made from it.
     pub(super) fn set_content(&mut self, name: &str, content: Content) {
         if let Some(node) = self.0.get_mut(name) {
+            node.origin = node.source().map(Path::to_owned);
             node.content = content;
         }
+    }
+
+    /// Returns whether there is anything below the directory `name`.
+    pub(super) fn has_below(&self, name: &str) -> bool {
+        let Ok(name) = self.resolve(name) else { return false };
+        let start = name + "/";
+        let mut below = self.0.range(start.clone()..);
+        below.next().is_some_and(|(name, _)| name.starts_with(&start))
     }
 
     /// Removes the node at `name`, a path as [`Manifest::iter`] returns it. Its parents stay.

@@ -114,47 +114,90 @@ pub(super) fn check(
     init: Option<&Path>,
     machine: Option<Machine>,
 ) -> Result<Vec<String>, Error> {
-    let checker = Checker { manifest, machine };
-    let mut warnings: Vec<String> = checker.init_warning().into_iter().collect();
+    let mut warnings: Vec<String> = init_warning(manifest).into_iter().map(str::to_owned).collect();
     let first = manifest.find("init").map(|(name, _)| name);
-    for (name, node) in manifest.iter() {
-        let Content::File(path) = &node.content else { continue };
-        let is_init = first == Some(name) || init == Some(path.as_path());
-        let fault = match checker.fault(name, path, is_init) {
-            Ok(()) => continue,
-            Err(Fault::Unreadable(error)) => return Err(Error::System(error)),
-            Err(fault) => fault,
-        };
+    let is_init = |name: &str, path: &Path| first == Some(name) || init == Some(path);
+    for found in faults(manifest, &is_init, machine) {
+        let FoundFault { name, path, fault, is_init, severity } = found;
         let object = object(name, path);
-        match severity(&fault, is_init, node.mode & 0o111 != 0) {
-            Severity::Error => return Err(Error::Program { object, fault, is_init }),
-            Severity::Warning => warnings.push(format!("{object}: {fault}")),
-            Severity::None => {}
+        match (severity, fault) {
+            (_, Fault::Unreadable(error)) => return Err(Error::System(error)),
+            (Severity::Error, fault) => return Err(Error::Program { object, fault, is_init }),
+            (Severity::Warning, fault) => warnings.push(format!("{object}: {fault}")),
         }
     }
     Ok(warnings)
 }
 
-/// What a fault means for the build.
-#[derive(Debug, PartialEq, Eq)]
-enum Severity {
-    Error,
-    Warning,
-    None,
+/// A program of an image that the kernel cannot execute.
+#[derive(Debug)]
+pub(super) struct FoundFault<'a> {
+    /// Its path in the image.
+    pub(super) name: &'a str,
+    /// The file that has its content.
+    path: &'a Path,
+    /// Why the kernel cannot execute it.
+    pub(super) fault: Fault,
+    /// Whether it is /init.
+    pub(super) is_init: bool,
+    /// Whether the image can be used nevertheless.
+    pub(super) severity: Severity,
 }
 
-/// Returns what a fault of a program means. `is_run`: whether its mode has a bit x.
-fn severity(fault: &Fault, is_init: bool, is_run: bool) -> Severity {
+/// Returns the programs of an image that the kernel cannot execute, in the order of their paths,
+/// for a kernel as in [`check`]. `is_init` tells whether the kernel starts the program with this
+/// path in the image, whose content is in this file.
+pub(super) fn faults<'a>(
+    manifest: &'a Manifest,
+    is_init: &dyn Fn(&str, &Path) -> bool,
+    machine: Option<Machine>,
+) -> Vec<FoundFault<'a>> {
+    let checker = Checker { manifest, machine };
+    let files = manifest.iter().filter_map(|(name, node)| match &node.content {
+        Content::File(path) => Some((name, path.as_path(), node)),
+        _ => None,
+    });
+    let found = files.filter_map(|(name, path, node)| {
+        let is_init = is_init(name, path);
+        let fault = checker.fault(name, path, is_init).err()?;
+        let severity = severity(&fault, is_init, node.mode & 0o111 != 0)?;
+        Some(FoundFault { name, path, fault, is_init, severity })
+    });
+    found.collect()
+}
+
+/// Returns a warning about an /init that is unusual and may still be intended.
+pub(super) fn init_warning(manifest: &Manifest) -> Option<&'static str> {
+    match manifest.find("init").map(|(_, node)| node) {
+        Some(Node { content: Content::File(_) | Content::Bytes(_), mode, .. }) => {
+            (mode & 0o111 == 0).then_some("/init of the image is not executable")
+        }
+        _ => Some("the image has no /init: the kernel ignores it unless rdinit= names a program"),
+    }
+}
+
+/// What a fault means for the build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Severity {
+    /// The image must not be built.
+    Error,
+    /// The fault may be intended.
+    Warning,
+}
+
+/// Returns what a fault of a program means; `None` if nothing. `is_run`: whether its mode has a bit
+/// x.
+fn severity(fault: &Fault, is_init: bool, is_run: bool) -> Option<Severity> {
     match fault {
-        _ if is_init => Severity::Error,
-        Fault::Foreign(..) if is_run => Severity::Error,
-        Fault::Foreign(..) | Fault::ForeignModule(..) => Severity::Warning,
+        Fault::Unreadable(_) => Some(Severity::Error),
+        _ if is_init => Some(Severity::Error),
+        Fault::Foreign(..) if is_run => Some(Severity::Error),
+        Fault::Foreign(..) | Fault::ForeignModule(..) => Some(Severity::Warning),
         // Data. A shell executes a text without #!.
         Fault::Refused(ProgramError::Empty | ProgramError::Unknown | ProgramError::NotProgram) => {
-            Severity::None
+            None
         }
-        _ if is_run => Severity::Warning,
-        _ => Severity::None,
+        _ => is_run.then_some(Severity::Warning),
     }
 }
 
@@ -176,17 +219,6 @@ struct Checker<'a> {
 }
 
 impl Checker<'_> {
-    /// Returns a warning about an /init that is unusual and may still be intended.
-    fn init_warning(&self) -> Option<String> {
-        let warning = match self.manifest.find("init").map(|(_, node)| node) {
-            Some(Node { content: Content::File(_) | Content::Bytes(_), mode, .. }) => {
-                (mode & 0o111 == 0).then_some("/init of the image is not executable")?
-            }
-            _ => "the image has no /init: the kernel ignores it unless rdinit= names a program",
-        };
-        Some(warning.to_owned())
-    }
-
     /// Checks the file `name` of the image, whose content is at `path`.
     fn fault(&self, name: &str, path: &Path, is_init: bool) -> Result<(), Fault> {
         let is_below = |dirs: [&str; 2]| dirs.iter().any(|dir| name.starts_with(dir));

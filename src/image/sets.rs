@@ -5,16 +5,19 @@ pub(crate) const BASE: &str = include_str!("../../initramfs/base.list");
 /// The content of `@initrd-release` in a file list.
 pub(crate) const INITRD_RELEASE: &str = include_str!("../../initramfs/initrd-release");
 
-const SETS: [(&str, &str); 9] = [
+const SETS: [(&str, &str); 12] = [
     ("crypt", include_str!("../../initramfs/modules/crypt.list")),
     ("filesystems", include_str!("../../initramfs/modules/filesystems.list")),
+    ("gpu", include_str!("../../initramfs/modules/gpu.list")),
     ("lvm", include_str!("../../initramfs/modules/lvm.list")),
     ("network", include_str!("../../initramfs/modules/network.list")),
     ("raid", include_str!("../../initramfs/modules/raid.list")),
+    ("rescue", include_str!("../../initramfs/modules/rescue.list")),
     ("soc", include_str!("../../initramfs/modules/soc.list")),
     ("storage", include_str!("../../initramfs/modules/storage.list")),
     ("usb-input", include_str!("../../initramfs/modules/usb-input.list")),
     ("virtio", include_str!("../../initramfs/modules/virtio.list")),
+    ("wireless", include_str!("../../initramfs/modules/wireless.list")),
 ];
 
 /// Returns the text of the module set `name`.

@@ -1,29 +1,23 @@
 //! The rescue shell of an image: busybox with links for its commands, or another shell with the
 //! shared libraries that it needs; and the hash of its password.
 
-use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use goblin::elf::Elf;
-
-use super::inside::inside;
 use super::manifest::{Content, Manifest, Node};
-use super::{Error, source};
-use crate::kmod::elf_machine::Machine;
+use super::{Error, libraries, source};
 use crate::sys::crypt::PasswordHash;
-use crate::sys::modfile::ModuleFile;
+use crate::sys::inside::inside;
 
 /// Where a shell is looked for below the root of the build, the best first.
 const SHELLS: [&str; 6] =
     ["bin/busybox", "usr/bin/busybox", "sbin/busybox", "bin/bash", "usr/bin/bash", "bin/dash"];
 /// Path of the shell in the image.
 const SH: &str = "bin/sh";
+/// Why it is in the image.
+const REASON: &str = "--shell";
 /// Path of the password hash in the image.
 const PASSWORD: &str = "etc/coldplug/shell-password";
-/// Directories of shared libraries. Their subdirectories are searched too, because Debian has one
-/// per architecture.
-const LIBRARIES: [&str; 4] = ["lib", "lib64", "usr/lib", "usr/lib64"];
 /// The commands of busybox that get a link. The tools of kmod are coldplug itself, and reboot(8)
 /// would ask an init that does not listen.
 const LINKS: &str = "ash awk basename blkid blockdev cat chmod chroot clear cmp cp cpio cut date \
@@ -61,86 +55,26 @@ pub(super) fn add(manifest: &mut Manifest, shell: &Shell, root: &Path) -> Result
     let bytes = source::read(&program)?;
     let name = program.file_name().and_then(|name| name.to_str());
     let name = name.ok_or_else(|| Error::NotUtf8(program.clone()))?;
-    add_libraries(manifest, &program, &bytes, root)?;
+    libraries::add(manifest, &program, &bytes, root)?;
     let path = format!("bin/{name}");
-    manifest.add(&path, Node::of_root(0o755, Content::File(program.clone())))?;
+    let node = Node::of_root(0o755, Content::File(program.clone())).because(REASON);
+    manifest.add(&path, node)?;
     let mut links = vec![SH.to_owned()];
     if name.contains("busybox") {
         let known = LINKS.split_whitespace().filter(|link| has_applet(&bytes, link));
         links.extend(known.map(|link| format!("bin/{link}")));
     }
     for link in links.iter().filter(|link| **link != path) {
-        manifest.add(link, Node::of_root(0o777, Content::Link(format!("/{path}"))))?;
+        let node = Node::of_root(0o777, Content::Link(format!("/{path}"))).because(REASON);
+        manifest.add(link, node)?;
     }
     Ok(())
-}
-
-/// Adds the program `path` of the root with its libraries.
-///
-/// # Errors
-/// It or a library cannot be read.
-#[cfg(feature = "stacks")] // for the programs of assemble.d
-pub(super) fn add_program(manifest: &mut Manifest, path: &str, root: &Path) -> Result<(), Error> {
-    let file = inside(root, Path::new(path));
-    let bytes = source::read(&file)?;
-    add_libraries(manifest, &file, &bytes, root)?;
-    manifest.add(path, Node::of_root(0o755, Content::File(file)))
 }
 
 /// Returns whether a busybox has a command: it holds the names of all, each with a NUL at its end.
 fn has_applet(busybox: &[u8], name: &str) -> bool {
     let word = format!("\0{name}\0");
     busybox.windows(word.len()).any(|bytes| bytes == word.as_bytes())
-}
-
-/// Adds the interpreter of a program and its shared libraries, and those that these need.
-fn add_libraries(
-    manifest: &mut Manifest,
-    program: &Path,
-    bytes: &[u8],
-    root: &Path,
-) -> Result<(), Error> {
-    let machine = ModuleFile::machine(program);
-    let mut wanted = VecDeque::from(needed(bytes));
-    let mut added = Vec::new();
-    while let Some(library) = wanted.pop_front() {
-        if added.contains(&library) {
-            continue;
-        }
-        let path = find_library(root, &library, machine).ok_or_else(|| Error::NoLibrary {
-            program: program.into(),
-            library: library.clone(),
-        })?;
-        let file = inside(root, Path::new(&path));
-        wanted.extend(needed(&source::read(&file)?));
-        manifest.add(&path, Node::of_root(0o755, Content::File(file)))?;
-        added.push(library);
-    }
-    Ok(())
-}
-
-/// Returns the path of the interpreter and the names of the shared libraries of an ELF file; a
-/// static program and a script have none.
-fn needed(bytes: &[u8]) -> Vec<String> {
-    let Ok(elf) = Elf::parse(bytes) else { return Vec::new() };
-    elf.interpreter.into_iter().chain(elf.libraries).map(str::to_owned).collect()
-}
-
-/// Returns the path below `root` of a library for `machine`, or of an interpreter, which is a path
-/// already. Debian's roots may have libraries of several architectures.
-fn find_library(root: &Path, name: &str, machine: Option<Machine>) -> Option<String> {
-    let exists = |path: &String| inside(root, Path::new(path)).is_file();
-    let fits = |path: &String| ModuleFile::machine(&inside(root, Path::new(path))) == machine;
-    if name.contains('/') {
-        return Some(name.trim_start_matches('/').to_owned()).filter(exists);
-    }
-    LIBRARIES.iter().find_map(|dir| {
-        let below = crate::sys::sysfs::entry_names(&root.join(dir));
-        let mut dirs: Vec<String> = below.iter().map(|sub| format!("{dir}/{sub}")).collect();
-        dirs.sort_unstable();
-        dirs.insert(0, (*dir).to_owned());
-        dirs.into_iter().map(|dir| format!("{dir}/{name}")).find(fits)
-    })
 }
 
 /// Adds the password that guards the shell. `text` is its hash, or the path of a file with it.
@@ -156,7 +90,7 @@ pub(super) fn add_password(manifest: &mut Manifest, text: &str) -> Result<(), Er
     let hash = hash.trim_end();
     PasswordHash::parse(hash).map_err(Error::Password)?;
     let content = Content::Bytes(format!("{hash}\n").into_bytes());
-    manifest.add(PASSWORD, Node::of_root(0o600, content))
+    manifest.add(PASSWORD, Node::of_root(0o600, content).because("--shell-password-hash"))
 }
 
 #[cfg(test)]
@@ -178,20 +112,6 @@ mod tests {
         fs::write(&busybox, "text\0ash\0cat\0lsmod\0reboot\0").unwrap();
         add(&mut manifest, &Shell::Any, scratch.path()).unwrap();
         assert_eq!(names(&manifest), ["bin", "bin/ash", "bin/busybox", "bin/cat", "bin/sh"]);
-    }
-
-    #[test]
-    fn a_dynamic_shell_brings_its_libraries() {
-        let path = std::env::current_exe().unwrap();
-        let bytes = fs::read(&path).unwrap();
-        let mut manifest = Manifest::default();
-        add(&mut manifest, &Shell::Program(path), Path::new("/")).unwrap();
-        let names = names(&manifest);
-        assert!(names.contains(&"bin/sh".to_owned()));
-        for library in needed(&bytes) {
-            let name = library.rsplit('/').next().unwrap();
-            assert!(names.iter().any(|path| path.ends_with(name)), "{library}: {names:?}");
-        }
     }
 
     #[test]

@@ -1,17 +1,21 @@
 //! The module tree of one kernel on the build machine, from its index files.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::Error;
 use super::indexes::{Indexes, read_optional};
-use super::inside::{first_dir, inside};
+use super::kernel_config::KernelConfig;
+use crate::kmod::catalog::Catalog;
 use crate::kmod::conf::Config;
 use crate::kmod::dep::DepLine;
 use crate::kmod::elf_machine::Machine;
 use crate::kmod::name::ModuleName;
+use crate::scan::simulation::KernelModules;
 use crate::sys;
+use crate::sys::inside::{first_dir, inside};
 use crate::sys::moddir;
 use crate::sys::modfile::ModuleFile;
 
@@ -26,7 +30,7 @@ pub(super) struct Tree {
     /// `lib/modules/RELEASE` below the root.
     dir: PathBuf,
     /// The index files.
-    pub(super) indexes: Indexes,
+    pub(super) indexes: Arc<Indexes>,
     root: PathBuf,
     /// The lines of modules.dep, in the order of the file.
     pub(super) lines: Vec<DepLine>,
@@ -34,7 +38,8 @@ pub(super) struct Tree {
     pub(super) by_name: HashMap<ModuleName, usize>,
     /// The modules built into the kernel.
     pub(super) builtin: HashSet<ModuleName>,
-    /// The configuration of modules.alias, modules.softdep, modules.weakdep and modprobe.d.
+    /// The configuration of modules.alias, modules.softdep, modules.weakdep, modules.builtin.modinfo
+    /// and modprobe.d.
     pub(super) config: Config,
     /// modprobe.d files: path in the image, content.
     pub(super) modprobe_d: Vec<(String, Vec<u8>)>,
@@ -68,7 +73,7 @@ impl Tree {
         let builtin = builtin_names(&builtin);
         Ok(Self {
             dir: below,
-            indexes,
+            indexes: Arc::new(indexes),
             root: root.to_owned(),
             lines,
             by_name,
@@ -92,10 +97,46 @@ impl Tree {
         self.lines.iter().find_map(|line| ModuleFile::machine(&self.path(&line.path)))
     }
 
+    /// Returns all modules as the boot from an image of this tree sees them, without what the kernel
+    /// command line adds to modprobe.d, and without lists of modules.
+    #[must_use]
+    pub(super) fn kernel_modules(&self) -> KernelModules {
+        KernelModules {
+            dir: inside(&self.root, &self.dir),
+            catalog: Catalog::new(self.indexes.clone()),
+            config: self.boot_config(),
+            listed: Vec::new(),
+        }
+    }
+
+    /// Returns modprobe.d, modules.softdep and modules.weakdep in the order in which the boot reads
+    /// them. Of files with one name the first one is used.
+    fn boot_config(&self) -> Config {
+        let mut files: BTreeMap<&str, Vec<u8>> = BTreeMap::new();
+        for (path, text) in &self.modprobe_d {
+            let name = path.rsplit('/').next().unwrap_or(path);
+            files.entry(name).or_insert_with(|| text.clone());
+        }
+        for name in ["modules.softdep", "modules.weakdep"] {
+            files.extend(self.indexes.read(name).ok().flatten().map(|text| (name, text)));
+        }
+        let (mut config, mut warnings) = (Config::default(), Vec::new());
+        for (name, text) in files {
+            config.add_file(name, &text, &mut warnings);
+        }
+        config
+    }
+
     /// Returns the firmware directory, below the root.
     #[must_use]
     pub(super) fn firmware_dir(&self) -> PathBuf {
         first_dir(&self.root, ["lib/firmware".into(), "usr/lib/firmware".into()])
+    }
+
+    /// Returns the options that the kernel was built with.
+    #[must_use]
+    pub(super) fn kernel_config(&self, release: &str) -> KernelConfig {
+        KernelConfig::read(&self.root, &self.dir, release)
     }
 
     /// Returns the root of the build.
@@ -125,27 +166,30 @@ fn read_config(indexes: &Indexes, modprobe_d: &[(String, Vec<u8>)]) -> Result<Co
         config.add_file(name, &text, &mut warnings);
     }
     let builtin = indexes.read("modules.builtin.modinfo")?.unwrap_or_default();
-    config.add_file("modules.builtin.modinfo", &builtin_softdeps(&builtin), &mut warnings);
+    config.add_file("modules.builtin.modinfo", &builtin_lines(&builtin), &mut warnings);
     for (name, text) in modprobe_d {
         config.add_file(name, text, &mut warnings);
     }
     Ok(config)
 }
 
-/// Returns the softdeps and weakdeps of builtin modules as lines of modprobe.d: the kernel requests
-/// such modules itself. depmod stores only those of loadable modules.
+/// Returns the aliases, softdeps and weakdeps of builtin modules as lines of modprobe.d: the kernel
+/// requests such modules itself. depmod stores only the dependencies of loadable modules.
 ///
 /// ```text
 /// modules.builtin.modinfo    MODULE.KEY=VALUE NUL ...       ext4.softdep=pre: crypto-crc32c
 /// ```
-fn builtin_softdeps(modinfo: &[u8]) -> Vec<u8> {
+fn builtin_lines(modinfo: &[u8]) -> Vec<u8> {
     let line = |field: &[u8]| {
         let dot = field.iter().position(|byte| *byte == b'.')?;
         let (module, rest) = (&field[..dot], &field[dot + 1..]);
         let equals = rest.iter().position(|byte| *byte == b'=')?;
         let (key, value) = (&rest[..equals], &rest[equals + 1..]);
-        matches!(key, b"softdep" | b"weakdep")
-            .then(|| [key, b" ", module, b" ", value, b"\n"].concat())
+        match key {
+            b"softdep" | b"weakdep" => Some([key, b" ", module, b" ", value, b"\n"].concat()),
+            b"alias" => Some([key, b" ", value, b" ", module, b"\n"].concat()),
+            _ => None,
+        }
     };
     modinfo.split(|byte| *byte == 0).filter_map(line).flatten().collect()
 }

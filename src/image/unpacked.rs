@@ -21,7 +21,7 @@ use std::ops::ControlFlow;
 
 use super::digest::{Budget, Digest, Digester};
 use super::newc::{Member, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK};
-use super::read::{self, ArchiveError};
+use super::read::{self, ArchiveCause, ArchiveError};
 use super::visitor::{Part, Visitor};
 use crate::escape;
 
@@ -190,6 +190,13 @@ impl fmt::Display for UnpackError {
             Self::Entry(name, cause) => write!(f, "entry '{}': {cause}", escape::bytes(name)),
             Self::Empty => f.write_str("the image is empty"),
         }
+    }
+}
+
+impl UnpackError {
+    /// Returns whether a larger limit would permit the image.
+    pub(crate) fn is_limit(&self) -> bool {
+        matches!(self, Self::Archive(error) if matches!(error.cause, ArchiveCause::TooLarge(_)))
     }
 }
 

@@ -64,7 +64,7 @@ const TARGETS: [(Machine, &str, &str); 8] = [
 ];
 
 /// The machine that an ELF file is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Machine {
     pub(super) is_64_bit: bool,
     pub(super) is_big_endian: bool,

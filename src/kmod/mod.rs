@@ -20,6 +20,7 @@ pub(crate) mod mask;
 pub mod modinfo;
 #[cfg(feature = "host")]
 pub mod modules_conf;
+pub(crate) mod modules_load;
 pub mod name;
 pub(crate) mod plan;
 pub(crate) mod probe_list;

@@ -13,10 +13,11 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use super::decode_buffers::DecodeBuffers;
+use super::decode_buffers::{DecodeBuffers, DecodeContext};
 use super::error::InsertError;
 use super::method::LoadMethod;
 use super::signature_hash::IS_SOUGHT;
+use super::stamps::{Point, Stamps};
 use crate::kmod::compress::{Compression, IMAGE_LIMIT};
 use crate::kmod::name::ModuleName;
 use crate::kmod::signature;
@@ -24,7 +25,7 @@ use crate::kmod::strip_versions;
 use crate::sys::modfile::{ImageError, ModuleFile};
 use crate::sys::module::{InitFlags, ModuleOps};
 use crate::sys::sysfs::{self, InitState};
-use crate::sys::{self, Root};
+use crate::sys::{self, BootTime, Root};
 
 /// Number of bytes at the end of a plain file that are searched for a signature. The largest known
 /// signature has 4 KiB.
@@ -43,6 +44,17 @@ pub(crate) struct Inserter {
     pub(crate) kernel: Option<Compression>,
 }
 
+/// An attempt to insert a module file.
+#[derive(Debug)]
+pub(crate) struct Insertion {
+    /// The load method that was used last.
+    pub(crate) method: Option<LoadMethod>,
+    /// When it got how far.
+    pub(super) stamps: Stamps,
+    /// The kernel's last answer.
+    pub(crate) result: Result<(), InsertError>,
+}
+
 impl fmt::Debug for Inserter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Inserter")
@@ -53,25 +65,21 @@ impl fmt::Debug for Inserter {
 }
 
 impl Inserter {
-    /// Loads the file `path` with the parameters `args`. Returns the load method that was used last
-    /// and the kernel's last answer.
-    ///
-    /// # Errors
-    /// The file is missing or damaged, or the kernel refuses it; EEXIST is an error here.
-    pub(crate) fn insert(
-        &self,
-        path: &Path,
-        args: &[u8],
-        flags: InitFlags,
-    ) -> (Option<LoadMethod>, Result<(), InsertError>) {
-        self.insert_file(path, args, flags, |file, args| {
-            let mut image = file.image(IMAGE_LIMIT).map_err(InsertError::Image)?;
+    /// Loads the file `path` with the parameters `args`. The result is an error if the file is
+    /// missing or damaged, or the kernel refuses it; EEXIST is an error here.
+    pub(crate) fn insert(&self, path: &Path, args: &[u8], flags: InitFlags) -> Insertion {
+        self.insert_file(path, args, flags, |file, args, stamps| {
+            let DecodeContext { mut decoder, file: mut bytes } = DecodeContext::default();
+            let mut image = Vec::new();
+            let decoded = file.image_into(&mut decoder, &mut bytes, &mut image, IMAGE_LIMIT);
+            note_image(decoded, stamps)?;
             if flags.ignore_modversions {
                 strip_versions::strip_modversions(&mut image);
             }
             if flags.ignore_vermagic && strip_versions::strip_vermagic(&mut image).is_none() {
                 return Err(InsertError::Kernel(Errno::NODATA));
             }
+            stamps.note(Point::Kernel);
             let answer = uninterrupted(|| self.ops.init_module(&image, args));
             answer.map_err(InsertError::Kernel)
         })
@@ -100,16 +108,17 @@ impl Inserter {
         root: &Root,
         module: &ModuleName,
         (path, args): (&Path, &[u8]),
-    ) -> (Option<LoadMethod>, Result<(), InsertError>) {
+    ) -> Insertion {
         let state = |module: &ModuleName| sysfs::initstate(root, module);
-        self.insert_file(path, args, InitFlags::default(), |file, args| {
+        self.insert_file(path, args, InitFlags::default(), |file, args, stamps| {
             let mut context = buffers.acquire_context();
             let mut image = buffers.image_buffer(|module| state(module).is_some());
             let limit = buffers.image_limit();
             let decoded =
                 file.image_into(&mut context.decoder, &mut context.file, &mut image, limit);
             buffers.return_context(context);
-            decoded.map_err(InsertError::Image)?;
+            note_image(decoded, stamps)?;
+            stamps.note(Point::Kernel);
             if state(module).is_some() {
                 // Another program loads it: its entry in /sys/module does not show whether the
                 // kernel has copied this image.
@@ -141,27 +150,45 @@ impl Inserter {
         path: &Path,
         args: &[u8],
         flags: InitFlags,
-        insert_image: impl FnOnce(&mut ModuleFile, &CStr) -> Result<(), InsertError>,
-    ) -> (Option<LoadMethod>, Result<(), InsertError>) {
+        insert_image: impl FnOnce(&mut ModuleFile, &CStr, &mut Stamps) -> Result<(), InsertError>,
+    ) -> Insertion {
+        let mut stamps = Stamps::default();
+        let refused = |error| Insertion { method: None, stamps, result: Err(error) };
         let Ok(args) = CString::new(args) else {
-            return (None, Err(InsertError::Kernel(Errno::INVAL)));
+            return refused(InsertError::Kernel(Errno::INVAL));
         };
         let mut file = match ModuleFile::open(&self.dir.join(path)) {
             Ok(file) => file,
-            Err(e) if e.cause == Errno::NOENT => return (None, Err(InsertError::Missing)),
-            Err(e) => return (None, Err(InsertError::Image(ImageError::Read(e)))),
+            Err(e) if e.cause == Errno::NOENT => return refused(InsertError::Missing),
+            Err(e) => return refused(InsertError::Image(ImageError::Read(e))),
         };
         let compressed = file.compression() != Compression::Plain;
         if !compressed || Some(file.compression()) == self.kernel {
-            let method = if compressed { LoadMethod::KernelDecompress } else { LoadMethod::File };
+            let method = if compressed { LoadMethod::FinitCompressed } else { LoadMethod::Finit };
             let flags = InitFlags { compressed, ..flags };
+            stamps.note(Point::Kernel);
             let answer = uninterrupted(|| self.ops.finit_module(file.fd(), &args, flags));
             if !is_about_method(answer, compressed) {
-                return (Some(method), answer.map_err(InsertError::Kernel));
+                let result = answer.map_err(InsertError::Kernel);
+                return Insertion { method: Some(method), stamps, result };
             }
         }
-        (Some(LoadMethod::Image), insert_image(&mut file, &args))
+        // The times are those of the method that was used last.
+        stamps = Stamps::default();
+        let result = insert_image(&mut file, &args, &mut stamps);
+        Insertion { method: Some(LoadMethod::Init), stamps, result }
     }
+}
+
+/// Notes that the image of a file has been decoded, whose bytes had been read at the time in
+/// `decoded`.
+fn note_image(
+    decoded: Result<BootTime, ImageError>,
+    stamps: &mut Stamps,
+) -> Result<(), InsertError> {
+    stamps.set(Point::Read, decoded.map_err(InsertError::Image)?);
+    stamps.note(Point::Decoded);
+    Ok(())
 }
 
 /// Returns whether an answer may be about the load method and not about the module: the call does
@@ -225,6 +252,11 @@ mod tests {
         }
     }
 
+    /// Returns whether a file has not reached the kernel.
+    fn has_failed(result: &Result<(), InsertError>) -> bool {
+        matches!(result, Err(InsertError::Image(_) | InsertError::Missing))
+    }
+
     fn run(
         file: &[u8],
         kernel: Option<Compression>,
@@ -234,7 +266,12 @@ mod tests {
         std::fs::write(scratch.path().join("m.ko"), file).unwrap();
         let ops = Arc::new(Script(Mutex::new(answers.to_vec()), Mutex::default()));
         let inserter = Inserter { ops: ops.clone(), dir: scratch.path().into(), kernel };
-        let (method, result) = inserter.insert("m.ko".as_ref(), b"a=1", InitFlags::default());
+        let insertion = inserter.insert("m.ko".as_ref(), b"a=1", InitFlags::default());
+        let Insertion { method, stamps, result } = insertion;
+        let is_known =
+            [Point::Read, Point::Decoded, Point::Kernel].map(|p| stamps.get(p).is_some());
+        let is_decoded = method == Some(LoadMethod::Init) && !has_failed(&result);
+        assert_eq!(is_known, [is_decoded, is_decoded, !has_failed(&result)], "{method:?}");
         let calls = ops.1.lock().unwrap().join(", ");
         let end = result.map_or_else(|e| e.to_string(), |()| "ok".into());
         (calls, format!("{} {end}", method.map_or("none", LoadMethod::as_str)))
@@ -247,35 +284,35 @@ mod tests {
         let zstd = Some(Compression::Zstd);
         let ok = [Ok(())];
         for (file, kernel, answers, calls, end) in [
-            (&plain, None, &ok[..], "finit a=1 false", "file ok"),
+            (&plain, None, &ok[..], "finit a=1 false", "finit_module ok"),
             (
                 &plain,
                 zstd,
                 &[Err(Errno::INTR), Ok(())],
                 "finit a=1 false, finit a=1 false",
-                "file ok",
+                "finit_module ok",
             ),
-            (&plain, None, &[Err(Errno::NOSYS)], "finit a=1 false, init 100", "image ok"),
+            (&plain, None, &[Err(Errno::NOSYS)], "finit a=1 false, init 100", "init_module ok"),
             (
                 &plain,
                 None,
                 &[Err(Errno::INVAL)],
                 "finit a=1 false",
-                "file Invalid argument (a parameter value is wrong, or it was built for \
+                "finit_module Invalid argument (a parameter value is wrong, or it was built for \
                  another kernel configuration)",
             ),
-            (&packed, zstd, &ok, "finit a=1 true", "kernel-decompress ok"),
-            (&packed, zstd, &[Err(Errno::INVAL)], "finit a=1 true, init 100", "image ok"),
+            (&packed, zstd, &ok, "finit a=1 true", "finit_module-compressed ok"),
+            (&packed, zstd, &[Err(Errno::INVAL)], "finit a=1 true, init 100", "init_module ok"),
             (
                 &packed,
                 zstd,
                 &[Err(Errno::EXIST)],
                 "finit a=1 true",
-                "kernel-decompress File exists (it is loaded or built in, or another \
+                "finit_module-compressed File exists (it is loaded or built in, or another \
                  driver is already registered in its place)",
             ),
-            (&packed, Some(Compression::Xz), &[], "init 100", "image ok"),
-            (&packed, None, &[], "init 100", "image ok"),
+            (&packed, Some(Compression::Xz), &[], "init 100", "init_module ok"),
+            (&packed, None, &[], "init 100", "init_module ok"),
         ] {
             assert_eq!(run(file, kernel, answers), (calls.to_owned(), end.to_owned()));
         }
@@ -285,6 +322,6 @@ mod tests {
     fn a_damaged_file_is_an_error() {
         let packed = zstd::bulk::compress(&[b'x'; 10_000], 3).unwrap();
         let (calls, end) = run(&packed[..packed.len() - 3], None, &[]);
-        assert!(calls.is_empty() && end.starts_with("image damaged zstd data"), "{end}");
+        assert!(calls.is_empty() && end.starts_with("init_module damaged zstd data"), "{end}");
     }
 }

@@ -19,6 +19,7 @@ mod settings;
 mod shutdown;
 mod signature_hash;
 mod sorted_vec;
+mod stamps;
 mod supervisor;
 mod task;
 mod worker;
@@ -33,6 +34,7 @@ pub(crate) use record::{ModuleRecord, Origin};
 pub(crate) use remove::delete;
 pub(crate) use settings::{Concurrency, ExecutorKind, Settings};
 pub(crate) use shutdown::ShutdownHandle;
+pub(crate) use stamps::Point;
 pub(crate) use worker_main::worker_main;
 
 // The tests of the record make records.

@@ -5,7 +5,7 @@
 //! find-hash PATH...
 //! hash      NAME
 //! run       id module ACTION low|- OBJECT options
-//! completed id start_ns end_ns METHOD retry|- OUTCOME ERRNO REASON
+//! completed id start_ns end_ns METHOD retry|- OUTCOME ERRNO REASON POINTS
 //! ```
 //!
 //! The answer to find-hash is the hash that the first signed file is signed with; it is empty if
@@ -16,14 +16,15 @@
 //! ACTION and OBJECT are `insert` and a path, `command` and an install command, `no-file` and
 //! nothing, or `masked` and the origin of the mask. METHOD and OUTCOME are words of
 //! [`LoadMethod::as_str`] and [`Outcome::as_str`]. ERRNO is the kernel's answer to a load that
-//! failed; REASON is any other error as text, or the origin of a mask. Fields without a value are
-//! empty.
+//! failed; REASON is any other error as text, or the origin of a mask. POINTS are the times of
+//! [`Stamps`]. Fields without a value are empty.
 
 use rustix::io::Errno;
 
 use super::error::{InsertError, LoadError};
 use super::method::LoadMethod;
 use super::outcome::Outcome;
+use super::stamps::Stamps;
 use super::task::{Completion, Task};
 use crate::kmod::name::ModuleName;
 use crate::kmod::plan::Action;
@@ -117,7 +118,8 @@ fn encode_completion(completion: &Completion) -> Option<Vec<u8>> {
         _ => (String::new(), String::new()),
     };
     let outcome = completion.outcome.as_str();
-    let fields = ["completed", &id, &start, &end, method, retry, outcome, &errno, &reason];
+    let stamps = completion.stamps.to_field();
+    let fields = ["completed", &id, &start, &end, method, retry, outcome, &errno, &reason, &stamps];
     join(&fields.map(str::as_bytes))
 }
 
@@ -131,13 +133,14 @@ fn decode_completion<'a>(fields: &mut impl Iterator<Item = Option<&'a str>>) -> 
     let word = next()?;
     let errno = next()?.parse().ok().map(Errno::from_raw_os_error);
     let reason = next()?.to_owned();
+    let stamps = Stamps::parse(next()?)?;
     let outcome = match (word, errno) {
         ("failed", Some(errno)) => Outcome::Failed(LoadError::Insert(InsertError::Kernel(errno))),
         ("failed", None) => Outcome::Failed(LoadError::Reported(reason)),
         ("masked", _) => Outcome::Masked(reason),
         _ => Outcome::parse(word)?,
     };
-    Some(Completion { id, outcome, method, start, end, retry })
+    Some(Completion { id, outcome, method, start, stamps, end, retry })
 }
 
 fn join(fields: &[&[u8]]) -> Option<Vec<u8>> {
@@ -151,6 +154,7 @@ fn join(fields: &[&[u8]]) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::stamps::Point;
     use super::*;
 
     fn task(action: Action, options: &str, low_priority: bool) -> Task {
@@ -176,22 +180,25 @@ mod tests {
         sent(Message::Run(task(Action::NoFile, "", false)));
         sent(Message::Run(task(Action::Masked("f line 1".into()), "", false)));
         for (outcome, method) in [
-            (Outcome::Loaded, Some(LoadMethod::File)),
-            (Outcome::Already, Some(LoadMethod::KernelDecompress)),
+            (Outcome::Loaded, Some(LoadMethod::Finit)),
+            (Outcome::Already, Some(LoadMethod::FinitCompressed)),
             (Outcome::Commanded, None),
             (Outcome::Missing, None),
-            (Outcome::NoDevice, Some(LoadMethod::Image)),
+            (Outcome::NoDevice, Some(LoadMethod::Init)),
             (Outcome::Disabled, None),
             (Outcome::Masked("f line 1".into()), None),
             (Outcome::Failed(LoadError::Insert(InsertError::Kernel(Errno::BUSY))), None),
             (Outcome::Failed(LoadError::Reported("no: such thing".into())), None),
         ] {
-            let (start, end) = (BootTime::from_nanos(5), BootTime::from_nanos(6));
+            let (start, end) = (BootTime::from_nanos(5), BootTime::from_nanos(7));
+            let mut stamps = Stamps::default();
+            stamps.set(Point::Kernel, BootTime::from_nanos(6));
             sent(Message::Completed(Completion {
                 id: 3,
                 outcome,
                 method,
                 start,
+                stamps,
                 end,
                 retry: true,
             }));
@@ -225,6 +232,9 @@ mod tests {
             "completed|1|1|2||-|other|||",
             "other|1|",
             "completed|1|1|2||-|failed|",
+            "completed|1|1|2||-|loaded||||",
+            "completed|1|1|2||-|loaded|||1 2|",
+            "completed|1|1|2||-|loaded|||1 2 x|",
         ] {
             assert_eq!(Message::decode(bad.replace('|', "\0").as_bytes()), None, "{bad:?}");
         }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use super::graph::Graph;
 use super::loader::Loader;
 use super::lock;
 use super::outcome::Outcome;
@@ -48,6 +49,21 @@ impl Loader {
         self.want_bytes(name.as_ref(), rank)
     }
 
+    /// Requests a module that a list or a parameter names, as [`Self::want_name`] does. `place` is
+    /// where the name stands.
+    ///
+    /// # Errors
+    /// The name is unknown; in words for a warning.
+    pub(crate) fn want_listed(
+        &self,
+        place: &str,
+        name: &[u8],
+        rank: Rank,
+    ) -> Result<Vec<ModuleName>, String> {
+        let unknown = || format!("{place}: no module or alias '{}'", escape::bytes(name));
+        self.want_bytes(name, rank).ok_or_else(unknown)
+    }
+
     fn want_bytes(&self, name: &[u8], rank: Rank) -> Option<Vec<ModuleName>> {
         let start = BootTime::now();
         let mut found = self.catalog.lookup(&self.config, name);
@@ -89,14 +105,14 @@ impl Loader {
         for (found, outcome) in excluded {
             graph.exclude(found.module.clone(), outcome, origin(found));
         }
-        for mut step in plan.steps {
+        for step in plan.steps {
             let requested =
                 found.iter().find(|f| step.reason == Reason::Requested && f.module == step.module);
-            if let Some(requested) = requested {
-                step.after.extend(parents.iter().filter(|p| graph.is_loading(p)).cloned());
-                step.after.extend(rivals(found, requested).cloned());
-            }
-            graph.add(step, requested.map(&origin), rank);
+            let others = match requested {
+                Some(requested) => others(&graph, parents, found, requested),
+                None => Vec::new(),
+            };
+            graph.add(step, &others, requested.map(&origin), rank, start);
         }
         for found in found {
             graph.want(&found.module, rank);
@@ -119,6 +135,19 @@ impl Loader {
         let listed = found.source.is_alias() && config.is_blacklisted(module);
         (listed || config.is_refused_by_kernel(module)).then_some(Outcome::Blacklisted)
     }
+}
+
+/// Returns the modules that `requested` comes after without needing them.
+fn others(
+    graph: &Graph,
+    parents: &[ModuleName],
+    found: &[Match],
+    requested: &Match,
+) -> Vec<ModuleName> {
+    let mut others = Vec::new();
+    others.extend(parents.iter().filter(|parent| graph.is_loading(parent)).cloned());
+    others.extend(rivals(found, requested).cloned());
+    others
 }
 
 /// Returns the modules that come before `requested` among those `found` for a device. If several

@@ -3,6 +3,7 @@
 use super::error::LoadError;
 use super::method::LoadMethod;
 use super::outcome::Outcome;
+use super::stamps::Stamps;
 use crate::kmod::name::ModuleName;
 use crate::kmod::plan::Action;
 use crate::sys::BootTime;
@@ -54,6 +55,8 @@ pub(super) struct Completion {
     pub(super) method: Option<LoadMethod>,
     /// Time at which the task began; zero if nothing was tried.
     pub(super) start: BootTime,
+    /// Times between the two.
+    pub(super) stamps: Stamps,
     /// Time at which the task ended; zero if nothing was tried.
     pub(super) end: BootTime,
     /// Whether the load may have failed only because of other loads at the same time.
@@ -64,6 +67,7 @@ impl Completion {
     /// Returns a completion that took no time, because nothing was tried.
     pub(super) fn immediate(id: usize, outcome: Outcome) -> Self {
         let (start, end) = (BootTime::ZERO, BootTime::ZERO);
-        Self { id, outcome, method: None, start, end, retry: false }
+        let stamps = Stamps::default();
+        Self { id, outcome, method: None, start, stamps, end, retry: false }
     }
 }

@@ -6,7 +6,7 @@ use rustix::io::Errno;
 
 use super::decode_buffers::DecodeBuffers;
 use super::error::{InsertError, LoadError};
-use super::inserter::Inserter;
+use super::inserter::{Inserter, Insertion};
 use super::outcome::Outcome;
 use super::task::{Completion, Task, Work};
 use crate::escape;
@@ -55,7 +55,7 @@ impl Worker {
     /// finds no hardware.
     fn insert(&self, task: &Task, path: &Path) -> Completion {
         let (inserter, options) = (&self.inserter, &*task.options);
-        let (method, result) = match &self.buffers {
+        let Insertion { method, stamps, result } = match &self.buffers {
             Some(buffers) => {
                 inserter.insert_with_buffers(buffers, &self.root, &task.module, (path, options))
             }
@@ -64,7 +64,7 @@ impl Worker {
         let conflict = matches!(result, Err(InsertError::Kernel(Errno::EXIST | Errno::BUSY)));
         let outcome = self.outcome(&task.module, result);
         let retry = conflict && !outcome.is_live();
-        Completion { retry, method, ..Completion::immediate(task.id, outcome) }
+        Completion { retry, method, stamps, ..Completion::immediate(task.id, outcome) }
     }
 
     fn outcome(&self, module: &ModuleName, result: Result<(), InsertError>) -> Outcome {

@@ -6,13 +6,20 @@ use super::Record;
 use crate::kmod::name::ModuleName;
 use crate::load::{ModuleRecord, Origin};
 
+/// Fields of a module that a later record of it does not know, or knows less well.
+const KEPT: [&str; 4] = ["path", "needs", "after", QUEUED];
+/// The field of the time of the request. The boot requested the module first.
+const QUEUED: &str = "queued_us";
+
 impl Record {
     /// Returns `root=` of a record in JSON and the modules that this root needed; `None` if the
     /// text is no record.
     pub fn root_modules(json: &str) -> Option<(String, Vec<ModuleName>)> {
         let record: Value = serde_json::from_str(json).ok()?;
         let root = record.get("root")?;
-        let names = root.get("way")?.as_array()?.iter().filter_map(Value::as_str);
+        // Version 0.1.0 called them `way`.
+        let names = root.get("modules").or_else(|| root.get("way"))?.as_array()?;
+        let names = names.iter().filter_map(Value::as_str);
         Some((root.get("spec")?.as_str()?.to_owned(), names.map(ModuleName::new).collect()))
     }
 
@@ -60,13 +67,16 @@ impl Record {
         let mut record: Value = serde_json::from_str(json).ok()?;
         let list = record.get_mut("modules")?.as_array_mut()?;
         for module in modules {
-            let new = super::json::module(module);
+            let mut new = module.to_json();
             match list.iter_mut().find(|m| m.get("name") == new.get("name")) {
-                // The file of a module that was loaded meanwhile is known from the boot alone.
+                // What a module needs that was loaded meanwhile is known from the boot alone.
                 Some(old) if is_open(old) => {
-                    let path = old.get("path").cloned().filter(|_| module.path.is_none());
+                    for key in KEPT {
+                        let is_better = key == QUEUED || new.get(key).is_none();
+                        let known = old.get(key).cloned().filter(|_| is_better);
+                        known.into_iter().for_each(|value| new[key] = value);
+                    }
                     *old = new;
-                    path.into_iter().for_each(|path| old["path"] = path);
                 }
                 Some(_) => {}
                 None => list.push(new),
@@ -102,16 +112,11 @@ mod tests {
     /// Returns the record of a module that was loaded because somebody asked for it.
     fn loaded(name: &str, origin: Option<Origin>) -> ModuleRecord {
         ModuleRecord {
-            name: name.into(),
-            outcome: Outcome::Loaded,
-            why: "asked".into(),
             origin,
-            path: None,
-            options: Vec::new(),
-            method: None,
+            queued: BootTime::from_nanos(7000),
             start: BootTime::from_nanos(8000),
-            live: None,
             end: BootTime::from_nanos(9000),
+            ..ModuleRecord::new(name.into(), Outcome::Loaded, "asked".into())
         }
     }
 
@@ -135,13 +140,16 @@ mod tests {
         let record = r#"{"modules": [
             {"name": "a", "outcome": "waiting", "why": "device", "device": "pci0/a",
              "modalias": "pci:v1", "alias": "pci:v*", "supplier_of": "pci0/b",
-             "path": "kernel/a.ko"},
-            {"name": "b", "outcome": "loading", "why": "dependency of a"},
+             "path": "kernel/a.ko", "needs": ["b"], "queued_us": 3},
+            {"name": "b", "outcome": "loading", "why": "dependency of a", "requester": "a",
+             "lane": 4, "needs": ["old"]},
             {"name": "c", "outcome": "waiting", "why": "device", "device": "old", "modalias": "x"},
             {"name": "d", "outcome": "failed", "why": "device", "device": "e", "modalias": "x"}]}"#;
         let by_name =
             |name: &str| loaded(name, Some(Origin { request: name.into(), ..Origin::default() }));
         let mut modules = ["a", "b", "c", "d", "new"].map(by_name);
+        modules[1].needs = vec!["new".into()];
+        modules[1].size = Some(4096);
         modules[2].origin = Some(Origin { device: Some("new".into()), ..Origin::default() });
         Record::add_requests(record, &mut modules);
         let updated = Record::updated(record, &modules).unwrap();
@@ -157,6 +165,13 @@ mod tests {
             "d failed device e x - - -",
             "new loaded asked - new - - -",
         ];
+        assert_eq!(lines.collect::<Vec<_>>(), want);
+        let keys = ["requester", "needs", "lane", "queued_us", "start_us", "size"];
+        let lines = updated["modules"].as_array().unwrap().iter().take(3).map(|module| {
+            keys.map(|key| module.get(key).map_or_else(|| "-".to_owned(), Value::to_string))
+                .join(" ")
+        });
+        let want = [r#"- ["b"] - 3 8 -"#, r#""a" ["new"] - 7 8 4096"#, "- - - 7 8 -"];
         assert_eq!(lines.collect::<Vec<_>>(), want);
         assert_eq!(modules[0].line(), "module a loaded (for pci0/a)");
         assert_eq!(modules[1].line(), "module b loaded (dependency of a)");

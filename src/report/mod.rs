@@ -1,20 +1,37 @@
 //! The boot record as JSON and text: what was found, what was loaded and why, what is missing.
 
+#[cfg(feature = "host")]
+mod critical_path;
 #[cfg(feature = "full")]
 mod earlier;
 #[cfg(not(feature = "full"))]
 #[path = "no_earlier.rs"]
 mod earlier;
+#[cfg(feature = "full")]
+mod exit_status;
 pub(crate) mod json;
+#[cfg(feature = "host")]
+mod lanes;
+mod milestone;
 mod network;
 mod root;
+#[cfg(feature = "host")]
+pub(crate) mod saved;
 pub mod stored_boot;
 mod text;
 mod verdict;
+#[cfg(feature = "host")]
+pub(crate) mod view;
+mod waits;
+mod writer;
 
+#[cfg(feature = "full")]
+pub(crate) use exit_status::{command_value, qemu_status};
+pub(crate) use milestone::{Detail, Event, Milestone};
 pub(crate) use network::{AddressOrigin, NetworkRecord};
 pub(crate) use root::RootRecord;
 pub(crate) use verdict::{Counts, Verdict};
+pub(crate) use waits::Waits;
 
 use std::time::Duration;
 
@@ -40,6 +57,19 @@ pub(crate) struct UeventCounts {
     pub(crate) scans: u64,
     /// Scans repeated because of lost events.
     pub(crate) rescans: u64,
+}
+
+/// Memory in bytes, as far as it is known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct MemoryUse {
+    /// Peak memory of init.
+    pub(crate) init: Option<u64>,
+    /// Peak memory of its worker process.
+    pub(crate) worker: Option<u64>,
+    /// What programs could use at the entry of /init.
+    pub(crate) available_start: Option<u64>,
+    /// What programs could use right before the switch to the root.
+    pub(crate) available_switch: Option<u64>,
 }
 
 /// The record of one boot.
@@ -69,8 +99,15 @@ pub struct Record {
     pub(crate) switch: Option<&'static str>,
     /// Time spent in lookups and plans.
     pub(crate) lookup: Duration,
-    /// Peak memory of init and of the worker process, in bytes.
-    pub(crate) memory: (Option<u64>, Option<u64>),
+    /// Number of loads that may work in parallel; 1 if loads are sequential.
+    pub(crate) jobs: Option<usize>,
+    /// What PID 1 waited for.
+    pub(crate) waits: Waits,
+    /// What the kernel did before /init: the name of a point, and its time. Empty if the kernel log
+    /// was not read.
+    pub(crate) kernel_times: Vec<(&'static str, BootTime)>,
+    /// Memory use.
+    pub(crate) memory: MemoryUse,
     /// Devices whose probe was deferred at the end.
     pub(crate) deferred: Vec<DeferredDevice>,
     /// Warnings.

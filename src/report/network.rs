@@ -2,9 +2,7 @@
 
 use core::net::Ipv4Addr;
 
-use serde_json::Value;
-
-use super::json::object;
+use super::writer::JsonWriter;
 
 /// Origin of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,17 +48,21 @@ pub(crate) struct NetworkRecord {
 }
 
 impl NetworkRecord {
-    pub(super) fn to_json(&self) -> Value {
-        let text = |address: Option<Ipv4Addr>| address.map(|a| a.to_string());
+    /// Writes the member `network`.
+    pub(super) fn write(&self, json: &mut JsonWriter) {
+        json.begin("network", '{');
+        let mut address = |name: &str, address: Option<Ipv4Addr>, suffix: &str| {
+            let text = address.map(|address| address.to_string() + suffix);
+            json.text_or_null(name, text.as_deref());
+        };
         let prefix = self.prefix.map_or_else(String::new, |prefix| format!("/{prefix}"));
-        object(vec![
-            ("interface", self.interface.as_str().into()),
-            ("by", self.origin.as_str().into()),
-            ("address", text(self.address).map(|address| address + &prefix).into()),
-            ("router", text(self.router).into()),
-            ("dhcp_server", text(self.dhcp_server).into()),
-            ("next_server", text(self.next_server).into()),
-            ("root_path", self.root_path.as_deref().into()),
-        ])
+        address("address", self.address, &prefix);
+        address("router", self.router, "");
+        address("dhcp_server", self.dhcp_server, "");
+        address("next_server", self.next_server, "");
+        json.text("interface", &self.interface);
+        json.text("by", self.origin.as_str());
+        json.text_or_null("root_path", self.root_path.as_deref());
+        json.end('}');
     }
 }

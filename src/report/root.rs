@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-
-use super::json::{millis, object, strings};
+use super::json::millis;
+use super::writer::JsonWriter;
 use crate::disk::seen::SeenDevice;
 use crate::kmod::name::ModuleName;
+use crate::sys::BootTime;
 
 /// The root that was mounted or waited for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub(crate) struct RootRecord {
     pub(crate) slot: Option<String>,
     /// Its device, once found.
     pub(crate) device: Option<String>,
+    /// Time at which that device was found.
+    pub(crate) found: Option<BootTime>,
     /// Filesystem type that it was mounted with.
     pub(crate) fstype: Option<String>,
     /// Layers below and above that filesystem, in words: verity, an image, an overlay.
@@ -35,39 +37,49 @@ pub(crate) struct RootRecord {
 }
 
 impl RootRecord {
-    pub(super) fn to_json(&self) -> Value {
-        object(vec![
-            ("spec", self.spec.as_str().into()),
-            ("slot", self.slot.as_deref().into()),
-            ("device", self.device.as_deref().into()),
-            ("fstype", self.fstype.as_deref().into()),
-            ("layers", strings(&self.layers)),
-            ("passed_over", strings(&self.failed)),
-            ("awaited", self.awaited.as_ref().map(awaited).into()),
-            ("seen", self.seen.iter().map(seen).collect()),
-            ("near", strings(&self.near_misses)),
-            ("way", self.modules.iter().map(ModuleName::text).collect()),
-        ])
+    /// Writes the member `root`.
+    pub(super) fn write(&self, json: &mut JsonWriter) {
+        json.begin("root", '{');
+        json.text("spec", &self.spec);
+        json.text_or_null("slot", self.slot.as_deref());
+        json.text_or_null("device", self.device.as_deref());
+        json.number_or_null("found_us", self.found.map(BootTime::as_micros));
+        json.text_or_null("fstype", self.fstype.as_deref());
+        json.texts("layers", &self.layers);
+        json.texts("failed", &self.failed);
+        match &self.awaited {
+            Some((name, time)) => {
+                json.begin("awaited", '{');
+                json.text("name", name);
+                json.number("waited_ms", millis(*time));
+                json.end('}');
+            }
+            None => json.literal("awaited", "null"),
+        }
+        json.begin("seen", '[');
+        self.seen.iter().for_each(|device| seen(device, json));
+        json.end(']');
+        json.texts("near_misses", &self.near_misses);
+        json.modules("modules", &self.modules);
+        json.end('}');
     }
 }
 
-fn awaited((name, time): &(String, Duration)) -> Value {
-    object(vec![("name", name.as_str().into()), ("ms", millis(*time).into())])
-}
-
-fn seen(device: &SeenDevice) -> Value {
-    object(vec![
-        ("name", device.name.as_str().into()),
-        ("size", device.size.into()),
-        ("disk", device.disk.as_deref().into()),
-        ("partition", device.partition.into()),
-        ("table", device.table.into()),
-        ("types", device.kinds.iter().copied().collect()),
-        ("uuid", device.uuid.as_deref().into()),
-        ("label", device.label.as_deref().into()),
-        ("partuuid", device.part_uuid.as_deref().into()),
-        ("partlabel", device.part_label.as_deref().into()),
-        ("error", device.error.as_deref().into()),
-        ("links", strings(&device.links)),
-    ])
+fn seen(device: &SeenDevice, json: &mut JsonWriter) {
+    json.begin("", '{');
+    json.text("name", &device.name);
+    json.number("size", device.size);
+    json.text_or_null("disk", device.disk.as_deref());
+    json.number_or_null("partition", device.partition.map(u64::from));
+    json.text_or_null("table", device.table);
+    json.begin("types", '[');
+    device.kinds.iter().for_each(|kind| json.text("", kind));
+    json.end(']');
+    json.text_or_null("uuid", device.uuid.as_deref());
+    json.text_or_null("label", device.label.as_deref());
+    json.text_or_null("partuuid", device.part_uuid.as_deref());
+    json.text_or_null("partlabel", device.part_label.as_deref());
+    json.text_or_null("error", device.error.as_deref());
+    json.texts("links", &device.links);
+    json.end('}');
 }

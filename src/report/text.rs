@@ -58,12 +58,14 @@ fn in_one_line(message: &str) -> String {
     message.lines().map(str::trim).collect::<Vec<_>>().join("; ")
 }
 
-/// Returns how long the load of a module took; `-` if it has not ended or not begun.
+/// Returns how long it took until a module was live or had failed; `-` if its load has not ended or
+/// not begun. The load may return later, once other drivers have done asynchronous work.
 fn time(module: &Value) -> String {
+    let live = number(module, "live_us");
     match (number(module, "start_us"), number(module, "end_us")) {
         (_, 0) => "-".to_owned(),
         (start, end) => {
-            let took = end.saturating_sub(start);
+            let took = (if live > 0 { live } else { end }).saturating_sub(start);
             format!("{}.{} ms", took / 1000, took % 1000 / 100)
         }
     }
@@ -90,7 +92,9 @@ fn root(root: &Value) -> String {
         (None, _) => format!("root: {}not found", named(" ")),
     };
     if let Some(awaited) = root.get("awaited").filter(|awaited| awaited.is_object()) {
-        let (name, waited) = (text(awaited, "name"), number(awaited, "ms"));
+        // Version 0.1.0 called it `ms`.
+        let waited = number(awaited, "waited_ms").max(number(awaited, "ms"));
+        let name = text(awaited, "name");
         line += &format!("; waited {waited} ms for {}", in_one_line(name));
     }
     line
@@ -138,16 +142,12 @@ mod tests {
 
     fn record() -> Record {
         let module = |name: &str, outcome, origin: Option<Origin>| ModuleRecord {
-            name: name.into(),
-            outcome,
-            why: "dependency of b".into(),
             origin,
-            path: None,
-            options: Vec::new(),
-            method: Some(LoadMethod::File),
+            method: Some(LoadMethod::Finit),
             start: BootTime::from_nanos(1_000_000),
-            live: None,
+            live: (name == "a").then(|| BootTime::from_nanos(2_250_000)),
             end: BootTime::from_nanos(3_500_000),
+            ..ModuleRecord::new(name.into(), outcome, "dependency of b".into())
         };
         let origin = Origin {
             device: Some("pci0/x".into()),
@@ -205,7 +205,7 @@ mod tests {
         record.root.spec = "UUID=1".to_owned();
         let want = "\
 module  outcome             time  reason
-a       loaded            2.5 ms  dependency of b
+a       loaded            1.2 ms  dependency of b
 bb      failed            2.5 ms  pci0/x has pci:v1, supplier of pci0/y: no
 c       blacklisted       2.5 ms  dependency of b
 d       missing                -  dependency of b
@@ -241,12 +241,12 @@ verdict: ok in 12 ms
             ),
             (
                 r#""root": {"spec": "LABEL=x", "device": "/dev/a", "fstype": null,
-                    "awaited": {"name": "LABEL=x (1 of 2\n devices)", "ms": 7}}"#,
+                    "awaited": {"name": "LABEL=x (1 of 2\n devices)", "waited_ms": 7}}"#,
                 "root: LABEL=x is /dev/a, not mounted; waited 7 ms for LABEL=x (1 of 2; devices) \
                  | verdict: none",
             ),
             (
-                r#""root": {"spec": "LABEL=x", "awaited": {"name": "LABEL=x", "ms": 30000}}"#,
+                r#""root": {"spec": "LABEL=x", "awaited": {"name": "LABEL=x", "waited_ms": 30000}}"#,
                 "root: LABEL=x not found; waited 30000 ms for LABEL=x | verdict: none",
             ),
             (

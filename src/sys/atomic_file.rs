@@ -11,7 +11,7 @@ use std::io::{self, Write};
 #[cfg(feature = "host")]
 use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, open};
@@ -67,8 +67,8 @@ impl AtomicFile {
     }
 
     /// Begins a file at a path that a user has named; `-` is standard output. Symbolic links are
-    /// followed. A target that exists and is not a regular file, such as a device or a pipe, is
-    /// written in place; `mode` is for all others.
+    /// followed. A target that exists and is not a regular file, such as a device or a pipe, or that
+    /// has no name, is written in place; `mode` is for all others.
     ///
     /// # Errors
     /// As [`Self::create`]; the target is a directory; ELOOP.
@@ -78,7 +78,7 @@ impl AtomicFile {
             let file = File::from(io::stdout().as_fd().try_clone_to_owned()?);
             return Ok(Self { file, target: path.to_owned(), state: State::Final, size: 0 });
         }
-        if fs::metadata(path).is_ok_and(|target| !target.is_file()) {
+        if fs::metadata(path).is_ok_and(|target| !target.is_file() || target.nlink() == 0) {
             let file = File::options().write(true).open(path)?;
             return Ok(Self { file, target: path.to_owned(), state: State::Final, size: 0 });
         }
@@ -152,8 +152,11 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], durable: bool) -> Result<()> {
 }
 
 /// Returns the path that symbolic links at `path` lead to, even if nothing exists there yet.
+///
+/// # Errors
+/// ELOOP.
 #[cfg(feature = "host")]
-fn follow_links(path: &Path) -> io::Result<PathBuf> {
+pub(crate) fn follow_links(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
     for _ in 0..MAX_LINKS {
         match fs::read_link(&path) {
@@ -238,7 +241,7 @@ mod tests {
         new.sync().unwrap();
         assert_eq!(new.commit().unwrap(), 3);
         assert_eq!(fs::read_to_string(&path).unwrap(), "new");
-        let mode = std::os::unix::fs::MetadataExt::mode(&fs::metadata(&path).unwrap());
+        let mode = fs::metadata(&path).unwrap().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(count(scratch.path()), 1);
     }

@@ -30,6 +30,13 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 /// Whether the last line was cut. The next one then starts with a newline.
 static IS_CUT: AtomicBool = AtomicBool::new(false);
 
+/// Whether a status is on the console.
+static HAS_STATUS: AtomicBool = AtomicBool::new(false);
+/// Longest status, in bytes: a line that wraps would not be erased.
+pub(crate) const MAX_STATUS: usize = 79;
+/// EL of ECMA-48: erases from the cursor to the end of the line. The cursor stands before a status.
+const ERASE: &[u8] = b"\x1b[K";
+
 /// Number of lines that this process has printed.
 static LINES: AtomicU64 = AtomicU64::new(0);
 
@@ -62,11 +69,32 @@ impl Console {
     /// Prints one line. Whatever it holds, it stays one line and leaves the terminal as it is. What
     /// the console does not accept in time is dropped.
     pub(crate) fn print(&self, line: &str) {
+        self.erase_status();
         LINES.fetch_add(1, Ordering::Relaxed);
         if IS_CUT.load(Ordering::Relaxed) && write(self.0.as_fd(), b"\n") {
             IS_CUT.store(false, Ordering::Relaxed);
         }
         write(self.0.as_fd(), format!("{}\n", escape::line(line)).as_bytes());
+    }
+}
+
+impl Console {
+    /// Shows a line that the next line, or the next status, replaces. The cursor goes to its start, so
+    /// that a message of the kernel replaces it too.
+    pub(crate) fn show_status(&self, status: &str) {
+        HAS_STATUS.store(true, Ordering::Relaxed);
+        let mut status = escape::line(status).into_owned();
+        while status.len() > MAX_STATUS {
+            status.pop();
+        }
+        write(self.0.as_fd(), &[ERASE, status.as_bytes(), b"\r"].concat());
+    }
+
+    /// Erases the status, if there is one.
+    pub(crate) fn erase_status(&self) {
+        if HAS_STATUS.swap(false, Ordering::Relaxed) {
+            write(self.0.as_fd(), ERASE);
+        }
     }
 }
 
@@ -201,4 +229,24 @@ fn wait_for_room(fd: BorrowedFd<'_>, timeout: Duration) -> Option<PollFlags> {
     // Interrupted or not: the caller tries again.
     let ready = poll(&mut fds, Timespec::try_from(timeout).ok().as_ref());
     matches!(ready, Ok(1..)).then(|| fds[0].revents())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_erased_by_what_follows() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let console = Console::open_at(file.path()).unwrap();
+        console.erase_status();
+        console.show_status(&"x".repeat(100));
+        console.show_status("waiting\nfor\x1b[1m it");
+        console.print("a line");
+        console.print("another");
+        let text = std::fs::read_to_string(file.path()).unwrap();
+        let first = format!("\x1b[K{}\r", "x".repeat(MAX_STATUS));
+        let second = format!("\x1b[K{}\r", escape::line("waiting\nfor\x1b[1m it"));
+        assert_eq!(text, first + &second + "\x1b[Ka line\nanother\n");
+    }
 }

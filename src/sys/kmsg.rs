@@ -67,6 +67,18 @@ impl Kmsg {
 /// # Errors
 /// /dev/kmsg is missing or not readable.
 pub(crate) fn records(root: &Root, mut each: impl FnMut(u64, u64, &str)) -> Result<()> {
+    scan(root, &mut |time, text| {
+        each(time / 1_000_000, time % 1_000_000, text);
+        true
+    })
+}
+
+/// Passes the records that the kernel log holds to `each`, oldest first, as long as it returns
+/// true: the time in microseconds, by the clock of the log, and the lines of the text.
+///
+/// # Errors
+/// /dev/kmsg is missing or not readable.
+pub(crate) fn scan(root: &Root, each: &mut dyn FnMut(u64, &str) -> bool) -> Result<()> {
     let path = root.join("dev/kmsg");
     let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
     let open = OpenOptions::new().read(true).custom_flags(flags).open(&path);
@@ -76,8 +88,10 @@ pub(crate) fn records(root: &Root, mut each: impl FnMut(u64, u64, &str)) -> Resu
         match file.read(&mut buffer) {
             Ok(0) => return Ok(()),
             Ok(len) => {
-                if let Some((time, text)) = parse_record(&buffer[..len]) {
-                    each(time / 1_000_000, time % 1_000_000, &text);
+                if let Some((time, text)) = parse_record(&buffer[..len])
+                    && !each(time, &text)
+                {
+                    return Ok(());
                 }
             }
             // EPIPE: the record was overwritten; the next read returns the one after it.

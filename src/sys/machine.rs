@@ -64,17 +64,10 @@ fn root_fs(root: &Root) -> Option<RootFs> {
 }
 
 /// Returns device number and type of the mount at `/`; the last one if several are stacked.
-///
-/// ```text
-/// ID PARENT MAJOR:MINOR ROOT POINT OPTIONS TAG… - TYPE SOURCE OPTIONS       proc_pid_mountinfo(5)
-/// ```
 fn root_mount(mountinfo: &str) -> Option<(&str, &str)> {
-    mountinfo.lines().rev().find_map(|line| {
-        let (front, back) = line.split_once(" - ")?;
-        let mut front = front.split(' ').skip(2);
-        let (number, point) = (front.next()?, front.nth(1)?);
-        (point == "/").then_some((number, back.split(' ').next()?))
-    })
+    let mut mounts = mountinfo.lines().rev().filter_map(procfs::mount_fields);
+    let (number, _, fields) = mounts.find(|(_, place, _)| *place == "/")?;
+    Some((number, fields.split(' ').next()?))
 }
 
 #[cfg(test)]

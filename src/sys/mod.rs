@@ -41,6 +41,8 @@ pub(crate) mod dm;
 pub(crate) mod environment_file;
 pub(crate) mod errno;
 mod error;
+#[cfg(feature = "full")]
+pub(crate) mod exit_port;
 pub(crate) mod fields;
 pub(crate) mod flash;
 pub(crate) mod helper;
@@ -49,8 +51,12 @@ pub(crate) mod hidden_keys;
 pub(crate) mod inheritance;
 #[cfg(feature = "stacks")]
 pub(crate) mod input;
+#[cfg(feature = "host")]
+pub(crate) mod inside;
 #[cfg(feature = "stacks")]
 pub(crate) mod key_memory;
+#[cfg(feature = "full")]
+pub(crate) mod keymap;
 #[cfg(feature = "stacks")]
 pub(crate) mod keyring;
 pub(crate) mod kmsg;
@@ -66,8 +72,11 @@ pub(crate) mod module;
 pub(crate) mod module_errno;
 #[cfg(feature = "host")]
 pub(crate) mod modules_conf;
+pub(crate) mod modules_load;
 pub(crate) mod mount;
 pub(crate) mod mount_options;
+#[cfg(feature = "host")]
+pub(crate) mod mount_table;
 pub(crate) mod net;
 pub(crate) mod port;
 pub mod probe_message;
@@ -91,6 +100,7 @@ pub(crate) mod tpm;
 pub(crate) mod tree;
 pub(crate) mod uevent;
 pub(crate) mod usb;
+pub(crate) mod virtio_port;
 pub(crate) mod watchdog;
 
 mod raw;
@@ -124,6 +134,13 @@ impl Root {
     pub(crate) fn join(&self, path: impl AsRef<Path>) -> PathBuf {
         let path = path.as_ref();
         self.0.join(path.strip_prefix("/").unwrap_or(path))
+    }
+
+    /// Returns the path of the file that `path` names when this prefix is `/`: links, absolute ones
+    /// too, are followed below it.
+    #[cfg(feature = "host")]
+    pub(crate) fn inside(&self, path: impl AsRef<Path>) -> PathBuf {
+        inside::inside(&self.0, path.as_ref())
     }
 }
 

@@ -8,13 +8,17 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use super::regular_file::{self, FileBytes};
-use super::{Error, Result};
+use super::{BootTime, Error, Result};
 use crate::escape;
 #[cfg(feature = "host")]
 use crate::kmod::compress;
 use crate::kmod::compress::{Compression, DecodeError, Decoder, IMAGE_LIMIT};
 #[cfg(feature = "host")]
 use crate::kmod::elf_machine::Machine;
+
+/// Plain modules from this size in bytes on are mapped by [`ModuleFile::contents`]. modinfo uses a
+/// few pages, and reading all of xfs took longer than the whole of kmod's modinfo.
+const MAP_SIZE: u64 = 1 << 20;
 
 /// An open module file.
 #[derive(Debug)]
@@ -85,7 +89,7 @@ impl ModuleFile {
     /// The file cannot be read or mapped, is damaged, or decodes to more than the limit.
     pub(crate) fn contents(mut self) -> std::result::Result<FileBytes, ImageError> {
         if self.compression == Compression::Plain {
-            let map = FileBytes::map_if_large(&self.file);
+            let map = FileBytes::map_if_large(&self.file, MAP_SIZE);
             let failed =
                 |errno| ImageError::Read(Error::new("mmap", escape::path(&self.path), errno));
             if let Some(map) = map.map_err(failed)? {
@@ -129,7 +133,7 @@ impl ModuleFile {
     }
 
     /// Decodes the image into `image`, as [`Self::image`] does, to reuse its memory. `bytes` holds
-    /// the compressed file meanwhile.
+    /// the compressed file meanwhile. Returns the time at which the file had been read.
     ///
     /// # Errors
     /// As [`Self::image`].
@@ -139,13 +143,14 @@ impl ModuleFile {
         bytes: &mut Vec<u8>,
         image: &mut Vec<u8>,
         limit: usize,
-    ) -> std::result::Result<(), ImageError> {
+    ) -> std::result::Result<BootTime, ImageError> {
         let plain = self.compression == Compression::Plain;
         self.read_into(if plain { image } else { bytes }, limit)?;
-        match plain {
-            true => Ok(()),
-            false => decoder.decode_into(bytes, limit, image).map_err(ImageError::Decode),
+        let has_read = BootTime::now();
+        if !plain {
+            decoder.decode_into(bytes, limit, image).map_err(ImageError::Decode)?;
         }
+        Ok(has_read)
     }
 
     fn read_into(

@@ -168,6 +168,44 @@ fn self_command(applet: &str) -> Command {
     command
 }
 
+/// Command of this program that starts another one and is tied to its parent.
+#[cfg(feature = "host")]
+pub(crate) const TIED: &str = "tied";
+
+/// Returns the command PROGRAM, which gets SIGTERM when the thread that starts it ends. The
+/// program is looked up in PATH by a child that runs this program: only a child can ask for that.
+#[cfg(feature = "host")]
+pub(crate) fn tied_command(program: impl AsRef<OsStr>) -> Command {
+    let mut command = self_command(TIED);
+    command.arg(std::process::id().to_string()).arg(program);
+    command
+}
+
+/// PR_SET_PDEATHSIG of prctl(2): has the kernel send this process SIGTERM when its parent, the process
+/// `parent`, ends.
+///
+/// # Errors
+/// The parent has ended already.
+#[cfg(feature = "host")]
+pub(crate) fn die_with_parent(parent: i32) -> Result<()> {
+    let failed = |errno| Error::new("prctl", "PR_SET_PDEATHSIG", errno);
+    rustix::process::set_parent_process_death_signal(Some(Signal::TERM)).map_err(failed)?;
+    match rustix::process::getppid() == Pid::from_raw(parent) {
+        true => Ok(()),
+        false => Err(failed(rustix::io::Errno::SRCH)),
+    }
+}
+
+/// Returns the path of an executable file that is in a directory of PATH.
+#[cfg(feature = "host")]
+pub(crate) fn find_program(name: &str) -> Option<std::path::PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let is_program = |path: &std::path::PathBuf| {
+        path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
+    };
+    std::env::split_paths(&path).map(|dir| dir.join(name)).find(is_program)
+}
+
 /// memfd_create(2): returns a file in memory that holds `bytes`, is read from its start, and stays
 /// open across execve(2).
 ///
@@ -218,6 +256,15 @@ pub(crate) fn wait_for(
             return Ok(status);
         }
         std::thread::sleep(WAIT_INTERVAL);
+    }
+}
+
+/// kill(2): sends SIGTERM to a child.
+#[cfg(feature = "host")]
+pub(crate) fn ask_to_end(child: &Child) {
+    if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        // It may have ended already.
+        let _ = rustix::process::kill_process(pid, Signal::TERM);
     }
 }
 

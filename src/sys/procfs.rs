@@ -41,6 +41,18 @@ fn cmdline_without_mount() -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Splits a line of /proc/PID/mountinfo: device number, mount point, and the fields from the type
+/// on.
+///
+/// ```text
+/// ID PARENT MAJOR:MINOR ROOT POINT OPTIONS TAG… - TYPE SOURCE OPTIONS       proc_pid_mountinfo(5)
+/// ```
+pub(super) fn mount_fields(line: &str) -> Option<(&str, &str, &str)> {
+    let (front, back) = line.split_once(" - ")?;
+    let mut front = front.split(' ').skip(2);
+    Some((front.next()?, front.nth(1)?, back))
+}
+
 /// Returns /proc/modules. Bytes that are not UTF-8 are replaced.
 ///
 /// # Errors
@@ -80,12 +92,8 @@ pub(crate) fn consoles(root: &Root) -> Vec<String> {
 /// ```text
 /// MemAvailable:    3906484 kB
 /// ```
-#[cfg(feature = "stacks")]
 pub(crate) fn available_memory(root: &Root) -> Option<u64> {
-    let text = read(&root.join("proc/meminfo")).ok()?;
-    let number = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let kib: u64 = number.trim().trim_end_matches("kB").trim_end().parse().ok()?;
-    Some(kib.saturating_mul(1024))
+    memory_field(&root.join("proc/meminfo"), "MemAvailable:")
 }
 
 /// Writes `value` to the sysctl `name`, such as `kernel/printk_devkmsg`.
@@ -108,9 +116,14 @@ pub(crate) fn sysctl(root: &Root, name: &str) -> Result<String> {
 /// Returns the peak resident set size of a process (an ID or `self`) in bytes: VmHWM of its status
 /// file, proc_pid_status(5).
 pub(crate) fn peak_memory(root: &Root, process: &str) -> Option<u64> {
-    let text = read(&root.join("proc").join(process).join("status")).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
+    memory_field(&root.join("proc").join(process).join("status"), "VmHWM:")
+}
+
+/// Returns the bytes in the line of a file that begins with `name`, where they are kibibytes.
+fn memory_field(path: &Path, name: &str) -> Option<u64> {
+    let text = read(path).ok()?;
+    let number = text.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(number.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.saturating_mul(1024))
 }
 
 fn read_bytes(path: &Path) -> Result<Vec<u8>> {

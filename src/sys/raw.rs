@@ -43,6 +43,76 @@ pub(super) fn is_secure_execution() -> bool {
     unsafe { getauxval(AT_SECURE) != 0 }
 }
 
+#[cfg(any(target_arch = "x86_64", target_arch = "x86"))]
+unsafe extern "C" {
+    fn ioperm(from: c_ulong, number: c_ulong, on: c_int) -> c_int;
+}
+
+/// ioperm(2): lets the calling thread write to an I/O port.
+///
+/// # Errors
+/// PERM if the kernel is locked down, NOSYS if it lacks the call.
+#[cfg(any(target_arch = "x86_64", target_arch = "x86"))]
+pub(super) fn allow_port(port: u16) -> Result<(), Errno> {
+    // SAFETY: the call accepts any number, and reads no memory.
+    match unsafe { ioperm(c_ulong::from(port), 1, 1) } {
+        0 => Ok(()),
+        _ => {
+            let error = std::io::Error::last_os_error();
+            Err(Errno::from_io_error(&error).unwrap_or(Errno::IO))
+        }
+    }
+}
+
+/// OUT: writes a byte to an I/O port that [`allow_port`] has opened to this thread. Without that the
+/// kernel sends SIGSEGV.
+#[cfg(any(target_arch = "x86_64", target_arch = "x86"))]
+pub(super) fn write_port(port: u16, value: u8) {
+    // SAFETY: the instruction touches no memory of the program. The user has
+    // named this port as the exit port of the machine.
+    unsafe {
+        std::arch::asm!("out dx, al", in("dx") port, in("al") value, options(nomem, nostack));
+    }
+}
+
+/// SYS_EXIT of semihosting: ends the virtual machine with `status`. Without semihosting the kernel
+/// sends SIGILL or SIGTRAP.
+#[cfg(any(target_arch = "aarch64", target_arch = "riscv64"))]
+pub(crate) fn end_by_semihosting(status: usize) {
+    const SYS_EXIT: usize = 0x18;
+    /// ADP_Stopped_ApplicationExit.
+    const APPLICATION_EXIT: usize = 0x20026;
+    let reason = [APPLICATION_EXIT, status];
+    // SAFETY: QEMU reads two words at the address, which are initialised, and changes the first
+    // register at most.
+    #[cfg(target_arch = "aarch64")]
+    unsafe {
+        std::arch::asm!(
+            "hlt #0xf000",
+            inout("x0") SYS_EXIT => _,
+            in("x1") reason.as_ptr(),
+            options(readonly, nostack),
+        );
+    }
+    // SAFETY: as above. The three instructions are the sign of semihosting; the outer ones have no
+    // effect. All must be in one page.
+    #[cfg(target_arch = "riscv64")]
+    unsafe {
+        std::arch::asm!(
+            ".option push",
+            ".option norvc",
+            ".balign 16",
+            "slli x0, x0, 0x1f",
+            "ebreak",
+            "srai x0, x0, 7",
+            ".option pop",
+            inout("a0") SYS_EXIT => _,
+            in("a1") reason.as_ptr(),
+            options(readonly, nostack),
+        );
+    }
+}
+
 /// The bytes of a file, mapped into memory: the kernel reads only the pages that are accessed.
 pub(crate) struct Map {
     start: *mut c_void,
@@ -224,6 +294,16 @@ pub(super) fn watchdog_set_timeout(device: impl AsFd, seconds: u32) -> rustix::i
     // SAFETY: the argument is an int, and the kernel does not keep the address.
     unsafe { ioctl(device, Call(request, ptr::from_mut(&mut seconds).cast())) }?;
     Ok(seconds)
+}
+
+/// KDSKBENT: sets the value of a key from a `struct kbentry` of linux/kd.h.
+#[cfg(feature = "full")]
+pub(super) fn set_keyboard_entry(
+    terminal: impl AsFd,
+    entry: &mut [u8; 4],
+) -> rustix::io::Result<()> {
+    // SAFETY: the structure has this size, and the kernel does not keep the address.
+    unsafe { ioctl(terminal, Call(0x4b47, entry.as_mut_ptr().cast())) }.map(drop)
 }
 
 mod libc {
@@ -428,6 +508,26 @@ mod no_thread_names {
     #[unsafe(no_mangle)]
     extern "C" fn pthread_setname_np(_thread: *const c_void, _name: *const c_char) -> c_int {
         0
+    }
+}
+
+/// The CRC64 of liblzma, whose tables are 8 KB.
+#[cfg(all(target_env = "musl", feature = "full", not(feature = "host")))]
+mod small_crc64 {
+    use std::slice;
+
+    use crate::kmod::compress::crc64::crc64;
+
+    // SAFETY: name, arguments and result are those of lzma/check.h. `bytes` has this length.
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn lzma_crc64(bytes: *const u8, len: usize, crc: u64) -> u64 {
+        // liblzma may have no buffer for no bytes.
+        let bytes = match len {
+            0 => &[],
+            // SAFETY: as above.
+            _ => unsafe { slice::from_raw_parts(bytes, len) },
+        };
+        crc64(bytes, crc)
     }
 }
 

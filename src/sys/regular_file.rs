@@ -23,7 +23,7 @@ pub(crate) const CONFIG_LIMIT: usize = 4 << 20;
 /// Longest boot record or list of modules, in bytes.
 pub(crate) const RECORD_LIMIT: usize = 8 << 20;
 
-/// Files from this size in bytes on are mapped by [`contents`] and [`FileBytes::map_if_large`].
+/// Files from this size in bytes on are mapped by [`contents`].
 const MAP_SIZE: u64 = 16 << 20;
 
 /// The bytes of a file. Of a large file only the pages in use are in memory: it is mapped. If
@@ -46,12 +46,12 @@ impl FileBytes {
         raw::Map::new(file).map(Self::Mapped)
     }
 
-    /// Maps `file` if it is large.
+    /// Maps `file` if it has `size` bytes or more.
     ///
     /// # Errors
     /// mmap(2) or fstat(2) fails.
-    pub(super) fn map_if_large(file: &File) -> rustix::io::Result<Option<Self>> {
-        let is_large = rustix::fs::fstat(file)?.st_size.cast_unsigned() >= MAP_SIZE;
+    pub(super) fn map_if_large(file: &File, size: u64) -> rustix::io::Result<Option<Self>> {
+        let is_large = rustix::fs::fstat(file)?.st_size.cast_unsigned() >= size;
         is_large.then(|| Self::map(file)).transpose()
     }
 }
@@ -133,7 +133,9 @@ pub(crate) fn contents(path: &Path, limit: usize) -> Result<FileBytes> {
     if metadata.len() > limit as u64 {
         return Err(failed(Cause::TooLarge(limit)));
     }
-    if let Some(map) = FileBytes::map_if_large(&file).map_err(|errno| failed(errno.into()))? {
+    if let Some(map) =
+        FileBytes::map_if_large(&file, MAP_SIZE).map_err(|errno| failed(errno.into()))?
+    {
         return Ok(map);
     }
     let mut bytes = Vec::new();

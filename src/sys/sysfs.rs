@@ -192,6 +192,16 @@ pub(super) fn bracketed(text: &str) -> Option<&str> {
     rest.split_once(']').map(|(word, _)| word)
 }
 
+/// Reports whether /dev/console is a screen: the last one of the active consoles is a virtual
+/// terminal.
+pub(crate) fn has_screen(root: &Root) -> bool {
+    let active = std::fs::read_to_string(root.join("sys/class/tty/console/active"));
+    let last = active.as_deref().unwrap_or_default().trim_end().rsplit(' ').next();
+    let number = last.and_then(|name| name.strip_prefix("tty")?.as_bytes().first());
+    // Other terminals have letters there: ttyS0, ttyAMA0.
+    number.is_some_and(u8::is_ascii_digit)
+}
+
 /// Reports whether the kernel prints every record on the console, whatever its priority.
 pub(crate) fn ignores_loglevel(root: &Root) -> bool {
     let text = text(&root.join("sys/module/printk/parameters/ignore_loglevel"));
@@ -217,6 +227,21 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(bracketed(text), mode);
+        }
+    }
+
+    #[test]
+    fn the_last_active_console_may_be_a_screen() {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = Root::at(scratch.path());
+        assert!(!has_screen(&root));
+        let dir = scratch.path().join("sys/class/tty/console");
+        fs::create_dir_all(&dir).unwrap();
+        for (active, want) in
+            [("tty0\n", true), ("ttyS0 tty0\n", true), ("tty0 ttyS0\n", false), ("hvc0\n", false)]
+        {
+            fs::write(dir.join("active"), active).unwrap();
+            assert_eq!(has_screen(&root), want, "{active}");
         }
     }
 

@@ -4,40 +4,34 @@ mod pass;
 
 use std::ffi::OsString;
 
-use super::args::{Arg, Args, Opt};
+use super::args::{Arg, Args};
 use super::message::Error;
 use super::tool::Tool;
+use super::usage::{Opt, SYSLOG, Usage, VERSION};
 use crate::escape;
 pub(super) use pass::{Policy, run_pass};
 
 const IDLE: char = '\u{1}';
 const KEEP: char = '\u{2}';
 
-const OPTIONS: &[Opt] = &[
-    Opt(IDLE, "idle", true),
-    Opt(KEEP, "keep", true),
-    Opt('n', "dry-run", false),
-    Opt('s', "syslog", false),
-    Opt('v', "verbose", false),
-    Opt('V', "version", false),
-    Opt('h', "help", false),
-];
-
-const HELP: &str = "[option…]
-
-Removes modules that were loaded on demand and are unused now and were at the last run.
-      --idle=SECONDS  only modules that have been unused for at least SECONDS
-      --keep=A,B      keep modules with these names or patterns
-  -n, --dry-run       print what would be done, and do nothing
-  -s, --syslog        log messages to syslog
-  -v, --verbose       print what is done
-  -V, --version       print the version
-  -h, --help          print this help
-";
+pub(super) static USAGE: Usage =
+    Usage::new("autoclean", "remove unused modules that were loaded on demand")
+        .text(
+            "[option…]\n\n\
+     Removes modules that were loaded on demand and are unused now and were at the last run.",
+        )
+        .options(&[
+            Opt(IDLE, "idle=SECONDS: only modules that have been unused for at least SECONDS"),
+            Opt(KEEP, "keep=MODULE,…: keep modules with these names or patterns"),
+            Opt('n', "dry-run: print what would be done, and do nothing"),
+            SYSLOG,
+            Opt('v', "verbose: print what is done"),
+            VERSION,
+        ]);
 
 pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
     let tool = Tool::coldplug(args);
-    let mut args = Args::new(args, Vec::new(), OPTIONS);
+    let mut args = Args::new(args, Vec::new(), &USAGE);
     let mut policy = Policy::default();
     while let Some(arg) = args.next()? {
         match arg {
@@ -48,8 +42,7 @@ pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
                 'n' => policy.dry_run = true,
                 's' => tool.use_syslog(),
                 'v' => policy.verbose = true,
-                'V' => return Err(tool.version()),
-                _ => return Err(tool.help(HELP)),
+                _ => return Err(tool.version()),
             },
         }
     }

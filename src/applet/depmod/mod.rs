@@ -2,17 +2,19 @@
 //! the options and messages of kmod's depmod(8).
 
 mod options;
-mod progress;
 
 use std::ffi::OsString;
 use std::fs;
+use std::io::IsTerminal;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use options::Options;
+pub(super) use options::USAGE;
 
 use super::message;
+use super::progress::Progress;
 use super::tool::{Level, Tool};
 use crate::depmod::{self, Error, Found, Listener, Output, Settings, Store};
 use crate::escape;
@@ -250,12 +252,13 @@ impl Depmod<'_> {
 /// Prints messages and progress.
 struct Terminal<'a, 'b> {
     depmod: &'a Depmod<'b>,
-    progress: progress::Progress,
+    progress: Progress,
 }
 
 impl<'a, 'b> Terminal<'a, 'b> {
     fn new(depmod: &'a Depmod<'b>) -> Self {
-        Self { depmod, progress: progress::Progress::default() }
+        let is_terminal = std::io::stderr().is_terminal() && std::io::stdout().is_terminal();
+        Self { depmod, progress: Progress::new(is_terminal) }
     }
 }
 
@@ -273,6 +276,6 @@ impl Listener for Terminal<'_, '_> {
     }
 
     fn progress(&mut self, done: usize, total: usize) {
-        self.progress.update(done, total);
+        self.progress.update("reading modules", done, total);
     }
 }

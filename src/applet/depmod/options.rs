@@ -5,51 +5,37 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use crate::applet::args::{Arg, Args, Opt};
+use crate::applet::args::{Arg, Args};
 use crate::applet::message::Error;
 use crate::applet::paths::absolute;
 use crate::applet::tool::{Level, Tool};
+use crate::applet::usage::{Opt, Usage, VERSION};
 use crate::escape;
 
-const OPTIONS: &[Opt] = &[
-    Opt('a', "all", false),
-    Opt('A', "quick", false),
-    Opt('b', "basedir", true),
-    Opt('m', "moduledir", true),
-    Opt('o', "outdir", true),
-    Opt('C', "config", true),
-    Opt('E', "symvers", true),
-    Opt('F', "filesyms", true),
-    Opt('e', "errsyms", false),
-    Opt('n', "show", false),
-    Opt('n', "dry-run", false),
-    Opt('P', "symbol-prefix", true),
-    Opt('v', "verbose", false),
-    Opt('w', "warn", false),
-    Opt('V', "version", false),
-    Opt('h', "help", false),
-];
-
-const HELP: &str = "[options] [VERSION] [FILE...]
-\tWrite the index files for the modules of kernel VERSION (default: the
-\trunning kernel). With FILEs, index only these modules.
-Options:
-\t-a, --all               index all modules even if FILEs are given
-\t-A, --quick             do nothing unless a module is newer than modules.dep
-\t-b, --basedir=DIR       use the modules below DIR
-\t-m, --moduledir=DIR     use DIR instead of /lib/modules
-\t-o, --outdir=DIR        write the files below DIR
-\t-C, --config=PATH       read PATH instead of the depmod.d directories
-\t-E, --symvers=FILE      read the kernel's symbols and versions from Module.symvers
-\t-F, --filesyms=FILE     read the kernel's symbols from System.map
-\t-e, --errsyms           report unknown symbols (default: System.map of VERSION)
-\t-n, --show, --dry-run   print the files on standard output and write none
-\t-P, --symbol-prefix=C   strip the prefix C from symbols
-\t-v, --verbose           print the symbol that causes each dependency
-\t-w, --warn              warn about duplicate entries
-\t-V, --version           show the version
-\t-h, --help              show this help
-";
+pub(in crate::applet) static USAGE: Usage =
+    Usage::tool("depmod", "index the modules of a kernel: dependencies, aliases, symbols")
+        .text(
+            "[option…] [RELEASE [FILE…]]\n\n\
+     Writes the index files for the modules of a kernel (default: the running kernel). With FILEs, \
+     only these modules are indexed.",
+        )
+        .options(&[
+            Opt('a', "all: index all modules even if FILEs are given"),
+            Opt('A', "quick: do nothing unless a module is newer than modules.dep"),
+            Opt('b', "basedir=DIR: use the modules below DIR"),
+            Opt('m', "moduledir=DIR: use DIR instead of /lib/modules"),
+            Opt('o', "outdir=DIR: write the files below DIR"),
+            Opt('C', "config=PATH: read PATH instead of the depmod.d directories"),
+            Opt('E', "symvers=FILE: read the kernel's symbols and versions from Module.symvers"),
+            Opt('F', "filesyms=FILE: read the kernel's symbols from System.map"),
+            Opt('e', "errsyms: report unknown symbols (default: System.map of RELEASE)"),
+            Opt('n', "show: print the files on standard output and write none"),
+            Opt('n', "dry-run"),
+            Opt('P', "symbol-prefix=CHARACTER: strip this prefix from symbols"),
+            Opt('v', "verbose: print the symbol that causes each dependency"),
+            Opt('w', "warn: warn about duplicate entries"),
+            VERSION,
+        ]);
 
 /// The options and operands.
 #[derive(Debug, Default)]
@@ -75,11 +61,11 @@ impl Options {
     /// Parses the command line.
     ///
     /// # Errors
-    /// The command line is wrong, or `--help` or `--version` has been answered.
+    /// The command line is wrong, `--version` has been answered, or help is asked for.
     pub(super) fn read(tool: &Tool, args: &[OsString]) -> Result<Self, Error> {
-        let mut args = Args::new(args, Vec::new(), OPTIONS);
+        let mut args = Args::new(args, Vec::new(), &USAGE);
         let (mut options, mut operands) = (Self::default(), Vec::new());
-        while let Some(arg) = args.next().map_err(|error| tool.bad_option(&error))? {
+        while let Some(arg) = args.next().map_err(|error| tool.bad_option(error))? {
             match arg {
                 Arg::Operand(word) => operands.push(word),
                 Arg::Opt(letter, value) => options.set(tool, letter, &value)?,
@@ -131,8 +117,7 @@ impl Options {
                 tool.increase_verbosity();
             }
             'w' => self.warn_duplicates = true,
-            'V' => return Err(tool.version()),
-            _ => return Err(tool.help(HELP)),
+            _ => return Err(tool.version()),
         }
         Ok(())
     }

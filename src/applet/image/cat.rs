@@ -3,9 +3,12 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::input::MAX_SIZE;
 use super::{Command, input, operands, usage};
+use crate::applet::args::Args;
 use crate::applet::message::{self, Error};
 use crate::applet::out;
+use crate::applet::usage::Usage;
 use crate::escape;
 use crate::image::cat;
 
@@ -17,9 +20,14 @@ pub(super) struct Files {
     limit: u64,
 }
 
+pub(super) static USAGE: Usage =
+    Usage::new("image cat", "print the content of files, through links, as the system reads them")
+        .text("[option…] IMAGE PATH…")
+        .options(&[MAX_SIZE]);
+
 /// Parses the options of the command.
-pub(super) fn parse(parser: &mut lexopt::Parser) -> Result<Command, Error> {
-    let Some((words, limit)) = input::words(parser)? else { return Ok(Command::Help) };
+pub(super) fn parse(args: Args) -> Result<Command, Error> {
+    let (words, limit) = input::words(args)?;
     let (image, paths) = operands(words)?;
     input::check(&image)?;
     if paths.is_empty() {

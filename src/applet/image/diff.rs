@@ -2,16 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
+use super::input::MAX_SIZE;
 use super::{Command, input, usage};
+use crate::applet::args::Args;
 use crate::applet::message::Error;
 use crate::applet::out;
+use crate::applet::usage::Usage;
 use crate::image::diff;
 use crate::image::diff::Files;
 
 /// Exit status if something differs.
 const DIFFERENT: u8 = 1;
-/// Exit status for an error.
-const TROUBLE: u8 = 2;
 
 /// The images to compare.
 #[derive(Debug)]
@@ -20,24 +21,21 @@ pub(super) struct Images {
     limit: u64,
 }
 
+pub(super) static USAGE: Usage = Usage::new("image diff", "compare what two images unpack to")
+    .text(
+        "[option…] IMAGE IMAGE\n\n\
+         The exit status is 0 if nothing differs, 1 if something does, and 2 for an error. A module \
+         of which only the compression differs is 'recompressed'.",
+    )
+    .options(&[MAX_SIZE]);
+
 /// Parses the options of the command.
-pub(super) fn parse(parser: &mut lexopt::Parser) -> Result<Command, Error> {
-    let Some((words, limit)) = input::words(parser)? else { return Ok(Command::Help) };
+pub(super) fn parse(args: Args) -> Result<Command, Error> {
+    let (words, limit) = input::words(args)?;
     let words: Vec<_> = words.into_iter().map(PathBuf::from).collect();
     let images = <[PathBuf; 2]>::try_from(words).map_err(|_| usage("two images are compared"))?;
     images.iter().try_for_each(|image| input::check(image))?;
     Ok(Command::Diff(Images { images, limit }))
-}
-
-/// Prints an error, and returns the exit status for it.
-pub(super) fn trouble(error: Error) -> Error {
-    match error {
-        Error::Code(_) => error,
-        error => {
-            error.print("image");
-            Error::Code(TROUBLE)
-        }
-    }
 }
 
 impl Images {

@@ -2,9 +2,12 @@
 
 use std::path::PathBuf;
 
+use super::input::MAX_SIZE;
 use super::{Command, input, operands};
+use crate::applet::args::Args;
 use crate::applet::message::{self, Error};
 use crate::applet::out;
+use crate::applet::usage::{Opt, Usage};
 use crate::escape;
 use crate::image::extract::{self, Options};
 use crate::image::pattern::Patterns;
@@ -17,22 +20,38 @@ pub(super) struct Extraction {
     is_verbose: bool,
 }
 
+pub(super) static USAGE: Usage = Usage::new(
+    "image extract",
+    "write the files of an image below a directory",
+)
+.text(
+    "[option…] IMAGE [PATTERN…]\n\n\
+             Writes the files as the kernel unpacks them, and nothing elsewhere. If the image is \
+             damaged, writes nothing.",
+)
+.options(&[
+    Opt('C', "directory=DIR: the directory, which is made if it is missing (default: .)"),
+    Opt(
+        '\0',
+        "parts: write each part of the image into a directory of its own: early, early2, … and \
+                 the last one into main",
+    ),
+    MAX_SIZE,
+    Opt('v', "verbose: print the names of the files that are written"),
+]);
+
 /// Parses the options of the command.
-pub(super) fn parse(parser: &mut lexopt::Parser) -> Result<Command, Error> {
-    use lexopt::Arg::{Long, Short, Value};
-    use lexopt::ValueExt;
+pub(super) fn parse(mut args: Args) -> Result<Command, Error> {
     let (mut words, mut is_verbose) = (Vec::new(), false);
     let (dir, patterns) = (PathBuf::from("."), Patterns::default());
     let mut options = Options { dir, patterns, apart: false, limit: input::LIMIT };
-    while let Some(arg) = parser.next()? {
-        match arg {
-            Long("help") | Short('h') => return Ok(Command::Help),
-            Long("directory") | Short('C') => options.dir = parser.value()?.into(),
-            Long("parts") => options.apart = true,
-            Long("max-size") => options.limit = input::size(&parser.value()?.string()?)?,
-            Long("verbose") | Short('v') => is_verbose = true,
-            Value(word) => words.push(word),
-            other => return Err(other.unexpected().into()),
+    while let Some((name, value)) = args.next_named()? {
+        match name {
+            "directory" => options.dir = value.into(),
+            "parts" => options.apart = true,
+            "max-size" => options.limit = input::size(&value)?,
+            "verbose" => is_verbose = true,
+            _ => words.push(value),
         }
     }
     let (image, words) = operands(words)?;

@@ -1,12 +1,14 @@
 //! The image that a command reads, and the limit of what it may unpack to.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
 use super::usage;
+use crate::applet::args::{Args, text};
 use crate::applet::message::Error;
+use crate::applet::usage::Opt;
 use crate::escape;
 use crate::sys::{self, regular_file};
 
@@ -39,31 +41,33 @@ pub(super) fn failed(path: &Path, why: &dyn std::fmt::Display) -> Error {
     Error::Failed(format!("{}: {why}", escape::path(path)))
 }
 
-/// Parses a command line of words and `--max-size`. Returns the words and the limit, or `None` if the
-/// command line asks for help.
+/// The option for the limit.
+pub(super) const MAX_SIZE: Opt = Opt(
+    '\0',
+    "max-size=SIZE: refuse an image that unpacks to more: bytes, or with K, M, G or T (default: 4G)",
+);
+
+/// Parses a command line of words and `--max-size`. Returns the words and the limit.
 ///
 /// # Errors
-/// Another option, or a limit that is no size.
-pub(super) fn words(parser: &mut lexopt::Parser) -> Result<Option<(Vec<OsString>, u64)>, Error> {
-    use lexopt::Arg::{Long, Short, Value};
-    use lexopt::ValueExt;
+/// Another option, or a limit that is no size; or help is asked for.
+pub(super) fn words(mut args: Args) -> Result<(Vec<OsString>, u64), Error> {
     let (mut words, mut limit) = (Vec::new(), LIMIT);
-    while let Some(arg) = parser.next()? {
-        match arg {
-            Long("help") | Short('h') => return Ok(None),
-            Long("max-size") => limit = size(&parser.value()?.string()?)?,
-            Value(word) => words.push(word),
-            other => return Err(other.unexpected().into()),
+    while let Some((name, value)) = args.next_named()? {
+        match name {
+            "max-size" => limit = size(&value)?,
+            _ => words.push(value),
         }
     }
-    Ok(Some((words, limit)))
+    Ok((words, limit))
 }
 
 /// Parses a number of bytes, with a suffix of 1024, 1024² and so on.
 ///
 /// # Errors
 /// It is no such number.
-pub(super) fn size(word: &str) -> Result<u64, Error> {
+pub(super) fn size(word: &OsStr) -> Result<u64, Error> {
+    let word = text(word)?;
     let (digits, shift) = match word.as_bytes() {
         [digits @ .., b'K'] => (digits.len(), 10),
         [digits @ .., b'M'] => (digits.len(), 20),

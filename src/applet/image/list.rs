@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 
 use super::input::{self, CHUNK};
 use super::{Command, operands, usage};
+use crate::applet::args::Args;
 use crate::applet::message::Error;
 use crate::applet::out;
+use crate::applet::usage::{Opt, Usage};
 use crate::escape;
 use crate::image::newc::Member;
 use crate::image::pattern::Patterns;
@@ -34,20 +36,33 @@ enum Form {
     Sizes,
 }
 
+pub(super) static USAGE: Usage = Usage::new(
+    "image list",
+    "print mode, owner, size and name of each entry of an image",
+)
+.text(
+    "[--names] IMAGE [PATTERN…]\n--sizes IMAGE\n\n\
+             '-' is standard input. A last line tells of an appended bootconfig. If the image is \
+             damaged, prints the entries before the damage, and the exit status is 1.",
+)
+.options(&[
+    Opt('n', "names: print the names alone"),
+    Opt(
+        's',
+        "sizes: print instead how large the parts of the image are, packed and unpacked, and \
+                 which modules it has for which reasons, the largest first",
+    ),
+]);
+
 /// Parses the options of the command.
-pub(super) fn parse(parser: &mut lexopt::Parser) -> Result<Command, Error> {
-    use lexopt::Arg::{Long, Short, Value};
+pub(super) fn parse(mut args: Args) -> Result<Command, Error> {
     let (mut words, mut form) = (Vec::new(), Form::Long);
-    while let Some(arg) = parser.next()? {
-        match arg {
-            Long("help") | Short('h') => return Ok(Command::Help),
-            Long("names") | Short('n') if form != Form::Sizes => form = Form::Names,
-            Long("sizes") | Short('s') if form != Form::Names => form = Form::Sizes,
-            Long("names" | "sizes") | Short('n' | 's') => {
-                return Err(usage("--names and --sizes exclude each other"));
-            }
-            Value(word) => words.push(word),
-            other => return Err(other.unexpected().into()),
+    while let Some((name, value)) = args.next_named()? {
+        match name {
+            "names" if form != Form::Sizes => form = Form::Names,
+            "sizes" if form != Form::Names => form = Form::Sizes,
+            "names" | "sizes" => return Err(usage("--names and --sizes exclude each other")),
+            _ => words.push(value),
         }
     }
     let (image, words) = operands(words)?;

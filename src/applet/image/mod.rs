@@ -2,7 +2,9 @@
 //! shows, extracts and compares their contents.
 
 mod build;
+pub(super) use build::defaults;
 mod cat;
+mod check;
 mod diff;
 mod extract;
 mod input;
@@ -10,100 +12,39 @@ mod list;
 mod settings;
 mod update;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
+use super::args::Args;
 use super::message::Error;
 use super::out;
+use super::usage::Usage;
 
-const HELP: &str = "\
-usage: coldplug image build --kernel RELEASE -o OUT [option…]
-       coldplug image update [-k RELEASE|all] [option…]
-       coldplug image remove -k RELEASE [option…]
-       coldplug image list [--names | --sizes] IMAGE [PATTERN…]
-       coldplug image extract [-C DIR] [--parts] [--max-size SIZE] [-v] IMAGE [PATTERN…]
-       coldplug image cat [--max-size SIZE] IMAGE PATH…
-       coldplug image diff [--max-size SIZE] IMAGE IMAGE
-
-build  Write an initramfs image to OUT.
-  -k, --kernel RELEASE    kernel release of the modules, as printed by uname -r
-  -o, --output OUT        path of the image; '-' is standard output
-  -r, --root DIR          use /lib/modules, /lib/firmware and modprobe.d below DIR (default: /)
-      --all               include all modules (default)
-  -m, --modules A,B       include these modules and their dependencies: names, globs or @sets
-                          (@crypt @filesystems @lvm @network @raid @soc @storage @usb-input
-                          @virtio)
-      --init BINARY       program for /init (default: coldplug-init, or coldplug-init-stacks if the
-                          image can have a root on LUKS, LVM or md, in the directory of this
-                          program or in ../lib/coldplug; else this program. For a kernel of
-                          another machine: in the directory ARCH of these, such as aarch64)
-      --boot-only         take coldplug-init-boot for /init, which is half as large: it only boots
-                          from a filesystem on a disk; it has no rescue prompt and no tools.
-                          Modules that xz or gzip has compressed are compressed with zstd instead
-      --modules-as FORMAT zstd: compress plain modules (default); plain: decompress all
-                          modules; stored: keep the files unchanged.
-                          With --compress, plain makes the smaller image
-      --cache DIR         keep packed modules in DIR, which makes the next build fast
-                          (default: /var/cache/coldplug if it exists and can be written)
-      --no-cache          pack all modules anew
-      --compress CODEC    compress the whole archive: none (default), zstd or gzip
-      --as-list           write to OUT a list for the kernel's gen_init_cpio instead of an archive,
-                          and what only the image has to the directory OUT.files
-      --list FILE         read the files, links and device nodes from FILE, a list for
-                          gen_init_cpio, instead of the built-in list; '-' is standard input
-      --no-firmware       leave out firmware
-      --generic           leave out the root's crypttab with its key files, mdadm.conf, settings
-                          of LVM and host name
-      --shell[=PATH]      include a shell for a boot that fails: busybox or bash of the root, or
-                          the program PATH, with the libraries it needs
-      --shell-password-hash HASH|FILE
-                          ask for a password before a shell; its hash as made by
-                          'openssl passwd -6', or a file that holds it
-      --configured        begin with the options of image.conf below the root; those of the
-                          command line replace them
-  -q, --quiet             print no summary
-The date of all entries is SOURCE_DATE_EPOCH if it is set, else 0.
-
-update   Build the images of the installed kernels as image.conf says, and check each before it
-         replaces the one that is there. If that fails or there is no space, the old image stays.
-         Images that were written for kernels which are not installed any more are removed.
-  -k, --kernel RELEASE    only of this kernel; with 'all' of every installed one (default)
-  -o, --output OUT        path of the images, with %v for the release (default: as in image.conf,
-                            else /boot/initrd.img-%v); '%v' may be missing if there is one kernel
-  -r, --root DIR          the system below DIR, with its image.conf (default: /)
-  -q, --quiet             print no summary
-
-remove   Remove the image that was written for a kernel.
-  -k, --kernel RELEASE    release of the kernel
-  -o, --output OUT, -r, --root DIR, -q, --quiet   as for update
-
-list     Print mode, owner, size and name of each entry of IMAGE; '-' is standard input.
-         A last line tells of an appended bootconfig.
-         If the image is damaged, print the entries before the damage and exit with status 1.
-  -n, --names             print the names alone
-  -s, --sizes             print instead how large the parts of the image are, packed and unpacked,
-                          and which modules it has for which reasons, the largest first
-extract  Write the files of IMAGE below a directory, as the kernel unpacks them, and nothing
-         elsewhere. If the image is damaged, write nothing.
-  -C, --directory DIR     the directory, which is made if it is missing (default: .)
-      --parts             write each part of the image into a directory of its own: early, early2, …
-                          and the last one into main
-      --max-size SIZE     refuse an image that unpacks to more: bytes, or with K, M, G or T
-                          (default: 4G)
-  -v, --verbose           print the names of the files that are written
-cat      Print the content of each PATH, through links, as the running system would read it.
-diff     Compare what two images unpack to. The exit status is 0 if nothing differs, 1 if something
-         does, and 2 for an error. A module of which only the compression differs is 'recompressed'.
-A PATTERN is a glob, in which '*' matches slashes too. What is in a directory that matches is chosen.
-The image may be any that the kernel unpacks: archives in a row, plain or compressed with gzip, bzip2,
-lzma, xz, lzo, lz4 or zstd.
-";
+pub(super) static USAGE: Usage = Usage::new(
+    "image",
+    "build initramfs images, keep those of the kernels up to date; list, extract, compare",
+)
+.text(
+    "\n\n\
+     A PATTERN is a glob, in which '*' matches slashes too. What is in a directory that matches is \
+     chosen. IMAGE may be any that the kernel unpacks: archives in a row, plain or compressed with \
+     gzip, bzip2, lzma, xz, lzo, lz4 or zstd.",
+)
+.actions(&[
+    &build::USAGE,
+    &update::USAGE,
+    &update::USAGE_OF_REMOVE,
+    &list::USAGE,
+    &extract::USAGE,
+    &cat::USAGE,
+    &diff::USAGE,
+    &check::USAGE,
+]);
 
 /// A parsed command line.
 #[derive(Debug)]
 enum Command {
-    Help,
     Build(Box<build::Build>),
     Update(update::Request),
     Remove(update::Request),
@@ -111,20 +52,33 @@ enum Command {
     Extract(extract::Extraction),
     Cat(cat::Files),
     Diff(diff::Images),
+    Check(check::Check),
 }
 
 pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
-    // A status of 1 would mean a difference.
-    let is_diff = args.get(1).is_some_and(|word| word == "diff");
-    match parse(args.iter().cloned()).and_then(execute) {
-        Err(error) if is_diff => Err(diff::trouble(error)),
+    let has_result = args.get(1).is_some_and(|word| word == "diff" || word == "check");
+    match parse(args).and_then(execute) {
+        Err(error) if has_result => Err(trouble(error)),
         done => done,
+    }
+}
+
+/// Exit status for an error of a command whose result is a status of 0 or 1.
+const TROUBLE: u8 = 2;
+
+/// Prints an error of such a command, and returns the exit status for it.
+fn trouble(error: Error) -> Error {
+    match error {
+        Error::Code(_) | Error::Help(_) => error,
+        error => {
+            error.print("image");
+            Error::Code(TROUBLE)
+        }
     }
 }
 
 fn execute(command: Command) -> Result<(), Error> {
     match command {
-        Command::Help => out::text(HELP),
         Command::Build(request) => out::text(&build::build(&request.options, request.quiet)?),
         Command::Update(request) => return update::update(&request),
         Command::Remove(request) => return update::remove(&request),
@@ -132,28 +86,28 @@ fn execute(command: Command) -> Result<(), Error> {
         Command::Extract(extraction) => return extraction.run(),
         Command::Cat(files) => return files.print(),
         Command::Diff(images) => return images.print(),
+        Command::Check(check) => return check.run(),
     }
     Ok(())
 }
 
-fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Error> {
-    let mut parser = lexopt::Parser::from_iter(args);
-    let word = match parser.next()? {
-        None | Some(lexopt::Arg::Long("help") | lexopt::Arg::Short('h')) => {
-            return Ok(Command::Help);
-        }
-        Some(lexopt::Arg::Value(word)) => word,
-        Some(other) => return Err(other.unexpected().into()),
+fn parse(args: &[OsString]) -> Result<Command, Error> {
+    let word = match args.get(1) {
+        None => return Err(Error::Help(&USAGE)),
+        Some(word) if word == "--help" || word == "-h" => return Err(Error::Help(&USAGE)),
+        Some(word) => word,
     };
+    let words = |usage| Args::new(&args[1..], Vec::new(), usage);
     match word.to_str() {
-        Some("build") => build::parse(&mut parser),
-        Some("update") => update::parse(&mut parser),
-        Some("remove") => update::parse_remove(&mut parser),
-        Some("list") => list::parse(&mut parser),
-        Some("extract") => extract::parse(&mut parser),
-        Some("cat") => cat::parse(&mut parser),
-        Some("diff") => diff::parse(&mut parser),
-        _ => Err(Error::unexpected(OsStr::new(&word))),
+        Some("build") => build::parse(|| words(&build::USAGE)),
+        Some("update") => update::parse(words(&update::USAGE)),
+        Some("remove") => update::parse_remove(words(&update::USAGE_OF_REMOVE)),
+        Some("list") => list::parse(words(&list::USAGE)),
+        Some("extract") => extract::parse(words(&extract::USAGE)),
+        Some("cat") => cat::parse(words(&cat::USAGE)),
+        Some("diff") => diff::parse(words(&diff::USAGE)),
+        Some("check") => check::parse(words(&check::USAGE)),
+        _ => Err(Error::unexpected(word)),
     }
 }
 
@@ -169,8 +123,15 @@ fn operands(words: Vec<OsString>) -> Result<(PathBuf, Vec<Vec<u8>>), Error> {
 }
 
 #[cfg(test)]
+pub(super) use settings::{KEYS, Kind};
+
+#[cfg(test)]
 mod tests {
     use super::*;
+
+    fn split(line: &str) -> Vec<OsString> {
+        line.split_whitespace().map(OsString::from).collect()
+    }
 
     #[test]
     fn invalid_arguments_are_rejected() {
@@ -178,7 +139,7 @@ mod tests {
             ("list", "IMAGE is missing"),
             ("list -n -s a", "--names and --sizes exclude each other"),
             ("list -s a b", "--sizes is about the whole image"),
-            ("list -x a", "invalid option '-x'"),
+            ("list -x a", "invalid option -- 'x'"),
             ("extract -C d", "IMAGE is missing"),
             ("extract --max-size 1X a", "--max-size '1X' is not a size"),
             ("extract --max-size 99999999T a", "--max-size '99999999T' is not a size"),
@@ -187,19 +148,29 @@ mod tests {
             ("diff a", "two images are compared"),
             ("diff a b c", "two images are compared"),
             ("diff - b", "'-' cannot be read twice"),
+            ("check", "IMAGE is missing"),
+            ("check -", "'-' cannot be read twice"),
+            ("check a b", "unexpected argument 'b'"),
+            ("check --host --board b a", "one machine is checked: --board FILE or --host"),
+            ("check -k x/y a", "--kernel 'x/y' is not a release"),
             ("frob", "unexpected argument"),
         ] {
             let words = format!("image {args}");
-            let parsed = parse(words.split_whitespace().map(OsString::from));
-            let error = parsed.unwrap_err().to_string();
+            let error = parse(&split(&words)).unwrap_err().to_string();
             assert!(error.contains(message), "{args}: {error}");
         }
-        let parsed = |args: &str| parse(args.split_whitespace().map(OsString::from)).unwrap();
-        for args in ["image", "image -h", "image list -h", "image diff a --help"] {
-            assert!(matches!(parsed(args), Command::Help), "{args}");
+        for (args, name) in [
+            ("image", "image"),
+            ("image -h", "image"),
+            ("image list -h", "image list"),
+            ("image diff a --help", "image diff"),
+        ] {
+            let help = parse(&split(args)).unwrap_err();
+            assert!(matches!(help, Error::Help(usage) if usage.name == name), "{args}");
         }
         for (word, bytes) in [("7", 7), ("2K", 2 << 10), ("3M", 3 << 20), ("4T", 4 << 40)] {
-            match parsed(&format!("image extract --max-size {word} a etc x")) {
+            let args = format!("image extract --max-size {word} a etc x");
+            match parse(&split(&args)).unwrap() {
                 Command::Extract(extraction) => assert_eq!(extraction.options.limit, bytes),
                 other => panic!("{other:?}"),
             }

@@ -1,16 +1,19 @@
 //! The lines of image.conf as options of `image build`.
 
 use std::ffi::{OsStr, OsString};
+use std::path::Path;
 
+use super::super::args::Args;
 use super::super::message::{self, Error};
-use super::build::Build;
+use super::build::{self, Build};
+use super::update;
 use crate::escape;
 use crate::image::conf::{self, Setting};
 use crate::sys::Root;
 
 /// What a key takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(in crate::applet) enum Kind {
     /// yes or no.
     Flag,
     /// A text; the last line counts.
@@ -24,7 +27,7 @@ enum Kind {
 }
 
 /// The long options of `image build`.
-const KEYS: [(&str, Kind); 18] = [
+pub(in crate::applet) const KEYS: [(&str, Kind); 27] = [
     ("kernel", Kind::CommandLine),
     ("root", Kind::CommandLine),
     ("configured", Kind::CommandLine),
@@ -32,6 +35,9 @@ const KEYS: [(&str, Kind); 18] = [
     ("output", Kind::Value),
     ("all", Kind::Flag),
     ("modules", Kind::List),
+    ("board", Kind::List),
+    ("host", Kind::Flag),
+    ("with", Kind::List),
     ("init", Kind::Value),
     ("boot-only", Kind::Flag),
     ("modules-as", Kind::Value),
@@ -39,13 +45,21 @@ const KEYS: [(&str, Kind); 18] = [
     ("no-cache", Kind::Flag),
     ("compress", Kind::Value),
     ("list", Kind::Value),
+    ("manifest", Kind::Value),
+    ("trim-indexes", Kind::Flag),
     ("no-firmware", Kind::Flag),
     ("generic", Kind::Flag),
+    ("microcode", Kind::FlagOrValue),
+    ("include", Kind::List),
+    ("fsck", Kind::FlagOrValue),
+    ("keymap", Kind::FlagOrValue),
     ("shell", Kind::FlagOrValue),
     ("shell-password-hash", Kind::Value),
 ];
 /// Those besides that say nothing about the image.
 const QUIET: (&str, Kind) = ("quiet", Kind::Flag);
+/// The keys of files that an update writes.
+const PATHS: [&str; 2] = ["output", "manifest"];
 
 /// An option as on the command line, and the line that it comes from.
 type Word<'s> = (OsString, &'s Setting);
@@ -76,9 +90,10 @@ fn build(settings: &[Setting]) -> Result<Build, Error> {
     }
     let mut build = Build::default();
     for (word, setting) in words {
-        // lexopt takes the first word for the name of the program.
-        let mut parser = lexopt::Parser::from_iter([OsString::new(), word]);
-        build.add(&mut parser).map_err(|error| failed(setting, &error.to_string()))?;
+        check_path(setting).map_err(|why| failed(setting, &why))?;
+        // The first word is the name of the command.
+        let args = Args::new(&[OsString::new(), word], Vec::new(), &build::USAGE);
+        build.add(args).map_err(|error| failed(setting, &error.to_string()))?;
     }
     Ok(build)
 }
@@ -101,15 +116,24 @@ fn add<'s>(words: &mut Vec<Word<'s>>, setting: &'s Setting) -> Result<(), String
         (Kind::Flag, None) => return Err(format!("'{}' is neither yes nor no", shown(value))),
         _ => Some(Some(value)),
     };
-    let replaced: &[&str] = match (key.as_str(), &value) {
-        ("modules", Some(_)) => &["all"],
-        ("all", Some(_)) => &["all", "modules"],
-        ("cache" | "no-cache", Some(_)) => &["cache", "no-cache"],
-        (key, _) => &[key],
+    let replaced: &[&str] = match (kind, key.as_str(), &value) {
+        (_, "modules", Some(_)) => &["all"],
+        (_, "all", Some(_)) => &["all", "modules"],
+        (_, "cache" | "no-cache", Some(_)) => &["cache", "no-cache"],
+        (Kind::List, _, Some(_)) => &[],
+        (_, key, _) => &[key],
     };
     words.retain(|(_, earlier)| !replaced.contains(&earlier.key.as_str()));
     words.extend(value.map(|value| (word(key, value), setting)));
     Ok(())
+}
+
+/// Checks a path that is the same in any directory.
+fn check_path(Setting { key, value, .. }: &Setting) -> Result<(), String> {
+    match PATHS.contains(&key.as_str()) && !update::is_path_of_file(Path::new(value)) {
+        true => Err(format!("'{}' is not the absolute path of a file", shown(value))),
+        false => Ok(()),
+    }
 }
 
 /// Returns the option as on the command line.
@@ -137,10 +161,10 @@ fn shown(value: &OsStr) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::HELP;
     use super::*;
-    use crate::image::{CacheChoice, Compress, Init, Modules, Shell};
-    use std::path::Path;
+    use crate::applet::usage::Opt;
+    use crate::image::{CacheChoice, Compress, Init, Modules, Options, Shell};
+    use std::fs;
 
     fn built(lines: &str) -> Result<Build, String> {
         let settings: Vec<_> = lines
@@ -160,14 +184,14 @@ mod tests {
         let all = built("").unwrap().options;
         assert_eq!((all.modules, all.init, all.firmware), (Modules::All, Init::Smallest, true));
         let build = built(
-            "modules = @virtio, ext4; modules = xfs; compress = zstd; no-firmware = yes; \
+            "modules = @virtio, ext4; modules = xfs; compress = zstd:3; no-firmware = yes; \
              output = /efi/%v; quiet = on; generic = 1; list = /l; shell-password-hash = /h",
         )
         .unwrap();
         let options = build.options;
         let names = ["@virtio", "ext4", "xfs"].map(str::to_owned).to_vec();
         assert_eq!((options.modules, build.quiet), (Modules::Named(names), true));
-        assert_eq!((options.compress, options.firmware), (Compress::Zstd, false));
+        assert_eq!((options.compress, options.firmware), (Compress::Zstd(Some(3)), false));
         assert_eq!((options.out.as_path(), options.generic), (Path::new("/efi/%v"), true));
         assert_eq!((options.list, options.shell_password), (Some("/l".into()), Some("/h".into())));
     }
@@ -196,6 +220,33 @@ mod tests {
     }
 
     #[test]
+    fn lines_of_lists_add_up() {
+        let capture = tempfile::NamedTempFile::new().unwrap();
+        fs::write(capture.path(), "coldplug-capture 1\nkernel 6.1\n").unwrap();
+        let board = capture.path().display().to_string();
+        for (key, [first, second]) in [
+            ("board", [&*board, &*board]),
+            ("with", ["rescue", "gpu"]),
+            ("include", ["/a", "/b"]),
+            ("modules", ["a", "b"]),
+        ] {
+            let count = |lines: &str| {
+                let Options { boards, extras, includes, modules, .. } =
+                    built(lines).unwrap().options;
+                let names = match modules {
+                    Modules::Named(names) => names.len(),
+                    Modules::All => 0,
+                };
+                boards.len() + extras.len() + includes.len() + names
+            };
+            let both = format!("{key} = {first}; {key} = {second}");
+            assert_eq!(count(&both), 2, "{key}");
+            assert_eq!(count(&format!("{both}; {key} =")), 0, "{key}");
+            assert_eq!(count(&format!("{key} = {first}; {key} =; {key} = {second}")), 1, "{key}");
+        }
+    }
+
+    #[test]
     fn wrong_lines_are_named() {
         for (lines, want) in [
             ("quiet = yes; frob = 1", "f:2: frob: no such key"),
@@ -203,25 +254,26 @@ mod tests {
             ("root = /", "f:1: root: can only be given on the command line"),
             ("generic = maybe", "f:1: generic: 'maybe' is neither yes nor no"),
             ("help = yes", "f:1: help: no such key"),
+            ("output = image", "f:1: output: 'image' is not the absolute path of a file"),
+            ("manifest = -", "f:1: manifest: '-' is not the absolute path of a file"),
+            (
+                "manifest = /a; manifest = /",
+                "f:2: manifest: '/' is not the absolute path of a file",
+            ),
         ] {
             assert_eq!(built(lines).unwrap_err(), want);
         }
         let error = built("compress = rar").unwrap_err();
         assert!(error.starts_with("f:1: compress: "), "{error}");
-        assert!(error.contains("expected none, zstd or gzip"), "{error}");
+        assert!(error.contains("expected none, zstd, xz, gzip or lz4"), "{error}");
         // What takes one back makes it right.
         assert!(built("compress = rar; compress =").is_ok());
     }
 
     #[test]
     fn every_option_of_build_is_a_key() {
-        let build = HELP.split("\nupdate ").next().unwrap();
-        let option = |line: &'static str| {
-            let name = line.split_once("--")?.1;
-            line.starts_with("  ").then(|| name.split([' ', '=', '[', ',']).next())?
-        };
-        let options = build.lines().filter(|l| l.trim_start().starts_with('-'));
-        let mut options: Vec<_> = options.filter_map(option).collect();
+        let named = build::USAGE.options.iter().filter(|opt| !opt.long().is_empty());
+        let mut options: Vec<_> = named.map(Opt::long).collect();
         let mut keys: Vec<_> = KEYS.iter().chain([&QUIET]).map(|(name, _)| *name).collect();
         options.sort_unstable();
         keys.sort_unstable();

@@ -25,6 +25,7 @@ use crate::kmod::name::ModuleName;
 use crate::sys::moddir::ModuleDir;
 use crate::sys::{self, errno};
 use info::Info;
+pub(super) use options::USAGE;
 use options::{Form, Options, Show};
 use print::Printer;
 

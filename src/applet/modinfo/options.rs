@@ -3,50 +3,34 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
-use crate::applet::args::{Arg, Args, Opt};
+use crate::applet::args::{Arg, Args};
 use crate::applet::message::Error;
 use crate::applet::tool::Tool;
+use crate::applet::usage::{Opt, Usage, VERSION};
 
 const JSON: char = '\u{1}';
 const KEY_VALUE: char = '\u{2}';
 const IGNORE_CASE: char = '\u{3}';
 
-const OPTIONS: &[Opt] = &[
-    Opt('a', "author", false),
-    Opt('d', "description", false),
-    Opt('l', "license", false),
-    Opt('p', "parameters", false),
-    Opt('n', "filename", false),
-    Opt('0', "null", false),
-    Opt('m', "modname", false),
-    Opt('F', "field", true),
-    Opt(IGNORE_CASE, "ignore-case", false),
-    Opt(JSON, "json", false),
-    Opt(KEY_VALUE, "key-value", false),
-    Opt('k', "set-version", true),
-    Opt('b', "basedir", true),
-    Opt('V', "version", false),
-    Opt('h', "help", false),
-];
-
-const HELP: &str = "[options] <modulename|filename> [args]
-Options:
-\t-a, --author              print only 'author'
-\t-d, --description         print only 'description'
-\t-l, --license             print only 'license'
-\t-p, --parameters          print only 'parm'
-\t-n, --filename            print only 'filename'
-\t-0, --null                use \\0 instead of \\n
-\t-m, --modname             arguments are module names, not files or aliases
-\t-F, --field=FIELD         print only FIELD
-\t    --ignore-case         ignore the case of FIELD
-\t    --json                print a JSON array
-\t    --key-value           print every line as KEY=VALUE, also with -0
-\t-k, --set-version=VERSION use VERSION instead of the running kernel
-\t-b, --basedir=DIR         use the modules below DIR/lib/modules
-\t-V, --version             print the version
-\t-h, --help                print this help
-";
+pub(in crate::applet) static USAGE: Usage =
+    Usage::tool("modinfo", "show information about modules")
+        .text("[option…] MODULE|FILE…\n\nPrints what module files say about themselves.")
+        .options(&[
+            Opt('a', "author: print only 'author'"),
+            Opt('d', "description: print only 'description'"),
+            Opt('l', "license: print only 'license'"),
+            Opt('p', "parameters: print only 'parm'"),
+            Opt('n', "filename: print only 'filename'"),
+            Opt('0', "null: use \\0 instead of \\n"),
+            Opt('m', "modname: arguments are module names, not files or aliases"),
+            Opt('F', "field=FIELD: print only FIELD"),
+            Opt(IGNORE_CASE, "ignore-case: ignore the case of FIELD"),
+            Opt(JSON, "json: print a JSON array"),
+            Opt(KEY_VALUE, "key-value: print every line as KEY=VALUE, also with -0"),
+            Opt('k', "set-version=RELEASE: use RELEASE instead of the running kernel"),
+            Opt('b', "basedir=DIR: use the modules below DIR/lib/modules"),
+            VERSION,
+        ]);
 
 /// A parsed command line.
 pub(super) struct Options {
@@ -62,13 +46,13 @@ impl Options {
     /// Parses the command line.
     ///
     /// # Errors
-    /// An option is wrong, or `--help` or `--version` has been answered.
+    /// An option is wrong, `--version` has been answered, or help is asked for.
     pub(super) fn parse(tool: &Tool, args: &[OsString]) -> Result<Self, Error> {
-        let mut args = Args::new(args, Vec::new(), OPTIONS);
+        let mut args = Args::new(args, Vec::new(), &USAGE);
         let show = Show { field: None, end: b'\n', form: Form::Columns, ignore_case: false };
         let mut options =
             Self { show, base: None, release: None, by_name: false, operands: Vec::new() };
-        while let Some(arg) = args.next().map_err(|error| tool.bad_option(&error))? {
+        while let Some(arg) = args.next().map_err(|error| tool.bad_option(error))? {
             match arg {
                 Arg::Operand(word) => options.operands.push(word),
                 Arg::Opt(letter, value) => options.set(tool, letter, value)?,
@@ -93,8 +77,7 @@ impl Options {
             IGNORE_CASE => show.ignore_case = true,
             'k' => self.release = Some(value),
             'b' => self.base = Some(value),
-            'V' => return Err(tool.version()),
-            _ => return Err(tool.help(HELP)),
+            _ => return Err(tool.version()),
         }
         Ok(())
     }

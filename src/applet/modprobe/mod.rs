@@ -35,45 +35,7 @@ use crate::sys::moddir::{self, ModuleDir};
 use crate::sys::module::CMDLINE_OPTS;
 use crate::sys::{self, helper, process, procfs};
 use options::Options;
-
-const HELP: &str = "[options] [-i] [-b] modulename
-\tmodprobe [options] -a [-i] [-b] modulename [modulename...]
-\tmodprobe [options] -r [-i] modulename
-\tmodprobe [options] -r -a [-i] modulename [modulename...]
-\tmodprobe [options] -c
-Management:
-\t-a, --all                 treat every argument as a module name
-\t-r, --remove              remove modules
-\t    --remove-holders      also remove the modules that use them
-\t    --orphans             also remove all dependencies that are then unused, at any depth
-\t-w, --wait <MSEC>         with -r: wait up to MSEC milliseconds for a module in use
-\t    --first-time          fail if the module is already loaded (or removed)
-\t-i, --ignore-install, --ignore-remove
-\t                          ignore install and remove commands and softdeps
-\t-j, --jobs=N              with -a: load up to N modules in parallel
-\t-b, --use-blacklist       apply the blacklist to names too
-\t-k, --autoclean           mark loaded modules for removal when unused (coldplug autoclean)
-\t-f, --force               same as --force-modversion --force-vermagic
-\t    --force-modversion    ignore symbol versions
-\t    --force-vermagic      ignore the version magic
-Query:
-\t-D, --show-depends        print the modules that would be loaded
-\t-c, --show-config         print the configuration
-\t    --json                with -c: print one JSON object
-\t-R, --show-alias          print the modules that match a name or alias
-\t    --show-modversions    print the symbol versions of a module
-\t    --show-exports        print the symbols that a module exports
-General:
-\t-n, --dry-run             print what would be done, and do nothing
-\t-C, --config=FILE         use this file or directory instead of modprobe.d
-\t-d, --dirname=DIR         use the modules below DIR/lib/modules
-\t-S, --set-version=VERSION use VERSION instead of the running kernel
-\t-s, --syslog              log messages to syslog
-\t-q, --quiet               print no messages
-\t-v, --verbose             print more messages
-\t-V, --version             print the version
-\t-h, --help                print this help
-";
+pub(super) use options::USAGE;
 
 /// Environment variable with the modules whose install or remove command is an ancestor of this
 /// process. These commands are not run again.

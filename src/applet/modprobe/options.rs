@@ -4,10 +4,10 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::Duration;
 
-use super::HELP;
-use crate::applet::args::{Arg, Args, Opt};
+use crate::applet::args::{Arg, Args};
 use crate::applet::message::Error;
 use crate::applet::tool::{Level, Tool};
+use crate::applet::usage::{Opt, SYSLOG, Usage, VERSION};
 use crate::escape;
 use crate::sys::module::InitFlags;
 
@@ -25,42 +25,53 @@ const SHOW: char = '\u{10}';
 const ORPHANS: char = '\u{11}';
 const JSON: char = '\u{12}';
 
+pub(in crate::applet) static USAGE: Usage =
+    Usage::tool("modprobe", "load or remove modules with their dependencies; also for the kernel")
+        .text(
+            "[option…] MODULE [PARAMETER=VALUE…]\n[option…] -a MODULE…\n[option…] -r MODULE…\n\
+     [option…] -c\n\n\
+     Loads modules with their dependencies, by name, alias or file, or removes them.",
+        )
+        .options(OPTIONS);
+
 /// Each deprecated name follows the name that replaces it.
-const TABLE: &[Opt] = &[
-    Opt('a', "all", false),
-    Opt('r', "remove", false),
-    Opt(REMOVE_HOLDERS, "remove-holders", false),
-    Opt(REMOVE_DEPENDENCIES, "remove-dependencies", false),
-    Opt(ORPHANS, "orphans", false),
-    Opt('w', "wait", true),
-    Opt(FIRST_TIME, "first-time", false),
-    Opt('i', "ignore-install", false),
-    Opt('i', "ignore-remove", false),
-    Opt('b', "use-blacklist", false),
-    Opt('k', "autoclean", false),
-    Opt('f', "force", false),
-    Opt(FORCE_MODVERSION, "force-modversion", false),
-    Opt(FORCE_VERMAGIC, "force-vermagic", false),
-    Opt('D', "show-depends", false),
-    Opt('R', "show-alias", false),
-    Opt(RESOLVE_ALIAS, "resolve-alias", false),
-    Opt('c', "show-config", false),
-    Opt(SHOWCONFIG, "showconfig", false),
-    Opt(JSON, "json", false),
-    Opt(SHOW_MODVERSIONS, "show-modversions", false),
-    Opt(DUMP_MODVERSIONS, "dump-modversions", false),
-    Opt(SHOW_EXPORTS, "show-exports", false),
-    Opt('j', "jobs", true),
-    Opt('n', "dry-run", false),
-    Opt(SHOW, "show", false),
-    Opt('C', "config", true),
-    Opt('d', "dirname", true),
-    Opt('S', "set-version", true),
-    Opt('s', "syslog", false),
-    Opt('q', "quiet", false),
-    Opt('v', "verbose", false),
-    Opt('V', "version", false),
-    Opt('h', "help", false),
+const OPTIONS: &[Opt] = &[
+    Opt('\0', ": Management"),
+    Opt('a', "all: treat every argument as a module name"),
+    Opt('r', "remove: remove modules"),
+    Opt(REMOVE_HOLDERS, "remove-holders: also remove the modules that use them"),
+    Opt(REMOVE_DEPENDENCIES, "remove-dependencies"),
+    Opt(ORPHANS, "orphans: also remove all dependencies that are then unused, at any depth"),
+    Opt('w', "wait=MSEC: with -r: wait up to MSEC milliseconds for a module in use"),
+    Opt(FIRST_TIME, "first-time: fail if the module is already loaded (or removed)"),
+    Opt('i', "ignore-install: ignore install and remove commands and softdeps"),
+    Opt('i', "ignore-remove"),
+    Opt('j', "jobs=N: with -a: load up to N modules in parallel"),
+    Opt('b', "use-blacklist: apply the blacklist to names too"),
+    Opt('k', "autoclean: mark loaded modules for removal when unused (coldplug autoclean)"),
+    Opt('f', "force: same as --force-modversion --force-vermagic"),
+    Opt(FORCE_MODVERSION, "force-modversion: ignore symbol versions"),
+    Opt(FORCE_VERMAGIC, "force-vermagic: ignore the version magic"),
+    Opt('\0', ": Query"),
+    Opt('D', "show-depends: print the modules that would be loaded"),
+    Opt('c', "show-config: print the configuration"),
+    Opt(SHOWCONFIG, "showconfig"),
+    Opt(JSON, "json: with -c: print one JSON object"),
+    Opt('R', "show-alias: print the modules that match a name or alias"),
+    Opt(RESOLVE_ALIAS, "resolve-alias"),
+    Opt(SHOW_MODVERSIONS, "show-modversions: print the symbol versions of a module"),
+    Opt(DUMP_MODVERSIONS, "dump-modversions"),
+    Opt(SHOW_EXPORTS, "show-exports: print the symbols that a module exports"),
+    Opt('\0', ": General"),
+    Opt('n', "dry-run: print what would be done, and do nothing"),
+    Opt(SHOW, "show"),
+    Opt('C', "config=PATH: use this file or directory instead of modprobe.d"),
+    Opt('d', "dirname=DIR: use the modules below DIR/lib/modules"),
+    Opt('S', "set-version=RELEASE: use RELEASE instead of the running kernel"),
+    SYSLOG,
+    Opt('q', "quiet: print no messages"),
+    Opt('v', "verbose: print more messages"),
+    VERSION,
 ];
 
 /// A parsed command line.
@@ -106,15 +117,15 @@ impl Options {
     /// Parses the words of MODPROBE_OPTIONS and then the command line.
     ///
     /// # Errors
-    /// An option is wrong, or `--help` or `--version` has been answered.
+    /// An option is wrong, `--version` has been answered, or help is asked for.
     pub(super) fn parse(
         tool: &Tool,
         args: &[OsString],
         environment: &OsStr,
     ) -> Result<Self, Error> {
-        let mut args = Args::new(args, split(environment), TABLE);
+        let mut args = Args::new(args, split(environment), &USAGE);
         let mut options = Self { inherited: environment.to_owned(), ..Self::default() };
-        while let Some(arg) = args.next().map_err(|error| tool.bad_option(&error))? {
+        while let Some(arg) = args.next().map_err(|error| tool.bad_option(error))? {
             match arg {
                 Arg::Operand(word) => options.operands.push(word),
                 Arg::Opt(letter, value) => options.set(tool, letter, value)?,
@@ -168,7 +179,6 @@ impl Options {
                 tool.increase_verbosity();
             }
             'V' => return Err(tool.version()),
-            'h' => return Err(tool.help(HELP)),
             old => return self.set_deprecated(tool, old, value),
         }
         Ok(())

@@ -16,10 +16,11 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde_json::{Map, Value};
 
-use super::args::{Arg, Args, Opt};
+use super::args::{Arg, Args};
 use super::message::Error;
 use super::out;
 use super::tool::{Fail, Level, Tool};
+use super::usage::{Opt, Usage, VERSION};
 use crate::escape;
 use crate::kmod::uevent::Uevent;
 use crate::sys::process;
@@ -34,34 +35,20 @@ const EXEC: char = '\u{4}';
 const JSON: char = '\u{5}';
 const COUNT: char = '\u{6}';
 
-const OPTIONS: &[Opt] = &[
-    Opt(SUBSYSTEM, "subsystem", true),
-    Opt(ACTION, "action", true),
-    Opt(MODALIAS, "modalias", true),
-    Opt(EXEC, "exec", true),
-    Opt('j', "jobs", true),
-    Opt(JSON, "json", false),
-    Opt('p', "properties", false),
-    Opt(COUNT, "count", true),
-    Opt('V', "version", false),
-    Opt('h', "help", false),
-];
-
-const HELP: &str = "[option…]
-
-Prints each uevent of the kernel, or runs a command for it.
-      --subsystem=NAME  select events of this subsystem; may be repeated
-      --action=NAME     select events with this action; may be repeated
-                        (add remove change move online offline bind unbind)
-      --modalias=GLOB   select devices whose modalias matches; may be repeated
-      --exec=COMMAND    run COMMAND with sh(1), the keys of the event in its environment
-  -j, --jobs=N          run up to N commands in parallel (4), in order for the same device
-      --json            print one JSON object per line
-  -p, --properties      print all keys of each event
-      --count=N         exit after N events
-  -V, --version         print the version
-  -h, --help            print this help
-";
+pub(super) static USAGE: Usage =
+    Usage::new("monitor", "show uevents of the kernel, or run a command for each")
+        .text("[option…]\n\nPrints each uevent of the kernel, or runs a command for it.")
+        .options(&[
+            Opt(SUBSYSTEM, "subsystem=NAME: select events of this subsystem; may be repeated"),
+            Opt(ACTION, "action=add|remove|change|move|online|offline|bind|unbind: select events with this action; may be repeated"),
+            Opt(MODALIAS, "modalias=GLOB: select devices whose modalias matches; may be repeated"),
+            Opt(EXEC, "exec=COMMAND: run COMMAND with sh(1), the keys of the event in its environment"),
+            Opt('j', "jobs=N: run up to N commands in parallel (4), in order for the same device"),
+            Opt(JSON, "json: print one JSON object per line"),
+            Opt('p', "properties: print all keys of each event"),
+            Opt(COUNT, "count=N: exit after N events"),
+            VERSION,
+        ]);
 
 /// Largest uevent with its header, in bytes.
 const MAX_MESSAGE: usize = 8192;
@@ -96,7 +83,7 @@ pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
 }
 
 fn parse(tool: &Tool, args: &[OsString]) -> Result<Options, Error> {
-    let mut args = Args::new(args, Vec::new(), OPTIONS);
+    let mut args = Args::new(args, Vec::new(), &USAGE);
     let mut options = Options {
         filter: Filter::default(),
         form: Form::Line,
@@ -129,8 +116,7 @@ impl Options {
             COUNT => self.count = number("count", &value)?,
             JSON => self.form = Form::Json,
             'p' => self.form = Form::Properties,
-            'V' => return Err(tool.version()),
-            _ => return Err(tool.help(HELP)),
+            _ => return Err(tool.version()),
         }
         Ok(())
     }

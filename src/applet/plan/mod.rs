@@ -1,53 +1,48 @@
 //! `plan`: shows which modules a boot would load on a machine, in which order and why.
 
 mod show;
-mod simulate;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use super::args::{Arg, Args, Opt, release};
+use super::args::{Arg, Args, release};
 use super::capture_file;
 use super::message::{self, Error};
 use super::out;
 use super::scan::Modules;
+use super::usage::{Opt, Usage};
 use crate::cmdline::KernelCommandLine;
 use crate::escape;
 use crate::kmod::catalog::Match;
 use crate::kmod::elf_machine::Machine;
 use crate::machine::capture::Capture;
+use crate::scan::simulation::{KernelModules, Simulation};
 use crate::sys::modfile::ModuleFile;
-use crate::sys::{self, Root, machine};
-use simulate::Simulation;
+use crate::sys::{self, Root, machine, modules_load};
 
-const HELP: &str = "\
-usage: coldplug plan [option…]
-
-Shows which modules init would load on this machine or a captured one with coldplug.jobs=1: in
-which order, for which device, by which alias. Also shows builtin, excluded and missing modules,
-and devices without a module.
-  -r, --root DIR          directory with /lib/modules and modprobe.d, and without --from also /sys
-                          and /proc (default /): a mounted system or an unpacked image
-  -f, --from FILE         use the machine that coldplug scan --save wrote to FILE, or the one in
-                          the log of a serial line to which it was printed
-  -k, --kernel RELEASE    use the modules of this kernel (default: the machine's)
-  -c, --cmdline TEXT      use this kernel command line (default: the machine's)
-  -j, --json              print one JSON object
-";
-
-const OPTIONS: &[Opt] = &[
-    Opt('r', "root", true),
-    Opt('f', "from", true),
-    Opt('k', "kernel", true),
-    Opt('c', "cmdline", true),
-    Opt('j', "json", false),
-    Opt('h', "help", false),
-];
+pub(super) static USAGE: Usage = Usage::new(
+    "plan",
+    "show which modules a boot would load, in what order and why",
+)
+.text(
+    "[option…]\n\n\
+     Shows which modules init would load on this machine or a captured one with coldplug.jobs=1: \
+     in which order, for which device, by which alias. Also shows builtin, excluded and missing \
+     modules, and devices without a module.",
+)
+.options(&[
+    Opt('r', "root=DIR: directory with /lib/modules and modprobe.d, and without --from also /sys and /proc \
+         (default: /): a mounted system or an unpacked image"),
+    Opt('f', "from=FILE: use the machine that coldplug scan --save wrote to FILE, or the one in the log of a \
+         serial line to which it was printed"),
+    Opt('k', "kernel=RELEASE: use the modules of this kernel (default: the machine's)"),
+    Opt('c', "cmdline=TEXT: use this kernel command line (default: the machine's)"),
+    Opt('j', "json: print one JSON object"),
+]);
 
 /// Options of the command line.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Options {
-    help: bool,
     root: Option<PathBuf>,
     from: Option<PathBuf>,
     kernel: Option<String>,
@@ -56,18 +51,15 @@ struct Options {
 }
 
 pub(super) fn run(args: &[OsString]) -> Result<(), Error> {
-    let options = parse(args)?;
-    let text = if options.help { HELP.to_owned() } else { plan(&options)? };
-    out::text(&text);
+    out::text(&plan(&parse(args)?)?);
     Ok(())
 }
 
 fn parse(args: &[OsString]) -> Result<Options, Error> {
-    let mut args = Args::new(args, Vec::new(), OPTIONS);
+    let mut args = Args::new(args, Vec::new(), &USAGE);
     let mut options = Options::default();
     while let Some(arg) = args.next()? {
         match arg {
-            Arg::Opt('h', _) => options.help = true,
             Arg::Opt('r', dir) => options.root = Some(dir.into()),
             Arg::Opt('f', file) => options.from = Some(file.into()),
             Arg::Opt('k', word) => options.kernel = Some(release(word)?),
@@ -99,6 +91,13 @@ fn plan(options: &Options) -> Result<String, Error> {
     for warning in &params.warnings {
         message::warn("plan", &warning.to_string());
     }
+    let Modules { dir, catalog, mut config } = modules;
+    let mut warnings = Vec::new();
+    let listed = modules_load::names(&root, &params.boot.more_modules, &mut config, &mut warnings);
+    for warning in &warnings {
+        message::warn("plan", &warning.to_string());
+    }
+    let modules = KernelModules { dir: dir.path().to_owned(), catalog, config, listed };
     let boot = Simulation::new(&capture, modules, &params)?.run();
     Ok(match options.json {
         true => show::to_json(&release, &boot),

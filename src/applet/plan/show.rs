@@ -2,13 +2,13 @@
 
 use serde_json::{Map, Value, json};
 
-use super::simulate::SimulatedBoot;
 use crate::applet::scan::source_name;
 use crate::applet::table::{Row, table};
 use crate::escape;
 use crate::kmod::catalog::Match;
 use crate::load::{ModuleRecord, Outcome};
 use crate::machine::capture::Device;
+use crate::scan::simulation::SimulatedBoot;
 
 /// Returns the text: a section with the modules that are loaded, in order, and sections with all
 /// others and the reason for each.
@@ -136,8 +136,11 @@ pub(super) fn to_json(release: &str, boot: &SimulatedBoot<'_>) -> String {
 
 fn module(module: &ModuleRecord, boot: &SimulatedBoot<'_>) -> Value {
     let Value::Object(fields) = module.to_json() else { return Value::Null };
-    let is_kept =
-        |(key, _): &(String, Value)| !matches!(&**key, "start_us" | "live_us" | "end_us" | "road");
+    // Nothing is loaded, and the order of the steps shows what waits for what.
+    let is_kept = |(key, _): &(String, Value)| {
+        let is_order = matches!(&**key, "lane" | "needs" | "after" | "requester");
+        !key.ends_with("_us") && key != "method" && !is_order
+    };
     let mut fields: Map<String, Value> = fields.into_iter().filter(is_kept).collect();
     let device = module.origin.as_ref().and_then(|origin| origin.device.as_deref());
     if let Some(source) = device.and_then(|device| source(module, device, boot)) {

@@ -7,9 +7,10 @@ use std::fs;
 use rustix::io::Errno;
 use rustix::mount::MountFlags;
 
-use super::super::args::{Arg, Args, Opt};
+use super::super::args::{Arg, Args};
 use super::super::message::Error;
 use super::super::out;
+use super::super::usage::{Opt, Usage};
 use crate::boot;
 use crate::byte_text;
 use crate::cmdline::mount_options::is_writable;
@@ -19,7 +20,12 @@ use crate::sys::{self, Root, mount, mount_options, procfs};
 
 /// The mount point of the new root.
 const SYSROOT: &str = "/sysroot";
-const OPTIONS: &[Opt] = &[Opt('t', "types", true), Opt('o', "options", true)];
+
+static USAGE: Usage =
+    Usage::tool("mount", "mount a filesystem by hand").text("DEVICE [DIRECTORY]").options(&[
+        Opt('t', "types=TYPE: type of the filesystem"),
+        Opt('o', "options=OPTION,…: options of the mount; read-only without 'rw'"),
+    ]);
 
 /// A parsed line.
 #[derive(Debug, PartialEq, Eq)]
@@ -59,7 +65,7 @@ pub(super) fn run(words: &[OsString]) -> Result<(), Error> {
 }
 
 fn parse(words: &[OsString]) -> Result<Options, Error> {
-    let mut args = Args::new(words, Vec::new(), OPTIONS);
+    let mut args = Args::new(words, Vec::new(), &USAGE);
     let (mut operands, mut fstype, mut flags) = (Vec::new(), None, Vec::new());
     while let Some(arg) = args.next()? {
         match arg {

@@ -7,18 +7,26 @@ use super::save_restore::{restore, save};
 use crate::applet::args;
 use crate::applet::message::Error;
 use crate::applet::tool::{Level, Tool};
+use crate::applet::usage::Usage;
 use crate::kmod::name::ModuleName;
 use crate::kmod::settings::Settings;
 use crate::sys::{settings, sysfs};
 
-const HELP: &str = "save|restore|show [MODULE...]
-
-Saves, restores or shows the settings of modules (default: of all modules that have some).
-  save     save the settings of loaded modules
-  restore  set the saved settings of loaded modules
-  show     show each setting with its present and its saved value
-Lines 'settings MODULE PARAMETER|PATH...' in /etc/coldplug/settings.d/*.conf name the settings.
-";
+pub(in crate::applet) static USAGE: Usage = Usage::new(
+    "settings",
+    "save, restore or show the settings of modules",
+)
+.text(
+    "\n\n\
+     Saves, restores or shows the settings of modules (default: of all modules that have some). \
+     Lines 'settings MODULE PARAMETER|PATH...' in /etc/coldplug/settings.d/*.conf name the settings.",
+)
+.actions(&[
+    &Usage::new("settings save", "save the settings of loaded modules").text("[MODULE…]"),
+    &Usage::new("settings restore", "set the saved settings of loaded modules").text("[MODULE…]"),
+    &Usage::new("settings show", "show each setting with its present and its saved value")
+        .text("[MODULE…]"),
+]);
 
 /// Action on the settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +38,7 @@ enum Action {
 
 pub(in crate::applet) fn run(args: &[OsString]) -> Result<(), Error> {
     let tool = Tool::coldplug(args);
-    let words = args::operands(&tool, args, HELP)?;
+    let words = args::operands(args, &USAGE)?;
     let Some((word, names)) = words.split_first() else {
         return Err(Error::Usage("missing argument: save, restore or show".into()));
     };

@@ -6,5 +6,5 @@ mod command;
 mod save_restore;
 
 #[cfg(feature = "host")]
-pub(super) use command::run;
+pub(super) use command::{USAGE, run};
 pub(super) use save_restore::{restore, save};

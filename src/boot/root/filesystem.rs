@@ -185,16 +185,33 @@ impl Filesystem {
         }
         let is_lacking = missing.is_some();
         let Some(members) = members else { return self.check(source, cx) };
-        // A copy may be newer than what has been read.
-        if members.is_plural() && !cx.devices.is_complete() {
+        // A copy may be newer than what has been read, and may have appeared since the name was
+        // looked up. Only a name that stands for one device is no reason to read others.
+        let is_shared = !matches!(
+            self.name,
+            RootName::Device(_) | RootName::Number(..) | RootName::Link(_) | RootName::Other(_)
+        );
+        if (members.is_plural() || is_shared) && !cx.devices.is_complete() {
             let text = format!("{} ({}; reading others)", self.text, members.summary());
             return Ok(Progress::NeedsDevice(Awaited::members(text)));
+        }
+        if is_shared && let Some(newer) = self.newer_copy(&source.device, cx) {
+            return Ok(self.request_modules(newer, cx));
         }
         members.warn_copies(&self.text, cx.reporter);
         match members.is_short() || is_lacking || is_degraded && members.may_be_outdated() {
             true => self.gather_rest(source, &members, cx),
             false => self.check(source, cx),
         }
+    }
+
+    /// Returns a copy of the device that is newer and has the same name.
+    fn newer_copy(&self, device: &Candidate, cx: &mut StepContext<'_>) -> Option<Candidate> {
+        let used = device.member?;
+        let found = cx.devices.find(&self.name, Content::Filesystem)?;
+        let member = found.member?;
+        let is_same = (member.filesystem, member.index) == (used.filesystem, used.index);
+        (is_same && member.generation > used.generation).then_some(found)
     }
 
     /// Waits for the missing devices of a multi-device filesystem. Once no device is expected any
@@ -254,7 +271,7 @@ impl Filesystem {
         match Fsck::start(&source.device, self.name_for_systemd(), cx) {
             Some(check) => {
                 self.state = State::Checking(check, source);
-                Ok(Progress::Working)
+                Ok(Progress::Working("fsck"))
             }
             None => self.mount(source, cx),
         }
@@ -377,7 +394,7 @@ impl RootStep for Filesystem {
             State::Checking(mut check, source) => {
                 if !check.poll(cx.reporter)? {
                     self.state = State::Checking(check, source);
-                    return Ok(Progress::Working);
+                    return Ok(Progress::Working("fsck"));
                 }
                 self.mount(source, cx)
             }

@@ -57,6 +57,7 @@ mod search;
 #[cfg(feature = "full")]
 mod slot;
 mod state;
+mod status;
 #[cfg(feature = "full")]
 mod ubi;
 #[cfg(feature = "full")]
@@ -83,6 +84,7 @@ use crate::cmdline::boot::Break;
 use crate::disk::seen::SeenDevice;
 use crate::kmod::name::ModuleName;
 use crate::load::{Loader, ModuleRecord, Outcome, Rank};
+use crate::report::{Detail, Event};
 use crate::sys::device_nodes::DeviceNodes;
 use crate::sys::{BootTime, Root, procfs};
 use assembly::Assembly;
@@ -106,8 +108,9 @@ pub(super) enum Progress {
     /// The step needs the end of these modules' loads.
     LoadingModules(Vec<ModuleName>),
     /// The step needs the end of a child process or of all loads. The step has a deadline of its
-    /// own, and the time that passes does not count against the deadline of the root.
-    Working,
+    /// own, and the time that passes does not count against the deadline of the root. The text names
+    /// what the step waits for.
+    Working(&'static str),
     /// The mount worker is at this operation, until the deadline of the root.
     Busy(Operation),
     /// The step is done.
@@ -200,6 +203,10 @@ impl StepContext<'_> {
 
     /// Notes the root device without the end of a phase.
     fn note_root_device(&mut self, device: &str) {
+        // Shares and volumes of flash have no size.
+        let size = device.strip_prefix("/dev/").and_then(|name| self.devices.size_of(name));
+        let details = [Detail::Device(device), Detail::Size(size)];
+        self.reporter.reach_with(Event::RootFound, &details);
         self.state.device = Some(device.to_owned());
         self.state.node = None;
         self.reporter.set_root_device(device);
@@ -208,6 +215,9 @@ impl StepContext<'_> {
     /// Records the mount of the root filesystem, and `drivers`, the modules of the devices below it.
     fn record_mount(&mut self, fstype: &str, drivers: Vec<ModuleName>) {
         self.reporter.set_root_fstype(fstype);
+        let device = self.state.device.as_deref().unwrap_or_default();
+        let details = [Detail::Device(device), Detail::Text(fstype)];
+        self.reporter.reach_with(Event::RootMounted, &details);
         self.record_modules(drivers);
         self.reporter.end_phase("mount");
     }

@@ -13,6 +13,7 @@ use super::overlay::Overlay;
 use super::resume::Resume;
 use super::slot::ChooseSlot;
 use super::verity::Verity;
+use super::worker::UNDO;
 use super::{LOWER, MEDIUM, Progress, RootStep, StepContext, StepError, UPPER, ubi};
 use crate::boot::SYSROOT;
 use crate::byte_text;
@@ -154,7 +155,7 @@ impl RootPipeline {
     ) -> Result<Progress, StepError> {
         cx.worker.receive();
         if cx.worker.is_undoing() {
-            return Ok(Progress::Working);
+            return Ok(Progress::Working(UNDO));
         }
         while let Some(step) = self.steps.front_mut() {
             match step.advance(cx) {

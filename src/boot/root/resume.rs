@@ -105,13 +105,13 @@ impl Resume {
         // The kernel freezes all processes before it resumes; a load that is under way cannot be
         // frozen, nor can the read of a disk.
         if (!cx.loader.is_idle() || cx.devices.has_running_read()) && now < deadline {
-            return Ok(Progress::Working);
+            return Ok(Progress::Working("resume"));
         }
         cx.reporter.log().info(&format!("resuming from {}", byte_text::from_path(&candidate.node)));
         let request = Request::Resume { number: candidate.number, offset: self.offset };
         cx.worker.request(request, self.operation())?;
         self.state = State::Writing(BootTime::now());
-        Ok(Progress::Working)
+        Ok(Progress::Working("resume"))
     }
 
     fn parameter(&self) -> String {
@@ -142,7 +142,7 @@ impl RootStep for Resume {
                         cx.worker.kill();
                         self.state = State::Killed(BootTime::now());
                     }
-                    Ok(Progress::Working)
+                    Ok(Progress::Working("resume"))
                 }
             },
             State::Killed(at) => {
@@ -151,7 +151,7 @@ impl RootStep for Resume {
                     return Ok(self.give_up(&format!("did not end within {timeout}"), cx));
                 }
                 if at.elapsed() < KILL_TIMEOUT {
-                    return Ok(Progress::Working);
+                    return Ok(Progress::Working("resume"));
                 }
                 let waited = HEADER_TIMEOUT + KILL_TIMEOUT;
                 Err(StepError::StuckResume { operation: self.operation(), waited })

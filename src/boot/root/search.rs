@@ -3,13 +3,14 @@
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
+use super::status::status;
 use super::{
     Assembly, Awaited, Devices, MountWorker, Operation, Progress, RootPipeline, RootState,
     StepContext, StepError, WaitingClock, near_misses,
 };
 use crate::boot::error::{BootError, RootNotFound};
-use crate::boot::reporter::Reporter;
-use crate::boot::{Boot, seconds};
+use crate::boot::reporter::{HAS_RECORD, Reporter};
+use crate::boot::{Boot, modules_text, seconds};
 use crate::cmdline::KernelCommandLine;
 use crate::cmdline::network::NfsExport;
 use crate::cmdline::root::RootParams;
@@ -24,8 +25,13 @@ const RETRY_PERIOD: Duration = Duration::from_secs(5);
 const ROOTWAIT_RETRY_PERIOD: Duration = Duration::from_secs(60);
 /// Delay before a retry.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
-/// Interval between messages about a root that has not been found yet.
+/// Interval between the first messages about a root that has not been found yet. It doubles, because
+/// a serial line has a log.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
+/// Longest interval between them, in seconds.
+const MAX_PROGRESS_INTERVAL_S: u64 = 60;
+/// Interval at which the status on a screen changes.
+const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 /// Shortest time that the mount worker gets for an operation, however late it begins.
 const MIN_BUSY: Duration = Duration::from_secs(2);
 /// Longest time after the deadline of the root for which devices are read that have just appeared.
@@ -48,12 +54,26 @@ enum Stage {
     Polling(Awaited),
     /// Modules of the root are being loaded.
     LoadingModules(Vec<ModuleName>),
-    /// A child process with a deadline of its own has worked on the root since this time.
-    Working(BootTime),
+    /// A child process with a deadline of its own has worked on the root since this time, at what
+    /// the text says.
+    Working(BootTime, &'static str),
     /// The mount worker is at this operation.
     Busy(Operation),
     /// The root is mounted.
     Mounted,
+}
+
+impl Stage {
+    /// Returns what PID 1 waits for in this stage, for the record.
+    fn text(&self) -> String {
+        match self {
+            Self::NeedsDevice(awaited) | Self::Polling(awaited) => awaited.to_string(),
+            Self::LoadingModules(modules) => modules_text(modules),
+            Self::Working(_, what) => (*what).to_owned(),
+            Self::Busy(operation) => operation.text.clone(),
+            Self::Mounted => "devices to settle".to_owned(),
+        }
+    }
 }
 
 /// A failure of the root that is being tried.
@@ -77,12 +97,16 @@ pub(in crate::boot) struct RootSearch {
     clock: WaitingClock,
     pipeline: RootPipeline,
     stage: Stage,
+    /// Time since which PID 1 waits for what the stage says.
+    waits_since: BootTime,
     /// Time at which the search for the current root began.
     began: BootTime,
     /// Time at which it ends; `None` means never.
     deadline: Option<BootTime>,
     /// Time of the next progress message.
     next_progress: BootTime,
+    /// Time of the next change of the status on a screen.
+    next_status: BootTime,
     /// Time before which the root is not looked for, because of `rootdelay=` or a failure.
     not_before: BootTime,
     failure: Option<Failure>,
@@ -113,17 +137,48 @@ impl RootSearch {
             assembly: Assembly::new(dir, line, reporter),
             clock: WaitingClock::default(),
             stage: needs_root_device(&pipeline),
+            waits_since: now,
             began: now,
             // `rootdelay=` does not count against the timeout.
             deadline: timeout(&pipeline, params).map(|timeout| now + params.delay + timeout),
             pipeline,
             next_progress: now + PROGRESS_INTERVAL,
+            next_status: now + STATUS_INTERVAL,
             not_before: now + params.delay,
             failure: None,
             links_until: None,
             device_change: true,
             settled: false,
         }
+    }
+
+    /// Notes that PID 1 begins to wait.
+    pub(in crate::boot) fn begin_wait(&mut self) {
+        self.waits_since = BootTime::now();
+    }
+
+    /// Returns what PID 1 waits for.
+    fn awaited_text(&self) -> String {
+        match self.clock.is_stopped() {
+            true => "a passphrase or key".to_owned(),
+            false => self.stage.text(),
+        }
+    }
+
+    /// Records that PID 1 has waited for what the stage says, or for a person.
+    pub(in crate::boot) fn end_wait(&mut self, reporter: &mut Reporter) {
+        if HAS_RECORD {
+            reporter.add_wait(self.awaited_text(), self.waits_since);
+            self.begin_wait();
+        }
+    }
+
+    /// Goes over to another stage.
+    fn enter(&mut self, stage: Stage, reporter: &mut Reporter) {
+        if HAS_RECORD && self.stage.text() != stage.text() {
+            self.end_wait(reporter);
+        }
+        self.stage = stage;
     }
 
     /// Notes that block devices may have appeared.
@@ -172,7 +227,7 @@ impl RootSearch {
     /// Returns the time at which [`Self::advance`] or [`Self::check`] is due next.
     pub(in crate::boot) fn wakeup(&self) -> Option<BootTime> {
         let now = BootTime::now();
-        let polls = matches!(self.stage, Stage::Working(_) | Stage::Polling(_));
+        let polls = matches!(self.stage, Stage::Working(..) | Stage::Polling(_));
         let poll = polls.then(|| now + POLL_INTERVAL);
         let (worker, devices) = (self.worker.wakeup(), self.devices.wakeup());
         let (deadline, assembly) = (self.stage_deadline(), self.assembly.wakeup());
@@ -244,7 +299,7 @@ impl RootSearch {
             }
             Stage::LoadingModules(modules) => loader.is_done(modules),
             Stage::Polling(_) => now >= self.not_before,
-            Stage::Working(_) | Stage::Busy(_) => true,
+            Stage::Working(..) | Stage::Busy(_) => true,
             Stage::Mounted => false,
         };
         if due {
@@ -265,6 +320,9 @@ impl RootSearch {
         let news = assembly.advance(&mut cx, awaited.as_ref());
         let is_asking = assembly.is_asking();
         self.device_change |= news;
+        if is_asking != self.clock.is_stopped() {
+            self.end_wait(&mut boot.reporter);
+        }
         if let Some(stopped) = self.clock.set_stopped(is_asking) {
             self.deadline = self.deadline.map(|deadline| deadline + stopped);
         }
@@ -275,7 +333,7 @@ impl RootSearch {
         loop {
             let (pipeline, _, mut cx) = self.context(boot, loader);
             let result = pipeline.advance(&mut cx);
-            self.set_stage(result);
+            self.set_stage(result, &mut boot.reporter);
             // Modules that are built in or live already are no reason to sleep.
             if !matches!(&self.stage, Stage::LoadingModules(m) if loader.is_done(m)) {
                 return;
@@ -285,13 +343,14 @@ impl RootSearch {
 
     /// Notes how far the pipeline has come. The time of a child with its own deadline does not count
     /// against the deadline of the root.
-    fn set_stage(&mut self, result: Result<Progress, StepError>) {
+    fn set_stage(&mut self, result: Result<Progress, StepError>, reporter: &mut Reporter) {
         let since = match self.stage {
-            Stage::Working(since) => Some(since),
+            Stage::Working(since, _) => Some(since),
             _ => None,
         };
-        self.stage = self.stage_after(result, since.unwrap_or_else(BootTime::now));
-        if let Some(since) = since.filter(|_| !matches!(self.stage, Stage::Working(_))) {
+        let stage = self.stage_after(result, since.unwrap_or_else(BootTime::now));
+        self.enter(stage, reporter);
+        if let Some(since) = since.filter(|_| !matches!(self.stage, Stage::Working(..))) {
             self.deadline = self.deadline.map(|deadline| deadline + since.elapsed());
         }
     }
@@ -301,7 +360,7 @@ impl RootSearch {
             Ok(Progress::NeedsDevice(awaited)) => Stage::NeedsDevice(awaited),
             Ok(Progress::Polling(awaited)) => Stage::Polling(awaited),
             Ok(Progress::LoadingModules(modules)) => Stage::LoadingModules(modules),
-            Ok(Progress::Working) => Stage::Working(since),
+            Ok(Progress::Working(what)) => Stage::Working(since, what),
             Ok(Progress::Busy(operation)) => Stage::Busy(operation),
             Ok(Progress::Done) => {
                 self.deadline = None;
@@ -365,7 +424,7 @@ impl RootSearch {
         }
         match &self.stage {
             // The check of a large filesystem may take longer than the timeout of the root.
-            Stage::Working(_) | Stage::Mounted => None,
+            Stage::Working(..) | Stage::Mounted => None,
             Stage::Busy(operation) => self.deadline.map(|d| busy_deadline(d, operation.since)),
             // A device that has just appeared may be the one.
             Stage::NeedsDevice(_) => self.deadline.map(|deadline| {
@@ -379,7 +438,7 @@ impl RootSearch {
     /// Returns whether waiting on is useless before the deadline: no root is named and none was
     /// detected, or the root that was found cannot be mounted and everything has settled.
     fn is_futile(&self, params: &RootParams, settled: bool) -> bool {
-        if matches!(self.stage, Stage::Working(_) | Stage::Busy(_) | Stage::Mounted) {
+        if matches!(self.stage, Stage::Working(..) | Stage::Busy(_) | Stage::Mounted) {
             return false;
         }
         let failed = self.failure.as_ref().is_some_and(|Failure { error, first }| {
@@ -416,7 +475,8 @@ impl RootSearch {
         boot.reporter.warn(format!("root {failed} failed, trying {next}: {cause}"));
         lines.for_each(|line| boot.reporter.log().warn(&line));
         boot.reporter.add_failed_root(format!("{failed}: {error}"));
-        self.stage = needs_root_device(&self.pipeline);
+        let stage = needs_root_device(&self.pipeline);
+        self.enter(stage, &mut boot.reporter);
         self.began = BootTime::now();
         self.deadline = timeout(&self.pipeline, &boot.params.root).map(|t| self.began + t);
         self.not_before = BootTime::default();
@@ -425,34 +485,56 @@ impl RootSearch {
         Ok(())
     }
 
-    /// Tells a person at the console what the machine waits for.
+    /// Tells a person at the console what the machine waits for: on a screen by a status every second,
+    /// else by lines that come less and less often.
     fn log_progress(&mut self, boot: &Boot) {
+        let (log, now) = (boot.reporter.log(), BootTime::now());
         // The boot does not wait for a retry that has just begun, and who is asked for a passphrase
         // knows what it waits for.
         let is_brief = match &self.stage {
+            Stage::NeedsDevice(_) | Stage::Polling(_) => self.clock.is_stopped(),
             Stage::Busy(operation) => operation.since.elapsed() < RETRY_DELAY,
-            _ => self.clock.is_stopped(),
+            _ => true,
         };
-        if is_brief || BootTime::now() < self.next_progress {
+        if is_brief {
+            return log.erase_status();
+        }
+        let shows_status = log.shows_status();
+        if now < if shows_status { self.next_status } else { self.next_progress } {
             return;
         }
-        let (what, since) = match &self.stage {
-            Stage::NeedsDevice(awaited) | Stage::Polling(awaited) => {
-                (awaited.to_string(), self.began)
-            }
-            Stage::Busy(Operation { text, since }) => (text.clone(), *since),
-            _ => return,
+        let what = self.stage.text();
+        let since = match &self.stage {
+            Stage::Busy(operation) => operation.since,
+            _ => self.began,
         };
-        self.next_progress = BootTime::now() + PROGRESS_INTERVAL;
-        let waited = seconds(since.elapsed());
-        let mut line = format!("still waiting for {what} after {waited}");
-        if let Some(Failure { error, .. }) = &self.failure {
-            line.push_str(&format!("; last attempt: {error}"));
-        } else if matches!(self.stage, Stage::NeedsDevice(_)) {
-            let number = self.devices.count();
-            line.push_str(&format!("; {number} block devices seen so far"));
+        let waited = since.elapsed();
+        if now >= self.next_progress {
+            let interval_s =
+                waited.as_secs().clamp(PROGRESS_INTERVAL.as_secs(), MAX_PROGRESS_INTERVAL_S);
+            self.next_progress = now + Duration::from_secs(interval_s);
+            let mut line = format!("still waiting for {what} after {}", seconds(waited));
+            if let Some(seen) = self.seen_text("block devices seen so far") {
+                line = line + "; " + &seen;
+            }
+            if shows_status { log.debug(&line) } else { log.info(&line) }
         }
-        boot.reporter.log().info(&line);
+        // `quiet` is for boots in which nothing takes long.
+        if shows_status && (!log.is_quiet() || waited >= PROGRESS_INTERVAL) {
+            self.next_status = now + STATUS_INTERVAL;
+            let limit = self.stage_deadline().map(|deadline| deadline - since);
+            log.show_status(&status(waited, limit, self.seen_text("found").as_deref(), &what));
+        }
+    }
+
+    /// Returns what the last attempt to mount the root has met, or which block devices are there,
+    /// after `label`.
+    fn seen_text(&self, label: &str) -> Option<String> {
+        match &self.failure {
+            Some(Failure { error, .. }) => Some(format!("last attempt: {error}")),
+            None => matches!(self.stage, Stage::NeedsDevice(_))
+                .then(|| format!("{label}: {}", self.devices.names())),
+        }
     }
 
     /// Returns why the root is not mounted at the deadline.
@@ -470,7 +552,7 @@ impl RootSearch {
                 return self.root_not_found(awaited, boot);
             }
             Stage::LoadingModules(modules) => modules.as_slice(),
-            Stage::Working(_) | Stage::Busy(_) | Stage::Mounted => &[],
+            Stage::Working(..) | Stage::Busy(_) | Stage::Mounted => &[],
         };
         let is_open = |module: &&ModuleName| !loader.is_done(std::slice::from_ref(*module));
         BootError::ModulesNotLoaded {

@@ -83,7 +83,7 @@ impl ChooseSlot {
         let request = Request::Slot { size, slots, tried, places: found };
         cx.worker.request(request, format!("{PARAMETER}: choice of a slot"))?;
         self.state = State::Waiting(BootTime::now());
-        Ok(Progress::Working)
+        Ok(Progress::Working("choice of a slot"))
     }
 
     /// Notes the choice of the worker.
@@ -125,7 +125,7 @@ impl RootStep for ChooseSlot {
             Some(Ok(reply)) => return self.note(&String::from_utf8_lossy(&reply), cx),
             Some(Err(WorkerError::System(error))) => error.to_string(),
             Some(Err(died @ WorkerError::Died(_))) => died.to_string(),
-            None if since.elapsed() < TIMEOUT => return Ok(Progress::Working),
+            None if since.elapsed() < TIMEOUT => return Ok(Progress::Working("choice of a slot")),
             None => {
                 // Nothing is mounted yet. Another worker mounts the root.
                 cx.worker.abandon();

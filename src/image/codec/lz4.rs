@@ -15,9 +15,9 @@ use std::io::{self, BufRead, Read};
 use super::super::newc::Counted;
 
 /// The first bytes of a file.
-const MAGIC: u32 = 0x184c_2102;
+pub(super) const MAGIC: u32 = 0x184c_2102;
 /// Largest block, unpacked, in bytes.
-const BLOCK: usize = 8 << 20;
+pub(super) const BLOCK: usize = 8 << 20;
 /// Largest block, packed, in bytes: LZ4_COMPRESSBOUND.
 const PACKED: usize = BLOCK + BLOCK / 255 + 16;
 

@@ -12,6 +12,7 @@
 //! | `28 B5` | zstd | one frame |
 
 mod lz4;
+pub(super) mod lz4_encoder;
 mod lzo;
 
 use std::io::{self, BufRead, Read};

@@ -19,6 +19,7 @@ mod write;
 
 pub(super) use read::Counted;
 pub use read::{Member, ReadError, Reader, read};
+pub(super) use write::data_offset;
 pub use write::{Entry, Kind, Writer};
 
 /// Size of the header in bytes.

@@ -2,7 +2,9 @@
 
 use std::io::{self, Write};
 
-use super::{MAX_NAME, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK, TRAILER};
+use super::{
+    HEADER, MAX_NAME, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK, TRAILER,
+};
 
 /// Archives are padded to a multiple of this size, as by cpio.
 const BLOCK: usize = 512;
@@ -80,6 +82,11 @@ pub struct Writer<W> {
     mtime: u32,
 }
 
+/// Returns the offset of the data of an entry with this name whose header is at `offset`.
+pub(crate) fn data_offset(offset: u64, name: &str) -> u64 {
+    (offset + (HEADER + name.len() + 1) as u64).next_multiple_of(4)
+}
+
 impl<W: Write> Writer<W> {
     /// Starts an archive on `out`; `mtime` (seconds since 1970) is the date of every entry.
     pub fn new(out: W, mtime: u32) -> Self {
@@ -91,8 +98,8 @@ impl<W: Write> Writer<W> {
     /// # Errors
     ///
     /// Errors of the output; InvalidInput if the format has no room for the entry: data of 4 GiB,
-    /// or a name that the kernel would skip silently (longer than 4095 bytes, empty, or with a
-    /// NUL).
+    /// or a name that the kernel would skip silently (longer than 4095 bytes, empty, with a NUL, or
+    /// that of the entry which ends an archive).
     pub fn append(&mut self, entry: &Entry<'_>) -> io::Result<()> {
         let nlink = if entry.kind == Kind::Dir { 2 } else { 1 };
         self.append_name(entry, nlink, None).map(drop)
@@ -111,7 +118,11 @@ impl<W: Write> Writer<W> {
         nlink: u32,
         ino: Option<u32>,
     ) -> io::Result<u32> {
-        if entry.name.is_empty() || entry.name.len() > MAX_NAME || entry.name.contains(&0) {
+        if entry.name.is_empty()
+            || entry.name.len() > MAX_NAME
+            || entry.name.contains(&0)
+            || entry.name == TRAILER
+        {
             return Err(invalid("the name is not valid in a newc archive"));
         }
         let ino = ino.unwrap_or_else(|| {
@@ -141,6 +152,11 @@ impl<W: Write> Writer<W> {
         self.pad(4)?;
         self.put(data)?;
         self.pad(4)
+    }
+
+    /// Returns the number of bytes written so far.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
     }
 
     /// Writes the trailer and the padding. Returns the output and the archive's length in bytes.

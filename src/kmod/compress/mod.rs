@@ -9,6 +9,8 @@
 //!
 //! The suffix of the file name is ignored. Without the feature `full` only zstd is decoded.
 
+#[cfg(any(test, all(feature = "full", not(feature = "host"))))]
+pub(crate) mod crc64;
 #[cfg(feature = "full")]
 mod gzip;
 #[cfg(not(feature = "full"))]

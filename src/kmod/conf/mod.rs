@@ -202,6 +202,14 @@ impl Config {
         Ok(())
     }
 
+    /// Appends options of the module or alias `name`, if `text` is not empty. They take precedence
+    /// over all before.
+    pub(crate) fn add_options(&mut self, name: &[u8], text: &[u8]) {
+        if let Some(name) = normalized(name).filter(|_| !text.is_empty()) {
+            self.options.push(Entry { name, text: text.to_vec() });
+        }
+    }
+
     fn entries_mut(&mut self, command: &[u8]) -> &mut NamedList<Entry> {
         match command {
             b"install" => &mut self.install,

@@ -104,12 +104,20 @@ impl Graph {
         self.by_name.contains_key(module)
     }
 
-    /// Adds a step. The steps that it waits for must have been added before; a module without a
-    /// step counts as live.
-    pub(super) fn add(&mut self, step: Step, origin: Option<Origin>, rank: Rank) {
+    /// Adds a step that was requested at `queued`. The steps that it waits for must have been added
+    /// before; a module without a step counts as live. `others` are modules that it comes after,
+    /// besides those of the plan.
+    pub(super) fn add(
+        &mut self,
+        step: Step,
+        others: &[ModuleName],
+        origin: Option<Origin>,
+        rank: Rank,
+        queued: BootTime,
+    ) {
         let id = self.nodes.len();
         let needs = step.needs.iter().map(|name| (name, true));
-        let after = step.after.iter().map(|name| (name, false));
+        let after = step.after.iter().chain(others).map(|name| (name, false));
         let priors: Vec<(usize, bool)> = needs
             .chain(after)
             .filter_map(|(name, needs)| Some((*self.by_name.get(name)?, needs)))
@@ -134,10 +142,12 @@ impl Graph {
         self.nodes.push(Node {
             step,
             origin,
+            queued,
             rank,
             key,
             priors: priors.iter().map(|(id, _)| *id).collect(),
             users: Vec::new(),
+            lane: None,
             state: State::Waiting { pending, broken },
         });
         for (prior, _) in priors {

@@ -12,12 +12,16 @@ use crate::sys::BootTime;
 pub(super) struct Node {
     pub(super) step: Step,
     pub(super) origin: Option<Origin>,
+    /// Time of the request that it was added for.
+    pub(super) queued: BootTime,
     pub(super) rank: Rank,
     pub(super) key: SortKey,
     /// Nodes of the steps that it depends on or comes after.
     pub(super) priors: Vec<usize>,
     /// Nodes that wait for it.
     pub(super) users: Vec<User>,
+    /// The lane of its last task: the lowest number that no other task had then.
+    pub(super) lane: Option<usize>,
     pub(super) state: State,
 }
 

@@ -32,6 +32,7 @@ impl Graph {
         }
         let low_priority = self.is_held(self.nodes[id].rank);
         let run = Run { start: now, low_priority, is_retry, is_alone: is_retry, notices: 0 };
+        self.nodes[id].lane = self.free_lane();
         self.nodes[id].state = State::Running(run);
         self.running.insert(id);
         self.started += 1;
@@ -48,6 +49,24 @@ impl Graph {
             options: options(&node.step, async_probe),
             low_priority,
         })
+    }
+
+    /// Returns the lowest number that no task has; `None` if no record is written.
+    fn free_lane(&self) -> Option<usize> {
+        if cfg!(not(feature = "full")) {
+            return None;
+        }
+        // A load that has been given up, or whose process has died, goes on in the kernel.
+        let lists = [&self.running, &self.orphans, &self.abandoned];
+        let has = |lane: usize| {
+            let has_lane = |id: &usize| self.nodes[*id].lane == Some(lane);
+            lists.iter().any(|list| list.iter().any(has_lane))
+        };
+        let mut lane = 0;
+        while has(lane) {
+            lane += 1;
+        }
+        Some(lane)
     }
 
     /// Takes a task back that no worker has received: its step may start again.

@@ -64,10 +64,34 @@ fn steps_start_when_their_dependencies_are_live() {
         step("x", &[], &[]),
         step("a", &["b", "c"], &["x"]),
     ] {
-        graph.add(s, None, Rank::Rest);
+        graph.add(s, &[], None, Rank::Rest, NOW);
     }
     assert_eq!(graph.load(), 2);
     assert_eq!(run(&mut graph, &[]), "c:loaded b:loaded x:loaded a:loaded");
+}
+
+/// The record parts what a module needs from what it only comes after.
+#[test]
+fn the_user_of_a_post_softdep_is_not_needed() {
+    let mut graph = parallel(SchedulePolicy::default());
+    let post = Step {
+        reason: Reason::SoftdepPostOf("user".into()),
+        ..step("post", &["lib"], &["pre", "user"])
+    };
+    let others = ["above".into(), "lib".into()];
+    for s in [step("lib", &[], &[]), step("pre", &[], &[]), step("above", &[], &[])] {
+        graph.add(s, &[], None, Rank::Rest, NOW);
+    }
+    graph.add(step("user", &[], &["pre"]), &[], None, Rank::Rest, NOW);
+    graph.add(post, &others, None, Rank::Rest, NOW);
+    let records = graph.records();
+    let lists = |name: &str| {
+        let record = records.iter().find(|record| record.name.text() == name).unwrap();
+        [&record.needs, &record.after]
+            .map(|names| names.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+    };
+    assert_eq!(lists("user"), ["pre", ""]);
+    assert_eq!(lists("post"), ["lib pre", "user above"]);
 }
 
 #[test]
@@ -85,7 +109,7 @@ fn a_failure_fails_its_users_and_nothing_else() {
             step("a", &["b"], &["x"]),
             step("y", &[], &["a"]),
         ] {
-            graph.add(s, None, Rank::Rest);
+            graph.add(s, &[], None, Rank::Rest, NOW);
         }
         assert_eq!(run(&mut graph, &[bad]), want);
     }
@@ -94,9 +118,9 @@ fn a_failure_fails_its_users_and_nothing_else() {
 #[test]
 fn users_of_a_masked_module_name_the_mask() {
     let mut graph = parallel(SchedulePolicy::default());
-    graph.add(step("m", &[], &[]), None, Rank::Rest);
-    graph.add(step("a", &["m"], &[]), None, Rank::Rest);
-    graph.add(step("b", &[], &["m"]), None, Rank::Rest);
+    graph.add(step("m", &[], &[]), &[], None, Rank::Rest, NOW);
+    graph.add(step("a", &["m"], &[]), &[], None, Rank::Rest, NOW);
+    graph.add(step("b", &[], &["m"]), &[], None, Rank::Rest, NOW);
     let masked = ("m", Outcome::Masked("f line 1".into()));
     assert_eq!(run(&mut graph, &[masked]), "m:masked a:failed b:loaded");
     let why = LoadError::DependencyMasked("m".into(), "f line 1".into());
@@ -108,7 +132,7 @@ fn users_of_a_masked_module_name_the_mask() {
 fn a_live_module_is_not_waited_for() {
     let mut graph = parallel(SchedulePolicy::default());
     for s in [step("slow", &[], &[]), step("user", &["slow"], &[]), step("post", &[], &["slow"])] {
-        graph.add(s, None, Rank::Rest);
+        graph.add(s, &[], None, Rank::Rest, NOW);
     }
     let slow = graph.take(NOW).unwrap();
     assert!(graph.take(NOW).is_none() && graph.is_loading(&"slow".into()));
@@ -116,7 +140,7 @@ fn a_live_module_is_not_waited_for() {
     graph.note_live(&"user".into(), NOW);
     assert!(!graph.is_loading(&"slow".into()) && graph.is_done(&"slow".into()));
     assert_eq!((graph.running(), graph.busy()), (1, 0));
-    graph.add(step("late", &["slow"], &[]), None, Rank::Rest);
+    graph.add(step("late", &["slow"], &[]), &[], None, Rank::Rest, NOW);
     assert_eq!(graph.load(), 4);
     graph.finish(loaded(&slow));
     assert_eq!(run(&mut graph, &[]), "slow:loaded user:loaded post:loaded late:loaded");
@@ -127,7 +151,7 @@ fn a_live_module_is_not_waited_for() {
 fn no_module_is_live_after_the_end_of_its_load() {
     for (live, end, want) in [(2, 4, Some(2)), (3, 3, Some(3)), (4, 3, None), (9, 1, None)] {
         let mut graph = parallel(SchedulePolicy::default());
-        graph.add(step("a", &[], &[]), None, Rank::Rest);
+        graph.add(step("a", &[], &[]), &[], None, Rank::Rest, NOW);
         let task = graph.take(NOW).unwrap();
         graph.note_live(&"a".into(), seconds(live));
         let open = graph.records().remove(0);
@@ -142,7 +166,7 @@ fn no_module_is_live_after_the_end_of_its_load() {
 fn open_steps_are_in_the_record() {
     let mut graph = parallel(SchedulePolicy::default());
     for s in [step("a", &[], &[]), step("b", &["a"], &[]), step("c", &[], &[])] {
-        graph.add(s, None, Rank::Rest);
+        graph.add(s, &[], None, Rank::Rest, NOW);
     }
     let _a = graph.take(NOW).unwrap();
     graph.close();
@@ -155,7 +179,7 @@ fn open_steps_are_in_the_record() {
 fn a_disturbed_load_is_retried_alone() {
     let mut graph = parallel(SchedulePolicy::default());
     for s in [step("a", &[], &[]), step("b", &[], &[]), step("user", &["a"], &[])] {
-        graph.add(s, None, Rank::Rest);
+        graph.add(s, &[], None, Rank::Rest, NOW);
     }
     let (a, b) = (graph.take(NOW).unwrap(), graph.take(NOW).unwrap());
     let disturbed = |id| Completion { retry: true, ..Completion::immediate(id, failed()) };
@@ -172,18 +196,18 @@ fn a_disturbed_load_is_retried_alone() {
 #[test]
 fn later_steps_see_earlier_outcomes() {
     let mut graph = parallel(SchedulePolicy::default());
-    graph.add(step("c", &[], &[]), None, Rank::Rest);
+    graph.add(step("c", &[], &[]), &[], None, Rank::Rest, NOW);
     graph.exclude("n".into(), Outcome::Blacklisted, Origin::default());
     graph.exclude("n".into(), Outcome::Blacklisted, Origin::default());
     run(&mut graph, &[("c", failed())]);
-    graph.add(step("b", &["c"], &[]), None, Rank::Rest);
-    graph.add(step("d", &["live"], &["n"]), None, Rank::Rest);
+    graph.add(step("b", &["c"], &[]), &[], None, Rank::Rest, NOW);
+    graph.add(step("d", &["live"], &["n"]), &[], None, Rank::Rest, NOW);
     assert_eq!(run(&mut graph, &[]), "c:failed b:failed d:loaded n:blacklisted");
     let why = &graph.records()[1].outcome;
     assert_eq!(why.reason().unwrap(), "needs c, which is failed");
     // An exclusion stops the alias and not a module that needs it.
-    graph.add(step("n", &[], &[]), None, Rank::Rest);
-    graph.add(step("needs-n", &["n"], &[]), None, Rank::Rest);
+    graph.add(step("n", &[], &[]), &[], None, Rank::Rest, NOW);
+    graph.add(step("needs-n", &["n"], &[]), &[], None, Rank::Rest, NOW);
     assert_eq!(run(&mut graph, &[]), "c:failed b:failed d:loaded n:loaded needs_n:loaded");
     assert!(graph.is_done(&"b".into()) && graph.is_done(&"unknown".into()));
 }
@@ -193,7 +217,7 @@ fn later_steps_see_earlier_outcomes() {
 fn sequentially(policy: SchedulePolicy, steps: &[(&str, &[&str], Rank)]) -> String {
     let mut graph = Graph::new(policy, Concurrency::Sequential);
     for (name, needs, rank) in steps {
-        graph.add(step(name, needs, &[]), None, *rank);
+        graph.add(step(name, needs, &[]), &[], None, *rank, NOW);
     }
     let mut names = Vec::new();
     loop {
@@ -254,7 +278,7 @@ fn an_exclusive_module_waits_and_is_waited_for() {
     let order = SchedulePolicy { exclusive: names(&["b"]), ..SchedulePolicy::default() };
     let mut graph = parallel(order);
     for name in ["a", "b", "c"] {
-        graph.add(step(name, &[], &[]), None, Rank::Rest);
+        graph.add(step(name, &[], &[]), &[], None, Rank::Rest, NOW);
     }
     let a = graph.take(NOW).unwrap();
     assert!(graph.take(NOW).is_none(), "a runs");
@@ -274,7 +298,7 @@ fn one_low_priority_task_runs_beside_the_root() {
         parallel(SchedulePolicy { hold_below: Some(Rank::Root), ..SchedulePolicy::default() });
     for (name, rank) in [("a", Rank::Rest), ("r", Rank::Root), ("b", Rank::Rest), ("s", Rank::Root)]
     {
-        graph.add(step(name, &[], &[]), None, rank);
+        graph.add(step(name, &[], &[]), &[], None, rank, NOW);
     }
     let given: Vec<Task> = std::iter::from_fn(|| graph.take(NOW)).collect();
     let words: Vec<String> =
@@ -292,9 +316,9 @@ fn one_low_priority_task_runs_beside_the_root() {
 fn the_last_step_waits_for_asynchronous_work() {
     let async_of = |async_probe| {
         let mut graph = parallel(SchedulePolicy { async_probe, ..SchedulePolicy::default() });
-        graph.add(step("d", &[], &[]), None, Rank::Storage);
-        graph.add(step("n", &[], &[]), None, Rank::Rest);
-        graph.add(step("u", &["n"], &[]), None, Rank::Rest);
+        graph.add(step("d", &[], &[]), &[], None, Rank::Storage, NOW);
+        graph.add(step("n", &[], &[]), &[], None, Rank::Rest, NOW);
+        graph.add(step("u", &["n"], &[]), &[], None, Rank::Rest, NOW);
         let mut words = String::new();
         while let Some(task) = graph.take(NOW) {
             let held = graph.running() == 1 && task.module.text() == "u";
@@ -313,8 +337,8 @@ fn the_last_step_waits_for_asynchronous_work() {
     assert_eq!(async_of(AsyncProbe::All), "d10 n10 u01 ");
     let mut graph =
         parallel(SchedulePolicy { async_probe: AsyncProbe::All, ..SchedulePolicy::default() });
-    graph.add(step("a", &[], &[]), None, Rank::Rest);
-    graph.add(step("b", &[], &[]), None, Rank::Rest);
+    graph.add(step("a", &[], &[]), &[], None, Rank::Rest, NOW);
+    graph.add(step("b", &[], &[]), &[], None, Rank::Rest, NOW);
     let a = graph.take(NOW).unwrap();
     assert!(graph.take(NOW).is_none() && !graph.is_idle(), "the last waits for the others");
     graph.finish(loaded(&a));
@@ -358,11 +382,11 @@ fn take(graph: &mut Graph) -> Option<(usize, String)> {
 fn loads_of_a_dead_worker_are_retried_once_alone() {
     let mut graph = parallel(SchedulePolicy::default());
     for name in ["killer", "innocent"] {
-        graph.add(step(name, &[], &[]), None, Rank::Rest);
+        graph.add(step(name, &[], &[]), &[], None, Rank::Rest, NOW);
     }
     let (killer, innocent) = (graph.take(NOW).unwrap(), graph.take(NOW).unwrap());
     for s in [step("user", &["killer"], &[]), step("other", &[], &[])] {
-        graph.add(s, None, Rank::Root);
+        graph.add(s, &[], None, Rank::Root, NOW);
     }
     kill(&mut graph, &[], &[]);
     assert_eq!(take(&mut graph), Some((killer.id, "killer".into())));
@@ -381,7 +405,7 @@ fn sysfs_decides_what_a_dead_worker_has_loaded() {
     let mut graph = parallel(SchedulePolicy::default());
     for s in [step("a", &[], &[]), step("b", &[], &[]), step("c", &[], &[]), step("d", &["b"], &[])]
     {
-        graph.add(s, None, Rank::Rest);
+        graph.add(s, &[], None, Rank::Rest, NOW);
     }
     while graph.take(NOW).is_some() {}
     graph.note_live(&"a".into(), NOW);
@@ -399,7 +423,7 @@ fn a_load_that_is_still_in_the_kernel_is_waited_for() {
     ] {
         let mut graph = parallel(SchedulePolicy::default());
         for s in [step("slow", &[], &[]), step("quick", &[], &[]), step("user", &["slow"], &[])] {
-            graph.add(s, None, Rank::Rest);
+            graph.add(s, &[], None, Rank::Rest, NOW);
         }
         let slow = graph.take(NOW).unwrap().id;
         let quick = graph.take(NOW).unwrap();
@@ -418,7 +442,7 @@ fn a_load_that_is_still_in_the_kernel_is_waited_for() {
 fn a_retry_that_hangs_does_not_stop_the_others() {
     let mut graph = parallel(SchedulePolicy::default());
     for name in ["hangs", "a"] {
-        graph.add(step(name, &[], &[]), None, Rank::Rest);
+        graph.add(step(name, &[], &[]), &[], None, Rank::Rest, NOW);
     }
     let hangs = graph.take(NOW).unwrap();
     kill(&mut graph, &[], &[]);
@@ -432,9 +456,9 @@ fn a_retry_that_hangs_does_not_stop_the_others() {
 fn slow_loads_are_reported() {
     let mut graph = parallel(SchedulePolicy::default());
     let command = Action::Command("sleep".into());
-    graph.add(step("a", &[], &[]), None, Rank::Rest);
-    graph.add(Step { action: command, ..step("b", &[], &[]) }, None, Rank::Rest);
-    graph.add(step("live", &[], &[]), None, Rank::Rest);
+    graph.add(step("a", &[], &[]), &[], None, Rank::Rest, NOW);
+    graph.add(Step { action: command, ..step("b", &[], &[]) }, &[], None, Rank::Rest, NOW);
+    graph.add(step("live", &[], &[]), &[], None, Rank::Rest, NOW);
     while graph.take(NOW).is_some() {}
     graph.note_live(&"live".into(), NOW);
     let notices: Vec<String> = (0..100)
@@ -458,7 +482,7 @@ fn a_module_that_takes_too_long_is_given_up() {
     let order = SchedulePolicy { module_timeout: timeout, ..SchedulePolicy::default() };
     let mut graph = Graph::new(order, Concurrency::Sequential);
     for s in [step("hangs", &[], &[]), step("late", &[], &[]), step("user", &["hangs"], &[])] {
-        graph.add(s, None, Rank::Rest);
+        graph.add(s, &[], None, Rank::Rest, NOW);
     }
     let _hangs = graph.take(NOW).unwrap();
     assert!(!graph.tick(seconds(2)) && !graph.has_room());
@@ -483,7 +507,7 @@ fn a_given_up_module_may_be_live_when_its_worker_dies() {
         let timeout = Some(Duration::from_secs(3));
         let order = SchedulePolicy { module_timeout: timeout, ..SchedulePolicy::default() };
         let mut graph = parallel(order);
-        graph.add(step("a", &[], &[]), None, Rank::Rest);
+        graph.add(step("a", &[], &[]), &[], None, Rank::Rest, NOW);
         graph.take(NOW);
         graph.tick(seconds(3));
         kill(&mut graph, &[0], &[("a", InitState::Coming)]);
@@ -497,7 +521,7 @@ fn a_given_up_module_may_be_live_when_its_worker_dies() {
 #[test]
 fn a_task_that_was_not_sent_starts_later() {
     let mut graph = parallel(SchedulePolicy::default());
-    graph.add(step("a", &[], &[]), None, Rank::Rest);
+    graph.add(step("a", &[], &[]), &[], None, Rank::Rest, NOW);
     let a = graph.take(NOW).unwrap();
     graph.put_back(a.id);
     graph.put_back(a.id);
@@ -513,7 +537,7 @@ fn a_task_that_was_not_sent_starts_later() {
 fn without_a_worker_modules_fail_by_name() {
     let mut graph = parallel(SchedulePolicy::default());
     for s in [step("a", &[], &[]), step("b", &[], &[]), step("user", &["a"], &[])] {
-        graph.add(s, None, Rank::Rest);
+        graph.add(s, &[], None, Rank::Rest, NOW);
     }
     graph.take(NOW);
     kill(&mut graph, &[], &[]);
@@ -538,7 +562,7 @@ fn modules_that_compute_the_hash_come_first() {
         graph.begin_look_ahead(LookAhead { until: seconds(1), hashes });
         assert!(graph.is_idle(), "nothing waits for the answer");
         for (name, rank) in [("a", Rank::Rest), ("fast", Rank::Rest), ("disk", Rank::Storage)] {
-            graph.add(step(name, &[], &[]), None, rank);
+            graph.add(step(name, &[], &[]), &[], None, rank, NOW);
         }
         assert!(graph.take(NOW).is_none() && !graph.is_idle() && !graph.has_held());
         match answer {
@@ -558,7 +582,7 @@ fn the_last_load_of_a_drain_waits_for_probes() {
     {
         let mut graph = parallel(SchedulePolicy { async_probe, ..SchedulePolicy::default() });
         for name in ["a", "b", "c", "d"] {
-            graph.add(step(name, &[], &[]), None, Rank::Rest);
+            graph.add(step(name, &[], &[]), &[], None, Rank::Rest, NOW);
         }
         let running = [graph.take(NOW).unwrap(), graph.take(NOW).unwrap()];
         graph.drain();
@@ -581,7 +605,7 @@ fn the_last_load_of_a_drain_waits_for_probes() {
 #[test]
 fn a_completion_of_a_task_that_does_not_run_is_ignored() {
     let mut graph = parallel(SchedulePolicy::default());
-    graph.add(step("a", &[], &[]), None, Rank::Rest);
+    graph.add(step("a", &[], &[]), &[], None, Rank::Rest, NOW);
     graph.finish(Completion::immediate(0, Outcome::Loaded));
     graph.finish(Completion::immediate(9, Outcome::Loaded));
     assert_eq!(run(&mut graph, &[]), "a:loaded");
@@ -590,7 +614,7 @@ fn a_completion_of_a_task_that_does_not_run_is_ignored() {
 #[test]
 fn a_module_that_was_live_is_not_retried() {
     let mut graph = parallel(SchedulePolicy::default());
-    graph.add(step("a", &[], &[]), None, Rank::Rest);
+    graph.add(step("a", &[], &[]), &[], None, Rank::Rest, NOW);
     let a = graph.take(NOW).unwrap();
     graph.note_live(&"a".into(), NOW);
     graph.finish(Completion { retry: true, ..Completion::immediate(a.id, failed()) });
@@ -602,9 +626,15 @@ fn a_module_that_was_live_is_not_retried() {
 fn a_long_chain_of_failures_takes_no_stack() {
     let chain = || {
         let mut graph = parallel(SchedulePolicy::default());
-        graph.add(step("m0", &[], &[]), None, Rank::Rest);
+        graph.add(step("m0", &[], &[]), &[], None, Rank::Rest, NOW);
         for n in 1..20_000 {
-            graph.add(step(&format!("m{n}"), &[&format!("m{}", n - 1)], &[]), None, Rank::Rest);
+            graph.add(
+                step(&format!("m{n}"), &[&format!("m{}", n - 1)], &[]),
+                &[],
+                None,
+                Rank::Rest,
+                NOW,
+            );
         }
         let task = graph.take(NOW).unwrap();
         graph.finish(Completion::immediate(task.id, failed()));

@@ -369,9 +369,21 @@ impl Devices {
         ends.chain(retries).chain(self.probers.next_start()).filter(|at| *at > now).min()
     }
 
-    /// Returns the number of block devices with a medium.
-    pub(crate) fn count(&self) -> usize {
-        self.listed.len()
+    /// Returns the names of block devices with a medium, of the first ones if there are many, or
+    /// `none`.
+    pub(crate) fn names(&self) -> String {
+        const MAX_NAMES: usize = 8;
+        let names = self.listed.iter().take(MAX_NAMES).map(|listed| listed.device.name.as_str());
+        match self.listed.is_empty() {
+            true => "none".to_owned(),
+            false => names.collect::<Vec<_>>().join(", "),
+        }
+    }
+
+    /// Returns the size in bytes of the device with this name below /dev.
+    pub(crate) fn size_of(&self, name: &str) -> Option<u64> {
+        let found = self.listed.iter().find(|listed| listed.device.name == name);
+        found.map(|listed| listed.device.size)
     }
 
     /// Returns every block device with a medium, and its content as far as it is known, for the

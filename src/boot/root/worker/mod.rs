@@ -40,6 +40,9 @@ const MAX_UNDO_WORKERS: u32 = 6;
 /// been killed may still be in mount(2) when another attempt to boot begins.
 static STARTED: AtomicU32 = AtomicU32::new(0);
 
+/// What [`Progress::Working`] waits for while a failed attempt is undone.
+pub(in crate::boot) const UNDO: &str = "undo of the failed attempt";
+
 /// A request in words, and since when the worker is at it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::boot) struct Operation {
@@ -163,7 +166,7 @@ impl MountWorker {
             (State::Busy(operation), _) | (_, Some((_, operation))) => {
                 Progress::Busy(operation.clone())
             }
-            _ => Progress::Working,
+            _ => Progress::Working(UNDO),
         }
     }
 

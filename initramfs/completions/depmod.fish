@@ -1,0 +1,3 @@
+# fish completion for depmod, if it is a link to coldplug.
+# Made by BLESS=1 cargo test --lib reference from the usages of the commands.
+complete -c depmod -f -w 'coldplug depmod'
