@@ -1,24 +1,17 @@
-//! The contract with the harness of a virtual machine (docs/harness.md): exit statuses, milestones,
-//! scripts, and the examples of the document.
+//! The contract with the harness of a virtual machine (docs/harness.md): exit statuses, the
+//! console, and the examples of the document. Report ports and scripts have files of their own.
 
 use harness::arch::Arch;
 use harness::disk::{Disk, ROOT};
 use harness::entry::Entry;
 use harness::kernel::{Kernel, Tree};
-use harness::machine::{Boot, Bus, Machine};
-use harness::qmp::Qmp;
+use harness::machine::{Bus, Machine};
 use harness::run::{BOOT, Need, QEMU, Test};
 use harness::{disk, files, image, own_modules, paths, tests, tool};
-use rustix::fs::{CWD, FileType, Mode, mknodat};
-use rustix::pipe::fcntl_setpipe_size;
-use serde_json::{Value, json};
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::Shutdown;
-use std::os::unix::net::UnixStream;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The runner of the example in Python.
 const PYTEST: Need = Need::Command("pytest-3", "python3-pytest");
@@ -37,24 +30,7 @@ pub(crate) const TESTS: &[Test] = tests![
     without_an_exit_port_the_machine_is_powered_off,
     without_semihosting_the_machine_is_powered_off,
     the_console_shows_milestones_errors_or_everything,
-    milestones_reach_a_port_by_its_name,
-    a_port_whose_reader_is_late_gets_all_milestones,
-    a_port_that_appears_during_the_wait_gets_milestones_at_once,
-    a_port_that_appears_after_the_switch_gets_all_milestones,
-    a_port_that_never_appears_is_a_warning,
-    a_reader_that_stops_does_not_stop_the_boot,
-    a_reader_that_goes_away_does_not_stop_the_boot,
-    a_writer_of_milestones_that_dies_is_replaced,
-    a_console_that_is_stopped_within_the_record_does_not_stop_the_boot,
-    scripts_come_from_every_place,
-    scripts_of_five_mebibytes_are_fast,
-    a_script_that_is_larger_than_the_memory_is_refused,
-    a_script_that_is_nowhere_is_reported,
-    ctrl_alt_del_ends_the_wait_for_a_script,
 ];
-
-/// Tests that take five minutes or more.
-pub(crate) const EXTRA: &[Test] = tests![BOOT => a_script_of_five_mebibytes_in_fw_cfg];
 
 /// An install line of the random number generator, and the script that it runs.
 const INSTALL: &str = "install virtio_rng /bin/sh /script\n";
@@ -74,7 +50,7 @@ struct Case {
 
 /// The disk of the root.
 #[derive(Clone, Copy)]
-enum Root {
+pub(crate) enum Root {
     /// A root with a shell.
     Shell,
     /// A root without programs.
@@ -138,7 +114,7 @@ const CASES: [Case; 16] = [
 
 /// What a harness adds to a machine for its exit status.
 #[derive(Clone, Copy)]
-struct Harness {
+pub(crate) struct Harness {
     tree: fn() -> Tree,
     /// What the image holds.
     options: &'static [&'static str],
@@ -147,7 +123,7 @@ struct Harness {
     args: &'static [&'static str],
 }
 
-const PC: Harness = Harness {
+pub(crate) const PC: Harness = Harness {
     tree: || Kernel::Cloud61.get(),
     options: &["--all"],
     arch: Arch::X86_64,
@@ -155,8 +131,8 @@ const PC: Harness = Harness {
     args: &["-device", "isa-debug-exit,iobase=0xf4,iosize=1"],
 };
 /// A small image, for tests that need no other modules.
-const SMALL: Harness = Harness { options: &["--modules", "@virtio,ext4"], ..PC };
-const ARM64: Harness = Harness {
+pub(crate) const SMALL: Harness = Harness { options: &["--modules", "@virtio,ext4"], ..PC };
+pub(crate) const ARM64: Harness = Harness {
     tree: || Kernel::CloudArm64.get(),
     options: &["--all"],
     arch: Arch::Aarch64,
@@ -173,12 +149,12 @@ const RISCV64: Harness = Harness {
 impl Harness {
     /// Returns the machine with an image that holds a shell and `entries`, whose waits take no time
     /// on the host. There is no policy for failures, and no way for the kernel to restart.
-    fn machine(&self, entries: &[(&str, &str)], disk: Root, words: &str) -> Machine {
+    pub(crate) fn machine(&self, entries: &[(&str, &str)], disk: Root, words: &str) -> Machine {
         self.on_the_clock_of_the_host(entries, disk, words).guest_clock()
     }
 
     /// Returns the same machine for a test that acts while the machine waits.
-    fn on_the_clock_of_the_host(
+    pub(crate) fn on_the_clock_of_the_host(
         &self,
         entries: &[(&str, &str)],
         disk: Root,
@@ -202,7 +178,7 @@ impl Harness {
             .disk(Bus::VirtioBlk, &file)
     }
 
-    fn disk(&self, disk: Root, file: &Path) -> PathBuf {
+    pub(crate) fn disk(&self, disk: Root, file: &Path) -> PathBuf {
         let dir = tempfile::tempdir().unwrap();
         match disk {
             Root::Zeros => return disk::empty(8, file),
@@ -359,394 +335,6 @@ fn the_console_shows_milestones_errors_or_everything() {
             assert_eq!(boot.console.matches("coldplug: ").count(), 1, "{}", boot.tail());
         }
     }
-}
-
-/// Returns the machine with a virtio port called `name`, whose other end is `chardev`.
-fn with_port(vm: Machine, name: &str, chardev: &str) -> Machine {
-    vm.device("virtio-serial-pci")
-        .args(["-chardev", &format!("{chardev},id=port")])
-        .device(&format!("virtserialport,chardev=port,name={name}"))
-}
-
-/// Returns the objects of a report, one a line.
-fn objects(text: &str) -> Vec<Value> {
-    text.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
-}
-
-/// Returns the names of the milestones among `objects`.
-fn names(objects: &[Value]) -> Vec<&str> {
-    objects.iter().filter_map(|object| object["milestone"].as_str()).collect()
-}
-
-/// The milestones of a boot that runs a command.
-const ALL: [&str; 8] =
-    ["init", "scan", "root-found", "root-mounted", "loaded", "switch", "exec-start", "exec-end"];
-
-fn milestones_reach_a_port_by_its_name() {
-    let words = "root=/dev/vda \"coldplug.exec=exit 7\" coldplug.report=/dev/virtio-ports/report";
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("port");
-    let chardev = format!("file,path={}", file.display());
-    let boot = with_port(PC.machine(&[], Root::Shell, words), "report", &chardev).run();
-    let text = fs::read_to_string(file).unwrap();
-    let objects = objects(&text);
-    assert_eq!(names(&objects), ALL, "{text}{}", boot.tail());
-    let found = &objects[2];
-    assert_eq!((&found["device"], &found["size"]), (&json!("/dev/vda"), &json!(16 << 20)));
-    assert_eq!(objects[3]["text"], "ext4");
-    assert_eq!(objects[7]["exit"], 7);
-    let times: Vec<_> = objects[..8].iter().map(|object| object["at_us"].as_u64()).collect();
-    assert!(times.is_sorted() && times[0].is_some(), "{times:?}");
-    assert_eq!((objects.len(), &objects[8]["verdict"]), (9, &json!("ok")));
-    // The same on the console, in words.
-    for words in ["coldplug: root-found: /dev/vda, 16 MiB (", "coldplug: exec-end: status 7 ("] {
-        boot.check(boot.console.contains(words), words);
-    }
-    assert_eq!(boot.status, Some(47));
-}
-
-/// A serial port gets them too, and one that nobody reads at first gets all at the end.
-fn a_port_whose_reader_is_late_gets_all_milestones() {
-    let words = "root=LABEL=none coldplug.timeout=2";
-    let boot = PC.machine(&[], Root::Shell, words).run();
-    assert_eq!(names(&boot.milestones()), ["init", "scan", "loaded", "rescue"]);
-    assert_eq!(boot.record()["verdict"], "no-root");
-    let words = "root=/dev/vda coldplug.report=/dev/virtio-ports/late quiet \
-                 \"coldplug.exec=echo now; sleep 4; true\"";
-    let vm = PC.machine(&[], Root::Shell, words);
-    let socket = vm.dir().join("late");
-    let chardev = format!("socket,path={},server=on,wait=off", socket.display());
-    let mut running = with_port(vm, "late", &chardev).start();
-    running.wait_for("now");
-    let mut reader = UnixStream::connect(&socket).unwrap();
-    let mut text = String::new();
-    reader.read_to_string(&mut text).unwrap();
-    let boot = running.finish();
-    assert_eq!(names(&objects(&text)), ALL, "{text}{}", boot.tail());
-    boot.check(!boot.console.contains("coldplug: root-found"), "a milestone in spite of quiet");
-}
-
-/// A command that waits until the virtio port `go` is plugged in.
-const UNTIL_GO: &str = "until grep -qs go /sys/class/virtio-ports/*/name; do sleep 0.1; done";
-
-/// Plugs in a virtio port called `name`, whose other end is the chardev with this name.
-fn plug_in(qmp: &mut Qmp, name: &str) {
-    let port = json!({ "driver": "virtserialport", "chardev": name, "name": name });
-    qmp.execute("device_add", port);
-}
-
-/// Adds virtio ports that [`plug_in`] plugs in: `late` with this chardev, and `go`.
-fn with_late_ports(vm: Machine, late: &str) -> Machine {
-    let late = format!("{late},id=late");
-    vm.device("virtio-serial-pci").args(["-chardev", &late, "-chardev", "null,id=go"])
-}
-
-/// Returns the words of a boot whose report goes to the port `late`, and that runs `command`.
-fn late_report(command: &str) -> String {
-    format!("root=/dev/vda coldplug.report=/dev/virtio-ports/late \"coldplug.exec={command}\"")
-}
-
-/// Waits until `file` contains `text`.
-fn wait_for_text(file: &Path, text: &str) {
-    let start = Instant::now();
-    while !fs::read_to_string(file).is_ok_and(|content| content.contains(text)) {
-        assert!(start.elapsed() < Duration::from_secs(120), "no {text}: {}", file.display());
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-fn a_port_that_appears_during_the_wait_gets_milestones_at_once() {
-    let words = "root=/dev/vdb rootwait coldplug.exec=true coldplug.report=/dev/virtio-ports/late";
-    let vm = PC.on_the_clock_of_the_host(&[], Root::Shell, words);
-    let dir = tempfile::tempdir().unwrap();
-    let (port, root) = (dir.path().join("port"), PC.disk(Root::Shell, &dir.path().join("root")));
-    let vm = with_late_ports(vm, &format!("file,path={}", port.display()));
-    let vm = vm.device("pcie-root-port,id=socket,chassis=1,slot=1").disk(Bus::Unplugged, &root);
-    let mut running = vm.start();
-    running.wait_for("coldplug: scan: ");
-    let mut qmp = running.qmp();
-    plug_in(&mut qmp, "late");
-    wait_for_text(&port, "{\"milestone\":\"scan\"");
-    let root = json!({ "driver": "virtio-blk-pci", "drive": "disk1", "bus": "socket" });
-    qmp.execute("device_add", root);
-    let boot = running.finish();
-    let text = fs::read_to_string(port).unwrap();
-    assert_eq!(names(&objects(&text)), ALL, "{text}{}", boot.tail());
-    assert_eq!(boot.status, Some(33));
-}
-
-/// The child that has kept the milestones cannot open the port any more.
-fn a_port_that_appears_after_the_switch_gets_all_milestones() {
-    let command = format!("echo now; {}", UNTIL_GO.replace("go", "late"));
-    let vm = PC.on_the_clock_of_the_host(&[], Root::Shell, &late_report(&command));
-    let dir = tempfile::tempdir().unwrap();
-    let port = dir.path().join("port");
-    let mut running = with_late_ports(vm, &format!("file,path={}", port.display())).start();
-    running.wait_for("now");
-    plug_in(&mut running.qmp(), "late");
-    let boot = running.finish();
-    let text = fs::read_to_string(port).unwrap();
-    let objects = objects(&text);
-    assert_eq!(names(&objects), ALL, "{text}{}", boot.tail());
-    assert_eq!((objects.len(), &objects[8]["verdict"]), (9, &json!("ok")));
-    boot.check(!boot.console.contains("coldplug.report: "), "a warning");
-    assert_eq!(boot.status, Some(33));
-}
-
-fn a_port_that_never_appears_is_a_warning() {
-    let boot = PC.machine(&[], Root::Shell, &late_report("exit 7")).run();
-    boot.expect("ok");
-    let text = "coldplug.report: write /dev/virtio-ports/late: No such file or directory";
-    boot.check(boot.console.contains(text), text);
-    assert_eq!(boot.status, Some(47));
-}
-
-/// The port accepts a part of the record, and then nothing, while its other end stays open.
-fn a_reader_that_stops_does_not_stop_the_boot() {
-    let command = format!("{UNTIL_GO}; exit 7");
-    let vm = PC.on_the_clock_of_the_host(&[], Root::Shell, &late_report(&command));
-    let dir = tempfile::tempdir().unwrap();
-    let [sent, received] = ["port.out", "port.in"].map(|name| dir.path().join(name));
-    for path in [&sent, &received] {
-        mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
-    }
-    let mut reader = File::options().read(true).write(true).open(&sent).unwrap();
-    let capacity = fcntl_setpipe_size(&reader, 4096).unwrap();
-    let pipe = format!("pipe,path={}", dir.path().join("port").display());
-    let mut running = with_late_ports(vm, &pipe).start();
-    let mut qmp = running.qmp();
-    plug_in(&mut qmp, "late");
-    running.wait_for("coldplug: exec-start: ");
-    plug_in(&mut qmp, "go");
-    let boot = running.finish();
-    boot.expect("ok");
-    // The queue of the port has room for the record, so that nothing looks wrong to the guest.
-    assert_eq!(boot.status, Some(47));
-    let mut sent = vec![0; capacity];
-    let count = reader.read(&mut sent).unwrap();
-    let text = String::from_utf8_lossy(&sent[..count]);
-    // The last line lacks its end.
-    let whole = text.rsplit_once('\n').unwrap().0;
-    assert_eq!(names(&objects(whole)), ALL, "{text}");
-}
-
-/// The other end of the port is closed after the milestones.
-fn a_reader_that_goes_away_does_not_stop_the_boot() {
-    let command = format!("{UNTIL_GO}; exit 7");
-    let vm = PC.on_the_clock_of_the_host(&[], Root::Shell, &late_report(&command));
-    let socket = vm.dir().join("port");
-    let chardev = format!("socket,path={},server=on,wait=off", socket.display());
-    let running = with_late_ports(vm, &chardev).start();
-    let mut qmp = running.qmp();
-    let mut reader = BufReader::new(UnixStream::connect(&socket).unwrap());
-    plug_in(&mut qmp, "late");
-    let mut text = String::new();
-    while !text.contains("exec-start") {
-        assert_ne!(reader.read_line(&mut text).unwrap(), 0, "{text}");
-    }
-    drop(reader);
-    plug_in(&mut qmp, "go");
-    let boot = running.finish();
-    boot.expect("ok");
-    boot.check(boot.console.contains("coldplug.report: write /dev/vport"), "no warning");
-    boot.check(boot.console.contains(": Broken pipe"), "no reason");
-    assert_eq!(boot.status, Some(47));
-}
-
-/// Kills the process that writes milestones.
-const KILL_WRITER: &str = "for p in /proc/[0-9]*; do \
-                           grep -qs report-write[r] $p/cmdline && kill -9 ${p#/proc/}; done; exit 7";
-
-/// Nobody knows which lines the first one has written, so the second one writes all.
-fn a_writer_of_milestones_that_dies_is_replaced() {
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("port");
-    let chardev = format!("file,path={}", file.display());
-    let report = "coldplug.report=/dev/virtio-ports/report";
-    let words = format!("root=/dev/vda {report} \"coldplug.exec={KILL_WRITER}\"");
-    let boot = with_port(PC.machine(&[], Root::Shell, &words), "report", &chardev).run();
-    boot.expect("ok");
-    assert_eq!(boot.status, Some(47));
-    let text = fs::read_to_string(file).unwrap();
-    let (first, again) = text.split_at(text.rfind("{\"milestone\":\"init\"").unwrap());
-    assert_eq!(names(&objects(first)), ALL[..7], "{text}");
-    let objects = objects(again);
-    assert_eq!(names(&objects), ALL, "{text}{}", boot.tail());
-    assert_eq!((objects.len(), &objects[8]["verdict"]), (9, &json!("ok")));
-    boot.check(!boot.console.contains("coldplug.report: "), "a warning");
-}
-
-/// A terminal stops the output (XOFF) when the record has begun, and nobody lets it go on.
-fn a_console_that_is_stopped_within_the_record_does_not_stop_the_boot() {
-    let words = "root=/dev/vda \"coldplug.exec=exit 7\" coldplug.report=/dev/ttyS0";
-    let mut running = PC.on_the_clock_of_the_host(&[], Root::Shell, words).start();
-    running.wait_for("@cpR ");
-    running.terminal().bytes(b"\x13");
-    let started = Instant::now();
-    let boot = running.finish();
-    let took = started.elapsed();
-    assert_eq!(boot.status, Some(47), "{}", boot.tail());
-    boot.check(boot.verdicts().is_empty(), "the output was not stopped");
-    // The report is given up after 30 s in the guest.
-    boot.check(took < Duration::from_secs(90), &format!("{took:?}"));
-}
-
-/// A script without a first line, with an argument, and longer than a page.
-fn script(word: &str) -> String {
-    format!("{}[ \"$1\" = {word} ] && exit 5\nexit 6\n", ": a line of the script\n".repeat(1000))
-}
-
-/// Runs a machine whose script must get the right word.
-#[track_caller]
-fn run_script(vm: Machine) -> Boot {
-    let boot = vm.run();
-    boot.expect("ok");
-    assert_eq!(boot.figure("exit"), "5", "{}", boot.tail());
-    assert_eq!(boot.status, Some((16 + 5) * 2 + 1));
-    boot
-}
-
-/// Returns the words that run the script `name` with an argument.
-fn script_words(name: &str) -> String {
-    format!("root=/dev/vda \"coldplug.exec=@{name} here\"")
-}
-
-/// Returns the machine with the script `name` in fw_cfg.
-fn with_fw_cfg(vm: Machine, name: &str, text: &str) -> Machine {
-    let file = vm.dir().join("script");
-    fs::write(&file, text).unwrap();
-    vm.args(["-fw_cfg", &format!("name=opt/{name},file={}", file.display())])
-}
-
-/// Connects to a socket that QEMU is about to make.
-fn connect(socket: &Path) -> UnixStream {
-    for _ in 0..6000 {
-        match UnixStream::connect(socket) {
-            Ok(stream) => return stream,
-            Err(_) => std::thread::sleep(Duration::from_millis(10)),
-        }
-    }
-    panic!("{} does not accept a connection", socket.display());
-}
-
-/// Runs a machine whose script `test` comes from a virtio port.
-#[track_caller]
-fn run_script_of_a_port(vm: Machine, text: String) -> Boot {
-    let socket = vm.dir().join("script");
-    let chardev = format!("socket,path={},server=on,wait=off", socket.display());
-    let sender = std::thread::spawn(move || {
-        let mut stream = connect(&socket);
-        stream.write_all(text.as_bytes()).unwrap();
-        stream.shutdown(Shutdown::Write).unwrap();
-        // Until QEMU ends.
-        let _ = stream.read_to_end(&mut Vec::new());
-    });
-    let boot = run_script(with_port(vm, "test", &chardev));
-    sender.join().unwrap();
-    boot
-}
-
-fn scripts_come_from_every_place() {
-    // The image has priority.
-    let (right, wrong) = (script("here"), script("there"));
-    let in_image = [("etc/coldplug/exec/a", &*right)];
-    let in_image = PC.machine(&in_image, Root::Shell, &script_words("a"));
-    run_script(with_fw_cfg(in_image, "a", &wrong));
-    let words = script_words("org.example/test") + " coldplug.settle=root";
-    let vm = PC.machine(&[], Root::Shell, &words);
-    run_script(with_fw_cfg(vm, "org.example/test", &format!("#!/bin/sh -e\n{right}")));
-    run_script_of_a_port(PC.machine(&[], Root::Shell, &script_words("test")), right.clone());
-    let vm = ARM64.machine(&[], Root::Shell, &script_words("test"));
-    run_script(with_fw_cfg(vm, "test", &right));
-}
-
-/// Returns a script of more than 5 MiB.
-fn long_script() -> String {
-    let text = "# a comment of the script\n".repeat((5 << 20) / 26) + &script("here");
-    assert!(text.len() > 5 << 20);
-    text
-}
-
-/// The kernel reads three billion bytes.
-fn a_script_of_five_mebibytes_in_fw_cfg() {
-    let vm = SMALL.machine(&[], Root::Shell, &script_words("test"));
-    run_script(with_fw_cfg(vm.deadline(Duration::from_secs(3000)), "test", &long_script()));
-}
-
-fn scripts_of_five_mebibytes_are_fast() {
-    let text = long_script();
-    let machine =
-        |entries: &[(&str, &str)]| SMALL.machine(entries, Root::Shell, &script_words("test"));
-    let in_image = run_script(machine(&[("etc/coldplug/exec/test", &text)]));
-    let of_a_port = run_script_of_a_port(machine(&[]).host_clock(), text);
-    for boot in [in_image, of_a_port] {
-        let record = boot.record();
-        let mut waits = record["waits"].as_array().unwrap().iter();
-        let wait = waits.find(|wait| wait["for"] == "script 'test'").unwrap();
-        let took = wait["to_us"].as_u64().unwrap() - wait["from_us"].as_u64().unwrap();
-        boot.check(took < 20_000_000, &format!("the script took {took} us"));
-    }
-}
-
-fn a_script_that_is_larger_than_the_memory_is_refused() {
-    let words = "root=/dev/vda coldplug.exec=@test";
-    let vm = SMALL.machine(&[], Root::Shell, words).args(["-m", "256"]).host_clock();
-    let socket = vm.dir().join("script");
-    let chardev = format!("socket,path={},server=on,wait=off", socket.display());
-    let running = with_port(vm, "test", &chardev).start();
-    let mut stream = connect(&socket);
-    stream.set_write_timeout(Some(Duration::from_secs(300))).unwrap();
-    // Until the other end is closed.
-    while stream.write_all(&[b'#'; 64 << 10]).is_ok() {}
-    let boot = running.finish();
-    boot.expect("exec-failed");
-    let text = " MiB, half of the available memory";
-    boot.check(boot.console.contains(text), text);
-}
-
-fn a_script_that_is_nowhere_is_reported() {
-    let boot = PC.machine(&[], Root::Shell, "root=/dev/vda coldplug.exec=@none").run();
-    boot.expect("exec-failed");
-    let text = "coldplug: coldplug.exec: script 'none': not found in the image, in fw_cfg \
-                or at a virtio port";
-    boot.check(boot.console.contains(text), text);
-}
-
-/// The other end of the port sends a part of the script and leaves the rest open.
-fn ctrl_alt_del_ends_the_wait_for_a_script() {
-    let words = "root=/dev/vda coldplug.exec=@test";
-    let vm = PC.on_the_clock_of_the_host(&[], Root::Shell, words).device("virtio-keyboard-pci");
-    let socket = vm.dir().join("script");
-    let chardev = format!("socket,path={},server=on,wait=off", socket.display());
-    let running = with_port(vm, "test", &chardev).start();
-    let mut qmp = running.qmp();
-    let mut stream = UnixStream::connect(&socket).unwrap();
-    stream.write_all(b"echo the script runs\n").unwrap();
-    let reads = |qmp: &mut Qmp| {
-        let all = qmp.execute("query-chardev", json!({}));
-        let port = all.as_array().unwrap().iter().find(|one| one["label"] == "port").cloned();
-        port.unwrap()["frontend-open"] == true
-    };
-    let start = Instant::now();
-    while !reads(&mut qmp) {
-        assert!(start.elapsed() < Duration::from_secs(120), "{}", running.console());
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    let keys = ["ctrl", "alt", "delete"].map(|key| json!({ "type": "qcode", "data": key }));
-    qmp.execute("send-key", json!({ "keys": keys }));
-    let pressed = Instant::now();
-    let boot = running.finish();
-    let took = pressed.elapsed();
-    boot.expect("interrupted");
-    assert_eq!(boot.status, Some(17), "{}", boot.tail());
-    boot.check(boot.console.contains("Ctrl-Alt-Del was pressed"), "no cause");
-    for text in ["the script runs", "coldplug.exec: "] {
-        boot.check(!boot.console.contains(text), text);
-    }
-    boot.check(took < Duration::from_secs(25), &format!("{took:?}"));
-    let record = boot.record();
-    let waits = record["waits"].as_array().unwrap();
-    assert!(waits.iter().any(|wait| wait["for"] == "script 'test'"), "{record:#}");
 }
 
 /// Returns the command `name` of the examples, with its files in `dir`.

@@ -52,6 +52,10 @@ mod predicted;
 mod handover;
 // What the harness of a virtual machine may rely on.
 mod contract;
+// Ports that get milestones and the record.
+mod report_ports;
+// Scripts that run in the real root.
+mod scripts;
 // Views of the record of a real boot.
 mod reports;
 // What a screen shows.
@@ -100,6 +104,8 @@ fn main() -> ExitCode {
         multi_device::TESTS,
         handover::TESTS,
         contract::TESTS,
+        report_ports::TESTS,
+        scripts::TESTS,
         reports::TESTS,
         screen::TESTS,
         faults::TESTS,
@@ -124,7 +130,7 @@ fn main() -> ExitCode {
         debian::EXTRA,
         packages::EXTRA,
         generators::EXTRA,
-        contract::EXTRA,
+        scripts::EXTRA,
     ];
     harness::run::main_with_extra(&usual, &extra)
 }
