@@ -223,9 +223,9 @@ impl Walk<'_> {
         let needs = self.edges.waited_for(at).filter(|need| open(*need));
         let usable = |need: usize| self.load(need)?.usable_us();
         let ready = needs.filter_map(|need| Some((usable(need)?, need)));
-        // A file may be read before the modules that it needs are live.
-        let called_us = load.kernel_us.unwrap_or(start_us);
-        let need = ready.filter(|(us, _)| *us <= called_us).max();
+        // No load starts before the modules that it waited for are live or have failed. But a load
+        // by `coldplug finish` may start before modules of `after`: it did not wait for these.
+        let need = ready.filter(|(us, _)| *us <= start_us).max();
         let queued_us = self.record.modules.get(at).and_then(|module| module.queued_us);
         let thread = self.thread_before(at, start_us, queued_us);
         let driver = self.edges.made_device(at).filter(|driver| open(*driver));

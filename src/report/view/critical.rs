@@ -127,14 +127,16 @@ path to the verdict
         assert_eq!(critical(&record), want);
     }
 
+    /// `late` ends between the start of the load and its call of the kernel: the load, one by
+    /// `coldplug finish`, did not wait for it.
     #[test]
     fn a_load_follows_what_it_comes_after() {
         let modules = |outcome: &str| {
             record(&format!(
                 r#""time_ms": 30, "verdict": "ok", "phases_us": [["load", 30000]], "modules": [
             {{"name": "user", "outcome": "{outcome}", "start_us": 1000, "end_us": 12000}},
-            {{"name": "other", "outcome": "loaded", "start_us": 1000, "end_us": 19000}},
-            {{"name": "post", "outcome": "loaded", "why": "softdep of user", "after": ["user"],
+            {{"name": "late", "outcome": "loaded", "start_us": 1000, "end_us": 19000}},
+            {{"name": "post", "outcome": "loaded", "why": "softdep of user", "after": ["user", "late"],
              "queued_us": 900, "start_us": 12500, "kernel_us": 20000, "end_us": 30000}}]"#
             ))
         };
