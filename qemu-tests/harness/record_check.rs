@@ -75,6 +75,11 @@ fn names<'a>(module: &'a Value, key: &str) -> impl Iterator<Item = &'a str> {
     module[key].as_array().into_iter().flatten().filter_map(Value::as_str)
 }
 
+/// Returns whether a module was neither live nor had failed when the record was written.
+fn is_open(module: &Value) -> bool {
+    matches!(module["outcome"].as_str(), Some("loading" | "waiting")) && settled(module).is_none()
+}
+
 /// Checks that what a module waited for was live or had failed before its load began. `coldplug
 /// finish` keeps `after` of the boot, but loads in an order of its own.
 fn check_order(
@@ -90,6 +95,12 @@ fn check_order(
             && settled > start
         {
             problems.push(format!("{name} was live at {settled}, after the start of {module}"));
+        }
+    }
+    for name in names(module, "needs") {
+        if let Some(prior) = by_name.get(name).filter(|prior| is_open(prior)) {
+            let outcome = &prior["outcome"];
+            problems.push(format!("{name} was still {outcome} after the start of {module}"));
         }
     }
     if let Some(name) =
@@ -233,6 +244,29 @@ mod tests {
                     module("b", 20, 30, &needs)
                 ]),
                 "a was live at 21, after the start of",
+            ),
+            (
+                json!([
+                    module("a", 10, 0, &json!({ "outcome": "loading" })),
+                    module("b", 20, 30, &needs)
+                ]),
+                "a was still \"loading\" after the start of",
+            ),
+            (
+                json!([
+                    module("a", 0, 0, &json!({ "outcome": "waiting" })),
+                    module("b", 20, 0, &json!({ "outcome": "loading", "needs": ["a"] }))
+                ]),
+                "a was still \"waiting\" after the start of",
+            ),
+            // The user has not started; the order alone.
+            (
+                json!([
+                    module("a", 10, 0, &json!({ "outcome": "loading" })),
+                    module("b", 0, 0, &json!({ "outcome": "waiting", "needs": ["a"] })),
+                    module("c", 20, 30, &after)
+                ]),
+                "",
             ),
             (
                 json!([module("b", 20, 30, &json!({ "needs": ["a"], "after": ["a"] }))]),
