@@ -274,12 +274,12 @@ fn a_kernel_that_panics_is_told_apart_on_riscv64() {
     let blob = blob.to_str().unwrap();
     let mut qemu = tool::command("qemu-system-riscv64", "qemu-system-misc");
     tool::run(qemu.args(["-machine", &format!("virt,dumpdtb={blob}"), "-m", "1024", "-nographic"]));
-    for property in [["-tx", "value", "173333"], ["-ti", "priority", "255"]] {
+    for property in [["-tx", "value", "f03333"], ["-ti", "priority", "255"]] {
         let mut fdtput = tool::command("fdtput", "device-tree-compiler");
         let [kind, name, value] = property;
         tool::run(fdtput.args([kind, blob, "/reboot", name, value]));
     }
-    RISCV64.run_panics(&["-dtb", blob], [23, 23]);
+    RISCV64.run_panics(&["-dtb", blob], [240, 240]);
 }
 
 fn without_semihosting_the_machine_is_powered_off() {

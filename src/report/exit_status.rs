@@ -2,7 +2,8 @@
 //!
 //! isa-debug-exit makes status 2 × value + 1 of the value that is written to it, of which 7 bits
 //! remain. Value 0 is not used, because 1 is also the status of QEMU if it cannot start, and with
-//! `-action panic=exit-failure` after a panic of the kernel.
+//! `-action panic=exit-failure` after a panic of the kernel. Each status is odd, so an even one
+//! in the device tree tells a panic of the kernel apart on RISC-V.
 
 use super::Verdict;
 
@@ -70,6 +71,9 @@ mod tests {
         Verdict::Unfinished,
     ];
 
+    /// The status of a RISC-V machine whose device tree says what a restart writes.
+    const RESTART: u8 = 240;
+
     #[test]
     fn the_document_has_every_status() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/harness.md");
@@ -100,6 +104,14 @@ mod tests {
         statuses.dedup();
         // QEMU's own two, the verdicts, 1 to 99, and four others.
         assert_eq!(statuses.len(), 2 + VERDICTS.len() + 99 + 4);
+        for words in [
+            format!("| RISC-V | `semihosting` | {RESTART} "),
+            format!("| {RESTART} | a restart of a RISC-V machine"),
+            format!("/reboot value {:x} ", u32::from(RESTART) << 16 | 0x3333),
+        ] {
+            assert!(text.contains(&words), "{words}");
+        }
+        assert!(!statuses.contains(&RESTART));
     }
 
     #[test]
