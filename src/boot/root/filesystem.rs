@@ -195,7 +195,11 @@ impl Filesystem {
             let text = format!("{} ({}; reading others)", self.text, members.summary());
             return Ok(Progress::NeedsDevice(Awaited::members(text)));
         }
-        if is_shared && let Some(newer) = self.newer_copy(&source.device, cx) {
+        let newer = match is_shared {
+            true => newer_copy(&source.device, cx.devices.find(&self.name, Content::Filesystem)),
+            false => None,
+        };
+        if let Some(newer) = newer {
             return Ok(self.request_modules(newer, cx));
         }
         members.warn_copies(&self.text, cx.reporter);
@@ -203,15 +207,6 @@ impl Filesystem {
             true => self.gather_rest(source, &members, cx),
             false => self.check(source, cx),
         }
-    }
-
-    /// Returns a copy of the device that is newer and has the same name.
-    fn newer_copy(&self, device: &Candidate, cx: &mut StepContext<'_>) -> Option<Candidate> {
-        let used = device.member?;
-        let found = cx.devices.find(&self.name, Content::Filesystem)?;
-        let member = found.member?;
-        let is_same = (member.filesystem, member.index) == (used.filesystem, used.index);
-        (is_same && member.generation > used.generation).then_some(found)
     }
 
     /// Waits for the missing devices of a multi-device filesystem. Once no device is expected any
@@ -365,6 +360,14 @@ impl Filesystem {
     }
 }
 
+/// Returns `found`, which has the name of the root, if it is a copy of the device `used` and newer.
+fn newer_copy(used: &Candidate, found: Option<Candidate>) -> Option<Candidate> {
+    let (used, found) = (used.member?, found?);
+    let member = found.member?;
+    let is_same = (member.filesystem, member.index) == (used.filesystem, used.index);
+    (is_same && member.generation > used.generation).then_some(found)
+}
+
 impl RootStep for Filesystem {
     fn advance(&mut self, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
         match std::mem::replace(&mut self.state, State::NeedsDevice) {
@@ -412,6 +415,40 @@ impl RootStep for Filesystem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::Member;
+
+    /// Returns a device with this filesystem, index and generation; none of them if they are not
+    /// known.
+    fn device(node: &str, member: Option<(u128, u64, u64)>) -> Candidate {
+        let member = member.map(|(filesystem, index, generation)| Member {
+            filesystem,
+            index,
+            generation,
+            total: 1,
+            is_seed: false,
+        });
+        Candidate { node: node.into(), member, ..Candidate::default() }
+    }
+
+    #[test]
+    fn only_a_newer_copy_replaces_the_device() {
+        for (used, found, is_newer) in [
+            (Some((1, 1, 5)), Some(Some((1, 1, 4))), false),
+            (Some((1, 1, 5)), Some(Some((1, 1, 6))), true),
+            (Some((1, 1, 5)), Some(Some((1, 1, 5))), false),
+            // Another device of the filesystem, and another filesystem.
+            (Some((1, 1, 5)), Some(Some((1, 2, 6))), false),
+            (Some((1, 1, 5)), Some(Some((2, 1, 6))), false),
+            // No filesystem that can have copies, and none that has been read.
+            (Some((1, 1, 5)), Some(None), false),
+            (None, Some(Some((1, 1, 6))), false),
+            (Some((1, 1, 5)), None, false),
+        ] {
+            let found = found.map(|member| device("/dev/vdb", member));
+            let newer = newer_copy(&device("/dev/vda", used), found.clone());
+            assert_eq!(newer, found.filter(|_| is_newer), "{used:?}");
+        }
+    }
 
     #[test]
     fn a_wait_for_devices_says_what_is_missing_and_why_the_mount_failed() {
