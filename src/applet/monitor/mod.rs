@@ -271,16 +271,18 @@ fn format_event(event: &Uevent<'_>, form: Form) -> Vec<u8> {
             event.pairs().map(|(key, value)| (text(key), Value::String(text(value)))).collect();
         return format!("{}\n", Value::Object(object)).into_bytes();
     }
+    // Names and labels come from devices.
+    let escaped = |bytes: &[u8]| escape::line(&escape::bytes(bytes)).into_owned();
     let word = |key| event.get(key).unwrap_or(b"-");
-    let mut out = [event.action, event.devpath, word("SUBSYSTEM"), word("MODALIAS")].join(&b' ');
-    out.push(b'\n');
+    let words = [event.action, event.devpath, word("SUBSYSTEM"), word("MODALIAS")];
+    let mut out = words.map(escaped).join(" ") + "\n";
     if form == Form::Properties {
         for (key, value) in event.pairs() {
-            out.extend([key, b"=", value, b"\n"].concat());
+            out += &format!("{}={}\n", escaped(key), escaped(value));
         }
-        out.push(b'\n');
+        out.push('\n');
     }
-    out
+    out.into_bytes()
 }
 
 #[cfg(test)]
@@ -297,5 +299,15 @@ mod tests {
         assert_eq!(show(Form::Properties), format!("add /devices/x usb -\n{all}"));
         let json = "{\"A\":\"1=2\",\"ACTION\":\"add\",\"SEQNUM\":\"4\",\"SUBSYSTEM\":\"usb\"}\n";
         assert_eq!(show(Form::Json), json);
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_escaped() {
+        let message = b"add@/devices/x\0ACTION=add\0NAME=a\x1b[2J\nB=\xf6\0MODALIAS=\t\0";
+        let event = Uevent::parse(message).unwrap();
+        let text = format_event(&event, Form::Properties);
+        let want =
+            "add /devices/x - \\x09\nACTION=add\nNAME=a\\x1b[2J\\x0aB=\\xf6\nMODALIAS=\\x09\n\n";
+        assert_eq!(String::from_utf8(text).unwrap(), want);
     }
 }

@@ -8,6 +8,7 @@ use crate::applet::args;
 use crate::applet::message::Error;
 use crate::applet::tool::{Level, Tool};
 use crate::applet::usage::Usage;
+use crate::escape;
 use crate::kmod::name::ModuleName;
 use crate::kmod::settings::Settings;
 use crate::sys::{settings, sysfs};
@@ -103,7 +104,8 @@ fn not_loaded(module: &ModuleName, names: &[String]) -> Vec<String> {
     if named { vec![format!("{module}: not loaded")] } else { Vec::new() }
 }
 
-/// Prints each setting of `module` as a line `MODULE PATH VALUE SAVED`, with tabs.
+/// Prints each setting of `module` as a line `MODULE PATH VALUE SAVED`, with tabs. A value may hold
+/// tabs and newlines of its own, which are escaped as all that a terminal would obey.
 fn show(tool: &Tool, config: &Settings, module: &ModuleName) {
     let saved = settings::read_saved(&tool.root, module).unwrap_or_default();
     let mut paths = settings::paths(&tool.root, config, module);
@@ -117,7 +119,45 @@ fn show(tool: &Tool, config: &Settings, module: &ModuleName) {
         let now = settings::value(&tool.root, path).unwrap_or_else(|_| b"-".to_vec());
         let saved = saved.iter().find(|(p, _)| p == path);
         let saved = saved.map_or(&b"-"[..], |(_, value)| value);
-        let head = format!("{module}\t{path}\t");
-        tool.print([head.as_bytes(), &now, b"\t", saved, b"\n"].concat());
+        let [path, now, saved] = [path.as_bytes(), &now, saved].map(escaped);
+        tool.print(format!("{module}\t{path}\t{now}\t{saved}\n"));
+    }
+}
+
+/// Returns bytes as a part of a line.
+fn escaped(bytes: &[u8]) -> String {
+    escape::line(&escape::bytes(bytes)).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::applet::tool::Sink;
+    use crate::sys::Root;
+    use crate::sys::module::Kernel;
+
+    #[test]
+    fn a_setting_is_one_line_whatever_its_value_holds() {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = Root::at(scratch.path());
+        let sink = Sink::default();
+        let path = "sys/module/m/parameters/a";
+        for (path, bytes) in [
+            ("etc/coldplug/settings.d/a.conf", &b"settings m a\n"[..]),
+            (path, b"1\t2\n\x1b[2J\xf6\n"),
+            ("var/lib/coldplug/settings/m", b"/sys/module/m/parameters/a x\ty\\nz\n"),
+        ] {
+            let path = root.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, bytes).unwrap();
+        }
+        let tool = Tool::for_test(root, Arc::new(Kernel), &sink);
+        act(&tool, Action::Show, &[]).unwrap();
+        tool.flush();
+        let want = format!("m\t/{path}\t1\\x092\\x0a\\x1b[2J\\xf6\tx\\x09y\\x0az\n");
+        assert_eq!(sink.take(), want);
     }
 }
