@@ -97,7 +97,7 @@ help:
 	@echo 'make lint        check formatting, clippy and documentation'
 	@echo 'make bench       measure boots against the floor and other initramfs programs, tools against kmod and others; table and charts in out/bench; QUICK=1: below five minutes'
 	@echo '                 BENCH=$(subst $() $(),|,$(BENCHES)): one part; BENCH=--virtio, --board, --fleet, --image, --memory, --wall, --record, --lvm (its disk is made for minutes at first): one part of boot_time'
-	@echo "                 BENCH='peers --virtio', --fleet, --wall, --duplicates: one part of peers"
+	@echo "                 BENCH='peers --virtio', --fleet, --wall, --duplicates: one part of peers; BENCH='growth --modules', --aliases, --devices, --carried: one series of growth"
 	@echo 'make bench-check fail if a ratio of qemu-tests/bench/gate.json has become worse; GATE=NAME: ratios with NAME in their name'
 	@echo 'make soak        boot the fleet machine SOAK (now $(SOAK)) times in different orders: all boots must load the same modules'
 	@echo '                 SOAK_SEED=N: with random devices and faults instead; SOAK_ONLY=I: only boot I of these'

@@ -7,7 +7,8 @@
 //! | `--devices` | a boot, by virtio devices behind PCI bridges, by coldplug and by the floor |
 //! | `--carried` | a boot of the virtio machine, by modules in the image |
 //!
-//! Without an option all run, `--carried` not with QUICK=1. Boots are measured in guest time, which counts instructions.
+//! `make bench BENCH='growth --devices'` measures one series. Without an option all run, but not
+//! `--carried` with QUICK=1. Boots are measured in guest time, which counts instructions.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

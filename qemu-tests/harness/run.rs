@@ -85,7 +85,7 @@ pub const QEMU: Need = Need::Command("qemu-system-x86_64", "qemu-system-x86");
 
 impl Need {
     /// Returns why the need is not met, if so.
-    fn lacking(self) -> Option<String> {
+    pub fn lacking(self) -> Option<String> {
         match self {
             Self::Root(_) if rustix::process::geteuid().is_root() => None,
             Self::Root(reason) => Some(format!("needs root: {reason}")),

@@ -20,6 +20,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
+    clippy::print_stderr,
     reason = "it ends with a message if it cannot go on, and prints its results"
 )]
 
@@ -32,11 +33,12 @@ mod wall;
 
 use harness::compared::is_quick;
 use harness::results::Results;
+use std::process::ExitCode;
 
 /// A part of the benchmark: adds its figures to the results.
 type Part = fn(&mut Results);
 
-fn main() {
+fn main() -> ExitCode {
     let parts: [(&str, Part); 4] = [
         ("--virtio", guest_time::virtio),
         ("--fleet", guest_time::fleet),
@@ -49,6 +51,10 @@ fn main() {
     for word in &words {
         assert!(parts.iter().any(|(name, _)| name == word), "no part '{word}'");
     }
+    if let Some(reason) = program::lacking() {
+        eprintln!("peers: {reason}");
+        return ExitCode::FAILURE;
+    }
     let mut results = Results::new("boot");
     program::note_versions(&mut results);
     for (name, part) in parts {
@@ -58,6 +64,7 @@ fn main() {
         }
     }
     println!("\n{}", results.write().display());
+    ExitCode::SUCCESS
 }
 
 /// Returns the number in the environment variable `name`, or `usual`; with `BENCH_QUICK=1` it is 1

@@ -5,6 +5,7 @@ use harness::image;
 use harness::kernel::Tree;
 use harness::peer_images::{self, Builder, System};
 use harness::results::Results;
+use harness::run::Need;
 use std::path::PathBuf;
 
 /// A row: a program and what its image holds.
@@ -139,6 +140,14 @@ impl Program {
         matches!(self.content, Content::Floor | Content::FloorOfRoots)
     }
 
+    /// Returns the system in which its image is built, if it is a peer.
+    fn system(&self) -> Option<System> {
+        match self.content {
+            Content::Generic(system, _) | Content::Listed(system, _) => Some(system),
+            _ => None,
+        }
+    }
+
     /// Returns whether the image is for one machine.
     pub(crate) fn is_host_only(&self) -> bool {
         matches!(self.content, Content::Roots | Content::FloorOfRoots | Content::Listed(..))
@@ -156,10 +165,21 @@ fn with_dependencies<'a>(tree: &Tree, loaded: &'a [String], roots: &[&str]) -> V
     loaded.iter().filter(|name| wanted.contains(name)).map(String::as_str).collect()
 }
 
-/// Notes the versions of the peers.
+/// Returns why the wanted rows cannot be measured, if so.
+pub(crate) fn lacking() -> Option<String> {
+    let has_peers = ALL.iter().any(|program| program.is_wanted() && program.system().is_some());
+    let reason = "images of other programs are built in a chroot; \
+                  BENCH_ONLY='coldplug;floor' measures without them";
+    Need::Root(reason).lacking().filter(|_| has_peers)
+}
+
+/// Notes the versions of the peers that are measured.
 pub(crate) fn note_versions(results: &mut Results) {
     let systems = [("bookworm", System::Bookworm), ("sid", System::Sid)];
-    for (suite, system) in systems {
+    let is_wanted = |system: System| {
+        ALL.iter().any(|program| program.is_wanted() && program.system() == Some(system))
+    };
+    for (suite, system) in systems.into_iter().filter(|(_, system)| is_wanted(*system)) {
         let home = system.home();
         for package in
             ["initramfs-tools-core", "dracut-core", "tiny-initramfs-core", "udev", "kmod"]
