@@ -76,10 +76,13 @@ fn print(columns: &[Column], what: &str, of: fn(&Figures) -> f64, results: &mut 
     let ours: Option<Vec<f64>> = ours.map(|column| column.boots.iter().map(of).collect());
     for column in columns {
         let values: Vec<f64> = column.boots.iter().map(of).collect();
-        let ratio = ours.as_ref().map_or("-".to_owned(), |ours| {
-            let ratios = values.iter().zip(ours).map(|(value, base)| value / base).collect();
-            format!("{:.2}", percentile(ratios, 50))
-        });
+        let ratio = match &ours {
+            Some(ours) => {
+                let ratios = values.iter().zip(ours).map(|(value, base)| value / base).collect();
+                format!("{:.2}", percentile(ratios, 50))
+            }
+            None => "-".to_owned(),
+        };
         println!(
             "{:<34} {:>9.1} {:>9.1} {ratio:>22}",
             column.program.name,
