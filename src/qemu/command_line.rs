@@ -81,7 +81,8 @@ impl GuestSpec {
         args.0
     }
 
-    fn is_kvm(&self) -> bool {
+    /// Returns whether QEMU is to use KVM.
+    pub(crate) fn is_kvm(&self) -> bool {
         self.accelerator.starts_with("kvm")
     }
 

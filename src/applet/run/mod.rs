@@ -209,10 +209,11 @@ impl Run {
         // In fw_cfg the kernel would take minutes to read the words of a long command.
         image::append_file(&path, SCRIPT_FILE, &script)
             .map_err(|e| sys::Error::io("write", &path, &e))?;
+        let uses_kvm = spec.is_kvm();
         let guest = Guest::start(&spec, &image)?;
         let outcome =
             guest.wait(self.timeout).map_err(|e| sys::Error::io("wait", Path::new("QEMU"), &e))?;
-        result::judge(&outcome, self.is_verbose)
+        result::judge(&outcome, uses_kvm, self.is_verbose)
     }
 
     /// Builds the image, and returns the filesystem that its modules can mount as the root.

@@ -13,6 +13,8 @@ use crate::qemu::Outcome;
 const SHOWN: usize = 20;
 /// Exit status of a program that SIGPIPE has killed, as shells report it.
 const PIPE: u8 = 141;
+/// Start of the message about a QEMU that ended with a failure.
+const QEMU: &str = "QEMU failed";
 /// Words of the kernel when it panics.
 const PANIC: &str = "Kernel panic - not syncing";
 
@@ -20,7 +22,7 @@ const PANIC: &str = "Kernel panic - not syncing";
 ///
 /// # Errors
 /// [`Error::Code`] for any status but 0; the command was not run to its end.
-pub(super) fn judge(outcome: &Outcome, is_verbose: bool) -> Result<(), Error> {
+pub(super) fn judge(outcome: &Outcome, uses_kvm: bool, is_verbose: bool) -> Result<(), Error> {
     let console = lines(&outcome.console);
     match &outcome.failure {
         // As a program that SIGPIPE kills: who reads has seen enough.
@@ -44,7 +46,12 @@ pub(super) fn judge(outcome: &Outcome, is_verbose: bool) -> Result<(), Error> {
         }
         (None, _) => {
             lines(&outcome.messages).iter().for_each(|line| eprint_line(line));
-            Err(Error::Failed(failure(record.as_ref(), &console, outcome)))
+            let text = failure(record.as_ref(), &console, outcome);
+            // A machine may have a /dev/kvm on which QEMU cannot start a guest.
+            match uses_kvm && console.is_empty() && text.starts_with(QEMU) {
+                true => Err(Error::Hinted(text, "--accel tcg boots without KVM".to_owned())),
+                false => Err(Error::Failed(text)),
+            }
         }
     }
 }
@@ -58,7 +65,7 @@ fn failure(record: Option<&Value>, console: &[String], outcome: &Outcome) -> Str
         (None, Some(panic), _) => {
             format!("the kernel of the guest panicked: {}", escape::line(panic))
         }
-        (None, None, Some(status)) if !status.success() => format!("QEMU failed: {status}"),
+        (None, None, Some(status)) if !status.success() => format!("{QEMU}: {status}"),
         _ => "the guest ended without a report".to_owned(),
     }
 }
@@ -140,8 +147,20 @@ mod tests {
             ),
             (String::new(), panic, None, Err(Error::Code(TIMED_OUT))),
         ] {
-            assert_eq!(judge(&outcome(&report, console, status), false), want, "{report}");
+            assert_eq!(judge(&outcome(&report, console, status), false, false), want, "{report}");
         }
+    }
+
+    /// A machine may have a /dev/kvm on which QEMU fails before the guest prints anything.
+    #[test]
+    fn a_kvm_that_does_not_work_is_no_riddle() {
+        let result =
+            |console: &str, uses_kvm| judge(&outcome("", console, Some(6)), uses_kvm, false);
+        let failed = || "QEMU failed: signal: 6 (SIGABRT)".to_owned();
+        let hint = "--accel tcg boots without KVM".to_owned();
+        assert_eq!(result("", true), Err(Error::Hinted(failed(), hint)));
+        assert_eq!(result("", false), Err(Error::Failed(failed())));
+        assert_eq!(result("[    0.0] Linux", true), Err(Error::Failed(failed())));
     }
 
     #[test]
@@ -149,7 +168,7 @@ mod tests {
         let failed = |kind: ErrorKind| {
             let record = r#"{"modules": [], "verdict": "ok", "exit": 0}"#;
             let failure = Some(kind.into());
-            judge(&Outcome { failure, ..outcome(record, "", Some(0)) }, false)
+            judge(&Outcome { failure, ..outcome(record, "", Some(0)) }, false, false)
         };
         assert_eq!(failed(ErrorKind::BrokenPipe), Err(Error::Code(PIPE)));
         assert!(matches!(failed(ErrorKind::StorageFull), Err(Error::Failed(_))));
