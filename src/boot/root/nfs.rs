@@ -162,12 +162,13 @@ fn polling(mount: &NfsMount) -> Progress {
 pub(super) fn attempt(mount: &NfsMount, place: &Path) -> Result<&'static str, sys::Error> {
     let (mut flags, options) = mount_options::parse(&mount.options);
     flags.set(MountFlags::RDONLY, !mount.writable);
-    let named = names_version(&options);
+    let versions = versions(&options);
     let mut last = None;
-    for version in VERSIONS.into_iter().take(if named { 1 } else { VERSIONS.len() }) {
-        let data = data(&options, mount.server, (!named).then_some(version));
+    for n in 0..versions.len().max(1) {
+        let version = versions.get(n).copied();
+        let data = data(&options, mount.server, version);
         match mount::mount(&mount.source, place, NFS, flags, &data) {
-            Ok(()) => return Ok(if named { version_from_options(&options) } else { version }),
+            Ok(()) => return Ok(version.unwrap_or_else(|| version_from_options(&options))),
             Err(error) => {
                 let is_unreachable = matches!(
                     error.cause,
@@ -187,8 +188,9 @@ pub(super) fn attempt(mount: &NfsMount, place: &Path) -> Result<&'static str, sy
 /// and without locks, because no lock daemon runs here.
 fn data(options: &str, server: Ipv4Addr, version: Option<&str>) -> String {
     let mut data = options.to_owned();
+    // The last version counts: the options may have the major one.
     if let Some(version) = version {
-        data = join(&format!("vers={version}"), &data);
+        data = join(&data, &format!("vers={version}"));
     }
     if !options.split(',').any(|o| ["lock", "nolock"].contains(&o)) {
         data = join(&data, "nolock");
@@ -200,9 +202,26 @@ fn join(a: &str, b: &str) -> String {
     if a.is_empty() || b.is_empty() { format!("{a}{b}") } else { format!("{a},{b}") }
 }
 
+/// Returns the versions to try; none if the options name one. For the kernel `vers=4` is 4.0, for
+/// mount.nfs(8) the newest version 4 that the server has.
+fn versions(options: &str) -> &'static [&'static str] {
+    match named_version(options) {
+        None => &VERSIONS,
+        Some("vers=4" | "nfsvers=4" | "v4") if !options.contains("minorversion=") => &VERSIONS[..3],
+        Some(_) => &[],
+    }
+}
+
 fn names_version(options: &str) -> bool {
+    named_version(options).is_some()
+}
+
+/// Returns the option for the version; the last one counts.
+fn named_version(options: &str) -> Option<&str> {
     let is_version = |o: &str| ["v2", "v3", "v4", "v4.0", "v4.1", "v4.2"].contains(&o);
-    options.split(',').any(|o| o.starts_with("vers=") || o.starts_with("nfsvers=") || is_version(o))
+    options
+        .rsplit(',')
+        .find(|o| o.starts_with("vers=") || o.starts_with("nfsvers=") || is_version(o))
 }
 
 /// Returns the major version that the options name: `4`, else `3`.
@@ -222,9 +241,21 @@ mod tests {
         for (options, version, want) in [
             ("", Some("4.2"), "vers=4.2,nolock,addr=10.0.2.2"),
             ("vers=3,lock", None, "vers=3,lock,addr=10.0.2.2"),
-            ("port=2050", Some("3"), "vers=3,port=2050,nolock,addr=10.0.2.2"),
+            ("port=2050", Some("3"), "port=2050,vers=3,nolock,addr=10.0.2.2"),
         ] {
             assert_eq!(data(options, server, version), want);
+        }
+        for (options, want) in [
+            ("", &VERSIONS[..]),
+            ("soft", &VERSIONS),
+            ("vers=4,soft", &["4.2", "4.1", "4.0"]),
+            ("nfsvers=4", &["4.2", "4.1", "4.0"]),
+            ("v4,minorversion=1", &[]),
+            ("vers=4.1", &[]),
+            ("vers=4,vers=4.1", &[]),
+            ("vers=3", &[]),
+        ] {
+            assert_eq!(versions(options), want, "{options}");
         }
         for (options, named, version) in [
             ("v4.1,soft", true, "4"),
