@@ -100,6 +100,12 @@ function complaints() {
     const bar = text.parentElement.closest('a.load');
     if (bar && box.right > bar.querySelector('.box').getBoundingClientRect().right) found.push(`'${text.textContent}' is wider than its bar`);
   }
+  for (const name of document.querySelectorAll('#modules tbody th')) {
+    const range = document.createRange();
+    range.selectNodeContents(name);
+    const isBroken = new Set([...range.getClientRects()].map((rect) => rect.top)).size > 1;
+    if (isBroken && /^[\w-]{1,30}$/.test(name.textContent.replace(/\s◆$/, ''))) found.push(`the name '${name.textContent}' is broken`);
+  }
   if (document.title === 'harm') found.push('a script of the record has run');
   return found;
 }

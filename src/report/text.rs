@@ -53,9 +53,9 @@ fn put(table: &mut String, line: &str) {
     table.push('\n');
 }
 
-/// Returns the lines of a message as one.
+/// Returns the lines of a message as one. A line that ends with a colon introduces the next one.
 fn in_one_line(message: &str) -> String {
-    message.lines().map(str::trim).collect::<Vec<_>>().join("; ")
+    message.lines().map(str::trim).collect::<Vec<_>>().join("; ").replace(":; ", ": ")
 }
 
 /// Returns how long it took until a module was live or had failed; `-` if its load has not ended or

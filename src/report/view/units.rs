@@ -38,9 +38,9 @@ pub(super) fn put(text: &mut String, line: &str) {
     text.push('\n');
 }
 
-/// Returns the lines of a message as one.
+/// Returns the lines of a message as one. A line that ends with a colon introduces the next one.
 pub(super) fn in_one_line(message: &str) -> String {
-    message.lines().map(str::trim).collect::<Vec<_>>().join("; ")
+    message.lines().map(str::trim).collect::<Vec<_>>().join("; ").replace(":; ", ": ")
 }
 
 /// Returns a text as it is shown, so that its length is known.
@@ -51,6 +51,13 @@ pub(super) fn shown(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_of_a_message_become_one() {
+        let message = "LABEL=a not found\nblock devices seen:\n  vda ext4\n  vdb";
+        let want = "LABEL=a not found; block devices seen: vda ext4; vdb";
+        assert_eq!(in_one_line(message), want);
+    }
 
     #[test]
     fn units_suit_a_person() {

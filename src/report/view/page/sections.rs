@@ -42,7 +42,8 @@ fn facts(record: &SavedRecord) -> Vec<(String, String)> {
         facts.extend(value.map(|value| (what.to_owned(), value)));
     };
     add("layers of the root", Some(record.root.layers.join(", ")).filter(|text| !text.is_empty()));
-    add("threads", record.jobs.map(|jobs| jobs.to_string()));
+    // Loads that only wait for the kernel do not count, so the chart may show more threads.
+    add("parallel loads", record.jobs.map(|jobs| format!("up to {jobs}")));
     add("switch to the root", record.switch.clone());
     add("exit status", record.exit.map(|status| status.to_string()));
     add("coldplug", Some(record.version.clone()));
@@ -140,7 +141,7 @@ pub(super) fn modules(
     );
     for (at, module) in record.modules.iter().enumerate() {
         page.open("tr", &[("id", &format!("m{at}"))]);
-        let mark = if path.has(at) { " \u{25c6}" } else { "" };
+        let mark = if path.has(at) { "\u{a0}\u{25c6}" } else { "" };
         // A module without a bar in the chart can be reached by keyboard here.
         let focus = if drawn.contains(&at) { "-1" } else { "0" };
         let name = format!("{}{mark}", in_one_line(&module.name));
