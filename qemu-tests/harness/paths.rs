@@ -56,6 +56,10 @@ pub fn program_for(arch: Arch, name: &str) -> PathBuf {
 pub fn program(name: &str) -> PathBuf {
     let path = match (name, std::env::var_os("COLDPLUG_BIN")) {
         ("coldplug", Some(path)) => PathBuf::from(path),
+        // The builder takes them from its own directory.
+        (_, Some(path)) if name.starts_with("coldplug-init") => {
+            Path::new(&path).with_file_name(name)
+        }
         _ => release(name),
     };
     if !path.is_file() {
