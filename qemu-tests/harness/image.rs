@@ -21,7 +21,8 @@ pub fn coldplug(tree: &Tree, options: &[&str]) -> PathBuf {
     if tree.arch != Arch::X86_64 {
         programs.extend(fs::read(program_for(tree.arch, "coldplug-init")).unwrap());
     }
-    kept("coldplug", &programs, &(&tree.root, &tree.release, options), |out| {
+    let kind = format!("coldplug-{}", tree.arch.debian());
+    kept(&kind, &programs, &(&tree.root, &tree.release, options), |out| {
         build(tree, options, out);
     })
 }
@@ -169,7 +170,8 @@ pub fn udev_of_disks(tree: &Tree, script: &str) -> PathBuf {
 
 /// Returns an image with busybox, Debian's kmod, the files that `fill` adds, and `script` as /init.
 fn in_shell(kind: &str, tree: &Tree, script: &str, fill: impl FnOnce(&Path)) -> PathBuf {
-    kept(kind, script.as_bytes(), &(&tree.root, &tree.release), |out| {
+    // Several scripts may have one kind.
+    kept(kind, b"", &(script, &tree.root, &tree.release), |out| {
         let dir = tempfile::tempdir().unwrap();
         put(dir.path(), "init", script.as_bytes(), 0o755);
         install(dir.path(), &tool::find("busybox", "busybox-static"), "bin/busybox");
@@ -237,7 +239,8 @@ pub fn archive(dir: &Path) -> Vec<u8> {
 /// Returns the file that `make` writes with `program` for `inputs`; it is made once and shared by
 /// all processes.
 ///
-/// Files of other versions of `program` are removed.
+/// Files of the same kind and other versions of `program` are removed, so all that are in use at the
+/// same time have one version.
 pub(crate) fn kept(
     kind: &str,
     program: &[u8],
@@ -266,7 +269,8 @@ fn hash(value: &(impl Hash + ?Sized)) -> u64 {
 fn remove_others(dir: &Path, kind: &str, version: &str) {
     for entry in fs::read_dir(dir).unwrap().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with(&format!("{kind}-")) && !name.starts_with(version) {
+        // KIND-PROGRAM-INPUTS, and a kind may be the start of another one.
+        if name.rsplitn(3, '-').nth(2) == Some(kind) && !name.starts_with(version) {
             // Another process may have removed it already.
             let _ = fs::remove_file(entry.path());
         }
