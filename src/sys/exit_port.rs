@@ -18,7 +18,7 @@ const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 #[cfg(any(target_arch = "aarch64", target_arch = "riscv64"))]
 const APPLET: &str = "semihosting-exit";
 
-/// Gives the calling thread access to the exit port.
+/// Allows the calling thread to write to the exit port.
 ///
 /// # Errors
 /// The kernel is locked down or has no ioperm(2), or the machine has no such thing.

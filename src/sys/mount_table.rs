@@ -1,4 +1,4 @@
-//! What is mounted and swapped to, and what fstab(5) says about it.
+//! Mounted filesystems and devices that are swapped to, and what fstab(5) says about them.
 //!
 //! ```text
 //! /proc/self/mountinfo   see procfs.rs
